@@ -1,0 +1,267 @@
+//! Twilio's names for things (SIDs): parsed once, at the edge, and never in doubt afterwards.
+//!
+//! A SID is two letters and 32 hexadecimal digits. Twilio's OpenAPI allows either case, and two
+//! SIDs that differ in case are two SIDs: nothing here ever changes it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Length of every SID in bytes: two letters and 32 hexadecimal digits.
+pub const SID_LEN: usize = 34;
+
+/// What a SID names. Implemented by the empty types in [`kind`].
+pub trait Kind: Copy + Eq + Ord + std::hash::Hash + fmt::Debug + Send + Sync + 'static {
+    /// What to call it in an error, e.g. `MessageSid`.
+    const NAME: &'static str;
+    /// The two-letter prefixes that it may bear.
+    const PREFIXES: &'static [&'static str];
+}
+
+/// The kinds of SID that Heardback knows.
+pub mod kind {
+    use super::Kind;
+
+    /// A message, outbound or inbound: `SM…` or `MM…`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Message {}
+    /// An account or subaccount: `AC…`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Account {}
+    /// A Messaging Service: `MG…`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Service {}
+
+    impl Kind for Message {
+        const NAME: &'static str = "MessageSid";
+        const PREFIXES: &'static [&'static str] = &["SM", "MM"];
+    }
+    impl Kind for Account {
+        const NAME: &'static str = "AccountSid";
+        const PREFIXES: &'static [&'static str] = &["AC"];
+    }
+    impl Kind for Service {
+        const NAME: &'static str = "MessagingServiceSid";
+        const PREFIXES: &'static [&'static str] = &["MG"];
+    }
+}
+
+/// Names a message: `SM…` or `MM…`.
+pub type MessageSid = Sid<kind::Message>;
+/// Names an account: `AC…`.
+pub type AccountSid = Sid<kind::Account>;
+/// Names a Messaging Service: `MG…`.
+pub type ServiceSid = Sid<kind::Service>;
+
+/// A SID that has been checked: the right prefix and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sid<K: Kind> {
+    text: [u8; SID_LEN],
+    kind: PhantomData<K>,
+}
+
+/// Why a text is not the SID that was asked for. Says what to send instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SidError {
+    /// It has the shape of a SID, but of something else's.
+    #[error("{got} is {what}; expected {expected}. {hint}")]
+    WrongKind {
+        /// The two letters found.
+        got: String,
+        /// What those letters stand for.
+        what: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// It does not have the shape of a SID at all.
+    #[error("expected {expected}, got {length} bytes that are not one")]
+    Malformed {
+        /// What was expected.
+        expected: String,
+        /// How long the text was, in bytes. The text itself may be personal and is not repeated.
+        length: usize,
+    },
+}
+
+impl<K: Kind> Sid<K> {
+    /// Reads a SID.
+    ///
+    /// # Errors
+    /// [`SidError`] where the prefix is another kind's or the rest is not 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, SidError> {
+        let malformed = || SidError::Malformed { expected: expected::<K>(), length: text.len() };
+        let bytes: [u8; SID_LEN] = text.as_bytes().try_into().map_err(|_| malformed())?;
+        let (prefix, digits) = bytes.split_at(2);
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(malformed());
+        }
+        if K::PREFIXES.iter().any(|known| known.as_bytes() == prefix) {
+            return Ok(Self { text: bytes, kind: PhantomData });
+        }
+        let prefix = std::str::from_utf8(prefix).map_err(|_| malformed())?;
+        let (what, hint) = stranger(prefix).ok_or_else(malformed)?;
+        Err(SidError::WrongKind {
+            got: format!("{prefix}…"),
+            what,
+            expected: expected::<K>(),
+            hint,
+        })
+    }
+
+    /// The SID as Twilio wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only ASCII ever gets in (`parse` and `unpack` see to it).
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// Appends the SID in its compact form: 17 bytes where the digits are lower case, else 33.
+    /// No packed SID is a prefix of another.
+    pub fn pack_into(&self, out: &mut Vec<u8>) {
+        let (prefix, digits) = self.text.split_at(2);
+        let tag = K::PREFIXES.iter().position(|known| known.as_bytes() == prefix).unwrap_or(0);
+        let tag = u8::try_from(tag).unwrap_or(0);
+        if digits.iter().any(u8::is_ascii_uppercase) {
+            out.push(tag | AS_WRITTEN);
+            out.extend_from_slice(digits);
+        } else {
+            out.push(tag);
+            let (pairs, _) = digits.as_chunks::<2>();
+            out.extend(pairs.iter().map(|[high, low]| (nibble(*high) << 4) | nibble(*low)));
+        }
+    }
+
+    /// Reads what [`Self::pack_into`] wrote. `None` if these bytes are not exactly one packed SID.
+    #[must_use]
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+        let (&tag, rest) = bytes.split_first()?;
+        let prefix = K::PREFIXES.get(usize::from(tag & !AS_WRITTEN))?;
+        let mut text = Vec::with_capacity(SID_LEN);
+        text.extend_from_slice(prefix.as_bytes());
+        if tag & AS_WRITTEN == 0 {
+            text.extend(rest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]));
+        } else {
+            text.extend_from_slice(rest);
+        }
+        Self::parse(std::str::from_utf8(&text).ok()?).ok()
+    }
+}
+
+/// Set in the tag of a packed SID whose digits are kept as text, because of their case.
+const AS_WRITTEN: u8 = 0x80;
+
+fn nibble(hex: u8) -> u8 {
+    match hex {
+        b'0'..=b'9' => hex - b'0',
+        b'a'..=b'f' => hex - b'a' + 10,
+        _ => 0,
+    }
+}
+
+fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+fn expected<K: Kind>() -> String {
+    format!("{} ({}… and 32 hexadecimal digits)", K::NAME, K::PREFIXES.join("… or "))
+}
+
+/// What the other prefixes that people send by mistake stand for, and what to send instead.
+fn stranger(prefix: &str) -> Option<(&'static str, &'static str)> {
+    Some(match prefix {
+        "SM" | "MM" => ("a message's SID", "Send the SID of the thing that the field names."),
+        "AC" => ("an account's SID", "Send the SID of the thing that the field names."),
+        "MG" => ("a Messaging Service's SID", "It goes into MessagingServiceSid."),
+        "CA" => ("a call's SID", "Feedback exists for messages only."),
+        "VE" | "VL" => (
+            "a Verify verification's SID",
+            "Twilio Verify reports its own conversions; Message Feedback does not apply to it.",
+        ),
+        "SK" => ("an API key's SID", "It belongs into TWILIO_API_KEY."),
+        "PN" => ("a phone number's SID", "Send the SID of the message."),
+        "OR" | "IS" | "CH" | "IM" => ("a conversation's SID", "Send the SID of the message."),
+        _ => return None,
+    })
+}
+
+impl<K: Kind> fmt::Display for Sid<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<K: Kind> fmt::Debug for Sid<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<K: Kind> std::str::FromStr for Sid<K> {
+    type Err = SidError;
+    fn from_str(text: &str) -> Result<Self, SidError> {
+        Self::parse(text)
+    }
+}
+
+/// As text where people read (JSON), packed where only we do (the store).
+impl<K: Kind> Serialize for Sid<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.serialize_str(self.as_str());
+        }
+        let mut packed = Vec::with_capacity(SID_LEN);
+        self.pack_into(&mut packed);
+        serializer.serialize_bytes(&packed)
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Sid<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        if deserializer.is_human_readable() {
+            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+            return Self::parse(&text).map_err(D::Error::custom);
+        }
+        let packed = <&[u8]>::deserialize(deserializer)?;
+        Self::unpack(packed).ok_or_else(|| D::Error::custom("not a packed SID"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOWER: &str = "SM0123456789abcdef0123456789abcdef";
+    const UPPER: &str = "MM0123456789ABCDEF0123456789abcdef";
+
+    #[test]
+    fn a_sid_survives_packing_whatever_its_case() {
+        for (text, length) in [(LOWER, 17), (UPPER, 33)] {
+            let sid = MessageSid::parse(text).expect("valid");
+            let mut packed = Vec::new();
+            sid.pack_into(&mut packed);
+            assert_eq!(packed.len(), length);
+            assert_eq!(MessageSid::unpack(&packed), Some(sid));
+            assert_eq!(sid.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn another_things_sid_is_refused_with_a_reason_that_helps() {
+        let verify = MessageSid::parse("VE0123456789abcdef0123456789abcdef").expect_err("refused");
+        assert!(verify.to_string().contains("Verify reports its own conversions"), "{verify}");
+        let call = MessageSid::parse("CA0123456789abcdef0123456789abcdef").expect_err("refused");
+        assert!(call.to_string().contains("a call's SID"), "{call}");
+    }
+
+    #[test]
+    fn what_is_no_sid_is_refused_without_repeating_it() {
+        for text in ["", "SM", "+15551234567", "SM0123456789abcdef0123456789abcdeg", "ŚM"] {
+            let error = MessageSid::parse(text).expect_err("refused").to_string();
+            assert!(text.len() < 3 || !error.contains(text), "{error}");
+        }
+    }
+}

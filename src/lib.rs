@@ -1,0 +1,3 @@
+//! Heardback tells Twilio which messages truly arrived.
+
+pub mod domain;

@@ -1,0 +1,3 @@
+//! Start: parse the command line, dispatch, turn the outcome into an exit code.
+
+fn main() {}
