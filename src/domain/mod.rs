@@ -3,4 +3,9 @@
 //! Pure by law (`tests/it/tidy.rs` and `clippy.toml` keep it): no I/O, no async, no clock, no
 //! randomness, no environment. `now` and `jitter` are arguments.
 
+pub mod address;
+pub mod feedback;
+pub mod matching;
+pub mod message;
 pub mod sid;
+pub mod signal;

@@ -1,0 +1,244 @@
+//! Who is who: the addresses of people and senders, and the keyed hash that stands for a person.
+//!
+//! A person's address is never stored, logged or shown: [`Address`] has no `Display`, its `Debug`
+//! is redacted, and what goes on is a [`Recipient`]: a keyed hash and the calling code.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::domain::sid::AccountSid;
+
+/// The longest address that is read, in bytes. Twilio's are far shorter.
+const MAX_LEN: usize = 256;
+
+/// An address on a channel, normalised: `+15551234567`, `whatsapp:+15551234567`, `12345`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Lower-case channel prefix without its colon; empty for SMS, MMS and calls.
+    channel: String,
+    value: String,
+}
+
+/// Why a text is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing there, control characters, or longer than any address.
+    #[error("expected an address such as +15551234567 or whatsapp:+15551234567")]
+    Malformed,
+    /// Digits without the plus that tells the country.
+    #[error("expected E.164 with its plus sign, such as +15551234567 or whatsapp:+15551234567")]
+    NotE164,
+}
+
+impl Address {
+    /// Reads whatever Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
+    /// senders, channel addresses. Spaces, dashes, dots and brackets in a number do not count.
+    ///
+    /// # Errors
+    /// [`AddressError::Malformed`].
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        if text.is_empty() || text.len() > MAX_LEN || text.chars().any(char::is_control) {
+            return Err(AddressError::Malformed);
+        }
+        let (channel, value) = match text.split_once(':') {
+            Some((channel, value)) if is_channel(channel) => {
+                (channel.to_ascii_lowercase(), value.trim())
+            }
+            _ => (String::new(), text),
+        };
+        if value.is_empty() {
+            return Err(AddressError::Malformed);
+        }
+        Ok(Self { channel, value: normalise(value) })
+    }
+
+    /// Reads the address of a person whom the app names: a full number, or a channel's address.
+    ///
+    /// # Errors
+    /// [`AddressError`]; a number without its plus is refused, since it would silently match nobody.
+    pub fn parse_recipient(text: &str) -> Result<Self, AddressError> {
+        let address = Self::parse(text)?;
+        if address.is_e164() || (!address.channel.is_empty() && !is_digits(&address.value)) {
+            return Ok(address);
+        }
+        Err(AddressError::NotE164)
+    }
+
+    /// The address in Twilio's notation. For senders only: a person's address goes nowhere.
+    #[must_use]
+    pub fn to_sender(&self) -> String {
+        if self.channel.is_empty() {
+            self.value.clone()
+        } else {
+            format!("{}:{}", self.channel, self.value)
+        }
+    }
+
+    /// The country calling code (ITU E.164), for statistics. `None` for what is no full number.
+    #[must_use]
+    pub fn calling_code(&self) -> Option<u16> {
+        if !self.is_e164() {
+            return None;
+        }
+        let digits = self.value.strip_prefix('+')?;
+        let length = match digits.as_bytes() {
+            [b'1' | b'7', ..] => 1,
+            // ITU-T E.164's list of assigned codes: the two-digit ones; all the others have three.
+            [b'2', b'0' | b'7', ..]
+            | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
+            | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
+            | [b'5', b'1'..=b'8', ..]
+            | [b'6', b'0'..=b'6', ..]
+            | [b'8', b'1' | b'2' | b'4' | b'6', ..]
+            | [b'9', b'0'..=b'5' | b'8', ..] => 2,
+            _ => 3,
+        };
+        digits.get(..length)?.parse().ok()
+    }
+
+    fn is_e164(&self) -> bool {
+        self.value.strip_prefix('+').is_some_and(|digits| {
+            is_digits(digits) && (7..=15).contains(&digits.len()) && !digits.starts_with('0')
+        })
+    }
+}
+
+fn is_channel(prefix: &str) -> bool {
+    !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A number loses its decoration; anything else (an alphanumeric sender, a client's name) stays.
+fn normalise(value: &str) -> String {
+    let bare: String =
+        value.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '\u{a0}')).collect();
+    if is_digits(bare.strip_prefix('+').unwrap_or(&bare)) { bare } else { value.to_owned() }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(…)")
+    }
+}
+
+/// A person, as far as the store knows one: 16 bytes of a keyed hash over account, channel and address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Person([u8; 16]);
+
+impl Person {
+    /// The bytes, for a key in a store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Person(…)")
+    }
+}
+
+/// Whom a message went to, without saying who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The keyed hash.
+    pub person: Person,
+    /// Country calling code, where the address is a full number.
+    pub calling_code: Option<u16>,
+}
+
+/// The key of the hash. An unkeyed hash of a phone number can be reversed by trying all numbers.
+#[derive(Clone)]
+pub struct PersonKey(Hmac<Sha256>);
+
+impl PersonKey {
+    /// A key from secret bytes of any length; 32 random ones are best.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
+            Ok(mac) => Self(mac),
+            // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
+            Err(_) => Self(<Hmac<Sha256> as KeyInit>::new(&Default::default())),
+        }
+    }
+
+    /// The person at this address, as that account knows them.
+    #[must_use]
+    pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
+        let mut mac = self.0.clone();
+        for part in [account.as_str(), &address.channel, &address.value] {
+            mac.update(part.as_bytes());
+            mac.update(b"\0");
+        }
+        let mut person = [0; 16];
+        for (to, from) in person.iter_mut().zip(mac.finalize().into_bytes()) {
+            *to = from;
+        }
+        Recipient { person: Person(person), calling_code: address.calling_code() }
+    }
+}
+
+impl fmt::Debug for PersonKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipient(address: &str) -> Recipient {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        PersonKey::new(b"key").recipient(account, &Address::parse(address).expect("valid"))
+    }
+
+    #[test]
+    fn decoration_does_not_make_another_person_but_a_channel_does() {
+        let plain = recipient("+15551234567");
+        assert_eq!(plain, recipient(" +1 (555) 123-45.67 "));
+        assert_ne!(plain.person, recipient("whatsapp:+15551234567").person);
+        assert_eq!(recipient("WhatsApp:+15551234567"), recipient("whatsapp:+1 555 123 4567"));
+    }
+
+    #[test]
+    fn calling_codes_are_those_of_e164() {
+        for (number, code) in [
+            ("+15551234567", Some(1)),
+            ("+79161234567", Some(7)),
+            ("+4915112345678", Some(49)),
+            ("+420601123456", Some(420)),
+            ("+35312345678", Some(353)),
+            ("+85212345678", Some(852)),
+            ("+989121234567", Some(98)),
+            ("whatsapp:+5215512345678", Some(52)),
+            ("12345", None),
+            ("HEARDBACK", None),
+        ] {
+            assert_eq!(Address::parse(number).expect("valid").calling_code(), code, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_without_a_country_is_refused() {
+        for text in ["15551234567", "5551234567", "12345", "", "BRAND", "+0123456789"] {
+            assert!(Address::parse_recipient(text).is_err(), "{text}");
+        }
+        assert!(Address::parse_recipient("+1 555 123 4567").is_ok());
+        assert!(Address::parse_recipient("messenger:user-4711").is_ok());
+    }
+
+    #[test]
+    fn nothing_prints_an_address() {
+        let address = Address::parse("+15551234567").expect("valid");
+        assert!(!format!("{address:?} {:?}", recipient("+15551234567")).contains("555"));
+    }
+}

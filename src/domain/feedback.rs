@@ -1,0 +1,132 @@
+//! Feedback: the POST that reports a confirmation, what its answer means, and what then happens.
+
+use std::time::Duration;
+
+use crate::domain::message::Refusal;
+use crate::domain::sid::{AccountSid, MessageSid};
+use jiff::Timestamp;
+
+/// One confirmation to report: `Outcome=confirmed` for this message of this account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feedback {
+    /// Whose message.
+    pub account: AccountSid,
+    /// Which message.
+    pub message: MessageSid,
+}
+
+/// Why an attempt ended as it did, in Twilio's words where there are any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Why {
+    /// HTTP status; `None` if no answer came.
+    pub status: Option<u16>,
+    /// Twilio's error code, such as 20404.
+    pub code: Option<u32>,
+    /// Twilio's message, or ours where there was no answer. No secrets, no addresses.
+    pub message: String,
+}
+
+impl From<Why> for Refusal {
+    fn from(why: Why) -> Self {
+        Self { status: why.status, code: why.code, message: why.message }
+    }
+}
+
+/// What an answer of Twilio's means (DESIGN §6). Never a bare status code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Twilio has it. `echoed` says whether the answer named our message.
+    Done {
+        /// Whether the body named our SID; if not, it is counted (a captive proxy?).
+        echoed: bool,
+    },
+    /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.
+    Retry {
+        /// What happened.
+        why: Why,
+        /// `Retry-After`, if there was one.
+        after: Option<Duration>,
+    },
+    /// 429: the account's API concurrency is used up. Nothing was processed.
+    Throttle {
+        /// What happened.
+        why: Why,
+        /// `Retry-After`, if there was one.
+        after: Option<Duration>,
+    },
+    /// 401, 403 or a redirect: nothing of this account will get through.
+    Pause {
+        /// What happened.
+        why: Why,
+    },
+    /// 404: not there (yet), or another account's.
+    Missing {
+        /// What happened.
+        why: Why,
+    },
+    /// Any other 4xx: this will never be taken.
+    Never {
+        /// What happened.
+        why: Why,
+    },
+}
+
+impl Verdict {
+    /// The word used in metrics and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Retry { .. } => "retry",
+            Self::Throttle { .. } => "throttle",
+            Self::Pause { .. } => "pause",
+            Self::Missing { .. } => "missing",
+            Self::Never { .. } => "never",
+        }
+    }
+}
+
+/// The right to make one attempt, until it lapses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which message.
+    pub message: MessageSid,
+    /// Names this attempt among the message's.
+    pub token: u64,
+}
+
+/// A message claimed for one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// What to post.
+    pub feedback: Feedback,
+    /// The right to.
+    pub lease: Lease,
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+    /// Time that counted toward giving up before this attempt.
+    pub spent: Duration,
+    /// When the message was created.
+    pub created_at: Timestamp,
+}
+
+/// How an attempt ends in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Twilio has it.
+    Reported,
+    /// To be tried again.
+    Retry {
+        /// After how long.
+        after: Duration,
+        /// Time that counts toward giving up from now on (the whole of it, not an increment).
+        spent: Duration,
+    },
+    /// To be tried again as if this attempt had not been made (pause and throttle give it back).
+    Release {
+        /// After how long.
+        after: Duration,
+    },
+    /// Not to be tried again, unless somebody requeues it.
+    Refused(Refusal),
+}

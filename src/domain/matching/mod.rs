@@ -1,0 +1,236 @@
+//! Matching: which message does this prove, if any?
+//!
+//! The judgement of every backend. A store loads the rows that a command [touches](Touched), calls
+//! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are DESIGN §1's; each function
+//! names the one it keeps.
+
+mod decide;
+mod pick;
+
+
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::Person;
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::signal::{Evidence, Named};
+
+/// How long inferred evidence waits for its message. A person answers what they just got; what
+/// becomes known later than this was not the message that they answered.
+pub const INFERRED_PARKED_FOR: Duration = Duration::from_mins(10);
+
+/// How long a message that nobody asked feedback for is remembered, if the reply window is shorter.
+/// It only has to shield newer ones from replies, and to await a registration that is late.
+pub const UNTRACKED_FOR: Duration = Duration::from_hours(24);
+
+/// The most evidence that waits for one reference or person. More than this is a loop, not a person.
+pub const MAX_PARKED: usize = 16;
+
+/// The settings that judgement depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a message stays pending.
+    pub pending_ttl: Duration,
+    /// How old a message inferred evidence may confirm.
+    pub reply_window: Duration,
+    /// How long finished records are kept.
+    pub retention: Duration,
+    /// Whether the status `read` counts as evidence.
+    pub read_confirms: bool,
+}
+
+/// The rows that a command needs.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// The message that the command names by SID.
+    pub message: Option<Message>,
+    /// Whether the inbound message was counted before.
+    pub seen: bool,
+    /// The messages that bear the reference in question.
+    pub same_reference: Vec<Message>,
+    /// The messages to the person in question, within the reply window of all evidence in question.
+    pub same_person: Vec<Message>,
+    /// The evidence parked for the message, the reference or the person in question.
+    pub parked: Vec<Parked>,
+    /// The Messaging Service that the sender in question is known to belong to.
+    pub service: Option<ServiceSid>,
+}
+
+/// Evidence that waits for its message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// Since when it waits.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub parked_at: Timestamp,
+    /// Until when. Afterwards it is an orphan.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub until: Timestamp,
+    /// Why it could not be settled at once.
+    pub reason: Reason,
+    /// Whether its time has passed without its message.
+    pub orphaned: bool,
+}
+
+/// What a store is to write: all of it, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Messages in their new state.
+    pub messages: Vec<Message>,
+    /// Evidence to park.
+    pub park: Vec<Parked>,
+    /// Parked evidence that is settled.
+    pub unpark: Vec<Parked>,
+    /// An inbound message to remember as counted.
+    pub seen: Option<MessageSid>,
+    /// A sender, and the Messaging Service that it turned out to belong to.
+    pub learned: Option<(String, ServiceSid)>,
+}
+
+impl Changes {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why evidence did not confirm anything (yet).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// An opt-out says nothing about having read a code.
+    OptOut,
+    /// No message fits.
+    NoMessage,
+    /// The newest message that fits is one nobody asked feedback for.
+    Untracked,
+    /// It cannot be told whether the newest message came from the sender that the person turned to.
+    SenderUnknown,
+    /// The newest message that fits is neither pending nor confirmed.
+    NotPending,
+    /// Too much is waiting for the same message already.
+    TooManyParked,
+    /// The inbound message was counted before.
+    Duplicate,
+}
+
+impl Reason {
+    /// The word used in answers and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OptOut => "opt_out",
+            Self::NoMessage => "no_message",
+            Self::Untracked => "untracked",
+            Self::SenderUnknown => "sender_unknown",
+            Self::NotPending => "not_pending",
+            Self::TooManyParked => "too_many_parked",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// What the app said contradicts what is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} contradicts what is known of {sid}")]
+pub struct Contradiction {
+    /// The message.
+    pub sid: MessageSid,
+    /// The field, in Twilio's spelling.
+    pub field: &'static str,
+}
+
+/// The outcome of [`remember`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The message as it is now.
+    pub message: Message,
+    /// Whether it is tracked from now on, and was not before.
+    pub new: bool,
+    /// How many messages were confirmed, by evidence that waited or by the status `read`.
+    pub confirmed: usize,
+}
+
+/// The outcome of [`observe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// It proved that this message arrived.
+    Confirmed(MessageSid),
+    /// What it proves was known.
+    Already(MessageSid),
+    /// It proves nothing.
+    Nothing(Reason),
+    /// It waits for its message.
+    Parked {
+        /// Until when.
+        until: Timestamp,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Observed {
+    /// The word used in answers and metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Confirmed(_) => "confirmed",
+            Self::Already(_) => "already",
+            Self::Nothing(_) => "none",
+            Self::Parked { .. } => "parked",
+        }
+    }
+}
+
+/// The keys that a command touches: what a backend loads, and what it locks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Parked evidence by SID; the message itself was loaded to find the rest out.
+    pub sid: Option<MessageSid>,
+    /// Messages and parked evidence by reference.
+    pub reference: Option<Reference>,
+    /// Messages and parked evidence by person.
+    pub person: Option<Person>,
+    /// The sender whose Messaging Service is asked for.
+    pub sender: Option<String>,
+}
+
+impl Touched {
+    /// What a sighting touches, and the message that it names.
+    #[must_use]
+    pub fn by_sighting(
+        sighting: &crate::domain::signal::Sighting,
+        known: Option<&Message>,
+    ) -> Self {
+        let known_reference = known.and_then(|m| m.reference.clone());
+        let known_person = known.and_then(|m| m.recipient);
+        let known_from = known.and_then(|m| m.from.clone());
+        Self {
+            sid: Some(sighting.sid),
+            reference: known_reference.or_else(|| sighting.reference.clone()),
+            person: known_person.or(sighting.recipient).map(|recipient| recipient.person),
+            sender: known_from.or_else(|| sighting.from.clone()),
+        }
+    }
+
+    /// What a piece of evidence touches.
+    #[must_use]
+    pub fn by_evidence(evidence: &Evidence) -> Self {
+        match &evidence.named {
+            Named::Message(sid) => Self { sid: Some(*sid), ..Self::default() },
+            Named::Reference(reference) => {
+                Self { reference: Some(reference.clone()), ..Self::default() }
+            }
+            Named::Person { recipient, sender } => Self {
+                person: Some(recipient.person),
+                sender: sender.address.clone(),
+                ..Self::default()
+            },
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What we know of an outbound message, and the states that it passes through.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::Recipient;
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+
+/// The longest reference, in bytes.
+pub const MAX_REFERENCE: usize = 128;
+
+/// The app's own name for what a message belongs to (a login, an order). Opaque, ≤ 128 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reference(String);
+
+impl Reference {
+    /// Reads a reference. `None` if it is empty or longer than [`MAX_REFERENCE`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty() && text.len() <= MAX_REFERENCE).then(|| Self(text.to_owned()))
+    }
+
+    /// The reference as the app wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a message stands with us (DESIGN §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Seen only through a status callback; nobody asked for feedback. Never posted, but it shields.
+    Untracked,
+    /// Sent with `ProvideFeedback=true`, not yet proven to have arrived.
+    Pending,
+    /// Pending for longer than the pending lifetime.
+    Expired,
+    /// The carrier says that it did not arrive. Direct evidence knows better.
+    Undelivered,
+    /// Proven to have arrived; Twilio does not know yet.
+    Confirmed,
+    /// Twilio knows.
+    Reported,
+    /// Twilio will not take it. Kept, and can be requeued.
+    Refused,
+}
+
+impl State {
+    /// Every state, in the order of a message's life.
+    pub const ALL: [Self; 7] = [
+        Self::Untracked,
+        Self::Pending,
+        Self::Expired,
+        Self::Undelivered,
+        Self::Confirmed,
+        Self::Reported,
+        Self::Refused,
+    ];
+
+    /// The word used in answers, metrics and the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Untracked => "untracked",
+            Self::Pending => "pending",
+            Self::Expired => "expired",
+            Self::Undelivered => "undelivered",
+            Self::Confirmed => "confirmed",
+            Self::Reported => "reported",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Twilio's status of a message, from its OpenAPI (`message_enum_status`), in the order in which
+/// one supersedes another. Callbacks come in any order and bear no time, so only the rank decides:
+/// a late status never moves a message back, and the word that it did not arrive is never
+/// overruled by a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are Twilio's own")]
+pub enum Status {
+    Scheduled,
+    Accepted,
+    Queued,
+    Sending,
+    Sent,
+    PartiallyDelivered,
+    Delivered,
+    Read,
+    Failed,
+    Undelivered,
+    Canceled,
+}
+
+impl Status {
+    /// Reads Twilio's word. `None` for a word that is not known (yet), or an inbound message's.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = text.to_ascii_lowercase();
+        Self::ALL.into_iter().find(|status| status.as_str() == lower)
+    }
+
+    const ALL: [Self; 11] = [
+        Self::Scheduled,
+        Self::Accepted,
+        Self::Queued,
+        Self::Sending,
+        Self::Sent,
+        Self::PartiallyDelivered,
+        Self::Delivered,
+        Self::Read,
+        Self::Failed,
+        Self::Undelivered,
+        Self::Canceled,
+    ];
+
+    /// Twilio's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Accepted => "accepted",
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::PartiallyDelivered => "partially_delivered",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+            Self::Undelivered => "undelivered",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether it says that the message did not arrive.
+    #[must_use]
+    pub fn is_undelivered(self) -> bool {
+        self >= Self::Failed
+    }
+}
+
+/// How surely a signal names its message (DESIGN §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Basis {
+    /// It names exactly one message.
+    Direct,
+    /// It names a reference that several messages bear.
+    Shared,
+    /// It names only the person.
+    Inferred,
+}
+
+impl Basis {
+    /// The word used in answers and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Shared => "shared",
+            Self::Inferred => "inferred",
+        }
+    }
+}
+
+/// What proved that a message arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// `reply`, `read`, or the app's own word such as `code_entered`.
+    pub label: String,
+    /// How surely it named the message.
+    pub basis: Basis,
+    /// When the person acted.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub occurred_at: Timestamp,
+    /// When we decided.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub confirmed_at: Timestamp,
+}
+
+/// Why Twilio would not take a feedback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// HTTP status of the last answer; `None` if there never was one.
+    pub status: Option<u16>,
+    /// Twilio's error code, such as 20404.
+    pub code: Option<u32>,
+    /// Twilio's words, or ours.
+    pub message: String,
+}
+
+/// How far the reporting of a confirmed message has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Attempts begun. A crash in the middle of one counts.
+    pub attempts: u32,
+    /// When it may be tried next; while an attempt is under way, when its lease ends.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    pub due_at: Option<Timestamp>,
+    /// Names the attempt under way, so that a late end of an older one changes nothing.
+    pub lease: Option<u64>,
+    /// Time that counts toward giving up: waits and attempts, without pauses.
+    pub spent: Duration,
+}
+
+/// One outbound message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its name.
+    pub sid: MessageSid,
+    /// Whose it is.
+    pub account: AccountSid,
+    /// Where it stands.
+    pub state: State,
+    /// Whom it went to, where known.
+    pub recipient: Option<Recipient>,
+    /// The exact sender in Twilio's notation, where known. Not personal.
+    pub from: Option<String>,
+    /// The Messaging Service it was sent through, where known.
+    pub service: Option<ServiceSid>,
+    /// The app's name for what it belongs to.
+    pub reference: Option<Reference>,
+    /// The furthest status that Twilio reported.
+    pub status: Option<Status>,
+    /// Twilio's error code that came with a failing status.
+    pub error_code: Option<u32>,
+    /// When it was created, as far as anybody said; else when we first heard of it. Never too early:
+    /// evidence may count for it only if it came later.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub created_at: Timestamp,
+    /// Whether somebody said when it was created.
+    pub created_at_known: bool,
+    /// When we first heard of it.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub remembered_at: Timestamp,
+    /// When a pending message expires; when an untracked one is forgotten.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub expires_at: Timestamp,
+    /// When it came into its present state.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub since: Timestamp,
+    /// What proved that it arrived.
+    pub proof: Option<Proof>,
+    /// The reporting.
+    pub delivery: Delivery,
+    /// When Twilio took the feedback.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    pub reported_at: Option<Timestamp>,
+    /// Why Twilio would not.
+    pub refusal: Option<Refusal>,
+}
+
+impl Message {
+    /// Moves to a state, and notes since when.
+    pub fn enter(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.since = now;
+    }
+
+    /// A pending message whose lifetime is over has expired, whether or not anybody swept it yet.
+    pub fn age(&mut self, now: Timestamp) {
+        if self.state == State::Pending && self.expires_at <= now {
+            let expired = self.expires_at;
+            self.enter(State::Expired, expired);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Signals: whatever comes in, reduced to what can be decided upon.
+//!
+//! [`callback`] and [`app`] read the two dialects (Twilio's forms, the app's fields) through
+//! [`fields`]; what leaves here bears no body, no raw address and no doubt about whose it is.
+
+pub mod app;
+pub mod callback;
+pub mod fields;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::Recipient;
+use crate::domain::message::{Reference, Status};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+
+/// A message was seen: registered by the app, or named by a status callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Which message.
+    pub sid: MessageSid,
+    /// Whose.
+    pub account: AccountSid,
+    /// Whether feedback was asked for: a registration, or a callback URL with `feedback=1`.
+    pub tracked: bool,
+    /// Whether what contradicts the known facts is an error (the app's word) or ignored (a callback's).
+    pub strict: bool,
+    /// Whom it went to.
+    pub recipient: Option<Recipient>,
+    /// The exact sender.
+    pub from: Option<String>,
+    /// The Messaging Service.
+    pub service: Option<ServiceSid>,
+    /// The app's reference.
+    pub reference: Option<Reference>,
+    /// Twilio's status.
+    pub status: Option<Status>,
+    /// Twilio's error code.
+    pub error_code: Option<u32>,
+    /// When it was created, if anybody says so.
+    pub created_at: Option<Timestamp>,
+    /// When the signal came in.
+    pub seen_at: Timestamp,
+}
+
+/// Which sender a person turned to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderHint {
+    /// The exact sender, in Twilio's notation.
+    pub address: Option<String>,
+    /// Its Messaging Service, where the signal names it.
+    pub service: Option<ServiceSid>,
+}
+
+/// What a piece of evidence names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Named {
+    /// Exactly one message.
+    Message(MessageSid),
+    /// Whatever messages bear this reference.
+    Reference(Reference),
+    /// Only a person, and whom they turned to.
+    Person {
+        /// The person.
+        recipient: Recipient,
+        /// The sender, empty if the app did not say.
+        sender: SenderHint,
+    },
+}
+
+/// Something a recipient did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Whose messages it can prove.
+    pub account: AccountSid,
+    /// What it names.
+    pub named: Named,
+    /// `reply`, or the app's own word such as `code_entered`.
+    pub label: String,
+    /// When the person acted.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub occurred_at: Timestamp,
+}
+
+/// Where a signal came from, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// An inbound message.
+    Reply,
+    /// The app.
+    App,
+}
+
+impl Source {
+    /// The word used in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::App => "app",
+        }
+    }
+}
+
+/// Evidence, with what makes it count once and what it tells of the message besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// Where it came from.
+    pub source: Source,
+    /// The inbound message's SID: it counts once, by whatever road it comes.
+    pub inbound: Option<MessageSid>,
+    /// What it proves; `None` if it proves nothing (an opt-out) but must still be counted as seen.
+    pub evidence: Option<Evidence>,
+    /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
+    pub remembers: Option<Sighting>,
+    /// When it came in.
+    pub seen_at: Timestamp,
+}
+
+/// A signed request that cannot be understood. Says which field, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A field is missing or not what it has to be.
+    #[error("{field}: {expected}")]
+    Field {
+        /// The field, in Twilio's spelling.
+        field: &'static str,
+        /// What was expected of it.
+        expected: String,
+    },
+    /// A SID that is not a message's.
+    #[error("{field}: {reason}")]
+    NotAMessage {
+        /// The field, in Twilio's spelling.
+        field: &'static str,
+        /// What it names instead, and what to do.
+        reason: String,
+    },
+    /// The body is no UTF-8.
+    #[error("the body is not valid UTF-8")]
+    Encoding,
+    /// The body is no JSON object.
+    #[error("the body is not a JSON object: {0}")]
+    Json(String),
+    /// It belongs to another account than ours. Answered as if it were unsigned.
+    #[error("another account's")]
+    OtherAccount,
+}

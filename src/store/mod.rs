@@ -1,0 +1,175 @@
+//! The seam: what the rest of the house may ask of a store, whatever is behind it.
+//!
+//! Every verb that changes something is durable on return: it survives a power cut. Judgement is
+//! not a backend's business; each of them loads the rows that a command touches, calls
+//! [`crate::domain::matching`], and writes what it says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::address::PersonKey;
+use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
+use crate::domain::message::{Message, State};
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::{Sighting, Signal};
+
+/// Tells the time. Injected, so that tests own it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Why a verb was not carried out. In every case nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Not now: answer 503 and ask to come back.
+    #[error("{reason}")]
+    Unavailable {
+        /// What is the matter, for the operator.
+        reason: String,
+        /// The same as a metric's label.
+        label: &'static str,
+    },
+    /// It contradicts what is known.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+}
+
+/// What [`Store::settle`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The attempt was ours to end, and has ended so.
+    Applied,
+    /// The lease had lapsed: somebody else tries, or has tried. Nothing changed.
+    LeaseLost,
+}
+
+/// What [`Store::requeue`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requeued {
+    /// It was refused, and will be tried again.
+    Queued(Box<Message>),
+    /// It is in a state from which there is nothing to requeue.
+    NotRefused(State),
+    /// There is no such message.
+    Unknown,
+}
+
+/// What [`Store::expire`] did in one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Pending messages that have expired.
+    pub expired: usize,
+    /// Parked evidence whose message never came.
+    pub orphaned: usize,
+    /// Finished records that were forgotten.
+    pub forgotten: usize,
+    /// Whether the step came to the end of the store; the next one starts over.
+    pub complete: bool,
+}
+
+/// Which records [`Store::list`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Messages in a state, or all of them.
+    Messages(Option<State>),
+    /// Evidence that waits for its message.
+    Parked,
+    /// Evidence whose message never came.
+    Orphaned,
+}
+
+/// A record of [`Store::list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A message.
+    Message(Box<Message>),
+    /// A piece of evidence without its message.
+    Parked(Box<Parked>),
+}
+
+/// One page of [`Store::list`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The records.
+    pub entries: Vec<Entry>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// How many records there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages by state, in the order of [`State::ALL`].
+    pub messages: [u64; State::ALL.len()],
+    /// Evidence that waits for its message.
+    pub parked: u64,
+    /// Evidence whose message never came.
+    pub orphaned: u64,
+}
+
+impl Counts {
+    /// How many messages are in a state.
+    #[must_use]
+    pub fn of(&self, state: State) -> u64 {
+        let at = State::ALL.iter().position(|known| *known == state);
+        at.and_then(|at| self.messages.get(at)).copied().unwrap_or(0)
+    }
+
+    /// All messages, whatever their state.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.messages.iter().sum()
+    }
+}
+
+/// The store.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The key that turns recipients' addresses into persons.
+    fn person_key(&self) -> &PersonKey;
+
+    /// A message was seen. Settles evidence that waited for it.
+    async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError>;
+
+    /// A recipient did something.
+    async fn observe(&self, signal: Signal) -> Result<Observed, StoreError>;
+
+    /// Takes up to `limit` messages that are due, for one attempt each, within `lease`.
+    /// Counts the attempt: a crash in the middle of it has burnt it. The longest due come first.
+    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Claim>, StoreError>;
+
+    /// Ends an attempt, if the lease still holds.
+    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError>;
+
+    /// How long until something is due; zero if it is now, `None` if nothing waits.
+    async fn next_due(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// Completes when something new may be due. A hint: it may come for nothing, and a store that
+    /// is shared with other processes may miss some. One that came since the last call counts.
+    async fn changed(&self);
+
+    /// Sweeps up to `limit` records: expires, orphans and forgets. Correctness never waits for it.
+    async fn expire(&self, limit: usize) -> Result<Swept, StoreError>;
+
+    /// A page of records from `cursor` on (from the start if `None`), at most `limit` of them.
+    async fn list(
+        &self,
+        filter: Filter,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    /// What we know of a message.
+    async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError>;
+
+    /// Puts a refused message back into the queue.
+    async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError>;
+
+    /// Proves that the store can take an event, by writing something durably.
+    async fn health(&self) -> Result<(), StoreError>;
+
+    /// How many records there are. Cheap.
+    fn counts(&self) -> Counts;
+}
