@@ -166,23 +166,34 @@ impl PersonKey {
         match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
             Ok(mac) => Self(mac),
             // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
-            Err(_) => Self(<Hmac<Sha256> as KeyInit>::new(&Default::default())),
+            Err(_) => Self(<Hmac<Sha256> as KeyInit>::new(&hmac::digest::array::Array::default())),
         }
+    }
+
+    /// Sixteen bytes that tell whether it is still the same key, and nothing else about it.
+    #[must_use]
+    pub fn check(&self) -> [u8; 16] {
+        self.hash(&["check"])
     }
 
     /// The person at this address, as that account knows them.
     #[must_use]
     pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
+        let person = Person(self.hash(&[account.as_str(), &address.channel, &address.value]));
+        Recipient { person, calling_code: address.calling_code() }
+    }
+
+    fn hash(&self, parts: &[&str]) -> [u8; 16] {
         let mut mac = self.0.clone();
-        for part in [account.as_str(), &address.channel, &address.value] {
+        for part in parts {
             mac.update(part.as_bytes());
             mac.update(b"\0");
         }
-        let mut person = [0; 16];
-        for (to, from) in person.iter_mut().zip(mac.finalize().into_bytes()) {
+        let mut hash = [0; 16];
+        for (to, from) in hash.iter_mut().zip(mac.finalize().into_bytes()) {
             *to = from;
         }
-        Recipient { person: Person(person), calling_code: address.calling_code() }
+        hash
     }
 }
 

@@ -75,7 +75,7 @@ impl State {
     }
 }
 
-/// Twilio's status of a message, from its OpenAPI (`message_enum_status`), in the order in which
+/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
 /// one supersedes another. Callbacks come in any order and bear no time, so only the rank decides:
 /// a late status never moves a message back, and the word that it did not arrive is never
 /// overruled by a receipt.

@@ -4,6 +4,8 @@
 //! not a backend's business; each of them loads the rows that a command touches, calls
 //! [`crate::domain::matching`], and writes what it says.
 
+pub mod sled;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,4 +174,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many records there are. Cheap.
     fn counts(&self) -> Counts;
+
+    /// Finishes what was begun and lets go of the store. Every verb afterwards is `Unavailable`.
+    async fn close(&self);
 }

@@ -1,1 +1,328 @@
-//! Placeholder.
+//! The two commands: a message was seen, a recipient did something.
+//!
+//! Both work on the rows at hand as on a small ledger, so that a registration settles the evidence
+//! that waited for it by the very rule that would have settled it at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::domain::matching::pick::{Known, Pick, pick};
+use crate::domain::matching::{
+    Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy, Reason,
+    Remembered, Rows, later,
+};
+use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
+use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+
+/// A message was seen.
+///
+/// # Errors
+/// [`Contradiction`], where the sighting is strict and says otherwise than what is known.
+pub fn remember(
+    rows: Rows,
+    sighting: &Sighting,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(Changes, Remembered), Contradiction> {
+    let mut ledger = Ledger::open(rows, policy, now);
+    let new = ledger.sight(sighting)?;
+    ledger.settle_parked();
+    let message = ledger.known.get(&sighting.sid).cloned();
+    let (changes, confirmed) = ledger.close();
+    // `sight` has just put it there; a fresh one says the same.
+    let message = message.unwrap_or_else(|| fresh(sighting, policy, now));
+    Ok((changes, Remembered { message, new, confirmed }))
+}
+
+/// A recipient did something.
+///
+/// # Errors
+/// [`Contradiction`], where an app's event says otherwise of its message than what is known.
+pub fn observe(
+    rows: Rows,
+    signal: &Signal,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(Changes, Observed), Contradiction> {
+    if signal.inbound.is_some() && rows.seen {
+        return Ok((Changes::default(), Observed::Nothing(Reason::Duplicate)));
+    }
+    let mut ledger = Ledger::open(rows, policy, now);
+    ledger.changes.seen = signal.inbound;
+    if let Some(sighting) = &signal.remembers {
+        ledger.sight(sighting)?;
+    }
+    let observed = match &signal.evidence {
+        None => Observed::Nothing(Reason::OptOut),
+        Some(evidence) => match ledger.settle(evidence) {
+            Pick::Confirms(sid, _) => Observed::Confirmed(sid),
+            Pick::Already(sid) => Observed::Already(sid),
+            Pick::Nothing(reason) => Observed::Nothing(reason),
+            Pick::Wait(reason) => ledger.park(evidence, reason),
+        },
+    };
+    if signal.remembers.is_some() {
+        ledger.settle_parked();
+    }
+    Ok((ledger.close().0, observed))
+}
+
+/// The rows at hand, and what becomes of them.
+struct Ledger<'a> {
+    known: Known,
+    touched: BTreeSet<MessageSid>,
+    confirmed: Vec<MessageSid>,
+    parked: Vec<Parked>,
+    services: BTreeMap<String, ServiceSid>,
+    changes: Changes,
+    policy: &'a Policy,
+    now: Timestamp,
+}
+
+impl<'a> Ledger<'a> {
+    fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
+        let Rows { message, same_reference, same_person, mut parked, services, seen: _ } = rows;
+        let mut known = Known::new();
+        for mut message in same_reference.into_iter().chain(same_person).chain(message) {
+            message.age(now);
+            known.insert(message.sid, message);
+        }
+        parked.retain(|parked| !parked.orphaned && parked.until > now);
+        parked.sort_by_key(|parked| (parked.evidence.occurred_at, parked.parked_at));
+        Self {
+            known,
+            touched: BTreeSet::new(),
+            confirmed: Vec::new(),
+            parked,
+            services,
+            changes: Changes::default(),
+            policy,
+            now,
+        }
+    }
+
+    fn close(mut self) -> (Changes, Vec<MessageSid>) {
+        let touched = self.touched;
+        self.changes.messages.extend(self.known.into_values().filter(|m| touched.contains(&m.sid)));
+        (self.changes, self.confirmed)
+    }
+
+    /// Takes in what a sighting says. Returns whether the message is tracked from now on only.
+    fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
+        self.learn(sighting);
+        let known = self.known.get(&sighting.sid);
+        let (message, new) = match known {
+            None => (fresh(sighting, self.policy, self.now), sighting.tracked),
+            Some(known) => {
+                if let Some(field) = contradiction(known, sighting) {
+                    let contradiction = Contradiction { sid: sighting.sid, field };
+                    return if sighting.strict { Err(contradiction) } else { Ok(false) };
+                }
+                merged(known, sighting, self.policy, self.now)
+            }
+        };
+        if known != Some(&message) {
+            self.touched.insert(message.sid);
+            self.known.insert(message.sid, message);
+        }
+        self.read(sighting);
+        Ok(new)
+    }
+
+    /// "Senders learned from status callbacks, which name both."
+    fn learn(&mut self, sighting: &Sighting) {
+        if let (Some(from), Some(service)) = (&sighting.from, sighting.service)
+            && self.services.get(from) != Some(&service)
+        {
+            self.services.insert(from.clone(), service);
+            self.changes.learned = Some((from.clone(), service));
+        }
+    }
+
+    /// The status `read` proves as much as the settings say.
+    fn read(&mut self, sighting: &Sighting) {
+        let status = self.known.get(&sighting.sid).and_then(|message| message.status);
+        if self.policy.read_confirms
+            && (status == Some(Status::Read) || sighting.status == Some(Status::Read))
+        {
+            self.settle(&Evidence {
+                account: sighting.account,
+                named: Named::Message(sighting.sid),
+                label: "read".to_owned(),
+                occurred_at: sighting.seen_at,
+            });
+        }
+    }
+
+    fn settle_parked(&mut self) {
+        for parked in std::mem::take(&mut self.parked) {
+            match self.settle(&parked.evidence) {
+                Pick::Wait(_) => {}
+                Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
+                    self.changes.unpark.push(parked);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, evidence: &Evidence) -> Pick {
+        let pick = pick(evidence, &self.known, &self.services, self.policy);
+        if let Pick::Confirms(sid, basis) = pick {
+            self.confirm(sid, basis, evidence);
+        }
+        pick
+    }
+
+    fn confirm(&mut self, sid: MessageSid, basis: Basis, evidence: &Evidence) {
+        if let Some(message) = self.known.get_mut(&sid) {
+            message.enter(State::Confirmed, self.now);
+            message.proof = Some(Proof {
+                label: evidence.label.clone(),
+                basis,
+                occurred_at: evidence.occurred_at,
+                confirmed_at: self.now,
+            });
+            message.delivery = Delivery { due_at: Some(self.now), ..Delivery::default() };
+            self.touched.insert(sid);
+            self.confirmed.push(sid);
+        }
+    }
+
+    /// Lets evidence wait: what names a message for the pending lifetime, what names a person briefly.
+    fn park(&mut self, evidence: &Evidence, reason: Reason) -> Observed {
+        let waiting: Vec<&Parked> =
+            self.parked.iter().filter(|other| waits_alike(&other.evidence, evidence)).collect();
+        if let Some(same) = waiting.iter().find(|other| proves_as_much(&other.evidence, evidence)) {
+            return Observed::Parked { until: same.until, reason };
+        }
+        if waiting.len() >= MAX_PARKED {
+            return Observed::Nothing(Reason::TooManyParked);
+        }
+        let patience = match evidence.named {
+            Named::Message(_) | Named::Reference(_) => self.policy.pending_ttl,
+            Named::Person { .. } => INFERRED_PARKED_FOR,
+        };
+        let until = later(self.now, patience);
+        self.changes.park.push(Parked {
+            evidence: evidence.clone(),
+            parked_at: self.now,
+            until,
+            reason,
+            orphaned: false,
+        });
+        Observed::Parked { until, reason }
+    }
+}
+
+/// Whether both wait for the same message, reference or person.
+fn waits_alike(one: &Evidence, other: &Evidence) -> bool {
+    match (&one.named, &other.named) {
+        (Named::Message(a), Named::Message(b)) => a == b,
+        (Named::Reference(a), Named::Reference(b)) => a == b,
+        (Named::Person { recipient: a, .. }, Named::Person { recipient: b, .. }) => {
+            a.person == b.person
+        }
+        (Named::Message(_) | Named::Reference(_) | Named::Person { .. }, _) => false,
+    }
+}
+
+/// One piece of evidence that names a message is as good as two.
+fn proves_as_much(one: &Evidence, other: &Evidence) -> bool {
+    match &one.named {
+        Named::Message(_) => one.named == other.named,
+        Named::Reference(_) | Named::Person { .. } => {
+            one.named == other.named && one.occurred_at == other.occurred_at
+        }
+    }
+}
+
+fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Message {
+    let mut message = Message {
+        sid: sighting.sid,
+        account: sighting.account,
+        state: State::Untracked,
+        recipient: None,
+        from: None,
+        service: None,
+        reference: None,
+        status: None,
+        error_code: None,
+        created_at: sighting.seen_at,
+        created_at_known: false,
+        remembered_at: sighting.seen_at,
+        expires_at: policy.untracked_until(sighting.seen_at),
+        since: now,
+        proof: None,
+        delivery: Delivery::default(),
+        reported_at: None,
+        refusal: None,
+    };
+    fill(&mut message, sighting, policy, now);
+    message
+}
+
+fn merged(
+    known: &Message,
+    sighting: &Sighting,
+    policy: &Policy,
+    now: Timestamp,
+) -> (Message, bool) {
+    let mut message = known.clone();
+    let new = fill(&mut message, sighting, policy, now);
+    (message, new)
+}
+
+/// Fills what was unknown, moves the status on, never back. Returns whether tracking began.
+fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
+    message.recipient = message.recipient.or(sighting.recipient);
+    message.service = message.service.or(sighting.service);
+    message.from = message.from.take().or_else(|| sighting.from.clone());
+    message.reference = message.reference.take().or_else(|| sighting.reference.clone());
+    if let Some(created_at) = sighting.created_at
+        && !message.created_at_known
+    {
+        // Nobody hears of a message before it exists, so a clock that says so is wrong.
+        message.created_at = created_at.min(message.remembered_at);
+        message.created_at_known = true;
+    }
+    if sighting.status > message.status {
+        message.status = sighting.status;
+        message.error_code = sighting.error_code.or(message.error_code);
+    }
+    let begins = sighting.tracked && message.state == State::Untracked;
+    if begins {
+        message.enter(State::Pending, now);
+        message.expires_at = later(now, policy.pending_ttl);
+    }
+    if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
+        message.enter(State::Undelivered, now);
+    }
+    begins
+}
+
+/// The first field in which a sighting says otherwise than what is known.
+fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'static str> {
+    fn differ<T: PartialEq>(known: Option<&T>, said: Option<&T>) -> bool {
+        known.zip(said).is_some_and(|(known, said)| known != said)
+    }
+    let person = |recipient: &crate::domain::address::Recipient| recipient.person;
+    let (known_person, said_person) =
+        (known.recipient.as_ref().map(person), sighting.recipient.as_ref().map(person));
+    [
+        ("AccountSid", known.account != sighting.account),
+        ("To", sighting.strict && differ(known_person.as_ref(), said_person.as_ref())),
+        ("From", sighting.strict && differ(known.from.as_ref(), sighting.from.as_ref())),
+        (
+            "MessagingServiceSid",
+            sighting.strict && differ(known.service.as_ref(), sighting.service.as_ref()),
+        ),
+        (
+            "Reference",
+            sighting.strict && differ(known.reference.as_ref(), sighting.reference.as_ref()),
+        ),
+    ]
+    .into_iter()
+    .find_map(|(field, differs)| differs.then_some(field))
+}

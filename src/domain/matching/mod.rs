@@ -7,7 +7,11 @@
 mod decide;
 mod pick;
 
+pub use decide::observe;
+pub use decide::remember;
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use std::time::Duration;
 
@@ -43,6 +47,42 @@ pub struct Policy {
     pub read_confirms: bool,
 }
 
+impl Policy {
+    /// When a message must have been created for inferred evidence of that moment to count for it.
+    #[must_use]
+    pub fn window(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
+        earlier(occurred_at, self.reply_window)..=occurred_at
+    }
+
+    /// When a message that nobody asked feedback for, first seen at that moment, is forgotten.
+    #[must_use]
+    pub fn untracked_until(&self, seen_at: Timestamp) -> Timestamp {
+        later(seen_at, self.reply_window.max(UNTRACKED_FOR))
+    }
+
+    /// When an inbound message counted at that moment may be forgotten: later than any message that
+    /// it could be replayed against is still pending.
+    #[must_use]
+    pub fn seen_until(&self, seen_at: Timestamp) -> Timestamp {
+        later(later(seen_at, self.pending_ttl), SEEN_MARGIN)
+    }
+}
+
+/// How much longer than a message stays pending its replies are remembered as counted.
+const SEEN_MARGIN: Duration = Duration::from_hours(24);
+
+/// A moment later by so much, or the end of time.
+#[must_use]
+pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// A moment earlier by so much, or the beginning of time.
+#[must_use]
+pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
@@ -56,8 +96,8 @@ pub struct Rows {
     pub same_person: Vec<Message>,
     /// The evidence parked for the message, the reference or the person in question.
     pub parked: Vec<Parked>,
-    /// The Messaging Service that the sender in question is known to belong to.
-    pub service: Option<ServiceSid>,
+    /// The Messaging Services that the senders in question are known to belong to.
+    pub services: BTreeMap<String, ServiceSid>,
 }
 
 /// Evidence that waits for its message.
@@ -152,8 +192,8 @@ pub struct Remembered {
     pub message: Message,
     /// Whether it is tracked from now on, and was not before.
     pub new: bool,
-    /// How many messages were confirmed, by evidence that waited or by the status `read`.
-    pub confirmed: usize,
+    /// What was confirmed, by evidence that waited or by the status `read`.
+    pub confirmed: Vec<MessageSid>,
 }
 
 /// The outcome of [`observe`].

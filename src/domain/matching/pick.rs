@@ -1,1 +1,166 @@
-//! Placeholder.
+//! Picking the one message that evidence may prove, among those that it may be about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::address::Recipient;
+use crate::domain::matching::{Policy, Reason};
+use crate::domain::message::{Basis, Message, Reference, State};
+use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::signal::{Evidence, Named, SenderHint};
+
+/// What a piece of evidence comes to, with the messages known so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// It proves that this message arrived.
+    Confirms(MessageSid, Basis),
+    /// The message that it is about was confirmed before.
+    Already(MessageSid),
+    /// It proves nothing, and never will.
+    Nothing(Reason),
+    /// It may prove something once more is known.
+    Wait(Reason),
+}
+
+/// The messages at hand, by SID.
+pub(super) type Known = BTreeMap<MessageSid, Message>;
+
+pub(super) fn pick(
+    evidence: &Evidence,
+    known: &Known,
+    services: &BTreeMap<String, ServiceSid>,
+    policy: &Policy,
+) -> Pick {
+    let ours = known.values().filter(|message| message.account == evidence.account);
+    match &evidence.named {
+        Named::Message(sid) => {
+            direct(known.get(sid).filter(|message| message.account == evidence.account))
+        }
+        Named::Reference(reference) => by_reference(evidence, reference, ours),
+        Named::Person { recipient, sender } => {
+            let fitting = fitting(evidence, *recipient, ours, policy);
+            match sent_by(&fitting, sender, services) {
+                Ok(newest) => indirect(newest, Basis::Inferred),
+                Err(reason) => Pick::Wait(reason),
+            }
+        }
+    }
+}
+
+/// "Direct evidence beats everything: it confirms an undelivered or expired message too."
+fn direct(message: Option<&Message>) -> Pick {
+    let Some(message) = message else { return Pick::Wait(Reason::NoMessage) };
+    match message.state {
+        State::Untracked => Pick::Wait(Reason::Untracked),
+        State::Pending | State::Expired | State::Undelivered => {
+            Pick::Confirms(message.sid, Basis::Direct)
+        }
+        State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
+    }
+}
+
+/// Evidence that had to choose confirms what is pending, and only that.
+fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
+    let Some(message) = newest else { return Pick::Wait(Reason::NoMessage) };
+    match message.state {
+        State::Untracked => Pick::Wait(Reason::Untracked),
+        State::Pending => Pick::Confirms(message.sid, basis),
+        State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
+        State::Expired | State::Undelivered => Pick::Nothing(Reason::NotPending),
+    }
+}
+
+/// A reference that one message bears is direct evidence for it. Where several bear it, the newest
+/// wins that was there when the person acted, undelivered ones left out.
+fn by_reference<'a>(
+    evidence: &Evidence,
+    reference: &Reference,
+    known: impl Iterator<Item = &'a Message>,
+) -> Pick {
+    let bearing: Vec<&Message> =
+        known.filter(|message| message.reference.as_ref() == Some(reference)).collect();
+    if let [only] = bearing.as_slice() {
+        // A message that is known to be younger than the act is not what the person acted upon.
+        let impossible = only.created_at_known && only.created_at > evidence.occurred_at;
+        return direct((!impossible).then_some(*only));
+    }
+    let newest = bearing
+        .into_iter()
+        .filter(|message| {
+            message.created_at <= evidence.occurred_at && message.state != State::Undelivered
+        })
+        .max_by_key(|message| age_order(message));
+    indirect(newest, Basis::Shared)
+}
+
+/// The messages that an act of this person may be about, newest first: "created before
+/// `occurred_at` and inside the reply window, whatever its state except undelivered".
+fn fitting<'a>(
+    evidence: &Evidence,
+    recipient: Recipient,
+    known: impl Iterator<Item = &'a Message>,
+    policy: &Policy,
+) -> Vec<&'a Message> {
+    let window = policy.window(evidence.occurred_at);
+    let mut fitting: Vec<&Message> = known
+        .filter(|message| {
+            message.recipient.is_some_and(|known| known.person == recipient.person)
+                && window.contains(&message.created_at)
+                && message.state != State::Undelivered
+        })
+        .collect();
+    fitting.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
+    fitting
+}
+
+/// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
+fn age_order(message: &Message) -> (jiff::Timestamp, MessageSid) {
+    (message.created_at, message.sid)
+}
+
+/// The newest message from the sender that the person turned to. It never slides past one of which
+/// it cannot be told whether it came from there.
+fn sent_by<'a>(
+    fitting: &[&'a Message],
+    hint: &SenderHint,
+    services: &BTreeMap<String, ServiceSid>,
+) -> Result<Option<&'a Message>, Reason> {
+    if *hint == SenderHint::default() {
+        return only_sender(fitting);
+    }
+    let learned = hint.address.as_ref().and_then(|address| services.get(address)).copied();
+    let service = hint.service.or(learned);
+    for message in fitting {
+        match is_from(message, hint.address.as_deref(), service) {
+            Some(true) => return Ok(Some(message)),
+            Some(false) => {}
+            None => return Err(Reason::SenderUnknown),
+        }
+    }
+    Ok(None)
+}
+
+/// The app named only the person: their messages must all have come from one sender, or it cannot be
+/// told which one the person acted upon.
+fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reason> {
+    let senders: BTreeSet<_> = fitting
+        .iter()
+        .map(|message| {
+            (message.service, message.from.as_ref().filter(|_| message.service.is_none()))
+        })
+        .collect();
+    if senders.len() > 1 {
+        return Err(Reason::SenderUnknown);
+    }
+    Ok(fitting.first().copied())
+}
+
+/// Whether a message came from that sender or its service. `None` where that cannot be told.
+fn is_from(message: &Message, address: Option<&str>, service: Option<ServiceSid>) -> Option<bool> {
+    let same_address = message.from.as_deref().zip(address).map(|(from, address)| from == address);
+    let same_service = message.service.zip(service).map(|(of, asked)| of == asked);
+    match (same_address, same_service) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (None, None) => None,
+    }
+}

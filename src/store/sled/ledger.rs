@@ -1,0 +1,360 @@
+//! The ledger: loads the rows that a command touches, lets the domain judge, writes what it says.
+//!
+//! Owned by the writer thread alone, so nothing here locks, and a later command of a group sees
+//! what an earlier one did. Nothing here syncs either: that is the writer's part of the promise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::sled::{Batch, Tree};
+use jiff::Timestamp;
+
+use crate::domain::matching;
+use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
+use crate::domain::message::{Message, Reference, State};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::store::sled::keys;
+use crate::store::sled::record::{Damaged, decode, encode};
+use crate::store::{Clock, Counts, StoreError};
+
+/// The store cannot go on: what it holds can no longer be read, or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fatal {
+    #[error("sled: {0}")]
+    Sled(#[from] ::sled::Error),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error("cannot sync {path}: {error}")]
+    Sync { path: String, error: std::io::Error },
+}
+
+/// A verb's answer, or the end of the store.
+pub(super) type Ruling<T> = Result<Result<T, StoreError>, Fatal>;
+
+/// How much room there is where the store lies, in bytes.
+pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
+
+/// Below this, nothing new comes in: sled needs room to open again (`facts/sled.md` §3).
+const MIN_FREE: u64 = 128 << 20;
+/// Below this, nothing goes out either: each attempt is written down, too.
+const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
+/// The most messages that are looked at for one reference or person: the newest ones.
+const MAX_RELATED: usize = 64;
+
+/// What the ledger decides by.
+pub(super) struct Terms {
+    pub(super) policy: Policy,
+    pub(super) max_messages: u64,
+    pub(super) clock: Clock,
+    pub(super) free_space: FreeSpace,
+}
+
+pub(super) struct Ledger {
+    pub(super) tree: Tree,
+    pub(super) terms: Terms,
+    pub(super) counts: Counts,
+    /// Entries written since the last sync.
+    pub(super) written: usize,
+    /// Whether something may be due that was not before.
+    pub(super) stirred: bool,
+    /// Where the sweep goes on.
+    pub(super) sweep_from: Vec<u8>,
+    /// Names the next attempt.
+    pub(super) next_lease: u64,
+}
+
+impl Ledger {
+    pub(super) fn now(&self) -> Timestamp {
+        let now = (self.terms.clock)();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    pub(super) fn remember(&mut self, sighting: &Sighting) -> Ruling<Remembered> {
+        if let Err(full) = self.room(MIN_FREE) {
+            return Ok(Err(full));
+        }
+        let known = self.message(sighting.sid)?;
+        let touched = Touched::by_sighting(sighting, known.as_ref());
+        let rows = self.rows(sighting.account, known, &touched, None)?;
+        let judged = matching::remember(rows, sighting, &self.terms.policy, self.now());
+        self.carry_out(judged.map_err(StoreError::from))
+    }
+
+    pub(super) fn observe(&mut self, signal: &Signal) -> Ruling<Observed> {
+        if let Err(full) = self.room(MIN_FREE) {
+            return Ok(Err(full));
+        }
+        let mut rows = Rows::default();
+        if let Some(sighting) = &signal.remembers {
+            let known = self.message(sighting.sid)?;
+            let touched = Touched::by_sighting(sighting, known.as_ref());
+            rows = self.rows(sighting.account, known, &touched, None)?;
+        } else if let Some(evidence) = &signal.evidence {
+            let known = match &evidence.named {
+                Named::Message(sid) => self.message(*sid)?,
+                Named::Reference(_) | Named::Person { .. } => None,
+            };
+            let touched = Touched::by_evidence(evidence);
+            rows = self.rows(evidence.account, known, &touched, Some(evidence))?;
+        }
+        if let Some(sid) = signal.inbound {
+            rows.seen = self.tree.contains_key(keys::seen(sid))?;
+        }
+        let judged = matching::observe(rows, signal, &self.terms.policy, self.now());
+        self.carry_out(judged.map_err(StoreError::from))
+    }
+
+    /// Writes the changes of a judgement, all of them or none.
+    fn carry_out<T>(&mut self, judged: Result<(Changes, T), StoreError>) -> Ruling<T> {
+        let (changes, outcome) = match judged {
+            Ok(judged) => judged,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut writing = Writing::default();
+        for message in &changes.messages {
+            let before = self.message(message.sid)?;
+            if before.is_none() && self.counts.total() >= self.terms.max_messages {
+                return Ok(Err(StoreError::Unavailable {
+                    reason: format!(
+                        "HEARDBACK_MAX_MESSAGES ({}) messages are kept already",
+                        self.terms.max_messages
+                    ),
+                    label: "max_messages",
+                }));
+            }
+            writing.message(before.as_ref(), Some(message))?;
+        }
+        for parked in &changes.park {
+            writing.parked(None, Some(parked))?;
+        }
+        for parked in &changes.unpark {
+            writing.parked(Some(parked), None)?;
+        }
+        if let Some(sid) = changes.seen {
+            writing.put(keys::seen(sid), self.now().as_millisecond().to_be_bytes().to_vec());
+        }
+        if let Some((address, service)) = &changes.learned {
+            writing.put(keys::sender(address), encode(service)?);
+        }
+        self.apply(writing)?;
+        Ok(Ok(outcome))
+    }
+
+    /// One command is one batch: it is there as a whole or not at all.
+    pub(super) fn apply(&mut self, writing: Writing) -> Result<(), Fatal> {
+        if writing.entries == 0 {
+            return Ok(());
+        }
+        self.tree.apply_batch(writing.batch)?;
+        self.written += writing.entries;
+        self.stirred |= writing.stirred;
+        for (from, to) in writing.moved {
+            tally(&mut self.counts, from, to);
+        }
+        self.counts.parked = self.counts.parked.saturating_add_signed(writing.parked);
+        self.counts.orphaned = self.counts.orphaned.saturating_add_signed(writing.orphaned);
+        Ok(())
+    }
+
+    pub(super) fn message(&self, sid: MessageSid) -> Result<Option<Message>, Fatal> {
+        let Some(value) = self.tree.get(keys::message(sid))? else { return Ok(None) };
+        Ok(Some(decode(&value)?))
+    }
+
+    pub(super) fn room_to_deliver(&self) -> Result<(), StoreError> {
+        self.room(MIN_FREE_TO_DELIVER)
+    }
+
+    pub(super) fn room_to_take_in(&self) -> Result<(), StoreError> {
+        self.room(MIN_FREE)
+    }
+
+    fn room(&self, least: u64) -> Result<(), StoreError> {
+        let reason = match (self.terms.free_space)() {
+            Ok(free) if free >= least => return Ok(()),
+            Ok(free) => format!(
+                "the store's disk has {} MB left, {} MB are needed; extend the volume",
+                free >> 20,
+                least >> 20
+            ),
+            Err(error) => format!("cannot tell how much room the store's disk has: {error}"),
+        };
+        Err(StoreError::Unavailable { reason, label: "disk_full" })
+    }
+
+    fn rows(
+        &self,
+        account: AccountSid,
+        message: Option<Message>,
+        touched: &Touched,
+        evidence: Option<&Evidence>,
+    ) -> Result<Rows, Fatal> {
+        let mut parked = Vec::new();
+        if let Some(sid) = touched.sid {
+            parked.extend(self.parked(&keys::parked_for_message(sid))?);
+        }
+        if let Some(reference) = &touched.reference {
+            parked.extend(self.parked(&keys::parked_for_reference(account, reference))?);
+        }
+        if let Some(person) = touched.person {
+            parked.extend(self.parked(&keys::parked_for_person(person))?);
+        }
+        let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
+        let named = |evidence: &&Evidence| matches!(evidence.named, Named::Reference(_));
+        let same_reference = match &touched.reference {
+            Some(reference) if all().any(|one| named(&one)) => self.bearing(account, reference)?,
+            Some(_) | None => Vec::new(),
+        };
+        let same_person = self.to_person(touched, all())?;
+        let services = self.services(touched, all())?;
+        Ok(Rows { message, seen: false, same_reference, same_person, parked, services })
+    }
+
+    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
+        let index = self.tree.scan_prefix(keys::reference(account, reference));
+        self.indexed(index.rev().take(MAX_RELATED))
+    }
+
+    /// The messages to the person, as far back as any of this evidence reaches.
+    fn to_person<'e>(
+        &self,
+        touched: &Touched,
+        evidence: impl Iterator<Item = &'e Evidence>,
+    ) -> Result<Vec<Message>, Fatal> {
+        let windows: Vec<_> = evidence
+            .filter(|evidence| matches!(evidence.named, Named::Person { .. }))
+            .map(|evidence| self.terms.policy.window(evidence.occurred_at).into_inner())
+            .collect();
+        let from = windows.iter().map(|window| window.0).min();
+        let to = windows.iter().map(|window| window.1).max();
+        let (Some(person), Some(from), Some(to)) = (touched.person, from, to) else {
+            return Ok(Vec::new());
+        };
+        let mut end = keys::created(keys::person(person), to);
+        end.push(u8::MAX);
+        let index = self.tree.range(keys::created(keys::person(person), from)..end);
+        self.indexed(index.rev().take(MAX_RELATED))
+    }
+
+    fn indexed(
+        &self,
+        index: impl Iterator<Item = ::sled::Result<(::sled::IVec, ::sled::IVec)>>,
+    ) -> Result<Vec<Message>, Fatal> {
+        let mut messages = Vec::new();
+        for entry in index {
+            if let Some(sid) = keys::read_indexed(&entry?.0) {
+                messages.extend(self.message(sid)?);
+            }
+        }
+        Ok(messages)
+    }
+
+    fn parked(&self, prefix: &[u8]) -> Result<Vec<Parked>, Fatal> {
+        let mut parked = Vec::new();
+        for entry in self.tree.scan_prefix(prefix) {
+            parked.push(decode(&entry?.1)?);
+        }
+        Ok(parked)
+    }
+
+    fn services<'e>(
+        &self,
+        touched: &Touched,
+        evidence: impl Iterator<Item = &'e Evidence>,
+    ) -> Result<BTreeMap<String, ServiceSid>, Fatal> {
+        let turned_to = evidence.filter_map(|evidence| match &evidence.named {
+            Named::Person { sender, .. } => sender.address.as_ref(),
+            Named::Message(_) | Named::Reference(_) => None,
+        });
+        let mut services = BTreeMap::new();
+        for address in turned_to.chain(&touched.sender) {
+            if let Some(value) = self.tree.get(keys::sender(address))? {
+                services.insert(address.clone(), decode(&value)?);
+            }
+        }
+        Ok(services)
+    }
+}
+
+/// What one command writes.
+#[derive(Default)]
+pub(super) struct Writing {
+    batch: Batch,
+    entries: usize,
+    stirred: bool,
+    moved: Vec<(Option<State>, Option<State>)>,
+    parked: i64,
+    orphaned: i64,
+}
+
+impl Writing {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.batch.insert(key, value);
+        self.entries += 1;
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.batch.remove(key);
+        self.entries += 1;
+    }
+
+    /// A message from one state of knowledge to the next, with the index entries that follow from it.
+    pub(super) fn message(
+        &mut self,
+        before: Option<&Message>,
+        after: Option<&Message>,
+    ) -> Result<(), Fatal> {
+        let old = before.map(keys::indexes).unwrap_or_default();
+        let new = after.map(keys::indexes).unwrap_or_default();
+        for key in old.iter().filter(|key| !new.contains(key)) {
+            self.remove(key.clone());
+        }
+        for key in new.iter().filter(|key| !old.contains(key)) {
+            self.stirred |= key.first() == Some(&keys::DUE);
+            self.put(key.clone(), Vec::new());
+        }
+        match (before, after) {
+            (_, Some(after)) => self.put(keys::message(after.sid), encode(after)?),
+            (Some(before), None) => self.remove(keys::message(before.sid)),
+            (None, None) => {}
+        }
+        self.moved.push((before.map(|message| message.state), after.map(|message| message.state)));
+        Ok(())
+    }
+
+    /// Evidence that begins to wait, becomes an orphan, or is done with.
+    pub(super) fn parked(
+        &mut self,
+        before: Option<&Parked>,
+        after: Option<&Parked>,
+    ) -> Result<(), Fatal> {
+        for (parked, step) in [(before, -1), (after, 1)] {
+            if let Some(parked) = parked {
+                let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
+                *count += step;
+            }
+        }
+        match (before, after) {
+            (_, Some(after)) => self.put(parked_key(after)?, encode(after)?),
+            (Some(before), None) => self.remove(parked_key(before)?),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// An orphan keeps the key that it was parked under.
+fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
+    Ok(keys::parked(parked, &encode(&parked.evidence)?))
+}
+
+/// Counts a message out of one state and into another.
+pub(super) fn tally(counts: &mut Counts, from: Option<State>, to: Option<State>) {
+    for (at, state) in State::ALL.into_iter().enumerate() {
+        if let Some(count) = counts.messages.get_mut(at) {
+            *count = count.saturating_sub(u64::from(from == Some(state)));
+            *count += u64::from(to == Some(state));
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The store in one embedded sled, for one process on one machine.
+//!
+//! `open` guards the folder, the `writer` thread makes groups of commands durable, the `ledger`
+//! carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record` say how
+//! things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
+
+mod duty;
+mod keys;
+mod ledger;
+mod open;
+mod record;
+mod writer;
+
+pub use ledger::FreeSpace;
+pub use open::OpenError;
+pub use writer::{Commit, OnCommit, OnFatal};
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ::sled::Tree;
+use async_trait::async_trait;
+use tokio::sync::{Notify, oneshot};
+
+use crate::domain::address::PersonKey;
+use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::matching::{Observed, Parked, Policy, Remembered};
+use crate::domain::message::Message;
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::{Sighting, Signal};
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms, tally};
+use crate::store::sled::record::decode;
+use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
+use crate::store::{
+    Clock, Counts, Entry, Filter, Page, Requeued, Settled, Store, StoreError, Swept,
+};
+
+/// How to open a store.
+pub struct Options {
+    /// The folder.
+    pub path: PathBuf,
+    /// The key that hashes recipients; `None`: a random one, kept in the store.
+    pub person_key: Option<Vec<u8>>,
+    /// What judgement depends on.
+    pub policy: Policy,
+    /// Above this, new messages are refused.
+    pub max_messages: u64,
+    /// Tells the time.
+    pub clock: Clock,
+    /// How long to wait for another process to let go of the folder.
+    pub lock_patience: Duration,
+    /// Tells how much room there is.
+    pub free_space: FreeSpace,
+    /// Told of each commit.
+    pub on_commit: OnCommit,
+    /// Told that the store cannot go on.
+    pub on_fatal: OnFatal,
+}
+
+impl Options {
+    /// The usual: the disk's own word on its room, ten seconds of patience, the process ends (exit
+    /// code 1) when the store cannot go on.
+    #[must_use]
+    pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
+        let folder = path.to_path_buf();
+        Self {
+            path: path.to_path_buf(),
+            person_key: None,
+            policy,
+            max_messages: 1_000_000,
+            clock,
+            lock_patience: open::LOCK_PATIENCE,
+            free_space: Arc::new(move || {
+                let disk = rustix::fs::statvfs(&folder)?;
+                Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+            }),
+            on_commit: Arc::new(|_| {}),
+            on_fatal: Arc::new(|reason| {
+                tracing::error!(reason, "the store cannot go on; ending the process");
+                std::process::exit(1);
+            }),
+        }
+    }
+}
+
+/// The store in one embedded sled.
+pub struct SledStore {
+    tree: Tree,
+    person_key: PersonKey,
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+impl SledStore {
+    /// Opens the store, or makes a new one where the folder is empty or missing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was lost.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
+            options;
+        let opened = open::open(&path, options.person_key.as_deref(), options.lock_patience)?;
+        let mut ledger = Ledger {
+            tree: opened.tree.clone(),
+            terms: Terms { policy, max_messages, clock, free_space },
+            counts: Counts::default(),
+            written: 0,
+            stirred: false,
+            sweep_from: keys::SWEEP_FROM.to_vec(),
+            next_lease: getrandom::u64().unwrap_or_default(),
+        };
+        survey(&mut ledger).map_err(|fatal| OpenError::Damaged {
+            path: path.display().to_string(),
+            what: fatal.to_string(),
+        })?;
+        let shared = Arc::new(Shared {
+            counts: Mutex::new(ledger.counts),
+            changed: Notify::new(),
+            dead: AtomicBool::new(false),
+        });
+        let (jobs, queue) = sync_channel(QUEUE);
+        let writer = Writer {
+            db: opened.db,
+            file: opened.file,
+            path: path.clone(),
+            ledger,
+            shared: Arc::clone(&shared),
+            on_commit,
+            on_fatal,
+        };
+        let lock = opened.lock;
+        let run = move || {
+            writer.run(&queue);
+            // Only now may another process have the folder.
+            drop(lock);
+        };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| OpenError::Io {
+            doing: "start the writer of",
+            path: path.display().to_string(),
+            error,
+        })?;
+        Ok(Self {
+            tree: opened.tree,
+            person_key: opened.person_key,
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            shared,
+        })
+    }
+
+    /// Has the writer thread carry something out, and waits until it is durable.
+    async fn ask<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Ledger) -> Ruling<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |ledger| {
+            let ruling = verb(ledger)?;
+            let answer: Answer = Box::new(move || {
+                // Whoever asked may have gone away; what was done stays done.
+                let _ = sender.send(ruling);
+            });
+            Ok(answer)
+        });
+        self.send(job)?;
+        receiver.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.dead.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        match jobs.as_ref().ok_or_else(closed)?.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
+                reason: format!("{QUEUE} commands are waiting for the disk already"),
+                label: "busy",
+            }),
+            Err(TrySendError::Disconnected(_)) => Err(closed()),
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
+}
+
+/// Reads every record once: counts them, finds damage before anything is answered, and takes back
+/// the attempts of the process before this one, which has ended with them.
+fn survey(ledger: &mut Ledger) -> Result<(), Fatal> {
+    let mut interrupted = Vec::new();
+    let tree = ledger.tree.clone();
+    for entry in tree.range(keys::SWEEP_FROM.to_vec()..keys::SWEEP_TO.to_vec()) {
+        let (key, value) = entry?;
+        match key.first() {
+            Some(&keys::MESSAGE) => {
+                let message: Message = decode(&value)?;
+                tally(&mut ledger.counts, None, Some(message.state));
+                if message.delivery.lease.is_some() {
+                    interrupted.push(message);
+                }
+            }
+            Some(&keys::PARKED) => {
+                let parked: Parked = decode(&value)?;
+                let counts = &mut ledger.counts;
+                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
+            }
+            Some(_) | None => {}
+        }
+    }
+    let now = ledger.now();
+    for before in interrupted {
+        let mut message = before.clone();
+        message.delivery.lease = None;
+        message.delivery.due_at = Some(now);
+        ledger.rewrite(&before, &message)?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SledStore {
+    fn person_key(&self) -> &PersonKey {
+        &self.person_key
+    }
+
+    async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError> {
+        self.ask(move |ledger| ledger.remember(&sighting)).await
+    }
+
+    async fn observe(&self, signal: Signal) -> Result<Observed, StoreError> {
+        self.ask(move |ledger| ledger.observe(&signal)).await
+    }
+
+    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
+        self.ask(move |ledger| ledger.claim(limit, lease)).await
+    }
+
+    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.ask(move |ledger| ledger.settle(lease, settlement)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+        self.ask(Ledger::next_due).await
+    }
+
+    async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    async fn expire(&self, limit: usize) -> Result<Swept, StoreError> {
+        self.ask(move |ledger| ledger.expire(limit)).await
+    }
+
+    async fn list(
+        &self,
+        filter: Filter,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        // A look, not a promise: it may read past the writer thread, and must not hold it up.
+        let tree = self.tree.clone();
+        let page = tokio::task::spawn_blocking(move || page(&tree, filter, cursor, limit)).await;
+        let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
+        page.map_err(|error| unreadable(error.to_string()))?
+            .map_err(|fatal| unreadable(fatal.to_string()))
+    }
+
+    async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError> {
+        // Through the writer, so that what is shown is durable.
+        self.ask(move |ledger| {
+            let now = ledger.now();
+            let message = ledger.message(sid)?;
+            Ok(Ok(message.map(|mut message| {
+                message.age(now);
+                message
+            })))
+        })
+        .await
+    }
+
+    async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError> {
+        self.ask(move |ledger| ledger.requeue(sid)).await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        self.ask(Ledger::health).await
+    }
+
+    fn counts(&self) -> Counts {
+        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the store's writer did not end well");
+            }
+        }
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The folder is free for the next process, or the next test, once this returns.
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn page(tree: &Tree, filter: Filter, cursor: Option<Vec<u8>>, limit: usize) -> Result<Page, Fatal> {
+    let prefix = match filter {
+        Filter::Messages(_) => keys::MESSAGE,
+        Filter::Parked | Filter::Orphaned => keys::PARKED,
+    };
+    let mut page = Page::default();
+    for entry in tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
+        let (key, value) = entry?;
+        if page.entries.len() == limit {
+            page.next = Some(key.to_vec());
+            break;
+        }
+        match filter {
+            Filter::Messages(state) => {
+                let message: Message = decode(&value)?;
+                if state.is_none_or(|state| state == message.state) {
+                    page.entries.push(Entry::Message(Box::new(message)));
+                }
+            }
+            Filter::Parked | Filter::Orphaned => {
+                let parked: Parked = decode(&value)?;
+                if parked.orphaned == (filter == Filter::Orphaned) {
+                    page.entries.push(Entry::Parked(Box::new(parked)));
+                }
+            }
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,152 @@
+//! The one thread that writes (DESIGN §5).
+//!
+//! It takes what is waiting, applies each command as its own batch, flushes and syncs once for the
+//! group, and only then answers everyone in it. There is no timer: while the disk syncs, the next
+//! group gathers. If a group cannot be made durable nobody in it is answered, and the process ends:
+//! a sync that failed once may claim success the second time without having written anything.
+
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ::sled::Db;
+use tokio::sync::Notify;
+
+use crate::store::Counts;
+use crate::store::sled::ledger::{Fatal, Ledger};
+
+/// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
+const GROUP: usize = 128;
+/// Commands that may wait. More than this is an overload, answered 503 at once.
+pub(super) const QUEUE: usize = 1024;
+/// A commit that takes longer will never end: sled can hang in a flush for ever after an I/O panic.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers whoever asked.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+/// A command: does its work on the ledger, and leaves the answer to be given after the sync.
+pub(super) type Job = Box<dyn FnOnce(&mut Ledger) -> Result<Answer, Fatal> + Send>;
+
+/// A group that was made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// Entries written.
+    pub entries: usize,
+    /// From the first command applied to the end of the sync.
+    pub took: Duration,
+}
+
+/// Told of each commit, for metrics.
+pub type OnCommit = Arc<dyn Fn(Commit) + Send + Sync>;
+/// Told that the store cannot go on. In the service it ends the process and does not return.
+pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What the thread shares with the outside.
+pub(super) struct Shared {
+    pub(super) counts: Mutex<Counts>,
+    pub(super) changed: Notify,
+    pub(super) dead: AtomicBool,
+}
+
+pub(super) struct Writer {
+    pub(super) db: Db,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) ledger: Ledger,
+    pub(super) shared: Arc<Shared>,
+    pub(super) on_commit: OnCommit,
+    pub(super) on_fatal: OnFatal,
+}
+
+impl Writer {
+    /// The thread's whole life: until nobody can send any more, or the store cannot go on.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let watchdog = Watchdog::start(Arc::clone(&self.on_fatal));
+        let work = AssertUnwindSafe(|| self.serve(jobs, &watchdog));
+        let end = match std::panic::catch_unwind(work) {
+            Ok(Ok(())) => return,
+            Ok(Err(fatal)) => fatal.to_string(),
+            Err(_) => "the writer panicked".to_owned(),
+        };
+        self.shared.dead.store(true, Ordering::Release);
+        (self.on_fatal)(&end);
+    }
+
+    fn serve(&mut self, jobs: &Receiver<Job>, watchdog: &Watchdog) -> Result<(), Fatal> {
+        while let Ok(first) = jobs.recv() {
+            let began = Instant::now();
+            watchdog.begin(began);
+            let mut answers = vec![first(&mut self.ledger)?];
+            while self.ledger.written < GROUP && answers.len() < GROUP {
+                match jobs.try_recv() {
+                    Ok(job) => answers.push(job(&mut self.ledger)?),
+                    Err(_) => break,
+                }
+            }
+            self.commit(began)?;
+            watchdog.end();
+            for answer in answers {
+                answer();
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, began: Instant) -> Result<(), Fatal> {
+        let entries = std::mem::take(&mut self.ledger.written);
+        if entries == 0 {
+            return Ok(());
+        }
+        self.db.flush()?;
+        // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
+        self.file
+            .sync_data()
+            .map_err(|error| Fatal::Sync { path: self.path.display().to_string(), error })?;
+        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.ledger.counts;
+        if std::mem::take(&mut self.ledger.stirred) {
+            self.shared.changed.notify_one();
+        }
+        (self.on_commit)(Commit { entries, took: began.elapsed() });
+        Ok(())
+    }
+}
+
+/// Ends the process if a commit does not end.
+struct Watchdog {
+    began: Arc<Mutex<Option<Instant>>>,
+    _stop: SyncSender<()>,
+}
+
+impl Watchdog {
+    fn start(on_fatal: OnFatal) -> Self {
+        let began = Arc::new(Mutex::new(None::<Instant>));
+        let (stop, stopped) = sync_channel::<()>(0);
+        let watched = Arc::clone(&began);
+        let watch = move || {
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let since = *watched.lock().unwrap_or_else(PoisonError::into_inner);
+                if since.is_some_and(|since| since.elapsed() > COMMIT_DEADLINE) {
+                    on_fatal("a commit took longer than 10 s; the disk does not answer");
+                    return;
+                }
+            }
+        };
+        let spawned = std::thread::Builder::new().name("store-watchdog".to_owned()).spawn(watch);
+        if let Err(error) = spawned {
+            tracing::error!(%error, "cannot watch over commits");
+        }
+        Self { began, _stop: stop }
+    }
+
+    fn begin(&self, at: Instant) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    fn end(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
