@@ -1,6 +1,8 @@
+//! Decide: what a signature proves, what a signal proves, what to do next.
 //!
 //! Pure by law (`tests/it/tidy.rs` and `clippy.toml` keep it): no I/O, no async, no clock, no
 //! randomness, no environment. `now` and `jitter` are arguments.
 
 pub mod form;
 pub mod sid;
+pub mod signature;
