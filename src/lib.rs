@@ -1,3 +1,4 @@
 //! Heardback tells Twilio which messages truly arrived.
 
 pub mod domain;
+pub mod recording;
