@@ -2,3 +2,4 @@
 
 pub mod domain;
 pub mod recording;
+pub mod tools;
