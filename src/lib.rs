@@ -1,4 +1,11 @@
 //! Heardback tells Twilio which messages truly arrived.
+//!
+//! `ARCHITECTURE.md` is the map; the import law between these modules is kept by `tests/it/tidy.rs`.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod recording;
 pub mod store;
+pub mod telemetry;
+pub mod tools;

@@ -5,7 +5,12 @@
 
 pub mod address;
 pub mod feedback;
+pub mod form;
 pub mod matching;
 pub mod message;
+pub mod origin;
+pub mod public_url;
 pub mod sid;
 pub mod signal;
+pub mod signature;
+pub mod upstream_url;

@@ -1,0 +1,184 @@
+//! The signer against itself: what it signs it trusts, and nothing else. That it signs as Twilio
+//! does is `tests/it/vectors.rs`'s to prove.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BODY: &[u8] = br#"[{"id":"EZ1"}]"#;
+
+fn key() -> SigningKey {
+    SigningKey::new(b"12345")
+}
+
+fn owned(pairs: &[(String, String)]) -> Vec<Pair<'_>> {
+    pairs.iter().map(|(n, v)| (n.as_bytes().into(), v.as_bytes().into())).collect()
+}
+
+fn form<'a>(pairs: &'a [Pair<'a>]) -> Content<'a> {
+    Content::Form { pairs, body: b"" }
+}
+
+fn check(url: &str, content: &Content<'_>, signature: &str) -> Result<Match, Mistrust> {
+    verify_url(&[key()], url, content, false, Some(signature.as_bytes()))
+}
+
+#[test]
+fn twilios_worked_example_is_reproduced() {
+    let body = b"Digits=1234&To=%2B18005551212&From=%2B14158675310&Caller=%2B14158675310\
+        &CallSid=CA1234567890ABCDE";
+    let pairs = form::pairs(body);
+    let url = "https://example.com/myapp.php?foo=1&bar=2";
+    assert_eq!(sign(&key(), url, &form(&pairs)), "L/OH5YylLD5NRKLltdqwSvS0BnU=");
+}
+
+#[test]
+fn each_base_and_each_key_is_tried_and_the_key_is_named() {
+    let bases = ["https://old.example.com".to_owned(), "https://new.example.com/hooks".to_owned()];
+    let url = "https://new.example.com/hooks/twilio/status?x=1";
+    let presented = Presented {
+        bases: &bases,
+        path_and_query: "/twilio/status?x=1",
+        content: Content::Nothing,
+        is_get: false,
+    };
+    let header = sign(&key(), url, &Content::Nothing);
+    let header = Some(header.as_bytes());
+    let keys = [SigningKey::new(b"primary"), key()];
+    assert_eq!(verify(&keys, &presented, header), Ok(Match { key: 1 }));
+    assert_eq!(verify(&keys[..1], &presented, header), Err(Mistrust::Mismatch));
+    assert_eq!(verify(&[], &presented, header), Err(Mistrust::Mismatch));
+    assert_eq!(verify(&keys, &presented, None), Err(Mistrust::Missing));
+    let presented = Presented { bases: &[], ..presented };
+    assert_eq!(verify(&keys, &presented, header), Err(Mistrust::Mismatch));
+}
+
+#[test]
+fn a_stand_in_key_opens_nothing() {
+    let header = sign(&SigningKey::new(b""), "https://h/", &Content::Nothing);
+    let got = verify_url(&[], "https://h/", &Content::Nothing, false, Some(header.as_bytes()));
+    assert_eq!(got, Err(Mistrust::Mismatch));
+}
+
+#[test]
+fn only_strict_base64_of_twenty_bytes_is_a_signature() {
+    let good = sign(&key(), "https://h/", &Content::Nothing);
+    assert!(check("https://h/", &Content::Nothing, &good).is_ok());
+    let long = STANDARD.encode([0; 32]);
+    let short = STANDARD.encode([0; 19]);
+    let bare = good.trim_end_matches('=');
+    let spaced = format!(" {bare}");
+    for bad in
+        ["", "=", bare, &spaced, &short, &long, "ŚŚŚŚŚŚŚŚŚŚŚŚŚŚ", "_-_-_-_-_-_-_-_-_-_-_-_-_-8="]
+    {
+        assert_eq!(check("https://h/", &Content::Nothing, bad), Err(Mistrust::Malformed), "{bad}");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_form_needs_its_hash_in_the_url() {
+    let content = Content::Other(BODY);
+    let signed = |url: &str| sign(&key(), url, &content);
+    let url = with_body_hash("https://h/e?k=1", BODY);
+    assert!(url.starts_with("https://h/e?k=1&bodySHA256="), "{url}");
+    assert!(check(&url, &content, &signed(&url)).is_ok());
+    let altered = Content::Other(b"[]");
+    assert_eq!(check(&url, &altered, &signed(&url)), Err(Mistrust::BodyHashMismatch));
+
+    let bare = "https://h/e?k=1";
+    assert_eq!(check(bare, &content, &signed(bare)), Err(Mistrust::BodyHashMissing));
+    let upper =
+        url.replace(url.rsplit('=').next().unwrap(), &hex(&Sha256::digest(BODY)).to_uppercase());
+    assert_eq!(check(&upper, &content, &signed(&upper)), Err(Mistrust::BodyHashMismatch));
+    let twice = format!("{url}&bodySHA256=00");
+    assert_eq!(check(&twice, &content, &signed(&twice)), Err(Mistrust::BodyHashMismatch));
+    assert_eq!(check(&url, &content, &signed(bare)), Err(Mistrust::Mismatch));
+}
+
+#[test]
+fn a_form_stays_a_form_when_the_url_carries_a_hash_and_the_hash_counts_too() {
+    let body = b"a=1&b=2";
+    let pairs = form::pairs(body);
+    let content = Content::Form { pairs: &pairs, body };
+    let url = with_body_hash("https://h/", body);
+    let signature = sign(&key(), &url, &content);
+    assert!(check(&url, &content, &signature).is_ok());
+    let other = Content::Form { pairs: &pairs, body: b"b=2&a=1" };
+    assert_eq!(check(&url, &other, &signature), Err(Mistrust::BodyHashMismatch));
+    assert_eq!(check(&url, &Content::Other(body), &signature), Err(Mistrust::Mismatch));
+}
+
+#[test]
+fn a_new_body_hash_takes_the_place_of_an_old_one() {
+    let once = with_body_hash("/e?a=1&b", b"x");
+    assert_eq!(with_body_hash(&with_body_hash("/e?a=1&b", b"y"), b"x"), once);
+    assert!(with_body_hash("/e", b"x").starts_with("/e?bodySHA256="));
+    assert!(with_body_hash("/e?", b"x").starts_with("/e?bodySHA256="));
+}
+
+#[test]
+fn a_key_never_shows_its_secret() {
+    assert_eq!(format!("{:?}", key()), "SigningKey");
+}
+
+#[test]
+fn a_get_may_have_been_escaped_after_it_was_signed() {
+    let signature = sign(&key(), "https://h/?from=a@b:c", &Content::Nothing);
+    let sent = "https://h/?from=a%40b%3Ac";
+    let header = Some(signature.as_bytes());
+    assert!(verify_url(&[key()], sent, &Content::Nothing, true, header).is_ok());
+    assert!(verify_url(&[key()], sent, &Content::Nothing, false, header).is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_was_signed_is_trusted_in_any_order_and_any_one_changed_byte_is_not(
+        sent in prop::collection::vec((".{1,8}", ".{0,8}"), 1..6),
+        shuffle in any::<prop::sample::Index>(),
+        position in any::<prop::sample::Index>(),
+        flip in 1..=255u8,
+    ) {
+        let url = "https://user@h.example.com:8443/twilio/status?a=1";
+        let signature = sign(&key(), url, &form(&owned(&sent)));
+        prop_assert!(check(url, &form(&owned(&sent)), &signature).is_ok());
+
+        let mut turned = sent.clone();
+        turned.rotate_left(shuffle.index(sent.len()));
+        turned.push(sent[0].clone());
+        prop_assert!(check(url, &form(&owned(&turned)), &signature).is_ok());
+
+        // One byte of one name or value; a duplicate would keep the old pair in the set.
+        let mut unique = sent.clone();
+        unique.sort();
+        unique.dedup();
+        let at = position.index(unique.len());
+        let mut pairs = owned(&unique);
+        let changed = if pairs[at].1.is_empty() || flip % 2 == 0 {
+            &mut pairs[at].0
+        } else {
+            &mut pairs[at].1
+        };
+        let byte = position.index(changed.len());
+        changed.to_mut()[byte] ^= flip;
+        // No delimiters are signed: a change may yield the same string in another way.
+        let text = |content: &Content<'_>| -> Vec<u8> {
+            signed_order(content).iter().flat_map(|(n, v)| [n.as_ref(), v.as_ref()].concat()).collect()
+        };
+        prop_assume!(text(&form(&pairs)) != text(&form(&owned(&sent))));
+        prop_assert_eq!(check(url, &form(&pairs), &signature), Err(Mistrust::Mismatch));
+    }
+
+    #[test]
+    fn any_one_changed_byte_of_the_url_is_noticed(
+        position in any::<prop::sample::Index>(),
+        replacement in "[a-z0-9]",
+    ) {
+        let url = "https://h.example.com/twilio/status?a=1";
+        let signature = sign(&key(), url, &Content::Nothing);
+        let at = position.index(url.len());
+        let mut changed = url.to_owned();
+        changed.replace_range(at..=at, &replacement);
+        prop_assume!(changed != url);
+        prop_assert!(check(&changed, &Content::Nothing, &signature).is_err());
+    }
+}
