@@ -1,6 +1,6 @@
 //! Twilio's names for things (SIDs): parsed once, at the edge, and never in doubt afterwards.
 //!
-//! A SID is two letters and 32 hexadecimal digits. Twilio's OpenAPI allows either case, and two
+//! A SID is two letters and 32 hexadecimal digits. Twilio's `OpenAPI` allows either case, and two
 //! SIDs that differ in case are two SIDs: nothing here ever changes it.
 
 use std::fmt;
