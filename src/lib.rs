@@ -1,3 +1,5 @@
 //! Heardback tells Twilio which messages truly arrived.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
