@@ -2,4 +2,5 @@
 //!
 //! Each returns the text for stdout, so that a test can read it; printing is the caller's.
 
+pub mod check;
 pub mod sign;

@@ -1,0 +1,207 @@
+//! The command line: shapes and help, nothing more.
+//!
+//! Settings are optional strings here; `config` gives them a meaning and reports what is wrong with
+//! all of them at once. Secrets are deliberately no flags, for flags show in `ps`.
+
+pub mod settings;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::settings::SettingsArgs;
+
+/// Tells Twilio which messages truly arrived.
+///
+/// A signed signal comes in (a reply, a call back, a click, a code entered); confirmed Message
+/// Feedback goes out.
+#[derive(Debug, Parser)]
+#[command(name = "heardback", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What Heardback can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Receive webhooks and post feedback until told to stop
+    #[command(after_help = SERVE_HELP)]
+    Serve(Box<SettingsArgs>),
+    /// Show the whole road on this machine, without Twilio and without settings
+    Demo(DemoArgs),
+    /// Sign a request as Twilio would, to try a route or to test your app's signing
+    #[command(after_help = SIGN_HELP)]
+    Sign(SignArgs),
+    /// Check the settings and print the URLs to paste into Twilio; exits with 2 on a problem
+    #[command(after_help = SERVE_HELP)]
+    Check(Box<CheckArgs>),
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Default, Args)]
+pub struct DemoArgs {
+    /// Keep the demo's folder when it ends, and say where it is
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Arguments of `sign`.
+#[derive(Debug, Default, Args)]
+pub struct SignArgs {
+    /// The URL exactly as it is configured: scheme, host, path and query
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// A form field; repeat it for more. Without --form and --json a GET is signed
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "json")]
+    pub form: Vec<String>,
+    /// A JSON body, or the file that holds it; signed by way of bodySHA256 in the query
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub json: Option<String>,
+    /// Print a curl command instead of the bare signature
+    #[arg(long)]
+    pub curl: bool,
+    /// The environment variable that holds the secret [default: the first of `HEARDBACK_APP_KEYS`,
+    /// else of `TWILIO_AUTH_TOKEN`]
+    #[arg(long, value_name = "NAME", conflicts_with = "auth_token_file")]
+    pub key_env: Option<String>,
+    /// A file that holds the secret
+    #[arg(long, value_name = "PATH")]
+    pub auth_token_file: Option<String>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Default, Args)]
+pub struct CheckArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The settings to check.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  heardback demo                          see it work, no account needed
+  heardback check                         are the settings right, and what goes into Twilio?
+  heardback serve                         run it; settings come from the environment
+
+`heardback serve --help` lists every setting.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
+
+const SERVE_HELP: &str = "\
+Secrets come from the environment only; with _FILE after the name, from a file:
+  TWILIO_AUTH_TOKEN    verifies signatures, and posts if no API key is given;
+                       required; by comma: primary, secondary
+  TWILIO_API_SECRET    the secret of TWILIO_API_KEY
+  HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
+  HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
+                       [default: random, kept in the store]
+
+A flag given beats its environment variable; an empty value counts as unset.
+Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
+
+Example:
+  HEARDBACK_PUBLIC_URL=https://hooks.example.com \\
+  TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN_FILE=/run/secrets/twilio \\
+  heardback serve --dry-run";
+
+const SIGN_HELP: &str = "\
+Examples:
+  heardback sign https://hooks.example.com/twilio/message --form MessageSid=SM… --curl
+  heardback sign https://hooks.example.com/app/events --json @event.json --curl
+  heardback sign https://hooks.example.com/app/messages/SM…";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).expect(line)
+    }
+
+    fn help(command: &str) -> String {
+        let mut cli = Cli::command();
+        let command = cli.find_subcommand_mut(command).expect("known");
+        command.render_long_help().to_string()
+    }
+
+    #[test]
+    fn the_shapes_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bool_flag_stands_alone_or_takes_a_value() {
+        for (line, expected) in [
+            ("heardback serve --dry-run", "true"),
+            ("heardback serve --dry-run false", "false"),
+            ("heardback serve --dry-run=no --edge dublin", "no"),
+            ("heardback serve --dry-run --edge dublin", "true"),
+        ] {
+            let Command::Serve(settings) = parse(line).command else { panic!("{line}") };
+            assert_eq!(settings.dry_run.as_deref(), Some(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn sign_takes_many_fields_or_one_body() {
+        let Command::Sign(sign) = parse("heardback sign https://h/x --form A=1 --form B=2").command
+        else {
+            panic!("sign")
+        };
+        assert_eq!(sign.form, ["A=1", "B=2"]);
+        let both = Cli::try_parse_from("heardback sign u --form A=1 --json {}".split(' '));
+        assert!(both.is_err());
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands() {
+            for arg in command.get_arguments() {
+                let env = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+                let env = env.unwrap_or_default();
+                let secret = ["TOKEN", "SECRET", "APP_KEYS", "PHONE_KEY"];
+                assert!(!secret.iter().any(|word| env.contains(word)), "{env}");
+                assert!(env.is_empty() || arg.is_hide_env_values_set(), "{env} would show");
+            }
+        }
+    }
+
+    #[test]
+    fn help_names_every_setting() {
+        for command in ["serve", "check"] {
+            let help = help(command);
+            for name in [
+                "HEARDBACK_PUBLIC_URL",
+                "TWILIO_ACCOUNT_SID",
+                "TWILIO_AUTH_TOKEN",
+                "TWILIO_API_KEY",
+                "TWILIO_API_SECRET",
+                "TWILIO_EDGE",
+                "TWILIO_REGION",
+                "HEARDBACK_APP_KEYS",
+                "HEARDBACK_STORE",
+                "HEARDBACK_PHONE_KEY",
+                "HEARDBACK_LISTEN",
+                "HEARDBACK_OPS_LISTEN",
+                "HEARDBACK_UPSTREAM_URL",
+                "HEARDBACK_UPSTREAM_CONCURRENCY",
+                "HEARDBACK_GIVE_UP_AFTER",
+                "HEARDBACK_PENDING_TTL",
+                "HEARDBACK_REPLY_WINDOW",
+                "HEARDBACK_RETENTION",
+                "HEARDBACK_MAX_MESSAGES",
+                "HEARDBACK_READ_CONFIRMS",
+                "HEARDBACK_DRY_RUN",
+                "HEARDBACK_LOG",
+                "HEARDBACK_LOG_FORMAT",
+            ] {
+                assert!(help.contains(name), "{command} --help lacks {name}");
+            }
+        }
+        assert!(!help("demo").contains("HEARDBACK_"), "demo needs no settings");
+    }
+}

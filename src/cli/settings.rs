@@ -1,0 +1,174 @@
+//! One flag and one environment variable for each setting that is not a secret.
+//!
+//! A flag that is given beats the environment (as everywhere in clap); the environment is the
+//! primary way. Help names the variables and never shows what they hold.
+
+use clap::Args;
+
+/// The settings as they were written. `None` and the empty text both mean "not set".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct SettingsArgs {
+    /// The account whose messages these are; required
+    #[arg(
+        long,
+        env = "TWILIO_ACCOUNT_SID",
+        hide_env_values = true,
+        value_name = "AC…",
+        help_heading = "Twilio"
+    )]
+    pub account_sid: Option<String>,
+    /// The API key to post with, preferred to the auth token; needs `TWILIO_API_SECRET`
+    #[arg(
+        long,
+        env = "TWILIO_API_KEY",
+        hide_env_values = true,
+        value_name = "SK…",
+        help_heading = "Twilio"
+    )]
+    pub api_key: Option<String>,
+    /// Twilio's edge to post through, e.g. dublin; alone it implies region us1
+    #[arg(
+        long,
+        env = "TWILIO_EDGE",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Twilio"
+    )]
+    pub edge: Option<String>,
+    /// Twilio's region that holds the messages, e.g. ie1; needs an edge
+    #[arg(
+        long,
+        env = "TWILIO_REGION",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Twilio"
+    )]
+    pub region: Option<String>,
+    /// The API's origin, instead of edge and region; plain http only to loopback [default:
+    /// api.twilio.com over https]
+    #[arg(
+        long,
+        env = "HEARDBACK_UPSTREAM_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Twilio"
+    )]
+    pub upstream_url: Option<String>,
+    /// Posts at the same time; they share the account's API concurrency with your sending
+    /// [default: 4]
+    #[arg(
+        long,
+        env = "HEARDBACK_UPSTREAM_CONCURRENCY",
+        hide_env_values = true,
+        value_name = "1..64",
+        help_heading = "Twilio"
+    )]
+    pub upstream_concurrency: Option<String>,
+    /// The origin that Twilio and your app sign, e.g. `https://hooks.example.com`; required;
+    /// several by comma
+    #[arg(
+        long,
+        env = "HEARDBACK_PUBLIC_URL",
+        hide_env_values = true,
+        value_name = "URL,…",
+        help_heading = "HTTP"
+    )]
+    pub public_url: Option<String>,
+    /// Where webhooks and your app come in [default: 0.0.0.0:8080]
+    #[arg(
+        long,
+        env = "HEARDBACK_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDR:PORT",
+        help_heading = "HTTP"
+    )]
+    pub listen: Option<String>,
+    /// Where /livez, /readyz and /metrics are; open to whoever reaches it [default:
+    /// 127.0.0.1:9091]
+    #[arg(
+        long,
+        env = "HEARDBACK_OPS_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDR:PORT",
+        help_heading = "HTTP"
+    )]
+    pub ops_listen: Option<String>,
+    /// How long a message waits for evidence [default: 7d]
+    #[arg(
+        long,
+        env = "HEARDBACK_PENDING_TTL",
+        hide_env_values = true,
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub pending_ttl: Option<String>,
+    /// How old a message may be for a reply or a call to confirm it [default: 1h]
+    #[arg(
+        long,
+        env = "HEARDBACK_REPLY_WINDOW",
+        hide_env_values = true,
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub reply_window: Option<String>,
+    /// Let the status `read` count as evidence [default: false]
+    #[arg(long, env = "HEARDBACK_READ_CONFIRMS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
+    pub read_confirms: Option<String>,
+    /// How long to retry a post, from the first attempt on [default: 24h]
+    #[arg(
+        long,
+        env = "HEARDBACK_GIVE_UP_AFTER",
+        hide_env_values = true,
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub give_up_after: Option<String>,
+    /// Decide and record, but never post [default: false]
+    #[arg(long, env = "HEARDBACK_DRY_RUN", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
+    pub dry_run: Option<String>,
+    /// Where the records are [default: sled:heardback-data]
+    #[arg(
+        long,
+        env = "HEARDBACK_STORE",
+        hide_env_values = true,
+        value_name = "sled:PATH",
+        help_heading = "Store"
+    )]
+    pub store: Option<String>,
+    /// How long finished records are kept [default: 30d]
+    #[arg(
+        long,
+        env = "HEARDBACK_RETENTION",
+        hide_env_values = true,
+        value_name = "DURATION",
+        help_heading = "Store"
+    )]
+    pub retention: Option<String>,
+    /// Above it, new messages are answered with 503 [default: 1000000]
+    #[arg(
+        long,
+        env = "HEARDBACK_MAX_MESSAGES",
+        hide_env_values = true,
+        value_name = "COUNT",
+        help_heading = "Store"
+    )]
+    pub max_messages: Option<String>,
+    /// What to log, e.g. debug or info,heardback=debug [default: info]
+    #[arg(
+        long,
+        env = "HEARDBACK_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        help_heading = "Logs"
+    )]
+    pub log: Option<String>,
+    /// pretty or json [default: pretty on a terminal, else json]
+    #[arg(
+        long,
+        env = "HEARDBACK_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        help_heading = "Logs"
+    )]
+    pub log_format: Option<String>,
+}

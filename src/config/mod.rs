@@ -1,0 +1,218 @@
+//! Settings: everything parsed into domain types before anything starts, all problems at once.
+//!
+//! Fail closed: there is no default for a secret, and nothing here switches verification off. The
+//! environment and the file system are arguments, so tests need neither; [`process_env`] is the one
+//! place in the program that reads the real one (clap aside).
+
+pub mod problems;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::cli::SignArgs;
+use crate::cli::settings::SettingsArgs;
+use crate::config::problems::{Problem, Problems};
+use crate::config::reader::{Reader, text};
+use crate::domain::public_url::PublicUrl;
+use crate::domain::sid::AccountSid;
+use crate::domain::upstream_url::UpstreamUrl;
+
+/// The environment, as a question: what does this variable hold?
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// The file system, as a question: what does this file hold?
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Everything that `serve` needs to know. Its `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The origins that Twilio and the app sign; at least one.
+    pub public_urls: Vec<PublicUrl>,
+    /// The account whose messages these are.
+    pub account: AccountSid,
+    /// Auth tokens, primary first; at least one.
+    pub tokens: Vec<SecretString>,
+    /// What to post with; without it, the auth token.
+    pub api_key: Option<ApiKey>,
+    /// What the app signs with; at least one (the auth tokens, if not set).
+    pub app_keys: Vec<SecretString>,
+    /// Where Twilio's API is.
+    pub upstream: UpstreamUrl,
+    /// Posts at the same time: 1 to 64.
+    pub upstream_concurrency: usize,
+    /// Where the records are.
+    pub store: StoreUrl,
+    /// Keys the hash of recipients' addresses; without it, the store makes its own.
+    pub phone_key: Option<SecretString>,
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The operator's listener.
+    pub ops_listen: SocketAddr,
+    /// How long to retry a post.
+    pub give_up_after: Duration,
+    /// How long a message waits for evidence.
+    pub pending_ttl: Duration,
+    /// How old a message may be for inferred evidence to confirm it; at most `pending_ttl`.
+    pub reply_window: Duration,
+    /// How long finished records are kept.
+    pub retention: Duration,
+    /// Above it, new messages are refused for now.
+    pub max_messages: u64,
+    /// Whether the status `read` counts as evidence.
+    pub read_confirms: bool,
+    /// Whether to decide and record, but never post.
+    pub dry_run: bool,
+    /// What to log and how.
+    pub log: LogSettings,
+    /// What works, but is probably not what was meant. No secrets in it.
+    pub warnings: Vec<String>,
+}
+
+/// A Twilio API key: least privilege, and revocable by itself.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// `SK…`; not secret.
+    pub sid: String,
+    /// Its secret.
+    pub secret: SecretString,
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sled:PATH`: a folder on this machine.
+    Sled(PathBuf),
+}
+
+/// What to log and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Directives of `tracing-subscriber`'s `EnvFilter`, already checked.
+    pub filter: String,
+    /// The shape of a line.
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// In hours.
+const DAY: u64 = 24;
+
+impl Settings {
+    /// Makes settings of the command line (which has taken in the environment's part), the secrets
+    /// in the environment, and the files that `…_FILE` variables name.
+    ///
+    /// # Errors
+    /// Every [`Problem`] there is, not just the first.
+    pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
+        let mut reader = Reader::new(env, read);
+        let account = rows::account(&mut reader, args);
+        let tokens = rows::tokens(&mut reader);
+        let api_key = rows::api_key(&mut reader, args);
+        let upstream = rows::upstream(&mut reader, args);
+        let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
+        let public_urls = rows::public_urls(&mut reader, args);
+        let (listen, ops_listen) = rows::listeners(&mut reader, args);
+        let app_keys = rows::app_keys(&mut reader).unwrap_or_else(|| tokens.clone());
+        let phone_key = rows::phone_key(&mut reader);
+
+        let ttl = args.pending_ttl.as_ref();
+        let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
+        let reply_window = rows::reply_window(&mut reader, args, pending_ttl);
+        let give_up_after =
+            reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
+        let retention = reader.duration("HEARDBACK_RETENTION", args.retention.as_ref(), 30 * DAY);
+        let max_messages = reader
+            .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)
+            .unwrap_or(1_000_000);
+        let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
+        let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
+        let store = rows::store(&mut reader, args);
+        let log = rows::log(&mut reader, args);
+
+        let (Some(account), Some(upstream), Some(store), true) =
+            (account, upstream, store, reader.problems.is_empty())
+        else {
+            return Err(reader.problems);
+        };
+        Ok(Self {
+            public_urls,
+            account,
+            tokens,
+            api_key,
+            app_keys,
+            upstream,
+            upstream_concurrency,
+            store,
+            phone_key,
+            listen,
+            ops_listen,
+            give_up_after,
+            pending_ttl,
+            reply_window,
+            retention,
+            max_messages,
+            read_confirms,
+            dry_run,
+            log,
+            warnings: reader.warnings,
+        })
+    }
+}
+
+/// The secret that `sign` signs with: from the file or variable it was told, else the first of
+/// `HEARDBACK_APP_KEYS`, else of `TWILIO_AUTH_TOKEN`.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn signing_key(
+    args: &SignArgs,
+    env: Env<'_>,
+    read: ReadFile<'_>,
+) -> Result<SecretString, Problems> {
+    let mut reader = Reader::new(env, read);
+    let named = text(args.key_env.as_ref());
+    let found = if let Some(path) = text(args.auth_token_file.as_ref()) {
+        reader.secrets_in_file("--auth-token-file", path)
+    } else if let Some(name) = named {
+        reader.secrets(name).unwrap_or_default()
+    } else {
+        let found = reader.secrets("HEARDBACK_APP_KEYS");
+        found.or_else(|| reader.secrets("TWILIO_AUTH_TOKEN")).unwrap_or_default()
+    };
+    match found.into_iter().next() {
+        Some(key) if reader.problems.is_empty() => Ok(key),
+        _ => {
+            if reader.problems.is_empty() {
+                reader.problem(Problem::missing(
+                    named.unwrap_or("TWILIO_AUTH_TOKEN"),
+                    rows::TOKEN_PLACE,
+                ));
+            }
+            Err(reader.problems)
+        }
+    }
+}
+
+/// What the real environment holds under this name, if it is set to valid UTF-8.
+#[must_use]
+pub fn process_env(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    std::env::var(name).ok()
+}

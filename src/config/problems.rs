@@ -1,0 +1,97 @@
+//! What is wrong with the settings: all of it at once, each with the way out, never a secret.
+
+use std::fmt;
+
+/// One setting that cannot be used as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    setting: String,
+    found: Found,
+    expected: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Text(String),
+    /// There is a value, and it may be secret or personal.
+    Withheld,
+}
+
+/// Everything that is wrong with the settings, in the order of the help. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problems {
+    list: Vec<Problem>,
+}
+
+/// Longer values are cut here: the beginning is enough to recognise them by.
+const SHOWN_CHARS: usize = 80;
+
+impl Problem {
+    pub(super) fn missing(setting: &str, where_to_find_it: impl Into<String>) -> Self {
+        Self::new(setting, Found::Nothing, where_to_find_it)
+    }
+
+    /// Shows the value found. Only for what cannot be a secret.
+    pub(super) fn shown(setting: &str, found: &str, expected: impl Into<String>) -> Self {
+        // A URL may carry a password or a token although none belongs there.
+        let found = if found.contains(['@', '?']) {
+            Found::Withheld
+        } else {
+            Found::Text(found.chars().take(SHOWN_CHARS).collect())
+        };
+        Self::new(setting, found, expected)
+    }
+
+    pub(super) fn withheld(setting: &str, expected: impl Into<String>) -> Self {
+        Self::new(setting, Found::Withheld, expected)
+    }
+
+    fn new(setting: &str, found: Found, expected: impl Into<String>) -> Self {
+        Self { setting: setting.to_owned(), found, expected: expected.into() }
+    }
+
+    /// The environment variable that it is about.
+    #[must_use]
+    pub fn setting(&self) -> &str {
+        &self.setting
+    }
+}
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem) {
+        self.list.push(problem);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Each problem.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Found::Nothing => write!(f, "{} is missing: {}", self.setting, self.expected),
+            Found::Text(found) => write!(f, "{} is {found:?}: {}", self.setting, self.expected),
+            Found::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.expected),
+        }
+    }
+}
+
+/// A heading and a line for each problem.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.list.len() {
+            1 => f.write_str("one setting needs attention:")?,
+            count => write!(f, "{count} settings need attention:")?,
+        }
+        self.list.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}

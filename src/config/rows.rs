@@ -1,0 +1,266 @@
+//! The settings that need more than one word: each row of the help, read and judged.
+//!
+//! What is wrong becomes a problem, what is doubtful a warning. Values are shown only where no
+//! secret could have been pasted by mistake.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::cli::settings::SettingsArgs;
+use crate::config::problems::Problem;
+use crate::config::reader::{Reader, text};
+use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
+use crate::domain::public_url::PublicUrl;
+use crate::domain::sid::AccountSid;
+use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
+
+/// Twilio's auth tokens have this many hexadecimal digits.
+const TOKEN_LEN: usize = 32;
+/// A keyed hash with less than 128 bits of key could be searched through.
+const MIN_KEY_BYTES: usize = 16;
+/// More would take the account's API concurrency away from sending.
+const MAX_CONCURRENCY: usize = 64;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const DEFAULT_OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
+
+pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
+const URL_EXPECTED: &str = "expected the origin that Twilio calls, e.g. https://hooks.example.com";
+
+pub(super) fn account(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<AccountSid> {
+    const NAME: &str = "TWILIO_ACCOUNT_SID";
+    let Some(sid) = text(args.account_sid.as_ref()) else {
+        reader.problem(Problem::missing(NAME, "Twilio Console → Account → Account info (AC…)"));
+        return None;
+    };
+    // Not shown: people paste the token here.
+    AccountSid::parse(sid)
+        .map_err(|error| reader.problem(Problem::withheld(NAME, error.to_string())))
+        .ok()
+}
+
+pub(super) fn tokens(reader: &mut Reader<'_>) -> Vec<SecretString> {
+    const NAME: &str = "TWILIO_AUTH_TOKEN";
+    let known = reader.problems.iter().count();
+    let tokens = reader.secrets(NAME);
+    if tokens.is_none() && reader.problems.iter().count() == known {
+        reader.problem(Problem::missing(NAME, TOKEN_PLACE));
+    }
+    let tokens = tokens.unwrap_or_default();
+    for (index, token) in tokens.iter().enumerate() {
+        let token = token.expose_secret();
+        if token.len() != TOKEN_LEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let number = index + 1;
+            reader.warn(format!(
+                "{NAME}: token {number} is not {TOKEN_LEN} hexadecimal digits, as Twilio's are"
+            ));
+        }
+    }
+    tokens
+}
+
+pub(super) fn api_key(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<ApiKey> {
+    const KEY: &str = "TWILIO_API_KEY";
+    const SECRET: &str = "TWILIO_API_SECRET";
+    let known = reader.problems.iter().count();
+    let secret = reader.secret(SECRET);
+    let secret_is_broken = reader.problems.iter().count() > known;
+    let sid = text(args.api_key.as_ref());
+    if let Some(sid) = sid {
+        let digits = sid.strip_prefix("SK").unwrap_or_default();
+        if digits.len() != TOKEN_LEN || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            // Not shown: people paste the secret here.
+            let expected = "expected the key's SID: SK… and 32 hexadecimal digits";
+            reader.problem(Problem::withheld(KEY, expected));
+        }
+    }
+    match (sid, secret) {
+        (Some(sid), Some(secret)) => Some(ApiKey { sid: sid.to_owned(), secret }),
+        (Some(_), None) if !secret_is_broken => {
+            let place = format!("{KEY} needs it; Twilio showed it once, when the key was made");
+            reader.problem(Problem::missing(SECRET, place));
+            None
+        }
+        (None, Some(_)) => {
+            let place = format!("{SECRET} is set, so its SK… is needed: {TOKEN_PLACE}");
+            reader.problem(Problem::missing(KEY, place));
+            None
+        }
+        (Some(_) | None, None) => None,
+    }
+}
+
+pub(super) fn upstream(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<UpstreamUrl> {
+    const NAME: &str = "HEARDBACK_UPSTREAM_URL";
+    let edge = text(args.edge.as_ref());
+    let region = text(args.region.as_ref());
+    let Some(url) = text(args.upstream_url.as_ref()) else {
+        return UpstreamUrl::from_region(edge, region)
+            .map_err(|error| {
+                let (name, found) = match error {
+                    UpstreamUrlError::Edge => ("TWILIO_EDGE", edge),
+                    UpstreamUrlError::Region
+                    | UpstreamUrlError::RegionAlone { .. }
+                    | UpstreamUrlError::Origin(_)
+                    | UpstreamUrlError::Path => ("TWILIO_REGION", region),
+                };
+                let found = found.unwrap_or_default();
+                reader.problem(Problem::shown(name, found, error.to_string()));
+            })
+            .ok();
+    };
+    if edge.or(region).is_some() {
+        reader.warn(format!("{NAME} is set, so TWILIO_EDGE and TWILIO_REGION are ignored"));
+    }
+    match UpstreamUrl::parse(url) {
+        Ok(url) => {
+            if !url.as_str().ends_with(".twilio.com") {
+                reader.warn(format!("{NAME} is {url}: posts and credentials do not go to Twilio"));
+            }
+            Some(url)
+        }
+        Err(error) => {
+            reader.problem(Problem::shown(NAME, url, error.to_string()));
+            None
+        }
+    }
+}
+
+pub(super) fn public_urls(reader: &mut Reader<'_>, args: &SettingsArgs) -> Vec<PublicUrl> {
+    const NAME: &str = "HEARDBACK_PUBLIC_URL";
+    let list = text(args.public_url.as_ref()).unwrap_or_default();
+    let mut urls = Vec::new();
+    let mut seen = 0_usize;
+    for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        seen += 1;
+        match PublicUrl::parse(entry) {
+            Ok(url) if urls.contains(&url) => {}
+            Ok(url) => urls.push(url),
+            Err(error) => {
+                let expected = format!("{error}; {URL_EXPECTED}");
+                reader.problem(Problem::shown(NAME, entry, expected));
+            }
+        }
+    }
+    if seen == 0 {
+        reader.problem(Problem::missing(NAME, URL_EXPECTED));
+    }
+    for url in &urls {
+        if url.is_loopback() {
+            reader.warn(format!("{NAME} {url} is this machine: Twilio cannot reach it"));
+        }
+        if url.prefix().contains("/twilio/") || url.prefix().contains("/app/") {
+            reader.warn(format!(
+                "{NAME} {url} looks like a route: give the part before /twilio/… and /app/…"
+            ));
+        }
+    }
+    urls
+}
+
+pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (SocketAddr, SocketAddr) {
+    const OPS: &str = "HEARDBACK_OPS_LISTEN";
+    let listen = reader.address("HEARDBACK_LISTEN", args.listen.as_ref(), DEFAULT_LISTEN);
+    let ops = reader.address(OPS, args.ops_listen.as_ref(), DEFAULT_OPS_LISTEN);
+    let overlap =
+        listen.ip() == ops.ip() || listen.ip().is_unspecified() || ops.ip().is_unspecified();
+    if listen.port() == ops.port() && listen.port() != 0 && overlap {
+        let expected = "HEARDBACK_LISTEN has the same port; expected another one";
+        reader.problem(Problem::shown(OPS, &ops.to_string(), expected));
+    }
+    if !ops.ip().is_loopback() {
+        reader.warn(format!("{OPS} {ops} is open to other machines, /metrics without a password"));
+    }
+    (listen, ops)
+}
+
+pub(super) fn app_keys(reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
+    const NAME: &str = "HEARDBACK_APP_KEYS";
+    let keys = reader.secrets(NAME)?;
+    if keys.iter().any(|key| key.expose_secret().len() < MIN_KEY_BYTES) {
+        reader.warn(format!("{NAME}: a key under {MIN_KEY_BYTES} bytes can be guessed"));
+    }
+    Some(keys)
+}
+
+pub(super) fn phone_key(reader: &mut Reader<'_>) -> Option<SecretString> {
+    const NAME: &str = "HEARDBACK_PHONE_KEY";
+    let key = reader.secret(NAME)?;
+    if key.expose_secret().len() < MIN_KEY_BYTES {
+        let expected = format!(
+            "expected at least {MIN_KEY_BYTES} bytes, e.g. from `openssl rand -hex 32`; keep it for \
+             as long as the store"
+        );
+        reader.problem(Problem::withheld(NAME, expected));
+    }
+    Some(key)
+}
+
+pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<StoreUrl> {
+    const NAME: &str = "HEARDBACK_STORE";
+    let url = text(args.store.as_ref()).unwrap_or("sled:heardback-data");
+    if let Some(path) = url.strip_prefix("sled:").filter(|path| !path.is_empty()) {
+        if !path.starts_with("//") {
+            return Some(StoreUrl::Sled(PathBuf::from(path)));
+        }
+        let expected = "write sled:PATH without `//` in front of the path, e.g. sled:/var/lib/x";
+        reader.problem(Problem::shown(NAME, url, expected));
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let expected = "PostgreSQL comes with a later release; expected sled:PATH";
+        reader.problem(Problem::withheld(NAME, expected));
+    } else if url.contains(':') {
+        reader.problem(Problem::shown(NAME, url, "expected sled:PATH"));
+    } else {
+        reader.problem(Problem::shown(NAME, url, format!("write sled:{url}")));
+    }
+    None
+}
+
+pub(super) fn log(reader: &mut Reader<'_>, args: &SettingsArgs) -> LogSettings {
+    const FORMAT: &str = "HEARDBACK_LOG_FORMAT";
+    let filter = text(args.log.as_ref()).unwrap_or("info").to_owned();
+    // A lone word that is no level would name a module and silence everything else.
+    let typo = filter
+        .split(',')
+        .any(|part| !part.contains(['=', '[']) && part.trim().parse::<LevelFilter>().is_err());
+    if typo || EnvFilter::try_new(&filter).is_err() {
+        let expected = "expected error, warn, info, debug or trace, or info,heardback=debug";
+        reader.problem(Problem::shown("HEARDBACK_LOG", &filter, expected));
+    }
+    let format = match text(args.log_format.as_ref()) {
+        None | Some("auto") => LogFormat::Auto,
+        Some("pretty") => LogFormat::Pretty,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            reader.problem(Problem::shown(FORMAT, other, "expected pretty, json or auto"));
+            LogFormat::Auto
+        }
+    };
+    LogSettings { filter, format }
+}
+
+pub(super) fn upstream_concurrency(reader: &mut Reader<'_>, args: &SettingsArgs) -> usize {
+    const NAME: &str = "HEARDBACK_UPSTREAM_CONCURRENCY";
+    reader.count(NAME, args.upstream_concurrency.as_ref(), 1, MAX_CONCURRENCY).unwrap_or(4)
+}
+
+/// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.
+pub(super) fn reply_window(
+    reader: &mut Reader<'_>,
+    args: &SettingsArgs,
+    pending_ttl: Duration,
+) -> Duration {
+    const NAME: &str = "HEARDBACK_REPLY_WINDOW";
+    let window = reader.duration(NAME, args.reply_window.as_ref(), 1);
+    let Some(found) = text(args.reply_window.as_ref()) else { return window.min(pending_ttl) };
+    if window > pending_ttl {
+        let expected = "longer than HEARDBACK_PENDING_TTL, for which a message waits at all";
+        reader.problem(Problem::shown(NAME, found, expected));
+    }
+    window
+}

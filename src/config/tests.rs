@@ -1,0 +1,302 @@
+//! The settings table of the design, row by row.
+
+use super::*;
+use secrecy::ExposeSecret;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const SECOND: &str = "fedcba9876543210fedcba9876543210";
+const SID: &str = "AC0123456789abcdef0123456789abcdef";
+const KEY_SID: &str = "SK0123456789abcdef0123456789abcdef";
+
+fn args() -> SettingsArgs {
+    SettingsArgs {
+        public_url: Some("https://hooks.example.com".to_owned()),
+        account_sid: Some(SID.to_owned()),
+        ..SettingsArgs::default()
+    }
+}
+
+fn no_file(path: &Path) -> io::Result<String> {
+    match path.to_str() {
+        Some("/run/token") => Ok(format!("{TOKEN}\r\n")),
+        Some("/run/empty") => Ok("\n".to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    }
+}
+
+fn gather(args: &SettingsArgs, env: &[(&str, &str)]) -> Result<Settings, Problems> {
+    let env = |name: &str| {
+        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    Settings::gather(args, &env, &no_file)
+}
+
+fn with_token(args: &SettingsArgs) -> Result<Settings, Problems> {
+    gather(args, &[("TWILIO_AUTH_TOKEN", TOKEN)])
+}
+
+/// The settings that have a problem, after `change` was made to sound ones.
+fn blamed(change: impl FnOnce(&mut SettingsArgs)) -> Vec<String> {
+    let mut args = args();
+    change(&mut args);
+    let problems = with_token(&args).expect_err("a problem");
+    problems.iter().map(|problem| problem.setting().to_owned()).collect()
+}
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_table() {
+    let settings = with_token(&args()).expect("sound");
+    assert_eq!(settings.public_urls[0].as_str(), "https://hooks.example.com");
+    assert_eq!(settings.account.as_str(), SID);
+    assert_eq!(settings.tokens.len(), 1);
+    assert_eq!(settings.app_keys[0].expose_secret(), TOKEN);
+    assert!(settings.api_key.is_none() && settings.phone_key.is_none());
+    assert_eq!(settings.upstream.as_str(), "https://api.twilio.com");
+    assert_eq!(settings.upstream_concurrency, 4);
+    assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("heardback-data")));
+    assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.ops_listen.to_string(), "127.0.0.1:9091");
+    assert_eq!(settings.give_up_after, hours(24));
+    assert_eq!(settings.pending_ttl, hours(7 * 24));
+    assert_eq!(settings.reply_window, hours(1));
+    assert_eq!(settings.retention, hours(30 * 24));
+    assert_eq!(settings.max_messages, 1_000_000);
+    assert!(!settings.read_confirms && !settings.dry_run);
+    assert_eq!(settings.log.filter, "info");
+    assert_eq!(settings.log.format, LogFormat::Auto);
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn empty_is_unset() {
+    let empty = || Some(" ".to_owned());
+    let args = SettingsArgs {
+        edge: empty(),
+        store: empty(),
+        listen: empty(),
+        pending_ttl: empty(),
+        dry_run: empty(),
+        log: empty(),
+        max_messages: empty(),
+        upstream_url: empty(),
+        ..args()
+    };
+    let env =
+        [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", ""), ("TWILIO_API_SECRET", "")];
+    let settings = gather(&args, &env).expect("sound");
+    assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("heardback-data")));
+}
+
+#[test]
+fn without_anything_every_missing_setting_is_named_with_its_place() {
+    let problems = gather(&SettingsArgs::default(), &[]).expect_err("problems").to_string();
+    assert_eq!(
+        problems,
+        "3 settings need attention:\n  \
+         TWILIO_ACCOUNT_SID is missing: Twilio Console → Account → Account info (AC…)\n  \
+         TWILIO_AUTH_TOKEN is missing: Twilio Console → Account → API keys & tokens\n  \
+         HEARDBACK_PUBLIC_URL is missing: expected the origin that Twilio calls, e.g. \
+         https://hooks.example.com"
+    );
+}
+
+#[test]
+fn each_bad_value_names_its_setting() {
+    type Change = fn(&mut SettingsArgs, String);
+    let rows: [(&str, Change, &[&str]); 19] = [
+        (
+            "HEARDBACK_PUBLIC_URL",
+            |a, v| a.public_url = Some(v),
+            &["http://x.com", "https://x.com?a", "x"],
+        ),
+        ("TWILIO_ACCOUNT_SID", |a, v| a.account_sid = Some(v), &[TOKEN, KEY_SID]),
+        ("TWILIO_EDGE", |a, v| a.edge = Some(v), &["a.b", "a/b"]),
+        ("TWILIO_REGION", |a, v| a.region = Some(v), &["ie1", "a b"]),
+        (
+            "HEARDBACK_UPSTREAM_URL",
+            |a, v| a.upstream_url = Some(v),
+            &["http://x.com", "https://x.com/a"],
+        ),
+        (
+            "HEARDBACK_UPSTREAM_CONCURRENCY",
+            |a, v| a.upstream_concurrency = Some(v),
+            &["0", "65", "-1", "x"],
+        ),
+        (
+            "HEARDBACK_STORE",
+            |a, v| a.store = Some(v),
+            &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"],
+        ),
+        ("HEARDBACK_LISTEN", |a, v| a.listen = Some(v), &["8080", ":8080", "localhost:8080"]),
+        ("HEARDBACK_OPS_LISTEN", |a, v| a.ops_listen = Some(v), &["x", "127.0.0.1:8080"]),
+        (
+            "HEARDBACK_GIVE_UP_AFTER",
+            |a, v| a.give_up_after = Some(v),
+            &["0s", "-1h", "24", "1mo", "99999d"],
+        ),
+        ("HEARDBACK_PENDING_TTL", |a, v| a.pending_ttl = Some(v), &["0s", "x"]),
+        ("HEARDBACK_REPLY_WINDOW", |a, v| a.reply_window = Some(v), &["0s", "8d"]),
+        ("HEARDBACK_RETENTION", |a, v| a.retention = Some(v), &["0s", "x"]),
+        ("HEARDBACK_MAX_MESSAGES", |a, v| a.max_messages = Some(v), &["0", "many", "1e6"]),
+        ("HEARDBACK_READ_CONFIRMS", |a, v| a.read_confirms = Some(v), &["maybe", "2"]),
+        ("HEARDBACK_DRY_RUN", |a, v| a.dry_run = Some(v), &["maybe"]),
+        ("HEARDBACK_LOG", |a, v| a.log = Some(v), &["inof", "info,heardbak", "heardback=loud"]),
+        ("HEARDBACK_LOG_FORMAT", |a, v| a.log_format = Some(v), &["xml"]),
+        ("TWILIO_API_KEY", |a, v| a.api_key = Some(v), &[SID]),
+    ];
+    for (name, change, values) in rows {
+        for value in values {
+            let blamed = blamed(|args| change(args, (*value).to_owned()));
+            assert_eq!(blamed.first().map(String::as_str), Some(name), "{value}");
+        }
+    }
+}
+
+#[test]
+fn good_values_are_understood() {
+    let set = |value: &str| Some(value.to_owned());
+    let args = SettingsArgs {
+        public_url: set("https://a.example, https://b.example/x/,https://a.example"),
+        api_key: set(KEY_SID),
+        edge: set("dublin"),
+        region: set("ie1"),
+        store: set("sled:/var/lib/heardback"),
+        listen: set("[::]:0"),
+        ops_listen: set("127.0.0.1:0"),
+        give_up_after: set("1h30m"),
+        pending_ttl: set("90s"),
+        retention: set("2d 12h"),
+        upstream_concurrency: set("64"),
+        read_confirms: set("YES"),
+        dry_run: set("1"),
+        log: set("info,heardback=debug"),
+        log_format: set("json"),
+        ..args()
+    };
+    let tokens = format!("{TOKEN}, {SECOND},");
+    let env = [
+        ("TWILIO_AUTH_TOKEN", tokens.as_str()),
+        ("TWILIO_API_SECRET", "the secret"),
+        ("HEARDBACK_APP_KEYS", "a-key-of-sixteen-bytes"),
+        ("HEARDBACK_PHONE_KEY", "0123456789abcdef"),
+    ];
+    let settings = gather(&args, &env).expect("sound");
+    let urls: Vec<_> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
+    assert_eq!(urls, ["https://a.example", "https://b.example/x"]);
+    let tokens: Vec<_> = settings.tokens.iter().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(tokens, [TOKEN, SECOND]);
+    assert_eq!(settings.app_keys.len(), 1);
+    assert_eq!(settings.api_key.expect("given").sid, KEY_SID);
+    assert_eq!(settings.upstream.as_str(), "https://api.dublin.ie1.twilio.com");
+    assert_eq!(settings.give_up_after, Duration::from_secs(5400));
+    assert_eq!(settings.pending_ttl, Duration::from_secs(90));
+    assert_eq!(settings.reply_window, Duration::from_secs(90), "the default shrinks with the ttl");
+    assert_eq!(settings.retention, hours(60));
+    assert!(settings.read_confirms && settings.dry_run);
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn an_api_key_and_its_secret_come_together() {
+    let half = SettingsArgs { api_key: Some(KEY_SID.to_owned()), ..args() };
+    let problem = with_token(&half).expect_err("no secret").to_string();
+    assert!(problem.contains("TWILIO_API_SECRET is missing"), "{problem}");
+    let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_API_SECRET", "hush")];
+    let problem = gather(&args(), &env).expect_err("no key").to_string();
+    assert!(problem.contains("TWILIO_API_KEY is missing"), "{problem}");
+    assert!(!problem.contains("hush"));
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let settings = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("sound");
+    assert_eq!(settings.tokens[0].expose_secret(), TOKEN);
+
+    for (path, word) in [("/run/none", "\"/run/none\" cannot be read"), ("/run/empty", "is empty")]
+    {
+        let problems = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", path)]).expect_err("refused");
+        assert_eq!(problems.iter().count(), 1, "{problems}");
+        let text = problems.to_string();
+        assert!(text.contains("TWILIO_AUTH_TOKEN_FILE") && text.contains(word), "{text}");
+    }
+
+    let both = [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", "/run/token")];
+    let text = gather(&args(), &both).expect_err("refused").to_string();
+    assert!(text.contains("are both set") && !text.contains(TOKEN), "{text}");
+}
+
+#[test]
+fn no_secret_ever_shows() {
+    let env = [
+        ("TWILIO_AUTH_TOKEN", "hush-1,hush-2"),
+        ("TWILIO_API_SECRET", "hush-3"),
+        ("HEARDBACK_APP_KEYS", "hush-4"),
+        ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
+    ];
+    let sound = SettingsArgs { api_key: Some(KEY_SID.to_owned()), ..args() };
+    let settings = gather(&sound, &env).expect("sound");
+    let shown = format!("{settings:?} {:?}", settings.warnings);
+    assert!(!shown.contains("hush"), "{shown}");
+    assert_eq!(settings.warnings.len(), 3, "two odd tokens, one short key: {shown}");
+
+    // Pasted where it does not belong, a secret does not show either.
+    let broken = SettingsArgs {
+        public_url: Some("https://me:hush@x.com,https://x.com/?t=hush".to_owned()),
+        account_sid: Some("hush".to_owned()),
+        api_key: Some("hush".to_owned()),
+        upstream_url: Some("https://hush@x.com".to_owned()),
+        store: Some("postgres://me:hush@db/x".to_owned()),
+        ..SettingsArgs::default()
+    };
+    let short = [("TWILIO_AUTH_TOKEN", ","), ("HEARDBACK_PHONE_KEY", "hush")];
+    let problems = gather(&broken, &short).expect_err("refused");
+    assert_eq!(problems.iter().count(), 9, "{problems}");
+    let shown = format!("{problems} {problems:?}");
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn what_is_doubtful_is_a_warning() {
+    let args = SettingsArgs {
+        public_url: Some("http://localhost:8080,https://h.example/twilio/message".to_owned()),
+        ops_listen: Some("0.0.0.0:9091".to_owned()),
+        upstream_url: Some("http://127.0.0.1:4010".to_owned()),
+        edge: Some("dublin".to_owned()),
+        ..args()
+    };
+    let warnings = with_token(&args).expect("sound").warnings.join("\n");
+    for word in [
+        "Twilio cannot reach it",
+        "like a route",
+        "other machines",
+        "do not go to Twilio",
+        "are ignored",
+    ] {
+        assert!(warnings.contains(word), "{word} is not in {warnings}");
+    }
+}
+
+#[test]
+fn sign_takes_the_first_secret_it_is_led_to() {
+    let env = |name: &str| match name {
+        "HEARDBACK_APP_KEYS" => Some("app-1,app-2".to_owned()),
+        "TWILIO_AUTH_TOKEN" | "OTHER" => Some(format!("{name}-value")),
+        _ => None,
+    };
+    let key = |args: &SignArgs| signing_key(args, &env, &no_file);
+    let found = key(&SignArgs::default()).expect("the first app key");
+    assert_eq!(found.expose_secret(), "app-1");
+    let named = SignArgs { key_env: Some("OTHER".to_owned()), ..SignArgs::default() };
+    assert_eq!(key(&named).expect("named").expose_secret(), "OTHER-value");
+    let file = SignArgs { auth_token_file: Some("/run/token".to_owned()), ..SignArgs::default() };
+    assert_eq!(key(&file).expect("read").expose_secret(), TOKEN);
+    let none = SignArgs { key_env: Some("NONE".to_owned()), ..SignArgs::default() };
+    assert!(key(&none).expect_err("missing").to_string().contains("NONE is missing"));
+    let missing = signing_key(&SignArgs::default(), &|_| None, &no_file).expect_err("missing");
+    assert!(missing.to_string().contains("TWILIO_AUTH_TOKEN is missing"));
+}

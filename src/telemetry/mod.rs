@@ -1,0 +1,8 @@
+//! What operators see: logs, metrics and readiness. Told by everyone, asks nobody.
+//!
+//! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
+//! is handed what to count with.
+
+pub mod logs;
+pub mod metrics;
+pub mod readiness;

@@ -1,0 +1,260 @@
+//! `check`: what was understood of the settings, and what to paste into Twilio.
+//!
+//! Pure: sound settings in, text out. It opens nothing, connects to nothing and shows no secret.
+//! Problems never come here; the caller prints those on stderr and exits with 2.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::{LogFormat, Settings, StoreUrl};
+use crate::domain::public_url::PublicUrl;
+
+/// Connection overrides for status callbacks. By default Twilio tries again only after a failed
+/// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s
+/// (Twilio docs, "Webhooks: connection overrides"). A fragment is not signed.
+const RETRY: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
+
+const TRACKED: &str = "\
+Leave ?feedback=1 out where your app registers messages (POST /app/messages). With it, a message
+first seen in its status callback becomes pending, so set it only on messages created with
+ProvideFeedback=true.";
+
+/// What to paste for one public URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Webhooks {
+    /// The origin that all of them begin with.
+    pub public_url: String,
+    /// For "A message comes in" of a number, or a Messaging Service's integration.
+    pub inbound_message: String,
+    /// For `StatusCallback` of a message or a Messaging Service.
+    pub status_callback: String,
+    /// The same, for messages that nobody registers.
+    pub status_callback_tracking: String,
+    /// For "A call comes in" of a number.
+    pub inbound_call: String,
+    /// For Link Shortening's click tracking callback.
+    pub click_callback: String,
+    /// For an Event Streams sink.
+    pub event_streams_sink: String,
+    /// What the app calls.
+    pub app: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    settings: serde_json::Map<String, serde_json::Value>,
+    warnings: &'a [String],
+    webhooks: Vec<Webhooks>,
+}
+
+/// The report for people.
+#[must_use]
+pub fn text(settings: &Settings) -> String {
+    let mut out = String::from("The settings are sound.\n\n");
+    for (name, value) in understood(settings) {
+        line(&mut out, &format!("  {name:<31}{value}"));
+    }
+    if !settings.warnings.is_empty() {
+        out.push_str("\nWorth a second look:\n");
+        for warning in &settings.warnings {
+            line(&mut out, &format!("  - {warning}"));
+        }
+    }
+    for webhooks in settings.public_urls.iter().map(|url| webhooks(url.as_str())) {
+        line(&mut out, &format!("\nTo paste into Twilio, for {}:\n", webhooks.public_url));
+        let places = [
+            (
+                "Inbound messages (Phone Numbers → your number → Messaging → \"A message comes in\",\n  \
+                 or Messaging Services → your service → Integration → Send a webhook)",
+                &webhooks.inbound_message,
+            ),
+            (
+                "Status callback (StatusCallback when you create a message,\n  \
+                 or Messaging Services → your service → Integration → Delivery status callback)",
+                &webhooks.status_callback,
+            ),
+            (
+                "The same, for messages that your app does not register",
+                &webhooks.status_callback_tracking,
+            ),
+            (
+                "Calls back (Phone Numbers → your number → Voice → \"A call comes in\")",
+                &webhooks.inbound_call,
+            ),
+            ("Link Shortening, click tracking callback", &webhooks.click_callback),
+            ("Event Streams, webhook sink", &webhooks.event_streams_sink),
+        ];
+        for (place, url) in places {
+            line(&mut out, &format!("  {place}\n    {url}"));
+        }
+        out.push_str("\nFor your app (signed like Twilio's; see `heardback sign --help`):\n\n");
+        for route in &webhooks.app {
+            line(&mut out, &format!("  {route}"));
+        }
+    }
+    line(&mut out, &format!("\n{TRACKED}"));
+    out
+}
+
+/// The report for programs: `ok`, `settings`, `warnings`, `webhooks`.
+///
+/// # Errors
+/// None in practice: there is nothing in it that JSON cannot hold.
+pub fn json(settings: &Settings) -> Result<String, serde_json::Error> {
+    let report = Report {
+        ok: true,
+        settings: understood(settings)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), serde_json::Value::String(value)))
+            .collect(),
+        warnings: &settings.warnings,
+        webhooks: settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect(),
+    };
+    serde_json::to_string_pretty(&report).map(|text| text + "\n")
+}
+
+/// What to paste into Twilio, and what the app calls, behind this public URL.
+#[must_use]
+pub fn webhooks(public_url: &str) -> Webhooks {
+    let at = |path: &str| format!("{public_url}{path}");
+    Webhooks {
+        public_url: public_url.to_owned(),
+        inbound_message: at("/twilio/message"),
+        status_callback: at("/twilio/status") + RETRY,
+        status_callback_tracking: at("/twilio/status?feedback=1") + RETRY,
+        inbound_call: at("/twilio/call"),
+        click_callback: at("/twilio/click"),
+        event_streams_sink: at("/twilio/events"),
+        app: [
+            ("POST", "/app/messages"),
+            ("GET", "/app/messages/{sid}"),
+            ("POST", "/app/events"),
+            ("POST", "/app/twilio/message"),
+            ("POST", "/app/twilio/status"),
+            ("POST", "/app/twilio/call"),
+        ]
+        .map(|(method, path)| format!("{method:<5}{public_url}{path}"))
+        .to_vec(),
+    }
+}
+
+/// Each setting by its environment variable, in words. Secrets only as "set".
+fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
+    let urls: Vec<&str> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
+    let key = settings.api_key.as_ref();
+    let not_set = || "not set: the auth token posts".to_owned();
+    let StoreUrl::Sled(path) = &settings.store;
+    let format = match settings.log.format {
+        LogFormat::Auto => "pretty on a terminal, else json",
+        LogFormat::Pretty => "pretty",
+        LogFormat::Json => "json",
+    };
+    let dry_run = if settings.dry_run { "true: nothing is posted" } else { "false" };
+    let phone_key = match &settings.phone_key {
+        Some(_) => "set",
+        None => "not set: the store keeps a random one",
+    };
+    vec![
+        ("HEARDBACK_PUBLIC_URL", urls.join(", ")),
+        ("TWILIO_ACCOUNT_SID", settings.account.to_string()),
+        ("TWILIO_AUTH_TOKEN", keys(settings.tokens.len())),
+        ("TWILIO_API_KEY", key.map_or_else(not_set, |key| key.sid.clone())),
+        ("TWILIO_API_SECRET", key.map_or("not set", |_| "set").to_owned()),
+        ("HEARDBACK_APP_KEYS", keys(settings.app_keys.len())),
+        ("HEARDBACK_UPSTREAM_URL", settings.upstream.to_string()),
+        ("HEARDBACK_UPSTREAM_CONCURRENCY", settings.upstream_concurrency.to_string()),
+        ("HEARDBACK_STORE", format!("sled:{}", path.display())),
+        ("HEARDBACK_PHONE_KEY", phone_key.to_owned()),
+        ("HEARDBACK_LISTEN", settings.listen.to_string()),
+        ("HEARDBACK_OPS_LISTEN", settings.ops_listen.to_string()),
+        ("HEARDBACK_GIVE_UP_AFTER", human(settings.give_up_after)),
+        ("HEARDBACK_PENDING_TTL", human(settings.pending_ttl)),
+        ("HEARDBACK_REPLY_WINDOW", human(settings.reply_window)),
+        ("HEARDBACK_RETENTION", human(settings.retention)),
+        ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
+        ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
+        ("HEARDBACK_DRY_RUN", dry_run.to_owned()),
+        ("HEARDBACK_LOG", settings.log.filter.clone()),
+        ("HEARDBACK_LOG_FORMAT", format.to_owned()),
+    ]
+}
+
+fn keys(count: usize) -> String {
+    format!("set ({count} {})", if count == 1 { "key" } else { "keys" })
+}
+
+/// As one would write it into the setting: `7d`, `1h 30m`.
+fn human(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let millis = u64::from(span.subsec_millis());
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (millis, "ms"),
+    ];
+    let words = parts.iter().filter(|(count, _)| *count > 0);
+    words.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::settings::SettingsArgs;
+
+    fn settings() -> Settings {
+        let args = SettingsArgs {
+            public_url: Some("https://hooks.example.com/hb".to_owned()),
+            account_sid: Some("AC0123456789abcdef0123456789abcdef".to_owned()),
+            give_up_after: Some("1h30m".to_owned()),
+            dry_run: Some("true".to_owned()),
+            ..SettingsArgs::default()
+        };
+        let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| "hush-1,hush-2".to_owned());
+        Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
+    }
+
+    #[test]
+    fn it_says_what_was_understood_and_what_to_paste() {
+        let text = text(&settings());
+        for word in [
+            "  TWILIO_AUTH_TOKEN              set (2 keys)\n",
+            "  HEARDBACK_UPSTREAM_CONCURRENCY 4\n",
+            "  HEARDBACK_GIVE_UP_AFTER        1h 30m\n",
+            "  HEARDBACK_RETENTION            30d\n",
+            "true: nothing is posted",
+            "token 1 is not 32 hexadecimal digits",
+            "    https://hooks.example.com/hb/twilio/message\n",
+            "    https://hooks.example.com/hb/twilio/status#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
+            "/twilio/status?feedback=1#rc=3",
+            "  POST https://hooks.example.com/hb/app/events\n",
+            "ProvideFeedback=true",
+        ] {
+            assert!(text.contains(word), "{word} is not in\n{text}");
+        }
+        assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn the_json_tells_the_same() {
+        let text = json(&settings()).expect("plain data");
+        assert!(!text.contains("hush"), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["ok"], true);
+        assert_eq!(value["settings"]["TWILIO_AUTH_TOKEN"], "set (2 keys)");
+        assert_eq!(
+            value["webhooks"][0]["inbound_message"],
+            "https://hooks.example.com/hb/twilio/message"
+        );
+        assert_eq!(value["warnings"].as_array().map(Vec::len), Some(2));
+    }
+}
