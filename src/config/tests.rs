@@ -192,7 +192,7 @@ fn good_values_are_understood() {
     assert_eq!(settings.app_keys.len(), 1);
     assert_eq!(settings.api_key.expect("given").sid, KEY_SID);
     assert_eq!(settings.upstream.as_str(), "https://api.dublin.ie1.twilio.com");
-    assert_eq!(settings.give_up_after, Duration::from_secs(5400));
+    assert_eq!(settings.give_up_after, Duration::from_mins(90));
     assert_eq!(settings.pending_ttl, Duration::from_secs(90));
     assert_eq!(settings.reply_window, Duration::from_secs(90), "the default shrinks with the ttl");
     assert_eq!(settings.retention, hours(60));
