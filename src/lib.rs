@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod inbound;
 pub mod recording;
 pub mod store;
 pub mod telemetry;
