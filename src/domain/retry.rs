@@ -81,9 +81,8 @@ pub fn conclude(
     match verdict {
         Verdict::Done { .. } => Settlement::Reported,
         Verdict::Retry { why, after } => again(why, *after, facts, policy, jitter),
-        Verdict::Throttle { .. } => release,
         Verdict::Pause { why } if facts.suspect => refused(why),
-        Verdict::Pause { .. } => release,
+        Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
         // Twenty in a row paused the lane: a wrong account must not refuse the whole backlog.
         Verdict::Missing { .. } if facts.paused => release,
         Verdict::Missing { why } if facts.age < MISSING_GRACE => {
