@@ -9,3 +9,4 @@ pub mod recording;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod upstream;
