@@ -10,3 +10,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tools;
 pub mod upstream;
+pub mod worker;

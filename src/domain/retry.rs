@@ -11,14 +11,14 @@ use crate::domain::feedback::{Settlement, Verdict, Why};
 /// The first wait is drawn from zero up to this; the range doubles with each attempt.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// No range of waits grows beyond this.
-pub const BACKOFF_CAP: Duration = Duration::from_secs(15 * 60);
+pub const BACKOFF_CAP: Duration = Duration::from_mins(15);
 /// No wait is shorter: full jitter may draw zero, and a retry at once is no retry.
 pub const BACKOFF_FLOOR: Duration = Duration::from_millis(50);
 /// A longer `Retry-After` is cut to this: no upstream's typing error may park a message for a year.
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(60 * 60);
+pub const RETRY_AFTER_CAP: Duration = Duration::from_hours(1);
 /// A message younger than this may not be visible everywhere at Twilio yet, so that a 404 is no
 /// last word.
-pub const MISSING_GRACE: Duration = Duration::from_secs(60);
+pub const MISSING_GRACE: Duration = Duration::from_mins(1);
 
 /// Doublings after which the range has surely met [`BACKOFF_CAP`] (2^10 s > 15 min).
 const MAX_DOUBLINGS: u32 = 10;
@@ -133,12 +133,12 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
     use proptest::proptest;
 
-    const DAY: RetryPolicy = RetryPolicy { give_up_after: Duration::from_secs(24 * 3600) };
+    const DAY: RetryPolicy = RetryPolicy { give_up_after: Duration::from_hours(24) };
     const FACTS: AttemptFacts = AttemptFacts {
         attempts: 3,
         spent: Duration::from_secs(10),
         took: Duration::from_secs(2),
-        age: Duration::from_secs(3600),
+        age: Duration::from_hours(1),
         suspect: false,
         paused: false,
         hold: Duration::from_secs(7),
