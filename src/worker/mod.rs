@@ -7,6 +7,7 @@
 
 mod journal;
 pub mod lane;
+mod lanes;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,7 +21,8 @@ use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Settled, Store, StoreError};
 use crate::upstream::Upstream;
-use crate::worker::lane::{Lane, LaneReport, Room};
+use crate::worker::lane::{LaneReport, Room};
+use crate::worker::lanes::Lanes;
 
 /// Left of a lease after the longest post, to write its end down.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -92,8 +94,7 @@ pub struct Worker {
     clock: Clock,
     jitter: Jitter,
     observer: Arc<dyn Observer>,
-    lanes: HashMap<AccountSid, Lane>,
-    told: HashMap<AccountSid, LaneReport>,
+    lanes: Lanes,
     posts: JoinSet<Verdict>,
     flights: HashMap<Id, Flight>,
     store_wait: Duration,
@@ -117,8 +118,7 @@ impl Worker {
             clock,
             jitter,
             observer,
-            lanes: HashMap::new(),
-            told: HashMap::new(),
+            lanes: Lanes::new(config.concurrency, config.probe_every),
             posts: JoinSet::new(),
             flights: HashMap::new(),
             store_wait: STORE_WAIT,
@@ -157,7 +157,7 @@ impl Worker {
         }
         let before = Instant::now();
         let room = self.room(before);
-        self.tell(before);
+        self.lanes.tell(self.observer.as_ref(), before);
         let limit = match room {
             Room::Now(limit) => limit,
             Room::After(wait) => return idle(Some(wait)),
@@ -190,24 +190,9 @@ impl Worker {
         while self.finished().await {}
     }
 
-    /// What the lanes have room for, together. Before the first claim no account is known.
     fn room(&mut self, now: Instant) -> Room {
         let slots = self.config.concurrency.max(1).saturating_sub(self.posts.len());
-        if slots == 0 {
-            return Room::Full;
-        }
-        let rooms = self.lanes.values_mut().map(|lane| lane.room(now));
-        let both = |one, other| match (one, other) {
-            (Room::Now(one), Room::Now(other)) => Room::Now(one + other),
-            (Room::Now(one), _) | (_, Room::Now(one)) => Room::Now(one),
-            (Room::After(one), Room::After(other)) => Room::After(one.min(other)),
-            (Room::After(one), Room::Full) | (Room::Full, Room::After(one)) => Room::After(one),
-            (Room::Full, Room::Full) => Room::Full,
-        };
-        match rooms.reduce(both).unwrap_or(Room::Now(slots)) {
-            Room::Now(free) => Room::Now(free.min(slots)),
-            closed @ (Room::After(_) | Room::Full) => closed,
-        }
+        self.lanes.room(slots, now)
     }
 
     async fn start_up_to(&mut self, limit: usize, before: Instant) -> Result<Tick, StoreError> {
@@ -218,7 +203,7 @@ impl Worker {
             started += usize::from(self.start(claim, before).await);
         }
         let now = Instant::now();
-        self.tell(now);
+        self.lanes.tell(self.observer.as_ref(), now);
         let again_in = match self.room(now) {
             Room::Now(_) if claimed < limit => {
                 let due = self.store.next_due().await?;
@@ -236,7 +221,7 @@ impl Worker {
     async fn start(&mut self, claim: Claim, before: Instant) -> bool {
         let began = Instant::now();
         let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
-        let lane = lane_of(&mut self.lanes, &self.config, claim.feedback.account, began);
+        let lane = self.lanes.of(claim.feedback.account, began);
         let wait = match lane.room(began) {
             Room::Now(_) if left >= self.upstream.longest_post() + LEASE_MARGIN => {
                 lane.begin(began);
@@ -266,7 +251,7 @@ impl Worker {
         let Some(Flight { claim, began }) = self.flights.remove(&id) else { return };
         let (now, account) = (Instant::now(), claim.feedback.account);
         let took = now.saturating_duration_since(began);
-        let lane = lane_of(&mut self.lanes, &self.config, account, now);
+        let lane = self.lanes.of(account, now);
         let ruling = lane.end(claim.feedback.message, began, &verdict, now, (self.jitter)());
         let facts = AttemptFacts {
             attempts: claim.attempts,
@@ -284,7 +269,7 @@ impl Worker {
         if let Some(change) = &ruling.change {
             journal::change(account, change);
         }
-        self.tell(now);
+        self.lanes.tell(self.observer.as_ref(), now);
         self.settle(claim.lease, end).await;
     }
 
@@ -292,17 +277,6 @@ impl Worker {
         self.observer.attempt(verdict.as_str(), took);
         if *verdict == (Verdict::Done { echoed: false }) {
             self.observer.mismatch();
-        }
-    }
-
-    /// Tells the observer of the lanes that stand differently than it was told last.
-    fn tell(&mut self, now: Instant) {
-        for (account, lane) in &self.lanes {
-            let report = lane.report(now);
-            if self.told.get(account) != Some(&report) {
-                self.observer.lane(*account, &report);
-                self.told.insert(*account, report);
-            }
         }
     }
 
@@ -327,16 +301,6 @@ impl Worker {
         }
         tracing::error!(%message_sid, "{message_sid} will be tried again when its lease has lapsed");
     }
-}
-
-fn lane_of<'lanes>(
-    lanes: &'lanes mut HashMap<AccountSid, Lane>,
-    config: &WorkerConfig,
-    account: AccountSid,
-    now: Instant,
-) -> &'lanes mut Lane {
-    let lane = || Lane::new(config.concurrency, config.probe_every, now);
-    lanes.entry(account).or_insert_with(lane)
 }
 
 /// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.

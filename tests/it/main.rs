@@ -3,3 +3,4 @@
 mod upstream;
 mod upstream_wire;
 mod vectors;
+mod worker;

@@ -7,7 +7,10 @@ use heardback::domain::feedback::{Verdict, Why};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::upstream::{client, feedback};
+use crate::upstream::{LONG, client, feedback, patient_client};
+
+/// Less than any of the slow acts takes.
+const SHORT: Duration = Duration::from_millis(700);
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n";
 
@@ -64,7 +67,7 @@ async fn play(act: Act, mut stream: TcpStream) {
         Act::Hang => std::future::pending().await,
         Act::SayAndHang(text) => {
             drop(stream.write_all(text.as_bytes()).await);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Act::Trickle => {
             for byte in OK.bytes().chain([b' '; 50]) {
@@ -79,8 +82,17 @@ async fn play(act: Act, mut stream: TcpStream) {
 
 async fn post(act: Act) -> Why {
     let base = stand_in(act).await;
-    let verdict = client(&base, &["hunter2"]).post(&feedback()).await;
-    let Verdict::Retry { why, after: None } = verdict else { panic!("{act:?}: {verdict:?}") };
+    let patience = match act {
+        Act::Hang | Act::SayAndHang(_) | Act::Trickle => SHORT,
+        Act::ResetUnread
+        | Act::ResetAfterRequest
+        | Act::CloseAfterRequest
+        | Act::Say(_)
+        | Act::SayAndReset(_) => LONG,
+    };
+    let verdict = patient_client(&base, &["hunter2"], patience).post(&feedback()).await;
+    assert!(matches!(verdict, Verdict::Retry { after: None, .. }), "{act:?}: {verdict:?}");
+    let why = verdict.why().cloned().expect("a reason");
     for secret in ["hunter2", "Basic", base.as_str(), "\n"] {
         assert!(!why.message.contains(secret), "{act:?}: {}", why.message);
     }
