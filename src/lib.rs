@@ -10,3 +10,5 @@ pub mod recording;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod upstream;
+pub mod worker;
