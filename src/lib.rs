@@ -7,6 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod inbound;
 pub mod recording;
+pub mod serve;
 pub mod store;
 pub mod telemetry;
 pub mod tools;

@@ -59,6 +59,7 @@ impl Connections {
     }
 
     /// Shuts every connection that has gone too long without completing a request. Returns how many.
+    #[must_use]
     pub fn shut_idle(&self, patience: Duration) -> usize {
         let mut shut = 0;
         self.known().retain(|connection| {

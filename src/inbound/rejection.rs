@@ -130,12 +130,13 @@ impl Rejection {
     }
 
     fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Malformed(
-                Malformed::Field { field, .. } | Malformed::NotAMessage { field, .. },
-            )
-            | Self::Contradiction(Contradiction { field, .. }) => Some(field),
-            _ => None,
+        if let Self::Contradiction(Contradiction { field, .. }) = self {
+            return Some(field);
+        }
+        let Self::Malformed(malformed) = self else { return None };
+        match malformed {
+            Malformed::Field { field, .. } | Malformed::NotAMessage { field, .. } => Some(field),
+            Malformed::Encoding | Malformed::Json(_) | Malformed::OtherAccount => None,
         }
     }
 }
@@ -154,11 +155,10 @@ impl Refused {
         if let Some(receiver) = request.app_data::<actix_web::web::Data<super::Receiver>>() {
             receiver.metrics.refusals(why.as_label());
         }
-        match &why {
-            Rejection::Unavailable { reason, .. } => {
-                tracing::warn!(reason, "cannot take a request; answered 503");
-            }
-            why => tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused"),
+        if let Rejection::Unavailable { reason, .. } = &why {
+            tracing::warn!(reason, "cannot take a request; answered 503");
+        } else {
+            tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
         }
         Self { why, to_app: path.starts_with("/app/") }
     }
@@ -179,14 +179,11 @@ impl ResponseError for Refused {
         let status = self.why.status();
         let mut answer = HttpResponse::build(status);
         answer.force_close();
-        match &self.why {
-            Rejection::WrongMethod { allowed } => {
-                answer.insert_header((ALLOW, *allowed));
-            }
-            Rejection::Unavailable { .. } => {
-                answer.insert_header((RETRY_AFTER, COME_BACK_AFTER));
-            }
-            _ => {}
+        if let Rejection::WrongMethod { allowed } = &self.why {
+            answer.insert_header((ALLOW, *allowed));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((RETRY_AFTER, COME_BACK_AFTER));
         }
         if !self.to_app {
             return answer.finish();

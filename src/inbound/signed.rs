@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
@@ -90,7 +90,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Form => Content::Form { pairs: &pairs, body: &body },
         Media::Json | Media::Other => Content::Other(&body),
     };
-    let header = request.headers().get(SIGNATURE).map(|value| value.as_bytes());
+    let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
     let presented = Presented { bases: &receiver.bases, path_and_query: target, content, is_get };
     signature::verify(keys::<T>(receiver), &presented, header).map_err(Rejection::Mistrusted)?;
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {

@@ -128,7 +128,7 @@ pub(super) async fn observe(
             tracing::debug!(message_sid = %sid, source, "{sid} was confirmed already");
         }
         Observed::Nothing(reason) | Observed::Parked { reason, .. } => {
-            receiver.metrics.refusals(reason.as_str());
+            receiver.metrics.unmatched(reason.as_str());
             let inbound_sid = inbound.map(tracing::field::display);
             tracing::info!(
                 inbound_sid,

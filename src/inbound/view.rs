@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::matching::Observed;
-use crate::domain::message::{Message, Refusal};
+use crate::domain::message::{Message, Reference, Refusal, Status};
 use crate::domain::sid::{AccountSid, MessageSid};
 
 /// A message in an answer.
@@ -35,8 +35,8 @@ impl<'a> MessageView<'a> {
             message_sid: message.sid,
             account_sid: message.account,
             state: message.state.as_str(),
-            reference: message.reference.as_ref().map(|reference| reference.as_str()),
-            status: message.status.map(|status| status.as_str()),
+            reference: message.reference.as_ref().map(Reference::as_str),
+            status: message.status.map(Status::as_str),
             error_code: message.error_code,
             evidence: proof.map(|proof| proof.label.as_str()),
             evidence_basis: proof.map(|proof| proof.basis.as_str()),

@@ -8,6 +8,7 @@
 mod journal;
 pub mod lane;
 mod lanes;
+pub mod sweep;
 
 use std::collections::HashMap;
 use std::future::Future;
