@@ -11,8 +11,8 @@ use crate::cli::settings::SettingsArgs;
 
 /// Tells Twilio which messages truly arrived.
 ///
-/// A signed signal comes in (a reply, a call back, a click, a code entered); confirmed Message
-/// Feedback goes out.
+/// A signed signal comes in (a reply, a code entered, a password used); confirmed Message Feedback
+/// goes out.
 #[derive(Debug, Parser)]
 #[command(name = "heardback", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {

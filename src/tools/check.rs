@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::config::{LogFormat, Settings, StoreUrl};
@@ -32,12 +33,6 @@ pub struct Webhooks {
     pub status_callback: String,
     /// The same, for messages that nobody registers.
     pub status_callback_tracking: String,
-    /// For "A call comes in" of a number.
-    pub inbound_call: String,
-    /// For Link Shortening's click tracking callback.
-    pub click_callback: String,
-    /// For an Event Streams sink.
-    pub event_streams_sink: String,
     /// What the app calls.
     pub app: Vec<String>,
 }
@@ -80,12 +75,6 @@ pub fn text(settings: &Settings) -> String {
                 "The same, for messages that your app does not register",
                 &webhooks.status_callback_tracking,
             ),
-            (
-                "Calls back (Phone Numbers → your number → Voice → \"A call comes in\")",
-                &webhooks.inbound_call,
-            ),
-            ("Link Shortening, click tracking callback", &webhooks.click_callback),
-            ("Event Streams, webhook sink", &webhooks.event_streams_sink),
         ];
         for (place, url) in places {
             line(&mut out, &format!("  {place}\n    {url}"));
@@ -125,16 +114,12 @@ pub fn webhooks(public_url: &str) -> Webhooks {
         inbound_message: at("/twilio/message"),
         status_callback: at("/twilio/status") + RETRY,
         status_callback_tracking: at("/twilio/status?feedback=1") + RETRY,
-        inbound_call: at("/twilio/call"),
-        click_callback: at("/twilio/click"),
-        event_streams_sink: at("/twilio/events"),
         app: [
             ("POST", "/app/messages"),
             ("GET", "/app/messages/{sid}"),
             ("POST", "/app/events"),
             ("POST", "/app/twilio/message"),
             ("POST", "/app/twilio/status"),
-            ("POST", "/app/twilio/call"),
         ]
         .map(|(method, path)| format!("{method:<5}{public_url}{path}"))
         .to_vec(),
@@ -163,7 +148,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("TWILIO_AUTH_TOKEN", keys(settings.tokens.len())),
         ("TWILIO_API_KEY", key.map_or_else(not_set, |key| key.sid.clone())),
         ("TWILIO_API_SECRET", key.map_or("not set", |_| "set").to_owned()),
-        ("HEARDBACK_APP_KEYS", keys(settings.app_keys.len())),
+        ("HEARDBACK_APP_KEYS", app_keys(settings)),
         ("HEARDBACK_UPSTREAM_URL", settings.upstream.to_string()),
         ("HEARDBACK_UPSTREAM_CONCURRENCY", settings.upstream_concurrency.to_string()),
         ("HEARDBACK_STORE", format!("sled:{}", path.display())),
@@ -180,6 +165,17 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_LOG", settings.log.filter.clone()),
         ("HEARDBACK_LOG_FORMAT", format.to_owned()),
     ]
+}
+
+/// By default the app signs with the auth token; that is worth knowing.
+fn app_keys(settings: &Settings) -> String {
+    let exposed = |secrets: &[SecretString]| -> Vec<String> {
+        secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect()
+    };
+    if exposed(&settings.app_keys) == exposed(&settings.tokens) {
+        return "the auth token".to_owned();
+    }
+    keys(settings.app_keys.len())
 }
 
 fn keys(count: usize) -> String {
@@ -228,6 +224,7 @@ mod tests {
         let text = text(&settings());
         for word in [
             "  TWILIO_AUTH_TOKEN              set (2 keys)\n",
+            "  HEARDBACK_APP_KEYS             the auth token\n",
             "  HEARDBACK_UPSTREAM_CONCURRENCY 4\n",
             "  HEARDBACK_GIVE_UP_AFTER        1h 30m\n",
             "  HEARDBACK_RETENTION            30d\n",

@@ -47,25 +47,30 @@ pub async fn run(keep: bool) -> anyhow::Result<bool> {
             attempt.sid, attempt.status
         )?;
     }
-    writeln!(out, "\n{BOLD}{:<36} {:<24} {:<10} by{BOLD:#}", "message", "story", "state")?;
+    writeln!(out, "\n{BOLD}{:<34}  {:<23}  {:<8}  by{BOLD:#}", "message", "story", "state")?;
     for result in &results {
         let good = result.state == result.expected;
         passed &= good;
         let style = if good { GOOD } else { BAD };
+        let by = if result.note.is_empty() { "–" } else { &result.note };
         writeln!(
             out,
-            "{:<36} {:<24} {style}{:<10}{style:#} {}",
-            result.sid, result.story, result.state, result.note
+            "{:<34}  {:<23}  {style}{:<8}{style:#}  {by}",
+            result.sid, result.story, result.state
         )?;
+        if !good {
+            writeln!(out, "  {BAD}✗ expected {}{BAD:#}", result.expected)?;
+        }
     }
     let tally = |state: &str| results.iter().filter(|result| result.state == state).count();
     let turned_away = STEPS.iter().filter(|step| step.expected == "403").count();
     writeln!(
         out,
-        "\nconfirmed upstream {}   still pending {}   refused by Twilio {}   forged requests turned away {turned_away}",
+        "\nconfirmed upstream {}   still pending {}   refused by Twilio {}   forgeries turned away {}",
         tally("reported"),
         tally("pending"),
         tally("refused"),
+        turned_away,
     )?;
     if passed {
         writeln!(out, "{GOOD}All of it came out as it should.{GOOD:#}")?;
@@ -84,7 +89,7 @@ pub async fn run(keep: bool) -> anyhow::Result<bool> {
 fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> std::io::Result<()> {
     let good = answer == step.expected;
     let (mark, style) = if good { ("✓", GOOD) } else { ("✗", BAD) };
-    write!(out, "{style}{mark}{style:#} {:<54} {DIM}{request}{DIM:#}  →  ", step.tells)?;
+    write!(out, "{style}{mark}{style:#} {:<48} {DIM}{request:<31}{DIM:#} →  ", step.tells)?;
     if good {
         writeln!(out, "{answer}")
     } else {

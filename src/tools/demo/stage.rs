@@ -101,7 +101,12 @@ impl Stage {
             Signer::Known => recording.signed(&self.key, &self.base),
             Signer::Stranger => recording.signed(&SigningKey::new(b"a guess"), &self.base),
         };
-        let line = format!("{} {}", recording.method, recording.target);
+        // The first parameter is enough to tell what it is.
+        let target = match recording.target.split_once('&') {
+            Some((start, _)) => format!("{start}…"),
+            None => recording.target.clone(),
+        };
+        let line = format!("{} {target}", recording.method);
         let url = format!("{}{}", self.receiver_url(), signed.target);
         let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
         let mut request = self.http.request(method, url).body(signed.body.clone());
@@ -141,8 +146,8 @@ impl Stage {
             if let Some(attempts) = at("/attempts").and_then(Value::as_u64).filter(|n| *n > 1) {
                 note = format!("{note}, {attempts} attempts");
             }
-            if let Some(refusal) = at("/refusal/message").and_then(Value::as_str) {
-                note = format!("{note}; Twilio: {refusal}");
+            if let Some(status) = at("/refusal/status").and_then(Value::as_u64) {
+                note = format!("{note}, Twilio said {status}");
             }
             outcomes.push(Outcome {
                 sid: ending.sid,
@@ -165,16 +170,19 @@ impl Stage {
 
     /// For `--keep`: what there is to try by hand.
     pub(super) fn invite(&self, out: &mut impl Write) -> std::io::Result<()> {
+        // As it was called just now: under cargo it is not in the PATH.
+        let me = std::env::args().next().unwrap_or_else(|| "heardback".to_owned());
         writeln!(out, "\nEverything keeps running. Stop it with Ctrl-C. To try it by hand:\n")?;
         writeln!(out, "  curl {}/readyz", self.operator_url())?;
         writeln!(out, "  curl {}/metrics", self.operator_url())?;
         writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;
-        writeln!(out, "  heardback sign {}/app/messages/{} --curl", self.base, ENDINGS[0].sid)?;
+        writeln!(out, "  {me} sign {}/app/messages/{} --curl | sh", self.base, ENDINGS[0].sid)?;
         writeln!(
             out,
-            "  heardback sign {}/app/events --form MessageSid={} --form Type=code_entered --curl",
+            "  {me} sign {}/app/events \\\n    --form MessageSid={} --form Type=code_entered --curl | sh",
             self.base, ENDINGS[4].sid
-        )
+        )?;
+        out.flush()
     }
 
     pub(super) async fn close(self) -> anyhow::Result<()> {

@@ -94,7 +94,7 @@ pub(super) const STEPS: [Step; 13] = [
         "200 confirmed",
     ),
     step(
-        "a status callback with ?feedback=1 registers by itself",
+        "a status callback registers its own message",
         include_bytes!("../../../tests/fixtures/webhooks/status-feedback-reference.http"),
         "204",
     ),
