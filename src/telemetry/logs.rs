@@ -37,15 +37,18 @@ impl Format {
     }
 }
 
+/// actix tells of each of its threads; of those only trouble is worth a line. Whoever wants them all
+/// says `actix_server=info`: what comes later in a filter wins.
+const QUIET: &str = "actix_server=warn,";
+
 /// Starts the logs of this process. `filter` has the directives of `EnvFilter`, e.g. `info` or
 /// `info,heardback=debug`.
 ///
 /// # Errors
 /// [`LogsError`] if the filter is not valid or logs have already been started.
 pub fn init(filter: &str, format: Format) -> Result<(), LogsError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| LogsError::Filter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
+    let filter = EnvFilter::try_new(format!("{QUIET}{filter}")).map_err(|error| {
+        LogsError::Filter { filter: filter.to_owned(), reason: error.to_string() }
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match format {

@@ -12,6 +12,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::serve::signals::Signals;
 use crate::tools::demo::stage::Stage;
 use crate::tools::demo::story::{STEPS, Step};
 
@@ -78,9 +79,10 @@ pub async fn run(keep: bool) -> anyhow::Result<bool> {
         writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
     }
     if keep {
+        // Before anybody is told that it can be stopped.
+        let mut signals = Signals::listen()?;
         stage.invite(&mut out)?;
-        out.flush()?;
-        crate::serve::signals::Signals::listen()?.next().await;
+        signals.next().await;
     }
     stage.close().await?;
     Ok(passed)
