@@ -1,5 +1,8 @@
 //! Everything that is tested from the outside, in one binary so that it links once.
 
+// `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
+#[cfg(test)]
+mod fixtures;
 mod upstream;
 mod upstream_wire;
 mod vectors;

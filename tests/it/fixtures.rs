@@ -1,0 +1,348 @@
+//! Each recording of `tests/fixtures/webhooks/`, replayed over real HTTP against a fresh store, and
+//! what came of it: the answer, the records, what was counted. A snapshot a recording, in
+//! `tests/snapshots/fixtures/`; the clock stands still, so nothing in them has to be blurred.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use heardback::domain::matching::Policy;
+use heardback::domain::message::{Message, Reference, Status};
+use heardback::domain::sid::AccountSid;
+use heardback::domain::signal::Named;
+use heardback::domain::signature::SigningKey;
+use heardback::inbound::{self, Receiver};
+use heardback::recording::Recording;
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Clock, Entry, Filter, Store};
+use heardback::telemetry::metrics::Metrics;
+use jiff::Timestamp;
+
+/// The account of the recordings.
+const ACCOUNT: &str = "AC11111111111111111111111111111111";
+const BASE: &str = "https://hooks.example.com";
+const TOKEN: &[u8] = b"0123456789abcdef0123456789abcdef";
+const APP_KEY: &[u8] = b"what only the app knows";
+/// Three minutes after the one recording that says when its message was created.
+const NOW: &str = "2026-11-23T10:05:00Z";
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// The names of the files with that ending, without it, sorted.
+fn names(folder: &Path, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable"));
+    let names = entries.map(|entry| entry.file_name().into_string().expect("UTF-8"));
+    let mut names: Vec<String> =
+        names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
+fn recordings() -> Vec<String> {
+    names(&folder("fixtures/webhooks"), ".http")
+}
+
+/// The receiver on a port of its own, over a store of its own.
+struct Desk {
+    _folder: tempfile::TempDir,
+    store: Arc<SledStore>,
+    metrics: Arc<Metrics>,
+    addr: SocketAddr,
+    server: ServerHandle,
+}
+
+impl Desk {
+    fn open() -> Self {
+        let now: Timestamp = NOW.parse().expect("a time");
+        let clock: Clock = Arc::new(move || now);
+        let policy = Policy {
+            pending_ttl: Duration::from_hours(24 * 7),
+            reply_window: Duration::from_hours(1),
+            retention: Duration::from_hours(24 * 30),
+            read_confirms: false,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut options = Options::new(&folder.path().join("store"), policy, Arc::clone(&clock));
+        options.person_key = Some(b"the same for every run".to_vec());
+        let store = Arc::new(SledStore::open(options).expect("opened"));
+        let metrics = Metrics::new();
+        let receiver = web::Data::new(Receiver {
+            store: store.clone(),
+            bases: vec![BASE.to_owned()],
+            account: AccountSid::parse(ACCOUNT).expect("an account"),
+            account_keys: vec![SigningKey::new(TOKEN)],
+            app_keys: vec![SigningKey::new(APP_KEY)],
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        let server = HttpServer::new(move || {
+            App::new().app_data(receiver.clone()).configure(inbound::routes)
+        });
+        let server = server.workers(1).disable_signals().listen(listener).expect("listens").run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Self { _folder: folder, store, metrics, addr, server: handle }
+    }
+
+    /// Signs as whoever calls that route signs, sends, and writes the answer down.
+    async fn play(&self, recording: &Recording) -> String {
+        let key = if recording.target.starts_with("/app/") { APP_KEY } else { TOKEN };
+        let signed = recording.signed(&SigningKey::new(key), BASE);
+        let method = reqwest::Method::from_bytes(signed.method.as_bytes()).expect("a method");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let mut request = client.request(method, format!("http://{}{}", self.addr, signed.target));
+        for (name, value) in &signed.headers {
+            request = request.header(name, value);
+        }
+        let answer = request.body(signed.body).send().await.expect("an answer");
+        let header = |name: &str| {
+            let value = answer.headers().get(name)?;
+            Some(value.to_str().expect("ASCII").to_owned())
+        };
+        let mut text = answer.status().as_u16().to_string();
+        for value in ["content-type", "connection"].into_iter().filter_map(header) {
+            let _ = write!(text, "  {value}");
+        }
+        let body = answer.text().await.expect("a body");
+        let body = match serde_json::from_str::<serde_json::Value>(&body) {
+            Ok(json) => serde_json::to_string_pretty(&json).expect("JSON"),
+            Err(_) => body,
+        };
+        text.push('\n');
+        if !body.is_empty() {
+            text.push_str(&body);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Every record there is, in the store's order.
+    async fn records(&self) -> String {
+        let mut text = String::new();
+        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+            let page = self.store.list(filter, None, 100).await.expect("readable");
+            assert!(page.next.is_none(), "more than one page");
+            for entry in &page.entries {
+                text.push_str(&record(entry));
+            }
+        }
+        if text.is_empty() { "nothing\n".to_owned() } else { text }
+    }
+
+    /// What was counted, requests aside: the answer tells those.
+    fn counted(&self) -> String {
+        let rendered = self.metrics.render();
+        let lines = rendered.lines().filter(|line| {
+            ["heardback_evidence", "heardback_refusals"].iter().any(|name| line.starts_with(name))
+        });
+        let mut lines: Vec<String> = lines.map(|line| format!("{line}\n")).collect();
+        lines.sort();
+        if lines.is_empty() { "nothing\n".to_owned() } else { lines.concat() }
+    }
+
+    async fn close(self) {
+        self.server.stop(true).await;
+        self.store.close().await;
+    }
+}
+
+fn or_none<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+}
+
+fn record(entry: &Entry) -> String {
+    match entry {
+        Entry::Message(message) => message_lines(message),
+        Entry::Parked(parked) => {
+            let evidence = &parked.evidence;
+            let named = match &evidence.named {
+                Named::Message(sid) => format!("message {sid}"),
+                Named::Reference(reference) => format!("reference {}", reference.as_str()),
+                Named::Person { recipient, sender } => format!(
+                    "a person in +{}, who turned to {} of service {}",
+                    or_none(recipient.calling_code),
+                    or_none(sender.address.as_ref()),
+                    or_none(sender.service),
+                ),
+            };
+            format!(
+                "parked {}: {named}\n  occurred {}, until {}, because {}\n",
+                evidence.label,
+                evidence.occurred_at,
+                parked.until,
+                parked.reason.as_str()
+            )
+        }
+    }
+}
+
+fn message_lines(message: &Message) -> String {
+    let to = message.recipient.map(|recipient| match recipient.calling_code {
+        Some(code) => format!("a person in +{code}"),
+        None => "a person".to_owned(),
+    });
+    let proof = message.proof.as_ref();
+    let proof = proof.map(|proof| format!("{} ({})", proof.label, proof.basis.as_str()));
+    format!(
+        "message {}: {}\n  to {}, from {}, service {}, reference {}\n  status {}, error {}\n  \
+         created {}{}, expires {}\n  proof {}, due {}\n",
+        message.sid,
+        message.state.as_str(),
+        or_none(to),
+        or_none(message.from.as_ref()),
+        or_none(message.service),
+        or_none(message.reference.as_ref().map(Reference::as_str)),
+        or_none(message.status.map(Status::as_str)),
+        or_none(message.error_code),
+        message.created_at,
+        if message.created_at_known { "" } else { " at the latest" },
+        message.expires_at,
+        or_none(proof),
+        or_none(message.delivery.due_at),
+    )
+}
+
+fn read(name: &str) -> (Recording, String) {
+    let path = folder("fixtures/webhooks").join(format!("{name}.http"));
+    let file = fs::read(&path).expect("readable");
+    let recording = Recording::parse(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    (recording, String::from_utf8(file).expect("UTF-8"))
+}
+
+#[test]
+fn each_recording_is_answered_and_remembered_as_its_snapshot_says() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots/fixtures");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    actix_web::rt::System::new().block_on(async {
+        for name in recordings() {
+            let (recording, _) = read(&name);
+            let desk = Desk::open();
+            let answer = desk.play(&recording).await;
+            let (records, counted) = (desk.records().await, desk.counted());
+            let again = desk.play(&recording).await;
+            let unchanged = desk.records().await == records;
+            desk.close().await;
+            let path = recording.target.split('?').next().unwrap_or_default();
+            let story = format!(
+                "{} {path}\n{answer}\n== the store holds\n{records}\n== counted\n{counted}\n\
+                 == sent again\n{}the store {}\n",
+                recording.method,
+                again.lines().next().map_or_else(String::new, |line| format!("{line}\n")),
+                if unchanged { "holds the same" } else { "HOLDS SOMETHING ELSE" },
+            );
+            insta::assert_snapshot!(name.as_str(), story);
+        }
+    });
+}
+
+/// The recordings that tell one story together, in its order.
+#[test]
+fn the_recordings_that_belong_together_end_as_their_story_says() {
+    let stories: [(&[&str], &str); 4] = [
+        (
+            &[
+                "app-message",
+                "status-delivered",
+                "status-late-sent-after-delivered",
+                "app-event-code-entered",
+            ],
+            "SM5f0c8e21b7d94a63a2e17c40d98b36a1: confirmed\n  to a person in +1, from +15017122661, \
+             service –, reference login-4093\n  status delivered, error –\n",
+        ),
+        (&["app-message-reply", "reply-sms"], "SMf552cc5023d8319aea1181f76f3adcbd: confirmed\n"),
+        (
+            &["app-event-reference", "app-message-late"],
+            "SMc189941acf780de956fe5d1483d7a598: confirmed\n",
+        ),
+        (
+            &["app-message-twilio-answer", "app-event-password-used"],
+            "SM7f5679fff02eba571e7b3ec5decc1db9: confirmed\n",
+        ),
+    ];
+    actix_web::rt::System::new().block_on(async {
+        for (names, expected) in stories {
+            let desk = Desk::open();
+            for name in names {
+                let answer = desk.play(&read(name).0).await;
+                assert!(answer.starts_with('2'), "{name}: {answer}");
+            }
+            let records = desk.records().await;
+            assert!(records.starts_with(&format!("message {expected}")), "{names:?}: {records}");
+            assert!(!records.contains("parked"), "{names:?}: {records}");
+            desk.close().await;
+        }
+    });
+}
+
+/// Without a signature, and with one of a stranger's, every recording gets the same one answer.
+#[test]
+fn no_recording_is_believed_unsigned_or_forged() {
+    actix_web::rt::System::new().block_on(async {
+        let desk = Desk::open();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        for name in recordings() {
+            let (recording, _) = read(&name);
+            let forged = recording.signed(&SigningKey::new(b"a guess"), BASE);
+            for request in [&recording, &forged] {
+                let method = request.method.parse().expect("a method");
+                let url = format!("http://{}{}", desk.addr, request.target);
+                let mut call = client.request(method, url);
+                for (header, value) in &request.headers {
+                    call = call.header(header, value);
+                }
+                let answer = call.body(request.body.clone()).send().await.expect("an answer");
+                assert_eq!(answer.status().as_u16(), 403, "{name}");
+                assert_eq!(answer.headers()["connection"], "close", "{name}");
+            }
+        }
+        assert_eq!(desk.records().await, "nothing\n");
+        desk.close().await;
+    });
+}
+
+#[test]
+fn there_are_enough_recordings_and_each_is_described_and_has_its_snapshot() {
+    let recordings = recordings();
+    assert!(recordings.len() >= 20, "only {} recordings", recordings.len());
+    let readme = fs::read_to_string(folder("fixtures/webhooks/README.md")).expect("there");
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let described: Vec<String> = rows.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(described, recordings, "the README's table and the folder, in the same order");
+    assert_eq!(names(&folder("snapshots/fixtures"), ".snap"), recordings, "the snapshots");
+}
+
+/// A recording carries no secret and no real person, and says where it comes from.
+#[test]
+fn a_recording_is_scrubbed_and_says_where_it_comes_from() {
+    for name in recordings() {
+        let (recording, text) = read(&name);
+        assert!(recording.notes.len() >= 2, "{name} does not say where it comes from");
+        assert_eq!(recording.header("Host"), Some("hooks.example.com"), "{name}");
+        for header in ["X-Twilio-Signature", "Content-Length", "Authorization", "Cookie"] {
+            assert_eq!(recording.header(header), None, "{name} carries {header}");
+        }
+        let numbers = text.split("%2B").skip(1).chain(text.split("\"+").skip(1));
+        let numbers: BTreeSet<&str> = numbers
+            .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default())
+            .filter(|digits| digits.len() > 6)
+            .collect();
+        for number in numbers {
+            let made_up =
+                number.starts_with("1555867") || ["15017122661", "14155238886"].contains(&number);
+            assert!(made_up, "{name}: +{number} may belong to somebody");
+        }
+    }
+}
