@@ -5,6 +5,8 @@
 mod commands;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod readme;
 mod upstream;
 mod upstream_wire;
 mod vectors;

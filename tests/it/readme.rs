@@ -1,0 +1,259 @@
+//! The README tells the truth: its examples are run by a shell with the real program in its path, and
+//! what it shows is what comes out; its table of settings is the program's own.
+//!
+//! A block that follows `<!-- tested -->` is run; `…` stands for anything in a line, a line of `…`
+//! for any lines. `http://127.0.0.1:8080` is a server that the test starts on a port of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+
+use heardback::cli::settings::SettingsArgs;
+use heardback::config::{Settings, process_env};
+use heardback::serve::{Listeners, Service};
+use tokio::sync::oneshot;
+
+use crate::commands::has_curl;
+
+/// Where the README's own server is.
+const SHOWN: &str = "127.0.0.1:8080";
+const MARK: &str = "<!-- tested -->\n```console\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("there is a README")
+}
+
+/// A command of an example, and the lines that it is said to print.
+#[derive(Debug, Default)]
+struct Example {
+    command: String,
+    output: Vec<String>,
+}
+
+/// The examples of each block that says it is tested.
+fn blocks(readme: &str) -> Vec<Vec<Example>> {
+    let blocks = readme.split(MARK).skip(1).map(|rest| rest.split("```").next().expect("an end"));
+    blocks.map(examples).collect()
+}
+
+fn examples(block: &str) -> Vec<Example> {
+    let mut examples: Vec<Example> = Vec::new();
+    let mut goes_on = false;
+    for line in block.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            examples.push(Example { command: command.to_owned(), output: Vec::new() });
+        } else {
+            let example = examples.last_mut().expect("a block begins with a command");
+            if goes_on {
+                example.command.push('\n');
+                example.command.push_str(line);
+            } else {
+                example.output.push(line.to_owned());
+            }
+        }
+        let command = examples.last().map_or("", |example| example.command.as_str());
+        goes_on = command.ends_with('\\');
+    }
+    examples
+}
+
+/// Runs the commands of a block in one shell, so that what is exported stays. Each command's output,
+/// stderr with it.
+fn outputs(block: &[Example], addr: &str) -> Vec<String> {
+    const NEXT: &str = "\u{1}next\u{1}";
+    let mut script = String::new();
+    for example in block {
+        script.push_str(&example.command.replace(SHOWN, addr));
+        script.push_str("\nprintf '");
+        script.push_str(NEXT);
+        script.push_str("'\n");
+    }
+    let binary = Path::new(env!("CARGO_BIN_EXE_heardback"));
+    let folder = binary.parent().expect("a folder").display();
+    let path = process_env("PATH").unwrap_or_default();
+    let home = tempfile::tempdir().expect("a folder");
+    // Its progress is for people who wait.
+    fs::write(home.path().join(".curlrc"), "silent\nshow-error\nnoproxy = \"*\"\n")
+        .expect("written");
+    let shell = Command::new("sh")
+        .arg("-c")
+        .arg(format!("exec 2>&1\n{script}"))
+        .env_clear()
+        .env("PATH", format!("{folder}:{path}"))
+        .env("CURL_HOME", home.path())
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let text = String::from_utf8(shell.stdout).expect("UTF-8").replace(addr, SHOWN);
+    let mut outputs: Vec<String> = text.split(NEXT).map(str::to_owned).collect();
+    assert_eq!(outputs.pop().as_deref(), Some(""), "what follows the last command");
+    outputs
+}
+
+/// Whether a printed line is the shown one, in which `…` stands for anything.
+fn fits(shown: &str, printed: &str) -> bool {
+    let mut rest = printed;
+    for (index, part) in shown.split('…').enumerate() {
+        let Some(at) = rest.find(part) else { return false };
+        if index == 0 && at != 0 {
+            return false;
+        }
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty() || shown.ends_with('…')
+}
+
+/// Whether the printed lines are the shown ones, in which a line of `…` stands for any lines.
+fn all_fit(shown: &[String], printed: &[&str]) -> bool {
+    match (shown.split_first(), printed.split_first()) {
+        (None, None) => true,
+        (Some((first, rest)), _) if first.trim() == "…" => {
+            all_fit(rest, printed)
+                || printed.split_first().is_some_and(|(_, later)| all_fit(shown, later))
+        }
+        (Some((first, rest)), Some((line, later))) => fits(first, line) && all_fit(rest, later),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// A service in dry run on a port of its own, with the README's settings, until the guard is dropped.
+struct Server {
+    addr: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(token: &'static str, account: &'static str) -> Self {
+        let (started, addr) = channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let folder = tempfile::tempdir().expect("a folder");
+            let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let listeners = Listeners { public: bind(), ops: bind() };
+            let addr = listeners.public.local_addr().expect("bound").to_string();
+            let args = SettingsArgs {
+                public_url: Some(format!("http://{addr}")),
+                account_sid: Some(account.to_owned()),
+                store: Some(format!("sled:{}", folder.path().join("store").display())),
+                dry_run: Some("true".to_owned()),
+                ..SettingsArgs::default()
+            };
+            let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| token.to_owned());
+            let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+            let settings = Settings::gather(&args, &env, &none).expect("sound");
+            actix_web::rt::System::new().block_on(async {
+                let service = Service::build(&settings, listeners).expect("built");
+                started.send(addr).expect("somebody waits");
+                let stop = async move {
+                    let _ = stopped.await;
+                };
+                service.run(stop).await.expect("drained");
+            });
+        });
+        let addr = addr.recv().expect("it started");
+        Self { addr, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server ended badly");
+        }
+    }
+}
+
+#[test]
+fn the_readmes_examples_do_what_it_says() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+    let readme = readme();
+    let blocks = blocks(&readme);
+    let commands = || blocks.iter().flatten().map(|example| example.command.as_str());
+    assert!(blocks.len() >= 3, "only {} tested blocks", blocks.len());
+    for needed in ["heardback check", "heardback sign", "--curl", "| sh", "/app/events"] {
+        assert!(commands().any(|command| command.contains(needed)), "nothing tests {needed}");
+    }
+    assert!(readme.contains(TOKEN) && readme.contains(ACCOUNT), "the examples' own settings");
+    let server = Server::start(TOKEN, ACCOUNT);
+    let has_curl = has_curl();
+    for block in &blocks {
+        if !has_curl && block.iter().any(|example| example.command.contains("| sh")) {
+            continue;
+        }
+        for (example, printed) in block.iter().zip(outputs(block, &server.addr)) {
+            let printed: Vec<&str> = printed.lines().collect();
+            assert!(
+                all_fit(&example.output, &printed),
+                "\n$ {}\nsays in the README\n{}\nand in truth\n{}\n",
+                example.command,
+                example.output.join("\n"),
+                printed.join("\n")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_shown_line_fits_what_it_stands_for() {
+    assert!(fits("a…c", "abc") && fits("a…", "abc") && fits("…", "") && fits("abc", "abc"));
+    assert!(!fits("a…c", "abcd") && !fits("b…", "abc") && !fits("ab", "abc"));
+    let shown = ["a", "…", "c"].map(str::to_owned);
+    assert!(all_fit(&shown, &["a", "b", "b", "c"]) && all_fit(&shown, &["a", "c"]));
+    assert!(!all_fit(&shown, &["a", "b"]) && !all_fit(&shown, &["a", "c", "d"]));
+}
+
+/// The words that are names of settings; the variants with `_FILE` are no rows of their own.
+fn settings_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    let words = words.map(|word| word.trim_end_matches("_FILE"));
+    let known = |word: &&str| {
+        ["HEARDBACK_", "TWILIO_"].iter().any(|start| word.starts_with(start) && word != start)
+    };
+    words.filter(known).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_settings_is_the_programs_own() {
+    let binary = env!("CARGO_BIN_EXE_heardback");
+    let help = Command::new(binary).args(["serve", "--help"]).output().expect("it runs");
+    let told = settings_in(&String::from_utf8(help.stdout).expect("UTF-8"));
+    let readme = readme();
+    let (_, section) = readme.split_once("\n## Settings\n").expect("a section on settings");
+    let section = section.split("\n## ").next().expect("its text");
+    let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let shown = settings_in(&names.collect::<Vec<_>>().join(" "));
+    assert_eq!(shown, told, "the README's table (left) and --help (right)");
+    assert!(shown.len() >= 23, "{shown:?}");
+}
+
+#[test]
+fn the_first_two_commands_are_the_demo_and_the_tests() {
+    let readme = readme();
+    let mut blocks = readme.split("```sh\n").skip(1);
+    let first = blocks.next().and_then(|rest| rest.split("```").next()).expect("a block");
+    let commands: Vec<&str> =
+        first.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
+    assert_eq!(commands, ["cargo run --release -- demo", "cargo test"]);
+    let before = readme.split("```").next().expect("a beginning");
+    assert!(!before.contains("\n$ "), "another command comes first");
+}
+
+#[test]
+fn every_file_that_the_readme_links_to_exists() {
+    for link in readme().split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let path = link.split('#').next().unwrap_or_default();
+        let elsewhere = path.starts_with("http") || path.is_empty();
+        assert!(elsewhere || root().join(path).exists(), "{link}");
+    }
+}
