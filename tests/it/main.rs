@@ -7,6 +7,8 @@ mod commands;
 mod fixtures;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod tidy;
 mod upstream;
 mod upstream_wire;
 mod vectors;
