@@ -1,7 +1,8 @@
 //! HTTP in: the signed public routes, and the operator's listener beside them.
 //!
-//! [`signed::Signed`] is the only door to a body. Cannot see `upstream`: a slow Twilio can never
-//! slow a webhook. Deliberately absent: `Host`, `X-Forwarded-*` and whatever else a stranger chooses.
+//! `Signed<T>` (in `signed.rs`) is the only door to a body. Cannot see `upstream`: a slow Twilio can
+//! never slow a webhook. Deliberately absent: `Host`, `X-Forwarded-*` and whatever else a stranger
+//! chooses.
 
 mod app;
 mod body;

@@ -3,6 +3,7 @@
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
 #[cfg(test)]
 mod commands;
+mod dry_run;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

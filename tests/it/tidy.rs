@@ -25,8 +25,8 @@ const LAW: [(&str, &[&str]); 11] = [
 const MAX_LINES: usize = 400;
 
 /// Test modules that are being written elsewhere; empty once they are all here.
-const COMING: [&str; 7] =
-    ["contract", "http", "laws", "matching", "process", "sled_store", "weather"];
+const COMING: [&str; 8] =
+    ["contract", "disk", "http", "laws", "matching", "process", "sled_store", "weather"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
