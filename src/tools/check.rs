@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::config::{LogFormat, Settings, StoreUrl};
 use crate::domain::public_url::PublicUrl;
 
-/// Connection overrides for status callbacks. By default Twilio tries again only after a failed
+/// Connection overrides for both webhooks. By default Twilio tries again only after a failed
 /// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s
 /// (Twilio docs, "Webhooks: connection overrides"). A fragment is not signed.
 const RETRY: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
@@ -111,7 +111,7 @@ pub fn webhooks(public_url: &str) -> Webhooks {
     let at = |path: &str| format!("{public_url}{path}");
     Webhooks {
         public_url: public_url.to_owned(),
-        inbound_message: at("/twilio/message"),
+        inbound_message: at("/twilio/message") + RETRY,
         status_callback: at("/twilio/status") + RETRY,
         status_callback_tracking: at("/twilio/status?feedback=1") + RETRY,
         app: [
@@ -230,7 +230,7 @@ mod tests {
             "  HEARDBACK_RETENTION            30d\n",
             "true: nothing is posted",
             "token 1 is not 32 hexadecimal digits",
-            "    https://hooks.example.com/hb/twilio/message\n",
+            "    https://hooks.example.com/hb/twilio/message#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "    https://hooks.example.com/hb/twilio/status#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "/twilio/status?feedback=1#rc=3",
             "  POST https://hooks.example.com/hb/app/events\n",
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(value["settings"]["TWILIO_AUTH_TOKEN"], "set (2 keys)");
         assert_eq!(
             value["webhooks"][0]["inbound_message"],
-            "https://hooks.example.com/hb/twilio/message"
+            "https://hooks.example.com/hb/twilio/message#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000"
         );
         assert_eq!(value["warnings"].as_array().map(Vec::len), Some(2));
     }
