@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::store::Counts;
 use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::seal::SealFile;
 
 /// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
 const GROUP: usize = 128;
@@ -55,6 +56,7 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) file: File,
+    pub(super) seal: SealFile,
     pub(super) path: PathBuf,
     pub(super) ledger: Ledger,
     pub(super) shared: Arc<Shared>,
@@ -105,6 +107,7 @@ impl Writer {
         // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
         self.file
             .sync_data()
+            .and_then(|()| self.seal.note(self.ledger.seal.batches))
             .map_err(|error| Fatal::Sync { path: self.path.display().to_string(), error })?;
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.ledger.counts;
         if std::mem::take(&mut self.ledger.stirred) {
