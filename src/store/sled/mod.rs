@@ -5,6 +5,7 @@
 //! carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record` say how
 //! things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
 
+mod copy;
 mod duty;
 mod keys;
 mod ledger;

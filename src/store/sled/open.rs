@@ -1,7 +1,6 @@
 //! Opening: our lock, our format, then what sled cannot heal by itself, then sled, then a reading of
 //! every record. Whatever is refused is refused before a file is touched, where that can be told.
 
-use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::panic::AssertUnwindSafe;
@@ -11,8 +10,9 @@ use std::time::{Duration, Instant};
 use ::sled::{Config, Db, Tree};
 
 use crate::domain::address::PersonKey;
+use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::keys;
-use crate::store::sled::ledger::{FreeSpace, MIN_FREE};
+use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
@@ -21,14 +21,9 @@ use crate::store::sled::survey::{Surveyed, survey};
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "heardback.lock";
-const DB_FILE: &str = "db";
+pub(super) const DB_FILE: &str = "db";
 /// Where a damaged snapshot goes. sled builds a new one from its log.
-const ASIDE: &str = "set-aside";
-
-/// Where sled's files are copied to while it opens them.
-const COPY: &str = "before-opening";
-/// Files larger than this together, in bytes, are not copied: a start must not take long.
-const MAX_COPY: u64 = 32 << 20;
+pub(super) const ASIDE: &str = "set-aside";
 
 /// sled keeps about twice this in memory; its default of 1 GB would kill a small machine.
 const CACHE: u64 = 8 << 20;
@@ -388,12 +383,17 @@ impl Folder<'_> {
     fn try_sled(&self) -> Result<Db, Refused> {
         let config = Config::new().path(self.path).cache_capacity(CACHE).flush_every_ms(Some(500));
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        opened.map_err(|_| Refused::Damaged("sled panicked while opening it".to_owned()))?.map_err(
-            |error| match error {
-                ::sled::Error::Io(error) if is_the_systems(&error) => Refused::System(error),
-                other => Refused::Damaged(other.to_string()),
-            },
-        )
+        let panicked = || Refused::Damaged("sled panicked while opening it".to_owned());
+        opened.map_err(|_| panicked())?.map_err(|error| match &error {
+            ::sled::Error::Io(cause) if is_the_systems(cause) => {
+                Refused::System(io::Error::new(cause.kind(), cause.to_string()))
+            }
+            ::sled::Error::Io(_)
+            | ::sled::Error::Corruption { .. }
+            | ::sled::Error::ReportableBug(_)
+            | ::sled::Error::Unsupported(_)
+            | ::sled::Error::CollectionNotFound(_) => Refused::Damaged(error.to_string()),
+        })
     }
 
     fn snapshots(&self) -> Result<Vec<PathBuf>, OpenError> {
@@ -432,73 +432,6 @@ fn is_the_systems(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let kind = error.kind();
     [PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&kind)
-}
-
-/// A copy of sled's files, as long as it is not known whether they can be opened: sled rewrites a
-/// damaged log on opening it, and only afterwards can it be told what is missing.
-struct Copy<'a> {
-    folder: &'a Path,
-    made: bool,
-}
-
-impl<'a> Copy<'a> {
-    /// Copies what is small enough to be copied at every start.
-    fn make(folder: &'a Path, free_space: &FreeSpace) -> io::Result<Self> {
-        let copy = Self { folder, made: false };
-        copy.discard()?;
-        let files = sled_files(folder)?;
-        let mut size = 0;
-        for name in &files {
-            size += fs::metadata(folder.join(name))?.len();
-        }
-        let room = free_space().unwrap_or_default().saturating_sub(MIN_FREE);
-        if files.is_empty() || size > MAX_COPY || size > room {
-            return Ok(copy);
-        }
-        fs::create_dir(folder.join(COPY))?;
-        for name in &files {
-            fs::copy(folder.join(name), folder.join(COPY).join(name))?;
-        }
-        Ok(Self { made: true, ..copy })
-    }
-
-    fn discard(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder.join(COPY)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    fn restore(&self) -> io::Result<()> {
-        if !self.made {
-            tracing::warn!("sled may have rewritten the damaged files: they are too large to copy");
-            return Ok(());
-        }
-        for name in sled_files(self.folder)? {
-            fs::remove_file(self.folder.join(name))?;
-        }
-        for name in sled_files(&self.folder.join(COPY))? {
-            fs::rename(self.folder.join(COPY).join(&name), self.folder.join(&name))?;
-        }
-        // A snapshot that was set aside is back in its place, too.
-        match fs::remove_dir_all(self.folder.join(ASIDE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => self.discard(),
-        }
-    }
-}
-
-/// The names of the files that sled rewrites.
-fn sled_files(folder: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let text = name.to_string_lossy();
-        if text == DB_FILE || text == "conf" || text.starts_with("snap.") {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 fn is_unfinished(snapshot: &Path) -> bool {
