@@ -1,3 +1,5 @@
 //! Everything that is tested from the outside, in one binary so that it links once.
 
+mod given;
+mod sled_store;
 mod vectors;
