@@ -70,18 +70,21 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
 }
 
 /// A reference that one message bears is direct evidence for it. Where several bear it, the newest
-/// wins that was there when the person acted, undelivered ones left out.
+/// wins that was there when the person acted, undelivered ones left out. One that is known to be
+/// younger than the act is not among them: nobody acts upon what is yet to be sent.
 fn by_reference<'a>(
     evidence: &Evidence,
     reference: &Reference,
     known: impl Iterator<Item = &'a Message>,
 ) -> Pick {
-    let bearing: Vec<&Message> =
-        known.filter(|message| message.reference.as_ref() == Some(reference)).collect();
+    let bearing: Vec<&Message> = known
+        .filter(|message| {
+            let younger = message.created_at_known && message.created_at > evidence.occurred_at;
+            message.reference.as_ref() == Some(reference) && !younger
+        })
+        .collect();
     if let [only] = bearing.as_slice() {
-        // A message that is known to be younger than the act is not what the person acted upon.
-        let impossible = only.created_at_known && only.created_at > evidence.occurred_at;
-        return direct((!impossible).then_some(*only));
+        return direct(Some(*only));
     }
     let newest = bearing
         .into_iter()
