@@ -404,7 +404,7 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
         let store = backend.usual(&hands);
         for n in 1..=23 {
             store.remember(registered(n, 0)).await.expect("remembered");
-            if n % 4 == 0 {
+            if n.is_multiple_of(4) {
                 store.observe(direct(n, 0)).await.expect("observed");
             }
         }
@@ -517,11 +517,13 @@ async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
                     let mut sighting = registered(n, now);
                     sighting.strict = false;
                     sighting.recipient = Some(person(1 + n % 4));
-                    sighting.reference = (n % 3 == 0).then(|| crate::given::reference("r"));
+                    sighting.reference =
+                        (n.is_multiple_of(3)).then(|| crate::given::reference("r"));
                     store.remember(sighting).await.expect("remembered");
                 }
                 2 => {
-                    let word = ["sent", "delivered", "failed"][usize::from(n % 3 == 0) * 2];
+                    let word =
+                        ["sent", "delivered", "failed"][usize::from(n.is_multiple_of(3)) * 2];
                     store.remember(status(n, word, now)).await.expect("remembered");
                 }
                 3 => drop(store.observe(direct(n, now)).await.expect("observed")),
@@ -581,9 +583,9 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
                 tasks.push(tokio::spawn(async move {
                     registers.remember(sighting).await.expect("remembered").confirmed.len()
                 }));
-                let (observes, evidence) = (Arc::clone(&store), evidence.clone());
+                let (witness, evidence) = (Arc::clone(&store), evidence.clone());
                 tasks.push(tokio::spawn(async move {
-                    let observed = observes.observe(evidence).await.expect("observed");
+                    let observed = witness.observe(evidence).await.expect("observed");
                     usize::from(matches!(observed, Observed::Confirmed(_)))
                 }));
             }

@@ -115,7 +115,7 @@ fn a_reply_never_slides_back_to_an_older_message() {
 #[test]
 fn an_expired_message_shields_the_older_ones() {
     let mut book = Book::default();
-    book.policy.pending_ttl = std::time::Duration::from_secs(60);
+    book.policy.pending_ttl = std::time::Duration::from_mins(1);
     book.remember(&registered(2, 10));
     book.now = 65;
     book.remember(&registered(1, 0));
@@ -313,9 +313,9 @@ fn evidence_before_its_message_settles_the_moment_it_is_remembered() {
 #[test]
 fn what_names_a_message_waits_for_the_pending_lifetime_and_what_names_a_person_ten_minutes() {
     let mut book = Book::default();
-    let until = |observed| match observed {
-        Observed::Parked { until, .. } => until,
-        other => panic!("{other:?}"),
+    let until = |observed| {
+        let Observed::Parked { until, .. } = observed else { panic!("{observed:?}") };
+        until
     };
     assert_eq!(until(book.observe(&direct(1, 0))), at(7 * DAY));
     assert_eq!(until(book.observe(&shared("x", 0))), at(7 * DAY));

@@ -41,7 +41,7 @@ async fn filled(messages: u32) -> TempDir {
     let store = sled(folder.path(), Hands::default().clock());
     for n in 1..=messages {
         store.remember(registered(n, -1)).await.expect("remembered");
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             store.observe(reply(n, 0)).await.expect("observed");
         }
     }
