@@ -432,6 +432,21 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_is_none_of_the_lists_own_starts_over() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        store.remember(registered(1, 0)).await.expect("remembered");
+        store.observe(direct(2, 0)).await.expect("observed");
+        for cursor in [vec![], vec![0], vec![0xff; 40], b"!person-key".to_vec()] {
+            for filter in [Filter::Messages(None), Filter::Parked] {
+                let page = store.list(filter, Some(cursor.clone()), 5).await.expect("listed");
+                assert_eq!(page.entries.len(), 1, "{cursor:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
     for backend in backends() {
         let store = backend.open(&Hands::default(), policy(), 2);

@@ -379,6 +379,54 @@ async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_h
 }
 
 #[tokio::test]
+async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = sled(folder.path(), Hands::default().clock());
+    for n in 1..=60_u32 {
+        store.remember(registered(n, -1)).await.expect("remembered");
+        if n.is_multiple_of(20) {
+            store.observe(reply(n, 0)).await.expect("observed");
+            store.claim(1, Duration::from_secs(30)).await.expect("claimed");
+            // Nothing was closed, synced or let go of: this is what the disk holds.
+            let killed = tempfile::tempdir().expect("a folder");
+            copy(folder.path(), killed.path());
+            let again = opened(killed.path()).expect("opens");
+            assert_eq!(again.counts(), store.counts());
+            assert_eq!(again.next_due().await.expect("known"), Some(Duration::ZERO));
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_too_many_wait_for_the_disk_the_rest_is_told_so_and_nobody_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = Arc::new(AtomicUsize::new(0));
+    let shut = Arc::clone(&gate);
+    let store = SledStore::open(Options {
+        clock: Arc::new(move || {
+            while shut.load(Ordering::SeqCst) == 1 {
+                std::thread::yield_now();
+            }
+            at(0)
+        }),
+        ..options(folder.path(), Hands::default().clock())
+    })
+    .expect("opens");
+    gate.store(1, Ordering::SeqCst);
+    let writers =
+        futures_util::future::join_all((1..=1200).map(|n| store.remember(registered(n, 0))));
+    let opener = async {
+        tokio::task::yield_now().await;
+        gate.store(0, Ordering::SeqCst);
+    };
+    let (answers, ()) = tokio::join!(writers, opener);
+    let (done, busy): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(busy.into_iter().all(|answer| unavailable(answer) == "busy"));
+    assert!((1024..=1025).contains(&done.len()), "{}", done.len());
+    assert_eq!(store.counts().total(), done.len() as u64);
+}
+
+#[tokio::test]
 async fn neither_addresses_nor_their_plain_hashes_are_at_rest() {
     let folder = filled(5).await;
     for (name, bytes) in files(folder.path()) {

@@ -323,6 +323,8 @@ fn page(
         Filter::Parked | Filter::Orphaned => keys::PARKED,
     };
     let mut page = Page::default();
+    // A cursor comes from outside; one of another list, or none of ours at all, starts over.
+    let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
     for entry in reader.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
         let (key, value) = entry?;
         if page.entries.len() == limit {
