@@ -113,6 +113,28 @@ fn once_each(mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
+/// Leaves out the receipts of failure that direct evidence may belie: whether such a message shields
+/// older ones depends on which came first, the belying evidence or the reply (an exception).
+fn none_proven_against_its_receipt(mut steps: Vec<Step>) -> Vec<Step> {
+    let named: BTreeSet<u32> = steps.iter().filter_map(directly_named).collect();
+    steps.retain(|step| match step {
+        Step::Status(n, "failed") => !named.contains(n) && truth(*n).reference.is_none(),
+        Step::Status(..)
+        | Step::Register(_)
+        | Step::Direct(_)
+        | Step::Shared { .. }
+        | Step::Reply { .. } => true,
+    });
+    steps
+}
+
+fn directly_named(step: &Step) -> Option<u32> {
+    match step {
+        Step::Direct(n) => Some(*n),
+        Step::Register(_) | Step::Status(..) | Step::Shared { .. } | Step::Reply { .. } => None,
+    }
+}
+
 fn played<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Book {
     // All of it comes in at one moment, an hour and a half later: no window but those of the rules.
     let mut book = Book::default();
@@ -153,7 +175,7 @@ fn direct_only() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn direct_evidence_confirms_the_same_in_any_order_and_however_often(
@@ -165,10 +187,8 @@ proptest! {
             Step::Register(n) => Some(sid(*n)),
             Step::Status(..) | Step::Direct(_) | Step::Shared { .. } | Step::Reply { .. } => None,
         }).collect();
-        let named: BTreeSet<MessageSid> = steps.iter().filter_map(|step| match step {
-            Step::Direct(n) => Some(sid(*n)),
-            Step::Register(_) | Step::Status(..) | Step::Shared { .. } | Step::Reply { .. } => None,
-        }).collect();
+        let named: BTreeSet<MessageSid> =
+            steps.iter().filter_map(directly_named).map(sid).collect();
         let expected: BTreeSet<_> = registered.intersection(&named).copied().collect();
         let shuffled = shuffled(&repeated(&steps, &again), order);
         prop_assert_eq!(played(&steps).confirmed(), expected.clone());
@@ -180,7 +200,7 @@ proptest! {
         steps in prop::collection::vec(anything(), 0..40),
         again in prop::collection::vec(any::<(Index, Index)>(), 1..30),
     ) {
-        let steps = once_each(steps);
+        let steps = none_proven_against_its_receipt(once_each(steps));
         let repeated = repeated(&steps, &again);
         prop_assert_eq!(played(&steps).confirmed(), played(&repeated).confirmed());
     }
@@ -205,7 +225,7 @@ proptest! {
         one in any::<u64>(),
         other in any::<u64>(),
     ) {
-        let steps = once_each(steps);
+        let steps = none_proven_against_its_receipt(once_each(steps));
         let one = sightings_first(&shuffled(&steps, one));
         let other = sightings_first(&shuffled(&steps, other));
         prop_assert_eq!(played(&one).confirmed(), played(&other).confirmed(), "{:?}\n{:?}", one, other);

@@ -530,6 +530,19 @@ fn exception_a_receipt_undelivered_after_the_evidence_comes_too_late_to_step_asi
 }
 
 #[test]
+fn exception_a_receipt_belied_after_the_reply_comes_too_late_to_shield() {
+    let sightings = [registered(1, 0), registered(2, 10), status(2, "undelivered", 11)];
+    let mut belied_first = book(&sightings);
+    belied_first.observe(&direct(2, 15));
+    belied_first.observe(&reply(1, 20));
+    let mut belied_later = book(&sightings);
+    belied_later.observe(&reply(1, 20));
+    belied_later.observe(&direct(2, 15));
+    assert_eq!(belied_first.confirmed(), [sid(2)].into());
+    assert_eq!(belied_later.confirmed(), [sid(1), sid(2)].into());
+}
+
+#[test]
 fn exception_a_registration_after_the_parking_time_comes_too_late() {
     let mut book = Book::default();
     book.observe(&reply(1, 5));
