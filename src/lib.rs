@@ -5,7 +5,11 @@
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod inbound;
 pub mod recording;
+pub mod serve;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod upstream;
+pub mod worker;

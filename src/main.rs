@@ -1,3 +1,151 @@
 //! Start: parse the command line, dispatch, turn the outcome into an exit code.
+//!
+//! 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, talk to stderr.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use heardback::cli::settings::SettingsArgs;
+use heardback::cli::{CheckArgs, Cli, Command, DemoArgs, SignArgs};
+use heardback::config::{self, LogFormat, Settings};
+use heardback::serve::signals::Signals;
+use heardback::serve::{Listeners, Service};
+use heardback::telemetry::logs;
+use heardback::tools::sign::{Output, SignRequest};
+use heardback::tools::{check, demo, sign};
+use tokio::sync::oneshot;
+
+/// Wrong usage or settings.
+const WRONG: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(args) => serve(&args),
+        Command::Demo(args) => run_demo(&args),
+        Command::Sign(args) => run_sign(&args),
+        Command::Check(args) => run_check(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("heardback: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The settings, or every problem with them on stderr.
+fn gather(args: &SettingsArgs) -> Result<Settings, ExitCode> {
+    Settings::gather(args, &config::process_env, &|path| std::fs::read_to_string(path)).map_err(
+        |problems| {
+            eprintln!("{problems}");
+            ExitCode::from(WRONG)
+        },
+    )
+}
+
+fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
+    let settings = match gather(args) {
+        Ok(settings) => settings,
+        Err(wrong) => return Ok(wrong),
+    };
+    let format = match settings.log.format {
+        LogFormat::Auto => logs::Format::for_stderr(),
+        LogFormat::Pretty => logs::Format::Pretty,
+        LogFormat::Json => logs::Format::Json,
+    };
+    logs::init(&settings.log.filter, format)?;
+    actix_web::rt::System::new().block_on(async {
+        let mut signals = Signals::listen()?;
+        let listeners = Listeners::bind(&settings)?;
+        let service = Service::build(&settings, listeners)?;
+        let (told, stop) = oneshot::channel();
+        let running = service.run(async move {
+            // Whoever could tell is gone: that is a stop as well.
+            let _ = stop.await;
+        });
+        tokio::pin!(running);
+        tokio::select! {
+            end = &mut running => return end.map(|()| ExitCode::SUCCESS),
+            signal = signals.next() => tracing::info!(signal, "told to stop; once more ends at once"),
+        }
+        // It may have ended in this very moment.
+        let _ = told.send(());
+        tokio::select! {
+            end = running => end.map(|()| ExitCode::SUCCESS),
+            signal = signals.next() => {
+                tracing::warn!(signal, "told to stop again; ending at once");
+                std::process::exit(1);
+            }
+        }
+    })
+}
+
+fn run_demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let passed = actix_web::rt::System::new().block_on(async {
+        let launch = |settings: &Settings, public, ops, stop: oneshot::Receiver<()>| {
+            let service = Service::build(settings, Listeners { public, ops })?;
+            Ok(service.run(async move {
+                // Whoever could tell is gone: that is a stop as well.
+                let _ = stop.await;
+            }))
+        };
+        let keep = if args.keep {
+            let mut signals = Signals::listen()?;
+            Some(async move {
+                signals.next().await;
+            })
+        } else {
+            None
+        };
+        demo::run(launch, keep).await
+    })?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
+    let secret =
+        config::signing_key(args, &config::process_env, &|path| std::fs::read_to_string(path));
+    let key = match secret {
+        Ok(key) => key,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let mut form = Vec::with_capacity(args.form.len());
+    for field in &args.form {
+        let Some((name, value)) = field.split_once('=') else {
+            eprintln!("--form {field}: expected NAME=VALUE");
+            return Ok(ExitCode::from(WRONG));
+        };
+        form.push((name.to_owned(), value.to_owned()));
+    }
+    let json = match args.json.as_deref().map(|text| (text, text.strip_prefix('@'))) {
+        Some((_, Some(path))) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("cannot read --json @{path}: {error}"))?,
+        ),
+        Some((text, None)) => Some(text.to_owned()),
+        None => None,
+    };
+    let output = if args.curl { Output::Curl } else { Output::Signature };
+    let url = args.url.clone();
+    let request = SignRequest { url, method: None, form, json, key, output };
+    print(&sign::run(&request)?)
+}
+
+fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let settings = match gather(&args.settings) {
+        Ok(settings) => settings,
+        Err(wrong) => return Ok(wrong),
+    };
+    print(&if args.json { check::json(&settings)? } else { check::text(&settings) })
+}
+
+/// A reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n')) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
+}

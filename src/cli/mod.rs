@@ -40,7 +40,7 @@ pub enum Command {
 /// Arguments of `demo`.
 #[derive(Debug, Default, Args)]
 pub struct DemoArgs {
-    /// Keep the demo's folder when it ends, and say where it is
+    /// Leave everything running at the end, and print the URLs to try by hand
     #[arg(long)]
     pub keep: bool,
 }

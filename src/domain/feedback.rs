@@ -84,6 +84,19 @@ impl Verdict {
             Self::Never { .. } => "never",
         }
     }
+
+    /// Why it is so; `None` where there is nothing to explain.
+    #[must_use]
+    pub fn why(&self) -> Option<&Why> {
+        match self {
+            Self::Done { .. } => None,
+            Self::Retry { why, .. }
+            | Self::Throttle { why, .. }
+            | Self::Pause { why }
+            | Self::Missing { why }
+            | Self::Never { why } => Some(why),
+        }
+    }
 }
 
 /// The right to make one attempt, until it lapses.
@@ -129,4 +142,17 @@ pub enum Settlement {
     },
     /// Not to be tried again, unless somebody requeues it.
     Refused(Refusal),
+}
+
+impl Settlement {
+    /// The word used in metrics and logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Reported => "reported",
+            Self::Retry { .. } => "retry",
+            Self::Release { .. } => "release",
+            Self::Refused(_) => "refused",
+        }
+    }
 }

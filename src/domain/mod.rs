@@ -10,6 +10,7 @@ pub mod matching;
 pub mod message;
 pub mod origin;
 pub mod public_url;
+pub mod retry;
 pub mod sid;
 pub mod signal;
 pub mod signature;

@@ -45,6 +45,16 @@ struct Attempt {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unmatched {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Settled {
+    settlement: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Lane {
     account: String,
 }
@@ -55,12 +65,14 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     refusals: Family<Refusal, Counter>,
     evidence: Family<Evidence, Counter>,
+    unmatched: Family<Unmatched, Counter>,
     messages: Family<State, Gauge>,
     parked: Gauge,
     outbox: Gauge,
     attempts: Family<Attempt, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
+    settled: Family<Settled, Counter>,
     lanes_paused: Family<Lane, Gauge>,
     commits: Counter,
     commit_seconds: Histogram,
@@ -84,12 +96,14 @@ impl Metrics {
             requests: Family::default(),
             refusals: Family::default(),
             evidence: Family::default(),
+            unmatched: Family::default(),
             messages: Family::default(),
             parked: Gauge::default(),
             outbox: Gauge::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
+            settled: Family::default(),
             lanes_paused: Family::default(),
             commits: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
@@ -111,6 +125,8 @@ impl Metrics {
         to.register("refusals", help, self.refusals.clone());
         let help = "Evidence taken in, by kind and what came of it";
         to.register("evidence", help, self.evidence.clone());
+        let help = "Evidence that confirmed nothing (yet), by why";
+        to.register("evidence_unmatched", help, self.unmatched.clone());
         to.register("messages", "Messages known, by state", self.messages.clone());
         let help = "Evidence that waits for its message to become known";
         to.register("parked", help, self.parked.clone());
@@ -123,6 +139,8 @@ impl Metrics {
         to.register_with_unit("upstream_attempt", help, Unit::Seconds, seconds);
         let help = "Posts that Twilio accepted with an answer that names another message";
         to.register("upstream_mismatch", help, self.mismatches.clone());
+        let help = "Ends of attempts written down, by what they came to";
+        to.register("upstream_settled", help, self.settled.clone());
         let help = "1 while an account's posts are paused, else 0";
         to.register("lane_paused", help, self.lanes_paused.clone());
         to.register("store_commits", "Groups made durable", self.commits.clone());
@@ -146,6 +164,11 @@ impl Metrics {
     /// One more piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
         self.evidence.get_or_create(&Evidence { kind, outcome }).inc();
+    }
+
+    /// One more piece of evidence that confirmed nothing, or nothing yet.
+    pub fn unmatched(&self, reason: &'static str) {
+        self.unmatched.get_or_create(&Unmatched { reason }).inc();
     }
 
     /// How many messages are in each state. A state left out keeps its number.
@@ -174,6 +197,11 @@ impl Metrics {
     /// One more accepted post whose answer did not name our message.
     pub fn upstream_mismatch(&self) {
         self.mismatches.inc();
+    }
+
+    /// One more attempt's end written down: reported, retry, release or refused.
+    pub fn settled(&self, settlement: &'static str) {
+        self.settled.get_or_create(&Settled { settlement }).inc();
     }
 
     /// Whether an account's posts are paused. Bounded: one account for each that is configured.

@@ -3,4 +3,5 @@
 //! Each returns the text for stdout, so that a test can read it; printing is the caller's.
 
 pub mod check;
+pub mod demo;
 pub mod sign;

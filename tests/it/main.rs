@@ -13,4 +13,7 @@ mod laws;
 mod matching;
 #[cfg(test)]
 mod sled_store;
+mod upstream;
+mod upstream_wire;
 mod vectors;
+mod worker;

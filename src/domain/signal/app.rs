@@ -1,1 +1,190 @@
-//! Placeholder.
+//! What the app tells us: a message that it sent, something that a recipient did.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Address, Recipient};
+use crate::domain::matching::later;
+use crate::domain::message::{MAX_REFERENCE, Reference};
+use crate::domain::sid::{AccountSid, MessageSid, kind};
+use crate::domain::signal::callback::Reading;
+use crate::domain::signal::fields::{Fields, missing, to_millisecond};
+use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
+
+/// The longest `Type`, in bytes.
+const MAX_TYPE: usize = 64;
+
+/// A message that the app sent with `ProvideFeedback=true`. Twilio's answer to "create message" is
+/// understood as it stands.
+///
+/// # Errors
+/// [`Malformed`], naming the field.
+pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Sighting, Malformed> {
+    let sid = message_sid(fields)?.ok_or_else(|| missing("MessageSid"))?;
+    let account = reading.account(fields)?.unwrap_or(reading.account);
+    sighting(sid, account, fields, reading)
+}
+
+/// Something that a recipient did: code entered, password used, link opened …
+///
+/// # Errors
+/// [`Malformed`], naming the field.
+pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
+    let account = reading.account(fields)?.unwrap_or(reading.account);
+    let sid = message_sid(fields)?;
+    let recipient = recipient(fields, account, reading)?;
+    let named = match (sid, reference(fields)?, recipient) {
+        (Some(sid), _, _) => Named::Message(sid),
+        (None, Some(reference), _) => Named::Reference(reference),
+        (None, None, Some(recipient)) => Named::Person { recipient, sender: sender_hint(fields)? },
+        (None, None, None) => {
+            let expected = "missing; an event needs a MessageSid, a Reference or a To".to_owned();
+            return Err(Malformed::Field { field: "MessageSid", expected });
+        }
+    };
+    let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    // Nobody tells us of the future: a clock that says so is wrong.
+    let occurred_at = fields.moment("OccurredAt")?.unwrap_or(reading.now).min(reading.now);
+    let evidence = Evidence { account, named, label: label(fields)?, occurred_at };
+    Ok(Signal {
+        source: Source::App,
+        inbound: None,
+        evidence: Some(evidence),
+        remembers,
+        seen_at: reading.now,
+    })
+}
+
+fn sighting(
+    sid: MessageSid,
+    account: AccountSid,
+    fields: &Fields,
+    reading: &Reading<'_>,
+) -> Result<Sighting, Malformed> {
+    let sender = sender_hint(fields)?;
+    Ok(Sighting {
+        sid,
+        account,
+        tracked: true,
+        strict: true,
+        recipient: recipient(fields, account, reading)?,
+        from: sender.address,
+        service: sender.service,
+        reference: reference(fields)?,
+        status: None,
+        error_code: None,
+        created_at: fields.moment("CreatedAt")?.or_else(|| date_created(fields)),
+        seen_at: reading.now,
+    })
+}
+
+fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
+    fields.sid::<kind::Message>("MessageSid", Some("sid"))
+}
+
+fn recipient(
+    fields: &Fields,
+    account: AccountSid,
+    reading: &Reading<'_>,
+) -> Result<Option<Recipient>, Malformed> {
+    let Some(text) = fields.get("To") else { return Ok(None) };
+    let address = Address::parse_recipient(text)
+        .map_err(|error| Malformed::Field { field: "To", expected: error.to_string() })?;
+    Ok(Some(reading.person_key.recipient(account, &address)))
+}
+
+fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
+    let address = fields.get("From").map(Address::parse).transpose();
+    let address =
+        address.map_err(|error| Malformed::Field { field: "From", expected: error.to_string() })?;
+    Ok(SenderHint {
+        address: address.map(|from| from.to_sender()),
+        service: fields.sid("MessagingServiceSid", None)?,
+    })
+}
+
+fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
+    let Some(text) = fields.get("Reference") else { return Ok(None) };
+    let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
+    let reference = Reference::parse(text);
+    reference.map(Some).ok_or_else(|| Malformed::Field { field: "Reference", expected: expected() })
+}
+
+fn label(fields: &Fields) -> Result<String, Malformed> {
+    let text = fields.get("Type").unwrap_or("event");
+    if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
+        let expected = format!("expected at most {MAX_TYPE} bytes without control characters");
+        return Err(Malformed::Field { field: "Type", expected });
+    }
+    Ok(text.to_owned())
+}
+
+/// Twilio's own word on when it created the message, RFC 2822 and so cut to the second. Rounded up:
+/// what a person did within that second may have been before it.
+fn date_created(fields: &Fields) -> Option<Timestamp> {
+    let text = fields.get("DateCreated")?;
+    let created = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(to_millisecond(later(created, Duration::from_millis(999))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::address::PersonKey;
+    use crate::domain::signal::fields::Spelling;
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
+
+    fn read<T>(
+        json: &str,
+        parse: impl Fn(&Fields, &Reading<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
+        let now = "2026-11-23T10:00:00Z".parse().expect("valid");
+        parse(&fields, &Reading { account, person_key: &PersonKey::new(b"key"), now })
+    }
+
+    #[test]
+    fn twilios_answer_is_understood_as_it_stands() {
+        let answer = format!(
+            r#"{{"sid":"{SID}","account_sid":"AC0123456789abcdef0123456789abcdef","to":"+15551234567",
+            "from":null,"messaging_service_sid":"MG0123456789abcdef0123456789abcdef","body":"123456",
+            "date_created":"Mon, 23 Nov 2026 09:59:58 +0000","subresource_uris":{{"media":"x"}},
+            "error_code":null,"num_segments":"1","price":null}}"#
+        );
+        let sighting = read(&answer, message).expect("read");
+        assert_eq!(sighting.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
+        assert!(sighting.recipient.is_some() && sighting.service.is_some());
+        assert_eq!(sighting.from, None);
+    }
+
+    #[test]
+    fn each_field_that_is_wrong_is_named() {
+        let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), event);
+        for (more, wrong) in [
+            (r#""To":"5551234567""#, "To"),
+            (r#""Reference":"x""#, ""),
+            (r#""CreatedAt":"yesterday""#, "CreatedAt"),
+            (r#""OccurredAt":"2026-11-23 10:00""#, "OccurredAt"),
+            (r#""MessagingServiceSid":"MG1""#, "MessagingServiceSid"),
+            (r#""Type":"a\nb""#, "Type"),
+        ] {
+            match (with(more), wrong) {
+                (Ok(_), "") => {}
+                (Err(Malformed::Field { field, .. }), wrong) => assert_eq!(field, wrong),
+                (other, wrong) => panic!("{wrong}: {other:?}"),
+            }
+        }
+        assert!(read(r#"{"Type":"code_entered"}"#, event).is_err(), "names nothing");
+        assert!(read(r"{}", message).is_err());
+    }
+
+    #[test]
+    fn the_future_is_now() {
+        let signal = read(r#"{"To":"+15551234567","OccurredAt":"2036-01-01T00:00:00Z"}"#, event);
+        let evidence = signal.expect("read").evidence.expect("evidence");
+        assert_eq!(evidence.occurred_at, "2026-11-23T10:00:00Z".parse().expect("valid"));
+    }
+}

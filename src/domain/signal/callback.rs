@@ -1,1 +1,199 @@
-//! Placeholder.
+//! Twilio's own callbacks: an inbound message, a message's status.
+//!
+//! Properties vary by channel and are added without notice, so only what is needed is required.
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Address, PersonKey};
+use crate::domain::message::{Reference, Status};
+use crate::domain::sid::{AccountSid, MessageSid, kind};
+use crate::domain::signal::fields::{Fields, missing};
+use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
+
+/// What reading a signal takes besides its fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The account that we work for.
+    pub account: AccountSid,
+    /// Turns addresses into persons.
+    pub person_key: &'a PersonKey,
+    /// When the request came in.
+    pub now: Timestamp,
+}
+
+impl Reading<'_> {
+    /// Whose the request is.
+    ///
+    /// # Errors
+    /// [`Malformed::OtherAccount`], or that the field is no `AccountSid`.
+    pub fn account(&self, fields: &Fields) -> Result<Option<AccountSid>, Malformed> {
+        match fields.sid::<kind::Account>("AccountSid", None)? {
+            Some(account) if account != self.account => Err(Malformed::OtherAccount),
+            known => Ok(known),
+        }
+    }
+}
+
+/// Replies that are about the sender and not about the message: Twilio's default keywords
+/// (Messaging, "Advanced Opt-Out"). `YES` is left out: it opts in, but it also answers.
+const OPT_OUT_WORDS: [&str; 12] = [
+    "STOP",
+    "STOPALL",
+    "UNSUBSCRIBE",
+    "CANCEL",
+    "END",
+    "QUIT",
+    "REVOKE",
+    "OPTOUT",
+    "START",
+    "UNSTOP",
+    "HELP",
+    "INFO",
+];
+
+/// An inbound message: somebody replied.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
+    let inbound = message_sid(fields)?;
+    let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
+    let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
+    let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
+    let quoted = fields.sid::<kind::Message>("OriginalRepliedMessageSid", None)?;
+    let named = match quoted {
+        Some(sid) => Named::Message(sid),
+        None => Named::Person {
+            recipient: reading.person_key.recipient(account, &person),
+            sender: SenderHint {
+                address: Some(sender.to_sender()),
+                service: fields.sid("MessagingServiceSid", None)?,
+            },
+        },
+    };
+    let evidence = (!is_opt_out(fields)).then(|| Evidence {
+        account,
+        named,
+        label: "reply".to_owned(),
+        occurred_at: reading.now,
+    });
+    Ok(Signal {
+        source: Source::Reply,
+        inbound: Some(inbound),
+        evidence,
+        remembers: None,
+        seen_at: reading.now,
+    })
+}
+
+fn is_opt_out(fields: &Fields) -> bool {
+    if fields.get("OptOutType").is_some() {
+        return true;
+    }
+    let body = fields.get("Body").unwrap_or_default();
+    let word = body.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation());
+    OPT_OUT_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// A status callback. `query` is the callback URL's own: whoever sent the message may say there that
+/// feedback was asked for, and for what it was sent.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn status(
+    fields: &Fields,
+    query: &Fields,
+    reading: &Reading<'_>,
+) -> Result<Sighting, Malformed> {
+    let sid = message_sid(fields)?;
+    let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
+    let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
+    let word = word.ok_or_else(|| missing("MessageStatus"))?;
+    let recipient = address(fields, "To")?;
+    let reference = query.get("reference").map(|text| {
+        Reference::parse(text).ok_or_else(|| Malformed::Field {
+            field: "reference",
+            expected: "expected 1 to 128 bytes".to_owned(),
+        })
+    });
+    Ok(Sighting {
+        sid,
+        account,
+        tracked: matches!(query.get("feedback"), Some("1" | "true")),
+        strict: false,
+        recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
+        from: address(fields, "From")?.map(|from| from.to_sender()),
+        service: fields.sid("MessagingServiceSid", None)?,
+        reference: reference.transpose()?,
+        // A word that Twilio invents later is no reason to refuse what else it says.
+        status: Status::parse(word),
+        error_code: fields.get("ErrorCode").and_then(|code| code.parse().ok()),
+        created_at: None,
+        seen_at: reading.now,
+    })
+}
+
+fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
+    fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
+}
+
+fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
+    let Some(text) = fields.get(field) else { return Ok(None) };
+    let parsed = Address::parse(text);
+    parsed.map(Some).map_err(|error| Malformed::Field { field, expected: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::form;
+    use crate::domain::signal::fields::Spelling;
+
+    const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
+
+    fn read(form: &str) -> Result<Signal, Malformed> {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let fields =
+            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8");
+        let person_key = PersonKey::new(b"key");
+        reply(&fields, &Reading { account, person_key: &person_key, now: Timestamp::UNIX_EPOCH })
+    }
+
+    #[test]
+    fn opting_out_in_or_asking_for_help_is_no_evidence() {
+        for end in [
+            "OptOutType=STOP&Body=STOP",
+            "OptOutType=START&Body=Go",
+            "OptOutType=HELP&Body=?",
+            "Body=stop",
+            "Body=+Stop.%0A",
+            "Body=UNSUBSCRIBE",
+            "Body=help",
+        ] {
+            let signal = read(&format!("{BASE}{end}")).expect(end);
+            assert_eq!(signal.evidence, None, "{end}");
+            assert!(signal.inbound.is_some(), "it still counts as seen: {end}");
+        }
+        for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
+            assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_some(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_message_is_named_directly() {
+        let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
+        let signal = read(&format!("{BASE}{quoted}")).expect("read");
+        assert!(matches!(signal.evidence.expect("evidence").named, Named::Message(_)));
+    }
+
+    #[test]
+    fn what_is_missing_or_another_accounts_is_told_apart() {
+        assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
+        let other = BASE.replace("AC0", "AC1");
+        assert_eq!(read(&other), Err(Malformed::OtherAccount));
+        let twice = format!("{BASE}MessageSid=SM1123456789abcdef0123456789abcdef");
+        assert!(matches!(read(&twice), Err(Malformed::Field { field: "MessageSid", .. })));
+        let call = BASE.replace("=SM0", "=CA0");
+        assert!(matches!(read(&call), Err(Malformed::NotAMessage { field: "MessageSid", .. })));
+    }
+}

@@ -1,1 +1,274 @@
-//! Placeholder.
+//! Fields by name, from a form, a query or a JSON object, with one rule for repeats: the first
+//! counts, and a SID that is given twice differently is an error.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::domain::form::Pair;
+use crate::domain::sid::{Kind, Sid, SidError};
+use crate::domain::signal::Malformed;
+
+/// How field names are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// Only as Twilio's callbacks write them: `MessageSid`.
+    Twilio,
+    /// As people write them to us: `MessageSid`, `message_sid` or `messageSid`.
+    Any,
+}
+
+/// The fields of a request. What is empty or null is not there.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    pairs: Vec<(String, String)>,
+    spelling: Spelling,
+}
+
+impl Fields {
+    /// From a form or a query.
+    ///
+    /// # Errors
+    /// [`Malformed::Encoding`] where a name or a value is not UTF-8.
+    pub fn from_pairs(pairs: &[Pair<'_>], spelling: Spelling) -> Result<Self, Malformed> {
+        let text = |bytes: &[u8]| {
+            std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed::Encoding)
+        };
+        let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
+        for (name, value) in pairs {
+            fields.push(text(name)?, text(value)?);
+        }
+        Ok(fields)
+    }
+
+    /// From a JSON object. Objects and arrays inside it are unknown fields: ignored.
+    ///
+    /// # Errors
+    /// [`Malformed::Json`], with serde's words and the place, but nothing of the body.
+    pub fn from_json(body: &[u8], spelling: Spelling) -> Result<Self, Malformed> {
+        let Object(pairs) = serde_json::from_slice(body).map_err(|error| {
+            let what = match error.classify() {
+                serde_json::error::Category::Eof => "it ends too early",
+                serde_json::error::Category::Data => "something else was found",
+                serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                    "syntax error"
+                }
+            };
+            Malformed::Json(format!("{what}, line {}, column {}", error.line(), error.column()))
+        })?;
+        let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
+        for (name, value) in pairs {
+            fields.push(name, value);
+        }
+        Ok(fields)
+    }
+
+    fn push(&mut self, name: String, value: String) {
+        if !value.is_empty() {
+            self.pairs.push((name, value));
+        }
+    }
+
+    /// The value of a field: of the first that bears its name.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.all(field).next()
+    }
+
+    /// The SID in a field, also under another name for it.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is not such a SID, or is given twice differently.
+    pub fn sid<K: Kind>(
+        &self,
+        field: &'static str,
+        alias: Option<&str>,
+    ) -> Result<Option<Sid<K>>, Malformed> {
+        let mut values = self.all(field).chain(alias.into_iter().flat_map(|name| self.all(name)));
+        let Some(first) = values.next() else { return Ok(None) };
+        if values.any(|other| other != first) {
+            let expected = "given more than once, with different values".to_owned();
+            return Err(Malformed::Field { field, expected });
+        }
+        Sid::parse(first).map(Some).map_err(|error| match error {
+            SidError::WrongKind { .. } => {
+                Malformed::NotAMessage { field, reason: error.to_string() }
+            }
+            SidError::Malformed { .. } => Malformed::Field { field, expected: error.to_string() },
+        })
+    }
+
+    /// The moment in a field.
+    ///
+    /// # Errors
+    /// [`Malformed::Field`] where it is not RFC 3339.
+    pub fn moment(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
+        let Some(text) = self.get(field) else { return Ok(None) };
+        let moment = text.parse::<Timestamp>().map_err(|_| Malformed::Field {
+            field,
+            expected: "expected RFC 3339 with its offset, such as 2026-11-23T10:02:11Z".to_owned(),
+        })?;
+        Ok(Some(to_millisecond(moment)))
+    }
+
+    fn all<'a, 'f>(&'a self, field: &'f str) -> impl Iterator<Item = &'a str> + use<'a, 'f> {
+        self.pairs
+            .iter()
+            .filter(move |(name, _)| is_named(name, field, self.spelling))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// The store keeps milliseconds; what is compared with what it keeps must not be finer.
+#[must_use]
+pub fn to_millisecond(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+}
+
+/// What a needed field is when it is not there.
+#[must_use]
+pub fn missing(field: &'static str) -> Malformed {
+    Malformed::Field { field, expected: "missing".to_owned() }
+}
+
+/// Whether a name is that field's, given in Twilio's spelling.
+fn is_named(name: &str, field: &str, spelling: Spelling) -> bool {
+    if name == field {
+        return true;
+    }
+    if spelling == Spelling::Twilio {
+        return false;
+    }
+    let camel =
+        |(at, letter): (usize, char)| if at == 0 { letter.to_ascii_lowercase() } else { letter };
+    let snake = |(at, letter): (usize, char)| {
+        let underscore = (at > 0 && letter.is_ascii_uppercase()).then_some('_');
+        underscore.into_iter().chain([letter.to_ascii_lowercase()])
+    };
+    name.chars().eq(field.chars().enumerate().map(camel))
+        || name.chars().eq(field.chars().enumerate().flat_map(snake))
+}
+
+/// A JSON object's members in their order, repeats included; `serde_json::Map` would keep the last.
+struct Object(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut members = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if let Scalar(Some(value)) = map.next_value()? {
+                        members.push((name, value));
+                    }
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The text of a scalar; nothing for null, objects and arrays.
+struct Scalar(Option<String>);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(Some(text.to_owned())))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(Some(value.to_string())))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(value.to_string())))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(value.to_string())))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar(Some(value.to_string())))
+            }
+            fn visit_unit<E>(self) -> Result<Scalar, E> {
+                Ok(Scalar(None))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<Scalar, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar(None))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::form;
+    use crate::domain::sid::MessageSid;
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
+
+    fn json(text: &str) -> Fields {
+        Fields::from_json(text.as_bytes(), Spelling::Any).expect("an object")
+    }
+
+    #[test]
+    fn every_spelling_names_the_field_and_nothing_else_does() {
+        for name in ["MessagingServiceSid", "messaging_service_sid", "messagingServiceSid"] {
+            assert_eq!(json(&format!(r#"{{"{name}":"x"}}"#)).get("MessagingServiceSid"), Some("x"));
+        }
+        for name in ["messagingservicesid", "MESSAGING_SERVICE_SID", "Messaging_Service_Sid"] {
+            assert_eq!(json(&format!(r#"{{"{name}":"x"}}"#)).get("MessagingServiceSid"), None);
+        }
+    }
+
+    #[test]
+    fn the_first_of_repeats_counts_but_sids_must_agree() {
+        let fields = json(r#"{"Type":"a","Type":"b","sid":null,"x":{"Type":"c"},"y":[1]}"#);
+        assert_eq!(fields.get("Type"), Some("a"));
+        assert_eq!(
+            fields.sid::<crate::domain::sid::kind::Message>("MessageSid", Some("sid")),
+            Ok(None)
+        );
+        let same = json(&format!(r#"{{"MessageSid":"{SID}","sid":"{SID}"}}"#));
+        assert_eq!(
+            same.sid("MessageSid", Some("sid")),
+            Ok(Some(MessageSid::parse(SID).expect("valid")))
+        );
+        let other = json(&format!(r#"{{"MessageSid":"{SID}","message_sid":"SM"}}"#));
+        assert!(other.sid::<crate::domain::sid::kind::Message>("MessageSid", Some("sid")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_object_or_no_utf8_is_malformed() {
+        for text in ["", "[]", "1", "{", "{\"a\":}", "{\"a\":1}x"] {
+            assert!(matches!(
+                Fields::from_json(text.as_bytes(), Spelling::Any),
+                Err(Malformed::Json(_))
+            ));
+        }
+        assert!(Fields::from_json(b"{\"a\":\"\xff\"}", Spelling::Any).is_err());
+        let pairs = form::pairs(b"a=%ff");
+        assert_eq!(Fields::from_pairs(&pairs, Spelling::Any).map(|_| ()), Err(Malformed::Encoding));
+    }
+}

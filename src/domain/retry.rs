@@ -1,0 +1,303 @@
+//! Retry: what an answer of Twilio's means for the message that was posted (DESIGN §6).
+//!
+//! Promises that only a `Done` ever reports a message, and that every wait has a floor and a
+//! ceiling. Deliberately absent: any notion of the account as a whole. Whether its lane is paused
+//! or held, and for how long, is found out by the worker and comes in as a fact.
+
+use std::time::Duration;
+
+use crate::domain::feedback::{Settlement, Verdict, Why};
+
+/// The first wait is drawn from zero up to this; the range doubles with each attempt.
+pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
+/// No range of waits grows beyond this.
+pub const BACKOFF_CAP: Duration = Duration::from_mins(15);
+/// No wait is shorter: full jitter may draw zero, and a retry at once is no retry.
+pub const BACKOFF_FLOOR: Duration = Duration::from_millis(50);
+/// A longer `Retry-After` is cut to this: no upstream's typing error may park a message for a year.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_hours(1);
+/// A message younger than this may not be visible everywhere at Twilio yet, so that a 404 is no
+/// last word.
+pub const MISSING_GRACE: Duration = Duration::from_mins(1);
+
+/// Doublings after which the range has surely met [`BACKOFF_CAP`] (2^10 s > 15 min).
+const MAX_DOUBLINGS: u32 = 10;
+
+/// How long to keep trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// A message that has spent this long is given up after its next failure. "Spent" is the sum
+    /// of the waits that this schedule asked for and of the time inside attempts, from the first
+    /// attempt on; pauses, throttle holds and time in which the process was down add nothing.
+    pub give_up_after: Duration,
+}
+
+/// What is known of an attempt besides its verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptFacts {
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+    /// Time that counted toward giving up before this attempt.
+    pub spent: Duration,
+    /// How long this attempt took.
+    pub took: Duration,
+    /// How old the message is.
+    pub age: Duration,
+    /// It got 403 before, and another message of its account has succeeded since: the fault is its
+    /// own, not the account's.
+    pub suspect: bool,
+    /// Its account's lane is paused by now, this verdict considered.
+    pub paused: bool,
+    /// How long its account's lane wants it to stay away. Used where the attempt is given back.
+    pub hold: Duration,
+}
+
+/// How long to wait before the next attempt: full jitter over a range that doubles from
+/// [`BACKOFF_BASE`] to [`BACKOFF_CAP`]. `attempts` counts those begun, `jitter` is in `[0, 1)`.
+#[must_use]
+pub fn backoff(attempts: u32, jitter: f64) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
+    let range = BACKOFF_BASE.saturating_mul(1 << doublings).min(BACKOFF_CAP);
+    range.mul_f64(within_unit(jitter)).max(BACKOFF_FLOOR)
+}
+
+/// How long to wait for a `Retry-After`: that long (one hour at most) and up to a tenth more, so
+/// that those who were sent away together do not come back together.
+#[must_use]
+pub fn obeying(retry_after: Duration, jitter: f64) -> Duration {
+    let asked = retry_after.min(RETRY_AFTER_CAP);
+    asked + asked.mul_f64(within_unit(jitter) / 10.0)
+}
+
+/// How an attempt ends in the store.
+#[must_use]
+pub fn conclude(
+    verdict: &Verdict,
+    facts: &AttemptFacts,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Settlement {
+    let release = Settlement::Release { after: facts.hold };
+    match verdict {
+        Verdict::Done { .. } => Settlement::Reported,
+        Verdict::Retry { why, after } => again(why, *after, facts, policy, jitter),
+        Verdict::Pause { why } if facts.suspect => refused(why),
+        Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
+        // Twenty in a row paused the lane: a wrong account must not refuse the whole backlog.
+        Verdict::Missing { .. } if facts.paused => release,
+        Verdict::Missing { why } if facts.age < MISSING_GRACE => {
+            again(why, None, facts, policy, jitter)
+        }
+        Verdict::Missing { why } | Verdict::Never { why } => refused(why),
+    }
+}
+
+fn again(
+    why: &Why,
+    retry_after: Option<Duration>,
+    facts: &AttemptFacts,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Settlement {
+    let spent = facts.spent.saturating_add(facts.took);
+    if spent >= policy.give_up_after {
+        let message = format!("given up after {}: {}", brief(policy.give_up_after), why.message);
+        return refused(&Why { message, ..why.clone() });
+    }
+    let own = backoff(facts.attempts, jitter);
+    let after = retry_after.map_or(own, |asked| obeying(asked, jitter).max(own));
+    Settlement::Retry { after, spent: spent.saturating_add(after) }
+}
+
+fn refused(why: &Why) -> Settlement {
+    Settlement::Refused(why.clone().into())
+}
+
+/// A jitter that is none (a broken source) counts as the longest wait, never as a panic.
+fn within_unit(jitter: f64) -> f64 {
+    if jitter.is_nan() { 1.0 } else { jitter.clamp(0.0, 1.0) }
+}
+
+/// A duration as the settings write it: `24h`, `90m`, `45s`.
+fn brief(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+    use proptest::proptest;
+
+    const DAY: RetryPolicy = RetryPolicy { give_up_after: Duration::from_hours(24) };
+    const FACTS: AttemptFacts = AttemptFacts {
+        attempts: 3,
+        spent: Duration::from_secs(10),
+        took: Duration::from_secs(2),
+        age: Duration::from_hours(1),
+        suspect: false,
+        paused: false,
+        hold: Duration::from_secs(7),
+    };
+
+    fn why(status: u16, code: u32) -> Why {
+        Why { status: Some(status), code: Some(code), message: "said Twilio".to_owned() }
+    }
+
+    fn refusal_of(settlement: Settlement) -> Why {
+        let Settlement::Refused(refusal) = settlement else {
+            panic!("not refused: {settlement:?}")
+        };
+        Why { status: refusal.status, code: refusal.code, message: refusal.message }
+    }
+
+    #[test]
+    fn done_is_reported_whether_or_not_the_answer_named_the_message() {
+        for echoed in [true, false] {
+            let end = conclude(&Verdict::Done { echoed }, &FACTS, &DAY, 0.5);
+            assert_eq!(end, Settlement::Reported);
+        }
+    }
+
+    #[test]
+    fn trouble_that_passes_is_retried_and_its_time_counts() {
+        let verdict = Verdict::Retry { why: why(503, 0), after: None };
+        let after = Duration::from_secs(2); // half of the third range, 4 s
+        let spent = FACTS.spent + FACTS.took + after;
+        assert_eq!(conclude(&verdict, &FACTS, &DAY, 0.5), Settlement::Retry { after, spent });
+    }
+
+    #[test]
+    fn retry_after_is_waited_for_in_full_but_never_for_more_than_an_hour_and_a_tenth() {
+        for (asked, least) in [(30, 30), (3600, 3600), (86_400, 3600)] {
+            let after = Some(Duration::from_secs(asked));
+            let verdict = Verdict::Retry { why: why(503, 0), after };
+            let Settlement::Retry { after, .. } = conclude(&verdict, &FACTS, &DAY, 0.99) else {
+                panic!("not retried")
+            };
+            let least = Duration::from_secs(least);
+            assert!(after >= least && after <= least.mul_f64(1.1), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn trouble_that_lasts_is_given_up_with_the_last_reason() {
+        let facts = AttemptFacts { spent: DAY.give_up_after, ..FACTS };
+        let verdict = Verdict::Retry { why: why(500, 20500), after: None };
+        let why = refusal_of(conclude(&verdict, &facts, &DAY, 0.5));
+        assert_eq!(why.message, "given up after 24h: said Twilio");
+        assert_eq!((why.status, why.code), (Some(500), Some(20500)));
+    }
+
+    #[test]
+    fn throttle_and_pause_give_the_attempt_back_until_the_lane_opens() {
+        let release = Settlement::Release { after: FACTS.hold };
+        let after = Some(Duration::from_secs(1));
+        let throttled = Verdict::Throttle { why: why(429, 20429), after };
+        assert_eq!(conclude(&throttled, &FACTS, &DAY, 0.5), release);
+        for status in [401, 403, 307] {
+            let paused = Verdict::Pause { why: why(status, 0) };
+            assert_eq!(conclude(&paused, &FACTS, &DAY, 0.5), release);
+        }
+    }
+
+    #[test]
+    fn a_403_whose_fault_is_the_messages_own_is_refused() {
+        let facts = AttemptFacts { suspect: true, ..FACTS };
+        let verdict = Verdict::Pause { why: why(403, 70051) };
+        assert_eq!(refusal_of(conclude(&verdict, &facts, &DAY, 0.5)), why(403, 70051));
+    }
+
+    #[test]
+    fn a_missing_message_is_retried_in_its_first_minute_and_refused_after_it() {
+        let verdict = Verdict::Missing { why: why(404, 20404) };
+        let young = AttemptFacts { age: Duration::from_secs(59), ..FACTS };
+        assert!(matches!(conclude(&verdict, &young, &DAY, 0.5), Settlement::Retry { .. }));
+        let old = AttemptFacts { age: MISSING_GRACE, ..FACTS };
+        assert_eq!(refusal_of(conclude(&verdict, &old, &DAY, 0.5)), why(404, 20404));
+    }
+
+    #[test]
+    fn a_missing_message_of_a_paused_lane_is_kept() {
+        let facts = AttemptFacts { paused: true, ..FACTS };
+        let verdict = Verdict::Missing { why: why(404, 20404) };
+        let end = conclude(&verdict, &facts, &DAY, 0.5);
+        assert_eq!(end, Settlement::Release { after: facts.hold });
+    }
+
+    #[test]
+    fn what_twilio_will_never_take_is_refused_with_its_code_and_words() {
+        let verdict = Verdict::Never { why: why(400, 21609) };
+        assert_eq!(refusal_of(conclude(&verdict, &FACTS, &DAY, 0.5)), why(400, 21609));
+    }
+
+    #[test]
+    fn a_message_that_always_fails_is_given_up_after_about_a_day() {
+        let verdict = Verdict::Retry { why: why(503, 0), after: None };
+        let mut facts = AttemptFacts { attempts: 1, spent: Duration::ZERO, ..FACTS };
+        let mut end = conclude(&verdict, &facts, &DAY, 0.5);
+        while let Settlement::Retry { spent, .. } = end {
+            facts = AttemptFacts { attempts: facts.attempts + 1, spent, ..facts };
+            end = conclude(&verdict, &facts, &DAY, 0.5);
+        }
+        assert!(facts.spent >= DAY.give_up_after);
+        assert!(facts.spent <= DAY.give_up_after + BACKOFF_CAP);
+        assert!((150..250).contains(&facts.attempts), "{}", facts.attempts);
+    }
+
+    #[test]
+    fn durations_read_as_the_settings_write_them() {
+        for (seconds, text) in [(86_400, "24h"), (5400, "90m"), (45, "45s"), (0, "0s")] {
+            assert_eq!(brief(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    fn verdicts() -> impl Strategy<Value = Verdict> {
+        let after = proptest::option::of(any::<u64>().prop_map(Duration::from_secs));
+        prop_oneof![
+            Just(Verdict::Done { echoed: true }),
+            after.clone().prop_map(|after| Verdict::Retry { why: Why::default(), after }),
+            after.prop_map(|after| Verdict::Throttle { why: Why::default(), after }),
+            Just(Verdict::Pause { why: Why::default() }),
+            Just(Verdict::Missing { why: Why::default() }),
+            Just(Verdict::Never { why: Why::default() }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_wait_keeps_its_bounds(attempts: u32, jitter: f64) {
+            let wait = backoff(attempts, jitter);
+            prop_assert!((BACKOFF_FLOOR..=BACKOFF_CAP).contains(&wait));
+        }
+
+        #[test]
+        fn waits_grow_with_the_attempts_and_with_the_jitter(
+            attempts in 0..u32::MAX, jitter in 0.0..1.0f64, more in 0.0..1.0f64,
+        ) {
+            prop_assert!(backoff(attempts, jitter) <= backoff(attempts + 1, jitter));
+            let (low, high) = (jitter.min(more), jitter.max(more));
+            prop_assert!(backoff(attempts, low) <= backoff(attempts, high));
+        }
+
+        #[test]
+        fn only_done_reports_and_no_time_is_ever_lost(
+            verdict in verdicts(), attempts: u32, spent: u64, took in 0..3600u64, age: u64,
+            (suspect, paused) in any::<(bool, bool)>(), jitter in 0.0..1.0f64,
+        ) {
+            let [spent, took, age] = [spent, took, age].map(Duration::from_secs);
+            let facts = AttemptFacts { attempts, spent, took, age, suspect, paused, ..FACTS };
+            let end = conclude(&verdict, &facts, &DAY, jitter);
+            let done = matches!(verdict, Verdict::Done { .. });
+            prop_assert_eq!(end == Settlement::Reported, done);
+            if let Settlement::Retry { after, spent: counted } = end {
+                prop_assert!(after <= RETRY_AFTER_CAP.mul_f64(1.1));
+                prop_assert_eq!(counted, spent + took + after);
+            }
+        }
+    }
+}

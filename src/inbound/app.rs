@@ -1,0 +1,99 @@
+//! The app's own routes: messages that it sent, things that recipients did.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::domain::sid::{MessageSid, SidError};
+use crate::domain::signal::callback::Reading;
+use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::{self, Malformed, Sighting, Signal};
+use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::twilio::{observe, remember};
+use crate::inbound::view::{EventView, MessageView};
+use crate::inbound::{Receiver, wrong_method};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/app/messages")
+                .route(web::post().to(register))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/app/messages/{sid}")
+                .route(web::get().to(show))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/app/events")
+                .route(web::post().to(event))
+                .default_service(web::to(wrong_method)),
+        );
+}
+
+impl Wire for Sighting {
+    const RING: Ring = Ring::App;
+    const SPELLING: Spelling = Spelling::Any;
+    const JSON: bool = true;
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        signal::app::message(parts.fields, reading)
+    }
+}
+
+impl Wire for Signal {
+    const RING: Ring = Ring::App;
+    const SPELLING: Spelling = Spelling::Any;
+    const JSON: bool = true;
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        signal::app::event(parts.fields, reading)
+    }
+}
+
+impl Wire for MessageSid {
+    const RING: Ring = Ring::App;
+    const SPELLING: Spelling = Spelling::Any;
+    const JSON: bool = false;
+    fn read(parts: &Parts<'_>, _: &Reading<'_>) -> Result<Self, Malformed> {
+        const FIELD: &str = "MessageSid";
+        Self::parse(parts.sid.unwrap_or_default()).map_err(|error| match error {
+            SidError::WrongKind { .. } => {
+                Malformed::NotAMessage { field: FIELD, reason: error.to_string() }
+            }
+            SidError::Malformed { .. } => {
+                Malformed::Field { field: FIELD, expected: error.to_string() }
+            }
+        })
+    }
+}
+
+async fn register(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(sighting): Signed<Sighting>,
+) -> Result<HttpResponse, Refused> {
+    let remembered = remember(&request, &receiver, sighting).await?;
+    let status = if remembered.new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(MessageView::of(&remembered.message)))
+}
+
+async fn show(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(sid): Signed<MessageSid>,
+) -> Result<HttpResponse, Refused> {
+    let message = receiver.store.show(sid).await.map_err(|error| Refused::of(&request, error))?;
+    let message = message.ok_or_else(|| Refused::of(&request, Rejection::UnknownMessage))?;
+    Ok(HttpResponse::Ok().json(MessageView::of(&message)))
+}
+
+async fn event(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(signal): Signed<Signal>,
+) -> Result<HttpResponse, Refused> {
+    let observed = observe(&request, &receiver, signal).await?;
+    let view = EventView::of(&observed);
+    let status = if view.is_parked() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(view))
+}

@@ -1,0 +1,72 @@
+//! A body: counted against a cap, read under one deadline. actix has neither for a raw payload
+//! (`facts/reliability.md` §0.2), and an extractor of its own would inflate or wait for ever.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use crate::inbound::rejection::Rejection;
+
+/// How long a body may take, from its first byte to its last. Twilio's are sent in one piece.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// What is read of a refused body, so that the answer is not lost in a connection reset.
+const DRAIN_CAP: usize = 2 << 20;
+/// How long that may take.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Reads the body.
+///
+/// # Errors
+/// [`Rejection::TooLarge`] where more than `cap` bytes are declared or come; [`Rejection::TooSlow`];
+/// [`Rejection::Interrupted`] where it breaks off or is framed wrongly.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    cap: usize,
+) -> Result<Bytes, Rejection> {
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|declared| declared > cap as u64) {
+        drain(payload).await;
+        return Err(Rejection::TooLarge { cap });
+    }
+    let gather = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Rejection::Interrupted)?;
+            if body.len() + chunk.len() > cap {
+                return Err(Rejection::TooLarge { cap });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    let read = tokio::time::timeout(DEADLINE, gather).await;
+    let read = read.unwrap_or(Err(Rejection::TooSlow { deadline: DEADLINE }));
+    if matches!(read, Err(Rejection::TooLarge { .. })) {
+        drain(payload).await;
+    }
+    read
+}
+
+/// Reads what little remains of a body that nobody wants.
+pub(super) async fn drain<C, E>(payload: &mut (impl Stream<Item = Result<C, E>> + Unpin))
+where
+    C: AsRef<[u8]>,
+{
+    let swallow = async {
+        let mut left = DRAIN_CAP;
+        while let Some(Ok(chunk)) = payload.next().await {
+            left = left.saturating_sub(chunk.as_ref().len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to its end makes no difference: the connection is closed next.
+    let _ = tokio::time::timeout(DRAIN_DEADLINE, swallow).await;
+}

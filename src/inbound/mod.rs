@@ -1,0 +1,121 @@
+//! HTTP in: the signed public routes, and the operator's listener beside them.
+//!
+//! [`signed::Signed`] is the only door to a body. Cannot see `upstream`: a slow Twilio can never
+//! slow a webhook. Deliberately absent: `Host`, `X-Forwarded-*` and whatever else a stranger chooses.
+
+mod app;
+mod body;
+pub mod connections;
+pub mod ops;
+mod rejection;
+mod signed;
+mod twilio;
+mod view;
+
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::domain::sid::AccountSid;
+use crate::domain::signature::SigningKey;
+use crate::inbound::connections::Connection;
+use crate::inbound::rejection::{Refused, Rejection};
+use crate::store::{Clock, Store};
+use crate::telemetry::metrics::Metrics;
+
+/// What the public routes work with.
+pub struct Receiver {
+    /// Where everything goes.
+    pub store: Arc<dyn Store>,
+    /// The public origins that Twilio and the app sign, without a trailing slash.
+    pub bases: Vec<String>,
+    /// The account that we work for.
+    pub account: AccountSid,
+    /// What Twilio signs with.
+    pub account_keys: Vec<SigningKey>,
+    /// What the app signs with.
+    pub app_keys: Vec<SigningKey>,
+    /// Tells when a signal came in.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The public routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let scope = web::scope("")
+        .wrap(from_fn(account_for))
+        .service(
+            web::resource("/")
+                .route(web::get().to(greeting))
+                .route(web::head().to(greeting))
+                .default_service(web::to(wrong_method)),
+        )
+        .configure(twilio::routes)
+        .configure(app::routes)
+        .default_service(web::to(not_found));
+    config.service(scope);
+}
+
+/// A word, so that a person who opens the address sees what lives here. HTML, because Twilio texts
+/// a `text/plain` answer to the user where a number's webhook points here by mistake.
+async fn greeting() -> HttpResponse {
+    HttpResponse::Ok().force_close().content_type("text/html; charset=utf-8").body("heardback\n")
+}
+
+async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
+    body::drain(&mut payload).await;
+    Refused::of(&request, Rejection::NotFound)
+}
+
+async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refused {
+    body::drain(&mut payload).await;
+    let allowed = match request.match_pattern().as_deref() {
+        Some("/") => "GET, HEAD",
+        Some("/app/messages/{sid}") => "GET",
+        Some("/twilio/message" | "/twilio/status") => "GET, POST",
+        Some(_) | None => "POST",
+    };
+    Refused::of(&request, Rejection::WrongMethod { allowed })
+}
+
+/// Counts each answer, and tells the connection's watchdog that a request has come to its end.
+async fn account_for(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let receiver = request.app_data::<web::Data<Receiver>>().cloned();
+    let route = route_label(request.match_pattern().as_deref());
+    let answered = next.call(request).await;
+    let status = match &answered {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    if let Some(receiver) = receiver {
+        receiver.metrics.http_requests(route, status.as_u16());
+    }
+    if let Ok(response) = &answered
+        && let Some(connection) = response.request().conn_data::<Arc<Connection>>()
+    {
+        connection.progress();
+    }
+    answered
+}
+
+/// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.
+fn route_label(pattern: Option<&str>) -> &'static str {
+    const ROUTES: [&str; 8] = [
+        "/",
+        "/twilio/message",
+        "/twilio/status",
+        "/app/twilio/message",
+        "/app/twilio/status",
+        "/app/messages",
+        "/app/messages/{sid}",
+        "/app/events",
+    ];
+    ROUTES.into_iter().find(|route| Some(*route) == pattern).unwrap_or("other")
+}

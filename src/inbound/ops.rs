@@ -1,0 +1,61 @@
+//! The operator's listener: alive? ready? and the metrics. Nothing here names a person or a message.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use crate::domain::message::State;
+use crate::store::Store;
+use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
+use crate::telemetry::readiness::Readiness;
+
+/// What the operator's routes work with.
+pub struct Operator {
+    /// The store, asked for its health and its counts.
+    pub store: Arc<dyn Store>,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether we are leaving, and how the lanes are.
+    pub readiness: Arc<Readiness>,
+}
+
+/// The operator's routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/livez", web::get().to(livez))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// The process answers. No I/O: a slow disk is no reason to be killed.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
+}
+
+/// The store can take an event: shown by letting it take one. Twilio's trouble is a detail.
+async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
+    let lanes = operator.readiness.lanes();
+    let trouble = if operator.readiness.is_draining() {
+        Some("shutting down".to_owned())
+    } else {
+        operator.store.health().await.err().map(|error| error.to_string())
+    };
+    match trouble {
+        None => HttpResponse::Ok().json(json!({ "status": "ready", "lanes": lanes })),
+        Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
+            "status": "unavailable",
+            "reason": reason,
+            "lanes": lanes,
+        })),
+    }
+}
+
+async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
+    let counts = operator.store.counts();
+    let states = State::ALL.map(|state| (state.as_str(), counts.of(state)));
+    operator.metrics.set_states(&states);
+    operator.metrics.set_parked(counts.parked);
+    operator.metrics.set_outbox(counts.of(State::Confirmed));
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(operator.metrics.render())
+}

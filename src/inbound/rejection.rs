@@ -1,0 +1,211 @@
+//! Everything that is not a good answer, in one place: the only `ResponseError` of the house.
+//!
+//! The outside sees a fixed word; the log sees the reason, once. Every refusal closes the
+//! connection: only who holds a secret ever gets to keep one (`facts/reliability.md` §0.2).
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
+use serde_json::json;
+
+use crate::domain::matching::Contradiction;
+use crate::domain::signal::Malformed;
+use crate::domain::signature::Mistrust;
+use crate::store::StoreError;
+
+/// When to come back after a 503, in seconds.
+const COME_BACK_AFTER: &str = "5";
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// No such route.
+    NotFound,
+    /// There is no such message.
+    UnknownMessage,
+    /// The route takes other methods.
+    WrongMethod { allowed: &'static str },
+    /// The body is larger than the cap, in bytes.
+    TooLarge { cap: usize },
+    /// The body took longer than this.
+    TooSlow { deadline: Duration },
+    /// The body broke off, or its framing is wrong.
+    Interrupted,
+    /// Unsigned or forged.
+    Mistrusted(Mistrust),
+    /// Signed, but another account's. Answered like a forgery.
+    OtherAccount,
+    /// A content type, or an encoding, that the route does not take.
+    Unsupported { expected: &'static str },
+    /// Signed, but it cannot be understood.
+    Malformed(Malformed),
+    /// It contradicts what is known.
+    Contradiction(Contradiction),
+    /// The store cannot take it now.
+    Unavailable { reason: String, label: &'static str },
+}
+
+impl From<Malformed> for Rejection {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::OtherAccount => Self::OtherAccount,
+            Malformed::Field { .. }
+            | Malformed::NotAMessage { .. }
+            | Malformed::Encoding
+            | Malformed::Json(_) => Self::Malformed(malformed),
+        }
+    }
+}
+
+impl From<StoreError> for Rejection {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { reason, label } => Self::Unavailable { reason, label },
+            StoreError::Contradiction(contradiction) => Self::Contradiction(contradiction),
+        }
+    }
+}
+
+impl Rejection {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound | Self::UnknownMessage => StatusCode::NOT_FOUND,
+            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Interrupted | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            // Never 401: Twilio would send it again, with credentials.
+            Self::Mistrusted(_) | Self::OtherAccount => StatusCode::FORBIDDEN,
+            Self::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Contradiction(_) => StatusCode::CONFLICT,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// One word, for the metric.
+    pub(super) fn as_label(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::UnknownMessage => "unknown_message",
+            Self::WrongMethod { .. } => "method",
+            Self::TooLarge { .. } => "too_large",
+            Self::TooSlow { .. } => "too_slow",
+            Self::Interrupted => "interrupted",
+            Self::Mistrusted(Mistrust::Missing) => "signature_missing",
+            Self::Mistrusted(Mistrust::Malformed) => "signature_malformed",
+            Self::Mistrusted(Mistrust::Mismatch) => "signature_mismatch",
+            Self::Mistrusted(Mistrust::BodyHashMissing) => "body_hash_missing",
+            Self::Mistrusted(Mistrust::BodyHashMismatch) => "body_hash_mismatch",
+            Self::OtherAccount => "other_account",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Malformed(Malformed::NotAMessage { .. }) => "not_a_message",
+            Self::Malformed(_) => "malformed",
+            Self::Contradiction(_) => "contradiction",
+            Self::Unavailable { label, .. } => label,
+        }
+    }
+
+    /// What the app's developer is told. A refusal that a stranger can provoke gives no hint.
+    fn detail(&self) -> String {
+        match self {
+            Self::NotFound => "there is no such route".to_owned(),
+            Self::UnknownMessage => "this message was never registered, or is forgotten".to_owned(),
+            Self::WrongMethod { allowed } => format!("this route takes {allowed}"),
+            Self::TooLarge { cap } => format!("the body may have {cap} bytes"),
+            Self::TooSlow { deadline } => {
+                format!("the body must arrive within {} s", deadline.as_secs())
+            }
+            Self::Interrupted => "the body broke off".to_owned(),
+            Self::Mistrusted(_) | Self::OtherAccount => "forbidden".to_owned(),
+            Self::Unsupported { expected } => {
+                format!("expected {expected}, without a Content-Encoding")
+            }
+            Self::Malformed(malformed) => malformed.to_string(),
+            Self::Contradiction(contradiction) => contradiction.to_string(),
+            Self::Unavailable { .. } => "nothing was stored; send it again".to_owned(),
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        if let Self::Contradiction(Contradiction { field, .. }) = self {
+            return Some(field);
+        }
+        let Self::Malformed(malformed) = self else { return None };
+        match malformed {
+            Malformed::Field { field, .. } | Malformed::NotAMessage { field, .. } => Some(field),
+            Malformed::Encoding | Malformed::Json(_) | Malformed::OtherAccount => None,
+        }
+    }
+}
+
+/// A rejection, with whose language it is to be told in.
+#[derive(Debug)]
+pub(super) struct Refused {
+    why: Rejection,
+    to_app: bool,
+}
+
+impl Refused {
+    pub(super) fn of(request: &HttpRequest, why: impl Into<Rejection>) -> Self {
+        let why = why.into();
+        let path = request.path();
+        if let Some(receiver) = request.app_data::<actix_web::web::Data<super::Receiver>>() {
+            receiver.metrics.refusals(why.as_label());
+        }
+        if let Rejection::Unavailable { reason, .. } = &why {
+            tracing::warn!(reason, "cannot take a request; answered 503");
+        } else {
+            tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
+        }
+        Self { why, to_app: path.starts_with("/app/") }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why.as_label())
+    }
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        self.why.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.why.status();
+        let mut answer = HttpResponse::build(status);
+        answer.force_close();
+        if let Rejection::WrongMethod { allowed } = &self.why {
+            answer.insert_header((ALLOW, *allowed));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((RETRY_AFTER, COME_BACK_AFTER));
+        }
+        if !self.to_app {
+            return answer.finish();
+        }
+        // RFC 9457.
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.why.detail(),
+        });
+        if let (Some(field), Some(members)) = (self.why.field(), problem.as_object_mut()) {
+            members.insert("field".to_owned(), field.into());
+        }
+        answer.insert_header((CONTENT_TYPE, "application/problem+json"));
+        answer.body(problem.to_string())
+    }
+}
+
+impl Responder for Refused {
+    type Body = actix_web::body::BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
+    }
+}

@@ -1,0 +1,161 @@
+//! Twilio's callbacks, from Twilio itself or passed on by the app.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::domain::matching::Observed;
+use crate::domain::signal::callback::{self, Reading};
+use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::{Malformed, Sighting, Signal};
+use crate::inbound::rejection::Refused;
+use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::{Receiver, wrong_method};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/twilio/message")
+                .route(web::post().to(message::<FromTwilio>))
+                .route(web::get().to(message::<FromTwilio>))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/twilio/status")
+                .route(web::post().to(status::<FromTwilio>))
+                .route(web::get().to(status::<FromTwilio>))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/app/twilio/message")
+                .route(web::post().to(message::<FromApp>))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/app/twilio/status")
+                .route(web::post().to(status::<FromApp>))
+                .default_service(web::to(wrong_method)),
+        );
+}
+
+/// Who hands in a callback: what it is signed with, and what they want to hear.
+trait From: 'static {
+    const RING: Ring;
+    /// What the caller hears after an inbound message.
+    fn thanks() -> HttpResponse;
+}
+
+enum FromTwilio {}
+enum FromApp {}
+
+impl From for FromTwilio {
+    const RING: Ring = Ring::Account;
+    fn thanks() -> HttpResponse {
+        // Empty TwiML: answer the person nothing. `text/plain` would be texted to them.
+        HttpResponse::Ok().content_type("text/xml").body("<Response/>")
+    }
+}
+
+impl From for FromApp {
+    const RING: Ring = Ring::App;
+    fn thanks() -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+}
+
+struct Reply<F> {
+    signal: Signal,
+    from: std::marker::PhantomData<F>,
+}
+
+impl<F: From> Wire for Reply<F> {
+    const RING: Ring = F::RING;
+    const SPELLING: Spelling = Spelling::Twilio;
+    const JSON: bool = false;
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        let signal = callback::reply(parts.fields, reading)?;
+        Ok(Self { signal, from: std::marker::PhantomData })
+    }
+}
+
+struct Status<F> {
+    sighting: Sighting,
+    from: std::marker::PhantomData<F>,
+}
+
+impl<F: From> Wire for Status<F> {
+    const RING: Ring = F::RING;
+    const SPELLING: Spelling = Spelling::Twilio;
+    const JSON: bool = false;
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        let sighting = callback::status(parts.fields, parts.query, reading)?;
+        Ok(Self { sighting, from: std::marker::PhantomData })
+    }
+}
+
+async fn message<F: From>(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(reply): Signed<Reply<F>>,
+) -> Result<HttpResponse, Refused> {
+    observe(&request, &receiver, reply.signal).await?;
+    Ok(F::thanks())
+}
+
+async fn status<F: From>(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(status): Signed<Status<F>>,
+) -> Result<HttpResponse, Refused> {
+    remember(&request, &receiver, status.sighting).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Hands a signal to the store, counts and logs what it came to.
+pub(super) async fn observe(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    signal: Signal,
+) -> Result<Observed, Refused> {
+    let source = signal.source.as_str();
+    let inbound = signal.inbound;
+    let observed =
+        receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
+    receiver.metrics.evidence(source, observed.as_str());
+    match &observed {
+        Observed::Confirmed(sid) => {
+            tracing::info!(message_sid = %sid, source, "confirmed {sid} by {source}");
+        }
+        Observed::Already(sid) => {
+            tracing::debug!(message_sid = %sid, source, "{sid} was confirmed already");
+        }
+        Observed::Nothing(reason) | Observed::Parked { reason, .. } => {
+            receiver.metrics.unmatched(reason.as_str());
+            let inbound_sid = inbound.map(tracing::field::display);
+            tracing::info!(
+                inbound_sid,
+                source,
+                reason = reason.as_str(),
+                "evidence {}",
+                observed.as_str()
+            );
+        }
+    }
+    Ok(observed)
+}
+
+/// Hands a sighting to the store, counts and logs what it came to.
+pub(super) async fn remember(
+    request: &HttpRequest,
+    receiver: &Receiver,
+    sighting: Sighting,
+) -> Result<crate::domain::matching::Remembered, Refused> {
+    let remembered =
+        receiver.store.remember(sighting).await.map_err(|error| Refused::of(request, error))?;
+    let message = &remembered.message;
+    let sid = message.sid;
+    tracing::debug!(message_sid = %sid, state = message.state.as_str(), "heard of {sid}");
+    for confirmed in &remembered.confirmed {
+        receiver.metrics.evidence("parked", "confirmed");
+        tracing::info!(message_sid = %confirmed, "confirmed {confirmed} by what waited for it");
+    }
+    Ok(remembered)
+}

@@ -1,0 +1,77 @@
+//! What the app gets to see: the fields of DESIGN §2, and no recipient's address.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::domain::matching::Observed;
+use crate::domain::message::{Message, Reference, Refusal, Status};
+use crate::domain::sid::{AccountSid, MessageSid};
+
+/// A message in an answer.
+#[derive(Debug, Serialize)]
+pub(super) struct MessageView<'a> {
+    message_sid: MessageSid,
+    account_sid: AccountSid,
+    state: &'static str,
+    reference: Option<&'a str>,
+    status: Option<&'static str>,
+    error_code: Option<u32>,
+    evidence: Option<&'a str>,
+    evidence_basis: Option<&'static str>,
+    created_at: Timestamp,
+    remembered_at: Timestamp,
+    confirmed_at: Option<Timestamp>,
+    reported_at: Option<Timestamp>,
+    expires_at: Timestamp,
+    attempts: u32,
+    next_attempt_at: Option<Timestamp>,
+    refusal: Option<&'a Refusal>,
+}
+
+impl<'a> MessageView<'a> {
+    pub(super) fn of(message: &'a Message) -> Self {
+        let proof = message.proof.as_ref();
+        Self {
+            message_sid: message.sid,
+            account_sid: message.account,
+            state: message.state.as_str(),
+            reference: message.reference.as_ref().map(Reference::as_str),
+            status: message.status.map(Status::as_str),
+            error_code: message.error_code,
+            evidence: proof.map(|proof| proof.label.as_str()),
+            evidence_basis: proof.map(|proof| proof.basis.as_str()),
+            created_at: message.created_at,
+            remembered_at: message.remembered_at,
+            confirmed_at: proof.map(|proof| proof.confirmed_at),
+            reported_at: message.reported_at,
+            expires_at: message.expires_at,
+            attempts: message.delivery.attempts,
+            next_attempt_at: message.delivery.due_at,
+            refusal: message.refusal.as_ref(),
+        }
+    }
+}
+
+/// What an event came to.
+#[derive(Debug, Serialize)]
+pub(super) struct EventView {
+    result: &'static str,
+    message_sid: Option<MessageSid>,
+    parked_until: Option<Timestamp>,
+    reason: Option<&'static str>,
+}
+
+impl EventView {
+    pub(super) fn of(observed: &Observed) -> Self {
+        let (message_sid, parked_until, reason) = match observed {
+            Observed::Confirmed(sid) | Observed::Already(sid) => (Some(*sid), None, None),
+            Observed::Nothing(reason) => (None, None, Some(reason.as_str())),
+            Observed::Parked { until, reason } => (None, Some(*until), Some(reason.as_str())),
+        };
+        Self { result: observed.as_str(), message_sid, parked_until, reason }
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked_until.is_some()
+    }
+}

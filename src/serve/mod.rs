@@ -1,0 +1,283 @@
+//! `serve`: builds the service from its settings, then runs it until it is told to stop.
+//!
+//! Two stages of stopping: first it drains (no new connections, requests and posts in flight come
+//! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
+//! once. If a part that the others rely on dies, the process ends, non-zero.
+
+mod observe;
+pub mod signals;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
+use actix_web::{App, HttpServer, web};
+use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+
+use crate::config::{Settings, StoreUrl};
+use crate::domain::matching::Policy;
+use crate::domain::signature::SigningKey;
+use crate::inbound::Receiver;
+use crate::inbound::connections::{Connections, PATIENCE};
+use crate::inbound::ops::Operator;
+use crate::serve::observe::Watcher;
+use crate::store::sled::{Options, SledStore};
+use crate::store::{Clock, Store};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::Readiness;
+use crate::upstream::{Credential, Upstream, UpstreamConfig};
+use crate::worker::{Worker, WorkerConfig, sweep};
+
+/// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
+/// post or a commit may take.
+const DRAIN: Duration = Duration::from_secs(20);
+/// The same for requests in flight: a body takes 5 s at most, a commit 10 s.
+const DRAIN_REQUESTS_SECS: u64 = 16;
+/// A post connects, and is over.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a connection's first request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that each HTTP worker holds; each takes two file handles.
+const MAX_CONNECTIONS: usize = 4096;
+/// HTTP workers: more would only wait for the one thread that writes.
+const MAX_WORKERS: usize = 4;
+
+/// The sockets to listen on, bound already.
+pub struct Listeners {
+    /// For Twilio and the app.
+    pub public: TcpListener,
+    /// For the operator.
+    pub ops: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both.
+    ///
+    /// # Errors
+    /// Where an address is taken, or not ours.
+    pub fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let bind = |name: &str, address: SocketAddr| {
+            TcpListener::bind(address)
+                .with_context(|| format!("cannot listen on {address} ({name})"))
+        };
+        Ok(Self {
+            public: bind("HEARDBACK_LISTEN", settings.listen)?,
+            ops: bind("HEARDBACK_OPS_LISTEN", settings.ops_listen)?,
+        })
+    }
+}
+
+/// A service that is built and listens, but does not answer yet.
+pub struct Service {
+    store: Arc<dyn Store>,
+    public: Server,
+    ops: Server,
+    worker: Worker,
+    connections: Connections,
+    readiness: Arc<Readiness>,
+    public_addr: SocketAddr,
+    ops_addr: SocketAddr,
+}
+
+impl Service {
+    /// Opens the store and puts everything together.
+    ///
+    /// # Errors
+    /// Whatever keeps the service from starting, in words for whoever starts it.
+    pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
+        let clock: Clock = Arc::new(now);
+        let metrics = Metrics::new();
+        let readiness = Arc::new(Readiness::new());
+        let store = open_store(settings, &clock, &metrics)?;
+        let watcher = Watcher { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+        let worker = worker(settings, &store, &clock, Arc::new(watcher))?;
+        let receiver = web::Data::new(Receiver {
+            store: Arc::clone(&store),
+            bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
+            account: settings.account,
+            account_keys: signing_keys(&settings.tokens),
+            app_keys: signing_keys(&settings.app_keys),
+            clock,
+            metrics: Arc::clone(&metrics),
+        });
+        let operator = web::Data::new(Operator {
+            store: Arc::clone(&store),
+            metrics,
+            readiness: Arc::clone(&readiness),
+        });
+        let public_addr = listeners.public.local_addr()?;
+        let ops_addr = listeners.ops.local_addr()?;
+        let connections = Connections::default();
+        let public = public_server(listeners.public, receiver, connections.clone())?;
+        let ops = ops_server(listeners.ops, operator)?;
+        tracing::info!(%public_addr, %ops_addr, dry_run = settings.dry_run, "listening on {public_addr}, for the operator on {ops_addr}");
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { store, public, ops, worker, connections, readiness, public_addr, ops_addr })
+    }
+
+    /// Where Twilio and the app are listened to.
+    #[must_use]
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where the operator is.
+    #[must_use]
+    pub fn ops_addr(&self) -> SocketAddr {
+        self.ops_addr
+    }
+
+    /// Runs until `stop` completes, then drains. Has to be called on actix's system.
+    ///
+    /// # Errors
+    /// Where a part dies, or draining takes too long.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let (stop_worker, mut stopped) = watch::channel(false);
+        let public = self.public.handle();
+        let ops = self.ops.handle();
+        let mut public_task = actix_web::rt::spawn(self.public);
+        let mut ops_task = actix_web::rt::spawn(self.ops);
+        let watching = actix_web::rt::spawn(self.connections.watch());
+        let sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
+        let mut working = actix_web::rt::spawn(self.worker.run(async move {
+            // The sender gone is a stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }));
+        tokio::select! {
+            () = stop => {}
+            end = &mut public_task => bail!("the public listener died: {end:?}"),
+            end = &mut ops_task => bail!("the operator's listener died: {end:?}"),
+            end = &mut working => bail!("the worker died: {end:?}"),
+        }
+        tracing::info!("draining: no new connections, finishing requests and posts in flight");
+        self.readiness.drain();
+        sweeping.abort();
+        let drained = async {
+            // The receiver lives in the worker's task; gone or not, it stops.
+            let _ = stop_worker.send(true);
+            public.stop(true).await;
+            working.await.map_err(|error| anyhow!("the worker died: {error}"))?;
+            ops.stop(false).await;
+            self.store.close().await;
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(DRAIN, drained)
+            .await
+            .map_err(|_| anyhow!("draining took longer than {} s; ending", DRAIN.as_secs()))??;
+        watching.abort();
+        tracing::info!("drained; everything acknowledged is on disk");
+        Ok(())
+    }
+}
+
+fn open_store(
+    settings: &Settings,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let StoreUrl::Sled(path) = &settings.store;
+    let policy = Policy {
+        pending_ttl: settings.pending_ttl,
+        reply_window: settings.reply_window,
+        retention: settings.retention,
+        read_confirms: settings.read_confirms,
+    };
+    let mut options = Options::new(path, policy, Arc::clone(clock));
+    options.max_messages = settings.max_messages;
+    options.person_key =
+        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    let metrics = Arc::clone(metrics);
+    options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
+    Ok(Arc::new(SledStore::open(options)?))
+}
+
+fn worker(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Clock,
+    watcher: Arc<Watcher>,
+) -> anyhow::Result<Worker> {
+    let credentials = match &settings.api_key {
+        Some(key) => vec![Credential { user: key.sid.clone(), secret: key.secret.clone() }],
+        None => settings
+            .tokens
+            .iter()
+            .map(|token| Credential { user: settings.account.to_string(), secret: token.clone() })
+            .collect(),
+    };
+    // Each credential may be tried in turn within one lease, and the answer has to be written down.
+    let tries = u32::try_from(credentials.len()).unwrap_or(1).max(1);
+    let lease = (POST_TIMEOUT * tries + POST_TIMEOUT).max(Duration::from_mins(1));
+    let upstream = Upstream::new(UpstreamConfig {
+        base: settings.upstream.as_str().to_owned(),
+        credentials,
+        connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: POST_TIMEOUT,
+        user_agent: concat!("heardback/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })?;
+    let config = WorkerConfig {
+        concurrency: settings.upstream_concurrency,
+        lease,
+        give_up_after: settings.give_up_after,
+        probe_every: Duration::from_mins(1),
+        dry_run: settings.dry_run,
+    };
+    let store = Arc::clone(store);
+    Ok(Worker::new(store, upstream, config, Arc::clone(clock), Arc::new(jitter), watcher))
+}
+
+fn public_server(
+    listener: TcpListener,
+    receiver: web::Data<Receiver>,
+    connections: Connections,
+) -> anyhow::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().app_data(receiver.clone()).configure(crate::inbound::routes)
+    })
+    .on_connect(move |stream, data| connections.note(stream, data))
+    .workers(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
+    .max_connections(MAX_CONNECTIONS)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .keep_alive(KeepAlive::Timeout(PATIENCE))
+    .shutdown_timeout(DRAIN_REQUESTS_SECS)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().app_data(operator.clone()).configure(crate::inbound::ops::routes)
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+fn signing_keys(secrets: &[SecretString]) -> Vec<SigningKey> {
+    secrets.iter().map(|secret| SigningKey::new(secret.expose_secret().as_bytes())).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.
+fn jitter() -> f64 {
+    let bits = getrandom::u32().unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}

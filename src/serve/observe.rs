@@ -1,0 +1,40 @@
+//! What the worker tells, turned into metrics and readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::sid::AccountSid;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::{LaneDetail, LaneState, Readiness};
+use crate::worker::Observer;
+use crate::worker::lane::{LaneReport, LaneState as Lane};
+
+pub(super) struct Watcher {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl Observer for Watcher {
+    fn attempt(&self, verdict: &'static str, took: Duration) {
+        self.metrics.upstream_attempt(verdict, took);
+    }
+
+    fn mismatch(&self) {
+        self.metrics.upstream_mismatch();
+    }
+
+    fn settled(&self, settlement: &'static str) {
+        self.metrics.settled(settlement);
+    }
+
+    fn lane(&self, account: AccountSid, report: &LaneReport) {
+        let state = match report.state {
+            Lane::Open => LaneState::Open,
+            Lane::Held => LaneState::Held,
+            Lane::Paused => LaneState::Paused,
+        };
+        self.metrics.set_lane_paused(account.as_str(), state == LaneState::Paused);
+        let why = report.why.as_ref().map(|why| why.message.clone());
+        self.readiness.set_lane(account.to_string(), LaneDetail { state, why, since: None });
+    }
+}

@@ -1,0 +1,115 @@
+//! `demo`: the whole road on this machine. A stand-in for Twilio's Feedback API, the real receiver
+//! with a real store in a temporary folder, and recordings played through real, freshly signed HTTP.
+//!
+//! It needs no account, no settings and no network beyond loopback, and it fails if anything comes
+//! out otherwise than it should.
+
+mod stage;
+mod stand_in;
+mod story;
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use anstyle::{AnsiColor, Style};
+use tokio::sync::oneshot;
+
+use crate::config::Settings;
+use crate::tools::demo::stage::Stage;
+use crate::tools::demo::story::{STEPS, Step};
+
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// Starts the receiver with these settings, on a public and an operator's listener, until it is told
+/// to stop. `serve` does it; `tools` stands beside it and is handed it by `main`.
+pub trait Launch<R>:
+    FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
+impl<R, F> Launch<R> for F where
+    F: FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
+/// Plays the demo. Returns whether all of it came out as it should. With `keep`, all of it stays up
+/// until that completes.
+///
+/// # Errors
+/// Where it cannot be played at all: no loopback, no temporary folder.
+pub async fn run<R>(
+    launch: impl Launch<R>,
+    keep: Option<impl Future<Output = ()>>,
+) -> anyhow::Result<bool>
+where
+    R: Future<Output = anyhow::Result<()>> + 'static,
+{
+    let mut out = anstream::stdout();
+    let stage = Stage::build(launch)?;
+    writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
+    writeln!(out, "  receiver     {}", stage.receiver_url())?;
+    writeln!(out, "  operator     {}", stage.operator_url())?;
+    writeln!(out, "  “Twilio”     {} (a stand-in for the Feedback API)\n", stage.twilio_url())?;
+
+    let mut passed = true;
+    for step in &STEPS {
+        let (request, answer) = stage.play(step).await?;
+        passed &= answer == step.expected;
+        line(&mut out, step, &request, &answer)?;
+    }
+    writeln!(out, "\n{DIM}waiting for the posts to Twilio …{DIM:#}")?;
+    let results = stage.results().await?;
+    for attempt in stage.attempts() {
+        writeln!(
+            out,
+            "  {DIM}POST{DIM:#} …/Messages/{}/Feedback.json  →  {}",
+            attempt.sid, attempt.status
+        )?;
+    }
+    writeln!(out, "\n{BOLD}{:<36} {:<24} {:<10} by{BOLD:#}", "message", "story", "state")?;
+    for result in &results {
+        let good = result.state == result.expected;
+        passed &= good;
+        let style = if good { GOOD } else { BAD };
+        writeln!(
+            out,
+            "{:<36} {:<24} {style}{:<10}{style:#} {}",
+            result.sid, result.story, result.state, result.note
+        )?;
+    }
+    let tally = |state: &str| results.iter().filter(|result| result.state == state).count();
+    let turned_away = STEPS.iter().filter(|step| step.expected == "403").count();
+    writeln!(
+        out,
+        "\nconfirmed upstream {}   still pending {}   refused by Twilio {}   forged requests turned away {turned_away}",
+        tally("reported"),
+        tally("pending"),
+        tally("refused"),
+    )?;
+    if passed {
+        writeln!(out, "{GOOD}All of it came out as it should.{GOOD:#}")?;
+    } else {
+        writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
+    }
+    if let Some(told_to_stop) = keep {
+        stage.invite(&mut out)?;
+        out.flush()?;
+        told_to_stop.await;
+    }
+    stage.close().await?;
+    Ok(passed)
+}
+
+fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> std::io::Result<()> {
+    let good = answer == step.expected;
+    let (mark, style) = if good { ("✓", GOOD) } else { ("✗", BAD) };
+    write!(out, "{style}{mark}{style:#} {:<54} {DIM}{request}{DIM:#}  →  ", step.tells)?;
+    if good {
+        writeln!(out, "{answer}")
+    } else {
+        writeln!(out, "{BAD}{answer}{BAD:#}, expected {}", step.expected)
+    }
+}

@@ -1,0 +1,211 @@
+//! The stage: the stand-in, the receiver with a store in a temporary folder, and who plays on it.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cli::settings::SettingsArgs;
+use crate::config::Settings;
+use crate::domain::signature::{Content, SigningKey, sign};
+use crate::recording::Recording;
+use crate::tools::demo::Launch;
+use crate::tools::demo::stand_in::{Attempt, StandIn};
+use crate::tools::demo::story::{ENDINGS, POSTS, Signer, Step};
+
+/// The account of the recordings.
+const ACCOUNT: &str = "AC11111111111111111111111111111111";
+/// The demo's secret, which is none: it is good on this stage only.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// How long the posts may take: one is tried again after a second at the most.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What became of a message.
+pub(super) struct Outcome {
+    pub(super) sid: &'static str,
+    pub(super) story: &'static str,
+    pub(super) expected: &'static str,
+    pub(super) state: String,
+    pub(super) note: String,
+}
+
+pub(super) struct Stage {
+    twilio: StandIn,
+    receiver: SocketAddr,
+    operator: SocketAddr,
+    base: String,
+    key: SigningKey,
+    http: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<()>>,
+    folder: TempDir,
+}
+
+impl Stage {
+    pub(super) fn build<R>(launch: impl Launch<R>) -> anyhow::Result<Self>
+    where
+        R: Future<Output = anyhow::Result<()>> + 'static,
+    {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let twilio = StandIn::start()?;
+        let public = TcpListener::bind("127.0.0.1:0")?;
+        let ops = TcpListener::bind("127.0.0.1:0")?;
+        let (receiver, operator) = (public.local_addr()?, ops.local_addr()?);
+        let base = format!("http://{receiver}");
+        let settings = settings(&folder, &base, twilio.addr)?;
+        let (stop, stopped) = oneshot::channel();
+        let running = actix_web::rt::spawn(launch(&settings, public, ops, stopped)?);
+        Ok(Self {
+            twilio,
+            receiver,
+            operator,
+            base,
+            key: SigningKey::new(TOKEN.as_bytes()),
+            http: reqwest::Client::builder().no_proxy().build()?,
+            stop,
+            running,
+            folder,
+        })
+    }
+
+    pub(super) fn receiver_url(&self) -> String {
+        format!("http://{}", self.receiver)
+    }
+
+    pub(super) fn operator_url(&self) -> String {
+        format!("http://{}", self.operator)
+    }
+
+    pub(super) fn twilio_url(&self) -> String {
+        format!("http://{}", self.twilio.addr)
+    }
+
+    pub(super) fn attempts(&self) -> Vec<Attempt> {
+        self.twilio.attempts()
+    }
+
+    /// Signs a recording freshly, sends it, and tells the answer in a few words. The first word of
+    /// the pair is the request line.
+    pub(super) async fn play(&self, step: &Step) -> anyhow::Result<(String, String)> {
+        let recording = Recording::parse(step.recording)?;
+        let signed = match step.signer {
+            Signer::Known => recording.signed(&self.key, &self.base),
+            Signer::Stranger => recording.signed(&SigningKey::new(b"a guess"), &self.base),
+        };
+        let line = format!("{} {}", recording.method, recording.target);
+        let url = format!("{}{}", self.receiver_url(), signed.target);
+        let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
+        let mut request = self.http.request(method, url).body(signed.body.clone());
+        for (name, value) in &signed.headers {
+            if !name.eq_ignore_ascii_case("host") && !name.eq_ignore_ascii_case("content-length") {
+                request = request.header(name, value);
+            }
+        }
+        Ok((line, summary(request.send().await?).await?))
+    }
+
+    /// What became of each message, once Twilio has answered for all that were confirmed.
+    pub(super) async fn results(&self) -> anyhow::Result<Vec<Outcome>> {
+        let settled = async {
+            loop {
+                let outcomes = self.outcomes().await?;
+                let as_expected = |outcome: &Outcome| outcome.state == outcome.expected;
+                if outcomes.iter().all(as_expected) && self.attempts().len() >= POSTS {
+                    return anyhow::Ok(outcomes);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, settled).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => self.outcomes().await,
+        }
+    }
+
+    async fn outcomes(&self) -> anyhow::Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(ENDINGS.len());
+        for ending in &ENDINGS {
+            let message = self.show(ending.sid).await?;
+            let at = |pointer: &str| message.pointer(pointer);
+            let text = |pointer| at(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let mut note = text("/evidence");
+            if let Some(attempts) = at("/attempts").and_then(Value::as_u64).filter(|n| *n > 1) {
+                note = format!("{note}, {attempts} attempts");
+            }
+            if let Some(refusal) = at("/refusal/message").and_then(Value::as_str) {
+                note = format!("{note}; Twilio: {refusal}");
+            }
+            outcomes.push(Outcome {
+                sid: ending.sid,
+                story: ending.story,
+                expected: ending.expected,
+                state: text("/state"),
+                note,
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn show(&self, sid: &str) -> anyhow::Result<Value> {
+        let target = format!("/app/messages/{sid}");
+        let signature = sign(&self.key, &format!("{}{target}", self.base), &Content::Nothing);
+        let url = format!("{}{target}", self.receiver_url());
+        let answer = self.http.get(url).header("X-Twilio-Signature", signature).send().await?;
+        Ok(answer.json().await?)
+    }
+
+    /// For `--keep`: what there is to try by hand.
+    pub(super) fn invite(&self, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(out, "\nEverything keeps running. Stop it with Ctrl-C. To try it by hand:\n")?;
+        writeln!(out, "  curl {}/readyz", self.operator_url())?;
+        writeln!(out, "  curl {}/metrics", self.operator_url())?;
+        writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;
+        writeln!(out, "  heardback sign {}/app/messages/{} --curl", self.base, ENDINGS[0].sid)?;
+        writeln!(
+            out,
+            "  heardback sign {}/app/events --form MessageSid={} --form Type=code_entered --curl",
+            self.base, ENDINGS[4].sid
+        )
+    }
+
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        if self.stop.send(()).is_err() {
+            bail!("the receiver ended by itself: {:?}", self.running.await);
+        }
+        self.running.await??;
+        self.twilio.stop().await;
+        Ok(self.folder.close()?)
+    }
+}
+
+fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<Settings> {
+    let args = SettingsArgs {
+        public_url: Some(base.to_owned()),
+        account_sid: Some(ACCOUNT.to_owned()),
+        store: Some(format!("sled:{}", folder.path().join("store").display())),
+        upstream_url: Some(format!("http://{twilio}")),
+        ..SettingsArgs::default()
+    };
+    let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
+    Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
+}
+
+/// The status, and the word of the body that matters.
+async fn summary(answer: reqwest::Response) -> anyhow::Result<String> {
+    let status = answer.status().as_u16();
+    let body = answer.text().await?;
+    let word = match serde_json::from_str::<Value>(&body) {
+        Ok(json) => {
+            let word = json.get("state").or_else(|| json.get("result"));
+            word.and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        Err(_) => body,
+    };
+    Ok(format!("{status} {word}").trim_end().to_owned())
+}

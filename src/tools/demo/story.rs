@@ -1,0 +1,126 @@
+//! The story that the demo plays: which recording, what it tells, what must be answered, and what
+//! must have become of each message in the end.
+
+/// Who signs a recording before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signer {
+    /// Twilio, or the app: whoever knows the secret.
+    Known,
+    /// A stranger.
+    Stranger,
+}
+
+/// One request.
+pub(super) struct Step {
+    /// What happens, for the reader.
+    pub(super) tells: &'static str,
+    pub(super) recording: &'static [u8],
+    pub(super) signer: Signer,
+    /// The status, and the word of the body that matters.
+    pub(super) expected: &'static str,
+}
+
+/// One message, and what must have become of it in the end.
+pub(super) struct Ending {
+    pub(super) sid: &'static str,
+    pub(super) story: &'static str,
+    pub(super) expected: &'static str,
+}
+
+/// The message whose first post the stand-in answers with a 503.
+pub(super) const STUMBLES: &str = "SM5f0c8e21b7d94a63a2e17c40d98b36a1";
+/// The message that the stand-in will not take.
+pub(super) const UNWANTED: &str = "SM7f5679fff02eba571e7b3ec5decc1db9";
+
+const fn step(tells: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
+    Step { tells, recording, signer: Signer::Known, expected }
+}
+
+pub(super) const STEPS: [Step; 13] = [
+    step(
+        "the app sent a code and registers the message",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message.http"),
+        "201 pending",
+    ),
+    step(
+        "Twilio says delivered, which proves nothing yet",
+        include_bytes!("../../../tests/fixtures/webhooks/status-delivered.http"),
+        "204",
+    ),
+    step(
+        "the code is entered in the app",
+        include_bytes!("../../../tests/fixtures/webhooks/app-event-code-entered.http"),
+        "200 confirmed",
+    ),
+    step(
+        "another message goes out",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-reply.http"),
+        "201 pending",
+    ),
+    Step {
+        tells: "a stranger forges a reply to it",
+        recording: include_bytes!("../../../tests/fixtures/webhooks/reply-sms.http"),
+        signer: Signer::Stranger,
+        expected: "403",
+    },
+    step(
+        "its recipient replies",
+        include_bytes!("../../../tests/fixtures/webhooks/reply-sms.http"),
+        "200 <Response/>",
+    ),
+    step(
+        "Twilio delivers the same reply again",
+        include_bytes!("../../../tests/fixtures/webhooks/reply-sms.http"),
+        "200 <Response/>",
+    ),
+    step(
+        "an event overtakes the message it belongs to",
+        include_bytes!("../../../tests/fixtures/webhooks/app-event-reference.http"),
+        "202 parked",
+    ),
+    step(
+        "now the message is registered, and settles it",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-late.http"),
+        "201 confirmed",
+    ),
+    step(
+        "Twilio's own answer is registered as it stands",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-twilio-answer.http"),
+        "201 pending",
+    ),
+    step(
+        "its temporary password is used",
+        include_bytes!("../../../tests/fixtures/webhooks/app-event-password-used.http"),
+        "200 confirmed",
+    ),
+    step(
+        "a status callback with ?feedback=1 registers by itself",
+        include_bytes!("../../../tests/fixtures/webhooks/status-feedback-reference.http"),
+        "204",
+    ),
+    step(
+        "a STOP is no evidence",
+        include_bytes!("../../../tests/fixtures/webhooks/reply-stop-plain.http"),
+        "200 <Response/>",
+    ),
+];
+
+pub(super) const ENDINGS: [Ending; 5] = [
+    Ending { sid: STUMBLES, story: "a code, entered", expected: "reported" },
+    Ending { sid: "SMf552cc5023d8319aea1181f76f3adcbd", story: "a reply", expected: "reported" },
+    Ending {
+        sid: "SMc189941acf780de956fe5d1483d7a598",
+        story: "the event came first",
+        expected: "reported",
+    },
+    Ending { sid: UNWANTED, story: "Twilio will not take it", expected: "refused" },
+    Ending {
+        sid: "SM6f22923dad98e28e941b3ec75079db83",
+        story: "nobody answered",
+        expected: "pending",
+    },
+];
+
+/// How often the stand-in is asked in all: once for each confirmed message, once more where it
+/// stumbled. A duplicate must not be posted.
+pub(super) const POSTS: usize = 5;

@@ -1,0 +1,210 @@
+//! Answer: what came back, read into a [`Verdict`] (the table of DESIGN §6).
+//!
+//! Promises that what ends a message's story (done, missing, never) was read to its last byte; for
+//! the rest the status alone is enough. Deliberately absent: sockets, and any clock but the one
+//! that `Retry-After` needs when the answer bears no `Date`.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::Url;
+use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use serde_json::Value;
+
+use crate::domain::feedback::{Feedback, Verdict, Why};
+use crate::upstream::retry_after;
+
+/// Longest message kept, in characters. Twilio's own are shorter.
+const MESSAGE_CAP: usize = 200;
+/// A plus sign with this many digits behind it is taken for a phone number, and not kept.
+const PHONE_DIGITS: usize = 7;
+
+/// An answer as far as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// What kept the body from coming in whole, if anything did.
+    pub(crate) broken: Option<String>,
+}
+
+impl Answer {
+    /// What the answer means for the feedback that it answers.
+    pub(crate) fn verdict(self, feedback: &Feedback) -> Verdict {
+        let verdict = self.judge(feedback);
+        let Some(broken) = self.broken else { return verdict };
+        match verdict {
+            Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
+                let why = Why { status: Some(self.status.as_u16()), code: None, message: broken };
+                Verdict::Retry { why, after: None }
+            }
+            Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => verdict,
+        }
+    }
+
+    fn judge(&self, feedback: &Feedback) -> Verdict {
+        match self.status.as_u16() {
+            200..=299 => Verdict::Done { echoed: self.names(feedback) },
+            300..=399 => Verdict::Pause { why: self.why_redirected() },
+            401 | 403 => Verdict::Pause { why: self.why() },
+            404 => Verdict::Missing { why: self.why() },
+            408 | 425 => Verdict::Retry { why: self.why(), after: self.retry_after() },
+            429 => Verdict::Throttle { why: self.why(), after: self.retry_after() },
+            400..=499 => Verdict::Never { why: self.why() },
+            // 5xx, and numbers that HTTP does not have.
+            _ => Verdict::Retry { why: self.why(), after: self.retry_after() },
+        }
+    }
+
+    fn names(&self, feedback: &Feedback) -> bool {
+        let body = self.json();
+        let named = body.as_ref().and_then(|body| body.get("message_sid")).and_then(Value::as_str);
+        named == Some(feedback.message.as_str())
+    }
+
+    fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Twilio's own words (`{code, message, …}`), or what can be said without them.
+    fn why(&self) -> Why {
+        let body = self.json();
+        let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
+        let code = field("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());
+        let message = field("message").and_then(Value::as_str).map(printable);
+        let message = message.filter(|message| !message.is_empty());
+        self.because(code, message.unwrap_or_else(|| self.not_twilios()))
+    }
+
+    fn because(&self, code: Option<u32>, message: String) -> Why {
+        Why { status: Some(self.status.as_u16()), code, message }
+    }
+
+    fn not_twilios(&self) -> String {
+        let reason = self.status.canonical_reason().unwrap_or("an unknown status");
+        format!("{reason} (the answer was not Twilio's JSON)")
+    }
+
+    /// Names the host only: the rest of a `Location` is not ours to keep.
+    fn why_redirected(&self) -> Why {
+        let target = self.header(&LOCATION).and_then(|location| Url::parse(location).ok());
+        let host = target.as_ref().and_then(Url::host_str).map(printable);
+        let to = host.map_or_else(String::new, |host| format!(" to {host}"));
+        self.because(None, format!("redirected{to}, which is not followed"))
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        // A date is read against the sender's own clock, so that ours may be wrong.
+        let date = self.header(&DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        self.header(&RETRY_AFTER)
+            .and_then(|value| retry_after::parse(value, date.unwrap_or_else(now)))
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a Retry-After date without a Date beside it")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Foreign words, made fit for a log line and the store: one line, not long, no phone numbers.
+pub(crate) fn printable(text: &str) -> String {
+    let text = text.chars().map(|each| if each.is_control() { ' ' } else { each });
+    let text: String = text.take(MESSAGE_CAP).collect();
+    let mut pieces = text.trim().split('+');
+    let mut kept = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let (digits, rest) = piece.split_at(digits);
+        kept.push('+');
+        kept.push_str(if digits.len() < PHONE_DIGITS { digits } else { "…" });
+        kept.push_str(rest);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feedback() -> Feedback {
+        let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
+        Feedback { account, message: "SM0123456789abcdef0123456789abcdef".parse().expect("valid") }
+    }
+
+    fn answer(status: u16, body: &str, broken: Option<&str>) -> Verdict {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let (headers, broken) = (HeaderMap::new(), broken.map(str::to_owned));
+        Answer { status, headers, body: body.into(), broken }.verdict(&feedback())
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        let table: &[(&str, &[u16])] = &[
+            ("done", &[200, 201, 202, 204, 226, 299]),
+            ("pause", &[300, 301, 302, 303, 304, 307, 308, 399, 401, 403]),
+            ("missing", &[404]),
+            ("retry", &[100, 199, 408, 425, 500, 502, 503, 504, 521, 599, 600, 999]),
+            ("throttle", &[429]),
+            ("never", &[400, 402, 405, 406, 409, 410, 413, 415, 422, 426, 431, 451, 499]),
+        ];
+        for (word, statuses) in table {
+            for status in *statuses {
+                assert_eq!(answer(*status, "", None).as_str(), *word, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_a_story_needs_a_whole_answer() {
+        for (status, word) in
+            [(200, "retry"), (400, "retry"), (404, "retry"), (401, "pause"), (429, "throttle")]
+        {
+            assert_eq!(answer(status, "", Some("broke off")).as_str(), word, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_answer_echoes_only_if_it_names_the_very_same_sid() {
+        let sid = "SM0123456789abcdef0123456789abcdef";
+        for (body, expected) in [
+            (format!(r#"{{"message_sid":"{sid}","outcome":"confirmed"}}"#), true),
+            (format!(r#"{{"message_sid":"{}"}}"#, sid.replace('a', "A")), false),
+            (r#"{"message_sid":null}"#.to_owned(), false),
+            (format!("<html>{sid}</html>"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(answer(200, &body, None), Verdict::Done { echoed: expected }, "{body}");
+        }
+    }
+
+    #[test]
+    fn twilios_words_are_kept_short_and_on_one_line() {
+        let long = format!(r#"{{"code":20404,"message":"a\nb\u0007{}"}}"#, "x".repeat(500));
+        let verdict = answer(400, &long, None);
+        let why = verdict.why().expect("a reason");
+        assert_eq!((why.status, why.code), (Some(400), Some(20404)));
+        assert!(why.message.starts_with("a b x"), "{}", why.message);
+        assert_eq!(why.message.chars().count(), MESSAGE_CAP);
+    }
+
+    #[test]
+    fn strange_bodies_are_no_obstacle() {
+        for body in ["", "[]", "null", "<html>", r#"{"code":"x","message":7}"#, r#"{"code":-1}"#] {
+            let verdict = answer(502, body, None);
+            let why = verdict.why().expect("a reason");
+            assert_eq!(why.message, "Bad Gateway (the answer was not Twilio's JSON)", "{body}");
+        }
+    }
+
+    #[test]
+    fn phone_numbers_are_not_kept() {
+        assert_eq!(printable("no +15551234567, +49 and 1+1"), "no +…, +49 and 1+1");
+        assert_eq!(printable("+"), "+");
+        assert_eq!(printable("a+ü"), "a+ü");
+    }
+}

@@ -1,0 +1,61 @@
+//! Journal: what the worker says in the log. One line per attempt, one per change of a lane.
+//!
+//! Deliberately absent: recipients, secrets and bodies; a message is named by its SID.
+
+use std::time::Duration;
+
+use crate::domain::feedback::{Claim, Settlement, Verdict, Why};
+use crate::domain::sid::AccountSid;
+use crate::worker::lane::Change;
+
+/// How an attempt ended.
+pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
+    let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
+    let (attempt, ms) = (claim.attempts, took.as_millis());
+    let unexplained = Why::default();
+    let Why { status, code, message: why } = verdict.why().unwrap_or(&unexplained);
+    match end {
+        Settlement::Reported => tracing::info!(
+            %message_sid, %account_sid, attempt, ms, "{message_sid} reported"
+        ),
+        Settlement::Retry { after, .. } => tracing::warn!(
+            %message_sid, %account_sid, attempt, status, code, ms, why,
+            "{message_sid} not reported; next attempt in {after:.1?}"
+        ),
+        Settlement::Release { after } => tracing::info!(
+            %message_sid, %account_sid, attempt, status, code, ms, why,
+            "{message_sid} put back; the account's lane is closed, to be tried in {after:.1?}"
+        ),
+        Settlement::Refused(refusal) => tracing::warn!(
+            %message_sid, %account_sid, attempt, status, code, ms, why,
+            "{message_sid} refused: {}; `heardback requeue` tries again", refusal.message
+        ),
+    }
+}
+
+/// A lane closed or opened.
+pub(crate) fn change(account_sid: AccountSid, change: &Change) {
+    match change {
+        Change::Paused(Why { status, code, message }) => tracing::error!(
+            %account_sid, status, code,
+            "reporting for {account_sid} is paused: {message}. {}. Nothing is lost, callbacks are \
+             still taken; one message is tried each minute until Twilio takes one",
+            advice(*status)
+        ),
+        Change::Reopened => tracing::info!(
+            %account_sid, "reporting for {account_sid} goes on: Twilio has taken one"
+        ),
+    }
+}
+
+fn advice(status: Option<u16>) -> &'static str {
+    match status {
+        Some(401) => "Check TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN",
+        Some(403) => {
+            "Check that the account is active, and that a restricted API key has the permission \
+             /twilio/messaging/messages.feedback/create"
+        }
+        Some(404) => "Check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION",
+        Some(_) | None => "Check HEARDBACK_UPSTREAM_URL, and what stands between here and Twilio",
+    }
+}

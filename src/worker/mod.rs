@@ -1,0 +1,311 @@
+//! Worker: claims what is due, posts it, settles it. The store is the queue; nothing is kept here
+//! but what is under way and what is known of the account.
+//!
+//! Promises at-least-once: an attempt whose end could not be written down is made again when its
+//! lease has lapsed ("confirmed" said twice is the same state). Deliberately absent: anything that
+//! a webhook could wait for. The worker cannot see `inbound`, nor slow it down.
+
+mod journal;
+pub mod lane;
+mod lanes;
+pub mod sweep;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::domain::feedback::{Claim, Feedback, Lease, Settlement, Verdict, Why};
+use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
+use crate::domain::sid::AccountSid;
+use crate::store::{Clock, Settled, Store, StoreError};
+use crate::upstream::Upstream;
+use crate::worker::lane::{LaneReport, Room};
+use crate::worker::lanes::Lanes;
+
+/// Left of a lease after the longest post, to write its end down.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// The first wait for a store that cannot be reached; doubles up to [`STORE_WAIT_CAP`].
+const STORE_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait for a store that cannot be reached.
+const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
+/// Times that an end is offered to the store; after that the lease lapses and it is tried anew.
+const SETTLE_TRIES: u32 = 3;
+/// Looks at the store this often even unasked: a shared store may miss a wake-up.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// A store that says "due now" and hands out nothing is not asked more often than this.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A source of numbers in `[0, 1)`. Injected, so that tests own it.
+pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// What the worker is told.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerConfig {
+    /// The most posts under way at a time.
+    pub concurrency: usize,
+    /// How long a claim holds. DESIGN: 60 s.
+    pub lease: Duration,
+    /// See [`RetryPolicy::give_up_after`].
+    pub give_up_after: Duration,
+    /// How often a paused lane is probed. DESIGN: 60 s.
+    pub probe_every: Duration,
+    /// Decide and record, never post.
+    pub dry_run: bool,
+}
+
+/// Is told what happens, for metrics and the readiness detail. Must not block.
+pub trait Observer: Send + Sync {
+    /// An attempt ended with this verdict's word after that long.
+    fn attempt(&self, verdict: &'static str, took: Duration);
+    /// A 2xx did not name our message: is that Twilio?
+    fn mismatch(&self);
+    /// An attempt's end was written down; the [`Settlement`]'s word.
+    fn settled(&self, settlement: &'static str);
+    /// An account's lane stands differently than before.
+    fn lane(&self, account: AccountSid, report: &LaneReport);
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// Posts that were started.
+    pub started: usize,
+    /// When the next step has something to do; `None` if only the end of a post or a change in the
+    /// store can bring it about.
+    pub again_in: Option<Duration>,
+}
+
+/// A post under way.
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    claim: Claim,
+    began: Instant,
+}
+
+type Landed = Result<(Id, Verdict), JoinError>;
+
+/// The worker: a step ([`Self::tick`]) and a loop ([`Self::run`]).
+pub struct Worker {
+    store: Arc<dyn Store>,
+    upstream: Arc<Upstream>,
+    config: WorkerConfig,
+    clock: Clock,
+    jitter: Jitter,
+    observer: Arc<dyn Observer>,
+    lanes: Lanes,
+    posts: JoinSet<Verdict>,
+    flights: HashMap<Id, Flight>,
+    store_wait: Duration,
+}
+
+impl Worker {
+    /// A worker that has not started anything yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        upstream: Upstream,
+        config: WorkerConfig,
+        clock: Clock,
+        jitter: Jitter,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            store,
+            upstream: Arc::new(upstream),
+            config,
+            clock,
+            jitter,
+            observer,
+            lanes: Lanes::new(config.concurrency, config.probe_every),
+            posts: JoinSet::new(),
+            flights: HashMap::new(),
+            store_wait: STORE_WAIT,
+        }
+    }
+
+    /// The loop. Ends when `shutdown` does, once what is under way has been settled; to end sooner,
+    /// drop it: the leases lapse, and the attempts are made again.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        if self.config.dry_run {
+            tracing::warn!("dry run: confirmations are decided and recorded, and never reported");
+            return shutdown.await;
+        }
+        let store = Arc::clone(&self.store);
+        loop {
+            // Before the query, so that what comes in between still wakes us.
+            let changed = store.changed();
+            let nap = self.tick().await.again_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(landed) = self.posts.join_next_with_id() => self.land(landed).await,
+                () = changed => {}
+                () = tokio::time::sleep(nap) => {}
+            }
+        }
+        self.drain().await;
+    }
+
+    /// One step: claims as many messages as there is room for, and starts their posts.
+    pub async fn tick(&mut self) -> Tick {
+        let idle = |again_in| Tick { started: 0, again_in };
+        if self.config.dry_run {
+            return idle(None);
+        }
+        let before = Instant::now();
+        let room = self.room(before);
+        self.lanes.tell(self.observer.as_ref(), before);
+        let limit = match room {
+            Room::Now(limit) => limit,
+            Room::After(wait) => return idle(Some(wait)),
+            Room::Full => return idle(None),
+        };
+        match self.start_up_to(limit, before).await {
+            Ok(tick) => {
+                self.store_wait = STORE_WAIT;
+                tick
+            }
+            Err(error) => {
+                let wait = self.store_wait;
+                self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
+                tracing::warn!("the store hands out nothing, next try in {wait:?}: {error}");
+                idle(Some(wait))
+            }
+        }
+    }
+
+    /// Awaits the end of one post and writes it down; false if none is under way. Not to be
+    /// cancelled: an end that was awaited and not written down costs another attempt.
+    pub async fn finished(&mut self) -> bool {
+        let Some(landed) = self.posts.join_next_with_id().await else { return false };
+        self.land(landed).await;
+        true
+    }
+
+    /// Awaits and settles everything under way.
+    pub async fn drain(&mut self) {
+        while self.finished().await {}
+    }
+
+    fn room(&mut self, now: Instant) -> Room {
+        let slots = self.config.concurrency.max(1).saturating_sub(self.posts.len());
+        self.lanes.room(slots, now)
+    }
+
+    async fn start_up_to(&mut self, limit: usize, before: Instant) -> Result<Tick, StoreError> {
+        let claims = self.store.claim(limit, self.config.lease).await?;
+        let claimed = claims.len();
+        let mut started = 0;
+        for claim in claims {
+            started += usize::from(self.start(claim, before).await);
+        }
+        let now = Instant::now();
+        self.lanes.tell(self.observer.as_ref(), now);
+        let again_in = match self.room(now) {
+            Room::Now(_) if claimed < limit => {
+                let due = self.store.next_due().await?;
+                due.map(|due| due.max(LOOK_AGAIN))
+            }
+            Room::Now(_) => Some(Duration::ZERO),
+            Room::After(wait) => Some(wait),
+            Room::Full => None,
+        };
+        Ok(Tick { started, again_in })
+    }
+
+    /// Starts a post, if its lease leaves the time and its lane the room; else gives it back.
+    /// `before` the claim the lease had not begun, so it surely lasts that long from there.
+    async fn start(&mut self, claim: Claim, before: Instant) -> bool {
+        let began = Instant::now();
+        let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
+        let lane = self.lanes.of(claim.feedback.account, began);
+        let wait = match lane.room(began) {
+            Room::Now(_) if left >= self.upstream.longest_post() + LEASE_MARGIN => {
+                lane.begin(began);
+                self.post(claim, began);
+                return true;
+            }
+            Room::Now(_) | Room::Full => LOOK_AGAIN,
+            Room::After(wait) => wait,
+        };
+        let message_sid = claim.feedback.message;
+        tracing::info!(%message_sid, "{message_sid} put back before it was tried");
+        self.settle(claim.lease, Settlement::Release { after: wait }).await;
+        false
+    }
+
+    fn post(&mut self, claim: Claim, began: Instant) {
+        let (upstream, feedback): (_, Feedback) = (Arc::clone(&self.upstream), claim.feedback);
+        let handle = self.posts.spawn(async move { upstream.post(&feedback).await });
+        self.flights.insert(handle.id(), Flight { claim, began });
+    }
+
+    async fn land(&mut self, landed: Landed) {
+        let (id, verdict) = match landed {
+            Ok(landed) => landed,
+            Err(error) => (error.id(), lost(&error)),
+        };
+        let Some(Flight { claim, began }) = self.flights.remove(&id) else { return };
+        let (now, account) = (Instant::now(), claim.feedback.account);
+        let took = now.saturating_duration_since(began);
+        let lane = self.lanes.of(account, now);
+        let ruling = lane.end(claim.feedback.message, began, &verdict, now, (self.jitter)());
+        let facts = AttemptFacts {
+            attempts: claim.attempts,
+            spent: claim.spent,
+            took,
+            age: (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default(),
+            suspect: ruling.suspect,
+            paused: ruling.paused,
+            hold: ruling.hold,
+        };
+        let policy = RetryPolicy { give_up_after: self.config.give_up_after };
+        let end = conclude(&verdict, &facts, &policy, (self.jitter)());
+        self.observe(&verdict, took);
+        journal::attempt(&claim, &verdict, took, &end);
+        if let Some(change) = &ruling.change {
+            journal::change(account, change);
+        }
+        self.lanes.tell(self.observer.as_ref(), now);
+        self.settle(claim.lease, end).await;
+    }
+
+    fn observe(&self, verdict: &Verdict, took: Duration) {
+        self.observer.attempt(verdict.as_str(), took);
+        if *verdict == (Verdict::Done { echoed: false }) {
+            self.observer.mismatch();
+        }
+    }
+
+    async fn settle(&self, lease: Lease, end: Settlement) {
+        let message_sid = lease.message;
+        let mut wait = STORE_WAIT;
+        for left in (0..SETTLE_TRIES).rev() {
+            match self.store.settle(lease, end.clone()).await {
+                Ok(Settled::Applied) => return self.observer.settled(end.as_str()),
+                Ok(Settled::LeaseLost) => {
+                    return tracing::warn!(%message_sid, "{message_sid} was somebody else's by then");
+                }
+                Err(error) => {
+                    let end = end.as_str();
+                    tracing::warn!(%message_sid, left, "{message_sid}: {end} not stored: {error}");
+                }
+            }
+            if left > 0 {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+        }
+        tracing::error!(%message_sid, "{message_sid} will be tried again when its lease has lapsed");
+    }
+}
+
+/// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.
+fn lost(error: &JoinError) -> Verdict {
+    let message = format!("the attempt broke off: {error}");
+    Verdict::Retry { why: Why { message, ..Why::default() }, after: None }
+}

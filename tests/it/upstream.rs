@@ -1,0 +1,283 @@
+//! What Twilio's answers mean to the client, over real HTTP: each row of DESIGN §6 as a sentence.
+//! What goes wrong on the wire itself is in `upstream_wire.rs`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use heardback::domain::feedback::{Feedback, Verdict, Why};
+use heardback::upstream::{Credential, Upstream, UpstreamConfig, UpstreamError};
+use serde_json::json;
+use wiremock::matchers::{any, basic_auth, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const MESSAGE: &str = "SM0123456789ABCDEF0123456789abcdef";
+const PATH: &str = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Messages/\
+                    SM0123456789ABCDEF0123456789abcdef/Feedback.json";
+
+/// Long enough for the busiest machine.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A client with these secrets.
+pub(crate) fn client(base: &str, secrets: &[&str]) -> Upstream {
+    patient_client(base, secrets, LONG)
+}
+
+/// A client that waits so long for an answer.
+pub(crate) fn patient_client(base: &str, secrets: &[&str], request_timeout: Duration) -> Upstream {
+    let credential = |secret: &&str| Credential {
+        user: ACCOUNT.to_owned(),
+        secret: (*secret).to_owned().into(),
+    };
+    let config = UpstreamConfig {
+        base: base.to_owned(),
+        credentials: secrets.iter().map(credential).collect(),
+        connect_timeout: LONG,
+        request_timeout,
+        user_agent: "heardback/0.1.0".to_owned(),
+    };
+    Upstream::new(config).expect("a client")
+}
+
+pub(crate) fn feedback() -> Feedback {
+    let account = ACCOUNT.parse().expect("valid");
+    Feedback { account, message: MESSAGE.parse().expect("valid") }
+}
+
+async fn serve(answer: ResponseTemplate) -> MockServer {
+    let twilio = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&twilio).await;
+    twilio
+}
+
+async fn post(answer: ResponseTemplate) -> Verdict {
+    client(&serve(answer).await.uri(), &["token"]).post(&feedback()).await
+}
+
+fn echo(status: u16) -> ResponseTemplate {
+    let body = json!({"message_sid": MESSAGE, "account_sid": ACCOUNT, "outcome": "confirmed"});
+    ResponseTemplate::new(status).set_body_json(body)
+}
+
+fn error(status: u16, code: u32, message: &str) -> ResponseTemplate {
+    let body =
+        json!({"code": code, "message": message, "status": status, "more_info": "https://…"});
+    ResponseTemplate::new(status).set_body_json(body)
+}
+
+fn why(status: u16, code: u32, message: &str) -> Why {
+    Why { status: Some(status), code: Some(code), message: message.to_owned() }
+}
+
+#[tokio::test]
+async fn a_confirmation_is_posted_exactly_so() {
+    let twilio = serve(echo(200)).await;
+    let verdict = client(&twilio.uri(), &["token"]).post(&feedback()).await;
+    assert_eq!(verdict, Verdict::Done { echoed: true });
+    let requests = twilio.received_requests().await.expect("recorded");
+    let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+    assert_eq!((request.method.as_str(), request.url.path()), ("POST", PATH));
+    assert_eq!(request.url.query(), None);
+    assert_eq!(request.body, b"Outcome=confirmed");
+    let mut headers: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+        .collect();
+    headers.sort_unstable();
+    let host = twilio.address().to_string();
+    assert_eq!(
+        headers,
+        [
+            ("accept", "application/json"),
+            // printf '%s' "$ACCOUNT:token" | base64
+            ("authorization", "Basic QUMwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjp0b2tlbg=="),
+            ("content-length", "17"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("host", host.as_str()),
+            ("user-agent", "heardback/0.1.0"),
+        ]
+    );
+}
+
+/// Runs the test above again in a process whose environment names a proxy that is not there.
+#[test]
+fn a_proxy_in_the_environment_is_ignored() {
+    let mut again = Command::new(std::env::current_exe().expect("this binary"));
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        again.env(name, "http://127.0.0.1:1");
+    }
+    again.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("REQUEST_METHOD");
+    again.args(["--exact", "upstream::a_confirmation_is_posted_exactly_so"]);
+    let output = again.output().expect("ran");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+async fn any_complete_2xx_is_done() {
+    assert_eq!(post(echo(200)).await, Verdict::Done { echoed: true });
+    assert_eq!(post(echo(201)).await, Verdict::Done { echoed: true });
+    assert_eq!(post(ResponseTemplate::new(204)).await, Verdict::Done { echoed: false });
+}
+
+#[tokio::test]
+async fn a_200_that_is_html_or_names_another_message_is_done_and_told_apart() {
+    let html = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
+    assert_eq!(post(html).await, Verdict::Done { echoed: false });
+    let other = json!({"message_sid": MESSAGE.to_lowercase().replacen("sm", "SM", 1)});
+    let other = ResponseTemplate::new(200).set_body_json(other);
+    assert_eq!(post(other).await, Verdict::Done { echoed: false });
+}
+
+#[tokio::test]
+async fn a_200_that_is_too_long_is_done_and_not_read_to_its_end() {
+    let long = json!({"message_sid": MESSAGE, "filler": "x".repeat(4_000_000)});
+    let long = ResponseTemplate::new(200).set_body_json(long);
+    assert_eq!(post(long).await, Verdict::Done { echoed: false });
+}
+
+#[tokio::test]
+async fn a_429_throttles_for_as_long_as_it_says() {
+    let message = "Too Many Requests";
+    for (retry_after, expected) in [
+        (None, None),
+        (Some("17"), Some(17)),
+        (Some("Fri, 06 Nov 2026 08:50:37 GMT"), Some(60)),
+        (Some("Fri, 06 Nov 2026 08:00:00 GMT"), Some(0)),
+        (Some("soon"), None),
+    ] {
+        let mut answer =
+            error(429, 20429, message).insert_header("date", "Fri, 06 Nov 2026 08:49:37 GMT");
+        if let Some(value) = retry_after {
+            answer = answer.insert_header("retry-after", value);
+        }
+        let (why, after) = (why(429, 20429, message), expected.map(Duration::from_secs));
+        assert_eq!(post(answer).await, Verdict::Throttle { why, after }, "{retry_after:?}");
+    }
+}
+
+#[tokio::test]
+async fn trouble_that_passes_is_to_be_retried() {
+    for status in [408, 425, 500, 502, 503, 504, 521] {
+        let expected = Verdict::Retry { why: why(status, 20500, "Oops"), after: None };
+        assert_eq!(post(error(status, 20500, "Oops")).await, expected);
+    }
+    let busy = error(503, 20503, "Busy").insert_header("retry-after", "5");
+    let after = Some(Duration::from_secs(5));
+    assert_eq!(post(busy).await, Verdict::Retry { why: why(503, 20503, "Busy"), after });
+}
+
+#[tokio::test]
+async fn a_5xx_without_twilios_json_is_named_by_its_status() {
+    let html = ResponseTemplate::new(502).set_body_raw("<html>nginx</html>", "text/html");
+    let message = "Bad Gateway (the answer was not Twilio's JSON)".to_owned();
+    let why = Why { status: Some(502), code: None, message };
+    assert_eq!(post(html).await, Verdict::Retry { why, after: None });
+}
+
+#[tokio::test]
+async fn a_404_is_missing() {
+    let expected = Verdict::Missing { why: why(404, 20404, "not found") };
+    assert_eq!(post(error(404, 20404, "not found")).await, expected);
+}
+
+#[tokio::test]
+async fn another_4xx_is_never_taken_and_twilios_code_is_kept() {
+    for status in [400, 405, 410, 415, 422] {
+        let expected = Verdict::Never { why: why(status, 21609, "Invalid Outcome") };
+        assert_eq!(post(error(status, 21609, "Invalid Outcome")).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_401_and_a_403_pause() {
+    for (status, code) in [(401, 20003), (403, 70051)] {
+        let expected = Verdict::Pause { why: why(status, code, "Authenticate") };
+        assert_eq!(post(error(status, code, "Authenticate")).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_pauses_and_is_not_followed() {
+    let elsewhere = serve(echo(200)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("{}/secret-path", elsewhere.uri());
+        let answer = ResponseTemplate::new(status).insert_header("location", location.as_str());
+        let message = "redirected to 127.0.0.1, which is not followed".to_owned();
+        let why = Why { status: Some(status), code: None, message };
+        assert_eq!(post(answer).await, Verdict::Pause { why });
+    }
+    let relative = ResponseTemplate::new(302).insert_header("location", "/login");
+    assert_eq!(post(relative).await.as_str(), "pause");
+    assert!(elsewhere.received_requests().await.expect("recorded").is_empty());
+}
+
+/// A Twilio that answers each token differently, and a client that knows both.
+async fn two_tokens(first: ResponseTemplate, second: ResponseTemplate) -> (MockServer, Upstream) {
+    let twilio = MockServer::start().await;
+    for (token, answer) in [("first", first), ("second", second)] {
+        let given = Mock::given(path(PATH)).and(basic_auth(ACCOUNT, token));
+        given.respond_with(answer).mount(&twilio).await;
+    }
+    let client = client(&twilio.uri(), &["first", "second"]);
+    (twilio, client)
+}
+
+async fn count(twilio: &MockServer) -> usize {
+    twilio.received_requests().await.expect("recorded").len()
+}
+
+#[tokio::test]
+async fn the_other_token_is_tried_first_and_remembered_if_it_works() {
+    for status in [401, 403] {
+        let (twilio, client) = two_tokens(error(status, 20003, "Authenticate"), echo(200)).await;
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { echoed: true });
+        assert_eq!(count(&twilio).await, 2);
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { echoed: true });
+        assert_eq!(count(&twilio).await, 3);
+    }
+}
+
+#[tokio::test]
+async fn the_other_token_is_not_tried_without_need() {
+    for answer in [echo(200), error(404, 20404, "no"), error(429, 20429, "no"), error(500, 0, "no")]
+    {
+        let (twilio, client) = two_tokens(answer, echo(200)).await;
+        client.post(&feedback()).await;
+        assert_eq!(count(&twilio).await, 1);
+    }
+    let redirect = ResponseTemplate::new(307).insert_header("location", "/");
+    let (twilio, client) = two_tokens(redirect, echo(200)).await;
+    assert_eq!(client.post(&feedback()).await.as_str(), "pause");
+    assert_eq!(count(&twilio).await, 1);
+}
+
+#[tokio::test]
+async fn two_tokens_turned_away_pause_with_the_answer_that_says_more() {
+    for (first, second, expected) in [(401, 401, 401), (403, 401, 403), (401, 403, 403)] {
+        let (_twilio, client) = two_tokens(error(first, 1, "no"), error(second, 1, "no")).await;
+        let expected = Verdict::Pause { why: why(expected, 1, "no") };
+        assert_eq!(client.post(&feedback()).await, expected);
+    }
+}
+
+#[test]
+fn no_secret_shows_in_debug() {
+    let client = client("http://127.0.0.1:1", &["hunter2"]);
+    assert!(!format!("{client:?}").contains("hunter2"));
+    assert_eq!(client.longest_post(), LONG);
+}
+
+#[test]
+fn there_is_no_client_without_credentials() {
+    let config = UpstreamConfig {
+        base: "http://127.0.0.1:1".to_owned(),
+        credentials: Vec::new(),
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(1),
+        user_agent: "heardback/0.1.0".to_owned(),
+    };
+    assert!(matches!(Upstream::new(config), Err(UpstreamError::NoCredentials)));
+}

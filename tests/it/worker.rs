@@ -1,0 +1,415 @@
+//! The worker between the real store and a Twilio over real HTTP: what becomes of a confirmation.
+//! The store's clock is the test's own; what is slept is what the lane itself asks for.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use heardback::domain::matching::Policy;
+use heardback::domain::message::{Message, State};
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::store::Store;
+use heardback::store::sled::{Options, SledStore};
+use heardback::worker::lane::{LaneReport, LaneState};
+use heardback::worker::{Observer, Tick, Worker, WorkerConfig};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, oneshot};
+use wiremock::matchers::{any, path_regex};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::upstream::client;
+
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const CONFIG: WorkerConfig = WorkerConfig {
+    concurrency: 4,
+    lease: Duration::from_mins(1),
+    give_up_after: Duration::from_hours(24),
+    probe_every: Duration::from_millis(250),
+    dry_run: false,
+};
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Notes {
+    lines: Mutex<Vec<String>>,
+    settled: Notify,
+}
+
+impl Notes {
+    fn write(&self, line: String) {
+        self.lines.lock().expect("unpoisoned").push(line);
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.lines.lock().expect("unpoisoned").iter().filter(|known| *known == line).count()
+    }
+}
+
+impl Observer for Notes {
+    fn attempt(&self, verdict: &'static str, _took: Duration) {
+        self.write(verdict.to_owned());
+    }
+    fn mismatch(&self) {
+        self.write("mismatch".to_owned());
+    }
+    fn settled(&self, settlement: &'static str) {
+        self.write(format!("settled {settlement}"));
+        self.settled.notify_one();
+    }
+    fn lane(&self, _account: AccountSid, report: &LaneReport) {
+        self.write(format!("lane {} {}", report.state.as_str(), report.limit));
+    }
+}
+
+/// A store, a Twilio, a worker between them, and a clock.
+struct Scene {
+    _folder: tempfile::TempDir,
+    store: Arc<SledStore>,
+    twilio: MockServer,
+    worker: Worker,
+    notes: Arc<Notes>,
+    seconds: Arc<AtomicI64>,
+}
+
+impl Scene {
+    async fn new(config: WorkerConfig) -> Self {
+        let seconds = Arc::new(AtomicI64::new(0));
+        let ticking = Arc::clone(&seconds);
+        let clock = Arc::new(move || at(ticking.load(Ordering::Relaxed)));
+        let policy = Policy {
+            pending_ttl: Duration::from_hours(24 * 7),
+            reply_window: Duration::from_hours(1),
+            retention: Duration::from_hours(24 * 30),
+            read_confirms: false,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SledStore::open(Options::new(folder.path(), policy, clock.clone()));
+        let store = Arc::new(store.expect("opened"));
+        let twilio = MockServer::start().await;
+        let notes = Arc::new(Notes::default());
+        let worker = Worker::new(
+            store.clone(),
+            client(&twilio.uri(), &["token"]),
+            config,
+            clock,
+            Arc::new(|| 0.5),
+            notes.clone(),
+        );
+        Self { _folder: folder, store, twilio, worker, notes, seconds }
+    }
+
+    async fn answering(answer: ResponseTemplate) -> Self {
+        let scene = Self::new(CONFIG).await;
+        scene.answer(answer).await;
+        scene
+    }
+
+    /// From now on Twilio answers so, whatever it is asked.
+    async fn answer(&self, answer: ResponseTemplate) {
+        self.twilio.reset().await;
+        Mock::given(any()).respond_with(answer).mount(&self.twilio).await;
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Messages from this number on, so many, are confirmed; they are that old.
+    async fn confirm(&self, numbers: std::ops::Range<u32>, age: i64) {
+        let seen_at = at(self.seconds.load(Ordering::Relaxed));
+        for number in numbers {
+            confirm(self.store.as_ref(), number, seen_at, seen_at - SignedDuration::from_secs(age))
+                .await;
+        }
+    }
+
+    /// A step, and the end of all that it started.
+    async fn step(&mut self) -> Tick {
+        let tick = self.worker.tick().await;
+        self.worker.drain().await;
+        tick
+    }
+
+    /// Steps until nothing is due, waiting out the lane's holds.
+    async fn run_dry(&mut self) {
+        self.worker.drain().await;
+        loop {
+            match self.step().await {
+                Tick { started: 0, again_in: None } => return,
+                Tick { started: 0, again_in: Some(wait) } if wait > Duration::from_secs(5) => {
+                    return;
+                }
+                Tick { started: 0, again_in: Some(wait) } => {
+                    tokio::time::sleep(wait).await;
+                    self.pass(1);
+                }
+                Tick { .. } => {}
+            }
+        }
+    }
+
+    async fn message(&self, number: u32) -> Message {
+        self.store.show(sid(number)).await.expect("shown").expect("known")
+    }
+
+    async fn posts(&self) -> usize {
+        self.twilio.received_requests().await.expect("recorded").len()
+    }
+
+    fn count(&self, state: State) -> u64 {
+        self.store.counts().of(state)
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_793_952_000 + seconds).expect("in range")
+}
+
+fn sid(number: u32) -> MessageSid {
+    MessageSid::parse(&format!("SM{number:032x}")).expect("valid")
+}
+
+async fn confirm(store: &dyn Store, number: u32, seen_at: Timestamp, created_at: Timestamp) {
+    let (sid, account) = (sid(number), ACCOUNT.parse().expect("valid"));
+    let sighting = Sighting {
+        sid,
+        account,
+        tracked: true,
+        strict: true,
+        recipient: None,
+        from: None,
+        service: None,
+        reference: None,
+        status: None,
+        error_code: None,
+        created_at: Some(created_at),
+        seen_at,
+    };
+    let named = Named::Message(sid);
+    let evidence =
+        Evidence { account, named, label: "code_entered".to_owned(), occurred_at: seen_at };
+    let remembers = Some(sighting);
+    let signal =
+        Signal { source: Source::App, inbound: None, evidence: Some(evidence), remembers, seen_at };
+    store.observe(signal).await.expect("confirmed");
+}
+
+fn status(status: u16) -> ResponseTemplate {
+    ResponseTemplate::new(status)
+}
+
+#[tokio::test]
+async fn a_confirmation_is_reported_and_never_posted_again() {
+    let mut scene = Scene::answering(status(200)).await;
+    scene.confirm(1..2, 0).await;
+    assert_eq!(scene.worker.tick().await.started, 1);
+    assert!(scene.worker.finished().await);
+    assert!(!scene.worker.finished().await);
+    scene.pass(86_400);
+    assert_eq!(scene.step().await, Tick { started: 0, again_in: None });
+    let message = scene.message(1).await;
+    assert_eq!((message.state, message.delivery.attempts), (State::Reported, 1));
+    assert_eq!(scene.posts().await, 1);
+    for line in ["done", "mismatch", "settled reported"] {
+        assert_eq!(scene.notes.count(line), 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_are_claimed_than_may_be_under_way() {
+    let mut scene = Scene::answering(status(200)).await;
+    scene.confirm(0..10, 0).await;
+    assert_eq!(scene.worker.tick().await, Tick { started: 4, again_in: None });
+    assert_eq!(scene.worker.tick().await, Tick { started: 0, again_in: None });
+    scene.worker.finished().await;
+    assert_eq!(scene.worker.tick().await.started, 1);
+    scene.run_dry().await;
+    assert_eq!((scene.count(State::Reported), scene.posts().await), (10, 10));
+}
+
+#[tokio::test]
+async fn trouble_is_retried_when_its_time_has_come_and_the_attempt_counts() {
+    let mut scene = Scene::answering(status(503).insert_header("retry-after", "100")).await;
+    scene.confirm(1..2, 0).await;
+    scene.step().await;
+    let again = scene.worker.tick().await.again_in.expect("is due");
+    assert!(again >= Duration::from_secs(100) && again <= Duration::from_secs(110), "{again:?}");
+    let delivery = scene.message(1).await.delivery;
+    assert_eq!(delivery.attempts, 1);
+    assert!(delivery.spent >= Duration::from_secs(105), "{:?}", delivery.spent);
+    scene.answer(status(200)).await;
+    scene.pass(110);
+    assert_eq!(scene.step().await.started, 1);
+    assert_eq!(scene.message(1).await.state, State::Reported);
+}
+
+#[tokio::test]
+async fn trouble_that_lasts_longer_than_we_try_is_refused_and_says_so() {
+    let mut scene = Scene::answering(status(500)).await;
+    scene.confirm(1..2, 0).await;
+    for _ in 0..2000 {
+        scene.step().await;
+        scene.pass(120);
+        if scene.message(1).await.state == State::Refused {
+            break;
+        }
+    }
+    let refusal = scene.message(1).await.refusal.expect("refused");
+    assert!(refusal.message.starts_with("given up after 24h: "), "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn what_twilio_will_never_take_is_refused_with_its_code() {
+    let body = serde_json::json!({"code": 21609, "message": "Invalid", "status": 400});
+    let mut scene = Scene::answering(status(400).set_body_json(body)).await;
+    scene.confirm(1..2, 0).await;
+    scene.step().await;
+    let refusal = scene.message(1).await.refusal.expect("refused");
+    assert_eq!((refusal.status, refusal.code), (Some(400), Some(21609)));
+    assert_eq!(refusal.message, "Invalid");
+}
+
+#[tokio::test]
+async fn a_404_is_retried_while_the_message_is_young_and_then_refused() {
+    let mut scene = Scene::answering(status(404)).await;
+    scene.confirm(1..2, 30).await;
+    scene.step().await;
+    assert_eq!(scene.message(1).await.state, State::Confirmed);
+    scene.pass(30);
+    scene.step().await;
+    assert_eq!(scene.message(1).await.state, State::Refused);
+}
+
+#[tokio::test]
+async fn twenty_404s_in_a_row_do_not_refuse_the_backlog() {
+    let mut scene = Scene::answering(status(404)).await;
+    scene.confirm(0..40, 3600).await;
+    for _ in 0..40 {
+        scene.step().await;
+    }
+    let refused = scene.count(State::Refused);
+    assert!(refused < 20, "{refused}");
+    scene.answer(status(200)).await;
+    scene.run_dry().await;
+    assert_eq!(scene.count(State::Reported), 40 - refused);
+}
+
+#[tokio::test]
+async fn a_401_and_a_redirect_pause_the_account_and_burn_nothing() {
+    for code in [401, 403, 302] {
+        let mut scene = Scene::answering(status(code)).await;
+        scene.confirm(0..8, 0).await;
+        assert_eq!(scene.step().await.started, 4);
+        assert_eq!(scene.notes.count("lane paused 4"), 4, "once for each count under way");
+        for number in 0..8 {
+            let message = scene.message(number).await;
+            assert_eq!((message.state, message.delivery.attempts), (State::Confirmed, 0));
+        }
+        let Tick { started: 0, again_in: Some(wait) } = scene.step().await else {
+            panic!("not paused")
+        };
+        assert!(wait <= CONFIG.probe_every);
+        tokio::time::sleep(wait).await;
+        assert_eq!(scene.step().await.started, 1, "one probe");
+        scene.answer(status(200)).await;
+        scene.run_dry().await;
+        assert_eq!(scene.count(State::Reported), 8);
+    }
+}
+
+#[tokio::test]
+async fn each_probe_is_made_with_another_message() {
+    let mut scene = Scene::answering(status(401)).await;
+    scene.confirm(0..8, 0).await;
+    scene.step().await;
+    for _ in 0..4 {
+        tokio::time::sleep(CONFIG.probe_every).await;
+        assert_eq!(scene.step().await.started, 1);
+    }
+    let requests = scene.twilio.received_requests().await.expect("recorded");
+    let mut paths: Vec<_> = requests.iter().map(|request| request.url.path()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), 8);
+}
+
+#[tokio::test]
+async fn a_message_that_gets_403_while_others_succeed_is_refused() {
+    let scene = &mut Scene::new(CONFIG).await;
+    let own = Mock::given(path_regex(sid(3).as_str())).respond_with(status(403)).with_priority(1);
+    own.mount(&scene.twilio).await;
+    Mock::given(any()).respond_with(status(200)).mount(&scene.twilio).await;
+    scene.confirm(0..8, 0).await;
+    scene.run_dry().await;
+    assert_eq!(scene.message(3).await.state, State::Refused);
+    assert_eq!(scene.count(State::Reported), 7);
+}
+
+#[tokio::test]
+async fn a_429_burns_nothing_and_halves_what_is_under_way() {
+    let mut scene = Scene::answering(status(429)).await;
+    scene.confirm(0..8, 0).await;
+    let tick = scene.step().await;
+    assert_eq!(tick.started, 4);
+    assert!(scene.notes.count("lane held 2") > 0);
+    let wait = scene.step().await.again_in.expect("held");
+    assert!(!wait.is_zero() && wait <= Duration::from_millis(1500), "{wait:?}");
+    assert_eq!(scene.message(0).await.delivery.attempts, 0);
+    scene.answer(status(200)).await;
+    scene.pass(2);
+    tokio::time::sleep(wait).await;
+    assert_eq!(scene.worker.tick().await.started, 2);
+    scene.run_dry().await;
+    assert_eq!(scene.count(State::Reported), 8);
+}
+
+#[tokio::test]
+async fn a_dry_run_posts_nothing() {
+    let mut scene = Scene::new(WorkerConfig { dry_run: true, ..CONFIG }).await;
+    scene.confirm(1..2, 0).await;
+    assert_eq!(scene.step().await, Tick { started: 0, again_in: None });
+    scene.worker.run(std::future::ready(())).await;
+    assert_eq!(scene.twilio.received_requests().await.expect("recorded").len(), 0);
+}
+
+#[tokio::test]
+async fn a_post_is_not_started_if_its_lease_could_end_before_it() {
+    let mut scene = Scene::new(WorkerConfig { lease: Duration::from_secs(5), ..CONFIG }).await;
+    scene.confirm(1..2, 0).await;
+    assert_eq!(scene.step().await.started, 0);
+    assert_eq!((scene.posts().await, scene.message(1).await.delivery.attempts), (0, 0));
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_available_is_asked_ever_more_rarely() {
+    let mut scene = Scene::answering(status(200)).await;
+    scene.confirm(1..2, 0).await;
+    scene.store.close().await;
+    for seconds in [1, 2, 4, 8, 16, 30, 30] {
+        let again_in = Some(Duration::from_secs(seconds));
+        assert_eq!(scene.step().await, Tick { started: 0, again_in });
+    }
+}
+
+#[tokio::test]
+async fn the_loop_wakes_for_what_is_new_and_on_shutdown_finishes_what_is_under_way() {
+    let scene = Scene::answering(status(200).set_delay(Duration::from_millis(100))).await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(scene.worker.run(async move { drop(stopped.await) }));
+    confirm(scene.store.as_ref(), 1, at(0), at(0)).await;
+    scene.notes.settled.notified().await;
+    confirm(scene.store.as_ref(), 2, at(0), at(0)).await;
+    while scene.twilio.received_requests().await.expect("recorded").len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).expect("running");
+    running.await.expect("ended");
+    assert_eq!(scene.store.counts().of(State::Reported), 2);
+}
+
+#[test]
+fn a_lane_has_a_word_for_each_state() {
+    let states = [LaneState::Open, LaneState::Held, LaneState::Paused];
+    assert_eq!(states.map(LaneState::as_str), ["open", "held", "paused"]);
+}
