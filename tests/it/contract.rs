@@ -612,7 +612,12 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
         assert_eq!(confirmations, 60);
         assert_eq!(store.counts().of(State::Confirmed), 60);
         assert_eq!(store.counts().parked, 0);
-        assert_eq!(store.claim(100, LEASE).await.expect("claimed").len(), 60);
+        let mut claimed = 0;
+        // A backend may hand out fewer in one call than were asked for.
+        while let got @ 1.. = store.claim(20, LEASE).await.expect("claimed").len() {
+            claimed += got;
+        }
+        assert_eq!(claimed, 60);
     }
 }
 
