@@ -14,6 +14,7 @@ use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::{check, demo, sign};
+use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
 const WRONG: u8 = 2;
@@ -57,7 +58,7 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen()?;
         let listeners = Listeners::bind(&settings)?;
         let service = Service::build(&settings, listeners)?;
-        let (told, stop) = tokio::sync::oneshot::channel();
+        let (told, stop) = oneshot::channel();
         let running = service.run(async move {
             // Whoever could tell is gone: that is a stop as well.
             let _ = stop.await;
@@ -80,7 +81,24 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let passed = actix_web::rt::System::new().block_on(demo::run(args.keep))?;
+    let passed = actix_web::rt::System::new().block_on(async {
+        let launch = |settings: &Settings, public, ops, stop: oneshot::Receiver<()>| {
+            let service = Service::build(settings, Listeners { public, ops })?;
+            Ok(service.run(async move {
+                // Whoever could tell is gone: that is a stop as well.
+                let _ = stop.await;
+            }))
+        };
+        let keep = if args.keep {
+            let mut signals = Signals::listen()?;
+            Some(async move {
+                signals.next().await;
+            })
+        } else {
+            None
+        };
+        demo::run(launch, keep).await
+    })?;
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

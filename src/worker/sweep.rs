@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::store::Store;
 
-/// Records in one step: little enough not to hold up the writer.
-const STEP: usize = 100;
-/// Between steps: a million records in half an hour.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Records in one step: little enough not to hold up the writer, nor to make a group too large.
+const STEP: usize = 40;
+/// Between steps: a million records in forty minutes.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Between one walk through the store and the next, and after the store could not be swept.
 const REST: Duration = Duration::from_mins(1);
 

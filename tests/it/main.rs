@@ -2,12 +2,24 @@
 
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
 #[cfg(test)]
+mod book;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod contract;
 mod dry_run;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod given;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod matching;
+#[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod sled_store;
 #[cfg(test)]
 mod tidy;
 mod upstream;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import from, itself aside (DESIGN §4). Each name stands further down than
-/// whoever may import it, so no cycle is possible. `serve` and `tools` compose: `serve` everything
-/// that runs, `tools` that and `serve` itself, for the demo.
+/// whoever may import it, so no cycle is possible. `serve` and `tools` compose what is below, and do
+/// not see each other: `main` hands the demo its receiver.
 const LAW: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("cli", &[]),
@@ -18,15 +18,14 @@ const LAW: [(&str, &[&str]); 11] = [
     ("inbound", &["domain", "store", "telemetry"]),
     ("worker", &["domain", "store", "telemetry", "upstream"]),
     ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
-    ("tools", &["cli", "config", "domain", "recording", "serve", "store", "telemetry", "upstream"]),
+    ("tools", &["cli", "config", "domain", "recording", "store", "telemetry", "upstream"]),
 ];
 
 /// A file over 300 lines wants a second look (DESIGN §4); over this it gets taken apart.
 const MAX_LINES: usize = 400;
 
 /// Test modules that are being written elsewhere; empty once they are all here.
-const COMING: [&str; 8] =
-    ["contract", "disk", "http", "laws", "matching", "process", "sled_store", "weather"];
+const COMING: [&str; 4] = ["disk", "http", "process", "weather"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -125,6 +124,7 @@ fn the_law_has_no_cycle_and_names_only_what_there_is() {
     let may = |module: &str| LAW.iter().find(|(name, _)| *name == module).expect("there").1;
     assert!(!may("inbound").contains(&"upstream") && !may("inbound").contains(&"worker"));
     assert!(!may("worker").contains(&"inbound"));
+    assert!(!may("tools").contains(&"serve") && !may("serve").contains(&"tools"));
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub fn remember(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<(Changes, Remembered), Contradiction> {
+    let sighting = &in_milliseconds(sighting);
     let mut ledger = Ledger::open(rows, policy, now);
     let new = ledger.sight(sighting)?;
     ledger.settle_parked();
@@ -52,21 +53,39 @@ pub fn observe(
     let mut ledger = Ledger::open(rows, policy, now);
     ledger.changes.seen = signal.inbound;
     if let Some(sighting) = &signal.remembers {
-        ledger.sight(sighting)?;
+        ledger.sight(&in_milliseconds(sighting))?;
     }
     let observed = match &signal.evidence {
         None => Observed::Nothing(Reason::OptOut),
-        Some(evidence) => match ledger.settle(evidence) {
-            Pick::Confirms(sid, _) => Observed::Confirmed(sid),
-            Pick::Already(sid) => Observed::Already(sid),
-            Pick::Nothing(reason) => Observed::Nothing(reason),
-            Pick::Wait(reason) => ledger.park(evidence, reason),
-        },
+        Some(evidence) => {
+            let occurred_at = to_millisecond(evidence.occurred_at);
+            let evidence = &Evidence { occurred_at, ..evidence.clone() };
+            match ledger.settle(evidence) {
+                Pick::Confirms(sid, _) => Observed::Confirmed(sid),
+                Pick::Already(sid) => Observed::Already(sid),
+                Pick::Nothing(reason) => Observed::Nothing(reason),
+                Pick::Wait(reason) => ledger.park(evidence, reason),
+            }
+        }
     };
     if signal.remembers.is_some() {
         ledger.settle_parked();
     }
     Ok((ledger.close().0, observed))
+}
+
+/// A store keeps milliseconds. What is judged is no finer, or a judgement would depend on whether
+/// its rows had been written and read back in between.
+fn to_millisecond(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+}
+
+fn in_milliseconds(sighting: &Sighting) -> Sighting {
+    Sighting {
+        created_at: sighting.created_at.map(to_millisecond),
+        seen_at: to_millisecond(sighting.seen_at),
+        ..sighting.clone()
+    }
 }
 
 /// The rows at hand, and what becomes of them.
@@ -280,11 +299,13 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
     message.service = message.service.or(sighting.service);
     message.from = message.from.take().or_else(|| sighting.from.clone());
     message.reference = message.reference.take().or_else(|| sighting.reference.clone());
+    // Nobody hears of a message before it exists, and signals race each other to the store.
+    message.created_at = message.created_at.min(sighting.seen_at);
     if let Some(created_at) = sighting.created_at
         && !message.created_at_known
     {
-        // Nobody hears of a message before it exists, so a clock that says so is wrong.
-        message.created_at = created_at.min(message.remembered_at);
+        // For the same reason a clock that says otherwise is wrong.
+        message.created_at = created_at.min(message.created_at);
         message.created_at_known = true;
     }
     if sighting.status > message.status {

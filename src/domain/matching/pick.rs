@@ -1,10 +1,10 @@
 //! Picking the one message that evidence may prove, among those that it may be about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::domain::address::Recipient;
 use crate::domain::matching::{Policy, Reason};
-use crate::domain::message::{Basis, Message, Reference, State};
+use crate::domain::message::{Basis, Message, Reference, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, SenderHint};
 
@@ -70,24 +70,25 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
 }
 
 /// A reference that one message bears is direct evidence for it. Where several bear it, the newest
-/// wins that was there when the person acted, undelivered ones left out.
+/// wins that was there when the person acted, undelivered ones left out. One that is known to be
+/// younger than the act is not among them: nobody acts upon what is yet to be sent.
 fn by_reference<'a>(
     evidence: &Evidence,
     reference: &Reference,
     known: impl Iterator<Item = &'a Message>,
 ) -> Pick {
-    let bearing: Vec<&Message> =
-        known.filter(|message| message.reference.as_ref() == Some(reference)).collect();
+    let bearing: Vec<&Message> = known
+        .filter(|message| {
+            let younger = message.created_at_known && message.created_at > evidence.occurred_at;
+            message.reference.as_ref() == Some(reference) && !younger
+        })
+        .collect();
     if let [only] = bearing.as_slice() {
-        // A message that is known to be younger than the act is not what the person acted upon.
-        let impossible = only.created_at_known && only.created_at > evidence.occurred_at;
-        return direct((!impossible).then_some(*only));
+        return direct(Some(*only));
     }
     let newest = bearing
         .into_iter()
-        .filter(|message| {
-            message.created_at <= evidence.occurred_at && message.state != State::Undelivered
-        })
+        .filter(|message| message.created_at <= evidence.occurred_at && may_have_arrived(message))
         .max_by_key(|message| age_order(message));
     indirect(newest, Basis::Shared)
 }
@@ -105,11 +106,23 @@ fn fitting<'a>(
         .filter(|message| {
             message.recipient.is_some_and(|known| known.person == recipient.person)
                 && window.contains(&message.created_at)
-                && message.state != State::Undelivered
+                && may_have_arrived(message)
         })
         .collect();
     fitting.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
     fitting
+}
+
+/// Nobody acts upon what they did not get. One that nobody asked feedback for has no state of its
+/// own for that, only Twilio's status.
+fn may_have_arrived(message: &Message) -> bool {
+    match message.state {
+        State::Undelivered => false,
+        State::Untracked => !message.status.is_some_and(Status::is_undelivered),
+        State::Pending | State::Expired | State::Confirmed | State::Reported | State::Refused => {
+            true
+        }
+    }
 }
 
 /// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
@@ -142,13 +155,14 @@ fn sent_by<'a>(
 /// The app named only the person: their messages must all have come from one sender, or it cannot be
 /// told which one the person acted upon.
 fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reason> {
-    let senders: BTreeSet<_> = fitting
-        .iter()
-        .map(|message| {
-            (message.service, message.from.as_ref().filter(|_| message.service.is_none()))
-        })
-        .collect();
-    if senders.len() > 1 {
+    fn all_alike<T: PartialEq>(mut of: impl Iterator<Item = Option<T>>) -> bool {
+        let first = of.next().flatten();
+        first.is_some() && of.all(|other| other == first)
+    }
+    let one_sender = fitting.len() < 2
+        || all_alike(fitting.iter().map(|message| message.from.as_ref()))
+        || all_alike(fitting.iter().map(|message| message.service));
+    if !one_sender {
         return Err(Reason::SenderUnknown);
     }
     Ok(fitting.first().copied())

@@ -12,6 +12,9 @@ use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Writing};
 use crate::store::sled::record::decode;
 use crate::store::{Requeued, Settled, Swept};
 
+/// The most that one call hands out: each claim writes three entries, and a group has room for 128.
+const MAX_CLAIMS: usize = 40;
+
 /// How long evidence that named only a person is listed as orphaned: every stray reply ends up there.
 const INFERRED_ORPHANS_KEPT: Duration = Duration::from_hours(24);
 
@@ -22,7 +25,7 @@ impl Ledger {
         }
         let now = self.now();
         let mut due = Vec::new();
-        for entry in self.tree.scan_prefix([keys::DUE]).take(limit) {
+        for entry in self.tree.scan_prefix([keys::DUE]).take(limit.min(MAX_CLAIMS)) {
             match keys::read_due(&entry?.0) {
                 Some((at, sid)) if at <= now => due.push(sid),
                 Some(_) | None => break,

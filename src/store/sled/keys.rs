@@ -37,6 +37,10 @@ pub(super) const SWEEP_TO: [u8; 1] = [MESSAGE + 1];
 pub(super) const PERSON_KEY: &[u8] = b"!person-key";
 /// Tells whether the key that hashes recipients is still the one the records were made with.
 pub(super) const PERSON_CHECK: &[u8] = b"!person-check";
+/// How many batches were written, and what all entries come to.
+pub(super) const SEAL: &[u8] = b"!seal";
+/// What the keys of the store's own affairs begin with; the seal does not cover them.
+pub(super) const OWN: u8 = b'!';
 /// Written to prove that writing works.
 pub(super) const HEALTH: &[u8] = b"!health";
 

@@ -16,6 +16,7 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
+use crate::store::sled::seal::Seal;
 use crate::store::{Clock, Counts, StoreError};
 
 /// The store cannot go on: what it holds can no longer be read, or written.
@@ -36,7 +37,7 @@ pub(super) type Ruling<T> = Result<Result<T, StoreError>, Fatal>;
 pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 
 /// Below this, nothing new comes in: sled needs room to open again (`facts/sled.md` §3).
-const MIN_FREE: u64 = 128 << 20;
+pub(super) const MIN_FREE: u64 = 128 << 20;
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
 /// The most messages that are looked at for one reference or person: the newest ones.
@@ -54,6 +55,8 @@ pub(super) struct Ledger {
     pub(super) tree: Tree,
     pub(super) terms: Terms,
     pub(super) counts: Counts,
+    /// What all entries come to, this group's included.
+    pub(super) seal: Seal,
     /// Entries written since the last sync.
     pub(super) written: usize,
     /// Whether something may be due that was not before.
@@ -126,7 +129,10 @@ impl Ledger {
             writing.message(before.as_ref(), Some(message))?;
         }
         for parked in &changes.park {
-            writing.parked(None, Some(parked))?;
+            // What lapsed before may lie under the same key, and is no longer counted then.
+            let before = self.tree.get(parked_key(parked)?)?;
+            let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
+            writing.parked(before.as_ref(), Some(parked))?;
         }
         for parked in &changes.unpark {
             writing.parked(Some(parked), None)?;
@@ -143,11 +149,30 @@ impl Ledger {
 
     /// One command is one batch: it is there as a whole or not at all.
     pub(super) fn apply(&mut self, writing: Writing) -> Result<(), Fatal> {
-        if writing.entries == 0 {
+        if writing.entries.is_empty() {
             return Ok(());
         }
-        self.tree.apply_batch(writing.batch)?;
-        self.written += writing.entries;
+        self.written += writing.entries.len();
+        let mut batch = Batch::default();
+        let mut seal = self.seal;
+        for (key, value) in writing.entries {
+            if key.first() != Some(&keys::OWN) {
+                if let Some(old) = self.tree.get(&key)? {
+                    seal.leaves(&key, &old);
+                }
+                if let Some(new) = &value {
+                    seal.enters(&key, new);
+                }
+            }
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        seal.batches += 1;
+        batch.insert(keys::SEAL, &seal.to_bytes());
+        self.tree.apply_batch(batch)?;
+        self.seal = seal;
         self.stirred |= writing.stirred;
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);
@@ -280,8 +305,8 @@ impl Ledger {
 /// What one command writes.
 #[derive(Default)]
 pub(super) struct Writing {
-    batch: Batch,
-    entries: usize,
+    /// What each key is to hold; `None`: nothing any more.
+    entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     stirred: bool,
     moved: Vec<(Option<State>, Option<State>)>,
     parked: i64,
@@ -290,13 +315,11 @@ pub(super) struct Writing {
 
 impl Writing {
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert(key, value);
-        self.entries += 1;
+        self.entries.insert(key, Some(value));
     }
 
     pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.batch.remove(key);
-        self.entries += 1;
+        self.entries.insert(key, None);
     }
 
     /// A message from one state of knowledge to the next, with the index entries that follow from it.

@@ -1,20 +1,25 @@
 //! The store in one embedded sled, for one process on one machine.
 //!
-//! `open` guards the folder, the `writer` thread makes groups of commands durable, the `ledger`
+//! `open` guards the folder, the `survey` reads every record and the `seal` tells what is missing,
+//! the `writer` thread makes groups of commands durable, the `ledger`
 //! carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record` say how
 //! things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
 
+mod copy;
 mod duty;
 mod keys;
 mod ledger;
 mod open;
 mod record;
+mod seal;
+mod survey;
 mod writer;
 
 pub use ledger::FreeSpace;
 pub use open::OpenError;
 pub use writer::{Commit, OnCommit, OnFatal};
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -32,8 +37,9 @@ use crate::domain::matching::{Observed, Parked, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms, tally};
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::record::decode;
+use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
 use crate::store::{
     Clock, Counts, Entry, Filter, Page, Requeued, Settled, Store, StoreError, Swept,
@@ -89,11 +95,20 @@ impl Options {
 
 /// The store in one embedded sled.
 pub struct SledStore {
-    tree: Tree,
     person_key: PersonKey,
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    reader: Mutex<Option<Reader>>,
     shared: Arc<Shared>,
+}
+
+/// What looking without asking the writer takes. sled lets go of its files with the last of its
+/// handles, so each of them holds our lock, and drops it after sled's.
+#[derive(Clone)]
+struct Reader {
+    tree: Tree,
+    clock: Clock,
+    _lock: Arc<File>,
 }
 
 impl SledStore {
@@ -104,17 +119,23 @@ impl SledStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let opened = open::open(&path, options.person_key.as_deref(), options.lock_patience)?;
+        let opened =
+            open::open(&path, options.person_key.as_deref(), options.lock_patience, &free_space)?;
+        let Surveyed { counts, seal, interrupted } = opened.surveyed;
+        let lock = Arc::new(opened.lock);
+        let reader =
+            Reader { tree: opened.tree.clone(), clock: clock.clone(), _lock: Arc::clone(&lock) };
         let mut ledger = Ledger {
-            tree: opened.tree.clone(),
+            tree: opened.tree,
             terms: Terms { policy, max_messages, clock, free_space },
-            counts: Counts::default(),
+            counts,
+            seal,
             written: 0,
             stirred: false,
             sweep_from: keys::SWEEP_FROM.to_vec(),
             next_lease: getrandom::u64().unwrap_or_default(),
         };
-        survey(&mut ledger).map_err(|fatal| OpenError::Damaged {
+        ledger.take_back(interrupted).map_err(|fatal| OpenError::Damaged {
             path: path.display().to_string(),
             what: fatal.to_string(),
         })?;
@@ -127,16 +148,15 @@ impl SledStore {
         let writer = Writer {
             db: opened.db,
             file: opened.file,
+            seal: opened.seal,
             path: path.clone(),
             ledger,
             shared: Arc::clone(&shared),
             on_commit,
             on_fatal,
         };
-        let lock = opened.lock;
         let run = move || {
             writer.run(&queue);
-            // Only now may another process have the folder.
             drop(lock);
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run);
@@ -146,10 +166,10 @@ impl SledStore {
             error,
         })?;
         Ok(Self {
-            tree: opened.tree,
             person_key: opened.person_key,
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
+            reader: Mutex::new(Some(reader)),
             shared,
         })
     }
@@ -190,39 +210,6 @@ impl SledStore {
 
 fn closed() -> StoreError {
     StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
-}
-
-/// Reads every record once: counts them, finds damage before anything is answered, and takes back
-/// the attempts of the process before this one, which has ended with them.
-fn survey(ledger: &mut Ledger) -> Result<(), Fatal> {
-    let mut interrupted = Vec::new();
-    let tree = ledger.tree.clone();
-    for entry in tree.range(keys::SWEEP_FROM.to_vec()..keys::SWEEP_TO.to_vec()) {
-        let (key, value) = entry?;
-        match key.first() {
-            Some(&keys::MESSAGE) => {
-                let message: Message = decode(&value)?;
-                tally(&mut ledger.counts, None, Some(message.state));
-                if message.delivery.lease.is_some() {
-                    interrupted.push(message);
-                }
-            }
-            Some(&keys::PARKED) => {
-                let parked: Parked = decode(&value)?;
-                let counts = &mut ledger.counts;
-                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
-            }
-            Some(_) | None => {}
-        }
-    }
-    let now = ledger.now();
-    for before in interrupted {
-        let mut message = before.clone();
-        message.delivery.lease = None;
-        message.delivery.due_at = Some(now);
-        ledger.rewrite(&before, &message)?;
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -266,8 +253,9 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         // A look, not a promise: it may read past the writer thread, and must not hold it up.
-        let tree = self.tree.clone();
-        let page = tokio::task::spawn_blocking(move || page(&tree, filter, cursor, limit)).await;
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reader = reader.ok_or_else(closed)?;
+        let page = tokio::task::spawn_blocking(move || page(&reader, filter, cursor, limit)).await;
         let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
         page.map_err(|error| unreadable(error.to_string()))?
             .map_err(|fatal| unreadable(fatal.to_string()))
@@ -302,6 +290,8 @@ impl Store for SledStore {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
+            // The folder is free for another process once the last reader is done.
+            drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("the store's writer did not end well");
@@ -321,13 +311,21 @@ impl Drop for SledStore {
     }
 }
 
-fn page(tree: &Tree, filter: Filter, cursor: Option<Vec<u8>>, limit: usize) -> Result<Page, Fatal> {
+fn page(
+    reader: &Reader,
+    filter: Filter,
+    cursor: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<Page, Fatal> {
+    let now = (reader.clock)();
     let prefix = match filter {
         Filter::Messages(_) => keys::MESSAGE,
         Filter::Parked | Filter::Orphaned => keys::PARKED,
     };
     let mut page = Page::default();
-    for entry in tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
+    // A cursor comes from outside; one of another list, or none of ours at all, starts over.
+    let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
+    for entry in reader.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
         let (key, value) = entry?;
         if page.entries.len() == limit {
             page.next = Some(key.to_vec());
@@ -335,7 +333,8 @@ fn page(tree: &Tree, filter: Filter, cursor: Option<Vec<u8>>, limit: usize) -> R
         }
         match filter {
             Filter::Messages(state) => {
-                let message: Message = decode(&value)?;
+                let mut message: Message = decode(&value)?;
+                message.age(now);
                 if state.is_none_or(|state| state == message.state) {
                     page.entries.push(Entry::Message(Box::new(message)));
                 }

@@ -10,16 +10,20 @@ use std::time::{Duration, Instant};
 use ::sled::{Config, Db, Tree};
 
 use crate::domain::address::PersonKey;
+use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::keys;
+use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::record::{decode, encode};
+use crate::store::sled::seal::{Seal, SealFile};
+use crate::store::sled::survey::{Surveyed, survey};
 
 /// The format that this release writes, and the only one it reads.
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "heardback.lock";
-const DB_FILE: &str = "db";
+pub(super) const DB_FILE: &str = "db";
 /// Where a damaged snapshot goes. sled builds a new one from its log.
-const ASIDE: &str = "set-aside";
+pub(super) const ASIDE: &str = "set-aside";
 
 /// sled keeps about twice this in memory; its default of 1 GB would kill a small machine.
 const CACHE: u64 = 8 << 20;
@@ -89,7 +93,10 @@ pub(super) struct Opened {
     pub(super) tree: Tree,
     /// Our own handle on sled's file, to sync it.
     pub(super) file: File,
+    /// Where the number of batches goes after each sync.
+    pub(super) seal: SealFile,
     pub(super) person_key: PersonKey,
+    pub(super) surveyed: Surveyed,
     /// Held as long as the store is.
     pub(super) lock: File,
 }
@@ -98,39 +105,41 @@ pub(super) fn open(
     path: &Path,
     person_key: Option<&[u8]>,
     patience: Duration,
+    free_space: &FreeSpace,
 ) -> Result<Opened, OpenError> {
     let folder = Folder { path };
     folder.create()?;
     let lock = folder.lock(patience)?;
     let complete = folder.check_format()?;
-    let db = folder.open_sled()?;
-    let tree: Tree = (*db).clone();
-    let damaged = |what: &dyn std::fmt::Display| folder.damaged(&what.to_string());
-    let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
-    if complete && tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?.is_none() {
-        return Err(folder.damaged("its first record is gone"));
+    folder.await_sled(patience)?;
+    let copy = Copy::make(path, free_space).map_err(|error| folder.io("copy", error))?;
+    let records = folder.records(complete, person_key);
+    match &records {
+        Ok(_) => copy.discard().map_err(|error| folder.io("tidy", error))?,
+        // What the operator is told to keep a copy of must be what was there.
+        Err(_) => copy.restore().map_err(|error| folder.io("put back the files of", error))?,
     }
-    let secret = match (person_key, stored) {
-        (Some(given), _) => given.to_vec(),
-        (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
-        (None, None) => {
-            let mut secret = vec![0; 32];
-            getrandom::fill(&mut secret)
-                .map_err(|error| folder.io("read", io::Error::other(error)))?;
-            let value = encode(&secret).map_err(|error| damaged(&error))?;
-            tree.insert(keys::PERSON_KEY, value).map_err(|error| damaged(&error))?;
-            secret
-        }
-    };
-    let person_key = PersonKey::new(&secret);
-    check_person_key(&tree, &person_key).map_err(|what| damaged(&what))?;
+    let Records { db, tree, surveyed, person_key } = records?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
-    db.flush().map_err(|error| damaged(&error))?;
+    db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
+    let seal = SealFile::open(path).and_then(|seal| {
+        seal.note(surveyed.seal.batches)?;
+        Ok(seal)
+    });
+    let seal = seal.map_err(|error| folder.io("write the SEAL file of", error))?;
     if !complete {
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
-    Ok(Opened { db, tree, file, person_key, lock })
+    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock })
+}
+
+/// What sled holds, read through.
+struct Records {
+    db: Db,
+    tree: Tree,
+    surveyed: Surveyed,
+    person_key: PersonKey,
 }
 
 /// Pending messages cannot be found by their recipients any more once the key is another one.
@@ -166,6 +175,84 @@ impl Folder<'_> {
 
     fn damaged(&self, what: &str) -> OpenError {
         OpenError::Damaged { path: self.name(), what: what.to_owned() }
+    }
+
+    fn records(&self, complete: bool, person_key: Option<&[u8]>) -> Result<Records, OpenError> {
+        let db = match self.open_sled() {
+            Err(OpenError::Damaged { what, .. }) if !complete => {
+                // Nobody was ever answered for this store: its making was cut short.
+                tracing::warn!(what, "the store was not made completely; making it anew");
+                self.clear().map_err(|error| self.io("make anew", error))?;
+                self.open_sled()?
+            }
+            opened => opened?,
+        };
+        let tree: Tree = (*db).clone();
+        let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
+        if !complete {
+            let unsealed = tree.get(keys::SEAL).map_err(|error| damaged(&error))?.is_none();
+            if unsealed {
+                let seal = Seal::default().to_bytes();
+                tree.insert(keys::SEAL, &seal).map_err(|error| damaged(&error))?;
+            }
+        }
+        let noted = SealFile::read(self.path).filter(|_| complete);
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted)));
+        let surveyed = read
+            .map_err(|_| self.damaged("sled panicked while reading it"))?
+            .map_err(|loss| damaged(&loss))?;
+        let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
+        let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
+        if complete && check.is_none() {
+            return Err(self.damaged("its first record is gone"));
+        }
+        let secret = match (person_key, stored) {
+            (Some(given), _) => given.to_vec(),
+            (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
+            (None, None) => {
+                let mut secret = vec![0; 32];
+                getrandom::fill(&mut secret)
+                    .map_err(|error| self.io("read", io::Error::other(error)))?;
+                let value = encode(&secret).map_err(|error| damaged(&error))?;
+                tree.insert(keys::PERSON_KEY, value).map_err(|error| damaged(&error))?;
+                secret
+            }
+        };
+        let person_key = PersonKey::new(&secret);
+        check_person_key(&tree, &person_key).map_err(|what| damaged(&what))?;
+        Ok(Records { db, tree, surveyed, person_key })
+    }
+
+    /// Removes sled's files.
+    fn clear(&self) -> io::Result<()> {
+        for name in sled_files(self.path)? {
+            fs::remove_file(self.path.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// sled's own lock outlives our handles on it by a moment, and by more if somebody else has
+    /// opened the folder with another tool.
+    fn await_sled(&self, patience: Duration) -> Result<(), OpenError> {
+        let db = match File::open(self.path.join(DB_FILE)) {
+            Ok(db) => db,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.io("open", error)),
+        };
+        let began = Instant::now();
+        loop {
+            match db.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+                    std::thread::park_timeout(LOCK_RETRY);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let holder = "unknown, it holds sled's lock only".to_owned();
+                    return Err(OpenError::InUse { path: self.name(), holder });
+                }
+                Err(TryLockError::Error(error)) => return Err(self.io("lock", error)),
+            }
+        }
     }
 
     fn create(&self) -> Result<(), OpenError> {
@@ -222,14 +309,17 @@ impl Folder<'_> {
                 let what = format!("there is a sled database, but no {FORMAT_FILE} file");
                 return Err(OpenError::NotOurs { path: self.name(), what });
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let what = format!("its {FORMAT_FILE} file is no text");
+                return Err(OpenError::NotOurs { path: self.name(), what });
+            }
             Err(error) => return Err(self.io("read the FORMAT file of", error)),
         };
         let mut words = text.split_whitespace();
-        let found = words.next().and_then(|word| word.parse::<u32>().ok()).ok_or_else(|| {
-            OpenError::NotOurs {
-                path: self.name(),
-                what: format!("its {FORMAT_FILE} file holds no number"),
-            }
+        let number = words.next().and_then(|word| word.parse::<u32>().ok());
+        let found = number.filter(|found| *found > 0).ok_or_else(|| OpenError::NotOurs {
+            path: self.name(),
+            what: format!("its {FORMAT_FILE} file holds no number"),
         })?;
         if found > FORMAT {
             return Err(OpenError::NewerFormat { path: self.name(), found });
@@ -261,7 +351,8 @@ impl Folder<'_> {
         }
         let first = match self.try_sled() {
             Ok(db) => return Ok(db),
-            Err(error) => error,
+            Err(Refused::System(error)) => return Err(self.io("open sled in", error)),
+            Err(Refused::Damaged(what)) => what,
         };
         let snapshots = self.snapshots()?;
         if snapshots.is_empty() {
@@ -280,20 +371,29 @@ impl Folder<'_> {
         moved(self.path, &aside).map_err(|error| self.io("heal", error))?;
         self.try_sled().map_err(|second| {
             let back = moved(&aside, self.path).and_then(|()| fs::remove_dir(&aside));
-            match back {
-                Ok(()) => self.damaged(&second),
-                Err(error) => self.io("put the snapshots back into", error),
+            match (back, second) {
+                (Ok(()), Refused::Damaged(second)) => self.damaged(&second),
+                (Ok(()), Refused::System(error)) => self.io("open sled in", error),
+                (Err(error), _) => self.io("put the snapshots back into", error),
             }
         })
     }
 
     /// sled panics over some kinds of damage instead of returning an error.
-    fn try_sled(&self) -> Result<Db, String> {
+    fn try_sled(&self) -> Result<Db, Refused> {
         let config = Config::new().path(self.path).cache_capacity(CACHE).flush_every_ms(Some(500));
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        opened
-            .map_err(|_| "sled panicked while opening it".to_owned())?
-            .map_err(|error| error.to_string())
+        let panicked = || Refused::Damaged("sled panicked while opening it".to_owned());
+        opened.map_err(|_| panicked())?.map_err(|error| match &error {
+            ::sled::Error::Io(cause) if is_the_systems(cause) => {
+                Refused::System(io::Error::new(cause.kind(), cause.to_string()))
+            }
+            ::sled::Error::Io(_)
+            | ::sled::Error::Corruption { .. }
+            | ::sled::Error::ReportableBug(_)
+            | ::sled::Error::Unsupported(_)
+            | ::sled::Error::CollectionNotFound(_) => Refused::Damaged(error.to_string()),
+        })
     }
 
     fn snapshots(&self) -> Result<Vec<PathBuf>, OpenError> {
@@ -318,6 +418,20 @@ impl Folder<'_> {
         let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
         parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
+}
+
+/// Why sled does not open.
+enum Refused {
+    /// The files are to blame.
+    Damaged(String),
+    /// The files may be sound: the disk is full, or not ours to write.
+    System(io::Error),
+}
+
+fn is_the_systems(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let kind = error.kind();
+    [PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&kind)
 }
 
 fn is_unfinished(snapshot: &Path) -> bool {

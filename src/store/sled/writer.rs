@@ -18,13 +18,16 @@ use tokio::sync::Notify;
 
 use crate::store::Counts;
 use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::seal::SealFile;
 
 /// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
 const GROUP: usize = 128;
 /// Commands that may wait. More than this is an overload, answered 503 at once.
 pub(super) const QUEUE: usize = 1024;
-/// A commit that takes longer will never end: sled can hang in a flush for ever after an I/O panic.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+/// A commit that takes longer (in looks, a second apart) will never end: sled can hang in a flush for
+/// ever after an I/O panic. Looks and not time, so that a process that was stopped for a while, and
+/// could do nothing about it, is not blamed for it.
+const COMMIT_DEADLINE: u32 = 10;
 
 /// Answers whoever asked.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
@@ -55,6 +58,7 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) file: File,
+    pub(super) seal: SealFile,
     pub(super) path: PathBuf,
     pub(super) ledger: Ledger,
     pub(super) shared: Arc<Shared>,
@@ -105,6 +109,7 @@ impl Writer {
         // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
         self.file
             .sync_data()
+            .and_then(|()| self.seal.note(self.ledger.seal.batches))
             .map_err(|error| Fatal::Sync { path: self.path.display().to_string(), error })?;
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.ledger.counts;
         if std::mem::take(&mut self.ledger.stirred) {
@@ -127,9 +132,12 @@ impl Watchdog {
         let (stop, stopped) = sync_channel::<()>(0);
         let watched = Arc::clone(&began);
         let watch = move || {
+            let (mut known, mut looks) = (None, 0);
             while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
                 let since = *watched.lock().unwrap_or_else(PoisonError::into_inner);
-                if since.is_some_and(|since| since.elapsed() > COMMIT_DEADLINE) {
+                looks = if since.is_some() && since == known { looks + 1 } else { 0 };
+                known = since;
+                if looks >= COMMIT_DEADLINE {
                     on_fatal("a commit took longer than 10 s; the disk does not answer");
                     return;
                 }

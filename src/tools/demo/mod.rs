@@ -9,10 +9,12 @@ mod stand_in;
 mod story;
 
 use std::io::Write;
+use std::net::TcpListener;
 
 use anstyle::{AnsiColor, Style};
+use tokio::sync::oneshot;
 
-use crate::serve::signals::Signals;
+use crate::config::Settings;
 use crate::tools::demo::stage::Stage;
 use crate::tools::demo::story::{STEPS, Step};
 
@@ -21,13 +23,32 @@ const BOLD: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Plays the demo. Returns whether all of it came out as it should.
+/// Starts the receiver with these settings, on a public and an operator's listener, until it is told
+/// to stop. `serve` does it; `tools` stands beside it and is handed it by `main`.
+pub trait Launch<R>:
+    FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
+impl<R, F> Launch<R> for F where
+    F: FnOnce(&Settings, TcpListener, TcpListener, oneshot::Receiver<()>) -> anyhow::Result<R>
+{
+}
+
+/// Plays the demo. Returns whether all of it came out as it should. With `keep`, all of it stays up
+/// until that completes.
 ///
 /// # Errors
 /// Where it cannot be played at all: no loopback, no temporary folder.
-pub async fn run(keep: bool) -> anyhow::Result<bool> {
+pub async fn run<R>(
+    launch: impl Launch<R>,
+    keep: Option<impl Future<Output = ()>>,
+) -> anyhow::Result<bool>
+where
+    R: Future<Output = anyhow::Result<()>> + 'static,
+{
     let mut out = anstream::stdout();
-    let stage = Stage::build()?;
+    let stage = Stage::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
     writeln!(out, "  receiver     {}", stage.receiver_url())?;
     writeln!(out, "  operator     {}", stage.operator_url())?;
@@ -78,11 +99,10 @@ pub async fn run(keep: bool) -> anyhow::Result<bool> {
     } else {
         writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
     }
-    if keep {
-        // Before anybody is told that it can be stopped.
-        let mut signals = Signals::listen()?;
+    if let Some(told_to_stop) = keep {
         stage.invite(&mut out)?;
-        signals.next().await;
+        out.flush()?;
+        told_to_stop.await;
     }
     stage.close().await?;
     Ok(passed)

@@ -1,7 +1,7 @@
 //! The stage: the stand-in, the receiver with a store in a temporary folder, and who plays on it.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::Settings;
 use crate::domain::signature::{Content, SigningKey, sign};
 use crate::recording::Recording;
-use crate::serve::{Listeners, Service};
+use crate::tools::demo::Launch;
 use crate::tools::demo::stand_in::{Attempt, StandIn};
 use crate::tools::demo::story::{ENDINGS, POSTS, Signer, Step};
 
@@ -48,22 +48,19 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn build() -> anyhow::Result<Self> {
+    pub(super) fn build<R>(launch: impl Launch<R>) -> anyhow::Result<Self>
+    where
+        R: Future<Output = anyhow::Result<()>> + 'static,
+    {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let twilio = StandIn::start()?;
-        let listeners = Listeners {
-            public: std::net::TcpListener::bind("127.0.0.1:0")?,
-            ops: std::net::TcpListener::bind("127.0.0.1:0")?,
-        };
-        let base = format!("http://{}", listeners.public.local_addr()?);
+        let public = TcpListener::bind("127.0.0.1:0")?;
+        let ops = TcpListener::bind("127.0.0.1:0")?;
+        let (receiver, operator) = (public.local_addr()?, ops.local_addr()?);
+        let base = format!("http://{receiver}");
         let settings = settings(&folder, &base, twilio.addr)?;
-        let service = Service::build(&settings, listeners)?;
-        let (receiver, operator) = (service.public_addr(), service.ops_addr());
         let (stop, stopped) = oneshot::channel();
-        let running = actix_web::rt::spawn(service.run(async move {
-            // The stage gone is a stop as well.
-            let _ = stopped.await;
-        }));
+        let running = actix_web::rt::spawn(launch(&settings, public, ops, stopped)?);
         Ok(Self {
             twilio,
             receiver,
@@ -181,8 +178,7 @@ impl Stage {
             out,
             "  {me} sign {}/app/events \\\n    --form MessageSid={} --form Type=code_entered --curl | sh",
             self.base, ENDINGS[4].sid
-        )?;
-        out.flush()
+        )
     }
 
     pub(super) async fn close(self) -> anyhow::Result<()> {

@@ -1,0 +1,90 @@
+//! The survey: every record is read once at opening, so that damage is found before anybody is
+//! answered, and so that counting is cheap from then on.
+
+use ::sled::Tree;
+
+use crate::domain::matching::Parked;
+use crate::domain::message::Message;
+use crate::store::Counts;
+use crate::store::sled::keys;
+use crate::store::sled::ledger::{Fatal, Ledger, tally};
+use crate::store::sled::record::decode;
+use crate::store::sled::seal::Seal;
+
+/// What a survey found.
+#[derive(Default)]
+pub(super) struct Surveyed {
+    pub(super) counts: Counts,
+    pub(super) seal: Seal,
+    /// Messages whose attempt the process before this one began, and did not end.
+    pub(super) interrupted: Vec<Message>,
+}
+
+/// Why the records are not those that were written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Loss {
+    #[error(transparent)]
+    Unreadable(#[from] Fatal),
+    #[error("its seal is gone")]
+    Unsealed,
+    #[error("{missing} writes that were synced are gone from the end of sled's log")]
+    CutShort { missing: u64 },
+    #[error("the records are not all there, or not as they were written")]
+    Incomplete,
+}
+
+impl From<::sled::Error> for Loss {
+    fn from(error: ::sled::Error) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
+/// Reads every entry. `noted` is the number of batches that is known to have been synced.
+pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> {
+    let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
+    let sealed = sealed.ok_or(Loss::Unsealed)?;
+    let missing = noted.unwrap_or_default().saturating_sub(sealed.batches);
+    if missing > 0 {
+        return Err(Loss::CutShort { missing });
+    }
+    let mut found = Surveyed { seal: Seal::of(sealed.batches), ..Surveyed::default() };
+    for entry in tree {
+        let (key, value) = entry?;
+        match key.first() {
+            Some(&keys::OWN) => continue,
+            Some(&keys::MESSAGE) => {
+                let message: Message = decode(&value).map_err(Fatal::from)?;
+                tally(&mut found.counts, None, Some(message.state));
+                if message.delivery.lease.is_some() {
+                    found.interrupted.push(message);
+                }
+            }
+            Some(&keys::PARKED) => {
+                let parked: Parked = decode(&value).map_err(Fatal::from)?;
+                let counts = &mut found.counts;
+                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
+            }
+            Some(_) | None => {}
+        }
+        found.seal.enters(&key, &value);
+    }
+    if found.seal != sealed {
+        return Err(Loss::Incomplete);
+    }
+    Ok(found)
+}
+
+impl Ledger {
+    /// Makes due at once what the process before this one had begun to report: it has ended, and
+    /// its attempts with it.
+    pub(super) fn take_back(&mut self, interrupted: Vec<Message>) -> Result<(), Fatal> {
+        let now = self.now();
+        for before in interrupted {
+            let mut message = before.clone();
+            message.delivery.lease = None;
+            message.delivery.due_at = Some(now);
+            self.rewrite(&before, &message)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! A book in which the domain's changes are entered as they come: the plainest store there is, to
+//! judge the judgement by. It also watches what must never happen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heardback::domain::matching::{
+    self, Changes, Contradiction, Observed, Parked, Policy, Remembered, Rows, Touched,
+};
+use heardback::domain::message::{Message, State};
+use heardback::domain::sid::{MessageSid, ServiceSid};
+use heardback::domain::signal::{Named, Sighting, Signal};
+
+use crate::given::{at, policy};
+
+pub(crate) struct Book {
+    pub(crate) policy: Policy,
+    pub(crate) now: i64,
+    pub(crate) messages: BTreeMap<MessageSid, Message>,
+    pub(crate) parked: Vec<Parked>,
+    seen: BTreeSet<MessageSid>,
+    services: BTreeMap<String, ServiceSid>,
+    /// The labels of all evidence so far.
+    labels: BTreeSet<String>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            policy: policy(),
+            now: 0,
+            messages: BTreeMap::new(),
+            parked: Vec::new(),
+            seen: BTreeSet::new(),
+            services: BTreeMap::new(),
+            labels: BTreeSet::new(),
+        }
+    }
+}
+
+impl Book {
+    pub(crate) fn try_remember(
+        &mut self,
+        sighting: &Sighting,
+    ) -> Result<Remembered, Contradiction> {
+        let known = self.messages.get(&sighting.sid);
+        let rows = self.rows(&Touched::by_sighting(sighting, known), Some(sighting.sid));
+        let (changes, remembered) = matching::remember(rows, sighting, &self.policy, at(self.now))?;
+        self.labels.insert("read".to_owned());
+        self.enter(changes);
+        Ok(remembered)
+    }
+
+    pub(crate) fn remember(&mut self, sighting: &Sighting) -> Remembered {
+        self.try_remember(sighting).expect("no contradiction")
+    }
+
+    pub(crate) fn observe(&mut self, signal: &Signal) -> Observed {
+        let touched = match (&signal.remembers, &signal.evidence) {
+            (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
+            (None, Some(evidence)) => Touched::by_evidence(evidence),
+            (None, None) => Touched::default(),
+        };
+        let mut rows = self.rows(&touched, touched.sid);
+        rows.seen = signal.inbound.is_some_and(|sid| self.seen.contains(&sid));
+        self.labels.extend(signal.evidence.iter().map(|evidence| evidence.label.clone()));
+        let (changes, observed) =
+            matching::observe(rows, signal, &self.policy, at(self.now)).expect("no contradiction");
+        self.enter(changes);
+        observed
+    }
+
+    pub(crate) fn state(&self, sid: MessageSid) -> State {
+        self.messages[&sid].state
+    }
+
+    pub(crate) fn confirmed(&self) -> BTreeSet<MessageSid> {
+        let proven = self.messages.values().filter(|message| message.proof.is_some());
+        proven.map(|message| message.sid).collect()
+    }
+
+    fn rows(&self, touched: &Touched, sid: Option<MessageSid>) -> Rows {
+        let all = || self.messages.values().cloned();
+        let waits = |parked: &&Parked| match &parked.evidence.named {
+            Named::Message(sid) => touched.sid == Some(*sid),
+            Named::Reference(name) => touched.reference.as_ref() == Some(name),
+            Named::Person { recipient, .. } => touched.person == Some(recipient.person),
+        };
+        Rows {
+            message: sid.and_then(|sid| self.messages.get(&sid).cloned()),
+            seen: false,
+            same_reference: all()
+                .filter(|m| m.reference.is_some() && m.reference == touched.reference)
+                .collect(),
+            same_person: all()
+                .filter(|m| m.recipient.is_some_and(|r| Some(r.person) == touched.person))
+                .collect(),
+            parked: self.parked.iter().filter(waits).cloned().collect(),
+            services: self.services.clone(),
+        }
+    }
+
+    fn enter(&mut self, changes: Changes) {
+        for message in changes.messages {
+            let before = self.messages.get(&message.sid);
+            self.watch(before, &message);
+            self.messages.insert(message.sid, message);
+        }
+        self.parked.retain(|parked| !changes.unpark.contains(parked));
+        self.parked.extend(changes.park);
+        self.seen.extend(changes.seen);
+        self.services.extend(changes.learned);
+    }
+
+    /// States move along DESIGN's arrows only, and what is proven was proven by something, once.
+    fn watch(&self, before: Option<&Message>, after: &Message) {
+        use State::{Confirmed, Expired, Pending, Undelivered, Untracked};
+        let from = before.map(|message| message.state);
+        let along_an_arrow = from == Some(after.state)
+            || match from {
+                // A registration, a receipt and parked evidence may come to one step.
+                None | Some(Untracked) => {
+                    matches!(after.state, Untracked | Pending | Undelivered | Confirmed)
+                }
+                Some(Pending) => matches!(after.state, Confirmed | Expired | Undelivered),
+                Some(Expired | Undelivered) => after.state == Confirmed,
+                Some(State::Confirmed | State::Reported | State::Refused) => false,
+            };
+        assert!(along_an_arrow, "{from:?} to {:?}", after.state);
+        assert_eq!(after.proof.is_some(), after.state == Confirmed);
+        if let Some(proof) = before.and_then(|message| message.proof.as_ref()) {
+            assert_eq!(Some(proof), after.proof.as_ref(), "confirmed twice");
+        }
+        if let Some(proof) = &after.proof {
+            assert!(self.labels.contains(&proof.label), "confirmed without evidence");
+        }
+    }
+}

@@ -1,0 +1,688 @@
+//! What every store promises, whatever is behind it. A new backend joins by one line in
+//! [`backends`], and has to keep all of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use heardback::domain::feedback::{Claim, Lease, Settlement};
+use heardback::domain::matching::{Observed, Policy, Reason};
+use heardback::domain::message::{Basis, Refusal, State};
+use heardback::domain::sid::MessageSid;
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Counts, Entry, Filter, Requeued, Settled, Store, StoreError, Swept};
+use tempfile::TempDir;
+
+use crate::given::{
+    DAY, HOUR, Hands, MINUTE, SENDER, acted, at, direct, options, person, policy, registered,
+    reply, shared, sid, status,
+};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A place where a store lives on while nobody has it open.
+trait Backend {
+    fn open(&self, hands: &Hands, policy: Policy, max_messages: u64) -> Arc<dyn Store>;
+
+    fn usual(&self, hands: &Hands) -> Arc<dyn Store> {
+        self.open(hands, policy(), 1_000_000)
+    }
+}
+
+fn backends() -> Vec<Box<dyn Backend>> {
+    vec![Box::new(Sled(tempfile::tempdir().expect("a folder")))]
+}
+
+struct Sled(TempDir);
+
+impl Backend for Sled {
+    fn open(&self, hands: &Hands, policy: Policy, max_messages: u64) -> Arc<dyn Store> {
+        let given = options(self.0.path(), hands.clock());
+        Arc::new(SledStore::open(Options { policy, max_messages, ..given }).expect("it opens"))
+    }
+}
+
+/// Registers message `n` and has it confirmed, both at that second.
+async fn confirmed(store: &Arc<dyn Store>, n: u32, seconds: i64) -> MessageSid {
+    store.remember(registered(n, seconds)).await.expect("remembered");
+    store.observe(direct(n, seconds)).await.expect("observed");
+    sid(n)
+}
+
+async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
+    store.show(sid(n)).await.expect("looked up").map(|message| message.state)
+}
+
+async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
+    store.claim(10, LEASE).await.expect("claimed")
+}
+
+async fn refuse(store: &Arc<dyn Store>, n: u32) {
+    let claims = claim(store).await;
+    let lease = claims.iter().find(|c| c.feedback.message == sid(n)).expect("claimed").lease;
+    let refusal = Refusal { status: Some(404), code: Some(20404), message: "no".to_owned() };
+    let settled = store.settle(lease, Settlement::Refused(refusal)).await.expect("settled");
+    assert_eq!(settled, Settled::Applied);
+}
+
+async fn sweep(store: &Arc<dyn Store>) -> Swept {
+    let mut all = Swept::default();
+    loop {
+        let step = store.expire(7).await.expect("swept");
+        all.expired += step.expired;
+        all.orphaned += step.orphaned;
+        all.forgotten += step.forgotten;
+        if step.complete {
+            return all;
+        }
+    }
+}
+
+async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<Entry> {
+    let (mut all, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.list(filter, cursor, page_of).await.expect("listed");
+        assert!(page.entries.len() <= page_of);
+        all.extend(page.entries);
+        cursor = page.next;
+        if cursor.is_none() {
+            return all;
+        }
+    }
+}
+
+/// Counts everything by looking at it.
+async fn recount(store: &Arc<dyn Store>) -> Counts {
+    let mut counts = Counts::default();
+    for entry in entries(store, Filter::Messages(None), 1000).await {
+        if let Entry::Message(message) = entry {
+            let place = State::ALL.iter().position(|state| *state == message.state);
+            counts.messages[place.expect("a state")] += 1;
+        }
+    }
+    counts.parked = entries(store, Filter::Parked, 1000).await.len() as u64;
+    counts.orphaned = entries(store, Filter::Orphaned, 1000).await.len() as u64;
+    counts
+}
+
+fn label<T: std::fmt::Debug>(result: Result<T, StoreError>) -> &'static str {
+    match result {
+        Err(StoreError::Unavailable { label, .. }) => label,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_remembered_once_and_a_repeat_fills_what_was_unknown() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let mut first = registered(1, 0);
+        first.recipient = None;
+        assert!(store.remember(first).await.expect("remembered").new);
+        let second = store.remember(registered(1, 0)).await.expect("remembered");
+        assert!(!second.new);
+        assert_eq!(second.message.recipient, Some(person(1)));
+        assert_eq!(store.show(sid(1)).await.expect("looked up"), Some(second.message));
+        assert_eq!(store.show(sid(2)).await.expect("looked up"), None);
+    }
+}
+
+#[tokio::test]
+async fn the_apps_contradiction_is_refused_and_changes_nothing() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let known = store.remember(registered(1, 0)).await.expect("remembered").message;
+        let mut other = registered(1, 0);
+        other.recipient = Some(person(2));
+        let error = store.remember(other).await.expect_err("refused");
+        assert!(matches!(error, StoreError::Contradiction(found) if found.field == "To"));
+        assert_eq!(store.show(sid(1)).await.expect("looked up"), Some(known));
+    }
+}
+
+#[tokio::test]
+async fn everything_that_was_answered_is_there_after_closing_and_opening_again() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        confirmed(&store, 1, 0).await;
+        store.remember(registered(2, 0)).await.expect("remembered");
+        store.observe(reply(1, 1)).await.expect("observed");
+        store.observe(direct(77, 1)).await.expect("observed");
+        let (messages, counts) =
+            (entries(&store, Filter::Messages(None), 10).await, store.counts());
+        let recipient = store.person_key().check();
+        drop(store);
+        let store = backend.usual(&hands);
+        assert_eq!(entries(&store, Filter::Messages(None), 10).await, messages);
+        assert_eq!(store.counts(), counts);
+        assert_eq!(store.person_key().check(), recipient, "the key is the store's own");
+        let again = store.observe(reply(1, 9)).await.expect("observed");
+        assert_eq!(again, Observed::Nothing(Reason::Duplicate), "the reply stays counted");
+        let late = store.remember(registered(77, 0)).await.expect("remembered");
+        assert_eq!(late.confirmed, [sid(77)], "what was parked stays parked");
+    }
+}
+
+#[tokio::test]
+async fn what_is_confirmed_is_claimed_the_longest_due_first_up_to_the_limit() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        for (n, second) in [(3, 0), (1, 1), (2, 2)] {
+            hands.set(second);
+            confirmed(&store, n, second).await;
+        }
+        let first = store.claim(2, LEASE).await.expect("claimed");
+        let sids: Vec<_> = first.iter().map(|claim| claim.feedback.message).collect();
+        assert_eq!(sids, [sid(3), sid(1)]);
+        assert!(first.iter().all(|claim| claim.attempts == 1 && claim.spent.is_zero()));
+        assert_eq!(claim(&store).await.len(), 1, "what is under way is not handed out twice");
+        assert!(claim(&store).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        confirmed(&store, 1, 0).await;
+        let stale = claim(&store).await[0];
+        hands.set(29);
+        assert!(claim(&store).await.is_empty());
+        assert_eq!(store.next_due().await.expect("known"), Some(Duration::from_secs(1)));
+        hands.set(30);
+        let fresh = claim(&store).await[0];
+        assert_eq!(fresh.attempts, 2, "a crash has burnt its attempt");
+        let lost = store.settle(stale.lease, Settlement::Reported).await.expect("settled");
+        assert_eq!(lost, Settled::LeaseLost);
+        assert_eq!(state(&store, 1).await, Some(State::Confirmed));
+        let won = store.settle(fresh.lease, Settlement::Reported).await.expect("settled");
+        assert_eq!(won, Settled::Applied);
+        assert_eq!(state(&store, 1).await, Some(State::Reported));
+        let twice = store.settle(fresh.lease, Settlement::Reported).await.expect("settled");
+        assert_eq!(twice, Settled::LeaseLost);
+        let unknown = Lease { message: sid(9), token: 1 };
+        let nobody = store.settle(unknown, Settlement::Reported).await.expect("settled");
+        assert_eq!(nobody, Settled::LeaseLost);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_crash_cut_short_counts_and_is_made_again() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        confirmed(&store, 1, 0).await;
+        let stale = claim(&store).await[0];
+        drop(store);
+        hands.set(31);
+        let store = backend.usual(&hands);
+        let again = claim(&store).await[0];
+        assert_eq!(again.attempts, 2);
+        let lost = store.settle(stale.lease, Settlement::Reported).await.expect("settled");
+        assert_eq!(lost, Settled::LeaseLost);
+    }
+}
+
+#[tokio::test]
+async fn each_settlement_does_what_it_says() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        confirmed(&store, 1, 0).await;
+
+        let lease = claim(&store).await[0].lease;
+        let (after, spent) = (Duration::from_secs(5), Duration::from_secs(3));
+        store.settle(lease, Settlement::Retry { after, spent }).await.expect("settled");
+        assert_eq!(store.next_due().await.expect("known"), Some(after));
+        assert!(claim(&store).await.is_empty(), "not before its time");
+
+        hands.set(5);
+        let second = claim(&store).await[0];
+        assert_eq!((second.attempts, second.spent), (2, spent));
+        store.settle(second.lease, Settlement::Release { after }).await.expect("settled");
+
+        hands.set(10);
+        let third = claim(&store).await[0];
+        assert_eq!((third.attempts, third.spent), (2, spent), "it was given back");
+        let refusal = Refusal { status: Some(400), code: None, message: "no".to_owned() };
+        store.settle(third.lease, Settlement::Refused(refusal.clone())).await.expect("settled");
+        let refused = store.show(sid(1)).await.expect("looked up").expect("there");
+        assert_eq!((refused.state, refused.refusal), (State::Refused, Some(refusal)));
+        assert_eq!(store.next_due().await.expect("known"), None);
+
+        confirmed(&store, 2, 10).await;
+        let lease = claim(&store).await[0].lease;
+        store.settle(lease, Settlement::Reported).await.expect("settled");
+        let reported = store.show(sid(2)).await.expect("looked up").expect("there");
+        assert_eq!((reported.state, reported.reported_at), (State::Reported, Some(at(10))));
+        assert_eq!(store.next_due().await.expect("known"), None);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_refused_can_be_requeued_and_it_starts_over() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        assert_eq!(store.requeue(sid(1)).await.expect("answered"), Requeued::Unknown);
+        confirmed(&store, 1, 0).await;
+        let early = store.requeue(sid(1)).await.expect("answered");
+        assert_eq!(early, Requeued::NotRefused(State::Confirmed));
+        refuse(&store, 1).await;
+        let queued = store.requeue(sid(1)).await.expect("answered");
+        assert!(matches!(queued, Requeued::Queued(m) if m.state == State::Confirmed));
+        let again = claim(&store).await[0];
+        assert_eq!((again.attempts, again.spent), (1, Duration::ZERO));
+    }
+}
+
+#[tokio::test]
+async fn next_due_is_zero_for_what_is_overdue_and_none_when_nothing_waits() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        assert_eq!(store.next_due().await.expect("known"), None);
+        store.remember(registered(1, 0)).await.expect("remembered");
+        assert_eq!(store.next_due().await.expect("known"), None, "pending is not due");
+        store.observe(direct(1, 0)).await.expect("observed");
+        hands.set(500);
+        assert_eq!(store.next_due().await.expect("known"), Some(Duration::ZERO));
+    }
+}
+
+#[tokio::test]
+async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let waiter = Arc::clone(&store);
+        let waiting = tokio::spawn(async move {
+            let changed = waiter.changed();
+            assert_eq!(waiter.next_due().await.expect("known"), None);
+            changed.await;
+        });
+        tokio::task::yield_now().await;
+        confirmed(&store, 1, 0).await;
+        tokio::time::timeout(LEASE, waiting).await.expect("woken").expect("no panic");
+        // One that came while nobody waited counts as well.
+        confirmed(&store, 2, 0).await;
+        tokio::time::timeout(LEASE, store.changed()).await.expect("woken");
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        for n in 1..=20 {
+            store.remember(registered(n, 0)).await.expect("remembered");
+        }
+        store.observe(direct(100, 0)).await.expect("observed");
+        store.observe(acted(person(5), Some(SENDER), 0)).await.expect("observed");
+        let step = store.expire(5).await.expect("swept");
+        assert_eq!(step, Swept { complete: false, ..Swept::default() });
+        sweep(&store).await;
+
+        hands.set(10 * MINUTE);
+        assert_eq!(sweep(&store).await.orphaned, 1, "inferred evidence waits ten minutes");
+        hands.set(7 * DAY);
+        let swept = sweep(&store).await;
+        assert_eq!((swept.expired, swept.orphaned), (20, 1), "{swept:?}");
+        assert_eq!(store.counts().of(State::Expired), 20);
+        assert_eq!(entries(&store, Filter::Orphaned, 2).await.len(), 1);
+
+        hands.set(37 * DAY - 1);
+        assert_eq!(sweep(&store).await.forgotten, 0);
+        hands.set(37 * DAY);
+        assert_eq!(sweep(&store).await.forgotten, 21);
+        assert_eq!(store.counts(), Counts::default());
+    }
+}
+
+#[tokio::test]
+async fn a_message_expires_on_time_even_if_nobody_sweeps() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        store.remember(registered(1, 0)).await.expect("remembered");
+        hands.set(7 * DAY);
+        assert_eq!(state(&store, 1).await, Some(State::Expired));
+        assert!(entries(&store, Filter::Messages(Some(State::Pending)), 5).await.is_empty());
+        assert_eq!(entries(&store, Filter::Messages(Some(State::Expired)), 5).await.len(), 1);
+        let direct = store.observe(direct(1, 7 * DAY)).await.expect("observed");
+        assert_eq!(direct, Observed::Confirmed(sid(1)), "a late confirmation is wanted");
+    }
+}
+
+#[tokio::test]
+async fn what_is_pending_or_confirmed_is_never_forgotten_and_the_finished_only_in_time() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        confirmed(&store, 1, 0).await;
+        confirmed(&store, 2, 0).await;
+        refuse(&store, 2).await;
+        store.remember(status(3, "failed", 0)).await.expect("remembered");
+        let mut failed = registered(4, 0);
+        failed.status = status(4, "failed", 0).status;
+        store.remember(failed).await.expect("remembered");
+        hands.set(30 * DAY - 1);
+        store.remember(registered(5, 30 * DAY - 1)).await.expect("remembered");
+        assert_eq!(sweep(&store).await.forgotten, 1, "only the untracked one, after a day");
+        assert_eq!(state(&store, 3).await, None);
+        hands.set(30 * DAY);
+        assert_eq!(sweep(&store).await.forgotten, 2, "refused and undelivered");
+        hands.set(1000 * DAY);
+        sweep(&store).await;
+        assert_eq!(state(&store, 1).await, Some(State::Confirmed));
+    }
+}
+
+#[tokio::test]
+async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        store.observe(reply(1, 0)).await.expect("observed");
+        hands.set(7 * DAY + HOUR);
+        store.remember(registered(1, 7 * DAY)).await.expect("remembered");
+        sweep(&store).await;
+        let replayed = store.observe(reply(1, 7 * DAY + 10)).await.expect("observed");
+        assert_eq!(replayed, Observed::Nothing(Reason::Duplicate));
+        hands.set(8 * DAY);
+        assert_eq!(sweep(&store).await.forgotten, 2, "the reply and its orphan, in the end");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        for n in 1..=23 {
+            store.remember(registered(n, 0)).await.expect("remembered");
+            if n.is_multiple_of(4) {
+                store.observe(direct(n, 0)).await.expect("observed");
+            }
+        }
+        for n in 101..=106 {
+            store.observe(direct(n, 0)).await.expect("observed");
+        }
+        for page_of in [1, 5, 23, 100] {
+            let filter = |state| Filter::Messages(state);
+            assert_eq!(entries(&store, filter(None), page_of).await.len(), 23);
+            assert_eq!(entries(&store, filter(Some(State::Confirmed)), page_of).await.len(), 5);
+            assert_eq!(entries(&store, filter(Some(State::Pending)), page_of).await.len(), 18);
+            assert_eq!(entries(&store, Filter::Parked, page_of).await.len(), 6);
+            assert_eq!(entries(&store, Filter::Orphaned, page_of).await.len(), 0);
+        }
+        let all = entries(&store, Filter::Messages(None), 4).await;
+        let sids: BTreeSet<_> = all
+            .iter()
+            .map(|entry| match entry {
+                Entry::Message(message) => message.sid,
+                Entry::Parked(_) => panic!("not a message"),
+            })
+            .collect();
+        assert_eq!(sids.len(), 23);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_of_the_lists_own_starts_over() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        store.remember(registered(1, 0)).await.expect("remembered");
+        store.observe(direct(2, 0)).await.expect("observed");
+        for cursor in [vec![], vec![0], vec![0xff; 40], b"!person-key".to_vec()] {
+            for filter in [Filter::Messages(None), Filter::Parked] {
+                let page = store.list(filter, Some(cursor.clone()), 5).await.expect("listed");
+                assert_eq!(page.entries.len(), 1, "{cursor:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
+    for backend in backends() {
+        let store = backend.open(&Hands::default(), policy(), 2);
+        store.remember(registered(1, 0)).await.expect("remembered");
+        store.remember(status(2, "sent", 0)).await.expect("remembered");
+        assert_eq!(label(store.remember(registered(3, 0)).await), "max_messages");
+        let mut event = direct(3, 0);
+        event.remembers = Some(registered(3, 0));
+        assert_eq!(label(store.observe(event).await), "max_messages");
+        assert_eq!(store.counts().total(), 2);
+        assert_eq!(store.show(sid(3)).await.expect("looked up"), None);
+        store.remember(registered(2, 0)).await.expect("known");
+        let proven = store.observe(direct(1, 0)).await.expect("observed");
+        assert_eq!(proven, Observed::Confirmed(sid(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_carries_nothing_out() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        store.health().await.expect("ready");
+        store.close().await;
+        store.close().await;
+        assert_eq!(label(store.remember(registered(1, 0)).await), "closed");
+        assert_eq!(label(store.observe(reply(1, 0)).await), "closed");
+        assert_eq!(label(store.claim(1, LEASE).await), "closed");
+        let lease = Lease { message: sid(1), token: 1 };
+        assert_eq!(label(store.settle(lease, Settlement::Reported).await), "closed");
+        assert_eq!(label(store.next_due().await), "closed");
+        assert_eq!(label(store.expire(1).await), "closed");
+        assert_eq!(label(store.list(Filter::Parked, None, 1).await), "closed");
+        assert_eq!(label(store.show(sid(1)).await), "closed");
+        assert_eq!(label(store.requeue(sid(1)).await), "closed");
+        assert_eq!(label(store.health().await), "closed");
+    }
+}
+
+#[tokio::test]
+async fn evidence_parked_anew_where_an_orphan_lies_is_counted_once() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        store.observe(direct(1, 0)).await.expect("observed");
+        hands.set(7 * DAY);
+        store.observe(direct(1, 7 * DAY)).await.expect("observed");
+        assert_eq!(store.counts(), recount(&store).await, "lapsed, and nobody swept");
+        hands.set(14 * DAY);
+        sweep(&store).await;
+        store.observe(direct(1, 14 * DAY)).await.expect("observed");
+        assert_eq!(store.counts(), recount(&store).await, "orphaned");
+    }
+}
+
+/// A deterministic stream of numbers below `bound`.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % bound
+    }
+    fn n(&mut self, bound: u32) -> u32 {
+        u32::try_from(self.below(u64::from(bound))).expect("small")
+    }
+}
+
+#[tokio::test]
+async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let mut store = backend.usual(&hands);
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+        let mut now = 0;
+        for step in 0..1200 {
+            now += i64::from(dice.n(40) * dice.n(40) * dice.n(60));
+            hands.set(now);
+            let n = 1 + dice.n(60);
+            match dice.below(10) {
+                0 | 1 => {
+                    let mut sighting = registered(n, now);
+                    sighting.strict = false;
+                    sighting.recipient = Some(person(1 + n % 4));
+                    sighting.reference =
+                        (n.is_multiple_of(3)).then(|| crate::given::reference("r"));
+                    store.remember(sighting).await.expect("remembered");
+                }
+                2 => {
+                    let word =
+                        ["sent", "delivered", "failed"][usize::from(n.is_multiple_of(3)) * 2];
+                    store.remember(status(n, word, now)).await.expect("remembered");
+                }
+                3 => drop(store.observe(direct(n, now)).await.expect("observed")),
+                4 => drop(store.observe(shared("r", now)).await.expect("observed")),
+                5 => {
+                    let acted = acted(person(1 + n % 4), Some(SENDER), now);
+                    store.observe(acted).await.expect("observed");
+                }
+                6 => drop(store.observe(reply(n, now)).await.expect("observed")),
+                7 => {
+                    for (nth, claim) in claim(&store).await.into_iter().enumerate() {
+                        let settlement = match nth % 4 {
+                            0 => Settlement::Reported,
+                            1 => Settlement::Retry { after: LEASE, spent: LEASE },
+                            2 => Settlement::Release { after: LEASE },
+                            _ => Settlement::Refused(Refusal {
+                                status: None,
+                                code: None,
+                                message: String::new(),
+                            }),
+                        };
+                        store.settle(claim.lease, settlement).await.expect("settled");
+                    }
+                }
+                8 => drop(store.requeue(sid(n)).await.expect("answered")),
+                _ => drop(store.expire(20).await.expect("swept")),
+            }
+            if step % 300 == 299 {
+                sweep(&store).await;
+                assert_eq!(store.counts(), recount(&store).await, "step {step}");
+                let before = store.counts();
+                drop(store);
+                store = backend.usual(&hands);
+                assert_eq!(store.counts(), before, "opened again at step {step}");
+            }
+        }
+        assert!(store.counts().total() > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let mut tasks = Vec::new();
+        for n in 1..=60 {
+            let mut sighting = registered(n, 0);
+            sighting.recipient = Some(person(n));
+            sighting.reference = Some(crate::given::reference(&n.to_string()));
+            let evidence = match n % 3 {
+                0 => direct(n, 1),
+                1 => shared(&n.to_string(), 1),
+                _ => acted(person(n), Some(SENDER), 1),
+            };
+            for _ in 0..2 {
+                let (registers, sighting) = (Arc::clone(&store), sighting.clone());
+                tasks.push(tokio::spawn(async move {
+                    registers.remember(sighting).await.expect("remembered").confirmed.len()
+                }));
+                let (witness, evidence) = (Arc::clone(&store), evidence.clone());
+                tasks.push(tokio::spawn(async move {
+                    let observed = witness.observe(evidence).await.expect("observed");
+                    usize::from(matches!(observed, Observed::Confirmed(_)))
+                }));
+            }
+        }
+        let mut confirmations = 0;
+        for task in tasks {
+            confirmations += task.await.expect("no panic");
+        }
+        assert_eq!(confirmations, 60);
+        assert_eq!(store.counts().of(State::Confirmed), 60);
+        assert_eq!(store.counts().parked, 0);
+        let mut claimed = 0;
+        // A backend may hand out fewer in one call than were asked for.
+        while let got @ 1.. = store.claim(20, LEASE).await.expect("claimed").len() {
+            claimed += got;
+        }
+        assert_eq!(claimed, 60);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_writers_at_once_are_all_answered_and_all_durable() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let writers: Vec<_> = (0..64)
+            .map(|writer| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    for n in 0..8 {
+                        confirmed(&store, 1 + writer * 100 + n, 0).await;
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.expect("answered");
+        }
+        drop(store);
+        let store = backend.usual(&hands);
+        assert_eq!(store.counts().of(State::Confirmed), 512);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_attempt_is_handed_out_twice_however_many_ask_at_once() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        for n in 1..=40 {
+            confirmed(&store, n, 0).await;
+        }
+        let askers: Vec<_> = (0..16)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.claim(5, LEASE).await.expect("claimed") })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for asker in askers {
+            all.extend(asker.await.expect("no panic"));
+        }
+        assert_eq!(all.len(), 40);
+        let sids: BTreeSet<_> = all.iter().map(|claim| claim.feedback.message).collect();
+        assert_eq!(sids.len(), 40);
+    }
+}
+
+#[tokio::test]
+async fn what_is_returned_is_what_is_kept_to_the_last_digit_of_the_time() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        let fine = Duration::from_nanos(700_900);
+        let mut sighting = registered(1, 0);
+        sighting.created_at = Some(at(0) + fine);
+        sighting.seen_at = at(0) + fine;
+        let returned = store.remember(sighting).await.expect("remembered").message;
+        assert_eq!(store.show(sid(1)).await.expect("looked up"), Some(returned));
+        let mut reply = reply(1, 0);
+        reply.evidence.as_mut().expect("evidence").occurred_at = at(0) + fine;
+        store.observe(reply).await.expect("observed");
+        let kept = store.show(sid(1)).await.expect("looked up").expect("there");
+        let proof = kept.proof.expect("confirmed");
+        assert_eq!((proof.basis, proof.occurred_at), (Basis::Inferred, at(0)));
+    }
+}

@@ -1,0 +1,151 @@
+//! What the tests of matching and of the stores begin with: signals, a clock of their own, a store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use heardback::domain::address::{Address, PersonKey, Recipient};
+use heardback::domain::matching::Policy;
+use heardback::domain::message::{Reference, Status};
+use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use heardback::domain::signal::{Evidence, Named, SenderHint, Sighting, Signal, Source};
+use heardback::store::sled::{OpenError, Options, SledStore};
+use heardback::store::{Clock, Store};
+use jiff::Timestamp;
+
+pub(crate) const MINUTE: i64 = 60;
+pub(crate) const HOUR: i64 = 3600;
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// So many seconds after the beginning of the tests' time.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
+}
+
+/// A clock that only the test moves.
+#[derive(Clone, Default)]
+pub(crate) struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    pub(crate) fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+    pub(crate) fn clock(&self) -> Clock {
+        let seconds = Arc::clone(&self.0);
+        Arc::new(move || at(seconds.load(Ordering::SeqCst)))
+    }
+}
+
+pub(crate) fn account() -> AccountSid {
+    AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid")
+}
+pub(crate) fn sid(n: u32) -> MessageSid {
+    MessageSid::parse(&format!("SM{n:032x}")).expect("valid")
+}
+pub(crate) fn service(n: u32) -> ServiceSid {
+    ServiceSid::parse(&format!("MG{n:032x}")).expect("valid")
+}
+pub(crate) fn address(text: &str) -> Recipient {
+    PersonKey::new(b"test").recipient(account(), &Address::parse(text).expect("valid"))
+}
+pub(crate) fn person(n: u32) -> Recipient {
+    address(&format!("+1555{n:07}"))
+}
+pub(crate) fn reference(text: &str) -> Reference {
+    Reference::parse(text).expect("valid")
+}
+pub(crate) const SENDER: &str = "+15550009999";
+
+pub(crate) fn policy() -> Policy {
+    Policy {
+        pending_ttl: Duration::from_hours(7 * 24),
+        reply_window: Duration::from_hours(1),
+        retention: Duration::from_hours(30 * 24),
+        read_confirms: false,
+    }
+}
+
+/// A registration: message `n` to person 1 from [`SENDER`], created and seen at that second.
+pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
+    Sighting {
+        sid: sid(n),
+        account: account(),
+        tracked: true,
+        strict: true,
+        recipient: Some(person(1)),
+        from: Some(SENDER.to_owned()),
+        service: None,
+        reference: None,
+        status: None,
+        error_code: None,
+        created_at: Some(at(seconds)),
+        seen_at: at(seconds),
+    }
+}
+
+/// A status callback that nobody asked feedback with.
+pub(crate) fn status(n: u32, word: &str, seconds: i64) -> Sighting {
+    Sighting {
+        tracked: false,
+        strict: false,
+        created_at: None,
+        status: Some(Status::parse(word).expect("Twilio's word")),
+        ..registered(n, seconds)
+    }
+}
+
+pub(crate) fn evidence(named: Named, seconds: i64) -> Evidence {
+    Evidence { account: account(), named, label: "reply".to_owned(), occurred_at: at(seconds) }
+}
+
+pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
+    Signal {
+        source: Source::App,
+        inbound: None,
+        evidence: Some(evidence(named, seconds)),
+        remembers: None,
+        seen_at: at(seconds),
+    }
+}
+
+/// An app's event that names a message, but tells nothing else of it.
+pub(crate) fn direct(n: u32, seconds: i64) -> Signal {
+    signal(Named::Message(sid(n)), seconds)
+}
+
+pub(crate) fn shared(name: &str, seconds: i64) -> Signal {
+    signal(Named::Reference(reference(name)), seconds)
+}
+
+/// Person 1 does something towards a sender.
+pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Signal {
+    let sender = SenderHint { address: sender.map(str::to_owned), service: None };
+    signal(Named::Person { recipient: from, sender }, seconds)
+}
+
+/// Person 1 replies to [`SENDER`]; `n` names the inbound message.
+pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
+    Signal {
+        source: Source::Reply,
+        inbound: Some(sid(0xface_0000 + n)),
+        ..acted(person(1), Some(SENDER), seconds)
+    }
+}
+
+pub(crate) fn options(folder: &Path, clock: Clock) -> Options {
+    Options {
+        lock_patience: Duration::from_millis(300),
+        free_space: Arc::new(|| Ok(1 << 40)),
+        on_fatal: Arc::new(|reason| panic!("the store gave up: {reason}")),
+        ..Options::new(folder, policy(), clock)
+    }
+}
+
+pub(crate) fn sled(folder: &Path, clock: Clock) -> Arc<dyn Store> {
+    Arc::new(try_sled(folder, clock).expect("it opens"))
+}
+
+pub(crate) fn try_sled(folder: &Path, clock: Clock) -> Result<SledStore, OpenError> {
+    SledStore::open(options(folder, clock))
+}

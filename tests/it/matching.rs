@@ -1,0 +1,572 @@
+//! DESIGN §1, rule by rule.
+
+use heardback::domain::matching::{MAX_PARKED, Observed, Reason};
+use heardback::domain::message::{Basis, State, Status};
+use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
+
+use crate::book::Book;
+use crate::given::{
+    DAY, HOUR, MINUTE, SENDER, acted, address, at, direct, person, reference, registered, reply,
+    service, shared, sid, signal, status,
+};
+
+const OTHER_SENDER: &str = "+15550008888";
+
+fn bearing(n: u32, name: &str, seconds: i64) -> Sighting {
+    Sighting { reference: Some(reference(name)), ..registered(n, seconds) }
+}
+
+fn from(n: u32, sender: &str, seconds: i64) -> Sighting {
+    Sighting { from: Some(sender.to_owned()), ..registered(n, seconds) }
+}
+
+/// Sent through Messaging Service `via`, the sender as yet unknown.
+fn through(n: u32, via: u32, seconds: i64) -> Sighting {
+    Sighting { from: None, service: Some(service(via)), ..registered(n, seconds) }
+}
+
+fn book(sightings: &[Sighting]) -> Book {
+    let mut book = Book::default();
+    for sighting in sightings {
+        book.remember(sighting);
+    }
+    book
+}
+
+fn basis(book: &Book, n: u32) -> Option<Basis> {
+    book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
+}
+
+fn parked_because(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Parked { reason, .. } => Some(*reason),
+        Observed::Confirmed(_) | Observed::Already(_) | Observed::Nothing(_) => None,
+    }
+}
+
+// Direct evidence.
+
+#[test]
+fn direct_evidence_confirms_what_is_pending_once() {
+    let mut book = book(&[registered(1, 0)]);
+    assert_eq!(book.observe(&direct(1, 1)), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+    assert_eq!(book.observe(&direct(1, 2)), Observed::Already(sid(1)));
+}
+
+#[test]
+fn direct_evidence_beats_a_receipt_that_says_undelivered() {
+    for word in ["failed", "undelivered", "canceled"] {
+        let mut book = book(&[registered(1, 0), status(1, word, 1)]);
+        assert_eq!(book.state(sid(1)), State::Undelivered);
+        assert_eq!(book.observe(&direct(1, 2)), Observed::Confirmed(sid(1)));
+    }
+}
+
+#[test]
+fn direct_evidence_confirms_an_expired_message() {
+    let mut book = book(&[registered(1, 0)]);
+    book.now = 8 * DAY;
+    book.remember(&status(1, "delivered", 8 * DAY));
+    assert_eq!(book.state(sid(1)), State::Expired);
+    assert_eq!(book.observe(&direct(1, 8 * DAY)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn direct_evidence_needs_no_window_and_no_order_of_time() {
+    let mut book = book(&[registered(1, 100), registered(2, 200)]);
+    assert_eq!(book.observe(&direct(1, 5 * HOUR)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(2, -50)), Observed::Confirmed(sid(2)), "clocks differ");
+}
+
+#[test]
+fn an_event_with_a_message_sid_remembers_and_confirms_in_one_step() {
+    let mut book = Book::default();
+    let event = Signal { remembers: Some(registered(1, 0)), ..direct(1, 1) };
+    assert_eq!(book.observe(&event), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&event), Observed::Already(sid(1)));
+}
+
+#[test]
+fn direct_evidence_for_an_untracked_message_waits_for_its_registration() {
+    let mut book = book(&[status(1, "sent", 0)]);
+    assert_eq!(parked_because(&book.observe(&direct(1, 1))), Some(Reason::Untracked));
+    assert_eq!(book.remember(&registered(1, 0)).confirmed, [sid(1)]);
+}
+
+// Inferred evidence.
+
+#[test]
+fn a_reply_confirms_the_newest_message_and_only_that() {
+    let mut book = book(&[registered(1, 0), registered(2, 10)]);
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(basis(&book, 2), Some(Basis::Inferred));
+    assert_eq!(book.state(sid(1)), State::Pending);
+}
+
+#[test]
+fn a_reply_never_slides_back_to_an_older_message() {
+    let mut book = book(&[registered(1, 0), registered(2, 10)]);
+    book.observe(&reply(1, 20));
+    assert_eq!(book.observe(&reply(2, 30)), Observed::Already(sid(2)));
+    assert_eq!(book.state(sid(1)), State::Pending);
+}
+
+#[test]
+fn an_expired_message_shields_the_older_ones() {
+    let mut book = Book::default();
+    book.policy.pending_ttl = std::time::Duration::from_mins(1);
+    book.remember(&registered(2, 10));
+    book.now = 65;
+    book.remember(&registered(1, 0));
+    book.now = 80;
+    assert_eq!(book.observe(&reply(1, 80)), Observed::Nothing(Reason::NotPending));
+    assert_eq!(book.state(sid(1)), State::Pending);
+}
+
+#[test]
+fn an_undelivered_message_is_skipped() {
+    let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn an_untracked_message_shields_the_older_ones_and_the_reply_waits() {
+    let mut book = book(&[registered(1, 0), status(2, "sent", 10)]);
+    assert_eq!(parked_because(&book.observe(&reply(1, 20))), Some(Reason::Untracked));
+    assert_eq!(book.remember(&registered(2, 10)).confirmed, [sid(2)]);
+    assert_eq!(book.state(sid(1)), State::Pending);
+}
+
+#[test]
+fn an_untracked_message_that_did_not_arrive_shields_nothing() {
+    let mut book = book(&[registered(1, 0), status(2, "failed", 10)]);
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn an_undelivered_message_that_was_proven_after_all_shields_again() {
+    let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
+    book.observe(&direct(2, 12));
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Already(sid(2)));
+}
+
+#[test]
+fn a_message_older_than_the_reply_window_is_not_confirmed_by_a_reply() {
+    let mut book = book(&[registered(1, 0)]);
+    assert_eq!(parked_because(&book.observe(&reply(1, HOUR + 1))), Some(Reason::NoMessage));
+    assert_eq!(
+        book.observe(&reply(2, HOUR)),
+        Observed::Confirmed(sid(1)),
+        "the hour itself counts"
+    );
+}
+
+#[test]
+fn a_message_created_after_the_person_acted_is_not_what_they_acted_upon() {
+    let mut book = book(&[registered(1, 0), registered(2, 30)]);
+    assert_eq!(book.observe(&reply(1, 29)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.state(sid(2)), State::Pending);
+}
+
+#[test]
+fn a_first_sighting_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
+    let late = Sighting { created_at: None, ..registered(1, 50) };
+    let mut book = book(&[late]);
+    assert_eq!(parked_because(&book.observe(&reply(1, 49))), Some(Reason::NoMessage));
+    assert_eq!(book.observe(&reply(2, 50)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn the_earliest_sighting_is_the_bound_whatever_order_they_come_in() {
+    let mut book = book(&[status(1, "sent", 50), status(1, "queued", 40)]);
+    book.remember(&Sighting { created_at: None, ..registered(1, 60) });
+    assert_eq!(book.observe(&reply(1, 45)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn a_creation_told_later_makes_earlier_evidence_count() {
+    let mut book = book(&[Sighting { created_at: None, ..registered(1, 50) }]);
+    book.observe(&reply(1, 49));
+    let told = Sighting { created_at: Some(at(0)), ..registered(1, 60) };
+    assert_eq!(book.remember(&told).confirmed, [sid(1)]);
+}
+
+#[test]
+fn nobody_hears_of_a_message_before_it_exists_whatever_its_clock_says() {
+    let ahead = Sighting { created_at: Some(at(500)), ..registered(1, 0) };
+    let mut book = book(&[ahead]);
+    assert_eq!(book.observe(&reply(1, 5)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn another_persons_message_is_not_confirmed() {
+    let mut book = book(&[registered(1, 0)]);
+    let stranger = acted(person(2), Some(SENDER), 5);
+    assert_eq!(parked_because(&book.observe(&stranger)), Some(Reason::NoMessage));
+}
+
+#[test]
+fn a_whatsapp_message_and_a_plain_one_go_to_different_people() {
+    let whatsapp = address("whatsapp:+15550000001");
+    let mut book = book(&[registered(1, 0)]);
+    let observed = book.observe(&acted(whatsapp, Some(SENDER), 5));
+    assert_eq!(parked_because(&observed), Some(Reason::NoMessage));
+    book.remember(&Sighting { recipient: Some(whatsapp), ..registered(2, 6) });
+    assert_eq!(book.observe(&reply(1, 9)), Observed::Confirmed(sid(1)), "no shield either");
+    let observed = book.observe(&acted(whatsapp, Some(SENDER), 9));
+    assert_eq!(observed, Observed::Confirmed(sid(2)));
+}
+
+// Senders.
+
+#[test]
+fn a_reply_to_one_sender_says_nothing_of_another() {
+    let mut book = book(&[from(1, SENDER, 0), from(2, OTHER_SENDER, 10)]);
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.state(sid(2)), State::Pending);
+}
+
+#[test]
+fn a_service_is_learned_from_a_status_callback_that_names_both() {
+    let elsewhere =
+        Sighting { recipient: Some(person(7)), service: Some(service(1)), ..status(9, "sent", 0) };
+    let mut book = book(&[elsewhere, through(1, 1, 5)]);
+    assert_eq!(book.observe(&reply(1, 10)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn a_sender_that_is_not_known_makes_no_match_and_the_reply_waits_until_it_is() {
+    let mut book = book(&[through(1, 1, 0)]);
+    assert_eq!(parked_because(&book.observe(&reply(1, 5))), Some(Reason::SenderUnknown));
+    let both = Sighting { service: Some(service(1)), ..status(1, "sent", 6) };
+    assert_eq!(book.remember(&both).confirmed, [sid(1)]);
+}
+
+#[test]
+fn a_message_of_unknown_sender_shields_the_older_ones() {
+    let mut book = book(&[from(1, SENDER, 0), through(2, 1, 10)]);
+    assert_eq!(parked_because(&book.observe(&reply(1, 20))), Some(Reason::SenderUnknown));
+    assert_eq!(book.state(sid(1)), State::Pending);
+}
+
+#[test]
+fn a_reply_that_names_its_service_needs_nothing_learned() {
+    let mut book = book(&[through(1, 1, 0), through(2, 2, 5)]);
+    let sender = SenderHint { address: Some(SENDER.to_owned()), service: Some(service(1)) };
+    let replied = signal(Named::Person { recipient: person(1), sender }, 10);
+    assert_eq!(book.observe(&replied), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn an_event_with_just_to_matches_when_all_messages_came_from_one_sender() {
+    let mut book = book(&[from(1, SENDER, 0), from(2, SENDER, 10)]);
+    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn one_sender_is_one_sender_though_only_one_message_is_known_to_be_of_its_service() {
+    let both = Sighting { service: Some(service(1)), ..from(2, SENDER, 10) };
+    let mut book = book(&[from(1, SENDER, 0), both]);
+    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn one_service_is_one_sender_whichever_of_its_numbers_sent() {
+    let mut book = book(&[through(1, 1, 0), through(2, 1, 10)]);
+    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn an_event_with_just_to_is_sender_unknown_when_several_senders_wrote() {
+    let mut book = book(&[from(1, SENDER, 0), from(2, OTHER_SENDER, 10)]);
+    let observed = book.observe(&acted(person(1), None, 20));
+    assert_eq!(parked_because(&observed), Some(Reason::SenderUnknown));
+    assert!(book.confirmed().is_empty());
+}
+
+#[test]
+fn several_messages_of_unknown_senders_are_not_one_sender() {
+    let unknown = |n, seconds| Sighting { from: None, ..registered(n, seconds) };
+    let mut book = book(&[unknown(1, 0), unknown(2, 10)]);
+    let observed = book.observe(&acted(person(1), None, 20));
+    assert_eq!(parked_because(&observed), Some(Reason::SenderUnknown));
+}
+
+// Parking.
+
+#[test]
+fn evidence_before_its_message_settles_the_moment_it_is_remembered() {
+    for (evidence, message) in [
+        (direct(1, 5), registered(1, 0)),
+        (shared("login-1", 5), bearing(1, "login-1", 0)),
+        (reply(1, 5), registered(1, 0)),
+    ] {
+        let mut book = Book::default();
+        assert_eq!(parked_because(&book.observe(&evidence)), Some(Reason::NoMessage));
+        assert_eq!(book.remember(&message).confirmed, [sid(1)]);
+        assert!(book.parked.is_empty());
+        assert_eq!(book.state(sid(1)), State::Confirmed);
+    }
+}
+
+#[test]
+fn what_names_a_message_waits_for_the_pending_lifetime_and_what_names_a_person_ten_minutes() {
+    let mut book = Book::default();
+    let until = |observed| {
+        let Observed::Parked { until, .. } = observed else { panic!("{observed:?}") };
+        until
+    };
+    assert_eq!(until(book.observe(&direct(1, 0))), at(7 * DAY));
+    assert_eq!(until(book.observe(&shared("x", 0))), at(7 * DAY));
+    assert_eq!(until(book.observe(&reply(1, 0))), at(10 * MINUTE));
+}
+
+#[test]
+fn evidence_whose_time_is_over_settles_nothing_even_if_nobody_swept() {
+    let mut book = Book::default();
+    book.observe(&reply(1, 5));
+    book.now = 10 * MINUTE;
+    assert!(book.remember(&registered(1, 0)).confirmed.is_empty());
+    book.observe(&direct(2, 5));
+    book.now += 7 * DAY;
+    assert!(book.remember(&registered(2, 0)).confirmed.is_empty());
+}
+
+#[test]
+fn parked_inferred_evidence_confirms_one_message_and_is_gone() {
+    let mut book = Book::default();
+    book.observe(&reply(1, 50));
+    assert_eq!(book.remember(&registered(1, 0)).confirmed, [sid(1)]);
+    assert!(book.remember(&registered(2, 10)).confirmed.is_empty());
+}
+
+#[test]
+fn no_more_than_sixteen_wait_for_one_person_and_the_rest_is_refused_with_a_reason() {
+    let mut book = Book::default();
+    for n in 0..20_u32 {
+        let observed = book.observe(&reply(n, i64::from(n)));
+        let expected = if (n as usize) < MAX_PARKED { "parked" } else { "none" };
+        assert_eq!(observed.as_str(), expected);
+    }
+    assert_eq!(book.parked.len(), MAX_PARKED);
+}
+
+#[test]
+fn the_same_evidence_waits_once() {
+    let mut book = Book::default();
+    for _ in 0..3 {
+        book.observe(&direct(1, 5));
+        book.observe(&shared("x", 5));
+        book.observe(&acted(person(1), None, 5));
+    }
+    assert_eq!(book.parked.len(), 3);
+}
+
+// Once per inbound message.
+
+#[test]
+fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
+    let mut book = book(&[registered(1, 0)]);
+    book.observe(&reply(1, 5));
+    book.remember(&registered(2, 10));
+    assert_eq!(book.observe(&reply(1, 20)), Observed::Nothing(Reason::Duplicate));
+    let quoted = Signal { inbound: reply(1, 0).inbound, ..direct(2, 20) };
+    assert_eq!(book.observe(&quoted), Observed::Nothing(Reason::Duplicate));
+    assert_eq!(book.state(sid(2)), State::Pending);
+}
+
+#[test]
+fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
+    let mut book = book(&[registered(1, 0)]);
+    let stop = Signal { evidence: None, ..reply(1, 5) };
+    assert_eq!(book.observe(&stop), Observed::Nothing(Reason::OptOut));
+    assert_eq!(book.observe(&reply(1, 6)), Observed::Nothing(Reason::Duplicate));
+}
+
+// References.
+
+#[test]
+fn a_reference_that_one_message_bears_is_direct_even_if_it_expired_or_was_not_delivered() {
+    let mut book = book(&[bearing(1, "x", 0), status(1, "undelivered", 1)]);
+    assert_eq!(book.observe(&shared("x", 5 * HOUR)), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+}
+
+#[test]
+fn of_several_that_bear_a_reference_the_newest_wins_however_old() {
+    let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), bearing(3, "y", 20)]);
+    assert_eq!(book.observe(&shared("x", 3 * DAY)), Observed::Confirmed(sid(2)));
+    assert_eq!(basis(&book, 2), Some(Basis::Shared));
+    assert_eq!(book.observe(&shared("x", 3 * DAY + 1)), Observed::Already(sid(2)));
+}
+
+#[test]
+fn of_several_that_bear_a_reference_the_undelivered_are_left_out() {
+    let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), status(2, "undelivered", 11)]);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Shared));
+}
+
+#[test]
+fn of_several_that_bear_a_reference_none_younger_than_the_act_is_meant() {
+    let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), bearing(3, "x", 30)]);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn a_younger_message_does_not_make_a_reference_shared() {
+    let mut book = book(&[bearing(1, "x", 0), status(1, "undelivered", 1), bearing(2, "x", 30)]);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+}
+
+#[test]
+fn a_reference_that_only_a_younger_message_bears_waits() {
+    let mut book = book(&[bearing(1, "x", 30)]);
+    assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
+}
+
+// What is known of a message.
+
+#[test]
+fn read_counts_only_if_the_settings_say_so() {
+    let mut off = book(&[registered(1, 0)]);
+    assert!(off.remember(&status(1, "read", 5)).confirmed.is_empty());
+    let mut on = Book::default();
+    on.policy.read_confirms = true;
+    on.remember(&registered(1, 0));
+    assert_eq!(on.remember(&status(1, "read", 5)).confirmed, [sid(1)]);
+    assert_eq!(on.messages[&sid(1)].proof.as_ref().expect("proven").label, "read");
+    on.remember(&status(2, "read", 5));
+    assert_eq!(on.remember(&registered(2, 0)).confirmed, [sid(2)], "read before registered");
+}
+
+#[test]
+fn a_late_status_never_moves_a_message_back() {
+    let mut book = book(&[registered(1, 0), status(1, "delivered", 5), status(1, "sent", 6)]);
+    assert_eq!(book.messages[&sid(1)].status, Some(Status::Delivered));
+    book.remember(&status(1, "undelivered", 7));
+    book.remember(&status(1, "delivered", 8));
+    assert_eq!(book.state(sid(1)), State::Undelivered);
+    book.observe(&direct(1, 9));
+    book.remember(&status(1, "canceled", 10));
+    assert_eq!(book.state(sid(1)), State::Confirmed);
+}
+
+#[test]
+fn the_app_is_told_of_a_contradiction_and_a_callback_is_not() {
+    let mut book = book(&[bearing(1, "x", 0)]);
+    let service = |n| Some(service(n));
+    book.remember(&Sighting { service: service(1), ..registered(1, 0) });
+    for (field, wrong) in [
+        ("To", Sighting { recipient: Some(person(2)), ..registered(1, 0) }),
+        ("From", from(1, OTHER_SENDER, 0)),
+        ("MessagingServiceSid", Sighting { service: service(2), ..registered(1, 0) }),
+        ("Reference", bearing(1, "y", 0)),
+    ] {
+        let known = book.messages[&sid(1)].clone();
+        let error = book.try_remember(&wrong).expect_err("refused");
+        assert_eq!((error.field, error.sid), (field, sid(1)));
+        let callback = Sighting { strict: false, tracked: false, ..wrong };
+        book.remember(&callback);
+        assert_eq!(book.messages[&sid(1)], known, "{field}");
+    }
+}
+
+#[test]
+fn a_registration_fills_what_a_callback_left_unknown() {
+    let bare = Sighting { recipient: None, from: None, ..status(1, "sent", 5) };
+    let mut book = book(&[bare]);
+    let full = Sighting { service: Some(service(1)), ..bearing(1, "x", 0) };
+    let remembered = book.remember(&full);
+    assert!(remembered.new);
+    let message = remembered.message;
+    assert_eq!(message.recipient, Some(person(1)));
+    assert_eq!(message.from.as_deref(), Some(SENDER));
+    assert_eq!(message.service, Some(service(1)));
+    assert_eq!(message.reference, Some(reference("x")));
+    assert_eq!((message.created_at, message.created_at_known), (at(0), true));
+    assert_eq!((message.state, message.status), (State::Pending, Some(Status::Sent)));
+    assert_eq!(message.expires_at, at(7 * DAY));
+}
+
+#[test]
+fn feedback_asked_for_in_a_callbacks_url_makes_an_untracked_message_pending() {
+    let mut book = book(&[status(1, "queued", 0)]);
+    assert_eq!(book.state(sid(1)), State::Untracked);
+    let asked = Sighting { tracked: true, ..status(1, "sent", 5) };
+    assert!(book.remember(&asked).new);
+    assert_eq!(book.state(sid(1)), State::Pending);
+    assert!(!book.remember(&asked).new);
+}
+
+#[test]
+fn a_registration_after_a_receipt_that_says_undelivered_is_undelivered() {
+    let mut book = book(&[status(1, "failed", 0)]);
+    assert!(book.remember(&registered(1, 0)).new);
+    assert_eq!(book.state(sid(1)), State::Undelivered);
+}
+
+// Where order and repetition do matter, on purpose.
+
+#[test]
+fn exception_a_message_registered_after_the_evidence_settled_comes_too_late_to_shield() {
+    let mut early = book(&[registered(1, 0), registered(2, 10)]);
+    early.observe(&reply(1, 20));
+    let mut late = book(&[registered(1, 0)]);
+    late.observe(&reply(1, 20));
+    late.remember(&registered(2, 10));
+    assert_eq!(early.confirmed(), [sid(2)].into());
+    assert_eq!(late.confirmed(), [sid(1)].into());
+}
+
+#[test]
+fn exception_a_receipt_undelivered_after_the_evidence_comes_too_late_to_step_aside() {
+    let mut book = book(&[registered(1, 0), registered(2, 10)]);
+    book.observe(&reply(1, 20));
+    book.remember(&status(2, "undelivered", 30));
+    assert_eq!(book.confirmed(), [sid(2)].into(), "had it come first, it had been message 1");
+}
+
+#[test]
+fn exception_a_receipt_belied_after_the_reply_comes_too_late_to_shield() {
+    let sightings = [registered(1, 0), registered(2, 10), status(2, "undelivered", 11)];
+    let mut belied_first = book(&sightings);
+    belied_first.observe(&direct(2, 15));
+    belied_first.observe(&reply(1, 20));
+    let mut belied_later = book(&sightings);
+    belied_later.observe(&reply(1, 20));
+    belied_later.observe(&direct(2, 15));
+    assert_eq!(belied_first.confirmed(), [sid(2)].into());
+    assert_eq!(belied_later.confirmed(), [sid(1), sid(2)].into());
+}
+
+#[test]
+fn exception_a_registration_after_the_parking_time_comes_too_late() {
+    let mut book = Book::default();
+    book.observe(&reply(1, 5));
+    book.now = 11 * MINUTE;
+    book.remember(&registered(1, 0));
+    assert!(book.confirmed().is_empty());
+}
+
+#[test]
+fn exception_an_event_with_just_to_has_no_id_so_its_repeat_may_prove_a_message_known_since() {
+    let event = acted(person(1), Some(SENDER), 20);
+    let mut book = book(&[registered(1, 0)]);
+    book.observe(&event);
+    book.remember(&registered(2, 10));
+    assert_eq!(book.observe(&event), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn exception_a_service_learned_from_another_persons_message_settles_at_the_next_sighting() {
+    let mut book = book(&[through(1, 1, 0)]);
+    book.observe(&reply(1, 5));
+    let elsewhere =
+        Sighting { recipient: Some(person(7)), service: Some(service(1)), ..status(9, "sent", 6) };
+    assert!(book.remember(&elsewhere).confirmed.is_empty());
+    let next = Sighting { from: None, ..status(1, "delivered", 7) };
+    assert_eq!(book.remember(&next).confirmed, [sid(1)]);
+}

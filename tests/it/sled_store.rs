@@ -1,0 +1,443 @@
+//! What only sled's store has to get right: its folder, its guards, and damage.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use heardback::store::sled::{OpenError, Options, SledStore};
+use heardback::store::{Store, StoreError};
+use tempfile::TempDir;
+
+use crate::given::{Hands, at, options, policy, registered, reply, sid, sled, try_sled};
+
+/// Every file in a folder and the folders below, with its bytes.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.display().to_string(), fs::read(&path).expect("readable"));
+        }
+    }
+    found
+}
+
+fn unavailable<T>(result: Result<T, StoreError>) -> &'static str {
+    match result {
+        Err(StoreError::Unavailable { label, .. }) => label,
+        Err(StoreError::Contradiction(error)) => panic!("{error}"),
+        Ok(_) => panic!("it was carried out"),
+    }
+}
+
+/// A store with so many messages, a third of them confirmed, closed again.
+async fn filled(messages: u32) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = sled(folder.path(), Hands::default().clock());
+    for n in 1..=messages {
+        store.remember(registered(n, -1)).await.expect("remembered");
+        if n.is_multiple_of(3) {
+            store.observe(reply(n, 0)).await.expect("observed");
+        }
+    }
+    store.close().await;
+    folder
+}
+
+fn opened(folder: &Path) -> Result<SledStore, OpenError> {
+    try_sled(folder, Hands::default().clock())
+}
+
+#[tokio::test]
+async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = Arc::new(AtomicU64::new(1 << 40));
+    let room = Arc::clone(&free);
+    let given = options(folder.path(), Hands::default().clock());
+    let free_space = Arc::new(move || Ok(room.load(Ordering::SeqCst)));
+    let store = SledStore::open(Options { free_space, ..given }).expect("opens");
+    store.remember(registered(1, 0)).await.expect("remembered");
+
+    free.store((128 << 20) - 1, Ordering::SeqCst);
+    assert_eq!(unavailable(store.remember(registered(2, 0)).await), "disk_full");
+    assert_eq!(unavailable(store.observe(reply(1, 1)).await), "disk_full");
+    assert_eq!(unavailable(store.health().await), "disk_full");
+    assert_eq!(store.counts().total(), 1, "nothing was written");
+    assert_eq!(store.show(sid(2)).await.expect("looked up"), None);
+
+    free.store(128 << 20, Ordering::SeqCst);
+    store.remember(registered(2, 0)).await.expect("room again");
+    store.observe(reply(1, 1)).await.expect("the refused reply had not been counted");
+    store.health().await.expect("ready again");
+}
+
+#[tokio::test]
+async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = Arc::new(AtomicU64::new(1 << 40));
+    let room = Arc::clone(&free);
+    let given = options(folder.path(), Hands::default().clock());
+    let free_space = Arc::new(move || Ok(room.load(Ordering::SeqCst)));
+    let store = SledStore::open(Options { free_space, ..given }).expect("opens");
+    store.remember(registered(1, -1)).await.expect("remembered");
+    store.observe(reply(1, 0)).await.expect("observed");
+    free.store((64 << 20) - 1, Ordering::SeqCst);
+    assert_eq!(unavailable(store.claim(1, Duration::from_secs(30)).await), "disk_full");
+    free.store(64 << 20, Ordering::SeqCst);
+    assert_eq!(store.claim(1, Duration::from_secs(30)).await.expect("claimed").len(), 1);
+}
+
+#[test]
+fn a_second_opening_says_who_holds_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = opened(folder.path()).expect("opens");
+    let error = opened(folder.path()).err().expect("refused");
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error}");
+    drop(held);
+    opened(folder.path()).expect("free again");
+}
+
+#[tokio::test]
+async fn a_closed_store_lets_go_of_the_folder_though_somebody_still_holds_on_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let closed = sled(folder.path(), Hands::default().clock());
+    closed.remember(registered(1, 0)).await.expect("remembered");
+    closed.close().await;
+    let again = sled(folder.path(), Hands::default().clock());
+    assert!(again.show(sid(1)).await.expect("looked up").is_some());
+    drop(closed);
+    again.remember(registered(2, 0)).await.expect("not disturbed");
+}
+
+#[test]
+fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for _ in 0..20 {
+        drop(opened(folder.path()).expect("opens"));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_no_file_touched() {
+    let folder = filled(10).await;
+    fs::write(folder.path().join("FORMAT"), "2\n").expect("written");
+    let before = files(folder.path());
+    let error = opened(folder.path()).err().expect("refused");
+    assert!(matches!(error, OpenError::NewerFormat { found: 2, .. }), "{error}");
+    assert_eq!(files(folder.path()), before);
+}
+
+#[tokio::test]
+async fn garbage_in_the_format_file_is_refused_and_no_file_touched() {
+    let folder = filled(10).await;
+    for garbage in [&b""[..], b"\n", b"one", b"0\n", b"\xff\xfe\x00", b"-1", b"99999999999999"] {
+        fs::write(folder.path().join("FORMAT"), garbage).expect("written");
+        let before = files(folder.path());
+        let error = opened(folder.path()).err().expect("refused");
+        assert!(matches!(error, OpenError::NotOurs { .. }), "{garbage:?}: {error}");
+        assert_eq!(files(folder.path()), before);
+    }
+}
+
+#[test]
+fn somebody_elses_sled_is_refused_and_none_of_its_files_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let theirs = ::sled::open(folder.path()).expect("opens");
+    theirs.insert("key", "value").expect("written");
+    drop(theirs);
+    let before = files(folder.path());
+    let error = opened(folder.path()).err().expect("refused");
+    assert!(matches!(error, OpenError::NotOurs { .. }), "{error}");
+    let mut after = files(folder.path());
+    after.retain(|name, _| !name.ends_with("heardback.lock"));
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_store_whose_db_is_gone_is_damaged_not_new() {
+    let folder = filled(10).await;
+    fs::remove_file(folder.path().join("db")).expect("removed");
+    let before = files(folder.path());
+    let error = opened(folder.path()).err().expect("refused");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert_eq!(files(folder.path()), before);
+}
+
+#[tokio::test]
+async fn a_store_whose_making_was_cut_short_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("FORMAT"), "1 creating\n").expect("written");
+    fs::write(folder.path().join("conf"), b"").expect("written");
+    fs::write(folder.path().join("db"), b"").expect("written");
+    let store = opened(folder.path()).expect("nobody was ever answered for it");
+    store.remember(registered(1, 0)).await.expect("remembered");
+    drop(store);
+    assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
+}
+
+fn snapshot(folder: &Path) -> std::path::PathBuf {
+    let mut names = fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path());
+    names.find(|path| path.display().to_string().contains("snap.")).expect("a snapshot")
+}
+
+#[tokio::test]
+async fn an_unfinished_snapshot_does_not_keep_the_store_from_opening() {
+    let folder = filled(30).await;
+    fs::write(folder.path().join("snap.0000000000000FFF.generating"), b"half").expect("written");
+    assert_eq!(opened(folder.path()).expect("heals").counts().total(), 30);
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_set_aside_and_every_record_is_there() {
+    let folder = filled(30).await;
+    drop(opened(folder.path()).expect("opens, and writes a snapshot"));
+    let snapshot = snapshot(folder.path());
+    fs::write(&snapshot, b"this is not a snapshot of sled's").expect("written");
+    assert_eq!(opened(folder.path()).expect("heals").counts().total(), 30);
+    let name = snapshot.file_name().expect("a name");
+    assert!(folder.path().join("set-aside").join(name).exists());
+}
+
+/// A deterministic stream of bytes.
+fn noise(mut seed: u64, len: usize) -> Vec<u8> {
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed.to_le_bytes()[3]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+type Damage = Box<dyn Fn(&mut Vec<u8>)>;
+
+/// Ways to damage a file, by name.
+fn damages() -> Vec<(String, Damage)> {
+    let mut ways: Vec<(String, Damage)> = vec![
+        ("cut to half".to_owned(), Box::new(|db| db.truncate(db.len() / 2))),
+        ("cut to nothing".to_owned(), Box::new(Vec::clear)),
+        ("its first 4 KB zero".to_owned(), Box::new(|db| db[..4096].fill(0))),
+        ("all zero".to_owned(), Box::new(|db| db.fill(0))),
+        ("random bytes".to_owned(), Box::new(|db| *db = noise(7, db.len()))),
+        ("its last 600 KB cut".to_owned(), Box::new(|db| db.truncate(db.len() - 600_000))),
+    ];
+    for part in 1..12 {
+        ways.push((
+            format!("64 bytes flipped at {part}/12"),
+            Box::new(move |db| {
+                let from = db.len() / 12 * part;
+                db[from..from + 64].iter_mut().for_each(|byte| *byte ^= 0xff);
+            }),
+        ));
+        ways.push((
+            format!("4 KB of zeros at {part}/12"),
+            Box::new(move |db| {
+                let from = db.len() / 12 * part;
+                db[from..from + 4096].fill(0);
+            }),
+        ));
+    }
+    ways
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        if entry.path().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    }
+}
+
+/// Damages a copy of the store in each way, with and without sled's snapshot, and opens it.
+fn damage_and_open(folder: &Path, whole: &heardback::store::Counts) -> BTreeMap<String, String> {
+    let mut outcomes = BTreeMap::new();
+    for (way, damage) in damages() {
+        for snapshots in [true, false] {
+            let copied = tempfile::tempdir().expect("a folder");
+            copy(folder, copied.path());
+            if !snapshots {
+                let names: Vec<_> = files(copied.path()).into_keys().collect();
+                names.iter().filter(|name| name.contains("snap.")).for_each(|name| {
+                    fs::remove_file(name).expect("removed");
+                });
+            }
+            let mut db = fs::read(copied.path().join("db")).expect("readable");
+            damage(&mut db);
+            fs::write(copied.path().join("db"), db).expect("written");
+            let before = files(copied.path());
+            let way = format!("{way}{}", if snapshots { "" } else { ", no snapshot" });
+            match opened(copied.path()) {
+                Ok(store) => {
+                    assert_eq!(&store.counts(), whole, "{way}: lost without a word");
+                    outcomes.insert(way, "opened, whole".to_owned());
+                }
+                Err(error) => {
+                    assert!(matches!(error, OpenError::Damaged { .. }), "{way}: {error}");
+                    assert_eq!(files(copied.path()), before, "{way}: files changed, {error}");
+                    outcomes.insert(way, error.to_string());
+                }
+            }
+        }
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn a_damaged_db_is_refused_and_left_as_it_was_or_opens_with_every_record() {
+    let folder = filled(600).await;
+    let whole = {
+        let store = opened(folder.path()).expect("opens");
+        for n in 1000..1200 {
+            store.remember(registered(n, 5)).await.expect("remembered");
+        }
+        store.counts()
+    };
+    let outcomes = damage_and_open(folder.path(), &whole);
+    let refused = outcomes.values().filter(|outcome| outcome.contains("is damaged")).count();
+    assert!(refused > 10, "{outcomes:#?}");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_earlier_than_what_was_synced_is_refused() {
+    let folder = filled(20).await;
+    let earlier = tempfile::tempdir().expect("a folder");
+    copy(folder.path(), earlier.path());
+    let store = opened(folder.path()).expect("opens");
+    store.remember(registered(500, 0)).await.expect("remembered");
+    drop(store);
+    fs::copy(folder.path().join("SEAL"), earlier.path().join("SEAL")).expect("copied");
+    let error = opened(earlier.path()).err().expect("refused");
+    assert!(error.to_string().contains("gone from the end"), "{error}");
+}
+
+#[tokio::test]
+async fn a_torn_or_missing_seal_file_alone_is_no_damage() {
+    let folder = filled(20).await;
+    for torn in [Some(&b"half"[..]), Some(&[0; 16]), None] {
+        match torn {
+            Some(bytes) => fs::write(folder.path().join("SEAL"), bytes).expect("written"),
+            None => fs::remove_file(folder.path().join("SEAL")).expect("removed"),
+        }
+        assert_eq!(opened(folder.path()).expect("opens").counts().total(), 20);
+    }
+}
+
+#[tokio::test]
+async fn if_the_writer_panics_nobody_is_told_of_success_and_the_process_is_told_to_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let calls = Arc::new(AtomicUsize::new(0));
+    let fatal = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&fatal);
+    let commits = Arc::clone(&calls);
+    let given = options(folder.path(), Hands::default().clock());
+    let store = SledStore::open(Options {
+        // After the sync, before the answers: the latest moment at which something can go wrong.
+        on_commit: Arc::new(move |_| {
+            assert!(commits.fetch_add(1, Ordering::SeqCst) < 1, "injected");
+        }),
+        on_fatal: Arc::new(move |reason| told.lock().expect("held").push(reason.to_owned())),
+        ..given
+    })
+    .expect("opens");
+    store.remember(registered(1, 0)).await.expect("remembered");
+    assert_eq!(unavailable(store.remember(registered(2, 0)).await), "closed");
+    assert_eq!(unavailable(store.remember(registered(3, 0)).await), "closed");
+    drop(store);
+    assert_eq!(fatal.lock().expect("held").as_slice(), ["the writer panicked"]);
+}
+
+#[tokio::test]
+async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = Arc::new(AtomicUsize::new(0));
+    let breaks = Arc::clone(&broken);
+    let store = SledStore::open(Options {
+        clock: Arc::new(move || {
+            assert_eq!(breaks.load(Ordering::SeqCst), 0, "injected");
+            at(0)
+        }),
+        on_fatal: Arc::new(|_| {}),
+        ..options(folder.path(), Hands::default().clock())
+    })
+    .expect("opens");
+    store.remember(registered(1, 0)).await.expect("remembered");
+    broken.store(1, Ordering::SeqCst);
+    let waiting: Vec<_> = (2..12).map(|n| store.remember(registered(n, 0))).collect();
+    for answer in futures_util::future::join_all(waiting).await {
+        assert_eq!(unavailable(answer), "closed");
+    }
+    drop(store);
+    assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = sled(folder.path(), Hands::default().clock());
+    for n in 1..=60_u32 {
+        store.remember(registered(n, -1)).await.expect("remembered");
+        if n.is_multiple_of(20) {
+            store.observe(reply(n, 0)).await.expect("observed");
+            store.claim(1, Duration::from_secs(30)).await.expect("claimed");
+            // Nothing was closed, synced or let go of: this is what the disk holds.
+            let killed = tempfile::tempdir().expect("a folder");
+            copy(folder.path(), killed.path());
+            let again = opened(killed.path()).expect("opens");
+            assert_eq!(again.counts(), store.counts());
+            assert_eq!(again.next_due().await.expect("known"), Some(Duration::ZERO));
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_too_many_wait_for_the_disk_the_rest_is_told_so_and_nobody_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = Arc::new(AtomicUsize::new(0));
+    let shut = Arc::clone(&gate);
+    let store = SledStore::open(Options {
+        clock: Arc::new(move || {
+            while shut.load(Ordering::SeqCst) == 1 {
+                std::thread::yield_now();
+            }
+            at(0)
+        }),
+        ..options(folder.path(), Hands::default().clock())
+    })
+    .expect("opens");
+    gate.store(1, Ordering::SeqCst);
+    let writers =
+        futures_util::future::join_all((1..=1200).map(|n| store.remember(registered(n, 0))));
+    let opener = async {
+        tokio::task::yield_now().await;
+        gate.store(0, Ordering::SeqCst);
+    };
+    let (answers, ()) = tokio::join!(writers, opener);
+    let (done, busy): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(busy.into_iter().all(|answer| unavailable(answer) == "busy"));
+    assert!((1024..=1025).contains(&done.len()), "{}", done.len());
+    assert_eq!(store.counts().total(), done.len() as u64);
+}
+
+#[tokio::test]
+async fn neither_addresses_nor_their_plain_hashes_are_at_rest() {
+    let folder = filled(5).await;
+    for (name, bytes) in files(folder.path()) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains("5550000001"), "{name}");
+    }
+}
+
+#[test]
+fn the_usual_options_ask_the_disk_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let usual = Options::new(folder.path(), policy(), Hands::default().clock());
+    assert!((usual.free_space)().expect("known") > 0);
+}
