@@ -1,12 +1,13 @@
 //! The store in one embedded sled, for one process on one machine.
 //!
-//! `open` guards the folder, the `survey` reads every record and the `seal` tells what is missing,
-//! the `writer` thread makes groups of commands durable, the `ledger`
-//! carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record` say how
-//! things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
+//! `open` guards the folder, `heal` opens what sled cannot open by itself, the `survey` reads every
+//! record and the `seal` tells what is missing, the `writer` thread makes groups of commands durable,
+//! the `ledger` carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record`
+//! say how things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
 
 mod copy;
 mod duty;
+mod heal;
 mod keys;
 mod ledger;
 mod open;

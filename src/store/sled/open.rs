@@ -4,10 +4,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ::sled::{Config, Db, Tree};
+use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
@@ -22,11 +22,7 @@ const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
-/// Where a damaged snapshot goes. sled builds a new one from its log.
-pub(super) const ASIDE: &str = "set-aside";
 
-/// sled keeps about twice this in memory; its default of 1 GB would kill a small machine.
-const CACHE: u64 = 8 << 20;
 /// A rolling restart may overlap with the old process by so much.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_RETRY: Duration = Duration::from_millis(100);
@@ -160,8 +156,8 @@ fn check_person_key(tree: &Tree, key: &PersonKey) -> Result<(), String> {
     Ok(())
 }
 
-struct Folder<'a> {
-    path: &'a Path,
+pub(super) struct Folder<'a> {
+    pub(super) path: &'a Path,
 }
 
 impl Folder<'_> {
@@ -169,11 +165,11 @@ impl Folder<'_> {
         self.path.display().to_string()
     }
 
-    fn io(&self, doing: &'static str, error: io::Error) -> OpenError {
+    pub(super) fn io(&self, doing: &'static str, error: io::Error) -> OpenError {
         OpenError::Io { doing, path: self.name(), error }
     }
 
-    fn damaged(&self, what: &str) -> OpenError {
+    pub(super) fn damaged(&self, what: &str) -> OpenError {
         OpenError::Damaged { path: self.name(), what: what.to_owned() }
     }
 
@@ -343,73 +339,6 @@ impl Folder<'_> {
         write().map_err(|error| self.io("write the FORMAT file of", error))
     }
 
-    /// Opens sled, healing what it cannot heal itself (`facts/sled.md` §0.3).
-    fn open_sled(&self) -> Result<Db, OpenError> {
-        for unfinished in self.snapshots()?.iter().filter(|name| is_unfinished(name)) {
-            tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot of sled's");
-            fs::remove_file(unfinished).map_err(|error| self.io("heal", error))?;
-        }
-        let first = match self.try_sled() {
-            Ok(db) => return Ok(db),
-            Err(Refused::System(error)) => return Err(self.io("open sled in", error)),
-            Err(Refused::Damaged(what)) => what,
-        };
-        let snapshots = self.snapshots()?;
-        if snapshots.is_empty() {
-            return Err(self.damaged(&first));
-        }
-        tracing::warn!(error = %first, "sled cannot open; trying without its snapshots");
-        let aside = self.path.join(ASIDE);
-        let moved = |from: &Path, to: &Path| -> io::Result<()> {
-            fs::create_dir_all(to)?;
-            for snapshot in &snapshots {
-                let name = snapshot.file_name().unwrap_or_default();
-                fs::rename(from.join(name), to.join(name))?;
-            }
-            Ok(())
-        };
-        moved(self.path, &aside).map_err(|error| self.io("heal", error))?;
-        self.try_sled().map_err(|second| {
-            let back = moved(&aside, self.path).and_then(|()| fs::remove_dir(&aside));
-            match (back, second) {
-                (Ok(()), Refused::Damaged(second)) => self.damaged(&second),
-                (Ok(()), Refused::System(error)) => self.io("open sled in", error),
-                (Err(error), _) => self.io("put the snapshots back into", error),
-            }
-        })
-    }
-
-    /// sled panics over some kinds of damage instead of returning an error.
-    fn try_sled(&self) -> Result<Db, Refused> {
-        let config = Config::new().path(self.path).cache_capacity(CACHE).flush_every_ms(Some(500));
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        let panicked = || Refused::Damaged("sled panicked while opening it".to_owned());
-        opened.map_err(|_| panicked())?.map_err(|error| match &error {
-            ::sled::Error::Io(cause) if is_the_systems(cause) => {
-                Refused::System(io::Error::new(cause.kind(), cause.to_string()))
-            }
-            ::sled::Error::Io(_)
-            | ::sled::Error::Corruption { .. }
-            | ::sled::Error::ReportableBug(_)
-            | ::sled::Error::Unsupported(_)
-            | ::sled::Error::CollectionNotFound(_) => Refused::Damaged(error.to_string()),
-        })
-    }
-
-    fn snapshots(&self) -> Result<Vec<PathBuf>, OpenError> {
-        let read = || -> io::Result<Vec<PathBuf>> {
-            let mut found = Vec::new();
-            for entry in fs::read_dir(self.path)? {
-                let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with("snap.") {
-                    found.push(entry.path());
-                }
-            }
-            Ok(found)
-        };
-        read().map_err(|error| self.io("read", error))
-    }
-
     /// Once after opening: files and folders themselves, not only what is in the log.
     fn sync(&self, db: &File) -> io::Result<()> {
         db.sync_all()?;
@@ -418,22 +347,4 @@ impl Folder<'_> {
         let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
         parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
-}
-
-/// Why sled does not open.
-enum Refused {
-    /// The files are to blame.
-    Damaged(String),
-    /// The files may be sound: the disk is full, or not ours to write.
-    System(io::Error),
-}
-
-fn is_the_systems(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let kind = error.kind();
-    [PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull].contains(&kind)
-}
-
-fn is_unfinished(snapshot: &Path) -> bool {
-    snapshot.extension().is_some_and(|extension| extension == "generating")
 }
