@@ -4,6 +4,10 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
+/// What is heard only by who asks for it by name: actix calls it an error if a stranger does not
+/// speak HTTP, and a scanner would fill the logs with them.
+const QUIET: &str = "actix_http=off";
+
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -43,9 +47,8 @@ impl Format {
 /// # Errors
 /// [`LogsError`] if the filter is not valid or logs have already been started.
 pub fn init(filter: &str, format: Format) -> Result<(), LogsError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| LogsError::Filter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
+        LogsError::Filter { filter: filter.to_owned(), reason: error.to_string() }
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match format {
