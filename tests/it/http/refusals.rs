@@ -155,7 +155,7 @@ fn a_body_over_the_cap_is_413_declared_or_counted_and_whoever_signed_it() {
         signed(&request)
     };
     for target in ["/twilio/status", "/app/twilio/status", "/app/events"] {
-        for length in [CAP + 1, 1 << 20] {
+        for length in [CAP + 1, 1 << 20, 8 << 20] {
             let request = padded(target, length);
             Row::new("declared", &request, 413).check(&scene);
             let mut counted = Row::new("in chunks", &request, 413);
@@ -257,6 +257,8 @@ fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
         assert_eq!(answers.len(), 1, "{answers:#?}");
     }
     nothing_came_of_it(&scene);
+    let spelled = Row { told: true, ..Row::new("escaped", &get("/%61pp/messages/x"), 403) };
+    spelled.check(&scene);
     for (reason, count) in [("other_account", 5), ("body_hash_mismatch", 1)] {
         let name = format!("heardback_refusals_total{{reason=\"{reason}\"}}");
         assert_eq!(scene.service.metric(&name), count, "{reason}");
