@@ -7,14 +7,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::{Answer, Line};
-use crate::harness::{ACCOUNT, BASE, LONG, TOKEN, eventually};
+use crate::harness::{ACCOUNT, BASE, LONG, LOOK_EVERY, TOKEN, eventually};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_heardback");
 
@@ -141,6 +141,18 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("signalled");
+    }
+
+    /// Whether it has not ended when that time is over.
+    pub(crate) fn still_runs_after(&mut self, wait: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < wait {
+            if self.child.try_wait().expect("ours").is_some() {
+                return false;
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        true
     }
 
     /// Waits for its end.
