@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How long a connection may go without completing a request.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one that was told `Connection: close` may stay. actix would read what remains of a
+/// chunked body for as long as it comes.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -20,20 +23,28 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Connection {
     socket: TcpStream,
     began: Instant,
-    /// Milliseconds from `began` to the last request that came to its end.
-    progress: AtomicU64,
+    /// When it is to be shut, in milliseconds from `began`.
+    due: AtomicU64,
 }
 
 impl Connection {
     /// A request on this connection has come to its end, or to the point where it is ours to answer.
     pub fn progress(&self) {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.progress.store(now, Ordering::Relaxed);
+        self.shut_in(PATIENCE);
     }
 
-    fn idle(&self) -> Duration {
-        let progress = Duration::from_millis(self.progress.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(progress)
+    /// Its last answer is given: only this has still to get through.
+    pub fn farewell(&self) {
+        self.shut_in(FAREWELL);
+    }
+
+    fn shut_in(&self, wait: Duration) {
+        let due = u64::try_from((self.began.elapsed() + wait).as_millis()).unwrap_or(u64::MAX);
+        self.due.store(due, Ordering::Relaxed);
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.began.elapsed() >= Duration::from_millis(self.due.load(Ordering::Relaxed))
     }
 }
 
@@ -52,25 +63,26 @@ impl Connections {
         let connection = Arc::new(Connection {
             socket: TcpStream::from(handle),
             began: Instant::now(),
-            progress: AtomicU64::new(0),
+            due: AtomicU64::new(0),
         });
+        connection.progress();
         self.known().push(Arc::downgrade(&connection));
         data.insert(connection);
     }
 
     /// Shuts every connection that has gone too long without completing a request. Returns how many.
     #[must_use]
-    pub fn shut_idle(&self, patience: Duration) -> usize {
+    pub fn shut_overdue(&self) -> usize {
         let mut shut = 0;
         self.known().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
-            let idle = connection.idle() >= patience;
-            if idle {
+            let overdue = connection.is_overdue();
+            if overdue {
                 // The peer may have gone already: then there is nothing to shut.
                 let _ = connection.socket.shutdown(Shutdown::Both);
                 shut += 1;
             }
-            !idle
+            !overdue
         });
         shut
     }
@@ -80,9 +92,9 @@ impl Connections {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
-            let shut = self.shut_idle(PATIENCE);
+            let shut = self.shut_overdue();
             if shut > 0 {
-                tracing::debug!(shut, "shut idle connections");
+                tracing::debug!(shut, "shut overdue connections");
             }
         }
     }

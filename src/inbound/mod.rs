@@ -101,7 +101,11 @@ async fn account_for(
     if let Ok(response) = &answered
         && let Some(connection) = response.request().conn_data::<Arc<Connection>>()
     {
-        connection.progress();
+        if response.response().head().keep_alive() {
+            connection.progress();
+        } else {
+            connection.farewell();
+        }
     }
     answered
 }

@@ -151,7 +151,9 @@ pub(super) struct Refused {
 impl Refused {
     pub(super) fn of(request: &HttpRequest, why: impl Into<Rejection>) -> Self {
         let why = why.into();
-        let path = request.path();
+        // The route's own spelling, where there is one: `/%61pp/events` is the app's, too.
+        let pattern = request.match_pattern();
+        let to_app = pattern.as_deref().unwrap_or(request.path()).starts_with("/app/");
         if let Some(receiver) = request.app_data::<actix_web::web::Data<super::Receiver>>() {
             receiver.metrics.refusals(why.as_label());
         }
@@ -160,7 +162,7 @@ impl Refused {
         } else {
             tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
         }
-        Self { why, to_app: path.starts_with("/app/") }
+        Self { why, to_app }
     }
 }
 

@@ -4,6 +4,7 @@
 //! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
+mod handles;
 mod observe;
 pub mod signals;
 
@@ -46,6 +47,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that each HTTP worker holds; each takes two file handles.
 const MAX_CONNECTIONS: usize = 4096;
+/// Connections that wait to be accepted. Whoever finds the queue full connects a second or three
+/// later, and Twilio gives a connection five.
+const BACKLOG: i32 = 2048;
 /// HTTP workers: more would only wait for the one thread that writes.
 const MAX_WORKERS: usize = 4;
 
@@ -63,9 +67,14 @@ impl Listeners {
     /// # Errors
     /// Where an address is taken, or not ours.
     pub fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let listen = |address| -> std::io::Result<TcpListener> {
+            let listener = TcpListener::bind(address)?;
+            // std asks for 128; on a socket that listens already this only makes the queue longer.
+            rustix::net::listen(&listener, BACKLOG)?;
+            Ok(listener)
+        };
         let bind = |name: &str, address: SocketAddr| {
-            TcpListener::bind(address)
-                .with_context(|| format!("cannot listen on {address} ({name})"))
+            listen(address).with_context(|| format!("cannot listen on {address} ({name})"))
         };
         Ok(Self {
             public: bind("HEARDBACK_LISTEN", settings.listen)?,
@@ -92,6 +101,7 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
+        handles::ask_for_more();
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());

@@ -4,6 +4,11 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
+/// What is heard only by who asks for it by name (what comes later in a filter wins): actix calls it
+/// an error if a stranger does not speak HTTP, and a scanner would fill the logs with them; and it
+/// tells of each of its threads, of which only trouble is worth a line.
+const QUIET: &str = "actix_http=off,actix_server=warn";
+
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -37,17 +42,13 @@ impl Format {
     }
 }
 
-/// actix tells of each of its threads; of those only trouble is worth a line. Whoever wants them all
-/// says `actix_server=info`: what comes later in a filter wins.
-const QUIET: &str = "actix_server=warn,";
-
 /// Starts the logs of this process. `filter` has the directives of `EnvFilter`, e.g. `info` or
 /// `info,heardback=debug`.
 ///
 /// # Errors
 /// [`LogsError`] if the filter is not valid or logs have already been started.
 pub fn init(filter: &str, format: Format) -> Result<(), LogsError> {
-    let filter = EnvFilter::try_new(format!("{QUIET}{filter}")).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         LogsError::Filter { filter: filter.to_owned(), reason: error.to_string() }
     })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

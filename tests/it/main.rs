@@ -7,15 +7,20 @@ mod book;
 mod commands;
 #[cfg(test)]
 mod contract;
+mod disk;
 mod dry_run;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod given;
 #[cfg(test)]
+mod harness;
+mod http;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod matching;
+mod process;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
@@ -25,4 +30,5 @@ mod tidy;
 mod upstream;
 mod upstream_wire;
 mod vectors;
+mod weather;
 mod worker;

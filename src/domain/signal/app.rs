@@ -21,8 +21,8 @@ const MAX_TYPE: usize = 64;
 /// # Errors
 /// [`Malformed`], naming the field.
 pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Sighting, Malformed> {
-    let sid = message_sid(fields)?.ok_or_else(|| missing("MessageSid"))?;
     let account = reading.account(fields)?.unwrap_or(reading.account);
+    let sid = message_sid(fields)?.ok_or_else(|| missing("MessageSid"))?;
     sighting(sid, account, fields, reading)
 }
 

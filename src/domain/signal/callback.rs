@@ -56,8 +56,10 @@ const OPT_OUT_WORDS: [&str; 12] = [
 /// # Errors
 /// [`Malformed`].
 pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
+    // First, for another account's request is answered 403 whatever else is wrong with it.
+    let account = reading.account(fields)?;
     let inbound = message_sid(fields)?;
-    let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
     let quoted = fields.sid::<kind::Message>("OriginalRepliedMessageSid", None)?;
@@ -105,8 +107,9 @@ pub fn status(
     query: &Fields,
     reading: &Reading<'_>,
 ) -> Result<Sighting, Malformed> {
+    let account = reading.account(fields)?;
     let sid = message_sid(fields)?;
-    let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
     let recipient = address(fields, "To")?;

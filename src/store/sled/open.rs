@@ -107,6 +107,7 @@ pub(super) fn open(
     folder.create()?;
     let lock = folder.lock(patience)?;
     let complete = folder.check_format()?;
+    note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(patience)?;
     let copy = Copy::make(path, free_space).map_err(|error| folder.io("copy", error))?;
     let records = folder.records(complete, person_key);
@@ -128,6 +129,13 @@ pub(super) fn open(
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
     Ok(Opened { db, tree, file, seal, person_key, surveyed, lock })
+}
+
+/// Says in the lock file who holds it, for whoever finds it taken.
+fn note_holder(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(format!("pid {}\n", std::process::id()).as_bytes())
 }
 
 /// What sled holds, read through.
@@ -283,12 +291,6 @@ impl Folder<'_> {
                 Err(TryLockError::Error(error)) => return Err(self.io("lock", error)),
             }
         }
-        let holder = format!("pid {}\n", std::process::id());
-        let noted = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| lock.write_all(holder.as_bytes()));
-        noted.map_err(|error| self.io("write the lock file of", error))?;
         Ok(lock)
     }
 

@@ -1,0 +1,143 @@
+//! What tests from the outside share: the real binary on ports of its own, a stand-in for Twilio
+//! beside it, and requests signed and sent as bytes. Whatever is started is ended when dropped.
+
+pub(crate) mod running;
+pub(crate) mod twilio;
+pub(crate) mod wire;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use heardback::domain::signature::SigningKey;
+use heardback::recording::Recording;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::running::{Running, command};
+use crate::harness::twilio::Twilio;
+use crate::harness::wire::Answer;
+
+pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub(crate) const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
+/// A Twilio auth token's shape; worth nothing.
+pub(crate) const TOKEN: &str = "f00dbabe98765432100123456789cafe";
+/// What both sign, wherever the request is sent.
+pub(crate) const BASE: &str = "https://hooks.example.com";
+pub(crate) const RECIPIENT: &str = "+15551234567";
+pub(crate) const SENDER: &str = "+15017122661";
+
+/// Far more than anything here takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A service with a store of its own, and the Twilio it posts to.
+pub(crate) struct Scene {
+    // Dropped in this order.
+    pub(crate) service: Running,
+    pub(crate) twilio: Twilio,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// Starts both, with these settings besides the usual.
+    pub(crate) fn new(more: &[(&str, &str)]) -> Self {
+        let twilio = Twilio::start();
+        let folder = tempfile::tempdir().expect("a folder");
+        let service = Running::start(command(&folder.path().join("store"), &twilio, more));
+        Self { service, twilio, folder }
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// Sends it on a connection of its own, freshly signed by the account.
+    pub(crate) fn send(&self, request: &Recording) -> Answer {
+        self.service.exchange(&wire::bytes(&signed(request)))
+    }
+
+    /// Registers a message, and says that its code was entered: confirmed in one step.
+    pub(crate) fn confirm(&self, number: u32) -> Answer {
+        self.send(&code_entered(number))
+    }
+
+    /// What the service knows of a message.
+    pub(crate) fn message(&self, number: u32) -> Option<Value> {
+        let answer = self.send(&get(&format!("/app/messages/{}", sid(number))));
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    pub(crate) fn state(&self, number: u32) -> Option<String> {
+        let message = self.message(number)?;
+        message.get("state").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    /// Waits until a message is in that state.
+    pub(crate) fn reaches(&self, number: u32, state: &str) {
+        let arrived = || self.state(number).as_deref() == Some(state);
+        eventually(&format!("{} {state}", sid(number)), LONG, arrived);
+    }
+}
+
+/// Signed by the account, for [`BASE`].
+pub(crate) fn signed(request: &Recording) -> Recording {
+    request.signed(&key(), BASE)
+}
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::new(TOKEN.as_bytes())
+}
+
+pub(crate) fn sid(number: u32) -> String {
+    format!("SM{number:032x}")
+}
+
+/// A form, posted.
+pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
+    let body = serde_urlencoded::to_string(fields).expect("encodes");
+    post(target, "application/x-www-form-urlencoded", body.as_bytes())
+}
+
+pub(crate) fn json(target: &str, body: &Value) -> Recording {
+    post(target, "application/json", body.to_string().as_bytes())
+}
+
+pub(crate) fn post(target: &str, media: &str, body: &[u8]) -> Recording {
+    Recording {
+        method: "POST".to_owned(),
+        target: target.to_owned(),
+        headers: vec![("Content-Type".to_owned(), media.to_owned())],
+        body: body.to_vec(),
+        ..Recording::default()
+    }
+}
+
+pub(crate) fn get(target: &str) -> Recording {
+    Recording { method: "GET".to_owned(), target: target.to_owned(), ..Recording::default() }
+}
+
+/// A status callback as Twilio posts it.
+pub(crate) fn status_callback(number: u32, status: &str) -> Recording {
+    let sid = sid(number);
+    let fields = [
+        ("MessageSid", sid.as_str()),
+        ("MessageStatus", status),
+        ("AccountSid", ACCOUNT),
+        ("To", RECIPIENT),
+        ("From", SENDER),
+    ];
+    form("/twilio/status", &fields)
+}
+
+pub(crate) fn code_entered(number: u32) -> Recording {
+    form("/app/events", &[("MessageSid", &sid(number)), ("Type", "code_entered")])
+}
+
+/// Asks until it is so.
+pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < deadline, "not within {deadline:?}: {what}");
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}

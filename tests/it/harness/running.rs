@@ -1,0 +1,190 @@
+//! The real binary, running: where it listens, what it logs, how it ends.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::harness::twilio::Twilio;
+use crate::harness::wire::{Answer, Line};
+use crate::harness::{ACCOUNT, BASE, LONG, LOOK_EVERY, TOKEN, eventually};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_heardback");
+
+/// The settings of a service on ports of its own, which posts to that Twilio.
+pub(crate) fn settings(store: &Path, twilio: &Twilio) -> Vec<(String, String)> {
+    let settings = [
+        ("HEARDBACK_LISTEN", "127.0.0.1:0".to_owned()),
+        ("HEARDBACK_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+        ("HEARDBACK_PUBLIC_URL", BASE.to_owned()),
+        ("HEARDBACK_STORE", format!("sled:{}", store.display())),
+        ("HEARDBACK_UPSTREAM_URL", format!("http://{}", twilio.addr)),
+        ("HEARDBACK_LOG_FORMAT", "json".to_owned()),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
+        ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+/// `heardback serve` with these settings besides the usual, and nothing else from our environment.
+pub(crate) fn command(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Command {
+    wrapped(&[BINARY, "serve"], store, twilio, more)
+}
+
+/// The same as the last words of another command line.
+pub(crate) fn wrapped(
+    words: &[&str],
+    store: &Path,
+    twilio: &Twilio,
+    more: &[(&str, &str)],
+) -> Command {
+    let (program, arguments) = words.split_first().expect("a program");
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(settings(store, twilio)).envs(more.iter().copied());
+    command
+}
+
+/// A process that listens.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) public: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    logs: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+    /// The service's own process id, which is not the child's where it is wrapped.
+    pid: Option<Pid>,
+}
+
+impl Running {
+    /// Starts it, and waits until it says where it listens.
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("spawned");
+        let stderr = child.stderr.take().expect("piped");
+        let logs = Arc::new(Mutex::new(Vec::new()));
+        let (found, listening) = channel();
+        let noted = Arc::clone(&logs);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = addresses(&line).map(|addresses| found.send(addresses));
+                noted.lock().expect("unpoisoned").push(line);
+            }
+        });
+        let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
+        let pid = Some(Pid::from_child(&child));
+        let mut running =
+            Self { child, public: unbound, ops: unbound, logs, reader: Some(reader), pid };
+        (running.public, running.ops) = running.bound(&listening);
+        running
+    }
+
+    fn bound(&self, listening: &Receiver<(SocketAddr, SocketAddr)>) -> (SocketAddr, SocketAddr) {
+        let found = listening.recv_timeout(LONG);
+        let gone = found == Err(RecvTimeoutError::Disconnected);
+        found.unwrap_or_else(|_| {
+            let how = if gone { "it ended" } else { "it took too long" };
+            unreachable!("it does not listen ({how}):\n{}", self.logs())
+        })
+    }
+
+    /// All that it has logged.
+    pub(crate) fn logs(&self) -> String {
+        self.logs.lock().expect("unpoisoned").join("\n")
+    }
+
+    /// Waits until it has logged that.
+    pub(crate) fn says(&self, words: &str) {
+        eventually(&format!("it says {words:?}"), LONG, || self.logs().contains(words));
+    }
+
+    pub(crate) fn line(&self) -> Line {
+        Line::open(self.public)
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn exchange(&self, bytes: &[u8]) -> Answer {
+        let mut line = self.line();
+        line.send(bytes);
+        line.answer().expect("an answer")
+    }
+
+    /// Asks the operator's listener.
+    pub(crate) fn operator(&self, path: &str) -> Answer {
+        let mut line = Line::open(self.ops);
+        line.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        line.answer().expect("an answer")
+    }
+
+    /// The number behind a metric, given with its labels; 0 where there is none.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.operator("/metrics").text();
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// The process id of the service.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid.expect("started")
+    }
+
+    /// Where it runs inside another process: that this is its own process id.
+    pub(crate) fn is_really(&mut self, pid: Pid) {
+        self.pid = Some(pid);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("signalled");
+    }
+
+    /// Whether it has not ended when that time is over.
+    pub(crate) fn still_runs_after(&mut self, wait: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < wait {
+            if self.child.try_wait().expect("ours").is_some() {
+                return false;
+            }
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        true
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ends_within(&mut self, deadline: Duration) -> ExitStatus {
+        let mut end = None;
+        eventually("it ends", deadline, || {
+            end = self.child.try_wait().expect("ours");
+            end.is_some()
+        });
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        end.expect("ended")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (Ok(None), Some(pid)) = (self.child.try_wait(), self.pid) {
+            // Where it is wrapped the wrapper ends with it.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let address = |name: &str| line.get(name)?.as_str()?.parse().ok();
+    Some((address("public_addr")?, address("ops_addr")?))
+}

@@ -1,0 +1,121 @@
+//! A stand-in for Twilio's Feedback API: takes a post, writes it down, and answers as it is told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+
+/// How a post is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// With this status and an empty JSON object.
+    Status(u16),
+    /// 429 with `Retry-After: 1`.
+    Throttle,
+    /// 302 to somewhere else.
+    Redirect,
+    /// 200 and a web page.
+    Html,
+    /// Not before the manner changes.
+    Hold,
+}
+
+#[derive(Default)]
+struct Shared {
+    manner: Mutex<Option<Manner>>,
+    changed: Condvar,
+    /// The request line and the body of each post.
+    posts: Mutex<Vec<String>>,
+    stopped: AtomicBool,
+}
+
+pub(crate) struct Twilio {
+    pub(crate) addr: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Twilio {
+    /// Starts it; it answers 200.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        let shared = Arc::new(Shared::default());
+        let serving = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || serve(&listener, &serving));
+        let twilio = Self { addr, shared, thread: Some(thread) };
+        twilio.behave(Manner::Status(200));
+        twilio
+    }
+
+    /// From now on it answers so; also whoever is held.
+    pub(crate) fn behave(&self, manner: Manner) {
+        *self.shared.manner.lock().expect("unpoisoned") = Some(manner);
+        self.shared.changed.notify_all();
+    }
+
+    /// Each post so far: the request line and the body.
+    pub(crate) fn posts(&self) -> Vec<String> {
+        self.shared.posts.lock().expect("unpoisoned").clone()
+    }
+}
+
+impl Drop for Twilio {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        self.behave(Manner::Status(503));
+        // Wakes the one that accepts.
+        let _ = TcpStream::connect(self.addr);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut clients = Vec::new();
+    for stream in listener.incoming().flatten() {
+        if shared.stopped.load(Ordering::Acquire) {
+            break;
+        }
+        let shared = Arc::clone(shared);
+        clients.push(std::thread::spawn(move || {
+            // Whoever hangs up has no answer coming.
+            let _ = answer(stream, &shared);
+        }));
+    }
+    for client in clients {
+        let _ = client.join();
+    }
+}
+
+fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    while !request.ends_with(b"\r\n\r\nOutcome=confirmed") {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => request.extend(buffer.iter().take(count)),
+        }
+    }
+    let text = String::from_utf8_lossy(&request).into_owned();
+    let line = text.lines().next().unwrap_or_default();
+    let body = text.rsplit("\r\n\r\n").next().unwrap_or_default();
+    shared.posts.lock().expect("unpoisoned").push(format!("{line} {body}"));
+    let manner = shared.manner.lock().expect("unpoisoned");
+    let held = |manner: &mut Option<Manner>| *manner == Some(Manner::Hold);
+    let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
+    let (status, more, body) = match manner {
+        Some(Manner::Status(status)) => (status, "", "{}"),
+        Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
+        Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
+        Some(Manner::Html) => (200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
+        Some(Manner::Hold) | None => return Ok(()),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}

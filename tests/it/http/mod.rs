@@ -1,0 +1,22 @@
+//! The contract of DESIGN §2, row by row, against the real binary over real sockets.
+
+mod answers;
+mod operator;
+mod refusals;
+mod trust;
+
+use crate::harness::{ACCOUNT, RECIPIENT, SENDER};
+
+/// What Twilio says of an inbound message.
+pub(crate) fn reply<'a>(sid: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let usual = [
+        ("MessageSid", sid),
+        ("AccountSid", ACCOUNT),
+        ("From", RECIPIENT),
+        ("To", SENDER),
+        ("Body", "thanks"),
+    ];
+    let given = |name: &str| more.iter().any(|(known, _)| *known == name);
+    let usual = usual.into_iter().filter(|(name, _)| !given(name));
+    usual.chain(more.iter().copied()).collect()
+}

@@ -1,0 +1,344 @@
+//! The real binary as a process: how it starts or refuses to, how it ends, what survives.
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::running::{BINARY, Running, command, wrapped};
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::wire::{self, Line};
+use crate::harness::{
+    LONG, RECIPIENT, Scene, TOKEN, eventually, form, sid, signed, status_callback,
+};
+use crate::http::reply;
+
+/// Draining may take twenty seconds, and then says that it took too long.
+const DRAINED: Duration = Duration::from_secs(15);
+
+/// Runs it to its end.
+fn run(mut command: Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("it ran");
+    let text = [stdout, stderr].concat();
+    (status.code(), String::from_utf8(text).expect("UTF-8"))
+}
+
+fn heardback(words: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(words).env_clear();
+    command
+}
+
+/// Every file of a store with its content, but for the lock's, in which whoever tries leaves a note.
+fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(store).expect("a folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() && name != "heardback.lock" {
+            files.insert(name, std::fs::read(entry.path()).expect("readable"));
+        }
+    }
+    files
+}
+
+#[test]
+fn every_setting_that_is_missing_or_wrong_is_listed_and_the_exit_code_is_2() {
+    let (code, text) = run(heardback(&["serve"]));
+    assert_eq!(code, Some(2), "{text}");
+    for name in ["HEARDBACK_PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    let wrong = [
+        ("HEARDBACK_PUBLIC_URL", "hooks.example.com"),
+        ("TWILIO_ACCOUNT_SID", TOKEN),
+        ("TWILIO_AUTH_TOKEN", ""),
+        ("HEARDBACK_LISTEN", "nowhere"),
+        ("HEARDBACK_STORE", "mysql://x"),
+        ("HEARDBACK_UPSTREAM_URL", "http://example.com"),
+        ("HEARDBACK_UPSTREAM_CONCURRENCY", "0"),
+        ("HEARDBACK_GIVE_UP_AFTER", "soon"),
+        ("HEARDBACK_DRY_RUN", "perhaps"),
+        ("HEARDBACK_LOG", "heardback=loud"),
+        ("TWILIO_API_KEY", "SK0123456789abcdef0123456789abcdef"),
+    ];
+    for word in ["serve", "check"] {
+        let mut command = heardback(&[word]);
+        command.envs(wrong);
+        let (code, text) = run(command);
+        assert_eq!(code, Some(2), "{text}");
+        let named = wrong.map(|(name, _)| name);
+        for name in named.into_iter().filter(|name| *name != "TWILIO_API_KEY") {
+            assert!(text.contains(name), "{name} is not in\n{text}");
+        }
+        assert!(text.contains("TWILIO_API_SECRET"), "{text}");
+        assert!(!text.contains(TOKEN), "what may be a secret is not repeated");
+    }
+}
+
+#[test]
+fn help_exits_with_0_and_what_is_no_command_with_2() {
+    for words in [&["--help"][..], &["serve", "--help"], &["check", "--help"], &["--version"]] {
+        assert_eq!(run(heardback(words)).0, Some(0), "{words:?}");
+    }
+    for words in [&[][..], &["frobnicate"], &["serve", "--auth-token", "x"], &["serve", "x"]] {
+        assert_eq!(run(heardback(words)).0, Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_and_the_exit_code_is_1() {
+    let scene = Scene::new(&[]);
+    let taken = scene.service.public.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    let (code, text) = run(command(&store, &scene.twilio, &[("HEARDBACK_LISTEN", &taken)]));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&taken) && text.contains("HEARDBACK_LISTEN"), "{text}");
+}
+
+#[test]
+fn a_store_that_another_process_has_is_left_alone_and_who_has_it_is_said() {
+    let scene = Scene::new(&[]);
+    scene.send(&status_callback(1, "sent"));
+    let before = files(&scene.store());
+    let began = Instant::now();
+    let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+    assert_eq!(code, Some(1), "{text}");
+    assert!(began.elapsed() >= Duration::from_secs(9), "a rolling restart needs its patience");
+    let holder = format!("pid {}", scene.service.pid().as_raw_nonzero());
+    assert!(text.contains("in use by another process") && text.contains(&holder), "{text}");
+    assert_eq!(files(&scene.store()), before);
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the first goes on");
+}
+
+#[test]
+fn a_store_of_a_newer_format_or_of_somebody_elses_is_refused_and_left_alone() {
+    let mut scene = Scene::new(&[]);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(DRAINED).success());
+    let format = scene.store().join("FORMAT");
+    for (content, said) in
+        [(&b"2\n"[..], "format 2"), (b"99 creating\n", "format 99"), (b"?", "no number")]
+    {
+        std::fs::write(&format, content).expect("written");
+        let before = files(&scene.store());
+        let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(said), "{text}");
+        assert_eq!(files(&scene.store()), before);
+    }
+    std::fs::remove_file(&format).expect("removed");
+    let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
+    assert!(code == Some(1) && text.contains("not a Heardback store"), "{text}");
+}
+
+#[test]
+fn sigterm_and_sigint_finish_what_is_under_way_and_exit_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut scene = Scene::new(&[]);
+        // A post that waits for its answer, a request whose body is on its way, an idle connection.
+        scene.twilio.behave(Manner::Hold);
+        assert_eq!(scene.confirm(1).status, 200);
+        eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
+        let request = signed(&status_callback(2, "sent"));
+        let bytes = wire::bytes(&request);
+        let (start, rest) = bytes.split_at(bytes.len() - 10);
+        let mut slow = scene.service.line();
+        slow.send(start);
+        let mut idle = scene.service.line();
+        idle.send(&wire::bytes(&signed(&status_callback(3, "sent"))));
+        assert_eq!(idle.answer().expect("an answer").status, 204);
+
+        scene.service.signal(signal);
+        scene.service.says("draining");
+        assert!(idle.is_closed_within(LONG), "whoever idles is sent away");
+        let refused = || TcpStream::connect(scene.service.public).is_err();
+        eventually("new connections are refused", LONG, refused);
+        let ready = scene.service.operator("/readyz");
+        assert_eq!((ready.status, ready.json()["reason"].as_str()), (503, Some("shutting down")));
+        slow.send(rest);
+        let answer = slow.answer().expect("the request in flight is answered");
+        assert!(answer.status == 204 && answer.says_close(), "{}", answer.head);
+        assert!(scene.service.still_runs_after(Duration::from_secs(1)), "a post is under way");
+        scene.twilio.behave(Manner::Status(200));
+        let end = scene.service.ends_within(DRAINED);
+        assert_eq!(end.code(), Some(0), "{signal:?}\n{}", scene.service.logs());
+
+        scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+        assert_eq!(
+            scene.state(1).as_deref(),
+            Some("reported"),
+            "the post in flight was written down"
+        );
+        assert_eq!(scene.state(2).as_deref(), Some("untracked"));
+        assert_eq!(scene.twilio.posts().len(), 1);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM]] {
+        let mut scene = Scene::new(&[]);
+        scene.twilio.behave(Manner::Hold);
+        scene.confirm(1);
+        eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
+        scene.service.signal(signals[0]);
+        scene.service.says("draining");
+        let began = Instant::now();
+        scene.service.signal(signals[1]);
+        let end = scene.service.ends_within(LONG);
+        assert_eq!(end.code(), Some(1));
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn callers_that_never_stop_calling_do_not_hold_up_a_shutdown_and_lose_nothing() {
+    let mut scene = Scene::new(&[]);
+    let public = scene.service.public;
+    let callers: Vec<_> = (0..4_u32)
+        .map(|caller| {
+            thread::spawn(move || {
+                let mut line = Line::open(public);
+                let mut acknowledged = Vec::new();
+                for number in (caller * 100_000)..((caller + 1) * 100_000) {
+                    line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+                    match line.answer() {
+                        Some(answer) if answer.status == 204 => acknowledged.push(number),
+                        Some(_) | None => break,
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
+    eventually("they call", LONG, || scene.service.metric(counted) > 100);
+    scene.service.signal(Signal::TERM);
+    assert_eq!(scene.service.ends_within(Duration::from_secs(8)).code(), Some(0));
+    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    for caller in callers {
+        for number in caller.join().expect("it called").iter().rev().take(20) {
+            assert_eq!(scene.state(*number).as_deref(), Some("untracked"), "{number}");
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_a_sigkill_is_still_posted_after_the_restart() {
+    let mut scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::Hold);
+    for number in 1..=20 {
+        assert_eq!(scene.confirm(number).status, 200);
+    }
+    scene.service.signal(Signal::KILL);
+    assert_eq!(scene.service.ends_within(LONG).code(), None, "killed");
+    let before = scene.twilio.posts().len();
+    scene.twilio.behave(Manner::Status(200));
+    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    for number in 1..=20 {
+        scene.reaches(number, "reported");
+        let posted = |post: &&String| post.contains(&sid(number));
+        assert!(scene.twilio.posts().iter().skip(before).any(|post| posted(&post)), "{number}");
+    }
+}
+
+#[test]
+fn whatever_twilio_does_callbacks_are_answered_meanwhile() {
+    let manners = [
+        Manner::Hold,
+        Manner::Status(500),
+        Manner::Status(401),
+        Manner::Status(404),
+        Manner::Throttle,
+        Manner::Redirect,
+        Manner::Html,
+    ];
+    for (manner, start) in manners.into_iter().zip((0..).step_by(100)) {
+        let scene = Scene::new(&[]);
+        scene.twilio.behave(manner);
+        let began = Instant::now();
+        for number in start..start + 20 {
+            assert_eq!(scene.confirm(number).status, 200, "{manner:?}");
+            assert_eq!(scene.send(&status_callback(number, "delivered")).status, 204, "{manner:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "{manner:?}: {:?}", began.elapsed());
+        eventually("it posts", LONG, || !scene.twilio.posts().is_empty());
+        assert_eq!(scene.service.operator("/readyz").status, 200, "{manner:?}");
+        let elsewhere = |post: &String| !post.starts_with("POST /2010-04-01/Accounts/");
+        assert!(!scene.twilio.posts().iter().any(elsewhere), "a redirect is not followed");
+    }
+}
+
+#[test]
+fn nobody_there_to_post_to_is_no_reason_not_to_listen() {
+    let mut scene = Scene::new(&[]);
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = format!("http://{}", unused.local_addr().expect("bound"));
+    drop(unused);
+    scene.service = {
+        scene.service.signal(Signal::KILL);
+        scene.service.ends_within(LONG);
+        Running::start(command(
+            &scene.store(),
+            &scene.twilio,
+            &[("HEARDBACK_UPSTREAM_URL", &nowhere)],
+        ))
+    };
+    assert_eq!(scene.confirm(1).status, 200);
+    let tried = || scene.service.metric("heardback_upstream_attempts_total{result=\"retry\"}") > 0;
+    eventually("it tried", LONG, tried);
+    assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204);
+}
+
+#[test]
+fn it_takes_all_the_file_handles_that_it_may_have() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let limited = format!("ulimit -Sn 300; ulimit -Hn 3000; exec {BINARY} serve");
+    let store = folder.path().join("store");
+    let service = Running::start(wrapped(&["/bin/sh", "-c", &limited], &store, &twilio, &[]));
+    let limits = format!("/proc/{}/limits", service.pid().as_raw_nonzero());
+    let limits = std::fs::read_to_string(limits).expect("ours");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+    assert_eq!(files.split_whitespace().nth(3), Some("3000"), "{files}");
+}
+
+#[test]
+fn logs_at_their_loudest_name_no_person_and_no_secret() {
+    let secret = "an-api-keys-own-secret";
+    let scene = Scene::new(&[
+        ("HEARDBACK_LOG", "trace,actix_http=trace"),
+        ("HEARDBACK_APP_KEYS", TOKEN),
+        ("TWILIO_API_KEY", "SK0123456789abcdef0123456789abcdee"),
+        ("TWILIO_API_SECRET", secret),
+    ]);
+    let event = form("/app/events", &[("MessageSid", &sid(1)), ("To", RECIPIENT)]);
+    let body = "my code is 424242";
+    let reply = form("/twilio/message", &reply(&sid(101), &[("Body", body)]));
+    let mut signatures = Vec::new();
+    for request in [&event, &status_callback(1, "sent"), &reply, &form("/app/events", &[])] {
+        let request = signed(request);
+        signatures.extend(request.header("X-Twilio-Signature").map(str::to_owned));
+        let bytes = wire::bytes(&request);
+        scene.service.exchange(&bytes);
+        let forged = String::from_utf8_lossy(&bytes).replace("Sid", "sid");
+        scene.service.exchange(forged.as_bytes());
+    }
+    scene.reaches(1, "reported");
+    let logs = scene.service.logs();
+    assert!(logs.contains(&sid(1)), "what is needed to follow a message is there");
+    let person = RECIPIENT.trim_start_matches('+');
+    for hidden in [person, TOKEN, secret, "424242", "Basic "] {
+        let line = logs.lines().find(|line| line.contains(hidden));
+        assert_eq!(line, None, "{hidden}");
+    }
+    for signature in signatures {
+        assert!(!logs.contains(&signature), "a signature");
+    }
+}

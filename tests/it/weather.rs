@@ -1,0 +1,220 @@
+//! Bad weather on the wire: callers that send slowly, or never end. Each is cut off after about ten
+//! seconds, and honest callers notice nothing of it meanwhile.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::running::{BINARY, Running, wrapped};
+use crate::harness::twilio::Twilio;
+use crate::harness::wire::{self, Line};
+use crate::harness::{LONG, Scene, eventually, signed, status_callback};
+
+/// The watchdog's ten seconds, the second at which it looks, and room for a busy machine.
+const CUT_OFF: Duration = Duration::from_secs(14);
+/// The five seconds of a body or a head, and the two that a last answer has to get through, likewise.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two bytes of whoever trickles.
+const PACE: Duration = Duration::from_millis(300);
+/// What an honest caller waits at the very most, and in all but a few cases.
+const AT_MOST: Duration = Duration::from_secs(4);
+const USUALLY: Duration = Duration::from_secs(1);
+
+/// A form that is good but for its length: it declares more than it holds.
+fn endless() -> Vec<u8> {
+    let request = signed(&status_callback(7, "sent"));
+    let mut bytes = wire::head(&request, request.body.len() + 1000);
+    bytes.extend_from_slice(&request.body);
+    bytes
+}
+
+fn endless_chunks() -> Vec<u8> {
+    let mut bytes = wire::chunked(&signed(&status_callback(7, "sent")), 20);
+    bytes.truncate(bytes.len() - 5);
+    bytes
+}
+
+fn good() -> Vec<u8> {
+    wire::bytes(&signed(&status_callback(8, "sent")))
+}
+
+/// A connection on which one request was answered already.
+fn kept(scene: &Scene) -> Line {
+    let mut line = scene.service.line();
+    line.send(&good());
+    assert_eq!(line.answer().expect("an answer").status, 204);
+    line
+}
+
+/// Sends that, then one byte after another for ever; 408, if there is an answer, is the only one.
+fn trickle(mut line: Line, start: &[u8], byte: u8) {
+    let began = Instant::now();
+    line.send(start);
+    while line.send(&[byte]) {
+        assert!(began.elapsed() < CUT_OFF, "still taken after {CUT_OFF:?}");
+        thread::park_timeout(PACE);
+    }
+}
+
+/// Sends that, then nothing: there is a 408 within the deadline, and the connection ends.
+fn starts_and_stops(mut line: Line, start: &[u8]) {
+    let began = Instant::now();
+    line.send(start);
+    let answer = line.answer().expect("an answer");
+    assert_eq!(answer.status, 408);
+    assert!(answer.says_close() && answer.body.is_empty(), "{}", answer.head);
+    let start = String::from_utf8_lossy(start);
+    assert!(line.is_closed_within(DEADLINE), "{start}\n{}", answer.head);
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+}
+
+/// Sends that, then nothing: the connection ends without another word.
+fn is_cut_off(mut line: Line, start: &[u8]) {
+    line.send(start);
+    assert!(line.is_closed_within(CUT_OFF), "still open after {CUT_OFF:?}");
+}
+
+/// Calls honestly until it is over. Tells how long each call took.
+fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while !over.load(Ordering::Acquire) {
+        let began = Instant::now();
+        assert_eq!(scene.send(&status_callback(9, "sent")).status, 204);
+        took.push(began.elapsed());
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    took
+}
+
+fn noticed_nothing(mut took: Vec<Duration>) {
+    took.sort_unstable();
+    let slow = took.iter().filter(|took| **took > USUALLY).count();
+    assert!(took.len() > 20, "{}", took.len());
+    assert!(slow * 20 <= took.len(), "{slow} of {} took longer than {USUALLY:?}", took.len());
+    assert!(took.last().is_some_and(|longest| *longest < AT_MOST), "{:?}", took.last());
+}
+
+#[test]
+fn whoever_never_ends_is_cut_off_and_honest_callers_notice_nothing() {
+    let scene = Scene::new(&[]);
+    let scene = &scene;
+    let over = &AtomicBool::new(false);
+    let unsigned = b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na";
+    let over_cap = b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\na";
+    thread::scope(|scope| {
+        let calling = scope.spawn(move || honest(scene, over));
+        let troublemakers = [
+            // A body that never ends, signed or not, declared or in chunks, first or second.
+            scope.spawn(|| starts_and_stops(scene.service.line(), &endless())),
+            scope.spawn(|| starts_and_stops(scene.service.line(), &endless_chunks())),
+            scope.spawn(|| starts_and_stops(scene.service.line(), unsigned)),
+            scope.spawn(|| starts_and_stops(kept(scene), &endless())),
+            scope.spawn(|| trickle(scene.service.line(), &endless(), b'&')),
+            scope.spawn(|| trickle(kept(scene), &endless(), b'&')),
+            // One over the cap.
+            scope.spawn(|| {
+                let mut line = scene.service.line();
+                line.send(over_cap);
+                assert_eq!(line.answer().expect("an answer").status, 413);
+                assert!(line.is_closed_within(DEADLINE));
+            }),
+            // A head that never ends: actix times the first, the watchdog every other.
+            scope.spawn(|| starts_and_stops(scene.service.line(), b"P")),
+            scope.spawn(|| trickle(scene.service.line(), b"GET / HTTP/1.1\r\nX: ", b'x')),
+            scope.spawn(|| is_cut_off(kept(scene), b"P")),
+            scope.spawn(|| is_cut_off(kept(scene), b"\r\n")),
+            scope.spawn(|| trickle(kept(scene), b"POST /twilio/status HTTP/1.1\r\nX: ", b'x')),
+            // Nothing at all.
+            scope.spawn(|| is_cut_off(kept(scene), b"")),
+            scope.spawn(|| {
+                let mut line = scene.service.line();
+                // actix says 408 before it closes, or the watchdog closes.
+                if let Some(answer) = line.answer() {
+                    assert_eq!(answer.status, 408);
+                }
+                assert!(line.is_closed_within(CUT_OFF));
+            }),
+        ];
+        let ends: Vec<_> = troublemakers.map(thread::ScopedJoinHandle::join).into_iter().collect();
+        over.store(true, Ordering::Release);
+        let took = calling.join().expect("honest callers are served");
+        assert!(ends.iter().all(Result::is_ok), "see above");
+        noticed_nothing(took);
+    });
+    assert!(scene.message(7).is_none(), "nothing of what never ended is stored");
+    assert!(scene.service.metric("heardback_refusals_total{reason=\"too_slow\"}") >= 4);
+}
+
+#[test]
+fn two_hundred_stuck_second_requests_starve_nobody() {
+    let scene = Scene::new(&[]);
+    let over = AtomicBool::new(false);
+    let mut stuck: Vec<Line> = (0..200).map(|_| kept(&scene)).collect();
+    for line in &mut stuck {
+        line.send(b"P");
+    }
+    thread::scope(|scope| {
+        let calling = scope.spawn(|| honest(&scene, &over));
+        let cut_off = stuck.iter_mut().all(|line| line.is_closed_within(CUT_OFF));
+        over.store(true, Ordering::Release);
+        assert!(cut_off, "still open after {CUT_OFF:?}");
+        noticed_nothing(calling.join().expect("honest callers are served"));
+    });
+}
+
+fn open_files(service: &Running) -> usize {
+    let folder = format!("/proc/{}/fd", service.pid().as_raw_nonzero());
+    std::fs::read_dir(folder).expect("ours").count()
+}
+
+/// In kB.
+fn resident(service: &Running) -> u64 {
+    let path = format!("/proc/{}/status", service.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("ours");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number")
+}
+
+#[test]
+fn connections_that_end_leave_no_file_handle_behind() {
+    let scene = Scene::new(&[]);
+    drop(kept(&scene));
+    let few = open_files(&scene.service) + 8;
+    for number in 0..2000 {
+        match number % 4 {
+            0 => drop(scene.service.line()),
+            1 => drop(kept(&scene)),
+            2 => drop(scene.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")),
+            _ => drop(scene.service.line().send(&endless())),
+        }
+    }
+    eventually("the handles are closed", LONG, || open_files(&scene.service) <= few);
+    let resident = resident(&scene.service);
+    assert!(resident < 200_000, "{resident} kB");
+}
+
+#[test]
+fn a_stranger_who_takes_every_file_handle_does_not_take_the_service_down() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let limited = format!("ulimit -n 256; exec {BINARY} serve");
+    let store = folder.path().join("store");
+    let mut service = Running::start(wrapped(&["/bin/sh", "-c", &limited], &store, &twilio, &[]));
+    let mut line = service.line();
+    let mut number = 0;
+    let mut tell = |line: &mut Line| {
+        number += 1;
+        line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+        let status = line.answer().map(|answer| answer.status);
+        assert_eq!(status, Some(204), "number {number}\n{}", service.logs());
+    };
+    tell(&mut line);
+    let mut crowd: Vec<Line> = (0..200).map(|_| service.line()).collect();
+    eventually("every handle is taken", LONG, || open_files(&service) >= 250);
+    (0..500).for_each(|_| tell(&mut line));
+    // Whoever comes later is served as soon as the crowd has been cut off.
+    tell(&mut service.line());
+    crowd.clear();
+    service.signal(rustix::process::Signal::TERM);
+    assert!(service.ends_within(LONG).success(), "{}", service.logs());
+}
