@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::domain::matching::pick::{Known, Pick, pick};
+use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
     Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy, Reason,
     Remembered, Rows, later,
 };
-use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
+use crate::domain::message::{Basis, Delivery, Proof, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
 
@@ -255,95 +256,4 @@ fn proves_as_much(one: &Evidence, other: &Evidence) -> bool {
             one.named == other.named && one.occurred_at == other.occurred_at
         }
     }
-}
-
-fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Message {
-    let mut message = Message {
-        sid: sighting.sid,
-        account: sighting.account,
-        state: State::Untracked,
-        recipient: None,
-        from: None,
-        service: None,
-        reference: None,
-        status: None,
-        error_code: None,
-        created_at: sighting.seen_at,
-        created_at_known: false,
-        remembered_at: sighting.seen_at,
-        expires_at: policy.untracked_until(sighting.seen_at),
-        since: now,
-        proof: None,
-        delivery: Delivery::default(),
-        reported_at: None,
-        refusal: None,
-    };
-    fill(&mut message, sighting, policy, now);
-    message
-}
-
-fn merged(
-    known: &Message,
-    sighting: &Sighting,
-    policy: &Policy,
-    now: Timestamp,
-) -> (Message, bool) {
-    let mut message = known.clone();
-    let new = fill(&mut message, sighting, policy, now);
-    (message, new)
-}
-
-/// Fills what was unknown, moves the status on, never back. Returns whether tracking began.
-fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
-    message.recipient = message.recipient.or(sighting.recipient);
-    message.service = message.service.or(sighting.service);
-    message.from = message.from.take().or_else(|| sighting.from.clone());
-    message.reference = message.reference.take().or_else(|| sighting.reference.clone());
-    // Nobody hears of a message before it exists, and signals race each other to the store.
-    message.created_at = message.created_at.min(sighting.seen_at);
-    if let Some(created_at) = sighting.created_at
-        && !message.created_at_known
-    {
-        // For the same reason a clock that says otherwise is wrong.
-        message.created_at = created_at.min(message.created_at);
-        message.created_at_known = true;
-    }
-    if sighting.status > message.status {
-        message.status = sighting.status;
-        message.error_code = sighting.error_code.or(message.error_code);
-    }
-    let begins = sighting.tracked && message.state == State::Untracked;
-    if begins {
-        message.enter(State::Pending, now);
-        message.expires_at = later(now, policy.pending_ttl);
-    }
-    if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
-        message.enter(State::Undelivered, now);
-    }
-    begins
-}
-
-/// The first field in which a sighting says otherwise than what is known.
-fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'static str> {
-    fn differ<T: PartialEq>(known: Option<&T>, said: Option<&T>) -> bool {
-        known.zip(said).is_some_and(|(known, said)| known != said)
-    }
-    let person = |recipient: &crate::domain::address::Recipient| recipient.person;
-    let (known_person, said_person) =
-        (known.recipient.as_ref().map(person), sighting.recipient.as_ref().map(person));
-    [
-        ("AccountSid", known.account != sighting.account),
-        ("To", sighting.strict && differ(known_person.as_ref(), said_person.as_ref())),
-        ("From", sighting.strict && differ(known.from.as_ref(), sighting.from.as_ref())),
-        (
-            "MessagingServiceSid",
-            sighting.strict && differ(known.service.as_ref(), sighting.service.as_ref()),
-        ),
-        (
-            "Reference",
-            sighting.strict && differ(known.reference.as_ref(), sighting.reference.as_ref()),
-        ),
-    ]
-    .into_iter()
-    .find_map(|(field, differs)| differs.then_some(field))
 }

@@ -6,6 +6,7 @@
 
 mod decide;
 mod pick;
+mod sighted;
 
 pub use decide::observe;
 pub use decide::remember;

@@ -6,9 +6,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::store::sled::folder::DB_FILE;
 use crate::store::sled::heal::ASIDE;
 use crate::store::sled::ledger::{FreeSpace, MIN_FREE};
-use crate::store::sled::open::DB_FILE;
 
 /// Where sled's files are copied to while it opens them.
 const COPY: &str = "before-opening";

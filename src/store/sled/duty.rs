@@ -8,8 +8,9 @@ use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::Named;
 use crate::store::sled::keys;
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Writing};
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::decode;
+use crate::store::sled::writing::Writing;
 use crate::store::{Requeued, Settled, Swept};
 
 /// The most that one call hands out: each claim writes three entries, and a group has room for 128.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ::sled::{Config, Db};
 
-use crate::store::sled::open::{Folder, OpenError};
+use crate::store::sled::folder::{Folder, OpenError};
 
 /// Where a damaged snapshot goes. sled builds a new one from its log.
 pub(super) const ASIDE: &str = "set-aside";

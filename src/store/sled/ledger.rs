@@ -3,7 +3,6 @@
 //! Owned by the writer thread alone, so nothing here locks, and a later command of a group sees
 //! what an earlier one did. Nothing here syncs either: that is the writer's part of the promise.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::sled::{Batch, Tree};
@@ -11,12 +10,13 @@ use jiff::Timestamp;
 
 use crate::domain::matching;
 use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
-use crate::domain::message::{Message, Reference, State};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::message::Message;
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::{Named, Sighting, Signal};
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
+use crate::store::sled::writing::{Writing, parked_key, tally};
 use crate::store::{Clock, Counts, StoreError};
 
 /// The store cannot go on: what it holds can no longer be read, or written.
@@ -40,8 +40,6 @@ pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 pub(super) const MIN_FREE: u64 = 128 << 20;
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
-/// The most messages that are looked at for one reference or person: the newest ones.
-const MAX_RELATED: usize = 64;
 
 /// What the ledger decides by.
 pub(super) struct Terms {
@@ -206,178 +204,5 @@ impl Ledger {
             Err(error) => format!("cannot tell how much room the store's disk has: {error}"),
         };
         Err(StoreError::Unavailable { reason, label: "disk_full" })
-    }
-
-    fn rows(
-        &self,
-        account: AccountSid,
-        message: Option<Message>,
-        touched: &Touched,
-        evidence: Option<&Evidence>,
-    ) -> Result<Rows, Fatal> {
-        let mut parked = Vec::new();
-        if let Some(sid) = touched.sid {
-            parked.extend(self.parked(&keys::parked_for_message(sid))?);
-        }
-        if let Some(reference) = &touched.reference {
-            parked.extend(self.parked(&keys::parked_for_reference(account, reference))?);
-        }
-        if let Some(person) = touched.person {
-            parked.extend(self.parked(&keys::parked_for_person(person))?);
-        }
-        let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
-        let named = |evidence: &&Evidence| matches!(evidence.named, Named::Reference(_));
-        let same_reference = match &touched.reference {
-            Some(reference) if all().any(|one| named(&one)) => self.bearing(account, reference)?,
-            Some(_) | None => Vec::new(),
-        };
-        let same_person = self.to_person(touched, all())?;
-        let services = self.services(touched, all())?;
-        Ok(Rows { message, seen: false, same_reference, same_person, parked, services })
-    }
-
-    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        let index = self.tree.scan_prefix(keys::reference(account, reference));
-        self.indexed(index.rev().take(MAX_RELATED))
-    }
-
-    /// The messages to the person, as far back as any of this evidence reaches.
-    fn to_person<'e>(
-        &self,
-        touched: &Touched,
-        evidence: impl Iterator<Item = &'e Evidence>,
-    ) -> Result<Vec<Message>, Fatal> {
-        let windows: Vec<_> = evidence
-            .filter(|evidence| matches!(evidence.named, Named::Person { .. }))
-            .map(|evidence| self.terms.policy.window(evidence.occurred_at).into_inner())
-            .collect();
-        let from = windows.iter().map(|window| window.0).min();
-        let to = windows.iter().map(|window| window.1).max();
-        let (Some(person), Some(from), Some(to)) = (touched.person, from, to) else {
-            return Ok(Vec::new());
-        };
-        let mut end = keys::created(keys::person(person), to);
-        end.push(u8::MAX);
-        let index = self.tree.range(keys::created(keys::person(person), from)..end);
-        self.indexed(index.rev().take(MAX_RELATED))
-    }
-
-    fn indexed(
-        &self,
-        index: impl Iterator<Item = ::sled::Result<(::sled::IVec, ::sled::IVec)>>,
-    ) -> Result<Vec<Message>, Fatal> {
-        let mut messages = Vec::new();
-        for entry in index {
-            if let Some(sid) = keys::read_indexed(&entry?.0) {
-                messages.extend(self.message(sid)?);
-            }
-        }
-        Ok(messages)
-    }
-
-    fn parked(&self, prefix: &[u8]) -> Result<Vec<Parked>, Fatal> {
-        let mut parked = Vec::new();
-        for entry in self.tree.scan_prefix(prefix) {
-            parked.push(decode(&entry?.1)?);
-        }
-        Ok(parked)
-    }
-
-    fn services<'e>(
-        &self,
-        touched: &Touched,
-        evidence: impl Iterator<Item = &'e Evidence>,
-    ) -> Result<BTreeMap<String, ServiceSid>, Fatal> {
-        let turned_to = evidence.filter_map(|evidence| match &evidence.named {
-            Named::Person { sender, .. } => sender.address.as_ref(),
-            Named::Message(_) | Named::Reference(_) => None,
-        });
-        let mut services = BTreeMap::new();
-        for address in turned_to.chain(&touched.sender) {
-            if let Some(value) = self.tree.get(keys::sender(address))? {
-                services.insert(address.clone(), decode(&value)?);
-            }
-        }
-        Ok(services)
-    }
-}
-
-/// What one command writes.
-#[derive(Default)]
-pub(super) struct Writing {
-    /// What each key is to hold; `None`: nothing any more.
-    entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    stirred: bool,
-    moved: Vec<(Option<State>, Option<State>)>,
-    parked: i64,
-    orphaned: i64,
-}
-
-impl Writing {
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.entries.insert(key, Some(value));
-    }
-
-    pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.entries.insert(key, None);
-    }
-
-    /// A message from one state of knowledge to the next, with the index entries that follow from it.
-    pub(super) fn message(
-        &mut self,
-        before: Option<&Message>,
-        after: Option<&Message>,
-    ) -> Result<(), Fatal> {
-        let old = before.map(keys::indexes).unwrap_or_default();
-        let new = after.map(keys::indexes).unwrap_or_default();
-        for key in old.iter().filter(|key| !new.contains(key)) {
-            self.remove(key.clone());
-        }
-        for key in new.iter().filter(|key| !old.contains(key)) {
-            self.stirred |= key.first() == Some(&keys::DUE);
-            self.put(key.clone(), Vec::new());
-        }
-        match (before, after) {
-            (_, Some(after)) => self.put(keys::message(after.sid), encode(after)?),
-            (Some(before), None) => self.remove(keys::message(before.sid)),
-            (None, None) => {}
-        }
-        self.moved.push((before.map(|message| message.state), after.map(|message| message.state)));
-        Ok(())
-    }
-
-    /// Evidence that begins to wait, becomes an orphan, or is done with.
-    pub(super) fn parked(
-        &mut self,
-        before: Option<&Parked>,
-        after: Option<&Parked>,
-    ) -> Result<(), Fatal> {
-        for (parked, step) in [(before, -1), (after, 1)] {
-            if let Some(parked) = parked {
-                let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
-                *count += step;
-            }
-        }
-        match (before, after) {
-            (_, Some(after)) => self.put(parked_key(after)?, encode(after)?),
-            (Some(before), None) => self.remove(parked_key(before)?),
-            (None, None) => {}
-        }
-        Ok(())
-    }
-}
-
-/// An orphan keeps the key that it was parked under.
-fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
-    Ok(keys::parked(parked, &encode(&parked.evidence)?))
-}
-
-/// Counts a message out of one state and into another.
-pub(super) fn tally(counts: &mut Counts, from: Option<State>, to: Option<State>) {
-    for (at, state) in State::ALL.into_iter().enumerate() {
-        if let Some(count) = counts.messages.get_mut(at) {
-            *count = count.saturating_sub(u64::from(from == Some(state)));
-            *count += u64::from(to == Some(state));
-        }
     }
 }

@@ -1,26 +1,31 @@
 //! The store in one embedded sled, for one process on one machine.
 //!
-//! `open` guards the folder, `heal` opens what sled cannot open by itself, the `survey` reads every
-//! record and the `seal` tells what is missing, the `writer` thread makes groups of commands durable,
-//! the `ledger` carries each of them out (`duty`: the worker's and the sweep's), `keys` and `record`
-//! say how things lie on disk. `flush_async` is absent on purpose: it deadlocks from seven callers on.
+//! `open` makes a store out of a `folder`, with `heal` for what sled cannot open by itself; the
+//! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
+//! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
+//! (`duty`: the worker's and the sweep's), from `rows` to `writing`; the `reader` looks past it.
+//! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
+//! from seven callers on.
 
 mod copy;
 mod duty;
+mod folder;
 mod heal;
 mod keys;
 mod ledger;
 mod open;
+mod reader;
 mod record;
+mod rows;
 mod seal;
 mod survey;
 mod writer;
+mod writing;
 
+pub use folder::OpenError;
 pub use ledger::FreeSpace;
-pub use open::OpenError;
 pub use writer::{Commit, OnCommit, OnFatal};
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -28,23 +33,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ::sled::Tree;
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 
 use crate::domain::address::PersonKey;
 use crate::domain::feedback::{Claim, Lease, Settlement};
-use crate::domain::matching::{Observed, Parked, Policy, Remembered};
+use crate::domain::matching::{Observed, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
-use crate::store::sled::record::decode;
+use crate::store::sled::ledger::{Ledger, Ruling, Terms};
+use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
-use crate::store::{
-    Clock, Counts, Entry, Filter, Page, Requeued, Settled, Store, StoreError, Swept,
-};
+use crate::store::{Clock, Counts, Filter, Page, Requeued, Settled, Store, StoreError, Swept};
 
 /// How to open a store.
 pub struct Options {
@@ -101,15 +103,6 @@ pub struct SledStore {
     thread: Mutex<Option<JoinHandle<()>>>,
     reader: Mutex<Option<Reader>>,
     shared: Arc<Shared>,
-}
-
-/// What looking without asking the writer takes. sled lets go of its files with the last of its
-/// handles, so each of them holds our lock, and drops it after sled's.
-#[derive(Clone)]
-struct Reader {
-    tree: Tree,
-    clock: Clock,
-    _lock: Arc<File>,
 }
 
 impl SledStore {
@@ -310,43 +303,4 @@ impl Drop for SledStore {
             let _ = thread.join();
         }
     }
-}
-
-fn page(
-    reader: &Reader,
-    filter: Filter,
-    cursor: Option<Vec<u8>>,
-    limit: usize,
-) -> Result<Page, Fatal> {
-    let now = (reader.clock)();
-    let prefix = match filter {
-        Filter::Messages(_) => keys::MESSAGE,
-        Filter::Parked | Filter::Orphaned => keys::PARKED,
-    };
-    let mut page = Page::default();
-    // A cursor comes from outside; one of another list, or none of ours at all, starts over.
-    let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
-    for entry in reader.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
-        let (key, value) = entry?;
-        if page.entries.len() == limit {
-            page.next = Some(key.to_vec());
-            break;
-        }
-        match filter {
-            Filter::Messages(state) => {
-                let mut message: Message = decode(&value)?;
-                message.age(now);
-                if state.is_none_or(|state| state == message.state) {
-                    page.entries.push(Entry::Message(Box::new(message)));
-                }
-            }
-            Filter::Parked | Filter::Orphaned => {
-                let parked: Parked = decode(&value)?;
-                if parked.orphaned == (filter == Filter::Orphaned) {
-                    page.entries.push(Entry::Parked(Box::new(parked)));
-                }
-            }
-        }
-    }
-    Ok(page)
 }

@@ -1,87 +1,25 @@
 //! Opening: our lock, our format, then what sled cannot heal by itself, then sled, then a reading of
 //! every record. Whatever is refused is refused before a file is touched, where that can be told.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
+use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
 
-/// The format that this release writes, and the only one it reads.
-const FORMAT: u32 = 1;
-const FORMAT_FILE: &str = "FORMAT";
-const LOCK_FILE: &str = "heardback.lock";
-pub(super) const DB_FILE: &str = "db";
-
 /// A rolling restart may overlap with the old process by so much.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_RETRY: Duration = Duration::from_millis(100);
-
-/// Why a store cannot be opened. Says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Somebody else has it.
-    #[error(
-        "the store {path} is in use by another process ({holder}); stop that one first, or point \
-         HEARDBACK_STORE elsewhere"
-    )]
-    InUse {
-        /// The folder.
-        path: String,
-        /// Who wrote into the lock file.
-        holder: String,
-    },
-    /// A newer release wrote it.
-    #[error(
-        "the store {path} has format {found}, this release reads up to {FORMAT}; install the \
-         release that wrote it, or a newer one"
-    )]
-    NewerFormat {
-        /// The folder.
-        path: String,
-        /// Its format.
-        found: u32,
-    },
-    /// There is something in the folder, but not ours.
-    #[error("{path} is not a Heardback store ({what}); point HEARDBACK_STORE at an empty folder")]
-    NotOurs {
-        /// The folder.
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// It is damaged.
-    #[error(
-        "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
-         backup (on Fly: a snapshot of the volume)"
-    )]
-    Damaged {
-        /// The folder.
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The system refuses.
-    #[error("cannot {doing} {path}: {error}")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On what.
-        path: String,
-        /// What the system said.
-        error: io::Error,
-    },
-}
 
 /// An open store, before anything is read from it.
 pub(super) struct Opened {
@@ -131,13 +69,6 @@ pub(super) fn open(
     Ok(Opened { db, tree, file, seal, person_key, surveyed, lock })
 }
 
-/// Says in the lock file who holds it, for whoever finds it taken.
-fn note_holder(mut lock: &File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    lock.write_all(format!("pid {}\n", std::process::id()).as_bytes())
-}
-
 /// What sled holds, read through.
 struct Records {
     db: Db,
@@ -164,23 +95,7 @@ fn check_person_key(tree: &Tree, key: &PersonKey) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) struct Folder<'a> {
-    pub(super) path: &'a Path,
-}
-
 impl Folder<'_> {
-    fn name(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    pub(super) fn io(&self, doing: &'static str, error: io::Error) -> OpenError {
-        OpenError::Io { doing, path: self.name(), error }
-    }
-
-    pub(super) fn damaged(&self, what: &str) -> OpenError {
-        OpenError::Damaged { path: self.name(), what: what.to_owned() }
-    }
-
     fn records(&self, complete: bool, person_key: Option<&[u8]>) -> Result<Records, OpenError> {
         let db = match self.open_sled() {
             Err(OpenError::Damaged { what, .. }) if !complete => {
@@ -233,120 +148,5 @@ impl Folder<'_> {
             fs::remove_file(self.path.join(name))?;
         }
         Ok(())
-    }
-
-    /// sled's own lock outlives our handles on it by a moment, and by more if somebody else has
-    /// opened the folder with another tool.
-    fn await_sled(&self, patience: Duration) -> Result<(), OpenError> {
-        let db = match File::open(self.path.join(DB_FILE)) {
-            Ok(db) => db,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(self.io("open", error)),
-        };
-        let began = Instant::now();
-        loop {
-            match db.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
-                    std::thread::park_timeout(LOCK_RETRY);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let holder = "unknown, it holds sled's lock only".to_owned();
-                    return Err(OpenError::InUse { path: self.name(), holder });
-                }
-                Err(TryLockError::Error(error)) => return Err(self.io("lock", error)),
-            }
-        }
-    }
-
-    fn create(&self) -> Result<(), OpenError> {
-        use std::os::unix::fs::DirBuilderExt;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(self.path);
-        made.map_err(|error| self.io("create", error))
-    }
-
-    /// sled's own lock gives up at once; a rolling restart needs a moment.
-    fn lock(&self, patience: Duration) -> Result<File, OpenError> {
-        let mut lock = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(self.path.join(LOCK_FILE))
-            .map_err(|error| self.io("open the lock file of", error))?;
-        let began = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
-                    std::thread::park_timeout(LOCK_RETRY);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Best effort: the lock is what counts.
-                    let _ = lock.read_to_string(&mut holder);
-                    let holder = if holder.is_empty() { "unknown" } else { holder.trim() };
-                    return Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() });
-                }
-                Err(TryLockError::Error(error)) => return Err(self.io("lock", error)),
-            }
-        }
-        Ok(lock)
-    }
-
-    /// Whether the store was made completely. Refuses what this release cannot read.
-    fn check_format(&self) -> Result<bool, OpenError> {
-        let has_db = self.path.join(DB_FILE).exists();
-        let text = match fs::read_to_string(self.path.join(FORMAT_FILE)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !has_db => {
-                self.write_format(&format!("{FORMAT} creating\n"))?;
-                return Ok(false);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let what = format!("there is a sled database, but no {FORMAT_FILE} file");
-                return Err(OpenError::NotOurs { path: self.name(), what });
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let what = format!("its {FORMAT_FILE} file is no text");
-                return Err(OpenError::NotOurs { path: self.name(), what });
-            }
-            Err(error) => return Err(self.io("read the FORMAT file of", error)),
-        };
-        let mut words = text.split_whitespace();
-        let number = words.next().and_then(|word| word.parse::<u32>().ok());
-        let found = number.filter(|found| *found > 0).ok_or_else(|| OpenError::NotOurs {
-            path: self.name(),
-            what: format!("its {FORMAT_FILE} file holds no number"),
-        })?;
-        if found > FORMAT {
-            return Err(OpenError::NewerFormat { path: self.name(), found });
-        }
-        let complete = words.next().is_none();
-        if complete && !has_db {
-            return Err(self.damaged("sled's file `db` is gone"));
-        }
-        Ok(complete)
-    }
-
-    fn write_format(&self, text: &str) -> Result<(), OpenError> {
-        let write = || -> io::Result<()> {
-            let draft = self.path.join(".FORMAT.new");
-            let mut file = File::create(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, self.path.join(FORMAT_FILE))?;
-            File::open(self.path)?.sync_all()
-        };
-        write().map_err(|error| self.io("write the FORMAT file of", error))
-    }
-
-    /// Once after opening: files and folders themselves, not only what is in the log.
-    fn sync(&self, db: &File) -> io::Result<()> {
-        db.sync_all()?;
-        File::open(self.path.join("conf"))?.sync_all()?;
-        File::open(self.path)?.sync_all()?;
-        let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
-        parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
 }

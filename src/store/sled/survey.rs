@@ -7,9 +7,10 @@ use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
 use crate::store::sled::keys;
-use crate::store::sled::ledger::{Fatal, Ledger, tally};
+use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
 use crate::store::sled::seal::Seal;
+use crate::store::sled::writing::tally;
 
 /// What a survey found.
 #[derive(Default)]

@@ -1,0 +1,206 @@
+//! The folder: ours alone while we run (a lock of our own), in a format that we read (a file of our
+//! own), and synced as a whole once it is open.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The format that this release writes, and the only one it reads.
+pub(super) const FORMAT: u32 = 1;
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "heardback.lock";
+pub(super) const DB_FILE: &str = "db";
+const LOCK_RETRY: Duration = Duration::from_millis(100);
+
+/// Why a store cannot be opened. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else has it.
+    #[error(
+        "the store {path} is in use by another process ({holder}); stop that one first, or point \
+         HEARDBACK_STORE elsewhere"
+    )]
+    InUse {
+        /// The folder.
+        path: String,
+        /// Who wrote into the lock file.
+        holder: String,
+    },
+    /// A newer release wrote it.
+    #[error(
+        "the store {path} has format {found}, this release reads up to {FORMAT}; install the \
+         release that wrote it, or a newer one"
+    )]
+    NewerFormat {
+        /// The folder.
+        path: String,
+        /// Its format.
+        found: u32,
+    },
+    /// There is something in the folder, but not ours.
+    #[error("{path} is not a Heardback store ({what}); point HEARDBACK_STORE at an empty folder")]
+    NotOurs {
+        /// The folder.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It is damaged.
+    #[error(
+        "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
+         backup (on Fly: a snapshot of the volume)"
+    )]
+    Damaged {
+        /// The folder.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The system refuses.
+    #[error("cannot {doing} {path}: {error}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+pub(super) struct Folder<'a> {
+    pub(super) path: &'a Path,
+}
+
+impl Folder<'_> {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn io(&self, doing: &'static str, error: io::Error) -> OpenError {
+        OpenError::Io { doing, path: self.name(), error }
+    }
+
+    pub(super) fn damaged(&self, what: &str) -> OpenError {
+        OpenError::Damaged { path: self.name(), what: what.to_owned() }
+    }
+
+    /// sled's own lock outlives our handles on it by a moment, and by more if somebody else has
+    /// opened the folder with another tool.
+    pub(super) fn await_sled(&self, patience: Duration) -> Result<(), OpenError> {
+        let db = match File::open(self.path.join(DB_FILE)) {
+            Ok(db) => db,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.io("open", error)),
+        };
+        if locked(&db, patience).map_err(|error| self.io("lock", error))? {
+            return Ok(());
+        }
+        let holder = "unknown, it holds sled's lock only".to_owned();
+        Err(OpenError::InUse { path: self.name(), holder })
+    }
+
+    pub(super) fn create(&self) -> Result<(), OpenError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(self.path);
+        made.map_err(|error| self.io("create", error))
+    }
+
+    /// sled's own lock gives up at once; a rolling restart needs a moment.
+    pub(super) fn lock(&self, patience: Duration) -> Result<File, OpenError> {
+        let mut lock = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(self.path.join(LOCK_FILE))
+            .map_err(|error| self.io("open the lock file of", error))?;
+        if locked(&lock, patience).map_err(|error| self.io("lock", error))? {
+            return Ok(lock);
+        }
+        let mut holder = String::new();
+        // Best effort: the lock is what counts.
+        let _ = lock.read_to_string(&mut holder);
+        let holder = if holder.is_empty() { "unknown" } else { holder.trim() };
+        Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() })
+    }
+
+    /// Whether the store was made completely. Refuses what this release cannot read.
+    pub(super) fn check_format(&self) -> Result<bool, OpenError> {
+        let has_db = self.path.join(DB_FILE).exists();
+        let text = match fs::read_to_string(self.path.join(FORMAT_FILE)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !has_db => {
+                self.write_format(&format!("{FORMAT} creating\n"))?;
+                return Ok(false);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let what = format!("there is a sled database, but no {FORMAT_FILE} file");
+                return Err(OpenError::NotOurs { path: self.name(), what });
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let what = format!("its {FORMAT_FILE} file is no text");
+                return Err(OpenError::NotOurs { path: self.name(), what });
+            }
+            Err(error) => return Err(self.io("read the FORMAT file of", error)),
+        };
+        let mut words = text.split_whitespace();
+        let number = words.next().and_then(|word| word.parse::<u32>().ok());
+        let found = number.filter(|found| *found > 0).ok_or_else(|| OpenError::NotOurs {
+            path: self.name(),
+            what: format!("its {FORMAT_FILE} file holds no number"),
+        })?;
+        if found > FORMAT {
+            return Err(OpenError::NewerFormat { path: self.name(), found });
+        }
+        let complete = words.next().is_none();
+        if complete && !has_db {
+            return Err(self.damaged("sled's file `db` is gone"));
+        }
+        Ok(complete)
+    }
+
+    pub(super) fn write_format(&self, text: &str) -> Result<(), OpenError> {
+        let write = || -> io::Result<()> {
+            let draft = self.path.join(".FORMAT.new");
+            let mut file = File::create(&draft)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&draft, self.path.join(FORMAT_FILE))?;
+            File::open(self.path)?.sync_all()
+        };
+        write().map_err(|error| self.io("write the FORMAT file of", error))
+    }
+
+    /// Once after opening: files and folders themselves, not only what is in the log.
+    pub(super) fn sync(&self, db: &File) -> io::Result<()> {
+        db.sync_all()?;
+        File::open(self.path.join("conf"))?.sync_all()?;
+        File::open(self.path)?.sync_all()?;
+        let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
+        parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
+}
+
+/// Takes a lock, waiting for it if need be. Returns whether it was to be had.
+fn locked(file: &File, patience: Duration) -> io::Result<bool> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+                std::thread::park_timeout(LOCK_RETRY);
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Says in the lock file who holds it, for whoever finds it taken.
+pub(super) fn note_holder(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(format!("pid {}\n", std::process::id()).as_bytes())
+}

@@ -1,0 +1,61 @@
+//! Looking without asking the writer: for lists, which are a look and not a promise.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use ::sled::Tree;
+
+use crate::domain::matching::Parked;
+use crate::domain::message::Message;
+use crate::store::sled::keys;
+use crate::store::sled::ledger::Fatal;
+use crate::store::sled::record::decode;
+use crate::store::{Clock, Entry, Filter, Page};
+
+/// What looking without asking the writer takes. sled lets go of its files with the last of its
+/// handles, so each of them holds our lock, and drops it after sled's.
+#[derive(Clone)]
+pub(super) struct Reader {
+    pub(super) tree: Tree,
+    pub(super) clock: Clock,
+    pub(super) _lock: Arc<File>,
+}
+
+pub(super) fn page(
+    reader: &Reader,
+    filter: Filter,
+    cursor: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<Page, Fatal> {
+    let now = (reader.clock)();
+    let prefix = match filter {
+        Filter::Messages(_) => keys::MESSAGE,
+        Filter::Parked | Filter::Orphaned => keys::PARKED,
+    };
+    let mut page = Page::default();
+    // A cursor comes from outside; one of another list, or none of ours at all, starts over.
+    let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
+    for entry in reader.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
+        let (key, value) = entry?;
+        if page.entries.len() == limit {
+            page.next = Some(key.to_vec());
+            break;
+        }
+        match filter {
+            Filter::Messages(state) => {
+                let mut message: Message = decode(&value)?;
+                message.age(now);
+                if state.is_none_or(|state| state == message.state) {
+                    page.entries.push(Entry::Message(Box::new(message)));
+                }
+            }
+            Filter::Parked | Filter::Orphaned => {
+                let parked: Parked = decode(&value)?;
+                if parked.orphaned == (filter == Filter::Orphaned) {
+                    page.entries.push(Entry::Parked(Box::new(parked)));
+                }
+            }
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,90 @@
+//! Writing: what one command changes, with the index entries and counts that follow from it.
+
+use std::collections::BTreeMap;
+
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::store::Counts;
+use crate::store::sled::keys;
+use crate::store::sled::ledger::Fatal;
+use crate::store::sled::record::encode;
+
+/// What one command writes.
+#[derive(Default)]
+pub(super) struct Writing {
+    /// What each key is to hold; `None`: nothing any more.
+    pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(super) stirred: bool,
+    pub(super) moved: Vec<(Option<State>, Option<State>)>,
+    pub(super) parked: i64,
+    pub(super) orphaned: i64,
+}
+
+impl Writing {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.entries.insert(key, Some(value));
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.entries.insert(key, None);
+    }
+
+    /// A message from one state of knowledge to the next, with the index entries that follow from it.
+    pub(super) fn message(
+        &mut self,
+        before: Option<&Message>,
+        after: Option<&Message>,
+    ) -> Result<(), Fatal> {
+        let old = before.map(keys::indexes).unwrap_or_default();
+        let new = after.map(keys::indexes).unwrap_or_default();
+        for key in old.iter().filter(|key| !new.contains(key)) {
+            self.remove(key.clone());
+        }
+        for key in new.iter().filter(|key| !old.contains(key)) {
+            self.stirred |= key.first() == Some(&keys::DUE);
+            self.put(key.clone(), Vec::new());
+        }
+        match (before, after) {
+            (_, Some(after)) => self.put(keys::message(after.sid), encode(after)?),
+            (Some(before), None) => self.remove(keys::message(before.sid)),
+            (None, None) => {}
+        }
+        self.moved.push((before.map(|message| message.state), after.map(|message| message.state)));
+        Ok(())
+    }
+
+    /// Evidence that begins to wait, becomes an orphan, or is done with.
+    pub(super) fn parked(
+        &mut self,
+        before: Option<&Parked>,
+        after: Option<&Parked>,
+    ) -> Result<(), Fatal> {
+        for (parked, step) in [(before, -1), (after, 1)] {
+            if let Some(parked) = parked {
+                let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
+                *count += step;
+            }
+        }
+        match (before, after) {
+            (_, Some(after)) => self.put(parked_key(after)?, encode(after)?),
+            (Some(before), None) => self.remove(parked_key(before)?),
+            (None, None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// An orphan keeps the key that it was parked under.
+pub(super) fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
+    Ok(keys::parked(parked, &encode(&parked.evidence)?))
+}
+
+/// Counts a message out of one state and into another.
+pub(super) fn tally(counts: &mut Counts, from: Option<State>, to: Option<State>) {
+    for (at, state) in State::ALL.into_iter().enumerate() {
+        if let Some(count) = counts.messages.get_mut(at) {
+            *count = count.saturating_sub(u64::from(from == Some(state)));
+            *count += u64::from(to == Some(state));
+        }
+    }
+}
