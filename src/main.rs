@@ -55,9 +55,11 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     };
     logs::init(&settings.log.filter, format)?;
     actix_web::rt::System::new().block_on(async {
-        let mut signals = Signals::listen()?;
         let listeners = Listeners::bind(&settings)?;
+        // Until it is built nobody was answered, and a signal may end the process as it always does:
+        // opening a large store, or waiting for its lock, takes a while.
         let service = Service::build(&settings, listeners)?;
+        let mut signals = Signals::listen()?;
         let (told, stop) = oneshot::channel();
         let running = service.run(async move {
             // Whoever could tell is gone: that is a stop as well.

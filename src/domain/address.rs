@@ -62,7 +62,9 @@ impl Address {
     /// [`AddressError`]; a number without its plus is refused, since it would silently match nobody.
     pub fn parse_recipient(text: &str) -> Result<Self, AddressError> {
         let address = Self::parse(text)?;
-        if address.is_e164() || (!address.channel.is_empty() && !is_digits(&address.value)) {
+        // Other channels have ids of their own making, often of digits.
+        let by_number = matches!(address.channel.as_str(), "" | "sms" | "whatsapp" | "rcs");
+        if address.is_e164() || !by_number {
             return Ok(address);
         }
         Err(AddressError::NotE164)
@@ -105,6 +107,12 @@ impl Address {
             is_digits(digits) && (7..=15).contains(&digits.len()) && !digits.starts_with('0')
         })
     }
+}
+
+/// Whether a sender is a name, such as a brand's, and no number: nobody can answer it.
+#[must_use]
+pub fn is_alphanumeric(sender: &str) -> bool {
+    !sender.contains(':') && sender.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 fn is_channel(prefix: &str) -> bool {
@@ -244,7 +252,8 @@ mod tests {
             assert!(Address::parse_recipient(text).is_err(), "{text}");
         }
         assert!(Address::parse_recipient("+1 555 123 4567").is_ok());
-        assert!(Address::parse_recipient("messenger:user-4711").is_ok());
+        assert!(Address::parse_recipient("messenger:1234567890123456").is_ok());
+        assert!(Address::parse_recipient("whatsapp:15551234567").is_err());
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(app::routes)
         .default_service(web::to(not_found));
     config.service(scope);
+    // What is no path at all (`OPTIONS *`) is in no scope.
+    config.default_service(web::to(not_found));
 }
 
 /// A word, so that a person who opens the address sees what lives here. HTML, because Twilio texts

@@ -53,6 +53,7 @@ impl From<Malformed> for Rejection {
         match malformed {
             Malformed::OtherAccount => Self::OtherAccount,
             Malformed::Field { .. }
+            | Malformed::Ambiguous { .. }
             | Malformed::NotAMessage { .. }
             | Malformed::Encoding
             | Malformed::Json(_) => Self::Malformed(malformed),
@@ -135,7 +136,9 @@ impl Rejection {
         }
         let Self::Malformed(malformed) = self else { return None };
         match malformed {
-            Malformed::Field { field, .. } | Malformed::NotAMessage { field, .. } => Some(field),
+            Malformed::Field { field, .. }
+            | Malformed::Ambiguous { field }
+            | Malformed::NotAMessage { field, .. } => Some(field),
             Malformed::Encoding | Malformed::Json(_) | Malformed::OtherAccount => None,
         }
     }

@@ -24,7 +24,7 @@ use crate::config::{Settings, StoreUrl};
 use crate::domain::matching::Policy;
 use crate::domain::signature::SigningKey;
 use crate::inbound::Receiver;
-use crate::inbound::connections::{Connections, PATIENCE};
+use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
 use crate::serve::observe::Watcher;
 use crate::store::sled::{Options, SledStore};
@@ -44,6 +44,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of a connection's first request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
+/// than the watchdog's patience, so that a late request still has two seconds to arrive in.
+const KEEP_ALIVE: Duration = Duration::from_secs(8);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that each HTTP worker holds; each takes two file handles.
 const MAX_CONNECTIONS: usize = 4096;
@@ -127,7 +130,6 @@ impl Service {
         let connections = Connections::default();
         let public = public_server(listeners.public, receiver, connections.clone())?;
         let ops = ops_server(listeners.ops, operator)?;
-        tracing::info!(%public_addr, %ops_addr, dry_run = settings.dry_run, "listening on {public_addr}, for the operator on {ops_addr}");
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
@@ -151,13 +153,15 @@ impl Service {
     /// # Errors
     /// Where a part dies, or draining takes too long.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let (public_addr, ops_addr) = (self.public_addr, self.ops_addr);
+        tracing::info!(%public_addr, %ops_addr, "listening on {public_addr}, for the operator on {ops_addr}");
         let (stop_worker, mut stopped) = watch::channel(false);
         let public = self.public.handle();
         let ops = self.ops.handle();
         let mut public_task = actix_web::rt::spawn(self.public);
         let mut ops_task = actix_web::rt::spawn(self.ops);
-        let watching = actix_web::rt::spawn(self.connections.watch());
-        let sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
+        let mut watching = actix_web::rt::spawn(self.connections.watch());
+        let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
             // The sender gone is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -167,6 +171,8 @@ impl Service {
             end = &mut public_task => bail!("the public listener died: {end:?}"),
             end = &mut ops_task => bail!("the operator's listener died: {end:?}"),
             end = &mut working => bail!("the worker died: {end:?}"),
+            end = &mut watching => bail!("the watchdog over connections died: {end:?}"),
+            end = &mut sweeping => bail!("the sweep died: {end:?}"),
         }
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
@@ -258,7 +264,7 @@ fn public_server(
     .max_connections(MAX_CONNECTIONS)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .keep_alive(KeepAlive::Timeout(PATIENCE))
+    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .shutdown_timeout(DRAIN_REQUESTS_SECS)
     .disable_signals()
     .listen(listener)?;

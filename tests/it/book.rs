@@ -57,8 +57,8 @@ impl Book {
     pub(crate) fn observe(&mut self, signal: &Signal) -> Observed {
         let touched = match (&signal.remembers, &signal.evidence) {
             (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
-            (None, Some(evidence)) => Touched::by_evidence(evidence),
-            (None, None) => Touched::default(),
+            (None, Ok(evidence)) => Touched::by_evidence(evidence),
+            (None, Err(_)) => Touched::default(),
         };
         let mut rows = self.rows(&touched, touched.sid);
         rows.seen = signal.inbound.is_some_and(|sid| self.seen.contains(&sid));

@@ -103,7 +103,7 @@ pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
     Signal {
         source: Source::App,
         inbound: None,
-        evidence: Some(evidence(named, seconds)),
+        evidence: Ok(evidence(named, seconds)),
         remembers: None,
         seen_at: at(seconds),
     }

@@ -307,12 +307,15 @@ fn shuffled(steps: &[Step], seed: u64) -> Vec<Step> {
     steps
 }
 
-/// Moves what was seen of older messages in front of each piece of evidence, and nothing else.
+/// Moves what was seen of older messages in front of each piece of evidence, and nothing else. Of
+/// those that nobody registers it is not known how old they are: what was heard of them until a
+/// while after the evidence goes in front of it, too.
 fn sightings_first(steps: &[Step]) -> Vec<Step> {
     let mut order: Vec<Step> = Vec::new();
     for step in steps {
         let place = if step.is_sighting() {
-            let held_up = |before: &Step| !before.is_sighting() && before.moment() >= step.moment();
+            let held_up =
+                |before: &Step| !before.is_sighting() && before.moment() + 600 >= step.moment();
             order.iter().position(held_up).unwrap_or(order.len())
         } else {
             order.len()

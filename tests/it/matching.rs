@@ -173,8 +173,37 @@ fn a_message_created_after_the_person_acted_is_not_what_they_acted_upon() {
 fn a_first_sighting_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
     let late = Sighting { created_at: None, ..registered(1, 50) };
     let mut book = book(&[late]);
-    assert_eq!(parked_because(&book.observe(&reply(1, 49))), Some(Reason::NoMessage));
+    assert_eq!(parked_because(&book.observe(&reply(1, 49))), Some(Reason::TimeUnknown));
     assert_eq!(book.observe(&reply(2, 50)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn nothing_is_proven_past_a_message_that_may_have_been_there_when_the_person_acted() {
+    let unsaid = Sighting { created_at: None, ..registered(2, 100) };
+    let mut book = book(&[registered(1, 0), unsaid]);
+    assert_eq!(parked_because(&book.observe(&reply(1, 60))), Some(Reason::TimeUnknown));
+    assert_eq!(book.state(sid(1)), State::Pending);
+    let said = Sighting { created_at: Some(at(90)), ..registered(2, 110) };
+    assert_eq!(
+        book.remember(&said).confirmed,
+        [sid(1)],
+        "the reply that waited is about the first"
+    );
+}
+
+#[test]
+fn a_name_cannot_be_replied_to_so_it_does_not_shield_its_service() {
+    let by_number = Sighting { service: Some(service(1)), ..registered(1, 0) };
+    let by_name =
+        Sighting { from: Some("BRAND".to_owned()), service: Some(service(1)), ..registered(2, 10) };
+    let mut book = book(&[by_number, by_name]);
+    let mut answered = reply(1, 20);
+    let evidence = answered.evidence.as_mut().expect("evidence");
+    if let Named::Person { sender, .. } = &mut evidence.named {
+        sender.service = Some(service(1));
+    }
+    assert_eq!(book.observe(&answered), Observed::Confirmed(sid(1)));
+    assert_eq!(book.state(sid(2)), State::Pending);
 }
 
 #[test]
@@ -379,7 +408,7 @@ fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
 #[test]
 fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
     let mut book = book(&[registered(1, 0)]);
-    let stop = Signal { evidence: None, ..reply(1, 5) };
+    let stop = Signal { evidence: Err(Reason::OptOut), ..reply(1, 5) };
     assert_eq!(book.observe(&stop), Observed::Nothing(Reason::OptOut));
     assert_eq!(book.observe(&reply(1, 6)), Observed::Nothing(Reason::Duplicate));
 }
@@ -422,9 +451,17 @@ fn a_younger_message_does_not_make_a_reference_shared() {
 }
 
 #[test]
-fn a_reference_that_only_a_younger_message_bears_waits() {
-    let mut book = book(&[bearing(1, "x", 30)]);
+fn a_reference_that_only_a_much_younger_message_bears_waits() {
+    let mut book = book(&[bearing(1, "x", 330)]);
     assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
+}
+
+#[test]
+fn a_reference_settles_though_clocks_differ_or_twilio_rounds_to_the_second() {
+    let mut book = book(&[]);
+    assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
+    assert_eq!(book.remember(&bearing(1, "x", 21)).confirmed, [sid(1)]);
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
 }
 
 // What is known of a message.
@@ -480,7 +517,7 @@ fn a_registration_fills_what_a_callback_left_unknown() {
     let mut book = book(&[bare]);
     let full = Sighting { service: Some(service(1)), ..bearing(1, "x", 0) };
     let remembered = book.remember(&full);
-    assert!(remembered.new);
+    assert!(!remembered.new, "the callback made it known");
     let message = remembered.message;
     assert_eq!(message.recipient, Some(person(1)));
     assert_eq!(message.from.as_deref(), Some(SENDER));
@@ -496,15 +533,15 @@ fn feedback_asked_for_in_a_callbacks_url_makes_an_untracked_message_pending() {
     let mut book = book(&[status(1, "queued", 0)]);
     assert_eq!(book.state(sid(1)), State::Untracked);
     let asked = Sighting { tracked: true, ..status(1, "sent", 5) };
-    assert!(book.remember(&asked).new);
-    assert_eq!(book.state(sid(1)), State::Pending);
     assert!(!book.remember(&asked).new);
+    assert_eq!(book.state(sid(1)), State::Pending);
+    assert_eq!(book.remember(&asked).message.state, State::Pending);
 }
 
 #[test]
 fn a_registration_after_a_receipt_that_says_undelivered_is_undelivered() {
     let mut book = book(&[status(1, "failed", 0)]);
-    assert!(book.remember(&registered(1, 0)).new);
+    assert!(!book.remember(&registered(1, 0)).new);
     assert_eq!(book.state(sid(1)), State::Undelivered);
 }
 

@@ -191,7 +191,7 @@ async fn confirm(store: &dyn Store, number: u32, seen_at: Timestamp, created_at:
         Evidence { account, named, label: "code_entered".to_owned(), occurred_at: seen_at };
     let remembers = Some(sighting);
     let signal =
-        Signal { source: Source::App, inbound: None, evidence: Some(evidence), remembers, seen_at };
+        Signal { source: Source::App, inbound: None, evidence: Ok(evidence), remembers, seen_at };
     store.observe(signal).await.expect("confirmed");
 }
 

@@ -57,8 +57,8 @@ pub fn observe(
         ledger.sight(&in_milliseconds(sighting))?;
     }
     let observed = match &signal.evidence {
-        None => Observed::Nothing(Reason::OptOut),
-        Some(evidence) => {
+        Err(reason) => Observed::Nothing(*reason),
+        Ok(evidence) => {
             let occurred_at = to_millisecond(evidence.occurred_at);
             let evidence = &Evidence { occurred_at, ..evidence.clone() };
             match ledger.settle(evidence) {
@@ -129,12 +129,13 @@ impl<'a> Ledger<'a> {
         (self.changes, self.confirmed)
     }
 
-    /// Takes in what a sighting says. Returns whether the message is tracked from now on only.
+    /// Takes in what a sighting says. Returns whether nothing was known of the message before.
     fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
         self.learn(sighting);
         let known = self.known.get(&sighting.sid);
-        let (message, new) = match known {
-            None => (fresh(sighting, self.policy, self.now), sighting.tracked),
+        let new = known.is_none();
+        let message = match known {
+            None => fresh(sighting, self.policy, self.now),
             Some(known) => {
                 if let Some(field) = contradiction(known, sighting) {
                     let contradiction = Contradiction { sid: sighting.sid, field };

@@ -32,6 +32,14 @@ pub const INFERRED_PARKED_FOR: Duration = Duration::from_mins(10);
 /// It only has to shield newer ones from replies, and to await a registration that is late.
 pub const UNTRACKED_FOR: Duration = Duration::from_hours(24);
 
+/// A message of which nobody said when it was created may be older than our first word of it by this
+/// much: registrations and callbacks take seconds, with retries minutes.
+pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
+
+/// How far the clocks of the app, of Twilio and of this machine may be apart before we believe that a
+/// message is younger than what was done with it.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
+
 /// The most evidence that waits for one reference or person. More than this is a loop, not a person.
 pub const MAX_PARKED: usize = 16;
 
@@ -49,6 +57,21 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// When the messages were first heard of that inferred evidence of that moment may be about: the
+    /// window, and a while longer for those of which nobody said when they were created.
+    #[must_use]
+    pub fn span(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
+        earlier(occurred_at, self.reply_window)..=later(occurred_at, UNSAID_FOR)
+    }
+
+    /// Until when a finished message is kept: for the retention, and for as long as it can still be
+    /// the newest that somebody may have acted upon.
+    #[must_use]
+    pub fn kept_until(&self, message: &Message) -> Timestamp {
+        let shields = later(later(message.created_at, self.reply_window), UNSAID_FOR);
+        later(message.since, self.retention).max(shields)
+    }
+
     /// When a message must have been created for inferred evidence of that moment to count for it.
     #[must_use]
     pub fn window(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
@@ -152,6 +175,11 @@ pub enum Reason {
     Untracked,
     /// It cannot be told whether the newest message came from the sender that the person turned to.
     SenderUnknown,
+    /// It cannot be told whether the newest message was there when the person acted: nobody said when
+    /// it was created, and we heard of it only afterwards.
+    TimeUnknown,
+    /// The reply quotes something that is no message of ours.
+    QuoteUnknown,
     /// The newest message that fits is neither pending nor confirmed.
     NotPending,
     /// Too much is waiting for the same message already.
@@ -169,6 +197,8 @@ impl Reason {
             Self::NoMessage => "no_message",
             Self::Untracked => "untracked",
             Self::SenderUnknown => "sender_unknown",
+            Self::TimeUnknown => "time_unknown",
+            Self::QuoteUnknown => "quote_unknown",
             Self::NotPending => "not_pending",
             Self::TooManyParked => "too_many_parked",
             Self::Duplicate => "duplicate",
@@ -191,7 +221,7 @@ pub struct Contradiction {
 pub struct Remembered {
     /// The message as it is now.
     pub message: Message,
-    /// Whether it is tracked from now on, and was not before.
+    /// Whether nothing was known of it before.
     pub new: bool,
     /// What was confirmed, by evidence that waited or by the status `read`.
     pub confirmed: Vec<MessageSid>,

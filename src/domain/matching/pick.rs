@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::address::Recipient;
-use crate::domain::matching::{Policy, Reason};
+use crate::domain::address::is_alphanumeric;
+use crate::domain::matching::{CLOCK_SKEW, Policy, Reason, later};
 use crate::domain::message::{Basis, Message, Reference, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, SenderHint};
@@ -39,6 +40,10 @@ pub(super) fn pick(
         Named::Person { recipient, sender } => {
             let fitting = fitting(evidence, *recipient, ours, policy);
             match sent_by(&fitting, sender, services) {
+                // Unknown time proves nothing, and nothing may be proven past it.
+                Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
+                    Pick::Wait(Reason::TimeUnknown)
+                }
                 Ok(newest) => indirect(newest, Basis::Inferred),
                 Err(reason) => Pick::Wait(reason),
             }
@@ -71,22 +76,22 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
 
 /// A reference that one message bears is direct evidence for it. Where several bear it, the newest
 /// wins that was there when the person acted, undelivered ones left out. One that is known to be
-/// younger than the act is not among them: nobody acts upon what is yet to be sent.
+/// younger than the act is not among them: nobody acts upon what is yet to be sent. If it is the
+/// only one, and younger by no more than clocks differ, the clocks are wrong.
 fn by_reference<'a>(
     evidence: &Evidence,
     reference: &Reference,
     known: impl Iterator<Item = &'a Message>,
 ) -> Pick {
-    let bearing: Vec<&Message> = known
-        .filter(|message| {
-            let younger = message.created_at_known && message.created_at > evidence.occurred_at;
-            message.reference.as_ref() == Some(reference) && !younger
-        })
-        .collect();
-    if let [only] = bearing.as_slice() {
+    let skewed = later(evidence.occurred_at, CLOCK_SKEW);
+    let (younger, older): (Vec<&Message>, Vec<&Message>) = known
+        .filter(|message| message.reference.as_ref() == Some(reference))
+        .filter(|message| !message.created_at_known || message.created_at <= skewed)
+        .partition(|message| message.created_at_known && message.created_at > evidence.occurred_at);
+    if let ([only], _) | ([], [only]) = (older.as_slice(), younger.as_slice()) {
         return direct(Some(*only));
     }
-    let newest = bearing
+    let newest = older
         .into_iter()
         .filter(|message| message.created_at <= evidence.occurred_at && may_have_arrived(message))
         .max_by_key(|message| age_order(message));
@@ -94,18 +99,20 @@ fn by_reference<'a>(
 }
 
 /// The messages that an act of this person may be about, newest first: "created before
-/// `occurred_at` and inside the reply window, whatever its state except undelivered".
+/// `occurred_at` and inside the reply window, whatever its state except undelivered"; and those
+/// that may have been, for all that anybody said.
 fn fitting<'a>(
     evidence: &Evidence,
     recipient: Recipient,
     known: impl Iterator<Item = &'a Message>,
     policy: &Policy,
 ) -> Vec<&'a Message> {
-    let window = policy.window(evidence.occurred_at);
+    let (window, span) = (policy.window(evidence.occurred_at), policy.span(evidence.occurred_at));
     let mut fitting: Vec<&Message> = known
         .filter(|message| {
             message.recipient.is_some_and(|known| known.person == recipient.person)
-                && window.contains(&message.created_at)
+                && (window.contains(&message.created_at)
+                    || (!message.created_at_known && span.contains(&message.created_at)))
                 && may_have_arrived(message)
         })
         .collect();
@@ -170,6 +177,13 @@ fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reaso
 
 /// Whether a message came from that sender or its service. `None` where that cannot be told.
 fn is_from(message: &Message, address: Option<&str>, service: Option<ServiceSid>) -> Option<bool> {
+    // "Alphanumeric senders cannot be replied to": whoever turned to a number did not answer a name.
+    if let (Some(from), Some(address)) = (message.from.as_deref(), address)
+        && is_alphanumeric(from)
+        && from != address
+    {
+        return Some(false);
+    }
     let same_address = message.from.as_deref().zip(address).map(|(from, address)| from == address);
     let same_service = message.service.zip(service).map(|(of, asked)| of == asked);
     match (same_address, same_service) {

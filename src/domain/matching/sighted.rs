@@ -38,14 +38,14 @@ pub(super) fn merged(
     sighting: &Sighting,
     policy: &Policy,
     now: Timestamp,
-) -> (Message, bool) {
+) -> Message {
     let mut message = known.clone();
-    let new = fill(&mut message, sighting, policy, now);
-    (message, new)
+    fill(&mut message, sighting, policy, now);
+    message
 }
 
-/// Fills what was unknown, moves the status on, never back. Returns whether tracking began.
-fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) -> bool {
+/// Fills what was unknown, moves the status on, never back.
+fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) {
     message.recipient = message.recipient.or(sighting.recipient);
     message.service = message.service.or(sighting.service);
     message.from = message.from.take().or_else(|| sighting.from.clone());
@@ -63,15 +63,13 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
         message.status = sighting.status;
         message.error_code = sighting.error_code.or(message.error_code);
     }
-    let begins = sighting.tracked && message.state == State::Untracked;
-    if begins {
+    if sighting.tracked && message.state == State::Untracked {
         message.enter(State::Pending, now);
         message.expires_at = later(now, policy.pending_ttl);
     }
     if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
         message.enter(State::Undelivered, now);
     }
-    begins
 }
 
 /// The first field in which a sighting says otherwise than what is known.

@@ -50,7 +50,7 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     Ok(Signal {
         source: Source::App,
         inbound: None,
-        evidence: Some(evidence),
+        evidence: Ok(evidence),
         remembers,
         seen_at: reading.now,
     })

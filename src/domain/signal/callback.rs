@@ -4,9 +4,10 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, PersonKey};
+use crate::domain::address::{Address, PersonKey, Recipient};
+use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
-use crate::domain::sid::{AccountSid, MessageSid, kind};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
 
@@ -62,18 +63,10 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
-    let quoted = fields.sid::<kind::Message>("OriginalRepliedMessageSid", None)?;
-    let named = match quoted {
-        Some(sid) => Named::Message(sid),
-        None => Named::Person {
-            recipient: reading.person_key.recipient(account, &person),
-            sender: SenderHint {
-                address: Some(sender.to_sender()),
-                service: fields.sid("MessagingServiceSid", None)?,
-            },
-        },
-    };
-    let evidence = (!is_opt_out(fields)).then(|| Evidence {
+    let person = reading.person_key.recipient(account, &person);
+    let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
+    let named = named(fields, person, sender)?;
+    let evidence = named.map(|named| Evidence {
         account,
         named,
         label: "reply".to_owned(),
@@ -86,6 +79,37 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         remembers: None,
         seen_at: reading.now,
     })
+}
+
+/// What a reply is about. One that quotes something which is no message proves nothing: the person
+/// pointed elsewhere, and the newest message is not what they meant.
+fn named(
+    fields: &Fields,
+    recipient: Recipient,
+    sender: SenderHint,
+) -> Result<Result<Named, Reason>, Malformed> {
+    const QUOTED: &str = "OriginalRepliedMessageSid";
+    if is_opt_out(fields) {
+        return Ok(Err(Reason::OptOut));
+    }
+    match optional(fields.sid::<kind::Message>(QUOTED, None))? {
+        Some(sid) => Ok(Ok(Named::Message(sid))),
+        None if fields.get(QUOTED).is_some() => Ok(Err(Reason::QuoteUnknown)),
+        None => Ok(Ok(Named::Person { recipient, sender })),
+    }
+}
+
+fn service(fields: &Fields) -> Result<Option<ServiceSid>, Malformed> {
+    optional(fields.sid("MessagingServiceSid", None))
+}
+
+/// What Twilio sends along and nobody needs is no reason to refuse the rest, whatever it looks like.
+/// Only a SID that is given twice differently is: then it cannot be told what was signed.
+fn optional<T>(read: Result<Option<T>, Malformed>) -> Result<Option<T>, Malformed> {
+    match read {
+        Err(Malformed::Field { .. } | Malformed::NotAMessage { .. }) => Ok(None),
+        read => read,
+    }
 }
 
 fn is_opt_out(fields: &Fields) -> bool {
@@ -112,7 +136,7 @@ pub fn status(
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
-    let recipient = address(fields, "To")?;
+    let recipient = optional(address(fields, "To"))?;
     let reference = query.get("reference").map(|text| {
         Reference::parse(text).ok_or_else(|| Malformed::Field {
             field: "reference",
@@ -125,8 +149,8 @@ pub fn status(
         tracked: matches!(query.get("feedback"), Some("1" | "true")),
         strict: false,
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
-        from: address(fields, "From")?.map(|from| from.to_sender()),
-        service: fields.sid("MessagingServiceSid", None)?,
+        from: optional(address(fields, "From"))?.map(|from| from.to_sender()),
+        service: service(fields)?,
         reference: reference.transpose()?,
         // A word that Twilio invents later is no reason to refuse what else it says.
         status: Status::parse(word),
@@ -174,11 +198,11 @@ mod tests {
             "Body=help",
         ] {
             let signal = read(&format!("{BASE}{end}")).expect(end);
-            assert_eq!(signal.evidence, None, "{end}");
+            assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
             assert!(signal.inbound.is_some(), "it still counts as seen: {end}");
         }
         for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
-            assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_some(), "{end}");
+            assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");
         }
     }
 
@@ -195,7 +219,7 @@ mod tests {
         let other = BASE.replace("AC0", "AC1");
         assert_eq!(read(&other), Err(Malformed::OtherAccount));
         let twice = format!("{BASE}MessageSid=SM1123456789abcdef0123456789abcdef");
-        assert!(matches!(read(&twice), Err(Malformed::Field { field: "MessageSid", .. })));
+        assert!(matches!(read(&twice), Err(Malformed::Ambiguous { field: "MessageSid" })));
         let call = BASE.replace("=SM0", "=CA0");
         assert!(matches!(read(&call), Err(Malformed::NotAMessage { field: "MessageSid", .. })));
     }

@@ -88,8 +88,7 @@ impl Fields {
         let mut values = self.all(field).chain(alias.into_iter().flat_map(|name| self.all(name)));
         let Some(first) = values.next() else { return Ok(None) };
         if values.any(|other| other != first) {
-            let expected = "given more than once, with different values".to_owned();
-            return Err(Malformed::Field { field, expected });
+            return Err(Malformed::Ambiguous { field });
         }
         Sid::parse(first).map(Some).map_err(|error| match error {
             SidError::WrongKind { .. } => {

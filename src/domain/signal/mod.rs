@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::Recipient;
+use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 
@@ -109,8 +110,8 @@ pub struct Signal {
     pub source: Source,
     /// The inbound message's SID: it counts once, by whatever road it comes.
     pub inbound: Option<MessageSid>,
-    /// What it proves; `None` if it proves nothing (an opt-out) but must still be counted as seen.
-    pub evidence: Option<Evidence>,
+    /// What it proves; or why it proves nothing, but must still be counted as seen.
+    pub evidence: Result<Evidence, Reason>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
     pub remembers: Option<Sighting>,
     /// When it came in.
@@ -127,6 +128,12 @@ pub enum Malformed {
         field: &'static str,
         /// What was expected of it.
         expected: String,
+    },
+    /// A SID is given more than once, with different values.
+    #[error("{field}: given more than once, with different values")]
+    Ambiguous {
+        /// The field, in Twilio's spelling.
+        field: &'static str,
     },
     /// A SID that is not a message's.
     #[error("{field}: {reason}")]

@@ -183,7 +183,7 @@ impl Ledger {
             State::Pending | State::Confirmed => false,
             State::Untracked => message.expires_at <= now,
             State::Expired | State::Undelivered | State::Reported | State::Refused => {
-                message.since <= earlier(now, self.terms.policy.retention)
+                self.terms.policy.kept_until(&message) <= now
             }
         };
         let mut writing = Writing::default();

@@ -91,7 +91,7 @@ impl Ledger {
             let known = self.message(sighting.sid)?;
             let touched = Touched::by_sighting(sighting, known.as_ref());
             rows = self.rows(sighting.account, known, &touched, None)?;
-        } else if let Some(evidence) = &signal.evidence {
+        } else if let Ok(evidence) = &signal.evidence {
             let known = match &evidence.named {
                 Named::Message(sid) => self.message(*sid)?,
                 Named::Reference(_) | Named::Person { .. } => None,

@@ -27,14 +27,13 @@ pub use ledger::FreeSpace;
 pub use writer::{Commit, OnCommit, OnFatal};
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::domain::address::PersonKey;
 use crate::domain::feedback::{Claim, Lease, Settlement};
@@ -136,7 +135,7 @@ impl SledStore {
         let shared = Arc::new(Shared {
             counts: Mutex::new(ledger.counts),
             changed: Notify::new(),
-            dead: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
         });
         let (jobs, queue) = sync_channel(QUEUE);
         let writer = Writer {
@@ -183,12 +182,19 @@ impl SledStore {
             Ok(answer)
         });
         self.send(job)?;
-        receiver.await.unwrap_or_else(|_| Err(closed()))
+        if let Ok(ruling) = receiver.await {
+            return ruling;
+        }
+        // The store cannot go on. The process is about to end, and nobody is to be answered before.
+        let mut ended = self.shared.ended.subscribe();
+        // The sender is `self`'s own: it is not gone.
+        let _ = ended.wait_for(|ended| *ended).await;
+        Err(closed())
     }
 
     fn send(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shared.dead.load(Ordering::Acquire) {
+        if *self.shared.ended.borrow() {
             return Err(closed());
         }
         match jobs.as_ref().ok_or_else(closed)?.try_send(job) {

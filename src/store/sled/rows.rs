@@ -55,7 +55,7 @@ impl Ledger {
     ) -> Result<Vec<Message>, Fatal> {
         let windows: Vec<_> = evidence
             .filter(|evidence| matches!(evidence.named, Named::Person { .. }))
-            .map(|evidence| self.terms.policy.window(evidence.occurred_at).into_inner())
+            .map(|evidence| self.terms.policy.span(evidence.occurred_at).into_inner())
             .collect();
         let from = windows.iter().map(|window| window.0).min();
         let to = windows.iter().map(|window| window.1).max();

@@ -8,13 +8,12 @@
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::sled::Db;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::store::Counts;
 use crate::store::sled::ledger::{Fatal, Ledger};
@@ -52,7 +51,8 @@ pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 pub(super) struct Shared {
     pub(super) counts: Mutex<Counts>,
     pub(super) changed: Notify,
-    pub(super) dead: AtomicBool,
+    /// Whether the thread has ended, and nobody will be answered any more.
+    pub(super) ended: watch::Sender<bool>,
 }
 
 pub(super) struct Writer {
@@ -71,13 +71,13 @@ impl Writer {
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         let watchdog = Watchdog::start(Arc::clone(&self.on_fatal));
         let work = AssertUnwindSafe(|| self.serve(jobs, &watchdog));
-        let end = match std::panic::catch_unwind(work) {
-            Ok(Ok(())) => return,
-            Ok(Err(fatal)) => fatal.to_string(),
-            Err(_) => "the writer panicked".to_owned(),
-        };
-        self.shared.dead.store(true, Ordering::Release);
-        (self.on_fatal)(&end);
+        match std::panic::catch_unwind(work) {
+            Ok(Ok(())) => {}
+            Ok(Err(fatal)) => (self.on_fatal)(&fatal.to_string()),
+            Err(_) => (self.on_fatal)("the writer panicked"),
+        }
+        // Whoever waits for an answer is told only now: the process should have ended by then.
+        self.shared.ended.send_replace(true);
     }
 
     fn serve(&mut self, jobs: &Receiver<Job>, watchdog: &Watchdog) -> Result<(), Fatal> {
