@@ -382,6 +382,25 @@ async fn what_is_pending_or_confirmed_is_never_forgotten_and_the_finished_only_i
 }
 
 #[tokio::test]
+async fn what_may_still_be_the_newest_is_not_forgotten_however_short_the_retention() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let short = Policy { retention: Duration::from_secs(1), ..policy() };
+        let store = backend.open(&hands, short, 1_000_000);
+        store.remember(registered(1, 0)).await.expect("remembered");
+        confirmed(&store, 2, 10).await;
+        refuse(&store, 2).await;
+        hands.set(10 * MINUTE);
+        sweep(&store).await;
+        let replied = store.observe(reply(1, 10 * MINUTE)).await.expect("observed");
+        assert_eq!(replied, Observed::Already(sid(2)), "not the older one");
+        hands.set(2 * HOUR);
+        assert_eq!(sweep(&store).await.forgotten, 1, "but in the end it is");
+        assert_eq!(state(&store, 1).await, Some(State::Pending));
+    }
+}
+
+#[tokio::test]
 async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
     for backend in backends() {
         let hands = Hands::default();

@@ -214,6 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
+        let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
+        let signal = read(&format!("{BASE}{quoted}")).expect("read");
+        assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
+    }
+
+    #[test]
+    fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
+        let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
+        let Named::Person { sender, .. } = signal.evidence.expect("evidence").named else {
+            panic!("a person is named");
+        };
+        assert_eq!(sender.service, None);
+    }
+
+    #[test]
     fn what_is_missing_or_another_accounts_is_told_apart() {
         assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
         let other = BASE.replace("AC0", "AC1");
