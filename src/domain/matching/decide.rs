@@ -15,6 +15,7 @@ use crate::domain::matching::{
 };
 use crate::domain::message::{Basis, Delivery, Proof, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
 
 /// A message was seen.
@@ -75,12 +76,8 @@ pub fn observe(
     Ok((ledger.close().0, observed))
 }
 
-/// A store keeps milliseconds. What is judged is no finer, or a judgement would depend on whether
-/// its rows had been written and read back in between.
-fn to_millisecond(moment: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
-}
-
+/// What is judged is no finer than what a store keeps, or a judgement would depend on whether its rows
+/// had been written and read back in between.
 fn in_milliseconds(sighting: &Sighting) -> Sighting {
     Sighting {
         created_at: sighting.created_at.map(to_millisecond),

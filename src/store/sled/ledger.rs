@@ -12,6 +12,7 @@ use crate::domain::matching;
 use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
+use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Named, Sighting, Signal};
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
@@ -67,8 +68,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn now(&self) -> Timestamp {
-        let now = (self.terms.clock)();
-        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+        to_millisecond((self.terms.clock)())
     }
 
     pub(super) fn remember(&mut self, sighting: &Sighting) -> Ruling<Remembered> {
