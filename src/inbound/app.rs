@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::sid::{MessageSid, SidError};
+use crate::domain::sid::MessageSid;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{self, Malformed, Sighting, Signal};
@@ -55,15 +55,8 @@ impl Wire for MessageSid {
     const SPELLING: Spelling = Spelling::Any;
     const JSON: bool = false;
     fn read(parts: &Parts<'_>, _: &Reading<'_>) -> Result<Self, Malformed> {
-        const FIELD: &str = "MessageSid";
-        Self::parse(parts.sid.unwrap_or_default()).map_err(|error| match error {
-            SidError::WrongKind { .. } => {
-                Malformed::NotAMessage { field: FIELD, reason: error.to_string() }
-            }
-            SidError::Malformed { .. } => {
-                Malformed::Field { field: FIELD, expected: error.to_string() }
-            }
-        })
+        let sid = Self::parse(parts.sid.unwrap_or_default());
+        sid.map_err(|error| Malformed::sid("MessageSid", &error))
     }
 }
 

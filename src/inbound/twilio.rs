@@ -37,7 +37,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// Who hands in a callback: what it is signed with, and what they want to hear.
-trait From: 'static {
+trait Caller: 'static {
     const RING: Ring;
     /// What the caller hears after an inbound message.
     fn thanks() -> HttpResponse;
@@ -46,7 +46,7 @@ trait From: 'static {
 enum FromTwilio {}
 enum FromApp {}
 
-impl From for FromTwilio {
+impl Caller for FromTwilio {
     const RING: Ring = Ring::Account;
     fn thanks() -> HttpResponse {
         // Empty TwiML: answer the person nothing. `text/plain` would be texted to them.
@@ -54,7 +54,7 @@ impl From for FromTwilio {
     }
 }
 
-impl From for FromApp {
+impl Caller for FromApp {
     const RING: Ring = Ring::App;
     fn thanks() -> HttpResponse {
         HttpResponse::NoContent().finish()
@@ -66,7 +66,7 @@ struct Reply<F> {
     from: std::marker::PhantomData<F>,
 }
 
-impl<F: From> Wire for Reply<F> {
+impl<F: Caller> Wire for Reply<F> {
     const RING: Ring = F::RING;
     const SPELLING: Spelling = Spelling::Twilio;
     const JSON: bool = false;
@@ -81,7 +81,7 @@ struct Status<F> {
     from: std::marker::PhantomData<F>,
 }
 
-impl<F: From> Wire for Status<F> {
+impl<F: Caller> Wire for Status<F> {
     const RING: Ring = F::RING;
     const SPELLING: Spelling = Spelling::Twilio;
     const JSON: bool = false;
@@ -91,7 +91,7 @@ impl<F: From> Wire for Status<F> {
     }
 }
 
-async fn message<F: From>(
+async fn message<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(reply): Signed<Reply<F>>,
@@ -100,7 +100,7 @@ async fn message<F: From>(
     Ok(F::thanks())
 }
 
-async fn status<F: From>(
+async fn status<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(status): Signed<Status<F>>,

@@ -142,12 +142,6 @@ impl Service {
         self.public_addr
     }
 
-    /// Where the operator is.
-    #[must_use]
-    pub fn ops_addr(&self) -> SocketAddr {
-        self.ops_addr
-    }
-
     /// Runs until `stop` completes, then drains. Has to be called on actix's system.
     ///
     /// # Errors

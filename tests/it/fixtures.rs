@@ -8,11 +8,9 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
-use heardback::domain::matching::Policy;
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::Named;
@@ -23,6 +21,8 @@ use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Clock, Entry, Filter, Store};
 use heardback::telemetry::metrics::Metrics;
 use jiff::Timestamp;
+
+use crate::given::policy;
 
 /// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
@@ -63,14 +63,8 @@ impl Desk {
     fn open() -> Self {
         let now: Timestamp = NOW.parse().expect("a time");
         let clock: Clock = Arc::new(move || now);
-        let policy = Policy {
-            pending_ttl: Duration::from_hours(24 * 7),
-            reply_window: Duration::from_hours(1),
-            retention: Duration::from_hours(24 * 30),
-            read_confirms: false,
-        };
         let folder = tempfile::tempdir().expect("a folder");
-        let mut options = Options::new(&folder.path().join("store"), policy, Arc::clone(&clock));
+        let mut options = Options::new(&folder.path().join("store"), policy(), Arc::clone(&clock));
         options.person_key = Some(b"the same for every run".to_vec());
         let store = Arc::new(SledStore::open(options).expect("opened"));
         let metrics = Metrics::new();

@@ -53,14 +53,19 @@ fn opened(folder: &Path) -> Result<SledStore, OpenError> {
     try_sled(folder, Hands::default().clock())
 }
 
-#[tokio::test]
-async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
-    let folder = tempfile::tempdir().expect("a folder");
+/// A store, and the room that its disk is said to have.
+fn with_room(folder: &TempDir) -> (SledStore, Arc<AtomicU64>) {
     let free = Arc::new(AtomicU64::new(1 << 40));
     let room = Arc::clone(&free);
     let given = options(folder.path(), Hands::default().clock());
     let free_space = Arc::new(move || Ok(room.load(Ordering::SeqCst)));
-    let store = SledStore::open(Options { free_space, ..given }).expect("opens");
+    (SledStore::open(Options { free_space, ..given }).expect("opens"), free)
+}
+
+#[tokio::test]
+async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, free) = with_room(&folder);
     store.remember(registered(1, 0)).await.expect("remembered");
 
     free.store((128 << 20) - 1, Ordering::SeqCst);
@@ -79,11 +84,7 @@ async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
 #[tokio::test]
 async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() {
     let folder = tempfile::tempdir().expect("a folder");
-    let free = Arc::new(AtomicU64::new(1 << 40));
-    let room = Arc::clone(&free);
-    let given = options(folder.path(), Hands::default().clock());
-    let free_space = Arc::new(move || Ok(room.load(Ordering::SeqCst)));
-    let store = SledStore::open(Options { free_space, ..given }).expect("opens");
+    let (store, free) = with_room(&folder);
     store.remember(registered(1, -1)).await.expect("remembered");
     store.observe(reply(1, 0)).await.expect("observed");
     free.store((64 << 20) - 1, Ordering::SeqCst);

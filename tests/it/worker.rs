@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use heardback::domain::matching::Policy;
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
@@ -18,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use wiremock::matchers::{any, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::given::policy;
 use crate::upstream::client;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -77,14 +77,8 @@ impl Scene {
         let seconds = Arc::new(AtomicI64::new(0));
         let ticking = Arc::clone(&seconds);
         let clock = Arc::new(move || at(ticking.load(Ordering::Relaxed)));
-        let policy = Policy {
-            pending_ttl: Duration::from_hours(24 * 7),
-            reply_window: Duration::from_hours(1),
-            retention: Duration::from_hours(24 * 30),
-            read_confirms: false,
-        };
         let folder = tempfile::tempdir().expect("a folder");
-        let store = SledStore::open(Options::new(folder.path(), policy, clock.clone()));
+        let store = SledStore::open(Options::new(folder.path(), policy(), clock.clone()));
         let store = Arc::new(store.expect("opened"));
         let twilio = MockServer::start().await;
         let notes = Arc::new(Notes::default());

@@ -156,14 +156,6 @@ pub struct Changes {
     pub learned: Option<(String, ServiceSid)>,
 }
 
-impl Changes {
-    /// Whether there is nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Why evidence did not confirm anything (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {

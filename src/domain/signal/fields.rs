@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::domain::form::Pair;
-use crate::domain::sid::{Kind, Sid, SidError};
+use crate::domain::sid::{Kind, Sid};
 use crate::domain::signal::Malformed;
 
 /// How field names are written.
@@ -90,12 +90,7 @@ impl Fields {
         if values.any(|other| other != first) {
             return Err(Malformed::Ambiguous { field });
         }
-        Sid::parse(first).map(Some).map_err(|error| match error {
-            SidError::WrongKind { .. } => {
-                Malformed::NotAMessage { field, reason: error.to_string() }
-            }
-            SidError::Malformed { .. } => Malformed::Field { field, expected: error.to_string() },
-        })
+        Sid::parse(first).map(Some).map_err(|error| Malformed::sid(field, &error))
     }
 
     /// The moment in a field.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::address::Recipient;
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, SidError};
 
 /// A message was seen: registered by the app, or named by a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,4 +152,15 @@ pub enum Malformed {
     /// It belongs to another account than ours. Answered as if it were unsigned.
     #[error("another account's")]
     OtherAccount,
+}
+
+impl Malformed {
+    /// What is wrong with a field that should hold a SID.
+    #[must_use]
+    pub fn sid(field: &'static str, error: &SidError) -> Self {
+        match error {
+            SidError::WrongKind { .. } => Self::NotAMessage { field, reason: error.to_string() },
+            SidError::Malformed { .. } => Self::Field { field, expected: error.to_string() },
+        }
+    }
 }

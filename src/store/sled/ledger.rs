@@ -72,7 +72,7 @@ impl Ledger {
     }
 
     pub(super) fn remember(&mut self, sighting: &Sighting) -> Ruling<Remembered> {
-        if let Err(full) = self.room(MIN_FREE) {
+        if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         let known = self.message(sighting.sid)?;
@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     pub(super) fn observe(&mut self, signal: &Signal) -> Ruling<Observed> {
-        if let Err(full) = self.room(MIN_FREE) {
+        if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         let mut rows = Rows::default();
