@@ -195,6 +195,8 @@ mod tests {
                 "HEARDBACK_RETENTION",
                 "HEARDBACK_MAX_MESSAGES",
                 "HEARDBACK_READ_CONFIRMS",
+                "HEARDBACK_RESEND",
+                "HEARDBACK_IGNORE_CRAWLERS",
                 "HEARDBACK_DRY_RUN",
                 "HEARDBACK_LOG",
                 "HEARDBACK_LOG_FORMAT",

@@ -114,6 +114,19 @@ pub struct SettingsArgs {
     /// Let the status `read` count as evidence [default: false]
     #[arg(long, env = "HEARDBACK_READ_CONFIRMS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub read_confirms: Option<String>,
+    /// Which of several messages under one reference is confirmed by evidence that names only the
+    /// reference: newest, only-deliverable, all or code [default: newest]
+    #[arg(
+        long,
+        env = "HEARDBACK_RESEND",
+        hide_env_values = true,
+        value_name = "POLICY",
+        help_heading = "Judgement"
+    )]
+    pub resend: Option<String>,
+    /// Take no known crawler's click as evidence [default: true]
+    #[arg(long, env = "HEARDBACK_IGNORE_CRAWLERS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
+    pub ignore_crawlers: Option<String>,
     /// How long to retry a post, from the first attempt on [default: 24h]
     #[arg(
         long,

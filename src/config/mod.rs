@@ -21,6 +21,7 @@ use crate::cli::SignArgs;
 use crate::cli::settings::SettingsArgs;
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
+use crate::domain::matching::Resend;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
 use crate::domain::upstream_url::UpstreamUrl;
@@ -67,6 +68,10 @@ pub struct Settings {
     pub max_messages: u64,
     /// Whether the status `read` counts as evidence.
     pub read_confirms: bool,
+    /// Which of several messages under one reference is confirmed.
+    pub resend: Resend,
+    /// Whether known crawlers' clicks are no evidence.
+    pub ignore_crawlers: bool,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
     /// What to log and how.
@@ -142,6 +147,9 @@ impl Settings {
             .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)
             .unwrap_or(1_000_000);
         let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
+        let resend = rows::resend(&mut reader, args);
+        let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
+            || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args);
         let log = rows::log(&mut reader, args);
@@ -169,6 +177,8 @@ impl Settings {
             retention,
             max_messages,
             read_confirms,
+            resend,
+            ignore_crawlers,
             dry_run,
             log,
             warnings: reader.warnings,

@@ -15,6 +15,7 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
+use crate::domain::matching::Resend;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
 use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
@@ -247,6 +248,16 @@ pub(super) fn log(reader: &mut Reader<'_>, args: &SettingsArgs) -> LogSettings {
 pub(super) fn upstream_concurrency(reader: &mut Reader<'_>, args: &SettingsArgs) -> usize {
     const NAME: &str = "HEARDBACK_UPSTREAM_CONCURRENCY";
     reader.count(NAME, args.upstream_concurrency.as_ref(), 1, MAX_CONCURRENCY).unwrap_or(4)
+}
+
+pub(super) fn resend(reader: &mut Reader<'_>, args: &SettingsArgs) -> Resend {
+    let Some(found) = text(args.resend.as_ref()) else { return Resend::default() };
+    let known = Resend::ALL.into_iter().find(|policy| policy.as_str() == found);
+    known.unwrap_or_else(|| {
+        let expected = "expected newest, only-deliverable, all or code";
+        reader.problem(Problem::shown("HEARDBACK_RESEND", found, expected));
+        Resend::default()
+    })
 }
 
 /// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.

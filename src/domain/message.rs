@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::Recipient;
+use crate::domain::code::CodeHmac;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 
 /// The longest reference, in bytes.
@@ -59,6 +60,15 @@ impl State {
         Self::Reported,
         Self::Refused,
     ];
+
+    /// Whether nothing is left to find out: its arrival is proven, or nobody waits for that any more.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Untracked | Self::Pending | Self::Undelivered => false,
+            Self::Expired | Self::Confirmed | Self::Reported | Self::Refused => true,
+        }
+    }
 
     /// The word used in answers, metrics and the store.
     #[must_use]
@@ -251,6 +261,10 @@ pub struct Message {
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
+    /// What tells its code from others. Forgotten once it is settled.
+    pub code: Option<CodeHmac>,
+    /// The message that was confirmed instead of this one, by evidence that named both.
+    pub converted_by: Option<MessageSid>,
 }
 
 impl Message {
@@ -258,6 +272,9 @@ impl Message {
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.state = state;
         self.since = now;
+        if state.is_settled() {
+            self.code = None;
+        }
     }
 
     /// A pending message whose lifetime is over has expired, whether or not anybody swept it yet.

@@ -4,8 +4,10 @@
 //! randomness, no environment. `now` and `jitter` are arguments.
 
 pub mod address;
+pub mod code;
 pub mod feedback;
 pub mod form;
+pub mod link;
 pub mod matching;
 pub mod message;
 pub mod origin;

@@ -32,6 +32,9 @@ pub mod kind {
     /// A Messaging Service: `MG…`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Service {}
+    /// A voice call: `CA…`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Call {}
 
     impl Kind for Message {
         const NAME: &'static str = "MessageSid";
@@ -45,6 +48,10 @@ pub mod kind {
         const NAME: &'static str = "MessagingServiceSid";
         const PREFIXES: &'static [&'static str] = &["MG"];
     }
+    impl Kind for Call {
+        const NAME: &'static str = "CallSid";
+        const PREFIXES: &'static [&'static str] = &["CA"];
+    }
 }
 
 /// Names a message: `SM…` or `MM…`.
@@ -53,6 +60,8 @@ pub type MessageSid = Sid<kind::Message>;
 pub type AccountSid = Sid<kind::Account>;
 /// Names a Messaging Service: `MG…`.
 pub type ServiceSid = Sid<kind::Service>;
+/// Names a call: `CA…`.
+pub type CallSid = Sid<kind::Call>;
 
 /// A SID that has been checked: the right prefix and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,6 +20,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::code::CodeKey;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
@@ -39,6 +40,10 @@ pub struct Receiver {
     pub account_keys: Vec<SigningKey>,
     /// What the app signs with.
     pub app_keys: Vec<SigningKey>,
+    /// The same keys, for the codes that it registers.
+    pub code_keys: Vec<CodeKey>,
+    /// Whether known crawlers' clicks are no evidence.
+    pub ignores_crawlers: bool,
     /// Tells when a signal came in.
     pub clock: Clock,
     /// What is counted.

@@ -117,6 +117,8 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let reading = Reading {
         account: receiver.account,
         person_key: receiver.store.person_key(),
+        code_keys: &receiver.code_keys,
+        ignores_crawlers: receiver.ignores_crawlers,
         now: crate::domain::signal::fields::to_millisecond((receiver.clock)()),
     };
     Ok(T::read(&parts, &reading)?)

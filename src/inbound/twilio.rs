@@ -116,7 +116,7 @@ pub(super) async fn observe(
     signal: Signal,
 ) -> Result<Observed, Refused> {
     let source = signal.source.as_str();
-    let inbound = signal.inbound;
+    let once = signal.once.first().cloned();
     let observed =
         receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
     receiver.metrics.evidence(source, observed.as_str());
@@ -129,9 +129,8 @@ pub(super) async fn observe(
         }
         Observed::Nothing(reason) | Observed::Parked { reason, .. } => {
             receiver.metrics.unmatched(reason.as_str());
-            let inbound_sid = inbound.map(tracing::field::display);
             tracing::info!(
-                inbound_sid,
+                once = once.map(tracing::field::debug),
                 source,
                 reason = reason.as_str(),
                 "evidence {}",

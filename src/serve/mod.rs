@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl};
+use crate::domain::code::CodeKey;
 use crate::domain::matching::Policy;
 use crate::domain::signature::SigningKey;
 use crate::inbound::Receiver;
@@ -117,6 +118,8 @@ impl Service {
             account: settings.account,
             account_keys: signing_keys(&settings.tokens),
             app_keys: signing_keys(&settings.app_keys),
+            code_keys: code_keys(&settings.app_keys),
+            ignores_crawlers: settings.ignore_crawlers,
             clock,
             metrics: Arc::clone(&metrics),
         });
@@ -200,6 +203,7 @@ fn open_store(
         reply_window: settings.reply_window,
         retention: settings.retention,
         read_confirms: settings.read_confirms,
+        resend: settings.resend,
     };
     let mut options = Options::new(path, policy, Arc::clone(clock));
     options.max_messages = settings.max_messages;
@@ -279,6 +283,10 @@ fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::R
 
 fn signing_keys(secrets: &[SecretString]) -> Vec<SigningKey> {
     secrets.iter().map(|secret| SigningKey::new(secret.expose_secret().as_bytes())).collect()
+}
+
+fn code_keys(secrets: &[SecretString]) -> Vec<CodeKey> {
+    secrets.iter().map(|secret| CodeKey::new(secret.expose_secret().as_bytes())).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::PersonKey;
 use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
@@ -137,6 +138,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// A recipient did something.
     async fn observe(&self, signal: Signal) -> Result<Observed, StoreError>;
+
+    /// Keeps a click link; a message that bears it is bound to it when it is [remembered](Self::remember).
+    async fn keep_link(&self, id: LinkId, link: Link) -> Result<(), StoreError>;
+
+    /// What we know of a click link.
+    async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError>;
 
     /// Takes up to `limit` messages that are due, for one attempt each, within `lease`.
     /// Counts the attempt: a crash in the middle of it has burnt it. The longest due come first.

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use heardback::domain::link::{Link, LinkId};
 use heardback::domain::matching::{
     self, Changes, Contradiction, Observed, Parked, Policy, Remembered, Rows, Touched,
 };
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{MessageSid, ServiceSid};
-use heardback::domain::signal::{Named, Sighting, Signal};
+use heardback::domain::signal::{Named, Once, Sighting, Signal};
 
 use crate::given::{at, policy};
 
@@ -17,7 +18,8 @@ pub(crate) struct Book {
     pub(crate) now: i64,
     pub(crate) messages: BTreeMap<MessageSid, Message>,
     pub(crate) parked: Vec<Parked>,
-    seen: BTreeSet<MessageSid>,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    seen: BTreeSet<Once>,
     services: BTreeMap<String, ServiceSid>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
@@ -30,6 +32,7 @@ impl Default for Book {
             now: 0,
             messages: BTreeMap::new(),
             parked: Vec::new(),
+            links: BTreeMap::new(),
             seen: BTreeSet::new(),
             services: BTreeMap::new(),
             labels: BTreeSet::new(),
@@ -57,11 +60,24 @@ impl Book {
     pub(crate) fn observe(&mut self, signal: &Signal) -> Observed {
         let touched = match (&signal.remembers, &signal.evidence) {
             (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
-            (None, Ok(evidence)) => Touched::by_evidence(evidence),
+            (None, Ok(evidence)) => {
+                let mut touched = Touched::by_evidence(evidence);
+                let link = touched.link.and_then(|id| Some((id, self.links.get(&id)?)));
+                match link.map_or(evidence.named.clone(), |(id, link)| link.names(id)) {
+                    Named::Message(sid) => touched.sid = Some(sid),
+                    Named::Reference(reference) => touched.reference = Some(reference),
+                    Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => {}
+                }
+                let known = touched.sid.and_then(|sid| self.messages.get(&sid));
+                if let Some(reference) = known.and_then(|message| message.reference.clone()) {
+                    touched.reference = Some(reference);
+                }
+                touched
+            }
             (None, Err(_)) => Touched::default(),
         };
         let mut rows = self.rows(&touched, touched.sid);
-        rows.seen = signal.inbound.is_some_and(|sid| self.seen.contains(&sid));
+        rows.seen = signal.once.iter().any(|once| self.seen.contains(once));
         self.labels.extend(signal.evidence.iter().map(|evidence| evidence.label.clone()));
         let (changes, observed) =
             matching::observe(rows, signal, &self.policy, at(self.now)).expect("no contradiction");
@@ -83,7 +99,10 @@ impl Book {
         let waits = |parked: &&Parked| match &parked.evidence.named {
             Named::Message(sid) => touched.sid == Some(*sid),
             Named::Reference(name) => touched.reference.as_ref() == Some(name),
-            Named::Person { recipient, .. } => touched.person == Some(recipient.person),
+            Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
+                touched.persons.contains(&recipient.person)
+            }
+            Named::Link(id) => touched.link == Some(*id),
         };
         Rows {
             message: sid.and_then(|sid| self.messages.get(&sid).cloned()),
@@ -92,8 +111,9 @@ impl Book {
                 .filter(|m| m.reference.is_some() && m.reference == touched.reference)
                 .collect(),
             same_person: all()
-                .filter(|m| m.recipient.is_some_and(|r| Some(r.person) == touched.person))
+                .filter(|m| m.recipient.is_some_and(|r| touched.persons.contains(&r.person)))
                 .collect(),
+            link: touched.link.and_then(|id| Some((id, self.links.get(&id)?.clone()))),
             parked: self.parked.iter().filter(waits).cloned().collect(),
             services: self.services.clone(),
         }
@@ -108,6 +128,7 @@ impl Book {
         self.parked.retain(|parked| !changes.unpark.contains(parked));
         self.parked.extend(changes.park);
         self.seen.extend(changes.seen);
+        self.links.extend(changes.bound);
         self.services.extend(changes.learned);
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
+use heardback::domain::code::CodeKey;
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::Named;
@@ -74,6 +75,8 @@ impl Desk {
             account: AccountSid::parse(ACCOUNT).expect("an account"),
             account_keys: vec![SigningKey::new(TOKEN)],
             app_keys: vec![SigningKey::new(APP_KEY)],
+            code_keys: vec![CodeKey::new(APP_KEY)],
+            ignores_crawlers: true,
             clock,
             metrics: Arc::clone(&metrics),
         });
@@ -168,6 +171,12 @@ fn record(entry: &Entry) -> String {
                     or_none(sender.address.as_ref()),
                     or_none(sender.service),
                 ),
+                Named::Caller { recipient, sender, .. } => format!(
+                    "a caller from +{}, who called {}",
+                    or_none(recipient.calling_code),
+                    or_none(sender.address.as_ref()),
+                ),
+                Named::Link(_) => "a link".to_owned(),
             };
             format!(
                 "parked {}: {named}\n  occurred {}, until {}, because {}\n",

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use heardback::domain::address::{Address, PersonKey, Recipient};
-use heardback::domain::matching::Policy;
+use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use heardback::domain::signal::{Evidence, Named, SenderHint, Sighting, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Sighting, Signal, Source};
 use heardback::store::sled::{OpenError, Options, SledStore};
 use heardback::store::{Clock, Store};
 use jiff::Timestamp;
@@ -63,6 +63,7 @@ pub(crate) fn policy() -> Policy {
         reply_window: Duration::from_hours(1),
         retention: Duration::from_hours(30 * 24),
         read_confirms: false,
+        resend: Resend::Newest,
     }
 }
 
@@ -79,6 +80,8 @@ pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
         reference: None,
         status: None,
         error_code: None,
+        code: None,
+        link: None,
         created_at: Some(at(seconds)),
         seen_at: at(seconds),
     }
@@ -102,7 +105,8 @@ pub(crate) fn evidence(named: Named, seconds: i64) -> Evidence {
 pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
     Signal {
         source: Source::App,
-        inbound: None,
+        once: Vec::new(),
+        code: None,
         evidence: Ok(evidence(named, seconds)),
         remembers: None,
         seen_at: at(seconds),
@@ -128,7 +132,7 @@ pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Sign
 pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
     Signal {
         source: Source::Reply,
-        inbound: Some(sid(0xface_0000 + n)),
+        once: vec![Once::Message(sid(0xface_0000 + n))],
         ..acted(person(1), Some(SENDER), seconds)
     }
 }

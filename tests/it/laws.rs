@@ -60,12 +60,12 @@ impl Step {
             Self::Register(_) | Self::Status(..) => return None,
             Self::Direct(n) => (direct(*n, created(*n) + 2), format!("direct {n}")),
             Self::Shared { at, id } => {
-                let inbound = reply(5000 + id, 0).inbound;
-                (Signal { inbound, ..shared("x", *at) }, format!("shared {id}"))
+                let once = reply(5000 + id, 0).once;
+                (Signal { once, ..shared("x", *at) }, format!("shared {id}"))
             }
             Self::Reply { id, who, sender, at } => {
                 let acted = acted(person(*who), Some(SENDERS[*sender]), *at);
-                (Signal { inbound: reply(*id, 0).inbound, ..acted }, format!("reply {id}"))
+                (Signal { once: reply(*id, 0).once, ..acted }, format!("reply {id}"))
             }
         };
         signal.evidence.as_mut().expect("evidence").label = label;

@@ -400,7 +400,7 @@ fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
     book.observe(&reply(1, 5));
     book.remember(&registered(2, 10));
     assert_eq!(book.observe(&reply(1, 20)), Observed::Nothing(Reason::Duplicate));
-    let quoted = Signal { inbound: reply(1, 0).inbound, ..direct(2, 20) };
+    let quoted = Signal { once: reply(1, 0).once, ..direct(2, 20) };
     assert_eq!(book.observe(&quoted), Observed::Nothing(Reason::Duplicate));
     assert_eq!(book.state(sid(2)), State::Pending);
 }

@@ -177,6 +177,8 @@ async fn confirm(store: &dyn Store, number: u32, seen_at: Timestamp, created_at:
         reference: None,
         status: None,
         error_code: None,
+        code: None,
+        link: None,
         created_at: Some(created_at),
         seen_at,
     };
@@ -184,8 +186,14 @@ async fn confirm(store: &dyn Store, number: u32, seen_at: Timestamp, created_at:
     let evidence =
         Evidence { account, named, label: "code_entered".to_owned(), occurred_at: seen_at };
     let remembers = Some(sighting);
-    let signal =
-        Signal { source: Source::App, inbound: None, evidence: Ok(evidence), remembers, seen_at };
+    let signal = Signal {
+        source: Source::App,
+        once: Vec::new(),
+        code: None,
+        evidence: Ok(evidence),
+        remembers,
+        seen_at,
+    };
     store.observe(signal).await.expect("confirmed");
 }
 

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::domain::matching::pick::{Known, Pick, pick};
+use crate::domain::code::Probe;
+use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::pick::{Choice, Known, Pick};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
     Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy, Reason,
@@ -49,11 +51,11 @@ pub fn observe(
     policy: &Policy,
     now: Timestamp,
 ) -> Result<(Changes, Observed), Contradiction> {
-    if signal.inbound.is_some() && rows.seen {
+    if rows.seen {
         return Ok((Changes::default(), Observed::Nothing(Reason::Duplicate)));
     }
     let mut ledger = Ledger::open(rows, policy, now);
-    ledger.changes.seen = signal.inbound;
+    ledger.changes.seen.clone_from(&signal.once);
     if let Some(sighting) = &signal.remembers {
         ledger.sight(&in_milliseconds(sighting))?;
     }
@@ -62,8 +64,12 @@ pub fn observe(
         Ok(evidence) => {
             let occurred_at = to_millisecond(evidence.occurred_at);
             let evidence = &Evidence { occurred_at, ..evidence.clone() };
-            match ledger.settle(evidence) {
-                Pick::Confirms(sid, _) => Observed::Confirmed(sid),
+            match ledger.settle(evidence, signal.code.as_ref()) {
+                Pick::Confirms(sids, _) => {
+                    sids.first().map_or(Observed::Nothing(Reason::NoMessage), |newest| {
+                        Observed::Confirmed(*newest)
+                    })
+                }
                 Pick::Already(sid) => Observed::Already(sid),
                 Pick::Nothing(reason) => Observed::Nothing(reason),
                 Pick::Wait(reason) => ledger.park(evidence, reason),
@@ -93,6 +99,7 @@ struct Ledger<'a> {
     confirmed: Vec<MessageSid>,
     parked: Vec<Parked>,
     services: BTreeMap<String, ServiceSid>,
+    link: Option<(LinkId, Link)>,
     changes: Changes,
     policy: &'a Policy,
     now: Timestamp,
@@ -100,7 +107,8 @@ struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
-        let Rows { message, same_reference, same_person, mut parked, services, seen: _ } = rows;
+        let Rows { message, same_reference, same_person, link, mut parked, services, seen: _ } =
+            rows;
         let mut known = Known::new();
         for mut message in same_reference.into_iter().chain(same_person).chain(message) {
             message.age(now);
@@ -114,6 +122,7 @@ impl<'a> Ledger<'a> {
             confirmed: Vec::new(),
             parked,
             services,
+            link,
             changes: Changes::default(),
             policy,
             now,
@@ -129,9 +138,9 @@ impl<'a> Ledger<'a> {
     /// Takes in what a sighting says. Returns whether nothing was known of the message before.
     fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
         self.learn(sighting);
-        let known = self.known.get(&sighting.sid);
+        let known = self.known.get(&sighting.sid).cloned();
         let new = known.is_none();
-        let message = match known {
+        let message = match &known {
             None => fresh(sighting, self.policy, self.now),
             Some(known) => {
                 if let Some(field) = contradiction(known, sighting) {
@@ -141,7 +150,8 @@ impl<'a> Ledger<'a> {
                 merged(known, sighting, self.policy, self.now)
             }
         };
-        if known != Some(&message) {
+        self.bind(sighting)?;
+        if known.as_ref() != Some(&message) {
             self.touched.insert(message.sid);
             self.known.insert(message.sid, message);
         }
@@ -159,24 +169,43 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// A click link that was written before its message had a name belongs to it from now on.
+    fn bind(&mut self, sighting: &Sighting) -> Result<(), Contradiction> {
+        let Some(id) = sighting.link else { return Ok(()) };
+        let contradiction = Contradiction { sid: sighting.sid, field: "Link" };
+        let Some((_, link)) = self.link.as_mut().filter(|(known, _)| *known == id) else {
+            return Err(contradiction);
+        };
+        let taken = link.message.is_some_and(|other| other != sighting.sid);
+        if taken || link.account != sighting.account {
+            return Err(contradiction);
+        }
+        if link.message.is_none() {
+            link.message = Some(sighting.sid);
+            self.changes.bound.clone_from(&self.link);
+        }
+        Ok(())
+    }
+
     /// The status `read` proves as much as the settings say.
     fn read(&mut self, sighting: &Sighting) {
         let status = self.known.get(&sighting.sid).and_then(|message| message.status);
         if self.policy.read_confirms
             && (status == Some(Status::Read) || sighting.status == Some(Status::Read))
         {
-            self.settle(&Evidence {
+            let read = Evidence {
                 account: sighting.account,
                 named: Named::Message(sighting.sid),
                 label: "read".to_owned(),
                 occurred_at: sighting.seen_at,
-            });
+            };
+            self.settle(&read, None);
         }
     }
 
     fn settle_parked(&mut self) {
         for parked in std::mem::take(&mut self.parked) {
-            match self.settle(&parked.evidence) {
+            match self.settle(&parked.evidence, None) {
                 Pick::Wait(_) => {}
                 Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
                     self.changes.unpark.push(parked);
@@ -185,12 +214,40 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn settle(&mut self, evidence: &Evidence) -> Pick {
-        let pick = pick(evidence, &self.known, &self.services, self.policy);
-        if let Pick::Confirms(sid, basis) = pick {
-            self.confirm(sid, basis, evidence);
+    fn settle(&mut self, evidence: &Evidence, typed: Option<&Probe>) -> Pick {
+        let named = match (&evidence.named, &self.link) {
+            (Named::Link(id), Some((known, link))) if id == known => link.names(*id),
+            (as_it_is, _) => as_it_is.clone(),
+        };
+        let evidence = &Evidence { named, ..evidence.clone() };
+        let (known, services) = (&self.known, &self.services);
+        let pick = Choice { known, services, policy: self.policy, typed }.pick(evidence);
+        if let Pick::Confirms(sids, basis) = &pick {
+            for sid in sids {
+                self.confirm(*sid, *basis, evidence);
+            }
+            self.convert(sids, evidence);
         }
         pick
+    }
+
+    /// Notes on the other messages under a reference which one was confirmed instead of them.
+    fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
+        let Some(newest) = confirmed.first() else { return };
+        let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
+        else {
+            return;
+        };
+        for message in self.known.values_mut() {
+            let passed_over = message.account == evidence.account
+                && message.reference.as_ref() == Some(&reference)
+                && message.proof.is_none()
+                && message.converted_by.is_none();
+            if passed_over {
+                message.converted_by = Some(*newest);
+                self.touched.insert(message.sid);
+            }
+        }
     }
 
     fn confirm(&mut self, sid: MessageSid, basis: Basis, evidence: &Evidence) {
@@ -203,6 +260,7 @@ impl<'a> Ledger<'a> {
                 confirmed_at: self.now,
             });
             message.delivery = Delivery { due_at: Some(self.now), ..Delivery::default() };
+            message.converted_by = None;
             self.touched.insert(sid);
             self.confirmed.push(sid);
         }
@@ -219,8 +277,8 @@ impl<'a> Ledger<'a> {
             return Observed::Nothing(Reason::TooManyParked);
         }
         let patience = match evidence.named {
-            Named::Message(_) | Named::Reference(_) => self.policy.pending_ttl,
-            Named::Person { .. } => INFERRED_PARKED_FOR,
+            Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.policy.pending_ttl,
+            Named::Person { .. } | Named::Caller { .. } => INFERRED_PARKED_FOR,
         };
         let until = later(self.now, patience);
         self.changes.park.push(Parked {
@@ -239,18 +297,27 @@ fn waits_alike(one: &Evidence, other: &Evidence) -> bool {
     match (&one.named, &other.named) {
         (Named::Message(a), Named::Message(b)) => a == b,
         (Named::Reference(a), Named::Reference(b)) => a == b,
-        (Named::Person { recipient: a, .. }, Named::Person { recipient: b, .. }) => {
-            a.person == b.person
-        }
-        (Named::Message(_) | Named::Reference(_) | Named::Person { .. }, _) => false,
+        (Named::Link(a), Named::Link(b)) => a == b,
+        (
+            Named::Person { recipient: a, .. } | Named::Caller { recipient: a, .. },
+            Named::Person { recipient: b, .. } | Named::Caller { recipient: b, .. },
+        ) => a.person == b.person,
+        (
+            Named::Message(_)
+            | Named::Reference(_)
+            | Named::Person { .. }
+            | Named::Caller { .. }
+            | Named::Link(_),
+            _,
+        ) => false,
     }
 }
 
 /// One piece of evidence that names a message is as good as two.
 fn proves_as_much(one: &Evidence, other: &Evidence) -> bool {
     match &one.named {
-        Named::Message(_) => one.named == other.named,
-        Named::Reference(_) | Named::Person { .. } => {
+        Named::Message(_) | Named::Link(_) => one.named == other.named,
+        Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
             one.named == other.named && one.occurred_at == other.occurred_at
         }
     }

@@ -20,9 +20,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::Person;
+use crate::domain::link::{Link, LinkId};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named};
+use crate::domain::signal::{Evidence, Named, Once};
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
 /// becomes known later than this was not the message that they answered.
@@ -54,9 +55,47 @@ pub struct Policy {
     pub retention: Duration,
     /// Whether the status `read` counts as evidence.
     pub read_confirms: bool,
+    /// Which of several messages under one reference is confirmed.
+    pub resend: Resend,
+}
+
+/// Which of several messages under one reference evidence confirms that names only the reference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resend {
+    /// The newest that may have arrived.
+    #[default]
+    Newest,
+    /// The only one that may have arrived; none where there are several.
+    OnlyDeliverable,
+    /// All that may have arrived.
+    All,
+    /// The one whose code was entered; none without a code.
+    Code,
+}
+
+impl Resend {
+    /// Every policy.
+    pub const ALL: [Self; 4] = [Self::Newest, Self::OnlyDeliverable, Self::All, Self::Code];
+
+    /// The word used in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::OnlyDeliverable => "only-deliverable",
+            Self::All => "all",
+            Self::Code => "code",
+        }
+    }
 }
 
 impl Policy {
+    /// Until when a link is kept: as long as its message may be confirmed, and then remembered.
+    #[must_use]
+    pub fn link_until(&self, link: &Link) -> Timestamp {
+        later(later(link.created_at, self.pending_ttl), self.retention)
+    }
+
     /// When the messages were first heard of that inferred evidence of that moment may be about: the
     /// window, and a while longer for those of which nobody said when they were created.
     #[must_use]
@@ -116,8 +155,11 @@ pub struct Rows {
     pub seen: bool,
     /// The messages that bear the reference in question.
     pub same_reference: Vec<Message>,
-    /// The messages to the person in question, within the reply window of all evidence in question.
+    /// The messages to the person in question, within the reply window of all evidence in question;
+    /// where it may hold a code, those of the pending lifetime.
     pub same_person: Vec<Message>,
+    /// The click link in question.
+    pub link: Option<(LinkId, Link)>,
     /// The evidence parked for the message, the reference or the person in question.
     pub parked: Vec<Parked>,
     /// The Messaging Services that the senders in question are known to belong to.
@@ -150,8 +192,10 @@ pub struct Changes {
     pub park: Vec<Parked>,
     /// Parked evidence that is settled.
     pub unpark: Vec<Parked>,
-    /// An inbound message to remember as counted.
-    pub seen: Option<MessageSid>,
+    /// What to remember as counted.
+    pub seen: Vec<Once>,
+    /// A click link that is now known to be in a message.
+    pub bound: Option<(LinkId, Link)>,
     /// A sender, and the Messaging Service that it turned out to belong to.
     pub learned: Option<(String, ServiceSid)>,
 }
@@ -176,8 +220,22 @@ pub enum Reason {
     NotPending,
     /// Too much is waiting for the same message already.
     TooManyParked,
-    /// The inbound message was counted before.
+    /// The inbound message, call or event was counted before.
     Duplicate,
+    /// A machine made a preview of the link.
+    Preview,
+    /// A known crawler opened the link.
+    Crawler,
+    /// The call was made by us, not by the person.
+    Outbound,
+    /// Nobody can tell who called.
+    Anonymous,
+    /// Several messages under the reference may have arrived, and the policy does not choose.
+    Ambiguous,
+    /// It holds a code, but not that of the newest message.
+    OtherCode,
+    /// The link is not known (any more), or not bound to a message yet.
+    LinkUnknown,
 }
 
 impl Reason {
@@ -194,6 +252,13 @@ impl Reason {
             Self::NotPending => "not_pending",
             Self::TooManyParked => "too_many_parked",
             Self::Duplicate => "duplicate",
+            Self::Preview => "preview",
+            Self::Crawler => "crawler",
+            Self::Outbound => "outbound",
+            Self::Anonymous => "anonymous",
+            Self::Ambiguous => "ambiguous",
+            Self::OtherCode => "other_code",
+            Self::LinkUnknown => "link_unknown",
         }
     }
 }
@@ -257,10 +322,12 @@ pub struct Touched {
     pub sid: Option<MessageSid>,
     /// Messages and parked evidence by reference.
     pub reference: Option<Reference>,
-    /// Messages and parked evidence by person.
-    pub person: Option<Person>,
+    /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
+    pub persons: Vec<Person>,
     /// The sender whose Messaging Service is asked for.
     pub sender: Option<String>,
+    /// The click link, and parked evidence by it.
+    pub link: Option<LinkId>,
 }
 
 impl Touched {
@@ -276,8 +343,9 @@ impl Touched {
         Self {
             sid: Some(sighting.sid),
             reference: known_reference.or_else(|| sighting.reference.clone()),
-            person: known_person.or(sighting.recipient).map(|recipient| recipient.person),
+            persons: known_person.or(sighting.recipient).map(|of| of.person).into_iter().collect(),
             sender: known_from.or_else(|| sighting.from.clone()),
+            link: sighting.link,
         }
     }
 
@@ -290,10 +358,16 @@ impl Touched {
                 Self { reference: Some(reference.clone()), ..Self::default() }
             }
             Named::Person { recipient, sender } => Self {
-                person: Some(recipient.person),
+                persons: vec![recipient.person],
                 sender: sender.address.clone(),
                 ..Self::default()
             },
+            Named::Caller { recipient, whatsapp, sender } => Self {
+                persons: vec![recipient.person, *whatsapp],
+                sender: sender.address.clone(),
+                ..Self::default()
+            },
+            Named::Link(id) => Self { link: Some(*id), ..Self::default() },
         }
     }
 }

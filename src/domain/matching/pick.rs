@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::address::Recipient;
-use crate::domain::address::is_alphanumeric;
-use crate::domain::matching::{CLOCK_SKEW, Policy, Reason, later};
+use crate::domain::address::{Person, is_alphanumeric};
+use crate::domain::code::Probe;
+use crate::domain::matching::{CLOCK_SKEW, Policy, Reason, Resend, later};
 use crate::domain::message::{Basis, Message, Reference, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, SenderHint};
 
 /// What a piece of evidence comes to, with the messages known so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pick {
-    /// It proves that this message arrived.
-    Confirms(MessageSid, Basis),
+    /// It proves that these messages arrived, the newest first. More than one only where the settings
+    /// say so.
+    Confirms(Vec<MessageSid>, Basis),
     /// The message that it is about was confirmed before.
     Already(MessageSid),
     /// It proves nothing, and never will.
@@ -25,39 +26,134 @@ pub(super) enum Pick {
 /// The messages at hand, by SID.
 pub(super) type Known = BTreeMap<MessageSid, Message>;
 
-pub(super) fn pick(
-    evidence: &Evidence,
-    known: &Known,
-    services: &BTreeMap<String, ServiceSid>,
-    policy: &Policy,
-) -> Pick {
-    let ours = known.values().filter(|message| message.account == evidence.account);
-    match &evidence.named {
-        Named::Message(sid) => {
-            direct(known.get(sid).filter(|message| message.account == evidence.account))
-        }
-        Named::Reference(reference) => by_reference(evidence, reference, ours),
-        Named::Person { recipient, sender } => {
-            let fitting = fitting(evidence, *recipient, ours, policy);
-            match sent_by(&fitting, sender, services) {
-                // Unknown time proves nothing, and nothing may be proven past it.
-                Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
-                    Pick::Wait(Reason::TimeUnknown)
-                }
-                Ok(newest) => indirect(newest, Basis::Inferred),
-                Err(reason) => Pick::Wait(reason),
+/// What there is to pick from, and how.
+pub(super) struct Choice<'a> {
+    pub(super) known: &'a Known,
+    pub(super) services: &'a BTreeMap<String, ServiceSid>,
+    pub(super) policy: &'a Policy,
+    /// What was typed, if it may be a code. It is gone once evidence had to wait.
+    pub(super) typed: Option<&'a Probe>,
+}
+
+impl Choice<'_> {
+    pub(super) fn pick(&self, evidence: &Evidence) -> Pick {
+        let ours: Vec<&Message> =
+            self.known.values().filter(|message| message.account == evidence.account).collect();
+        match &evidence.named {
+            Named::Message(sid) => {
+                direct(ours.into_iter().find(|message| message.sid == *sid), Basis::Direct)
             }
+            Named::Reference(reference) => self.by_reference(evidence, reference, &ours),
+            Named::Person { recipient, sender } => {
+                self.by_person(evidence, &[recipient.person], sender, &ours)
+            }
+            Named::Caller { recipient, whatsapp, sender } => {
+                self.by_person(evidence, &[recipient.person, *whatsapp], sender, &ours)
+            }
+            Named::Link(_) => Pick::Wait(Reason::LinkUnknown),
         }
+    }
+
+    fn by_person(
+        &self,
+        evidence: &Evidence,
+        persons: &[Person],
+        sender: &SenderHint,
+        ours: &[&Message],
+    ) -> Pick {
+        let theirs = |message: &&&Message| {
+            message.recipient.is_some_and(|known| persons.contains(&known.person))
+        };
+        let theirs: Vec<&Message> = ours.iter().filter(theirs).copied().collect();
+        // Who typed the code has it, whatever the window or the sender.
+        if let [only] = self.with_typed_code(&theirs).as_slice() {
+            return direct(Some(*only), Basis::Direct);
+        }
+        let fitting = fitting(evidence, &theirs, self.policy);
+        let calls = matches!(evidence.named, Named::Caller { .. });
+        match sent_by(&fitting, sender, self.services, calls) {
+            // Unknown time proves nothing, and nothing may be proven past it.
+            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
+                Pick::Wait(Reason::TimeUnknown)
+            }
+            // A number that is not its code was read somewhere else.
+            Ok(Some(newest)) if newest.code.is_some() && self.typed_another(newest) => {
+                Pick::Nothing(Reason::OtherCode)
+            }
+            Ok(newest) => indirect(newest, Basis::Inferred),
+            Err(reason) => Pick::Wait(reason),
+        }
+    }
+
+    /// A reference that one message bears is as good as its name. Where several bear it, the settings
+    /// choose among those that were there when the person acted, undelivered ones left out. One that is
+    /// known to be younger than the act is not among them: nobody acts upon what is yet to be sent. If
+    /// it is the only one, and younger by no more than clocks differ, the clocks are wrong.
+    fn by_reference(&self, evidence: &Evidence, reference: &Reference, ours: &[&Message]) -> Pick {
+        let skewed = later(evidence.occurred_at, CLOCK_SKEW);
+        let (younger, older): (Vec<&Message>, Vec<&Message>) = ours
+            .iter()
+            .filter(|message| message.reference.as_ref() == Some(reference))
+            .filter(|message| !message.created_at_known || message.created_at <= skewed)
+            .partition(|message| {
+                message.created_at_known && message.created_at > evidence.occurred_at
+            });
+        if let ([only], _) | ([], [only]) = (older.as_slice(), younger.as_slice()) {
+            return direct(Some(*only), Basis::Shared);
+        }
+        let coded = self.with_typed_code(&older);
+        if let [only] = coded.as_slice() {
+            return direct(Some(*only), Basis::Direct);
+        }
+        let mut candidates: Vec<&Message> = if coded.is_empty() { older } else { coded };
+        candidates.retain(|message| {
+            message.created_at <= evidence.occurred_at && may_have_arrived(message)
+        });
+        candidates.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
+        self.resent(&candidates)
+    }
+
+    /// Which of several messages under one reference is confirmed, newest first.
+    fn resent(&self, candidates: &[&Message]) -> Pick {
+        match (self.policy.resend, candidates) {
+            (Resend::Newest, _) | (Resend::OnlyDeliverable, [] | [_]) => {
+                indirect(candidates.first().copied(), Basis::Shared)
+            }
+            // A receipt may still tell which of them did not arrive.
+            (Resend::OnlyDeliverable, _) => Pick::Wait(Reason::Ambiguous),
+            (Resend::All, _) => {
+                let pending = candidates.iter().filter(|message| message.state == State::Pending);
+                let pending: Vec<MessageSid> = pending.map(|message| message.sid).collect();
+                if pending.is_empty() {
+                    indirect(candidates.first().copied(), Basis::Shared)
+                } else {
+                    Pick::Confirms(pending, Basis::Shared)
+                }
+            }
+            (Resend::Code, _) => Pick::Nothing(Reason::Ambiguous),
+        }
+    }
+
+    fn with_typed_code<'m>(&self, messages: &[&'m Message]) -> Vec<&'m Message> {
+        let has = |message: &&&Message| {
+            let code = message.code.as_ref();
+            self.typed.zip(code).is_some_and(|(typed, code)| typed.proves(message.sid, code))
+        };
+        messages.iter().filter(has).copied().collect()
+    }
+
+    fn typed_another(&self, than: &Message) -> bool {
+        self.typed.is_some_and(Probe::has_number) && self.with_typed_code(&[than]).is_empty()
     }
 }
 
 /// "Direct evidence beats everything: it confirms an undelivered or expired message too."
-fn direct(message: Option<&Message>) -> Pick {
+fn direct(message: Option<&Message>, basis: Basis) -> Pick {
     let Some(message) = message else { return Pick::Wait(Reason::NoMessage) };
     match message.state {
         State::Untracked => Pick::Wait(Reason::Untracked),
         State::Pending | State::Expired | State::Undelivered => {
-            Pick::Confirms(message.sid, Basis::Direct)
+            Pick::Confirms(vec![message.sid], basis)
         }
         State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
     }
@@ -68,53 +164,25 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
     let Some(message) = newest else { return Pick::Wait(Reason::NoMessage) };
     match message.state {
         State::Untracked => Pick::Wait(Reason::Untracked),
-        State::Pending => Pick::Confirms(message.sid, basis),
+        State::Pending => Pick::Confirms(vec![message.sid], basis),
         State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
         State::Expired | State::Undelivered => Pick::Nothing(Reason::NotPending),
     }
 }
 
-/// A reference that one message bears is direct evidence for it. Where several bear it, the newest
-/// wins that was there when the person acted, undelivered ones left out. One that is known to be
-/// younger than the act is not among them: nobody acts upon what is yet to be sent. If it is the
-/// only one, and younger by no more than clocks differ, the clocks are wrong.
-fn by_reference<'a>(
-    evidence: &Evidence,
-    reference: &Reference,
-    known: impl Iterator<Item = &'a Message>,
-) -> Pick {
-    let skewed = later(evidence.occurred_at, CLOCK_SKEW);
-    let (younger, older): (Vec<&Message>, Vec<&Message>) = known
-        .filter(|message| message.reference.as_ref() == Some(reference))
-        .filter(|message| !message.created_at_known || message.created_at <= skewed)
-        .partition(|message| message.created_at_known && message.created_at > evidence.occurred_at);
-    if let ([only], _) | ([], [only]) = (older.as_slice(), younger.as_slice()) {
-        return direct(Some(*only));
-    }
-    let newest = older
-        .into_iter()
-        .filter(|message| message.created_at <= evidence.occurred_at && may_have_arrived(message))
-        .max_by_key(|message| age_order(message));
-    indirect(newest, Basis::Shared)
-}
-
 /// The messages that an act of this person may be about, newest first: "created before
 /// `occurred_at` and inside the reply window, whatever its state except undelivered"; and those
 /// that may have been, for all that anybody said.
-fn fitting<'a>(
-    evidence: &Evidence,
-    recipient: Recipient,
-    known: impl Iterator<Item = &'a Message>,
-    policy: &Policy,
-) -> Vec<&'a Message> {
+fn fitting<'a>(evidence: &Evidence, theirs: &[&'a Message], policy: &Policy) -> Vec<&'a Message> {
     let (window, span) = (policy.window(evidence.occurred_at), policy.span(evidence.occurred_at));
-    let mut fitting: Vec<&Message> = known
+    let mut fitting: Vec<&Message> = theirs
+        .iter()
         .filter(|message| {
-            message.recipient.is_some_and(|known| known.person == recipient.person)
-                && (window.contains(&message.created_at)
-                    || (!message.created_at_known && span.contains(&message.created_at)))
-                && may_have_arrived(message)
+            let in_time = window.contains(&message.created_at)
+                || (!message.created_at_known && span.contains(&message.created_at));
+            in_time && may_have_arrived(message)
         })
+        .copied()
         .collect();
     fitting.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
     fitting
@@ -143,6 +211,7 @@ fn sent_by<'a>(
     fitting: &[&'a Message],
     hint: &SenderHint,
     services: &BTreeMap<String, ServiceSid>,
+    calls: bool,
 ) -> Result<Option<&'a Message>, Reason> {
     if *hint == SenderHint::default() {
         return only_sender(fitting);
@@ -150,7 +219,7 @@ fn sent_by<'a>(
     let learned = hint.address.as_ref().and_then(|address| services.get(address)).copied();
     let service = hint.service.or(learned);
     for message in fitting {
-        match is_from(message, hint.address.as_deref(), service) {
+        match is_from(message, hint.address.as_deref(), service, calls) {
             Some(true) => return Ok(Some(message)),
             Some(false) => {}
             None => return Err(Reason::SenderUnknown),
@@ -176,7 +245,17 @@ fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reaso
 }
 
 /// Whether a message came from that sender or its service. `None` where that cannot be told.
-fn is_from(message: &Message, address: Option<&str>, service: Option<ServiceSid>) -> Option<bool> {
+fn is_from(
+    message: &Message,
+    address: Option<&str>,
+    service: Option<ServiceSid>,
+    calls: bool,
+) -> Option<bool> {
+    // A call is made to the number, whatever channel it also is a sender on.
+    let from_number = |from: &str| {
+        let number = from.strip_prefix("whatsapp:").unwrap_or(from);
+        address.is_some_and(|address| address == from || (calls && address == number))
+    };
     // "Alphanumeric senders cannot be replied to": whoever turned to a number did not answer a name.
     if let (Some(from), Some(address)) = (message.from.as_deref(), address)
         && is_alphanumeric(from)
@@ -184,7 +263,7 @@ fn is_from(message: &Message, address: Option<&str>, service: Option<ServiceSid>
     {
         return Some(false);
     }
-    let same_address = message.from.as_deref().zip(address).map(|(from, address)| from == address);
+    let same_address = message.from.as_deref().zip(address).map(|(from, _)| from_number(from));
     let same_service = message.service.zip(service).map(|(of, asked)| of == asked);
     match (same_address, same_service) {
         (Some(true), _) | (_, Some(true)) => Some(true),

@@ -28,6 +28,8 @@ pub(super) fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Mes
         delivery: Delivery::default(),
         reported_at: None,
         refusal: None,
+        code: None,
+        converted_by: None,
     };
     fill(&mut message, sighting, policy, now);
     message
@@ -50,6 +52,9 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
     message.service = message.service.or(sighting.service);
     message.from = message.from.take().or_else(|| sighting.from.clone());
     message.reference = message.reference.take().or_else(|| sighting.reference.clone());
+    if !message.state.is_settled() {
+        message.code = message.code.or(sighting.code);
+    }
     // Nobody hears of a message before it exists, and signals race each other to the store.
     message.created_at = message.created_at.min(sighting.seen_at);
     if let Some(created_at) = sighting.created_at
@@ -92,6 +97,7 @@ pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'st
             "Reference",
             sighting.strict && differ(known.reference.as_ref(), sighting.reference.as_ref()),
         ),
+        ("CodeHmac", sighting.strict && differ(known.code.as_ref(), sighting.code.as_ref())),
     ]
     .into_iter()
     .find_map(|(field, differs)| differs.then_some(field))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::address::{Address, Recipient};
+use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::matching::later;
 use crate::domain::message::{MAX_REFERENCE, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
@@ -49,7 +50,8 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     let evidence = Evidence { account, named, label: label(fields)?, occurred_at };
     Ok(Signal {
         source: Source::App,
-        inbound: None,
+        once: Vec::new(),
+        code: fields.get("Code").and_then(|code| Probe::new(code, reading.code_keys)),
         evidence: Ok(evidence),
         remembers,
         seen_at: reading.now,
@@ -74,6 +76,8 @@ fn sighting(
         reference: reference(fields)?,
         status: None,
         error_code: None,
+        code: code_hmac(fields)?,
+        link: None,
         created_at: fields.moment("CreatedAt")?.or_else(|| date_created(fields)),
         seen_at: reading.now,
     })
@@ -111,6 +115,15 @@ fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
     reference.map(Some).ok_or_else(|| Malformed::Field { field: "Reference", expected: expected() })
 }
 
+fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
+    const FIELD: &str = "CodeHmac";
+    let Some(text) = fields.get(FIELD) else { return Ok(None) };
+    let expected = "expected HMAC-SHA256 over MessageSid and code, under one of your app keys: 32 \
+                    bytes in hexadecimal or base64";
+    let hmac = CodeHmac::parse(text);
+    hmac.map(Some).ok_or_else(|| Malformed::Field { field: FIELD, expected: expected.to_owned() })
+}
+
 fn label(fields: &Fields) -> Result<String, Malformed> {
     let text = fields.get("Type").unwrap_or("event");
     if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
@@ -143,7 +156,14 @@ mod tests {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
         let now = "2026-11-23T10:00:00Z".parse().expect("valid");
-        parse(&fields, &Reading { account, person_key: &PersonKey::new(b"key"), now })
+        let reading = Reading {
+            account,
+            person_key: &PersonKey::new(b"key"),
+            code_keys: &[],
+            ignores_crawlers: true,
+            now,
+        };
+        parse(&fields, &reading)
     }
 
     #[test]

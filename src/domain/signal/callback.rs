@@ -5,11 +5,14 @@
 use jiff::Timestamp;
 
 use crate::domain::address::{Address, PersonKey, Recipient};
+use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::fields::{Fields, missing};
-use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
+use crate::domain::signal::{
+    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
+};
 
 /// What reading a signal takes besides its fields.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +21,10 @@ pub struct Reading<'a> {
     pub account: AccountSid,
     /// Turns addresses into persons.
     pub person_key: &'a PersonKey,
+    /// The app's keys, to try what was typed against the codes of messages.
+    pub code_keys: &'a [CodeKey],
+    /// Whether known crawlers' clicks are no evidence.
+    pub ignores_crawlers: bool,
     /// When the request came in.
     pub now: Timestamp,
 }
@@ -74,7 +81,8 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     });
     Ok(Signal {
         source: Source::Reply,
-        inbound: Some(inbound),
+        once: vec![Once::Message(inbound)],
+        code: fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys)),
         evidence,
         remembers: None,
         seen_at: reading.now,
@@ -155,6 +163,8 @@ pub fn status(
         // A word that Twilio invents later is no reason to refuse what else it says.
         status: Status::parse(word),
         error_code: fields.get("ErrorCode").and_then(|code| code.parse().ok()),
+        code: None,
+        link: None,
         created_at: None,
         seen_at: reading.now,
     })
@@ -183,7 +193,14 @@ mod tests {
         let fields =
             Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8");
         let person_key = PersonKey::new(b"key");
-        reply(&fields, &Reading { account, person_key: &person_key, now: Timestamp::UNIX_EPOCH })
+        let reading = Reading {
+            account,
+            person_key: &person_key,
+            code_keys: &[],
+            ignores_crawlers: true,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        reply(&fields, &reading)
     }
 
     #[test]
@@ -199,7 +216,7 @@ mod tests {
         ] {
             let signal = read(&format!("{BASE}{end}")).expect(end);
             assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
-            assert!(signal.inbound.is_some(), "it still counts as seen: {end}");
+            assert!(!signal.once.is_empty(), "it still counts as seen: {end}");
         }
         for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
             assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");

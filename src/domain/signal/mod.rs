@@ -10,10 +10,12 @@ pub mod fields;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::Recipient;
+use crate::domain::address::{Person, Recipient};
+use crate::domain::code::{CodeHmac, Probe};
+use crate::domain::link::LinkId;
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, SidError};
+use crate::domain::sid::{AccountSid, CallSid, MessageSid, ServiceSid, SidError};
 
 /// A message was seen: registered by the app, or named by a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub struct Sighting {
     pub status: Option<Status>,
     /// Twilio's error code.
     pub error_code: Option<u32>,
+    /// What tells the code in it from others, until it is confirmed.
+    pub code: Option<CodeHmac>,
+    /// The click link that was written into its text.
+    pub link: Option<LinkId>,
     /// When it was created, if anybody says so.
     pub created_at: Option<Timestamp>,
     /// When the signal came in.
@@ -67,6 +73,17 @@ pub enum Named {
         /// The sender, empty if the app did not say.
         sender: SenderHint,
     },
+    /// Only a person who called: by the number, a call does not tell the channel of what it answers.
+    Caller {
+        /// The person, by number.
+        recipient: Recipient,
+        /// The same on WhatsApp.
+        whatsapp: Person,
+        /// The number called.
+        sender: SenderHint,
+    },
+    /// The message that this click link was written into.
+    Link(LinkId),
 }
 
 /// Something a recipient did.
@@ -88,6 +105,12 @@ pub struct Evidence {
 pub enum Source {
     /// An inbound message.
     Reply,
+    /// An inbound call.
+    Call,
+    /// A click on a link that Twilio shortened.
+    Click,
+    /// A click on one of our own links.
+    Link,
     /// The app.
     App,
 }
@@ -98,9 +121,23 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reply => "reply",
+            Self::Call => "call",
+            Self::Click => "click",
+            Self::Link => "link",
             Self::App => "app",
         }
     }
+}
+
+/// What makes a signal count once, by whatever road it comes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Once {
+    /// An inbound message.
+    Message(MessageSid),
+    /// An inbound call.
+    Call(CallSid),
+    /// A `CloudEvent`, by its `id`.
+    Event(String),
 }
 
 /// Evidence, with what makes it count once and what it tells of the message besides.
@@ -108,8 +145,10 @@ impl Source {
 pub struct Signal {
     /// Where it came from.
     pub source: Source,
-    /// The inbound message's SID: it counts once, by whatever road it comes.
-    pub inbound: Option<MessageSid>,
+    /// What it is known by: it counts only if none of these was counted before.
+    pub once: Vec<Once>,
+    /// The words in it that may be the code of a message.
+    pub code: Option<Probe>,
     /// What it proves; or why it proves nothing, but must still be counted as seen.
     pub evidence: Result<Evidence, Reason>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.

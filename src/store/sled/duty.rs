@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
+use crate::domain::link::Link;
 use crate::domain::matching::{Parked, earlier, later};
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
@@ -137,6 +138,7 @@ impl Ledger {
             match key.first() {
                 Some(&keys::SEEN) => self.sweep_seen(&key, &value, &mut swept)?,
                 Some(&keys::PARKED) => self.sweep_parked(&decode(&value)?, &mut swept)?,
+                Some(&keys::LINK) => self.sweep_link(&key, &decode(&value)?, &mut swept)?,
                 Some(&keys::MESSAGE) => self.sweep_message(&decode(&value)?, &mut swept)?,
                 Some(_) | None => {}
             }
@@ -156,11 +158,21 @@ impl Ledger {
         Ok(())
     }
 
+    fn sweep_link(&mut self, key: &[u8], link: &Link, swept: &mut Swept) -> Result<(), Fatal> {
+        if self.terms.policy.link_until(link) <= self.now() {
+            let mut writing = Writing::default();
+            writing.remove(key.to_vec());
+            self.apply(writing)?;
+            swept.forgotten += 1;
+        }
+        Ok(())
+    }
+
     fn sweep_parked(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {
         let now = self.now();
         let kept = match parked.evidence.named {
-            Named::Person { .. } => INFERRED_ORPHANS_KEPT,
-            Named::Message(_) | Named::Reference(_) => self.terms.policy.retention,
+            Named::Person { .. } | Named::Caller { .. } => INFERRED_ORPHANS_KEPT,
+            Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.terms.policy.retention,
         };
         let mut writing = Writing::default();
         if parked.orphaned && parked.until <= earlier(now, kept) {

@@ -8,17 +8,20 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::domain::address::Person;
+use crate::domain::link::LinkId;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::Named;
+use crate::domain::signal::{Named, Once};
 
 /// Confirmed messages by due time.
 pub(super) const DUE: u8 = b'd';
-/// Inbound messages that were counted.
+/// Inbound messages, calls and events that were counted.
 pub(super) const SEEN: u8 = b'i';
 /// Evidence that waits for its message.
 pub(super) const PARKED: u8 = b'k';
+/// Click links.
+pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
 /// Messages by recipient and creation.
@@ -28,7 +31,7 @@ const REFERENCE: u8 = b'r';
 /// Messaging Services by sender.
 const SENDER: u8 = b's';
 
-/// The first key that a sweep looks at. Seen, parked and messages lie side by side.
+/// The first key that a sweep looks at. Seen, parked, links and messages lie side by side.
 pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
 /// The first key after those that a sweep looks at.
 pub(super) const SWEEP_TO: [u8; 1] = [MESSAGE + 1];
@@ -45,11 +48,32 @@ pub(super) const OWN: u8 = b'!';
 pub(super) const HEALTH: &[u8] = b"!health";
 
 pub(super) fn message(sid: MessageSid) -> Vec<u8> {
-    with_sid(MESSAGE, sid)
+    let mut key = vec![MESSAGE];
+    sid.pack_into(&mut key);
+    key
 }
 
-pub(super) fn seen(sid: MessageSid) -> Vec<u8> {
-    with_sid(SEEN, sid)
+/// A packed message's SID begins with a tag that is no letter.
+pub(super) fn seen(once: &Once) -> Vec<u8> {
+    let mut key = vec![SEEN];
+    match once {
+        Once::Message(sid) => sid.pack_into(&mut key),
+        Once::Call(sid) => {
+            key.push(b'c');
+            sid.pack_into(&mut key);
+        }
+        Once::Event(id) => {
+            key.push(b'e');
+            key.extend(Sha256::digest(id).iter().take(16));
+        }
+    }
+    key
+}
+
+pub(super) fn link(id: LinkId) -> Vec<u8> {
+    let mut key = vec![LINK];
+    key.extend_from_slice(id.as_bytes());
+    key
 }
 
 pub(super) fn sender(address: &str) -> Vec<u8> {
@@ -137,22 +161,27 @@ pub(super) fn parked_for_person(person: Person) -> Vec<u8> {
     key
 }
 
+/// All evidence parked for a click link.
+pub(super) fn parked_for_link(id: LinkId) -> Vec<u8> {
+    let mut key = vec![PARKED, b'l'];
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
 /// One piece of parked evidence. The end tells apart what waits for the same since the same moment.
 pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
     let evidence = &parked.evidence;
     let prefix = match &evidence.named {
         Named::Message(sid) => return parked_for_message(*sid),
+        Named::Link(id) => return parked_for_link(*id),
         Named::Reference(name) => parked_for_reference(evidence.account, name),
-        Named::Person { recipient, .. } => parked_for_person(recipient.person),
+        // A caller waits as the person with that number does.
+        Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
+            parked_for_person(recipient.person)
+        }
     };
     let mut key = created(prefix, parked.parked_at);
     key.extend(Sha256::digest(value).iter().take(8));
-    key
-}
-
-fn with_sid(kind: u8, sid: MessageSid) -> Vec<u8> {
-    let mut key = vec![kind];
-    sid.pack_into(&mut key);
     key
 }
 

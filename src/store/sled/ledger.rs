@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::sled::{Batch, Tree};
 use jiff::Timestamp;
 
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
 use crate::domain::message::Message;
@@ -77,7 +78,7 @@ impl Ledger {
         }
         let known = self.message(sighting.sid)?;
         let touched = Touched::by_sighting(sighting, known.as_ref());
-        let rows = self.rows(sighting.account, known, &touched, None)?;
+        let rows = self.rows(sighting.account, known, &touched, None, false)?;
         let judged = matching::remember(rows, sighting, &self.terms.policy, self.now());
         self.carry_out(judged.map_err(StoreError::from))
     }
@@ -86,24 +87,62 @@ impl Ledger {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
-        let mut rows = Rows::default();
-        if let Some(sighting) = &signal.remembers {
-            let known = self.message(sighting.sid)?;
-            let touched = Touched::by_sighting(sighting, known.as_ref());
-            rows = self.rows(sighting.account, known, &touched, None)?;
-        } else if let Ok(evidence) = &signal.evidence {
-            let known = match &evidence.named {
-                Named::Message(sid) => self.message(*sid)?,
-                Named::Reference(_) | Named::Person { .. } => None,
-            };
-            let touched = Touched::by_evidence(evidence);
-            rows = self.rows(evidence.account, known, &touched, Some(evidence))?;
-        }
-        if let Some(sid) = signal.inbound {
-            rows.seen = self.tree.contains_key(keys::seen(sid))?;
+        let mut rows = self.rows_of(signal)?;
+        for once in &signal.once {
+            rows.seen |= self.tree.contains_key(keys::seen(once))?;
         }
         let judged = matching::observe(rows, signal, &self.terms.policy, self.now());
         self.carry_out(judged.map_err(StoreError::from))
+    }
+
+    fn rows_of(&self, signal: &Signal) -> Result<Rows, Fatal> {
+        let evidence = signal.evidence.as_ref().ok();
+        if let Some(sighting) = &signal.remembers {
+            let known = self.message(sighting.sid)?;
+            let touched = Touched::by_sighting(sighting, known.as_ref());
+            return self.rows(sighting.account, known, &touched, evidence, false);
+        }
+        let Some(evidence) = evidence else { return Ok(Rows::default()) };
+        let mut touched = Touched::by_evidence(evidence);
+        let named = match &evidence.named {
+            // Where the link leads is known here; what that proves is not ours to say.
+            Named::Link(id) => self.link(*id)?.map(|link| link.names(*id)),
+            Named::Message(_)
+            | Named::Reference(_)
+            | Named::Person { .. }
+            | Named::Caller { .. } => Some(evidence.named.clone()),
+        };
+        let known = match named {
+            Some(Named::Message(sid)) => self.message(sid)?,
+            Some(Named::Reference(reference)) => {
+                touched.reference = Some(reference);
+                None
+            }
+            Some(Named::Person { .. } | Named::Caller { .. } | Named::Link(_)) | None => None,
+        };
+        if let Some(known) = &known {
+            touched.sid = Some(known.sid);
+            touched.reference.clone_from(&known.reference);
+        }
+        self.rows(evidence.account, known, &touched, Some(evidence), signal.code.is_some())
+    }
+
+    /// Keeps a click link, whether or not its message is known yet.
+    pub(super) fn keep_link(&mut self, id: LinkId, link: &Link) -> Ruling<()> {
+        if let Err(full) = self.room_to_take_in() {
+            return Ok(Err(full));
+        }
+        let mut writing = Writing::default();
+        writing.put(keys::link(id), encode(link)?);
+        self.apply(writing)?;
+        Ok(Ok(()))
+    }
+
+    pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
+        let Some(value) = self.tree.get(keys::link(id))? else { return Ok(None) };
+        let link: Link = decode(&value)?;
+        // What has lapsed has lapsed, swept or not.
+        Ok(Some(link).filter(|link| self.terms.policy.link_until(link) > self.now()))
     }
 
     /// Writes the changes of a judgement, all of them or none.
@@ -135,8 +174,11 @@ impl Ledger {
         for parked in &changes.unpark {
             writing.parked(Some(parked), None)?;
         }
-        if let Some(sid) = changes.seen {
-            writing.put(keys::seen(sid), self.now().as_millisecond().to_be_bytes().to_vec());
+        for once in &changes.seen {
+            writing.put(keys::seen(once), self.now().as_millisecond().to_be_bytes().to_vec());
+        }
+        if let Some((id, link)) = &changes.bound {
+            writing.put(keys::link(*id), encode(link)?);
         }
         if let Some((address, service)) = &changes.learned {
             writing.put(keys::sender(address), encode(service)?);

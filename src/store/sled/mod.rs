@@ -37,6 +37,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::domain::address::PersonKey;
 use crate::domain::feedback::{Claim, Lease, Settlement};
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Observed, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
@@ -224,6 +225,15 @@ impl Store for SledStore {
 
     async fn observe(&self, signal: Signal) -> Result<Observed, StoreError> {
         self.ask(move |ledger| ledger.observe(&signal)).await
+    }
+
+    async fn keep_link(&self, id: LinkId, link: Link) -> Result<(), StoreError> {
+        self.ask(move |ledger| ledger.keep_link(id, &link)).await
+    }
+
+    async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
+        // Through the writer, so that what is followed is durable.
+        self.ask(move |ledger| Ok(Ok(ledger.link(id)?))).await
     }
 
     async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {

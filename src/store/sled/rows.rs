@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::matching::{Parked, Rows, Touched};
+use crate::domain::matching::{Parked, Rows, Touched, earlier};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named};
@@ -20,6 +20,7 @@ impl Ledger {
         message: Option<Message>,
         touched: &Touched,
         evidence: Option<&Evidence>,
+        typed: bool,
     ) -> Result<Rows, Fatal> {
         let mut parked = Vec::new();
         if let Some(sid) = touched.sid {
@@ -28,18 +29,23 @@ impl Ledger {
         if let Some(reference) = &touched.reference {
             parked.extend(self.parked(&keys::parked_for_reference(account, reference))?);
         }
-        if let Some(person) = touched.person {
-            parked.extend(self.parked(&keys::parked_for_person(person))?);
+        for person in &touched.persons {
+            parked.extend(self.parked(&keys::parked_for_person(*person))?);
+        }
+        let link = touched.link.map(|id| Ok::<_, Fatal>(self.link(id)?.map(|link| (id, link))));
+        let link = link.transpose()?.flatten();
+        if let Some((id, _)) = &link {
+            parked.extend(self.parked(&keys::parked_for_link(*id))?);
         }
         let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
-        let named = |evidence: &&Evidence| matches!(evidence.named, Named::Reference(_));
         let same_reference = match &touched.reference {
-            Some(reference) if all().any(|one| named(&one)) => self.bearing(account, reference)?,
+            // What is confirmed is noted on the others, too.
+            Some(reference) if all().next().is_some() => self.bearing(account, reference)?,
             Some(_) | None => Vec::new(),
         };
-        let same_person = self.to_person(touched, all())?;
+        let same_person = self.to_persons(touched, all(), typed)?;
         let services = self.services(touched, all())?;
-        Ok(Rows { message, seen: false, same_reference, same_person, parked, services })
+        Ok(Rows { message, seen: false, same_reference, same_person, link, parked, services })
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
@@ -47,25 +53,36 @@ impl Ledger {
         self.indexed(index.rev().take(MAX_RELATED))
     }
 
-    /// The messages to the person, as far back as any of this evidence reaches.
-    fn to_person<'e>(
+    /// The messages to these persons, as far back as any of this evidence reaches.
+    fn to_persons<'e>(
         &self,
         touched: &Touched,
         evidence: impl Iterator<Item = &'e Evidence>,
+        typed: bool,
     ) -> Result<Vec<Message>, Fatal> {
+        let policy = &self.terms.policy;
         let windows: Vec<_> = evidence
-            .filter(|evidence| matches!(evidence.named, Named::Person { .. }))
-            .map(|evidence| self.terms.policy.span(evidence.occurred_at).into_inner())
+            .filter(|evidence| {
+                matches!(evidence.named, Named::Person { .. } | Named::Caller { .. })
+            })
+            .map(|evidence| {
+                let (from, to) = policy.span(evidence.occurred_at).into_inner();
+                // A code is that of its message for as long as that is pending.
+                let from = if typed { from.min(earlier(to, policy.pending_ttl)) } else { from };
+                (from, to)
+            })
             .collect();
         let from = windows.iter().map(|window| window.0).min();
         let to = windows.iter().map(|window| window.1).max();
-        let (Some(person), Some(from), Some(to)) = (touched.person, from, to) else {
-            return Ok(Vec::new());
-        };
-        let mut end = keys::created(keys::person(person), to);
-        end.push(u8::MAX);
-        let index = self.tree.range(keys::created(keys::person(person), from)..end);
-        self.indexed(index.rev().take(MAX_RELATED))
+        let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
+        let mut messages = Vec::new();
+        for person in &touched.persons {
+            let mut end = keys::created(keys::person(*person), to);
+            end.push(u8::MAX);
+            let index = self.tree.range(keys::created(keys::person(*person), from)..end);
+            messages.extend(self.indexed(index.rev().take(MAX_RELATED))?);
+        }
+        Ok(messages)
     }
 
     fn indexed(
@@ -95,8 +112,8 @@ impl Ledger {
         evidence: impl Iterator<Item = &'e Evidence>,
     ) -> Result<BTreeMap<String, ServiceSid>, Fatal> {
         let turned_to = evidence.filter_map(|evidence| match &evidence.named {
-            Named::Person { sender, .. } => sender.address.as_ref(),
-            Named::Message(_) | Named::Reference(_) => None,
+            Named::Person { sender, .. } | Named::Caller { sender, .. } => sender.address.as_ref(),
+            Named::Message(_) | Named::Reference(_) | Named::Link(_) => None,
         });
         let mut services = BTreeMap::new();
         for address in turned_to.chain(&touched.sender) {

@@ -3,6 +3,7 @@
 
 use ::sled::Tree;
 
+use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
@@ -59,6 +60,9 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
                 if message.delivery.lease.is_some() {
                     found.interrupted.push(message);
                 }
+            }
+            Some(&keys::LINK) => {
+                let _: Link = decode(&value).map_err(Fatal::from)?;
             }
             Some(&keys::PARKED) => {
                 let parked: Parked = decode(&value).map_err(Fatal::from)?;

@@ -1,0 +1,209 @@
+//! Codes: how a text can prove that it contains the code of one message, without anybody who keeps
+//! records knowing that code.
+//!
+//! The app registers `CodeHmac`, an HMAC-SHA256 under one of its own keys over `MessageSid` and code.
+//! A bare hash of six digits would be no secret: there are only a million of them. The SID in it makes
+//! the same code in two messages two different values. What was typed is tried and dropped; nothing
+//! here prints it.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::domain::sid::MessageSid;
+
+/// Shorter words are in every other sentence.
+const MIN_CODE: usize = 4;
+/// Longer ones are no code that a person types.
+const MAX_CODE: usize = 16;
+/// A text with more words than this is no answer to a code.
+const MAX_WORDS: usize = 16;
+
+/// HMAC-SHA256 over `MessageSid` and code, under the app's key.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeHmac([u8; 32]);
+
+impl CodeHmac {
+    /// Reads 32 bytes in hexadecimal or base64.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = if text.len() == 64 {
+            from_hex(text)?
+        } else {
+            let text = text.trim_end_matches('=');
+            STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?
+        };
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// In base64, as an app would send it.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+}
+
+impl fmt::Debug for CodeHmac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeHmac(…)")
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
+    let digits = digits?;
+    let (pairs, _) = digits.as_chunks::<2>();
+    Some(pairs.iter().map(|[high, low]| (high << 4) | low).collect())
+}
+
+/// One of the app's keys, as it makes a [`CodeHmac`].
+#[derive(Clone)]
+pub struct CodeKey(Hmac<Sha256>);
+
+impl CodeKey {
+    /// Takes the secret verbatim, as the signature's key does.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(secret)
+            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        Self(keyed)
+    }
+
+    /// What the app registers for a message with that code.
+    #[must_use]
+    pub fn hmac(&self, sid: MessageSid, code: &str) -> CodeHmac {
+        CodeHmac(self.fed(sid, code).finalize().into_bytes().into())
+    }
+
+    fn fed(&self, sid: MessageSid, code: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        mac.update(sid.as_str().as_bytes());
+        mac.update(code.as_bytes());
+        mac
+    }
+}
+
+impl fmt::Debug for CodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeKey")
+    }
+}
+
+/// What somebody typed, ready to be tried against the codes of messages. Never stored.
+#[derive(Clone)]
+pub struct Probe {
+    words: Vec<String>,
+    keys: Vec<CodeKey>,
+}
+
+impl Probe {
+    /// The words of a text that could be codes. `None` if there are none, or no key to try them with.
+    #[must_use]
+    pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
+        let fits = |word: &str| (MIN_CODE..=MAX_CODE).contains(&word.len());
+        // `123 456` and `G-123456` are typed as they were sent, or without what stands between.
+        let whole = text.trim();
+        let joined: String = whole.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+        let mut words: Vec<String> = Vec::new();
+        let split = text.split(|c: char| !c.is_alphanumeric());
+        for word in [whole, joined.as_str()].into_iter().chain(split).filter(|word| fits(word)) {
+            for spelled in [word.to_owned(), word.to_uppercase()] {
+                if !words.contains(&spelled) {
+                    words.push(spelled);
+                }
+            }
+        }
+        words.truncate(MAX_WORDS);
+        (!words.is_empty() && !keys.is_empty()).then(|| Self { words, keys: keys.to_vec() })
+    }
+
+    /// Whether one of the words is the code of that message.
+    #[must_use]
+    pub fn proves(&self, sid: MessageSid, code: &CodeHmac) -> bool {
+        self.keys.iter().any(|key| {
+            // `verify_slice` compares in constant time.
+            self.words.iter().any(|word| key.fed(sid, word).verify_slice(&code.0).is_ok())
+        })
+    }
+
+    /// Whether one of the words is digits only, as most codes are.
+    #[must_use]
+    pub fn has_number(&self) -> bool {
+        self.words.iter().any(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
+/// By what was typed. Keys say nothing about what a signal is.
+impl PartialEq for Probe {
+    fn eq(&self, other: &Self) -> bool {
+        self.words == other.words
+    }
+}
+
+impl Eq for Probe {}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sid(digit: char) -> MessageSid {
+        MessageSid::parse(&format!("SM{}", digit.to_string().repeat(32))).expect("valid")
+    }
+
+    #[test]
+    fn a_code_is_found_however_it_is_typed_and_only_for_its_own_message() {
+        let key = CodeKey::new(b"app key");
+        for (code, texts) in [
+            ("123456", ["123456", "it is 123456!", "123 456", "123-456"]),
+            ("G-123456", ["G-123456", " G-123456 ", "g-123456", "G-123456"]),
+            ("A1B2C3", ["a1b2c3", "A1B2C3 thanks", "(A1B2C3)", "A1 B2 C3"]),
+        ] {
+            let registered = key.hmac(sid('a'), code);
+            for text in texts {
+                let probe = Probe::new(text, std::slice::from_ref(&key)).expect(text);
+                assert!(probe.proves(sid('a'), &registered), "{code} in {text}");
+                assert!(!probe.proves(sid('b'), &registered), "another message's");
+            }
+            let other = [CodeKey::new(b"another key")];
+            let probe = Probe::new(texts.first().expect("one"), &other).expect("words");
+            assert!(!probe.proves(sid('a'), &registered), "another key's");
+        }
+    }
+
+    #[test]
+    fn small_talk_holds_no_code() {
+        let keys = [CodeKey::new(b"app key")];
+        for text in ["", "ok", "yes!", "12", "a b c"] {
+            assert!(Probe::new(text, &keys).is_none(), "{text}");
+        }
+        assert!(Probe::new("123456", &[]).is_none(), "no key to try it with");
+        assert!(!Probe::new("thanks", &keys).expect("a word").has_number());
+    }
+
+    #[test]
+    fn it_is_read_in_hexadecimal_and_both_base64s() {
+        let hmac = CodeKey::new(b"app key").hmac(sid('a'), "123456");
+        let digits = hmac.0.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+        let hex: String =
+            digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
+        let padded = hmac.to_base64();
+        let url_safe = padded.replace('+', "-").replace('/', "_");
+        for text in [hex.as_str(), padded.as_str(), padded.trim_end_matches('='), &url_safe] {
+            assert_eq!(CodeHmac::parse(text), Some(hmac), "{text}");
+        }
+        for text in ["", "123456", "x", &"g".repeat(64), &"a".repeat(63)] {
+            assert_eq!(CodeHmac::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Our own click links: a short address that stands for one message.
+//!
+//! Whoever holds the token got the message, or got it from somebody who did; so it is unguessable,
+//! and the store knows it by its hash only. The target is what was registered, never what a request
+//! says. Making a token takes randomness, which is an argument here.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::message::Reference;
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::Named;
+
+/// Random bytes in a token: nobody guesses 96 bits, and sixteen characters fit into any SMS.
+pub const TOKEN_BYTES: usize = 12;
+/// Characters in a token.
+const TOKEN_LEN: usize = 16;
+/// The longest target, in bytes. A record of the store has to stay under 4 KB.
+pub const MAX_TARGET: usize = 2048;
+
+/// The unguessable part of a click link's address.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkToken(String);
+
+impl LinkToken {
+    /// A token of random bytes.
+    #[must_use]
+    pub fn from_random(bytes: [u8; TOKEN_BYTES]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Reads a token. `None` if it has not the shape of one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_token = text.len() == TOKEN_LEN
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        is_token.then(|| Self(text.to_owned()))
+    }
+
+    /// The token, as it stands in the address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What the store knows it by.
+    #[must_use]
+    pub fn id(&self) -> LinkId {
+        let digest = Sha256::digest(self.0.as_bytes());
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(digest) {
+            *to = from;
+        }
+        LinkId(id)
+    }
+}
+
+impl fmt::Debug for LinkToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkToken(…)")
+    }
+}
+
+/// What the store knows a link by: the token cannot be told from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkId([u8; 16]);
+
+impl LinkId {
+    /// The bytes, for a key in a store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Where a link leads: https, no credentials, no fragment of ours to lose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkTarget(String);
+
+impl LinkTarget {
+    /// Reads a target: an absolute https address of printable ASCII, as a `Location` header carries it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let rest = rest.and_then(|_| text.get(8..))?;
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        // Browsers read a backslash as a slash, and what stands before an `@` is not the host.
+        let is_plain = text.len() <= MAX_TARGET
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>'));
+        let is_host = !name.is_empty() && !host.contains('@');
+        (is_plain && is_host).then(|| Self(text.to_owned()))
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A link, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Whose.
+    pub account: AccountSid,
+    /// Where it leads.
+    pub target: LinkTarget,
+    /// The message it was written into, once that has a name.
+    pub message: Option<MessageSid>,
+    /// What the app said it belongs to.
+    pub reference: Option<Reference>,
+    /// When it was made.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub created_at: Timestamp,
+}
+
+impl Link {
+    /// What a click on it names, as far as it is known.
+    #[must_use]
+    pub fn names(&self, id: LinkId) -> Named {
+        match (self.message, &self.reference) {
+            (Some(sid), _) => Named::Message(sid),
+            (None, Some(reference)) => Named::Reference(reference.clone()),
+            (None, None) => Named::Link(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_https_address_is_a_target() {
+        for good in [
+            "https://example.com",
+            "https://example.com:8443/a?b=c&d=%20#e",
+            "HTTPS://example.com/",
+            "https://[::1]/x",
+        ] {
+            assert!(LinkTarget::parse(good).is_some(), "{good}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(MAX_TARGET));
+        for bad in [
+            "http://example.com",
+            "javascript:alert(1)",
+            "//example.com",
+            "https://",
+            "https:///path",
+            "https://:443/",
+            "https://user:pass@example.com/",
+            "https://example.com/a b",
+            "https://example.com\\@evil.example/",
+            "https://example.com/\r\nSet-Cookie: a=b",
+            "https://bücher.example/",
+            "",
+            long.as_str(),
+        ] {
+            assert!(LinkTarget::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_survives_its_address_and_its_id_does_not_give_it_away() {
+        let token = LinkToken::from_random([0xfb; TOKEN_BYTES]);
+        assert_eq!(LinkToken::parse(token.as_str()), Some(token.clone()));
+        for bad in ["", "short", "0123456789abcde/", "0123456789abcdefg", "../../etc/passwd"] {
+            assert_eq!(LinkToken::parse(bad), None, "{bad}");
+        }
+        assert!(!format!("{token:?} {:?}", token.id()).contains(token.as_str()));
+        assert_ne!(token.id(), LinkToken::from_random([0xfa; TOKEN_BYTES]).id());
+    }
+}
