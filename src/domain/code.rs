@@ -105,7 +105,10 @@ impl Probe {
     /// The words of a text that could be codes. `None` if there are none, or no key to try them with.
     #[must_use]
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
-        let fits = |word: &str| (MIN_CODE..=MAX_CODE).contains(&word.len());
+        let fits = |word: &str| {
+            (MIN_CODE..=MAX_CODE).contains(&word.len())
+                && word.chars().all(|c| c.is_alphanumeric() || c == '-')
+        };
         // `123 456` and `G-123456` are typed as they were sent, or without what stands between.
         let whole = text.trim();
         let joined: String = whole.chars().filter(|c| !matches!(c, ' ' | '-')).collect();

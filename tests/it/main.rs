@@ -24,6 +24,8 @@ mod process;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod resends;
+#[cfg(test)]
 mod sled_store;
 #[cfg(test)]
 mod tidy;

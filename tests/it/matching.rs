@@ -416,10 +416,10 @@ fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
 // References.
 
 #[test]
-fn a_reference_that_one_message_bears_is_direct_even_if_it_expired_or_was_not_delivered() {
+fn a_reference_that_one_message_bears_is_as_good_as_its_name_even_if_it_was_not_delivered() {
     let mut book = book(&[bearing(1, "x", 0), status(1, "undelivered", 1)]);
     assert_eq!(book.observe(&shared("x", 5 * HOUR)), Observed::Confirmed(sid(1)));
-    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+    assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
 #[test]
@@ -444,10 +444,10 @@ fn of_several_that_bear_a_reference_none_younger_than_the_act_is_meant() {
 }
 
 #[test]
-fn a_younger_message_does_not_make_a_reference_shared() {
+fn a_younger_message_does_not_make_a_reference_ambiguous() {
     let mut book = book(&[bearing(1, "x", 0), status(1, "undelivered", 1), bearing(2, "x", 30)]);
     assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(1)));
-    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+    assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
 #[test]
@@ -461,7 +461,7 @@ fn a_reference_settles_though_clocks_differ_or_twilio_rounds_to_the_second() {
     let mut book = book(&[]);
     assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
     assert_eq!(book.remember(&bearing(1, "x", 21)).confirmed, [sid(1)]);
-    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+    assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
 // What is known of a message.

@@ -1,0 +1,248 @@
+//! Several messages under one reference, codes, calls: which message is meant when a person acts
+//! upon one of several.
+
+use heardback::domain::address::PersonKey;
+use heardback::domain::code::{CodeKey, Probe};
+use heardback::domain::matching::{Observed, Policy, Reason, Resend};
+use heardback::domain::message::{Basis, State};
+use heardback::domain::sid::MessageSid;
+use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, Source};
+
+use crate::book::Book;
+use crate::given::{
+    DAY, HOUR, SENDER, account, acted, address, direct, person, policy, reference, registered,
+    reply, shared, sid, signal, status,
+};
+
+const KEY: &[u8] = b"the app's key";
+
+fn bearing(n: u32, seconds: i64) -> Sighting {
+    Sighting { reference: Some(reference("x")), ..registered(n, seconds) }
+}
+
+fn coded(n: u32, code: &str, seconds: i64) -> Sighting {
+    Sighting { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..bearing(n, seconds) }
+}
+
+fn book(resend: Resend, sightings: &[Sighting]) -> Book {
+    let mut book = Book::default();
+    book.policy = Policy { resend, ..policy() };
+    for sighting in sightings {
+        book.remember(sighting);
+    }
+    book
+}
+
+fn typed(text: &str, signal: Signal) -> Signal {
+    Signal { code: Probe::new(text, &[CodeKey::new(KEY)]), ..signal }
+}
+
+fn basis(book: &Book, n: u32) -> Option<Basis> {
+    book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
+}
+
+fn converted_by(book: &Book, n: u32) -> Option<MessageSid> {
+    book.messages[&sid(n)].converted_by
+}
+
+fn parked_because(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Parked { reason, .. } => Some(*reason),
+        Observed::Confirmed(_) | Observed::Already(_) | Observed::Nothing(_) => None,
+    }
+}
+
+// Policies.
+
+#[test]
+fn newest_confirms_the_newest_and_says_so_of_the_others() {
+    let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+    assert_eq!((basis(&book, 2), converted_by(&book, 2)), (Some(Basis::Shared), None));
+    assert_eq!(book.state(sid(1)), State::Pending);
+    assert_eq!(converted_by(&book, 1), Some(sid(2)));
+}
+
+#[test]
+fn only_deliverable_waits_while_two_may_have_arrived_and_settles_by_a_receipt() {
+    let mut book = book(Resend::OnlyDeliverable, &[bearing(1, 0), bearing(2, 10)]);
+    assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::Ambiguous));
+    assert!(book.confirmed().is_empty());
+    let receipt = book.remember(&status_bearing(2, "undelivered", 30));
+    assert_eq!(receipt.confirmed, [sid(1)]);
+    assert_eq!(converted_by(&book, 2), Some(sid(1)));
+}
+
+fn status_bearing(n: u32, word: &str, seconds: i64) -> Sighting {
+    Sighting { reference: None, ..status(n, word, seconds) }
+}
+
+#[test]
+fn only_deliverable_confirms_the_only_one_that_may_have_arrived() {
+    let seen = [bearing(1, 0), status(1, "failed", 1), bearing(2, 10)];
+    let mut book = book(Resend::OnlyDeliverable, &seen);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.state(sid(1)), State::Undelivered);
+}
+
+#[test]
+fn all_confirms_every_pending_one_but_no_undelivered_and_no_younger_one() {
+    let seen =
+        [bearing(1, 0), bearing(2, 5), status(2, "undelivered", 6), bearing(3, 10), bearing(4, 60)];
+    let mut book = book(Resend::All, &seen);
+    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(3)));
+    assert_eq!(book.confirmed(), [sid(1), sid(3)].into());
+    assert_eq!(converted_by(&book, 2), Some(sid(3)));
+    assert_eq!(book.observe(&shared("x", 21)), Observed::Already(sid(3)));
+}
+
+#[test]
+fn code_confirms_nothing_without_a_code_and_the_right_one_with_it() {
+    let seen = [coded(1, "111111", 0), coded(2, "222222", 10)];
+    let mut one = book(Resend::Code, &seen);
+    assert_eq!(one.observe(&shared("x", 20)), Observed::Nothing(Reason::Ambiguous));
+    let wrong = typed("333333", shared("x", 20));
+    assert_eq!(one.observe(&wrong), Observed::Nothing(Reason::Ambiguous));
+    assert!(one.confirmed().is_empty());
+    assert_eq!(one.observe(&typed("111111", shared("x", 20))), Observed::Confirmed(sid(1)));
+    assert_eq!(converted_by(&one, 2), Some(sid(1)));
+}
+
+#[test]
+fn a_code_that_is_one_messages_is_direct_under_every_policy() {
+    for resend in Resend::ALL {
+        let mut book = book(resend, &[coded(1, "111111", 0), coded(2, "222222", 10)]);
+        let entered = typed("111111", shared("x", 20));
+        assert_eq!(book.observe(&entered), Observed::Confirmed(sid(1)), "{resend:?}");
+        assert_eq!(basis(&book, 1), Some(Basis::Direct), "{resend:?}");
+    }
+}
+
+#[test]
+fn a_code_that_was_sent_again_leaves_the_choice_to_the_policy() {
+    let seen = [coded(1, "111111", 0), coded(2, "111111", 10), coded(3, "222222", 15)];
+    for (resend, expected) in [
+        (Resend::Newest, Observed::Confirmed(sid(2))),
+        (Resend::All, Observed::Confirmed(sid(2))),
+        (Resend::Code, Observed::Nothing(Reason::Ambiguous)),
+    ] {
+        let mut book = book(resend, &seen);
+        assert_eq!(book.observe(&typed("111111", shared("x", 20))), expected, "{resend:?}");
+        assert_eq!(basis(&book, 3), None, "{resend:?}: its code is another");
+        assert_ne!(basis(&book, 2), Some(Basis::Direct), "{resend:?}");
+    }
+}
+
+#[test]
+fn direct_evidence_says_of_the_others_that_they_were_converted_and_never_holds_them_back() {
+    let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
+    assert_eq!(book.observe(&direct(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(converted_by(&book, 2), Some(sid(1)));
+    assert_eq!(book.observe(&direct(2, 30)), Observed::Confirmed(sid(2)));
+    assert_eq!(converted_by(&book, 2), None, "it was confirmed itself after all");
+}
+
+#[test]
+fn a_fallback_from_whatsapp_to_sms_is_two_messages_under_one_reference() {
+    let whatsapp = Sighting {
+        recipient: Some(address("whatsapp:+15550000001")),
+        from: Some(format!("whatsapp:{SENDER}")),
+        ..bearing(1, 0)
+    };
+    let late_receipt = Sighting { recipient: None, from: None, ..status(1, "read", 40) };
+    for (resend, expected) in [
+        (Resend::Newest, Observed::Confirmed(sid(2))),
+        (Resend::All, Observed::Confirmed(sid(2))),
+        (Resend::Code, Observed::Nothing(Reason::Ambiguous)),
+    ] {
+        let mut book = book(resend, &[whatsapp.clone(), bearing(2, 10), late_receipt.clone()]);
+        assert_eq!(book.observe(&shared("x", 50)), expected, "{resend:?}");
+    }
+    // A reply comes on one channel, and is about that one.
+    let mut book = book(Resend::Newest, &[whatsapp, bearing(2, 10)]);
+    let on_whatsapp =
+        acted(address("whatsapp:+15550000001"), Some(&format!("whatsapp:{SENDER}")), 20);
+    assert_eq!(book.observe(&on_whatsapp), Observed::Confirmed(sid(1)));
+}
+
+// Codes in replies.
+
+#[test]
+fn a_reply_with_the_code_is_direct_whatever_the_window_the_sender_or_the_receipt() {
+    let seen = [coded(1, "111111", 0), status(1, "undelivered", 1), coded(2, "222222", 10)];
+    let mut book = book(Resend::Newest, &seen);
+    book.now = DAY;
+    let elsewhere = acted(person(1), Some("+15550007777"), DAY);
+    let spelled = typed("the code is 111111.", elsewhere);
+    assert_eq!(book.observe(&spelled), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+}
+
+#[test]
+fn another_persons_or_accounts_code_is_no_code() {
+    let mut book = book(Resend::Newest, &[coded(1, "111111", 0)]);
+    book.now = HOUR * 2;
+    let stranger = typed("111111", acted(person(2), Some(SENDER), 2 * HOUR));
+    assert_eq!(parked_because(&book.observe(&stranger)), Some(Reason::NoMessage));
+    assert!(book.confirmed().is_empty());
+}
+
+#[test]
+fn a_reply_with_another_code_than_the_newest_messages_proves_nothing_of_it() {
+    let mut book = book(Resend::Newest, &[coded(1, "111111", 0)]);
+    let other = typed("999999", reply(1, 20));
+    assert_eq!(book.observe(&other), Observed::Nothing(Reason::OtherCode));
+    let thanks = typed("thanks a lot", reply(2, 21));
+    assert_eq!(book.observe(&thanks), Observed::Confirmed(sid(1)));
+    assert_eq!(basis(&book, 1), Some(Basis::Inferred));
+}
+
+#[test]
+fn a_code_is_forgotten_once_its_message_is_settled() {
+    let mut book = book(Resend::Newest, &[coded(1, "111111", 0), coded(2, "222222", 5)]);
+    assert!(book.messages[&sid(1)].code.is_some());
+    book.observe(&direct(1, 20));
+    assert_eq!(book.messages[&sid(1)].code, None);
+    book.remember(&coded(1, "111111", 0));
+    assert_eq!(book.messages[&sid(1)].code, None, "a repeat does not bring it back");
+    book.now = 8 * DAY;
+    book.remember(&status(2, "delivered", 8 * DAY));
+    assert_eq!(book.state(sid(2)), State::Expired);
+    assert_eq!(book.messages[&sid(2)].code, None);
+}
+
+// Calls.
+
+fn called(n: u32, from: &str, to: &str, seconds: i64) -> Signal {
+    let number = heardback::domain::address::Address::parse(from).expect("valid");
+    let key = PersonKey::new(b"test");
+    let whatsapp = address(&format!("whatsapp:{from}")).person;
+    let sender = SenderHint { address: Some(to.to_owned()), service: None };
+    let recipient = key.recipient(account(), &number);
+    let once = reply(7000 + n, 0).once;
+    let named = Named::Caller { recipient, whatsapp, sender };
+    Signal { source: Source::Call, once, ..signal(named, seconds) }
+}
+
+#[test]
+fn a_call_is_about_the_newest_message_to_that_number_on_whichever_channel() {
+    let whatsapp = Sighting {
+        recipient: Some(address("whatsapp:+15550000001")),
+        from: Some(format!("whatsapp:{SENDER}")),
+        ..registered(2, 10)
+    };
+    let mut book = book(Resend::Newest, &[registered(1, 0), whatsapp]);
+    assert_eq!(book.observe(&called(1, "+15550000001", SENDER, 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(basis(&book, 2), Some(Basis::Inferred));
+    assert_eq!(book.observe(&called(2, "+15550000001", SENDER, 21)), Observed::Already(sid(2)));
+}
+
+#[test]
+fn a_call_to_another_number_or_before_the_message_proves_nothing() {
+    let mut book = book(Resend::Newest, &[registered(1, 10)]);
+    let elsewhere = called(1, "+15550000001", "+15550007777", 20);
+    assert_eq!(parked_because(&book.observe(&elsewhere)), Some(Reason::NoMessage));
+    let before = called(2, "+15550000001", SENDER, 5);
+    assert_eq!(parked_because(&book.observe(&before)), Some(Reason::NoMessage));
+    assert!(book.confirmed().is_empty());
+}
