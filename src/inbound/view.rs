@@ -26,6 +26,7 @@ pub(super) struct MessageView<'a> {
     attempts: u32,
     next_attempt_at: Option<Timestamp>,
     refusal: Option<&'a Refusal>,
+    converted_by: Option<MessageSid>,
 }
 
 impl<'a> MessageView<'a> {
@@ -48,6 +49,7 @@ impl<'a> MessageView<'a> {
             attempts: message.delivery.attempts,
             next_attempt_at: message.delivery.due_at,
             refusal: message.refusal.as_ref(),
+            converted_by: message.converted_by,
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct Swept {
 pub enum Filter {
     /// Messages in a state, or all of them.
     Messages(Option<State>),
+    /// Messages that were passed over because another one under their reference was confirmed.
+    Converted,
     /// Evidence that waits for its message.
     Parked,
     /// Evidence whose message never came.

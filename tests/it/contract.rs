@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{Observed, Policy, Reason};
 use heardback::domain::message::{Basis, Refusal, State};
 use heardback::domain::sid::MessageSid;
+use heardback::domain::signal::{Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Counts, Entry, Filter, Requeued, Settled, Store, StoreError, Swept};
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, acted, at, direct, options, person, policy, registered,
-    reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, acted, at, direct, options, person, policy, reference,
+    registered, reply, shared, sid, status,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -339,6 +341,44 @@ async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
         hands.set(37 * DAY);
         assert_eq!(sweep(&store).await.forgotten, 21);
         assert_eq!(store.counts(), Counts::default());
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        for (n, name) in [(1, "x"), (2, "x"), (3, "y")] {
+            let bearing =
+                Sighting { reference: Some(reference(name)), ..registered(n, i64::from(n)) };
+            store.remember(bearing).await.expect("remembered");
+        }
+        let observed = store.observe(direct(2, 20)).await.expect("observed");
+        assert_eq!(observed, Observed::Confirmed(sid(2)));
+        let listed = entries(&store, Filter::Converted, 5).await;
+        let [Entry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
+    }
+}
+
+#[tokio::test]
+async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let key = CodeKey::new(b"the app's key");
+        let coded = |n: u32, code: &str, at: i64| Sighting {
+            code: Some(key.hmac(sid(n), code)),
+            ..registered(n, at)
+        };
+        store.remember(coded(1, "111111", 0)).await.expect("remembered");
+        store.remember(coded(2, "222222", 10)).await.expect("remembered");
+        hands.set(3 * DAY);
+        let code = Probe::new("111111", std::slice::from_ref(&key));
+        let typed = Signal { code, ..reply(1, 3 * DAY) };
+        assert_eq!(store.observe(typed).await.expect("observed"), Observed::Confirmed(sid(1)));
+        assert_eq!(store.show(sid(1)).await.expect("shown").and_then(|m| m.code), None);
+        assert!(store.show(sid(2)).await.expect("shown").and_then(|m| m.code).is_some());
     }
 }
 

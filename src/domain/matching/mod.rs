@@ -6,15 +6,16 @@
 
 mod decide;
 mod pick;
+mod policy;
 mod sighted;
 
 pub use decide::observe;
 pub use decide::remember;
+pub use policy::{
+    CLOCK_SKEW, INFERRED_PARKED_FOR, Policy, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
+};
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,126 +26,8 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, Once};
 
-/// How long inferred evidence waits for its message. A person answers what they just got; what
-/// becomes known later than this was not the message that they answered.
-pub const INFERRED_PARKED_FOR: Duration = Duration::from_mins(10);
-
-/// How long a message that nobody asked feedback for is remembered, if the reply window is shorter.
-/// It only has to shield newer ones from replies, and to await a registration that is late.
-pub const UNTRACKED_FOR: Duration = Duration::from_hours(24);
-
-/// A message of which nobody said when it was created may be older than our first word of it by this
-/// much: registrations and callbacks take seconds, with retries minutes.
-pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
-
-/// How far the clocks of the app, of Twilio and of this machine may be apart before we believe that a
-/// message is younger than what was done with it.
-pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
-
 /// The most evidence that waits for one reference or person. More than this is a loop, not a person.
 pub const MAX_PARKED: usize = 16;
-
-/// The settings that judgement depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// How long a message stays pending.
-    pub pending_ttl: Duration,
-    /// How old a message inferred evidence may confirm.
-    pub reply_window: Duration,
-    /// How long finished records are kept.
-    pub retention: Duration,
-    /// Whether the status `read` counts as evidence.
-    pub read_confirms: bool,
-    /// Which of several messages under one reference is confirmed.
-    pub resend: Resend,
-}
-
-/// Which of several messages under one reference evidence confirms that names only the reference.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Resend {
-    /// The newest that may have arrived.
-    #[default]
-    Newest,
-    /// The only one that may have arrived; none where there are several.
-    OnlyDeliverable,
-    /// All that may have arrived.
-    All,
-    /// The one whose code was entered; none without a code.
-    Code,
-}
-
-impl Resend {
-    /// Every policy.
-    pub const ALL: [Self; 4] = [Self::Newest, Self::OnlyDeliverable, Self::All, Self::Code];
-
-    /// The word used in the settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Newest => "newest",
-            Self::OnlyDeliverable => "only-deliverable",
-            Self::All => "all",
-            Self::Code => "code",
-        }
-    }
-}
-
-impl Policy {
-    /// Until when a link is kept: as long as its message may be confirmed, and then remembered.
-    #[must_use]
-    pub fn link_until(&self, link: &Link) -> Timestamp {
-        later(later(link.created_at, self.pending_ttl), self.retention)
-    }
-
-    /// When the messages were first heard of that inferred evidence of that moment may be about: the
-    /// window, and a while longer for those of which nobody said when they were created.
-    #[must_use]
-    pub fn span(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
-        earlier(occurred_at, self.reply_window)..=later(occurred_at, UNSAID_FOR)
-    }
-
-    /// Until when a finished message is kept: for the retention, and for as long as it can still be
-    /// the newest that somebody may have acted upon.
-    #[must_use]
-    pub fn kept_until(&self, message: &Message) -> Timestamp {
-        let shields = later(later(message.created_at, self.reply_window), UNSAID_FOR);
-        later(message.since, self.retention).max(shields)
-    }
-
-    /// When a message must have been created for inferred evidence of that moment to count for it.
-    #[must_use]
-    pub fn window(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
-        earlier(occurred_at, self.reply_window)..=occurred_at
-    }
-
-    /// When a message that nobody asked feedback for, first seen at that moment, is forgotten.
-    #[must_use]
-    pub fn untracked_until(&self, seen_at: Timestamp) -> Timestamp {
-        later(seen_at, self.reply_window.max(UNTRACKED_FOR))
-    }
-
-    /// When an inbound message counted at that moment may be forgotten: later than any message that
-    /// it could be replayed against is still pending.
-    #[must_use]
-    pub fn seen_until(&self, seen_at: Timestamp) -> Timestamp {
-        later(later(seen_at, self.pending_ttl), SEEN_MARGIN)
-    }
-}
-
-/// How much longer than a message stays pending its replies are remembered as counted.
-const SEEN_MARGIN: Duration = Duration::from_hours(24);
-
-/// A moment later by so much, or the end of time.
-#[must_use]
-pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
-/// A moment earlier by so much, or the beginning of time.
-#[must_use]
-pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
-}
 
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]

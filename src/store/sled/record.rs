@@ -33,3 +33,45 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
     postcard::from_bytes(bytes).map_err(|error| Damaged(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Delivery, Message, State};
+    use jiff::Timestamp;
+
+    #[test]
+    fn what_the_first_release_wrote_is_read() {
+        let now = Timestamp::UNIX_EPOCH;
+        let message = Message {
+            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            state: State::Pending,
+            recipient: None,
+            from: Some("+15550009999".to_owned()),
+            service: None,
+            reference: None,
+            status: None,
+            error_code: None,
+            created_at: now,
+            created_at_known: true,
+            remembered_at: now,
+            expires_at: now,
+            since: now,
+            proof: None,
+            delivery: Delivery::default(),
+            reported_at: None,
+            refusal: None,
+            code: None,
+            converted_by: None,
+        };
+        let mut bytes = encode(&message).expect("encoded");
+        assert_eq!(decode::<Message>(&bytes).expect("this release's"), message);
+        bytes.truncate(bytes.len() - NOT_THERE.len());
+        assert!(decode::<Message>(&bytes).is_err(), "this release's records are not so short");
+        bytes[0] = FIRST;
+        assert_eq!(decode::<Message>(&bytes).expect("the first release's"), message);
+        bytes[0] = VERSION + 1;
+        assert!(decode::<Message>(&bytes).is_err(), "a later release's");
+    }
+}
