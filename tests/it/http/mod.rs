@@ -3,6 +3,7 @@
 mod answers;
 mod operator;
 mod refusals;
+mod resends;
 mod trust;
 
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER};

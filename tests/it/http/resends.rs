@@ -1,0 +1,117 @@
+//! Several messages under one reference, and codes, over real HTTP: what is confirmed, what the answer
+//! says of the others, and that no code stays anywhere.
+
+use heardback::domain::code::CodeKey;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{LONG, RECIPIENT, SENDER, Scene, TOKEN, form, json as json_post, sid};
+use crate::http::reply;
+
+/// Registers message `number` of login 7, with the HMAC of its code if it has one.
+fn register(scene: &Scene, number: u32, code: Option<&str>) {
+    let hmac = code.map(|code| {
+        let sid = sid(number).parse().expect("valid");
+        CodeKey::new(TOKEN.as_bytes()).hmac(sid, code).to_base64()
+    });
+    let message = json!({
+        "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER, "Reference": "login 7",
+        "CodeHmac": hmac,
+    });
+    let answer = scene.send(&json_post("/app/messages", &message));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+fn entered(scene: &Scene, code: Option<&str>) -> Value {
+    let event = json!({ "Reference": "login 7", "Type": "code_entered", "Code": code });
+    scene.send(&json_post("/app/events", &event)).json()
+}
+
+fn of<'a>(json: &'a Value, field: &str) -> &'a str {
+    json.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[test]
+fn an_event_with_the_code_confirms_the_message_that_bore_it_and_names_it_on_the_other() {
+    let scene = Scene::new(&[]);
+    register(&scene, 1, Some("111111"));
+    register(&scene, 2, Some("222222"));
+    let answer = entered(&scene, Some("111111"));
+    assert_eq!((of(&answer, "result"), of(&answer, "message_sid")), ("confirmed", &*sid(1)));
+    let (one, two) = (scene.message(1).expect("known"), scene.message(2).expect("known"));
+    assert_eq!(of(&one, "evidence_basis"), "direct");
+    assert_eq!((of(&two, "state"), of(&two, "converted_by")), ("pending", &*sid(1)));
+}
+
+#[test]
+fn each_resend_policy_is_a_setting() {
+    for (policy, result, confirmed) in [
+        ("newest", "confirmed", &[2][..]),
+        ("all", "confirmed", &[1, 2]),
+        ("only-deliverable", "parked", &[]),
+        ("code", "none", &[]),
+    ] {
+        let scene = Scene::new(&[("HEARDBACK_RESEND", policy)]);
+        register(&scene, 1, None);
+        register(&scene, 2, None);
+        assert_eq!(of(&entered(&scene, None), "result"), result, "{policy}");
+        for number in [1, 2] {
+            let state = scene.state(number).expect("known");
+            assert_eq!(state != "pending", confirmed.contains(&number), "{policy}: {number}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_with_the_code_is_direct_and_one_with_another_code_is_no_evidence() {
+    let scene = Scene::new(&[]);
+    register(&scene, 1, Some("111111"));
+    let other = sid(101);
+    scene.send(&form("/twilio/message", &reply(&other, &[("Body", "999999")])));
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    let inbound = sid(102);
+    let elsewhere = [("Body", "my code: 111111."), ("To", "+15017129999")];
+    scene.send(&form("/twilio/message", &reply(&inbound, &elsewhere)));
+    let message = scene.message(1).expect("known");
+    assert_eq!((of(&message, "evidence"), of(&message, "evidence_basis")), ("reply", "direct"));
+}
+
+#[test]
+fn a_code_that_is_no_hmac_is_refused_by_name_and_a_contradicting_one_too() {
+    let scene = Scene::new(&[]);
+    let first = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "111111").to_base64();
+    let second = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "222222").to_base64();
+    for (hmac, status) in [("111111", 400), (&*first, 201), (&*first, 200), (&*second, 409)] {
+        let message = json!({ "MessageSid": sid(1), "CodeHmac": hmac });
+        let answer = scene.send(&json_post("/app/messages", &message));
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let named = answer.text().contains("CodeHmac");
+        assert_eq!(named, status >= 400, "{}", answer.text());
+        assert!(!answer.text().contains(hmac), "it is not repeated");
+    }
+}
+
+#[test]
+fn no_code_that_was_typed_is_in_the_store_or_the_log() {
+    let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
+    register(&scene, 1, Some("7391820465"));
+    register(&scene, 2, Some("8402931576"));
+    // One that settles, one that has to wait.
+    entered(&scene, Some("7391820465"));
+    let event = json!({ "Reference": "unknown yet", "Code": "8402931576" });
+    scene.send(&json_post("/app/events", &event));
+    let body = reply("SM00000000000000000000000000000099", &[("Body", "8402931576")]);
+    scene.send(&form("/twilio/message", &body));
+    scene.service.signal(Signal::TERM);
+    scene.service.ends_within(LONG);
+    let mut kept = vec![scene.service.logs().into_bytes()];
+    for entry in std::fs::read_dir(scene.store()).expect("readable") {
+        let path = entry.expect("readable").path();
+        kept.extend(path.is_file().then(|| std::fs::read(path).expect("readable")));
+    }
+    for code in [&b"7391820465"[..], b"8402931576"] {
+        for bytes in &kept {
+            assert!(!bytes.windows(code.len()).any(|window| window == code), "a code was kept");
+        }
+    }
+}
