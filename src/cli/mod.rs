@@ -93,6 +93,9 @@ const SERVE_HELP: &str = "\
 Secrets come from the environment only; with _FILE after the name, from a file:
   TWILIO_AUTH_TOKEN    verifies signatures, and posts if no API key is given;
                        required; by comma: primary, secondary
+  TWILIO_SHARED_KEYS   verify as well: SharedKeys of Twilio's Webhooks API, by
+                       comma, each id:algorithm:secret, the algorithm
+                       HMAC_SHA1 or HMAC_SHA256
   TWILIO_API_SECRET    the secret of TWILIO_API_KEY
   HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
   HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
@@ -163,7 +166,7 @@ mod tests {
             for arg in command.get_arguments() {
                 let env = arg.get_env().map(|name| name.to_string_lossy().into_owned());
                 let env = env.unwrap_or_default();
-                let secret = ["TOKEN", "SECRET", "APP_KEYS", "PHONE_KEY"];
+                let secret = ["TOKEN", "SECRET", "APP_KEYS", "SHARED_KEYS", "PHONE_KEY"];
                 assert!(!secret.iter().any(|word| env.contains(word)), "{env}");
                 assert!(env.is_empty() || arg.is_hide_env_values_set(), "{env} would show");
             }
@@ -178,6 +181,7 @@ mod tests {
                 "HEARDBACK_PUBLIC_URL",
                 "TWILIO_ACCOUNT_SID",
                 "TWILIO_AUTH_TOKEN",
+                "TWILIO_SHARED_KEYS",
                 "TWILIO_API_KEY",
                 "TWILIO_API_SECRET",
                 "TWILIO_EDGE",

@@ -7,8 +7,13 @@
 pub mod problems;
 mod reader;
 mod rows;
+mod shared_keys;
+#[cfg(test)]
+mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
+
+pub use shared_keys::SharedKey;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +45,8 @@ pub struct Settings {
     pub account: AccountSid,
     /// Auth tokens, primary first; at least one.
     pub tokens: Vec<SecretString>,
+    /// What Twilio may sign with instead, each bound to its algorithm; their ids differ.
+    pub shared_keys: Vec<SharedKey>,
     /// What to post with; without it, the auth token.
     pub api_key: Option<ApiKey>,
     /// What the app signs with; at least one (the auth tokens, if not set).
@@ -129,6 +136,7 @@ impl Settings {
         let mut reader = Reader::new(env, read);
         let account = rows::account(&mut reader, args);
         let tokens = rows::tokens(&mut reader);
+        let shared_keys = shared_keys::from_setting(&mut reader);
         let api_key = rows::api_key(&mut reader, args);
         let upstream = rows::upstream(&mut reader, args);
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
@@ -163,6 +171,7 @@ impl Settings {
             public_urls,
             account,
             tokens,
+            shared_keys,
             api_key,
             app_keys,
             upstream,

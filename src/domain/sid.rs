@@ -143,6 +143,12 @@ impl<K: Kind> Sid<K> {
         }
     }
 
+    /// How many bytes of these the packed SID has that they begin with; `None` if there are none.
+    #[must_use]
+    pub fn packed_len(bytes: &[u8]) -> Option<usize> {
+        bytes.first().map(|tag| if tag & AS_WRITTEN == 0 { 17 } else { 33 })
+    }
+
     /// Reads what [`Self::pack_into`] wrote. `None` if these bytes are not exactly one packed SID.
     #[must_use]
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
@@ -253,6 +259,7 @@ mod tests {
             let mut packed = Vec::new();
             sid.pack_into(&mut packed);
             assert_eq!(packed.len(), length);
+            assert_eq!(MessageSid::packed_len(&packed), Some(length));
             assert_eq!(MessageSid::unpack(&packed), Some(sid));
             assert_eq!(sid.as_str(), text);
         }

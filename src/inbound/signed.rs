@@ -3,6 +3,7 @@
 //! The order is DESIGN §2's: cap and deadline (413, 408), signature (403), encoding and type (415),
 //! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::inbound::rejection::{Refused, Rejection};
 /// 64 KiB: Twilio's largest callback is far below.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
+const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
 /// Which keys a route trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +93,10 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Json | Media::Other => Content::Other(&body),
     };
     let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
-    let presented = Presented { bases: &receiver.bases, path_and_query: target, content, is_get };
+    let settings = settings(request);
+    let settings = settings.as_deref();
+    let bases = &receiver.bases;
+    let presented = Presented { bases, path_and_query: target, content, is_get, settings };
     signature::verify(keys::<T>(receiver), &presented, header).map_err(Rejection::Mistrusted)?;
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
@@ -122,6 +127,13 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         now: crate::domain::signal::fields::to_millisecond((receiver.clock)()),
     };
     Ok(T::read(&parts, &reading)?)
+}
+
+/// The header that names a `SharedKey`. It is a list, so several lines are one.
+fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
+    let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
+    let first = Cow::Borrowed(lines.next()?);
+    Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
 }
 
 fn keys<T: Wire>(receiver: &Receiver) -> &[SigningKey] {

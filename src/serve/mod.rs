@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use crate::config::{Settings, StoreUrl};
+use crate::config::{Settings, SharedKey, StoreUrl};
 use crate::domain::code::CodeKey;
 use crate::domain::matching::Policy;
 use crate::domain::signature::SigningKey;
@@ -116,7 +116,7 @@ impl Service {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
             account: settings.account,
-            account_keys: signing_keys(&settings.tokens),
+            account_keys: account_keys(settings),
             app_keys: signing_keys(&settings.app_keys),
             code_keys: code_keys(&settings.app_keys),
             ignores_crawlers: settings.ignore_crawlers,
@@ -279,6 +279,12 @@ fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::R
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())
+}
+
+/// What Twilio may sign with: auth tokens, and `SharedKeys`.
+fn account_keys(settings: &Settings) -> Vec<SigningKey> {
+    let shared = settings.shared_keys.iter().map(SharedKey::signing_key);
+    signing_keys(&settings.tokens).into_iter().chain(shared).collect()
 }
 
 fn signing_keys(secrets: &[SecretString]) -> Vec<SigningKey> {

@@ -6,6 +6,7 @@
 
 pub mod sled;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,15 @@ use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
 use crate::domain::message::{Message, State};
-use crate::domain::sid::MessageSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 
 /// Tells the time. Injected, so that tests own it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How many messages an account may have claimed at a time. One that is not named has no limit of
+/// its own; one with zero is passed over, and holds up nobody else.
+pub type Quotas = BTreeMap<AccountSid, usize>;
 
 /// Why a verb was not carried out. In every case nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,15 +152,22 @@ pub trait Store: Send + Sync + 'static {
     /// What we know of a click link.
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError>;
 
-    /// Takes up to `limit` messages that are due, for one attempt each, within `lease`.
-    /// Counts the attempt: a crash in the middle of it has burnt it. The longest due come first.
-    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Claim>, StoreError>;
+    /// Takes up to `limit` messages that are due, for one attempt each, within `lease`, and of no
+    /// account more than its quota. Counts the attempt: a crash in the middle of it has burnt it.
+    /// The longest due come first.
+    async fn claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+        quotas: &Quotas,
+    ) -> Result<Vec<Claim>, StoreError>;
 
     /// Ends an attempt, if the lease still holds.
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError>;
 
-    /// How long until something is due; zero if it is now, `None` if nothing waits.
-    async fn next_due(&self) -> Result<Option<Duration>, StoreError>;
+    /// How long until something is due of an account that has a quota left; zero if it is now, `None`
+    /// if nothing waits.
+    async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError>;
 
     /// Completes when something new may be due. A hint: it may come for nothing, and a store that
     /// is shared with other processes may miss some. One that came since the last call counts.

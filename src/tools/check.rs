@@ -146,6 +146,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_PUBLIC_URL", urls.join(", ")),
         ("TWILIO_ACCOUNT_SID", settings.account.to_string()),
         ("TWILIO_AUTH_TOKEN", keys(settings.tokens.len())),
+        ("TWILIO_SHARED_KEYS", shared_keys(settings)),
         ("TWILIO_API_KEY", key.map_or_else(not_set, |key| key.sid.clone())),
         ("TWILIO_API_SECRET", key.map_or("not set", |_| "set").to_owned()),
         ("HEARDBACK_APP_KEYS", app_keys(settings)),
@@ -176,6 +177,14 @@ fn app_keys(settings: &Settings) -> String {
         return "the auth token".to_owned();
     }
     keys(settings.app_keys.len())
+}
+
+/// Which key is bound to which algorithm: neither is secret.
+fn shared_keys(settings: &Settings) -> String {
+    let keys = settings.shared_keys.iter();
+    let keys = keys.map(|key| format!("{} ({})", key.id.as_str(), key.algorithm.as_str()));
+    let keys: Vec<String> = keys.collect();
+    if keys.is_empty() { "not set".to_owned() } else { keys.join(", ") }
 }
 
 fn keys(count: usize) -> String {

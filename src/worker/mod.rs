@@ -23,7 +23,7 @@ use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Settled, Store, StoreError};
 use crate::upstream::Upstream;
 use crate::worker::lane::{LaneReport, Room};
-use crate::worker::lanes::Lanes;
+use crate::worker::lanes::{Lanes, Rooms};
 
 /// Left of a lease after the longest post, to write its end down.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -157,14 +157,12 @@ impl Worker {
             return idle(None);
         }
         let before = Instant::now();
-        let room = self.room(before);
+        let rooms = self.rooms(before);
         self.lanes.tell(self.observer.as_ref(), before);
-        let limit = match room {
-            Room::Now(limit) => limit,
-            Room::After(wait) => return idle(Some(wait)),
-            Room::Full => return idle(None),
-        };
-        match self.start_up_to(limit, before).await {
+        if rooms.slots == 0 {
+            return idle(None);
+        }
+        match self.start_up_to(&rooms, before).await {
             Ok(tick) => {
                 self.store_wait = STORE_WAIT;
                 tick
@@ -191,13 +189,13 @@ impl Worker {
         while self.finished().await {}
     }
 
-    fn room(&mut self, now: Instant) -> Room {
+    fn rooms(&mut self, now: Instant) -> Rooms {
         let slots = self.config.concurrency.max(1).saturating_sub(self.posts.len());
         self.lanes.room(slots, now)
     }
 
-    async fn start_up_to(&mut self, limit: usize, before: Instant) -> Result<Tick, StoreError> {
-        let claims = self.store.claim(limit, self.config.lease).await?;
+    async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
+        let claims = self.store.claim(rooms.slots, self.config.lease, &rooms.quotas).await?;
         let claimed = claims.len();
         let mut started = 0;
         for claim in claims {
@@ -205,14 +203,14 @@ impl Worker {
         }
         let now = Instant::now();
         self.lanes.tell(self.observer.as_ref(), now);
-        let again_in = match self.room(now) {
-            Room::Now(_) if claimed < limit => {
-                let due = self.store.next_due().await?;
-                due.map(|due| due.max(LOOK_AGAIN))
-            }
-            Room::Now(_) => Some(Duration::ZERO),
-            Room::After(wait) => Some(wait),
-            Room::Full => None,
+        let left = self.rooms(now);
+        let again_in = if left.slots == 0 {
+            None
+        } else if claimed == rooms.slots {
+            Some(Duration::ZERO)
+        } else {
+            let due = self.store.next_due(&left.quotas).await?;
+            due.map(|due| due.max(LOOK_AGAIN)).into_iter().chain(left.opens_in).min()
         };
         Ok(Tick { started, again_in })
     }

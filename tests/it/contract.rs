@@ -8,16 +8,18 @@ use std::time::Duration;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{Observed, Policy, Reason};
-use heardback::domain::message::{Basis, Refusal, State};
-use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Sighting, Signal};
+use heardback::domain::message::{Basis, Message, Refusal, State};
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Counts, Entry, Filter, Requeued, Settled, Store, StoreError, Swept};
+use heardback::store::{
+    Counts, Entry, Filter, Quotas, Requeued, Settled, Store, StoreError, Swept,
+};
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, acted, at, direct, options, person, policy, reference,
-    registered, reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, direct, evidence, options, person,
+    policy, reference, registered, reply, shared, sid, status,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -56,7 +58,7 @@ async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
 }
 
 async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
-    store.claim(10, LEASE).await.expect("claimed")
+    store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
 }
 
 async fn refuse(store: &Arc<dyn Store>, n: u32) {
@@ -175,12 +177,83 @@ async fn what_is_confirmed_is_claimed_the_longest_due_first_up_to_the_limit() {
             hands.set(second);
             confirmed(&store, n, second).await;
         }
-        let first = store.claim(2, LEASE).await.expect("claimed");
+        let first = store.claim(2, LEASE, &Quotas::default()).await.expect("claimed");
         let sids: Vec<_> = first.iter().map(|claim| claim.feedback.message).collect();
         assert_eq!(sids, [sid(3), sid(1)]);
         assert!(first.iter().all(|claim| claim.attempts == 1 && claim.spent.is_zero()));
         assert_eq!(claim(&store).await.len(), 1, "what is under way is not handed out twice");
         assert!(claim(&store).await.is_empty());
+    }
+}
+
+/// The same as [`confirmed`], for another account.
+async fn confirmed_for(store: &Arc<dyn Store>, account: AccountSid, n: u32, seconds: i64) {
+    store.remember(Sighting { account, ..registered(n, seconds) }).await.expect("remembered");
+    let evidence = Evidence { account, ..evidence(Named::Message(sid(n)), seconds) };
+    let signal = Signal { evidence: Ok(evidence), ..direct(n, seconds) };
+    let observed = store.observe(signal).await.expect("observed");
+    assert_eq!(observed, Observed::Confirmed(sid(n)));
+}
+
+fn accounts() -> [AccountSid; 3] {
+    // Some SIDs keep their case, and are longer in a key.
+    let other = ["AC1123456789abcdef0123456789abcdef", "AC0123456789ABCDEF0123456789abcdef"];
+    let [second, third] = other.map(|text| AccountSid::parse(text).expect("valid"));
+    [account(), second, third]
+}
+
+async fn claimed(store: &Arc<dyn Store>, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
+    let claims = store.claim(limit, LEASE, quotas).await.expect("claimed");
+    claims.iter().map(|claim| claim.feedback.message).collect()
+}
+
+#[tokio::test]
+async fn the_longest_due_of_all_accounts_come_first_and_none_takes_more_than_its_quota() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let [one, two, three] = accounts();
+        for (n, account) in [(1, one), (2, one), (3, two), (4, one), (5, three), (6, two)] {
+            let second = i64::from(n);
+            hands.set(second);
+            confirmed_for(&store, account, n, second).await;
+        }
+        let quotas = Quotas::from([(one, 1)]);
+        assert_eq!(claimed(&store, 3, &quotas).await, [sid(1), sid(3), sid(5)]);
+        let quotas = Quotas::from([(one, 2), (two, 0)]);
+        assert_eq!(claimed(&store, 10, &quotas).await, [sid(2), sid(4)]);
+        assert_eq!(claimed(&store, 10, &Quotas::default()).await, [sid(6)]);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let [one, two, three] = accounts();
+        for n in 1..=60 {
+            confirmed_for(&store, one, n, 0).await;
+        }
+        hands.set(10);
+        confirmed_for(&store, two, 100, 10).await;
+        let closed = Quotas::from([(one, 0), (three, 0)]);
+        let due = |quotas: Quotas| {
+            let store = Arc::clone(&store);
+            async move { store.next_due(&quotas).await.expect("known") }
+        };
+        assert_eq!(due(closed.clone()).await, Some(Duration::ZERO));
+        assert_eq!(claimed(&store, 4, &closed).await, [sid(100)]);
+        let leased = due(closed.clone()).await;
+        assert_eq!(leased, Some(LEASE), "only the open account's lease counts");
+        assert_eq!(due(Quotas::from([(one, 0), (two, 0)])).await, None);
+        assert_eq!(due(Quotas::from([(two, 0)])).await, Some(Duration::ZERO));
+        let attempts = |message: Option<Message>| message.expect("there").delivery.attempts;
+        assert_eq!(attempts(store.show(sid(1)).await.expect("looked up")), 0, "nothing was burnt");
+        drop(store);
+        let store = backend.usual(&hands);
+        assert_eq!(claimed(&store, 4, &closed).await, [sid(100)], "and after a restart");
+        assert_eq!(claimed(&store, 100, &Quotas::default()).await.len(), 40, "in groups");
     }
 }
 
@@ -193,7 +266,10 @@ async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() 
         let stale = claim(&store).await[0];
         hands.set(29);
         assert!(claim(&store).await.is_empty());
-        assert_eq!(store.next_due().await.expect("known"), Some(Duration::from_secs(1)));
+        assert_eq!(
+            store.next_due(&Quotas::default()).await.expect("known"),
+            Some(Duration::from_secs(1))
+        );
         hands.set(30);
         let fresh = claim(&store).await[0];
         assert_eq!(fresh.attempts, 2, "a crash has burnt its attempt");
@@ -238,7 +314,7 @@ async fn each_settlement_does_what_it_says() {
         let lease = claim(&store).await[0].lease;
         let (after, spent) = (Duration::from_secs(5), Duration::from_secs(3));
         store.settle(lease, Settlement::Retry { after, spent }).await.expect("settled");
-        assert_eq!(store.next_due().await.expect("known"), Some(after));
+        assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), Some(after));
         assert!(claim(&store).await.is_empty(), "not before its time");
 
         hands.set(5);
@@ -253,14 +329,14 @@ async fn each_settlement_does_what_it_says() {
         store.settle(third.lease, Settlement::Refused(refusal.clone())).await.expect("settled");
         let refused = store.show(sid(1)).await.expect("looked up").expect("there");
         assert_eq!((refused.state, refused.refusal), (State::Refused, Some(refusal)));
-        assert_eq!(store.next_due().await.expect("known"), None);
+        assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
 
         confirmed(&store, 2, 10).await;
         let lease = claim(&store).await[0].lease;
         store.settle(lease, Settlement::Reported).await.expect("settled");
         let reported = store.show(sid(2)).await.expect("looked up").expect("there");
         assert_eq!((reported.state, reported.reported_at), (State::Reported, Some(at(10))));
-        assert_eq!(store.next_due().await.expect("known"), None);
+        assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
     }
 }
 
@@ -286,12 +362,16 @@ async fn next_due_is_zero_for_what_is_overdue_and_none_when_nothing_waits() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        assert_eq!(store.next_due().await.expect("known"), None);
+        assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
         store.remember(registered(1, 0)).await.expect("remembered");
-        assert_eq!(store.next_due().await.expect("known"), None, "pending is not due");
+        assert_eq!(
+            store.next_due(&Quotas::default()).await.expect("known"),
+            None,
+            "pending is not due"
+        );
         store.observe(direct(1, 0)).await.expect("observed");
         hands.set(500);
-        assert_eq!(store.next_due().await.expect("known"), Some(Duration::ZERO));
+        assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), Some(Duration::ZERO));
     }
 }
 
@@ -302,7 +382,7 @@ async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() 
         let waiter = Arc::clone(&store);
         let waiting = tokio::spawn(async move {
             let changed = waiter.changed();
-            assert_eq!(waiter.next_due().await.expect("known"), None);
+            assert_eq!(waiter.next_due(&Quotas::default()).await.expect("known"), None);
             changed.await;
         });
         tokio::task::yield_now().await;
@@ -532,10 +612,10 @@ async fn a_closed_store_carries_nothing_out() {
         store.close().await;
         assert_eq!(label(store.remember(registered(1, 0)).await), "closed");
         assert_eq!(label(store.observe(reply(1, 0)).await), "closed");
-        assert_eq!(label(store.claim(1, LEASE).await), "closed");
+        assert_eq!(label(store.claim(1, LEASE, &Quotas::default()).await), "closed");
         let lease = Lease { message: sid(1), token: 1 };
         assert_eq!(label(store.settle(lease, Settlement::Reported).await), "closed");
-        assert_eq!(label(store.next_due().await), "closed");
+        assert_eq!(label(store.next_due(&Quotas::default()).await), "closed");
         assert_eq!(label(store.expire(1).await), "closed");
         assert_eq!(label(store.list(Filter::Parked, None, 1).await), "closed");
         assert_eq!(label(store.show(sid(1)).await), "closed");
@@ -673,7 +753,9 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
         assert_eq!(store.counts().parked, 0);
         let mut claimed = 0;
         // A backend may hand out fewer in one call than were asked for.
-        while let got @ 1.. = store.claim(20, LEASE).await.expect("claimed").len() {
+        while let got @ 1.. =
+            store.claim(20, LEASE, &Quotas::default()).await.expect("claimed").len()
+        {
             claimed += got;
         }
         assert_eq!(claimed, 60);
@@ -714,7 +796,9 @@ async fn no_attempt_is_handed_out_twice_however_many_ask_at_once() {
         let askers: Vec<_> = (0..16)
             .map(|_| {
                 let store = Arc::clone(&store);
-                tokio::spawn(async move { store.claim(5, LEASE).await.expect("claimed") })
+                tokio::spawn(async move {
+                    store.claim(5, LEASE, &Quotas::default()).await.expect("claimed")
+                })
             })
             .collect();
         let mut all = Vec::new();

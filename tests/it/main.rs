@@ -12,6 +12,8 @@ mod dry_run;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod given;
 #[cfg(test)]
 mod harness;

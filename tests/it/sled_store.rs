@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use heardback::store::sled::{OpenError, Options, SledStore};
-use heardback::store::{Store, StoreError};
+use heardback::store::{Quotas, Store, StoreError};
 use tempfile::TempDir;
 
 use crate::given::{Hands, at, options, policy, registered, reply, sid, sled, try_sled};
@@ -88,9 +88,15 @@ async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() 
     store.remember(registered(1, -1)).await.expect("remembered");
     store.observe(reply(1, 0)).await.expect("observed");
     free.store((64 << 20) - 1, Ordering::SeqCst);
-    assert_eq!(unavailable(store.claim(1, Duration::from_secs(30)).await), "disk_full");
+    assert_eq!(
+        unavailable(store.claim(1, Duration::from_secs(30), &Quotas::default()).await),
+        "disk_full"
+    );
     free.store(64 << 20, Ordering::SeqCst);
-    assert_eq!(store.claim(1, Duration::from_secs(30)).await.expect("claimed").len(), 1);
+    assert_eq!(
+        store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed").len(),
+        1
+    );
 }
 
 #[test]
@@ -127,10 +133,10 @@ fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
 #[tokio::test]
 async fn a_newer_format_is_refused_and_no_file_touched() {
     let folder = filled(10).await;
-    fs::write(folder.path().join("FORMAT"), "2\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "3\n").expect("written");
     let before = files(folder.path());
     let error = opened(folder.path()).err().expect("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, .. }), "{error}");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -180,7 +186,7 @@ async fn a_store_whose_making_was_cut_short_is_made_anew() {
     store.remember(registered(1, 0)).await.expect("remembered");
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
 }
 
 fn snapshot(folder: &Path) -> std::path::PathBuf {
@@ -387,13 +393,16 @@ async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_a
         store.remember(registered(n, -1)).await.expect("remembered");
         if n.is_multiple_of(20) {
             store.observe(reply(n, 0)).await.expect("observed");
-            store.claim(1, Duration::from_secs(30)).await.expect("claimed");
+            store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed");
             // Nothing was closed, synced or let go of: this is what the disk holds.
             let killed = tempfile::tempdir().expect("a folder");
             copy(folder.path(), killed.path());
             let again = opened(killed.path()).expect("opens");
             assert_eq!(again.counts(), store.counts());
-            assert_eq!(again.next_due().await.expect("known"), Some(Duration::ZERO));
+            assert_eq!(
+                again.next_due(&Quotas::default()).await.expect("known"),
+                Some(Duration::ZERO)
+            );
         }
     }
 }

@@ -4,6 +4,8 @@
 //! bytewise, with nothing in between; its HMAC-SHA1 is sent in base64. Any other body is signed by
 //! its SHA-256, which the URL's query must carry as `bodySHA256`. The rule is Twilio's ("Webhooks
 //! security") as its seven helper libraries agree on it; `tests/it/vectors.rs` holds us to theirs.
+//! A `SharedKey` signs the same string, with HMAC-SHA256 if it is bound to it (`key.rs`); the header
+//! that names it is not signed itself, and only ever selects (`selection.rs`).
 //!
 //! Three things are deliberately absent. Accounts: nothing here knows which account a request names,
 //! so an unknown one costs the same work as a known one. Time: none is signed, so a replay has to be
@@ -11,47 +13,22 @@
 //! uses this pins the path and the parameters that it reads.
 
 mod candidates;
+mod key;
+mod selection;
 
-use std::fmt;
+pub use key::{Algorithm, KeyId, SigningKey};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha1::Sha1;
+use hmac::Mac;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::form::{self, Pair};
+use crate::domain::signature::key::Keyed;
+use crate::domain::signature::selection::{Selection, Tag};
 
 /// The query parameter that carries a body's SHA-256, in Twilio's spelling.
 const BODY_HASH: &str = "bodySHA256";
-/// Bytes in an HMAC-SHA1.
-const TAG_LEN: usize = 20;
-/// Bytes of base64 that they take.
-const ENCODED_LEN: usize = 28;
-
-/// A secret that signs: an auth token or an app's key, taken as its UTF-8 bytes.
-#[derive(Clone)]
-pub struct SigningKey {
-    // Keyed once; a signature starts from a copy.
-    keyed: Hmac<Sha1>,
-}
-
-impl SigningKey {
-    /// Takes the secret verbatim: it is not base64 or hexadecimal, whatever it looks like.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        let keyed = Hmac::new_from_slice(secret)
-            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        Self { keyed }
-    }
-}
-
-/// The type's name and nothing else.
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningKey")
-    }
-}
 
 /// What is signed besides the URL.
 #[derive(Debug, Clone, Copy)]
@@ -82,12 +59,15 @@ pub struct Presented<'a> {
     pub content: Content<'a>,
     /// Whether it is a GET, whose query Twilio may have escaped after signing it.
     pub is_get: bool,
+    /// `X-Twilio-Webhooks-Signature-Settings`, which names a `SharedKey`. Not signed: it selects
+    /// among the keys given, and nothing more.
+    pub settings: Option<&'a [u8]>,
 }
 
 /// A good signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Match {
-    /// The index of the key that made it.
+    /// The index of the key that made it, among those given.
     pub key: usize,
 }
 
@@ -97,8 +77,8 @@ pub enum Mistrust {
     /// The header is not there.
     #[error("there is no X-Twilio-Signature")]
     Missing,
-    /// The header is not 20 bytes in padded standard base64.
-    #[error("X-Twilio-Signature is not 20 bytes in base64")]
+    /// The header is not as many bytes as its algorithm makes, in padded standard base64.
+    #[error("X-Twilio-Signature is not 20 bytes in base64, nor 32 of a SharedKey with HMAC_SHA256")]
     Malformed,
     /// No key makes this signature for this request under any of our public URLs.
     #[error("X-Twilio-Signature does not match: another key, URL or parameter was signed")]
@@ -125,41 +105,42 @@ impl Mistrust {
     }
 }
 
-/// Verifies a request under each of our public URLs with each of the keys.
+/// Verifies a request under each of our public URLs with each of the keys that it may be signed by.
 ///
 /// Accounts are none of its business: ask this first, for all accounts alike, and an unknown account
 /// costs the same work as a known one. Without a key the work is done with a stand-in, in vain.
 ///
 /// # Errors
 /// [`Mistrust`], for our own eyes only.
-pub fn verify(
-    keys: &[SigningKey],
+pub fn verify<'k>(
+    keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     request: &Presented<'_>,
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
-    let claim = Claim::new(&request.content, request.is_get, header)?;
+    let claim = Claim::new(&request.content, request.is_get, header, request.settings)?;
+    let keys = keys.into_iter();
     let url = |base: &String| format!("{base}{}", request.path_and_query);
     let mut bases = request.bases.iter();
     let mut verdict = Err(Mistrust::Mismatch);
     while let (Err(Mistrust::Mismatch), Some(base)) = (verdict, bases.next()) {
-        verdict = claim.verify(keys, &url(base));
+        verdict = claim.verify(keys.clone(), &url(base));
     }
     verdict
 }
 
-/// Verifies a request of which the whole public URL is known. [`verify`] does the same for each of
-/// its bases.
+/// Verifies a request that names no `SharedKey`, and of which the whole public URL is known.
+/// [`verify`] does the same for each of its bases.
 ///
 /// # Errors
 /// [`Mistrust`], for our own eyes only.
-pub fn verify_url(
-    keys: &[SigningKey],
+pub fn verify_url<'k>(
+    keys: impl IntoIterator<Item = &'k SigningKey, IntoIter: Clone>,
     url: &str,
     content: &Content<'_>,
     is_get: bool,
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
-    Claim::new(content, is_get, header)?.verify(keys, url)
+    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), url)
 }
 
 /// Signs a request, in base64 as for the header.
@@ -167,8 +148,15 @@ pub fn verify_url(
 /// For [`Content::Other`] the URL must already carry its hash: see [`with_body_hash`].
 #[must_use]
 pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
-    let mac = fed(key, &[url], &signed_order(content));
-    STANDARD.encode(mac.finalize().into_bytes())
+    let parameters = signed_order(content);
+    match &key.keyed {
+        Keyed::Sha1(keyed) => {
+            STANDARD.encode(fed(keyed, &[url], &parameters).finalize().as_bytes())
+        }
+        Keyed::Sha256(keyed) => {
+            STANDARD.encode(fed(keyed, &[url], &parameters).finalize().as_bytes())
+        }
+    }
 }
 
 /// The URL (or path and query) with `bodySHA256` of this body at the end of its query, in place of
@@ -191,7 +179,8 @@ pub fn with_body_hash(url: &str, body: &[u8]) -> String {
 
 /// What a request says about itself, made ready once for every key and every spelling of its URL.
 struct Claim<'a> {
-    tag: [u8; TAG_LEN],
+    tag: Tag,
+    selection: Selection<'a>,
     content: &'a Content<'a>,
     parameters: Vec<&'a Pair<'a>>,
     is_get: bool,
@@ -202,36 +191,51 @@ impl<'a> Claim<'a> {
         content: &'a Content<'a>,
         is_get: bool,
         header: Option<&[u8]>,
+        settings: Option<&'a [u8]>,
     ) -> Result<Self, Mistrust> {
-        let tag = decoded(header.ok_or(Mistrust::Missing)?).ok_or(Mistrust::Malformed)?;
-        Ok(Self { tag, content, parameters: signed_order(content), is_get })
+        let selection = Selection::of(settings);
+        let tag = Tag::read(header.ok_or(Mistrust::Missing)?);
+        let tag = tag.filter(|tag| tag.suits(selection)).ok_or(Mistrust::Malformed)?;
+        Ok(Self { tag, selection, content, parameters: signed_order(content), is_get })
     }
 
-    fn verify(&self, keys: &[SigningKey], url: &str) -> Result<Match, Mistrust> {
+    fn verify<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k SigningKey> + Clone,
+        url: &str,
+    ) -> Result<Match, Mistrust> {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         if matches!(self.content, Content::Other(_)) && body_hashes(query).next().is_none() {
             return Err(Mistrust::BodyHashMissing);
         }
-        let stand_in;
-        let tried = if keys.is_empty() {
-            stand_in = [SigningKey::new(b"")];
-            &stand_in
-        } else {
-            keys
-        };
+        let chosen = keys.enumerate().filter(|(_, key)| self.selection.takes(key));
+        // What selects nothing costs what selects one key.
+        let none_chosen = chosen.clone().next().is_none();
+        let stand_in = none_chosen.then(|| Keyed::new(self.tag.algorithm(), b""));
         let key = candidates::find(url, self.is_get, |url| {
-            tried.iter().position(|key| self.is_made_by(key, url))
-        })
-        .filter(|_| !keys.is_empty())
-        .ok_or(Mistrust::Mismatch)?;
+            if let Some(stand_in) = &stand_in {
+                std::hint::black_box(self.is_made_by(stand_in, url));
+                return None;
+            }
+            chosen.clone().find(|(_, key)| self.is_made_by(&key.keyed, url)).map(|(at, _)| at)
+        });
+        let key = key.ok_or(Mistrust::Mismatch)?;
         // Only now: a stranger's megabyte is not worth hashing.
         self.verify_body(query)?;
         Ok(Match { key })
     }
 
-    fn is_made_by(&self, key: &SigningKey, url: &[&str]) -> bool {
+    fn is_made_by(&self, key: &Keyed, url: &[&str]) -> bool {
         // `verify_slice` compares in constant time.
-        fed(key, url, &self.parameters).verify_slice(&self.tag).is_ok()
+        match (key, &self.tag) {
+            (Keyed::Sha1(key), Tag::Sha1(tag)) => {
+                fed(key, url, &self.parameters).verify_slice(tag).is_ok()
+            }
+            (Keyed::Sha256(key), Tag::Sha256(tag)) => {
+                fed(key, url, &self.parameters).verify_slice(tag).is_ok()
+            }
+            (Keyed::Sha1(_), Tag::Sha256(_)) | (Keyed::Sha256(_), Tag::Sha1(_)) => false,
+        }
     }
 
     /// Every hash that the query carries must be the body's: two that differ would leave it open
@@ -266,8 +270,8 @@ fn signed_order<'a>(content: &'a Content<'a>) -> Vec<&'a Pair<'a>> {
     sorted
 }
 
-fn fed(key: &SigningKey, url: &[&str], parameters: &[&Pair<'_>]) -> Hmac<Sha1> {
-    let mut mac = key.keyed.clone();
+fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &[&Pair<'_>]) -> M {
+    let mut mac = keyed.clone();
     for piece in url {
         mac.update(piece.as_bytes());
     }
@@ -276,13 +280,6 @@ fn fed(key: &SigningKey, url: &[&str], parameters: &[&Pair<'_>]) -> Hmac<Sha1> {
         mac.update(value);
     }
     mac
-}
-
-fn decoded(header: &[u8]) -> Option<[u8; TAG_LEN]> {
-    if header.len() != ENCODED_LEN {
-        return None;
-    }
-    STANDARD.decode(header).ok()?.try_into().ok()
 }
 
 fn body_hashes(query: &str) -> impl Iterator<Item = Vec<u8>> {

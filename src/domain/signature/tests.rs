@@ -41,13 +41,14 @@ fn each_base_and_each_key_is_tried_and_the_key_is_named() {
         path_and_query: "/twilio/status?x=1",
         content: Content::Nothing,
         is_get: false,
+        settings: None,
     };
     let header = sign(&key(), url, &Content::Nothing);
     let header = Some(header.as_bytes());
     let keys = [SigningKey::new(b"primary"), key()];
     assert_eq!(verify(&keys, &presented, header), Ok(Match { key: 1 }));
     assert_eq!(verify(&keys[..1], &presented, header), Err(Mistrust::Mismatch));
-    assert_eq!(verify(&[], &presented, header), Err(Mistrust::Mismatch));
+    assert_eq!(verify(&[] as &[SigningKey], &presented, header), Err(Mistrust::Mismatch));
     assert_eq!(verify(&keys, &presented, None), Err(Mistrust::Missing));
     let presented = Presented { bases: &[], ..presented };
     assert_eq!(verify(&keys, &presented, header), Err(Mistrust::Mismatch));
@@ -56,7 +57,13 @@ fn each_base_and_each_key_is_tried_and_the_key_is_named() {
 #[test]
 fn a_stand_in_key_opens_nothing() {
     let header = sign(&SigningKey::new(b""), "https://h/", &Content::Nothing);
-    let got = verify_url(&[], "https://h/", &Content::Nothing, false, Some(header.as_bytes()));
+    let got = verify_url(
+        &[] as &[SigningKey],
+        "https://h/",
+        &Content::Nothing,
+        false,
+        Some(header.as_bytes()),
+    );
     assert_eq!(got, Err(Mistrust::Mismatch));
 }
 

@@ -1,10 +1,9 @@
-//! The ledger's other duties: handing out attempts and ending them, sweeping, requeueing.
+//! The ledger's other duties: sweeping, requeueing, proving that it can write.
 
 use std::time::Duration;
 
-use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
 use crate::domain::link::Link;
-use crate::domain::matching::{Parked, earlier, later};
+use crate::domain::matching::{Parked, earlier};
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::Named;
@@ -12,88 +11,12 @@ use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::decode;
 use crate::store::sled::writing::Writing;
-use crate::store::{Requeued, Settled, Swept};
-
-/// The most that one call hands out: each claim writes three entries, and a group has room for 128.
-const MAX_CLAIMS: usize = 40;
+use crate::store::{Requeued, Swept};
 
 /// How long evidence that named only a person is listed as orphaned: every stray reply ends up there.
 const INFERRED_ORPHANS_KEPT: Duration = Duration::from_hours(24);
 
 impl Ledger {
-    pub(super) fn claim(&mut self, limit: usize, lease: Duration) -> Ruling<Vec<Claim>> {
-        if let Err(full) = self.room_to_deliver() {
-            return Ok(Err(full));
-        }
-        let now = self.now();
-        let mut due = Vec::new();
-        for entry in self.tree.scan_prefix([keys::DUE]).take(limit.min(MAX_CLAIMS)) {
-            match keys::read_due(&entry?.0) {
-                Some((at, sid)) if at <= now => due.push(sid),
-                Some(_) | None => break,
-            }
-        }
-        let mut claims = Vec::with_capacity(due.len());
-        for sid in due {
-            let Some(before) = self.message(sid)? else { continue };
-            let mut message = before.clone();
-            let token = self.next_lease;
-            self.next_lease = self.next_lease.wrapping_add(1);
-            let delivery = &mut message.delivery;
-            delivery.attempts = delivery.attempts.saturating_add(1);
-            delivery.lease = Some(token);
-            delivery.due_at = Some(later(now, lease));
-            claims.push(Claim {
-                feedback: Feedback { account: message.account, message: sid },
-                lease: Lease { message: sid, token },
-                attempts: delivery.attempts,
-                spent: delivery.spent,
-                created_at: message.created_at,
-            });
-            self.rewrite(&before, &message)?;
-        }
-        Ok(Ok(claims))
-    }
-
-    pub(super) fn settle(&mut self, lease: Lease, settlement: Settlement) -> Ruling<Settled> {
-        let Some(before) = self.message(lease.message)? else { return Ok(Ok(Settled::LeaseLost)) };
-        if before.state != State::Confirmed || before.delivery.lease != Some(lease.token) {
-            return Ok(Ok(Settled::LeaseLost));
-        }
-        let now = self.now();
-        let mut message = before.clone();
-        message.delivery.lease = None;
-        message.delivery.due_at = None;
-        match settlement {
-            Settlement::Reported => {
-                message.enter(State::Reported, now);
-                message.reported_at = Some(now);
-            }
-            Settlement::Retry { after, spent } => {
-                message.delivery.due_at = Some(later(now, after));
-                message.delivery.spent = spent;
-            }
-            Settlement::Release { after } => {
-                message.delivery.due_at = Some(later(now, after));
-                message.delivery.attempts = message.delivery.attempts.saturating_sub(1);
-            }
-            Settlement::Refused(refusal) => {
-                message.enter(State::Refused, now);
-                message.refusal = Some(refusal);
-            }
-        }
-        self.rewrite(&before, &message)?;
-        Ok(Ok(Settled::Applied))
-    }
-
-    pub(super) fn next_due(&mut self) -> Ruling<Option<Duration>> {
-        let Some(first) = self.tree.scan_prefix([keys::DUE]).next() else { return Ok(Ok(None)) };
-        let wait = keys::read_due(&first?.0).map(|(at, _)| {
-            Duration::try_from(at.duration_since(self.now())).unwrap_or(Duration::ZERO)
-        });
-        Ok(Ok(wait))
-    }
-
     pub(super) fn requeue(&mut self, sid: MessageSid) -> Ruling<Requeued> {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));

@@ -6,8 +6,9 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The format that this release writes, and the only one it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The format that this release writes. It reads all before it, too, and makes them this one: 1 had
+/// no account in its due keys.
+pub(super) const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
@@ -126,14 +127,14 @@ impl Folder<'_> {
         Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() })
     }
 
-    /// Whether the store was made completely. Refuses what this release cannot read.
-    pub(super) fn check_format(&self) -> Result<bool, OpenError> {
+    /// The store's format, and whether it was made completely. Refuses what this release cannot read.
+    pub(super) fn check_format(&self) -> Result<(u32, bool), OpenError> {
         let has_db = self.path.join(DB_FILE).exists();
         let text = match fs::read_to_string(self.path.join(FORMAT_FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !has_db => {
                 self.write_format(&format!("{FORMAT} creating\n"))?;
-                return Ok(false);
+                return Ok((FORMAT, false));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let what = format!("there is a sled database, but no {FORMAT_FILE} file");
@@ -158,7 +159,7 @@ impl Folder<'_> {
         if complete && !has_db {
             return Err(self.damaged("sled's file `db` is gone"));
         }
-        Ok(complete)
+        Ok((found, complete))
     }
 
     pub(super) fn write_format(&self, text: &str) -> Result<(), OpenError> {

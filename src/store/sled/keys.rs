@@ -14,7 +14,7 @@ use crate::domain::message::{Message, Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Named, Once};
 
-/// Confirmed messages by due time.
+/// Confirmed messages by account and due time.
 pub(super) const DUE: u8 = b'd';
 /// Inbound messages, calls and events that were counted.
 pub(super) const SEEN: u8 = b'i';
@@ -82,17 +82,33 @@ pub(super) fn sender(address: &str) -> Vec<u8> {
     key
 }
 
-pub(super) fn due(at: Timestamp, sid: MessageSid) -> Vec<u8> {
+/// All messages of an account that are to be reported, by due time.
+pub(super) fn due_of(account: AccountSid) -> Vec<u8> {
     let mut key = vec![DUE];
+    account.pack_into(&mut key);
+    key
+}
+
+pub(super) fn due(account: AccountSid, at: Timestamp, sid: MessageSid) -> Vec<u8> {
+    let mut key = due_of(account);
     key.extend_from_slice(&moment(at));
     sid.pack_into(&mut key);
     key
 }
 
-/// When a due key is due, and which message it names.
-pub(super) fn read_due(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
-    let (at, sid) = key.get(1..)?.split_first_chunk::<8>()?;
-    Some((read_moment(*at)?, MessageSid::unpack(sid)?))
+/// Whose message a due key names, when it is due, and which.
+pub(super) fn read_due(key: &[u8]) -> Option<(AccountSid, Timestamp, MessageSid)> {
+    let rest = key.get(1..)?;
+    let (account, rest) = rest.split_at_checked(AccountSid::packed_len(rest)?)?;
+    let (at, sid) = rest.split_first_chunk::<8>()?;
+    Some((AccountSid::unpack(account)?, read_moment(*at)?, MessageSid::unpack(sid)?))
+}
+
+/// What a due key of format 1 said: no account, so that one account's backlog stood before all
+/// others'.
+pub(super) fn read_due_of_format_1(key: &[u8]) -> Option<MessageSid> {
+    let (_, sid) = key.get(1..)?.split_first_chunk::<8>()?;
+    MessageSid::unpack(sid)
 }
 
 /// All messages to a person.
@@ -135,7 +151,7 @@ pub(super) fn indexes(of: &Message) -> Vec<Vec<u8>> {
         by(reference(of.account, name));
     }
     if let (State::Confirmed, Some(at)) = (of.state, of.delivery.due_at) {
-        keys.push(due(at, of.sid));
+        keys.push(due(of.account, at, of.sid));
     }
     keys
 }

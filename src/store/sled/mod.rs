@@ -3,11 +3,12 @@
 //! `open` makes a store out of a `folder`, with `heal` for what sled cannot open by itself; the
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
-//! (`duty`: the worker's and the sweep's), from `rows` to `writing`; the `reader` looks past it.
+//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
 mod copy;
+mod due;
 mod duty;
 mod folder;
 mod heal;
@@ -42,11 +43,14 @@ use crate::domain::matching::{Observed, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
-use crate::store::sled::ledger::{Ledger, Ruling, Terms};
+use crate::store::sled::folder::{FORMAT, Folder};
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
-use crate::store::{Clock, Counts, Filter, Page, Requeued, Settled, Store, StoreError, Swept};
+use crate::store::{
+    Clock, Counts, Filter, Page, Quotas, Requeued, Settled, Store, StoreError, Swept,
+};
 
 /// How to open a store.
 pub struct Options {
@@ -129,10 +133,22 @@ impl SledStore {
             sweep_from: keys::SWEEP_FROM.to_vec(),
             next_lease: getrandom::u64().unwrap_or_default(),
         };
-        ledger.take_back(interrupted).map_err(|fatal| OpenError::Damaged {
+        let damaged = |fatal: Fatal| OpenError::Damaged {
             path: path.display().to_string(),
             what: fatal.to_string(),
-        })?;
+        };
+        if opened.format < FORMAT {
+            let folder = Folder { path: &path };
+            ledger.move_due_keys().map_err(damaged)?;
+            opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
+            let synced =
+                opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));
+            synced.map_err(|error| folder.io("sync", error))?;
+            // Only now: until then it is a store of the old format, of which some keys are new.
+            folder.write_format(&format!("{FORMAT}\n"))?;
+            tracing::info!(from = opened.format, to = FORMAT, "the store has a new format");
+        }
+        ledger.take_back(interrupted).map_err(damaged)?;
         let shared = Arc::new(Shared {
             counts: Mutex::new(ledger.counts),
             changed: Notify::new(),
@@ -236,16 +252,23 @@ impl Store for SledStore {
         self.ask(move |ledger| Ok(Ok(ledger.link(id)?))).await
     }
 
-    async fn claim(&self, limit: usize, lease: Duration) -> Result<Vec<Claim>, StoreError> {
-        self.ask(move |ledger| ledger.claim(limit, lease)).await
+    async fn claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+        quotas: &Quotas,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let quotas = quotas.clone();
+        self.ask(move |ledger| ledger.claim(limit, lease, &quotas)).await
     }
 
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError> {
         self.ask(move |ledger| ledger.settle(lease, settlement)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
-        self.ask(Ledger::next_due).await
+    async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
+        let quotas = quotas.clone();
+        self.ask(move |ledger| ledger.next_due(&quotas)).await
     }
 
     async fn changed(&self) {

@@ -33,6 +33,8 @@ pub(super) struct Opened {
     pub(super) surveyed: Surveyed,
     /// Held as long as the store is.
     pub(super) lock: File,
+    /// What it was made in, or made into since.
+    pub(super) format: u32,
 }
 
 pub(super) fn open(
@@ -44,7 +46,7 @@ pub(super) fn open(
     let folder = Folder { path };
     folder.create()?;
     let lock = folder.lock(patience)?;
-    let complete = folder.check_format()?;
+    let (format, complete) = folder.check_format()?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(patience)?;
     let copy = Copy::make(path, free_space).map_err(|error| folder.io("copy", error))?;
@@ -66,7 +68,9 @@ pub(super) fn open(
     if !complete {
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
-    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock })
+    // What was not made completely holds nothing of an older format.
+    let format = if complete { format } else { FORMAT };
+    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock, format })
 }
 
 /// What sled holds, read through.

@@ -1,7 +1,7 @@
 //! Which signatures are good: over the public URL as it is configured and the request line as it
 //! was sent, by the keys of the route. Nothing else that a sender says has a part in it.
 
-use heardback::domain::signature::SigningKey;
+use heardback::domain::signature::{Algorithm, KeyId, SigningKey};
 use heardback::recording::Recording;
 use serde_json::json;
 
@@ -128,4 +128,50 @@ fn the_apps_keys_open_the_apps_routes_and_the_accounts_tokens_do_not() {
     for (key, expected) in [(TOKEN, 204), (APP_KEY, 403), (NEXT, 403)] {
         assert_eq!(status(&scene, &signed_by(&status_callback(3, "sent"), key)), expected, "{key}");
     }
+}
+
+#[test]
+fn a_shared_key_opens_twilios_routes_by_its_own_algorithm_and_no_others() {
+    const ID: &str = "webhooks_sharedkey_01";
+    const SECRET: &str = "c2hhcmVkLWtleS1zZWNyZXQtZXhhbXBsZQ==";
+    let scene = Scene::new(&[
+        ("TWILIO_SHARED_KEYS", &format!("{ID}:HMAC_SHA256:{SECRET}")),
+        ("HEARDBACK_APP_KEYS", APP_KEY),
+    ]);
+    let ask = |request: &Recording, algorithm, lines: &[&str]| {
+        let id = KeyId::parse(ID).expect("valid");
+        let key = SigningKey::shared(id, algorithm, SECRET.as_bytes());
+        let mut request = request.signed(&key, BASE);
+        for line in lines {
+            let name = "X-Twilio-Webhooks-Signature-Settings".to_owned();
+            request.headers.push((name, (*line).to_owned()));
+        }
+        status(&scene, &request)
+    };
+    let (callback, event) = (status_callback(1, "sent"), code_entered(1));
+    let (strong, weak) = (Algorithm::HmacSha256, Algorithm::HmacSha1);
+    let good = "key=webhooks_sharedkey_01,algorithm=HMAC_SHA256";
+    assert_eq!(ask(&callback, strong, &[good]), 204);
+    let two_lines = ["key=webhooks_sharedkey_01", "algorithm=HMAC_SHA256"];
+    assert_eq!(ask(&callback, strong, &two_lines), 204);
+    assert_eq!(ask(&callback, strong, &[good, good]), 403, "said twice");
+    assert_eq!(ask(&event, strong, &[good]), 403, "the app's routes are the app's");
+    let down = "key=webhooks_sharedkey_01,algorithm=HMAC_SHA1";
+    for (algorithm, lines) in [
+        (weak, &[good][..]),
+        (weak, &[down]),
+        (weak, &[]),
+        (strong, &[down]),
+        (strong, &["algorithm=HMAC_SHA256"]),
+        (strong, &["key=another,algorithm=HMAC_SHA256"]),
+        (strong, &["garbage"]),
+        (strong, &[]),
+    ] {
+        assert_eq!(ask(&callback, algorithm, lines), 403, "{algorithm:?} {lines:?}");
+    }
+    // The token goes on beside it.
+    assert_eq!(status(&scene, &signed_by(&callback, TOKEN)), 204);
+    let mut named = signed_by(&callback, TOKEN);
+    named.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), good.to_owned()));
+    assert_eq!(status(&scene, &named), 403);
 }

@@ -1,0 +1,124 @@
+//! What signs: an auth token or an app's key, always with HMAC-SHA1, or one of the customer's
+//! `SharedKeys` with the algorithm that it is bound to.
+//!
+//! Deliberately absent: a way to sign with a key by another algorithm than its own.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// The longest id of a `SharedKey`, in bytes. Twilio's have about 45.
+const MAX_KEY_ID: usize = 128;
+
+/// How a signature is made, in Twilio's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Every auth token's, and every app key's.
+    HmacSha1,
+    /// A `SharedKey`'s, if it is bound to it.
+    HmacSha256,
+}
+
+impl Algorithm {
+    /// As Twilio writes it: `HMAC_SHA1` or `HMAC_SHA256`. Nothing else is known.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::HmacSha1, Self::HmacSha256].into_iter().find(|known| known.as_str() == text)
+    }
+
+    /// Twilio's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HmacSha1 => "HMAC_SHA1",
+            Self::HmacSha256 => "HMAC_SHA256",
+        }
+    }
+}
+
+/// Names a `SharedKey`, such as `webhooks_sharedkey_01…`. Not secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Box<str>);
+
+impl KeyId {
+    /// Reads an id: 1 to 128 letters, digits, `_`, `-` and `.`, so that nothing in it can be
+    /// mistaken for a separator of the header or of the settings.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let fits = (1..=MAX_KEY_ID).contains(&text.len()) && text.bytes().all(word);
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A secret that signs, taken as its UTF-8 bytes.
+#[derive(Clone)]
+pub struct SigningKey {
+    // Keyed once; a signature starts from a copy.
+    pub(super) keyed: Keyed,
+    shared: Option<KeyId>,
+}
+
+#[derive(Clone)]
+pub(super) enum Keyed {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+}
+
+impl Keyed {
+    pub(super) fn new(algorithm: Algorithm, secret: &[u8]) -> Self {
+        match algorithm {
+            Algorithm::HmacSha1 => Self::Sha1(keyed(secret)),
+            Algorithm::HmacSha256 => Self::Sha256(keyed(secret)),
+        }
+    }
+}
+
+fn keyed<M: KeyInit>(secret: &[u8]) -> M {
+    M::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
+}
+
+impl SigningKey {
+    /// An auth token or an app's key. Takes the secret verbatim: it is not base64 or hexadecimal,
+    /// whatever it looks like.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self { keyed: Keyed::new(Algorithm::HmacSha1, secret), shared: None }
+    }
+
+    /// One of the customer's `SharedKeys`, bound to its algorithm. Its secret is taken verbatim too.
+    #[must_use]
+    pub fn shared(id: KeyId, algorithm: Algorithm, secret: &[u8]) -> Self {
+        Self { keyed: Keyed::new(algorithm, secret), shared: Some(id) }
+    }
+
+    /// The id, if it is a `SharedKey`.
+    #[must_use]
+    pub fn id(&self) -> Option<&KeyId> {
+        self.shared.as_ref()
+    }
+
+    /// What it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self.keyed {
+            Keyed::Sha1(_) => Algorithm::HmacSha1,
+            Keyed::Sha256(_) => Algorithm::HmacSha256,
+        }
+    }
+}
+
+/// The type's name and nothing else.
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}

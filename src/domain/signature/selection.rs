@@ -1,0 +1,146 @@
+//! `X-Twilio-Webhooks-Signature-Settings`: which key a request says that it is signed with.
+//!
+//! A comma list of `name=value` (twilio-python 9.13.0, `request_validator.py`). Nobody signs this
+//! header, so it can only choose among what the settings hold, each key with the algorithm that it
+//! is bound to there. What it says otherwise selects nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::domain::signature::key::{Algorithm, SigningKey};
+
+/// Which keys are to be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection<'a> {
+    /// Auth tokens and app keys: no `SharedKey` is named.
+    Tokens,
+    /// The `SharedKey` of this id, if it is bound to this algorithm.
+    Shared { id: &'a str, algorithm: Algorithm },
+    /// None: what was asked for does not exist.
+    Nothing,
+}
+
+impl<'a> Selection<'a> {
+    /// Without the header, or without an algorithm in it, the algorithm is HMAC-SHA1.
+    pub(super) fn of(header: Option<&'a [u8]>) -> Self {
+        let Some(header) = header else { return Self::Tokens };
+        Self::read(header).unwrap_or(Self::Nothing)
+    }
+
+    fn read(header: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(header).ok()?;
+        let (mut key, mut algorithm) = (None, None);
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (name, value) = entry.split_once('=')?;
+            let place = match name.trim() {
+                "key" => &mut key,
+                "algorithm" => &mut algorithm,
+                _ => continue,
+            };
+            // Said twice, it cannot be told which of them was meant.
+            if place.replace(value.trim()).is_some() {
+                return None;
+            }
+        }
+        let algorithm = algorithm.map_or(Some(Algorithm::HmacSha1), Algorithm::parse)?;
+        match (key, algorithm) {
+            (Some(id), algorithm) => Some(Self::Shared { id, algorithm }),
+            (None, Algorithm::HmacSha1) => Some(Self::Tokens),
+            (None, Algorithm::HmacSha256) => None,
+        }
+    }
+
+    /// Whether this key is to be tried.
+    pub(super) fn takes(&self, key: &SigningKey) -> bool {
+        match (self, key.id()) {
+            (Self::Tokens, None) => true,
+            (Self::Shared { id, algorithm }, Some(known)) => {
+                known.as_str() == *id && key.algorithm() == *algorithm
+            }
+            (Self::Tokens, Some(_)) | (Self::Shared { .. }, None) | (Self::Nothing, _) => false,
+        }
+    }
+}
+
+/// A signature, by how long it is.
+pub(super) enum Tag {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+}
+
+impl Tag {
+    pub(super) fn read(header: &[u8]) -> Option<Self> {
+        // Strict: the alphabet with `+` and `/`, padded.
+        let mut bytes = [0; 33];
+        let length = STANDARD.decode_slice(header, &mut bytes).ok()?;
+        let (tag, _) = bytes.split_at_checked(length)?;
+        tag.try_into().map(Self::Sha1).or_else(|_| tag.try_into().map(Self::Sha256)).ok()
+    }
+
+    /// Whether it can be what is claimed: 32 bytes are never a token's.
+    pub(super) fn suits(&self, selection: Selection<'_>) -> bool {
+        match (selection, self) {
+            (Selection::Tokens, Self::Sha1(_)) | (Selection::Nothing, _) => true,
+            (Selection::Tokens, Self::Sha256(_)) => false,
+            (Selection::Shared { algorithm, .. }, tag) => algorithm == tag.algorithm(),
+        }
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha1(_) => Algorithm::HmacSha1,
+            Self::Sha256(_) => Algorithm::HmacSha256,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(header: &str) -> Selection<'_> {
+        Selection::of(Some(header.as_bytes()))
+    }
+
+    #[test]
+    fn the_header_names_a_key_and_its_algorithm_in_any_order_and_says_more() {
+        let (id, algorithm) = ("k1", Algorithm::HmacSha256);
+        for header in [
+            "key=k1,algorithm=HMAC_SHA256",
+            "algorithm=HMAC_SHA256, key=k1",
+            " key = k1 ,, algorithm=HMAC_SHA256,",
+            "key=k1,algorithm=HMAC_SHA256,version=2",
+        ] {
+            assert_eq!(of(header), Selection::Shared { id, algorithm }, "{header}");
+        }
+        let algorithm = Algorithm::HmacSha1;
+        assert_eq!(of("key=k1"), Selection::Shared { id, algorithm });
+        assert_eq!(of("key="), Selection::Shared { id: "", algorithm });
+    }
+
+    #[test]
+    fn without_a_key_it_is_an_auth_token_with_hmac_sha1() {
+        assert_eq!(Selection::of(None), Selection::Tokens);
+        for header in ["", " ", ",", "algorithm=HMAC_SHA1", "version=2"] {
+            assert_eq!(of(header), Selection::Tokens, "{header}");
+        }
+        assert_eq!(of("algorithm=HMAC_SHA256"), Selection::Nothing);
+    }
+
+    #[test]
+    fn what_it_cannot_mean_selects_nothing() {
+        for header in [
+            "k1",
+            "key=k1,HMAC_SHA1",
+            "key=k1,algorithm=hmac_sha1",
+            "key=k1,algorithm=HMAC_MD5",
+            "key=k1,algorithm=",
+            "key=k1,algorithm=none",
+            "key=k1,key=k1",
+            "key=k1,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1",
+        ] {
+            assert_eq!(of(header), Selection::Nothing, "{header}");
+        }
+        assert_eq!(Selection::of(Some(b"key=\xff")), Selection::Nothing);
+    }
+}
