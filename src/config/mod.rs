@@ -69,6 +69,8 @@ pub struct Settings {
     pub read_confirms: bool,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
+    /// The folder that keeps the last requests refused for their signature; `None`: none are kept.
+    pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
     /// What works, but is probably not what was meant. No secrets in it.
@@ -144,6 +146,7 @@ impl Settings {
         let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args);
+        let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
         let (Some(account), Some(upstream), Some(store), true) =
@@ -170,6 +173,7 @@ impl Settings {
             max_messages,
             read_confirms,
             dry_run,
+            record_refused,
             log,
             warnings: reader.warnings,
         })

@@ -8,6 +8,7 @@ mod app;
 mod body;
 pub mod connections;
 pub mod ops;
+pub mod refused;
 mod rejection;
 mod signed;
 mod twilio;
@@ -23,6 +24,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
+use crate::inbound::refused::Refusals;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -43,6 +45,8 @@ pub struct Receiver {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Keeps what is refused for its signature, if it is to be kept.
+    pub refusals: Option<Refusals>,
 }
 
 /// The public routes.

@@ -76,6 +76,7 @@ impl Desk {
             app_keys: vec![SigningKey::new(APP_KEY)],
             clock,
             metrics: Arc::clone(&metrics),
+            refusals: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");

@@ -10,6 +10,7 @@
 mod copy;
 mod duty;
 mod folder;
+mod glimpse;
 mod heal;
 mod keys;
 mod ledger;
@@ -23,6 +24,7 @@ mod writer;
 mod writing;
 
 pub use folder::OpenError;
+pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
 pub use writer::{Commit, OnCommit, OnFatal};
 
