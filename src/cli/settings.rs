@@ -166,6 +166,16 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub max_messages: Option<String>,
+    /// Keep the last 20 requests refused for their signature here, for doctor; they may hold phone
+    /// numbers and texts [default: none are kept]
+    #[arg(
+        long,
+        env = "HEARDBACK_RECORD_REFUSED",
+        hide_env_values = true,
+        value_name = "DIR",
+        help_heading = "Logs"
+    )]
+    pub record_refused: Option<String>,
     /// What to log, e.g. debug or info,heardback=debug [default: info]
     #[arg(
         long,

@@ -81,6 +81,8 @@ pub struct Settings {
     pub ignore_crawlers: bool,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
+    /// The folder that keeps the last requests refused for their signature; `None`: none are kept.
+    pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
     /// What works, but is probably not what was meant. No secrets in it.
@@ -160,6 +162,7 @@ impl Settings {
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args);
+        let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
         let (Some(account), Some(upstream), Some(store), true) =
@@ -189,6 +192,7 @@ impl Settings {
             resend,
             ignore_crawlers,
             dry_run,
+            record_refused,
             log,
             warnings: reader.warnings,
         })

@@ -222,6 +222,16 @@ pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Stor
     None
 }
 
+pub(super) fn record_refused(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<PathBuf> {
+    const NAME: &str = "HEARDBACK_RECORD_REFUSED";
+    let folder = text(args.record_refused.as_ref())?;
+    reader.warn(format!(
+        "{NAME} keeps the last refused requests in {folder}, phone numbers and texts included; unset \
+         it and delete them when `heardback doctor` has told what was wrong"
+    ));
+    Some(PathBuf::from(folder))
+}
+
 pub(super) fn log(reader: &mut Reader<'_>, args: &SettingsArgs) -> LogSettings {
     const FORMAT: &str = "HEARDBACK_LOG_FORMAT";
     let filter = text(args.log.as_ref()).unwrap_or("info").to_owned();

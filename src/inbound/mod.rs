@@ -8,6 +8,7 @@ mod app;
 mod body;
 pub mod connections;
 pub mod ops;
+pub mod refused;
 mod rejection;
 mod signed;
 mod twilio;
@@ -24,6 +25,7 @@ use crate::domain::code::CodeKey;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
+use crate::inbound::refused::Refusals;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -48,6 +50,8 @@ pub struct Receiver {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Keeps what is refused for its signature, if it is to be kept.
+    pub refusals: Option<Refusals>,
 }
 
 /// The public routes.

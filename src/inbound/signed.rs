@@ -97,7 +97,12 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let settings = settings.as_deref();
     let bases = &receiver.bases;
     let presented = Presented { bases, path_and_query: target, content, is_get, settings };
-    signature::verify(keys::<T>(receiver), &presented, header).map_err(Rejection::Mistrusted)?;
+    signature::verify(keys::<T>(receiver), &presented, header).map_err(|why| {
+        if let Some(refusals) = &receiver.refusals {
+            refusals.note(request, &body, why);
+        }
+        Rejection::Mistrusted(why)
+    })?;
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();

@@ -27,6 +27,7 @@ use crate::domain::signature::SigningKey;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
+use crate::inbound::refused::Refusals;
 use crate::serve::observe::Watcher;
 use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
@@ -120,6 +121,12 @@ impl Service {
             app_keys: signing_keys(&settings.app_keys),
             code_keys: code_keys(&settings.app_keys),
             ignores_crawlers: settings.ignore_crawlers,
+            refusals: settings
+                .record_refused
+                .as_deref()
+                .map(|path| Refusals::open(path, &clock))
+                .transpose()
+                .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
             clock,
             metrics: Arc::clone(&metrics),
         });

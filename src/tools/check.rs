@@ -142,6 +142,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         Some(_) => "set",
         None => "not set: the store keeps a random one",
     };
+    let refused = settings.record_refused.as_ref().map(|path| path.display().to_string());
     vec![
         ("HEARDBACK_PUBLIC_URL", urls.join(", ")),
         ("TWILIO_ACCOUNT_SID", settings.account.to_string()),
@@ -163,6 +164,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
         ("HEARDBACK_DRY_RUN", dry_run.to_owned()),
+        ("HEARDBACK_RECORD_REFUSED", refused.unwrap_or_else(|| "not set".to_owned())),
         ("HEARDBACK_LOG", settings.log.filter.clone()),
         ("HEARDBACK_LOG_FORMAT", format.to_owned()),
     ]
@@ -192,7 +194,7 @@ fn keys(count: usize) -> String {
 }
 
 /// As one would write it into the setting: `7d`, `1h 30m`.
-fn human(span: Duration) -> String {
+pub(super) fn human(span: Duration) -> String {
     let seconds = span.as_secs();
     let millis = u64::from(span.subsec_millis());
     let parts = [

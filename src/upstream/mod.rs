@@ -5,7 +5,10 @@
 //! redirects and proxies from the environment (credentials go to one place only), HTTP/2.
 
 mod answer;
+mod probe;
 mod retry_after;
+
+pub use crate::upstream::probe::Probed;
 
 use std::error::Error;
 use std::fmt;

@@ -79,6 +79,7 @@ impl Desk {
             ignores_crawlers: true,
             clock,
             metrics: Arc::clone(&metrics),
+            refusals: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");

@@ -8,6 +8,7 @@ mod commands;
 #[cfg(test)]
 mod contract;
 mod disk;
+mod doctor;
 mod dry_run;
 #[cfg(test)]
 mod fixtures;
@@ -32,6 +33,8 @@ mod sled_store;
 #[cfg(test)]
 mod tidy;
 mod upstream;
+#[cfg(test)]
+mod upstream_probe;
 mod upstream_wire;
 mod vectors;
 mod weather;

@@ -11,6 +11,7 @@ mod copy;
 mod due;
 mod duty;
 mod folder;
+mod glimpse;
 mod heal;
 mod keys;
 mod ledger;
@@ -24,6 +25,7 @@ mod writer;
 mod writing;
 
 pub use folder::OpenError;
+pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
 pub use writer::{Commit, OnCommit, OnFatal};
 
