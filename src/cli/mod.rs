@@ -132,7 +132,7 @@ Example:
 
 const DOCTOR_HELP: &str = "\
 It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
-TWILIO_AUTH_TOKEN, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY).
+TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY).
 It never posts, never opens the store, and shows no secret, signature, phone number or text.
 
 Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.

@@ -13,6 +13,8 @@ mod files;
 mod finding;
 mod header;
 mod hints;
+#[cfg(test)]
+mod key_tests;
 mod keys;
 mod search;
 mod targets;

@@ -17,7 +17,7 @@ const WHOLLY_TRIED: usize = 2;
 /// With and without the default port: what `domain::signature` tries for each URL.
 const SPELLINGS: usize = 2;
 /// Bytes hashed at most, so that a large body does not turn a second into a minute.
-const MOST_BYTES: usize = 256 << 20;
+const MOST_BYTES: usize = 128 << 20;
 
 /// What matches.
 pub(super) struct Found {
