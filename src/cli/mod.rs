@@ -121,6 +121,10 @@ Secrets come from the environment only; with _FILE after the name, from a file:
   HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
   HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
                        [default: random, kept in the store]
+  HEARDBACK_CLICK_PATH_SECRET
+                       opens /twilio/click/SECRET for click callbacks without a
+                       signature: 16 letters, digits or - _ . ~ and more
+                       [default: none, every click must be signed]
 
 A flag given beats its environment variable; an empty value counts as unset.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
@@ -225,6 +229,8 @@ mod tests {
                 "HEARDBACK_PHONE_KEY",
                 "HEARDBACK_LISTEN",
                 "HEARDBACK_OPS_LISTEN",
+                "HEARDBACK_CALL_REDIRECT_URL",
+                "HEARDBACK_CLICK_PATH_SECRET",
                 "HEARDBACK_UPSTREAM_URL",
                 "HEARDBACK_UPSTREAM_CONCURRENCY",
                 "HEARDBACK_GIVE_UP_AFTER",

@@ -93,6 +93,16 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub ops_listen: Option<String>,
+    /// Where Twilio gets your own `TwiML` when somebody calls a number of yours whose calls come to
+    /// /twilio/call [default: the call is rejected]
+    #[arg(
+        long,
+        env = "HEARDBACK_CALL_REDIRECT_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "HTTP"
+    )]
+    pub call_redirect_url: Option<String>,
     /// How long a message waits for evidence [default: 7d]
     #[arg(
         long,

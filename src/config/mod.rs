@@ -27,8 +27,10 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
 use crate::domain::matching::Resend;
+use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
+use crate::domain::twiml::RedirectUrl;
 use crate::domain::upstream_url::UpstreamUrl;
 
 /// The environment, as a question: what does this variable hold?
@@ -51,6 +53,10 @@ pub struct Settings {
     pub api_key: Option<ApiKey>,
     /// What the app signs with; at least one (the auth tokens, if not set).
     pub app_keys: Vec<SecretString>,
+    /// Opens a path for click callbacks that nobody signed; without it there is none.
+    pub click_secret: Option<PathSecret>,
+    /// Where Twilio gets the app's `TwiML` for a call; without it, calls are rejected.
+    pub call_redirect: Option<RedirectUrl>,
     /// Where Twilio's API is.
     pub upstream: UpstreamUrl,
     /// Posts at the same time: 1 to 64.
@@ -146,6 +152,8 @@ impl Settings {
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
         let app_keys = rows::app_keys(&mut reader).unwrap_or_else(|| tokens.clone());
         let phone_key = rows::phone_key(&mut reader);
+        let click_secret = rows::click_secret(&mut reader);
+        let call_redirect = rows::call_redirect(&mut reader, args);
 
         let ttl = args.pending_ttl.as_ref();
         let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
@@ -177,6 +185,8 @@ impl Settings {
             shared_keys,
             api_key,
             app_keys,
+            click_secret,
+            call_redirect,
             upstream,
             upstream_concurrency,
             store,

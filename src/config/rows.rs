@@ -16,8 +16,11 @@ use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
 use crate::domain::matching::Resend;
+use crate::domain::path_secret;
+use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
+use crate::domain::twiml::RedirectUrl;
 use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
 
 /// Twilio's auth tokens have this many hexadecimal digits.
@@ -200,6 +203,31 @@ pub(super) fn phone_key(reader: &mut Reader<'_>) -> Option<SecretString> {
         reader.problem(Problem::withheld(NAME, expected));
     }
     Some(key)
+}
+
+pub(super) fn click_secret(reader: &mut Reader<'_>) -> Option<PathSecret> {
+    const NAME: &str = "HEARDBACK_CLICK_PATH_SECRET";
+    let text = reader.secret(NAME)?;
+    let secret = PathSecret::parse(text.expose_secret());
+    if secret.is_none() {
+        let expected = format!(
+            "expected at least {} letters, digits or - _ . ~, e.g. from `openssl rand -hex 32`",
+            path_secret::MIN_LEN
+        );
+        reader.problem(Problem::withheld(NAME, expected));
+    }
+    secret
+}
+
+pub(super) fn call_redirect(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<RedirectUrl> {
+    const NAME: &str = "HEARDBACK_CALL_REDIRECT_URL";
+    let found = text(args.call_redirect_url.as_ref())?;
+    RedirectUrl::parse(found)
+        .map_err(|error| {
+            let expected = format!("{error}; expected the URL of your app's own TwiML");
+            reader.problem(Problem::shown(NAME, found, expected));
+        })
+        .ok()
 }
 
 pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<StoreUrl> {

@@ -6,7 +6,10 @@
 
 mod app;
 mod body;
+mod call;
+mod click;
 pub mod connections;
+mod events;
 pub mod ops;
 pub mod refused;
 mod rejection;
@@ -22,6 +25,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::code::CodeKey;
+use crate::domain::path_secret::PathSecret;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
@@ -46,6 +50,10 @@ pub struct Receiver {
     pub code_keys: Vec<CodeKey>,
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
+    /// The path of clicks without a signature, where there is one.
+    pub click_secret: Option<PathSecret>,
+    /// What Twilio hears when somebody calls, in `TwiML`.
+    pub call_twiml: String,
     /// Tells when a signal came in.
     pub clock: Clock,
     /// What is counted.
@@ -65,6 +73,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(wrong_method)),
         )
         .configure(twilio::routes)
+        .configure(call::routes)
+        .configure(click::routes)
+        .configure(events::routes)
         .configure(app::routes)
         .default_service(web::to(not_found));
     config.service(scope);
@@ -85,10 +96,16 @@ async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
 
 async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refused {
     body::drain(&mut payload).await;
+    let receiver = request.app_data::<web::Data<Receiver>>();
+    let has_secret = receiver.is_some_and(|receiver| receiver.click_secret.is_some());
     let allowed = match request.match_pattern().as_deref() {
+        // Where there is no secret there is no such route.
+        Some("/twilio/click/{secret}") if !has_secret => {
+            return Refused::of(&request, Rejection::NotFound);
+        }
         Some("/") => "GET, HEAD",
         Some("/app/messages/{sid}") => "GET",
-        Some("/twilio/message" | "/twilio/status") => "GET, POST",
+        Some("/twilio/message" | "/twilio/status" | "/twilio/call") => "GET, POST",
         Some(_) | None => "POST",
     };
     Refused::of(&request, Rejection::WrongMethod { allowed })
@@ -123,12 +140,17 @@ async fn account_for(
 
 /// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.
 fn route_label(pattern: Option<&str>) -> &'static str {
-    const ROUTES: [&str; 8] = [
+    const ROUTES: [&str; 13] = [
         "/",
         "/twilio/message",
         "/twilio/status",
+        "/twilio/call",
+        "/twilio/click",
+        "/twilio/click/{secret}",
+        "/twilio/events",
         "/app/twilio/message",
         "/app/twilio/status",
+        "/app/twilio/call",
         "/app/messages",
         "/app/messages/{sid}",
         "/app/events",

@@ -1,4 +1,5 @@
-//! `Signed<T>`: the only door to a body. A handler that has one *has* the proof.
+//! `Signed<T>`: the only door to a body. A handler that has one *has* the proof: a signature, or on the
+//! one route for callers that may not sign, and only if the settings open it, a secret in the path.
 //!
 //! The order is DESIGN §2's: cap and deadline (413, 408), signature (403), encoding and type (415),
 //! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good.
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
@@ -18,12 +20,12 @@ use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::{Fields, Spelling};
 use crate::domain::signature;
-use crate::domain::signature::{Content, Presented, SigningKey};
+use crate::domain::signature::{Content, Mistrust, Presented, SigningKey};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
 
-/// 64 KiB: Twilio's largest callback is far below.
+/// 64 KiB: Twilio's largest callback is far below. A route may say otherwise.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
@@ -35,6 +37,8 @@ pub(super) enum Ring {
     Account,
     /// The app's keys: the app signs.
     App,
+    /// The secret in the path: nobody signs. Only where the settings hold one.
+    PathSecret,
 }
 
 /// What a route takes, and how it reads it.
@@ -43,8 +47,14 @@ pub(super) trait Wire: Sized + 'static {
     const RING: Ring;
     /// How fields are spelled.
     const SPELLING: Spelling;
-    /// Whether JSON is taken beside forms.
+    /// Whether JSON is taken.
     const JSON: bool;
+    /// Whether forms are.
+    const FORM: bool = true;
+    /// The largest body, in bytes.
+    const CAP: usize = CAP;
+    /// Whether the JSON is an object of fields; else the route reads the body itself.
+    const FIELDS: bool = true;
 
     /// Reads what was signed.
     ///
@@ -59,6 +69,8 @@ pub(super) struct Parts<'a> {
     pub(super) fields: &'a Fields,
     /// The query's fields.
     pub(super) query: &'a Fields,
+    /// The body, for a route whose JSON is no object of fields.
+    pub(super) body: &'a [u8],
     /// The path's variable part, if the route has one.
     pub(super) sid: Option<&'a str>,
 }
@@ -82,7 +94,11 @@ impl<T: Wire> FromRequest for Signed<T> {
 
 async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
-    let body = super::body::read(request, payload, CAP).await?;
+    if T::RING == Ring::PathSecret && receiver.click_secret.is_none() {
+        super::body::drain(payload).await;
+        return Err(Rejection::NotFound);
+    }
+    let body = super::body::read(request, payload, T::CAP).await?;
     let media = Media::of(request);
     let pairs = if media == Media::Form { form::pairs(&body) } else { Vec::new() };
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -97,22 +113,29 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let settings = settings.as_deref();
     let bases = &receiver.bases;
     let presented = Presented { bases, path_and_query: target, content, is_get, settings };
-    signature::verify(keys::<T>(receiver), &presented, header).map_err(|why| {
-        if let Some(refusals) = &receiver.refusals {
-            refusals.note(request, &body, why);
+    match T::RING {
+        Ring::Account | Ring::App => {
+            let verified = signature::verify(keys::<T>(receiver), &presented, header);
+            verified.map(|_| ()).inspect_err(|why| note_refusal(request, receiver, &body, *why))
         }
-        Rejection::Mistrusted(why)
-    })?;
+        Ring::PathSecret => knows_the_secret(request, receiver),
+    }
+    .map_err(Rejection::Mistrusted)?;
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
     }
-    let accepted = is_get || media == Media::Form || (T::JSON && media == Media::Json);
+    let accepted = match media {
+        _ if is_get => true,
+        Media::Form => T::FORM,
+        Media::Json => T::JSON,
+        Media::Other => false,
+    };
     if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
-        let expected = if T::JSON {
-            "application/x-www-form-urlencoded or application/json"
-        } else {
-            "application/x-www-form-urlencoded"
+        let expected = match (T::FORM, T::JSON) {
+            (true, true) => "application/x-www-form-urlencoded or application/json",
+            (false, _) => "application/json",
+            (true, false) => "application/x-www-form-urlencoded",
         };
         return Err(Rejection::Unsupported { expected });
     }
@@ -120,10 +143,12 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
-        Media::Json => Fields::from_json(&body, T::SPELLING)?,
+        Media::Json if T::FIELDS => Fields::from_json(&body, T::SPELLING)?,
+        Media::Json => Fields::from_members(&[], T::SPELLING),
         Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
-    let parts = Parts { fields: &fields, query: &query, sid: request.match_info().get("sid") };
+    let sid = request.match_info().get("sid");
+    let parts = Parts { fields: &fields, query: &query, body: &body, sid };
     let reading = Reading {
         account: receiver.account,
         person_key: receiver.store.person_key(),
@@ -141,11 +166,26 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
 }
 
+/// Keeps what was refused for `doctor`, if the settings say so.
+fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: Mistrust) {
+    if let Some(refusals) = &receiver.refusals {
+        refusals.note(request, body, why);
+    }
+}
+
 fn keys<T: Wire>(receiver: &Receiver) -> &[SigningKey] {
     match T::RING {
         Ring::Account => &receiver.account_keys,
         Ring::App => &receiver.app_keys,
+        Ring::PathSecret => &[],
     }
+}
+
+/// Whether the path holds the secret: the one way in without a signature.
+fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Mistrust> {
+    let presented = request.match_info().get("secret").unwrap_or_default();
+    let known = receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented));
+    if known { Ok(()) } else { Err(Mistrust::Mismatch) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

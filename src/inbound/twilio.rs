@@ -1,4 +1,5 @@
-//! Twilio's callbacks, from Twilio itself or passed on by the app.
+//! Twilio's callbacks about messages, from Twilio itself or passed on by the app; and how whatever was
+//! read is handed to the store.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -37,26 +38,29 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// Who hands in a callback: what it is signed with, and what they want to hear.
-trait Caller: 'static {
+pub(super) trait Caller: 'static {
     const RING: Ring;
-    /// What the caller hears after an inbound message.
-    fn thanks() -> HttpResponse;
+    /// What the caller hears after what Twilio wants to have answered, with that in `TwiML`.
+    fn thanks(twiml: String) -> HttpResponse;
 }
 
-enum FromTwilio {}
-enum FromApp {}
+pub(super) enum FromTwilio {}
+pub(super) enum FromApp {}
+
+/// Empty `TwiML`: answer the person nothing.
+const NOTHING: &str = "<Response/>";
 
 impl Caller for FromTwilio {
     const RING: Ring = Ring::Account;
-    fn thanks() -> HttpResponse {
-        // Empty TwiML: answer the person nothing. `text/plain` would be texted to them.
-        HttpResponse::Ok().content_type("text/xml").body("<Response/>")
+    fn thanks(twiml: String) -> HttpResponse {
+        // `text/plain` would be texted to the person, or read to them.
+        HttpResponse::Ok().content_type("text/xml").body(twiml)
     }
 }
 
 impl Caller for FromApp {
     const RING: Ring = Ring::App;
-    fn thanks() -> HttpResponse {
+    fn thanks(_: String) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }
 }
@@ -97,7 +101,7 @@ async fn message<F: Caller>(
     Signed(reply): Signed<Reply<F>>,
 ) -> Result<HttpResponse, Refused> {
     observe(&request, &receiver, reply.signal).await?;
-    Ok(F::thanks())
+    Ok(F::thanks(NOTHING.to_owned()))
 }
 
 async fn status<F: Caller>(

@@ -24,6 +24,7 @@ use crate::config::{Settings, SharedKey, StoreUrl};
 use crate::domain::code::CodeKey;
 use crate::domain::matching::Policy;
 use crate::domain::signature::SigningKey;
+use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
@@ -127,6 +128,8 @@ impl Service {
                 .map(|path| Refusals::open(path, &clock))
                 .transpose()
                 .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
+            click_secret: settings.click_secret.clone(),
+            call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             clock,
             metrics: Arc::clone(&metrics),
         });

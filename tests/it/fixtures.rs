@@ -77,6 +77,8 @@ impl Desk {
             app_keys: vec![SigningKey::new(APP_KEY)],
             code_keys: vec![CodeKey::new(APP_KEY)],
             ignores_crawlers: true,
+            click_secret: None,
+            call_twiml: heardback::domain::twiml::answer_to_a_call(None),
             clock,
             metrics: Arc::clone(&metrics),
             refusals: None,
@@ -141,7 +143,9 @@ impl Desk {
     fn counted(&self) -> String {
         let rendered = self.metrics.render();
         let lines = rendered.lines().filter(|line| {
-            ["heardback_evidence", "heardback_refusals"].iter().any(|name| line.starts_with(name))
+            ["heardback_evidence", "heardback_events", "heardback_refusals"]
+                .iter()
+                .any(|name| line.starts_with(name))
         });
         let mut lines: Vec<String> = lines.map(|line| format!("{line}\n")).collect();
         lines.sort();
