@@ -20,8 +20,9 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -90,15 +91,18 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// Starts the thread that writes.
+    /// Opens the folder, and starts the thread that writes into it.
     ///
     /// # Errors
-    /// Where the system grants no thread.
-    pub fn start(ring: Ring, clock: Clock) -> io::Result<Self> {
+    /// Where the folder cannot be used, or the system grants no thread. Names the folder.
+    pub fn open(path: &Path, clock: &Clock) -> io::Result<Self> {
+        let told =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let ring = Ring::open(path).map_err(told)?;
         let (to_writer, from_webhooks) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
         thread.spawn(move || write(&ring, &from_webhooks))?;
-        Ok(Self { to_writer, clock, next: Mutex::new([None; 2]) })
+        Ok(Self { to_writer, clock: Arc::clone(clock), next: Mutex::new([None; 2]) })
     }
 
     /// Hands a refused request over, if there is room and it is time. Never waits for the disk.

@@ -28,7 +28,6 @@ use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
-use crate::recording::ring::Ring;
 use crate::serve::observe::Watcher;
 use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
@@ -122,7 +121,12 @@ impl Service {
             app_keys: signing_keys(&settings.app_keys),
             code_keys: code_keys(&settings.app_keys),
             ignores_crawlers: settings.ignore_crawlers,
-            refusals: refusals(settings, &clock)?,
+            refusals: settings
+                .record_refused
+                .as_deref()
+                .map(|path| Refusals::open(path, &clock))
+                .transpose()
+                .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
             clock,
             metrics: Arc::clone(&metrics),
         });
@@ -215,13 +219,6 @@ fn open_store(
     let metrics = Arc::clone(metrics);
     options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
     Ok(Arc::new(SledStore::open(options)?))
-}
-
-fn refusals(settings: &Settings, clock: &Clock) -> anyhow::Result<Option<Refusals>> {
-    let Some(path) = &settings.record_refused else { return Ok(None) };
-    let started = Ring::open(path).and_then(|ring| Refusals::start(ring, Arc::clone(clock)));
-    let what = || format!("HEARDBACK_RECORD_REFUSED: {} cannot be used", path.display());
-    started.map(Some).with_context(what)
 }
 
 fn worker(

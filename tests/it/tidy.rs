@@ -18,10 +18,7 @@ const LAW: [(&str, &[&str]); 11] = [
     // What it refuses it writes down as a recording, which `doctor` reads.
     ("inbound", &["domain", "recording", "store", "telemetry"]),
     ("worker", &["domain", "store", "telemetry", "upstream"]),
-    (
-        "serve",
-        &["config", "domain", "inbound", "recording", "store", "telemetry", "upstream", "worker"],
-    ),
+    ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
     ("tools", &["cli", "config", "domain", "recording", "store", "telemetry", "upstream"]),
 ];
 

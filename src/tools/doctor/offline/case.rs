@@ -6,6 +6,8 @@ use crate::recording::{
     BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
 };
 
+const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
+
 /// Who signs for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signer {
@@ -70,6 +72,14 @@ impl<'a> Case<'a> {
     pub(super) fn kept_hash(&self) -> Option<&'a str> {
         let hash = self.recording.note(BODY_HASH_NOTE)?;
         hash.split(',').next().map(str::trim)
+    }
+
+    /// The header that names a `SharedKey`: a list, so several lines are one.
+    pub(super) fn settings(&self) -> Option<String> {
+        let lines = self.recording.headers.iter();
+        let lines = lines.filter(|(name, _)| name.eq_ignore_ascii_case(SETTINGS));
+        let values: Vec<&str> = lines.map(|(_, value)| value.as_str()).collect();
+        (!values.is_empty()).then(|| values.join(","))
     }
 
     pub(super) fn path(&self) -> &'a str {

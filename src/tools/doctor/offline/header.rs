@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::domain::signature::Algorithm;
 use crate::recording::Recording;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::finding::Deviation;
@@ -20,6 +21,8 @@ const SHA256_ENCODED: usize = 44;
 /// A signature that can be verified, and what had to be repaired for that.
 pub(super) struct Claimed {
     pub(super) header: String,
+    /// By its length.
+    pub(super) algorithm: Algorithm,
     pub(super) repaired: Option<Deviation>,
 }
 
@@ -35,7 +38,7 @@ pub(super) fn claimed(recording: &Recording) -> Result<Vec<Claimed>, Deviation> 
     }
     let mut claimed = Vec::new();
     for (at, header) in headers.iter().enumerate().take(MOST_HEADERS) {
-        claimed.extend(repaired(header).map(|(header, mut repaired)| {
+        claimed.extend(repaired(header).and_then(|(header, mut repaired)| {
             if at > 0 && repaired.is_none() {
                 repaired = Some(Deviation::new(
                     "second_header",
@@ -43,14 +46,15 @@ pub(super) fn claimed(recording: &Recording) -> Result<Vec<Claimed>, Deviation> 
                     "See which proxy adds one, and have it leave the header alone.",
                 ));
             }
-            Claimed { header, repaired }
+            let algorithm = algorithm(&header)?;
+            Some(Claimed { header, algorithm, repaired })
         }));
     }
-    if claimed.is_empty() { Err(not_one(&headers)) } else { Ok(claimed) }
+    if claimed.is_empty() { Err(malformed()) } else { Ok(claimed) }
 }
 
 fn repaired(header: &str) -> Option<(String, Option<Deviation>)> {
-    if length(header) == Some(SHA1_LEN) {
+    if algorithm(header).is_some() {
         return Some((header.to_owned(), None));
     }
     let repairs: [(&str, &str, String); 6] = [
@@ -75,17 +79,17 @@ fn repaired(header: &str) -> Option<(String, Option<Deviation>)> {
         ),
         ("hexadecimal", "in hexadecimal instead of base64", from_hex(header)),
     ];
-    let found = repairs.into_iter().find(|(_, _, value)| length(value) == Some(SHA1_LEN))?;
+    let found = repairs.into_iter().find(|(_, _, value)| algorithm(value).is_some())?;
     let (id, how, value) = found;
     let says = format!("X-Twilio-Signature came {how}.");
-    let fix = "Send the base64 of the 20 bytes as it is, 28 characters; let no proxy rewrite it.";
+    let fix = "Send the base64 as it is, 28 characters for HMAC-SHA1; let no proxy rewrite it.";
     Some((value, Some(Deviation::new(id, says, fix))))
 }
 
 /// In base64; empty where it is no hexadecimal.
 fn from_hex(text: &str) -> String {
-    let text = text.strip_prefix("sha1=").unwrap_or(text);
-    if !text.is_ascii() || text.len() != 2 * SHA1_LEN {
+    let text = text.strip_prefix("sha1=").or_else(|| text.strip_prefix("sha256=")).unwrap_or(text);
+    if !text.is_ascii() || ![2 * SHA1_LEN, 2 * SHA256_LEN].contains(&text.len()) {
         return String::new();
     }
     let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
@@ -93,14 +97,16 @@ fn from_hex(text: &str) -> String {
     bytes.map_or_else(String::new, |bytes| STANDARD.encode(bytes))
 }
 
-fn length(header: &str) -> Option<usize> {
-    STANDARD.decode(header).ok().map(|bytes| bytes.len())
+/// What a signature of this length can have been made by.
+fn algorithm(header: &str) -> Option<Algorithm> {
+    match STANDARD.decode(header).ok()?.len() {
+        SHA1_LEN => Some(Algorithm::HmacSha1),
+        SHA256_LEN => Some(Algorithm::HmacSha256),
+        _ => None,
+    }
 }
 
-fn not_one(headers: &[&str]) -> Deviation {
-    if headers.iter().any(|header| length(header) == Some(SHA256_LEN)) {
-        return sha256();
-    }
+fn malformed() -> Deviation {
     Deviation::new(
         "malformed",
         "X-Twilio-Signature is not 20 bytes in base64, nor anything that could be repaired into it.",
@@ -136,9 +142,9 @@ fn unsigned() -> Deviation {
 fn sha256() -> Deviation {
     Deviation::new(
         "sha256",
-        "The signature has 32 bytes: it was made with HMAC-SHA256, and the keys here sign with \
-         HMAC-SHA1.",
+        "The signature has 32 bytes, which HMAC-SHA256 makes, and the request names no SharedKey that is \
+         bound to it.",
         "An app of yours: sign with SHA-1, as Twilio's helper libraries do. A SharedKey webhook of \
-         Twilio's: configure its key together with its algorithm.",
+         Twilio's: let the proxy pass X-Twilio-Webhooks-Signature-Settings on.",
     )
 }

@@ -41,6 +41,12 @@ pub(super) fn not_found(settings: &Settings, case: &Case<'_>) -> Vec<String> {
     if let Some(hint) = other_account(settings, case) {
         hints.push(format!("{hint} A subaccount signs with its own token."));
     }
+    if names_unknown_key(settings, case) {
+        hints.push(
+            "X-Twilio-Webhooks-Signature-Settings names a SharedKey that is not in TWILIO_SHARED_KEYS."
+                .to_owned(),
+        );
+    }
     if case.path().starts_with("/app/twilio/") {
         hints.push(
             "This route takes what your app got from Twilio, signed by your app for this URL; Twilio's \
@@ -106,6 +112,14 @@ fn elsewhere(settings: &Settings, case: &Case<'_>) -> Option<String> {
             shown_host(host)
         )
     })
+}
+
+fn names_unknown_key(settings: &Settings, case: &Case<'_>) -> bool {
+    let header = case.settings().unwrap_or_default();
+    let mut entries = header.split(',').filter_map(|entry| entry.split_once('='));
+    let named = entries.find(|(name, _)| name.trim() == "key").map(|(_, id)| id.trim());
+    let is_known = |id: &str| settings.shared_keys.iter().any(|key| key.id.as_str() == id);
+    named.is_some_and(|id| !is_known(id))
 }
 
 /// By the API's host, as `UpstreamUrl` builds it.

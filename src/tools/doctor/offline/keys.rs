@@ -1,71 +1,160 @@
-//! The keys that are tried: first those that the route takes, then all others, then what people
-//! configure by mistake. Known by their place in the settings, never by what they are.
+//! The keys that are tried: first those that the receiver takes for this request, then all others,
+//! then what people configure by mistake. Known by their place in the settings, never by what they are.
+//!
+//! This is the seam for whatever comes to sign besides (accounts of their own, say): whoever adds a
+//! kind of key to the settings adds it to [`sources`], and says in [`wrong`] when it is the wrong one.
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::Settings;
-use crate::domain::signature::SigningKey;
-use crate::tools::doctor::offline::case::Signer;
+use crate::config::{Settings, SharedKey};
+use crate::domain::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
+use crate::tools::doctor::offline::case::{Case, Signer};
 use crate::tools::doctor::offline::finding::Deviation;
+
+/// By this id a secret is tried with SHA-256, whatever it is bound to.
+const TRIED_ID: &str = "doctor";
+/// What selects it.
+const TRIED_SETTINGS: &[u8] = b"key=doctor,algorithm=HMAC_SHA256";
 
 /// A key, and what is wrong if it is the one.
 pub(super) struct Tryable {
     pub(super) name: String,
     pub(super) key: SigningKey,
-    /// `None` for a key that the route takes.
-    pub(super) wrong: Option<Deviation>,
+    /// Empty for a key that the receiver takes.
+    pub(super) wrong: Vec<Deviation>,
 }
 
-/// All of them, those that the route takes first.
-pub(super) fn keys(settings: &Settings, signer: Signer) -> Vec<Tryable> {
-    let mut list = List::default();
-    let tokens = named("token", "TWILIO_AUTH_TOKEN", &settings.tokens);
-    let app_keys = named("app key", "HEARDBACK_APP_KEYS", &settings.app_keys);
-    let (own, others, wrong) = match signer {
-        Signer::Twilio => (tokens, app_keys, Some(APP_ON_TWILIO)),
-        Signer::App => (app_keys, tokens, Some(TOKEN_ON_APP)),
-        Signer::Unknown => (tokens, app_keys, None),
-    };
-    for (name, secret) in &own {
-        list.add(name, secret, None);
+/// The header that selects the [`Tryable`] keys of that algorithm.
+pub(super) fn tried_settings(algorithm: Algorithm) -> Option<&'static [u8]> {
+    match algorithm {
+        Algorithm::HmacSha1 => None,
+        Algorithm::HmacSha256 => Some(TRIED_SETTINGS),
     }
-    for (name, secret) in &others {
-        list.add(name, secret, wrong.map(|(id, says, fix)| Deviation::new(id, says, fix)));
-    }
-    for (name, secret) in own.iter().chain(&others) {
-        let bare = secret.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']);
-        list.add(name, bare, Some(quoted(name)));
-    }
-    if let Some(key) = &settings.api_key {
-        list.add("the API key's secret", key.secret.expose_secret(), Some(api_secret()));
-    }
-    list.add("the account SID", settings.account.as_str(), Some(account_sid()));
-    list.add("an empty key", "", Some(empty()));
-    list.found
 }
 
-#[derive(Default)]
-struct List {
-    seen: Vec<String>,
-    found: Vec<Tryable>,
-}
-
-impl List {
-    /// The first name that a secret goes by is the one that counts.
-    fn add(&mut self, name: &str, secret: &str, wrong: Option<Deviation>) {
-        if !self.seen.iter().any(|seen| seen == secret) {
-            self.seen.push(secret.to_owned());
-            let key = SigningKey::new(secret.as_bytes());
-            self.found.push(Tryable { name: name.to_owned(), key, wrong });
+/// All of them, ready to be tried with that algorithm.
+pub(super) fn keys(settings: &Settings, case: &Case<'_>, algorithm: Algorithm) -> Vec<Tryable> {
+    let mut found: Vec<Tryable> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for source in sources(settings, case.signer) {
+        // The first name that a secret goes by is the one that counts.
+        if seen.contains(&source.secret) {
+            continue;
         }
+        seen.push(source.secret);
+        let Some(key) = key(source.secret, algorithm) else { continue };
+        let wrong = wrong(&source, case, algorithm);
+        found.push(Tryable { name: source.name, key, wrong });
     }
+    found
 }
 
-fn named<'a>(word: &str, setting: &str, secrets: &'a [SecretString]) -> Vec<(String, &'a str)> {
-    let numbered = secrets.iter().enumerate();
-    numbered
-        .map(|(at, secret)| (format!("{word} {} of {setting}", at + 1), secret.expose_secret()))
-        .collect()
+fn key(secret: &str, algorithm: Algorithm) -> Option<SigningKey> {
+    Some(match algorithm {
+        Algorithm::HmacSha1 => SigningKey::new(secret.as_bytes()),
+        Algorithm::HmacSha256 => {
+            SigningKey::shared(KeyId::parse(TRIED_ID)?, algorithm, secret.as_bytes())
+        }
+    })
+}
+
+struct Source<'a> {
+    name: String,
+    secret: &'a str,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Token,
+    App,
+    Shared(&'a SharedKey),
+    /// Nothing that may sign: what it is wrong with.
+    Mistake(Deviation),
+}
+
+fn sources(settings: &Settings, signer: Signer) -> Vec<Source<'_>> {
+    let tokens = numbered("token", "TWILIO_AUTH_TOKEN", &settings.tokens, || Kind::Token);
+    let apps = numbered("app key", "HEARDBACK_APP_KEYS", &settings.app_keys, || Kind::App);
+    let shared = settings.shared_keys.iter().map(|shared| Source {
+        name: format!("the SharedKey {}", shared.id.as_str()),
+        secret: shared.secret.expose_secret(),
+        kind: Kind::Shared(shared),
+    });
+    let mut sources: Vec<Source<'_>> = match signer {
+        Signer::App => apps.into_iter().chain(tokens).collect(),
+        Signer::Twilio | Signer::Unknown => tokens.into_iter().chain(apps).collect(),
+    };
+    sources.extend(shared);
+    let bare: Vec<Source<'_>> = sources
+        .iter()
+        .map(|source| Source {
+            name: source.name.clone(),
+            secret: source.secret.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']),
+            kind: Kind::Mistake(quoted(&source.name)),
+        })
+        .collect();
+    sources.extend(bare);
+    let mut mistake = |name: &str, secret, what| {
+        sources.push(Source { name: name.to_owned(), secret, kind: Kind::Mistake(what) });
+    };
+    if let Some(key) = &settings.api_key {
+        mistake("the API key's secret", key.secret.expose_secret(), api_secret());
+    }
+    mistake("the account SID", settings.account.as_str(), account_sid());
+    mistake("an empty key", "", empty());
+    sources
+}
+
+fn numbered<'a>(
+    word: &str,
+    setting: &str,
+    secrets: &'a [SecretString],
+    kind: impl Fn() -> Kind<'a>,
+) -> Vec<Source<'a>> {
+    let named = |(at, secret): (usize, &'a SecretString)| Source {
+        name: format!("{word} {} of {setting}", at + 1),
+        secret: secret.expose_secret(),
+        kind: kind(),
+    };
+    secrets.iter().enumerate().map(named).collect()
+}
+
+/// What is wrong if this key, with this algorithm, signed this request.
+fn wrong(source: &Source<'_>, case: &Case<'_>, algorithm: Algorithm) -> Vec<Deviation> {
+    let mut wrong = Vec::new();
+    let mut add = |(id, says, fix): Words| wrong.push(Deviation::new(id, says, fix));
+    let real = match &source.kind {
+        Kind::Mistake(what) => return vec![what.clone()],
+        Kind::Token | Kind::App => SigningKey::new(source.secret.as_bytes()),
+        Kind::Shared(shared) => shared.signing_key(),
+    };
+    match (&source.kind, case.signer) {
+        (Kind::Token, Signer::App) => add(TOKEN_ON_APP),
+        (Kind::App, Signer::Twilio) => add(APP_ON_TWILIO),
+        (Kind::Shared(_), Signer::App) => add(SHARED_ON_APP),
+        (Kind::Token | Kind::App | Kind::Shared(_) | Kind::Mistake(_), _) => {}
+    }
+    if real.algorithm() != algorithm {
+        wrong.push(other_algorithm(&source.name, algorithm, real.algorithm()));
+    } else if !is_selected(&real, case) {
+        wrong.push(not_selected(source, case));
+    }
+    wrong
+}
+
+/// Whether the request's settings header lets the receiver try this key. Asked of the receiver's own
+/// rule, with a signature that is certainly good.
+fn is_selected(key: &SigningKey, case: &Case<'_>) -> bool {
+    let settings = case.settings();
+    let signature = sign(key, "https://x/", &Content::Nothing);
+    let presented = Presented {
+        bases: &["https://x".to_owned()],
+        path_and_query: "/",
+        content: Content::Nothing,
+        is_get: true,
+        settings: settings.as_deref().map(str::as_bytes),
+    };
+    verify([key], &presented, Some(signature.as_bytes())).is_ok()
 }
 
 type Words = (&'static str, &'static str, &'static str);
@@ -80,6 +169,42 @@ const APP_ON_TWILIO: Words = (
     "It is signed with an app key, but this route is Twilio's and takes the account's auth tokens.",
     "Your app calls the routes under /app/; to pass on what Twilio sent: /app/twilio/….",
 );
+const SHARED_ON_APP: Words = (
+    "shared_key_on_app_route",
+    "It is signed with a SharedKey of Twilio's, but this route takes app keys (HEARDBACK_APP_KEYS).",
+    "Point Twilio at the routes under /twilio/; let your app sign with an app key.",
+);
+
+fn other_algorithm(name: &str, made: Algorithm, bound: Algorithm) -> Deviation {
+    let (made, bound) = (made.as_str(), bound.as_str());
+    Deviation::new(
+        "algorithm",
+        format!("It is signed with {name} by {made}, but that key is bound to {bound}."),
+        "A SharedKey: write its algorithm into TWILIO_SHARED_KEYS as Twilio has it. A token or an app \
+         key: sign with HMAC-SHA1, as Twilio's helper libraries do.",
+    )
+}
+
+fn not_selected(source: &Source<'_>, case: &Case<'_>) -> Deviation {
+    let name = &source.name;
+    let (id, says) = match (&source.kind, case.settings()) {
+        (Kind::Shared(_), None) => (
+            "settings_header_missing",
+            format!(
+                "It is signed with {name}, but X-Twilio-Webhooks-Signature-Settings is missing."
+            ),
+        ),
+        (Kind::Token | Kind::App | Kind::Shared(_) | Kind::Mistake(_), _) => (
+            "settings_header_other",
+            format!(
+                "It is signed with {name}, but X-Twilio-Webhooks-Signature-Settings names another key or \
+                 algorithm."
+            ),
+        ),
+    };
+    let fix = "Let the proxy pass every X-Twilio-* header on as it came.";
+    Deviation::new(id, says, fix)
+}
 
 fn quoted(name: &str) -> Deviation {
     Deviation::new(

@@ -13,6 +13,8 @@ mod files;
 mod finding;
 mod header;
 mod hints;
+#[cfg(test)]
+mod key_tests;
 mod keys;
 mod search;
 mod targets;
@@ -26,6 +28,7 @@ pub use crate::tools::doctor::offline::files::{Diagnosed, files};
 pub use crate::tools::doctor::offline::finding::{Deviation, Finding, Outcome, Tried};
 
 use crate::config::Settings;
+use crate::domain::signature::Algorithm;
 use crate::recording::Recording;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::search::{Found, Search};
@@ -45,8 +48,9 @@ pub fn diagnose(settings: &Settings, recording: &Recording) -> Finding {
         Ok(claimed) => claimed,
         Err(why_not) => return Finding::plain(why_not),
     };
-    let mut search = Search::new(settings, &case, claimed.len());
-    for claim in &claimed {
+    let algorithm = claimed.first().map_or(Algorithm::HmacSha1, |claim| claim.algorithm);
+    let mut search = Search::new(settings, &case, algorithm, claimed.len());
+    for claim in claimed.iter().filter(|claim| claim.algorithm == algorithm) {
         if let Some(found) = search.run(&claim.header) {
             return told(settings, &case, found, claim.repaired.clone(), search.tried());
         }

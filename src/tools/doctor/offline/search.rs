@@ -2,12 +2,12 @@
 
 use crate::config::Settings;
 use crate::domain::form::Pair;
-use crate::domain::signature::{Content, SigningKey, verify_url};
+use crate::domain::signature::{Algorithm, Content, Presented, SigningKey, verify};
 use crate::tools::doctor::offline::MOST_SIGNATURES;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::contents::{Reading, readings};
 use crate::tools::doctor::offline::finding::{Deviation, Tried};
-use crate::tools::doctor::offline::keys::{Tryable, keys};
+use crate::tools::doctor::offline::keys::{Tryable, keys, tried_settings};
 use crate::tools::doctor::offline::urls::{Url, urls};
 use crate::tools::doctor::offline::vouched;
 
@@ -17,7 +17,7 @@ const WHOLLY_TRIED: usize = 2;
 /// With and without the default port: what `domain::signature` tries for each URL.
 const SPELLINGS: usize = 2;
 /// Bytes hashed at most, so that a large body does not turn a second into a minute.
-const MOST_BYTES: usize = 256 << 20;
+const MOST_BYTES: usize = 128 << 20;
 
 /// What matches.
 pub(super) struct Found {
@@ -28,6 +28,7 @@ pub(super) struct Found {
 
 pub(super) struct Search<'a> {
     case: &'a Case<'a>,
+    selected_by: Option<&'static [u8]>,
     keys: Vec<Tryable>,
     /// The keys again: those that the route takes, then all others.
     rings: [Vec<SigningKey>; 2],
@@ -40,17 +41,23 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// `runs` is how many signatures will be asked for; they share the bound.
-    pub(super) fn new(settings: &Settings, case: &'a Case<'a>, runs: usize) -> Self {
-        let keys = keys(settings, case.signer);
+    /// `runs` is how many signatures will be asked for, all made by `algorithm`; they share the bound.
+    pub(super) fn new(
+        settings: &Settings,
+        case: &'a Case<'a>,
+        algorithm: Algorithm,
+        runs: usize,
+    ) -> Self {
+        let keys = keys(settings, case, algorithm);
         let ring = |wrong: bool| {
-            let of = keys.iter().filter(|key| key.wrong.is_some() == wrong);
+            let of = keys.iter().filter(|key| key.wrong.is_empty() != wrong);
             of.map(|key| key.key.clone()).collect()
         };
         let rings = [ring(false), ring(true)];
         let affordable = MOST_BYTES / (case.recording.body.len() + 512);
         Self {
             case,
+            selected_by: tried_settings(algorithm),
             rings,
             keys,
             urls: urls(settings, case),
@@ -124,7 +131,7 @@ impl<'a> Search<'a> {
                 };
                 self.left = left;
                 self.used += cost;
-                if let Some(at) = matching(ring_keys, url, &content, self.case.is_get, header) {
+                if let Some(at) = self.matching(ring_keys, url, content, header) {
                     return self.found(ring, at, url, reading);
                 }
             }
@@ -134,25 +141,30 @@ impl<'a> Search<'a> {
 
     fn found(&self, ring: usize, at: usize, url: &Url, reading: &Reading) -> Option<Found> {
         let is_wrong = ring == 1;
-        let mut keys = self.keys.iter().filter(|key| key.wrong.is_some() == is_wrong);
+        let mut keys = self.keys.iter().filter(|key| key.wrong.is_empty() != is_wrong);
         let key = keys.nth(at)?;
-        let mut deviations: Vec<Deviation> = key.wrong.iter().cloned().collect();
+        let mut deviations: Vec<Deviation> = key.wrong.clone();
         deviations.extend(url.deviations.iter().cloned());
         deviations.extend(reading.deviations.iter().cloned());
         deviations.extend(vouched::deviations(self.case, &url.text, reading));
         Some(Found { deviations, key: key.name.clone(), url: url.text.clone() })
     }
-}
 
-/// Which of the keys made the signature for this.
-fn matching(
-    keys: &[SigningKey],
-    url: &Url,
-    content: &Content<'_>,
-    is_get: bool,
-    header: &str,
-) -> Option<usize> {
-    verify_url(keys, &url.text, content, is_get, Some(header.as_bytes()))
-        .ok()
-        .map(|found| found.key)
+    /// Which of the keys made the signature for this.
+    fn matching(
+        &self,
+        keys: &[SigningKey],
+        url: &Url,
+        content: Content<'_>,
+        header: &str,
+    ) -> Option<usize> {
+        let presented = Presented {
+            bases: &[String::new()],
+            path_and_query: &url.text,
+            content,
+            is_get: self.case.is_get,
+            settings: self.selected_by,
+        };
+        verify(keys, &presented, Some(header.as_bytes())).ok().map(|found| found.key)
+    }
 }

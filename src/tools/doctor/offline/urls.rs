@@ -194,8 +194,9 @@ fn prefixes(case: &Case<'_>, prefix: &str) -> Vec<Piece> {
     for more in forwarded.into_iter().chain(USUAL_PREFIXES) {
         let is_path = more.starts_with('/') && !more.contains(['?', '#', ' ']);
         if is_path && more != prefix {
-            let known = USUAL_PREFIXES.contains(&more) || more.len() <= 32;
-            let shown = if known { more } else { "that X-Forwarded-Prefix names" };
+            let is_plain = |byte: u8| byte.is_ascii_alphabetic() || b"/-_.".contains(&byte);
+            let is_shown = more.len() <= 32 && more.bytes().all(is_plain);
+            let shown = if is_shown { more } else { "that X-Forwarded-Prefix names" };
             let says =
                 format!("It was signed with the path prefix {shown}, which the proxy stripped.");
             let fix = "Write the prefix into HEARDBACK_PUBLIC_URL, behind the host.";
