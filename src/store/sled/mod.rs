@@ -3,11 +3,13 @@
 //! `open` makes a store out of a `folder`, with `heal` for what sled cannot open by itself; the
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
-//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`; the `reader` looks past it.
+//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
+//! sled gets once a group; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
 mod copy;
+mod draft;
 mod due;
 mod duty;
 mod folder;
@@ -45,6 +47,7 @@ use crate::domain::matching::{Observed, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
+use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder};
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -126,7 +129,7 @@ impl SledStore {
         let reader =
             Reader { tree: opened.tree.clone(), clock: clock.clone(), _lock: Arc::clone(&lock) };
         let mut ledger = Ledger {
-            tree: opened.tree,
+            draft: Draft::over(opened.tree),
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,

@@ -6,6 +6,7 @@ use crate::domain::matching::{Parked, Rows, Touched, earlier};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named};
+use crate::store::sled::draft::{From, Pair};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
@@ -49,8 +50,8 @@ impl Ledger {
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        let index = self.tree.scan_prefix(keys::reference(account, reference));
-        self.indexed(index.rev().take(MAX_RELATED))
+        let index = keys::reference(account, reference);
+        self.indexed(&self.draft.beginning(&index, From::End, MAX_RELATED)?)
     }
 
     /// The messages to these persons, as far back as any of this evidence reaches.
@@ -79,19 +80,17 @@ impl Ledger {
         for person in &touched.persons {
             let mut end = keys::created(keys::person(*person), to);
             end.push(u8::MAX);
-            let index = self.tree.range(keys::created(keys::person(*person), from)..end);
-            messages.extend(self.indexed(index.rev().take(MAX_RELATED))?);
+            let index = keys::created(keys::person(*person), from)..end;
+            let index = self.draft.range(index, From::End, MAX_RELATED)?;
+            messages.extend(self.indexed(&index)?);
         }
         Ok(messages)
     }
 
-    fn indexed(
-        &self,
-        index: impl Iterator<Item = ::sled::Result<(::sled::IVec, ::sled::IVec)>>,
-    ) -> Result<Vec<Message>, Fatal> {
+    fn indexed(&self, index: &[Pair]) -> Result<Vec<Message>, Fatal> {
         let mut messages = Vec::new();
-        for entry in index {
-            if let Some(sid) = keys::read_indexed(&entry?.0) {
+        for (key, _) in index {
+            if let Some(sid) = keys::read_indexed(key) {
                 messages.extend(self.message(sid)?);
             }
         }
@@ -100,8 +99,8 @@ impl Ledger {
 
     fn parked(&self, prefix: &[u8]) -> Result<Vec<Parked>, Fatal> {
         let mut parked = Vec::new();
-        for entry in self.tree.scan_prefix(prefix) {
-            parked.push(decode(&entry?.1)?);
+        for (_, value) in self.draft.beginning(prefix, From::Start, usize::MAX)? {
+            parked.push(decode(&value)?);
         }
         Ok(parked)
     }
@@ -117,7 +116,7 @@ impl Ledger {
         });
         let mut services = BTreeMap::new();
         for address in turned_to.chain(&touched.sender) {
-            if let Some(value) = self.tree.get(keys::sender(address))? {
+            if let Some(value) = self.draft.get(&keys::sender(address))? {
                 services.insert(address.clone(), decode(&value)?);
             }
         }
