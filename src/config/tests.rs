@@ -253,11 +253,33 @@ fn no_secret_ever_shows() {
         store: Some("postgres://me:hush@db/x".to_owned()),
         ..SettingsArgs::default()
     };
-    let short = [("TWILIO_AUTH_TOKEN", ","), ("HEARDBACK_PHONE_KEY", "hush")];
+    let short = [
+        ("TWILIO_AUTH_TOKEN", ","),
+        ("HEARDBACK_PHONE_KEY", "hush"),
+        ("HEARDBACK_CLICK_PATH_SECRET", "hush/hush/hush/hush/hush"),
+    ];
     let problems = gather(&broken, &short).expect_err("refused");
-    assert_eq!(problems.iter().count(), 9, "{problems}");
+    assert_eq!(problems.iter().count(), 10, "{problems}");
     let shown = format!("{problems} {problems:?}");
     assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
+    let settings = with_token(&args()).expect("sound");
+    assert!(settings.call_redirect.is_none() && settings.click_secret.is_none());
+    let with = |url: &str, secret: &str| {
+        let args = SettingsArgs { call_redirect_url: Some(url.to_owned()), ..args() };
+        let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_CLICK_PATH_SECRET", secret)];
+        gather(&args, &env)
+    };
+    let settings = with(" https://app.example.com/voice?a=1 ", "0123456789abcdef").expect("sound");
+    let redirect = settings.call_redirect.as_ref().map(RedirectUrl::as_str);
+    assert_eq!(redirect, Some("https://app.example.com/voice?a=1"));
+    assert!(settings.click_secret.expect("set").is("0123456789abcdef"));
+    let problems = with("http://app.example.com/voice", "0123456789abcde").expect_err("refused");
+    let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
+    assert_eq!(blamed, ["HEARDBACK_CLICK_PATH_SECRET", "HEARDBACK_CALL_REDIRECT_URL"]);
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn each_recording_is_answered_and_remembered_as_its_snapshot_says() {
 /// The recordings that tell one story together, in its order.
 #[test]
 fn the_recordings_that_belong_together_end_as_their_story_says() {
-    let stories: [(&[&str], &str); 4] = [
+    let stories: [(&[&str], &str); 8] = [
         (
             &[
                 "app-message",
@@ -278,6 +278,22 @@ fn the_recordings_that_belong_together_end_as_their_story_says() {
         (
             &["app-message-twilio-answer", "app-event-password-used"],
             "SM7f5679fff02eba571e7b3ec5decc1db9: confirmed\n",
+        ),
+        (
+            &["app-message-called", "call-ringing", "call-completed", "events-call-completed"],
+            "SM13ed0d0208996be9f292c93fe6a0c91f: confirmed\n",
+        ),
+        (
+            &["app-message-called", "events-call-completed"],
+            "SM13ed0d0208996be9f292c93fe6a0c91f: confirmed\n",
+        ),
+        (
+            &["app-message-clicked", "click-preview", "click-crawler", "click"],
+            "SM76c1dd37ad9c424dab4167d303746b76: confirmed\n",
+        ),
+        (
+            &["app-message-streamed", "events-inbound-message"],
+            "SM86aa79cad61f092fa8e1d11aaa4f0cf1: confirmed\n",
         ),
     ];
     actix_web::rt::System::new().block_on(async {

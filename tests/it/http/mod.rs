@@ -4,6 +4,8 @@ mod answers;
 mod operator;
 mod refusals;
 mod resends;
+mod signals;
+mod streams;
 mod trust;
 
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER};
