@@ -241,6 +241,7 @@ mod tests {
                 "HEARDBACK_READ_CONFIRMS",
                 "HEARDBACK_RESEND",
                 "HEARDBACK_IGNORE_CRAWLERS",
+                "HEARDBACK_LINKS",
                 "HEARDBACK_DRY_RUN",
                 "HEARDBACK_RECORD_REFUSED",
                 "HEARDBACK_LOG",

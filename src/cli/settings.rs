@@ -137,6 +137,16 @@ pub struct SettingsArgs {
     /// Take no known crawler's click as evidence [default: true]
     #[arg(long, env = "HEARDBACK_IGNORE_CRAWLERS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub ignore_crawlers: Option<String>,
+    /// What happens when somebody opens one of our own click links: off, confirm-on-post (a page with a
+    /// button) or confirm-on-get (a scanner's fetch counts, too) [default: confirm-on-post]
+    #[arg(
+        long,
+        env = "HEARDBACK_LINKS",
+        hide_env_values = true,
+        value_name = "WHEN",
+        help_heading = "Judgement"
+    )]
+    pub links: Option<String>,
     /// How long to retry a post, from the first attempt on [default: 24h]
     #[arg(
         long,

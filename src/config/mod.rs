@@ -26,6 +26,7 @@ use crate::cli::SignArgs;
 use crate::cli::settings::SettingsArgs;
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
+use crate::domain::link::Links;
 use crate::domain::matching::Resend;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub resend: Resend,
     /// Whether known crawlers' clicks are no evidence.
     pub ignore_crawlers: bool,
+    /// What happens when somebody opens one of our click links.
+    pub links: Links,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
     /// The folder that keeps the last requests refused for their signature; `None`: none are kept.
@@ -168,6 +171,7 @@ impl Settings {
         let resend = rows::resend(&mut reader, args);
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
+        let links = rows::links(&mut reader, args, &public_urls);
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args);
         let record_refused = rows::record_refused(&mut reader, args);
@@ -201,6 +205,7 @@ impl Settings {
             read_confirms,
             resend,
             ignore_crawlers,
+            links,
             dry_run,
             record_refused,
             log,

@@ -15,6 +15,8 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
+use crate::domain::link;
+use crate::domain::link::Links;
 use crate::domain::matching::Resend;
 use crate::domain::path_secret;
 use crate::domain::path_secret::PathSecret;
@@ -29,6 +31,11 @@ const TOKEN_LEN: usize = 32;
 const MIN_KEY_BYTES: usize = 16;
 /// More would take the account's API concurrency away from sending.
 const MAX_CONCURRENCY: usize = 64;
+
+/// What follows the public URL in a click link: `/c/` and a token.
+const LINK_PATH_LEN: usize = 3 + link::TOKEN_LEN;
+/// More than this much of an SMS is worth a word.
+const LONG_LINK: usize = 64;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
@@ -296,6 +303,29 @@ pub(super) fn resend(reader: &mut Reader<'_>, args: &SettingsArgs) -> Resend {
         reader.problem(Problem::shown("HEARDBACK_RESEND", found, expected));
         Resend::default()
     })
+}
+
+pub(super) fn links(
+    reader: &mut Reader<'_>,
+    args: &SettingsArgs,
+    public_urls: &[PublicUrl],
+) -> Links {
+    const NAME: &str = "HEARDBACK_LINKS";
+    let given = text(args.links.as_ref());
+    let found = given.unwrap_or(Links::default().as_str());
+    let Some(links) = Links::ALL.into_iter().find(|links| links.as_str() == found) else {
+        let expected = "expected off, confirm-on-post or confirm-on-get";
+        reader.problem(Problem::shown(NAME, found, expected));
+        return Links::default();
+    };
+    let length = public_urls.first().map_or(0, |base| base.as_str().len() + LINK_PATH_LEN);
+    if links != Links::Off && length > LONG_LINK {
+        reader.warn(format!(
+            "a click link takes {length} of the 160 characters of an SMS: a shorter host as the first \
+             HEARDBACK_PUBLIC_URL costs less (or HEARDBACK_LINKS=off, if you use none)"
+        ));
+    }
+    links
 }
 
 /// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.

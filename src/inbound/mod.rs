@@ -1,8 +1,9 @@
 //! HTTP in: the signed public routes, and the operator's listener beside them.
 //!
-//! `Signed<T>` (in `signed.rs`) is the only door to a body. Cannot see `upstream`: a slow Twilio can
-//! never slow a webhook. Deliberately absent: `Host`, `X-Forwarded-*` and whatever else a stranger
-//! chooses.
+//! `Signed<T>` (in `signed.rs`) is the only door to a body. Whoever opens a click link (`links/`) signs
+//! nothing: the token in the path is all that they have to show, and their body is not looked at.
+//! Cannot see `upstream`: a slow Twilio can never slow a webhook. Deliberately absent: `Host`,
+//! `X-Forwarded-*` and whatever else a stranger chooses.
 
 mod app;
 mod body;
@@ -10,6 +11,7 @@ mod call;
 mod click;
 pub mod connections;
 mod events;
+pub mod links;
 pub mod ops;
 pub mod refused;
 mod rejection;
@@ -25,10 +27,12 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::code::CodeKey;
+use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
+use crate::inbound::links::FreshToken;
 use crate::inbound::refused::Refusals;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::store::{Clock, Store};
@@ -54,6 +58,10 @@ pub struct Receiver {
     pub click_secret: Option<PathSecret>,
     /// What Twilio hears when somebody calls, in `TwiML`.
     pub call_twiml: String,
+    /// What happens when somebody opens one of our click links.
+    pub links: Links,
+    /// Makes the tokens of click links.
+    pub fresh_token: FreshToken,
     /// Tells when a signal came in.
     pub clock: Clock,
     /// What is counted.
@@ -77,6 +85,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .configure(click::routes)
         .configure(events::routes)
         .configure(app::routes)
+        .configure(links::routes)
         .default_service(web::to(not_found));
     config.service(scope);
     // What is no path at all (`OPTIONS *`) is in no scope.
@@ -106,6 +115,7 @@ async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refuse
         Some("/") => "GET, HEAD",
         Some("/app/messages/{sid}") => "GET",
         Some("/twilio/message" | "/twilio/status" | "/twilio/call") => "GET, POST",
+        Some("/c/{token}") => "GET, HEAD, POST",
         Some(_) | None => "POST",
     };
     Refused::of(&request, Rejection::WrongMethod { allowed })
@@ -140,7 +150,7 @@ async fn account_for(
 
 /// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.
 fn route_label(pattern: Option<&str>) -> &'static str {
-    const ROUTES: [&str; 13] = [
+    const ROUTES: [&str; 14] = [
         "/",
         "/twilio/message",
         "/twilio/status",
@@ -154,6 +164,7 @@ fn route_label(pattern: Option<&str>) -> &'static str {
         "/app/messages",
         "/app/messages/{sid}",
         "/app/events",
+        "/c/{token}",
     ];
     ROUTES.into_iter().find(|route| Some(*route) == pattern).unwrap_or("other")
 }

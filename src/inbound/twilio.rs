@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::matching::Observed;
 use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{Malformed, Sighting, Signal};
+use crate::domain::signal::{Malformed, Once, Sighting, Signal};
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::{Receiver, wrong_method};
@@ -119,12 +119,22 @@ pub(super) async fn observe(
     receiver: &Receiver,
     signal: Signal,
 ) -> Result<Observed, Refused> {
-    let source = signal.source.as_str();
-    let once = signal.once.first().cloned();
+    let (source, once) = (signal.source.as_str(), signal.once.first().cloned());
     let observed =
         receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
+    note(receiver, source, once, &observed);
+    Ok(observed)
+}
+
+/// Counts and logs what a signal came to.
+pub(super) fn note(
+    receiver: &Receiver,
+    source: &'static str,
+    once: Option<Once>,
+    observed: &Observed,
+) {
     receiver.metrics.evidence(source, observed.as_str());
-    match &observed {
+    match observed {
         Observed::Confirmed(sid) => {
             tracing::info!(message_sid = %sid, source, "confirmed {sid} by {source}");
         }
@@ -142,7 +152,6 @@ pub(super) async fn observe(
             );
         }
     }
-    Ok(observed)
 }
 
 /// Hands a sighting to the store, counts and logs what it came to.

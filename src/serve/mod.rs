@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::config::{Settings, SharedKey, StoreUrl};
 use crate::domain::code::CodeKey;
+use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::matching::Policy;
 use crate::domain::signature::SigningKey;
 use crate::domain::twiml;
@@ -130,6 +131,8 @@ impl Service {
                 .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
+            links: settings.links,
+            fresh_token: Arc::new(fresh_token),
             clock,
             metrics: Arc::clone(&metrics),
         });
@@ -308,6 +311,12 @@ fn code_keys(secrets: &[SecretString]) -> Vec<CodeKey> {
 #[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
 fn now() -> Timestamp {
     Timestamp::now()
+}
+
+fn fresh_token() -> Option<LinkToken> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(LinkToken::from_random(bytes))
 }
 
 /// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.

@@ -198,6 +198,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
         ("HEARDBACK_RESEND", settings.resend.as_str().to_owned()),
         ("HEARDBACK_IGNORE_CRAWLERS", settings.ignore_crawlers.to_string()),
+        ("HEARDBACK_LINKS", settings.links.as_str().to_owned()),
         ("HEARDBACK_DRY_RUN", dry_run.to_owned()),
         ("HEARDBACK_RECORD_REFUSED", refused.unwrap_or_else(|| "not set".to_owned())),
         ("HEARDBACK_LOG", settings.log.filter.clone()),

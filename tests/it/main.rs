@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod book;
 #[cfg(test)]
+mod chromium;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
@@ -21,6 +23,8 @@ mod harness;
 mod http;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod links;
 #[cfg(test)]
 mod matching;
 mod process;

@@ -83,6 +83,9 @@ impl Ledger {
         if self.terms.policy.link_until(link) <= self.now() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
+            if let Some(index) = keys::read_link(key).and_then(|id| keys::link_index(id, link)) {
+                writing.remove(index);
+            }
             self.apply(writing)?;
             swept.forgotten += 1;
         }

@@ -128,14 +128,17 @@ impl Ledger {
     }
 
     /// Keeps a click link, whether or not its message is known yet.
-    pub(super) fn keep_link(&mut self, id: LinkId, link: &Link) -> Ruling<()> {
+    pub(super) fn keep_link(&mut self, id: LinkId, link: &Link) -> Ruling<Timestamp> {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         let mut writing = Writing::default();
         writing.put(keys::link(id), encode(link)?);
+        if let Some(key) = keys::link_index(id, link).filter(|_| link.message.is_none()) {
+            writing.put(key, Vec::new());
+        }
         self.apply(writing)?;
-        Ok(Ok(()))
+        Ok(Ok(self.terms.policy.link_until(link)))
     }
 
     pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
@@ -179,6 +182,9 @@ impl Ledger {
         }
         if let Some((id, link)) = &changes.bound {
             writing.put(keys::link(*id), encode(link)?);
+            if let Some(key) = keys::link_index(*id, link) {
+                writing.remove(key);
+            }
         }
         if let Some((address, service)) = &changes.learned {
             writing.put(keys::sender(address), encode(service)?);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, Rows, Touched, earlier};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, ServiceSid};
@@ -27,26 +28,48 @@ impl Ledger {
         if let Some(sid) = touched.sid {
             parked.extend(self.parked(&keys::parked_for_message(sid))?);
         }
-        if let Some(reference) = &touched.reference {
+        let links = self.links(account, touched)?;
+        let of_link = touched.link.and_then(|id| links.get(&id)?.reference.as_ref());
+        let reference = touched.reference.as_ref().or(of_link);
+        if let Some(reference) = reference {
             parked.extend(self.parked(&keys::parked_for_reference(account, reference))?);
         }
         for person in &touched.persons {
             parked.extend(self.parked(&keys::parked_for_person(*person))?);
         }
-        let link = touched.link.map(|id| Ok::<_, Fatal>(self.link(id)?.map(|link| (id, link))));
-        let link = link.transpose()?.flatten();
-        if let Some((id, _)) = &link {
+        for id in links.keys() {
             parked.extend(self.parked(&keys::parked_for_link(*id))?);
         }
         let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
-        let same_reference = match &touched.reference {
+        let same_reference = match reference {
             // What is confirmed is noted on the others, too.
             Some(reference) if all().next().is_some() => self.bearing(account, reference)?,
             Some(_) | None => Vec::new(),
         };
         let same_person = self.to_persons(touched, all(), typed)?;
         let services = self.services(touched, all())?;
-        Ok(Rows { message, seen: false, same_reference, same_person, link, parked, services })
+        Ok(Rows { message, seen: false, same_reference, same_person, links, parked, services })
+    }
+
+    fn links(
+        &self,
+        account: AccountSid,
+        touched: &Touched,
+    ) -> Result<BTreeMap<LinkId, Link>, Fatal> {
+        let mut ids: Vec<LinkId> = touched.link.into_iter().collect();
+        if let Some(reference) = &touched.reference {
+            let index = keys::links_for(account, reference);
+            for (key, _) in self.draft.beginning(&index, From::End, MAX_RELATED)? {
+                ids.extend(keys::read_link(&key));
+            }
+        }
+        let mut links = BTreeMap::new();
+        for id in ids {
+            if let Some(link) = self.link(id)? {
+                links.insert(id, link);
+            }
+        }
+        Ok(links)
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {

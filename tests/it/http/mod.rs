@@ -1,6 +1,7 @@
 //! The contract of DESIGN §2, row by row, against the real binary over real sockets.
 
 mod answers;
+mod links;
 mod operator;
 mod refusals;
 mod resends;
