@@ -136,7 +136,8 @@ Example:
 
 const DOCTOR_HELP: &str = "\
 It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
-TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY).
+TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY,
+HEARDBACK_CLICK_PATH_SECRET).
 It never posts, never opens the store, and shows no secret, signature, phone number or text.
 
 Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.
