@@ -54,14 +54,15 @@ impl Draft {
         }
         let drafted = || self.entries.range(keys.clone());
         // So many more may turn out to be replaced, or gone.
-        let enough = limit.saturating_add(drafted().count());
+        let replaced = drafted().count();
+        let enough = limit.saturating_add(replaced);
         let held = self.tree.range(keys.clone());
         let held: ::sled::Result<Vec<Pair>> = match from {
             From::Start => held.take(enough).collect(),
             From::End => held.rev().take(enough).collect(),
         };
         let mut pairs = held?;
-        if enough > limit {
+        if replaced > 0 {
             pairs.retain(|(key, _)| !self.entries.contains_key(key.as_ref()));
             let live = drafted().filter_map(|(key, value)| {
                 value
@@ -126,7 +127,7 @@ mod tests {
             written in prop::collection::btree_map(0_u8..24, any::<u8>(), 0..16),
             drafted in prop::collection::vec((0_u8..24, prop::option::of(any::<u8>())), 0..16),
             range in (0_u8..24, 0_u8..26),
-            limit in 0_usize..20,
+            limit in prop_oneof![0_usize..20, Just(usize::MAX)],
         ) {
             let db = ::sled::Config::new().temporary(true).open().expect("opens");
             let mut truth = BTreeMap::new();
