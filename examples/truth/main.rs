@@ -3,6 +3,7 @@
 //!
 //! `cargo run --release --example truth -- --seed N --messages N`
 
+mod brands;
 mod carriers;
 mod judge;
 mod life;
@@ -10,6 +11,7 @@ mod logins;
 mod mischief;
 mod play;
 mod random;
+mod requests;
 mod roads;
 mod table;
 mod talk;
@@ -59,7 +61,7 @@ fn defaults() -> Settings {
         read_confirms: false,
         resend: Resend::default(),
     };
-    Settings { policy, ignores_crawlers: true }
+    Settings { policy, ignores_crawlers: true, confirms_on_get: false }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
