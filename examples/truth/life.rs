@@ -7,12 +7,14 @@ use crate::brands::{BRANDS, Brand, Registers};
 use crate::carriers::{CARRIERS, Carrier, WHATSAPP, WIRE};
 use crate::random::Random;
 use crate::world::{
-    Act, Cause, DAY, DAYS, HOUR, Line, MINUTE, Message, Purpose, Road, SECOND, Word, World,
+    Act, Cause, DAY, HOUR, Line, MINUTE, Message, Purpose, Road, SECOND, Word, World,
 };
 
-/// What apps are like, beyond what their brands say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a world is like, beyond what its brands say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Habits {
+    /// For how many days messages are sent.
+    pub(crate) days: i64,
     /// Apps that name a login by its reference register their messages from a queue, too.
     pub(crate) careless: bool,
 }
@@ -38,11 +40,11 @@ impl Life {
             life.something();
         }
         life.mischief();
-        for day in [3, 7, 9] {
+        for day in [3, 7, 9].into_iter().filter(|day| *day <= habits.days) {
             life.tell(day * DAY + HOUR, Word::Sweep);
         }
         for _ in 0..4 {
-            let at = life.random.between(HOUR, DAYS * DAY);
+            let at = life.random.between(HOUR, habits.days * DAY);
             life.tell(at, Word::Restart);
         }
         life.world.timeline.sort_by_key(|(at, _)| *at);
@@ -52,7 +54,7 @@ impl Life {
     fn something(&mut self) {
         let line = self.some_line();
         let brand = usize::try_from(self.random.below(BRANDS.len() as u64)).unwrap_or_default();
-        let at = self.random.between(0, DAYS * DAY);
+        let at = self.random.between(0, self.habits.days * DAY);
         match self.random.below(100) {
             0..66 => self.login(line, brand, at),
             66..84 => self.question(line, brand, at),

@@ -117,8 +117,8 @@ impl World {
         } else if message.login % 2 == 0 {
             json += &format!(r#","CreatedAt":"{}""#, moment(message.created + brand.clock_ahead));
         }
-        if message.login > 0 {
-            json += &format!(r#","Reference":"login-{}""#, message.login);
+        if let Some(reference) = Self::reference(number, message) {
+            json += &format!(r#","Reference":"{reference}""#);
         }
         if message.code > 0
             && brand.hmacs()
@@ -150,11 +150,10 @@ impl World {
             form += &format!("&MessagingServiceSid={service}");
         }
         let by_callback = brand.registers == Registers::ByCallback && message.is_tracked();
-        let query = if by_callback {
-            format!("feedback=1&reference=login-{}", message.login)
-        } else {
-            String::new()
-        };
+        let reference = Self::reference(number, message);
+        let reference = reference.map(|name| format!("&reference={name}")).unwrap_or_default();
+        let query = if by_callback { format!("feedback=1{reference}") } else { String::new() };
+
         (form, query)
     }
 

@@ -8,6 +8,7 @@ use heardback::domain::address::PersonKey;
 use heardback::domain::code::CodeKey;
 use heardback::domain::form;
 use heardback::domain::link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
+use heardback::domain::message::Reference;
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::callback::Reading;
 use heardback::domain::signal::events::Incoming;
@@ -142,8 +143,9 @@ impl Roads<'_> {
         let reading = self.reading(owner(message), at);
         let target = LinkTarget::parse("https://example.com/").ok_or(Malformed::Encoding)?;
         let account = reading.account;
-        let link =
-            Link { account, target, message: None, reference: None, created_at: reading.now };
+        let reference = World::reference(number, message);
+        let reference = reference.as_deref().and_then(Reference::parse);
+        let link = Link { account, target, message: None, reference, created_at: reading.now };
         Ok(Heard::Link(self.token(number).id(), link))
     }
 

@@ -15,8 +15,6 @@ pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
 /// When the world begins: 2026-11-01T00:00:00Z, in milliseconds since 1970.
 pub(crate) const BEGINNING: i64 = 1_793_491_200_000;
-/// How long messages are sent. Longer than a message stays pending, so that some expire.
-pub(crate) const DAYS: i64 = 9;
 
 /// A phone number, and what answers there.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +95,6 @@ impl Message {
 
 /// How word of an act comes to Heardback; each is a kind of evidence in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each says what it is, and `word` says it again")]
 pub(crate) enum Road {
     CodeBySid,
     CodeByReference,
@@ -195,6 +192,15 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// What a message says that it belongs to, where it says so.
+    pub(crate) fn reference(number: usize, message: &Message) -> Option<String> {
+        match message.login {
+            0 if message.has_own_link() => Some(format!("link-{number}")),
+            0 => None,
+            login => Some(format!("login-{login}")),
+        }
+    }
+
     /// A message's SID: its number in the world, and what makes it look like one.
     pub(crate) fn sid(&self, message: usize) -> String {
         let noise = mixed(self.seed ^ message as u64);
