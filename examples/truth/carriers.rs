@@ -7,9 +7,9 @@ use crate::random::{Random, Spread};
 use crate::world::{HOUR, MINUTE, SECOND};
 
 /// One way for messages to go.
-pub struct Carrier {
+pub(crate) struct Carrier {
     /// The country calling code of its lines.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// How many lines in a hundred are its own.
     share: u64,
     /// How many messages in ten thousand it loses.
@@ -36,7 +36,7 @@ const SLOW: [Spread; 4] = [
 ];
 
 /// The carriers; the last one is WhatsApp, which has no lines of its own.
-pub const CARRIERS: [Carrier; 5] = [
+pub(crate) const CARRIERS: [Carrier; 5] = [
     Carrier { code: "1", share: 55, lost: 150, takes: &SWIFT, claims: 1_500, denies: 60 },
     Carrier { code: "44", share: 25, lost: 400, takes: &SWIFT, claims: 2_500, denies: 100 },
     Carrier { code: "52", share: 12, lost: 1_000, takes: &SLOW, claims: 3_000, denies: 200 },
@@ -46,14 +46,14 @@ pub const CARRIERS: [Carrier; 5] = [
 ];
 
 /// WhatsApp, among [`CARRIERS`].
-pub const WHATSAPP: usize = 4;
+pub(crate) const WHATSAPP: usize = 4;
 
 /// What a receipt says, and how long after the message was created it does.
-pub type Receipt = (i64, &'static str);
+pub(crate) type Receipt = (i64, &'static str);
 
 impl Carrier {
     /// The carrier of some line.
-    pub fn of(random: &mut Random) -> usize {
+    pub(crate) fn of(random: &mut Random) -> usize {
         let mut left = random.below(100);
         for (at, carrier) in CARRIERS.iter().enumerate() {
             if left < carrier.share {
@@ -65,7 +65,7 @@ impl Carrier {
     }
 
     /// How long the message takes, unless it is lost, and the receipts for it.
-    pub fn carry(&self, landline: bool, random: &mut Random) -> (Option<i64>, Vec<Receipt>) {
+    pub(crate) fn carry(&self, landline: bool, random: &mut Random) -> (Option<i64>, Vec<Receipt>) {
         let lost = landline || random.chance(self.lost);
         let takes = (!lost).then(|| random.spread(self.takes));
         let mut receipts = Vec::new();
@@ -100,7 +100,7 @@ impl Carrier {
 }
 
 /// How long people take to act upon what they read, if they act at all.
-pub const ANSWERS: [Spread; 5] = [
+pub(crate) const ANSWERS: [Spread; 5] = [
     (45, 5 * SECOND, MINUTE),
     (30, MINUTE, 10 * MINUTE),
     (15, 10 * MINUTE, HOUR),
@@ -108,8 +108,8 @@ pub const ANSWERS: [Spread; 5] = [
     (2, 20 * HOUR, 60 * HOUR),
 ];
 /// How long people take to type a code over from their handset.
-pub const TYPES: [Spread; 3] =
+pub(crate) const TYPES: [Spread; 3] =
     [(80, 6 * SECOND, 30 * SECOND), (18, 30 * SECOND, 2 * MINUTE), (2, 2 * MINUTE, 9 * MINUTE)];
 /// How long a request takes from whoever sends it to Heardback.
-pub const WIRE: [Spread; 3] =
+pub(crate) const WIRE: [Spread; 3] =
     [(95, 40, 900), (4, SECOND, 20 * SECOND), (1, 20 * SECOND, 10 * MINUTE)];

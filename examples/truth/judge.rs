@@ -7,25 +7,25 @@ use heardback::domain::matching::{Policy, later};
 use heardback::domain::message::{Basis, Message as Record, Proof};
 
 use crate::play::Played;
-use crate::roads::moment;
+use crate::requests::moment;
 use crate::world::{Act, Cause, Message, Road, Word, World};
 
 /// Right and wrong, of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Score {
+pub(crate) struct Score {
     /// Confirmations of messages that had arrived before the act.
-    pub right: u64,
+    pub(crate) right: u64,
     /// Confirmations of messages that had not.
-    pub wrong: u64,
+    pub(crate) wrong: u64,
     /// Messages that had arrived, and of which this kind of evidence truly was given.
-    pub given: u64,
+    pub(crate) given: u64,
     /// Those of them that were confirmed, by whatever evidence.
-    pub heard: u64,
+    pub(crate) heard: u64,
 }
 
 impl Score {
     /// Adds another's.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.right += other.right;
         self.wrong += other.wrong;
         self.given += other.given;
@@ -33,27 +33,27 @@ impl Score {
     }
 }
 
-/// A kind of evidence, with how surely it named the message. `None`: whatever the kind.
-pub type Kind = (Option<Road>, Option<Basis>);
+/// The longest that a call rings, in milliseconds.
+const RINGS: i64 = 20_000;
 
 /// What a play comes to.
 #[derive(Default)]
-pub struct Judgement {
+pub(crate) struct Judgement {
     /// By kind of evidence and basis.
-    pub scores: BTreeMap<(&'static str, Option<Basis>), Score>,
+    pub(crate) scores: BTreeMap<(&'static str, Option<Basis>), Score>,
     /// All kinds together.
-    pub overall: Score,
+    pub(crate) overall: Score,
     /// Wrong confirmations that only inferred or shared, by what was truly behind them.
-    pub misled: BTreeMap<&'static str, u64>,
+    pub(crate) misled: BTreeMap<&'static str, u64>,
     /// What must not happen, with its history.
-    pub broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// A number that any difference between two plays changes.
-    pub digest: u64,
+    pub(crate) digest: u64,
 }
 
 impl Judgement {
     /// The score of a basis, the status `read` left out: it is no act.
-    pub fn of(&self, basis: Basis) -> Score {
+    pub(crate) fn of(&self, basis: Basis) -> Score {
         let mut sum = Score::default();
         for ((kind, of), score) in &self.scores {
             if *of == Some(basis) && *kind != READ {
@@ -64,7 +64,7 @@ impl Judgement {
     }
 
     /// Adds another world's.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         for (kind, score) in other.scores {
             self.scores.entry(kind).or_default().add(score);
         }
@@ -78,10 +78,10 @@ impl Judgement {
 }
 
 /// The kind of the status `read`.
-pub const READ: &str = "status read";
+pub(crate) const READ: &str = "status read";
 
 /// What a kind of evidence is called.
-pub fn word(road: Road) -> &'static str {
+pub(crate) fn word(road: Road) -> &'static str {
     match road {
         Road::CodeBySid => "code, by SID",
         Road::CodeByReference => "code, by reference",
@@ -112,7 +112,7 @@ fn behind(cause: Cause) -> &'static str {
 }
 
 /// Judges a play.
-pub fn judge(world: &World, played: &Played, policy: &Policy) -> Judgement {
+pub(crate) fn judge(world: &World, played: &Played, policy: &Policy) -> Judgement {
     let mut judgement = Judgement { broken: played.broken.clone(), ..Judgement::default() };
     let mut confirmed = HashMap::new();
     for record in &played.records {
@@ -131,7 +131,7 @@ pub fn judge(world: &World, played: &Played, policy: &Policy) -> Judgement {
         judgement.digest = judgement.digest.wrapping_add(told);
     }
     judgement.recall(world, &confirmed);
-    judgement.losses(world, played);
+    judgement.losses(played);
     judgement
 }
 
@@ -194,7 +194,7 @@ impl Judgement {
     }
 
     /// What the store acknowledged must be there in the end.
-    fn losses(&mut self, world: &World, played: &Played) {
+    fn losses(&mut self, played: &Played) {
         let held: HashMap<_, &Record> =
             played.records.iter().map(|record| (record.sid, record)).collect();
         for sid in &played.confirmed {
@@ -205,9 +205,7 @@ impl Judgement {
         let numbers: std::collections::HashSet<_> =
             held.keys().filter_map(|sid| World::number(sid.as_str())).collect();
         for number in &played.remembered {
-            // What nobody asked feedback for is forgotten after a day.
-            let tracked = world.messages.get(*number).is_some_and(Message::is_tracked);
-            if tracked && !numbers.contains(number) {
+            if !numbers.contains(number) {
                 self.broken.push(format!("message {number} was acknowledged, and is gone"));
             }
         }
@@ -229,7 +227,8 @@ fn forbidden(case: &Case<'_>, act: &Act, right: bool) -> Option<&'static str> {
             let claim = case.played.claims.get(&case.number);
             let ends = claim.map(|created| later(*created, case.policy.reply_window));
             let outside = ends.is_some_and(|ends| case.proof.occurred_at > ends);
-            if act.road == Road::Call && act.did < case.message.created {
+            // A call's status callback counts from the answer: how long it rang is not known.
+            if act.road == Road::Call && act.did + RINGS < case.message.created {
                 return Some("was confirmed by a call that began before it was sent");
             }
             outside.then_some("was confirmed by inferred evidence outside the reply window")
@@ -253,9 +252,12 @@ fn history(case: &Case<'_>, what: &str) -> String {
                     other.line == case.message.line && other.brand == case.message.brand
                 })
             }
-            Word::Act(number) => case.world.acts.get(*number).is_some_and(|act| {
-                act.line == case.message.line && act.brand == case.message.brand
-            }),
+            Word::Act(number) | Word::Streamed(number) => {
+                case.world.acts.get(*number).is_some_and(|act| {
+                    act.line == case.message.line && act.brand == case.message.brand
+                })
+            }
+            Word::Link(number) => *number == case.number,
             Word::Restart | Word::Sweep => false,
         };
         let near = (case.proof.occurred_at.as_millisecond() - moment(*at).as_millisecond()).abs();

@@ -3,32 +3,34 @@
 //! `logins` and `talk` say what people do; here is how a message is sent, how word of an act gets on
 //! its way, and how much of everything there is.
 
+use crate::brands::{BRANDS, Brand, Registers};
 use crate::carriers::{CARRIERS, Carrier, WHATSAPP, WIRE};
 use crate::random::Random;
 use crate::world::{
-    Act, BRANDS, Brand, Cause, DAY, DAYS, HOUR, Line, MINUTE, Message, Names, Purpose, Registers,
-    Road, SECOND, Word, World,
+    Act, Cause, DAY, HOUR, Line, MINUTE, Message, Purpose, Road, SECOND, Word, World,
 };
 
-/// What apps are like, beyond what their brands say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Habits {
-    /// Apps that name a login by its reference alone register their messages from a queue, too.
-    pub careless: bool,
+/// What a world is like, beyond what its brands say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// For how many days messages are sent.
+    pub(crate) days: i64,
+    /// Apps that name a login by its reference register their messages from a queue, too.
+    pub(crate) careless: bool,
 }
 
 /// A world that is coming about.
-pub struct Life {
-    pub random: Random,
-    pub world: World,
-    pub logins: u32,
+pub(crate) struct Life {
+    pub(crate) random: Random,
+    pub(crate) world: World,
+    pub(crate) logins: u32,
     habits: Habits,
     once: u64,
 }
 
 impl Life {
     /// A world of about so many tracked messages.
-    pub fn lived(seed: u64, messages: usize, habits: Habits) -> World {
+    pub(crate) fn lived(seed: u64, messages: usize, habits: Habits) -> World {
         let mut random = Random::new(seed);
         let lines = (messages / 7).max(20);
         let lines = (0..lines).map(|_| line(&mut random)).collect();
@@ -38,11 +40,11 @@ impl Life {
             life.something();
         }
         life.mischief();
-        for day in [3, 7, 9] {
+        for day in [3, 7, 9].into_iter().filter(|day| *day <= habits.days) {
             life.tell(day * DAY + HOUR, Word::Sweep);
         }
         for _ in 0..4 {
-            let at = life.random.between(HOUR, DAYS * DAY);
+            let at = life.random.between(HOUR, habits.days * DAY);
             life.tell(at, Word::Restart);
         }
         life.world.timeline.sort_by_key(|(at, _)| *at);
@@ -52,7 +54,7 @@ impl Life {
     fn something(&mut self) {
         let line = self.some_line();
         let brand = usize::try_from(self.random.below(BRANDS.len() as u64)).unwrap_or_default();
-        let at = self.random.between(0, DAYS * DAY);
+        let at = self.random.between(0, self.habits.days * DAY);
         match self.random.below(100) {
             0..66 => self.login(line, brand, at),
             66..84 => self.question(line, brand, at),
@@ -71,7 +73,7 @@ impl Life {
     }
 
     /// Sends a message: whether it arrives, what the receipts say, and who registers it how.
-    pub fn send(&mut self, mut message: Message) -> usize {
+    pub(crate) fn send(&mut self, mut message: Message) -> usize {
         let number = self.world.messages.len();
         let line = self.line(message.line);
         let carrier = if message.whatsapp { WHATSAPP } else { line.carrier };
@@ -87,6 +89,10 @@ impl Life {
                 self.tell(message.created + after, Word::Status(number, word));
             }
         }
+        if message.has_own_link() {
+            let before = message.created - self.random.between(50, SECOND);
+            self.tell(before, Word::Link(number));
+        }
         if message.is_tracked() {
             self.register(number, &message);
         }
@@ -100,7 +106,7 @@ impl Life {
 
     fn register(&mut self, number: usize, message: &Message) {
         let brand = message.brand();
-        let careless = self.habits.careless && brand.names == Names::Reference;
+        let careless = self.habits.careless;
         let late = match brand.registers {
             Registers::ByCallback => {
                 // Twilio's first word of a message comes soon after it was created.
@@ -135,7 +141,7 @@ impl Life {
                 Road::ReplyByHandset,
                 Cause::Message(number),
             )),
-            None if line.landline && !message.whatsapp && self.random.chance(3_000) => {
+            None if line.landline && !message.whatsapp && self.random.chance(2_000) => {
                 let at = message.created + self.random.between(SECOND / 2, 2 * SECOND);
                 Some((at, Road::ReplyByHandset, Cause::Carrier(number)))
             }
@@ -147,7 +153,7 @@ impl Life {
     }
 
     /// A person, a handset or a carrier answers the number that a message came from.
-    pub fn reply(&mut self, number: usize, to: &Message, at: i64, road: Road, cause: Cause) {
+    pub(crate) fn reply(&mut self, number: usize, to: &Message, at: i64, road: Road, cause: Cause) {
         let brand = to.brand();
         if brand.senders.iter().any(|sender| sender.starts_with(char::is_alphabetic)) {
             return;
@@ -163,19 +169,30 @@ impl Life {
     }
 
     /// Puts word of an act on its way.
-    pub fn act(&mut self, mut act: Act) -> usize {
+    pub(crate) fn act(&mut self, mut act: Act) -> usize {
         act.heard = act.did + self.random.spread(&WIRE);
         self.hear(act)
     }
 
     /// The same, for what is heard of at a time of its own.
-    pub fn hear(&mut self, mut act: Act) -> usize {
+    pub(crate) fn hear(&mut self, mut act: Act) -> usize {
         let number = self.world.acts.len();
         if act.once == 0 {
             self.once += 1;
             act.once = self.once;
         }
         self.world.acts.push(act);
+        let streams = BRANDS.get(act.brand).is_some_and(|brand| brand.streams);
+        let inbound =
+            matches!(act.road, Road::Reply | Road::ReplyQuoted | Road::Call | Road::Click);
+        if streams && inbound && act.cause != Cause::Replay {
+            let late = self.random.spread(&[(80, SECOND, MINUTE), (20, MINUTE, 4 * HOUR)]);
+            self.tell(act.heard + late, Word::Streamed(number));
+            // What no webhook told, because the service was down.
+            if self.random.chance(2_000) {
+                return number;
+            }
+        }
         self.tell(act.heard, Word::Act(number));
         // Twilio and apps try again when the first answer was lost.
         if self.random.chance(150) {
@@ -185,21 +202,27 @@ impl Life {
         number
     }
 
-    pub fn tell(&mut self, at: i64, word: Word) {
+    pub(crate) fn tell(&mut self, at: i64, word: Word) {
         self.world.timeline.push((at, word));
     }
 
-    pub fn line(&self, number: usize) -> Line {
+    pub(crate) fn line(&self, number: usize) -> Line {
         let nobody = Line { carrier: 0, family: 1, landline: false };
         self.world.lines.get(number).copied().unwrap_or(nobody)
     }
 
-    pub fn some_sender(&mut self, brand: &Brand) -> usize {
+    pub(crate) fn some_sender(&mut self, brand: &Brand) -> usize {
         usize::try_from(self.random.below(brand.senders.len() as u64)).unwrap_or_default()
     }
 
     /// A message that is about to be sent.
-    pub fn message(&mut self, line: usize, brand: usize, purpose: Purpose, at: i64) -> Message {
+    pub(crate) fn message(
+        &mut self,
+        line: usize,
+        brand: usize,
+        purpose: Purpose,
+        at: i64,
+    ) -> Message {
         let of = Message {
             brand,
             sender: 0,
@@ -220,7 +243,7 @@ impl Life {
 
 impl Act {
     /// An act of a line, toward a brand, by WhatsApp or not.
-    pub fn of(road: Road, cause: Cause, who: (usize, usize, bool), did: i64) -> Self {
+    pub(crate) fn of(road: Road, cause: Cause, who: (usize, usize, bool), did: i64) -> Self {
         let (line, brand, whatsapp) = who;
         Self {
             road,

@@ -1,8 +1,9 @@
 //! Logins: a code is sent, and sent again if it does not come; the person types what they have.
 
+use crate::brands::Names;
 use crate::carriers::{TYPES, WIRE};
 use crate::life::Life;
-use crate::world::{Act, Cause, MINUTE, Message, Names, Purpose, Road, SECOND};
+use crate::world::{Act, Cause, MINUTE, Message, Purpose, Road, SECOND};
 
 /// The most times that a code is sent for one login.
 const MOST: usize = 4;
@@ -19,7 +20,7 @@ struct Login {
 
 impl Life {
     /// Somebody logs in; in a family, now and then two of them at once.
-    pub fn login(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn login(&mut self, line: usize, brand: usize, at: i64) {
         self.one_login(line, brand, at);
         if self.line(line).family > 1 && self.random.chance(400) {
             let other = at + self.random.between(SECOND, 3 * MINUTE);

@@ -9,7 +9,7 @@ use crate::world::{Act, Cause, HOUR, MINUTE, Message, Road, SECOND};
 
 impl Life {
     /// Goes over the world once it has come about.
-    pub fn mischief(&mut self) {
+    pub(crate) fn mischief(&mut self) {
         let captured = self.captured();
         let messages = self.world.messages.clone();
         for (number, message) in messages.iter().enumerate() {
@@ -53,7 +53,7 @@ impl Life {
             return;
         }
         let cause = if self.random.chance(5_000) { Cause::Stranger } else { Cause::Sibling };
-        let roads = [Road::ReplyQuoted, Road::CodeBySid];
+        let roads = [Road::ReplyQuoted, Road::CodeBySid, Road::Click];
         let road = self.random.one_of(&roads).unwrap_or(Road::ReplyQuoted);
         let at = lost.created + self.random.between(2 * SECOND, 30 * MINUTE);
         let act = Act::of(road, cause, (lost.line, lost.brand, lost.whatsapp), at);

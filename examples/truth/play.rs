@@ -13,15 +13,17 @@ use std::task::{Context, Waker};
 
 use anyhow::{Context as _, bail};
 use heardback::domain::code::CodeKey;
+use heardback::domain::link::{Link, LinkId};
 use heardback::domain::matching::{Observed, Policy};
-use heardback::domain::message::Message as Record;
+use heardback::domain::message::{Message as Record, State};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::Malformed;
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Entry, Filter, Store};
 use jiff::Timestamp;
 
-use crate::roads::{Heard, Roads, moment};
+use crate::requests::moment;
+use crate::roads::{Heard, Roads};
 use crate::world::{Cause, MINUTE, Word, World};
 
 /// Commands under way at once; the store takes 1024 before it says that it is busy.
@@ -29,37 +31,40 @@ const UNDER_WAY: usize = 800;
 
 /// Settings of a play.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// What judgement depends on.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
     /// Whether known crawlers' clicks are no evidence.
-    pub ignores_crawlers: bool,
+    pub(crate) ignores_crawlers: bool,
+    /// Whether a mere GET of a click link is evidence.
+    pub(crate) confirms_on_get: bool,
 }
 
 /// What came of a play.
 #[derive(Default)]
-pub struct Played {
+pub(crate) struct Played {
     /// Every message that the store holds in the end.
-    pub records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Which act stands behind evidence of a line that occurred at a moment, as the store has it.
-    pub evidence: HashMap<(i64, usize), usize>,
+    pub(crate) evidence: HashMap<(i64, usize), usize>,
     /// When each message was created at the latest, as far as the store was told, by its number.
-    pub claims: HashMap<usize, Timestamp>,
+    pub(crate) claims: HashMap<usize, Timestamp>,
     /// Messages that the store said it knows.
-    pub remembered: Vec<usize>,
+    pub(crate) remembered: Vec<usize>,
     /// Messages that the store said are confirmed.
-    pub confirmed: Vec<MessageSid>,
+    pub(crate) confirmed: Vec<MessageSid>,
     /// What must not happen, whatever the numbers say.
-    pub broken: Vec<String>,
+    pub(crate) broken: Vec<String>,
     /// Commands carried out.
-    pub commands: u64,
+    pub(crate) commands: u64,
     /// Commands refused because they belong to another account.
-    pub refused: u64,
+    pub(crate) refused: u64,
 }
 
 /// What the store said.
 enum Answer {
-    Remembered(usize, Vec<MessageSid>),
+    Remembered(Option<usize>, Vec<MessageSid>),
+    Kept,
     Observed(Observed),
     Contradicted,
 }
@@ -78,7 +83,11 @@ struct Stage<'w> {
 ///
 /// # Errors
 /// Where the store fails, which is no part of the play.
-pub async fn play(world: &World, settings: Settings, folder: &Path) -> anyhow::Result<Played> {
+pub(crate) async fn play(
+    world: &World,
+    settings: Settings,
+    folder: &Path,
+) -> anyhow::Result<Played> {
     let clock = Arc::new(AtomicI64::new(0));
     let code_keys = [CodeKey::new(b"the apps' key")];
     let stage = Stage { world, settings, folder, clock, code_keys };
@@ -132,6 +141,7 @@ impl Stage<'_> {
             person_key: store.person_key(),
             code_keys: &self.code_keys,
             ignores_crawlers: self.settings.ignores_crawlers,
+            confirms_on_get: self.settings.confirms_on_get,
         };
         let mut asked: Vec<Asked<'_>> = Vec::with_capacity(words.len());
         for (at, word) in words {
@@ -140,6 +150,7 @@ impl Stage<'_> {
             let mut future: Asked<'_> = match heard {
                 Ok(Heard::Sighting(sighting)) => Box::pin(remember(store, sighting)),
                 Ok(Heard::Signal(signal)) => Box::pin(observe(store, signal)),
+                Ok(Heard::Link(id, link)) => Box::pin(keep(store, id, link)),
                 Ok(Heard::Nothing) => continue,
                 Err(Malformed::OtherAccount) => {
                     played.refused += 1;
@@ -166,7 +177,7 @@ impl Stage<'_> {
     fn note(&self, word: Word, heard: &Result<Heard, Malformed>, played: &mut Played) {
         played.commands += 1;
         match (word, heard) {
-            (Word::Act(number), Ok(Heard::Signal(signal))) => {
+            (Word::Act(number) | Word::Streamed(number), Ok(Heard::Signal(signal))) => {
                 let Some(act) = self.world.acts.get(number) else { return };
                 if act.cause == Cause::Stranger {
                     let what = format!("a stranger's request was let in: {act:?}");
@@ -191,11 +202,11 @@ impl Played {
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Remembered(number, confirmed) => {
-                self.remembered.push(number);
+                self.remembered.extend(number);
                 self.confirmed.extend(confirmed);
             }
             Answer::Observed(Observed::Confirmed(sid)) => self.confirmed.push(sid),
-            Answer::Observed(_) | Answer::Contradicted => {}
+            Answer::Observed(_) | Answer::Contradicted | Answer::Kept => {}
         }
     }
 }
@@ -204,9 +215,16 @@ async fn remember(
     store: &SledStore,
     sighting: heardback::domain::signal::Sighting,
 ) -> anyhow::Result<Answer> {
-    let number = World::number(sighting.sid.as_str()).unwrap_or_default();
+    let number = World::number(sighting.sid.as_str());
     let remembered = store.remember(sighting).await?;
-    Ok(Answer::Remembered(number, remembered.confirmed))
+    // What nobody asked feedback for is forgotten after a day.
+    let kept = number.filter(|_| remembered.message.state != State::Untracked);
+    Ok(Answer::Remembered(kept, remembered.confirmed))
+}
+
+async fn keep(store: &SledStore, id: LinkId, link: Link) -> anyhow::Result<Answer> {
+    store.keep_link(id, link).await?;
+    Ok(Answer::Kept)
 }
 
 async fn observe(

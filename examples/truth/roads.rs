@@ -1,45 +1,49 @@
-//! Roads: what Heardback is told. Each word becomes the request that would be sent, and is read by the
-//! very functions that read requests in the service; past the signature, which the world's senders have.
+//! Roads: how word comes to Heardback. Each request is read by the very functions that read it in the
+//! service; past the signature, which the world's senders have.
+//!
+//! Two things are done here in the service's stead, for they are no readers: a click link's page (a GET
+//! proves nothing, a POST does: `inbound`), and the making of a link.
 
 use heardback::domain::address::PersonKey;
 use heardback::domain::code::CodeKey;
 use heardback::domain::form;
-use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
+use heardback::domain::message::Reference;
+use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::callback::Reading;
+use heardback::domain::signal::events::Incoming;
 use heardback::domain::signal::fields::{Fields, Spelling};
-use heardback::domain::signal::{Malformed, Sighting, Signal, app, callback};
-use jiff::Timestamp;
+use heardback::domain::signal::{Evidence, Malformed, Named, Sighting, Signal, Source};
+use heardback::domain::signal::{app, call, callback, click, events};
 
-use crate::carriers::CARRIERS;
-use crate::world::{
-    ACCOUNTS, Act, BEGINNING, BRANDS, Cause, Message, Registers, Road, Word, World,
-};
+use crate::random::mixed;
+use crate::requests::{moment, owner};
+use crate::world::{Act, Cause, Message, Road, Word, World};
 
 /// What a request turned out to be.
-pub enum Heard {
+pub(crate) enum Heard {
     /// A message was seen.
     Sighting(Sighting),
     /// Somebody did something.
     Signal(Signal),
+    /// A click link is to be kept.
+    Link(LinkId, Link),
     /// It concerns nobody.
     Nothing,
 }
 
 /// Reads requests as the service does.
-pub struct Roads<'a> {
+pub(crate) struct Roads<'a> {
     /// The world that they come from.
-    pub world: &'a World,
+    pub(crate) world: &'a World,
     /// The store's.
-    pub person_key: &'a PersonKey,
+    pub(crate) person_key: &'a PersonKey,
     /// The apps'.
-    pub code_keys: &'a [CodeKey],
+    pub(crate) code_keys: &'a [CodeKey; 1],
     /// Whether known crawlers' clicks are no evidence.
-    pub ignores_crawlers: bool,
-}
-
-/// A moment of the world, as the service knows it.
-pub fn moment(at: i64) -> Timestamp {
-    Timestamp::from_millisecond(BEGINNING + at).unwrap_or(Timestamp::MAX)
+    pub(crate) ignores_crawlers: bool,
+    /// Whether a mere GET of a click link is evidence.
+    pub(crate) confirms_on_get: bool,
 }
 
 impl Roads<'_> {
@@ -47,205 +51,124 @@ impl Roads<'_> {
     ///
     /// # Errors
     /// [`Malformed`], as the service would find it.
-    pub fn read(&self, word: Word, at: i64) -> Result<Heard, Malformed> {
-        match word {
-            Word::Register(number) => self.register(number, at),
-            Word::Status(number, status) => self.status(number, status, at),
-            Word::Act(number) => match self.world.acts.get(number) {
-                Some(act) => self.act(act, at),
-                None => Ok(Heard::Nothing),
-            },
-            Word::Restart | Word::Sweep => Ok(Heard::Nothing),
-        }
-    }
-
-    fn register(&self, number: usize, at: i64) -> Result<Heard, Malformed> {
-        let Some(message) = self.world.messages.get(number) else { return Ok(Heard::Nothing) };
-        let (brand, account) = (message.brand(), account(message));
-        let mut json = format!(
-            r#"{{"sid":"{}","account_sid":"{account}","to":"{}","body":"…","status":"queued""#,
-            self.world.sid(number),
-            self.address(message.line, message.whatsapp),
-        );
-        match brand.service {
-            // With a service, the answer does not say yet which sender it will be.
-            Some(service) => {
-                json += &format!(r#","messaging_service_sid":"{service}","from":null"#)
+    pub(crate) fn read(&self, word: Word, at: i64) -> Result<Heard, Malformed> {
+        let World { messages, acts, .. } = self.world;
+        let heard = match word {
+            Word::Register(number) => messages.get(number).map(|it| self.register(number, it, at)),
+            Word::Status(number, status) => {
+                messages.get(number).map(|it| self.status(number, it, status, at))
             }
-            None => json += &format!(r#","from":"{}""#, message.from()),
-        }
-        if brand.registers == Registers::Answer {
-            let created = moment(message.created).to_zoned(jiff::tz::TimeZone::UTC);
-            let date = created.strftime("%a, %d %b %Y %H:%M:%S +0000");
-            json += &format!(r#","date_created":"{date}""#);
-        } else if message.login % 2 == 0 {
-            json += &format!(r#","CreatedAt":"{}""#, moment(message.created + brand.clock_ahead));
-        }
-        if message.login > 0 {
-            json += &format!(r#","Reference":"login-{}""#, message.login);
-        }
-        if message.code > 0 && brand.hmacs() {
-            json += &self.code_hmac(number, message.code);
-        }
-        json.push('}');
+            Word::Act(number) => acts.get(number).map(|act| self.act(act, at)),
+            Word::Streamed(number) => acts.get(number).map(|act| self.streamed(act, at)),
+            Word::Link(number) => messages.get(number).map(|it| self.made(number, it, at)),
+            Word::Restart | Word::Sweep => None,
+        };
+        heard.unwrap_or(Ok(Heard::Nothing))
+    }
+
+    fn register(&self, number: usize, message: &Message, at: i64) -> Result<Heard, Malformed> {
+        let [key] = self.code_keys;
+        let json = self.world.registration(number, message, key);
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        app::message(&fields, &self.reading(account, at)).map(Heard::Sighting)
-    }
-
-    fn code_hmac(&self, number: usize, code: u32) -> String {
-        let sid = MessageSid::parse(&self.world.sid(number)).ok();
-        let hmac = self.code_keys.first().zip(sid);
-        let hmac = hmac.map(|(key, sid)| key.hmac(sid, &code.to_string()).to_base64());
-        format!(r#","CodeHmac":"{}""#, hmac.unwrap_or_default())
-    }
-
-    fn status(&self, number: usize, status: &str, at: i64) -> Result<Heard, Malformed> {
-        let Some(message) = self.world.messages.get(number) else { return Ok(Heard::Nothing) };
-        let (brand, account) = (message.brand(), account(message));
-        let mut body = format!(
-            "SmsStatus={status}&MessageStatus={status}&MessageSid={}&AccountSid={account}&To={}&From={}&ApiVersion=2010-04-01",
-            self.world.sid(number),
-            escaped(&self.address(message.line, message.whatsapp)),
-            escaped(message.from()),
-        );
-        if let Some(service) = brand.service {
-            body += &format!("&MessagingServiceSid={service}");
-        }
-        let mut query = String::new();
-        if brand.registers == Registers::ByCallback && message.is_tracked() {
-            query = format!("feedback=1&reference=login-{}", message.login);
-        }
-        let query = form_fields(&query)?;
-        let sighting = callback::status(&form_fields(&body)?, &query, &self.reading(account, at))?;
+        let mut sighting = app::message(&fields, &self.reading(owner(message), at))?;
+        sighting.link = message.has_own_link().then(|| self.token(number).id());
         Ok(Heard::Sighting(sighting))
     }
 
+    fn status(&self, number: usize, of: &Message, word: &str, at: i64) -> Result<Heard, Malformed> {
+        let (form, query) = self.world.status(number, of, word);
+        let (fields, query) = (form_fields(&form)?, form_fields(&query)?);
+        callback::status(&fields, &query, &self.reading(owner(of), at)).map(Heard::Sighting)
+    }
+
     fn act(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
-        match act.road {
+        let (world, reading) = (self.world, self.reading(act.signed_by(), at));
+        let json = |text: String| Fields::from_json(text.as_bytes(), Spelling::Any);
+        Ok(match act.road {
             Road::CodeBySid | Road::CodeByReference | Road::CodeWithCode | Road::CodeByTo => {
-                self.event(act, at).map(Heard::Signal)
+                Heard::Signal(app::event(&json(world.event(act))?, &reading)?)
             }
             Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
-                self.reply(act, at).map(Heard::Signal)
+                Heard::Signal(callback::reply(&form_fields(&world.reply(act))?, &reading)?)
             }
-            Road::Call | Road::Click | Road::Link => Ok(Heard::Nothing),
+            Road::Call => {
+                Heard::Signal(call::call(&form_fields(&world.call(act))?, &reading)?.signal)
+            }
+            Road::Click => {
+                let signal = click::click(&json(world.click(act))?, &reading)?;
+                signal.map_or(Heard::Nothing, Heard::Signal)
+            }
+            Road::Link => self.visit(act, at),
+        })
+    }
+
+    /// A batch of Event Streams; the world's have one event each.
+    fn streamed(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
+        let Some(batch) = self.world.cloud_event(act) else { return Ok(Heard::Nothing) };
+        let batch = events::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
+        let first = batch.into_iter().next().map(|event| event.incoming);
+        match first {
+            Some(Incoming::Signal(signal)) => Ok(Heard::Signal(*signal)),
+            Some(Incoming::Status(sighting)) => Ok(Heard::Sighting(*sighting)),
+            Some(Incoming::Malformed(malformed)) => Err(malformed),
+            Some(Incoming::OtherAccount) => Err(Malformed::OtherAccount),
+            Some(Incoming::Ignored) | None => Ok(Heard::Nothing),
         }
     }
 
-    fn event(&self, act: &Act, at: i64) -> Result<Signal, Malformed> {
-        let account = signed_by(act);
-        let message = act.names.and_then(|number| self.world.messages.get(number));
-        let login = message.map_or(0, |message| message.login);
-        let mut json = format!(r#"{{"AccountSid":"{}","Type":"code_entered""#, named(act));
-        json += &match act.road {
-            Road::CodeBySid => {
-                format!(r#","MessageSid":"{}""#, self.world.sid(act.names.unwrap_or_default()))
-            }
-            Road::CodeByReference => format!(r#","Reference":"login-{login}""#),
-            Road::CodeWithCode => {
-                let code = message.map_or(0, |message| message.code);
-                format!(r#","Reference":"login-{login}","Code":"{code}""#)
-            }
-            _ => format!(
-                r#","To":"{}","From":"{}""#,
-                self.address(act.line, act.whatsapp),
-                self.sender(act)
-            ),
-        };
-        if let Some(stated) = act.stated {
-            json += &format!(r#","OccurredAt":"{}""#, moment(stated));
+    /// Somebody opens a click link: a scanner fetches the page, a person goes on from there.
+    fn visit(&self, act: &Act, at: i64) -> Heard {
+        let Some(number) = act.names else { return Heard::Nothing };
+        if act.cause == Cause::Scanner && !self.confirms_on_get {
+            return Heard::Nothing;
         }
-        json.push('}');
-        let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        app::event(&fields, &self.reading(account, at))
+        let reading = self.reading(act.signed_by(), at);
+        let evidence = Evidence {
+            account: reading.account,
+            named: Named::Link(self.token(number).id()),
+            label: "link_opened".to_owned(),
+            occurred_at: reading.now,
+        };
+        Heard::Signal(Signal {
+            source: Source::Link,
+            once: Vec::new(),
+            code: None,
+            evidence: Ok(evidence),
+            remembers: None,
+            seen_at: reading.now,
+        })
     }
 
-    fn reply(&self, act: &Act, at: i64) -> Result<Signal, Malformed> {
-        let message = act.names.and_then(|number| self.world.messages.get(number));
-        let text = match (act.cause, act.road) {
-            (Cause::OptOut, _) => "Stop.".to_owned(),
-            (Cause::Carrier(_), _) => "This number does not accept messages".to_owned(),
-            (_, Road::ReplyByHandset) => "I am driving and will call you back".to_owned(),
-            (_, Road::ReplyWithCode) => {
-                format!("it is {}", message.map_or(0, |message| message.code))
-            }
-            _ => "Thanks a lot".to_owned(),
-        };
-        let mut body = format!(
-            "MessageSid=MM{:032x}&AccountSid={}&From={}&To={}&Body={}&NumMedia=0&ApiVersion=2010-04-01",
-            u128::from(act.once) | (0xee << 120),
-            named(act),
-            escaped(&self.address(act.line, act.whatsapp)),
-            escaped(self.sender(act)),
-            escaped(&text),
-        );
-        // Most inbound messages of a service's number name the service.
-        if let Some(service) = BRANDS.get(act.brand).and_then(|brand| brand.service)
-            && act.once % 4 > 0
-        {
-            body += &format!("&MessagingServiceSid={service}");
+    fn made(&self, number: usize, message: &Message, at: i64) -> Result<Heard, Malformed> {
+        let reading = self.reading(owner(message), at);
+        let target = LinkTarget::parse("https://example.com/").ok_or(Malformed::Encoding)?;
+        let account = reading.account;
+        let reference = World::reference(number, message);
+        let reference = reference.as_deref().and_then(Reference::parse);
+        let link = Link { account, target, message: None, reference, created_at: reading.now };
+        Ok(Heard::Link(self.token(number).id(), link))
+    }
+
+    fn token(&self, number: usize) -> LinkToken {
+        let noise = mixed(self.world.seed ^ mixed(number as u64)).to_be_bytes();
+        let mut bytes = [0; TOKEN_BYTES];
+        for (to, from) in bytes.iter_mut().zip(noise.into_iter().chain(noise)) {
+            *to = from;
         }
-        if let (Road::ReplyQuoted, Some(number)) = (act.road, act.names) {
-            body += &format!("&OriginalRepliedMessageSid={}", self.world.sid(number));
-        }
-        callback::reply(&form_fields(&body)?, &self.reading(signed_by(act), at))
+        LinkToken::from_random(bytes)
     }
 
     fn reading(&self, account: &str, at: i64) -> Reading<'_> {
-        // The constants are accounts' SIDs; `truth` does not start with others.
-        let account = AccountSid::parse(account).expect("an account's SID");
         Reading {
-            account,
+            account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
             person_key: self.person_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             now: moment(at),
         }
     }
-
-    fn address(&self, line: usize, whatsapp: bool) -> String {
-        let carrier = self.world.lines.get(line).map_or(0, |line| line.carrier);
-        let code = CARRIERS.get(carrier).map_or("1", |carrier| carrier.code);
-        let channel = if whatsapp { "whatsapp:" } else { "" };
-        format!("{channel}+{code}55{line:08}")
-    }
-
-    fn sender(&self, act: &Act) -> &'static str {
-        let Some(brand) = BRANDS.get(act.brand) else { return "" };
-        let sender = brand.senders.get(act.sender).copied().unwrap_or_default();
-        if act.whatsapp { brand.whatsapp.unwrap_or(sender) } else { sender }
-    }
-}
-
-fn account(message: &Message) -> &'static str {
-    ACCOUNTS.get(message.brand().account).copied().unwrap_or_default()
-}
-
-/// The account that a request names.
-fn named(act: &Act) -> &'static str {
-    let own = BRANDS.get(act.brand).map_or(0, |brand| brand.account);
-    let account = match act.cause {
-        Cause::Stranger => 2,
-        Cause::Sibling => 1 - own,
-        _ => own,
-    };
-    ACCOUNTS.get(account).copied().unwrap_or_default()
-}
-
-/// The account by whose key a request was found to be signed. A stranger's was captured on its way to
-/// somebody else who has the same key, or the check would not have let it in so far.
-fn signed_by(act: &Act) -> &'static str {
-    let own = BRANDS.get(act.brand).map_or(0, |brand| brand.account);
-    match act.cause {
-        Cause::Stranger => ACCOUNTS.get(own).copied().unwrap_or_default(),
-        _ => named(act),
-    }
 }
 
 fn form_fields(text: &str) -> Result<Fields, Malformed> {
     Fields::from_pairs(&form::pairs(text.as_bytes()), Spelling::Twilio)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('+', "%2B").replace(':', "%3A").replace(' ', "+")
 }

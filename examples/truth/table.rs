@@ -7,7 +7,7 @@ use heardback::domain::message::Basis;
 use crate::judge::{Judgement, Score};
 
 /// Prints what each kind of evidence came to.
-pub fn kinds(judgement: &Judgement) {
+pub(crate) fn kinds(judgement: &Judgement) {
     let mut rows = BTreeMap::<&str, [Score; 4]>::new();
     for ((kind, basis), score) in &judgement.scores {
         let [direct, shared, inferred, given] = rows.entry(kind).or_default();
@@ -56,7 +56,7 @@ pub fn kinds(judgement: &Judgement) {
 }
 
 /// Prints the head of the table of policies.
-pub fn policies_head() {
+pub(crate) fn policies_head() {
     println!(
         "| policy | direct wrong | shared right | shared wrong | shared precision | inferred right | inferred wrong | inferred precision | precision | recall |"
     );
@@ -64,7 +64,7 @@ pub fn policies_head() {
 }
 
 /// Prints one policy's row.
-pub fn policy(name: &str, judgement: &Judgement) {
+pub(crate) fn policy(name: &str, judgement: &Judgement) {
     let [direct, shared, inferred] =
         [Basis::Direct, Basis::Shared, Basis::Inferred].map(|basis| judgement.of(basis));
     println!(
@@ -89,7 +89,7 @@ fn pair(score: Score) -> String {
 }
 
 /// A share in percent, cut after the second place and never rounded up to a whole.
-pub fn share(part: u64, whole: u64) -> String {
+pub(crate) fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }

@@ -7,7 +7,7 @@ use crate::world::{Act, Cause, HOUR, MINUTE, Message, Purpose, Road, SECOND};
 
 impl Life {
     /// A question, and the answer to it.
-    pub fn question(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn question(&mut self, line: usize, brand: usize, at: i64) {
         let mut message = self.message(line, brand, Purpose::Question, at);
         message.whatsapp = message.brand().whatsapp.is_some() && self.random.chance(6_000);
         let number = self.send(message);
@@ -27,7 +27,7 @@ impl Life {
     }
 
     /// A message with a link. Scanners open it on its way, whether or not it arrives.
-    pub fn link(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn link(&mut self, line: usize, brand: usize, at: i64) {
         let message = self.message(line, brand, Purpose::Link, at);
         let road = if message.brand().service.is_some() { Road::Click } else { Road::Link };
         let number = self.send(message);
@@ -51,7 +51,7 @@ impl Life {
     }
 
     /// An agent and a person write to each other, from a number that sends codes as well.
-    pub fn conversation(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn conversation(&mut self, line: usize, brand: usize, at: i64) {
         let first = self.message(line, brand, Purpose::Agent, at);
         if !first.brand().agents {
             return self.stray(line, brand, at);
@@ -69,7 +69,7 @@ impl Life {
 
     /// A person calls, and while they talk the agent has a code sent. The call ends, and only then its
     /// status callback comes.
-    pub fn support_call(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn support_call(&mut self, line: usize, brand: usize, at: i64) {
         let sent = at + self.random.between(30 * SECOND, 4 * MINUTE);
         let message = self.message(line, brand, Purpose::Code, sent);
         let ends = message.created + self.random.between(MINUTE, 10 * MINUTE);
@@ -80,18 +80,30 @@ impl Life {
     }
 
     /// Somebody writes to a number for reasons of their own.
-    pub fn stray(&mut self, line: usize, brand: usize, at: i64) {
+    pub(crate) fn stray(&mut self, line: usize, brand: usize, at: i64) {
         let message = self.message(line, brand, Purpose::Agent, at);
         self.reply(0, &message, at, Road::Reply, Cause::Unrelated);
     }
 
     /// A call to the number that a message came from, told of when it begins, or when it has ended.
     fn call(&mut self, to: &Message, began: i64, ended: i64, cause: Cause) {
-        if to.from().starts_with(char::is_alphabetic) && !to.whatsapp {
+        let brand = to.brand();
+        if brand.senders.iter().any(|sender| sender.starts_with(char::is_alphabetic)) {
             return;
         }
         let act = Act::of(Road::Call, cause, (to.line, to.brand, false), began);
-        let heard = ended.max(began + self.random.between(SECOND / 5, HOUR / 4));
-        self.hear(Act { sender: to.sender, heard, ..act });
+        let act = Act { sender: to.sender, ..act };
+        let once = if self.random.chance(6_000) {
+            let rings = began + self.random.between(SECOND / 5, SECOND);
+            let told = self.hear(Act { heard: rings, ..act });
+            self.world.acts.get(told).map_or(0, |act| act.once)
+        } else {
+            0
+        };
+        if once == 0 || self.random.chance(2_000) {
+            let ended = ended.max(began + self.random.between(20 * SECOND, HOUR / 4));
+            let heard = ended + self.random.between(SECOND / 5, 5 * SECOND);
+            self.hear(Act { once, heard, ..act });
+        }
     }
 }
