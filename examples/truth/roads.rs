@@ -89,7 +89,8 @@ impl Roads<'_> {
         }
         json.push('}');
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        app::message(&fields, &self.reading(account, at)).map(Heard::Sighting)
+        let registration = app::message(&fields, &self.reading(account, at))?;
+        Ok(registration.message.map_or(Heard::Nothing, Heard::Sighting))
     }
 
     fn code_hmac(&self, number: usize, code: u32) -> String {
