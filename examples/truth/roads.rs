@@ -70,7 +70,8 @@ impl Roads<'_> {
         let [key] = self.code_keys;
         let json = self.world.registration(number, message, key);
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        let mut sighting = app::message(&fields, &self.reading(owner(message), at))?;
+        let registration = app::message(&fields, &self.reading(owner(message), at))?;
+        let Some(mut sighting) = registration.message else { return Ok(Heard::Nothing) };
         sighting.link = message.has_own_link().then(|| self.token(number).id());
         Ok(Heard::Sighting(sighting))
     }

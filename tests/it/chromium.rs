@@ -122,9 +122,7 @@ impl Browser {
         let answer =
             json!({ "requestId": id, "responseCode": 200, "responseHeaders": html, "body": page });
         self.call("Fetch.fulfillRequest", answer);
-        while self.address() != TARGET {
-            self.wait("Page.frameNavigated");
-        }
+        while self.wait("Page.frameNavigated")["frame"]["url"] != TARGET {}
         paused["request"].clone()
     }
 
