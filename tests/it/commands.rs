@@ -229,16 +229,20 @@ fn check_names_only_routes_that_there_are() {
         path.split(['?', '#']).next().filter(|path| !path.is_empty())
     });
     let urls: Vec<&str> = urls.filter(|path| path.starts_with('/')).collect();
-    assert!(urls.len() >= 7, "{results}");
+    assert!(urls.len() >= 11, "{results}");
     for path in urls {
         let there = [
             "/twilio/message",
             "/twilio/status",
+            "/twilio/call",
+            "/twilio/click",
+            "/twilio/events",
             "/app/messages",
             "/app/messages/{sid}",
             "/app/events",
             "/app/twilio/message",
             "/app/twilio/status",
+            "/app/twilio/call",
         ];
         assert!(there.contains(&path), "{path}");
     }

@@ -48,7 +48,7 @@ where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
     let mut out = anstream::stdout();
-    let stage = Stage::build(launch)?;
+    let mut stage = Stage::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
     writeln!(out, "  receiver     {}", stage.receiver_url())?;
     writeln!(out, "  operator     {}", stage.operator_url())?;

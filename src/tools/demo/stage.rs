@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -24,6 +26,8 @@ const ACCOUNT: &str = "AC11111111111111111111111111111111";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// How long the posts may take: one is tried again after a second at the most.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What the paths of click links begin with.
+const LINKS: &str = "/c/";
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// What became of a message.
@@ -42,6 +46,8 @@ pub(super) struct Stage {
     base: String,
     key: SigningKey,
     http: reqwest::Client,
+    /// The path of the click link that was made last.
+    link: Option<String>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
     folder: TempDir,
@@ -67,7 +73,8 @@ impl Stage {
             operator,
             base,
             key: SigningKey::new(TOKEN.as_bytes()),
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: reqwest::Client::builder().no_proxy().redirect(Policy::none()).build()?,
+            link: None,
             stop,
             running,
             folder,
@@ -92,10 +99,15 @@ impl Stage {
 
     /// Signs a recording freshly, sends it, and tells the answer in a few words. The first word of
     /// the pair is the request line.
-    pub(super) async fn play(&self, step: &Step) -> anyhow::Result<(String, String)> {
-        let recording = Recording::parse(step.recording)?;
+    pub(super) async fn play(&mut self, step: &Step) -> anyhow::Result<(String, String)> {
+        let mut recording = Recording::parse(step.recording)?;
+        recording.body = at_present(&recording.body);
+        if let (Some(link), true) = (&self.link, recording.target.starts_with(LINKS)) {
+            recording.target.clone_from(link);
+        }
         let signed = match step.signer {
             Signer::Known => recording.signed(&self.key, &self.base),
+            Signer::Nobody => recording.clone(),
             Signer::Stranger => recording.signed(&SigningKey::new(b"a guess"), &self.base),
         };
         // The first parameter is enough to tell what it is.
@@ -112,7 +124,11 @@ impl Stage {
                 request = request.header(name, value);
             }
         }
-        Ok((line, summary(request.send().await?).await?))
+        let told = told(request.send().await?).await?;
+        if let Some(link) = told.link.as_deref().and_then(|link| link.strip_prefix(&self.base)) {
+            self.link = Some(link.to_owned());
+        }
+        Ok((line, told.words))
     }
 
     /// What became of each message, once Twilio has answered for all that were confirmed.
@@ -203,16 +219,42 @@ fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<
     Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
 }
 
-/// The status, and the word of the body that matters.
-async fn summary(answer: reqwest::Response) -> anyhow::Result<String> {
+/// The recordings lie in the past, and nobody answers what is hours old: their moments become this one.
+fn at_present(body: &[u8]) -> Vec<u8> {
+    const DAY: &str = "2026-11-23T";
+    let text = String::from_utf8_lossy(body);
+    let mut parts = text.split(DAY);
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
+    let now = Timestamp::now();
+    for part in parts {
+        moved.push_str(&now.to_string());
+        moved.push_str(part.split_once('Z').map_or("", |(_, rest)| rest));
+    }
+    moved.into_bytes()
+}
+
+/// An answer, as the demo tells it.
+struct Told {
+    /// The status, and the word of the body that matters.
+    words: String,
+    /// The click link in it.
+    link: Option<String>,
+}
+
+async fn told(answer: reqwest::Response) -> anyhow::Result<Told> {
     let status = answer.status().as_u16();
+    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let location = header("location").map(str::to_owned);
+    let is_page = header("content-type").is_some_and(|media| media.starts_with("text/html"));
     let body = answer.text().await?;
-    let word = match serde_json::from_str::<Value>(&body) {
-        Ok(json) => {
-            let word = json.get("state").or_else(|| json.get("result"));
-            word.and_then(Value::as_str).unwrap_or_default().to_owned()
-        }
-        Err(_) => body,
+    let json = serde_json::from_str::<Value>(&body).ok();
+    let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let word = match (&json, location) {
+        (_, Some(location)) => location,
+        (Some(_), None) => field("state").or_else(|| field("result")).unwrap_or_default(),
+        (None, None) if is_page => "a page with a button".to_owned(),
+        (None, None) => body.clone(),
     };
-    Ok(format!("{status} {word}").trim_end().to_owned())
+    Ok(Told { words: format!("{status} {word}").trim_end().to_owned(), link: field("link") })
 }

@@ -8,6 +8,8 @@ pub(super) enum Signer {
     Known,
     /// A stranger.
     Stranger,
+    /// Nobody: a browser that opens a link.
+    Nobody,
 }
 
 /// One request.
@@ -36,7 +38,11 @@ const fn step(tells: &'static str, recording: &'static [u8], expected: &'static 
     Step { tells, recording, signer: Signer::Known, expected }
 }
 
-pub(super) const STEPS: [Step; 13] = [
+const fn unsigned(tells: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
+    Step { tells, recording, signer: Signer::Nobody, expected }
+}
+
+pub(super) const STEPS: [Step; 23] = [
     step(
         "the app sent a code and registers the message",
         include_bytes!("../../../tests/fixtures/webhooks/app-message.http"),
@@ -103,9 +109,59 @@ pub(super) const STEPS: [Step; 13] = [
         include_bytes!("../../../tests/fixtures/webhooks/reply-stop-plain.http"),
         "200 <Response/>",
     ),
+    step(
+        "a message goes out to somebody who rather talks",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-called.http"),
+        "201 pending",
+    ),
+    step(
+        "they call back",
+        include_bytes!("../../../tests/fixtures/webhooks/call-ringing.http"),
+        "200 <Response><Reject/></Response>",
+    ),
+    step(
+        "a message with a link that Twilio shortened",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-clicked.http"),
+        "201 pending",
+    ),
+    step(
+        "the link is clicked",
+        include_bytes!("../../../tests/fixtures/webhooks/click.http"),
+        "204",
+    ),
+    step(
+        "a message to a number that streams its events",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-streamed.http"),
+        "201 pending",
+    ),
+    step(
+        "Event Streams hands in a batch, with a reply",
+        include_bytes!("../../../tests/fixtures/webhooks/events-inbound-message.http"),
+        "204",
+    ),
+    step(
+        "Event Streams hands it in again",
+        include_bytes!("../../../tests/fixtures/webhooks/events-inbound-message.http"),
+        "204",
+    ),
+    step(
+        "a message for which the app wants a link of ours",
+        include_bytes!("../../../tests/fixtures/webhooks/app-message-link.http"),
+        "201 pending",
+    ),
+    unsigned(
+        "the link is fetched, which proves nothing yet",
+        include_bytes!("../../../tests/fixtures/webhooks/link-opened.http"),
+        "200 a page with a button",
+    ),
+    unsigned(
+        "its button is pressed",
+        include_bytes!("../../../tests/fixtures/webhooks/link-pressed.http"),
+        "303 https://app.example.com/welcome?invite=7714",
+    ),
 ];
 
-pub(super) const ENDINGS: [Ending; 5] = [
+pub(super) const ENDINGS: [Ending; 9] = [
     Ending { sid: STUMBLES, story: "a code, entered", expected: "reported" },
     Ending { sid: "SMf552cc5023d8319aea1181f76f3adcbd", story: "a reply", expected: "reported" },
     Ending {
@@ -119,8 +175,20 @@ pub(super) const ENDINGS: [Ending; 5] = [
         story: "nobody answered",
         expected: "pending",
     },
+    Ending { sid: "SM13ed0d0208996be9f292c93fe6a0c91f", story: "a call", expected: "reported" },
+    Ending { sid: "SM76c1dd37ad9c424dab4167d303746b76", story: "a click", expected: "reported" },
+    Ending {
+        sid: "SM86aa79cad61f092fa8e1d11aaa4f0cf1",
+        story: "Event Streams",
+        expected: "reported",
+    },
+    Ending {
+        sid: "SM91c0f7de5a2b48e3b60d1f4c8a7e2935",
+        story: "a link of our own",
+        expected: "reported",
+    },
 ];
 
 /// How often the stand-in is asked in all: once for each confirmed message, once more where it
 /// stumbled. A duplicate must not be posted.
-pub(super) const POSTS: usize = 5;
+pub(super) const POSTS: usize = 9;
