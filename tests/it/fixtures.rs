@@ -8,6 +8,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
@@ -59,6 +60,8 @@ struct Desk {
     metrics: Arc<Metrics>,
     addr: SocketAddr,
     server: ServerHandle,
+    /// How much room the store is told there is, in bytes.
+    room: Arc<AtomicU64>,
 }
 
 impl Desk {
@@ -68,6 +71,9 @@ impl Desk {
         let folder = tempfile::tempdir().expect("a folder");
         let mut options = Options::new(&folder.path().join("store"), policy(), Arc::clone(&clock));
         options.person_key = Some(b"the same for every run".to_vec());
+        let room = Arc::new(AtomicU64::new(1 << 40));
+        let left = Arc::clone(&room);
+        options.free_space = Arc::new(move || Ok(left.load(Ordering::SeqCst)));
         let store = Arc::new(SledStore::open(options).expect("opened"));
         let metrics = Metrics::new();
         let receiver = web::Data::new(Receiver {
@@ -94,7 +100,7 @@ impl Desk {
         let server = server.workers(1).disable_signals().listen(listener).expect("listens").run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Self { _folder: folder, store, metrics, addr, server: handle }
+        Self { _folder: folder, store, metrics, addr, server: handle, room }
     }
 
     /// Signs as whoever calls that route signs, sends, and writes the answer down.
@@ -325,6 +331,38 @@ fn the_recordings_that_belong_together_end_as_their_story_says() {
             assert!(!records.contains("parked"), "{names:?}: {records}");
             desk.close().await;
         }
+    });
+}
+
+/// Whoever presses the button wants their page, and can do nothing about our disk.
+#[test]
+fn a_click_that_the_store_cannot_take_leads_on_all_the_same_and_is_counted_as_lost() {
+    actix_web::rt::System::new().block_on(async {
+        let desk = Desk::open();
+        desk.play(&read("app-message-link").0).await;
+        let pressed = read("link-pressed").0;
+        desk.room.store(0, Ordering::SeqCst);
+        let answer = desk.play(&pressed).await;
+        assert!(
+            answer.starts_with("303") && answer.contains("https://app.example.com/"),
+            "{answer}"
+        );
+        let lost = "heardback_evidence_total{kind=\"link\",outcome=\"lost\"} 1";
+        assert!(desk.counted().contains(lost), "{}", desk.counted());
+        assert!(desk.records().await.contains(": pending"));
+        assert!(desk.play(&read("app-link").0).await.starts_with("503"), "no link is made either");
+        desk.room.store(1 << 40, Ordering::SeqCst);
+        desk.play(&pressed).await;
+        assert!(desk.records().await.contains(": confirmed"));
+        desk.store.close().await;
+        for name in ["link-opened", "link-pressed"] {
+            let answer = desk.play(&read(name).0).await;
+            assert!(
+                answer.starts_with("503  text/html") && answer.contains("Try again"),
+                "{answer}"
+            );
+        }
+        desk.close().await;
     });
 }
 
