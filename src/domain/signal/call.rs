@@ -248,7 +248,7 @@ mod tests {
             let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
             assert_eq!(call.wants, wants, "{end}");
             assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
-            let once = if began.is_ok() { 1 } else { 0 };
+            let once = usize::from(began.is_ok());
             assert_eq!(call.signal.once.len(), once, "what proves nothing is not used up: {end}");
         }
     }

@@ -200,13 +200,11 @@ impl<'a> Told<'a> {
     }
 
     fn call(&self) -> Result<Signal, Malformed> {
-        let sid = match self.asked.sid::<kind::Call>("CallSid", None)? {
-            Some(sid) => sid,
-            None => {
-                let sid = self.data.sid("CallSid", Some("sid"))?;
-                sid.ok_or_else(|| missing("CallSid"))?
-            }
-        };
+        // The call is also the resource that the event is about.
+        let named = self.asked.sid::<kind::Call>("CallSid", None)?;
+        let about = || self.data.sid("CallSid", Some("sid"));
+        let sid = named.map_or_else(about, |sid| Ok(Some(sid)))?;
+        let sid = sid.ok_or_else(|| missing("CallSid"))?;
         // The event says how far the call had come; what an end came to says only the webhook.
         let stage = match (self.last, self.asked.get("CallStatus")) {
             ("completed", Some(status)) => Stage::of(status),

@@ -32,10 +32,9 @@ fn one(kind: &str, data: &str) -> Event {
 }
 
 fn signal(kind: &str, data: &str) -> Signal {
-    match one(kind, data).incoming {
-        Incoming::Signal(signal) => *signal,
-        other => panic!("{other:?}"),
-    }
+    let event = one(kind, data);
+    let Incoming::Signal(signal) = event.incoming else { panic!("{event:?}") };
+    *signal
 }
 
 fn moment(text: &str) -> Timestamp {
@@ -159,7 +158,7 @@ fn a_call_is_found_in_the_parameters_of_its_request() {
         let signal = signal(&format!("voice.status-callback.call.{kind}"), &data(more));
         let began = signal.evidence.map(|evidence| evidence.occurred_at);
         assert_eq!(began, start.map(moment), "{kind} {more}");
-        assert_eq!(signal.once.len(), if began.is_ok() { 2 } else { 0 }, "{kind} {more}");
+        assert_eq!(signal.once.len(), 2 * usize::from(began.is_ok()), "{kind} {more}");
     }
     let outbound = data("").replace("inbound", "outbound-api");
     let outbound = signal("voice.status-callback.call.ringing", &outbound);

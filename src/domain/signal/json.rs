@@ -121,11 +121,7 @@ mod tests {
     fn what_is_no_json_or_far_too_deep_is_malformed() {
         let deep = "[".repeat(100_000);
         for text in ["", "[", "{\"a\":}", "[1]x", "\"\u{0}\"", deep.as_str()] {
-            assert!(
-                matches!(Json::parse(text.as_bytes()), Err(Malformed::Json(_))),
-                "{:.20}",
-                text
-            );
+            assert!(matches!(Json::parse(text.as_bytes()), Err(Malformed::Json(_))), "{text:.20}");
         }
         assert!(Json::parse(b"\"\xff\"").is_err());
     }

@@ -1,7 +1,7 @@
 //! Event Streams over real HTTP: batches, what comes twice, what comes late, what is too much, and how
 //! long a large batch takes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,6 @@ use crate::http::reply;
 use crate::http::signals::{before, sent};
 
 const PERSON: &str = "+15558675310";
-/// What Twilio waits for an answer.
-const TWILIO_WAITS: Duration = Duration::from_secs(5);
 
 fn event(kind: &str, id: &str, data: &Value) -> Value {
     json!({
@@ -147,15 +145,16 @@ fn what_the_store_cannot_take_is_503_for_the_whole_and_comes_again() {
 }
 
 #[test]
-fn a_thousand_events_are_on_disk_well_before_twilio_gives_up() {
+fn a_thousand_events_are_made_durable_in_groups_and_not_one_by_one() {
     let scene = Scene::new(&[]);
     let batch: Vec<Value> = (1..=1000).map(|number| status(number, "SENT")).collect();
     let body = json!(batch);
     let began = Instant::now();
     assert_eq!(send(&scene, &body), 204);
-    let took = began.elapsed();
-    assert!(took < TWILIO_WAITS, "{took:?}");
-    let known = "heardback_messages{state=\"untracked\"}";
-    assert_eq!(scene.service.metric(known), 1000);
-    eprintln!("1000 events, {} bytes: {took:?}", body.to_string().len());
+    // Twilio waits for 5 s. How long it takes is for people to read; how many syncs it takes is the reason.
+    println!("1000 events, {} bytes: {:?}", body.to_string().len(), began.elapsed());
+    assert_eq!(scene.service.metric("heardback_messages{state=\"untracked\"}"), 1000);
+    let commits = scene.service.metric("heardback_store_commits_total");
+    println!("{commits} commits");
+    assert!(commits < 200, "{commits}");
 }
