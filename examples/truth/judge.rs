@@ -7,7 +7,7 @@ use heardback::domain::matching::{Policy, later};
 use heardback::domain::message::{Basis, Message as Record, Proof};
 
 use crate::play::Played;
-use crate::requests::moment;
+use crate::requests::{moment, owner};
 use crate::world::{Act, Cause, Message, Road, Word, World};
 
 /// Right and wrong, of one kind.
@@ -120,6 +120,10 @@ pub(crate) fn judge(world: &World, played: &Played, policy: &Policy) -> Judgemen
         let (Some(proof), Some(message)) = (&record.proof, world.messages.get(number)) else {
             continue;
         };
+        // An account of ours may make a message up, and says so to Twilio in its own name only.
+        if record.account.as_str() != owner(message) {
+            continue;
+        }
         let key = (proof.occurred_at.as_millisecond(), message.line);
         let act = played.evidence.get(&key).and_then(|act| world.acts.get(*act));
         let right =

@@ -183,8 +183,7 @@ impl Life {
         }
         self.world.acts.push(act);
         let streams = BRANDS.get(act.brand).is_some_and(|brand| brand.streams);
-        let inbound =
-            matches!(act.road, Road::Reply | Road::ReplyQuoted | Road::Call | Road::Click);
+        let inbound = matches!(act.road, Road::Reply | Road::Click);
         if streams && inbound && act.cause != Cause::Replay {
             let late = self.random.spread(&[(80, SECOND, MINUTE), (20, MINUTE, 4 * HOUR)]);
             self.tell(act.heard + late, Word::Streamed(number));

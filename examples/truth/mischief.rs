@@ -37,7 +37,7 @@ impl Life {
     fn replay(&mut self, lost: &Message, captured: Option<&Vec<Act>>) {
         let at = lost.created + self.random.between(5 * SECOND, 30 * MINUTE);
         let old = captured.into_iter().flatten().find(|act| {
-            let (first, again) = (act.heard + HOUR, act.heard + 7 * 24 * HOUR);
+            let (first, again) = (act.heard + 5 * HOUR, act.heard + 7 * 24 * HOUR);
             act.whatsapp == lost.whatsapp && (first..again).contains(&at)
         });
         if let Some(old) = old.copied()

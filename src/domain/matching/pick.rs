@@ -66,7 +66,11 @@ impl Choice<'_> {
         };
         let theirs: Vec<&Message> = ours.iter().filter(theirs).copied().collect();
         // Who typed the code has it, whatever the window or the sender.
-        if let [only] = self.with_typed_code(&theirs).as_slice() {
+        let coded = self.with_typed_code(&theirs);
+        if let Some(by) = converted(&coded) {
+            return Pick::Already(by);
+        }
+        if let [only] = coded.as_slice() {
             return direct(Some(*only), Basis::Direct);
         }
         let fitting = fitting(evidence, &theirs, self.policy);
@@ -102,6 +106,9 @@ impl Choice<'_> {
             return direct(Some(*only), Basis::Shared);
         }
         let coded = self.with_typed_code(&older);
+        if let Some(by) = converted(&coded) {
+            return Pick::Already(by);
+        }
         if let [only] = coded.as_slice() {
             return direct(Some(*only), Basis::Direct);
         }
@@ -145,6 +152,13 @@ impl Choice<'_> {
     fn typed_another(&self, than: &Message) -> bool {
         self.typed.is_some_and(Probe::has_number) && self.with_typed_code(&[than]).is_empty()
     }
+}
+
+/// What was confirmed instead of messages that hold the code. Its own code is forgotten by now, and may
+/// have been the same: then theirs only seems to be that of one message, and the same evidence, told of
+/// again, would confirm them one after another.
+fn converted(coded: &[&Message]) -> Option<MessageSid> {
+    coded.iter().find_map(|message| message.converted_by)
 }
 
 /// "Direct evidence beats everything: it confirms an undelivered or expired message too."

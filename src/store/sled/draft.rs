@@ -5,7 +5,8 @@
 //! write and a `sync_file_range` each time, so that a batch a command costs as much as a hundred of
 //! these writes for one sync (measured with strace; `pin_log` in sled's `pagecache/mod.rs`).
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use ::sled::{Batch, IVec, Tree};
@@ -24,18 +25,26 @@ pub(super) struct Draft {
     tree: Tree,
     /// What each key is to hold; `None`: nothing any more.
     entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What was looked up in this group, for one command asks for the same thing more than once: to
+    /// judge it, to note what it was, and to take it out of the seal.
+    looked_up: RefCell<HashMap<Vec<u8>, Option<IVec>>>,
 }
 
 impl Draft {
     pub(super) fn over(tree: Tree) -> Self {
-        Self { tree, entries: BTreeMap::new() }
+        Self { tree, entries: BTreeMap::new(), looked_up: RefCell::default() }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> ::sled::Result<Option<IVec>> {
-        match self.entries.get(key) {
-            Some(drafted) => Ok(drafted.as_deref().map(IVec::from)),
-            None => self.tree.get(key),
+        if let Some(drafted) = self.entries.get(key) {
+            return Ok(drafted.as_deref().map(IVec::from));
         }
+        if let Some(known) = self.looked_up.borrow().get(key) {
+            return Ok(known.clone());
+        }
+        let held = self.tree.get(key)?;
+        self.looked_up.borrow_mut().insert(key.to_vec(), held.clone());
+        Ok(held)
     }
 
     pub(super) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -91,6 +100,7 @@ impl Draft {
 
     /// Hands everything to sled, all of it or nothing.
     pub(super) fn write(&mut self) -> ::sled::Result<()> {
+        self.looked_up.get_mut().clear();
         let mut batch = Batch::default();
         for (key, value) in std::mem::take(&mut self.entries) {
             match value {
