@@ -4,6 +4,7 @@
 //! environment and the file system are arguments, so tests need neither; [`process_env`] is the one
 //! place in the program that reads the real one (clap aside).
 
+mod accounts;
 pub mod problems;
 mod reader;
 mod rows;
@@ -13,6 +14,7 @@ mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::{Account, Accounts};
 pub use shared_keys::SharedKey;
 
 use std::io;
@@ -28,8 +30,6 @@ use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
 use crate::domain::matching::Resend;
 use crate::domain::public_url::PublicUrl;
-use crate::domain::sid::AccountSid;
-use crate::domain::upstream_url::UpstreamUrl;
 
 /// The environment, as a question: what does this variable hold?
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -41,18 +41,12 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 pub struct Settings {
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
-    /// The account whose messages these are.
-    pub account: AccountSid,
-    /// Auth tokens, primary first; at least one.
-    pub tokens: Vec<SecretString>,
-    /// What Twilio may sign with instead, each bound to its algorithm; their ids differ.
-    pub shared_keys: Vec<SharedKey>,
-    /// What to post with; without it, the auth token.
-    pub api_key: Option<ApiKey>,
-    /// What the app signs with; at least one (the auth tokens, if not set).
+    /// Whose messages these are, and what is signed and posted with for each.
+    pub accounts: Accounts,
+    /// The file that named some of them.
+    pub accounts_file: Option<PathBuf>,
+    /// What every account's app may sign with. Empty: see [`Account::app_secrets`].
     pub app_keys: Vec<SecretString>,
-    /// Where Twilio's API is.
-    pub upstream: UpstreamUrl,
     /// Posts at the same time: 1 to 64.
     pub upstream_concurrency: usize,
     /// Where the records are.
@@ -134,15 +128,14 @@ impl Settings {
     /// Every [`Problem`] there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = Reader::new(env, read);
-        let account = rows::account(&mut reader, args);
-        let tokens = rows::tokens(&mut reader);
-        let shared_keys = shared_keys::from_setting(&mut reader);
-        let api_key = rows::api_key(&mut reader, args);
-        let upstream = rows::upstream(&mut reader, args);
+        let accounts = accounts::gather(&mut reader, args);
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
         let public_urls = rows::public_urls(&mut reader, args);
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
-        let app_keys = rows::app_keys(&mut reader).unwrap_or_else(|| tokens.clone());
+        let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
+        if let Some(accounts) = &accounts {
+            accounts::check_app_keys(&mut reader, accounts, &app_keys);
+        }
         let phone_key = rows::phone_key(&mut reader);
 
         let ttl = args.pending_ttl.as_ref();
@@ -162,19 +155,15 @@ impl Settings {
         let store = rows::store(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
-        let (Some(account), Some(upstream), Some(store), true) =
-            (account, upstream, store, reader.problems.is_empty())
+        let (Some(accounts), Some(store), true) = (accounts, store, reader.problems.is_empty())
         else {
             return Err(reader.problems);
         };
         Ok(Self {
             public_urls,
-            account,
-            tokens,
-            shared_keys,
-            api_key,
+            accounts,
+            accounts_file: text(args.accounts_file.as_ref()).map(PathBuf::from),
             app_keys,
-            upstream,
             upstream_concurrency,
             store,
             phone_key,

@@ -3,12 +3,13 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::sid::MessageSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{self, Malformed, Sighting, Signal};
 use crate::inbound::rejection::{Refused, Rejection};
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::signed::{Parts, Signed, Wire};
+use crate::inbound::trust::Ring;
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::view::{EventView, MessageView};
 use crate::inbound::{Receiver, wrong_method};
@@ -50,13 +51,21 @@ impl Wire for Signal {
     }
 }
 
-impl Wire for MessageSid {
+/// Which message, and of which accounts the asker may know.
+struct Question {
+    sid: MessageSid,
+    accounts: Vec<AccountSid>,
+}
+
+impl Wire for Question {
     const RING: Ring = Ring::App;
     const SPELLING: Spelling = Spelling::Any;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, _: &Reading<'_>) -> Result<Self, Malformed> {
-        let sid = Self::parse(parts.sid.unwrap_or_default());
-        sid.map_err(|error| Malformed::sid("MessageSid", &error))
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        let sid = MessageSid::parse(parts.sid.unwrap_or_default());
+        let sid = sid.map_err(|error| Malformed::sid("MessageSid", &error))?;
+        let accounts = std::iter::once(&reading.account).chain(reading.others);
+        Ok(Self { sid, accounts: accounts.copied().collect() })
     }
 }
 
@@ -73,9 +82,11 @@ async fn register(
 async fn show(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(sid): Signed<MessageSid>,
+    Signed(Question { sid, accounts }): Signed<Question>,
 ) -> Result<HttpResponse, Refused> {
     let message = receiver.store.show(sid).await.map_err(|error| Refused::of(&request, error))?;
+    // Another account's is not there for this asker.
+    let message = message.filter(|message| accounts.contains(&message.account));
     let message = message.ok_or_else(|| Refused::of(&request, Rejection::UnknownMessage))?;
     Ok(HttpResponse::Ok().json(MessageView::of(&message)))
 }

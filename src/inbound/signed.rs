@@ -14,28 +14,20 @@ use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
+use crate::domain::sid::kind;
 use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::Reading;
-use crate::domain::signal::fields::{Fields, Spelling};
-use crate::domain::signature;
-use crate::domain::signature::{Content, Presented, SigningKey};
+use crate::domain::signal::fields::{self, Fields, Spelling, to_millisecond};
+use crate::domain::signature::{Content, Mistrust, Presented};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::trust::{Distrust, Ring};
 
 /// 64 KiB: Twilio's largest callback is far below.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
-
-/// Which keys a route trusts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ring {
-    /// The account's auth tokens: Twilio signs.
-    Account,
-    /// The app's keys: the app signs.
-    App,
-}
 
 /// What a route takes, and how it reads it.
 pub(super) trait Wire: Sized + 'static {
@@ -92,12 +84,22 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Form => Content::Form { pairs: &pairs, body: &body },
         Media::Json | Media::Other => Content::Other(&body),
     };
+    let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
     let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
     let settings = settings(request);
     let settings = settings.as_deref();
     let bases = &receiver.bases;
     let presented = Presented { bases, path_and_query: target, content, is_get, settings };
-    signature::verify(keys::<T>(receiver), &presented, header).map_err(Rejection::Mistrusted)?;
+    let named = if is_get { &query_pairs } else { &pairs };
+    let claimed = fields::one_account(named, T::SPELLING);
+    let now = to_millisecond((receiver.clock)());
+    let trust = receiver.trust.now();
+    let signer = trust.verify(T::RING, claimed, &presented, header).inspect_err(|distrust| {
+        if T::RING == Ring::Account && *distrust == Distrust::Mistrust(Mistrust::Mismatch) {
+            receiver.home_regions.mismatched(request, trust.regions(claimed), now);
+        }
+    })?;
+    receiver.matched(request, signer, now);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
@@ -111,7 +113,6 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         };
         return Err(Rejection::Unsupported { expected });
     }
-    let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
@@ -119,12 +120,16 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
     let parts = Parts { fields: &fields, query: &query, sid: request.match_info().get("sid") };
+    let (account, others) = trust.mandate(signer);
+    // Whose codes: of several accounts that it may speak for, the one that it names.
+    let coder = fields.sid::<kind::Account>("AccountSid", None).ok().flatten().unwrap_or(account);
     let reading = Reading {
-        account: receiver.account,
+        account,
+        others,
         person_key: receiver.store.person_key(),
-        code_keys: &receiver.code_keys,
+        code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
-        now: crate::domain::signal::fields::to_millisecond((receiver.clock)()),
+        now,
     };
     Ok(T::read(&parts, &reading)?)
 }
@@ -134,13 +139,6 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
     let first = Cow::Borrowed(lines.next()?);
     Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
-}
-
-fn keys<T: Wire>(receiver: &Receiver) -> &[SigningKey] {
-    match T::RING {
-        Ring::Account => &receiver.account_keys,
-        Ring::App => &receiver.app_keys,
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

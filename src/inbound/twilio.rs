@@ -7,7 +7,8 @@ use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Sighting, Signal};
 use crate::inbound::rejection::Refused;
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::signed::{Parts, Signed, Wire};
+use crate::inbound::trust::Ring;
 use crate::inbound::{Receiver, wrong_method};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
