@@ -272,6 +272,30 @@ mod tests {
     }
 
     #[test]
+    fn each_account_of_the_file_is_shown_without_its_secrets() {
+        let file = "[[account]]\nsid = 'AC00000000000000000000000000000001'\n\
+            auth_tokens = ['hush', 'hush2']\napp_keys = ['hush hush hush hush']\n\
+            shared_keys = [{ id = 'webhooks_sharedkey_1', algorithm = 'HMAC_SHA256', \
+            secret = 'hush' }]\nedge = 'dublin'\nregion = 'ie1'\n";
+        let args = SettingsArgs {
+            public_url: Some("https://hooks.example.com".to_owned()),
+            accounts_file: Some("/run/accounts.toml".to_owned()),
+            ..SettingsArgs::default()
+        };
+        let settings = Settings::gather(&args, &|_| None, &|_| Ok(file.to_owned()));
+        let text = text(&settings.expect("sound"));
+        for word in [
+            "TWILIO_ACCOUNT_SID             not set",
+            "/run/accounts.toml; AC00000000000000000000000000000001: tokens set (2 keys), \
+             SharedKeys webhooks_sharedkey_1 (HMAC_SHA256), posts with the auth token to \
+             https://api.dublin.ie1.twilio.com",
+        ] {
+            assert!(text.contains(word), "{word} is not in\n{text}");
+        }
+        assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
     fn the_json_tells_the_same() {
         let text = json(&settings()).expect("plain data");
         assert!(!text.contains("hush"), "{text}");
