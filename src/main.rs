@@ -7,14 +7,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heardback::cli::settings::SettingsArgs;
-use heardback::cli::{CheckArgs, Cli, Command, DemoArgs, SignArgs};
+use heardback::cli::{CheckArgs, Cli, Command, DemoArgs, DoctorArgs, SignArgs};
 use heardback::config::problems::Problems;
 use heardback::config::{self, LogFormat, Settings};
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::sign::{Output, SignRequest};
-use heardback::tools::{check, demo, sign};
+use heardback::tools::{check, demo, doctor, sign};
 use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => run_demo(&args),
         Command::Sign(args) => run_sign(&args),
         Command::Check(args) => run_check(&args),
+        Command::Doctor(args) => run_doctor(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("heardback: {error:#}");
@@ -157,6 +158,32 @@ fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Err(wrong) => return Ok(wrong),
     };
     print(&if args.json { check::json(&settings)? } else { check::text(&settings) })
+}
+
+fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let settings = match gather(&args.settings) {
+        Ok(settings) => settings,
+        Err(wrong) => return Ok(wrong),
+    };
+    if args.files.is_empty() {
+        let look = doctor::live::look(&settings);
+        let report = actix_web::rt::System::new().block_on(look)?;
+        if args.json {
+            print(&report.json()?)?;
+        } else {
+            report.write(&mut anstream::stdout())?;
+        }
+        return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let diagnosed = match doctor::offline::files(&settings, &args.files) {
+        Ok(diagnosed) => diagnosed,
+        Err(unreadable) => {
+            eprintln!("{unreadable}");
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
+    Ok(if diagnosed.all_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A reader that has gone away (`| head`) is no failure.

@@ -5,6 +5,8 @@
 
 pub mod settings;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::settings::SettingsArgs;
@@ -35,6 +37,9 @@ pub enum Command {
     /// Check the settings and print the URLs to paste into Twilio; exits with 2 on a problem
     #[command(after_help = SERVE_HELP)]
     Check(Box<CheckArgs>),
+    /// Say why a recorded request was refused; without one, look at what the service needs
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Box<DoctorArgs>),
 }
 
 /// Arguments of `demo`.
@@ -80,11 +85,27 @@ pub struct CheckArgs {
     pub settings: SettingsArgs,
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// Refused requests, as `HEARDBACK_RECORD_REFUSED` keeps them (or written by hand: request line,
+    /// headers, a blank line, the body)
+    #[arg(value_name = "FILE.http")]
+    pub files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The settings to look with: those of the service.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   heardback demo                          see it work, no account needed
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
+  heardback doctor                        is all around it well? with FILE.http: why was that refused?
 
 `heardback serve --help` lists every setting.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
@@ -100,6 +121,10 @@ Secrets come from the environment only; with _FILE after the name, from a file:
   HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
   HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
                        [default: random, kept in the store]
+  HEARDBACK_CLICK_PATH_SECRET
+                       opens /twilio/click/SECRET for click callbacks without a
+                       signature: 16 letters, digits or - _ . ~ and more
+                       [default: none, every click must be signed]
 
 A flag given beats its environment variable; an empty value counts as unset.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
@@ -108,6 +133,20 @@ Example:
   HEARDBACK_PUBLIC_URL=https://hooks.example.com \\
   TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN_FILE=/run/secrets/twilio \\
   heardback serve --dry-run";
+
+const DOCTOR_HELP: &str = "\
+It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
+TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY,
+HEARDBACK_CLICK_PATH_SECRET).
+It never posts, never opens the store, and shows no secret, signature, phone number or text.
+
+Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.
+Without: 0 nothing failed (warnings are no failure), 1 something did, 2 wrong settings.
+
+Examples:
+  heardback doctor
+  HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
+  heardback doctor /var/tmp/refused/*.http";
 
 const SIGN_HELP: &str = "\
 Examples:
@@ -175,7 +214,7 @@ mod tests {
 
     #[test]
     fn help_names_every_setting() {
-        for command in ["serve", "check"] {
+        for command in ["serve", "check", "doctor"] {
             let help = help(command);
             for name in [
                 "HEARDBACK_PUBLIC_URL",
@@ -192,6 +231,8 @@ mod tests {
                 "HEARDBACK_PHONE_KEY",
                 "HEARDBACK_LISTEN",
                 "HEARDBACK_OPS_LISTEN",
+                "HEARDBACK_CALL_REDIRECT_URL",
+                "HEARDBACK_CLICK_PATH_SECRET",
                 "HEARDBACK_UPSTREAM_URL",
                 "HEARDBACK_UPSTREAM_CONCURRENCY",
                 "HEARDBACK_GIVE_UP_AFTER",
@@ -202,7 +243,9 @@ mod tests {
                 "HEARDBACK_READ_CONFIRMS",
                 "HEARDBACK_RESEND",
                 "HEARDBACK_IGNORE_CRAWLERS",
+                "HEARDBACK_LINKS",
                 "HEARDBACK_DRY_RUN",
+                "HEARDBACK_RECORD_REFUSED",
                 "HEARDBACK_LOG",
                 "HEARDBACK_LOG_FORMAT",
             ] {

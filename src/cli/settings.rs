@@ -103,6 +103,16 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub ops_listen: Option<String>,
+    /// Where Twilio gets your own `TwiML` when somebody calls a number of yours whose calls come to
+    /// /twilio/call [default: the call is rejected]
+    #[arg(
+        long,
+        env = "HEARDBACK_CALL_REDIRECT_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "HTTP"
+    )]
+    pub call_redirect_url: Option<String>,
     /// How long a message waits for evidence [default: 7d]
     #[arg(
         long,
@@ -137,6 +147,16 @@ pub struct SettingsArgs {
     /// Take no known crawler's click as evidence [default: true]
     #[arg(long, env = "HEARDBACK_IGNORE_CRAWLERS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub ignore_crawlers: Option<String>,
+    /// What happens when somebody opens one of our own click links: off, confirm-on-post (a page with a
+    /// button) or confirm-on-get (a scanner's fetch counts, too) [default: confirm-on-post]
+    #[arg(
+        long,
+        env = "HEARDBACK_LINKS",
+        hide_env_values = true,
+        value_name = "WHEN",
+        help_heading = "Judgement"
+    )]
+    pub links: Option<String>,
     /// How long to retry a post, from the first attempt on [default: 24h]
     #[arg(
         long,
@@ -176,6 +196,16 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub max_messages: Option<String>,
+    /// Keep the last 20 requests refused for their signature here, for doctor; they may hold phone
+    /// numbers and texts [default: none are kept]
+    #[arg(
+        long,
+        env = "HEARDBACK_RECORD_REFUSED",
+        hide_env_values = true,
+        value_name = "DIR",
+        help_heading = "Logs"
+    )]
+    pub record_refused: Option<String>,
     /// What to log, e.g. debug or info,heardback=debug [default: info]
     #[arg(
         long,

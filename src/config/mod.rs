@@ -28,8 +28,11 @@ use crate::cli::SignArgs;
 use crate::cli::settings::SettingsArgs;
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
+use crate::domain::link::Links;
 use crate::domain::matching::Resend;
+use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::twiml::RedirectUrl;
 
 /// The environment, as a question: what does this variable hold?
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -47,6 +50,10 @@ pub struct Settings {
     pub accounts_file: Option<PathBuf>,
     /// What every account's app may sign with. Empty: see [`Account::app_secrets`].
     pub app_keys: Vec<SecretString>,
+    /// Opens a path for click callbacks that nobody signed; without it there is none.
+    pub click_secret: Option<PathSecret>,
+    /// Where Twilio gets the app's `TwiML` for a call; without it, calls are rejected.
+    pub call_redirect: Option<RedirectUrl>,
     /// Posts at the same time: 1 to 64.
     pub upstream_concurrency: usize,
     /// Where the records are.
@@ -73,8 +80,12 @@ pub struct Settings {
     pub resend: Resend,
     /// Whether known crawlers' clicks are no evidence.
     pub ignore_crawlers: bool,
+    /// What happens when somebody opens one of our click links.
+    pub links: Links,
     /// Whether to decide and record, but never post.
     pub dry_run: bool,
+    /// The folder that keeps the last requests refused for their signature; `None`: none are kept.
+    pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
     /// What works, but is probably not what was meant. No secrets in it.
@@ -137,6 +148,8 @@ impl Settings {
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
         }
         let phone_key = rows::phone_key(&mut reader);
+        let click_secret = rows::click_secret(&mut reader);
+        let call_redirect = rows::call_redirect(&mut reader, args);
 
         let ttl = args.pending_ttl.as_ref();
         let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
@@ -151,8 +164,10 @@ impl Settings {
         let resend = rows::resend(&mut reader, args);
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
+        let links = rows::links(&mut reader, args, &public_urls);
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args);
+        let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
         let (Some(accounts), Some(store), true) = (accounts, store, reader.problems.is_empty())
@@ -164,6 +179,8 @@ impl Settings {
             accounts,
             accounts_file: text(args.accounts_file.as_ref()).map(PathBuf::from),
             app_keys,
+            click_secret,
+            call_redirect,
             upstream_concurrency,
             store,
             phone_key,
@@ -177,7 +194,9 @@ impl Settings {
             read_confirms,
             resend,
             ignore_crawlers,
+            links,
             dry_run,
+            record_refused,
             log,
             warnings: reader.warnings,
         })

@@ -16,9 +16,14 @@ use crate::config::accounts::MAX_TOKENS;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
+use crate::domain::link;
+use crate::domain::link::Links;
 use crate::domain::matching::Resend;
+use crate::domain::path_secret;
+use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
+use crate::domain::twiml::RedirectUrl;
 use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
 
 /// Twilio's auth tokens have this many hexadecimal digits.
@@ -27,6 +32,11 @@ const TOKEN_LEN: usize = 32;
 pub(super) const MIN_KEY_BYTES: usize = 16;
 /// More would take the account's API concurrency away from sending.
 const MAX_CONCURRENCY: usize = 64;
+
+/// What follows the public URL in a click link: `/c/` and a token.
+const LINK_PATH_LEN: usize = 3 + link::TOKEN_LEN;
+/// More than this much of an SMS is worth a word.
+const LONG_LINK: usize = 64;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const DEFAULT_OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
@@ -206,6 +216,31 @@ pub(super) fn phone_key(reader: &mut Reader<'_>) -> Option<SecretString> {
     Some(key)
 }
 
+pub(super) fn click_secret(reader: &mut Reader<'_>) -> Option<PathSecret> {
+    const NAME: &str = "HEARDBACK_CLICK_PATH_SECRET";
+    let text = reader.secret(NAME)?;
+    let secret = PathSecret::parse(text.expose_secret());
+    if secret.is_none() {
+        let expected = format!(
+            "expected at least {} letters, digits or - _ . ~, e.g. from `openssl rand -hex 32`",
+            path_secret::MIN_LEN
+        );
+        reader.problem(Problem::withheld(NAME, expected));
+    }
+    secret
+}
+
+pub(super) fn call_redirect(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<RedirectUrl> {
+    const NAME: &str = "HEARDBACK_CALL_REDIRECT_URL";
+    let found = text(args.call_redirect_url.as_ref())?;
+    RedirectUrl::parse(found)
+        .map_err(|error| {
+            let expected = format!("{error}; expected the URL of your app's own TwiML");
+            reader.problem(Problem::shown(NAME, found, expected));
+        })
+        .ok()
+}
+
 pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<StoreUrl> {
     const NAME: &str = "HEARDBACK_STORE";
     let url = text(args.store.as_ref()).unwrap_or("sled:heardback-data");
@@ -224,6 +259,16 @@ pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Stor
         reader.problem(Problem::shown(NAME, url, format!("write sled:{url}")));
     }
     None
+}
+
+pub(super) fn record_refused(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<PathBuf> {
+    const NAME: &str = "HEARDBACK_RECORD_REFUSED";
+    let folder = text(args.record_refused.as_ref())?;
+    reader.warn(format!(
+        "{NAME} keeps the last refused requests in {folder}, phone numbers and texts included; unset \
+         it and delete them when `heardback doctor` has told what was wrong"
+    ));
+    Some(PathBuf::from(folder))
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, args: &SettingsArgs) -> LogSettings {
@@ -262,6 +307,29 @@ pub(super) fn resend(reader: &mut Reader<'_>, args: &SettingsArgs) -> Resend {
         reader.problem(Problem::shown("HEARDBACK_RESEND", found, expected));
         Resend::default()
     })
+}
+
+pub(super) fn links(
+    reader: &mut Reader<'_>,
+    args: &SettingsArgs,
+    public_urls: &[PublicUrl],
+) -> Links {
+    const NAME: &str = "HEARDBACK_LINKS";
+    let given = text(args.links.as_ref());
+    let found = given.unwrap_or(Links::default().as_str());
+    let Some(links) = Links::ALL.into_iter().find(|links| links.as_str() == found) else {
+        let expected = "expected off, confirm-on-post or confirm-on-get";
+        reader.problem(Problem::shown(NAME, found, expected));
+        return Links::default();
+    };
+    let length = public_urls.first().map_or(0, |base| base.as_str().len() + LINK_PATH_LEN);
+    if links != Links::Off && length > LONG_LINK {
+        reader.warn(format!(
+            "a click link takes {length} of the 160 characters of an SMS: a shorter host as the first \
+             HEARDBACK_PUBLIC_URL costs less (or HEARDBACK_LINKS=off, if you use none)"
+        ));
+    }
+    links
 }
 
 /// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.

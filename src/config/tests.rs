@@ -66,6 +66,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.retention, hours(30 * 24));
     assert_eq!(settings.max_messages, 1_000_000);
     assert!(!settings.read_confirms && !settings.dry_run);
+    assert_eq!(settings.links, Links::ConfirmOnPost);
     assert_eq!(settings.log.filter, "info");
     assert_eq!(settings.log.format, LogFormat::Auto);
     assert_eq!(settings.warnings, Vec::<String>::new());
@@ -107,7 +108,8 @@ fn without_anything_every_missing_setting_is_named_with_its_place() {
 #[test]
 fn each_bad_value_names_its_setting() {
     type Change = fn(&mut SettingsArgs, String);
-    let rows: [(&str, Change, &[&str]); 19] = [
+    let rows: [(&str, Change, &[&str]); 20] = [
+        ("HEARDBACK_LINKS", |a, v| a.links = Some(v), &["on", "confirm", "Off"]),
         (
             "HEARDBACK_PUBLIC_URL",
             |a, v| a.public_url = Some(v),
@@ -254,11 +256,47 @@ fn no_secret_ever_shows() {
         store: Some("postgres://me:hush@db/x".to_owned()),
         ..SettingsArgs::default()
     };
-    let short = [("TWILIO_AUTH_TOKEN", ","), ("HEARDBACK_PHONE_KEY", "hush")];
+    let short = [
+        ("TWILIO_AUTH_TOKEN", ","),
+        ("HEARDBACK_PHONE_KEY", "hush"),
+        ("HEARDBACK_CLICK_PATH_SECRET", "hush/hush/hush/hush/hush"),
+    ];
     let problems = gather(&broken, &short).expect_err("refused");
-    assert_eq!(problems.iter().count(), 9, "{problems}");
+    assert_eq!(problems.iter().count(), 10, "{problems}");
     let shown = format!("{problems} {problems:?}");
     assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
+    let settings = with_token(&args()).expect("sound");
+    assert!(settings.call_redirect.is_none() && settings.click_secret.is_none());
+    let with = |url: &str, secret: &str| {
+        let args = SettingsArgs { call_redirect_url: Some(url.to_owned()), ..args() };
+        let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_CLICK_PATH_SECRET", secret)];
+        gather(&args, &env)
+    };
+    let settings = with(" https://app.example.com/voice?a=1 ", "0123456789abcdef").expect("sound");
+    let redirect = settings.call_redirect.as_ref().map(RedirectUrl::as_str);
+    assert_eq!(redirect, Some("https://app.example.com/voice?a=1"));
+    assert!(settings.click_secret.expect("set").is("0123456789abcdef"));
+    let problems = with("http://app.example.com/voice", "0123456789abcde").expect_err("refused");
+    let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
+    assert_eq!(blamed, ["HEARDBACK_CLICK_PATH_SECRET", "HEARDBACK_CALL_REDIRECT_URL"]);
+}
+
+#[test]
+fn a_host_that_makes_links_long_is_worth_a_word_unless_there_are_none() {
+    let long = |links: Option<&str>| SettingsArgs {
+        public_url: Some(
+            "https://the-hooks-of-a-company-with-a-very-long-name.example.com".to_owned(),
+        ),
+        links: links.map(str::to_owned),
+        ..args()
+    };
+    let warnings = with_token(&long(None)).expect("sound").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("takes 83 of the 160")), "{warnings:?}");
+    assert!(with_token(&long(Some("off"))).expect("sound").warnings.is_empty());
 }
 
 #[test]

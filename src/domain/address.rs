@@ -9,12 +9,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::domain::numbering;
 use crate::domain::sid::AccountSid;
 
 /// The longest address that is read, in bytes. Twilio's are far shorter.
 const MAX_LEN: usize = 256;
+/// The channel that is an account of its own under a number.
+const WHATSAPP: &str = "whatsapp";
 
-/// An address on a channel, normalised: `+15551234567`, `whatsapp:+15551234567`, `12345`.
+/// An address on a channel, normalised: `+15551234567`, `whatsapp:+15551234567`, `12345`,
+/// `rcs:brand_agent`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Lower-case channel prefix without its colon; empty for SMS, MMS and calls.
@@ -35,7 +39,12 @@ pub enum AddressError {
 
 impl Address {
     /// Reads whatever Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
-    /// senders, channel addresses. Spaces, dashes, dots and brackets in a number do not count.
+    /// senders, channel addresses. Spaces, dashes, dots and brackets in a number do not count; nor does
+    /// the digit that some countries' mobiles may have or not ([`numbering`]). `00` is no plus: it
+    /// calls another country from some countries only.
+    ///
+    /// `rcs:` and `sms:` in front of a full number are the plain number: it is the same thread on the
+    /// same phone. WhatsApp is an account of its own. `rcs:` in front of a name is a brand's agent.
     ///
     /// # Errors
     /// [`AddressError::Malformed`].
@@ -53,7 +62,14 @@ impl Address {
         if value.is_empty() {
             return Err(AddressError::Malformed);
         }
-        Ok(Self { channel, value: normalise(value) })
+        let mut address = Self { channel, value: normalise(value) };
+        if address.is_e164() {
+            address.value = numbering::canonical(&address.value).into_owned();
+            if matches!(address.channel.as_str(), "sms" | "rcs") {
+                address.channel.clear();
+            }
+        }
+        Ok(address)
     }
 
     /// Reads the address of a person whom the app names: a full number, or a channel's address.
@@ -63,7 +79,7 @@ impl Address {
     pub fn parse_recipient(text: &str) -> Result<Self, AddressError> {
         let address = Self::parse(text)?;
         // Other channels have ids of their own making, often of digits.
-        let by_number = matches!(address.channel.as_str(), "" | "sms" | "whatsapp" | "rcs");
+        let by_number = matches!(address.channel.as_str(), "" | "sms" | WHATSAPP | "rcs");
         if address.is_e164() || !by_number {
             return Ok(address);
         }
@@ -78,6 +94,13 @@ impl Address {
         } else {
             format!("{}:{}", self.channel, self.value)
         }
+    }
+
+    /// The number to call, without the channel on which it was named. `None` for what is no full number.
+    #[must_use]
+    pub fn to_number(&self) -> Option<Self> {
+        let is_number = matches!(self.channel.as_str(), "" | WHATSAPP) && self.is_e164();
+        is_number.then(|| Self { channel: String::new(), value: self.value.clone() })
     }
 
     /// The country calling code (ITU E.164), for statistics. `None` for what is no full number.
@@ -125,8 +148,14 @@ fn is_digits(text: &str) -> bool {
 
 /// A number loses its decoration; anything else (an alphanumeric sender, a client's name) stays.
 fn normalise(value: &str) -> String {
-    let bare: String =
-        value.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')' | '\u{a0}')).collect();
+    // The last few are spaces and hyphens that do not break, and marks of direction: what comes along
+    // when a number is copied.
+    let counts = |c: &char| {
+        let decoration =
+            " -.()\u{a0}\u{202f}\u{2009}\u{2010}\u{2011}\u{2013}\u{200e}\u{202a}\u{202c}";
+        !decoration.contains(*c)
+    };
+    let bare: String = value.chars().filter(counts).collect();
     if is_digits(bare.strip_prefix('+').unwrap_or(&bare)) { bare } else { value.to_owned() }
 }
 
@@ -191,6 +220,15 @@ impl PersonKey {
         Recipient { person, calling_code: address.calling_code() }
     }
 
+    /// Whoever calls from this number, as the person that plain messages and as the one that WhatsApp
+    /// messages go to. `None` for what is no number.
+    #[must_use]
+    pub fn caller(&self, account: AccountSid, address: &Address) -> Option<(Recipient, Person)> {
+        let number = address.to_number()?;
+        let whatsapp = Address { channel: WHATSAPP.to_owned(), value: number.value.clone() };
+        Some((self.recipient(account, &number), self.recipient(account, &whatsapp).person))
+    }
+
     fn hash(&self, parts: &[&str]) -> [u8; 16] {
         let mut mac = self.0.clone();
         for part in parts {
@@ -226,6 +264,58 @@ mod tests {
         assert_eq!(plain, recipient(" +1 (555) 123-45.67 "));
         assert_ne!(plain.person, recipient("whatsapp:+15551234567").person);
         assert_eq!(recipient("WhatsApp:+15551234567"), recipient("whatsapp:+1 555 123 4567"));
+    }
+
+    #[test]
+    fn one_person_is_known_by_every_notation_of_their_number() {
+        for (one, other, same) in [
+            ("+5215512345678", "+52 55 1234-5678", true),
+            ("whatsapp:+5215512345678", "whatsapp:+525512345678", true),
+            ("whatsapp:+5215512345678", "+525512345678", false),
+            ("+54 9 11 2345-6789", "+541123456789", true),
+            ("whatsapp:+551187654321", "whatsapp:+5511987654321", true),
+            ("+551123456789", "+5511923456789", false),
+            ("rcs:+15551234567", "+15551234567", true),
+            ("SMS:+1 555 123 4567", "+15551234567", true),
+            ("rcs:+5215512345678", "+525512345678", true),
+            ("messenger:15551234567", "+15551234567", false),
+            ("0015551234567", "+15551234567", false),
+            ("\u{202a}+1\u{a0}(555)\u{a0}123\u{2011}4567\u{202c}", "+15551234567", true),
+        ] {
+            assert_eq!(recipient(one).person == recipient(other).person, same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_named_alike_however_it_is_written() {
+        for (text, sender) in [
+            ("+1 (501) 712-26.61", "+15017122661"),
+            ("whatsapp:+1 501 712 2661", "whatsapp:+15017122661"),
+            ("rcs:brand_agent", "rcs:brand_agent"),
+            ("rcs:brand_0k9d1agent", "rcs:brand_0k9d1agent"),
+            ("RCS:Brand.Agent", "rcs:Brand.Agent"),
+            ("12345", "12345"),
+            ("123-456", "123456"),
+            ("Brand-Name", "Brand-Name"),
+            ("whatsapp:+5215512345678", "whatsapp:+525512345678"),
+            ("+551187654321", "+5511987654321"),
+        ] {
+            assert_eq!(Address::parse(text).expect("valid").to_sender(), sender, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_two_persons_and_an_agent_is_none() {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let caller = |text: &str| {
+            PersonKey::new(b"key").caller(account, &Address::parse(text).expect("valid"))
+        };
+        let both = (recipient("+15551234567"), recipient("whatsapp:+15551234567").person);
+        assert_eq!(caller("+1 555 123 4567"), Some(both));
+        assert_eq!(caller("whatsapp:+15551234567"), Some(both));
+        for text in ["client:tommy", "sip:a@b.example", "12345", "rcs:agent", "messenger:1234567"] {
+            assert_eq!(caller(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -5,15 +5,19 @@
 
 pub mod address;
 pub mod code;
+pub mod crawlers;
 pub mod feedback;
 pub mod form;
 pub mod link;
 pub mod matching;
 pub mod message;
+pub mod numbering;
 pub mod origin;
+pub mod path_secret;
 pub mod public_url;
 pub mod retry;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod twiml;
 pub mod upstream_url;

@@ -3,15 +3,18 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::link::asked::Asked;
+use crate::domain::matching::Remembered;
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::app::Registration;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{self, Malformed, Sighting, Signal};
+use crate::domain::signal::{self, Malformed, Signal};
+use crate::inbound::links;
 use crate::inbound::rejection::{Refused, Rejection};
-use crate::inbound::signed::{Parts, Signed, Wire};
-use crate::inbound::trust::Ring;
+use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::twilio::{observe, remember};
-use crate::inbound::view::{EventView, MessageView};
+use crate::inbound::view::{EventView, LinkView, MessageView, RegisteredView};
 use crate::inbound::{Receiver, wrong_method};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -33,7 +36,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         );
 }
 
-impl Wire for Sighting {
+impl Wire for Registration {
     const RING: Ring = Ring::App;
     const SPELLING: Spelling = Spelling::Any;
     const JSON: bool = true;
@@ -72,11 +75,41 @@ impl Wire for Question {
 async fn register(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(sighting): Signed<Sighting>,
+    Signed(registration): Signed<Registration>,
 ) -> Result<HttpResponse, Refused> {
+    let refused = |why| Refused::of(&request, why);
+    let Registration { account, message, link, reference } = registration;
+    let asked = links::asked(&receiver, link.as_deref()).map_err(refused)?;
+    let Some(mut sighting) = message else {
+        let Some(Asked::To(target)) = asked else {
+            let expected = "missing; a link is bound to the message that it was written into";
+            let expected = expected.to_owned();
+            return Err(refused(Malformed::Field { field: "MessageSid", expected }.into()));
+        };
+        let made = links::make(&receiver, account, target, None, reference.clone()).await;
+        let made = made.map_err(refused)?;
+        let view = LinkView::of(&made, account, reference.as_ref());
+        return Ok(HttpResponse::Created().json(view));
+    };
+    if let Some(Asked::Made(token)) = &asked {
+        sighting.link = Some(token.id());
+    }
     let remembered = remember(&request, &receiver, sighting).await?;
-    let status = if remembered.new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(HttpResponse::build(status).json(MessageView::of(&remembered.message)))
+    let (message, status) = (&remembered.message, status_of(&remembered));
+    let link = match asked {
+        None => None,
+        Some(Asked::Made(token)) => Some(links::address(&receiver, &token)),
+        Some(Asked::To(target)) => {
+            let (sid, reference) = (Some(message.sid), message.reference.clone());
+            let made = links::make(&receiver, account, target, sid, reference).await;
+            Some(made.map_err(refused)?.address)
+        }
+    };
+    Ok(HttpResponse::build(status).json(RegisteredView::of(message, link.as_deref())))
+}
+
+fn status_of(remembered: &Remembered) -> StatusCode {
+    if remembered.new { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 async fn show(

@@ -1,13 +1,19 @@
 //! HTTP in: the signed public routes, and the operator's listener beside them.
 //!
-//! `Signed<T>` (in `signed.rs`) is the only door to a body. Cannot see `upstream`: a slow Twilio can
-//! never slow a webhook. Deliberately absent: `Host`, `X-Forwarded-*` and whatever else a stranger
-//! chooses.
+//! `Signed<T>` (in `signed.rs`) is the only door to a body. Whoever opens a click link (`links/`) signs
+//! nothing: the token in the path is all that they have to show, and their body is not looked at.
+//! Cannot see `upstream`: a slow Twilio can never slow a webhook. Deliberately absent: `Host`,
+//! `X-Forwarded-*` and whatever else a stranger chooses.
 
 mod app;
 mod body;
+mod call;
+mod click;
 pub mod connections;
+mod events;
+pub mod links;
 pub mod ops;
+pub mod refused;
 pub mod regions;
 mod rejection;
 mod signed;
@@ -23,7 +29,11 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 
+use crate::domain::link::Links;
+use crate::domain::path_secret::PathSecret;
 use crate::inbound::connections::Connection;
+use crate::inbound::links::FreshToken;
+use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::trust::{Held, Trusted};
@@ -42,10 +52,20 @@ pub struct Receiver {
     pub home_regions: HomeRegions,
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
+    /// The path of clicks without a signature, where there is one.
+    pub click_secret: Option<PathSecret>,
+    /// What Twilio hears when somebody calls, in `TwiML`.
+    pub call_twiml: String,
+    /// What happens when somebody opens one of our click links.
+    pub links: Links,
+    /// Makes the tokens of click links.
+    pub fresh_token: FreshToken,
     /// Tells when a signal came in.
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Keeps what is refused for its signature, if it is to be kept.
+    pub refusals: Option<Refusals>,
 }
 
 impl Receiver {
@@ -67,7 +87,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(wrong_method)),
         )
         .configure(twilio::routes)
+        .configure(call::routes)
+        .configure(click::routes)
+        .configure(events::routes)
         .configure(app::routes)
+        .configure(links::routes)
         .default_service(web::to(not_found));
     config.service(scope);
     // What is no path at all (`OPTIONS *`) is in no scope.
@@ -87,10 +111,17 @@ async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
 
 async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refused {
     body::drain(&mut payload).await;
+    let receiver = request.app_data::<web::Data<Receiver>>();
+    let has_secret = receiver.is_some_and(|receiver| receiver.click_secret.is_some());
     let allowed = match request.match_pattern().as_deref() {
+        // Where there is no secret there is no such route.
+        Some("/twilio/click/{secret}") if !has_secret => {
+            return Refused::of(&request, Rejection::NotFound);
+        }
         Some("/") => "GET, HEAD",
         Some("/app/messages/{sid}") => "GET",
-        Some("/twilio/message" | "/twilio/status") => "GET, POST",
+        Some("/twilio/message" | "/twilio/status" | "/twilio/call") => "GET, POST",
+        Some("/c/{token}") => "GET, HEAD, POST",
         Some(_) | None => "POST",
     };
     Refused::of(&request, Rejection::WrongMethod { allowed })
@@ -124,15 +155,21 @@ async fn account_for(
 }
 
 /// Every route, as metrics name it.
-pub const ROUTES: [&str; 8] = [
+pub const ROUTES: [&str; 14] = [
     "/",
     "/twilio/message",
     "/twilio/status",
+    "/twilio/call",
+    "/twilio/click",
+    "/twilio/click/{secret}",
+    "/twilio/events",
     "/app/twilio/message",
     "/app/twilio/status",
+    "/app/twilio/call",
     "/app/messages",
     "/app/messages/{sid}",
     "/app/events",
+    "/c/{token}",
 ];
 
 /// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.

@@ -1,4 +1,5 @@
-//! `Signed<T>`: the only door to a body. A handler that has one *has* the proof.
+//! `Signed<T>`: the only door to a body. A handler that has one *has* the proof: a signature, or on the
+//! one route for callers that may not sign, and only if the settings open it, a secret in the path.
 //!
 //! The order is DESIGN §2's: cap and deadline (413, 408), signature (403), encoding and type (415),
 //! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good.
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
@@ -22,12 +24,33 @@ use crate::domain::signature::{Content, Mistrust, Presented};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
-use crate::inbound::trust::{Distrust, Ring};
+use crate::inbound::trust::{Distrust, Signers};
 
-/// 64 KiB: Twilio's largest callback is far below.
+/// 64 KiB: Twilio's largest callback is far below. A route may say otherwise.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
+
+/// What a route trusts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// The accounts' auth tokens and `SharedKeys`: Twilio signs.
+    Account,
+    /// The app's keys: the app signs.
+    App,
+    /// The secret in the path: nobody signs. Only where the settings hold one.
+    PathSecret,
+}
+
+impl Ring {
+    fn signers(self) -> Option<Signers> {
+        match self {
+            Self::Account => Some(Signers::Twilio),
+            Self::App => Some(Signers::App),
+            Self::PathSecret => None,
+        }
+    }
+}
 
 /// What a route takes, and how it reads it.
 pub(super) trait Wire: Sized + 'static {
@@ -35,8 +58,14 @@ pub(super) trait Wire: Sized + 'static {
     const RING: Ring;
     /// How fields are spelled.
     const SPELLING: Spelling;
-    /// Whether JSON is taken beside forms.
+    /// Whether JSON is taken.
     const JSON: bool;
+    /// Whether forms are.
+    const FORM: bool = true;
+    /// The largest body, in bytes.
+    const CAP: usize = CAP;
+    /// Whether the JSON is an object of fields; else the route reads the body itself.
+    const FIELDS: bool = true;
 
     /// Reads what was signed.
     ///
@@ -51,6 +80,8 @@ pub(super) struct Parts<'a> {
     pub(super) fields: &'a Fields,
     /// The query's fields.
     pub(super) query: &'a Fields,
+    /// The body, for a route whose JSON is no object of fields.
+    pub(super) body: &'a [u8],
     /// The path's variable part, if the route has one.
     pub(super) sid: Option<&'a str>,
 }
@@ -74,7 +105,11 @@ impl<T: Wire> FromRequest for Signed<T> {
 
 async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
-    let body = super::body::read(request, payload, CAP).await?;
+    if T::RING == Ring::PathSecret && receiver.click_secret.is_none() {
+        super::body::drain(payload).await;
+        return Err(Rejection::NotFound);
+    }
+    let body = super::body::read(request, payload, T::CAP).await?;
     let media = Media::of(request);
     let pairs = if media == Media::Form { form::pairs(&body) } else { Vec::new() };
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -94,35 +129,51 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let claimed = fields::one_account(named, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
-    let signer = trust.verify(T::RING, claimed, &presented, header).inspect_err(|distrust| {
-        if T::RING == Ring::Account && *distrust == Distrust::Mistrust(Mistrust::Mismatch) {
-            receiver.home_regions.mismatched(request, trust.regions(claimed), now);
-        }
-    })?;
-    receiver.matched(request, signer, now);
+    let signer = if let Some(signers) = T::RING.signers() {
+        let found = trust.verify(signers, claimed, &presented, header).inspect_err(|why| {
+            note_refusal(request, receiver, &body, why);
+            if signers == Signers::Twilio && why.is_mismatch() {
+                receiver.home_regions.mismatched(request, trust.regions(claimed), now);
+            }
+        });
+        Some(found?)
+    } else {
+        knows_the_secret(request, receiver).map_err(Rejection::Mistrusted)?;
+        None
+    };
+    if let Some(signer) = signer {
+        receiver.matched(request, signer, now);
+    }
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
     }
-    let accepted = is_get || media == Media::Form || (T::JSON && media == Media::Json);
+    let accepted = match media {
+        _ if is_get => true,
+        Media::Form => T::FORM,
+        Media::Json => T::JSON,
+        Media::Other => false,
+    };
     if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
-        let expected = if T::JSON {
-            "application/x-www-form-urlencoded or application/json"
-        } else {
-            "application/x-www-form-urlencoded"
+        let expected = match (T::FORM, T::JSON) {
+            (true, true) => "application/x-www-form-urlencoded or application/json",
+            (false, _) => "application/json",
+            (true, false) => "application/x-www-form-urlencoded",
         };
         return Err(Rejection::Unsupported { expected });
     }
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
-        Media::Json => Fields::from_json(&body, T::SPELLING)?,
+        Media::Json if T::FIELDS => Fields::from_json(&body, T::SPELLING)?,
+        Media::Json => Fields::from_members(&[], T::SPELLING),
         Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
-    let parts = Parts { fields: &fields, query: &query, sid: request.match_info().get("sid") };
     let (account, others) = trust.mandate(signer);
     // Whose codes: of several accounts that it may speak for, the one that it names.
     let coder = fields.sid::<kind::Account>("AccountSid", None).ok().flatten().unwrap_or(account);
+    let sid = request.match_info().get("sid");
+    let parts = Parts { fields: &fields, query: &query, body: &body, sid };
     let reading = Reading {
         account,
         others,
@@ -139,6 +190,20 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
     let first = Cow::Borrowed(lines.next()?);
     Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
+}
+
+/// Keeps what was refused for `doctor`, if the settings say so.
+fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &Distrust) {
+    if let (Some(refusals), Distrust::Mistrust(why)) = (&receiver.refusals, why) {
+        refusals.note(request, body, *why);
+    }
+}
+
+/// Whether the path holds the secret: the one way in without a signature.
+fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Mistrust> {
+    let presented = request.match_info().get("secret").unwrap_or_default();
+    let known = receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented));
+    if known { Ok(()) } else { Err(Mistrust::Mismatch) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

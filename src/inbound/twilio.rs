@@ -1,14 +1,14 @@
-//! Twilio's callbacks, from Twilio itself or passed on by the app.
+//! Twilio's callbacks about messages, from Twilio itself or passed on by the app; and how whatever was
+//! read is handed to the store.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::matching::Observed;
 use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{Malformed, Sighting, Signal};
+use crate::domain::signal::{Malformed, Once, Sighting, Signal};
 use crate::inbound::rejection::Refused;
-use crate::inbound::signed::{Parts, Signed, Wire};
-use crate::inbound::trust::Ring;
+use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::{Receiver, wrong_method};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -38,26 +38,29 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// Who hands in a callback: what it is signed with, and what they want to hear.
-trait Caller: 'static {
+pub(super) trait Caller: 'static {
     const RING: Ring;
-    /// What the caller hears after an inbound message.
-    fn thanks() -> HttpResponse;
+    /// What the caller hears after what Twilio wants to have answered, with that in `TwiML`.
+    fn thanks(twiml: String) -> HttpResponse;
 }
 
-enum FromTwilio {}
-enum FromApp {}
+pub(super) enum FromTwilio {}
+pub(super) enum FromApp {}
+
+/// Empty `TwiML`: answer the person nothing.
+const NOTHING: &str = "<Response/>";
 
 impl Caller for FromTwilio {
     const RING: Ring = Ring::Account;
-    fn thanks() -> HttpResponse {
-        // Empty TwiML: answer the person nothing. `text/plain` would be texted to them.
-        HttpResponse::Ok().content_type("text/xml").body("<Response/>")
+    fn thanks(twiml: String) -> HttpResponse {
+        // `text/plain` would be texted to the person, or read to them.
+        HttpResponse::Ok().content_type("text/xml").body(twiml)
     }
 }
 
 impl Caller for FromApp {
     const RING: Ring = Ring::App;
-    fn thanks() -> HttpResponse {
+    fn thanks(_: String) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }
 }
@@ -98,7 +101,7 @@ async fn message<F: Caller>(
     Signed(reply): Signed<Reply<F>>,
 ) -> Result<HttpResponse, Refused> {
     observe(&request, &receiver, reply.signal).await?;
-    Ok(F::thanks())
+    Ok(F::thanks(NOTHING.to_owned()))
 }
 
 async fn status<F: Caller>(
@@ -116,12 +119,22 @@ pub(super) async fn observe(
     receiver: &Receiver,
     signal: Signal,
 ) -> Result<Observed, Refused> {
-    let source = signal.source.as_str();
-    let once = signal.once.first().cloned();
+    let (source, once) = (signal.source.as_str(), signal.once.first().cloned());
     let observed =
         receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
+    note(receiver, source, once, &observed);
+    Ok(observed)
+}
+
+/// Counts and logs what a signal came to.
+pub(super) fn note(
+    receiver: &Receiver,
+    source: &'static str,
+    once: Option<Once>,
+    observed: &Observed,
+) {
     receiver.metrics.evidence(source, observed.as_str());
-    match &observed {
+    match observed {
         Observed::Confirmed(sid) => {
             tracing::info!(message_sid = %sid, source, "confirmed {sid} by {source}");
         }
@@ -139,7 +152,6 @@ pub(super) async fn observe(
             );
         }
     }
-    Ok(observed)
 }
 
 /// Hands a sighting to the store, counts and logs what it came to.

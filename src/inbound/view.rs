@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::domain::matching::Observed;
 use crate::domain::message::{Message, Reference, Refusal, Status};
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::inbound::links::Made;
 
 /// A message in an answer.
 #[derive(Debug, Serialize)]
@@ -50,6 +51,47 @@ impl<'a> MessageView<'a> {
             next_attempt_at: message.delivery.due_at,
             refusal: message.refusal.as_ref(),
             converted_by: message.converted_by,
+        }
+    }
+}
+
+/// A message in the answer to its registration, with the click link that was asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct RegisteredView<'a> {
+    #[serde(flatten)]
+    message: MessageView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+}
+
+impl<'a> RegisteredView<'a> {
+    pub(super) fn of(message: &'a Message, link: Option<&'a str>) -> Self {
+        Self { message: MessageView::of(message), link }
+    }
+}
+
+/// A click link that is not yet in a message. This answer is the only place where it is ever shown.
+#[derive(Debug, Serialize)]
+pub(super) struct LinkView<'a> {
+    link: &'a str,
+    message_sid: Option<MessageSid>,
+    account_sid: AccountSid,
+    reference: Option<&'a str>,
+    expires_at: Timestamp,
+}
+
+impl<'a> LinkView<'a> {
+    pub(super) fn of(
+        made: &'a Made,
+        account: AccountSid,
+        reference: Option<&'a Reference>,
+    ) -> Self {
+        Self {
+            link: &made.address,
+            message_sid: None,
+            account_sid: account,
+            reference: reference.map(Reference::as_str),
+            expires_at: made.until,
         }
     }
 }

@@ -14,6 +14,8 @@
 //! makes a fresh one. Deliberately absent: folded header lines, chunked bodies, anything but UTF-8 in
 //! the head.
 
+pub mod ring;
+
 use crate::domain::form;
 use crate::domain::signature::{Content, SigningKey, sign, with_body_hash};
 
@@ -21,6 +23,15 @@ use crate::domain::signature::{Content, SigningKey, sign, with_body_hash};
 const SIGNATURE: &str = "X-Twilio-Signature";
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The note of a refused request that says why it was refused.
+pub const REFUSED_NOTE: &str = "refused";
+/// The note that stands for a body that was not kept: its SHA-256 in hexadecimal, its length.
+pub const BODY_HASH_NOTE: &str = "body sha256";
+/// The note of a request whose values were hashed, for nothing could be verified with them.
+pub const HASHED_NOTE: &str = "values hashed";
+/// The note that stands for a signature that is none: how many characters it had.
+pub const SIGNATURE_LENGTH_NOTE: &str = "signature";
 
 /// One request, with what is known about its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -126,6 +137,13 @@ impl Recording {
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// What the note of that name says, if there is one such as `# name: what it says`.
+    #[must_use]
+    pub fn note(&self, name: &str) -> Option<&str> {
+        let mut notes = self.notes.iter();
+        notes.find_map(|note| note.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }
 
     /// Whether the body is a form, by its `Content-Type`.

@@ -22,10 +22,13 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl};
+use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::matching::Policy;
+use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
+use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
 use crate::serve::observe::Watcher;
@@ -123,6 +126,16 @@ impl Service {
             trust: Arc::clone(&trust),
             home_regions: HomeRegions::default(),
             ignores_crawlers: settings.ignore_crawlers,
+            refusals: settings
+                .record_refused
+                .as_deref()
+                .map(|path| Refusals::open(path, &clock))
+                .transpose()
+                .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
+            click_secret: settings.click_secret.clone(),
+            call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
+            links: settings.links,
+            fresh_token: Arc::new(fresh_token),
             clock,
             metrics: Arc::clone(&metrics),
         });
@@ -286,6 +299,12 @@ fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::R
 #[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
 fn now() -> Timestamp {
     Timestamp::now()
+}
+
+fn fresh_token() -> Option<LinkToken> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(LinkToken::from_random(bytes))
 }
 
 /// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.

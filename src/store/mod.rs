@@ -147,9 +147,11 @@ pub trait Store: Send + Sync + 'static {
     async fn observe(&self, signal: Signal) -> Result<Observed, StoreError>;
 
     /// Keeps a click link; a message that bears it is bound to it when it is [remembered](Self::remember).
-    async fn keep_link(&self, id: LinkId, link: Link) -> Result<(), StoreError>;
+    /// Returns until when.
+    async fn keep_link(&self, id: LinkId, link: Link) -> Result<Timestamp, StoreError>;
 
-    /// What we know of a click link.
+    /// What we know of a click link, as long as it is kept. A look: strangers ask, so whoever writes
+    /// must not be held up by it; what is not durable yet, nobody was told of.
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError>;
 
     /// Takes up to `limit` messages that are due, for one attempt each, within `lease`, and of no

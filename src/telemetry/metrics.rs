@@ -35,6 +35,12 @@ struct Evidence {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamEvent {
+    r#type: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
 }
@@ -78,6 +84,7 @@ pub struct Metrics {
     refusals: Family<Refusal, Counter>,
     evidence: Family<Evidence, Counter>,
     unmatched: Family<Unmatched, Counter>,
+    events: Family<StreamEvent, Counter>,
     messages: Family<State, Gauge>,
     parked: Gauge,
     outbox: Gauge,
@@ -111,6 +118,7 @@ impl Metrics {
             refusals: Family::default(),
             evidence: Family::default(),
             unmatched: Family::default(),
+            events: Family::default(),
             messages: Family::default(),
             parked: Gauge::default(),
             outbox: Gauge::default(),
@@ -143,6 +151,8 @@ impl Metrics {
         to.register("evidence", help, self.evidence.clone());
         let help = "Evidence that confirmed nothing (yet), by why";
         to.register("evidence_unmatched", help, self.unmatched.clone());
+        let help = "Events of Event Streams, by what they are about and what came of each";
+        to.register("events", help, self.events.clone());
         to.register("messages", "Messages known, by state", self.messages.clone());
         let help = "Evidence that waits for its message to become known";
         to.register("parked", help, self.parked.clone());
@@ -175,6 +185,11 @@ impl Metrics {
     /// One more request answered. `route` is the route's name, never the path.
     pub fn http_requests(&self, route: &'static str, status: u16) {
         self.requests.get_or_create(&Request { route, status }).inc();
+    }
+
+    /// One more event of Event Streams. Both words are of our own making.
+    pub fn events(&self, about: &'static str, result: &'static str) {
+        self.events.get_or_create(&StreamEvent { r#type: about, result }).inc();
     }
 
     /// One more request refused.

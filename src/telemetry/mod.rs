@@ -3,7 +3,6 @@
 //! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
 //! is handed what to count with.
 
-pub mod keys;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

@@ -32,6 +32,12 @@ pub struct Webhooks {
     pub status_callback: String,
     /// The same, for messages that nobody registers.
     pub status_callback_tracking: String,
+    /// For "A call comes in" of a number, or its "Call status changes".
+    pub inbound_call: String,
+    /// For the callback URL of a Link Shortening domain.
+    pub click: String,
+    /// For a sink of Event Streams, which knows no fragment.
+    pub event_stream: String,
     /// What the app calls.
     pub app: Vec<String>,
 }
@@ -59,6 +65,11 @@ pub fn text(settings: &Settings) -> String {
     }
     for webhooks in settings.public_urls.iter().map(|url| webhooks(url.as_str())) {
         line(&mut out, &format!("\nTo paste into Twilio, for {}:\n", webhooks.public_url));
+        // The secret itself is for whoever set it.
+        let click = match settings.click_secret {
+            Some(_) => format!("{}/HEARDBACK_CLICK_PATH_SECRET", webhooks.click),
+            None => webhooks.click.clone(),
+        };
         let places = [
             (
                 "Inbound messages (Phone Numbers → your number → Messaging → \"A message comes in\",\n  \
@@ -73,6 +84,16 @@ pub fn text(settings: &Settings) -> String {
             (
                 "The same, for messages that your app does not register",
                 &webhooks.status_callback_tracking,
+            ),
+            (
+                "Calls (Phone Numbers → your number → Voice → \"Call status changes\"; or \"A call comes in\",\n  \
+                 if nothing else is to answer the number)",
+                &webhooks.inbound_call,
+            ),
+            ("Clicks (callback URL of your Link Shortening domain)", &click),
+            (
+                "Event Streams (destination of a webhook sink): the same and more, and nothing is lost",
+                &webhooks.event_stream,
             ),
         ];
         for (place, url) in places {
@@ -113,12 +134,16 @@ pub fn webhooks(public_url: &str) -> Webhooks {
         inbound_message: at("/twilio/message") + RETRY,
         status_callback: at("/twilio/status") + RETRY,
         status_callback_tracking: at("/twilio/status?feedback=1") + RETRY,
+        inbound_call: at("/twilio/call") + RETRY,
+        click: at("/twilio/click"),
+        event_stream: at("/twilio/events"),
         app: [
             ("POST", "/app/messages"),
             ("GET", "/app/messages/{sid}"),
             ("POST", "/app/events"),
             ("POST", "/app/twilio/message"),
             ("POST", "/app/twilio/status"),
+            ("POST", "/app/twilio/call"),
         ]
         .map(|(method, path)| format!("{method:<5}{public_url}{path}"))
         .to_vec(),
@@ -149,6 +174,13 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         Some(_) => "set",
         None => "not set: the store keeps a random one",
     };
+    let refused = settings.record_refused.as_ref().map(|path| path.display().to_string());
+    let click_secret = match &settings.click_secret {
+        Some(_) => "set: whoever has it may tell of clicks",
+        None => "not set: every click must be signed",
+    };
+    let rejected = || "not set: calls are rejected".to_owned();
+    let call_redirect = settings.call_redirect.as_ref().map_or_else(rejected, ToString::to_string);
     vec![
         ("HEARDBACK_PUBLIC_URL", urls.join(", ")),
         ("TWILIO_ACCOUNT_SID", own(&|account| account.sid.to_string())),
@@ -158,6 +190,8 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("TWILIO_API_SECRET", own(&has_secret)),
         ("HEARDBACK_ACCOUNTS_FILE", accounts_file(settings)),
         ("HEARDBACK_APP_KEYS", app_keys(settings)),
+        ("HEARDBACK_CLICK_PATH_SECRET", click_secret.to_owned()),
+        ("HEARDBACK_CALL_REDIRECT_URL", call_redirect),
         ("HEARDBACK_UPSTREAM_URL", settings.accounts.first().upstream.to_string()),
         ("HEARDBACK_UPSTREAM_CONCURRENCY", settings.upstream_concurrency.to_string()),
         ("HEARDBACK_STORE", format!("sled:{}", path.display())),
@@ -170,7 +204,11 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_RETENTION", human(settings.retention)),
         ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
+        ("HEARDBACK_RESEND", settings.resend.as_str().to_owned()),
+        ("HEARDBACK_IGNORE_CRAWLERS", settings.ignore_crawlers.to_string()),
+        ("HEARDBACK_LINKS", settings.links.as_str().to_owned()),
         ("HEARDBACK_DRY_RUN", dry_run.to_owned()),
+        ("HEARDBACK_RECORD_REFUSED", refused.unwrap_or_else(|| "not set".to_owned())),
         ("HEARDBACK_LOG", settings.log.filter.clone()),
         ("HEARDBACK_LOG_FORMAT", format.to_owned()),
     ]
@@ -213,7 +251,7 @@ fn keys(count: usize) -> String {
 }
 
 /// As one would write it into the setting: `7d`, `1h 30m`.
-fn human(span: Duration) -> String {
+pub(super) fn human(span: Duration) -> String {
     let seconds = span.as_secs();
     let millis = u64::from(span.subsec_millis());
     let parts = [
@@ -245,7 +283,11 @@ mod tests {
             dry_run: Some("true".to_owned()),
             ..SettingsArgs::default()
         };
-        let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| "hush-1,hush-2".to_owned());
+        let env = |name: &str| match name {
+            "TWILIO_AUTH_TOKEN" => Some("hush-1,hush-2".to_owned()),
+            "HEARDBACK_CLICK_PATH_SECRET" => Some("hush-3-hush-3-hush-3".to_owned()),
+            _ => None,
+        };
         Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
     }
 
@@ -263,6 +305,11 @@ mod tests {
             "    https://hooks.example.com/hb/twilio/message#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "    https://hooks.example.com/hb/twilio/status#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "/twilio/status?feedback=1#rc=3",
+            "    https://hooks.example.com/hb/twilio/call#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
+            "    https://hooks.example.com/hb/twilio/click/HEARDBACK_CLICK_PATH_SECRET\n",
+            "    https://hooks.example.com/hb/twilio/events\n",
+            "  HEARDBACK_CLICK_PATH_SECRET    set: whoever has it may tell of clicks\n",
+            "  HEARDBACK_CALL_REDIRECT_URL    not set: calls are rejected\n",
             "  POST https://hooks.example.com/hb/app/events\n",
             "ProvideFeedback=true",
         ] {

@@ -68,7 +68,7 @@ impl Answer {
     }
 
     /// Twilio's own words (`{code, message, …}`), or what can be said without them.
-    fn why(&self) -> Why {
+    pub(super) fn why(&self) -> Why {
         let body = self.json();
         let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
         let code = field("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());

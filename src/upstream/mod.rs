@@ -6,9 +6,11 @@
 
 mod accounts;
 mod answer;
+mod probe;
 mod retry_after;
 
-pub use accounts::Upstreams;
+pub use crate::upstream::accounts::Upstreams;
+pub use crate::upstream::probe::Probed;
 
 use std::error::Error;
 use std::fmt;

@@ -96,25 +96,36 @@ impl Book {
 
     fn rows(&self, touched: &Touched, sid: Option<MessageSid>) -> Rows {
         let all = || self.messages.values().cloned();
+        let kept = |link: &Link| self.policy.link_until(link) > at(self.now);
+        let of_link = touched.link.and_then(|id| self.links.get(&id)?.reference.clone());
+        let reference = touched.reference.clone().or(of_link);
+        let made_for = |link: &Link| link.message.is_none() && link.reference.is_some();
+        let links: BTreeMap<LinkId, Link> = (self.links.iter())
+            .filter(|(id, link)| {
+                let by_reference = made_for(link) && link.reference == touched.reference;
+                kept(link) && (touched.link == Some(**id) || by_reference)
+            })
+            .map(|(id, link)| (*id, link.clone()))
+            .collect();
         let waits = |parked: &&Parked| match &parked.evidence.named {
             Named::Message(sid) => touched.sid == Some(*sid),
-            Named::Reference(name) => touched.reference.as_ref() == Some(name),
+            Named::Reference(name) => reference.as_ref() == Some(name),
             Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
                 touched.persons.contains(&recipient.person)
             }
-            Named::Link(id) => touched.link == Some(*id),
+            Named::Link(id) => touched.link == Some(*id) || links.contains_key(id),
         };
         Rows {
             message: sid.and_then(|sid| self.messages.get(&sid).cloned()),
             seen: false,
             same_reference: all()
-                .filter(|m| m.reference.is_some() && m.reference == touched.reference)
+                .filter(|m| m.reference.is_some() && m.reference == reference)
                 .collect(),
             same_person: all()
                 .filter(|m| m.recipient.is_some_and(|r| touched.persons.contains(&r.person)))
                 .collect(),
-            link: touched.link.and_then(|id| Some((id, self.links.get(&id)?.clone()))),
             parked: self.parked.iter().filter(waits).cloned().collect(),
+            links,
             services: self.services.clone(),
         }
     }

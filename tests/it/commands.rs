@@ -281,7 +281,7 @@ fn help_and_version_say_what_there_is() {
     );
     let (code, help, _) = run(&["--help"], &[]);
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "sign", "check"] {
+    for command in ["serve", "demo", "sign", "check", "doctor"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let (code, own, _) = run(&[command, "--help"], &SOUND);
         assert_eq!(code, 0);

@@ -25,7 +25,7 @@ use crate::given::{
 const LEASE: Duration = Duration::from_secs(30);
 
 /// A place where a store lives on while nobody has it open.
-trait Backend {
+pub(crate) trait Backend {
     fn open(&self, hands: &Hands, policy: Policy, max_messages: u64) -> Arc<dyn Store>;
 
     fn usual(&self, hands: &Hands) -> Arc<dyn Store> {
@@ -33,7 +33,7 @@ trait Backend {
     }
 }
 
-fn backends() -> Vec<Box<dyn Backend>> {
+pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     vec![Box::new(Sled(tempfile::tempdir().expect("a folder")))]
 }
 

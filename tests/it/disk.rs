@@ -19,7 +19,7 @@ fn skipped(why: &str) {
 }
 
 /// The same, but not where CI promised that it could.
-fn skipped_unless_ci(why: &str) {
+pub(crate) fn skipped_unless_ci(why: &str) {
     assert_ne!(heardback::config::process_env("HEARDBACK_CI").as_deref(), Some("1"), "{why}");
     skipped(why);
 }

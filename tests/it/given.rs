@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use heardback::domain::address::{Address, PersonKey, Recipient};
+use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -111,6 +112,22 @@ pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
         remembers: None,
         seen_at: at(seconds),
     }
+}
+
+pub(crate) fn token(n: u8) -> LinkToken {
+    LinkToken::from_random([n; TOKEN_BYTES])
+}
+
+/// A click link made at that second, not yet in a message.
+pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
+    let target = LinkTarget::parse("https://example.com/welcome").expect("valid");
+    let reference = name.map(reference);
+    Link { account: account(), target, message: None, reference, created_at: at(seconds) }
+}
+
+/// Somebody opens link `n`.
+pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
+    Signal { source: Source::Link, ..signal(Named::Link(token(n).id()), seconds) }
 }
 
 /// An app's event that names a message, but tells nothing else of it.

@@ -4,10 +4,13 @@
 #[cfg(test)]
 mod book;
 #[cfg(test)]
+mod chromium;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
 mod disk;
+mod doctor;
 mod dry_run;
 #[cfg(test)]
 mod fixtures;
@@ -21,6 +24,8 @@ mod http;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod matching;
 mod process;
 #[cfg(test)]
@@ -33,6 +38,8 @@ mod sled_store;
 #[cfg(test)]
 mod tidy;
 mod upstream;
+#[cfg(test)]
+mod upstream_probe;
 mod upstream_wire;
 mod vectors;
 mod weather;

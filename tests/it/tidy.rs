@@ -15,7 +15,8 @@ const LAW: [(&str, &[&str]); 11] = [
     ("upstream", &["domain"]),
     ("recording", &["domain"]),
     ("config", &["cli", "domain"]),
-    ("inbound", &["domain", "store", "telemetry"]),
+    // What it refuses it writes down as a recording, which `doctor` reads.
+    ("inbound", &["domain", "recording", "store", "telemetry"]),
     ("worker", &["domain", "store", "telemetry", "upstream"]),
     ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
     ("tools", &["cli", "config", "domain", "recording", "store", "telemetry", "upstream"]),

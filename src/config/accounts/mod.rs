@@ -172,6 +172,15 @@ impl Account {
         }
     }
 
+    /// Where one of its secrets stands: in that environment variable, or in the file.
+    #[must_use]
+    pub fn place(&self, setting: &str) -> String {
+        match self.number {
+            Some(number) => format!("account {number} of {FILE}"),
+            None => setting.to_owned(),
+        }
+    }
+
     /// What its app signs with, `shared` being the keys of every account's app: the auth tokens where
     /// there are no app keys at all.
     #[must_use]

@@ -15,7 +15,7 @@ use crate::domain::matching::{
     Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy, Reason,
     Remembered, Rows, later,
 };
-use crate::domain::message::{Basis, Delivery, Proof, State, Status};
+use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
@@ -99,7 +99,7 @@ struct Ledger<'a> {
     confirmed: Vec<MessageSid>,
     parked: Vec<Parked>,
     services: BTreeMap<String, ServiceSid>,
-    link: Option<(LinkId, Link)>,
+    links: BTreeMap<LinkId, Link>,
     changes: Changes,
     policy: &'a Policy,
     now: Timestamp,
@@ -107,7 +107,7 @@ struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
-        let Rows { message, same_reference, same_person, link, mut parked, services, seen: _ } =
+        let Rows { message, same_reference, same_person, links, mut parked, services, seen: _ } =
             rows;
         let mut known = Known::new();
         for mut message in same_reference.into_iter().chain(same_person).chain(message) {
@@ -122,7 +122,7 @@ impl<'a> Ledger<'a> {
             confirmed: Vec::new(),
             parked,
             services,
-            link,
+            links,
             changes: Changes::default(),
             policy,
             now,
@@ -140,6 +140,7 @@ impl<'a> Ledger<'a> {
         self.learn(sighting);
         let known = self.known.get(&sighting.sid).cloned();
         let new = known.is_none();
+        let sighting = &self.bind(sighting, known.as_ref())?;
         let message = match &known {
             None => fresh(sighting, self.policy, self.now),
             Some(known) => {
@@ -150,7 +151,6 @@ impl<'a> Ledger<'a> {
                 merged(known, sighting, self.policy, self.now)
             }
         };
-        self.bind(sighting)?;
         if known.as_ref() != Some(&message) {
             self.touched.insert(message.sid);
             self.known.insert(message.sid, message);
@@ -169,22 +169,29 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A click link that was written before its message had a name belongs to it from now on.
-    fn bind(&mut self, sighting: &Sighting) -> Result<(), Contradiction> {
-        let Some(id) = sighting.link else { return Ok(()) };
+    /// A click link that was written before its message had a name belongs to it from now on, and the
+    /// message to what the link was made for.
+    fn bind(
+        &mut self,
+        sighting: &Sighting,
+        known: Option<&Message>,
+    ) -> Result<Sighting, Contradiction> {
+        let mut sighting = sighting.clone();
+        let Some(id) = sighting.link else { return Ok(sighting) };
         let contradiction = Contradiction { sid: sighting.sid, field: "Link" };
-        let Some((_, link)) = self.link.as_mut().filter(|(known, _)| *known == id) else {
-            return Err(contradiction);
-        };
+        let Some(link) = self.links.get_mut(&id) else { return Err(contradiction) };
+        let said = sighting.reference.as_ref().or(known.and_then(|known| known.reference.as_ref()));
+        let differs = link.reference.as_ref().zip(said).is_some_and(|(made, said)| made != said);
         let taken = link.message.is_some_and(|other| other != sighting.sid);
-        if taken || link.account != sighting.account {
+        if differs || taken || link.account != sighting.account {
             return Err(contradiction);
         }
+        sighting.reference = said.or(link.reference.as_ref()).cloned();
         if link.message.is_none() {
             link.message = Some(sighting.sid);
-            self.changes.bound.clone_from(&self.link);
+            self.changes.bound = Some((id, link.clone()));
         }
-        Ok(())
+        Ok(sighting)
     }
 
     /// The status `read` proves as much as the settings say.
@@ -215,12 +222,32 @@ impl<'a> Ledger<'a> {
     }
 
     fn settle(&mut self, evidence: &Evidence, typed: Option<&Probe>) -> Pick {
-        let named = match (&evidence.named, &self.link) {
-            (Named::Link(id), Some((known, link))) if id == known => link.names(*id),
-            (as_it_is, _) => as_it_is.clone(),
+        let link = match &evidence.named {
+            Named::Link(id) => self.links.get(id).map(|link| (link, link.names(*id))),
+            Named::Message(_)
+            | Named::Reference(_)
+            | Named::Person { .. }
+            | Named::Caller { .. } => None,
+        };
+        let (link, named) = link.unzip();
+        let named = named.unwrap_or_else(|| evidence.named.clone());
+        // A link is bound to what is known: what is not has been forgotten.
+        let forgotten = |sid| !self.known.contains_key(&sid);
+        if link.and_then(|link| link.message).is_some_and(forgotten) {
+            return Pick::Nothing(Reason::NoMessage);
+        }
+        // A link is made before its text is sent, so it is in no message that was known by then.
+        let younger: Known;
+        let known = match link.filter(|link| link.message.is_none()) {
+            None => &self.known,
+            Some(link) => {
+                let known = self.known.clone().into_iter();
+                younger = known.filter(|(_, m)| m.remembered_at >= link.created_at).collect();
+                &younger
+            }
         };
         let evidence = &Evidence { named, ..evidence.clone() };
-        let (known, services) = (&self.known, &self.services);
+        let services = &self.services;
         let pick = Choice { known, services, policy: self.policy, typed }.pick(evidence);
         if let Pick::Confirms(sids, basis) = &pick {
             for sid in sids {

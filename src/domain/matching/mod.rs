@@ -41,8 +41,9 @@ pub struct Rows {
     /// The messages to the person in question, within the reply window of all evidence in question;
     /// where it may hold a code, those of the pending lifetime.
     pub same_person: Vec<Message>,
-    /// The click link in question.
-    pub link: Option<(LinkId, Link)>,
+    /// The click link in question, and those not yet in a message that were made for the reference in
+    /// question.
+    pub links: BTreeMap<LinkId, Link>,
     /// The evidence parked for the message, the reference or the person in question.
     pub parked: Vec<Parked>,
     /// The Messaging Services that the senders in question are known to belong to.
@@ -203,7 +204,8 @@ impl Observed {
 pub struct Touched {
     /// Parked evidence by SID; the message itself was loaded to find the rest out.
     pub sid: Option<MessageSid>,
-    /// Messages and parked evidence by reference.
+    /// Messages, parked evidence and click links not yet in a message by reference; if there is none,
+    /// by that of the click link.
     pub reference: Option<Reference>,
     /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
     pub persons: Vec<Person>,

@@ -16,15 +16,34 @@ use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Si
 /// The longest `Type`, in bytes.
 const MAX_TYPE: usize = 64;
 
+/// What the app registers: a message that it sent, a click link for one that it is about to send, or
+/// both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Whose.
+    pub account: AccountSid,
+    /// The message; `None` where only a link is asked for.
+    pub message: Option<Sighting>,
+    /// The field `Link`, as it was written.
+    pub link: Option<String>,
+    /// The app's reference.
+    pub reference: Option<Reference>,
+}
+
 /// A message that the app sent with `ProvideFeedback=true`. Twilio's answer to "create message" is
-/// understood as it stands.
+/// understood as it stands. Without a `MessageSid` there must be a `Link`.
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
-pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Sighting, Malformed> {
+pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
     let account = reading.account(fields)?.unwrap_or(reading.account);
-    let sid = message_sid(fields)?.ok_or_else(|| missing("MessageSid"))?;
-    sighting(sid, account, fields, reading)
+    let sid = message_sid(fields)?;
+    let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let link = fields.get("Link").map(str::to_owned);
+    if message.is_none() && link.is_none() {
+        return Err(missing("MessageSid"));
+    }
+    Ok(Registration { account, message, link, reference: reference(fields)? })
 }
 
 /// Something that a recipient did: code entered, password used, link opened …
@@ -175,7 +194,7 @@ mod tests {
             "date_created":"Mon, 23 Nov 2026 09:59:58 +0000","subresource_uris":{{"media":"x"}},
             "error_code":null,"num_segments":"1","price":null}}"#
         );
-        let sighting = read(&answer, message).expect("read");
+        let sighting = read(&answer, message).expect("read").message.expect("named");
         assert_eq!(sighting.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
         assert!(sighting.recipient.is_some() && sighting.service.is_some());
         assert_eq!(sighting.from, None);
@@ -200,6 +219,10 @@ mod tests {
         }
         assert!(read(r#"{"Type":"code_entered"}"#, event).is_err(), "names nothing");
         assert!(read(r"{}", message).is_err());
+        assert!(
+            read(r#"{"Link":"https://example.com/"}"#, message)
+                .is_ok_and(|it| it.message.is_none())
+        );
     }
 
     #[test]

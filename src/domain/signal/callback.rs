@@ -74,22 +74,46 @@ const OPT_OUT_WORDS: [&str; 12] = [
 pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
     // First, for another account's request is answered 403 whatever else is wrong with it.
     let account = reading.account(fields)?;
-    let inbound = message_sid(fields)?;
+    message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
+    replied(fields, reading, account, &Heard { at: Some(reading.now), event: None })
+}
+
+/// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
+pub(super) struct Heard {
+    /// When. `None` if nobody says so.
+    pub(super) at: Option<Timestamp>,
+    /// The `CloudEvent`.
+    pub(super) event: Option<Once>,
+}
+
+/// A reply of which it is known whose it is. One whose time is not known proves only what it quotes;
+/// it is not counted, so that it may still come by another road.
+pub(super) fn replied(
+    fields: &Fields,
+    reading: &Reading<'_>,
+    account: AccountSid,
+    heard: &Heard,
+) -> Result<Signal, Malformed> {
+    let inbound = message_sid(fields)?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
     let person = reading.person_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
-    let named = named(fields, person, sender)?;
-    let evidence = named.map(|named| Evidence {
-        account,
-        named,
-        label: "reply".to_owned(),
-        occurred_at: reading.now,
+    let evidence = named(fields, person, sender)?.and_then(|named| {
+        let is_direct = matches!(named, Named::Message(_));
+        let occurred_at = heard.at.or(is_direct.then_some(reading.now));
+        let occurred_at = occurred_at.ok_or(Reason::TimeUnknown)?;
+        Ok(Evidence { account, named, label: "reply".to_owned(), occurred_at })
     });
+    let once = if evidence == Err(Reason::TimeUnknown) {
+        Vec::new()
+    } else {
+        heard.event.iter().cloned().chain([Once::Message(inbound)]).collect()
+    };
     Ok(Signal {
         source: Source::Reply,
-        once: vec![Once::Message(inbound)],
+        once,
         code: fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys)),
         evidence,
         remembers: None,
@@ -152,7 +176,6 @@ pub fn status(
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
-    let recipient = optional(address(fields, "To"))?;
     let reference = query.get("reference").map(|text| {
         Reference::parse(text).ok_or_else(|| Malformed::Field {
             field: "reference",
@@ -160,14 +183,30 @@ pub fn status(
         })
     });
     Ok(Sighting {
+        tracked: matches!(query.get("feedback"), Some("1" | "true")),
+        reference: reference.transpose()?,
+        ..sighted(fields, reading, account, sid, word)?
+    })
+}
+
+/// A message of which Twilio said that it has come so far.
+pub(super) fn sighted(
+    fields: &Fields,
+    reading: &Reading<'_>,
+    account: AccountSid,
+    sid: MessageSid,
+    word: &str,
+) -> Result<Sighting, Malformed> {
+    let recipient = optional(address(fields, "To"))?;
+    Ok(Sighting {
         sid,
         account,
-        tracked: matches!(query.get("feedback"), Some("1" | "true")),
+        tracked: false,
         strict: false,
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
         from: optional(address(fields, "From"))?.map(|from| from.to_sender()),
         service: service(fields)?,
-        reference: reference.transpose()?,
+        reference: None,
         // A word that Twilio invents later is no reason to refuse what else it says.
         status: Status::parse(word),
         error_code: fields.get("ErrorCode").and_then(|code| code.parse().ok()),
@@ -178,7 +217,7 @@ pub fn status(
     })
 }
 
-fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
+pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
     fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
 }
 

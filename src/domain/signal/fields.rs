@@ -1,14 +1,12 @@
 //! Fields by name, from a form, a query or a JSON object, with one rule for repeats: the first
 //! counts, and a SID that is given twice differently is an error.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::domain::form::Pair;
 use crate::domain::sid::{AccountSid, Kind, Sid};
 use crate::domain::signal::Malformed;
+use crate::domain::signal::json::Json;
 
 /// How field names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,23 +43,26 @@ impl Fields {
     /// From a JSON object. Objects and arrays inside it are unknown fields: ignored.
     ///
     /// # Errors
-    /// [`Malformed::Json`], with serde's words and the place, but nothing of the body.
+    /// [`Malformed::Json`], with the place, but nothing of the body.
     pub fn from_json(body: &[u8], spelling: Spelling) -> Result<Self, Malformed> {
-        let Object(pairs) = serde_json::from_slice(body).map_err(|error| {
-            let what = match error.classify() {
-                serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Data => "something else was found",
-                serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
-                    "syntax error"
-                }
-            };
-            Malformed::Json(format!("{what}, line {}, column {}", error.line(), error.column()))
-        })?;
-        let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
-        for (name, value) in pairs {
-            fields.push(name, value);
+        match Json::parse(body)? {
+            Json::Object(members) => Ok(Self::from_members(&members, spelling)),
+            Json::Null | Json::Scalar(_) | Json::Array(_) => {
+                Err(Malformed::Json("something else was found".to_owned()))
+            }
         }
-        Ok(fields)
+    }
+
+    /// From the members of a JSON object that are texts, numbers or truth values.
+    #[must_use]
+    pub fn from_members(members: &[(String, Json)], spelling: Spelling) -> Self {
+        let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
+        for (name, value) in members {
+            if let Json::Scalar(value) = value {
+                fields.push(name.clone(), value.clone());
+            }
+        }
+        fields
     }
 
     fn push(&mut self, name: String, value: String) {
@@ -158,76 +159,6 @@ fn is_named(name: &str, field: &str, spelling: Spelling) -> bool {
     };
     name.chars().eq(field.chars().enumerate().map(camel))
         || name.chars().eq(field.chars().enumerate().flat_map(snake))
-}
-
-/// A JSON object's members in their order, repeats included; `serde_json::Map` would keep the last.
-struct Object(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut members = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if let Scalar(Some(value)) = map.next_value()? {
-                        members.push((name, value));
-                    }
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-/// The text of a scalar; nothing for null, objects and arrays.
-struct Scalar(Option<String>);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Scalar;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(Some(text.to_owned())))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar(None))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<Scalar, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar(None))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Signals: whatever comes in, reduced to what can be decided upon.
 //!
-//! [`callback`] and [`app`] read the two dialects (Twilio's forms, the app's fields) through
-//! [`fields`]; what leaves here bears no body, no raw address and no doubt about whose it is.
+//! [`callback`], [`call`], [`click`] and [`events`] read what Twilio sends, [`app`] what the app does,
+//! all through [`fields`]; what leaves here bears no body, no raw address and no doubt about whose it is.
 
 pub mod app;
+pub mod call;
 pub mod callback;
+pub mod click;
+pub mod events;
 pub mod fields;
+pub mod json;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -173,8 +173,14 @@ pub fn with_body_hash(url: &str, body: &[u8]) -> String {
     }
     out.push_str(BODY_HASH);
     out.push('=');
-    out.push_str(&hex(&Sha256::digest(body)));
+    out.push_str(&body_hash(body));
     out
+}
+
+/// A body's SHA-256 as `bodySHA256` carries it: lower-case hexadecimal.
+#[must_use]
+pub fn body_hash(body: &[u8]) -> String {
+    hex(&Sha256::digest(body))
 }
 
 /// What a request says about itself, made ready once for every key and every spelling of its URL.
@@ -249,7 +255,7 @@ impl<'a> Claim<'a> {
         if hashes.peek().is_none() {
             return Ok(());
         }
-        let hash = hex(&Sha256::digest(body));
+        let hash = body_hash(body);
         if hashes.all(|claimed| claimed == hash.as_bytes()) {
             Ok(())
         } else {

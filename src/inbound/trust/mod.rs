@@ -17,12 +17,12 @@ use crate::domain::signature::{self, Mistrust, Presented, SigningKey};
 /// What stands for "every account" where an account is named.
 const ANY: &str = "any";
 
-/// Which keys a route trusts.
+/// Whose keys are to be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ring {
-    /// The accounts' auth tokens and `SharedKeys`: Twilio signs.
-    Account,
-    /// The app's keys: the app signs.
+pub(super) enum Signers {
+    /// The accounts' auth tokens and `SharedKeys`.
+    Twilio,
+    /// The app's keys.
     App,
 }
 
@@ -118,6 +118,13 @@ pub(super) enum Distrust {
     OtherAccount,
 }
 
+impl Distrust {
+    /// Whether another key could have made the signature.
+    pub(super) fn is_mismatch(&self) -> bool {
+        *self == Self::Mistrust(Mistrust::Mismatch)
+    }
+}
+
 impl Trust {
     /// The default account first, then the others, then what every account's app may sign with.
     #[must_use]
@@ -145,7 +152,7 @@ impl Trust {
     /// [`Distrust`]; every sender is told the same.
     pub(super) fn verify(
         &self,
-        ring: Ring,
+        signers: Signers,
         claimed: Option<AccountSid>,
         presented: &Presented<'_>,
         header: Option<&[u8]>,
@@ -153,7 +160,7 @@ impl Trust {
         let is_ours = claimed.is_none_or(|account| self.members.contains_key(&account));
         // Somebody else's costs what our own default would, and whatever comes of it is refused.
         let tried = if is_ours { claimed } else { Some(self.default) };
-        let candidates = self.ring(ring).of(tried);
+        let candidates = self.keys(signers).of(tried);
         let keys = candidates.clone().map(|held| &held.key);
         let found = signature::verify(keys, presented, header).map_err(Distrust::Mistrust)?;
         let held = candidates.into_iter().nth(found.key);
@@ -165,8 +172,9 @@ impl Trust {
     }
 
     /// The account that a request is about if it names none, and what else its signer may speak for.
-    pub(super) fn mandate(&self, signer: &Held) -> (AccountSid, &[AccountSid]) {
-        match signer.owner {
+    /// Whoever is let in without a signature may speak for all.
+    pub(super) fn mandate(&self, signer: Option<&Held>) -> (AccountSid, &[AccountSid]) {
+        match signer.and_then(|signer| signer.owner) {
             Some(owner) => (owner, &[]),
             None => (self.default, &self.accounts),
         }
@@ -196,10 +204,10 @@ impl Trust {
         named.collect()
     }
 
-    fn ring(&self, ring: Ring) -> &Keys {
-        match ring {
-            Ring::Account => &self.account_keys,
-            Ring::App => &self.app_keys,
+    fn keys(&self, signers: Signers) -> &Keys {
+        match signers {
+            Signers::Twilio => &self.account_keys,
+            Signers::App => &self.app_keys,
         }
     }
 }

@@ -40,12 +40,12 @@ fn trust() -> Trust {
 }
 
 /// Who is found to have signed a form with this secret, if it names that account.
-fn signer(ring: Ring, secret: &str, claimed: Option<AccountSid>) -> Result<String, Distrust> {
-    verified(ring, &SigningKey::new(secret.as_bytes()), None, claimed)
+fn signer(signers: Signers, secret: &str, claimed: Option<AccountSid>) -> Result<String, Distrust> {
+    verified(signers, &SigningKey::new(secret.as_bytes()), None, claimed)
 }
 
 fn verified(
-    ring: Ring,
+    signers: Signers,
     key: &SigningKey,
     settings: Option<&str>,
     claimed: Option<AccountSid>,
@@ -62,8 +62,8 @@ fn verified(
         settings: settings.map(str::as_bytes),
     };
     let trust = trust();
-    let held = trust.verify(ring, claimed, &presented, Some(header.as_bytes()))?;
-    let (default, others) = trust.mandate(held);
+    let held = trust.verify(signers, claimed, &presented, Some(header.as_bytes()))?;
+    let (default, others) = trust.mandate(Some(held));
     Ok(format!("{} {} of {default}, {} more", held.name, held.account, others.len()))
 }
 
@@ -71,41 +71,42 @@ fn verified(
 fn an_accounts_key_speaks_for_its_own_account_and_is_tried_for_no_other() {
     let (a, b) = (account("a"), account("b"));
     for claimed in [Some(a), None] {
-        let found = signer(Ring::Account, "a secondary", claimed).expect("good");
+        let found = signer(Signers::Twilio, "a secondary", claimed).expect("good");
         assert_eq!(found, format!("token 2 {a} of {a}, 0 more"));
     }
-    let found = signer(Ring::Account, "b primary", None).expect("good");
+    let found = signer(Signers::Twilio, "b primary", None).expect("good");
     assert_eq!(found, format!("token 1 {b} of {b}, 0 more"));
     let mismatch = Err(Distrust::Mistrust(Mistrust::Mismatch));
-    assert_eq!(signer(Ring::Account, "a primary", Some(b)), mismatch);
-    assert_eq!(signer(Ring::Account, "b primary", Some(a)), mismatch);
-    assert_eq!(signer(Ring::Account, "a app", None), mismatch, "another ring");
-    assert_eq!(signer(Ring::App, "a primary", None), mismatch, "another ring");
-    assert_eq!(signer(Ring::App, "b app", Some(a)), mismatch);
+    assert_eq!(signer(Signers::Twilio, "a primary", Some(b)), mismatch);
+    assert_eq!(signer(Signers::Twilio, "b primary", Some(a)), mismatch);
+    assert_eq!(signer(Signers::Twilio, "a app", None), mismatch, "another ring");
+    assert_eq!(signer(Signers::App, "a primary", None), mismatch, "another ring");
+    assert_eq!(signer(Signers::App, "b app", Some(a)), mismatch);
 }
 
 #[test]
 fn an_app_key_of_everybody_speaks_for_all_and_one_of_an_account_for_it_alone() {
     let (a, b) = (account("a"), account("b"));
     for claimed in [None, Some(a), Some(b)] {
-        let found = signer(Ring::App, "any app", claimed).expect("good");
+        let found = signer(Signers::App, "any app", claimed).expect("good");
         assert_eq!(found, format!("app key 1 any of {a}, 2 more"));
     }
-    let found = signer(Ring::App, "b app", None).expect("good");
+    let found = signer(Signers::App, "b app", None).expect("good");
     assert_eq!(found, format!("app key 1 {b} of {b}, 0 more"));
+    assert_eq!(trust().mandate(None), (a, [a, b].as_slice()), "by the secret in the path");
 }
 
 #[test]
 fn an_account_that_is_not_ours_is_refused_whatever_key_is_used() {
     let stranger = Some(account("c"));
     for secret in ["a primary", "a secondary"] {
-        let refused = signer(Ring::Account, secret, stranger);
+        let refused = signer(Signers::Twilio, secret, stranger);
         assert_eq!(refused, Err(Distrust::OtherAccount), "{secret}");
     }
     let mismatch = Err(Distrust::Mistrust(Mistrust::Mismatch));
-    assert_eq!(signer(Ring::Account, "b primary", stranger), mismatch);
-    assert_eq!(signer(Ring::Account, "a guess", stranger), mismatch);
-    assert_eq!(signer(Ring::App, "any app", stranger), Err(Distrust::OtherAccount));
+    assert_eq!(signer(Signers::Twilio, "b primary", stranger), mismatch);
+    assert_eq!(signer(Signers::Twilio, "a guess", stranger), mismatch);
+    assert_eq!(signer(Signers::App, "any app", stranger), Err(Distrust::OtherAccount));
 }
 
 #[test]
@@ -114,11 +115,11 @@ fn a_shared_key_is_its_accounts_too() {
     let settings = Some("key=kb,algorithm=HMAC_SHA256");
     let key = shared("kb", "b shared").key;
     for claimed in [None, Some(b)] {
-        let found = verified(Ring::Account, &key, settings, claimed).expect("good");
+        let found = verified(Signers::Twilio, &key, settings, claimed).expect("good");
         assert_eq!(found, format!("shared kb {b} of {b}, 0 more"));
     }
-    assert!(verified(Ring::Account, &key, settings, Some(a)).is_err());
-    assert!(verified(Ring::App, &key, settings, None).is_err());
+    assert!(verified(Signers::Twilio, &key, settings, Some(a)).is_err());
+    assert!(verified(Signers::App, &key, settings, None).is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Due keys lie by account, so that what waits for one account is stepped over for another's sake.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
 use crate::domain::matching::later;
 use crate::domain::message::State;
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::sled::draft::{From, Pair};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::writing::Writing;
@@ -64,8 +66,8 @@ impl Ledger {
         let mut due = Vec::new();
         for account in self.accounts_waiting()? {
             let quota = quotas.get(&account).map_or(limit, |quota| limit.min(*quota));
-            for entry in self.tree.scan_prefix(keys::due_of(account)).take(quota) {
-                match keys::read_due(&entry?.0) {
+            for (key, _) in self.draft.beginning(&keys::due_of(account), From::Start, quota)? {
+                match keys::read_due(&key) {
                     Some((_, at, sid)) if at <= now => due.push((at, sid)),
                     Some(_) | None => break,
                 }
@@ -81,8 +83,8 @@ impl Ledger {
     fn accounts_waiting(&self) -> Result<Vec<AccountSid>, Fatal> {
         let mut accounts = Vec::new();
         let mut from = vec![keys::DUE];
-        while let Some(entry) = self.tree.range(from..vec![keys::DUE + 1]).next() {
-            let Some((account, _, _)) = keys::read_due(&entry?.0) else { break };
+        while let Some((key, _)) = self.first(from..vec![keys::DUE + 1])? {
+            let Some((account, _, _)) = keys::read_due(&key) else { break };
             accounts.push(account);
             // No due key follows its account with nine bytes of the highest value.
             from = keys::due_of(account);
@@ -128,8 +130,8 @@ impl Ledger {
             if quotas.get(&account) == Some(&0) {
                 continue;
             }
-            let Some(entry) = self.tree.scan_prefix(keys::due_of(account)).next() else { continue };
-            let at = keys::read_due(&entry?.0).map(|(_, at, _)| at);
+            let due = self.draft.beginning(&keys::due_of(account), From::Start, 1)?;
+            let at = due.first().and_then(|(key, _)| keys::read_due(key)).map(|(_, at, _)| at);
             first = first.into_iter().chain(at).min();
         }
         let now = self.now();
@@ -141,8 +143,7 @@ impl Ledger {
     /// on the next time: a key of either kind is told apart by its length.
     pub(super) fn move_due_keys(&mut self) -> Result<(), Fatal> {
         let mut old = Vec::new();
-        for entry in self.tree.scan_prefix([keys::DUE]) {
-            let (key, _) = entry?;
+        for (key, _) in self.draft.beginning(&[keys::DUE], From::Start, usize::MAX)? {
             old.extend(keys::read_due_of_format_1(&key).map(|sid| (key, sid)));
         }
         for some in old.chunks(MOVED_AT_ONCE) {
@@ -157,7 +158,12 @@ impl Ledger {
                 }
             }
             self.apply(writing)?;
+            self.write()?;
         }
         Ok(())
+    }
+
+    fn first(&self, of: Range<Vec<u8>>) -> Result<Option<Pair>, Fatal> {
+        Ok(self.draft.range(of, From::Start, 1)?.pop())
     }
 }

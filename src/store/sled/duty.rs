@@ -7,6 +7,7 @@ use crate::domain::matching::{Parked, earlier};
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::Named;
+use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::decode;
@@ -46,16 +47,13 @@ impl Ledger {
 
     pub(super) fn expire(&mut self, limit: usize) -> Ruling<Swept> {
         let mut swept = Swept { complete: true, ..Swept::default() };
-        let mut rows = Vec::with_capacity(limit);
         let from = std::mem::replace(&mut self.sweep_from, keys::SWEEP_FROM.to_vec());
-        for entry in self.tree.range(from..keys::SWEEP_TO.to_vec()) {
-            let (key, value) = entry?;
-            if rows.len() == limit {
-                self.sweep_from = key.to_vec();
-                swept.complete = false;
-                break;
-            }
-            rows.push((key, value));
+        let range = from..keys::SWEEP_TO.to_vec();
+        let mut rows = self.draft.range(range, From::Start, limit.saturating_add(1))?;
+        if let Some((next, _)) = rows.get(limit) {
+            self.sweep_from = next.to_vec();
+            swept.complete = false;
+            rows.truncate(limit);
         }
         for (key, value) in rows {
             match key.first() {
@@ -85,6 +83,9 @@ impl Ledger {
         if self.terms.policy.link_until(link) <= self.now() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
+            if let Some(index) = keys::read_link(key).and_then(|id| keys::link_index(id, link)) {
+                writing.remove(index);
+            }
             self.apply(writing)?;
             swept.forgotten += 1;
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// The format that this release writes. It reads all before it, too, and makes them this one: 1 had
 /// no account in its due keys.
 pub(super) const FORMAT: u32 = 2;
-const FORMAT_FILE: &str = "FORMAT";
-const LOCK_FILE: &str = "heardback.lock";
+pub(super) const FORMAT_FILE: &str = "FORMAT";
+pub(super) const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
 const LOCK_RETRY: Duration = Duration::from_millis(100);
 
@@ -185,7 +185,7 @@ impl Folder<'_> {
 }
 
 /// Takes a lock, waiting for it if need be. Returns whether it was to be had.
-fn locked(file: &File, patience: Duration) -> io::Result<bool> {
+pub(super) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
     let began = Instant::now();
     loop {
         match file.try_lock() {

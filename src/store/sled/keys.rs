@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::domain::address::Person;
-use crate::domain::link::LinkId;
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -26,6 +26,8 @@ pub(super) const LINK: u8 = b'l';
 pub(super) const MESSAGE: u8 = b'm';
 /// Messages by recipient and creation.
 const PERSON: u8 = b'p';
+/// Click links that are not yet in a message, by the reference that they were made for.
+const LINK_REFERENCE: u8 = b'q';
 /// Messages by reference and creation.
 const REFERENCE: u8 = b'r';
 /// Messaging Services by sender.
@@ -74,6 +76,25 @@ pub(super) fn link(id: LinkId) -> Vec<u8> {
     let mut key = vec![LINK];
     key.extend_from_slice(id.as_bytes());
     key
+}
+
+/// All click links made for a reference that are not yet in a message.
+pub(super) fn links_for(account: AccountSid, reference: &Reference) -> Vec<u8> {
+    let mut key = vec![LINK_REFERENCE];
+    key.extend_from_slice(&reference_hash(account, reference));
+    key
+}
+
+/// The index entry of a click link with a reference.
+pub(super) fn link_index(id: LinkId, link: &Link) -> Option<Vec<u8>> {
+    let mut key = links_for(link.account, link.reference.as_ref()?);
+    key.extend_from_slice(id.as_bytes());
+    Some(key)
+}
+
+/// The click link that a key names, be it its own or that of its index entry.
+pub(super) fn read_link(key: &[u8]) -> Option<LinkId> {
+    key.last_chunk().copied().map(LinkId::from_bytes)
 }
 
 pub(super) fn sender(address: &str) -> Vec<u8> {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use ::sled::{Batch, Tree};
 use jiff::Timestamp;
 
 use crate::domain::link::{Link, LinkId};
@@ -15,6 +14,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Named, Sighting, Signal};
+use crate::store::sled::draft::Draft;
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
@@ -52,7 +52,7 @@ pub(super) struct Terms {
 }
 
 pub(super) struct Ledger {
-    pub(super) tree: Tree,
+    pub(super) draft: Draft,
     pub(super) terms: Terms,
     pub(super) counts: Counts,
     /// What all entries come to, this group's included.
@@ -89,7 +89,7 @@ impl Ledger {
         }
         let mut rows = self.rows_of(signal)?;
         for once in &signal.once {
-            rows.seen |= self.tree.contains_key(keys::seen(once))?;
+            rows.seen |= self.draft.get(&keys::seen(once))?.is_some();
         }
         let judged = matching::observe(rows, signal, &self.terms.policy, self.now());
         self.carry_out(judged.map_err(StoreError::from))
@@ -128,18 +128,21 @@ impl Ledger {
     }
 
     /// Keeps a click link, whether or not its message is known yet.
-    pub(super) fn keep_link(&mut self, id: LinkId, link: &Link) -> Ruling<()> {
+    pub(super) fn keep_link(&mut self, id: LinkId, link: &Link) -> Ruling<Timestamp> {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         let mut writing = Writing::default();
         writing.put(keys::link(id), encode(link)?);
+        if let Some(key) = keys::link_index(id, link).filter(|_| link.message.is_none()) {
+            writing.put(key, Vec::new());
+        }
         self.apply(writing)?;
-        Ok(Ok(()))
+        Ok(Ok(self.terms.policy.link_until(link)))
     }
 
     pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
-        let Some(value) = self.tree.get(keys::link(id))? else { return Ok(None) };
+        let Some(value) = self.draft.get(&keys::link(id))? else { return Ok(None) };
         let link: Link = decode(&value)?;
         // What has lapsed has lapsed, swept or not.
         Ok(Some(link).filter(|link| self.terms.policy.link_until(link) > self.now()))
@@ -167,7 +170,7 @@ impl Ledger {
         }
         for parked in &changes.park {
             // What lapsed before may lie under the same key, and is no longer counted then.
-            let before = self.tree.get(parked_key(parked)?)?;
+            let before = self.draft.get(&parked_key(parked)?)?;
             let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
             writing.parked(before.as_ref(), Some(parked))?;
         }
@@ -179,6 +182,9 @@ impl Ledger {
         }
         if let Some((id, link)) = &changes.bound {
             writing.put(keys::link(*id), encode(link)?);
+            if let Some(key) = keys::link_index(*id, link) {
+                writing.remove(key);
+            }
         }
         if let Some((address, service)) = &changes.learned {
             writing.put(keys::sender(address), encode(service)?);
@@ -187,32 +193,23 @@ impl Ledger {
         Ok(Ok(outcome))
     }
 
-    /// One command is one batch: it is there as a whole or not at all.
+    /// One command is in the draft as a whole or not at all.
     pub(super) fn apply(&mut self, writing: Writing) -> Result<(), Fatal> {
         if writing.entries.is_empty() {
             return Ok(());
         }
         self.written += writing.entries.len();
-        let mut batch = Batch::default();
-        let mut seal = self.seal;
         for (key, value) in writing.entries {
             if key.first() != Some(&keys::OWN) {
-                if let Some(old) = self.tree.get(&key)? {
-                    seal.leaves(&key, &old);
+                if let Some(old) = self.draft.get(&key)? {
+                    self.seal.leaves(&key, &old);
                 }
                 if let Some(new) = &value {
-                    seal.enters(&key, new);
+                    self.seal.enters(&key, new);
                 }
             }
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
+            self.draft.set(key, value);
         }
-        seal.batches += 1;
-        batch.insert(keys::SEAL, &seal.to_bytes());
-        self.tree.apply_batch(batch)?;
-        self.seal = seal;
         self.stirred |= writing.stirred;
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);
@@ -222,8 +219,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Hands the draft to sled, with the seal that belongs to it.
+    pub(super) fn write(&mut self) -> Result<(), Fatal> {
+        self.seal.batches += 1;
+        self.draft.set(keys::SEAL.to_vec(), Some(self.seal.to_bytes().to_vec()));
+        Ok(self.draft.write()?)
+    }
+
     pub(super) fn message(&self, sid: MessageSid) -> Result<Option<Message>, Fatal> {
-        let Some(value) = self.tree.get(keys::message(sid))? else { return Ok(None) };
+        let Some(value) = self.draft.get(&keys::message(sid))? else { return Ok(None) };
         Ok(Some(decode(&value)?))
     }
 

@@ -3,14 +3,17 @@
 //! `open` makes a store out of a `folder`, with `heal` for what sled cannot open by itself; the
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
-//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`; the `reader` looks past it.
+//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
+//! sled gets once a group; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
 mod copy;
+mod draft;
 mod due;
 mod duty;
 mod folder;
+mod glimpse;
 mod heal;
 mod keys;
 mod ledger;
@@ -24,6 +27,7 @@ mod writer;
 mod writing;
 
 pub use folder::OpenError;
+pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
 pub use writer::{Commit, OnCommit, OnFatal};
 
@@ -34,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::domain::address::PersonKey;
@@ -43,6 +48,7 @@ use crate::domain::matching::{Observed, Policy, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
+use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder};
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -121,10 +127,14 @@ impl SledStore {
             open::open(&path, options.person_key.as_deref(), options.lock_patience, &free_space)?;
         let Surveyed { counts, seal, interrupted } = opened.surveyed;
         let lock = Arc::new(opened.lock);
-        let reader =
-            Reader { tree: opened.tree.clone(), clock: clock.clone(), _lock: Arc::clone(&lock) };
+        let reader = Reader {
+            tree: opened.tree.clone(),
+            clock: clock.clone(),
+            policy,
+            _lock: Arc::clone(&lock),
+        };
         let mut ledger = Ledger {
-            tree: opened.tree,
+            draft: Draft::over(opened.tree),
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,
@@ -209,6 +219,19 @@ impl SledStore {
         Err(closed())
     }
 
+    /// A look, not a promise: it may read past the writer thread, and must not hold it up.
+    async fn look<T: Send + 'static>(
+        &self,
+        at: impl FnOnce(&Reader) -> Result<T, Fatal> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reader = reader.ok_or_else(closed)?;
+        let seen = tokio::task::spawn_blocking(move || at(&reader)).await;
+        let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
+        seen.map_err(|error| unreadable(error.to_string()))?
+            .map_err(|fatal| unreadable(fatal.to_string()))
+    }
+
     fn send(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.shared.ended.borrow() {
@@ -243,13 +266,12 @@ impl Store for SledStore {
         self.ask(move |ledger| ledger.observe(&signal)).await
     }
 
-    async fn keep_link(&self, id: LinkId, link: Link) -> Result<(), StoreError> {
+    async fn keep_link(&self, id: LinkId, link: Link) -> Result<Timestamp, StoreError> {
         self.ask(move |ledger| ledger.keep_link(id, &link)).await
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
-        // Through the writer, so that what is followed is durable.
-        self.ask(move |ledger| Ok(Ok(ledger.link(id)?))).await
+        self.look(move |reader| reader.link(id)).await
     }
 
     async fn claim(
@@ -285,13 +307,7 @@ impl Store for SledStore {
         cursor: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        // A look, not a promise: it may read past the writer thread, and must not hold it up.
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader = reader.ok_or_else(closed)?;
-        let page = tokio::task::spawn_blocking(move || page(&reader, filter, cursor, limit)).await;
-        let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
-        page.map_err(|error| unreadable(error.to_string()))?
-            .map_err(|fatal| unreadable(fatal.to_string()))
+        self.look(move |reader| page(reader, filter, cursor, limit)).await
     }
 
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ::sled::Tree;
 
-use crate::domain::matching::Parked;
+use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::Message;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
@@ -18,7 +19,16 @@ use crate::store::{Clock, Entry, Filter, Page};
 pub(super) struct Reader {
     pub(super) tree: Tree,
     pub(super) clock: Clock,
+    pub(super) policy: Policy,
     pub(super) _lock: Arc<File>,
+}
+
+impl Reader {
+    pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
+        let Some(value) = self.tree.get(keys::link(id))? else { return Ok(None) };
+        let link: Link = decode(&value)?;
+        Ok(Some(link).filter(|link| self.policy.link_until(link) > (self.clock)()))
+    }
 }
 
 pub(super) fn page(

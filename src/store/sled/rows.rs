@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, Rows, Touched, earlier};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named};
+use crate::store::sled::draft::{From, Pair};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
@@ -26,31 +28,53 @@ impl Ledger {
         if let Some(sid) = touched.sid {
             parked.extend(self.parked(&keys::parked_for_message(sid))?);
         }
-        if let Some(reference) = &touched.reference {
+        let links = self.links(account, touched)?;
+        let of_link = touched.link.and_then(|id| links.get(&id)?.reference.as_ref());
+        let reference = touched.reference.as_ref().or(of_link);
+        if let Some(reference) = reference {
             parked.extend(self.parked(&keys::parked_for_reference(account, reference))?);
         }
         for person in &touched.persons {
             parked.extend(self.parked(&keys::parked_for_person(*person))?);
         }
-        let link = touched.link.map(|id| Ok::<_, Fatal>(self.link(id)?.map(|link| (id, link))));
-        let link = link.transpose()?.flatten();
-        if let Some((id, _)) = &link {
+        for id in links.keys() {
             parked.extend(self.parked(&keys::parked_for_link(*id))?);
         }
         let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
-        let same_reference = match &touched.reference {
+        let same_reference = match reference {
             // What is confirmed is noted on the others, too.
             Some(reference) if all().next().is_some() => self.bearing(account, reference)?,
             Some(_) | None => Vec::new(),
         };
         let same_person = self.to_persons(touched, all(), typed)?;
         let services = self.services(touched, all())?;
-        Ok(Rows { message, seen: false, same_reference, same_person, link, parked, services })
+        Ok(Rows { message, seen: false, same_reference, same_person, links, parked, services })
+    }
+
+    fn links(
+        &self,
+        account: AccountSid,
+        touched: &Touched,
+    ) -> Result<BTreeMap<LinkId, Link>, Fatal> {
+        let mut ids: Vec<LinkId> = touched.link.into_iter().collect();
+        if let Some(reference) = &touched.reference {
+            let index = keys::links_for(account, reference);
+            for (key, _) in self.draft.beginning(&index, From::End, MAX_RELATED)? {
+                ids.extend(keys::read_link(&key));
+            }
+        }
+        let mut links = BTreeMap::new();
+        for id in ids {
+            if let Some(link) = self.link(id)? {
+                links.insert(id, link);
+            }
+        }
+        Ok(links)
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        let index = self.tree.scan_prefix(keys::reference(account, reference));
-        self.indexed(index.rev().take(MAX_RELATED))
+        let index = keys::reference(account, reference);
+        self.indexed(&self.draft.beginning(&index, From::End, MAX_RELATED)?)
     }
 
     /// The messages to these persons, as far back as any of this evidence reaches.
@@ -79,19 +103,17 @@ impl Ledger {
         for person in &touched.persons {
             let mut end = keys::created(keys::person(*person), to);
             end.push(u8::MAX);
-            let index = self.tree.range(keys::created(keys::person(*person), from)..end);
-            messages.extend(self.indexed(index.rev().take(MAX_RELATED))?);
+            let index = keys::created(keys::person(*person), from)..end;
+            let index = self.draft.range(index, From::End, MAX_RELATED)?;
+            messages.extend(self.indexed(&index)?);
         }
         Ok(messages)
     }
 
-    fn indexed(
-        &self,
-        index: impl Iterator<Item = ::sled::Result<(::sled::IVec, ::sled::IVec)>>,
-    ) -> Result<Vec<Message>, Fatal> {
+    fn indexed(&self, index: &[Pair]) -> Result<Vec<Message>, Fatal> {
         let mut messages = Vec::new();
-        for entry in index {
-            if let Some(sid) = keys::read_indexed(&entry?.0) {
+        for (key, _) in index {
+            if let Some(sid) = keys::read_indexed(key) {
                 messages.extend(self.message(sid)?);
             }
         }
@@ -100,8 +122,8 @@ impl Ledger {
 
     fn parked(&self, prefix: &[u8]) -> Result<Vec<Parked>, Fatal> {
         let mut parked = Vec::new();
-        for entry in self.tree.scan_prefix(prefix) {
-            parked.push(decode(&entry?.1)?);
+        for (_, value) in self.draft.beginning(prefix, From::Start, usize::MAX)? {
+            parked.push(decode(&value)?);
         }
         Ok(parked)
     }
@@ -117,7 +139,7 @@ impl Ledger {
         });
         let mut services = BTreeMap::new();
         for address in turned_to.chain(&touched.sender) {
-            if let Some(value) = self.tree.get(keys::sender(address))? {
+            if let Some(value) = self.draft.get(&keys::sender(address))? {
                 services.insert(address.clone(), decode(&value)?);
             }
         }

@@ -90,6 +90,9 @@ impl Ledger {
             message.delivery.due_at = Some(now);
             self.rewrite(&before, &message)?;
         }
+        if self.written > 0 {
+            self.write()?;
+        }
         Ok(())
     }
 }

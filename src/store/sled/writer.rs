@@ -1,7 +1,7 @@
 //! The one thread that writes (DESIGN §5).
 //!
-//! It takes what is waiting, applies each command as its own batch, flushes and syncs once for the
-//! group, and only then answers everyone in it. There is no timer: while the disk syncs, the next
+//! It takes what is waiting, applies each command to a draft in turn, writes the draft as one batch,
+//! flushes and syncs once for the group, and only then answers everyone in it. There is no timer: while the disk syncs, the next
 //! group gathers. If a group cannot be made durable nobody in it is answered, and the process ends:
 //! a sync that failed once may claim success the second time without having written anything.
 
@@ -105,6 +105,7 @@ impl Writer {
         if entries == 0 {
             return Ok(());
         }
+        self.ledger.write()?;
         self.db.flush()?;
         // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
         self.file

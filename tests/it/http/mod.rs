@@ -2,9 +2,12 @@
 
 mod accounts;
 mod answers;
+mod links;
 mod operator;
 mod refusals;
 mod resends;
+mod signals;
+mod streams;
 mod trust;
 
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER};

@@ -4,6 +4,8 @@
 //! and the store knows it by its hash only. The target is what was registered, never what a request
 //! says. Making a token takes randomness, which is an argument here.
 
+pub mod asked;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -19,7 +21,7 @@ use crate::domain::signal::Named;
 /// Random bytes in a token: nobody guesses 96 bits, and sixteen characters fit into any SMS.
 pub const TOKEN_BYTES: usize = 12;
 /// Characters in a token.
-const TOKEN_LEN: usize = 16;
+pub const TOKEN_LEN: usize = 16;
 /// The longest target, in bytes. A record of the store has to stay under 4 KB.
 pub const MAX_TARGET: usize = 2048;
 
@@ -28,10 +30,16 @@ pub const MAX_TARGET: usize = 2048;
 pub struct LinkToken(String);
 
 impl LinkToken {
-    /// A token of random bytes.
+    /// A token of random bytes. It ends in a letter or a digit, at the price of a twentieth of a bit:
+    /// a dash or an underscore at the end of an address is left out of it by some phones that make
+    /// text into links (Android's `Patterns.WEB_URL` ends at a word's end).
     #[must_use]
     pub fn from_random(bytes: [u8; TOKEN_BYTES]) -> Self {
-        Self(URL_SAFE_NO_PAD.encode(bytes))
+        let mut token = URL_SAFE_NO_PAD.encode(bytes);
+        if let Some(stripped) = token.strip_suffix(['-', '_']) {
+            token = format!("{stripped}0");
+        }
+        Self(token)
     }
 
     /// Reads a token. `None` if it has not the shape of one.
@@ -71,6 +79,12 @@ impl fmt::Debug for LinkToken {
 pub struct LinkId([u8; 16]);
 
 impl LinkId {
+    /// What a key in a store holds.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, for a key in a store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
@@ -103,6 +117,40 @@ impl LinkTarget {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whose address it is, port included: what a person is told before they go there.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.0.get(8..).unwrap_or_default();
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+}
+
+/// What happens when somebody opens a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Links {
+    /// There are none.
+    Off,
+    /// A page with a button, whose press is the evidence: scanners and previews only ever fetch.
+    #[default]
+    ConfirmOnPost,
+    /// Fetching it is the evidence already, known crawlers aside.
+    ConfirmOnGet,
+}
+
+impl Links {
+    /// Every setting.
+    pub const ALL: [Self; 3] = [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnGet];
+
+    /// The word used in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::ConfirmOnPost => "confirm-on-post",
+            Self::ConfirmOnGet => "confirm-on-get",
+        }
     }
 }
 
@@ -165,6 +213,31 @@ mod tests {
             long.as_str(),
         ] {
             assert!(LinkTarget::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_what_a_person_is_told() {
+        for (text, host) in [
+            ("https://example.com", "example.com"),
+            ("https://example.com:8443/a?b", "example.com:8443"),
+            ("https://example.com?@evil.example", "example.com"),
+            ("https://[::1]/x", "[::1]"),
+        ] {
+            assert_eq!(
+                LinkTarget::parse(text).map(|to| to.host().to_owned()).as_deref(),
+                Some(host)
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_ends_in_a_letter_or_a_digit_as_an_address_in_a_text_must() {
+        for last in 0..=u8::MAX {
+            let token = LinkToken::from_random([last; TOKEN_BYTES]);
+            let text = token.as_str();
+            assert!(text.ends_with(|c: char| c.is_ascii_alphanumeric()), "{text}");
+            assert_eq!(LinkToken::parse(text), Some(token.clone()));
         }
     }
 

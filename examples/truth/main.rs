@@ -1,0 +1,153 @@
+//! Truth, measured: a simulated world that knows who received what and when, against the real judgement
+//! and the real store.
+//!
+//! `cargo run --release --example truth -- --seed N --messages N`
+//!
+//! Prints what each kind of evidence and each policy is worth (`docs/truth.md` says what is modelled),
+//! and exits with 1, telling the stories of the first ten, if something came about that must not:
+//!
+//! - direct evidence confirmed what had not arrived. Taking away the rule that a *preview* or a crawler
+//!   is no click brings that about (`src/domain/signal/click.rs`);
+//! - a captured request that was sent again confirmed something: so without the memory of what was
+//!   counted (`seen` in `src/domain/matching/decide.rs`);
+//! - inferred evidence confirmed what was older than the reply window: so without the window
+//!   (`window` and `span` in `src/domain/matching/mod.rs`);
+//! - another account's request was let in, or confirmed something: so without the check of the account
+//!   where requests are read (`src/domain/signal/callback.rs`), or where messages are picked
+//!   (`src/domain/matching/pick.rs`);
+//! - a call confirmed what was sent after it had begun; an opt-out confirmed something;
+//! - what the store had acknowledged was not there after it had been closed and opened again;
+//! - shared or inferred evidence was right less often than [`FLOOR`] says.
+
+mod brands;
+mod carriers;
+mod judge;
+mod life;
+mod logins;
+mod mischief;
+mod play;
+mod policies;
+mod random;
+mod requests;
+mod roads;
+mod table;
+mod talk;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::ScopedJoinHandle;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser;
+use heardback::domain::message::Basis;
+
+use crate::judge::{Judgement, judge};
+use crate::life::{Habits, Life};
+use crate::play::{Settings, play};
+use crate::random::mixed;
+use crate::world::World;
+
+/// The most messages that a world has: the more there are, the deeper sled's tree and the longer the
+/// way through it.
+const WORLD: usize = 125_000;
+/// For how many days messages are sent: longer than one stays pending, so that some expire.
+const DAYS: i64 = 9;
+/// Of a hundred confirmations that had to choose, so many are right at the least.
+const FLOOR: u64 = 96;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What the world is drawn from; a random one if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many messages are sent in it.
+    #[arg(long, default_value_t = 200_000)]
+    messages: usize,
+    /// On how many of another world the policies are compared; zero leaves that out.
+    #[arg(long, default_value_t = 10_000)]
+    compare: usize,
+    /// Where the stores are put, each in a folder of its own that is removed afterwards.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Arguments { seed, messages, compare, dir } = Arguments::parse();
+    let seed = seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
+    println!("seed {seed}, {messages} messages");
+    let folder = match &dir {
+        Some(dir) => tempfile::tempdir_in(dir)?,
+        None => tempfile::tempdir()?,
+    };
+    let began = Instant::now();
+    let judgement = all(seed, messages, folder.path())?;
+    println!("\n## Evidence\n");
+    table::kinds(&judgement);
+    if compare > 0 {
+        println!("\n## Policies, on {compare} messages\n");
+        policies::compare(mixed(seed), compare, folder.path())?;
+    }
+    println!("\ndigest {:016x}, {} s", judgement.digest, began.elapsed().as_secs());
+    Ok(verdict(&judgement))
+}
+
+/// Says what must not be.
+fn verdict(judgement: &Judgement) -> ExitCode {
+    let mut broken = judgement.broken.clone();
+    for basis in [Basis::Shared, Basis::Inferred] {
+        let score = judgement.of(basis);
+        let all = score.right + score.wrong;
+        if score.right * 100 < all * FLOOR {
+            broken.push(format!(
+                "{} evidence was right {} times of {all}",
+                basis.as_str(),
+                score.right
+            ));
+        }
+    }
+    for what in broken.iter().take(10) {
+        println!("\nWRONG: {what}");
+    }
+    if broken.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("\n{} things came about that must not", broken.len());
+    ExitCode::FAILURE
+}
+
+/// Plays all worlds, two at a time: each store has one thread that writes.
+fn all(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<Judgement> {
+    let worlds = messages.div_ceil(WORLD).next_multiple_of(2);
+    let one = |number: usize| {
+        let habits = Habits { days: DAYS, careless: false };
+        let world = Life::lived(mixed(seed.wrapping_add(number as u64)), messages / worlds, habits);
+        played(&world, policies::defaults(), &folder.join(number.to_string()))
+    };
+    let mut sum = Judgement::default();
+    let numbers: Vec<usize> = (0..worlds).collect();
+    for pair in numbers.chunks(2) {
+        let judged: Vec<anyhow::Result<Judgement>> = std::thread::scope(|scope| {
+            let under_way: Vec<_> =
+                pair.iter().map(|number| scope.spawn(|| one(*number))).collect();
+            under_way.into_iter().map(joined).collect()
+        });
+        for judgement in judged {
+            sum.add(judgement?);
+        }
+    }
+    Ok(sum)
+}
+
+/// Plays a world and judges it; its store is gone afterwards.
+fn played(world: &World, settings: Settings, folder: &Path) -> anyhow::Result<Judgement> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let played = runtime.block_on(play(world, settings, folder))?;
+    std::fs::remove_dir_all(folder).context("the store's folder stays")?;
+    Ok(judge(world, &played, &settings.policy))
+}
+
+fn joined(play: ScopedJoinHandle<'_, anyhow::Result<Judgement>>) -> anyhow::Result<Judgement> {
+    play.join().map_err(|_| anyhow!("a play panicked"))?
+}

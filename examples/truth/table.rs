@@ -1,0 +1,98 @@
+//! The tables: what each kind of evidence is worth, and each policy.
+
+use std::collections::BTreeMap;
+
+use heardback::domain::message::Basis;
+
+use crate::judge::{Judgement, Score};
+
+/// Prints what each kind of evidence came to.
+pub(crate) fn kinds(judgement: &Judgement) {
+    let mut rows = BTreeMap::<&str, [Score; 4]>::new();
+    for ((kind, basis), score) in &judgement.scores {
+        let [direct, shared, inferred, given] = rows.entry(kind).or_default();
+        match basis {
+            Some(Basis::Direct) => direct.add(*score),
+            Some(Basis::Shared) => shared.add(*score),
+            Some(Basis::Inferred) => inferred.add(*score),
+            None => given.add(*score),
+        }
+    }
+    println!(
+        "| evidence | direct: right, wrong | shared: right, wrong | inferred: right, wrong | precision | given | heard | recall |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for (kind, [direct, shared, inferred, given]) in rows {
+        let mut all = direct;
+        all.add(shared);
+        all.add(inferred);
+        let cells = [pair(direct), pair(shared), pair(inferred)].join(" | ");
+        let recall = share(given.heard, given.given);
+        println!(
+            "| {kind} | {cells} | {} | {} | {} | {recall} |",
+            share(all.right, all.right + all.wrong),
+            given.given,
+            given.heard,
+        );
+    }
+    let [direct, shared, inferred] =
+        [Basis::Direct, Basis::Shared, Basis::Inferred].map(|basis| judgement.of(basis));
+    println!(
+        "| **all** | {} | {} | {} | {} | {} | {} | {} |",
+        pair(direct),
+        pair(shared),
+        pair(inferred),
+        share(judgement.overall.right, judgement.overall.right + judgement.overall.wrong),
+        judgement.overall.given,
+        judgement.overall.heard,
+        share(judgement.overall.heard, judgement.overall.given),
+    );
+    println!(
+        "\n| what misled, where a choice had to be made | wrong confirmations |\n| --- | --- |"
+    );
+    for (cause, count) in &judgement.misled {
+        println!("| {cause} | {count} |");
+    }
+}
+
+/// Prints the head of the table of policies.
+pub(crate) fn policies_head() {
+    println!(
+        "| policy | direct wrong | shared right | shared wrong | shared precision | inferred right | inferred wrong | inferred precision | precision | recall |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+}
+
+/// Prints one policy's row.
+pub(crate) fn policy(name: &str, judgement: &Judgement) {
+    let [direct, shared, inferred] =
+        [Basis::Direct, Basis::Shared, Basis::Inferred].map(|basis| judgement.of(basis));
+    println!(
+        "| {name} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        direct.wrong,
+        shared.right,
+        shared.wrong,
+        share(shared.right, shared.right + shared.wrong),
+        inferred.right,
+        inferred.wrong,
+        share(inferred.right, inferred.right + inferred.wrong),
+        share(judgement.overall.right, judgement.overall.right + judgement.overall.wrong),
+        share(judgement.overall.heard, judgement.overall.given),
+    );
+}
+
+fn pair(score: Score) -> String {
+    if score.right + score.wrong == 0 {
+        return "–".to_owned();
+    }
+    format!("{}, {}", score.right, score.wrong)
+}
+
+/// A share in percent, cut after the second place and never rounded up to a whole.
+pub(crate) fn share(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "–".to_owned();
+    }
+    let share = part * 10_000 / whole;
+    format!("{}.{:02} %", share / 100, share % 100)
+}

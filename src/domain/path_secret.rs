@@ -1,0 +1,76 @@
+//! A secret in a path, in place of a signature: for a caller that may not sign.
+//!
+//! It proves less. Whoever sees one request, or a log of one, has it; it does not cover the body. So it
+//! is off unless somebody asks for it, opens one route, and is compared in constant time.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Fewer characters could be guessed.
+pub const MIN_LEN: usize = 16;
+/// What the secret authenticates, so that only MACs are ever compared.
+const TEXT: &[u8] = b"heardback path secret";
+
+/// The secret, as far as it is needed to know it again.
+#[derive(Clone)]
+pub struct PathSecret {
+    tag: Vec<u8>,
+}
+
+impl PathSecret {
+    /// Reads a secret. `None` if it is too short to be one, or would not survive in a path.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        if text.len() < MIN_LEN || !text.bytes().all(is_safe) {
+            return None;
+        }
+        Some(Self { tag: keyed(text)?.finalize().into_bytes().to_vec() })
+    }
+
+    /// Whether this is it. Takes as long whatever is presented, its length aside.
+    #[must_use]
+    pub fn is(&self, presented: &str) -> bool {
+        keyed(presented).is_some_and(|mac| mac.verify_slice(&self.tag).is_ok())
+    }
+}
+
+impl fmt::Debug for PathSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathSecret(…)")
+    }
+}
+
+fn keyed(text: &str) -> Option<Hmac<Sha256>> {
+    // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(text.as_bytes()).ok()?;
+    mac.update(TEXT);
+    Some(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_secret_itself_opens() {
+        let secret = PathSecret::parse("q8Zt-0b_Fh.3~WxYz12").expect("a secret");
+        assert!(secret.is("q8Zt-0b_Fh.3~WxYz12"));
+        for wrong in ["", "q8Zt-0b_Fh.3~WxYz1", "Q8zt-0b_fh.3~wxyz12", "q8Zt-0b_Fh.3~WxYz12 "] {
+            assert!(!secret.is(wrong), "{wrong}");
+        }
+        assert!(!format!("{secret:?}").contains("q8Zt"));
+    }
+
+    #[test]
+    fn what_is_short_or_unsafe_in_a_path_is_no_secret() {
+        for text in
+            ["", "0123456789abcde", "0123456789abcde/", "0123456789abcde%20", "0123456789abcdeé"]
+        {
+            assert!(PathSecret::parse(text).is_none(), "{text}");
+        }
+        assert!(PathSecret::parse("0123456789abcdef").is_some());
+    }
+}

@@ -1,0 +1,323 @@
+//! Calls: somebody called back.
+//!
+//! Two webhooks tell of one: the number's voice webhook, as it rings, and the number's status callback,
+//! when it is over. Either is enough, and a `CallSid` counts once. What a call proves, it proves as of
+//! its *start*: a code that was sent while somebody talked to the support is not what made them call.
+//!
+//! A status callback tells the end and the duration, and Twilio counts that from the answer. So where a
+//! call rings for long before it is answered, its start is known from the webhook only.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::address::Address;
+use crate::domain::matching::{Reason, earlier};
+use crate::domain::sid::{AccountSid, CallSid, kind};
+use crate::domain::signal::callback::{Heard, Reading};
+use crate::domain::signal::fields::{Fields, missing, to_millisecond};
+use crate::domain::signal::{Evidence, Malformed, Named, Once, SenderHint, Signal, Source};
+
+/// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
+/// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
+/// am I getting calls from these strange numbers?").
+const NOBODY: [&str; 7] =
+    ["anonymous", "restricted", "unavailable", "unknown", "private", "blocked", "withheld"];
+
+/// What somebody who tells us of a call wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// What to do with the call.
+    Twiml,
+    /// Nothing: it is over, or was merely told of.
+    Nothing,
+}
+
+/// A call that somebody told us of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What it proves.
+    pub signal: Signal,
+    /// What is to be answered.
+    pub wants: Wants,
+}
+
+/// How far a call had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Begins,
+    Underway,
+    /// It was answered, and ended.
+    Completed,
+    /// It ended, and nobody says after how long.
+    Over,
+}
+
+impl Stage {
+    pub(super) fn of(status: &str) -> Self {
+        match status {
+            "queued" | "initiated" | "ringing" => Self::Begins,
+            "completed" => Self::Completed,
+            "busy" | "no-answer" | "canceled" | "failed" => Self::Over,
+            _ => Self::Underway,
+        }
+    }
+}
+
+/// A number's voice webhook, or its status callback.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
+    let account = reading.account(fields)?;
+    let sid = fields.sid::<kind::Call>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
+    let stage = Stage::of(fields.get("CallStatus").unwrap_or_default());
+    // Only a status callback says where it comes from, and what a call came to.
+    let is_told =
+        ["CallDuration", "CallbackSource"].iter().any(|field| fields.get(field).is_some());
+    let wants = match stage {
+        Stage::Begins | Stage::Underway if !is_told => Wants::Twiml,
+        Stage::Begins | Stage::Underway | Stage::Completed | Stage::Over => Wants::Nothing,
+    };
+    let at = timestamp(fields).filter(|at| *at <= reading.now).unwrap_or(reading.now);
+    let signal =
+        called(fields, reading, (account, sid), stage, &Heard { at: Some(at), event: None });
+    Ok(Call { signal, wants })
+}
+
+/// A call of which it is known whose it is. One whose start is not known proves nothing and is not
+/// counted, so that it may still be told of by another road.
+pub(super) fn called(
+    fields: &Fields,
+    reading: &Reading<'_>,
+    (account, sid): (AccountSid, CallSid),
+    stage: Stage,
+    heard: &Heard,
+) -> Signal {
+    let evidence = who(fields, reading, account).and_then(|named| {
+        let occurred_at = start(fields, stage, heard.at).ok_or(Reason::TimeUnknown)?;
+        Ok(Evidence { account, named, label: "call".to_owned(), occurred_at })
+    });
+    let once = match evidence {
+        Ok(_) => heard.event.iter().cloned().chain([Once::Call(sid)]).collect(),
+        Err(_) => Vec::new(),
+    };
+    Signal {
+        source: Source::Call,
+        once,
+        code: None,
+        evidence,
+        remembers: None,
+        seen_at: reading.now,
+    }
+}
+
+/// When a call began, told of at that moment.
+fn start(fields: &Fields, stage: Stage, at: Option<Timestamp>) -> Option<Timestamp> {
+    match stage {
+        Stage::Begins => at,
+        Stage::Completed => {
+            let seconds = fields.get("CallDuration")?.parse().ok()?;
+            Some(earlier(at?, Duration::from_secs(seconds)))
+        }
+        Stage::Underway | Stage::Over => None,
+    }
+}
+
+/// Who called whom. The person who called is `From`, also where the call was forwarded to us.
+fn who(fields: &Fields, reading: &Reading<'_>, account: AccountSid) -> Result<Named, Reason> {
+    if fields.get("Direction") != Some("inbound") {
+        return Err(Reason::Outbound);
+    }
+    // `Caller` and `Called` are the same by their older names.
+    let from = fields.get("From").or_else(|| fields.get("Caller")).ok_or(Reason::Anonymous)?;
+    if is_nobody(from) {
+        return Err(Reason::Anonymous);
+    }
+    let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
+    // A `client:` or a `sip:` is no telephone that a text could have gone to.
+    let (recipient, whatsapp) =
+        reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
+    let to = fields.get("To").or_else(|| fields.get("Called"));
+    let to = to.and_then(|to| Address::parse(to).ok()).ok_or(Reason::SenderUnknown)?;
+    let number = to.to_number().unwrap_or(to);
+    let sender = SenderHint { address: Some(number.to_sender()), service: None };
+    Ok(Named::Caller { recipient, whatsapp, sender })
+}
+
+fn is_nobody(from: &str) -> bool {
+    let from = from.trim();
+    let digits = from.trim_start_matches('+');
+    NOBODY
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(from) || word.chars().map(key).eq(digits.chars()))
+}
+
+/// The key that a small letter is on (ITU-T E.161).
+fn key(letter: char) -> char {
+    match letter {
+        'a'..='c' => '2',
+        'd'..='f' => '3',
+        'g'..='i' => '4',
+        'j'..='l' => '5',
+        'm'..='o' => '6',
+        'p'..='s' => '7',
+        't'..='v' => '8',
+        'w'..='z' => '9',
+        other => other,
+    }
+}
+
+/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second. In events of
+/// Event Streams RFC 3339.
+pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
+    let text = fields.get("Timestamp")?;
+    let told = text.parse().ok();
+    let told = told.or_else(|| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp()));
+    told.map(to_millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::address::PersonKey;
+    use crate::domain::form;
+    use crate::domain::signal::fields::Spelling;
+
+    const CALL: &str = "CA0123456789abcdef0123456789abcdef";
+    const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
+
+    fn read(form: &str) -> Result<Call, Malformed> {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
+        let reading = Reading {
+            account,
+            others: &[],
+            person_key: &PersonKey::new(b"key"),
+            code_keys: &[],
+            ignores_crawlers: true,
+            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
+        };
+        call(&fields.expect("UTF-8"), &reading)
+    }
+
+    fn heard(end: &str) -> Call {
+        read(&format!("{BASE}{end}")).expect(end)
+    }
+
+    #[test]
+    fn a_call_counts_as_of_its_start() {
+        let from = "From=%2B15558675310&";
+        for (end, wants, start) in [
+            ("CallStatus=ringing", Wants::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=queued", Wants::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=in-progress", Wants::Twiml, Err(Reason::TimeUnknown)),
+            ("CallStatus=something-new", Wants::Twiml, Err(Reason::TimeUnknown)),
+            ("", Wants::Twiml, Err(Reason::TimeUnknown)),
+            ("CallStatus=completed&CallDuration=90", Wants::Nothing, Ok("2026-11-23T10:03:30Z")),
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
+                Wants::Nothing,
+                Ok("2026-11-23T10:03:00Z"),
+            ),
+            (
+                "CallStatus=ringing&CallbackSource=call-progress-events&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
+                Wants::Nothing,
+                Ok("2026-11-23T10:04:30Z"),
+            ),
+            // A clock that is ahead, and no date at all: it ended now.
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A05%3A30+%2B0000",
+                Wants::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=yesterday",
+                Wants::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
+            ("CallStatus=completed", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=completed&CallDuration=long", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=completed&CallDuration=-5", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=busy&CallDuration=0", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=no-answer", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=canceled&CallDuration=12", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=failed", Wants::Nothing, Err(Reason::TimeUnknown)),
+        ] {
+            let call = heard(&format!("{from}{end}"));
+            let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
+            assert_eq!(call.wants, wants, "{end}");
+            assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
+            let once = if began.is_ok() { 1 } else { 0 };
+            assert_eq!(call.signal.once.len(), once, "what proves nothing is not used up: {end}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_told_is_no_evidence_and_no_error() {
+        for from in [
+            "",
+            "From=",
+            "From=anonymous",
+            "From=Anonymous",
+            "From=unknown",
+            "From=restricted",
+            "From=%2B266696687",
+            "From=266696687",
+            "From=%2B7378742833",
+            "From=%2B86282452253",
+            "From=%2B8656696",
+            "From=client%3Atommy",
+            "From=sip%3Aalice%40example.com",
+            "From=12345",
+            "From=%0A",
+        ] {
+            let call = heard(&format!("CallStatus=ringing&{from}"));
+            assert_eq!(call.signal.evidence, Err(Reason::Anonymous), "{from}");
+            assert_eq!(call.wants, Wants::Twiml);
+        }
+        let forwarded =
+            heard("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
+        let plain = heard("CallStatus=ringing&Caller=%2B1+555+867+5310");
+        assert_eq!(forwarded.signal, plain.signal);
+        assert!(plain.signal.evidence.is_ok());
+    }
+
+    #[test]
+    fn only_an_inbound_call_is_evidence() {
+        for direction in ["outbound-api", "outbound-dial", "trunking-originating", ""] {
+            let form = BASE.replace("inbound", direction);
+            let call = read(&format!("{form}CallStatus=ringing&From=%2B15558675310"));
+            assert_eq!(call.expect("read").signal.evidence, Err(Reason::Outbound), "{direction}");
+        }
+    }
+
+    #[test]
+    fn the_number_called_is_the_sender_whatever_it_is_called_on() {
+        let with = |to: &str| {
+            let form = BASE.replace("%2B15017122661", to);
+            read(&format!("{form}CallStatus=ringing&From=%2B15558675310"))
+                .expect(to)
+                .signal
+                .evidence
+        };
+        assert_eq!(with("%2B15017122661"), with("whatsapp%3A%2B1+501+712+2661"));
+        assert_ne!(with("%2B15017122661"), with("sip%3Aa%40b.example"));
+        assert_eq!(with(""), Err(Reason::SenderUnknown));
+    }
+
+    #[test]
+    fn a_call_without_its_names_is_malformed() {
+        for (form, wrong) in [
+            (BASE.replace(CALL, ""), "CallSid"),
+            (BASE.replace(CALL, "CA123"), "CallSid"),
+            (BASE.replace("AC0123456789abcdef0123456789abcdef", ""), "AccountSid"),
+        ] {
+            let error = read(&form).expect_err(wrong);
+            assert!(matches!(error, Malformed::Field { field, .. } if field == wrong), "{error}");
+        }
+        let other = BASE.replace("AC0", "AC1");
+        assert_eq!(read(&other).expect_err("another's"), Malformed::OtherAccount);
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls, as Twilio tells of them or the app passes them on.
+//!
+//! Twilio asks what to do with a call that comes in, and waits for no longer than 15 s; it hears what the
+//! settings say, whatever the call proves.
+
+use std::marker::PhantomData;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::domain::signal::Malformed;
+use crate::domain::signal::call;
+use crate::domain::signal::call::Wants;
+use crate::domain::signal::callback::Reading;
+use crate::domain::signal::fields::Spelling;
+use crate::inbound::rejection::Refused;
+use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::twilio::{Caller, FromApp, FromTwilio, observe};
+use crate::inbound::{Receiver, wrong_method};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/twilio/call")
+                .route(web::post().to(call::<FromTwilio>))
+                .route(web::get().to(call::<FromTwilio>))
+                .default_service(web::to(wrong_method)),
+        )
+        .service(
+            web::resource("/app/twilio/call")
+                .route(web::post().to(call::<FromApp>))
+                .default_service(web::to(wrong_method)),
+        );
+}
+
+struct Call<F> {
+    call: call::Call,
+    from: PhantomData<F>,
+}
+
+impl<F: Caller> Wire for Call<F> {
+    const RING: Ring = F::RING;
+    const SPELLING: Spelling = Spelling::Twilio;
+    const JSON: bool = false;
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        let call = call::call(parts.fields, reading)?;
+        Ok(Self { call, from: PhantomData })
+    }
+}
+
+async fn call<F: Caller>(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    Signed(Call { call, .. }): Signed<Call<F>>,
+) -> Result<HttpResponse, Refused> {
+    observe(&request, &receiver, call.signal).await?;
+    Ok(match call.wants {
+        Wants::Twiml => F::thanks(receiver.call_twiml.clone()),
+        Wants::Nothing => HttpResponse::NoContent().finish(),
+    })
+}

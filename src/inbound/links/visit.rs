@@ -1,0 +1,38 @@
+//! Who fetches a click link, by their own word: a person's browser, a crawler, or a browser that
+//! fetches ahead of time. None of these words is to be believed when it says "person".
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{HeaderValue, USER_AGENT};
+
+use crate::domain::crawlers;
+
+/// Headers with which browsers say that nobody has asked for this yet: `Sec-Purpose` (Fetch
+/// standard), `Purpose` (Chromium's of old, Safari), `X-Purpose` (Safari's previews), `X-Moz`
+/// (Firefox's of old).
+const PURPOSES: [&str; 4] = ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"];
+const AHEAD_OF_TIME: [&str; 3] = ["prefetch", "prerender", "preview"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// Nothing speaks against it.
+    Person,
+    /// A known crawler, previewer or scanner.
+    Crawler,
+    /// A browser, before anybody has asked it to.
+    Prefetch,
+}
+
+impl Visit {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        let said = |name: &str| {
+            let value = request.headers().get(name).map(HeaderValue::as_bytes);
+            String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        };
+        if crawlers::is_known(&said(USER_AGENT.as_str())) {
+            return Self::Crawler;
+        }
+        let purposes = PURPOSES.map(|name| said(name).to_ascii_lowercase());
+        let ahead = |said: &String| AHEAD_OF_TIME.iter().any(|word| said.contains(word));
+        if purposes.iter().any(ahead) { Self::Prefetch } else { Self::Person }
+    }
+}

@@ -1,0 +1,241 @@
+//! Keeps the last requests that were refused for their signature, for `heardback doctor`. Off unless
+//! `HEARDBACK_RECORD_REFUSED` names a folder.
+//!
+//! What is kept, and why. A signature covers the URL and every parameter's name and value; whoever is
+//! to find out afterwards how it was made needs all of them as they came. Nothing less works: values
+//! that were hashed or encrypted with a key thrown away verify nothing, and searching at the moment of
+//! refusal would let a stranger spend our processor. So for a request that carries a signature of the
+//! right shape the form and the query are kept as they came, phone numbers and texts included, in
+//! files for us alone (0600), off by default, and only the last twenty. Everything that no signature
+//! covers is left away: of the headers only those that tell of the way (host, proxies, media type);
+//! no cookies, no credentials, no client's address; of a JSON body only its SHA-256, for that is all
+//! that was signed. And where there is no signature of the right shape nothing could be verified
+//! anyway: then each value is replaced by a keyed hash (the key is random, and gone with the process),
+//! enough to see which values were equal.
+//!
+//! Nobody waits for it: a webhook hands over what it has and goes on; one thread writes; what it cannot
+//! take at once, or within a second of the last, is not recorded at all.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use actix_web::web::Bytes;
+use jiff::Timestamp;
+
+use crate::domain::form;
+use crate::domain::signature::{Mistrust, body_hash};
+use crate::recording::ring::{Ring, Worth};
+use crate::recording::{
+    BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
+};
+use crate::store::Clock;
+
+/// One recording a second: enough to see what is wrong, too little to wear a disk out.
+const EVERY: Duration = Duration::from_secs(1);
+/// What waits to be written; more is not recorded.
+const WAITING: usize = 4;
+/// A longer target or header is not recorded. Twilio's are far below.
+const LONGEST: usize = 16 << 10;
+
+/// Headers that are kept: what was signed with, and what proxies say of the way. Not
+/// `X-Forwarded-For`: that is somebody's address.
+const KEPT_HEADERS: [&str; 15] = [
+    "Host",
+    "Content-Type",
+    "Content-Encoding",
+    "X-Twilio-Signature",
+    "X-Twilio-Webhooks-Signature-Settings",
+    "X-Home-Region",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Uri",
+    "X-Original-Host",
+    "X-Original-URI",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+];
+/// Of those, what is kept where values are hashed: the others may carry a query.
+const KEPT_WHEN_HASHED: [&str; 4] =
+    ["Host", "Content-Type", "X-Forwarded-Host", "X-Forwarded-Proto"];
+
+/// Takes refused requests, and has them written down.
+pub struct Refusals {
+    to_writer: SyncSender<Refusal>,
+    clock: Clock,
+    /// When the next may be recorded: one that can be verified, and one that cannot.
+    next: Mutex<[Option<Instant>; 2]>,
+}
+
+impl fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusals").finish_non_exhaustive()
+    }
+}
+
+/// A request as it came, with what nobody needs left away already.
+struct Refusal {
+    at: Timestamp,
+    why: Mistrust,
+    route: String,
+    recording: Recording,
+    body: Bytes,
+}
+
+impl Refusals {
+    /// Opens the folder, and starts the thread that writes into it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used, or the system grants no thread. Names the folder.
+    pub fn open(path: &Path, clock: &Clock) -> io::Result<Self> {
+        let told =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let ring = Ring::open(path).map_err(told)?;
+        let (to_writer, from_webhooks) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
+        thread.spawn(move || write(&ring, &from_webhooks))?;
+        Ok(Self { to_writer, clock: Arc::clone(clock), next: Mutex::new([None; 2]) })
+    }
+
+    /// Hands a refused request over, if there is room and it is time. Never waits for the disk.
+    pub(super) fn note(&self, request: &HttpRequest, body: &Bytes, why: Mistrust) {
+        if !self.is_time(worth(why)) {
+            return;
+        }
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        if target.len() > LONGEST {
+            return;
+        }
+        let mut recording = Recording {
+            method: request.method().as_str().to_owned(),
+            target: target.to_owned(),
+            ..Recording::default()
+        };
+        for name in KEPT_HEADERS {
+            let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+            let values = values.filter(|value| value.len() <= LONGEST).take(2);
+            recording.headers.extend(values.map(|value| (name.to_owned(), value.to_owned())));
+        }
+        let route = request.match_pattern().unwrap_or_default();
+        let at = (self.clock)();
+        // A full queue or a writer that is gone: then this one is not recorded.
+        let _ = self.to_writer.try_send(Refusal { at, why, route, recording, body: body.clone() });
+    }
+
+    /// Noise has a time of its own, so that it does not take that of what is looked for.
+    fn is_time(&self, worth: Worth) -> bool {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let [verifiable, unverifiable] = &mut *next;
+        let next = match worth {
+            Worth::Verifiable => verifiable,
+            Worth::Unverifiable => unverifiable,
+        };
+        let now = Instant::now();
+        let is_time = next.is_none_or(|next| next <= now);
+        if is_time {
+            *next = now.checked_add(EVERY);
+        }
+        is_time
+    }
+}
+
+fn worth(why: Mistrust) -> Worth {
+    match why {
+        Mistrust::Mismatch | Mistrust::BodyHashMissing | Mistrust::BodyHashMismatch => {
+            Worth::Verifiable
+        }
+        Mistrust::Missing | Mistrust::Malformed => Worth::Unverifiable,
+    }
+}
+
+fn write(ring: &Ring, from_webhooks: &Receiver<Refusal>) {
+    let hasher = RandomState::new();
+    while let Ok(refusal) = from_webhooks.recv() {
+        let when = refusal.at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string();
+        let route = refusal.route.trim_matches('/').replace('/', "-").replace(['{', '}'], "");
+        let what = format!("{route}-{}", refusal.why.as_label().replace('_', "-"));
+        let worth = worth(refusal.why);
+        let recording = match worth {
+            Worth::Verifiable => covered(refusal),
+            Worth::Unverifiable => hashed(refusal, &hasher),
+        };
+        if let Err(error) = ring.keep(&when, &what, worth, &recording) {
+            tracing::warn!(%error, "a refused request could not be recorded");
+        }
+    }
+}
+
+/// What a signature of the right shape may cover.
+fn covered(refusal: Refusal) -> Recording {
+    let Refusal { at, why, mut recording, body, .. } = refusal;
+    recording.notes = vec![
+        format!("{REFUSED_NOTE}: {}", why.as_label()),
+        format!("at: {at}"),
+        "values as they came, for the signature covers them: delete this file when you are done"
+            .to_owned(),
+    ];
+    if recording.is_form() || (recording.header("Content-Type").is_none() && is_like_a_form(&body))
+    {
+        recording.body = body.to_vec();
+    } else if !body.is_empty() {
+        let (hash, length) = (body_hash(&body), body.len());
+        recording.notes.push(format!("{BODY_HASH_NOTE}: {hash}, {length} bytes"));
+    }
+    with_length(recording)
+}
+
+/// One of Twilio's forms that lost its media type on the way.
+fn is_like_a_form(body: &[u8]) -> bool {
+    form::pairs(body).iter().any(|(name, _)| name.as_ref() == b"AccountSid")
+}
+
+/// Nothing can be verified, so nobody needs the values.
+fn hashed(refusal: Refusal, hasher: &RandomState) -> Recording {
+    let Refusal { at, why, mut recording, body, .. } = refusal;
+    recording.notes = vec![
+        format!("{REFUSED_NOTE}: {}", why.as_label()),
+        format!("at: {at}"),
+        format!("{HASHED_NOTE}: without a whole signature nothing can be verified with them"),
+    ];
+    if let Some(signature) = recording.header("X-Twilio-Signature").filter(|text| !text.is_empty())
+    {
+        // Not the header itself: whoever sends nonsense there may send a secret.
+        let note = format!("{SIGNATURE_LENGTH_NOTE}: {} characters, left away", signature.len());
+        recording.notes.push(note);
+    }
+    recording.headers.retain(|(name, _)| KEPT_WHEN_HASHED.contains(&name.as_str()));
+    if recording.is_form() {
+        recording.body = pairs_hashed(&body, hasher).into_bytes();
+    } else if !body.is_empty() {
+        recording.notes.push(format!("a body of {} bytes is left away", body.len()));
+    }
+    if let Some((path, query)) = recording.target.split_once('?') {
+        recording.target = format!("{path}?{}", pairs_hashed(query.as_bytes(), hasher));
+    }
+    with_length(recording)
+}
+
+fn pairs_hashed(text: &[u8], hasher: &RandomState) -> String {
+    let hash = |bytes: &[u8]| format!("hashed-{:016x}", hasher.hash_one(bytes));
+    let pairs = form::pairs(text).into_iter().map(|(name, value)| {
+        let is_plain = |byte: &u8| byte.is_ascii_alphabetic() || b"_.-".contains(byte);
+        let is_name = (1..=48).contains(&name.len()) && name.iter().all(is_plain);
+        let name = if is_name { String::from_utf8_lossy(&name).into_owned() } else { hash(&name) };
+        format!("{name}={}", hash(&value))
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// A body may hold anything, so its length has to be told; `to_bytes` sets it right.
+fn with_length(mut recording: Recording) -> Recording {
+    recording.headers.push(("Content-Length".to_owned(), String::new()));
+    recording
+}

@@ -1,0 +1,105 @@
+//! Does Twilio take our credentials? One line for each of them.
+
+use std::time::Duration;
+
+use crate::config::{Account, Settings};
+use crate::domain::feedback::Why;
+use crate::tools::doctor::live::{Check, Mark};
+use crate::upstream::{Credential, Probed, Upstream, UpstreamConfig};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const NAME: &str = "twilio";
+
+pub(super) async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for account in settings.accounts.iter() {
+        checks.extend(of_account(account).await?);
+    }
+    Ok(checks)
+}
+
+async fn of_account(account: &Account) -> anyhow::Result<Vec<Check>> {
+    let (names, credentials): (Vec<String>, Vec<Credential>) = named(account).into_iter().unzip();
+    let upstream = Upstream::new(UpstreamConfig {
+        base: account.upstream.as_str().to_owned(),
+        credentials,
+        connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: TIMEOUT,
+        user_agent: concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor").to_owned(),
+    })?;
+    let probed = upstream.probe(account.sid).await;
+    let one_works = probed.iter().any(is_let_in);
+    let checks = names.iter().zip(&probed);
+    Ok(checks.map(|(name, probed)| told(account, name, probed, one_works)).collect())
+}
+
+/// What `serve` posts with: the API key if there is one, else every token.
+fn named(account: &Account) -> Vec<(String, Credential)> {
+    if let Some(key) = &account.api_key {
+        let credential = Credential { user: key.sid.clone(), secret: key.secret.clone() };
+        let name = match account.number {
+            Some(_) => format!("the API key of {}", account.place("TWILIO_API_KEY")),
+            None => "the API key".to_owned(),
+        };
+        return vec![(name, credential)];
+    }
+    let numbered = account.tokens.iter().enumerate();
+    numbered
+        .map(|(at, token)| {
+            let user = account.sid.to_string();
+            let name = format!("token {} of {}", at + 1, account.place("TWILIO_AUTH_TOKEN"));
+            (name, Credential { user, secret: token.clone() })
+        })
+        .collect()
+}
+
+fn is_let_in(probed: &Probed) -> bool {
+    match probed {
+        Probed::Good { .. } | Probed::Limited => true,
+        Probed::Denied(_) | Probed::Trouble(_) => false,
+    }
+}
+
+fn told(account: &Account, name: &str, probed: &Probed, one_works: bool) -> Check {
+    let host = account.upstream.as_str();
+    let (mark, says) = match probed {
+        Probed::Good { status } => match status.as_deref() {
+            None | Some("active") => (Mark::Ok, format!("{host} takes {name}")),
+            Some(status) => {
+                (Mark::Fail, format!("{host} takes {name}, but the account is {status}"))
+            }
+        },
+        Probed::Limited => (
+            Mark::Ok,
+            format!(
+                "{host} takes {name}, which may not read the account; that is fine if it is a Standard \
+                 key, or has /twilio/messaging/messages.feedback/create"
+            ),
+        ),
+        Probed::Denied(why) if one_works => (
+            Mark::Warn,
+            format!(
+                "{host} turns {name} away ({}); the other works, so this one is old",
+                shown(why)
+            ),
+        ),
+        Probed::Denied(why) => (
+            Mark::Fail,
+            format!(
+                "{host} turns {name} away ({}): wrong or old, another account's, or another region's",
+                shown(why)
+            ),
+        ),
+        Probed::Trouble(why) => {
+            (Mark::Fail, format!("{host} could not be asked about {name}: {}", shown(why)))
+        }
+    };
+    Check::new(NAME, mark, says)
+}
+
+fn shown(why: &Why) -> String {
+    let status = why.status.map(|status| format!("{status}, "));
+    let code = why.code.map(|code| format!("code {code}: "));
+    format!("{}{}{}", status.unwrap_or_default(), code.unwrap_or_default(), why.message)
+}

@@ -1,0 +1,279 @@
+//! Calls and clicks over real HTTP, request after request: what each proves, that it proves it once, and
+//! what opens without a signature.
+
+use heardback::recording::Recording;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::harness::wire;
+use crate::harness::{
+    ACCOUNT, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, form, get, json as json_post, post, sid,
+};
+
+const PERSON: &str = "+15558675310";
+const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Safari/604.1";
+const SECRET: &str = "tVf3Zk0c-9_mQ.r~J8bX2a";
+
+pub(super) fn call_sid(number: u32) -> String {
+    format!("CA{number:032x}")
+}
+
+/// Registers a message that was created so many seconds ago.
+pub(super) fn sent(scene: &Scene, number: u32, to: &str, from: &str, ago: i64) {
+    let message = json!({
+        "MessageSid": sid(number), "To": to, "From": from, "CreatedAt": before(scene, ago),
+    });
+    let answer = scene.send(&json_post("/app/messages", &message));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+/// So many seconds ago, by the service's own clock.
+pub(super) fn before(scene: &Scene, seconds: i64) -> Timestamp {
+    let answer = scene.send(&json_post("/app/messages", &json!({ "MessageSid": sid(0xc10c) })));
+    let heard = answer.json();
+    let heard = heard.get("remembered_at").and_then(Value::as_str).expect("a time");
+    // The first answer tells when it was first heard of; the difference is far below a second.
+    heard.parse::<Timestamp>().expect("a time") - SignedDuration::from_secs(seconds)
+}
+
+fn call<'a>(sid: &'a str, from: &'a str, more: &[(&'a str, &'a str)]) -> Recording {
+    let mut fields = vec![
+        ("CallSid", sid),
+        ("AccountSid", ACCOUNT),
+        ("From", from),
+        ("To", SENDER),
+        ("Direction", "inbound"),
+    ];
+    fields.extend(more);
+    form("/twilio/call", &fields)
+}
+
+fn ended<'a>(sid: &'a str, from: &'a str, seconds: &'a str) -> Recording {
+    let more = [("CallStatus", "completed"), ("CallDuration", seconds), ("CallbackSource", "x")];
+    call(sid, from, &more)
+}
+
+fn click(target: &str, number: u32, kind: &str, agent: &str) -> Recording {
+    let body = json!({
+        "event_type": kind, "sms_sid": sid(number), "account_sid": ACCOUNT, "user_agent": agent,
+        "to": RECIPIENT, "from": SENDER, "link": "https://app.example.com",
+        "click_time": "2026-11-23T10:03:21.345Z", "messaging_service_sid": null,
+    });
+    json_post(target, &body)
+}
+
+fn state(scene: &Scene, number: u32) -> String {
+    scene.state(number).expect("known")
+}
+
+fn is_proven(scene: &Scene, number: u32) -> bool {
+    matches!(state(scene, number).as_str(), "confirmed" | "reported")
+}
+
+#[test]
+fn a_call_is_rejected_or_sent_on_and_its_end_is_not_asked_about() {
+    const REJECT: &str = "<Response><Reject/></Response>";
+    const REDIRECT: &str =
+        "<Response><Redirect>https://app.example.com/voice?a=1&amp;b=2</Redirect></Response>";
+    let target = "https://app.example.com/voice?a=1&b=2";
+    for (settings, twiml) in
+        [(&[][..], REJECT), (&[("HEARDBACK_CALL_REDIRECT_URL", target)][..], REDIRECT)]
+    {
+        let scene = Scene::new(settings);
+        let ringing = call(&call_sid(1), PERSON, &[("CallStatus", "ringing")]);
+        let query = String::from_utf8(ringing.body.clone()).expect("UTF-8");
+        let outbound = call(&call_sid(2), PERSON, &[("CallStatus", "ringing")]);
+        let outbound_body =
+            String::from_utf8(outbound.body).expect("UTF-8").replace("inbound", "outbound-dial");
+        let outbound =
+            post("/twilio/call", "application/x-www-form-urlencoded", outbound_body.as_bytes());
+        let mut passed_on = ringing.clone();
+        "/app/twilio/call".clone_into(&mut passed_on.target);
+        for (request, expected) in [
+            (&ringing, Some(twiml)),
+            // Twice, as by the fallback URL: it still wants to know.
+            (&ringing, Some(twiml)),
+            (&get(&format!("/twilio/call?{query}")), Some(twiml)),
+            (&call(&call_sid(3), "anonymous", &[("CallStatus", "ringing")]), Some(twiml)),
+            (&call(&call_sid(4), PERSON, &[("CallStatus", "in-progress")]), Some(twiml)),
+            (&outbound, Some(twiml)),
+            (&ended(&call_sid(5), PERSON, "42"), None),
+            (&call(&call_sid(6), PERSON, &[("CallStatus", "busy")]), None),
+            (&passed_on, None),
+        ] {
+            let answer = scene.send(request);
+            let body = expected.unwrap_or_default();
+            assert_eq!(answer.status, if expected.is_some() { 200 } else { 204 });
+            assert_eq!(answer.text(), body, "{}", request.target);
+            assert_eq!(answer.header("Content-Type"), expected.map(|_| "text/xml"));
+            assert!(!answer.says_close());
+        }
+    }
+}
+
+#[test]
+fn a_code_that_was_sent_during_a_call_is_not_confirmed_by_it() {
+    let scene = Scene::new(&[]);
+    sent(&scene, 1, PERSON, SENDER, 30);
+    sent(&scene, 2, RECIPIENT, SENDER, 90);
+    // Both have talked for a minute: one asked for the code, the other called because of it.
+    assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "60")).status, 204);
+    assert_eq!(scene.send(&ended(&call_sid(2), RECIPIENT, "60")).status, 204);
+    assert_eq!(state(&scene, 1), "pending");
+    scene.reaches(2, "reported");
+}
+
+#[test]
+fn a_call_counts_once_by_whatever_road_and_is_not_used_up_by_one_that_proves_nothing() {
+    let scene = Scene::new(&[]);
+    sent(&scene, 1, PERSON, SENDER, 5);
+    let under_way = call(&call_sid(1), PERSON, &[("CallStatus", "in-progress")]);
+    assert_eq!(scene.send(&under_way).status, 200);
+    assert_eq!(state(&scene, 1), "pending");
+    assert_eq!(scene.send(&call(&call_sid(1), PERSON, &[("CallStatus", "ringing")])).status, 200);
+    assert!(is_proven(&scene, 1));
+    // The same call tells of its end when the next code is out already. A second call does prove it.
+    sent(&scene, 2, PERSON, SENDER, 1);
+    assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "0")).status, 204);
+    let event = json!([{
+        "type": "com.twilio.voice.status-callback.call.completed", "id": "VW1",
+        "data": { "sid": call_sid(1), "timestamp": before(&scene, 0), "request": { "parameters": {
+            "CallSid": call_sid(1), "AccountSid": ACCOUNT, "From": PERSON, "To": SENDER,
+            "Direction": "inbound", "CallStatus": "completed", "CallDuration": "0",
+        } } },
+    }]);
+    assert_eq!(scene.send(&json_post("/twilio/events", &event)).status, 204);
+    assert_eq!(state(&scene, 2), "pending");
+    let duplicates = "heardback_evidence_unmatched_total{reason=\"duplicate\"}";
+    assert_eq!(scene.service.metric(duplicates), 2);
+    assert_eq!(scene.send(&ended(&call_sid(2), PERSON, "0")).status, 204);
+    assert!(is_proven(&scene, 2));
+}
+
+#[test]
+fn a_call_answers_a_text_on_whatsapp_as_well_and_every_notation_is_one_person() {
+    let scene = Scene::new(&[]);
+    for (number, to, from, caller) in [
+        (1, "whatsapp:+15558675311", "whatsapp:+15017122661", "+15558675311"),
+        (2, "whatsapp:+5215512345678", "+1 (501) 712-2661", "+525512345678"),
+        (3, "rcs:+5511987654321", SENDER, "+551187654321"),
+    ] {
+        sent(&scene, number, to, from, 5);
+        let ringing = [("CallStatus", "ringing")];
+        assert_eq!(scene.send(&call(&call_sid(number), caller, &ringing)).status, 200);
+        assert!(is_proven(&scene, number), "{to} called as {caller}");
+    }
+}
+
+#[test]
+fn a_reply_in_another_notation_is_from_the_person_that_was_registered() {
+    let scene = Scene::new(&[]);
+    for (number, registered, answering, from, to) in [
+        (1, "whatsapp:+525512345678", "whatsapp:+5215512345678", "whatsapp:+14155238886", None),
+        (2, "+541123456789", "+5491123456789", "+1 501-712-2661", Some(SENDER)),
+        (3, "whatsapp:+5511987654321", "whatsapp:+551187654321", "whatsapp:+14155238886", None),
+        (4, "+1 (555) 867-53.12", "rcs:+15558675312", "rcs:acme_login_agent", None),
+        (5, "+15558675313", "+15558675313", "12345", None),
+    ] {
+        sent(&scene, number, registered, from, 5);
+        let inbound = sid(0x1000 + number);
+        let fields = [
+            ("MessageSid", inbound.as_str()),
+            ("AccountSid", ACCOUNT),
+            ("From", answering),
+            ("To", to.unwrap_or(from)),
+            ("Body", "yes"),
+        ];
+        assert_eq!(scene.send(&form("/twilio/message", &fields)).status, 200);
+        assert!(is_proven(&scene, number), "{registered} answered as {answering}");
+    }
+    // A landline of Brazil, and the mobile that bears its digits behind a nine.
+    sent(&scene, 6, "+5511923456789", SENDER, 5);
+    let inbound = sid(0x2000);
+    let fields = [
+        ("MessageSid", inbound.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", "+551123456789"),
+        ("To", SENDER),
+        ("Body", "yes"),
+    ];
+    assert_eq!(scene.send(&form("/twilio/message", &fields)).status, 200);
+    assert_eq!(state(&scene, 6), "pending");
+}
+
+#[test]
+fn a_click_proves_its_message_and_neither_a_preview_nor_a_crawler_does() {
+    let scene = Scene::new(&[]);
+    sent(&scene, 1, PERSON, SENDER, 5);
+    let send = |kind: &str, agent: &str| scene.send(&click("/twilio/click", 1, kind, agent)).status;
+    for (kind, agent) in [
+        ("preview", SAFARI),
+        ("click", "WhatsApp/2.23.20.0 A"),
+        ("click", "facebookexternalhit/1.1 Facebot Twitterbot/1.0"),
+        ("something-else", SAFARI),
+    ] {
+        assert_eq!(send(kind, agent), 204);
+        assert_eq!(state(&scene, 1), "pending", "{kind} by {agent}");
+    }
+    assert_eq!(send("click", SAFARI), 204);
+    let message = scene.message(1).expect("known");
+    assert_eq!(message.get("evidence"), Some(&json!("click")));
+    assert_eq!(message.get("evidence_basis"), Some(&json!("direct")));
+    assert_eq!((send("preview", SAFARI), send("click", SAFARI)), (204, 204));
+    for (reason, count) in [("preview", 2), ("crawler", 2)] {
+        let name = format!("heardback_evidence_unmatched_total{{reason=\"{reason}\"}}");
+        assert_eq!(scene.service.metric(&name), count, "{reason}");
+    }
+    let lenient = Scene::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
+    sent(&lenient, 1, PERSON, SENDER, 5);
+    lenient.send(&click("/twilio/click", 1, "preview", SAFARI));
+    assert_eq!(state(&lenient, 1), "pending");
+    lenient.send(&click("/twilio/click", 1, "click", "WhatsApp/2.23.20.0 A"));
+    assert!(is_proven(&lenient, 1));
+}
+
+#[test]
+fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
+    let target = format!("/twilio/click/{SECRET}");
+    let unsigned = |scene: &Scene, request: &Recording| {
+        let answer = scene.service.exchange(&wire::bytes(request));
+        assert!(answer.status == 204 || (answer.says_close() && answer.body.is_empty()));
+        answer
+    };
+    let closed = Scene::new(&[]);
+    for request in [click(&target, 1, "click", SAFARI), get(&target)] {
+        assert_eq!(unsigned(&closed, &request).status, 404);
+        assert_eq!(closed.send(&request).status, 404, "signed or not");
+    }
+    let open = Scene::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET), ("HEARDBACK_LOG", "trace")]);
+    sent(&open, 1, PERSON, SENDER, 5);
+    let forged = unsigned(&open, &click("/twilio/click", 1, "click", SAFARI));
+    assert_eq!(forged.status, 403);
+    for wrong in [&SECRET[1..], "x", &SECRET.to_lowercase(), &format!("{SECRET}%20")] {
+        let request = click(&format!("/twilio/click/{wrong}"), 1, "click", SAFARI);
+        let answer = unsigned(&open, &request);
+        assert_eq!(answer.but_for_the_date(), forged.but_for_the_date(), "{wrong}");
+        // A signature does not replace it either.
+        assert_eq!(open.send(&request).status, 403);
+    }
+    let other = json!({ "event_type": "click", "sms_sid": sid(1), "account_sid": OTHER_ACCOUNT });
+    let large = vec![b' '; (64 << 10) + 1];
+    for (request, status) in [
+        (get(&target), 405),
+        (post(&target, "application/json", &large), 413),
+        (json_post(&target, &other), 403),
+        (form(&target, &[("event_type", "click")]), 415),
+        (json_post(&target, &json!({ "event_type": "click", "account_sid": ACCOUNT })), 400),
+        (json_post(&target, &json!({ "event_type": "click", "sms_sid": sid(1) })), 400),
+        (post(&target, "application/json", b"{"), 400),
+        (click(&target, 1, "preview", SAFARI), 204),
+    ] {
+        assert_eq!(unsigned(&open, &request).status, status, "{}", request.method);
+    }
+    assert_eq!(state(&open, 1), "pending");
+    assert_eq!(unsigned(&open, &click(&target, 1, "click", SAFARI)).status, 204);
+    assert!(is_proven(&open, 1));
+    let metrics = open.service.operator("/metrics").text();
+    assert!(metrics.contains("route=\"/twilio/click/{secret}\""));
+    assert!(!metrics.contains(SECRET) && !open.service.logs().contains(SECRET));
+}

@@ -1,0 +1,161 @@
+//! Event Streams over real HTTP: batches, what comes twice, what comes late, what is too much, and how
+//! long a large batch takes.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    ACCOUNT, OTHER_ACCOUNT, SENDER, Scene, form, json as json_post, post, sid, signed, wire,
+};
+use crate::http::reply;
+use crate::http::signals::{before, sent};
+
+const PERSON: &str = "+15558675310";
+/// What Twilio waits for an answer.
+const TWILIO_WAITS: Duration = Duration::from_secs(5);
+
+fn event(kind: &str, id: &str, data: &Value) -> Value {
+    json!({
+        "specversion": "1.0", "type": format!("com.twilio.{kind}"), "id": id, "data": data,
+        "source": format!("/2010-04-01/Accounts/{ACCOUNT}/x"), "datacontenttype": "application/json",
+    })
+}
+
+fn status(number: u32, word: &str) -> Value {
+    let data = json!({
+        "messageSid": sid(number), "accountSid": ACCOUNT, "messageStatus": word,
+        "from": SENDER, "to": PERSON,
+    });
+    event(
+        &format!("messaging.message.{}", word.to_lowercase()),
+        &format!("EZ{number}{word}"),
+        &data,
+    )
+}
+
+fn inbound(number: u32, id: &str, at: impl std::fmt::Display) -> Value {
+    let data = json!({
+        "messageSid": sid(0x1000 + number), "accountSid": ACCOUNT, "from": PERSON, "to": SENDER,
+        "body": "thanks", "timestamp": at.to_string(),
+    });
+    event("messaging.inbound-message.received", id, &data)
+}
+
+fn send(scene: &Scene, batch: &Value) -> u16 {
+    scene.send(&json_post("/twilio/events", batch)).status
+}
+
+fn state(scene: &Scene, number: u32) -> String {
+    scene.state(number).expect("known")
+}
+
+fn is_proven(scene: &Scene, number: u32) -> bool {
+    matches!(state(scene, number).as_str(), "confirmed" | "reported")
+}
+
+#[test]
+fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_again() {
+    let scene = Scene::new(&[]);
+    sent(&scene, 1, PERSON, SENDER, 60);
+    let first = inbound(1, "EZ1", before(&scene, 50));
+    assert_eq!(send(&scene, &json!([first, first])), 204);
+    assert!(is_proven(&scene, 1));
+    // It is older than the next message; what comes again by the webhook would count as of now.
+    sent(&scene, 2, PERSON, SENDER, 40);
+    let fields = [("From", PERSON)];
+    let replied = sid(0x1001);
+    assert_eq!(scene.send(&form("/twilio/message", &reply(&replied, &fields))).status, 200);
+    assert_eq!(send(&scene, &json!([first])), 204);
+    // The same event with another message in it is the same event.
+    let same_id = inbound(2, "EZ1", before(&scene, 0));
+    assert_eq!(send(&scene, &json!([same_id])), 204);
+    assert_eq!(state(&scene, 2), "pending");
+    assert_eq!(send(&scene, &json!([inbound(2, "EZ2", before(&scene, 0))])), 204);
+    assert!(is_proven(&scene, 2));
+    let metric = |result: &str| {
+        let labels = format!("type=\"inbound_message\",result=\"{result}\"");
+        scene.service.metric(&format!("heardback_events_total{{{labels}}}"))
+    };
+    assert_eq!((metric("confirmed"), metric("none")), (2, 3));
+}
+
+#[test]
+fn an_event_that_comes_four_hours_late_counts_as_of_its_own_time() {
+    let scene = Scene::new(&[]);
+    sent(&scene, 1, PERSON, SENDER, 4 * 3600 + 60);
+    sent(&scene, 2, PERSON, SENDER, 60);
+    assert_eq!(send(&scene, &json!([inbound(1, "EZ1", before(&scene, 4 * 3600))])), 204);
+    assert_eq!(state(&scene, 2), "pending", "it answered what was there then");
+    assert!(is_proven(&scene, 1));
+}
+
+#[test]
+fn a_late_status_tells_that_its_message_was_there_when_the_reply_was_written() {
+    let scene = Scene::new(&[]);
+    // Registered just now, and nobody said when it was created.
+    let message = json!({ "MessageSid": sid(1), "To": PERSON, "From": SENDER });
+    assert_eq!(scene.send(&json_post("/app/messages", &message)).status, 201);
+    assert_eq!(send(&scene, &json!([inbound(1, "EZ1", before(&scene, 120))])), 204);
+    assert_eq!(state(&scene, 1), "pending", "it may be younger than the reply");
+    let mut late = status(1, "SENT");
+    late["data"]["timestamp"] = json!(before(&scene, 240).to_string());
+    assert_eq!(send(&scene, &json!([late])), 204);
+    assert!(is_proven(&scene, 1));
+}
+
+#[test]
+fn a_batch_may_have_a_mebibyte_and_is_refused_like_any_other_request() {
+    let scene = Scene::new(&[]);
+    let padded = |length: usize| {
+        let mut body = json!([status(1, "SENT")]).to_string().into_bytes();
+        body.extend(vec![b' '; length - body.len()]);
+        signed(&post("/twilio/events", "application/json", &body))
+    };
+    let others = json!([{ "type": "com.twilio.messaging.message.sent",
+        "data": { "messageSid": sid(3), "accountSid": OTHER_ACCOUNT } }]);
+    for (request, expected) in [
+        (padded(1 << 20), 204),
+        (padded((1 << 20) + 1), 413),
+        (post("/twilio/events", "application/json", b"[]"), 403),
+        (signed(&json_post("/twilio/events", &others)), 403),
+        (signed(&form("/twilio/events", &[("type", "x")])), 415),
+        (signed(&post("/twilio/events", "application/json", b"[{]")), 400),
+        (signed(&post("/twilio/events", "application/json", b"7")), 400),
+        (signed(&post("/twilio/events", "application/json", b"[]")), 204),
+        (signed(&json_post("/twilio/events", &status(4, "SENT"))), 204),
+        (crate::harness::get("/twilio/events"), 405),
+    ] {
+        let answer = scene.service.exchange(&wire::bytes(&request));
+        assert_eq!(answer.status, expected, "{} bytes", request.body.len());
+        assert_eq!(answer.says_close(), expected != 204, "{expected}");
+        assert_eq!(answer.text(), "");
+    }
+    assert!(scene.message(3).is_none() && scene.message(4).is_some());
+}
+
+#[test]
+fn what_the_store_cannot_take_is_503_for_the_whole_and_comes_again() {
+    let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "3")]);
+    let batch: Vec<Value> = (1..=5).map(|number| status(number, "SENT")).collect();
+    let answer = scene.send(&json_post("/twilio/events", &json!(batch)));
+    assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("5")));
+    let known = "heardback_messages{state=\"untracked\"}";
+    assert_eq!(scene.service.metric(known), 3, "what fitted is kept");
+    assert_eq!(send(&scene, &json!(batch)), 503, "and comes again with the rest");
+    assert_eq!(scene.service.metric(known), 3);
+}
+
+#[test]
+fn a_thousand_events_are_on_disk_well_before_twilio_gives_up() {
+    let scene = Scene::new(&[]);
+    let batch: Vec<Value> = (1..=1000).map(|number| status(number, "SENT")).collect();
+    let body = json!(batch);
+    let began = Instant::now();
+    assert_eq!(send(&scene, &body), 204);
+    let took = began.elapsed();
+    assert!(took < TWILIO_WAITS, "{took:?}");
+    let known = "heardback_messages{state=\"untracked\"}";
+    assert_eq!(scene.service.metric(known), 1000);
+    eprintln!("1000 events, {} bytes: {took:?}", body.to_string().len());
+}
