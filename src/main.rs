@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{CheckArgs, Cli, Command, DemoArgs, DoctorArgs, SignArgs};
+use heardback::config::problems::Problems;
 use heardback::config::{self, LogFormat, Settings};
-use heardback::serve::signals::Signals;
+use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::sign::{Output, SignRequest};
@@ -34,14 +35,16 @@ fn main() -> ExitCode {
     })
 }
 
+fn read_settings(args: &SettingsArgs) -> Result<Settings, Problems> {
+    Settings::gather(args, &config::process_env, &|path| std::fs::read_to_string(path))
+}
+
 /// The settings, or every problem with them on stderr.
 fn gather(args: &SettingsArgs) -> Result<Settings, ExitCode> {
-    Settings::gather(args, &config::process_env, &|path| std::fs::read_to_string(path)).map_err(
-        |problems| {
-            eprintln!("{problems}");
-            ExitCode::from(WRONG)
-        },
-    )
+    read_settings(args).map_err(|problems| {
+        eprintln!("{problems}");
+        ExitCode::from(WRONG)
+    })
 }
 
 fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
@@ -59,16 +62,28 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
         let listeners = Listeners::bind(&settings)?;
         // Until it is built nobody was answered, and a signal may end the process as it always does:
         // opening a large store, or waiting for its lock, takes a while.
-        let service = Service::build(&settings, listeners)?;
+        let mut service = Service::build(&settings, listeners)?;
         let mut signals = Signals::listen()?;
+        let mut hangups = Hangups::listen()?;
+        let mut reloader = service.take_reloader();
+        let reloading = async {
+            loop {
+                hangups.next().await;
+                if let Some(reloader) = &mut reloader {
+                    reloader.reload(read_settings(args));
+                }
+            }
+        };
         let (told, stop) = oneshot::channel();
         let running = service.run(async move {
             // Whoever could tell is gone: that is a stop as well.
             let _ = stop.await;
         });
         tokio::pin!(running);
+        tokio::pin!(reloading);
         tokio::select! {
             end = &mut running => return end.map(|()| ExitCode::SUCCESS),
+            () = &mut reloading => {}
             signal = signals.next() => tracing::info!(signal, "told to stop; once more ends at once"),
         }
         // It may have ended in this very moment.

@@ -162,6 +162,7 @@ impl Roads<'_> {
     fn reading(&self, account: &str, at: i64) -> Reading<'_> {
         Reading {
             account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
+            others: &[],
             person_key: self.person_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,

@@ -219,6 +219,7 @@ mod tests {
             for name in [
                 "HEARDBACK_PUBLIC_URL",
                 "TWILIO_ACCOUNT_SID",
+                "HEARDBACK_ACCOUNTS_FILE",
                 "TWILIO_AUTH_TOKEN",
                 "TWILIO_SHARED_KEYS",
                 "TWILIO_API_KEY",

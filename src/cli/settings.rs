@@ -8,7 +8,7 @@ use clap::Args;
 /// The settings as they were written. `None` and the empty text both mean "not set".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct SettingsArgs {
-    /// The account whose messages these are; required
+    /// The account whose messages these are; required without an accounts file
     #[arg(
         long,
         env = "TWILIO_ACCOUNT_SID",
@@ -17,6 +17,16 @@ pub struct SettingsArgs {
         help_heading = "Twilio"
     )]
     pub account_sid: Option<String>,
+    /// A TOML file with several accounts, each with its own secrets; read again on SIGHUP. Beside it
+    /// the settings of one account are optional
+    #[arg(
+        long,
+        env = "HEARDBACK_ACCOUNTS_FILE",
+        hide_env_values = true,
+        value_name = "PATH",
+        help_heading = "Twilio"
+    )]
+    pub accounts_file: Option<String>,
     /// The API key to post with, preferred to the auth token; needs `TWILIO_API_SECRET`
     #[arg(
         long,

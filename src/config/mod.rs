@@ -4,6 +4,7 @@
 //! environment and the file system are arguments, so tests need neither; [`process_env`] is the one
 //! place in the program that reads the real one (clap aside).
 
+mod accounts;
 pub mod problems;
 mod reader;
 mod rows;
@@ -13,6 +14,7 @@ mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::{Account, Accounts};
 pub use shared_keys::SharedKey;
 
 use std::io;
@@ -30,9 +32,7 @@ use crate::domain::link::Links;
 use crate::domain::matching::Resend;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
-use crate::domain::sid::AccountSid;
 use crate::domain::twiml::RedirectUrl;
-use crate::domain::upstream_url::UpstreamUrl;
 
 /// The environment, as a question: what does this variable hold?
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -44,22 +44,16 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 pub struct Settings {
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
-    /// The account whose messages these are.
-    pub account: AccountSid,
-    /// Auth tokens, primary first; at least one.
-    pub tokens: Vec<SecretString>,
-    /// What Twilio may sign with instead, each bound to its algorithm; their ids differ.
-    pub shared_keys: Vec<SharedKey>,
-    /// What to post with; without it, the auth token.
-    pub api_key: Option<ApiKey>,
-    /// What the app signs with; at least one (the auth tokens, if not set).
+    /// Whose messages these are, and what is signed and posted with for each.
+    pub accounts: Accounts,
+    /// The file that named some of them.
+    pub accounts_file: Option<PathBuf>,
+    /// What every account's app may sign with. Empty: see [`Account::app_secrets`].
     pub app_keys: Vec<SecretString>,
     /// Opens a path for click callbacks that nobody signed; without it there is none.
     pub click_secret: Option<PathSecret>,
     /// Where Twilio gets the app's `TwiML` for a call; without it, calls are rejected.
     pub call_redirect: Option<RedirectUrl>,
-    /// Where Twilio's API is.
-    pub upstream: UpstreamUrl,
     /// Posts at the same time: 1 to 64.
     pub upstream_concurrency: usize,
     /// Where the records are.
@@ -145,15 +139,14 @@ impl Settings {
     /// Every [`Problem`] there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = Reader::new(env, read);
-        let account = rows::account(&mut reader, args);
-        let tokens = rows::tokens(&mut reader);
-        let shared_keys = shared_keys::from_setting(&mut reader);
-        let api_key = rows::api_key(&mut reader, args);
-        let upstream = rows::upstream(&mut reader, args);
+        let accounts = accounts::gather(&mut reader, args);
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
         let public_urls = rows::public_urls(&mut reader, args);
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
-        let app_keys = rows::app_keys(&mut reader).unwrap_or_else(|| tokens.clone());
+        let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
+        if let Some(accounts) = &accounts {
+            accounts::check_app_keys(&mut reader, accounts, &app_keys);
+        }
         let phone_key = rows::phone_key(&mut reader);
         let click_secret = rows::click_secret(&mut reader);
         let call_redirect = rows::call_redirect(&mut reader, args);
@@ -177,21 +170,17 @@ impl Settings {
         let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
-        let (Some(account), Some(upstream), Some(store), true) =
-            (account, upstream, store, reader.problems.is_empty())
+        let (Some(accounts), Some(store), true) = (accounts, store, reader.problems.is_empty())
         else {
             return Err(reader.problems);
         };
         Ok(Self {
             public_urls,
-            account,
-            tokens,
-            shared_keys,
-            api_key,
+            accounts,
+            accounts_file: text(args.accounts_file.as_ref()).map(PathBuf::from),
             app_keys,
             click_secret,
             call_redirect,
-            upstream,
             upstream_concurrency,
             store,
             phone_key,

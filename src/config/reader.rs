@@ -4,6 +4,7 @@
 //! caller drops everything if a problem was found.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -45,6 +46,20 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning.into());
     }
 
+    /// What a file holds.
+    ///
+    /// # Errors
+    /// What the system says; nothing of the file.
+    pub(super) fn file(&self, path: &str) -> io::Result<String> {
+        (self.read)(Path::new(path))
+    }
+
+    /// Whether a secret is given, in one way or the other.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        let given = |name: &str| (self.env)(name).is_some_and(|value| !value.trim().is_empty());
+        given(name) || given(&format!("{name}_FILE"))
+    }
+
     /// A secret, from the variable or from the file that its `…_FILE` variant names.
     ///
     /// # Errors
@@ -64,7 +79,7 @@ impl<'a> Reader<'a> {
     }
 
     fn secret_file(&self, setting: &str, path: &str) -> Result<SecretString, Problem> {
-        let value = (self.read)(Path::new(path)).map_err(|error| {
+        let value = self.file(path).map_err(|error| {
             Problem::withheld(setting, format!("the file {path:?} cannot be read: {error}"))
         })?;
         if value.trim().is_empty() {
@@ -166,11 +181,11 @@ impl<'a> Reader<'a> {
 }
 
 /// Editors and `echo` end a file with a newline that belongs to no secret.
-fn without_newline(value: &str) -> SecretString {
+pub(super) fn without_newline(value: &str) -> SecretString {
     SecretString::from(value.trim_end_matches(['\r', '\n']))
 }
 
-fn split(list: &SecretString) -> Vec<SecretString> {
+pub(super) fn split(list: &SecretString) -> Vec<SecretString> {
     let entries = list.expose_secret().split(',').map(str::trim);
     entries.filter(|entry| !entry.is_empty()).map(SecretString::from).collect()
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::settings::SettingsArgs;
+use crate::config::accounts::MAX_TOKENS;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
@@ -28,7 +29,7 @@ use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
 /// Twilio's auth tokens have this many hexadecimal digits.
 const TOKEN_LEN: usize = 32;
 /// A keyed hash with less than 128 bits of key could be searched through.
-const MIN_KEY_BYTES: usize = 16;
+pub(super) const MIN_KEY_BYTES: usize = 16;
 /// More would take the account's API concurrency away from sending.
 const MAX_CONCURRENCY: usize = 64;
 
@@ -55,14 +56,14 @@ pub(super) fn account(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Ac
         .ok()
 }
 
-pub(super) fn tokens(reader: &mut Reader<'_>) -> Vec<SecretString> {
+/// `None` where there are none, or a problem.
+pub(super) fn tokens(reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
     const NAME: &str = "TWILIO_AUTH_TOKEN";
-    let known = reader.problems.iter().count();
-    let tokens = reader.secrets(NAME);
-    if tokens.is_none() && reader.problems.iter().count() == known {
-        reader.problem(Problem::missing(NAME, TOKEN_PLACE));
+    let tokens = reader.secrets(NAME)?;
+    if tokens.len() > MAX_TOKENS {
+        let expected = format!("expected at most {MAX_TOKENS}; Twilio has two at a time");
+        reader.problem(Problem::withheld(NAME, expected));
     }
-    let tokens = tokens.unwrap_or_default();
     for (index, token) in tokens.iter().enumerate() {
         let token = token.expose_secret();
         if token.len() != TOKEN_LEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -72,7 +73,13 @@ pub(super) fn tokens(reader: &mut Reader<'_>) -> Vec<SecretString> {
             ));
         }
     }
-    tokens
+    Some(tokens)
+}
+
+/// `SK` and 32 hexadecimal digits.
+pub(super) fn is_api_key_sid(sid: &str) -> bool {
+    let digits = sid.strip_prefix("SK").unwrap_or_default();
+    digits.len() == TOKEN_LEN && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(super) fn api_key(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<ApiKey> {
@@ -82,13 +89,10 @@ pub(super) fn api_key(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Ap
     let secret = reader.secret(SECRET);
     let secret_is_broken = reader.problems.iter().count() > known;
     let sid = text(args.api_key.as_ref());
-    if let Some(sid) = sid {
-        let digits = sid.strip_prefix("SK").unwrap_or_default();
-        if digits.len() != TOKEN_LEN || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            // Not shown: people paste the secret here.
-            let expected = "expected the key's SID: SK… and 32 hexadecimal digits";
-            reader.problem(Problem::withheld(KEY, expected));
-        }
+    if sid.is_some_and(|sid| !is_api_key_sid(sid)) {
+        // Not shown: people paste the secret here.
+        let expected = "expected the key's SID: SK… and 32 hexadecimal digits";
+        reader.problem(Problem::withheld(KEY, expected));
     }
     match (sid, secret) {
         (Some(sid), Some(secret)) => Some(ApiKey { sid: sid.to_owned(), secret }),

@@ -26,6 +26,8 @@ fn each_key_is_bound_to_its_algorithm_and_its_secret_is_taken_verbatim() {
     let text = "webhooks_sharedkey_01:HMAC_SHA256:a:b==, webhooks_sharedkey_02:HMAC_SHA1:c,";
     let settings = gather(text).expect("sound");
     let keys: Vec<_> = settings
+        .accounts
+        .first()
         .shared_keys
         .iter()
         .map(|key| (key.id.as_str(), key.algorithm, key.secret.expose_secret()))
@@ -36,9 +38,9 @@ fn each_key_is_bound_to_its_algorithm_and_its_secret_is_taken_verbatim() {
     ];
     assert_eq!(keys, expected);
     assert_eq!(settings.warnings, Vec::<String>::new());
-    assert!(gather("").expect("sound").shared_keys.is_empty());
+    assert!(gather("").expect("sound").accounts.first().shared_keys.is_empty());
     let from_file = gather("@").expect("sound");
-    assert_eq!(from_file.shared_keys[0].secret.expose_secret(), "hush");
+    assert_eq!(from_file.accounts.first().shared_keys[0].secret.expose_secret(), "hush");
 }
 
 #[test]

@@ -51,11 +51,11 @@ fn hours(hours: u64) -> Duration {
 fn the_defaults_are_those_of_the_table() {
     let settings = with_token(&args()).expect("sound");
     assert_eq!(settings.public_urls[0].as_str(), "https://hooks.example.com");
-    assert_eq!(settings.account.as_str(), SID);
-    assert_eq!(settings.tokens.len(), 1);
-    assert_eq!(settings.app_keys[0].expose_secret(), TOKEN);
-    assert!(settings.api_key.is_none() && settings.phone_key.is_none());
-    assert_eq!(settings.upstream.as_str(), "https://api.twilio.com");
+    assert_eq!(settings.accounts.first().sid.as_str(), SID);
+    assert_eq!(settings.accounts.first().tokens.len(), 1);
+    assert_eq!(settings.accounts.first().app_secrets(&settings.app_keys)[0].expose_secret(), TOKEN);
+    assert!(settings.accounts.first().api_key.is_none() && settings.phone_key.is_none());
+    assert_eq!(settings.accounts.first().upstream.as_str(), "https://api.twilio.com");
     assert_eq!(settings.upstream_concurrency, 4);
     assert_eq!(settings.store, StoreUrl::Sled(PathBuf::from("heardback-data")));
     assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
@@ -189,11 +189,12 @@ fn good_values_are_understood() {
     let settings = gather(&args, &env).expect("sound");
     let urls: Vec<_> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
     assert_eq!(urls, ["https://a.example", "https://b.example/x"]);
-    let tokens: Vec<_> = settings.tokens.iter().map(ExposeSecret::expose_secret).collect();
+    let tokens: Vec<_> =
+        settings.accounts.first().tokens.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(tokens, [TOKEN, SECOND]);
     assert_eq!(settings.app_keys.len(), 1);
-    assert_eq!(settings.api_key.expect("given").sid, KEY_SID);
-    assert_eq!(settings.upstream.as_str(), "https://api.dublin.ie1.twilio.com");
+    assert_eq!(settings.accounts.first().api_key.clone().expect("given").sid, KEY_SID);
+    assert_eq!(settings.accounts.first().upstream.as_str(), "https://api.dublin.ie1.twilio.com");
     assert_eq!(settings.give_up_after, Duration::from_mins(90));
     assert_eq!(settings.pending_ttl, Duration::from_secs(90));
     assert_eq!(settings.reply_window, Duration::from_secs(90), "the default shrinks with the ttl");
@@ -217,7 +218,7 @@ fn an_api_key_and_its_secret_come_together() {
 #[test]
 fn a_secret_may_come_from_a_file() {
     let settings = gather(&args(), &[("TWILIO_AUTH_TOKEN_FILE", "/run/token")]).expect("sound");
-    assert_eq!(settings.tokens[0].expose_secret(), TOKEN);
+    assert_eq!(settings.accounts.first().tokens[0].expose_secret(), TOKEN);
 
     for (path, word) in [("/run/none", "\"/run/none\" cannot be read"), ("/run/empty", "is empty")]
     {

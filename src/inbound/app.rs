@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::link::asked::Asked;
 use crate::domain::matching::Remembered;
-use crate::domain::sid::MessageSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::app::Registration;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
@@ -54,13 +54,21 @@ impl Wire for Signal {
     }
 }
 
-impl Wire for MessageSid {
+/// Which message, and of which accounts the asker may know.
+struct Question {
+    sid: MessageSid,
+    accounts: Vec<AccountSid>,
+}
+
+impl Wire for Question {
     const RING: Ring = Ring::App;
     const SPELLING: Spelling = Spelling::Any;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, _: &Reading<'_>) -> Result<Self, Malformed> {
-        let sid = Self::parse(parts.sid.unwrap_or_default());
-        sid.map_err(|error| Malformed::sid("MessageSid", &error))
+    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+        let sid = MessageSid::parse(parts.sid.unwrap_or_default());
+        let sid = sid.map_err(|error| Malformed::sid("MessageSid", &error))?;
+        let accounts = std::iter::once(&reading.account).chain(reading.others);
+        Ok(Self { sid, accounts: accounts.copied().collect() })
     }
 }
 
@@ -107,9 +115,11 @@ fn status_of(remembered: &Remembered) -> StatusCode {
 async fn show(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(sid): Signed<MessageSid>,
+    Signed(Question { sid, accounts }): Signed<Question>,
 ) -> Result<HttpResponse, Refused> {
     let message = receiver.store.show(sid).await.map_err(|error| Refused::of(&request, error))?;
+    // Another account's is not there for this asker.
+    let message = message.filter(|message| accounts.contains(&message.account));
     let message = message.ok_or_else(|| Refused::of(&request, Rejection::UnknownMessage))?;
     Ok(HttpResponse::Ok().json(MessageView::of(&message)))
 }

@@ -14,8 +14,10 @@ mod events;
 pub mod links;
 pub mod ops;
 pub mod refused;
+pub mod regions;
 mod rejection;
 mod signed;
+pub mod trust;
 mod twilio;
 mod view;
 
@@ -25,16 +27,16 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
 
-use crate::domain::code::CodeKey;
 use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
-use crate::domain::sid::AccountSid;
-use crate::domain::signature::SigningKey;
 use crate::inbound::connections::Connection;
 use crate::inbound::links::FreshToken;
 use crate::inbound::refused::Refusals;
+use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::trust::{Held, Trusted};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -44,14 +46,10 @@ pub struct Receiver {
     pub store: Arc<dyn Store>,
     /// The public origins that Twilio and the app sign, without a trailing slash.
     pub bases: Vec<String>,
-    /// The account that we work for.
-    pub account: AccountSid,
-    /// What Twilio signs with.
-    pub account_keys: Vec<SigningKey>,
-    /// What the app signs with.
-    pub app_keys: Vec<SigningKey>,
-    /// The same keys, for the codes that it registers.
-    pub code_keys: Vec<CodeKey>,
+    /// Whose signatures are good, and for which accounts. May change while requests are under way.
+    pub trust: Arc<Trusted>,
+    /// Says in the log where the token of the wrong region may be at fault.
+    pub home_regions: HomeRegions,
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
     /// The path of clicks without a signature, where there is one.
@@ -68,6 +66,14 @@ pub struct Receiver {
     pub metrics: Arc<Metrics>,
     /// Keeps what is refused for its signature, if it is to be kept.
     pub refusals: Option<Refusals>,
+}
+
+impl Receiver {
+    /// Notes which key signed.
+    fn matched(&self, request: &HttpRequest, signer: &Held, now: Timestamp) {
+        let route = route_label(request.match_pattern().as_deref());
+        self.metrics.key_matched(route, &signer.account, &signer.name, now.as_second());
+    }
 }
 
 /// The public routes.
@@ -148,23 +154,25 @@ async fn account_for(
     answered
 }
 
+/// Every route, as metrics name it.
+pub const ROUTES: [&str; 14] = [
+    "/",
+    "/twilio/message",
+    "/twilio/status",
+    "/twilio/call",
+    "/twilio/click",
+    "/twilio/click/{secret}",
+    "/twilio/events",
+    "/app/twilio/message",
+    "/app/twilio/status",
+    "/app/twilio/call",
+    "/app/messages",
+    "/app/messages/{sid}",
+    "/app/events",
+    "/c/{token}",
+];
+
 /// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.
 fn route_label(pattern: Option<&str>) -> &'static str {
-    const ROUTES: [&str; 14] = [
-        "/",
-        "/twilio/message",
-        "/twilio/status",
-        "/twilio/call",
-        "/twilio/click",
-        "/twilio/click/{secret}",
-        "/twilio/events",
-        "/app/twilio/message",
-        "/app/twilio/status",
-        "/app/twilio/call",
-        "/app/messages",
-        "/app/messages/{sid}",
-        "/app/events",
-        "/c/{token}",
-    ];
     ROUTES.into_iter().find(|route| Some(*route) == pattern).unwrap_or("other")
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
 use crate::domain::signature::Mistrust;
+use crate::inbound::trust::Distrust;
 use crate::store::StoreError;
 
 /// When to come back after a 503, in seconds.
@@ -57,6 +58,15 @@ impl From<Malformed> for Rejection {
             | Malformed::NotAMessage { .. }
             | Malformed::Encoding
             | Malformed::Json(_) => Self::Malformed(malformed),
+        }
+    }
+}
+
+impl From<Distrust> for Rejection {
+    fn from(distrust: Distrust) -> Self {
+        match distrust {
+            Distrust::Mistrust(mistrust) => Self::Mistrusted(mistrust),
+            Distrust::OtherAccount => Self::OtherAccount,
         }
     }
 }

@@ -16,29 +16,40 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
+use crate::domain::sid::kind;
 use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::Reading;
-use crate::domain::signal::fields::{Fields, Spelling};
-use crate::domain::signature;
-use crate::domain::signature::{Content, Mistrust, Presented, SigningKey};
+use crate::domain::signal::fields::{self, Fields, Spelling, to_millisecond};
+use crate::domain::signature::{Content, Mistrust, Presented};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::trust::{Distrust, Signers};
 
 /// 64 KiB: Twilio's largest callback is far below. A route may say otherwise.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
-/// Which keys a route trusts.
+/// What a route trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ring {
-    /// The account's auth tokens: Twilio signs.
+    /// The accounts' auth tokens and `SharedKeys`: Twilio signs.
     Account,
     /// The app's keys: the app signs.
     App,
     /// The secret in the path: nobody signs. Only where the settings hold one.
     PathSecret,
+}
+
+impl Ring {
+    fn signers(self) -> Option<Signers> {
+        match self {
+            Self::Account => Some(Signers::Twilio),
+            Self::App => Some(Signers::App),
+            Self::PathSecret => None,
+        }
+    }
 }
 
 /// What a route takes, and how it reads it.
@@ -108,19 +119,31 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Form => Content::Form { pairs: &pairs, body: &body },
         Media::Json | Media::Other => Content::Other(&body),
     };
+    let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
     let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
     let settings = settings(request);
     let settings = settings.as_deref();
     let bases = &receiver.bases;
     let presented = Presented { bases, path_and_query: target, content, is_get, settings };
-    match T::RING {
-        Ring::Account | Ring::App => {
-            let verified = signature::verify(keys::<T>(receiver), &presented, header);
-            verified.map(|_| ()).inspect_err(|why| note_refusal(request, receiver, &body, *why))
-        }
-        Ring::PathSecret => knows_the_secret(request, receiver),
+    let named = if is_get { &query_pairs } else { &pairs };
+    let claimed = fields::one_account(named, T::SPELLING);
+    let now = to_millisecond((receiver.clock)());
+    let trust = receiver.trust.now();
+    let signer = if let Some(signers) = T::RING.signers() {
+        let found = trust.verify(signers, claimed, &presented, header).inspect_err(|why| {
+            note_refusal(request, receiver, &body, why);
+            if signers == Signers::Twilio && why.is_mismatch() {
+                receiver.home_regions.mismatched(request, trust.regions(claimed), now);
+            }
+        });
+        Some(found?)
+    } else {
+        knows_the_secret(request, receiver).map_err(Rejection::Mistrusted)?;
+        None
+    };
+    if let Some(signer) = signer {
+        receiver.matched(request, signer, now);
     }
-    .map_err(Rejection::Mistrusted)?;
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
@@ -139,7 +162,6 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         };
         return Err(Rejection::Unsupported { expected });
     }
-    let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
@@ -147,14 +169,18 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Json => Fields::from_members(&[], T::SPELLING),
         Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
+    let (account, others) = trust.mandate(signer);
+    // Whose codes: of several accounts that it may speak for, the one that it names.
+    let coder = fields.sid::<kind::Account>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
     let parts = Parts { fields: &fields, query: &query, body: &body, sid };
     let reading = Reading {
-        account: receiver.account,
+        account,
+        others,
         person_key: receiver.store.person_key(),
-        code_keys: &receiver.code_keys,
+        code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
-        now: crate::domain::signal::fields::to_millisecond((receiver.clock)()),
+        now,
     };
     Ok(T::read(&parts, &reading)?)
 }
@@ -167,17 +193,9 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
 }
 
 /// Keeps what was refused for `doctor`, if the settings say so.
-fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: Mistrust) {
-    if let Some(refusals) = &receiver.refusals {
-        refusals.note(request, body, why);
-    }
-}
-
-fn keys<T: Wire>(receiver: &Receiver) -> &[SigningKey] {
-    match T::RING {
-        Ring::Account => &receiver.account_keys,
-        Ring::App => &receiver.app_keys,
-        Ring::PathSecret => &[],
+fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &Distrust) {
+    if let (Some(refusals), Distrust::Mistrust(why)) = (&receiver.refusals, why) {
+        refusals.note(request, body, *why);
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod handles;
 mod observe;
+pub mod reload;
 pub mod signals;
 
 use std::net::{SocketAddr, TcpListener};
@@ -17,25 +18,26 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-use crate::config::{Settings, SharedKey, StoreUrl};
-use crate::domain::code::CodeKey;
+use crate::config::{Settings, StoreUrl};
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::matching::Policy;
-use crate::domain::signature::SigningKey;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
+use crate::inbound::regions::HomeRegions;
+use crate::inbound::trust::Trusted;
 use crate::serve::observe::Watcher;
+use crate::serve::reload::Reloader;
 use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
-use crate::upstream::{Credential, Upstream, UpstreamConfig};
+use crate::upstream::Upstreams;
 use crate::worker::{Worker, WorkerConfig, sweep};
 
 /// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
@@ -43,9 +45,9 @@ use crate::worker::{Worker, WorkerConfig, sweep};
 const DRAIN: Duration = Duration::from_secs(20);
 /// The same for requests in flight: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
-/// A post connects, and is over.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const POST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an attempt may take, its end written down. A post may try each of an account's credentials
+/// in turn: at most four, of 10 s each.
+const LEASE: Duration = Duration::from_mins(1);
 /// The head of a connection's first request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
@@ -98,6 +100,7 @@ pub struct Service {
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
+    reloader: Option<Reloader>,
     public_addr: SocketAddr,
     ops_addr: SocketAddr,
 }
@@ -114,14 +117,14 @@ impl Service {
         let readiness = Arc::new(Readiness::new());
         let store = open_store(settings, &clock, &metrics)?;
         let watcher = Watcher { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
-        let worker = worker(settings, &store, &clock, Arc::new(watcher))?;
+        let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
+        let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
+        let trust = Arc::new(Trusted::new(reload::trust(settings)));
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
-            account: settings.account,
-            account_keys: account_keys(settings),
-            app_keys: signing_keys(&settings.app_keys),
-            code_keys: code_keys(&settings.app_keys),
+            trust: Arc::clone(&trust),
+            home_regions: HomeRegions::default(),
             ignores_crawlers: settings.ignore_crawlers,
             refusals: settings
                 .record_refused
@@ -136,6 +139,7 @@ impl Service {
             clock,
             metrics: Arc::clone(&metrics),
         });
+        let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
@@ -149,7 +153,22 @@ impl Service {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { store, public, ops, worker, connections, readiness, public_addr, ops_addr })
+        Ok(Self {
+            store,
+            public,
+            ops,
+            worker,
+            connections,
+            readiness,
+            reloader: Some(reloader),
+            public_addr,
+            ops_addr,
+        })
+    }
+
+    /// What puts new accounts and secrets in place while this runs. `None` if it was taken before.
+    pub fn take_reloader(&mut self) -> Option<Reloader> {
+        self.reloader.take()
     }
 
     /// Where Twilio and the app are listened to.
@@ -230,36 +249,19 @@ fn open_store(
 fn worker(
     settings: &Settings,
     store: &Arc<dyn Store>,
+    upstreams: Arc<Upstreams>,
     clock: &Clock,
     watcher: Arc<Watcher>,
-) -> anyhow::Result<Worker> {
-    let credentials = match &settings.api_key {
-        Some(key) => vec![Credential { user: key.sid.clone(), secret: key.secret.clone() }],
-        None => settings
-            .tokens
-            .iter()
-            .map(|token| Credential { user: settings.account.to_string(), secret: token.clone() })
-            .collect(),
-    };
-    // Each credential may be tried in turn within one lease, and the answer has to be written down.
-    let tries = u32::try_from(credentials.len()).unwrap_or(1).max(1);
-    let lease = (POST_TIMEOUT * tries + POST_TIMEOUT).max(Duration::from_mins(1));
-    let upstream = Upstream::new(UpstreamConfig {
-        base: settings.upstream.as_str().to_owned(),
-        credentials,
-        connect_timeout: CONNECT_TIMEOUT,
-        request_timeout: POST_TIMEOUT,
-        user_agent: concat!("heardback/", env!("CARGO_PKG_VERSION")).to_owned(),
-    })?;
+) -> Worker {
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
-        lease,
+        lease: LEASE,
         give_up_after: settings.give_up_after,
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,
     };
     let store = Arc::clone(store);
-    Ok(Worker::new(store, upstream, config, Arc::clone(clock), Arc::new(jitter), watcher))
+    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
 }
 
 fn public_server(
@@ -292,20 +294,6 @@ fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::R
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())
-}
-
-/// What Twilio may sign with: auth tokens, and `SharedKeys`.
-fn account_keys(settings: &Settings) -> Vec<SigningKey> {
-    let shared = settings.shared_keys.iter().map(SharedKey::signing_key);
-    signing_keys(&settings.tokens).into_iter().chain(shared).collect()
-}
-
-fn signing_keys(secrets: &[SecretString]) -> Vec<SigningKey> {
-    secrets.iter().map(|secret| SigningKey::new(secret.expose_secret().as_bytes())).collect()
-}
-
-fn code_keys(secrets: &[SecretString]) -> Vec<CodeKey> {
-    secrets.iter().map(|secret| CodeKey::new(secret.expose_secret().as_bytes())).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]

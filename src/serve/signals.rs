@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first drains, the second ends at once.
+//! SIGTERM and SIGINT: the first drains, the second ends at once. SIGHUP reloads.
 //!
 //! actix would take SIGINT, which is what Fly sends unless told otherwise, for a forced stop
 //! (`facts/fly.md` §1.3); so its own handling is off, and both mean the same here.
@@ -6,10 +6,29 @@
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals.
+/// The signals that end the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// SIGHUP: read the accounts and secrets again.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Begins to listen; from now on it does not end the process.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
+    }
+
+    /// Completes with the next one.
+    pub async fn next(&mut self) {
+        // It never ends: the signal's sender is the runtime's own.
+        self.0.recv().await;
+    }
 }
 
 impl Signals {

@@ -65,6 +65,18 @@ struct Lane {
     account: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Signer {
+    route: &'static str,
+    account: String,
+    key: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    result: &'static str,
+}
+
 /// Everything that is counted, and the registry that writes it down.
 pub struct Metrics {
     registry: Registry,
@@ -81,6 +93,8 @@ pub struct Metrics {
     mismatches: Counter,
     settled: Family<Settled, Counter>,
     lanes_paused: Family<Lane, Gauge>,
+    keys: Family<Signer, Gauge>,
+    reloads: Family<Reload, Counter>,
     commits: Counter,
     commit_seconds: Histogram,
     commit_entries: Histogram,
@@ -113,6 +127,8 @@ impl Metrics {
             mismatches: Counter::default(),
             settled: Family::default(),
             lanes_paused: Family::default(),
+            keys: Family::default(),
+            reloads: Family::default(),
             commits: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             commit_entries: Histogram::new(ENTRY_BUCKETS),
@@ -153,6 +169,11 @@ impl Metrics {
         to.register("upstream_settled", help, self.settled.clone());
         let help = "1 while an account's posts are paused, else 0";
         to.register("lane_paused", help, self.lanes_paused.clone());
+        let help = "When a key last made a good signature, in seconds since 1970; none: not since the start";
+        let keys = self.keys.clone();
+        to.register_with_unit("key_last_matched_timestamp", help, Unit::Seconds, keys);
+        let help = "Times that the accounts and secrets were read again, by what came of it";
+        to.register("config_reloads", help, self.reloads.clone());
         to.register("store_commits", "Groups made durable", self.commits.clone());
         let help = "How long one group took, sync included";
         let seconds = self.commit_seconds.clone();
@@ -225,6 +246,25 @@ impl Metrics {
         self.lanes_paused.get_or_create(&lane).set(i64::from(paused));
     }
 
+    /// A key made a good signature on that route, at that second of the clock. Bounded: only keys that
+    /// are configured, by their names.
+    pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
+        let signer = Signer { route, account: account.to_owned(), key: key.to_owned() };
+        self.keys.get_or_create(&signer).set(second);
+    }
+
+    /// That name is another key's now, or nobody's.
+    pub fn forget_key(&self, routes: &[&'static str], account: &str, key: &str) {
+        for route in routes {
+            self.keys.remove(&Signer { route, account: account.to_owned(), key: key.to_owned() });
+        }
+    }
+
+    /// The settings were read again: `done`, or `refused` and left as they were.
+    pub fn config_reload(&self, result: &'static str) {
+        self.reloads.get_or_create(&Reload { result }).inc();
+    }
+
     /// One more group made durable: how many entries, and how long with the sync.
     pub fn commit(&self, entries: usize, took: Duration) {
         self.commits.inc();
@@ -272,6 +312,10 @@ mod tests {
         metrics.upstream_attempt("done", Duration::from_millis(300));
         metrics.upstream_mismatch();
         metrics.set_lane_paused("AC1", true);
+        metrics.key_matched("/app/events", "AC1", "token 1", 1_700_000_000);
+        metrics.key_matched("/app/events", "AC1", "token 2", 1_700_000_001);
+        metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
+        metrics.config_reload("done");
         metrics.commit(7, Duration::from_millis(3));
         let text = metrics.render();
         for line in [
@@ -287,6 +331,9 @@ mod tests {
             "heardback_upstream_attempt_seconds_bucket{le=\"0.5\"} 1",
             "heardback_upstream_mismatch_total 1",
             "heardback_lane_paused{account=\"AC1\"} 1",
+            "heardback_key_last_matched_timestamp_seconds\
+             {route=\"/app/events\",account=\"AC1\",key=\"token 1\"} 1700000000",
+            "heardback_config_reloads_total{result=\"done\"} 1",
             "heardback_store_commits_total 1",
             "heardback_store_commit_seconds_count 1",
             "heardback_store_commit_entries_sum 7.0",
@@ -294,6 +341,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("token 2"), "{text}");
         assert!(!text.contains("_total_total") && !text.contains("_seconds_seconds"), "{text}");
     }
 }

@@ -6,10 +6,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::config::{LogFormat, Settings, StoreUrl};
+use crate::config::{Account, LogFormat, Settings, StoreUrl};
 use crate::domain::public_url::PublicUrl;
 
 /// Connection overrides for both webhooks. By default Twilio tries again only after a failed
@@ -154,8 +153,16 @@ pub fn webhooks(public_url: &str) -> Webhooks {
 /// Each setting by its environment variable, in words. Secrets only as "set".
 fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
     let urls: Vec<&str> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
-    let key = settings.api_key.as_ref();
-    let not_set = || "not set: the auth token posts".to_owned();
+    let own = settings.accounts.iter().find(|account| account.number.is_none());
+    let own = |of: &dyn Fn(&Account) -> String| own.map_or_else(|| "not set".to_owned(), of);
+    let api_key = |account: &Account| match &account.api_key {
+        Some(key) => key.sid.clone(),
+        None => "not set: the auth token posts".to_owned(),
+    };
+    let has_secret = |account: &Account| match account.api_key {
+        Some(_) => "set".to_owned(),
+        None => "not set".to_owned(),
+    };
     let StoreUrl::Sled(path) = &settings.store;
     let format = match settings.log.format {
         LogFormat::Auto => "pretty on a terminal, else json",
@@ -176,15 +183,16 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
     let call_redirect = settings.call_redirect.as_ref().map_or_else(rejected, ToString::to_string);
     vec![
         ("HEARDBACK_PUBLIC_URL", urls.join(", ")),
-        ("TWILIO_ACCOUNT_SID", settings.account.to_string()),
-        ("TWILIO_AUTH_TOKEN", keys(settings.tokens.len())),
-        ("TWILIO_SHARED_KEYS", shared_keys(settings)),
-        ("TWILIO_API_KEY", key.map_or_else(not_set, |key| key.sid.clone())),
-        ("TWILIO_API_SECRET", key.map_or("not set", |_| "set").to_owned()),
+        ("TWILIO_ACCOUNT_SID", own(&|account| account.sid.to_string())),
+        ("TWILIO_AUTH_TOKEN", own(&|account| keys(account.tokens.len()))),
+        ("TWILIO_SHARED_KEYS", own(&shared_keys)),
+        ("TWILIO_API_KEY", own(&api_key)),
+        ("TWILIO_API_SECRET", own(&has_secret)),
+        ("HEARDBACK_ACCOUNTS_FILE", accounts_file(settings)),
         ("HEARDBACK_APP_KEYS", app_keys(settings)),
         ("HEARDBACK_CLICK_PATH_SECRET", click_secret.to_owned()),
         ("HEARDBACK_CALL_REDIRECT_URL", call_redirect),
-        ("HEARDBACK_UPSTREAM_URL", settings.upstream.to_string()),
+        ("HEARDBACK_UPSTREAM_URL", settings.accounts.first().upstream.to_string()),
         ("HEARDBACK_UPSTREAM_CONCURRENCY", settings.upstream_concurrency.to_string()),
         ("HEARDBACK_STORE", format!("sled:{}", path.display())),
         ("HEARDBACK_PHONE_KEY", phone_key.to_owned()),
@@ -206,20 +214,33 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The file, and what was understood of each account in it.
+fn accounts_file(settings: &Settings) -> String {
+    let Some(path) = &settings.accounts_file else { return "not set".to_owned() };
+    let one = |account: &Account| {
+        let tokens = keys(account.tokens.len());
+        let shared = shared_keys(account);
+        let posts = account.api_key.as_ref().map_or("the auth token", |key| key.sid.as_str());
+        let sid = account.sid;
+        let upstream = &account.upstream;
+        format!("{sid}: tokens {tokens}, SharedKeys {shared}, posts with {posts} to {upstream}")
+    };
+    let accounts = settings.accounts.iter().filter(|account| account.number.is_some());
+    let accounts: Vec<String> = accounts.map(one).collect();
+    format!("{}; {}", path.display(), accounts.join("; "))
+}
+
 /// By default the app signs with the auth token; that is worth knowing.
 fn app_keys(settings: &Settings) -> String {
-    let exposed = |secrets: &[SecretString]| -> Vec<String> {
-        secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect()
-    };
-    if exposed(&settings.app_keys) == exposed(&settings.tokens) {
-        return "the auth token".to_owned();
+    match settings.app_keys.len() {
+        0 => "the auth token".to_owned(),
+        count => keys(count),
     }
-    keys(settings.app_keys.len())
 }
 
 /// Which key is bound to which algorithm: neither is secret.
-fn shared_keys(settings: &Settings) -> String {
-    let keys = settings.shared_keys.iter();
+fn shared_keys(account: &Account) -> String {
+    let keys = account.shared_keys.iter();
     let keys = keys.map(|key| format!("{} ({})", key.id.as_str(), key.algorithm.as_str()));
     let keys: Vec<String> = keys.collect();
     if keys.is_empty() { "not set".to_owned() } else { keys.join(", ") }
@@ -291,6 +312,30 @@ mod tests {
             "  HEARDBACK_CALL_REDIRECT_URL    not set: calls are rejected\n",
             "  POST https://hooks.example.com/hb/app/events\n",
             "ProvideFeedback=true",
+        ] {
+            assert!(text.contains(word), "{word} is not in\n{text}");
+        }
+        assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn each_account_of_the_file_is_shown_without_its_secrets() {
+        let file = "[[account]]\nsid = 'AC00000000000000000000000000000001'\n\
+            auth_tokens = ['hush', 'hush2']\napp_keys = ['hush hush hush hush']\n\
+            shared_keys = [{ id = 'webhooks_sharedkey_1', algorithm = 'HMAC_SHA256', \
+            secret = 'hush' }]\nedge = 'dublin'\nregion = 'ie1'\n";
+        let args = SettingsArgs {
+            public_url: Some("https://hooks.example.com".to_owned()),
+            accounts_file: Some("/run/accounts.toml".to_owned()),
+            ..SettingsArgs::default()
+        };
+        let settings = Settings::gather(&args, &|_| None, &|_| Ok(file.to_owned()));
+        let text = text(&settings.expect("sound"));
+        for word in [
+            "TWILIO_ACCOUNT_SID             not set",
+            "/run/accounts.toml; AC00000000000000000000000000000001: tokens set (2 keys), \
+             SharedKeys webhooks_sharedkey_1 (HMAC_SHA256), posts with the auth token to \
+             https://api.dublin.ie1.twilio.com",
         ] {
             assert!(text.contains(word), "{word} is not in\n{text}");
         }

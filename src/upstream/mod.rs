@@ -4,10 +4,12 @@
 //! Deliberately absent: retries, waits and rate limits (the worker's and the store's business),
 //! redirects and proxies from the environment (credentials go to one place only), HTTP/2.
 
+mod accounts;
 mod answer;
 mod probe;
 mod retry_after;
 
+pub use crate::upstream::accounts::Upstreams;
 pub use crate::upstream::probe::Probed;
 
 use std::error::Error;
@@ -86,19 +88,15 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] without credentials, or where the TLS roots cannot be read.
     pub fn new(config: UpstreamConfig) -> Result<Self, UpstreamError> {
+        let client = connect(&config)?;
+        Self::over(client, config)
+    }
+
+    /// The same over connections that are shared.
+    fn over(client: reqwest::Client, config: UpstreamConfig) -> Result<Self, UpstreamError> {
         if config.credentials.is_empty() {
             return Err(UpstreamError::NoCredentials);
         }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(config.connect_timeout)
-            .timeout(config.request_timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent(&config.user_agent)
-            .build()?;
         Ok(Self { config, client, preferred: AtomicUsize::new(0) })
     }
 
@@ -189,6 +187,20 @@ impl Upstream {
         }
         printable(&format!("{stage}: {root}"))
     }
+}
+
+fn connect(config: &UpstreamConfig) -> Result<reqwest::Client, UpstreamError> {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.request_timeout)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(&config.user_agent)
+        .build()?;
+    Ok(client)
 }
 
 fn broken(message: &str) -> Verdict {

@@ -50,12 +50,14 @@ pub(crate) fn change(account_sid: AccountSid, change: &Change) {
 
 fn advice(status: Option<u16>) -> &'static str {
     match status {
-        Some(401) => "Check TWILIO_API_KEY and TWILIO_API_SECRET, or TWILIO_AUTH_TOKEN",
+        Some(401) => "Check its API key and secret, or its auth token",
         Some(403) => {
             "Check that the account is active, and that a restricted API key has the permission \
              /twilio/messaging/messages.feedback/create"
         }
         Some(404) => "Check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION",
-        Some(_) | None => "Check HEARDBACK_UPSTREAM_URL, and what stands between here and Twilio",
+        Some(_) => "Check HEARDBACK_UPSTREAM_URL, and what stands between here and Twilio",
+        // There was no answer, for nothing was sent.
+        None => "Put it back into HEARDBACK_ACCOUNTS_FILE and send SIGHUP, if that was not meant",
     }
 }

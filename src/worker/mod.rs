@@ -21,7 +21,7 @@ use crate::domain::feedback::{Claim, Feedback, Lease, Settlement, Verdict, Why};
 use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Settled, Store, StoreError};
-use crate::upstream::Upstream;
+use crate::upstream::Upstreams;
 use crate::worker::lane::{LaneReport, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
@@ -90,7 +90,7 @@ type Landed = Result<(Id, Verdict), JoinError>;
 /// The worker: a step ([`Self::tick`]) and a loop ([`Self::run`]).
 pub struct Worker {
     store: Arc<dyn Store>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Upstreams>,
     config: WorkerConfig,
     clock: Clock,
     jitter: Jitter,
@@ -106,7 +106,7 @@ impl Worker {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
-        upstream: Upstream,
+        upstream: Arc<Upstreams>,
         config: WorkerConfig,
         clock: Clock,
         jitter: Jitter,
@@ -114,7 +114,7 @@ impl Worker {
     ) -> Self {
         Self {
             store,
-            upstream: Arc::new(upstream),
+            upstream,
             config,
             clock,
             jitter,

@@ -18,6 +18,8 @@ use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::Named;
 use heardback::domain::signature::SigningKey;
+use heardback::inbound::regions::HomeRegions;
+use heardback::inbound::trust::{Member, NamedKey, Trust, Trusted};
 use heardback::inbound::{self, Receiver};
 use heardback::recording::Recording;
 use heardback::store::sled::{Options, SledStore};
@@ -34,6 +36,20 @@ const TOKEN: &[u8] = b"0123456789abcdef0123456789abcdef";
 const APP_KEY: &[u8] = b"what only the app knows";
 /// Three minutes after the one recording that says when its message was created.
 const NOW: &str = "2026-11-23T10:05:00Z";
+
+fn trust() -> Trust {
+    let named = |name: &str, secret: &[u8]| {
+        vec![NamedKey { key: SigningKey::new(secret), name: name.to_owned() }]
+    };
+    let member = Member {
+        account: AccountSid::parse(ACCOUNT).expect("an account"),
+        account_keys: named("token 1", TOKEN),
+        app_keys: Vec::new(),
+        code_keys: vec![CodeKey::new(APP_KEY)],
+        region: Some("us1".to_owned()),
+    };
+    Trust::new(member, Vec::new(), named("app key 1", APP_KEY))
+}
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -79,10 +95,8 @@ impl Desk {
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
-            account: AccountSid::parse(ACCOUNT).expect("an account"),
-            account_keys: vec![SigningKey::new(TOKEN)],
-            app_keys: vec![SigningKey::new(APP_KEY)],
-            code_keys: vec![CodeKey::new(APP_KEY)],
+            trust: Arc::new(Trusted::new(trust())),
+            home_regions: HomeRegions::default(),
             ignores_crawlers: true,
             click_secret: None,
             call_twiml: heardback::domain::twiml::answer_to_a_call(None),

@@ -30,6 +30,7 @@ mod matching;
 mod process;
 #[cfg(test)]
 mod readme;
+mod reload;
 #[cfg(test)]
 mod resends;
 #[cfg(test)]

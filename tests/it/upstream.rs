@@ -25,18 +25,21 @@ pub(crate) fn client(base: &str, secrets: &[&str]) -> Upstream {
 
 /// A client that waits so long for an answer.
 pub(crate) fn patient_client(base: &str, secrets: &[&str], request_timeout: Duration) -> Upstream {
+    Upstream::new(config(base, secrets, request_timeout)).expect("a client")
+}
+
+pub(crate) fn config(base: &str, secrets: &[&str], request_timeout: Duration) -> UpstreamConfig {
     let credential = |secret: &&str| Credential {
         user: ACCOUNT.to_owned(),
         secret: (*secret).to_owned().into(),
     };
-    let config = UpstreamConfig {
+    UpstreamConfig {
         base: base.to_owned(),
         credentials: secrets.iter().map(credential).collect(),
         connect_timeout: LONG,
         request_timeout,
         user_agent: "heardback/0.1.0".to_owned(),
-    };
-    Upstream::new(config).expect("a client")
+    }
 }
 
 pub(crate) fn feedback() -> Feedback {

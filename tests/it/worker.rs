@@ -10,6 +10,7 @@ use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
+use heardback::upstream::{UpstreamConfig, Upstreams};
 use heardback::worker::lane::{LaneReport, LaneState};
 use heardback::worker::{Observer, Tick, Worker, WorkerConfig};
 use jiff::{SignedDuration, Timestamp};
@@ -18,9 +19,10 @@ use wiremock::matchers::{any, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::given::policy;
-use crate::upstream::client;
+use crate::upstream::{LONG, config};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 const CONFIG: WorkerConfig = WorkerConfig {
     concurrency: 4,
     lease: Duration::from_mins(1),
@@ -67,6 +69,7 @@ struct Scene {
     _folder: tempfile::TempDir,
     store: Arc<SledStore>,
     twilio: MockServer,
+    upstreams: Arc<Upstreams>,
     worker: Worker,
     notes: Arc<Notes>,
     seconds: Arc<AtomicI64>,
@@ -82,15 +85,17 @@ impl Scene {
         let store = Arc::new(store.expect("opened"));
         let twilio = MockServer::start().await;
         let notes = Arc::new(Notes::default());
+        let upstreams = Upstreams::new(configured(&twilio, &[ACCOUNT])).expect("clients");
+        let upstreams = Arc::new(upstreams);
         let worker = Worker::new(
             store.clone(),
-            client(&twilio.uri(), &["token"]),
+            Arc::clone(&upstreams),
             config,
             clock,
             Arc::new(|| 0.5),
             notes.clone(),
         );
-        Self { _folder: folder, store, twilio, worker, notes, seconds }
+        Self { _folder: folder, store, twilio, upstreams, worker, notes, seconds }
     }
 
     async fn answering(answer: ResponseTemplate) -> Self {
@@ -164,8 +169,24 @@ fn sid(number: u32) -> MessageSid {
     MessageSid::parse(&format!("SM{number:032x}")).expect("valid")
 }
 
+/// These accounts, all at this Twilio.
+fn configured(twilio: &MockServer, accounts: &[&str]) -> Vec<(AccountSid, UpstreamConfig)> {
+    let one = |sid: &&str| (sid.parse().expect("valid"), config(&twilio.uri(), &["token"], LONG));
+    accounts.iter().map(one).collect()
+}
+
 async fn confirm(store: &dyn Store, number: u32, seen_at: Timestamp, created_at: Timestamp) {
-    let (sid, account) = (sid(number), ACCOUNT.parse().expect("valid"));
+    confirm_for(ACCOUNT, store, number, seen_at, created_at).await;
+}
+
+async fn confirm_for(
+    account: &str,
+    store: &dyn Store,
+    number: u32,
+    seen_at: Timestamp,
+    created_at: Timestamp,
+) {
+    let (sid, account) = (sid(number), account.parse().expect("valid"));
     let sighting = Sighting {
         sid,
         account,
@@ -364,6 +385,49 @@ async fn a_429_burns_nothing_and_halves_what_is_under_way() {
     assert_eq!(scene.worker.tick().await.started, 2);
     scene.run_dry().await;
     assert_eq!(scene.count(State::Reported), 8);
+}
+
+#[tokio::test]
+async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
+    let mut scene = Scene::new(CONFIG).await;
+    let own = Mock::given(path_regex(ACCOUNT)).respond_with(status(401)).with_priority(1);
+    own.mount(&scene.twilio).await;
+    Mock::given(any()).respond_with(status(200)).mount(&scene.twilio).await;
+    scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
+    scene.confirm(0..50, 0).await;
+    assert_eq!(scene.step().await.started, 4, "nobody knows yet");
+    scene.pass(1);
+    for number in 100..120 {
+        confirm_for(OTHER, scene.store.as_ref(), number, at(1), at(1)).await;
+    }
+    let before = scene.posts().await;
+    for _ in 0..5 {
+        assert_eq!(scene.step().await.started, 4);
+    }
+    assert_eq!(scene.count(State::Reported), 20);
+    let requests = scene.twilio.received_requests().await.expect("recorded");
+    let probes = requests.iter().skip(before).filter(|post| post.url.path().contains(ACCOUNT));
+    assert_eq!(probes.count(), 0, "nothing of it was tried in between");
+    assert_eq!(scene.message(10).await.delivery.attempts, 0);
+    let again = scene.step().await.again_in.expect("the probe");
+    assert!(again <= CONFIG.probe_every, "{again:?}");
+}
+
+#[tokio::test]
+async fn for_an_account_that_is_no_longer_configured_nothing_is_posted_until_it_is_again() {
+    let mut scene = Scene::answering(status(200)).await;
+    scene.upstreams.replace(configured(&scene.twilio, &[OTHER])).expect("clients");
+    scene.confirm(0..8, 0).await;
+    confirm_for(OTHER, scene.store.as_ref(), 100, at(0), at(0)).await;
+    scene.step().await;
+    scene.step().await;
+    assert_eq!((scene.posts().await, scene.count(State::Reported)), (1, 1), "the other's alone");
+    assert!(scene.notes.count("lane paused 4") > 0, "it says so");
+    assert_eq!(scene.message(0).await.delivery.attempts, 0, "nothing is burnt");
+    scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
+    scene.run_dry().await;
+    assert_eq!(scene.count(State::Reported), 9);
+    assert!(Upstreams::new(Vec::new()).is_err());
 }
 
 #[tokio::test]

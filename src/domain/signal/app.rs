@@ -177,6 +177,7 @@ mod tests {
         let now = "2026-11-23T10:00:00Z".parse().expect("valid");
         let reading = Reading {
             account,
+            others: &[],
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,

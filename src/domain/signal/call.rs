@@ -193,6 +193,7 @@ mod tests {
         let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
         let reading = Reading {
             account,
+            others: &[],
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,

@@ -17,8 +17,10 @@ use crate::domain::signal::{
 /// What reading a signal takes besides its fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
-    /// The account that we work for.
+    /// Whose a request is that names no account.
     pub account: AccountSid,
+    /// What else it may be about, by whose key it was signed.
+    pub others: &'a [AccountSid],
     /// Turns addresses into persons.
     pub person_key: &'a PersonKey,
     /// The app's keys, to try what was typed against the codes of messages.
@@ -30,13 +32,19 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Whether a request may be about this account.
+    #[must_use]
+    pub fn speaks_for(&self, account: AccountSid) -> bool {
+        account == self.account || self.others.contains(&account)
+    }
+
     /// Whose the request is.
     ///
     /// # Errors
     /// [`Malformed::OtherAccount`], or that the field is no `AccountSid`.
     pub fn account(&self, fields: &Fields) -> Result<Option<AccountSid>, Malformed> {
         match fields.sid::<kind::Account>("AccountSid", None)? {
-            Some(account) if account != self.account => Err(Malformed::OtherAccount),
+            Some(account) if !self.speaks_for(account) => Err(Malformed::OtherAccount),
             known => Ok(known),
         }
     }
@@ -234,6 +242,7 @@ mod tests {
         let person_key = PersonKey::new(b"key");
         let reading = Reading {
             account,
+            others: &[],
             person_key: &person_key,
             code_keys: &[],
             ignores_crawlers: true,

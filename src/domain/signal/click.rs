@@ -72,6 +72,7 @@ mod tests {
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
         let reading = Reading {
             account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
+            others: &[],
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers,

@@ -16,6 +16,7 @@ const NOW: &str = "2026-11-23T10:05:00Z";
 fn read(body: &str) -> Result<Vec<Event>, Malformed> {
     let reading = Reading {
         account: AccountSid::parse(ACCOUNT).expect("valid"),
+        others: &[],
         person_key: &PersonKey::new(b"key"),
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::domain::form::Pair;
-use crate::domain::sid::{Kind, Sid};
+use crate::domain::sid::{AccountSid, Kind, Sid};
 use crate::domain::signal::Malformed;
 use crate::domain::signal::json::Json;
 
@@ -115,6 +115,22 @@ impl Fields {
     }
 }
 
+/// The one account that a form names, before anybody has vouched for it; `None` where it names none,
+/// or several, or something else.
+#[must_use]
+pub fn one_account(pairs: &[Pair<'_>], spelling: Spelling) -> Option<AccountSid> {
+    let named = |(name, value): &&Pair<'_>| {
+        let name = std::str::from_utf8(name);
+        !value.is_empty() && name.is_ok_and(|name| is_named(name, "AccountSid", spelling))
+    };
+    let mut values = pairs.iter().filter(named).map(|(_, value)| value);
+    let first = values.next()?;
+    if values.any(|other| other != first) {
+        return None;
+    }
+    AccountSid::parse(std::str::from_utf8(first).ok()?).ok()
+}
+
 /// The store keeps milliseconds; what is compared with what it keeps must not be finer.
 #[must_use]
 pub fn to_millisecond(moment: Timestamp) -> Timestamp {
@@ -182,6 +198,26 @@ mod tests {
         );
         let other = json(&format!(r#"{{"MessageSid":"{SID}","message_sid":"SM"}}"#));
         assert!(other.sid::<crate::domain::sid::kind::Message>("MessageSid", Some("sid")).is_err());
+    }
+
+    #[test]
+    fn a_form_names_one_account_or_none() {
+        const ONE: &str = "AC0123456789abcdef0123456789abcdef";
+        const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
+        let named = |form: &str, spelling| one_account(&form::pairs(form.as_bytes()), spelling);
+        let one = AccountSid::parse(ONE).ok();
+        assert_eq!(named(&format!("a=b&AccountSid={ONE}"), Spelling::Twilio), one);
+        assert_eq!(
+            named(&format!("AccountSid=&AccountSid={ONE}&AccountSid={ONE}"), Spelling::Any),
+            one
+        );
+        assert_eq!(named(&format!("account_sid={ONE}"), Spelling::Any), one);
+        assert_eq!(named(&format!("account_sid={ONE}"), Spelling::Twilio), None);
+        for none in ["", "AccountSid=", "AccountSid=AC1", "AccountSid=%ff", "%ff=1"] {
+            assert_eq!(named(none, Spelling::Any), None, "{none}");
+        }
+        assert_eq!(named(&format!("AccountSid={ONE}&AccountSid={OTHER}"), Spelling::Any), None);
+        assert_eq!(named(&format!("AccountSid={ONE}&account_sid={OTHER}"), Spelling::Any), None);
     }
 
     #[test]

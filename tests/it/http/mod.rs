@@ -1,5 +1,6 @@
 //! The contract of DESIGN §2, row by row, against the real binary over real sockets.
 
+mod accounts;
 mod answers;
 mod links;
 mod operator;

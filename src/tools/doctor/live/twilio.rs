@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Settings;
+use crate::config::{Account, Settings};
 use crate::domain::feedback::Why;
 use crate::tools::doctor::live::{Check, Mark};
 use crate::upstream::{Credential, Probed, Upstream, UpstreamConfig};
@@ -12,31 +12,43 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const NAME: &str = "twilio";
 
 pub(super) async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
-    let (names, credentials): (Vec<String>, Vec<Credential>) = named(settings).into_iter().unzip();
+    let mut checks = Vec::new();
+    for account in settings.accounts.iter() {
+        checks.extend(of_account(account).await?);
+    }
+    Ok(checks)
+}
+
+async fn of_account(account: &Account) -> anyhow::Result<Vec<Check>> {
+    let (names, credentials): (Vec<String>, Vec<Credential>) = named(account).into_iter().unzip();
     let upstream = Upstream::new(UpstreamConfig {
-        base: settings.upstream.as_str().to_owned(),
+        base: account.upstream.as_str().to_owned(),
         credentials,
         connect_timeout: CONNECT_TIMEOUT,
         request_timeout: TIMEOUT,
         user_agent: concat!("heardback/", env!("CARGO_PKG_VERSION"), " doctor").to_owned(),
     })?;
-    let probed = upstream.probe(settings.account).await;
+    let probed = upstream.probe(account.sid).await;
     let one_works = probed.iter().any(is_let_in);
     let checks = names.iter().zip(&probed);
-    Ok(checks.map(|(name, probed)| told(settings, name, probed, one_works)).collect())
+    Ok(checks.map(|(name, probed)| told(account, name, probed, one_works)).collect())
 }
 
 /// What `serve` posts with: the API key if there is one, else every token.
-fn named(settings: &Settings) -> Vec<(String, Credential)> {
-    if let Some(key) = &settings.api_key {
+fn named(account: &Account) -> Vec<(String, Credential)> {
+    if let Some(key) = &account.api_key {
         let credential = Credential { user: key.sid.clone(), secret: key.secret.clone() };
-        return vec![("the API key".to_owned(), credential)];
+        let name = match account.number {
+            Some(_) => format!("the API key of {}", account.place("TWILIO_API_KEY")),
+            None => "the API key".to_owned(),
+        };
+        return vec![(name, credential)];
     }
-    let numbered = settings.tokens.iter().enumerate();
+    let numbered = account.tokens.iter().enumerate();
     numbered
         .map(|(at, token)| {
-            let user = settings.account.to_string();
-            let name = format!("token {} of TWILIO_AUTH_TOKEN", at + 1);
+            let user = account.sid.to_string();
+            let name = format!("token {} of {}", at + 1, account.place("TWILIO_AUTH_TOKEN"));
             (name, Credential { user, secret: token.clone() })
         })
         .collect()
@@ -49,8 +61,8 @@ fn is_let_in(probed: &Probed) -> bool {
     }
 }
 
-fn told(settings: &Settings, name: &str, probed: &Probed, one_works: bool) -> Check {
-    let host = settings.upstream.as_str();
+fn told(account: &Account, name: &str, probed: &Probed, one_works: bool) -> Check {
+    let host = account.upstream.as_str();
     let (mark, says) = match probed {
         Probed::Good { status } => match status.as_deref() {
             None | Some("active") => (Mark::Ok, format!("{host} takes {name}")),

@@ -1,7 +1,7 @@
 //! What else is worth a look: why a request with a good signature may have been refused, and where
 //! to begin if nothing that was tried matches.
 
-use crate::config::Settings;
+use crate::config::{Account, Settings};
 use crate::tools::doctor::offline::case::{Case, Media, Signer};
 use crate::tools::doctor::offline::finding::shown_host;
 
@@ -56,7 +56,7 @@ pub(super) fn not_found(settings: &Settings, case: &Case<'_>) -> Vec<String> {
     }
     hints.extend(elsewhere(settings, case));
     if let Some(region) = case.first("X-Home-Region").filter(|region| is_word(region))
-        && !is_of_region(settings.upstream.as_str(), region)
+        && !settings.accounts.iter().any(|account| is_of_region(account, region))
     {
         hints.push(format!(
             "X-Home-Region says {region}: each region has auth tokens of its own, and the settings \
@@ -88,11 +88,16 @@ pub(super) fn not_found(settings: &Settings, case: &Case<'_>) -> Vec<String> {
 
 fn other_account(settings: &Settings, case: &Case<'_>) -> Option<String> {
     let named = case.field("AccountSid").or_else(|| case.field("account_sid"))?;
-    let is_ours = named == settings.account.as_str();
+    let is_ours = settings.accounts.iter().any(|account| named == account.sid.as_str());
     let digits = named.len().checked_sub(SHOWN_DIGITS).and_then(|at| named.get(at..));
     let digits = digits.filter(|_| named.len() == 34 && named.starts_with("AC"));
     let which = digits.map_or_else(String::new, |digits| format!(" (AC…{digits})"));
-    (!is_ours).then(|| format!("It names another account{which} than TWILIO_ACCOUNT_SID."))
+    let ours = if settings.accounts_file.is_none() {
+        "TWILIO_ACCOUNT_SID"
+    } else {
+        "TWILIO_ACCOUNT_SID and those of HEARDBACK_ACCOUNTS_FILE"
+    };
+    (!is_ours).then(|| format!("It names another account{which} than {ours}."))
 }
 
 /// The proxy says that the request was sent to another host than ours.
@@ -118,12 +123,17 @@ fn names_unknown_key(settings: &Settings, case: &Case<'_>) -> bool {
     let header = case.settings().unwrap_or_default();
     let mut entries = header.split(',').filter_map(|entry| entry.split_once('='));
     let named = entries.find(|(name, _)| name.trim() == "key").map(|(_, id)| id.trim());
-    let is_known = |id: &str| settings.shared_keys.iter().any(|key| key.id.as_str() == id);
+    let mut known = settings.accounts.iter().flat_map(|account| &account.shared_keys);
+    let mut is_known = |id: &str| known.any(|key| key.id.as_str() == id);
     named.is_some_and(|id| !is_known(id))
 }
 
-/// By the API's host, as `UpstreamUrl` builds it.
-fn is_of_region(upstream: &str, region: &str) -> bool {
+/// As it is configured, or by the API's host, as `UpstreamUrl` builds it.
+fn is_of_region(account: &Account, region: &str) -> bool {
+    if let Some(known) = &account.region {
+        return known == region;
+    }
+    let upstream = account.upstream.as_str();
     upstream.contains(&format!(".{region}."))
         || (region == "us1" && upstream == "https://api.twilio.com")
 }

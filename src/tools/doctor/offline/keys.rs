@@ -6,7 +6,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{Settings, SharedKey};
+use crate::config::{Account, Settings, SharedKey};
 use crate::domain::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
 use crate::tools::doctor::offline::case::{Case, Signer};
 use crate::tools::doctor::offline::finding::Deviation;
@@ -61,6 +61,8 @@ fn key(secret: &str, algorithm: Algorithm) -> Option<SigningKey> {
 struct Source<'a> {
     name: String,
     secret: &'a str,
+    /// The only account that it speaks for.
+    owner: Option<&'a Account>,
     kind: Kind<'a>,
 }
 
@@ -73,13 +75,28 @@ enum Kind<'a> {
 }
 
 fn sources(settings: &Settings, signer: Signer) -> Vec<Source<'_>> {
-    let tokens = numbered("token", "TWILIO_AUTH_TOKEN", &settings.tokens, || Kind::Token);
-    let apps = numbered("app key", "HEARDBACK_APP_KEYS", &settings.app_keys, || Kind::App);
-    let shared = settings.shared_keys.iter().map(|shared| Source {
-        name: format!("the SharedKey {}", shared.id.as_str()),
-        secret: shared.secret.expose_secret(),
-        kind: Kind::Shared(shared),
-    });
+    const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
+    let mut tokens = Vec::new();
+    let mut apps = numbered("app key", APP_KEYS, &settings.app_keys, None, || Kind::App);
+    let mut shared = Vec::new();
+    for account in settings.accounts.iter() {
+        let place = account.place("TWILIO_AUTH_TOKEN");
+        let owner = Some(account);
+        let of_app =
+            numbered("app key", &account.place(APP_KEYS), &account.app_keys, owner, || Kind::App);
+        // Where there is no app key, the app signs with the token.
+        let has_app_keys = !of_app.is_empty() || !settings.app_keys.is_empty();
+        let stands_in = signer == Signer::App && !has_app_keys;
+        let kind = || if stands_in { Kind::App } else { Kind::Token };
+        tokens.extend(numbered("token", &place, &account.tokens, owner, kind));
+        apps.extend(of_app);
+        shared.extend(account.shared_keys.iter().map(|shared| Source {
+            name: format!("the SharedKey {}", shared.id.as_str()),
+            secret: shared.secret.expose_secret(),
+            owner,
+            kind: Kind::Shared(shared),
+        }));
+    }
     let mut sources: Vec<Source<'_>> = match signer {
         Signer::App => apps.into_iter().chain(tokens).collect(),
         Signer::Twilio | Signer::Unknown => tokens.into_iter().chain(apps).collect(),
@@ -90,17 +107,25 @@ fn sources(settings: &Settings, signer: Signer) -> Vec<Source<'_>> {
         .map(|source| Source {
             name: source.name.clone(),
             secret: source.secret.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']),
+            owner: None,
             kind: Kind::Mistake(quoted(&source.name)),
         })
         .collect();
     sources.extend(bare);
     let mut mistake = |name: &str, secret, what| {
-        sources.push(Source { name: name.to_owned(), secret, kind: Kind::Mistake(what) });
+        sources.push(Source {
+            name: name.to_owned(),
+            secret,
+            owner: None,
+            kind: Kind::Mistake(what),
+        });
     };
-    if let Some(key) = &settings.api_key {
-        mistake("the API key's secret", key.secret.expose_secret(), api_secret());
+    for account in settings.accounts.iter() {
+        if let Some(key) = &account.api_key {
+            mistake("the API key's secret", key.secret.expose_secret(), api_secret());
+        }
+        mistake("the account SID", account.sid.as_str(), account_sid());
     }
-    mistake("the account SID", settings.account.as_str(), account_sid());
     mistake("an empty key", "", empty());
     sources
 }
@@ -109,11 +134,13 @@ fn numbered<'a>(
     word: &str,
     setting: &str,
     secrets: &'a [SecretString],
+    owner: Option<&'a Account>,
     kind: impl Fn() -> Kind<'a>,
 ) -> Vec<Source<'a>> {
     let named = |(at, secret): (usize, &'a SecretString)| Source {
         name: format!("{word} {} of {setting}", at + 1),
         secret: secret.expose_secret(),
+        owner,
         kind: kind(),
     };
     secrets.iter().enumerate().map(named).collect()
@@ -133,6 +160,12 @@ fn wrong(source: &Source<'_>, case: &Case<'_>, algorithm: Algorithm) -> Vec<Devi
         (Kind::App, Signer::Twilio) => add(APP_ON_TWILIO),
         (Kind::Shared(_), Signer::App) => add(SHARED_ON_APP),
         (Kind::Token | Kind::App | Kind::Shared(_) | Kind::Mistake(_), _) => {}
+    }
+    let named = case.field("AccountSid").or_else(|| case.field("account_sid"));
+    if let (Some(owner), Some(named)) = (source.owner, named)
+        && named != owner.sid.as_str()
+    {
+        add(OTHER_ACCOUNTS_KEY);
     }
     if real.algorithm() != algorithm {
         wrong.push(other_algorithm(&source.name, algorithm, real.algorithm()));
@@ -168,6 +201,11 @@ const APP_ON_TWILIO: Words = (
     "app_key_on_twilio_route",
     "It is signed with an app key, but this route is Twilio's and takes the account's auth tokens.",
     "Your app calls the routes under /app/; to pass on what Twilio sent: /app/twilio/….",
+);
+const OTHER_ACCOUNTS_KEY: Words = (
+    "other_accounts_key",
+    "It names an account, and is signed with a key that speaks for another one only.",
+    "Each subaccount signs with its own token: compare AccountSid with where that key stands.",
 );
 const SHARED_ON_APP: Words = (
     "shared_key_on_app_route",

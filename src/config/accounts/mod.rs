@@ -1,0 +1,212 @@
+//! Accounts: the environment's own (`TWILIO_…`), those of `HEARDBACK_ACCOUNTS_FILE`, or both.
+//!
+//! Each has its own secrets. No account and no key is there twice: a request is judged by whose key
+//! signed it, so that must be one account.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::cli::settings::SettingsArgs;
+use crate::config::problems::Problem;
+use crate::config::reader::{Reader, text};
+use crate::config::shared_keys::{SharedKey, from_setting};
+use crate::config::{ApiKey, rows};
+use crate::domain::sid::AccountSid;
+use crate::domain::upstream_url::UpstreamUrl;
+
+const FILE: &str = "HEARDBACK_ACCOUNTS_FILE";
+/// Twilio has two at a time. A post may try each of them within one lease.
+pub(super) const MAX_TOKENS: usize = 4;
+
+/// One account or subaccount. Its `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its SID.
+    pub sid: AccountSid,
+    /// Its number in the accounts file, from 1; `None`: it is the environment's.
+    pub number: Option<usize>,
+    /// Auth tokens, primary first; at most four. Empty only where `SharedKeys` verify and an API key
+    /// posts.
+    pub tokens: Vec<SecretString>,
+    /// What Twilio may sign with instead, each bound to its algorithm; no id is there twice.
+    pub shared_keys: Vec<SharedKey>,
+    /// What its own app signs with, besides those of [`Settings::app_keys`](super::Settings::app_keys).
+    pub app_keys: Vec<SecretString>,
+    /// What to post with; without it, the auth tokens.
+    pub api_key: Option<ApiKey>,
+    /// Where Twilio's API is, for this account.
+    pub upstream: UpstreamUrl,
+    /// The region that its tokens are of, such as `us1`; `None` where that is not known.
+    pub region: Option<String>,
+}
+
+/// All accounts: at least one, none twice.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    first: Account,
+    more: Vec<Account>,
+}
+
+impl Accounts {
+    /// The default: the environment's, or else the file's first.
+    #[must_use]
+    pub fn first(&self) -> &Account {
+        &self.first
+    }
+
+    /// Each of them, the default first.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+/// Where posts go unless an account says otherwise.
+pub(super) struct Place {
+    /// `HEARDBACK_UPSTREAM_URL`, which beats every edge and region.
+    pub(super) given: bool,
+    pub(super) url: UpstreamUrl,
+    pub(super) region: Option<String>,
+}
+
+/// Reads all of them. `None` after a problem.
+pub(super) fn gather(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Accounts> {
+    let known = reader.problems.iter().count();
+    let path = text(args.accounts_file.as_ref());
+    let own =
+        if path.is_none() || is_meant(reader, args) { environment(reader, args) } else { None };
+    let place = place(reader, args);
+    let mut accounts: Vec<Account> = own
+        .into_iter()
+        .zip(&place)
+        .map(|(own, place)| Account {
+            upstream: place.url.clone(),
+            region: place.region.clone(),
+            ..own
+        })
+        .collect();
+    if let (Some(path), Some(place)) = (path, &place) {
+        accounts.extend(file::read(reader, path, place));
+    }
+    refuse_twins(reader, &accounts);
+    if reader.problems.iter().count() > known {
+        return None;
+    }
+    let mut accounts = accounts.into_iter();
+    let first = accounts.next()?;
+    Some(Accounts { first, more: accounts.collect() })
+}
+
+/// Whether the environment names an account of its own beside the file.
+fn is_meant(reader: &Reader<'_>, args: &SettingsArgs) -> bool {
+    const SECRETS: [&str; 3] = ["TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEYS", "TWILIO_API_SECRET"];
+    text(args.account_sid.as_ref()).or(text(args.api_key.as_ref())).is_some()
+        || SECRETS.into_iter().any(|name| reader.is_set(name))
+}
+
+fn environment(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Account> {
+    let sid = rows::account(reader, args);
+    let before = reader.problems.iter().count();
+    let tokens = rows::tokens(reader);
+    let tokens_are_broken = reader.problems.iter().count() > before;
+    let shared_keys = from_setting(reader);
+    let api_key = rows::api_key(reader, args);
+    let tokens = match tokens {
+        Some(tokens) => tokens,
+        None if tokens_are_broken || (!shared_keys.is_empty() && api_key.is_some()) => Vec::new(),
+        None => {
+            reader.problem(Problem::missing("TWILIO_AUTH_TOKEN", rows::TOKEN_PLACE));
+            Vec::new()
+        }
+    };
+    // The caller knows where it posts.
+    let upstream = UpstreamUrl::from_region(None, None).ok()?;
+    let app_keys = Vec::new();
+    let (number, region) = (None, None);
+    Some(Account { sid: sid?, number, tokens, shared_keys, app_keys, api_key, upstream, region })
+}
+
+fn place(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Place> {
+    let given = text(args.upstream_url.as_ref()).is_some();
+    let region = text(args.region.as_ref()).map(str::to_owned);
+    let url = rows::upstream(reader, args)?;
+    let region = region.or_else(|| (!given).then(|| "us1".to_owned()));
+    Some(Place { given, url, region })
+}
+
+fn refuse_twins(reader: &mut Reader<'_>, accounts: &[Account]) {
+    for (at, account) in accounts.iter().enumerate() {
+        let earlier = accounts.iter().take(at);
+        for other in earlier {
+            let (one, two) = (other.name(), account.name());
+            let mut twins = |what: &str| {
+                let expected = format!("{two} has {what} {one}; each belongs to one account");
+                reader.problem(Problem::withheld(FILE, expected));
+            };
+            if other.sid == account.sid {
+                twins("the SID of");
+            }
+            if shares(&other.tokens, &account.tokens) {
+                twins("an auth token of");
+            }
+            if shares(&other.app_keys, &account.app_keys) {
+                twins("an app key of");
+            }
+            let ids = |of: &Account| of.shared_keys.iter().map(|key| key.id.clone()).collect();
+            let (ids, others): (Vec<_>, Vec<_>) = (ids(account), ids(other));
+            if ids.iter().any(|id| others.contains(id)) {
+                twins("a SharedKey's id of");
+            }
+        }
+    }
+}
+
+impl Account {
+    /// What to call it in a problem.
+    fn name(&self) -> String {
+        match self.number {
+            Some(number) => format!("account {number} ({})", self.sid),
+            None => format!("TWILIO_ACCOUNT_SID ({})", self.sid),
+        }
+    }
+
+    /// Where one of its secrets stands: in that environment variable, or in the file.
+    #[must_use]
+    pub fn place(&self, setting: &str) -> String {
+        match self.number {
+            Some(number) => format!("account {number} of {FILE}"),
+            None => setting.to_owned(),
+        }
+    }
+
+    /// What its app signs with, `shared` being the keys of every account's app: the auth tokens where
+    /// there are no app keys at all.
+    #[must_use]
+    pub fn app_secrets<'a>(&'a self, shared: &'a [SecretString]) -> Vec<&'a SecretString> {
+        let keys: Vec<_> = self.app_keys.iter().chain(shared).collect();
+        if keys.is_empty() { self.tokens.iter().collect() } else { keys }
+    }
+}
+
+pub(super) fn shares(some: &[SecretString], others: &[SecretString]) -> bool {
+    some.iter().any(|one| others.iter().any(|other| one.expose_secret() == other.expose_secret()))
+}
+
+/// What app keys and accounts have to be for each other.
+pub(super) fn check_app_keys(reader: &mut Reader<'_>, accounts: &Accounts, keys: &[SecretString]) {
+    const NAME: &str = "HEARDBACK_APP_KEYS";
+    for account in accounts.iter() {
+        let name = account.name();
+        if account.app_secrets(keys).is_empty() {
+            let place = format!("{name} has no auth token that its app could sign with instead");
+            reader.problem(Problem::missing(NAME, place));
+        }
+        if shares(&account.app_keys, keys) {
+            let expected =
+                format!("one of them is an app key of {name} as well; keep it in one place");
+            reader.problem(Problem::withheld(NAME, expected));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Whom a request may speak for: decided by the owner of the key that signed it, never by what it
+//! says.
+//!
+//! The account that a form names is only a hint at whose keys to try, so that a forgery costs the
+//! work of one account's keys; what names none, or is JSON, is tried with all. An account that is not
+//! ours costs the same work, in vain. Deliberately absent: secrets in any form but that of a key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::domain::code::CodeKey;
+use crate::domain::sid::AccountSid;
+use crate::domain::signature::{self, Mistrust, Presented, SigningKey};
+
+/// What stands for "every account" where an account is named.
+const ANY: &str = "any";
+
+/// Whose keys are to be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signers {
+    /// The accounts' auth tokens and `SharedKeys`.
+    Twilio,
+    /// The app's keys.
+    App,
+}
+
+/// A key and what to call it: `token 1`, `app key 2`, `shared webhooks_sharedkey_01…`.
+#[derive(Debug, Clone)]
+pub struct NamedKey {
+    /// The key.
+    pub key: SigningKey,
+    /// Its name in metrics, unique among its account's of one kind.
+    pub name: String,
+}
+
+/// One account's part.
+#[derive(Clone)]
+pub struct Member {
+    /// Which account.
+    pub account: AccountSid,
+    /// What Twilio signs with for it.
+    pub account_keys: Vec<NamedKey>,
+    /// What its own app signs with; they speak for this account only.
+    pub app_keys: Vec<NamedKey>,
+    /// The keys that its app makes codes' hashes with, those of every account's app included.
+    pub code_keys: Vec<CodeKey>,
+    /// The region that its tokens are of; `None`: not known.
+    pub region: Option<String>,
+}
+
+/// A key, and whose it is.
+pub(super) struct Held {
+    key: SigningKey,
+    /// The only account that it speaks for; `None`: for every account.
+    pub(super) owner: Option<AccountSid>,
+    /// The owner in metrics.
+    pub(super) account: Arc<str>,
+    /// The key in metrics.
+    pub(super) name: Arc<str>,
+}
+
+/// The keys of a ring: each account's side by side, then those of every account.
+#[derive(Default)]
+struct Keys {
+    held: Vec<Held>,
+    of: BTreeMap<AccountSid, Range<usize>>,
+    anys_from: usize,
+}
+
+impl Keys {
+    fn add(&mut self, owner: Option<AccountSid>, keys: Vec<NamedKey>) {
+        let from = self.held.len();
+        let account: Arc<str> = owner.as_ref().map_or(ANY, AccountSid::as_str).into();
+        let held = keys.into_iter().map(|NamedKey { key, name }| Held {
+            key,
+            owner,
+            account: Arc::clone(&account),
+            name: name.into(),
+        });
+        self.held.extend(held);
+        match owner {
+            Some(owner) => {
+                self.of.insert(owner, from..self.held.len());
+                self.anys_from = self.held.len();
+            }
+            None => self.anys_from = from,
+        }
+    }
+
+    /// Those to be tried for an account, or for one that is not named.
+    fn of(&self, account: Option<AccountSid>) -> impl Iterator<Item = &Held> + Clone {
+        let own = match account {
+            None => 0..self.anys_from,
+            Some(account) => self.of.get(&account).cloned().unwrap_or(0..0),
+        };
+        let own = self.held.get(own).unwrap_or_default();
+        own.iter().chain(self.held.get(self.anys_from..).unwrap_or_default())
+    }
+}
+
+/// Everything that requests are trusted by. Never changed: the next one takes its place.
+pub struct Trust {
+    default: AccountSid,
+    accounts: Vec<AccountSid>,
+    members: BTreeMap<AccountSid, (Vec<CodeKey>, Option<String>)>,
+    account_keys: Keys,
+    app_keys: Keys,
+}
+
+/// Why a request is not trusted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Distrust {
+    /// Its signature is none of ours.
+    Mistrust(Mistrust),
+    /// It is signed by a key of ours, and names an account that is not.
+    OtherAccount,
+}
+
+impl Distrust {
+    /// Whether another key could have made the signature.
+    pub(super) fn is_mismatch(&self) -> bool {
+        *self == Self::Mistrust(Mistrust::Mismatch)
+    }
+}
+
+impl Trust {
+    /// The default account first, then the others, then what every account's app may sign with.
+    #[must_use]
+    pub fn new(default: Member, others: Vec<Member>, shared_app_keys: Vec<NamedKey>) -> Self {
+        let mut trust = Self {
+            default: default.account,
+            accounts: Vec::new(),
+            members: BTreeMap::new(),
+            account_keys: Keys::default(),
+            app_keys: Keys::default(),
+        };
+        for member in std::iter::once(default).chain(others) {
+            trust.accounts.push(member.account);
+            trust.account_keys.add(Some(member.account), member.account_keys);
+            trust.app_keys.add(Some(member.account), member.app_keys);
+            trust.members.insert(member.account, (member.code_keys, member.region));
+        }
+        trust.app_keys.add(None, shared_app_keys);
+        trust
+    }
+
+    /// Whose key signed this. `claimed` is the account that the request names, if it does.
+    ///
+    /// # Errors
+    /// [`Distrust`]; every sender is told the same.
+    pub(super) fn verify(
+        &self,
+        signers: Signers,
+        claimed: Option<AccountSid>,
+        presented: &Presented<'_>,
+        header: Option<&[u8]>,
+    ) -> Result<&Held, Distrust> {
+        let is_ours = claimed.is_none_or(|account| self.members.contains_key(&account));
+        // Somebody else's costs what our own default would, and whatever comes of it is refused.
+        let tried = if is_ours { claimed } else { Some(self.default) };
+        let candidates = self.keys(signers).of(tried);
+        let keys = candidates.clone().map(|held| &held.key);
+        let found = signature::verify(keys, presented, header).map_err(Distrust::Mistrust)?;
+        let held = candidates.into_iter().nth(found.key);
+        match held {
+            Some(held) if is_ours => Ok(held),
+            Some(_) => Err(Distrust::OtherAccount),
+            None => Err(Distrust::Mistrust(Mistrust::Mismatch)),
+        }
+    }
+
+    /// The account that a request is about if it names none, and what else its signer may speak for.
+    /// Whoever is let in without a signature may speak for all.
+    pub(super) fn mandate(&self, signer: Option<&Held>) -> (AccountSid, &[AccountSid]) {
+        match signer.and_then(|signer| signer.owner) {
+            Some(owner) => (owner, &[]),
+            None => (self.default, &self.accounts),
+        }
+    }
+
+    /// The keys that an account's app makes codes' hashes with.
+    pub(super) fn code_keys(&self, account: AccountSid) -> &[CodeKey] {
+        self.members.get(&account).map(|(keys, _)| keys.as_slice()).unwrap_or_default()
+    }
+
+    /// The regions that the keys were of that a request was tried with, where all are known.
+    pub(super) fn regions(&self, claimed: Option<AccountSid>) -> Option<Vec<&str>> {
+        let known = self.members.iter();
+        let tried = known.filter(|(account, _)| claimed.is_none_or(|claimed| claimed == **account));
+        tried.map(|(_, (_, region))| region.as_deref()).collect()
+    }
+
+    /// Every key by account and name, of either kind, with what it makes of nothing: enough to see
+    /// whether it is the same key as another.
+    #[must_use]
+    pub fn key_names(&self) -> BTreeMap<(String, String), String> {
+        let all = self.account_keys.held.iter().chain(&self.app_keys.held);
+        let named = all.map(|held| {
+            let probe = signature::sign(&held.key, "", &signature::Content::Nothing);
+            ((held.account.to_string(), held.name.to_string()), probe)
+        });
+        named.collect()
+    }
+
+    fn keys(&self, signers: Signers) -> &Keys {
+        match signers {
+            Signers::Twilio => &self.account_keys,
+            Signers::App => &self.app_keys,
+        }
+    }
+}
+
+/// Which accounts, and nothing of their keys.
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+/// The trust of the moment. Each request takes it once, and keeps it to its end.
+#[derive(Debug)]
+pub struct Trusted(RwLock<Arc<Trust>>);
+
+impl Trusted {
+    /// Begins with this.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self(RwLock::new(Arc::new(trust)))
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Trust> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on it is this. Returns what it was.
+    pub fn replace(&self, trust: Trust) -> Arc<Trust> {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, Arc::new(trust))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Reloading: the accounts and the secrets, read again on SIGHUP while requests go on.
+//!
+//! A request, and a post, keeps to its end what it began with. Settings with a problem are refused as a
+//! whole, and what was there stays. What the process has been built upon (listeners, the store, the
+//! clocks and limits) cannot change under it; if it differs, that is said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::problems::Problems;
+use crate::config::{Account, Settings};
+use crate::domain::code::CodeKey;
+use crate::domain::sid::AccountSid;
+use crate::domain::signature::SigningKey;
+use crate::inbound::ROUTES;
+use crate::inbound::trust::{Member, NamedKey, Trust, Trusted};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{Credential, UpstreamConfig, Upstreams};
+
+/// A post connects, and is over.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Puts new accounts and secrets in place.
+pub struct Reloader {
+    settings: Settings,
+    trust: Arc<Trusted>,
+    upstreams: Arc<Upstreams>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        settings: Settings,
+        trust: Arc<Trusted>,
+        upstreams: Arc<Upstreams>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { settings, trust, upstreams, metrics }
+    }
+
+    /// Takes what was read anew, or says why not and leaves everything as it is.
+    pub fn reload(&mut self, gathered: Result<Settings, Problems>) {
+        match gathered {
+            Ok(settings) => self.take(settings),
+            Err(problems) => self.refuse(&problems.to_string()),
+        }
+    }
+
+    fn take(&mut self, settings: Settings) {
+        // The only step that can fail comes first.
+        if let Err(error) = self.upstreams.replace(upstreams(&settings)) {
+            return self.refuse(&error.to_string());
+        }
+        let before = self.trust.replace(trust(&settings));
+        let names = self.trust.now().key_names();
+        for ((account, key), known) in before.key_names() {
+            if names.get(&(account.clone(), key.clone())) != Some(&known) {
+                self.metrics.forget_key(&ROUTES, &account, &key);
+            }
+        }
+        for setting in fixed(&self.settings, &settings) {
+            tracing::warn!(setting, "{setting} has changed, and stays as it was until a restart");
+        }
+        for warning in
+            settings.warnings.iter().filter(|known| !self.settings.warnings.contains(known))
+        {
+            tracing::warn!("{warning}");
+        }
+        let accounts = settings.accounts.iter().count();
+        tracing::info!(accounts, "accounts and secrets were read again, and are in place");
+        self.metrics.config_reload("done");
+        // What is fixed is compared with what is in place.
+        self.settings.accounts = settings.accounts;
+        self.settings.app_keys = settings.app_keys;
+        self.settings.warnings = settings.warnings;
+    }
+
+    fn refuse(&self, problems: &str) {
+        tracing::error!(
+            problems,
+            "the settings were read again and are refused; nothing has changed"
+        );
+        self.metrics.config_reload("refused");
+    }
+}
+
+/// What differs, and cannot change before a restart.
+fn fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
+    let key =
+        |settings: &Settings| settings.phone_key.as_ref().map(|key| key.expose_secret().to_owned());
+    let rows = [
+        ("HEARDBACK_PUBLIC_URL", now.public_urls != then.public_urls),
+        ("HEARDBACK_ACCOUNTS_FILE", now.accounts_file != then.accounts_file),
+        ("HEARDBACK_LISTEN", now.listen != then.listen),
+        ("HEARDBACK_OPS_LISTEN", now.ops_listen != then.ops_listen),
+        ("HEARDBACK_STORE", now.store != then.store),
+        ("HEARDBACK_PHONE_KEY", key(now) != key(then)),
+    ];
+    rows.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// Whose signatures are good, and for which accounts.
+pub(super) fn trust(settings: &Settings) -> Trust {
+    let member = |account: &Account| member(account, &settings.app_keys);
+    let first = member(settings.accounts.first());
+    let others = settings.accounts.iter().skip(1).map(member).collect();
+    Trust::new(first, others, named("app key", &settings.app_keys))
+}
+
+fn member(account: &Account, shared: &[SecretString]) -> Member {
+    let tokens = named("token", &account.tokens);
+    let keys = account.shared_keys.iter().map(|key| NamedKey {
+        key: key.signing_key(),
+        name: format!("shared {}", key.id.as_str()),
+    });
+    let own = named("app key", &account.app_keys);
+    let code_keys = account.app_secrets(shared).into_iter();
+    Member {
+        account: account.sid,
+        account_keys: tokens.iter().cloned().chain(keys).collect(),
+        // Without any app key, the app signs with the auth token.
+        app_keys: if own.is_empty() && shared.is_empty() { tokens } else { own },
+        code_keys: code_keys.map(|key| CodeKey::new(key.expose_secret().as_bytes())).collect(),
+        region: account.region.clone(),
+    }
+}
+
+fn named(what: &str, secrets: &[SecretString]) -> Vec<NamedKey> {
+    let key = |(number, secret): (usize, &SecretString)| NamedKey {
+        key: SigningKey::new(secret.expose_secret().as_bytes()),
+        name: format!("{what} {number}"),
+    };
+    (1..).zip(secrets).map(key).collect()
+}
+
+/// What each account posts with, and where to.
+pub(super) fn upstreams(settings: &Settings) -> Vec<(AccountSid, UpstreamConfig)> {
+    let config = |account: &Account| UpstreamConfig {
+        base: account.upstream.as_str().to_owned(),
+        credentials: credentials(account),
+        connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: POST_TIMEOUT,
+        user_agent: concat!("heardback/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    settings.accounts.iter().map(|account| (account.sid, config(account))).collect()
+}
+
+fn credentials(account: &Account) -> Vec<Credential> {
+    let token =
+        |token: &SecretString| Credential { user: account.sid.to_string(), secret: token.clone() };
+    match &account.api_key {
+        Some(key) => vec![Credential { user: key.sid.clone(), secret: key.secret.clone() }],
+        None => account.tokens.iter().map(token).collect(),
+    }
+}

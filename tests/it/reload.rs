@@ -1,0 +1,200 @@
+//! SIGHUP: accounts and secrets are read again by the real binary, under traffic, and nothing is lost.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use heardback::domain::signature::SigningKey;
+use heardback::recording::Recording;
+use rustix::process::Signal;
+
+use crate::harness::running::{Running, command};
+use crate::harness::twilio::Twilio;
+use crate::harness::wire::{self, Line};
+use crate::harness::{
+    ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, sid,
+};
+
+const NEXT: &str = "fedcba9876543210fedcba9876543210";
+const APP_KEY: &str = "what every account's app signs with";
+
+struct Scene {
+    service: Running,
+    twilio: Twilio,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    /// With this accounts file and no account in the environment.
+    fn new(accounts: &str) -> Self {
+        let twilio = Twilio::start();
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("accounts.toml");
+        std::fs::write(&file, accounts).expect("written");
+        std::fs::write(folder.path().join("phone"), "a key for phone numbers").expect("written");
+        let mut command = command(&folder.path().join("store"), &twilio, &[]);
+        command
+            .env_remove("TWILIO_ACCOUNT_SID")
+            .env_remove("TWILIO_AUTH_TOKEN")
+            .env("HEARDBACK_ACCOUNTS_FILE", &file)
+            .env("HEARDBACK_PHONE_KEY_FILE", folder.path().join("phone"))
+            .env("HEARDBACK_APP_KEYS", APP_KEY);
+        let service = Running::start(command);
+        Self { service, twilio, folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes the accounts file, and has it read.
+    fn reload(&self, accounts: &str, result: &str) {
+        std::fs::write(self.path("accounts.toml"), accounts).expect("written");
+        let metric = format!("heardback_config_reloads_total{{result=\"{result}\"}}");
+        let before = self.service.metric(&metric);
+        self.service.signal(Signal::HUP);
+        eventually("it was read again", LONG, || self.service.metric(&metric) > before);
+    }
+
+    fn send(&self, request: &Recording, secret: &str) -> u16 {
+        self.service.exchange(&bytes(request, secret)).status
+    }
+}
+
+fn bytes(request: &Recording, secret: &str) -> Vec<u8> {
+    wire::bytes(&request.signed(&SigningKey::new(secret.as_bytes()), BASE))
+}
+
+fn account(sid: &str, tokens: &[&str]) -> String {
+    format!("[[account]]\nsid = \"{sid}\"\nauth_tokens = {tokens:?}\n")
+}
+
+fn status(account: &str, number: u32) -> Recording {
+    let sid = sid(number);
+    let fields = [
+        ("MessageSid", sid.as_str()),
+        ("MessageStatus", "sent"),
+        ("AccountSid", account),
+        ("To", RECIPIENT),
+        ("From", SENDER),
+    ];
+    form("/twilio/status", &fields)
+}
+
+fn event(account: &str, number: u32) -> Recording {
+    form("/app/events", &[("MessageSid", &sid(number)), ("AccountSid", account)])
+}
+
+#[test]
+fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
+    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
+    let (public, stop) = (scene.service.public, AtomicBool::new(false));
+    let stop = &stop;
+    let answers: Vec<u16> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..4_u32)
+            .map(|caller| {
+                scope.spawn(move || {
+                    // One connection, kept all the while.
+                    let mut line = Line::open(public);
+                    let mut answers = Vec::new();
+                    for number in (caller * 100_000).. {
+                        if stop.load(Ordering::Acquire) {
+                            break;
+                        }
+                        line.send(&bytes(&status(ACCOUNT, number), TOKEN));
+                        answers.push(line.answer().expect("an answer").status);
+                    }
+                    answers
+                })
+            })
+            .collect();
+        let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
+        eventually("they call", LONG, || scene.service.metric(counted) > 100);
+        for _ in 0..5 {
+            scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
+            scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
+        }
+        let before = scene.service.metric(counted);
+        eventually("they go on", LONG, || scene.service.metric(counted) > before + 100);
+        stop.store(true, Ordering::Release);
+        callers.into_iter().flat_map(|caller| caller.join().expect("it called")).collect()
+    });
+    assert!(answers.len() > 200, "{}", answers.len());
+    assert!(answers.iter().all(|status| *status == 204), "every one was taken");
+
+    let matched = |key: &str| {
+        scene.service.metric(&format!(
+            "heardback_key_last_matched_timestamp_seconds\
+             {{route=\"/twilio/status\",account=\"{ACCOUNT}\",key=\"{key}\"}}"
+        ))
+    };
+    // The names changed hands with the order.
+    scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204);
+    assert_eq!((matched("token 1"), matched("token 2") > 0), (0, true));
+    scene.reload(&account(ACCOUNT, &[NEXT]), "done");
+    assert_eq!(matched("token 2"), 0, "a key that is gone has no name");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 403, "the old one is gone");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204);
+}
+
+#[test]
+fn a_bad_file_is_refused_as_a_whole_and_everything_stays_as_it_was() {
+    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
+    let bad = format!(
+        "{}{}extra = \"hush\"\n[[account]]\nsid = \"hush\"\n",
+        account(ACCOUNT, &[NEXT]),
+        account(OTHER_ACCOUNT, &["hush"])
+    );
+    scene.reload(&bad, "refused");
+    scene.service.says("nothing has changed");
+    let logs = scene.service.logs();
+    let line = logs.lines().find(|line| line.contains("nothing has changed")).expect("said");
+    for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is not known", "account 3: sid"] {
+        assert!(line.contains(words), "{words} is not in {line}");
+    }
+    assert!(!logs.contains("hush"), "{line}");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204, "as it was");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 403);
+    assert_eq!(scene.send(&status(OTHER_ACCOUNT, 1), "hush"), 403);
+
+    std::fs::remove_file(scene.path("accounts.toml")).expect("removed");
+    scene.service.signal(Signal::HUP);
+    scene.service.says("cannot be read");
+    assert_eq!(scene.send(&status(ACCOUNT, 2), TOKEN), 204);
+    scene.reload(&account(ACCOUNT, &[NEXT]), "done");
+    assert_eq!(scene.send(&status(ACCOUNT, 3), NEXT), 204, "and a good one is taken again");
+}
+
+#[test]
+fn what_cannot_change_is_said_and_stays() {
+    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
+    std::fs::write(scene.path("phone"), "another key for phones").expect("written");
+    scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
+    scene.service.says("HEARDBACK_PHONE_KEY has changed, and stays as it was until a restart");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the rest is in place");
+}
+
+#[test]
+fn an_account_comes_and_goes_with_its_posts() {
+    let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
+    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 403);
+    let both = account(ACCOUNT, &[TOKEN]) + &account(OTHER_ACCOUNT, &[NEXT]);
+    scene.reload(&both, "done");
+    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 200);
+    let posted = |number: u32| scene.twilio.posts().iter().any(|post| post.contains(&sid(number)));
+    eventually("it is posted", LONG, || posted(1));
+
+    // What is confirmed and cannot be posted any more waits, and says so; the others go on.
+    scene.twilio.behave(crate::harness::twilio::Manner::Status(503));
+    assert_eq!(scene.send(&event(OTHER_ACCOUNT, 2), APP_KEY), 200);
+    let retried = "heardback_upstream_settled_total{settlement=\"retry\"}";
+    eventually("it was tried", LONG, || scene.service.metric(retried) > 0);
+    scene.reload(&account(ACCOUNT, &[TOKEN]), "done");
+    scene.twilio.behave(crate::harness::twilio::Manner::Status(200));
+    let paused = format!("heardback_lane_paused{{account=\"{OTHER_ACCOUNT}\"}}");
+    eventually("its lane is paused", LONG, || scene.service.metric(&paused) == 1);
+    scene.service.says("not among those that are configured");
+    assert_eq!(scene.send(&event(ACCOUNT, 3), APP_KEY), 200);
+    eventually("the other is posted", LONG, || posted(3));
+}
