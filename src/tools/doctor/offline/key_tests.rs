@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::cli::settings::SettingsArgs;
+use crate::config::Settings;
 use crate::domain::form;
 use crate::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
 use crate::tools::doctor::offline::tests::{
@@ -109,4 +111,33 @@ fn a_header_that_is_no_signature_says_what_it_is() {
     let mut none = arrived(TARGET, BODY, "");
     none.headers.pop();
     assert_eq!(causes(&ours(), &none), ["unsigned"]);
+}
+
+#[test]
+fn a_key_of_another_account_of_ours_is_told_from_one_of_a_strangers() {
+    const OTHER: &str = "AC5555555555abcdef0123456789abcdef";
+    const OTHER_TOKEN: &str = "the token of the other account";
+    let args = SettingsArgs {
+        public_url: Some(BASE.to_owned()),
+        account_sid: Some(ACCOUNT.to_owned()),
+        accounts_file: Some("/run/accounts.toml".to_owned()),
+        ..SettingsArgs::default()
+    };
+    let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
+    let file = format!("[[account]]\nsid = '{OTHER}'\nauth_tokens = ['{OTHER_TOKEN}']\n");
+    let settings = Settings::gather(&args, &env, &|_| Ok(file.clone())).expect("sound");
+    let url = format!("{BASE}{TARGET}");
+    let body = BODY.replace(ACCOUNT, OTHER);
+    let found = |body: &str, key: &str| {
+        let signature = signed(key, &url, body);
+        finding(&settings, &arrived(TARGET, body, &signature))
+    };
+    let good = found(&body, OTHER_TOKEN);
+    assert_eq!(good.outcome, Outcome::Good, "{}", good.text());
+    assert_eq!(good.key.as_deref(), Some("token 1 of account 1 of HEARDBACK_ACCOUNTS_FILE"));
+    for (body, key) in [(&body[..], TOKEN), (BODY, OTHER_TOKEN)] {
+        let text = found(body, key).text();
+        assert!(text.contains("signed with a key that speaks for another one only"), "{text}");
+        assert!(!text.contains(OTHER_TOKEN) && !text.contains(TOKEN), "{text}");
+    }
 }

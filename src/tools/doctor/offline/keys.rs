@@ -43,7 +43,7 @@ pub(super) fn keys(settings: &Settings, case: &Case<'_>, algorithm: Algorithm) -
         }
         seen.push(source.secret);
         let Some(key) = key(source.secret, algorithm) else { continue };
-        let wrong = wrong(&source, case, algorithm);
+        let wrong = wrong(&source, settings, case, algorithm);
         found.push(Tryable { name: source.name, key, wrong });
     }
     found
@@ -147,7 +147,12 @@ fn numbered<'a>(
 }
 
 /// What is wrong if this key, with this algorithm, signed this request.
-fn wrong(source: &Source<'_>, case: &Case<'_>, algorithm: Algorithm) -> Vec<Deviation> {
+fn wrong(
+    source: &Source<'_>,
+    settings: &Settings,
+    case: &Case<'_>,
+    algorithm: Algorithm,
+) -> Vec<Deviation> {
     let mut wrong = Vec::new();
     let mut add = |(id, says, fix): Words| wrong.push(Deviation::new(id, says, fix));
     let real = match &source.kind {
@@ -161,10 +166,7 @@ fn wrong(source: &Source<'_>, case: &Case<'_>, algorithm: Algorithm) -> Vec<Devi
         (Kind::Shared(_), Signer::App) => add(SHARED_ON_APP),
         (Kind::Token | Kind::App | Kind::Shared(_) | Kind::Mistake(_), _) => {}
     }
-    let named = case.field("AccountSid").or_else(|| case.field("account_sid"));
-    if let (Some(owner), Some(named)) = (source.owner, named)
-        && named != owner.sid.as_str()
-    {
+    if source.owner.is_some_and(|owner| names_another(settings, case, owner)) {
         add(OTHER_ACCOUNTS_KEY);
     }
     if real.algorithm() != algorithm {
@@ -173,6 +175,14 @@ fn wrong(source: &Source<'_>, case: &Case<'_>, algorithm: Algorithm) -> Vec<Devi
         wrong.push(not_selected(source, case));
     }
     wrong
+}
+
+/// Whether the request names an account of ours, but not that one. One that is not ours is another
+/// matter, whoever signed.
+fn names_another(settings: &Settings, case: &Case<'_>, owner: &Account) -> bool {
+    let named = case.field("AccountSid").or_else(|| case.field("account_sid"));
+    let named = named.filter(|named| named != owner.sid.as_str());
+    named.is_some_and(|named| settings.accounts.iter().any(|known| known.sid.as_str() == named))
 }
 
 /// Whether the request's settings header lets the receiver try this key. Asked of the receiver's own
