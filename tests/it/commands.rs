@@ -52,7 +52,7 @@ fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_nothing_behind() {
         "SMc189941acf780de956fe5d1483d7a598  the event came first     reported  link_opened",
         "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio will not take it  refused   password_used, Twilio said 400",
         "SM6f22923dad98e28e941b3ec75079db83  nobody answered          pending   –",
-        "confirmed upstream 3   still pending 1   refused by Twilio 1   forgeries turned away 1",
+        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries turned away 1",
         "All of it came out as it should.",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");

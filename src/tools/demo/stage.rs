@@ -234,6 +234,18 @@ fn at_present(body: &[u8]) -> Vec<u8> {
     moved.into_bytes()
 }
 
+/// Where a redirect leads.
+fn host(location: &str) -> &str {
+    let rest = location.split_once("://").map_or(location, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default()
+}
+
+/// What TwiML says to do, without its wrapping.
+fn verb(twiml: &str) -> &str {
+    let inner = twiml.strip_prefix("<Response>").and_then(|rest| rest.strip_suffix("</Response>"));
+    inner.unwrap_or(twiml)
+}
+
 /// An answer, as the demo tells it.
 struct Told {
     /// The status, and the word of the body that matters.
@@ -251,10 +263,10 @@ async fn told(answer: reqwest::Response) -> anyhow::Result<Told> {
     let json = serde_json::from_str::<Value>(&body).ok();
     let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let word = match (&json, location) {
-        (_, Some(location)) => location,
+        (_, Some(location)) => host(&location).to_owned(),
         (Some(_), None) => field("state").or_else(|| field("result")).unwrap_or_default(),
-        (None, None) if is_page => "a page with a button".to_owned(),
-        (None, None) => body.clone(),
+        (None, None) if is_page => "a page".to_owned(),
+        (None, None) => verb(&body).to_owned(),
     };
     Ok(Told { words: format!("{status} {word}").trim_end().to_owned(), link: field("link") })
 }
