@@ -120,6 +120,9 @@ impl Report {
             writeln!(out, "\n{BOLD}To paste into Twilio{BOLD:#} (more: `heardback check`)")?;
             writeln!(out, "  inbound message   {}", urls.inbound_message)?;
             writeln!(out, "  status callback   {}", urls.status_callback)?;
+            writeln!(out, "  calls             {}", urls.inbound_call)?;
+            writeln!(out, "  clicks            {}", urls.click)?;
+            writeln!(out, "  Event Streams     {}", urls.event_stream)?;
         }
         let count = |mark| self.checks.iter().filter(|check| check.mark == mark).count();
         let (failed, doubtful) = (count(Mark::Fail), count(Mark::Warn));
