@@ -240,7 +240,7 @@ fn host(location: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-/// What TwiML says to do, without its wrapping.
+/// What `TwiML` says to do, without its wrapping.
 fn verb(twiml: &str) -> &str {
     let inner = twiml.strip_prefix("<Response>").and_then(|rest| rest.strip_suffix("</Response>"));
     inner.unwrap_or(twiml)
