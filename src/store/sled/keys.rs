@@ -205,6 +205,16 @@ pub(super) fn parked_for_link(id: LinkId) -> Vec<u8> {
     key
 }
 
+/// What the scan begins with that looks for such a key: one for what waits, be it evidence or a link.
+pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
+    match key {
+        [PARKED, b'm', ..] => Some(key),
+        [PARKED, ..] => key.get(..2 + 16),
+        [LINK_REFERENCE, ..] => key.get(..1 + 16),
+        _ => None,
+    }
+}
+
 /// One piece of parked evidence. The end tells apart what waits for the same since the same moment.
 pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
     let evidence = &parked.evidence;

@@ -18,6 +18,7 @@ use crate::store::sled::draft::Draft;
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
+use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::{Writing, parked_key, tally};
 use crate::store::{Clock, Counts, StoreError};
 
@@ -57,6 +58,8 @@ pub(super) struct Ledger {
     pub(super) counts: Counts,
     /// What all entries come to, this group's included.
     pub(super) seal: Seal,
+    /// Where nothing waits, this group's changes included.
+    pub(super) sparse: Sparse,
     /// Entries written since the last sync.
     pub(super) written: usize,
     /// Whether something may be due that was not before.
@@ -201,11 +204,14 @@ impl Ledger {
         self.written += writing.entries.len();
         for (key, value) in writing.entries {
             if key.first() != Some(&keys::OWN) {
+                let sparse = keys::scanned(&key);
                 if let Some(old) = self.draft.get(&key)? {
                     self.seal.leaves(&key, &old);
+                    sparse.inspect(|prefix| self.sparse.leaves(prefix));
                 }
                 if let Some(new) = &value {
                     self.seal.enters(&key, new);
+                    sparse.inspect(|prefix| self.sparse.enters(prefix));
                 }
             }
             self.draft.set(key, value);

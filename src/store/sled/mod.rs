@@ -4,7 +4,7 @@
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
 //! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
-//! sled gets once a group; the `reader` looks past it.
+//! sled gets once a group, past what is `sparse`; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
@@ -22,6 +22,7 @@ mod reader;
 mod record;
 mod rows;
 mod seal;
+mod sparse;
 mod survey;
 mod writer;
 mod writing;
@@ -125,7 +126,7 @@ impl SledStore {
             options;
         let opened =
             open::open(&path, options.person_key.as_deref(), options.lock_patience, &free_space)?;
-        let Surveyed { counts, seal, interrupted } = opened.surveyed;
+        let Surveyed { counts, seal, sparse, interrupted } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -138,6 +139,7 @@ impl SledStore {
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,
+            sparse,
             written: 0,
             stirred: false,
             sweep_from: keys::SWEEP_FROM.to_vec(),

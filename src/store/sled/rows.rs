@@ -59,7 +59,7 @@ impl Ledger {
         let mut ids: Vec<LinkId> = touched.link.into_iter().collect();
         if let Some(reference) = &touched.reference {
             let index = keys::links_for(account, reference);
-            for (key, _) in self.draft.beginning(&index, From::End, MAX_RELATED)? {
+            for (key, _) in self.waiting(&index, From::End, MAX_RELATED)? {
                 ids.extend(keys::read_link(&key));
             }
         }
@@ -122,10 +122,18 @@ impl Ledger {
 
     fn parked(&self, prefix: &[u8]) -> Result<Vec<Parked>, Fatal> {
         let mut parked = Vec::new();
-        for (_, value) in self.draft.beginning(prefix, From::Start, usize::MAX)? {
+        for (_, value) in self.waiting(prefix, From::Start, usize::MAX)? {
             parked.push(decode(&value)?);
         }
         Ok(parked)
+    }
+
+    /// What waits under a prefix: evidence, or links. Mostly there is nothing.
+    fn waiting(&self, prefix: &[u8], from: From, limit: usize) -> Result<Vec<Pair>, Fatal> {
+        if !self.sparse.may_hold(prefix) {
+            return Ok(Vec::new());
+        }
+        Ok(self.draft.beginning(prefix, from, limit)?)
     }
 
     fn services<'e>(

@@ -11,6 +11,7 @@ use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
 use crate::store::sled::seal::Seal;
+use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::tally;
 
 /// What a survey found.
@@ -18,6 +19,7 @@ use crate::store::sled::writing::tally;
 pub(super) struct Surveyed {
     pub(super) counts: Counts,
     pub(super) seal: Seal,
+    pub(super) sparse: Sparse,
     /// Messages whose attempt the process before this one began, and did not end.
     pub(super) interrupted: Vec<Message>,
 }
@@ -72,6 +74,7 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
             Some(_) | None => {}
         }
         found.seal.enters(&key, &value);
+        keys::scanned(&key).inspect(|prefix| found.sparse.enters(prefix));
     }
     if found.seal != sealed {
         return Err(Loss::Incomplete);
