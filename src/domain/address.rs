@@ -229,6 +229,14 @@ impl PersonKey {
         Some((self.recipient(account, &number), self.recipient(account, &whatsapp).person))
     }
 
+    /// The person at this address by number alone, where that is another one: whom a call names.
+    #[must_use]
+    pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<Person> {
+        let (by_number, _) = self.caller(account, address)?;
+        let person = self.recipient(account, address).person;
+        (by_number.person != person).then_some(by_number.person)
+    }
+
     fn hash(&self, parts: &[&str]) -> [u8; 16] {
         let mut mac = self.0.clone();
         for part in parts {

@@ -18,6 +18,8 @@ use crate::domain::sid::MessageSid;
 
 /// Shorter words are in every other sentence.
 const MIN_CODE: usize = 4;
+/// A shorter number may be a time, a year or a house, and be some message's code by chance.
+const SURE_CODE: usize = 6;
 /// Longer ones are no code that a person types.
 const MAX_CODE: usize = 16;
 /// A text with more words than this is no answer to a code.
@@ -44,6 +46,26 @@ impl CodeHmac {
     #[must_use]
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
+    }
+}
+
+/// What is kept of a message's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Code {
+    /// What tells it from others.
+    Known(CodeHmac),
+    /// It had one. Another message's may have been the same: that can no longer be told.
+    Forgotten,
+}
+
+impl Code {
+    /// What tells it from others, if that is still known.
+    #[must_use]
+    pub fn hmac(&self) -> Option<&CodeHmac> {
+        match self {
+            Self::Known(hmac) => Some(hmac),
+            Self::Forgotten => None,
+        }
     }
 }
 
@@ -128,10 +150,20 @@ impl Probe {
     /// Whether one of the words is the code of that message.
     #[must_use]
     pub fn proves(&self, sid: MessageSid, code: &CodeHmac) -> bool {
-        self.keys.iter().any(|key| {
-            // `verify_slice` compares in constant time.
-            self.words.iter().any(|word| key.fed(sid, word).verify_slice(&code.0).is_ok())
-        })
+        self.proven_with(sid, code, MIN_CODE)
+    }
+
+    /// The same for words so long that nobody types them by chance.
+    #[must_use]
+    pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
+        self.proven_with(sid, code, SURE_CODE)
+    }
+
+    fn proven_with(&self, sid: MessageSid, code: &CodeHmac, least: usize) -> bool {
+        let words = || self.words.iter().filter(|word| word.len() >= least);
+        // `verify_slice` compares in constant time.
+        let fits = |key: &CodeKey, word: &str| key.fed(sid, word).verify_slice(&code.0).is_ok();
+        self.keys.iter().any(|key| words().any(|word| fits(key, word)))
     }
 
     /// Whether one of the words is digits only, as most codes are.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::Recipient;
-use crate::domain::code::CodeHmac;
+use crate::domain::code::Code;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 
 /// The longest reference, in bytes.
@@ -261,8 +261,8 @@ pub struct Message {
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
-    /// What tells its code from others. Forgotten once it is settled.
-    pub code: Option<CodeHmac>,
+    /// Its code, if it has one. Forgotten once it is settled.
+    pub code: Option<Code>,
     /// The message that was confirmed instead of this one, by evidence that named both.
     pub converted_by: Option<MessageSid>,
 }
@@ -273,7 +273,7 @@ impl Message {
         self.state = state;
         self.since = now;
         if state.is_settled() {
-            self.code = None;
+            self.code = self.code.map(|_| Code::Forgotten);
         }
     }
 

@@ -96,6 +96,14 @@ impl Book {
 
     fn rows(&self, touched: &Touched, sid: Option<MessageSid>) -> Rows {
         let all = || self.messages.values().cloned();
+        let mut persons = touched.persons.clone();
+        for parked in self.parked.iter() {
+            if let Named::Caller { recipient, whatsapp, .. } = &parked.evidence.named
+                && touched.persons.contains(&recipient.person)
+            {
+                persons.extend([recipient.person, *whatsapp]);
+            }
+        }
         let kept = |link: &Link| self.policy.link_until(link) > at(self.now);
         let of_link = touched.link.and_then(|id| self.links.get(&id)?.reference.clone());
         let reference = touched.reference.clone().or(of_link);
@@ -122,7 +130,7 @@ impl Book {
                 .filter(|m| m.reference.is_some() && m.reference == reference)
                 .collect(),
             same_person: all()
-                .filter(|m| m.recipient.is_some_and(|r| touched.persons.contains(&r.person)))
+                .filter(|m| m.recipient.is_some_and(|r| persons.contains(&r.person)))
                 .collect(),
             parked: self.parked.iter().filter(waits).cloned().collect(),
             links,

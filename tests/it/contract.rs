@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use heardback::domain::code::{CodeKey, Probe};
+use heardback::domain::code::{Code, CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{Observed, Policy, Reason};
 use heardback::domain::message::{Basis, Message, Refusal, State};
@@ -457,8 +457,9 @@ async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
         let code = Probe::new("111111", std::slice::from_ref(&key));
         let typed = Signal { code, ..reply(1, 3 * DAY) };
         assert_eq!(store.observe(typed).await.expect("observed"), Observed::Confirmed(sid(1)));
-        assert_eq!(store.show(sid(1)).await.expect("shown").and_then(|m| m.code), None);
-        assert!(store.show(sid(2)).await.expect("shown").and_then(|m| m.code).is_some());
+        let code = async |n| store.show(sid(n)).await.expect("shown").and_then(|m| m.code);
+        assert_eq!(code(1).await, Some(Code::Forgotten));
+        assert!(matches!(code(2).await, Some(Code::Known(_))));
     }
 }
 

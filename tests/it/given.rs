@@ -76,6 +76,7 @@ pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
         tracked: true,
         strict: true,
         recipient: Some(person(1)),
+        number: None,
         from: Some(SENDER.to_owned()),
         service: None,
         reference: None,

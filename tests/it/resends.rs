@@ -2,10 +2,10 @@
 //! upon one of several.
 
 use heardback::domain::address::PersonKey;
-use heardback::domain::code::{CodeKey, Probe};
+use heardback::domain::code::{Code, CodeKey, Probe};
 use heardback::domain::matching::{Observed, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, State};
-use heardback::domain::sid::MessageSid;
+use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, Source};
 
 use crate::book::Book;
@@ -102,7 +102,7 @@ fn code_confirms_nothing_without_a_code_and_the_right_one_with_it() {
     let mut one = book(Resend::Code, &seen);
     assert_eq!(one.observe(&shared("x", 20)), Observed::Nothing(Reason::Ambiguous));
     let wrong = typed("333333", shared("x", 20));
-    assert_eq!(one.observe(&wrong), Observed::Nothing(Reason::Ambiguous));
+    assert_eq!(one.observe(&wrong), Observed::Nothing(Reason::OtherCode));
     assert!(one.confirmed().is_empty());
     assert_eq!(one.observe(&typed("111111", shared("x", 20))), Observed::Confirmed(sid(1)));
     assert_eq!(converted_by(&one, 2), Some(sid(1)));
@@ -202,13 +202,95 @@ fn a_code_is_forgotten_once_its_message_is_settled() {
     let mut book = book(Resend::Newest, &[coded(1, "111111", 0), coded(2, "222222", 5)]);
     assert!(book.messages[&sid(1)].code.is_some());
     book.observe(&direct(1, 20));
-    assert_eq!(book.messages[&sid(1)].code, None);
+    assert_eq!(book.messages[&sid(1)].code, Some(Code::Forgotten));
     book.remember(&coded(1, "111111", 0));
-    assert_eq!(book.messages[&sid(1)].code, None, "a repeat does not bring it back");
+    assert_eq!(
+        book.messages[&sid(1)].code,
+        Some(Code::Forgotten),
+        "a repeat does not bring it back"
+    );
     book.now = 8 * DAY;
     book.remember(&status(2, "delivered", 8 * DAY));
     assert_eq!(book.state(sid(2)), State::Expired);
-    assert_eq!(book.messages[&sid(2)].code, None);
+    assert_eq!(book.messages[&sid(2)].code, Some(Code::Forgotten));
+}
+
+/// The same code in two messages, as when a person asks for it again.
+#[test]
+fn a_code_that_two_messages_hold_never_confirms_one_after_the_other() {
+    let unnamed = |n, at| Sighting { reference: None, ..coded(n, "111111", at) };
+    for first in [typed("111111", reply(1, 20)), direct(2, 20)] {
+        let mut book = book(Resend::Newest, &[unnamed(1, 0), unnamed(2, 10)]);
+        assert_eq!(book.observe(&first), Observed::Confirmed(sid(2)));
+        for n in 2..4 {
+            let again = typed("111111", reply(n, 20 + i64::from(n)));
+            assert_eq!(book.observe(&again), Observed::Already(sid(2)));
+        }
+        assert_eq!(book.confirmed(), [sid(2)].into());
+    }
+}
+
+#[test]
+fn the_same_event_told_twice_confirms_no_second_message_with_that_code() {
+    for resend in Resend::ALL {
+        let mut book = book(resend, &[coded(1, "111111", 0), coded(2, "111111", 10)]);
+        book.observe(&typed("111111", shared("x", 20)));
+        let once = book.confirmed();
+        book.observe(&typed("111111", shared("x", 21)));
+        assert_eq!(book.confirmed(), once, "{resend:?}");
+    }
+}
+
+#[test]
+fn a_code_typed_after_another_message_was_confirmed_still_counts_for_its_own() {
+    let seen = [coded(1, "111111", 0), coded(2, "222222", 10)];
+    let mut book = book(Resend::Newest, &seen);
+    assert_eq!(book.observe(&direct(1, 20)), Observed::Confirmed(sid(1)));
+    let second = typed("222222", reply(1, 30));
+    assert_eq!(book.observe(&second), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn a_number_that_had_to_wait_proves_nothing_of_a_message_with_a_code() {
+    let mut book = book(Resend::Newest, &[]);
+    let early = typed("999999", reply(1, 1));
+    assert_eq!(parked_because(&book.observe(&early)), Some(Reason::NoMessage));
+    assert!(book.remember(&coded(1, "111111", 0)).confirmed.is_empty());
+    assert!(book.parked.is_empty());
+    let mut book = self::book(Resend::Newest, &[]);
+    book.observe(&typed("thanks a lot", reply(1, 1)));
+    assert_eq!(book.remember(&coded(1, "111111", 0)).confirmed, [sid(1)]);
+}
+
+#[test]
+fn a_short_number_is_a_code_only_of_a_recent_message() {
+    let short = |n, at| Sighting { reference: None, ..coded(n, "1530", at) };
+    let mut book = book(Resend::Newest, &[short(1, 0)]);
+    book.now = DAY;
+    let elsewhere = || acted(person(1), Some("+15550007777"), DAY);
+    let late = typed("see you at 1530", elsewhere());
+    assert_eq!(parked_because(&book.observe(&late)), Some(Reason::NoMessage));
+    book.remember(&short(2, DAY - 60));
+    assert_eq!(book.observe(&typed("it says 1530", elsewhere())), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn a_message_that_was_sent_after_the_act_was_not_passed_over_by_it() {
+    let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 100)]);
+    assert_eq!(book.observe(&direct(1, 50)), Observed::Confirmed(sid(1)));
+    assert_eq!(converted_by(&book, 2), None);
+}
+
+#[test]
+fn what_waits_for_another_account_is_not_what_waits_for_ours() {
+    let other = AccountSid::parse("AC9123456789abcdef0123456789abcdef").expect("valid");
+    let mut foreign = direct(1, 1);
+    foreign.evidence.as_mut().expect("evidence").account = other;
+    let mut book = book(Resend::Newest, &[]);
+    assert_eq!(parked_because(&book.observe(&foreign)), Some(Reason::NoMessage));
+    assert_eq!(parked_because(&book.observe(&direct(1, 2))), Some(Reason::NoMessage));
+    assert_eq!(book.parked.len(), 2);
+    assert_eq!(book.remember(&registered(1, 0)).confirmed, [sid(1)]);
 }
 
 // Calls.
@@ -244,5 +326,32 @@ fn a_call_to_another_number_or_before_the_message_proves_nothing() {
     assert_eq!(parked_because(&book.observe(&elsewhere)), Some(Reason::NoMessage));
     let before = called(2, "+15550000001", SENDER, 5);
     assert_eq!(parked_because(&book.observe(&before)), Some(Reason::NoMessage));
+    assert!(book.confirmed().is_empty());
+}
+
+fn on_whatsapp(n: u32, from: Option<&str>, seconds: i64) -> Sighting {
+    Sighting {
+        recipient: Some(address("whatsapp:+15550000001")),
+        number: Some(person(1).person),
+        from: from.map(str::to_owned),
+        ..registered(n, seconds)
+    }
+}
+
+#[test]
+fn a_call_that_comes_before_its_whatsapp_message_is_known_waits_for_it() {
+    let mut book = book(Resend::Newest, &[]);
+    let early = called(1, "+15550000001", SENDER, 20);
+    assert_eq!(parked_because(&book.observe(&early)), Some(Reason::NoMessage));
+    let sender = format!("whatsapp:{SENDER}");
+    assert_eq!(book.remember(&on_whatsapp(1, Some(&sender), 10)).confirmed, [sid(1)]);
+}
+
+#[test]
+fn a_call_that_waits_does_not_slide_to_an_older_message_on_the_other_channel() {
+    let mut book = book(Resend::Newest, &[on_whatsapp(2, None, 15)]);
+    let call = called(1, "+15550000001", SENDER, 20);
+    assert_eq!(parked_because(&book.observe(&call)), Some(Reason::SenderUnknown));
+    assert!(book.remember(&registered(1, 5)).confirmed.is_empty());
     assert!(book.confirmed().is_empty());
 }

@@ -193,6 +193,7 @@ async fn confirm_for(
         tracked: true,
         strict: true,
         recipient: None,
+        number: None,
         from: None,
         service: None,
         reference: None,

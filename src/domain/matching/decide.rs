@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::domain::code::Probe;
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::pick::{Choice, Known, Pick};
+use crate::domain::matching::pick::{Choice, Known, Pick, Typed};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
-    Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy, Reason,
-    Remembered, Rows, later,
+    CLOCK_SKEW, Changes, Contradiction, INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Policy,
+    Reason, Remembered, Rows, UNSAID_FOR, later,
 };
 use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -64,7 +63,8 @@ pub fn observe(
         Ok(evidence) => {
             let occurred_at = to_millisecond(evidence.occurred_at);
             let evidence = &Evidence { occurred_at, ..evidence.clone() };
-            match ledger.settle(evidence, signal.code.as_ref()) {
+            let typed = signal.code.as_ref().map_or(Typed::Nothing, Typed::Words);
+            match ledger.settle(evidence, typed) {
                 Pick::Confirms(sids, _) => {
                     sids.first().map_or(Observed::Nothing(Reason::NoMessage), |newest| {
                         Observed::Confirmed(*newest)
@@ -72,7 +72,7 @@ pub fn observe(
                 }
                 Pick::Already(sid) => Observed::Already(sid),
                 Pick::Nothing(reason) => Observed::Nothing(reason),
-                Pick::Wait(reason) => ledger.park(evidence, reason),
+                Pick::Wait(reason) => ledger.park(evidence, typed, reason),
             }
         }
     };
@@ -206,13 +206,14 @@ impl<'a> Ledger<'a> {
                 label: "read".to_owned(),
                 occurred_at: sighting.seen_at,
             };
-            self.settle(&read, None);
+            self.settle(&read, Typed::Nothing);
         }
     }
 
     fn settle_parked(&mut self) {
         for parked in std::mem::take(&mut self.parked) {
-            match self.settle(&parked.evidence, None) {
+            let typed = if parked.held_number { Typed::Number } else { Typed::Nothing };
+            match self.settle(&parked.evidence, typed) {
                 Pick::Wait(_) => {}
                 Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
                     self.changes.unpark.push(parked);
@@ -221,7 +222,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn settle(&mut self, evidence: &Evidence, typed: Option<&Probe>) -> Pick {
+    fn settle(&mut self, evidence: &Evidence, typed: Typed<'_>) -> Pick {
         let link = match &evidence.named {
             Named::Link(id) => self.links.get(id).map(|link| (link, link.names(*id))),
             Named::Message(_)
@@ -233,7 +234,8 @@ impl<'a> Ledger<'a> {
         let named = named.unwrap_or_else(|| evidence.named.clone());
         // A link is bound to what is known: what is not has been forgotten.
         let forgotten = |sid| !self.known.contains_key(&sid);
-        if link.and_then(|link| link.message).is_some_and(forgotten) {
+        let bound = link.and_then(|link| link.message);
+        if bound.is_some_and(forgotten) || self.is_yet_to_come(bound, evidence) {
             return Pick::Nothing(Reason::NoMessage);
         }
         // A link is made before its text is sent, so it is in no message that was known by then.
@@ -258,6 +260,14 @@ impl<'a> Ledger<'a> {
         pick
     }
 
+    /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.
+    fn is_yet_to_come(&self, bound: Option<MessageSid>, evidence: &Evidence) -> bool {
+        bound.and_then(|sid| self.known.get(&sid)).is_some_and(|message| {
+            let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
+            message.created_at > later(evidence.occurred_at, slack)
+        })
+    }
+
     /// Notes on the other messages under a reference which one was confirmed instead of them.
     fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
         let Some(newest) = confirmed.first() else { return };
@@ -269,7 +279,8 @@ impl<'a> Ledger<'a> {
             let passed_over = message.account == evidence.account
                 && message.reference.as_ref() == Some(&reference)
                 && message.proof.is_none()
-                && message.converted_by.is_none();
+                && message.converted_by.is_none()
+                && message.created_at <= evidence.occurred_at;
             if passed_over {
                 message.converted_by = Some(*newest);
                 self.touched.insert(message.sid);
@@ -294,7 +305,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Lets evidence wait: what names a message for the pending lifetime, what names a person briefly.
-    fn park(&mut self, evidence: &Evidence, reason: Reason) -> Observed {
+    fn park(&mut self, evidence: &Evidence, typed: Typed<'_>, reason: Reason) -> Observed {
         let waiting: Vec<&Parked> =
             self.parked.iter().filter(|other| waits_alike(&other.evidence, evidence)).collect();
         if let Some(same) = waiting.iter().find(|other| proves_as_much(&other.evidence, evidence)) {
@@ -314,6 +325,7 @@ impl<'a> Ledger<'a> {
             until,
             reason,
             orphaned: false,
+            held_number: typed.has_number(),
         });
         Observed::Parked { until, reason }
     }
@@ -321,6 +333,9 @@ impl<'a> Ledger<'a> {
 
 /// Whether both wait for the same message, reference or person.
 fn waits_alike(one: &Evidence, other: &Evidence) -> bool {
+    if one.account != other.account {
+        return false;
+    }
     match (&one.named, &other.named) {
         (Named::Message(a), Named::Message(b)) => a == b,
         (Named::Reference(a), Named::Reference(b)) => a == b,

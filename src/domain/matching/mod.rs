@@ -65,6 +65,8 @@ pub struct Parked {
     pub reason: Reason,
     /// Whether its time has passed without its message.
     pub orphaned: bool,
+    /// Whether a number was typed in it, which is not kept: it proves nothing of a message with a code.
+    pub held_number: bool,
 }
 
 /// What a store is to write: all of it, or nothing.
@@ -228,7 +230,12 @@ impl Touched {
         Self {
             sid: Some(sighting.sid),
             reference: known_reference.or_else(|| sighting.reference.clone()),
-            persons: known_person.or(sighting.recipient).map(|of| of.person).into_iter().collect(),
+            persons: known_person
+                .or(sighting.recipient)
+                .map(|of| of.person)
+                .into_iter()
+                .chain(sighting.number)
+                .collect(),
             sender: known_from.or_else(|| sighting.from.clone()),
             link: sighting.link,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::address::{Person, is_alphanumeric};
-use crate::domain::code::Probe;
+use crate::domain::code::{Code, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Policy, Reason, Resend, later};
 use crate::domain::message::{Basis, Message, Reference, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -31,8 +31,40 @@ pub(super) struct Choice<'a> {
     pub(super) known: &'a Known,
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
     pub(super) policy: &'a Policy,
-    /// What was typed, if it may be a code. It is gone once evidence had to wait.
-    pub(super) typed: Option<&'a Probe>,
+    pub(super) typed: Typed<'a>,
+}
+
+/// What was typed, as far as it may be a code.
+#[derive(Clone, Copy)]
+pub(super) enum Typed<'a> {
+    /// Nothing that may be one.
+    Nothing,
+    /// These words.
+    Words(&'a Probe),
+    /// Some number. It was not kept when the evidence had to wait.
+    Number,
+}
+
+impl Typed<'_> {
+    pub(super) fn has_number(self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Words(probe) => probe.has_number(),
+            Self::Number => true,
+        }
+    }
+
+    /// Whether it is the code of that message; surely where chance is out of the question.
+    fn is_code_of(self, message: &Message, surely: bool) -> bool {
+        let (Self::Words(probe), Some(Code::Known(hmac))) = (self, &message.code) else {
+            return false;
+        };
+        if surely {
+            probe.proves_surely(message.sid, hmac)
+        } else {
+            probe.proves(message.sid, hmac)
+        }
+    }
 }
 
 impl Choice<'_> {
@@ -65,15 +97,18 @@ impl Choice<'_> {
             message.recipient.is_some_and(|known| persons.contains(&known.person))
         };
         let theirs: Vec<&Message> = ours.iter().filter(theirs).copied().collect();
-        // Who typed the code has it, whatever the window or the sender.
-        let coded = self.with_typed_code(&theirs);
-        if let Some(by) = converted(&coded) {
-            return Pick::Already(by);
-        }
-        if let [only] = coded.as_slice() {
-            return direct(Some(*only), Basis::Direct);
-        }
         let fitting = fitting(evidence, &theirs, self.policy);
+        // Who typed the code has it, whatever the sender; and if it is no number like others, whatever
+        // the window.
+        let mut coded = self.coded(&theirs, true);
+        for recent in self.coded(&fitting, false) {
+            if !coded.iter().any(|known| known.sid == recent.sid) {
+                coded.push(recent);
+            }
+        }
+        if let Some(pick) = self.by_code(&coded, &theirs, Basis::Inferred) {
+            return pick;
+        }
         let calls = matches!(evidence.named, Named::Caller { .. });
         match sent_by(&fitting, sender, self.services, calls) {
             // Unknown time proves nothing, and nothing may be proven past it.
@@ -81,7 +116,7 @@ impl Choice<'_> {
                 Pick::Wait(Reason::TimeUnknown)
             }
             // A number that is not its code was read somewhere else.
-            Ok(Some(newest)) if newest.code.is_some() && self.typed_another(newest) => {
+            Ok(Some(newest)) if self.typed.has_number() && is_known(newest) => {
                 Pick::Nothing(Reason::OtherCode)
             }
             Ok(newest) => indirect(newest, Basis::Inferred),
@@ -105,19 +140,42 @@ impl Choice<'_> {
         if let ([only], _) | ([], [only]) = (older.as_slice(), younger.as_slice()) {
             return direct(Some(*only), Basis::Shared);
         }
-        let coded = self.with_typed_code(&older);
-        if let Some(by) = converted(&coded) {
-            return Pick::Already(by);
+        let coded = self.coded(&older, false);
+        if let Some(pick) = self.by_code(&coded, &older, Basis::Shared) {
+            return pick;
         }
-        if let [only] = coded.as_slice() {
-            return direct(Some(*only), Basis::Direct);
+        // What has another code than the one that was typed is not meant.
+        let all = older.len();
+        let mut candidates: Vec<&Message> =
+            older.into_iter().filter(|one| !self.typed.has_number() || !is_known(one)).collect();
+        if candidates.is_empty() && all > 0 {
+            return Pick::Nothing(Reason::OtherCode);
         }
-        let mut candidates: Vec<&Message> = if coded.is_empty() { older } else { coded };
         candidates.retain(|message| {
             message.created_at <= evidence.occurred_at && may_have_arrived(message)
         });
         candidates.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
         self.resent(&candidates)
+    }
+
+    /// What a code proves, if one was typed. It names one message where no other can have had the same;
+    /// else the policy chooses among those that may.
+    fn by_code(&self, coded: &[&Message], among: &[&Message], basis: Basis) -> Option<Pick> {
+        let forgotten = |one: &&&Message| one.code == Some(Code::Forgotten);
+        let forgotten: Vec<&Message> = among.iter().filter(forgotten).copied().collect();
+        match (coded, forgotten.as_slice()) {
+            ([], _) => None,
+            ([only], []) => Some(direct(Some(*only), Basis::Direct)),
+            (_, _) => {
+                let mut candidates: Vec<&Message> =
+                    coded.iter().copied().chain(forgotten).collect();
+                candidates.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
+                Some(match basis {
+                    Basis::Shared => self.resent(&candidates),
+                    Basis::Direct | Basis::Inferred => indirect(candidates.first().copied(), basis),
+                })
+            }
+        }
     }
 
     /// Which of several messages under one reference is confirmed, newest first.
@@ -141,24 +199,14 @@ impl Choice<'_> {
         }
     }
 
-    fn with_typed_code<'m>(&self, messages: &[&'m Message]) -> Vec<&'m Message> {
-        let has = |message: &&&Message| {
-            let code = message.code.as_ref();
-            self.typed.zip(code).is_some_and(|(typed, code)| typed.proves(message.sid, code))
-        };
-        messages.iter().filter(has).copied().collect()
-    }
-
-    fn typed_another(&self, than: &Message) -> bool {
-        self.typed.is_some_and(Probe::has_number) && self.with_typed_code(&[than]).is_empty()
+    fn coded<'m>(&self, messages: &[&'m Message], surely: bool) -> Vec<&'m Message> {
+        messages.iter().filter(|one| self.typed.is_code_of(one, surely)).copied().collect()
     }
 }
 
-/// What was confirmed instead of messages that hold the code. Its own code is forgotten by now, and may
-/// have been the same: then theirs only seems to be that of one message, and the same evidence, told of
-/// again, would confirm them one after another.
-fn converted(coded: &[&Message]) -> Option<MessageSid> {
-    coded.iter().find_map(|message| message.converted_by)
+/// Whether its code is known. Where a number was typed and this is asked, it was another.
+fn is_known(message: &Message) -> bool {
+    message.code.is_some_and(|code| code.hmac().is_some())
 }
 
 /// "Direct evidence beats everything: it confirms an undelivered or expired message too."

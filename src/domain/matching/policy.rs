@@ -88,7 +88,12 @@ impl Policy {
     #[must_use]
     pub fn kept_until(&self, message: &Message) -> Timestamp {
         let shields = later(later(message.created_at, self.reply_window), UNSAID_FOR);
-        later(message.since, self.retention).max(shields)
+        let kept = later(message.since, self.retention).max(shields);
+        // Evidence by its reference or code has to see it among the others, or takes them for all.
+        if message.reference.is_some() || message.code.is_some() {
+            return kept.max(later(message.remembered_at, self.pending_ttl));
+        }
+        kept
     }
 
     /// When a message must have been created for inferred evidence of that moment to count for it.

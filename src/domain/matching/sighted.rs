@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use crate::domain::code::Code;
 use crate::domain::matching::{Policy, later};
 use crate::domain::message::{Delivery, Message, State, Status};
 use crate::domain::signal::Sighting;
@@ -53,7 +54,7 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
     message.from = message.from.take().or_else(|| sighting.from.clone());
     message.reference = message.reference.take().or_else(|| sighting.reference.clone());
     if !message.state.is_settled() {
-        message.code = message.code.or(sighting.code);
+        message.code = message.code.or(sighting.code.map(Code::Known));
     }
     // Nobody hears of a message before it exists, and signals race each other to the store.
     message.created_at = message.created_at.min(sighting.seen_at);
@@ -83,6 +84,7 @@ pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'st
         known.zip(said).is_some_and(|(known, said)| known != said)
     }
     let person = |recipient: &crate::domain::address::Recipient| recipient.person;
+    let known_code = known.code.as_ref().and_then(Code::hmac);
     let (known_person, said_person) =
         (known.recipient.as_ref().map(person), sighting.recipient.as_ref().map(person));
     [
@@ -97,7 +99,7 @@ pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'st
             "Reference",
             sighting.strict && differ(known.reference.as_ref(), sighting.reference.as_ref()),
         ),
-        ("CodeHmac", sighting.strict && differ(known.code.as_ref(), sighting.code.as_ref())),
+        ("CodeHmac", sighting.strict && differ(known_code, sighting.code.as_ref())),
     ]
     .into_iter()
     .find_map(|(field, differs)| differs.then_some(field))

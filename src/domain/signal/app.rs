@@ -84,12 +84,14 @@ fn sighting(
     reading: &Reading<'_>,
 ) -> Result<Sighting, Malformed> {
     let sender = sender_hint(fields)?;
+    let to = to(fields)?;
     Ok(Sighting {
         sid,
         account,
         tracked: true,
         strict: true,
-        recipient: recipient(fields, account, reading)?,
+        recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
+        number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         from: sender.address,
         service: sender.service,
         reference: reference(fields)?,
@@ -111,10 +113,12 @@ fn recipient(
     account: AccountSid,
     reading: &Reading<'_>,
 ) -> Result<Option<Recipient>, Malformed> {
-    let Some(text) = fields.get("To") else { return Ok(None) };
-    let address = Address::parse_recipient(text)
-        .map_err(|error| Malformed::Field { field: "To", expected: error.to_string() })?;
-    Ok(Some(reading.person_key.recipient(account, &address)))
+    Ok(to(fields)?.map(|to| reading.person_key.recipient(account, &to)))
+}
+
+fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {
+    let address = fields.get("To").map(Address::parse_recipient).transpose();
+    address.map_err(|error| Malformed::Field { field: "To", expected: error.to_string() })
 }
 
 fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {

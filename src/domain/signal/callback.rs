@@ -203,6 +203,7 @@ pub(super) fn sighted(
         account,
         tracked: false,
         strict: false,
+        number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
         from: optional(address(fields, "From"))?.map(|from| from.to_sender()),
         service: service(fields)?,

@@ -34,6 +34,8 @@ pub struct Sighting {
     pub strict: bool,
     /// Whom it went to.
     pub recipient: Option<Recipient>,
+    /// The same by number alone, where that is another person: whom a call names.
+    pub number: Option<Person>,
     /// The exact sender.
     pub from: Option<String>,
     /// The Messaging Service.

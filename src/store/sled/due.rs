@@ -14,7 +14,8 @@ use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::draft::{From, Pair};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
-use crate::store::sled::writing::Writing;
+use crate::store::sled::record::decode;
+use crate::store::sled::writing::{Writing, parked_key};
 use crate::store::{Quotas, Settled};
 
 /// The most that one call hands out: each claim writes three entries, and a group has room for 128.
@@ -159,6 +160,26 @@ impl Ledger {
             }
             self.apply(writing)?;
             self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Format 1 knew one account only, and had none in the keys of what waits for a message.
+    pub(super) fn move_parked_keys(&mut self) -> Result<(), Fatal> {
+        let waiting = self.draft.beginning(&[keys::PARKED], From::Start, usize::MAX)?;
+        for some in waiting.chunks(MOVED_AT_ONCE) {
+            let mut writing = Writing::default();
+            for (old, value) in some {
+                let key = parked_key(&decode(value)?)?;
+                if key != old.as_ref() {
+                    writing.remove(old.to_vec());
+                    writing.put(key, value.to_vec());
+                }
+            }
+            self.apply(writing)?;
+            if self.written > 0 {
+                self.write()?;
+            }
         }
         Ok(())
     }

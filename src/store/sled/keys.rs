@@ -208,7 +208,7 @@ pub(super) fn parked_for_link(id: LinkId) -> Vec<u8> {
 /// What the scan begins with that looks for such a key: one for what waits, be it evidence or a link.
 pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
     match key {
-        [PARKED, b'm', ..] => Some(key),
+        [PARKED, b'm', sid @ ..] => key.get(..2 + MessageSid::packed_len(sid)?),
         [PARKED, ..] => key.get(..2 + 16),
         [LINK_REFERENCE, ..] => key.get(..1 + 16),
         _ => None,
@@ -219,7 +219,11 @@ pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
 pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
     let evidence = &parked.evidence;
     let prefix = match &evidence.named {
-        Named::Message(sid) => return parked_for_message(*sid),
+        Named::Message(sid) => {
+            let mut key = parked_for_message(*sid);
+            evidence.account.pack_into(&mut key);
+            return key;
+        }
         Named::Link(id) => return parked_for_link(*id),
         Named::Reference(name) => parked_for_reference(evidence.account, name),
         // A caller waits as the person with that number does.

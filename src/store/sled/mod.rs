@@ -152,6 +152,7 @@ impl SledStore {
         if opened.format < FORMAT {
             let folder = Folder { path: &path };
             ledger.move_due_keys().map_err(damaged)?;
+            ledger.move_parked_keys().map_err(damaged)?;
             opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
             let synced =
                 opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));

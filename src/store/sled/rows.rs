@@ -1,7 +1,8 @@
 //! Loading: the rows that a command touches, as the domain wants to see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::address::Person;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, Rows, Touched, earlier};
 use crate::domain::message::{Message, Reference};
@@ -40,13 +41,15 @@ impl Ledger {
         for id in links.keys() {
             parked.extend(self.parked(&keys::parked_for_link(*id))?);
         }
+        // Another account's evidence for the same SID waits beside ours.
+        parked.retain(|parked| parked.evidence.account == account);
         let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
         let same_reference = match reference {
             // What is confirmed is noted on the others, too.
             Some(reference) if all().next().is_some() => self.bearing(account, reference)?,
             Some(_) | None => Vec::new(),
         };
-        let same_person = self.to_persons(touched, all(), typed)?;
+        let same_person = self.to_persons(&persons(touched, all()), all(), typed)?;
         let services = self.services(touched, all())?;
         Ok(Rows { message, seen: false, same_reference, same_person, links, parked, services })
     }
@@ -80,7 +83,7 @@ impl Ledger {
     /// The messages to these persons, as far back as any of this evidence reaches.
     fn to_persons<'e>(
         &self,
-        touched: &Touched,
+        persons: &BTreeSet<Person>,
         evidence: impl Iterator<Item = &'e Evidence>,
         typed: bool,
     ) -> Result<Vec<Message>, Fatal> {
@@ -100,7 +103,7 @@ impl Ledger {
         let to = windows.iter().map(|window| window.1).max();
         let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
         let mut messages = Vec::new();
-        for person in &touched.persons {
+        for person in persons {
             let mut end = keys::created(keys::person(*person), to);
             end.push(u8::MAX);
             let index = keys::created(keys::person(*person), from)..end;
@@ -153,4 +156,19 @@ impl Ledger {
         }
         Ok(services)
     }
+}
+
+/// Those touched, and with a caller who waits both that they may be: or what is known of the one would be
+/// judged without the other.
+fn persons<'e>(
+    touched: &Touched,
+    evidence: impl Iterator<Item = &'e Evidence>,
+) -> BTreeSet<Person> {
+    let mut persons: BTreeSet<Person> = touched.persons.iter().copied().collect();
+    for one in evidence {
+        if let Named::Caller { recipient, whatsapp, .. } = &one.named {
+            persons.extend([recipient.person, *whatsapp]);
+        }
+    }
+    persons
 }
