@@ -97,7 +97,7 @@ impl Book {
     fn rows(&self, touched: &Touched, sid: Option<MessageSid>) -> Rows {
         let all = || self.messages.values().cloned();
         let mut persons = touched.persons.clone();
-        for parked in self.parked.iter() {
+        for parked in &self.parked {
             if let Named::Caller { recipient, whatsapp, .. } = &parked.evidence.named
                 && touched.persons.contains(&recipient.person)
             {

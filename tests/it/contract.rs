@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use heardback::domain::code::{Code, CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
-use heardback::domain::matching::{Observed, Policy, Reason};
+use heardback::domain::matching::{Observed, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, Message, Refusal, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
@@ -438,6 +438,36 @@ async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name
         let listed = entries(&store, Filter::Converted, 5).await;
         let [Entry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
+    }
+}
+
+#[tokio::test]
+async fn what_bears_a_reference_is_kept_while_others_of_it_may_be_confirmed() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let short = Duration::from_mins(1);
+        let strict = Policy {
+            retention: short,
+            reply_window: short,
+            resend: Resend::OnlyDeliverable,
+            ..policy()
+        };
+        let store = backend.open(&hands, strict, 100);
+        for n in [1, 2] {
+            let bearing = Sighting { reference: Some(reference("x")), ..registered(n, 0) };
+            store.remember(bearing).await.expect("remembered");
+        }
+        let ambiguous = store.observe(shared("x", 5)).await.expect("observed");
+        assert!(matches!(ambiguous, Observed::Parked { .. }), "{ambiguous:?}");
+        store.observe(direct(2, 6)).await.expect("observed");
+        let lease = claim(&store).await.first().expect("claimed").lease;
+        store.settle(lease, Settlement::Reported).await.expect("settled");
+        hands.set(2 * DAY);
+        sweep(&store).await;
+        assert_eq!(state(&store, 2).await, Some(State::Reported), "it is still there");
+        let sent = store.remember(status(1, "sent", 2 * DAY)).await.expect("remembered");
+        assert!(sent.confirmed.is_empty(), "nobody took the first for the only one");
+        assert_eq!(state(&store, 1).await, Some(State::Pending));
     }
 }
 

@@ -54,6 +54,16 @@ fn a_click_is_direct_evidence_for_the_message_that_holds_the_link() {
 }
 
 #[test]
+fn a_link_that_was_opened_before_its_message_was_sent_proves_nothing_of_it() {
+    let mut book = book(None);
+    assert_eq!(parked_because(&book.observe(&clicked(1, 5))), Some(Reason::LinkUnknown));
+    book.now = 3 * DAY;
+    assert!(book.remember(&holding(1, 3 * DAY)).confirmed.is_empty());
+    assert!(book.parked.is_empty(), "and never will");
+    assert_eq!(book.observe(&clicked(1, 3 * DAY + 5)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
 fn a_click_beats_a_receipt_that_says_undelivered_and_an_expired_message() {
     let mut book = book(None);
     book.remember(&holding(1, 1));

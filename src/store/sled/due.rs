@@ -166,8 +166,8 @@ impl Ledger {
 
     /// Format 1 knew one account only, and had none in the keys of what waits for a message.
     pub(super) fn move_parked_keys(&mut self) -> Result<(), Fatal> {
-        let waiting = self.draft.beginning(&[keys::PARKED], From::Start, usize::MAX)?;
-        for some in waiting.chunks(MOVED_AT_ONCE) {
+        let parked = self.draft.beginning(&[keys::PARKED], From::Start, usize::MAX)?;
+        for some in parked.chunks(MOVED_AT_ONCE) {
             let mut writing = Writing::default();
             for (old, value) in some {
                 let key = parked_key(&decode(value)?)?;
