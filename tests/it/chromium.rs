@@ -66,17 +66,17 @@ impl Browser {
         });
         let (page, events) = (String::new(), Vec::new());
         let mut browser = Self { child, commands, told, page, last: 0, events, _folder: folder };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
-        let session = browser.call("Target.attachToTarget", attach);
+        let session = browser.call("Target.attachToTarget", &attach);
         session["sessionId"].as_str().expect("a session").clone_into(&mut browser.page);
-        browser.call("Page.enable", json!({}));
+        browser.call("Page.enable", &json!({}));
         let pattern = json!({ "patterns": [{ "urlPattern": "https://*" }] });
-        browser.call("Fetch.enable", pattern);
+        browser.call("Fetch.enable", &pattern);
         Some(browser)
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let mut command = json!({ "id": self.last, "method": method, "params": params });
         if !self.page.is_empty() {
@@ -109,7 +109,7 @@ impl Browser {
 
     fn open(&mut self, scene: &Scene, link: &str) {
         let url = format!("http://{}{link}", scene.service.public);
-        let opened = self.call("Page.navigate", json!({ "url": url }));
+        let opened = self.call("Page.navigate", &json!({ "url": url }));
         assert!(opened.get("errorText").is_none(), "{opened}");
     }
 
@@ -121,13 +121,13 @@ impl Browser {
         let id = &paused["requestId"];
         let answer =
             json!({ "requestId": id, "responseCode": 200, "responseHeaders": html, "body": page });
-        self.call("Fetch.fulfillRequest", answer);
+        self.call("Fetch.fulfillRequest", &answer);
         while self.wait("Page.frameNavigated")["frame"]["url"] != TARGET {}
         paused["request"].clone()
     }
 
     fn address(&mut self) -> String {
-        let history = self.call("Page.getNavigationHistory", json!({}));
+        let history = self.call("Page.getNavigationHistory", &json!({}));
         let at = history["currentIndex"].as_u64().expect("a number");
         let entry = &history["entries"][usize::try_from(at).expect("small")];
         entry["url"].as_str().expect("a text").to_owned()
@@ -135,16 +135,16 @@ impl Browser {
 
     /// Presses the button with a pointer, in its middle.
     fn press(&mut self) {
-        let document = self.call("DOM.getDocument", json!({}));
+        let document = self.call("DOM.getDocument", &json!({}));
         let root = &document["root"]["nodeId"];
         let button =
-            self.call("DOM.querySelector", json!({ "nodeId": root, "selector": "button" }));
-        let shape = self.call("DOM.getBoxModel", json!({ "nodeId": button["nodeId"] }));
+            self.call("DOM.querySelector", &json!({ "nodeId": root, "selector": "button" }));
+        let shape = self.call("DOM.getBoxModel", &json!({ "nodeId": button["nodeId"] }));
         let corner = |at: usize| shape["model"]["content"][at].as_f64().expect("a number");
         let (x, y) = (f64::midpoint(corner(0), corner(4)), f64::midpoint(corner(1), corner(5)));
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event);
+            self.call("Input.dispatchMouseEvent", &event);
         }
     }
 
@@ -156,13 +156,13 @@ impl Browser {
                 let event = json!({
                     "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text
                 });
-                self.call("Input.dispatchKeyEvent", event);
+                self.call("Input.dispatchKeyEvent", &event);
             }
         }
     }
 
     fn evaluate(&mut self, script: &str) -> Value {
-        self.call("Runtime.evaluate", json!({ "expression": script }))["result"]["value"].clone()
+        self.call("Runtime.evaluate", &json!({ "expression": script }))["result"]["value"].clone()
     }
 }
 
@@ -230,7 +230,7 @@ fn a_person_arrives_at_the_target_without_doing_anything() {
     let asked = browser.arrives();
     was_worth_it(&scene, &asked);
     // Whoever goes back is back where they were, and not sent on again.
-    let history = browser.call("Page.getNavigationHistory", json!({}));
+    let history = browser.call("Page.getNavigationHistory", &json!({}));
     let entries = history["entries"].as_array().expect("a list").iter();
     let addresses: Vec<&str> = entries.filter_map(|entry| entry["url"].as_str()).collect();
     assert_eq!(addresses, ["about:blank", TARGET]);
@@ -243,7 +243,7 @@ fn a_page_that_nobody_sees_waits_until_somebody_does() {
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
     let hidden = "Object.defineProperty(document, 'visibilityState', \
                   { get: () => window.isSeen ? 'visible' : 'hidden' })";
-    browser.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": hidden }));
+    browser.call("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": hidden }));
     let link = linked(&scene);
     browser.open(&scene, &link);
     browser.wait("Page.loadEventFired");
@@ -259,7 +259,7 @@ fn without_javascript_the_button_leads_on_and_nothing_else_does() {
     let scene = Scene::new(&[]);
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
-    browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
     let link = linked(&scene);
     browser.open(&scene, &link);
     browser.wait("Page.loadEventFired");

@@ -170,8 +170,8 @@ fn a_link_is_made_before_its_message_and_bound_to_it_afterwards() {
     let token = link.trim_start_matches("/c/");
     let again = scene.send(&json_post("/app/messages", &json!({ "sid": sid(1), "Link": token })));
     assert_eq!((again.status, text(&again.json(), "link")), (200, address.clone()));
-    let taken = scene.send(&json_post("/app/messages", &json!({ "sid": sid(2), "Link": address })));
-    assert_eq!((taken.status, text(&taken.json(), "field")), (409, "Link".to_owned()));
+    let other = scene.send(&json_post("/app/messages", &json!({ "sid": sid(2), "Link": address })));
+    assert_eq!((other.status, text(&other.json(), "field")), (409, "Link".to_owned()));
     assert_eq!(scene.state(2), None, "nothing of it was taken in");
     let unknown = json!({ "sid": sid(3), "Link": "0123456789abcdef" });
     let unknown = scene.send(&json_post("/app/messages", &unknown));
@@ -293,9 +293,9 @@ fn other_methods_and_large_bodies_are_refused_as_everywhere() {
     let chunked = scene.service.exchange(&wire::chunked(&large, 500));
     assert_eq!(chunked.status, 413);
     large.body.clear();
-    let mut line = scene.service.line();
-    line.send(&wire::head(&large, 100));
-    let slow = line.answer().expect("an answer");
+    let mut slowly = scene.service.line();
+    slowly.send(&wire::head(&large, 100));
+    let slow = slowly.answer().expect("an answer");
     assert!(slow.status == 408 && slow.says_close(), "{}", slow.head);
     assert_eq!(scene.state(1).as_deref(), Some("pending"));
 }
