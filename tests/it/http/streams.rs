@@ -79,6 +79,18 @@ fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_again() {
 }
 
 #[test]
+fn one_event_that_the_store_cannot_take_keeps_no_neighbour_out() {
+    let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
+    sent(&scene, 1, PERSON, SENDER, 60);
+    // Far more new messages than are handed to the store at once, and last what a full store takes.
+    let mut batch: Vec<Value> = (100..700).map(|number| status(number, "SENT")).collect();
+    batch.push(status(1, "DELIVERED"));
+    assert_eq!(send(&scene, &json!(batch)), 503);
+    let message = scene.message(1).expect("known");
+    assert_eq!(message["status"], "delivered", "{message}");
+}
+
+#[test]
 fn an_event_that_comes_four_hours_late_counts_as_of_its_own_time() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 4 * 3600 + 60);
