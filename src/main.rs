@@ -60,11 +60,11 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
     logs::init(&settings.log.filter, format)?;
     actix_web::rt::System::new().block_on(async {
         let listeners = Listeners::bind(&settings)?;
-        // Until it is built nobody was answered, and a signal may end the process as it always does:
-        // opening a large store, or waiting for its lock, takes a while.
+        // Opening a large store, or waiting for its lock, takes a while. Until then nobody was answered,
+        // and a signal to stop may end the process as it always does; one to read again must not.
+        let mut hangups = Hangups::listen()?;
         let mut service = Service::build(&settings, listeners)?;
         let mut signals = Signals::listen()?;
-        let mut hangups = Hangups::listen()?;
         let mut reloader = service.take_reloader();
         let reloading = async {
             loop {

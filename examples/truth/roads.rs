@@ -92,9 +92,9 @@ impl Roads<'_> {
             Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
                 Heard::Signal(callback::reply(&form_fields(&world.reply(act))?, &reading)?)
             }
-            Road::Call => {
-                Heard::Signal(call::call(&form_fields(&world.call(act))?, &reading)?.signal)
-            }
+            Road::Call => Heard::Signal(
+                call::call(&form_fields(&world.call(act))?, &reading, call::Road::Twilio)?.signal,
+            ),
             Road::Click => {
                 let signal = click::click(&json(world.click(act))?, &reading)?;
                 signal.map_or(Heard::Nothing, Heard::Signal)

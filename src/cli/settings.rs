@@ -188,7 +188,7 @@ pub struct SettingsArgs {
     )]
     pub retention: Option<String>,
     /// Above it, new messages are answered with 503 [default: 1000000]
-    #[arg(
+    /// Above it, new messages are answered with 503; so are new click links above as many [default: 1000000]
         long,
         env = "HEARDBACK_MAX_MESSAGES",
         hide_env_values = true,

@@ -103,6 +103,12 @@ impl Address {
         is_number.then(|| Self { channel: String::new(), value: self.value.clone() })
     }
 
+    /// Whether it is on WhatsApp.
+    #[must_use]
+    pub fn is_whatsapp(&self) -> bool {
+        self.channel == WHATSAPP
+    }
+
     /// The country calling code (ITU E.164), for statistics. `None` for what is no full number.
     #[must_use]
     pub fn calling_code(&self) -> Option<u16> {

@@ -1,8 +1,8 @@
 //! The sink of Event Streams: batches of events, each handed to the store as if it had come alone.
 //!
 //! Twilio waits for 5 s and sends a batch again for up to four hours. So a batch is answered when all of
-//! it is on disk; if the store cannot take one event, the answer is 503 for the whole, and what was taken
-//! already is recognised when it comes again.
+//! it is on disk; if the store cannot take one event, the others are taken all the same, the answer is 503
+//! for the whole, and what was taken already is recognised when it comes again.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
@@ -53,10 +53,13 @@ async fn batch(
 ) -> Result<HttpResponse, Refused> {
     let handing = events.into_iter().map(|event| take_in(&request, &receiver, event));
     let mut taken = futures_util::stream::iter(handing).buffer_unordered(AT_ONCE);
+    // To its end, whatever becomes of one: what the store cannot take must not keep its neighbours out
+    // each time that the batch comes again.
+    let mut all = Ok(());
     while let Some(end) = taken.next().await {
-        end?;
+        all = all.and(end);
     }
-    Ok(HttpResponse::NoContent().finish())
+    all.map(|()| HttpResponse::NoContent().finish())
 }
 
 async fn take_in(

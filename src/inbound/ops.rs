@@ -56,6 +56,7 @@ async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
     let states = State::ALL.map(|state| (state.as_str(), counts.of(state)));
     operator.metrics.set_states(&states);
     operator.metrics.set_parked(counts.parked);
+    operator.metrics.set_links(counts.links);
     operator.metrics.set_outbox(counts.of(State::Confirmed));
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(operator.metrics.render())
 }

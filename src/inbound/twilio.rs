@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::matching::Observed;
+use crate::domain::signal::call::Road;
 use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Once, Sighting, Signal};
@@ -40,6 +41,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 /// Who hands in a callback: what it is signed with, and what they want to hear.
 pub(super) trait Caller: 'static {
     const RING: Ring;
+    const ROAD: Road;
     /// What the caller hears after what Twilio wants to have answered, with that in `TwiML`.
     fn thanks(twiml: String) -> HttpResponse;
 }
@@ -52,6 +54,7 @@ const NOTHING: &str = "<Response/>";
 
 impl Caller for FromTwilio {
     const RING: Ring = Ring::Account;
+    const ROAD: Road = Road::Twilio;
     fn thanks(twiml: String) -> HttpResponse {
         // `text/plain` would be texted to the person, or read to them.
         HttpResponse::Ok().content_type("text/xml").body(twiml)
@@ -60,6 +63,7 @@ impl Caller for FromTwilio {
 
 impl Caller for FromApp {
     const RING: Ring = Ring::App;
+    const ROAD: Road = Road::App;
     fn thanks(_: String) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }

@@ -117,6 +117,8 @@ pub struct Counts {
     pub parked: u64,
     /// Evidence whose message never came.
     pub orphaned: u64,
+    /// Click links, bound to a message or not.
+    pub links: u64,
 }
 
 impl Counts {

@@ -88,6 +88,7 @@ pub struct Metrics {
     messages: Family<State, Gauge>,
     parked: Gauge,
     outbox: Gauge,
+    links: Gauge,
     attempts: Family<Attempt, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
@@ -122,6 +123,7 @@ impl Metrics {
             messages: Family::default(),
             parked: Gauge::default(),
             outbox: Gauge::default(),
+            links: Gauge::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
@@ -158,6 +160,7 @@ impl Metrics {
         to.register("parked", help, self.parked.clone());
         let help = "Confirmations that Twilio has not yet accepted";
         to.register("outbox", help, self.outbox.clone());
+        to.register("links", "Click links kept", self.links.clone());
         let help = "Posts of feedback, by what came of them";
         to.register("upstream_attempts", help, self.attempts.clone());
         let help = "How long one post took";
@@ -222,6 +225,11 @@ impl Metrics {
     /// How many confirmations wait to be posted.
     pub fn set_outbox(&self, count: u64) {
         self.outbox.set(level(count));
+    }
+
+    /// How many click links are kept.
+    pub fn set_links(&self, count: u64) {
+        self.links.set(level(count));
     }
 
     /// One more post, what came of it, and how long it took.
@@ -309,6 +317,7 @@ mod tests {
         metrics.set_states(&[("pending", 1)]);
         metrics.set_parked(4);
         metrics.set_outbox(5);
+        metrics.set_links(6);
         metrics.upstream_attempt("done", Duration::from_millis(300));
         metrics.upstream_mismatch();
         metrics.set_lane_paused("AC1", true);
@@ -327,6 +336,7 @@ mod tests {
             "heardback_messages{state=\"reported\"} 2",
             "heardback_parked 4",
             "heardback_outbox 5",
+            "heardback_links 6",
             "heardback_upstream_attempts_total{result=\"done\"} 1",
             "heardback_upstream_attempt_seconds_bucket{le=\"0.5\"} 1",
             "heardback_upstream_mismatch_total 1",

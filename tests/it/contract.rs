@@ -106,6 +106,8 @@ async fn recount(store: &Arc<dyn Store>) -> Counts {
     }
     counts.parked = entries(store, Filter::Parked, 1000).await.len() as u64;
     counts.orphaned = entries(store, Filter::Orphaned, 1000).await.len() as u64;
+    // No verb lists them; `links.rs` counts what it keeps.
+    counts.links = store.counts().links;
     counts
 }
 

@@ -380,6 +380,38 @@ fn a_click_that_the_store_cannot_take_leads_on_all_the_same_and_is_counted_as_lo
     });
 }
 
+/// Whoever is on the line would hear Twilio's error, and can do nothing about our disk.
+#[test]
+fn a_call_that_the_store_cannot_take_is_answered_all_the_same_and_is_counted_as_lost() {
+    actix_web::rt::System::new().block_on(async {
+        let desk = Desk::open();
+        desk.play(&read("app-message-called").0).await;
+        desk.room.store(0, Ordering::SeqCst);
+        let lost = |count: u32| {
+            let line =
+                format!("heardback_evidence_total{{kind=\"call\",outcome=\"lost\"}} {count}");
+            assert!(desk.counted().contains(&line), "{}", desk.counted());
+        };
+        let ringing = read("call-ringing").0;
+        let answer = desk.play(&ringing).await;
+        assert!(answer.starts_with("200") && answer.contains("<Reject/>"), "{answer}");
+        lost(1);
+        // Nobody is on the line: Twilio, or the app, is to try again.
+        let mut passed_on = ringing.clone();
+        "/app/twilio/call".clone_into(&mut passed_on.target);
+        for request in [&read("call-completed").0, &passed_on] {
+            let answer = desk.play(request).await;
+            assert!(answer.starts_with("503"), "{}: {answer}", request.target);
+        }
+        lost(1);
+        assert!(desk.records().await.contains(": pending"));
+        desk.room.store(1 << 40, Ordering::SeqCst);
+        desk.play(&read("call-completed").0).await;
+        assert!(desk.records().await.contains(": confirmed"));
+        desk.close().await;
+    });
+}
+
 /// Without a signature, and with one of a stranger's, every recording gets the same one answer.
 #[test]
 fn no_recording_is_believed_unsigned_or_forged() {

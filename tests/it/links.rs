@@ -254,6 +254,37 @@ async fn a_link_lapses_at_its_time_and_is_swept_without_a_trace() {
 }
 
 #[tokio::test]
+async fn there_are_no_more_links_than_there_may_be_messages_and_each_is_counted() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let mut store = backend.open(&hands, policy(), 2);
+        keep(&store, 1, link(Some("login-1"), 0)).await;
+        keep(&store, 2, link(None, DAY)).await;
+        for reopened in [false, true] {
+            if reopened {
+                drop(store);
+                store = backend.open(&hands, policy(), 2);
+            }
+            assert_eq!(store.counts().links, 2);
+            let full = store.keep_link(token(3).id(), link(None, DAY)).await;
+            let is_full =
+                |error| matches!(error, StoreError::Unavailable { label: "max_messages", .. });
+            assert!(full.is_err_and(is_full), "reopened: {reopened}");
+            assert_eq!(known(&store, 3).await, None);
+        }
+        store.remember(holding(1, 1)).await.expect("a full store binds what it has");
+        assert_eq!(store.counts().links, 2, "bound or not");
+        hands.set(37 * DAY);
+        store.expire(100).await.expect("swept");
+        assert_eq!(store.counts().links, 1);
+        keep(&store, 3, link(None, 37 * DAY)).await;
+        assert_eq!(store.counts().links, 2);
+        drop(store);
+        assert_eq!(backend.open(&hands, policy(), 2).counts().links, 2);
+    }
+}
+
+#[tokio::test]
 async fn a_closed_store_knows_no_link_and_says_so() {
     for backend in backends() {
         let hands = Hands::default();

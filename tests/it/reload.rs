@@ -6,9 +6,9 @@ use std::thread;
 
 use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::running::{Running, command};
+use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::{self, Line};
 use crate::harness::{
@@ -197,4 +197,40 @@ fn an_account_comes_and_goes_with_its_posts() {
     scene.service.says("not among those that are configured");
     assert_eq!(scene.send(&event(ACCOUNT, 3), APP_KEY), 200);
     eventually("the other is posted", LONG, || posted(3));
+}
+
+#[test]
+fn a_hangup_while_the_store_is_waited_for_ends_nothing_and_is_heard_afterwards() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    std::fs::create_dir(&store).expect("made");
+    // Whoever ran before has not let go of it yet.
+    let lock = std::fs::File::create(store.join("heardback.lock")).expect("made");
+    lock.lock().expect("ours");
+    let noted = folder.path().join("pid");
+    let noting = format!("echo $$ >{0}.new; mv {0}.new {0}; exec {BINARY} serve", noted.display());
+    let hanging_up = thread::spawn(move || {
+        let mut pid = None;
+        eventually("it has a process id", LONG, || {
+            let noted = std::fs::read_to_string(&noted).ok();
+            pid = noted.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
+            pid.is_some()
+        });
+        let pid = pid.expect("noted");
+        let status = format!("/proc/{}/status", pid.as_raw_nonzero());
+        let catches_hangups = || {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
+            caught.is_some_and(|caught| caught & 1 == 1)
+        };
+        eventually("it listens for hangups", LONG, catches_hangups);
+        kill_process(pid, Signal::HUP).expect("signalled");
+        drop(lock);
+    });
+    let service = Running::start(wrapped(&["/bin/sh", "-c", &noting], &store, &twilio, &[]));
+    hanging_up.join().expect("it did");
+    let reloaded = || service.metric("heardback_config_reloads_total{result=\"done\"}") == 1;
+    eventually("it was heard", LONG, reloaded);
 }

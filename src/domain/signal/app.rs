@@ -36,7 +36,7 @@ pub struct Registration {
 /// # Errors
 /// [`Malformed`], naming the field.
 pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
-    let account = reading.account(fields)?.unwrap_or(reading.account);
+    let account = account(fields, reading)?;
     let sid = message_sid(fields)?;
     let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
@@ -51,7 +51,7 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
 /// # Errors
 /// [`Malformed`], naming the field.
 pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
-    let account = reading.account(fields)?.unwrap_or(reading.account);
+    let account = account(fields, reading)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
     let named = match (sid, reference(fields)?, recipient) {
@@ -75,6 +75,22 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         remembers,
         seen_at: reading.now,
     })
+}
+
+/// Whose it is. A key of several accounts' app says so only by the field: to assume one of them would
+/// post another's message to the wrong account.
+fn account(fields: &Fields, reading: &Reading<'_>) -> Result<AccountSid, Malformed> {
+    let is_another = |account: &AccountSid| *account != reading.account;
+    match reading.account(fields)? {
+        Some(account) => Ok(account),
+        None if reading.others.iter().any(is_another) => Err(Malformed::Field {
+            field: "AccountSid",
+            expected: "missing; this key signs for several accounts: name the message's, or sign \
+                       with an app key of that account's own"
+                .to_owned(),
+        }),
+        None => Ok(reading.account),
+    }
 }
 
 fn sighting(
@@ -171,17 +187,26 @@ mod tests {
     use crate::domain::signal::fields::Spelling;
 
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
+    const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
     fn read<T>(
         json: &str,
         parse: impl Fn(&Fields, &Reading<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        read_of(&[], json, parse)
+    }
+
+    fn read_of<T>(
+        others: &[AccountSid],
+        json: &str,
+        parse: impl Fn(&Fields, &Reading<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let account = AccountSid::parse(ACCOUNT).expect("valid");
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
         let now = "2026-11-23T10:00:00Z".parse().expect("valid");
         let reading = Reading {
             account,
-            others: &[],
+            others,
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
@@ -227,6 +252,33 @@ mod tests {
             read(r#"{"Link":"https://example.com/"}"#, message)
                 .is_ok_and(|it| it.message.is_none())
         );
+    }
+
+    #[test]
+    fn whoever_signs_for_several_accounts_says_which() {
+        let own = AccountSid::parse(ACCOUNT).expect("valid");
+        let other = AccountSid::parse(&ACCOUNT.replace("AC0", "AC1")).expect("valid");
+        let message_json = format!(r#"{{"MessageSid":"{SID}"}}"#);
+        let link_json = r#"{"Link":"https://example.com/"}"#;
+        let event_json = r#"{"To":"+15551234567"}"#;
+        let all = |others: &[AccountSid], more: &str| {
+            let with = |json: &str| json.replacen('{', &format!("{{{more}"), 1);
+            [
+                read_of(others, &with(&message_json), message).map(|it| it.account),
+                read_of(others, &with(link_json), message).map(|it| it.account),
+                read_of(others, &with(event_json), event)
+                    .map(|it| it.evidence.expect("evidence").account),
+            ]
+        };
+        for unnamed in all(&[own, other], "") {
+            let error = unnamed.expect_err("whose?");
+            assert!(matches!(error, Malformed::Field { field: "AccountSid", .. }), "{error}");
+        }
+        let named = format!(r#""account_sid":"{other}","#);
+        assert_eq!(all(&[own, other], &named), [Ok(other), Ok(other), Ok(other)]);
+        for one in [&[][..], &[own]] {
+            assert_eq!(all(one, ""), [Ok(own), Ok(own), Ok(own)]);
+        }
     }
 
     #[test]

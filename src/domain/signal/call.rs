@@ -42,6 +42,15 @@ pub struct Call {
     pub wants: Wants,
 }
 
+/// By which road a form comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// From Twilio itself, as it happens.
+    Twilio,
+    /// Passed on by the app, who knows how late.
+    App,
+}
+
 /// How far a call had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -68,7 +77,7 @@ impl Stage {
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
+pub fn call(fields: &Fields, reading: &Reading<'_>, road: Road) -> Result<Call, Malformed> {
     let account = reading.account(fields)?;
     let sid = fields.sid::<kind::Call>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
@@ -80,9 +89,13 @@ pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
         Stage::Begins | Stage::Underway if !is_told => Wants::Twiml,
         Stage::Begins | Stage::Underway | Stage::Completed | Stage::Over => Wants::Nothing,
     };
-    let at = timestamp(fields).filter(|at| *at <= reading.now).unwrap_or(reading.now);
-    let signal =
-        called(fields, reading, (account, sid), stage, &Heard { at: Some(at), event: None });
+    let at = match (timestamp(fields), road, stage) {
+        (Some(at), _, _) => Some(at.min(reading.now)),
+        // An end of which nobody says when it was: taken for now, it would make the start too late.
+        (None, Road::App, Stage::Completed) => None,
+        (None, Road::Twilio | Road::App, _) => Some(reading.now),
+    };
+    let signal = called(fields, reading, (account, sid), stage, &Heard { at, event: None });
     Ok(Call { signal, wants })
 }
 
@@ -189,6 +202,10 @@ mod tests {
     const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
 
     fn read(form: &str) -> Result<Call, Malformed> {
+        read_by(Road::Twilio, form)
+    }
+
+    fn read_by(road: Road, form: &str) -> Result<Call, Malformed> {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
         let reading = Reading {
@@ -199,7 +216,7 @@ mod tests {
             ignores_crawlers: true,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
         };
-        call(&fields.expect("UTF-8"), &reading)
+        call(&fields.expect("UTF-8"), &reading, road)
     }
 
     fn heard(end: &str) -> Call {
@@ -282,6 +299,27 @@ mod tests {
         let plain = heard("CallStatus=ringing&Caller=%2B1+555+867+5310");
         assert_eq!(forwarded.signal, plain.signal);
         assert!(plain.signal.evidence.is_ok());
+    }
+
+    #[test]
+    fn the_end_of_a_call_that_is_passed_on_without_its_time_is_not_known() {
+        let passed_on = |more: &str| {
+            let form = format!("{BASE}From=%2B15558675310&{more}");
+            read_by(Road::App, &form).expect(more).signal
+        };
+        let ended = "CallStatus=completed&CallDuration=90";
+        for more in [ended.to_owned(), format!("{ended}&Timestamp=yesterday")] {
+            let signal = passed_on(&more);
+            assert_eq!((signal.evidence, signal.once), (Err(Reason::TimeUnknown), Vec::new()));
+        }
+        let timed = "&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000";
+        for (more, start) in [
+            (format!("{ended}{timed}"), "2026-11-23T10:03:00Z"),
+            ("CallStatus=ringing".to_owned(), "2026-11-23T10:05:00Z"),
+        ] {
+            let began = passed_on(&more).evidence.map(|evidence| evidence.occurred_at);
+            assert_eq!(began, Ok(start.parse().expect("valid")), "{more}");
+        }
     }
 
     #[test]

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::matching::earlier;
+use crate::domain::address::Address;
+use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, kind};
 use crate::domain::signal::call::{Stage, called, timestamp};
 use crate::domain::signal::callback::{Heard, Reading, message_sid, replied, sighted};
 use crate::domain::signal::click::clicked;
 use crate::domain::signal::fields::{Fields, Spelling, missing, to_millisecond};
 use crate::domain::signal::json::{Json, Members, member};
-use crate::domain::signal::{Malformed, Once, Sighting, Signal};
+use crate::domain::signal::{Evidence, Malformed, Named, Once, Sighting, Signal};
 
 /// The longest `id` by which an event is recognised, in bytes. Twilio's have 34.
 const MAX_ID: usize = 128;
@@ -181,12 +182,26 @@ impl<'a> Told<'a> {
         let (data, reading, account, heard) = (&self.data, self.reading, self.account, &self.heard);
         let signal = match self.kind {
             Kind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
-            Kind::InboundMessage => Some(replied(data, reading, account, heard)?),
+            Kind::InboundMessage => Some(self.reply()?),
             Kind::LinkClicked => clicked(data, reading, account, heard)?,
             Kind::Call => Some(self.call()?),
             Kind::Test | Kind::Unknown => None,
         };
         Ok(signal.map_or(Incoming::Ignored, |signal| Incoming::Signal(Box::new(signal))))
+    }
+
+    /// On WhatsApp people quote what they answer, and only the webhook tells what. To take the newest
+    /// message for it would prove the wrong one, so there a reply that quotes nothing proves nothing;
+    /// it is not counted either, so that the webhook's still is.
+    fn reply(&self) -> Result<Signal, Malformed> {
+        let mut signal = replied(&self.data, self.reading, self.account, &self.heard)?;
+        let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
+        let is_guess = matches!(&signal.evidence, Ok(Evidence { named: Named::Person { .. }, .. }));
+        if is_guess && from.is_some_and(|from| from.is_whatsapp()) {
+            signal.evidence = Err(Reason::QuoteUnknown);
+            signal.once.clear();
+        }
+        Ok(signal)
     }
 
     fn status(&self) -> Result<Sighting, Malformed> {

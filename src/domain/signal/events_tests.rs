@@ -3,9 +3,7 @@
 use super::*;
 use crate::domain::address::PersonKey;
 use crate::domain::code::CodeKey;
-use crate::domain::matching::Reason;
 use crate::domain::message::Status;
-use crate::domain::signal::Named;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -96,6 +94,26 @@ fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
     let stopped = signal("messaging.inbound-message.received", &stop);
     assert_eq!(stopped.evidence, Err(Reason::OptOut));
     assert_eq!(stopped.once.len(), 2);
+}
+
+#[test]
+fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
+    let data = |from: &str, more: &str| {
+        format!(
+            r#"{{"messageSid":"{MESSAGE}","from":"{from}","to":"whatsapp:+15017122661","body":"yes"{more}}}"#
+        )
+    };
+    let kind = "messaging.inbound-message.received";
+    for from in ["whatsapp:+15558675310", "WhatsApp:+15558675310"] {
+        let unquoted = signal(kind, &data(from, ""));
+        assert_eq!((unquoted.evidence, unquoted.once), (Err(Reason::QuoteUnknown), Vec::new()));
+    }
+    let quote = format!(r#","originalRepliedMessageSid":"{MESSAGE}""#);
+    let quoted = signal(kind, &data("whatsapp:+15558675310", &quote));
+    assert_eq!(quoted.evidence.map(|it| it.named), Ok(Named::Message(message())));
+    assert_eq!(quoted.once.len(), 2);
+    let text = signal(kind, &data("+15558675310", ""));
+    assert!(text.evidence.is_ok(), "a text message can quote nothing");
 }
 
 #[test]

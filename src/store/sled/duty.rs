@@ -86,6 +86,7 @@ impl Ledger {
             if let Some(index) = keys::read_link(key).and_then(|id| keys::link_index(id, link)) {
                 writing.remove(index);
             }
+            writing.links -= 1;
             self.apply(writing)?;
             swept.forgotten += 1;
         }

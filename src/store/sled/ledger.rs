@@ -135,7 +135,11 @@ impl Ledger {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
+        if self.counts.links >= self.terms.max_messages {
+            return Ok(Err(self.full("links")));
+        }
         let mut writing = Writing::default();
+        writing.links += i64::from(self.draft.get(&keys::link(id))?.is_none());
         writing.put(keys::link(id), encode(link)?);
         if let Some(key) = keys::link_index(id, link).filter(|_| link.message.is_none()) {
             writing.put(key, Vec::new());
@@ -161,13 +165,7 @@ impl Ledger {
         for message in &changes.messages {
             let before = self.message(message.sid)?;
             if before.is_none() && self.counts.total() >= self.terms.max_messages {
-                return Ok(Err(StoreError::Unavailable {
-                    reason: format!(
-                        "HEARDBACK_MAX_MESSAGES ({}) messages are kept already",
-                        self.terms.max_messages
-                    ),
-                    label: "max_messages",
-                }));
+                return Ok(Err(self.full("messages")));
             }
             writing.message(before.as_ref(), Some(message))?;
         }
@@ -222,6 +220,7 @@ impl Ledger {
         }
         self.counts.parked = self.counts.parked.saturating_add_signed(writing.parked);
         self.counts.orphaned = self.counts.orphaned.saturating_add_signed(writing.orphaned);
+        self.counts.links = self.counts.links.saturating_add_signed(writing.links);
         Ok(())
     }
 
@@ -243,6 +242,12 @@ impl Ledger {
 
     pub(super) fn room_to_take_in(&self) -> Result<(), StoreError> {
         self.room(MIN_FREE)
+    }
+
+    fn full(&self, of: &str) -> StoreError {
+        let most = self.terms.max_messages;
+        let reason = format!("HEARDBACK_MAX_MESSAGES ({most}) {of} are kept already");
+        StoreError::Unavailable { reason, label: "max_messages" }
     }
 
     fn room(&self, least: u64) -> Result<(), StoreError> {

@@ -67,7 +67,7 @@ pub struct Options {
     pub person_key: Option<Vec<u8>>,
     /// What judgement depends on.
     pub policy: Policy,
-    /// Above this, new messages are refused.
+    /// Above this, new messages are refused, and so are new links above as many.
     pub max_messages: u64,
     /// Tells the time.
     pub clock: Clock,

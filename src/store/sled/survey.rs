@@ -65,6 +65,7 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
             }
             Some(&keys::LINK) => {
                 let _: Link = decode(&value).map_err(Fatal::from)?;
+                found.counts.links += 1;
             }
             Some(&keys::PARKED) => {
                 let parked: Parked = decode(&value).map_err(Fatal::from)?;

@@ -18,6 +18,7 @@ pub(super) struct Writing {
     pub(super) moved: Vec<(Option<State>, Option<State>)>,
     pub(super) parked: i64,
     pub(super) orphaned: i64,
+    pub(super) links: i64,
 }
 
 impl Writing {

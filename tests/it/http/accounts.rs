@@ -114,7 +114,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
     for (number, account, secret, expected) in [
         (1, Some(ACCOUNT), APP_KEY, 200),
         (2, Some(OTHER_ACCOUNT), APP_KEY, 200),
-        (3, None, APP_KEY, 200),
+        (3, None, APP_KEY, 400),
         (4, Some(OTHER_ACCOUNT), OWN_APP_KEY, 200),
         (5, None, OWN_APP_KEY, 200),
         (6, Some(ACCOUNT), OWN_APP_KEY, 403),
@@ -133,9 +133,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
         let path = format!("/Accounts/{account}/Messages/{}/", sid(number));
         eventually(&path, LONG, || scene.twilio.posts().iter().any(|post| post.contains(&path)));
     };
-    for number in [1, 3] {
-        posted(ACCOUNT, number);
-    }
+    posted(ACCOUNT, 1);
     for number in [2, 4, 5] {
         posted(OTHER_ACCOUNT, number);
     }
@@ -144,6 +142,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
         (1, APP_KEY, 200),
         (2, APP_KEY, 200),
         (2, OWN_APP_KEY, 200),
+        (3, APP_KEY, 404),
         (1, OWN_APP_KEY, 404),
         (99, OWN_APP_KEY, 404),
         (1, TOKEN, 403),
@@ -159,10 +158,31 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
 }
 
 #[test]
+fn whose_it_is_is_never_guessed_where_a_key_speaks_for_several_accounts() {
+    let scene = Scene::new(&[]);
+    let target = "https://app.example.com/";
+    for (route, body) in [
+        ("/app/messages", json!({ "MessageSid": sid(1) })),
+        ("/app/messages", json!({ "Link": target })),
+        ("/app/messages", json!({ "MessageSid": sid(1), "Link": target })),
+        ("/app/events", json!({ "To": RECIPIENT })),
+        ("/app/events", json!({ "Reference": "login-1" })),
+    ] {
+        let request = by(&json_post(route, &body), APP_KEY);
+        let answer = scene.service.exchange(&wire::bytes(&request));
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.text().contains("AccountSid: missing"), "{}", answer.text());
+        let own = scene.send(&json_post(route, &body), OWN_APP_KEY);
+        assert!((200..300).contains(&own), "the key's owner is the account: {own} {body}");
+    }
+}
+
+#[test]
 fn anothers_message_cannot_be_confirmed_by_naming_it() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.send(&json_event(Some(ACCOUNT), 1), APP_KEY), 200);
-    let register = json_post("/app/messages", &json!({ "MessageSid": sid(2) }));
+    let register =
+        json_post("/app/messages", &json!({ "MessageSid": sid(2), "AccountSid": ACCOUNT }));
     assert_eq!(scene.send(&register, APP_KEY), 201, "the default account's");
     // The other account's app says that the default account's message arrived.
     let answer = scene.service.exchange(&wire::bytes(&by(&json_event(None, 2), OWN_APP_KEY)));

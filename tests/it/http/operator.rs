@@ -31,6 +31,7 @@ fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
         "heardback_messages{state=\"reported\"} 1",
         "heardback_parked 0",
         "heardback_outbox 0",
+        "heardback_links 0",
         "heardback_upstream_attempts_total{result=\"done\"} 1",
         "heardback_upstream_attempt_seconds_count 1",
         "heardback_store_commits_total ",

@@ -79,6 +79,40 @@ fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_again() {
 }
 
 #[test]
+fn a_whatsapp_reply_waits_for_the_webhook_that_says_what_it_quotes() {
+    let scene = Scene::new(&[]);
+    let (person, sender) = (format!("whatsapp:{PERSON}"), format!("whatsapp:{SENDER}"));
+    sent(&scene, 1, &person, &sender, 60);
+    sent(&scene, 2, &person, &sender, 30);
+    let mut event = inbound(1, "EZ1", before(&scene, 5));
+    event["data"]["from"] = json!(person);
+    event["data"]["to"] = json!(sender);
+    assert_eq!(send(&scene, &json!([event])), 204);
+    assert_eq!(state(&scene, 2), "pending", "the event does not say that the older one is quoted");
+    let (replied, quoted) = (sid(0x1001), sid(1));
+    let fields =
+        [("From", &*person), ("To", &*sender), ("OriginalRepliedMessageSid", quoted.as_str())];
+    assert_eq!(scene.send(&form("/twilio/message", &reply(&replied, &fields))).status, 200);
+    assert!(is_proven(&scene, 1));
+    assert_eq!(send(&scene, &json!([event])), 204, "once more, after the webhook");
+    assert_eq!(state(&scene, 2), "pending");
+    let unknown = "heardback_evidence_unmatched_total{reason=\"quote_unknown\"}";
+    assert_eq!(scene.service.metric(unknown), 1 + 1);
+}
+
+#[test]
+fn one_event_that_the_store_cannot_take_keeps_no_neighbour_out() {
+    let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
+    sent(&scene, 1, PERSON, SENDER, 60);
+    // Far more new messages than are handed to the store at once, and last what a full store takes.
+    let mut batch: Vec<Value> = (100..700).map(|number| status(number, "SENT")).collect();
+    batch.push(status(1, "DELIVERED"));
+    assert_eq!(send(&scene, &json!(batch)), 503);
+    let message = scene.message(1).expect("known");
+    assert_eq!(message["status"], "delivered", "{message}");
+}
+
+#[test]
 fn an_event_that_comes_four_hours_late_counts_as_of_its_own_time() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 4 * 3600 + 60);
