@@ -187,8 +187,9 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub retention: Option<String>,
-    /// Above it, new messages are answered with 503 [default: 1000000]
-    /// Above it, new messages are answered with 503; so are new click links above as many [default: 1000000]
+    /// Above it, new messages are answered with 503; so are new click links above as many
+    /// [default: 1000000]
+    #[arg(
         long,
         env = "HEARDBACK_MAX_MESSAGES",
         hide_env_values = true,
