@@ -129,9 +129,12 @@ pub(crate) fn judge(world: &World, played: &Played, policy: &Policy) -> Judgemen
         let right =
             judgement.confirmation(&Case { world, played, policy, number, message, act, proof });
         confirmed.insert(number, right);
-        let told = record.sid.as_str().bytes().fold(key.0.cast_unsigned(), |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
-        });
+        let seed = key.0.cast_unsigned() ^ (proof.basis as u64);
+        let told = record
+            .sid
+            .as_str()
+            .bytes()
+            .fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
         judgement.digest = judgement.digest.wrapping_add(told);
     }
     judgement.recall(world, &confirmed);

@@ -43,7 +43,8 @@ impl Life {
         for day in [3, 7, 9].into_iter().filter(|day| *day <= habits.days) {
             life.tell(day * DAY + HOUR, Word::Sweep);
         }
-        for _ in 0..4 {
+        // Each start reads the whole store.
+        for _ in 0..habits.days.min(3) {
             let at = life.random.between(HOUR, habits.days * DAY);
             life.tell(at, Word::Restart);
         }

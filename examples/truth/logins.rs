@@ -12,7 +12,7 @@ const MOST: usize = 4;
 struct Login {
     line: usize,
     brand: usize,
-    login: u32,
+    number: u32,
     sent: Vec<usize>,
     /// Whether the app takes any code of this login, or only the last.
     lenient: bool,
@@ -31,7 +31,7 @@ impl Life {
     fn one_login(&mut self, line: usize, brand: usize, at: i64) {
         self.logins += 1;
         let lenient = self.random.chance(2_500);
-        let mut login = Login { line, brand, login: self.logins, sent: Vec::new(), lenient };
+        let mut login = Login { line, brand, number: self.logins, sent: Vec::new(), lenient };
         self.send_code(&mut login, at);
         // Some go away, and never type anything.
         if self.random.chance(700) {
@@ -64,7 +64,7 @@ impl Life {
         let code = before.filter(|_| repeats).map_or(fresh, |before| before.code);
         // First by WhatsApp where there is one, and from then on by SMS.
         let whatsapp = brand.whatsapp.is_some() && before.is_none();
-        let number = self.send(Message { login: login.login, code, whatsapp, ..message });
+        let number = self.send(Message { login: login.number, code, whatsapp, ..message });
         login.sent.push(number);
     }
 

@@ -145,7 +145,7 @@ fn all(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<Judgement> {
 
 /// Plays a world and judges it; its store is gone afterwards.
 fn played(world: &World, settings: Settings, folder: &Path) -> anyhow::Result<Judgement> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let played = runtime.block_on(play(world, settings, folder))?;
     std::fs::remove_dir_all(folder).context("the store's folder stays")?;
     Ok(judge(world, &played, &settings.policy))

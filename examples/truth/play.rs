@@ -19,7 +19,7 @@ use heardback::domain::message::{Message as Record, State};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::Malformed;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Entry, Filter, Store};
+use heardback::store::{Entry, Filter, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::requests::moment;
@@ -148,8 +148,8 @@ impl Stage<'_> {
             let heard = roads.read(*word, *at);
             self.note(*word, &heard, played);
             let mut future: Asked<'_> = match heard {
-                Ok(Heard::Sighting(sighting)) => Box::pin(remember(store, sighting)),
-                Ok(Heard::Signal(signal)) => Box::pin(observe(store, signal)),
+                Ok(Heard::Sighting(sighting)) => Box::pin(remember(store, *sighting)),
+                Ok(Heard::Signal(signal)) => Box::pin(observe(store, *signal)),
                 Ok(Heard::Link(id, link)) => Box::pin(keep(store, id, link)),
                 Ok(Heard::Nothing) => continue,
                 Err(Malformed::OtherAccount) => {
@@ -216,7 +216,12 @@ async fn remember(
     sighting: heardback::domain::signal::Sighting,
 ) -> anyhow::Result<Answer> {
     let number = World::number(sighting.sid.as_str());
-    let remembered = store.remember(sighting).await?;
+    let remembered = match store.remember(sighting).await {
+        Ok(remembered) => remembered,
+        // Another account of ours has named it before it was registered: 409 in the service.
+        Err(StoreError::Contradiction(_)) => return Ok(Answer::Contradicted),
+        Err(error) => return Err(error.into()),
+    };
     // What nobody asked feedback for is forgotten after a day.
     let kept = number.filter(|_| remembered.message.state != State::Untracked);
     Ok(Answer::Remembered(kept, remembered.confirmed))
@@ -234,7 +239,7 @@ async fn observe(
     match store.observe(signal).await {
         Ok(observed) => Ok(Answer::Observed(observed)),
         // Another account's message, named in an event: 409 in the service.
-        Err(heardback::store::StoreError::Contradiction(_)) => Ok(Answer::Contradicted),
+        Err(StoreError::Contradiction(_)) => Ok(Answer::Contradicted),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Chance: a small generator of numbers (SplitMix64) that draws the same world from the same seed on
+//! Chance: a small generator of numbers (`SplitMix64`) that draws the same world from the same seed on
 //! every machine. Whole numbers only, so that no floating point library has a say in it.
 //!
 //! Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.

@@ -1,5 +1,7 @@
 //! Requests: what Twilio and the apps would send, as they would send it.
 
+use std::fmt::Write as _;
+
 use heardback::domain::code::CodeKey;
 use heardback::domain::sid::MessageSid;
 use jiff::Timestamp;
@@ -48,7 +50,12 @@ impl Act {
         let account = match self.cause {
             Cause::Stranger => 2,
             Cause::Sibling => 1 - self.own(),
-            _ => self.own(),
+            Cause::Message(_)
+            | Cause::Unrelated
+            | Cause::Carrier(_)
+            | Cause::OptOut
+            | Cause::Scanner
+            | Cause::Replay => self.own(),
         };
         ACCOUNTS.get(account).copied().unwrap_or_default()
     }
@@ -56,10 +63,10 @@ impl Act {
     /// The account whose key the signature was found to be good with. A stranger's never is; their
     /// requests are read as if it had been ours, so that it is the account in them that is held up.
     pub(crate) fn signed_by(&self) -> &'static str {
-        match self.cause {
-            Cause::Stranger => ACCOUNTS.get(self.own()).copied().unwrap_or_default(),
-            _ => self.account(),
+        if self.cause == Cause::Stranger {
+            return ACCOUNTS.get(self.own()).copied().unwrap_or_default();
         }
+        self.account()
     }
 
     fn sender(&self) -> &'static str {
@@ -70,7 +77,11 @@ impl Act {
 
     /// Twilio's word on whether it was a preview, where it gives one.
     fn event_type(&self) -> &'static str {
-        if self.cause == Cause::Scanner && self.once % 2 == 0 { "preview" } else { "click" }
+        if self.cause == Cause::Scanner && self.once.is_multiple_of(2) {
+            "preview"
+        } else {
+            "click"
+        }
     }
 
     /// What opened the link. A preview that Twilio tells from a click may be made by a browser; where
@@ -105,27 +116,26 @@ impl World {
             owner(message),
             self.address(message.line, message.whatsapp),
         );
-        match brand.service {
-            // With a service, the answer does not say yet which sender it will be.
-            Some(service) => {
-                json += &format!(r#","messaging_service_sid":"{service}","from":null"#)
-            }
-            None => json += &format!(r#","from":"{}""#, message.from()),
-        }
+        // With a service, the answer does not say yet which sender it will be.
+        let _ = match brand.service {
+            Some(service) => write!(json, r#","messaging_service_sid":"{service}","from":null"#),
+            None => write!(json, r#","from":"{}""#, message.from()),
+        };
         if brand.registers == Registers::Answer {
-            json += &format!(r#","date_created":"{}""#, date(message.created));
-        } else if message.login % 2 == 0 {
-            json += &format!(r#","CreatedAt":"{}""#, moment(message.created + brand.clock_ahead));
+            let _ = write!(json, r#","date_created":"{}""#, date(message.created));
+        } else if message.login.is_multiple_of(2) {
+            let _ =
+                write!(json, r#","CreatedAt":"{}""#, moment(message.created + brand.clock_ahead));
         }
         if let Some(reference) = Self::reference(number, message) {
-            json += &format!(r#","Reference":"{reference}""#);
+            let _ = write!(json, r#","Reference":"{reference}""#);
         }
         if message.code > 0
             && brand.hmacs()
             && let Ok(sid) = MessageSid::parse(&sid)
         {
             let hmac = key.hmac(sid, &message.code.to_string());
-            json += &format!(r#","CodeHmac":"{}""#, hmac.to_base64());
+            let _ = write!(json, r#","CodeHmac":"{}""#, hmac.to_base64());
         }
         json.push('}');
         json
@@ -147,7 +157,7 @@ impl World {
             escaped(message.from()),
         );
         if let Some(service) = brand.service {
-            form += &format!("&MessagingServiceSid={service}");
+            let _ = write!(form, "&MessagingServiceSid={service}");
         }
         let by_callback = brand.registers == Registers::ByCallback && message.is_tracked();
         let reference = Self::reference(number, message);
@@ -162,21 +172,21 @@ impl World {
         let message = act.names.and_then(|number| self.messages.get(number));
         let (login, code) = message.map_or((0, 0), |message| (message.login, message.code));
         let mut json = format!(r#"{{"AccountSid":"{}","Type":"code_entered""#, act.account());
-        match (act.road, act.names) {
+        let _ = match (act.road, act.names) {
             (Road::CodeBySid, Some(number)) => {
-                json += &format!(r#","MessageSid":"{}""#, self.sid(number))
+                write!(json, r#","MessageSid":"{}""#, self.sid(number))
             }
-            (Road::CodeByReference, _) => json += &format!(r#","Reference":"login-{login}""#),
+            (Road::CodeByReference, _) => write!(json, r#","Reference":"login-{login}""#),
             (Road::CodeWithCode, _) => {
-                json += &format!(r#","Reference":"login-{login}","Code":"{code}""#);
+                write!(json, r#","Reference":"login-{login}","Code":"{code}""#)
             }
             _ => {
                 let to = self.address(act.line, act.whatsapp);
-                json += &format!(r#","To":"{to}","From":"{}""#, act.sender());
+                write!(json, r#","To":"{to}","From":"{}""#, act.sender())
             }
-        }
+        };
         if let Some(stated) = act.stated {
-            json += &format!(r#","OccurredAt":"{}""#, moment(stated));
+            let _ = write!(json, r#","OccurredAt":"{}""#, moment(stated));
         }
         json.push('}');
         json
@@ -211,12 +221,12 @@ impl World {
         );
         // Most inbound messages of a service's number name the service.
         if let Some(service) = BRANDS.get(act.brand).and_then(|brand| brand.service)
-            && act.once % 4 > 0
+            && !act.once.is_multiple_of(4)
         {
-            form += &format!("&MessagingServiceSid={service}");
+            let _ = write!(form, "&MessagingServiceSid={service}");
         }
         if let (Road::ReplyQuoted, Some(number)) = (act.road, act.names) {
-            form += &format!("&OriginalRepliedMessageSid={}", self.sid(number));
+            let _ = write!(form, "&OriginalRepliedMessageSid={}", self.sid(number));
         }
         form
     }
@@ -238,7 +248,8 @@ impl World {
         let rang = i64::try_from(2 + act.once % 15).unwrap_or_default() * SECOND;
         let ended = act.heard - SECOND / 5;
         let seconds = ((ended - act.did - rang) / SECOND).max(1);
-        form += &format!(
+        let _ = write!(
+            form,
             "&CallStatus=completed&CallDuration={seconds}&Timestamp={}",
             escaped(&date(ended))
         );
@@ -280,7 +291,13 @@ impl World {
                     act.user_agent(false),
                 ),
             ),
-            _ => return None,
+            Road::CodeBySid
+            | Road::CodeByReference
+            | Road::CodeWithCode
+            | Road::CodeByTo
+            | Road::ReplyQuoted
+            | Road::Call
+            | Road::Link => return None,
         };
         Some(format!(
             r#"[{{"specversion":"1.0","type":"{kind}","source":"/x","id":"EV{:032x}","time":"{}","data":{data}}}]"#,

@@ -23,13 +23,25 @@ use crate::world::{Act, Cause, Message, Road, Word, World};
 /// What a request turned out to be.
 pub(crate) enum Heard {
     /// A message was seen.
-    Sighting(Sighting),
+    Sighting(Box<Sighting>),
     /// Somebody did something.
-    Signal(Signal),
+    Signal(Box<Signal>),
     /// A click link is to be kept.
     Link(LinkId, Link),
     /// It concerns nobody.
     Nothing,
+}
+
+impl From<Sighting> for Heard {
+    fn from(sighting: Sighting) -> Self {
+        Self::Sighting(Box::new(sighting))
+    }
+}
+
+impl From<Signal> for Heard {
+    fn from(signal: Signal) -> Self {
+        Self::Signal(Box::new(signal))
+    }
 }
 
 /// Reads requests as the service does.
@@ -73,13 +85,13 @@ impl Roads<'_> {
         let registration = app::message(&fields, &self.reading(owner(message), at))?;
         let Some(mut sighting) = registration.message else { return Ok(Heard::Nothing) };
         sighting.link = message.has_own_link().then(|| self.token(number).id());
-        Ok(Heard::Sighting(sighting))
+        Ok(sighting.into())
     }
 
     fn status(&self, number: usize, of: &Message, word: &str, at: i64) -> Result<Heard, Malformed> {
         let (form, query) = self.world.status(number, of, word);
         let (fields, query) = (form_fields(&form)?, form_fields(&query)?);
-        callback::status(&fields, &query, &self.reading(owner(of), at)).map(Heard::Sighting)
+        callback::status(&fields, &query, &self.reading(owner(of), at)).map(Heard::from)
     }
 
     fn act(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
@@ -87,17 +99,18 @@ impl Roads<'_> {
         let json = |text: String| Fields::from_json(text.as_bytes(), Spelling::Any);
         Ok(match act.road {
             Road::CodeBySid | Road::CodeByReference | Road::CodeWithCode | Road::CodeByTo => {
-                Heard::Signal(app::event(&json(world.event(act))?, &reading)?)
+                app::event(&json(world.event(act))?, &reading)?.into()
             }
             Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
-                Heard::Signal(callback::reply(&form_fields(&world.reply(act))?, &reading)?)
+                callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
-            Road::Call => Heard::Signal(
-                call::call(&form_fields(&world.call(act))?, &reading, call::Road::Twilio)?.signal,
-            ),
+            Road::Call => {
+                let fields = form_fields(&world.call(act))?;
+                call::call(&fields, &reading, call::Road::Twilio)?.signal.into()
+            },
             Road::Click => {
                 let signal = click::click(&json(world.click(act))?, &reading)?;
-                signal.map_or(Heard::Nothing, Heard::Signal)
+                signal.map_or(Heard::Nothing, Heard::from)
             }
             Road::Link => self.visit(act, at),
         })
@@ -109,8 +122,8 @@ impl Roads<'_> {
         let batch = events::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
         let first = batch.into_iter().next().map(|event| event.incoming);
         match first {
-            Some(Incoming::Signal(signal)) => Ok(Heard::Signal(*signal)),
-            Some(Incoming::Status(sighting)) => Ok(Heard::Sighting(*sighting)),
+            Some(Incoming::Signal(signal)) => Ok(Heard::Signal(signal)),
+            Some(Incoming::Status(sighting)) => Ok(Heard::Sighting(sighting)),
             Some(Incoming::Malformed(malformed)) => Err(malformed),
             Some(Incoming::OtherAccount) => Err(Malformed::OtherAccount),
             Some(Incoming::Ignored) | None => Ok(Heard::Nothing),
@@ -130,7 +143,7 @@ impl Roads<'_> {
             label: "link_opened".to_owned(),
             occurred_at: reading.now,
         };
-        Heard::Signal(Signal {
+        Heard::from(Signal {
             source: Source::Link,
             once: Vec::new(),
             code: None,

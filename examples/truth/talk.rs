@@ -103,7 +103,7 @@ impl Life {
         if once == 0 || self.random.chance(2_000) {
             let ended = ended.max(began + self.random.between(20 * SECOND, HOUR / 4));
             let heard = ended + self.random.between(SECOND / 5, 5 * SECOND);
-            self.hear(Act { once, heard, ..act });
+            self.hear(Act { heard, once, ..act });
         }
     }
 }

@@ -134,6 +134,23 @@ fn a_code_that_was_sent_again_leaves_the_choice_to_the_policy() {
 }
 
 #[test]
+fn a_code_that_was_sent_again_is_never_direct_for_what_is_left_of_them() {
+    // The app's own retry: the first time it confirms one of them, whose code is then forgotten.
+    let seen = [coded(1, "111111", 0), coded(2, "111111", 10)];
+    let mut retried = book(Resend::Newest, &seen);
+    let entered = typed("111111", shared("x", 20));
+    assert_eq!(retried.observe(&entered), Observed::Confirmed(sid(2)));
+    assert_eq!(retried.observe(&entered), Observed::Already(sid(2)));
+    assert_eq!(retried.confirmed(), [sid(2)].into());
+    // One that was confirmed by something else before the other was sent.
+    let mut later = book(Resend::Newest, &[coded(1, "111111", 0)]);
+    assert_eq!(later.observe(&direct(1, 5)), Observed::Confirmed(sid(1)));
+    later.remember(&coded(2, "111111", 10));
+    later.observe(&typed("111111", shared("x", 20)));
+    assert_ne!(basis(&later, 2), Some(Basis::Direct));
+}
+
+#[test]
 fn direct_evidence_says_of_the_others_that_they_were_converted_and_never_holds_them_back() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
     assert_eq!(book.observe(&direct(1, 20)), Observed::Confirmed(sid(1)));
