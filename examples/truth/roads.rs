@@ -107,7 +107,7 @@ impl Roads<'_> {
             Road::Call => {
                 let fields = form_fields(&world.call(act))?;
                 call::call(&fields, &reading, call::Road::Twilio)?.signal.into()
-            },
+            }
             Road::Click => {
                 let signal = click::click(&json(world.click(act))?, &reading)?;
                 signal.map_or(Heard::Nothing, Heard::from)

@@ -232,6 +232,15 @@ fn a_code_is_forgotten_once_its_message_is_settled() {
     assert_eq!(book.messages[&sid(2)].code, Some(Code::Forgotten));
 }
 
+#[test]
+fn a_code_of_another_login_that_was_settled_takes_nothing_from_this_ones() {
+    let other = Sighting { reference: Some(reference("y")), ..coded(1, "111111", 0) };
+    let mut book = book(Resend::Newest, &[other, coded(2, "222222", 10)]);
+    book.observe(&direct(1, 20));
+    assert_eq!(book.observe(&typed("222222", reply(1, 30))), Observed::Confirmed(sid(2)));
+    assert_eq!(basis(&book, 2), Some(Basis::Direct));
+}
+
 /// The same code in two messages, as when a person asks for it again.
 #[test]
 fn a_code_that_two_messages_hold_never_confirms_one_after_the_other() {

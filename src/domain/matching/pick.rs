@@ -161,7 +161,10 @@ impl Choice<'_> {
     /// What a code proves, if one was typed. It names one message where no other can have had the same;
     /// else the policy chooses among those that may.
     fn by_code(&self, coded: &[&Message], among: &[&Message], basis: Basis) -> Option<Pick> {
-        let forgotten = |one: &&&Message| one.code == Some(Code::Forgotten);
+        let forgotten = |one: &&&Message| {
+            let alike = |it: &&Message| may_be_of_one_login(it, one);
+            one.code == Some(Code::Forgotten) && coded.iter().any(alike)
+        };
         let forgotten: Vec<&Message> = among.iter().filter(forgotten).copied().collect();
         match (coded, forgotten.as_slice()) {
             ([], _) => None,
@@ -202,6 +205,12 @@ impl Choice<'_> {
     fn coded<'m>(&self, messages: &[&'m Message], surely: bool) -> Vec<&'m Message> {
         messages.iter().filter(|one| self.typed.is_code_of(one, surely)).copied().collect()
     }
+}
+
+/// Whether the same code may have been sent in both: what the app sent for two things it named
+/// differently has two codes.
+fn may_be_of_one_login(one: &Message, other: &Message) -> bool {
+    one.reference.is_none() || other.reference.is_none() || one.reference == other.reference
 }
 
 /// Whether its code is known. Where a number was typed and this is asked, it was another.
