@@ -3,7 +3,7 @@
 //! A bounded search around the signature that the request carries: keys, spellings of the URL and
 //! readings of the body, first one deviation, then two and three at once, at most [`MOST_SIGNATURES`]
 //! signatures. A match is a proof, not a guess: nobody hits 160 bits by chance. It verifies with
-//! `domain::signature` and nothing else. Where nothing matches, [`hints`] says what to look at first.
+//! `domain::signature` and nothing else. Where nothing matches, `hints` says what to look at first.
 
 #[cfg(test)]
 mod body_tests;
