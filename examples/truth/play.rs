@@ -1,7 +1,8 @@
-//! The play: the world's timeline, minute by minute, against the real store.
+//! The play: the world's timeline, step by step, against the real store.
 //!
-//! All that comes in within a minute is under way at once, as in the service; the store's clock stands
-//! at the minute's last word. The store is closed and opened again in the midst of it.
+//! All that comes in within a step is under way at once, as in the service. Each request is read at its
+//! own moment; the store's clock stands at the step's last word, which matters only to how long evidence
+//! waits and to when a message expires. The store is closed and opened again in the midst of it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,6 +27,8 @@ use crate::requests::moment;
 use crate::roads::{Heard, Roads};
 use crate::world::{Cause, MINUTE, Word, World};
 
+/// How far the store's clock moves at a time: each step takes the disk a sync or more.
+const STEP: i64 = 5 * MINUTE;
 /// Commands under way at once; the store takes 1024 before it says that it is busy.
 const UNDER_WAY: usize = 800;
 
@@ -95,8 +98,8 @@ pub(crate) async fn play(
     let mut store = stage.open()?;
     let mut rest = world.timeline.as_slice();
     while let Some((first, _)) = rest.first() {
-        let minute = (first / MINUTE + 1) * MINUTE;
-        let ends = rest.partition_point(|(at, _)| *at < minute).min(UNDER_WAY);
+        let step = (first / STEP + 1) * STEP;
+        let ends = rest.partition_point(|(at, _)| *at < step).min(UNDER_WAY);
         let (now, later) = rest.split_at(ends);
         rest = later;
         stage.clock.store(now.last().map_or(0, |(at, _)| *at), Ordering::Relaxed);
@@ -129,7 +132,7 @@ impl Stage<'_> {
         SledStore::open(options).context("the store does not open")
     }
 
-    /// Everything of a minute: sent in its order, and then waited for.
+    /// Everything of a step: sent in its order, and then waited for.
     async fn act(
         &self,
         store: &SledStore,
