@@ -263,7 +263,7 @@ pub struct Message {
     pub refusal: Option<Refusal>,
     /// Its code, if it has one. Forgotten once it is settled.
     pub code: Option<Code>,
-    /// The message that was confirmed instead of this one, by evidence that named both.
+    /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
 }
 

@@ -123,15 +123,18 @@ impl Book {
             }
             Named::Link(id) => touched.link == Some(*id) || links.contains_key(id),
         };
+        let to_them =
+            |m: &&Message| m.recipient.is_some_and(|recipient| persons.contains(&recipient.person));
+        let theirs = self.messages.values().filter(to_them);
+        let named: BTreeSet<_> =
+            theirs.filter_map(|m| m.reference.clone()).chain(reference.clone()).collect();
         Rows {
             message: sid.and_then(|sid| self.messages.get(&sid).cloned()),
             seen: false,
             same_reference: all()
-                .filter(|m| m.reference.is_some() && m.reference == reference)
+                .filter(|m| m.reference.as_ref().is_some_and(|name| named.contains(name)))
                 .collect(),
-            same_person: all()
-                .filter(|m| m.recipient.is_some_and(|r| persons.contains(&r.person)))
-                .collect(),
+            same_person: self.messages.values().filter(to_them).cloned().collect(),
             parked: self.parked.iter().filter(waits).cloned().collect(),
             links,
             services: self.services.clone(),

@@ -266,31 +266,47 @@ proptest! {
     fn sled_judges_as_the_plain_book_does_step_by_step(
         steps in prop::collection::vec((anything(), 0..400_i64), 1..60),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let folder = tempfile::tempdir().expect("a folder");
-        let hands = Hands::default();
-        let store = sled(folder.path(), hands.clock());
-        let mut book = Book::default();
-        runtime.expect("a runtime").block_on(async {
-            for (step, later) in steps {
-                book.now += later;
-                hands.set(book.now);
-                if let Some(sighting) = step.sighting() {
-                    let kept = store.remember(sighting.clone()).await.expect("remembered");
-                    assert_eq!(kept, book.remember(&sighting), "{step:?}");
-                }
-                if let Some(signal) = step.signal() {
-                    let kept = store.observe(signal.clone()).await.expect("observed");
-                    assert_eq!(kept, book.observe(&signal), "{step:?}");
-                }
-            }
-            for (sid, message) in &book.messages {
-                let mut message = message.clone();
-                message.age(crate::given::at(book.now));
-                assert_eq!(store.show(*sid).await.expect("looked up"), Some(message));
-            }
-        });
+        judged_alike(steps);
     }
+}
+
+/// What is confirmed is noted on a sibling that is too old to be what was replied to.
+#[test]
+fn sled_notes_on_an_old_sibling_what_was_confirmed_instead_of_it() {
+    judged_alike(vec![
+        (Step::Register(3), 0),
+        (Step::Register(9), 0),
+        (Step::Reply { id: 1, who: 1, sender: 0, at: created(3) + 3700 }, 0),
+        (Step::Status(3, "failed"), 0),
+    ]);
+}
+
+/// Each step, so many seconds after the one before it.
+fn judged_alike(steps: Vec<(Step, i64)>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let folder = tempfile::tempdir().expect("a folder");
+    let hands = Hands::default();
+    let store = sled(folder.path(), hands.clock());
+    let mut book = Book::default();
+    runtime.expect("a runtime").block_on(async {
+        for (step, later) in steps {
+            book.now += later;
+            hands.set(book.now);
+            if let Some(sighting) = step.sighting() {
+                let kept = store.remember(sighting.clone()).await.expect("remembered");
+                assert_eq!(kept, book.remember(&sighting), "{step:?}");
+            }
+            if let Some(signal) = step.signal() {
+                let kept = store.observe(signal.clone()).await.expect("observed");
+                assert_eq!(kept, book.observe(&signal), "{step:?}");
+            }
+        }
+        for (sid, message) in &book.messages {
+            let mut message = message.clone();
+            message.age(crate::given::at(book.now));
+            assert_eq!(store.show(*sid).await.expect("looked up"), Some(message));
+        }
+    });
 }
 
 /// A shuffle that depends on nothing but its seed.

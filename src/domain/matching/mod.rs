@@ -36,7 +36,7 @@ pub struct Rows {
     pub message: Option<Message>,
     /// Whether the inbound message was counted before.
     pub seen: bool,
-    /// The messages that bear the reference in question.
+    /// The messages that bear a reference in question: the touched one, or one of `same_person`.
     pub same_reference: Vec<Message>,
     /// The messages to the person in question, within the reply window of all evidence in question;
     /// where it may hold a code, those of the pending lifetime.

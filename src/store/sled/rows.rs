@@ -44,12 +44,17 @@ impl Ledger {
         // Another account's evidence for the same SID waits beside ours.
         parked.retain(|parked| parked.evidence.account == account);
         let all = || parked.iter().map(|parked| &parked.evidence).chain(evidence);
-        let same_reference = match reference {
-            // What is confirmed is noted on the others, too.
-            Some(reference) if all().next().is_some() => self.bearing(account, reference)?,
-            Some(_) | None => Vec::new(),
-        };
         let same_person = self.to_persons(&persons(touched, all()), all(), typed)?;
+        let mut same_reference = Vec::new();
+        if all().next().is_some() {
+            // What is confirmed is noted on the others under its reference, however old they are and
+            // whoever was sent them.
+            let named = same_person.iter().filter(|message| message.account == account);
+            let named = named.filter_map(|message| message.reference.as_ref());
+            for reference in reference.into_iter().chain(named).collect::<BTreeSet<_>>() {
+                same_reference.extend(self.bearing(account, reference)?);
+            }
+        }
         let services = self.services(touched, all())?;
         Ok(Rows { message, seen: false, same_reference, same_person, links, parked, services })
     }
