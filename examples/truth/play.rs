@@ -29,6 +29,8 @@ use crate::world::{Cause, MINUTE, Word, World};
 
 /// How far the store's clock moves at a time: each step takes the disk a sync or more.
 const STEP: i64 = 5 * MINUTE;
+/// A world's store fits into this.
+const CACHE: u64 = 256 << 20;
 /// Commands under way at once; the store takes 1024 before it says that it is busy.
 const UNDER_WAY: usize = 800;
 
@@ -129,6 +131,8 @@ impl Stage<'_> {
         let mut options = Options::new(self.folder, self.settings.policy, clock);
         options.person_key = Some(b"the same in every play".to_vec());
         options.max_messages = u64::MAX;
+        options.cache = CACHE;
+        options.free_space = Arc::new(|| Ok(u64::MAX));
         SledStore::open(options).context("the store does not open")
     }
 

@@ -1,11 +1,12 @@
 //! Policies: what each setting would have made of one and the same world.
 
 use std::path::Path;
+
+use anyhow::Context as _;
 use std::time::Duration;
 
 use heardback::domain::matching::{Policy, Resend};
 
-use crate::judge::Judgement;
 use crate::life::{Habits, Life};
 use crate::play::Settings;
 use crate::table;
@@ -54,7 +55,7 @@ fn tried() -> Vec<Tried> {
     [first].into_iter().chain(resend).chain(windows).chain(others).chain([careless]).collect()
 }
 
-/// Plays one world under each setting, two at a time, and prints what came of it.
+/// Plays one world under each setting, and prints what came of it.
 ///
 /// # Errors
 /// Where a store fails.
@@ -62,22 +63,14 @@ pub(crate) fn compare(seed: u64, messages: usize, folder: &Path) -> anyhow::Resu
     let world = |careless| Life::lived(seed, messages, Habits { days: 3, careless });
     let (usual, careless) = (world(false), world(true));
     table::policies_head();
-    for (pair_number, pair) in tried().chunks(2).enumerate() {
-        let judged: Vec<anyhow::Result<Judgement>> = std::thread::scope(|scope| {
-            let under_way: Vec<_> = pair
-                .iter()
-                .enumerate()
-                .map(|(number, tried)| {
-                    let world = if tried.careless { &careless } else { &usual };
-                    let folder = folder.join(format!("policy-{pair_number}-{number}"));
-                    scope.spawn(move || crate::played(world, tried.settings, &folder))
-                })
-                .collect();
-            under_way.into_iter().map(crate::joined).collect()
-        });
-        for (tried, judgement) in pair.iter().zip(judged) {
-            table::policy(&tried.name, &judgement?);
-        }
+    let tried = tried();
+    let play = |number: usize| {
+        let tried: &Tried = tried.get(number).context("no such policy")?;
+        let world = if tried.careless { &careless } else { &usual };
+        crate::played(world, tried.settings, &folder.join(format!("policy-{number}")))
+    };
+    for (tried, judgement) in tried.iter().zip(crate::side_by_side(tried.len(), &play)?) {
+        table::policy(&tried.name, &judgement);
     }
     Ok(())
 }

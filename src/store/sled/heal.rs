@@ -12,17 +12,14 @@ use crate::store::sled::folder::{Folder, OpenError};
 
 /// Where a damaged snapshot goes. sled builds a new one from its log.
 pub(super) const ASIDE: &str = "set-aside";
-/// sled keeps about twice this in memory; its default of 1 GB would kill a small machine.
-const CACHE: u64 = 8 << 20;
-
 impl Folder<'_> {
     /// Opens sled, healing what it cannot heal itself (`facts/sled.md` §0.3).
-    pub(super) fn open_sled(&self) -> Result<Db, OpenError> {
+    pub(super) fn open_sled(&self, cache: u64) -> Result<Db, OpenError> {
         for unfinished in self.snapshots()?.iter().filter(|name| is_unfinished(name)) {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot of sled's");
             fs::remove_file(unfinished).map_err(|error| self.io("heal", error))?;
         }
-        let first = match self.try_sled() {
+        let first = match self.try_sled(cache) {
             Ok(db) => return Ok(db),
             Err(Refused::System(error)) => return Err(self.io("open sled in", error)),
             Err(Refused::Damaged(what)) => what,
@@ -42,7 +39,7 @@ impl Folder<'_> {
             Ok(())
         };
         moved(self.path, &aside).map_err(|error| self.io("heal", error))?;
-        self.try_sled().map_err(|second| {
+        self.try_sled(cache).map_err(|second| {
             let back = moved(&aside, self.path).and_then(|()| fs::remove_dir(&aside));
             match (back, second) {
                 (Ok(()), Refused::Damaged(second)) => self.damaged(&second),
@@ -53,8 +50,8 @@ impl Folder<'_> {
     }
 
     /// sled panics over some kinds of damage instead of returning an error.
-    fn try_sled(&self) -> Result<Db, Refused> {
-        let config = Config::new().path(self.path).cache_capacity(CACHE).flush_every_ms(Some(500));
+    fn try_sled(&self, cache: u64) -> Result<Db, Refused> {
+        let config = Config::new().path(self.path).cache_capacity(cache).flush_every_ms(Some(500));
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
         let panicked = || Refused::Damaged("sled panicked while opening it".to_owned());
         opened.map_err(|_| panicked())?.map_err(|error| match &error {

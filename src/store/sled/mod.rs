@@ -69,6 +69,8 @@ pub struct Options {
     pub policy: Policy,
     /// Above this, new messages are refused, and so are new links above as many.
     pub max_messages: u64,
+    /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
+    pub cache: u64,
     /// Tells the time.
     pub clock: Clock,
     /// How long to wait for another process to let go of the folder.
@@ -92,6 +94,8 @@ impl Options {
             person_key: None,
             policy,
             max_messages: 1_000_000,
+            // sled's own default of 1 GB would kill a small machine.
+            cache: 8 << 20,
             clock,
             lock_patience: open::LOCK_PATIENCE,
             free_space: Arc::new(move || {
@@ -122,10 +126,9 @@ impl SledStore {
     /// # Errors
     /// [`OpenError`]; nothing was lost.
     pub fn open(options: Options) -> Result<Self, OpenError> {
+        let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let opened =
-            open::open(&path, options.person_key.as_deref(), options.lock_patience, &free_space)?;
         let Surveyed { counts, seal, sparse, interrupted } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {

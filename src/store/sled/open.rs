@@ -4,16 +4,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::time::Duration;
 
 use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
+use crate::store::sled::Options;
 use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
 use crate::store::sled::keys;
-use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
@@ -37,20 +36,16 @@ pub(super) struct Opened {
     pub(super) format: u32,
 }
 
-pub(super) fn open(
-    path: &Path,
-    person_key: Option<&[u8]>,
-    patience: Duration,
-    free_space: &FreeSpace,
-) -> Result<Opened, OpenError> {
+pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
+    let Options { path, lock_patience: patience, .. } = options;
     let folder = Folder { path };
     folder.create()?;
-    let lock = folder.lock(patience)?;
+    let lock = folder.lock(*patience)?;
     let (format, complete) = folder.check_format()?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
-    folder.await_sled(patience)?;
-    let copy = Copy::make(path, free_space).map_err(|error| folder.io("copy", error))?;
-    let records = folder.records(complete, person_key);
+    folder.await_sled(*patience)?;
+    let copy = Copy::make(path, &options.free_space).map_err(|error| folder.io("copy", error))?;
+    let records = folder.records(complete, options);
     match &records {
         Ok(_) => copy.discard().map_err(|error| folder.io("tidy", error))?,
         // What the operator is told to keep a copy of must be what was there.
@@ -100,13 +95,13 @@ fn check_person_key(tree: &Tree, key: &PersonKey) -> Result<(), String> {
 }
 
 impl Folder<'_> {
-    fn records(&self, complete: bool, person_key: Option<&[u8]>) -> Result<Records, OpenError> {
-        let db = match self.open_sled() {
+    fn records(&self, complete: bool, options: &Options) -> Result<Records, OpenError> {
+        let db = match self.open_sled(options.cache) {
             Err(OpenError::Damaged { what, .. }) if !complete => {
                 // Nobody was ever answered for this store: its making was cut short.
                 tracing::warn!(what, "the store was not made completely; making it anew");
                 self.clear().map_err(|error| self.io("make anew", error))?;
-                self.open_sled()?
+                self.open_sled(options.cache)?
             }
             opened => opened?,
         };
@@ -129,7 +124,7 @@ impl Folder<'_> {
         if complete && check.is_none() {
             return Err(self.damaged("its first record is gone"));
         }
-        let secret = match (person_key, stored) {
+        let secret = match (options.person_key.as_deref(), stored) {
             (Some(given), _) => given.to_vec(),
             (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
             (None, None) => {
