@@ -75,7 +75,7 @@ fn is_cut_off(mut line: Line, start: &[u8]) {
 }
 
 /// Calls honestly until it is over. Tells how long each call took.
-pub(crate) fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
+fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !over.load(Ordering::Acquire) {
         let began = Instant::now();
@@ -86,7 +86,7 @@ pub(crate) fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
     took
 }
 
-pub(crate) fn noticed_nothing(mut took: Vec<Duration>) {
+fn noticed_nothing(mut took: Vec<Duration>) {
     took.sort_unstable();
     let slow = took.iter().filter(|took| **took > USUALLY).count();
     assert!(took.len() > 20, "{}", took.len());
