@@ -103,6 +103,16 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub ops_listen: Option<String>,
+    /// The header in which a proxy in front names the client's address, e.g. Fly-Client-IP; counts
+    /// failed signatures by network, and decides nothing else [default: none, the peer's address]
+    #[arg(
+        long,
+        env = "HEARDBACK_CLIENT_IP_HEADER",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "HTTP"
+    )]
+    pub client_ip_header: Option<String>,
     /// Where Twilio gets your own `TwiML` when somebody calls a number of yours whose calls come to
     /// /twilio/call [default: the call is rejected]
     #[arg(

@@ -64,6 +64,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The operator's listener.
     pub ops_listen: SocketAddr,
+    /// The header that names the client's address; without it, it is the peer's.
+    pub client_ip_header: Option<String>,
     /// How long to retry a post.
     pub give_up_after: Duration,
     /// How long a message waits for evidence.
@@ -143,6 +145,7 @@ impl Settings {
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
         let public_urls = rows::public_urls(&mut reader, args);
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
+        let client_ip_header = rows::client_ip_header(&mut reader, args);
         let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
         if let Some(accounts) = &accounts {
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
@@ -186,6 +189,7 @@ impl Settings {
             phone_key,
             listen,
             ops_listen,
+            client_ip_header,
             give_up_after,
             pending_ttl,
             reply_window,

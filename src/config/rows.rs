@@ -194,6 +194,17 @@ pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (Socket
     (listen, ops)
 }
 
+pub(super) fn client_ip_header(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<String> {
+    const NAME: &str = "HEARDBACK_CLIENT_IP_HEADER";
+    let found = text(args.client_ip_header.as_ref())?;
+    if found.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Some(found.to_owned());
+    }
+    let expected = "expected a header's name, e.g. Fly-Client-IP";
+    reader.problem(Problem::shown(NAME, found, expected));
+    None
+}
+
 pub(super) fn app_keys(reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
     const NAME: &str = "HEARDBACK_APP_KEYS";
     let keys = reader.secrets(NAME)?;

@@ -108,7 +108,7 @@ fn without_anything_every_missing_setting_is_named_with_its_place() {
 #[test]
 fn each_bad_value_names_its_setting() {
     type Change = fn(&mut SettingsArgs, String);
-    let rows: [(&str, Change, &[&str]); 20] = [
+    let rows: [(&str, Change, &[&str]); 21] = [
         ("HEARDBACK_LINKS", |a, v| a.links = Some(v), &["on", "confirm", "Off"]),
         (
             "HEARDBACK_PUBLIC_URL",
@@ -134,6 +134,11 @@ fn each_bad_value_names_its_setting() {
             &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"],
         ),
         ("HEARDBACK_LISTEN", |a, v| a.listen = Some(v), &["8080", ":8080", "localhost:8080"]),
+        (
+            "HEARDBACK_CLIENT_IP_HEADER",
+            |a, v| a.client_ip_header = Some(v),
+            &["X-Real-IP: 1", "a b", "Fly-Client-IP,X-Real-IP", "é"],
+        ),
         ("HEARDBACK_OPS_LISTEN", |a, v| a.ops_listen = Some(v), &["x", "127.0.0.1:8080"]),
         (
             "HEARDBACK_GIVE_UP_AFTER",

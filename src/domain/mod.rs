@@ -7,6 +7,7 @@ pub mod address;
 pub mod code;
 pub mod crawlers;
 pub mod feedback;
+pub mod forgeries;
 pub mod form;
 pub mod link;
 pub mod matching;

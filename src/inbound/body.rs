@@ -1,6 +1,7 @@
 //! A body: counted against a cap, read under one deadline. actix has neither for a raw payload
 //! (`facts/reliability.md` §0.2), and an extractor of its own would inflate or wait for ever.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -9,6 +10,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
+use crate::inbound::connections::{Connection, LARGE_BODY};
 use crate::inbound::rejection::Rejection;
 
 /// How long a body may take, from its first byte to its last. Twilio's are sent in one piece.
@@ -36,10 +38,15 @@ pub(super) async fn read(
     }
     let gather = async {
         let mut body = BytesMut::new();
+        let mut place = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Rejection::Interrupted)?;
             if body.len() + chunk.len() > cap {
                 return Err(Rejection::TooLarge { cap });
+            }
+            if body.len() + chunk.len() > LARGE_BODY && place.is_none() {
+                let connection = request.conn_data::<Arc<Connection>>();
+                place = connection.map(|connection| connection.place_for_a_large_body());
             }
             body.extend_from_slice(&chunk);
         }

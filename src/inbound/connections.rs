@@ -1,15 +1,20 @@
-//! The watchdog over connections: one that completes no request for ten seconds is shut.
+//! The watchdog over connections: one that completes no request for ten seconds is shut, and of those
+//! that nobody has vouched for with a good signature, there are only so many at a time.
 //!
 //! actix times the head of a connection's first request only, and one byte of a second request
 //! cancels its keep-alive timer; 200 such connections starve everybody (`facts/reliability.md` §0.2).
-//! So each connection leaves us a second handle on its socket, and whoever idles is cut off.
+//! So each connection leaves us a second handle on its socket, and whoever idles is cut off: at once
+//! where newcomers need the room, so that ten thousand idle strangers keep nobody waiting.
 
 use std::any::Any;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use crate::inbound::crowd::{Crowd, Place};
+use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may go without completing a request.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,15 +24,43 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Connections without a good signature yet, at a time. An honest one is among them for as long as its
+/// request is under way; each may hold 128 KiB of a head that never ends.
+const STRANGERS: usize = 1024;
+/// Of the file handles that we may have, strangers get half; each takes two.
+const HANDLES_EACH: usize = 4;
+/// Bodies over [`LARGE_BODY`] that are read at a time.
+const LARGE_BODIES: usize = 32;
+/// In bytes: what every stranger may send us. Only batches of events are larger, up to 1 MiB.
+pub(super) const LARGE_BODY: usize = 64 << 10;
+/// How often it is said that strangers are shut for want of room.
+const SAY_EVERY: Duration = Duration::from_mins(1);
+
 /// One connection, as its requests see it.
 pub struct Connection {
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
+    /// Its place among the strangers, until somebody has vouched for it.
+    stranger: Mutex<Option<Arc<Place>>>,
+    large_bodies: Arc<Crowd>,
     began: Instant,
     /// When it is to be shut, in milliseconds from `began`.
     due: AtomicU64,
+    /// Whether its last answer is given.
+    is_over: AtomicBool,
 }
 
 impl Connection {
+    /// A signature on it was good: it is no stranger's any more.
+    pub(super) fn vouch(&self) {
+        *self.stranger.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A place for a large body, to be held while it is read. Whoever has read one for longest loses
+    /// theirs, and the connection with it, where there is none left.
+    pub(super) fn place_for_a_large_body(&self) -> Arc<Place> {
+        self.large_bodies.admit(&self.socket).0
+    }
+
     /// A request on this connection has come to its end, or to the point where it is ours to answer.
     pub fn progress(&self) {
         self.shut_in(PATIENCE);
@@ -35,7 +68,14 @@ impl Connection {
 
     /// Its last answer is given: only this has still to get through.
     pub fn farewell(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
         self.shut_in(FAREWELL);
+    }
+
+    /// Whether an answer on it said that it ends. What was sent behind that request has no effect, or a
+    /// refusal might hide another request (RFC 9112, 9.6); actix would go on with what it has read.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     fn shut_in(&self, wait: Duration) {
@@ -49,21 +89,45 @@ impl Connection {
 }
 
 /// All connections of a listener.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Connections {
     known: Arc<Mutex<Vec<Weak<Connection>>>>,
+    strangers: Arc<Crowd>,
+    large_bodies: Arc<Crowd>,
+    metrics: Arc<Metrics>,
+    /// How many were shut for want of room since it was last said.
+    crowded_out: Arc<AtomicU64>,
 }
 
 impl Connections {
+    /// None so far. `handles`: how many file handles the process may have.
+    #[must_use]
+    pub fn new(handles: usize, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            known: Arc::default(),
+            strangers: Arc::new(Crowd::new(STRANGERS.min(handles / HANDLES_EACH))),
+            large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
+            metrics: Arc::clone(metrics),
+            crowded_out: Arc::default(),
+        }
+    }
+
     /// For `HttpServer::on_connect`: notes the connection, and lets its requests find it.
     pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
         let Some(stream) = stream.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
         // Out of file handles: the connection goes unwatched, but its first head is timed by actix.
         let Ok(handle) = stream.as_fd().try_clone_to_owned() else { return };
+        let socket = Arc::new(TcpStream::from(handle));
+        let (place, shut) = self.strangers.admit(&socket);
+        self.metrics.connections_shut("crowded_out", shut);
+        self.crowded_out.fetch_add(shut, Ordering::Relaxed);
         let connection = Arc::new(Connection {
-            socket: TcpStream::from(handle),
+            socket,
+            stranger: Mutex::new(Some(place)),
+            large_bodies: Arc::clone(&self.large_bodies),
             began: Instant::now(),
             due: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
         });
         connection.progress();
         self.known().push(Arc::downgrade(&connection));
@@ -72,7 +136,7 @@ impl Connections {
 
     /// Shuts every connection that has gone too long without completing a request. Returns how many.
     #[must_use]
-    pub fn shut_overdue(&self) -> usize {
+    pub fn shut_overdue(&self) -> u64 {
         let mut shut = 0;
         self.known().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
@@ -89,12 +153,24 @@ impl Connections {
 
     /// Watches until it is dropped.
     pub async fn watch(self) {
+        let mut said: Option<Instant> = None;
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
             let shut = self.shut_overdue();
+            self.metrics.connections_shut("overdue", shut);
             if shut > 0 {
                 tracing::debug!(shut, "shut overdue connections");
+            }
+            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                let shut = self.crowded_out.swap(0, Ordering::Relaxed);
+                if shut > 0 {
+                    said = Some(Instant::now());
+                    tracing::warn!(
+                        shut,
+                        "too many strangers: shut {shut} connections to make room"
+                    );
+                }
             }
         }
     }

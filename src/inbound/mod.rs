@@ -10,7 +10,9 @@ mod body;
 mod call;
 mod click;
 pub mod connections;
+mod crowd;
 mod events;
+pub mod forgers;
 pub mod links;
 pub mod ops;
 pub mod refused;
@@ -32,6 +34,7 @@ use jiff::Timestamp;
 use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
 use crate::inbound::connections::Connection;
+use crate::inbound::forgers::Forgers;
 use crate::inbound::links::FreshToken;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
@@ -64,6 +67,8 @@ pub struct Receiver {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Limits failed signatures, and nothing else.
+    pub forgers: Forgers,
     /// Keeps what is refused for its signature, if it is to be kept.
     pub refusals: Option<Refusals>,
 }
@@ -134,7 +139,13 @@ async fn account_for(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let route = route_label(request.match_pattern().as_deref());
-    let answered = next.call(request).await;
+    let over =
+        request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_over());
+    let answered = if over {
+        Err(Refused::of(request.request(), Rejection::AfterTheEnd).into())
+    } else {
+        next.call(request).await
+    };
     let status = match &answered {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),

@@ -35,8 +35,12 @@ pub(super) enum Rejection {
     TooSlow { deadline: Duration },
     /// The body broke off, or its framing is wrong.
     Interrupted,
+    /// It came behind one whose answer said that the connection ends.
+    AfterTheEnd,
     /// Unsigned or forged.
     Mistrusted(Mistrust),
+    /// Unsigned or forged, and one too many from there.
+    Limited,
     /// Signed, but another account's. Answered like a forgery.
     OtherAccount,
     /// A content type, or an encoding, that the route does not take.
@@ -87,9 +91,10 @@ impl Rejection {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Interrupted | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Interrupted | Self::AfterTheEnd | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             // Never 401: Twilio would send it again, with credentials.
             Self::Mistrusted(_) | Self::OtherAccount => StatusCode::FORBIDDEN,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Contradiction(_) => StatusCode::CONFLICT,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -105,11 +110,13 @@ impl Rejection {
             Self::TooLarge { .. } => "too_large",
             Self::TooSlow { .. } => "too_slow",
             Self::Interrupted => "interrupted",
+            Self::AfterTheEnd => "after_the_end",
             Self::Mistrusted(Mistrust::Missing) => "signature_missing",
             Self::Mistrusted(Mistrust::Malformed) => "signature_malformed",
             Self::Mistrusted(Mistrust::Mismatch) => "signature_mismatch",
             Self::Mistrusted(Mistrust::BodyHashMissing) => "body_hash_missing",
             Self::Mistrusted(Mistrust::BodyHashMismatch) => "body_hash_mismatch",
+            Self::Limited => "limited",
             Self::OtherAccount => "other_account",
             Self::Unsupported { .. } => "unsupported",
             Self::Malformed(Malformed::NotAMessage { .. }) => "not_a_message",
@@ -130,7 +137,9 @@ impl Rejection {
                 format!("the body must arrive within {} s", deadline.as_secs())
             }
             Self::Interrupted => "the body broke off".to_owned(),
+            Self::AfterTheEnd => "the connection had ended with the answer before".to_owned(),
             Self::Mistrusted(_) | Self::OtherAccount => "forbidden".to_owned(),
+            Self::Limited => "too many failed signatures from your network".to_owned(),
             Self::Unsupported { expected } => {
                 format!("expected {expected}, without a Content-Encoding")
             }
@@ -172,7 +181,8 @@ impl Refused {
         }
         if let Rejection::Unavailable { reason, .. } = &why {
             tracing::warn!(reason, "cannot take a request; answered 503");
-        } else {
+        } else if !matches!(why, Rejection::Limited) {
+            // Of those it is said once for all, in `forgers.rs`.
             tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
         }
         Self { why, to_app }

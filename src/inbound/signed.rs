@@ -2,7 +2,9 @@
 //! one route for callers that may not sign, and only if the settings open it, a secret in the path.
 //!
 //! The order is DESIGN §2's: cap and deadline (413, 408), signature (403), encoding and type (415),
-//! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good.
+//! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good. Where
+//! too many failed from one network (`forgers.rs`), 403 is 429; what bears no signature at all is then
+//! turned away first, its body unread.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -109,6 +111,12 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         super::body::drain(payload).await;
         return Err(Rejection::NotFound);
     }
+    let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
+    // Without the header it cannot be signed, so it has failed already.
+    let has_failed = header.is_none() && T::RING.signers().is_some();
+    if has_failed && receiver.forgers.is_one_too_many(request) {
+        return Err(Rejection::Limited);
+    }
     let body = super::body::read(request, payload, T::CAP).await?;
     let media = Media::of(request);
     let pairs = if media == Media::Form { form::pairs(&body) } else { Vec::new() };
@@ -120,7 +128,6 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         Media::Json | Media::Other => Content::Other(&body),
     };
     let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
-    let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
     let settings = settings(request);
     let settings = settings.as_deref();
     let bases = &receiver.bases;
@@ -130,21 +137,27 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
     let signer = if let Some(signers) = T::RING.signers() {
-        let found = trust.verify(signers, claimed, &presented, header).inspect_err(|why| {
-            note_refusal(request, receiver, &body, why);
+        let found = trust.verify(signers, claimed, &presented, header).map_err(|why| {
+            let is_forged = matches!(why, Distrust::Mistrust(_));
+            if is_forged && !has_failed && receiver.forgers.is_one_too_many(request) {
+                return Rejection::Limited;
+            }
+            note_refusal(request, receiver, &body, &why);
             if signers == Signers::Twilio && why.is_mismatch() {
                 receiver.home_regions.mismatched(request, trust.regions(claimed), now);
             }
+            why.into()
         });
         Some(found?)
     } else {
-        knows_the_secret(request, receiver).map_err(Rejection::Mistrusted)?;
+        knows_the_secret(request, receiver)?;
         None
     };
     if let Some(signer) = signer {
         receiver.matched(request, signer, now);
     }
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
+        connection.vouch();
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
     }
@@ -200,10 +213,13 @@ fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &
 }
 
 /// Whether the path holds the secret: the one way in without a signature.
-fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Mistrust> {
+fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Rejection> {
     let presented = request.match_info().get("secret").unwrap_or_default();
-    let known = receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented));
-    if known { Ok(()) } else { Err(Mistrust::Mismatch) }
+    if receiver.click_secret.as_ref().is_some_and(|secret| secret.is(presented)) {
+        return Ok(());
+    }
+    let limited = receiver.forgers.is_one_too_many(request);
+    Err(if limited { Rejection::Limited } else { Rejection::Mistrusted(Mistrust::Mismatch) })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,6 +27,7 @@ use crate::domain::matching::Policy;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
+use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
@@ -111,7 +112,7 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        handles::ask_for_more();
+        let handles = handles::ask_for_more();
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());
@@ -125,6 +126,7 @@ impl Service {
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
             trust: Arc::clone(&trust),
             home_regions: HomeRegions::default(),
+            forgers: Forgers::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
             refusals: settings
                 .record_refused
@@ -139,6 +141,7 @@ impl Service {
             clock,
             metrics: Arc::clone(&metrics),
         });
+        let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
@@ -147,7 +150,6 @@ impl Service {
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
-        let connections = Connections::default();
         let public = public_server(listeners.public, receiver, connections.clone())?;
         let ops = ops_server(listeners.ops, operator)?;
         for warning in &settings.warnings {

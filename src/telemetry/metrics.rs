@@ -29,6 +29,11 @@ struct Refusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shut {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Evidence {
     kind: &'static str,
     outcome: &'static str,
@@ -82,6 +87,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
     refusals: Family<Refusal, Counter>,
+    shut: Family<Shut, Counter>,
     evidence: Family<Evidence, Counter>,
     unmatched: Family<Unmatched, Counter>,
     events: Family<StreamEvent, Counter>,
@@ -117,6 +123,7 @@ impl Metrics {
             registry: Registry::with_prefix("heardback"),
             requests: Family::default(),
             refusals: Family::default(),
+            shut: Family::default(),
             evidence: Family::default(),
             unmatched: Family::default(),
             events: Family::default(),
@@ -149,6 +156,8 @@ impl Metrics {
         to.register("http_requests", help, self.requests.clone());
         let help = "Requests turned away before their body was parsed or acted on";
         to.register("refusals", help, self.refusals.clone());
+        let help = "Connections cut off, by why";
+        to.register("connections_shut", help, self.shut.clone());
         let help = "Evidence taken in, by kind and what came of it";
         to.register("evidence", help, self.evidence.clone());
         let help = "Evidence that confirmed nothing (yet), by why";
@@ -198,6 +207,11 @@ impl Metrics {
     /// One more request refused.
     pub fn refusals(&self, reason: &'static str) {
         self.refusals.get_or_create(&Refusal { reason }).inc();
+    }
+
+    /// So many more connections cut off.
+    pub fn connections_shut(&self, reason: &'static str, count: u64) {
+        self.shut.get_or_create(&Shut { reason }).inc_by(count);
     }
 
     /// One more piece of evidence.
@@ -312,6 +326,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.http_requests("/twilio/message", 200);
         metrics.refusals("bad_signature");
+        metrics.connections_shut("overdue", 2);
         metrics.evidence("reply", "confirmed");
         metrics.set_states(&[("pending", 3), ("reported", 2)]);
         metrics.set_states(&[("pending", 1)]);
@@ -331,6 +346,7 @@ mod tests {
             concat!("heardback_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "heardback_http_requests_total{route=\"/twilio/message\",status=\"200\"} 1",
             "heardback_refusals_total{reason=\"bad_signature\"} 1",
+            "heardback_connections_shut_total{reason=\"overdue\"} 2",
             "heardback_evidence_total{kind=\"reply\",outcome=\"confirmed\"} 1",
             "heardback_messages{state=\"pending\"} 1",
             "heardback_messages{state=\"reported\"} 2",

@@ -197,6 +197,10 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_STORE", format!("sled:{}", path.display())),
         ("HEARDBACK_PHONE_KEY", phone_key.to_owned()),
         ("HEARDBACK_LISTEN", settings.listen.to_string()),
+        (
+            "HEARDBACK_CLIENT_IP_HEADER",
+            settings.client_ip_header.clone().unwrap_or_else(|| "not set: the peer".to_owned()),
+        ),
         ("HEARDBACK_OPS_LISTEN", settings.ops_listen.to_string()),
         ("HEARDBACK_GIVE_UP_AFTER", human(settings.give_up_after)),
         ("HEARDBACK_PENDING_TTL", human(settings.pending_ttl)),

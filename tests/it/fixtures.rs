@@ -69,6 +69,9 @@ fn recordings() -> Vec<String> {
     names(&folder("fixtures/webhooks"), ".http")
 }
 
+/// Names the client, so that each may fail as if it were the first.
+const CLIENT: &str = "X-Client";
+
 /// The receiver on a port of its own, over a store of its own.
 struct Desk {
     _folder: tempfile::TempDir,
@@ -97,6 +100,7 @@ impl Desk {
             bases: vec![BASE.to_owned()],
             trust: Arc::new(Trusted::new(trust())),
             home_regions: HomeRegions::default(),
+            forgers: heardback::inbound::forgers::Forgers::new(Some(CLIENT.to_owned())),
             ignores_crawlers: true,
             click_secret: None,
             call_twiml: heardback::domain::twiml::answer_to_a_call(None),
@@ -418,7 +422,7 @@ fn no_recording_is_believed_unsigned_or_forged() {
     actix_web::rt::System::new().block_on(async {
         let desk = Desk::open();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        for name in recordings() {
+        for (number, name) in (0_u8..).zip(recordings()) {
             let (recording, _) = read(&name);
             if is_a_link(&recording) {
                 continue;
@@ -427,7 +431,8 @@ fn no_recording_is_believed_unsigned_or_forged() {
             for request in [&recording, &forged] {
                 let method = request.method.parse().expect("a method");
                 let url = format!("http://{}{}", desk.addr, request.target);
-                let mut call = client.request(method, url);
+                let mut call =
+                    client.request(method, url).header(CLIENT, format!("198.51.{number}.1"));
                 for (header, value) in &request.headers {
                     call = call.header(header, value);
                 }

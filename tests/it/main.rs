@@ -2,6 +2,8 @@
 
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod book;
 #[cfg(test)]
 mod chromium;

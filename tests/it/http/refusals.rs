@@ -374,36 +374,3 @@ fn what_is_odd_but_clear_is_taken() {
         assert_eq!(answer.json().get("reference"), Some(&json!(reference)));
     }
 }
-
-#[test]
-fn what_is_not_http_at_all_is_400_or_431_and_closed() {
-    let scene = Scene::new(&[]);
-    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(200 << 10));
-    let both = "POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    let twice = "POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
-    let chunk =
-        "POST /twilio/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
-    let cut = "POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nabc";
-    for bytes in [
-        "\x16\x03\x01\x02\x00\x01\r\n\r\n",
-        "GET\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        &long,
-        both,
-        twice,
-        chunk,
-        cut,
-    ] {
-        let mut line = scene.service.line();
-        line.send(bytes.as_bytes());
-        line.end();
-        // A reset is an end as well.
-        if let Some(answer) = line.answer() {
-            let name = bytes.get(..40).unwrap_or(bytes);
-            assert!(matches!(answer.status, 400 | 403 | 414 | 431), "{name:?}: {}", answer.status);
-            assert!(line.is_closed_within(LONG), "{name:?}");
-        }
-    }
-    nothing_came_of_it(&scene);
-    assert!(!scene.service.logs().contains("ERROR"), "{}", scene.service.logs());
-}

@@ -1,0 +1,94 @@
+//! Very many at once: idle connections, heads that grow, large bodies that never end. Whoever holds no
+//! secret makes room for newcomers, so honest callers are answered, and memory stays within bounds.
+
+use std::net::TcpStream;
+
+use heardback::domain::signature::SigningKey;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::abuse::honest_is_answered_within_a_second;
+use crate::harness::wire::{self, Line};
+use crate::harness::{BASE, LONG, Scene, eventually, post, signed, status_callback};
+use crate::weather::{kept, kilobytes, open_files};
+
+const WANTED: usize = 10_000;
+/// What the test itself, and others beside it, need of file handles.
+const OURS: usize = 600;
+/// `inbound/connections.rs`: connections that nobody vouches for.
+const STRANGERS: u64 = 1024;
+
+/// As many connections as this process may have, at most [`WANTED`].
+fn affordable() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limits = Rlimit { current: maximum, maximum };
+    setrlimit(Resource::Nofile, limits).expect("up to the maximum anybody may");
+    let maximum = maximum.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+    let count = WANTED.min(maximum.saturating_sub(OURS));
+    if count < WANTED {
+        println!("ONLY {count} CONNECTIONS: no more file handles may be had here (ulimit -Hn)");
+    }
+    count
+}
+
+fn tell(line: &mut Line) {
+    line.send(&wire::bytes(&signed(&status_callback(8, "sent"))));
+    let answer = line.answer().expect("who holds the secret is not shown out");
+    assert_eq!(answer.status, 204);
+}
+
+#[test]
+fn ten_thousand_idle_strangers_keep_nobody_waiting() {
+    let count = affordable();
+    let scene = Scene::new(&[]);
+    let mut insider = kept(&scene);
+    let mut idle = Vec::with_capacity(count);
+    let mut waits = Vec::new();
+    for number in 0..count {
+        let stream = TcpStream::connect(scene.service.public);
+        idle.push(stream.unwrap_or_else(|error| unreachable!("{number}: {error}")));
+        if number % 250 == 0 || number + 30 > count {
+            waits.push(honest_is_answered_within_a_second(&scene, "ten thousand are idle"));
+            tell(&mut insider);
+        }
+    }
+    let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";
+    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(STRANGERS);
+    let shut = || scene.service.metric(shut);
+    eventually("all but the last thousand are shown out", LONG, || shut() >= expected);
+    let handles = || u64::try_from(open_files(&scene.service)).unwrap_or(u64::MAX);
+    eventually("their handles are free", LONG, || handles() < 2 * STRANGERS + 200);
+    println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
+    drop(idle);
+    scene.service.says("too many strangers");
+    let peak = kilobytes(&scene.service, "VmHWM:");
+    println!("{count} idle connections: {peak} kB at most");
+    assert!(peak < 200_000, "{peak} kB");
+}
+
+#[test]
+fn unfinished_heads_and_bodies_take_no_more_memory_than_a_small_machine_has() {
+    let scene = Scene::new(&[]);
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(120 << 10));
+    let body = post("/twilio/events", "application/json", &vec![b' '; 1 << 20]);
+    // What bears no signature would not be read for long.
+    let forged = body.signed(&SigningKey::new(b"a guess"), BASE);
+    let mut body = wire::bytes(&forged);
+    body.pop();
+    let mut lines = Vec::new();
+    // 240 MiB of heads, and 400 MiB of bodies that lack a byte.
+    for number in 0..2400 {
+        let mut line = scene.service.line();
+        // Whoever has made room already can send no more.
+        line.send(if number < 2000 { head.as_bytes() } else { &body });
+        lines.push(line);
+        if number % 100 == 0 {
+            honest_is_answered_within_a_second(&scene, "heads and bodies that never end");
+        }
+    }
+    let peak = kilobytes(&scene.service, "VmHWM:");
+    println!("heads and bodies without an end: {peak} kB at most");
+    assert!(peak < 320_000, "{peak} kB");
+    drop(lines);
+    let whole = signed(&post("/twilio/events", "application/json", b"[]"));
+    assert_eq!(scene.service.exchange(&wire::bytes(&whole)).status, 204);
+}
