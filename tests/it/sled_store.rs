@@ -314,6 +314,18 @@ async fn a_damaged_db_is_refused_and_left_as_it_was_or_opens_with_every_record()
     assert!(refused > 10, "{outcomes:#?}");
 }
 
+/// As sled opens a log with a hole in it: everything that is there is whole.
+#[tokio::test]
+async fn an_entry_that_is_gone_without_a_trace_is_missed_at_opening() {
+    let folder = filled(5).await;
+    let sled = ::sled::open(folder.path()).expect("sled's own");
+    let message = sled.scan_prefix(b"m").next().expect("a message").expect("readable");
+    sled.remove(message.0).expect("removed");
+    drop(sled);
+    let error = opened(folder.path()).err().expect("refused").to_string();
+    assert!(error.contains("not all there"), "{error}");
+}
+
 #[tokio::test]
 async fn a_log_that_ends_earlier_than_what_was_synced_is_refused() {
     let folder = filled(20).await;
