@@ -319,6 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn without_the_key_nobody_can_be_guessed() {
+        let address = Address::parse("+15550000001").expect("valid");
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let person = |key: &[u8]| PersonKey::new(key).recipient(account, &address).person;
+        assert_eq!(person(b"one"), person(b"one"));
+        assert_ne!(person(b"one"), person(b"another"));
+        assert_ne!(PersonKey::new(b"one").check(), PersonKey::new(b"another").check());
+    }
+
+    #[test]
     fn a_caller_is_two_persons_and_an_agent_is_none() {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let caller = |text: &str| {
