@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::power::image::Image;
 use crate::power::recorder::{Act, Record};
 
 /// A file or a folder, whatever it is called by now.
@@ -98,6 +99,17 @@ struct Covered {
     named: Vec<u64>,
 }
 
+/// Which syncs are as if nobody had ever called them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deaf {
+    /// None of them.
+    No,
+    /// `fdatasync`: our own before each answer. sled has its `fsync` twice a second.
+    Data,
+    /// Any of a folder.
+    Folders,
+}
+
 pub(super) struct Disk {
     pub(super) files: Vec<File>,
     /// The names that last.
@@ -108,20 +120,25 @@ pub(super) struct Disk {
     seen: BTreeMap<String, Node>,
     under_way: HashMap<u64, Node>,
     syncs: HashMap<u64, Covered>,
-    /// Whether `fdatasync` is as if it had never been called: ours is the only one there is.
-    deaf: bool,
+    deaf: Deaf,
     named: u64,
 }
 
 impl Disk {
-    /// An empty folder that lasts.
-    pub(super) fn new(deaf: bool) -> Self {
-        let root = BTreeMap::from([(String::new(), 0)]);
+    /// What is there at first lasts.
+    pub(super) fn holding(image: &Image, deaf: Deaf) -> Self {
+        let mut files = vec![File { is_folder: true, ..File::default() }];
+        let mut names = BTreeMap::from([(String::new(), 0)]);
+        for (path, held) in &image.entries {
+            names.insert(path.clone(), files.len());
+            let (is_folder, lasting) = (held.is_none(), held.clone().unwrap_or_default());
+            files.push(File { is_folder, lasting, unsynced: Vec::new() });
+        }
         Self {
-            files: vec![File { is_folder: true, ..File::default() }],
-            lasting: root.clone(),
+            files,
+            lasting: names.clone(),
             namings: Vec::new(),
-            seen: root,
+            seen: names,
             under_way: HashMap::new(),
             syncs: HashMap::new(),
             deaf,
@@ -155,7 +172,7 @@ impl Disk {
                 let length = usize::try_from(*length).expect("64 bits");
                 self.begin(path, record.id, What::Truncate { length });
             }
-            Act::Sync { data_only: true, .. } if self.deaf => {}
+            Act::Sync { data_only: true, .. } if self.deaf == Deaf::Data => {}
             Act::Sync { path, .. } => self.begin_sync(path, record.id),
             Act::Hint => {}
             Act::End { result } => self.end(record.id, *result),
@@ -189,7 +206,8 @@ impl Disk {
         let ended = self.files[node].unsynced.iter().filter(|unsynced| unsynced.ended);
         let written = ended.map(|unsynced| unsynced.id).collect();
         let is_folder = self.files[node].is_folder;
-        let named = self.namings.iter().filter(|(_, naming)| is_folder && naming.is_in(path));
+        let heard = is_folder && self.deaf != Deaf::Folders;
+        let named = self.namings.iter().filter(|(_, naming)| heard && naming.is_in(path));
         let named = named.map(|(number, _)| *number).collect();
         self.syncs.insert(id, Covered { node, written, named });
     }
@@ -206,10 +224,8 @@ impl Disk {
             if let What::Write { data, .. } = &mut unsynced[at].what {
                 Arc::make_mut(data).truncate(done);
             }
-        } else if let Some(covered) = self.syncs.remove(&id) {
-            if result == 0 {
-                self.made_last(&covered);
-            }
+        } else if let Some(covered) = self.syncs.remove(&id).filter(|_| result == 0) {
+            self.made_last(&covered);
         }
     }
 

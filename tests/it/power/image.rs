@@ -14,9 +14,10 @@ use crate::power::seeded::Seeded;
 const SECTOR: usize = 512;
 
 /// How what is not sure to last is dealt with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Luck {
     /// Nothing of it lasts.
+    #[default]
     Nothing,
     /// All of it lasts.
     Everything,
@@ -44,16 +45,22 @@ impl Luck {
 }
 
 /// What is there after the cut: files with their bytes, folders with none.
+#[derive(Default)]
 pub(super) struct Image {
     pub(super) bytes: Luck,
     pub(super) names: Luck,
-    entries: BTreeMap<String, Option<Vec<u8>>>,
+    /// Whether something is in sled's log that was never synced.
+    pub(super) keeps: bool,
+    /// Whether something that was written to it and not synced is not there.
+    pub(super) drops: bool,
+    pub(super) entries: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl Image {
     pub(super) fn draw(disk: &Disk, chance: &mut Seeded) -> Self {
         let (bytes, names) = (Luck::draw(chance), Luck::draw(chance));
         let mut entries = BTreeMap::new();
+        let (mut keeps, mut drops) = (false, false);
         for (path, node) in named(disk, names, chance) {
             // Sorted, so that a folder comes before what is in it. What is in none is out of reach.
             let reachable = parent(&path).is_empty() || entries.get(parent(&path)) == Some(&None);
@@ -62,9 +69,13 @@ impl Image {
             }
             let file = &disk.files[node];
             let held = (!file.is_folder).then(|| content(file, bytes, chance));
+            if let Some(held) = held.as_ref().filter(|_| path.ends_with("/db")) {
+                keeps |= *held != file.lasting;
+                drops |= *held != file.seen();
+            }
             entries.insert(path, held);
         }
-        Self { bytes, names, entries }
+        Self { bytes, names, keeps, drops, entries }
     }
 
     /// Puts it into an empty folder.

@@ -31,9 +31,11 @@ pub(super) struct Expected<'a> {
     pub(super) sent: BTreeSet<MessageSid>,
 }
 
-/// What is wrong with an image.
+/// What an image turned out to be.
 #[derive(Debug)]
-pub(super) enum Wrong {
+pub(super) enum Verdict {
+    /// It opens, and everything is as it was said to be.
+    Sound,
     /// It does not open.
     Closed(String),
     /// It opens, and something is not as it was said to be.
@@ -45,11 +47,14 @@ pub(super) fn sid(number: u32) -> MessageSid {
 }
 
 fn clock() -> Clock {
-    #[expect(clippy::disallowed_methods, reason = "the store is that of a process with a real clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the store is that of a process with a real clock"
+    )]
     Arc::new(Timestamp::now)
 }
 
-pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Result<(), Wrong> {
+pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Verdict {
     let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
         SledStore::open(Options {
             lock_patience: Duration::from_secs(2),
@@ -58,8 +63,8 @@ pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Result<(), Wrong>
     }));
     let store = match opened {
         Ok(Ok(store)) => store,
-        Ok(Err(error)) => return Err(Wrong::Closed(error.to_string())),
-        Err(_) => return Err(Wrong::Closed("a panic".to_owned())),
+        Ok(Err(error)) => return Verdict::Closed(error.to_string()),
+        Err(_) => return Verdict::Closed("a panic".to_owned()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let lost = runtime.block_on(async {
@@ -67,7 +72,7 @@ pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Result<(), Wrong>
         store.close().await;
         lost
     });
-    if lost.is_empty() { Ok(()) } else { Err(Wrong::Lost(lost)) }
+    if lost.is_empty() { Verdict::Sound } else { Verdict::Lost(lost) }
 }
 
 /// All that a store lists.
@@ -79,7 +84,7 @@ struct Found {
 impl Found {
     async fn read(store: &SledStore) -> Self {
         let mut found = Self { messages: BTreeMap::new(), parked: Vec::new() };
-        for filter in [Filter::Messages(None), Filter::Parked] {
+        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
             let mut cursor = None;
             loop {
                 let page = store.list(filter, cursor, 1000).await.expect("listed");

@@ -17,17 +17,39 @@ const HEAD_BYTES: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     /// Opened with `O_CREAT`, `O_TRUNC` or both.
-    Create { path: String, empties: bool },
-    MakeFolder { path: String },
-    Rename { from: String, to: String },
-    Remove { path: String },
-    Write { path: String, at: u64, data: Arc<Vec<u8>> },
-    Truncate { path: String, length: u64 },
-    Sync { path: String, data_only: bool },
+    Create {
+        path: String,
+        empties: bool,
+    },
+    MakeFolder {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        path: String,
+    },
+    Write {
+        path: String,
+        at: u64,
+        data: Arc<Vec<u8>>,
+    },
+    Truncate {
+        path: String,
+        length: u64,
+    },
+    Sync {
+        path: String,
+        data_only: bool,
+    },
     /// `sync_file_range`, which proves nothing.
     Hint,
     /// The write, truncation or sync of the same id has returned that.
-    End { result: i64 },
+    End {
+        result: i64,
+    },
 }
 
 /// One record.

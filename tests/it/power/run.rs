@@ -1,7 +1,6 @@
 //! One recorded run of the real binary, killed and stopped in between, and the images drawn from it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -10,24 +9,22 @@ use rustix::process::Signal;
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{LONG, eventually};
-use crate::power::disk::Disk;
+use crate::power::disk::{Deaf, Disk};
 use crate::power::image::Image;
-use crate::power::judge::{Expected, Wrong, judge, sid};
-use crate::power::recorder::{Record, Recorder};
+use crate::power::judge::{Expected, judge, sid};
+use crate::power::recorder::{Act, Record, Recorder};
+use crate::power::report::Report;
 use crate::power::seeded::Seeded;
-use crate::power::traffic::{Client, Fact, History};
+use crate::power::traffic::{Client, Fact, History, Placed};
 
-const CLIENTS: u32 = 6;
-/// How each process ends, one after the other. What Twilio answers it differs, too.
-const ENDS: [(Signal, Manner); 5] = [
-    (Signal::KILL, Manner::Status(200)),
-    (Signal::TERM, Manner::Status(400)),
-    (Signal::KILL, Manner::Status(500)),
-    (Signal::KILL, Manner::Status(200)),
-    (Signal::TERM, Manner::Status(200)),
-];
+/// Short, so that the sweep has something to do.
+const SETTINGS: [(&str, &str); 2] =
+    [("HEARDBACK_PENDING_TTL", "2s"), ("HEARDBACK_REPLY_WINDOW", "2s")];
 
-/// A process of the run: where in the log it was ready, where it had ended, and what was there then.
+/// How a process of a run ends, how Twilio answers it, and after how many answers of its own.
+pub(super) type End = (Signal, Manner, usize);
+
+/// A process of the run: where in the log it began, was ready and had ended, and what it left.
 struct Life {
     began: u64,
     ready: u64,
@@ -35,126 +32,131 @@ struct Life {
     left: BTreeMap<String, Vec<u8>>,
 }
 
+/// What a run begins with: what a power cut has left, and what was answered before that.
+#[derive(Default)]
+pub(super) struct Before {
+    pub(super) image: Image,
+    facts: Vec<Fact>,
+    sent: Vec<u32>,
+}
+
 pub(super) struct Run {
+    before: Before,
     records: Vec<Record>,
     lives: Vec<Life>,
-    facts: Vec<(u64, Fact)>,
-    sent: Vec<(u64, u32)>,
-}
-
-/// What came of the images.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    images: usize,
-    /// Answered facts looked for, over all images.
-    pub(super) facts: usize,
-    /// Images in which something was missing, or was that should not be.
-    pub(super) lost: usize,
-    /// Images that did not open.
-    pub(super) closed: usize,
-    pub(super) wrong: Vec<String>,
-}
-
-impl Report {
-    pub(super) fn is_clean(&self) -> bool {
-        self.lost + self.closed == 0
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { images, facts, lost, closed, .. } = self;
-        write!(to, "{images} images, {facts} answered facts checked, {lost} with a loss, ")?;
-        write!(to, "{closed} that did not open")
-    }
+    facts: Placed<Fact>,
+    sent: Placed<u32>,
 }
 
 impl Run {
-    /// Records one, long enough for so many images.
-    pub(super) fn record(recorder: &Recorder, images: usize) -> Self {
+    /// Records one: as many processes as there are ends, one after the other.
+    pub(super) fn record(
+        recorder: &Recorder,
+        before: Before,
+        mut clients: Vec<Client>,
+        ends: &[End],
+    ) -> Self {
+        before.image.write(&recorder.below);
         let twilio = Twilio::start();
         let log = recorder.log();
         let history = History::new(log.clone());
-        let mut clients: Vec<Client> = (1..=CLIENTS).map(Client::new).collect();
-        let environment = recorder.environment();
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, &**value)).collect();
+        let preload = recorder.environment();
+        let settings = preload.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<_> = settings.chain(SETTINGS).collect();
         let mut lives = Vec::new();
-        for (signal, manner) in ENDS {
-            twilio.behave(manner);
+        for (signal, manner, answers) in ends {
+            twilio.behave(*manner);
             let began = log.position();
             let store = recorder.below.join("store");
-            let mut service = Running::start(command(&store, &twilio, &environment));
+            let mut service = Running::start(command(&store, &twilio, &settings));
             let ready = log.position();
-            let enough = history.answers() + (images * 2).clamp(200, 2000);
+            let enough = history.answers() + answers;
             std::thread::scope(|scope| {
                 for client in &mut clients {
                     scope.spawn(|| client.run(service.public, &history));
                 }
                 let answered = || history.answers() >= enough;
                 eventually("they are answered", 20 * LONG, answered);
-                service.signal(signal);
+                service.signal(*signal);
             });
             service.ends_within(LONG);
             drop(service);
             log.mend();
             lives.push(Life { began, ready, ended: log.position(), left: files(&recorder.below) });
         }
-        let History { facts, sent, .. } = history;
-        let (facts, sent) = (facts.into_inner(), sent.into_inner());
-        let (facts, sent) = (facts.expect("unpoisoned"), sent.expect("unpoisoned"));
-        Self { records: log.read(), lives, facts, sent }
+        let (facts, sent) = history.told();
+        Self { before, records: log.read(), lives, facts, sent }
     }
 
-    /// So many images, each opened and judged. `deaf`: as if we had never synced ourselves.
-    pub(super) fn images(&self, seed: u64, images: usize, deaf: bool) -> Report {
+    /// What was recorded, in numbers.
+    pub(super) fn size(&self) -> String {
+        let of = |is: fn(&Act) -> bool| self.records.iter().filter(|one| is(&one.act)).count();
+        format!(
+            "{} processes, {} writes, {} fdatasync, {} fsync, {} facts",
+            self.lives.len(),
+            of(|act| matches!(act, Act::Write { .. })),
+            of(|act| matches!(act, Act::Sync { data_only: true, .. })),
+            of(|act| matches!(act, Act::Sync { data_only: false, .. })),
+            self.facts.len(),
+        )
+    }
+
+    /// So many images, each opened and judged.
+    pub(super) fn images(&self, seed: u64, images: usize, deaf: Deaf) -> Report {
         let mut cuts: Vec<(usize, usize)> = (0..images)
             .map(|image| (self.cut(&mut Seeded::new(seed, image as u64)), image))
             .collect();
         cuts.sort_unstable();
-        let mut report = Report { images, ..Report::default() };
-        let mut disk = Disk::new(deaf);
-        let (mut followed, mut lives) = (0, self.lives.iter().peekable());
-        for (cut, image) in cuts {
-            while followed < cut {
-                let record = &self.records[followed];
-                disk.follow(record);
-                followed += 1;
-                if let Some(life) = lives.next_if(|life| life.ended == record.end) {
-                    disk.settle(&life.left);
-                }
-            }
-            let mut chance = Seeded::new(seed, (image as u64) << 32);
-            self.judge(cut, &Image::draw(&disk, &mut chance), &mut report, image);
+        let mut report = Report::default();
+        let mut story = self.story(deaf);
+        for (cut, number) in cuts {
+            story.follow_to(cut);
+            let mut chance = Seeded::new(seed, (number as u64) << 32);
+            let image = Image::draw(&story.disk, &mut chance);
+            let expected = self.known_at(cut);
+            let folder = tempfile::tempdir().expect("a folder");
+            image.write(folder.path());
+            let verdict = judge(&folder.path().join("store"), &expected);
+            let name = format!("image {number}, cut after record {cut} of {}", self.records.len());
+            report.add(&name, &image, expected.facts.len(), verdict);
         }
         report
     }
 
-    fn judge(&self, cut: usize, image: &Image, report: &mut Report, number: usize) {
-        let position = cut.checked_sub(1).map_or(0, |last| self.records[last].end);
+    /// One cut after which the next run goes on.
+    pub(super) fn cut_short(&self, seed: u64) -> Before {
+        let mut chance = Seeded::new(seed, u64::MAX);
+        let cut = self.cut(&mut chance);
+        let mut story = self.story(Deaf::No);
+        story.follow_to(cut);
+        let image = Image::draw(&story.disk, &mut chance);
+        let position = self.position(cut);
         let facts = self.facts.iter().filter(|(answered, _)| *answered <= position);
-        let facts: Vec<&Fact> = facts.map(|(_, fact)| fact).collect();
+        let facts = facts.map(|(_, fact)| fact).chain(&self.before.facts).cloned().collect();
         let sent = self.sent.iter().filter(|(sent, _)| *sent < position);
-        let sent = sent.map(|(_, number)| sid(*number)).collect();
-        report.facts += facts.len();
-        let folder = tempfile::tempdir().expect("a folder");
-        image.write(folder.path());
-        let Err(wrong) = judge(&folder.path().join("store"), &Expected { facts, sent }) else {
-            return;
-        };
-        let what = match wrong {
-            Wrong::Closed(why) => {
-                report.closed += 1;
-                why
-            }
-            Wrong::Lost(lost) => {
-                report.lost += 1;
-                let some: Vec<_> = lost.iter().take(5).cloned().collect();
-                format!("{} lost, such as {}", lost.len(), some.join("; "))
-            }
-        };
-        let (bytes, names) = (image.bytes, image.names);
-        let at = format!("image {number}, cut after record {cut} ({position}), {bytes:?}/{names:?}");
-        report.wrong.push(format!("{at}: {what}"));
+        let sent = sent.map(|(_, number)| number).chain(&self.before.sent).copied().collect();
+        Before { image, facts, sent }
+    }
+
+    fn story(&self, deaf: Deaf) -> Story<'_> {
+        Story { run: self, disk: Disk::holding(&self.before.image, deaf), followed: 0, ended: 0 }
+    }
+
+    /// Where in the log so many records end.
+    fn position(&self, cut: usize) -> u64 {
+        cut.checked_sub(1).map_or(0, |last| self.records[last].end)
+    }
+
+    /// What had been answered, and which messages had been sent.
+    fn known_at(&self, cut: usize) -> Expected<'_> {
+        let position = self.position(cut);
+        let facts = self.facts.iter().filter(|(answered, _)| *answered <= position);
+        let sent = self.sent.iter().filter(|(sent, _)| *sent < position);
+        let sent = sent.map(|(_, number)| number).chain(&self.before.sent);
+        Expected {
+            facts: self.before.facts.iter().chain(facts.map(|(_, fact)| fact)).collect(),
+            sent: sent.map(|number| sid(*number)).collect(),
+        }
     }
 
     /// How many records are before the cut: any number, or just those before an answer, or so many
@@ -171,6 +173,29 @@ impl Run {
                 let life = &self.lives[chance.below(self.lives.len())];
                 let (first, last) = (before(life.began), before(life.ready));
                 first + 1 + chance.below(last - first)
+            }
+        }
+    }
+}
+
+/// A run, retold record by record.
+struct Story<'a> {
+    run: &'a Run,
+    disk: Disk,
+    followed: usize,
+    ended: usize,
+}
+
+impl Story<'_> {
+    fn follow_to(&mut self, cut: usize) {
+        while self.followed < cut {
+            let record = &self.run.records[self.followed];
+            self.disk.follow(record);
+            self.followed += 1;
+            let life = self.run.lives.get(self.ended).filter(|life| life.ended == record.end);
+            if let Some(life) = life {
+                self.disk.settle(&life.left);
+                self.ended += 1;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Chance that can be repeated: SplitMix64, from one seed.
+//! Chance that can be repeated: `SplitMix64`, from one seed.
 
 /// The next seed for whoever asks for none in particular.
 pub(super) fn any_seed() -> u64 {

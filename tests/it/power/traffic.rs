@@ -16,7 +16,7 @@ use crate::harness::{ACCOUNT, SENDER, form, get, json as json_post, sid, signed}
 use crate::power::recorder::Log;
 
 /// Numbers of messages that a client has.
-const SHARE: u32 = 1 << 20;
+const SHARE: u32 = 1 << 14;
 /// Numbers that a round takes.
 const ROUND: u32 = 8;
 
@@ -29,19 +29,22 @@ pub(super) enum Fact {
     Delivered { number: u32 },
     /// The message that came in was counted.
     Counted { inbound: u32, number: u32 },
-    /// Evidence waits under this message's reference, or has confirmed it.
+    /// Evidence waits under this message's reference, in vain perhaps, or has confirmed it.
     Waits { number: u32 },
     /// There is a link of this token, in the message of that number if in any.
     Link { token: String, within: Option<u32> },
 }
 
+/// Things with their places in the log.
+pub(super) type Placed<T> = Vec<(u64, T)>;
+
 /// What was sent and what was answered, each with its place in the log.
 pub(super) struct History {
     log: Log,
     /// Read after the answer was: what it rests on stands before this.
-    pub(super) facts: Mutex<Vec<(u64, Fact)>>,
+    facts: Mutex<Placed<Fact>>,
     /// Read before the first request that names the message.
-    pub(super) sent: Mutex<Vec<(u64, u32)>>,
+    sent: Mutex<Placed<u32>>,
     answers: AtomicUsize,
 }
 
@@ -54,6 +57,12 @@ impl History {
     /// How many whole answers of 2xx were read.
     pub(super) fn answers(&self) -> usize {
         self.answers.load(Ordering::Acquire)
+    }
+
+    /// Everything, with its place in the log.
+    pub(super) fn told(self) -> (Placed<Fact>, Placed<u32>) {
+        let (facts, sent) = (self.facts.into_inner(), self.sent.into_inner());
+        (facts.expect("unpoisoned"), sent.expect("unpoisoned"))
     }
 
     fn is_so(&self, fact: Fact) {
@@ -91,6 +100,7 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// No two of one story have the same number.
     pub(super) fn new(client: u32) -> Self {
         Self { next: client * SHARE, line: None, confirmed: VecDeque::new(), lately: None }
     }
@@ -113,11 +123,16 @@ impl Client {
         self.shared(first + 5, addr, history)?;
         for _ in 0..4 {
             let Some(number) = self.confirmed.pop_front() else { break };
-            let answer = self.ask(&get(&format!("/app/messages/{}", sid(number))), addr, history)?;
-            let state = Self::told(number, &answer, history)?;
-            if state == "confirmed" {
-                self.confirmed.push_back(number);
-            }
+            self.look(number, addr, history)?;
+        }
+        Some(())
+    }
+
+    /// Asks for a message. That is durable, too: what it shows has been synced.
+    fn look(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
+        let answer = self.ask(&get(&format!("/app/messages/{}", sid(number))), addr, history)?;
+        if Self::told(number, &answer, history)? == "confirmed" {
+            self.confirmed.push_back(number);
         }
         Some(())
     }
@@ -145,8 +160,7 @@ impl Client {
         ];
         self.ask(&form("/twilio/message", &fields), addr, history)?;
         history.is_so(Fact::Counted { inbound: inbound(number), number });
-        self.is_confirmed(number, history);
-        Some(())
+        self.look(number, addr, history)
     }
 
     /// Its code was entered; the event registers it, too.
@@ -204,7 +218,8 @@ impl Client {
         history: &History,
     ) -> Option<()> {
         history.is_sent(number);
-        let mut message = json!({ "MessageSid": sid(number), "To": person(number), "From": SENDER });
+        let mut message =
+            json!({ "MessageSid": sid(number), "To": person(number), "From": SENDER });
         let fields = message.as_object_mut().expect("an object");
         fields.extend(more.as_object().expect("an object").clone());
         let answer = self.ask(&json_post("/app/messages", &message), addr, history)?;
