@@ -43,7 +43,7 @@ const ENDS: [(Signal, Manner); 5] = [
     (Signal::TERM, Manner::Status(200)),
 ];
 /// Images of each run between two cuts.
-const BETWEEN_CUTS: usize = 10;
+const BETWEEN_CUTS: usize = 15;
 
 fn setting(name: &str) -> Option<u64> {
     process_env(name).map(|text| text.parse().unwrap_or_else(|_| unreachable!("{name}={text}")))

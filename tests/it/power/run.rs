@@ -159,15 +159,20 @@ impl Run {
         }
     }
 
-    /// How many records are before the cut: any number, or just those before an answer, or so many
-    /// that a process is still opening the store.
+    /// How many records are before the cut: any number, or just those before an answer, or all of a
+    /// group that is being synced, or so many that a process is still opening the store.
     fn cut(&self, chance: &mut Seeded) -> usize {
         let before = |position: u64| self.records.partition_point(|record| record.end < position);
-        match chance.below(3) {
+        match chance.below(4) {
             0 => chance.below(self.records.len() + 1),
             1 => {
                 let (answered, _) = &self.facts[chance.below(self.facts.len())];
                 (before(*answered) + 1).min(self.records.len())
+            }
+            2 => {
+                let is_sync = |at: &usize| matches!(self.records[*at].act, Act::Sync { .. });
+                let syncs: Vec<usize> = (0..self.records.len()).filter(is_sync).collect();
+                syncs[chance.below(syncs.len())] + chance.below(2)
             }
             _ => {
                 let life = &self.lives[chance.below(self.lives.len())];
