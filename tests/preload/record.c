@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #if !defined(__linux__) || __SIZEOF_POINTER__ != 8
-#error "only 64-bit Linux: off_t and off64_t are the same here"
+#error "only 64-bit Linux, where off_t and off64_t are the same"
 #endif
 
 enum { LONGEST = 4096, MAGIC = 0x48425031 };

@@ -47,6 +47,7 @@ impl Luck {
 /// What is there after the cut: files with their bytes, folders with none.
 #[derive(Default)]
 pub(super) struct Image {
+    /// That of sled's log.
     pub(super) bytes: Luck,
     pub(super) names: Luck,
     /// Whether something is in sled's log that was never synced.
@@ -58,7 +59,8 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn draw(disk: &Disk, chance: &mut Seeded) -> Self {
-        let (bytes, names) = (Luck::draw(chance), Luck::draw(chance));
+        let names = Luck::draw(chance);
+        let mut bytes = Luck::Nothing;
         let mut entries = BTreeMap::new();
         let (mut keeps, mut drops) = (false, false);
         for (path, node) in named(disk, names, chance) {
@@ -68,8 +70,11 @@ impl Image {
                 continue;
             }
             let file = &disk.files[node];
-            let held = (!file.is_folder).then(|| content(file, bytes, chance));
+            // Each file has its own, so that any of them may be ahead of any other.
+            let luck = Luck::draw(chance);
+            let held = (!file.is_folder).then(|| content(file, luck, chance));
             if let Some(held) = held.as_ref().filter(|_| path.ends_with("/db")) {
+                bytes = luck;
                 keeps |= *held != file.lasting;
                 drops |= *held != file.seen();
             }

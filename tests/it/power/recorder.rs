@@ -74,7 +74,7 @@ impl Recorder {
         let folder = tempfile::tempdir().expect("a folder");
         let library = folder.path().join("record.so");
         let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+        cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"]);
         let built = cc.arg(&library).arg(SOURCE).output();
         let built = built.map_err(|error| format!("there is no `cc`: {error}"))?;
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
