@@ -46,6 +46,8 @@ pub(super) struct Run {
     lives: Vec<Life>,
     facts: Placed<Fact>,
     sent: Placed<u32>,
+    /// Messages that the sweep had written down as expired by the end.
+    expired: u64,
 }
 
 impl Run {
@@ -63,7 +65,7 @@ impl Run {
         let preload = recorder.environment();
         let settings = preload.iter().map(|(name, value)| (*name, value.as_str()));
         let settings: Vec<_> = settings.chain(SETTINGS).collect();
-        let mut lives = Vec::new();
+        let (mut lives, mut expired) = (Vec::new(), 0);
         for (signal, manner, answers) in ends {
             twilio.behave(*manner);
             let began = log.position();
@@ -77,6 +79,7 @@ impl Run {
                 }
                 let answered = || history.answers() >= enough;
                 eventually("they are answered", 20 * LONG, answered);
+                expired = service.metric("heardback_messages{state=\"expired\"}");
                 service.signal(*signal);
             });
             service.ends_within(LONG);
@@ -85,19 +88,20 @@ impl Run {
             lives.push(Life { began, ready, ended: log.position(), left: files(&recorder.below) });
         }
         let (facts, sent) = history.told();
-        Self { before, records: log.read(), lives, facts, sent }
+        Self { before, records: log.read(), lives, facts, sent, expired }
     }
 
     /// What was recorded, in numbers.
     pub(super) fn size(&self) -> String {
         let of = |is: fn(&Act) -> bool| self.records.iter().filter(|one| is(&one.act)).count();
         format!(
-            "{} processes, {} writes, {} fdatasync, {} fsync, {} facts",
+            "{} processes, {} writes, {} fdatasync, {} fsync, {} facts, {} expired",
             self.lives.len(),
             of(|act| matches!(act, Act::Write { .. })),
             of(|act| matches!(act, Act::Sync { data_only: true, .. })),
             of(|act| matches!(act, Act::Sync { data_only: false, .. })),
             self.facts.len(),
+            self.expired,
         )
     }
 
