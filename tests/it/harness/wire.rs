@@ -95,11 +95,16 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn open(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).expect("connected");
+        Self::try_open(addr).expect("connected")
+    }
+
+    /// `None` if nobody listens there any more.
+    pub(crate) fn try_open(addr: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(addr).ok()?;
         stream.set_read_timeout(Some(LONG)).expect("set");
         stream.set_write_timeout(Some(LONG)).expect("set");
         stream.set_nodelay(true).expect("set");
-        Self { stream, unread: Vec::new() }
+        Some(Self { stream, unread: Vec::new() })
     }
 
     /// Sends; says whether the other side still took it.

@@ -1,0 +1,190 @@
+//! An image: what may be on the disk after a power cut, drawn at random from what the records allow.
+//!
+//! Of what no sync has covered, each sector holds what it held at some moment since the last sync: a
+//! sector is never half written, but any of them may be ahead of any other. A file's size may be
+//! behind its sectors (then they are out of reach) or ahead of them (then they read as zeros).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::power::disk::{Disk, File, Node, What, parent};
+use crate::power::seeded::Seeded;
+
+const SECTOR: usize = 512;
+
+/// How what is not sure to last is dealt with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Luck {
+    /// Nothing of it lasts.
+    #[default]
+    Nothing,
+    /// All of it lasts.
+    Everything,
+    /// Each sector of each write lasts in so many of a hundred cases.
+    Sectors(usize),
+    /// Each write lasts as a whole or not at all, in whatever order.
+    Reordered,
+    /// What came first lasts.
+    Prefix,
+    /// What came first lasts, and of the next write either its start or its end.
+    Torn,
+}
+
+impl Luck {
+    fn draw(chance: &mut Seeded) -> Self {
+        match chance.below(8) {
+            0 => Self::Nothing,
+            1 => Self::Everything,
+            2 => Self::Reordered,
+            3 => Self::Prefix,
+            4 => Self::Torn,
+            _ => Self::Sectors([5, 30, 50, 70, 95][chance.below(5)]),
+        }
+    }
+}
+
+/// What is there after the cut: files with their bytes, folders with none.
+#[derive(Default)]
+pub(super) struct Image {
+    /// That of sled's log.
+    pub(super) bytes: Luck,
+    pub(super) names: Luck,
+    /// Whether something is in sled's log that was never synced.
+    pub(super) keeps: bool,
+    /// Whether something that was written to it and not synced is not there.
+    pub(super) drops: bool,
+    pub(super) entries: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Image {
+    pub(super) fn draw(disk: &Disk, chance: &mut Seeded) -> Self {
+        let names = Luck::draw(chance);
+        let mut bytes = Luck::Nothing;
+        let mut entries = BTreeMap::new();
+        let (mut keeps, mut drops) = (false, false);
+        for (path, node) in named(disk, names, chance) {
+            // Sorted, so that a folder comes before what is in it. What is in none is out of reach.
+            let reachable = parent(&path).is_empty() || entries.get(parent(&path)) == Some(&None);
+            if path.is_empty() || !reachable {
+                continue;
+            }
+            let file = &disk.files[node];
+            // Each file has its own, so that any of them may be ahead of any other.
+            let luck = Luck::draw(chance);
+            let held = (!file.is_folder).then(|| content(file, luck, chance));
+            if let Some(held) = held.as_ref().filter(|_| path.ends_with("/db")) {
+                bytes = luck;
+                keeps |= *held != file.lasting;
+                drops |= *held != file.seen();
+            }
+            entries.insert(path, held);
+        }
+        Self { bytes, names, keeps, drops, entries }
+    }
+
+    /// Puts it into an empty folder.
+    pub(super) fn write(&self, into: &Path) {
+        for (path, held) in &self.entries {
+            let path = into.join(path);
+            match held {
+                Some(bytes) => fs::write(path, bytes).expect("written"),
+                None => fs::create_dir(path).expect("created"),
+            }
+        }
+    }
+}
+
+fn named(disk: &Disk, luck: Luck, chance: &mut Seeded) -> BTreeMap<String, Node> {
+    let mut names = disk.lasting.clone();
+    let first = chance.below(disk.namings.len() + 1);
+    for (at, (_, naming)) in disk.namings.iter().enumerate() {
+        let lasts = match luck {
+            Luck::Nothing => false,
+            Luck::Everything => true,
+            Luck::Sectors(percent) => chance.percent(percent),
+            Luck::Reordered => chance.percent(50),
+            Luck::Prefix | Luck::Torn => at < first,
+        };
+        if lasts {
+            naming.apply(&mut names);
+        }
+    }
+    names
+}
+
+fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
+    let unsynced: Vec<&What> = file.unsynced.iter().map(|one| &one.what).collect();
+    let first = chance.below(unsynced.len() + 1);
+    // For each sector the last write that got there; it has what the ones before it brought, too.
+    let mut reached: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut truncated = BTreeSet::new();
+    for (at, what) in unsynced.iter().enumerate() {
+        let whole = chance.percent(50);
+        let (tear, from_the_end) = (chance.below(sectors(what).count() + 1), chance.percent(50));
+        if let What::Truncate { .. } = what {
+            let lasts = match luck {
+                Luck::Nothing => false,
+                Luck::Everything => true,
+                Luck::Sectors(_) | Luck::Reordered => whole,
+                Luck::Prefix | Luck::Torn => at < first,
+            };
+            truncated.extend(lasts.then_some(at));
+        }
+        for (number, sector) in sectors(what).enumerate() {
+            let lasts = match luck {
+                Luck::Nothing => false,
+                Luck::Everything => true,
+                Luck::Sectors(percent) => chance.percent(percent),
+                Luck::Reordered => whole,
+                Luck::Prefix => at < first,
+                Luck::Torn => at < first || (at == first && (number < tear) != from_the_end),
+            };
+            if lasts {
+                reached.insert(sector, at);
+            }
+        }
+    }
+    let mut bytes = file.lasting.clone();
+    for (at, what) in unsynced.iter().enumerate() {
+        match what {
+            What::Truncate { .. } if truncated.contains(&at) => what.apply(&mut bytes),
+            What::Truncate { .. } => {}
+            What::Write { at: start, data } => {
+                let end = start + data.len();
+                for sector in sectors(what).filter(|sector| reached.get(sector) >= Some(&at)) {
+                    let from = (sector * SECTOR).max(*start);
+                    let to = ((sector + 1) * SECTOR).min(end);
+                    let part = data[from - start..to - start].to_vec();
+                    What::Write { at: from, data: part.into() }.apply(&mut bytes);
+                }
+            }
+        }
+    }
+    let is_cut = !truncated.is_empty();
+    resize(&mut bytes, file, luck, is_cut, chance);
+    bytes
+}
+
+/// The size is a matter of its own, unless what lasts lasts in its order.
+fn resize(bytes: &mut Vec<u8>, file: &File, luck: Luck, is_cut: bool, chance: &mut Seeded) {
+    match luck {
+        Luck::Everything | Luck::Prefix | Luck::Torn => {}
+        Luck::Nothing | Luck::Sectors(_) | Luck::Reordered => match chance.below(3) {
+            0 => {
+                let seen = file.seen().len();
+                bytes.resize(bytes.len().max(seen), 0);
+            }
+            1 if !is_cut => bytes.truncate(file.lasting.len()),
+            _ => {}
+        },
+    }
+}
+
+fn sectors(what: &What) -> std::ops::Range<usize> {
+    match what {
+        What::Write { data, .. } if data.is_empty() => 0..0,
+        What::Write { at, data } => at / SECTOR..(at + data.len()).div_ceil(SECTOR),
+        What::Truncate { .. } => 0..0,
+    }
+}

@@ -1,0 +1,199 @@
+//! The judgement: an image opened by the real store, and everything that was answered before the cut
+//! looked for in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use heardback::domain::link::LinkToken;
+use heardback::domain::matching::{Observed, Parked, Reason};
+use heardback::domain::message::{Message, State, Status};
+use heardback::domain::sid::MessageSid;
+use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Signal, Source};
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Clock, Entry, Filter, Store};
+use jiff::Timestamp;
+
+use crate::given;
+use crate::harness;
+use crate::power::traffic::{Fact, person, reference};
+
+/// Of what was counted so much is counted again, the latest first; each costs a sync.
+const REPEATED: usize = 8;
+
+/// What a store must hold, and what it may.
+pub(super) struct Expected<'a> {
+    /// Answered before the cut.
+    pub(super) facts: Vec<&'a Fact>,
+    /// Sent before the cut, answered or not.
+    pub(super) sent: BTreeSet<MessageSid>,
+}
+
+/// What an image turned out to be.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It opens, and everything is as it was said to be.
+    Sound,
+    /// It does not open.
+    Closed(String),
+    /// It opens, and something is not as it was said to be.
+    Lost(Vec<String>),
+}
+
+pub(super) fn sid(number: u32) -> MessageSid {
+    MessageSid::parse(&harness::sid(number)).expect("valid")
+}
+
+fn clock() -> Clock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the store is that of a process with a real clock"
+    )]
+    Arc::new(Timestamp::now)
+}
+
+pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Verdict {
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        SledStore::open(Options {
+            lock_patience: Duration::from_secs(2),
+            ..given::options(folder, clock())
+        })
+    }));
+    let store = match opened {
+        Ok(Ok(store)) => store,
+        Ok(Err(error)) => return Verdict::Closed(error.to_string()),
+        Err(_) => return Verdict::Closed("a panic".to_owned()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let lost = runtime.block_on(async {
+        let lost = Found::read(&store).await.compare(expected, &store).await;
+        store.close().await;
+        lost
+    });
+    if lost.is_empty() { Verdict::Sound } else { Verdict::Lost(lost) }
+}
+
+/// All that a store lists.
+struct Found {
+    messages: BTreeMap<MessageSid, Message>,
+    parked: Vec<Parked>,
+}
+
+impl Found {
+    async fn read(store: &SledStore) -> Self {
+        let mut found = Self { messages: BTreeMap::new(), parked: Vec::new() };
+        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+            let mut cursor = None;
+            loop {
+                let page = store.list(filter, cursor, 1000).await.expect("listed");
+                for entry in page.entries {
+                    match entry {
+                        Entry::Message(message) => {
+                            found.messages.insert(message.sid, *message);
+                        }
+                        Entry::Parked(parked) => found.parked.push(*parked),
+                    }
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    /// What is missing, or should not be there.
+    async fn compare(&self, expected: &Expected<'_>, store: &SledStore) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut counted = Vec::new();
+        for fact in &expected.facts {
+            let holds = match fact {
+                Fact::State { number, state } => self.reached(*number, state),
+                Fact::Delivered { number } => self.is_delivered(*number),
+                Fact::Waits { number } => self.waits(*number) || self.is_proven(*number),
+                Fact::Link { token, within } => has_link(store, token, *within).await,
+                Fact::Counted { inbound, number } => {
+                    counted.push((*inbound, *number));
+                    true
+                }
+            };
+            if !holds {
+                wrong.push(format!("{fact:?}"));
+            }
+        }
+        for (inbound, number) in counted.into_iter().rev().take(REPEATED) {
+            let again = store.observe(reply_again(inbound, number, store)).await;
+            if again != Ok(Observed::Nothing(Reason::Duplicate)) {
+                wrong.push(format!("the reply {inbound:x} is not known any more: {again:?}"));
+            }
+        }
+        let never_sent = self.messages.keys().filter(|sid| !expected.sent.contains(sid));
+        wrong.extend(never_sent.map(|sid| format!("{sid} was never sent")));
+        if let Err(error) = store.health().await {
+            wrong.push(format!("it takes nothing in: {error}"));
+        }
+        wrong
+    }
+
+    fn reached(&self, number: u32, state: &str) -> bool {
+        let Some(found) = self.messages.get(&sid(number)) else { return false };
+        let is_final = state == "reported" || state == "refused";
+        if is_final { found.state.as_str() == state } else { rank(found.state) >= rank_of(state) }
+    }
+
+    fn is_delivered(&self, number: u32) -> bool {
+        let found = self.messages.get(&sid(number));
+        found.is_some_and(|message| message.status == Some(Status::Delivered))
+    }
+
+    fn is_proven(&self, number: u32) -> bool {
+        let found = self.messages.get(&sid(number));
+        found.is_some_and(|message| rank(message.state) >= rank_of("confirmed"))
+    }
+
+    fn waits(&self, number: u32) -> bool {
+        let named = Named::Reference(given::reference(&reference(number)));
+        self.parked.iter().any(|parked| parked.evidence.named == named)
+    }
+}
+
+async fn has_link(store: &SledStore, token: &str, within: Option<u32>) -> bool {
+    let id = LinkToken::parse(token).expect("a token").id();
+    let link = store.link(id).await.expect("looked up");
+    link.is_some_and(|link| within.is_none_or(|number| link.message == Some(sid(number))))
+}
+
+/// The reply that was counted, once more.
+fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
+    let address = heardback::domain::address::Address::parse(&person(number)).expect("valid");
+    let recipient = store.person_key().recipient(given::account(), &address);
+    let sender = SenderHint { address: Some(harness::SENDER.to_owned()), service: None };
+    let named = Named::Person { recipient, sender };
+    let seen_at = clock()();
+    let (label, occurred_at) = ("reply".to_owned(), seen_at);
+    Signal {
+        source: Source::Reply,
+        once: vec![Once::Message(sid(inbound))],
+        code: None,
+        evidence: Ok(Evidence { account: given::account(), named, label, occurred_at }),
+        remembers: None,
+        seen_at,
+    }
+}
+
+/// How far a message has come; there is no way back.
+fn rank(state: State) -> u8 {
+    match state {
+        State::Untracked | State::Pending | State::Expired | State::Undelivered => 1,
+        State::Confirmed => 2,
+        State::Reported | State::Refused => 3,
+    }
+}
+
+fn rank_of(state: &str) -> u8 {
+    let known = State::ALL.into_iter().find(|known| known.as_str() == state);
+    rank(known.expect("a state"))
+}
