@@ -1,0 +1,69 @@
+//! The disk that the store is on: a small tmpfs of its own that can be filled to the brim, where the
+//! system lets us mount one; else a folder, and nothing is filled.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use tempfile::TempDir;
+
+/// What fills it.
+const BALLAST: &str = "ballast";
+
+/// Unmounted when dropped.
+pub(crate) struct Disk {
+    folder: TempDir,
+    is_mounted: bool,
+}
+
+impl Disk {
+    /// Of so many bytes, below that folder.
+    pub(crate) fn new(below: &Path, bytes: u64) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(below)?;
+        let size = format!("size={bytes}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "heardback-chaos"]).arg(folder.path());
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        Ok(Self { folder, is_mounted })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether it can be filled without harm to anybody else.
+    pub(crate) fn can_be_filled(&self) -> bool {
+        self.is_mounted
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join(BALLAST)
+    }
+
+    /// Leaves only so many bytes.
+    pub(crate) fn fill(&self, leave: u64) -> anyhow::Result<()> {
+        let disk = statvfs(self.path())?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let ballast = std::fs::File::create(self.ballast())?;
+        let length = free.saturating_sub(leave);
+        if length == 0 {
+            return Ok(());
+        }
+        fallocate(&ballast, FallocateFlags::empty(), 0, length).context("cannot fill the disk")
+    }
+
+    /// Gives it all back.
+    pub(crate) fn free(&self) -> anyhow::Result<()> {
+        std::fs::remove_file(self.ballast()).context("cannot free the disk")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            // Lazily: whoever still has a file open there is about to end.
+            let _ = Command::new("umount").arg("-l").arg(self.path()).output();
+        }
+    }
+}
