@@ -6,10 +6,13 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// What fills it.
 const BALLAST: &str = "ballast";
+/// The service writes meanwhile, so it takes more than one.
+const ATTEMPTS: u32 = 50;
 
 /// Unmounted when dropped.
 pub(crate) struct Disk {
@@ -43,14 +46,22 @@ impl Disk {
 
     /// Leaves only so many bytes.
     pub(crate) fn fill(&self, leave: u64) -> anyhow::Result<()> {
-        let disk = statvfs(self.path())?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         let ballast = std::fs::File::create(self.ballast())?;
-        let length = free.saturating_sub(leave);
-        if length == 0 {
-            return Ok(());
+        let mut length = 0;
+        for _ in 0..ATTEMPTS {
+            let disk = statvfs(self.path())?;
+            let more = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(leave);
+            if more == 0 {
+                break;
+            }
+            match fallocate(&ballast, FallocateFlags::empty(), length, more) {
+                Ok(()) => length += more,
+                // The service was quicker.
+                Err(Errno::NOSPC) => {}
+                Err(error) => return Err(error).context("cannot fill the disk"),
+            }
         }
-        fallocate(&ballast, FallocateFlags::empty(), 0, length).context("cannot fill the disk")
+        Ok(())
     }
 
     /// Gives it all back.

@@ -19,7 +19,7 @@ use crate::forgeries::forged;
 use crate::history::{History, Role, What};
 use crate::random::{Random, mixed};
 use crate::requests::{Request, Story, look};
-use crate::wire::{bytes, exchange};
+use crate::wire::{Answer, bytes, exchange};
 
 /// How many connections there are at a time.
 pub(crate) const CONNECTIONS: u64 = 64;
@@ -187,7 +187,8 @@ impl Sender {
             }
             match status {
                 Some(200..=299) => return true,
-                Some(408 | 500..=599) | None => self.pause(500).await,
+                // 400: the network swallowed its end.
+                Some(400 | 408 | 500..=599) | None => self.pause(500).await,
                 Some(_) => return false,
             }
         }
@@ -208,7 +209,8 @@ impl Sender {
         });
         match exchange(&mut self.line, driver.proxy, bytes).await {
             Ok(answer) => {
-                driver.history.note(What::Answered { req, status: answer.status });
+                let Answer { status, port, .. } = answer;
+                driver.history.note(What::Answered { req, status, port });
                 Some(answer.status)
             }
             Err(why) => {

@@ -56,8 +56,10 @@ pub(crate) fn forged(cast: &Cast, owner: usize, sid: &str, random: &mut Random) 
             added(signed(&less), &format!("&MessageSid={sid}&OriginalRepliedMessageSid={sid}"))
         }
         "doubled key" => {
-            let twice = format!("&MessageSid={sid}&MessageSid={}", sid.replace('c', "d"));
-            added(signed(&blank), &twice)
+            // Not the same value twice: that signs like one, in Twilio's libraries too.
+            let last = if sid.ends_with('0') { "1" } else { "0" };
+            let twin = format!("{}{last}", sid.get(..sid.len() - 1).unwrap_or_default());
+            added(signed(&blank), &format!("&MessageSid={sid}&MessageSid={twin}"))
         }
         "unknown account" => signed(&evidence("AC00000000000000000000000000000bad")),
         // A good signature: whoever holds another account's key speaks about this one's message.

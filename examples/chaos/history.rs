@@ -60,8 +60,10 @@ pub(crate) enum What {
         remembers: bool,
         proves: bool,
     },
-    /// Its answer's whole head came.
-    Answered { req: u64, status: u16 },
+    /// Its answer's whole head came, to this port of the driver's.
+    Answered { req: u64, status: u16, port: u16 },
+    /// The proxy told the service in the middle of what comes from that port that no more would come.
+    HalfClosed { port: u16 },
     /// It did not: nobody knows what became of the request.
     Unknown { req: u64, why: String },
     /// A message was asked about (from `from` on) and that was its state; `none` if unknown.

@@ -124,7 +124,7 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
         seed,
         cast: Arc::clone(&nemesis.cast),
         history: Arc::clone(&history),
-        proxy: proxy::start(seed, Arc::clone(&nemesis.road)).await?,
+        proxy: proxy::start(seed, Arc::clone(&nemesis.road), Arc::clone(&history)).await?,
         rate: arguments.rate,
         requests: AtomicU64::new(0),
     });

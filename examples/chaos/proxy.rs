@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::history::{History, What};
 use crate::random::{Random, mixed};
 
 /// How long a swallowed connection is kept.
@@ -52,7 +53,11 @@ impl Road {
 }
 
 /// Starts it; it lasts as long as the runtime.
-pub(crate) async fn start(seed: u64, road: Arc<Road>) -> std::io::Result<SocketAddr> {
+pub(crate) async fn start(
+    seed: u64,
+    road: Arc<Road>,
+    history: Arc<History>,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -60,11 +65,11 @@ pub(crate) async fn start(seed: u64, road: Arc<Road>) -> std::io::Result<SocketA
             let Ok((client, _)) = listener.accept().await else { continue };
             let healed = road.healed.load(Ordering::Acquire);
             let fault = if healed { Fault::None } else { drawn(seed, number) };
-            let road = Arc::clone(&road);
+            let (road, history) = (Arc::clone(&road), Arc::clone(&history));
             tokio::spawn(async move {
                 let mut cuts = road.cuts.subscribe();
                 tokio::select! {
-                    () = carry(client, &road, fault) => {}
+                    () = carry(client, &road, fault, &history) => {}
                     _ = cuts.changed() => {}
                 }
             });
@@ -88,7 +93,7 @@ fn drawn(seed: u64, number: u64) -> Fault {
     }
 }
 
-async fn carry(client: TcpStream, road: &Road, fault: Fault) {
+async fn carry(client: TcpStream, road: &Road, fault: Fault, history: &History) {
     let target = *road.target.borrow();
     let Some(target) = target else { return };
     let Ok(server) = TcpStream::connect(target).await else { return };
@@ -96,15 +101,16 @@ async fn carry(client: TcpStream, road: &Road, fault: Fault) {
         // From now on any end of it is an RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
+    let port = client.peer_addr().map_or(0, |peer| peer.port());
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let there = pump(from_client, to_server, fault);
+    let there = pump(from_client, to_server, fault, || history.note(What::HalfClosed { port }));
     // An answer comes in one piece; only what may end anywhere is applied to it as well.
     let back = match fault {
         Fault::HalfClose(_) => Fault::None,
         other => other,
     };
-    let back = pump(from_server, to_client, back);
+    let back = pump(from_server, to_client, back, || {});
     tokio::pin!(there, back);
     tokio::select! {
         ended = &mut there => if ended == End::Quiet { back.await; },
@@ -121,7 +127,12 @@ enum End {
     Over,
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: Fault) -> End {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    fault: Fault,
+    half_closed: impl Fn(),
+) -> End {
     let mut buffer = vec![0; 16 << 10];
     let mut carried = 0;
     loop {
@@ -152,6 +163,9 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: Fault) -> 
         }
         carried += count;
         if end {
+            if matches!(fault, Fault::HalfClose(_)) {
+                half_closed();
+            }
             return finish(to, from, fault).await;
         }
     }

@@ -90,8 +90,8 @@ fn requests(facts: &Facts<'_>) -> Rows {
         };
         match request.answer {
             None => format!("{role}: nobody knows"),
-            Some((_, 200..=299)) => format!("{role}: acknowledged"),
-            Some((_, status)) => format!("{role}: {status}"),
+            Some((_, 200..=299, _)) => format!("{role}: acknowledged"),
+            Some((_, status, _)) => format!("{role}: {status}"),
         }
     }))
 }

@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Whether another request may follow.
     pub(crate) keeps: bool,
+    /// Our end of the connection.
+    pub(crate) port: u16,
 }
 
 /// A request as its bytes, with its length.
@@ -77,7 +79,8 @@ async fn read(stream: &mut TcpStream) -> Result<Answer, &'static str> {
             break;
         }
     }
-    Ok(Answer { status, body, keeps })
+    let port = stream.local_addr().map_or(0, |own| own.port());
+    Ok(Answer { status, body, keeps, port })
 }
 
 async fn more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<()> {

@@ -19,13 +19,13 @@ pub(crate) struct Request {
     pub(crate) sid: String,
     pub(crate) remembers: bool,
     pub(crate) proves: bool,
-    /// When its answer's head was whole, and what it said; `None` if nobody knows.
-    pub(crate) answer: Option<(u64, u16)>,
+    /// When its answer's head was whole, what it said, and to which port; `None` if nobody knows.
+    pub(crate) answer: Option<(u64, u16, u16)>,
 }
 
 impl Request {
     pub(crate) fn is_acked(&self) -> bool {
-        self.answer.is_some_and(|(_, status)| (200..300).contains(&status))
+        self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status))
     }
 
     /// It was taken in, or may have been.
@@ -107,6 +107,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) messages: BTreeMap<String, Message>,
     pub(crate) waiting: BTreeSet<String>,
     pub(crate) leaks: Vec<(String, String)>,
+    /// When and to whom the proxy cut off the rest.
+    half_closed: BTreeMap<u16, Vec<u64>>,
     pub(crate) samples: Vec<(u64, u64, u64)>,
     pub(crate) healed: Option<u64>,
     pub(crate) drained: Option<(u64, u64)>,
@@ -156,6 +158,7 @@ impl<'a> Facts<'a> {
             }
             What::Sample { run, rss_kib, fds } => self.samples.push((*run, *rss_kib, *fds)),
             What::Leak { place, what } => self.leaks.push((what.clone(), place.clone())),
+            What::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
             What::Healed => self.healed = Some(at),
             What::Drained { outbox } => self.drained = Some((at, *outbox)),
             What::Kept { sid, account, state, status } => {
@@ -191,8 +194,8 @@ impl<'a> Facts<'a> {
                 self.requests.insert(*req, request);
                 self.message(sid).requests.push(*req);
             }
-            What::Answered { req, status } => {
-                let answer = Some((at, *status));
+            What::Answered { req, status, port } => {
+                let answer = Some((at, *status, *port));
                 self.requests.entry(*req).and_modify(|request| request.answer = answer);
             }
             _ => {}
@@ -243,7 +246,7 @@ impl<'a> Facts<'a> {
     /// Whether it was acknowledged that the message is known, and when first.
     pub(crate) fn remembered(&self, message: &Message) -> Option<u64> {
         let acked = self.requests_of(message).filter(|it| it.is_genuine() && it.remembers);
-        acked.filter(|it| it.is_acked()).filter_map(|it| it.answer).map(|(at, _)| at).min()
+        acked.filter(|it| it.is_acked()).filter_map(|it| it.answer).map(|(at, ..)| at).min()
     }
 
     /// Whether both was acknowledged: that it is known, and that it arrived.
@@ -267,6 +270,14 @@ impl<'a> Facts<'a> {
         self.faults
             .values()
             .any(|fault| fault.from <= late && told <= fault.to.saturating_add(SETTLES_WITHIN))
+    }
+
+    /// Whether the network kept a request's end from the service, which then says 400 to what it got.
+    pub(crate) fn is_truncated(&self, request: &Request) -> bool {
+        request.answer.is_some_and(|(at, status, port)| {
+            let mut cuts = self.half_closed.get(&port).into_iter().flatten();
+            status == 400 && cuts.any(|cut| (request.at..=at).contains(cut))
+        })
     }
 
     /// All that is known about a message, in its order.

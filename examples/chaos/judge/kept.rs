@@ -19,7 +19,9 @@ pub(super) fn no_loss(facts: &Facts<'_>) -> Vec<String> {
 fn loss(facts: &Facts<'_>, message: &Message) -> Option<String> {
     let remembered = facts.remembered(message);
     let Some((_, state, refusal)) = &message.kept else {
-        return remembered.map(|_| "was acknowledged and is not in the store".to_owned());
+        // A history that breaks off does not say.
+        let lost = remembered.and(facts.read);
+        return lost.map(|_| "was acknowledged and is not in the store".to_owned());
     };
     let mut posts = facts.posts_of(message).filter(|post| post.whole().is_some());
     match state.as_str() {
@@ -57,7 +59,7 @@ pub(super) fn no_phantom(facts: &Facts<'_>) -> Vec<String> {
 pub(super) fn gate(facts: &Facts<'_>) -> Vec<String> {
     let mut broken = Vec::new();
     for request in facts.requests.values() {
-        let Some((at, status)) = request.answer else { continue };
+        let Some((at, status, _)) = request.answer else { continue };
         let (kind, sid) = (&request.kind, &request.sid);
         match request.role {
             Role::Hostile if (200..300).contains(&status) || status == 401 => {
@@ -66,6 +68,7 @@ pub(super) fn gate(facts: &Facts<'_>) -> Vec<String> {
             Role::Honest | Role::Bait
                 if (400..500).contains(&status)
                     && status != 408
+                    && !facts.is_truncated(request)
                     && !is_rotated(facts, request.at, at) =>
             {
                 broken.push(format!("an honest {kind} got {status}\n{}", facts.story(sid)));
