@@ -1,4 +1,4 @@
-//! The disk that the store is on: a small tmpfs of its own that can be filled to the brim, where the
+//! The disk that the store is on: a small one of its own that can be filled to the brim, where the
 //! system lets us mount one; else a folder, and nothing is filled.
 
 use std::path::{Path, PathBuf};
@@ -17,18 +17,47 @@ const ATTEMPTS: u32 = 50;
 /// Unmounted when dropped.
 pub(crate) struct Disk {
     folder: TempDir,
-    is_mounted: bool,
+    kind: Kind,
+}
+
+/// What the store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A file system of its own in a file: a sync takes the time of the disk below.
+    Loop,
+    /// A tmpfs of its own: a sync takes no time.
+    Tmpfs,
+    /// Whatever the folder is on; it cannot be filled.
+    Folder,
 }
 
 impl Disk {
     /// Of so many bytes, below that folder.
     pub(crate) fn new(below: &Path, bytes: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(below)?;
+        let image = below.join("disk.ext4");
+        std::fs::File::create(&image)?.set_len(bytes)?;
         let size = format!("size={bytes}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "heardback-chaos"]).arg(folder.path());
-        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
-        Ok(Self { folder, is_mounted })
+        // Nothing is kept back for root, who we are.
+        let made = succeeds(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
+        let kind = if made
+            && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder.path()))
+        {
+            Kind::Loop
+        } else if succeeds(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &size, "heardback-chaos"])
+                .arg(folder.path()),
+        ) {
+            Kind::Tmpfs
+        } else {
+            Kind::Folder
+        };
+        Ok(Self { folder, kind })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -37,7 +66,7 @@ impl Disk {
 
     /// Whether it can be filled without harm to anybody else.
     pub(crate) fn can_be_filled(&self) -> bool {
-        self.is_mounted
+        self.kind != Kind::Folder
     }
 
     fn ballast(&self) -> PathBuf {
@@ -72,9 +101,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.is_mounted {
+        if self.can_be_filled() {
             // Lazily: whoever still has a file open there is about to end.
             let _ = Command::new("umount").arg("-l").arg(self.path()).output();
         }
     }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
 }

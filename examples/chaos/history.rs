@@ -46,6 +46,8 @@ pub(crate) enum What {
     Plan { seed: u64, concurrency: usize, drain_seconds: u64 },
     /// The process was started for the `run`th time.
     Started { run: u64 },
+    /// It listens.
+    Listens { run: u64 },
     /// It said that it can take an event.
     Ready { run: u64 },
     /// It is gone. `asked`: by an act of the nemesis, or because it was told to.

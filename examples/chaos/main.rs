@@ -54,8 +54,12 @@ use crate::upstream::Upstream;
 /// A message that was turned away with its account comes back within 75 s, whatever else befell it
 /// within twice that.
 const DRAIN: Duration = Duration::from_secs(180);
-/// The store of the release run's messages, twice, and what the ballast leaves.
+/// The store of the release run's messages, and what the ballast leaves.
 const DISK: u64 = 1 << 30;
+/// The same of a short run's: less to fill, where that takes memory.
+const SMALL_DISK: u64 = 400 << 20;
+/// More kills than this make it a long run.
+const FEW_KILLS: u64 = 100;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -158,7 +162,9 @@ fn prepared(
     folder: &Path,
     history: &Arc<History>,
 ) -> anyhow::Result<Nemesis> {
-    let disk = Disk::new(folder, DISK)?;
+    let is_long = arguments.seconds > 300 || arguments.kills.is_some_and(|kills| kills > FEW_KILLS);
+    let disk = Disk::new(folder, if is_long { DISK } else { SMALL_DISK })?;
+    println!("the store is on: {:?}", disk.kind());
     if !disk.can_be_filled() {
         println!("NO DISK WILL BE FILLED: nothing can be mounted here (not root?)");
         if std::env::var_os("HEARDBACK_CI").is_some() {

@@ -107,6 +107,7 @@ impl Place {
             let listens = service.log.lock().unwrap_or_else(PoisonError::into_inner).listens;
             if let Some((public, ops)) = listens {
                 (service.public, service.ops) = (public, ops);
+                self.history.note(What::Listens { run });
                 return Ok(Some(service));
             }
             if service.has_ended(may_fail)? {

@@ -88,9 +88,10 @@ pub(crate) struct Message {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     pub(crate) started: u64,
+    pub(crate) listens: Option<u64>,
     pub(crate) ready: Option<u64>,
-    /// How it ended, if nobody had asked for it.
-    pub(crate) fell: Option<String>,
+    /// When and how it ended, if nobody had asked for it.
+    pub(crate) fell: Option<(u64, String)>,
 }
 
 /// All of it.
@@ -137,10 +138,11 @@ impl<'a> Facts<'a> {
             What::Started { run } => {
                 self.runs.insert(*run, Run { started: at, ..Run::default() });
             }
+            What::Listens { run } => self.runs.entry(*run).or_default().listens = Some(at),
             What::Ready { run } => self.runs.entry(*run).or_default().ready = Some(at),
             What::Ended { run, how, asked } => {
                 if !asked {
-                    self.runs.entry(*run).or_default().fell = Some(how.clone());
+                    self.runs.entry(*run).or_default().fell = Some((at, how.clone()));
                     // Whatever was under way ended with it.
                     let fault = Fault { from: at, to: at, act: "an end of its own".to_owned() };
                     self.faults.insert(u64::MAX - run, fault);

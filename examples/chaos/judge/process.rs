@@ -9,6 +9,9 @@ const MOST_MEMORY: u64 = 512 << 10;
 /// 64 connections and those that just ended, 16 posts, the store's files, and the runtime's own.
 const MOST_HANDLES: u64 = 600;
 
+/// An end is seen no later than this: the longest time between two acts.
+const FALLS_WITHIN: u64 = 3 * SECOND;
+
 /// I8.
 pub(super) fn recovery(facts: &Facts<'_>) -> Vec<String> {
     let mut broken = Vec::new();
@@ -17,13 +20,24 @@ pub(super) fn recovery(facts: &Facts<'_>) -> Vec<String> {
             && ready - start.started > READY_WITHIN
         {
             let ms = (ready - start.started) / 1_000_000;
-            broken.push(format!("start {run} was ready after {ms} ms"));
+            let listened = start.listens.map_or(0, |at| (at - start.started) / 1_000_000);
+            broken.push(format!(
+                "start {run} was ready after {ms} ms, and listened after {listened}"
+            ));
         }
-        if let Some(how) = &start.fell {
+        if let Some((at, how)) = &start.fell
+            && !is_disk_full(facts, *at)
+        {
             broken.push(format!("start {run} ended by itself: {how}"));
         }
     }
     broken
+}
+
+/// Whoever meets the brim in the middle of a commit has to end, for its sync failed.
+fn is_disk_full(facts: &Facts<'_>, at: u64) -> bool {
+    let mut full = facts.faults.values().filter(|fault| fault.act == "disk full");
+    full.any(|fault| fault.from <= at && at <= fault.to.saturating_add(FALLS_WITHIN))
 }
 
 /// The time of each start until it was ready, in nanoseconds, shortest first.
