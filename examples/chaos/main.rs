@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cast::Cast;
@@ -106,9 +107,12 @@ fn main() -> anyhow::Result<ExitCode> {
     let path = arguments.history.clone().unwrap_or_else(|| folder.path().join("history.jsonl"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let end = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        // Whoever loses is dropped, and with it the service and the disk.
         tokio::select! {
             end = run(seed, &arguments, folder.path(), &path) => end,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminated.recv() => bail!("terminated"),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

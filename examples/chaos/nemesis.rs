@@ -27,8 +27,9 @@ const STARTED: Duration = Duration::from_secs(30);
 const LONG_STOP: Duration = Duration::from_secs(66);
 /// The account whose key is turned away for a while; the others go on meanwhile.
 const DENIED: usize = 2;
-/// Between two acts, in milliseconds: mostly short, so that a start is often cut short as well.
-const GAPS: [(u64, i64, i64); 3] = [(30, 0, 200), (55, 200, 1100), (15, 1100, 2500)];
+/// Between two acts, in milliseconds: mostly short, so that a start is often cut short as well; now and
+/// then so long that nothing excuses what goes wrong.
+const GAPS: [(u64, i64, i64); 3] = [(30, 0, 200), (62, 200, 1200), (8, 3000, 5000)];
 
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

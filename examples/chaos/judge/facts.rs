@@ -7,7 +7,9 @@ use crate::history::{Credential, Event, Role, What};
 /// A nanosecond's worth of a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// An end of an attempt that Twilio answered so long before a fault must have been written down.
-pub(crate) const SETTLES_WITHIN: u64 = 3 * SECOND / 2;
+pub(crate) const SETTLES_WITHIN: u64 = SECOND;
+/// So long the service goes on offering an end to a store that does not take it.
+const DISK_TRIES: u64 = 8 * SECOND;
 
 /// A request and its answer.
 #[derive(Debug, Clone)]
@@ -266,12 +268,20 @@ impl<'a> Facts<'a> {
         told(|it| it.remembers) && told(|it| it.proves)
     }
 
-    /// Whether a fault may have kept what was told at that moment from being written down.
+    /// Whether a fault may have kept what was told at that moment from being written down. A SIGTERM
+    /// may not, nor what is done to secrets and connections.
     pub(crate) fn is_excused(&self, told: u64) -> bool {
         let late = told.saturating_add(SETTLES_WITHIN);
-        self.faults
-            .values()
-            .any(|fault| fault.from <= late && told <= fault.to.saturating_add(SETTLES_WITHIN))
+        self.faults.values().any(|fault| {
+            let after = match fault.act.as_str() {
+                "SIGKILL" | "an end of its own" => 0,
+                // Whoever was stopped, or could not write, catches up.
+                act if act.starts_with("SIGSTOP") => SETTLES_WITHIN,
+                act if act.contains("disk") => DISK_TRIES,
+                _ => return false,
+            };
+            fault.from <= late && told <= fault.to.saturating_add(after)
+        })
     }
 
     /// Whether the network kept a request's end from the service, which then says 400 to what it got.
