@@ -39,6 +39,9 @@ pub(crate) enum Fate {
     Never,
 }
 
+/// Users and passwords, as HTTP's Basic scheme has them.
+type Credentials = Vec<(String, String)>;
+
 /// All of it, and how far each account's tokens have been changed.
 pub(crate) struct Cast {
     seed: u64,
@@ -115,7 +118,7 @@ impl Cast {
 
     /// What that account's posts may bear in `Authorization`: valid ones, and those that were once or
     /// will be.
-    pub(crate) fn credentials(&self, of: usize) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    pub(crate) fn credentials(&self, of: usize) -> (Credentials, Credentials) {
         if of == WITH_API_KEY {
             return (vec![self.api_key(of)], Vec::new());
         }

@@ -183,7 +183,9 @@ impl Sender {
             } else {
                 let at = self.random.below(REMEMBERED as u64);
                 let slot = usize::try_from(at).ok().and_then(|at| self.sent.get_mut(at));
-                slot.into_iter().for_each(|slot| *slot = (request.clone(), bytes.clone()));
+                if let Some(slot) = slot {
+                    *slot = (request.clone(), bytes.clone());
+                }
             }
             match status {
                 Some(200..=299) => return true,
@@ -239,9 +241,9 @@ impl Sender {
             404 => Some("none".to_owned()),
             _ => None,
         };
-        let sid = request.sid.clone();
-        state.into_iter().for_each(|state| {
-            self.driver.history.note(What::Looked { sid: sid.clone(), from, state });
-        });
+        if let Some(state) = state {
+            let sid = request.sid.clone();
+            self.driver.history.note(What::Looked { sid, from, state });
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! All on loopback, in folders of its own; nothing is left running, on Ctrl-C neither. Every choice
 //! follows from the seed; how they meet in time does not.
 
+mod acts;
 mod cast;
 mod disk;
 mod driver;
@@ -18,6 +19,7 @@ mod forgeries;
 mod history;
 mod judge;
 mod nemesis;
+mod post;
 mod proxy;
 #[path = "../truth/random.rs"]
 mod random;
@@ -54,7 +56,7 @@ use crate::upstream::Upstream;
 
 /// A message that was turned away with its account comes back within 75 s, whatever else befell it
 /// within twice that.
-const DRAIN: Duration = Duration::from_secs(180);
+const DRAIN: Duration = Duration::from_mins(3);
 /// The store of the release run's messages, and what the ballast leaves.
 const DISK: u64 = 1 << 30;
 /// The same of a short run's: less to fill, where that takes memory.
@@ -171,9 +173,7 @@ fn prepared(
     println!("the store is on: {:?}", disk.kind());
     if !disk.can_be_filled() {
         println!("NO DISK WILL BE FILLED: nothing can be mounted here (not root?)");
-        if std::env::var_os("HEARDBACK_CI").is_some() {
-            bail!("CI mounts a small disk");
-        }
+        anyhow::ensure!(!is_ci(), "CI mounts a small disk");
     }
     let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
     let cast = Arc::new(Cast::new(seed));
@@ -198,6 +198,11 @@ fn prepared(
         acts: 0,
         kills: 0,
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "what CI must not leave out is no setting")]
+fn is_ci() -> bool {
+    std::env::var_os("HEARDBACK_CI").is_some()
 }
 
 /// The binary of the same build: `target/release/heardback` for `target/release/examples/chaos`.

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::acts::{Act, DECK, DENY_EVERY, GAPS};
 use crate::cast::{ACCOUNTS, Cast};
 use crate::disk::Disk;
 use crate::history::{History, What};
@@ -27,64 +28,6 @@ const STARTED: Duration = Duration::from_secs(30);
 const LONG_STOP: Duration = Duration::from_secs(66);
 /// The account whose key is turned away for a while; the others go on meanwhile.
 const DENIED: usize = 2;
-/// Between two acts, in milliseconds: mostly short, so that a start is often cut short as well; now and
-/// then so long that nothing excuses what goes wrong.
-const GAPS: [(u64, i64, i64); 3] = [(30, 0, 200), (62, 200, 1200), (8, 3000, 5000)];
-
-/// What it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Act {
-    Kill,
-    Terminate,
-    Stop,
-    StopLongerThanALease,
-    /// Below what the store wants free.
-    DiskLow,
-    /// Not a byte left.
-    DiskFull,
-    /// A start with not a byte left.
-    StartOnFullDisk,
-    /// Twilio turns the key away.
-    Deny,
-    /// Another pair of tokens, and SIGHUP.
-    Rotate,
-    CutAll,
-}
-
-impl Act {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Kill => "SIGKILL",
-            Self::Terminate => "SIGTERM",
-            Self::Stop => "SIGSTOP",
-            Self::StopLongerThanALease => "SIGSTOP longer than a lease",
-            Self::DiskLow => "disk below the store's limit",
-            Self::DiskFull => "disk full",
-            Self::StartOnFullDisk => "start on a full disk",
-            Self::Deny => "credentials turned away",
-            Self::Rotate => "credentials rotated",
-            Self::CutAll => "every connection cut",
-        }
-    }
-
-    fn fills_the_disk(self) -> bool {
-        matches!(self, Self::DiskLow | Self::DiskFull | Self::StartOnFullDisk)
-    }
-}
-
-/// How often each is in a deck.
-const DECK: [(Act, usize); 8] = [
-    (Act::Kill, 28),
-    (Act::Terminate, 3),
-    (Act::Stop, 3),
-    (Act::DiskLow, 1),
-    (Act::DiskFull, 1),
-    (Act::StartOnFullDisk, 1),
-    (Act::Rotate, 2),
-    (Act::CutAll, 1),
-];
-/// Every so many decks begin with a key turned away: it takes a minute until all is well again.
-const DENY_EVERY: u64 = 6;
 
 /// When it has done enough.
 #[derive(Debug, Clone, Copy)]

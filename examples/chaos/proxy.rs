@@ -108,7 +108,12 @@ async fn carry(client: TcpStream, road: &Road, fault: Fault, history: &History) 
     // An answer comes in one piece; only what may end anywhere is applied to it as well.
     let back = match fault {
         Fault::HalfClose(_) => Fault::None,
-        other => other,
+        Fault::None
+        | Fault::Delay(_)
+        | Fault::Trickle(_)
+        | Fault::Reset(_)
+        | Fault::Cut(_)
+        | Fault::Swallow(_) => fault,
     };
     let back = pump(from_server, to_client, back, || {});
     tokio::pin!(there, back);
@@ -155,7 +160,12 @@ async fn pump(
                 tokio::time::sleep(wait).await;
                 (piece, false)
             }
-            _ => (piece, false),
+            Fault::None
+            | Fault::Trickle(_)
+            | Fault::Reset(_)
+            | Fault::Cut(_)
+            | Fault::HalfClose(_)
+            | Fault::Swallow(_) => (piece, false),
         };
         let slow = matches!(fault, Fault::Trickle(bytes) if carried < bytes);
         if write(&mut to, kept, slow).await.is_err() {

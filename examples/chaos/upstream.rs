@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::cast::{ACCOUNTS, Cast, Fate};
 use crate::history::{Credential, History, What};
+use crate::post::Request;
 use crate::random::{Random, mixed};
 
 /// So often it makes trouble about one message; then it tires of that.
@@ -133,10 +134,12 @@ impl Upstream {
             let (account, sid) = (request.account.clone(), request.sid.clone());
             self.history.note(What::Posted { post, run, account, sid, credential });
             let answer = self.decide(&request, credential, &mut random);
-            let retry_after = match answer {
-                Answer::Busy => 1 + random.below(2),
-                Answer::Throttled => THROTTLE,
-                _ => 0,
+            let retry_after = if answer == Answer::Busy {
+                1 + random.below(2)
+            } else if answer == Answer::Throttled {
+                THROTTLE
+            } else {
+                0
             };
             let (word, status) = (answer.word().to_owned(), answer.status());
             self.history.note(What::Decided { post, answer: word, status, retry_after });
@@ -211,13 +214,13 @@ async fn tell(
         r#"{{"account_sid":"{}","message_sid":"{sid}","outcome":"confirmed"}}"#,
         request.account
     );
-    let (media, body) = match answer {
-        Answer::Taken | Answer::Trickle | Answer::ResetAfter => ("application/json", taken),
-        Answer::Html => ("text/html", "<html><title>Sign in</title></html>".to_owned()),
-        _ => (
-            "application/json",
-            format!(r#"{{"code":20{status},"message":"no","status":{status}}}"#),
-        ),
+    let (media, body) = if answer == Answer::Html {
+        ("text/html", "<html><title>Sign in</title></html>".to_owned())
+    } else if (200..300).contains(&status) {
+        ("application/json", taken)
+    } else {
+        let body = format!(r#"{{"code":20{status},"message":"no","status":{status}}}"#);
+        ("application/json", body)
     };
     let hint =
         if retry_after > 0 { format!("Retry-After: {retry_after}\r\n") } else { String::new() };
@@ -246,58 +249,13 @@ async fn tell(
             }
             true
         }
-        _ => stream.write_all(text.as_bytes()).await.is_ok(),
-    }
-}
-
-/// A post, as far as it matters here.
-struct Request {
-    account: String,
-    sid: String,
-    authorization: String,
-}
-
-impl Request {
-    /// The next one of a connection, read to its end.
-    async fn read(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Self> {
-        let end = loop {
-            match unread.windows(4).position(|four| four == b"\r\n\r\n") {
-                Some(end) => break end + 4,
-                None => more(stream, unread).await?,
-            }
-        };
-        let head = String::from_utf8_lossy(unread.get(..end)?).into_owned();
-        let length = header(&head, "content-length").and_then(|length| length.parse().ok());
-        let whole = end + length.unwrap_or(0_usize);
-        while unread.len() < whole {
-            more(stream, unread).await?;
-        }
-        let body = unread.get(end..whole)?.to_vec();
-        unread.drain(..whole);
-        let target = head.split(' ').nth(1)?;
-        let mut words = target.split('/').skip(3);
-        let account = words.next()?.to_owned();
-        // What is not a post of feedback is no SID of ours, and is told so by the judge.
-        let sid = if target.ends_with("/Feedback.json") && body == b"Outcome=confirmed" {
-            words.nth(1)?.to_owned()
-        } else {
-            format!("not a feedback: {target}")
-        };
-        let authorization = header(&head, "authorization").unwrap_or_default().to_owned();
-        Some(Self { account, sid, authorization })
-    }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| {
-        let (known, value) = line.split_once(':')?;
-        known.eq_ignore_ascii_case(name).then_some(value.trim())
-    })
-}
-
-async fn more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<()> {
-    match stream.read_buf(unread).await {
-        Ok(0) | Err(_) => None,
-        Ok(_) => Some(()),
+        Answer::Taken
+        | Answer::Html
+        | Answer::Busy
+        | Answer::Failed
+        | Answer::Throttled
+        | Answer::Missing
+        | Answer::Never
+        | Answer::Denied => stream.write_all(text.as_bytes()).await.is_ok(),
     }
 }

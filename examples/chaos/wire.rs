@@ -1,5 +1,6 @@
 //! A client's connection: a request's bytes out, an answer's head in, each within a deadline.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) fn bytes(request: &Recording) -> Vec<u8> {
     for (name, value) in &request.headers {
         head.extend([name, ": ", value, "\r\n"]);
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", request.body.len()));
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", request.body.len());
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(&request.body);
     bytes

@@ -183,57 +183,48 @@ impl<'a> Facts<'a> {
     }
 
     fn take_request(&mut self, at: u64, what: &What) {
-        match what {
-            What::Sent { req, role, kind, account, sid, remembers, proves } => {
-                let request = Request {
-                    at,
-                    role: *role,
-                    kind: kind.clone(),
-                    account: account.clone(),
-                    sid: sid.clone(),
-                    remembers: *remembers,
-                    proves: *proves,
-                    answer: None,
-                };
-                self.requests.insert(*req, request);
-                self.message(sid).requests.push(*req);
-            }
-            What::Answered { req, status, port } => {
-                let answer = Some((at, *status, *port));
-                self.requests.entry(*req).and_modify(|request| request.answer = answer);
-            }
-            _ => {}
+        if let What::Sent { req, role, kind, account, sid, remembers, proves } = what {
+            let request = Request {
+                at,
+                role: *role,
+                kind: kind.clone(),
+                account: account.clone(),
+                sid: sid.clone(),
+                remembers: *remembers,
+                proves: *proves,
+                answer: None,
+            };
+            self.requests.insert(*req, request);
+            self.message(sid).requests.push(*req);
+        } else if let What::Answered { req, status, port } = what {
+            let answer = Some((at, *status, *port));
+            self.requests.entry(*req).and_modify(|request| request.answer = answer);
         }
     }
 
     fn take_post(&mut self, at: u64, what: &What) {
-        match what {
-            What::Posted { post, run, account, sid, credential } => {
-                let taken = Post {
-                    at,
-                    run: *run,
-                    account: account.clone(),
-                    sid: sid.clone(),
-                    credential: *credential,
-                    answer: String::new(),
-                    status: 0,
-                    retry_after: 0,
-                    decided: at,
-                    told: None,
-                };
-                self.posts.insert(*post, taken);
-                self.message(sid).posts.push(*post);
-            }
-            What::Decided { post, answer, status, retry_after } => {
-                self.posts.entry(*post).and_modify(|post| {
-                    (post.answer, post.status) = (answer.clone(), *status);
-                    (post.retry_after, post.decided) = (*retry_after, at);
-                });
-            }
-            What::Told { post, whole } => {
-                self.posts.entry(*post).and_modify(|post| post.told = Some((at, *whole)));
-            }
-            _ => {}
+        if let What::Posted { post, run, account, sid, credential } = what {
+            let taken = Post {
+                at,
+                run: *run,
+                account: account.clone(),
+                sid: sid.clone(),
+                credential: *credential,
+                answer: String::new(),
+                status: 0,
+                retry_after: 0,
+                decided: at,
+                told: None,
+            };
+            self.posts.insert(*post, taken);
+            self.message(sid).posts.push(*post);
+        } else if let What::Decided { post, answer, status, retry_after } = what {
+            self.posts.entry(*post).and_modify(|post| {
+                (post.answer, post.status) = (answer.clone(), *status);
+                (post.retry_after, post.decided) = (*retry_after, at);
+            });
+        } else if let What::Told { post, whole } = what {
+            self.posts.entry(*post).and_modify(|post| post.told = Some((at, *whole)));
         }
     }
 
@@ -290,27 +281,5 @@ impl<'a> Facts<'a> {
             let mut cuts = self.half_closed.get(&port).into_iter().flatten();
             status == 400 && cuts.any(|cut| (request.at..=at).contains(cut))
         })
-    }
-
-    /// All that is known about a message, in its order.
-    pub(crate) fn story(&self, sid: &str) -> String {
-        let mut lines = Vec::new();
-        for Event { at, what } in self.events {
-            let line = serde_json::to_string(what).unwrap_or_default();
-            let about = match what {
-                What::Answered { req, .. } | What::Unknown { req, .. } => {
-                    self.requests.get(req).is_some_and(|request| request.sid == sid)
-                }
-                What::Decided { post, .. } | What::Told { post, .. } => {
-                    self.posts.get(post).is_some_and(|post| post.sid == sid)
-                }
-                _ => line.contains(sid),
-            };
-            if about {
-                lines.push(format!("    {:>9} ms {line}", at / 1_000_000));
-            }
-        }
-        lines.truncate(40);
-        lines.join("\n")
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cast::{BAIT, HOSTILE, is};
 use crate::history::Role;
-use crate::judge::facts::{Facts, Message, SECOND};
+use crate::judge::facts::{Facts, Message, Post, SECOND};
 
 /// I1: a registration that was acknowledged is there; a pair that was acknowledged was reported, as a
 /// whole 2xx says, or refused for good in the words of the stand-in.
@@ -25,7 +25,7 @@ fn loss(facts: &Facts<'_>, message: &Message) -> Option<String> {
     };
     let mut posts = facts.posts_of(message).filter(|post| post.whole().is_some());
     match state.as_str() {
-        "reported" => (!posts.any(|post| post.is_taken()))
+        "reported" => (!posts.any(Post::is_taken))
             .then(|| "is reported, and was never accepted in full".to_owned()),
         "refused" => {
             let said = |status| [400, 404].contains(&status) && Some(status) == *refusal;

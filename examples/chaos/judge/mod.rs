@@ -5,6 +5,7 @@ pub(crate) mod facts;
 mod kept;
 pub(crate) mod manners;
 pub(crate) mod process;
+mod story;
 #[cfg(test)]
 mod tests;
 
