@@ -265,7 +265,7 @@ fn line(random: &mut Random) -> Line {
     let family = [1, 1, 1, 1, 1, 1, 2, 2, 3, 4];
     Line {
         carrier: Carrier::of(random),
-        family: random.one_of(&family).unwrap_or(1),
+        family: random.one_of(&family).copied().unwrap_or(1),
         landline: random.chance(60),
     }
 }

@@ -54,7 +54,7 @@ impl Life {
         }
         let cause = if self.random.chance(5_000) { Cause::Stranger } else { Cause::Sibling };
         let roads = [Road::ReplyQuoted, Road::CodeBySid, Road::Click];
-        let road = self.random.one_of(&roads).unwrap_or(Road::ReplyQuoted);
+        let road = self.random.one_of(&roads).copied().unwrap_or(Road::ReplyQuoted);
         let at = lost.created + self.random.between(2 * SECOND, 30 * MINUTE);
         let act = Act::of(road, cause, (lost.line, lost.brand, lost.whatsapp), at);
         self.act(Act { names: Some(number), sender: lost.sender, ..act });

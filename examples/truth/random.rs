@@ -39,9 +39,9 @@ impl Random {
     }
 
     /// One of several.
-    pub(crate) fn one_of<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+    pub(crate) fn one_of<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         let at = usize::try_from(self.below(of.len() as u64)).ok()?;
-        of.get(at).copied()
+        of.get(at)
     }
 
     /// A stretch of time: first which of the stretches, by weight, then how long within it.

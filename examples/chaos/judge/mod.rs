@@ -1,0 +1,42 @@
+//! The judge: reads a history and says which of the ten promises were broken (`facts/reliability.md`,
+//! I1 to I10). Knows nothing but what the history says, so a kept one can be judged again.
+
+pub(crate) mod facts;
+mod kept;
+pub(crate) mod manners;
+pub(crate) mod process;
+mod story;
+#[cfg(test)]
+mod tests;
+
+use crate::judge::facts::Facts;
+
+/// A promise, and where it was broken.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) id: &'static str,
+    pub(crate) promise: &'static str,
+    /// Each a sentence, and the story behind it.
+    pub(crate) broken: Vec<String>,
+}
+
+/// All of them, in their order.
+pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
+    let finding = |id, promise, broken| Finding { id, promise, broken };
+    vec![
+        finding("I1", "nothing acknowledged is lost", kept::no_loss(facts)),
+        finding("I2", "nothing is reported that nobody proved", kept::no_phantom(facts)),
+        finding("I3", "a repeat has a fault behind it", manners::bounded_repeats(facts)),
+        finding("I4", "each account is spoken for with its own key", manners::right_account(facts)),
+        finding("I5", "nothing unsigned gets in, nobody honest is kept out", kept::gate(facts)),
+        finding("I6", "Twilio's limits and waits are kept to", manners::manners(facts)),
+        finding("I7", "no state is taken back", kept::monotone(facts)),
+        finding(
+            "I8",
+            "ready within 5 s of each start, no end of its own",
+            process::recovery(facts),
+        ),
+        finding("I9", "memory and handles bounded, no canary sings", process::hygiene(facts)),
+        finding("I10", "once healed, the backlog empties", process::liveness(facts)),
+    ]
+}
