@@ -1,6 +1,7 @@
 //! Everything that is tested from the outside, in one binary so that it links once.
 
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
+mod backup;
 #[cfg(test)]
 mod book;
 #[cfg(test)]
@@ -9,6 +10,8 @@ mod chromium;
 mod commands;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod damage;
 mod disk;
 mod doctor;
 mod dry_run;
