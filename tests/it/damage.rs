@@ -214,7 +214,11 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 OpenError::Damaged { .. } => "damaged",
                 OpenError::NewerFormat { .. } => "newer",
                 OpenError::NotOurs { .. } => "not ours",
-                other => panic!("{what}: {other}"),
+                OpenError::NoPersonKey { .. } => "no key",
+                other @ (OpenError::InUse { .. }
+                | OpenError::Absent { .. }
+                | OpenError::HalfRestored { .. }
+                | OpenError::Io { .. }) => panic!("{what}: {other}"),
             }
         }
     }

@@ -4,6 +4,8 @@
 //! Needs `strace`, and the right to mount. What cannot run is skipped loudly; `HEARDBACK_CI=1` makes
 //! a failure of it.
 
+use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -249,7 +251,6 @@ fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
     let (told, heard) = std::sync::mpsc::channel();
     let stderr = child.stderr.take().expect("piped");
     let reader = std::thread::spawn(move || {
-        use std::io::BufRead;
         for line in std::io::BufReader::new(stderr).lines().map_while(Result::ok) {
             let _ = told.send(line);
         }
@@ -305,7 +306,6 @@ fn a_folder_that_may_not_be_written_is_said_and_the_store_in_it_is_not_called_da
     if rustix::process::geteuid().is_root() && Command::new("setpriv").arg("-V").output().is_err() {
         return skipped_unless_ci("root may write anything, and there is no `setpriv`");
     }
-    use std::os::unix::fs::PermissionsExt;
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");

@@ -64,10 +64,20 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The key that hashes recipients is neither in it nor in the settings.
+    #[error(
+        "the store {path} holds no key of its own to hash recipients with: it was made with \
+         HEARDBACK_PHONE_KEY, so set that to the key it had (if it never had one, the store is \
+         damaged: restore it from a backup)"
+    )]
+    NoPersonKey {
+        /// The folder.
+        path: String,
+    },
     /// It is damaged.
     #[error(
         "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
-         backup (on Fly: a snapshot of the volume)"
+         backup with `heardback restore` (on Fly: or from a snapshot of the volume)"
     )]
     Damaged {
         /// The folder.

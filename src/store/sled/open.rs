@@ -186,6 +186,10 @@ impl Folder<'_> {
         let secret = match (options.person_key.as_deref(), stored) {
             (Some(given), _) => given.to_vec(),
             (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
+            // A key of our own would find nobody whom the lost one stood for.
+            (None, None) if complete => {
+                return Err(OpenError::NoPersonKey { path: self.name() });
+            }
             (None, None) => {
                 let mut secret = vec![0; 32];
                 getrandom::fill(&mut secret)
