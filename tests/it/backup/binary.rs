@@ -2,7 +2,7 @@
 //! is in the backup, and a SIGKILL anywhere leaves the last backup and no half store.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -351,4 +351,44 @@ fn a_backup_onto_the_stores_own_disk_leaves_the_store_its_room() {
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("on the store's own disk"), "{talk}");
     assert_eq!(messages(&verified(&[&text(&into)], &disk.store())), 20);
+}
+
+#[test]
+fn what_root_does_leaves_a_stores_files_to_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give anything away.
+        return eprintln!("SKIPPED: this is about root");
+    }
+    const OWNER: u32 = 65534;
+    let mut scene = Scene::new(&[]);
+    fill(&scene.service, 20);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    let files = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let entries = entries.map(|entry| entry.expect("an entry").path());
+        entries.chain([folder.to_path_buf()]).collect()
+    };
+    for path in files(&scene.store()) {
+        chown(&path, Some(OWNER), Some(OWNER)).expect("given");
+    }
+    let owned = |folder: &Path| {
+        for path in files(folder) {
+            let found = fs::symlink_metadata(&path).expect("there");
+            assert_eq!((found.uid(), found.gid()), (OWNER, OWNER), "{}", path.display());
+        }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    backed_up(&scene.store(), folder.path());
+    owned(&scene.store());
+    // A volume: its root is the service's, and the store is to be a folder in it.
+    let volume = folder.path().join("volume");
+    fs::create_dir(&volume).expect("made");
+    chown(&volume, Some(OWNER), Some(OWNER)).expect("given");
+    let store = volume.join("heardback");
+    let (code, told, talk) = run(&["restore", &text(folder.path())], &store);
+    assert_eq!(code, Some(0), "{told}{talk}");
+    owned(&store);
+    assert_eq!(messages(&verified(&[], &store)), 20);
+    owned(&store);
 }

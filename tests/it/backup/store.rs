@@ -237,6 +237,22 @@ async fn a_backup_that_nobody_takes_any_more_ends_and_only_one_is_made_at_a_time
 }
 
 #[tokio::test]
+async fn a_backup_that_is_not_taken_for_too_long_is_given_up() {
+    let (_folder, store) = filled(60).await;
+    let hasty = Pace { patience: Duration::from_millis(20), ..SLOW };
+    let stalled = store.backup(hasty).await.expect("begun");
+    let pieces = loop {
+        match store.backup(SLOW).await {
+            Ok(pieces) => break pieces,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    contents(Cursor::new(rest(stalled, Vec::new()).await)).expect_err("given up");
+    let file = rest(pieces, Vec::new()).await;
+    assert_eq!(contents(Cursor::new(&file)).expect("sound").counts.total(), 60);
+}
+
+#[tokio::test]
 async fn a_store_that_is_closed_in_the_midst_of_a_backup_is_let_go_of_and_the_backup_is_none() {
     let (folder, store) = filled(60).await;
     let mut pieces = store.backup(SLOW).await.expect("begun");
