@@ -17,6 +17,9 @@ use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
 use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
 
+/// Nobody: some user who is not root.
+const OWNER: u32 = 65534;
+
 /// One of our commands about that store.
 fn about(words: &[&str], store: &Path) -> Command {
     let mut command = Command::new(BINARY);
@@ -359,7 +362,6 @@ fn what_root_does_leaves_a_stores_files_to_its_owner() {
         // Nobody else can give anything away.
         return eprintln!("SKIPPED: this is about root");
     }
-    const OWNER: u32 = 65534;
     let mut scene = Scene::new(&[]);
     fill(&scene.service, 20);
     scene.service.signal(Signal::TERM);
