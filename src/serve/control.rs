@@ -25,7 +25,7 @@ impl ControlSocket {
     /// `None`, said in the log, where the system refuses.
     pub(super) fn open(folder: &Path, control: web::Data<Control>) -> Option<Self> {
         let path = folder.join(SOCKET);
-        let server = bind(folder, &path).and_then(|listener| serve(listener, control));
+        let server = bind(&path).and_then(|listener| serve(listener, control));
         match server {
             Ok(server) => Some(Self { path, server }),
             Err(error) => {
@@ -52,16 +52,14 @@ impl ControlSocket {
     }
 }
 
-/// Under another name first, so that it is for its owner alone before anybody can find it.
-fn bind(folder: &Path, path: &Path) -> io::Result<UnixListener> {
-    let draft = folder.join("control.new");
-    match fs::remove_file(&draft) {
+/// Until it is for its owner alone, the folder keeps others out, as it does from sled's own files.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let listener = UnixListener::bind(&draft)?;
-    fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
-    fs::rename(&draft, path)?;
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
