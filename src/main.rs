@@ -3,18 +3,23 @@
 //! 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, talk to stderr.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use heardback::cli::settings::SettingsArgs;
-use heardback::cli::{CheckArgs, Cli, Command, DemoArgs, DoctorArgs, SignArgs};
+use heardback::cli::{
+    BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, RestoreArgs, SignArgs, StoreArgs,
+    VerifyStoreArgs,
+};
 use heardback::config::problems::Problems;
-use heardback::config::{self, LogFormat, Settings};
+use heardback::config::{self, LogFormat, Settings, StoreUrl};
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::sign::{Output, SignRequest};
-use heardback::tools::{check, demo, doctor, sign};
+use heardback::tools::verify_store::Report;
+use heardback::tools::{backup, check, demo, doctor, restore, sign, verify_store};
 use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
@@ -28,6 +33,9 @@ fn main() -> ExitCode {
         Command::Sign(args) => run_sign(&args),
         Command::Check(args) => run_check(&args),
         Command::Doctor(args) => run_doctor(&args),
+        Command::Backup(args) => run_backup(&args),
+        Command::Restore(args) => run_restore(&args),
+        Command::VerifyStore(args) => run_verify_store(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("heardback: {error:#}");
@@ -184,6 +192,53 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
     Ok(if diagnosed.all_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The store's folder, or what is wrong with how it is written on stderr.
+fn folder(args: &StoreArgs) -> Result<PathBuf, ExitCode> {
+    let store = config::store(args).map_err(|problems| {
+        eprintln!("{problems}");
+        ExitCode::from(WRONG)
+    });
+    store.map(|StoreUrl::Sled(path)| path)
+}
+
+fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    let store = match folder(&args.store) {
+        Ok(store) => store,
+        Err(wrong) => return Ok(wrong),
+    };
+    let made = actix_web::rt::System::new().block_on(backup::make(&store, &args.dir))?;
+    let size = made.size;
+    eprintln!(
+        "The whole store is in {} ({size} bytes), read back and found sound.",
+        made.path.display()
+    );
+    report(&Report::of(&made.path, Ok(made.contents)), args.json)
+}
+
+fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+    let store = match folder(&args.store) {
+        Ok(store) => store,
+        Err(wrong) => return Ok(wrong),
+    };
+    let contents = restore::run(&args.dir, &store)?;
+    eprintln!("Restored; `heardback serve` can have it.");
+    report(&Report::of(&store, Ok(contents)), args.json)
+}
+
+fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
+    let store = match folder(&args.store) {
+        Ok(store) => store,
+        Err(wrong) => return Ok(wrong),
+    };
+    let look = verify_store::look(&store, args.dir.as_deref());
+    report(&actix_web::rt::System::new().block_on(look), args.json)
+}
+
+fn report(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
+    print(&if json { report.json()? } else { report.text() })?;
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A reader that has gone away (`| head`) is no failure.

@@ -40,6 +40,65 @@ pub enum Command {
     /// Say why a recorded request was refused; without one, look at what the service needs
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Box<DoctorArgs>),
+    /// Write the whole store into one file, whether the service runs or not
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Make a store out of a backup, where there is none
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Read the whole store, or a backup of it, and say whether it is all there
+    #[command(after_help = VERIFY_HELP)]
+    VerifyStore(VerifyStoreArgs),
+}
+
+/// Which store.
+#[derive(Debug, Default, Args)]
+pub struct StoreArgs {
+    /// The store, as `serve` has it [default: sled:heardback-data]
+    #[arg(long, env = "HEARDBACK_STORE", hide_env_values = true, value_name = "sled:PATH")]
+    pub store: Option<String>,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Default, Args)]
+pub struct BackupArgs {
+    /// The folder to write `heardback.backup` into; made if it is missing
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Default, Args)]
+pub struct RestoreArgs {
+    /// The folder that holds `heardback.backup`, or that file
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where the new store is to be.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `verify-store`.
+#[derive(Debug, Default, Args)]
+pub struct VerifyStoreArgs {
+    /// A backup to look at instead of the store: its folder, or its file
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// Arguments of `demo`.
@@ -106,6 +165,7 @@ Examples:
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
   heardback doctor                        is all around it well? with FILE.http: why was that refused?
+  heardback backup /data/backup           the whole store in one file, while it serves
 
 `heardback serve --help` lists every setting.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
@@ -147,6 +207,31 @@ Examples:
   heardback doctor
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
+
+const BACKUP_HELP: &str = "\
+It asks the service that has the store open, over control.sock in the store's folder, and the service
+goes on meanwhile; if none runs, it opens the store itself. The backup is the store as it stood when the
+command ended. It takes its name only when it is whole; until then the last one stays.
+It holds what the store holds, with the key that hashes recipients unless HEARDBACK_PHONE_KEY is set:
+keep it as you keep the store.
+
+Example:
+  heardback backup /data/backup
+  fly ssh console -C \"heardback backup /data/backup\"";
+
+const RESTORE_HELP: &str = "\
+The service must be stopped, and the store's folder missing or empty. If it is cut short, no store is
+there; run it again.
+
+Example:
+  heardback restore /data/backup --store sled:/data/heardback";
+
+const VERIFY_HELP: &str = "\
+Exit codes: 0 it is all there, 1 it is not, or cannot be read; 2 wrong usage or settings.
+
+Examples:
+  heardback verify-store
+  heardback verify-store /data/backup --json";
 
 const SIGN_HELP: &str = "\
 Examples:

@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::cli::SignArgs;
 use crate::cli::settings::SettingsArgs;
+use crate::cli::{SignArgs, StoreArgs};
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
 use crate::domain::link::Links;
@@ -169,7 +169,7 @@ impl Settings {
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let links = rows::links(&mut reader, args, &public_urls);
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
-        let store = rows::store(&mut reader, args);
+        let store = rows::store(&mut reader, args.store.as_ref());
         let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
@@ -239,6 +239,15 @@ pub fn signing_key(
             Err(reader.problems)
         }
     }
+}
+
+/// Which store a command that needs nothing else is about.
+///
+/// # Errors
+/// It is not written as one.
+pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
+    let mut reader = Reader::new(&|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
+    rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
 }
 
 /// What the real environment holds under this name, if it is set to valid UTF-8.

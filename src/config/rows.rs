@@ -252,9 +252,9 @@ pub(super) fn call_redirect(reader: &mut Reader<'_>, args: &SettingsArgs) -> Opt
         .ok()
 }
 
-pub(super) fn store(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<StoreUrl> {
+pub(super) fn store(reader: &mut Reader<'_>, given: Option<&String>) -> Option<StoreUrl> {
     const NAME: &str = "HEARDBACK_STORE";
-    let url = text(args.store.as_ref()).unwrap_or("sled:heardback-data");
+    let url = text(given).unwrap_or("sled:heardback-data");
     if let Some(path) = url.strip_prefix("sled:").filter(|path| !path.is_empty()) {
         if !path.starts_with("//") {
             return Some(StoreUrl::Sled(PathBuf::from(path)));

@@ -1,4 +1,4 @@
-//! HTTP in: the signed public routes, and the operator's listener beside them.
+//! HTTP in: the signed public routes, the operator's listener beside them, and the control socket.
 //!
 //! `Signed<T>` (in `signed.rs`) is the only door to a body. Whoever opens a click link (`links/`) signs
 //! nothing: the token in the path is all that they have to show, and their body is not looked at.
@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod click;
 pub mod connections;
+pub mod control;
 mod crowd;
 mod events;
 pub mod forgers;

@@ -4,6 +4,7 @@
 //! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
+mod control;
 mod handles;
 mod observe;
 pub mod reload;
@@ -27,13 +28,16 @@ use crate::domain::matching::Policy;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
+use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
+use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::reload::Reloader;
+use crate::store::sled::backup::Pace;
 use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -98,6 +102,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     public: Server,
     ops: Server,
+    control: Option<ControlSocket>,
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
@@ -116,7 +121,8 @@ impl Service {
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());
-        let store = open_store(settings, &clock, &metrics)?;
+        let sled = open_store(settings, &clock, &metrics)?;
+        let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let watcher = Watcher { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
@@ -150,6 +156,8 @@ impl Service {
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
+        let StoreUrl::Sled(folder) = &settings.store;
+        let control = ControlSocket::open(folder, web::Data::new(controls(sled)));
         let public = public_server(listeners.public, receiver, connections.clone())?;
         let ops = ops_server(listeners.ops, operator)?;
         for warning in &settings.warnings {
@@ -159,6 +167,7 @@ impl Service {
             store,
             public,
             ops,
+            control,
             worker,
             connections,
             readiness,
@@ -191,6 +200,13 @@ impl Service {
         let ops = self.ops.handle();
         let mut public_task = actix_web::rt::spawn(self.public);
         let mut ops_task = actix_web::rt::spawn(self.ops);
+        let control = self.control.map(|control| {
+            let (path, server) = control.into_parts();
+            let handle = server.handle();
+            // Nobody relies on it: if it dies, the service goes on.
+            actix_web::rt::spawn(server);
+            (path, handle)
+        });
         let mut watching = actix_web::rt::spawn(self.connections.watch());
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
@@ -214,6 +230,10 @@ impl Service {
             public.stop(true).await;
             working.await.map_err(|error| anyhow!("the worker died: {error}"))?;
             ops.stop(false).await;
+            if let Some((path, handle)) = control {
+                ControlSocket::remove(&path);
+                handle.stop(false).await;
+            }
             self.store.close().await;
             anyhow::Ok(())
         };
@@ -230,7 +250,7 @@ fn open_store(
     settings: &Settings,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Arc<dyn Store>> {
+) -> anyhow::Result<Arc<SledStore>> {
     let StoreUrl::Sled(path) = &settings.store;
     let policy = Policy {
         pending_ttl: settings.pending_ttl,
@@ -246,6 +266,15 @@ fn open_store(
     let metrics = Arc::clone(metrics);
     options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
     Ok(Arc::new(SledStore::open(options)?))
+}
+
+/// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
+fn controls(store: Arc<SledStore>) -> Control {
+    let backup: BeginBackup = Arc::new(move || {
+        let store = Arc::clone(&store);
+        Box::pin(async move { store.backup(Pace::default()).await })
+    });
+    Control { backup }
 }
 
 fn worker(

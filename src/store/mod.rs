@@ -136,6 +136,10 @@ impl Counts {
     }
 }
 
+/// A backup while it is made: the pieces of its file, in order. How it is made is each backend's own
+/// affair, and no verb of [`Store`]; whether it is whole, its own end says.
+pub type Pieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
+
 /// The store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

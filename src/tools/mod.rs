@@ -2,7 +2,11 @@
 //!
 //! Each returns the text for stdout, so that a test can read it; printing is the caller's.
 
+pub mod backup;
 pub mod check;
+mod control;
 pub mod demo;
 pub mod doctor;
+pub mod restore;
 pub mod sign;
+pub mod verify_store;

@@ -285,7 +285,8 @@ fn help_and_version_say_what_there_is() {
     );
     let (code, help, _) = run(&["--help"], &[]);
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "sign", "check", "doctor"] {
+    for command in ["serve", "demo", "sign", "check", "doctor", "backup", "restore", "verify-store"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let (code, own, _) = run(&[command, "--help"], &SOUND);
         assert_eq!(code, 0);

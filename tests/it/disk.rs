@@ -4,6 +4,8 @@
 //! Needs `strace`, and the right to mount. What cannot run is skipped loudly; `HEARDBACK_CI=1` makes
 //! a failure of it.
 
+use std::io::BufRead;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,13 +27,13 @@ pub(crate) fn skipped_unless_ci(why: &str) {
 }
 
 /// A file system of its own, in memory.
-struct Disk {
+pub(crate) struct Disk {
     folder: tempfile::TempDir,
 }
 
 impl Disk {
     /// `None`, said loudly, where it cannot be had.
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             // In principle, so in CI as well: there a test with an injected `free_space` remains.
             skipped("mounting a small disk takes root");
@@ -58,13 +60,13 @@ impl Disk {
         }
     }
 
-    fn resize(&self, size: &str) {
+    pub(crate) fn resize(&self, size: &str) {
         let mut mount = Command::new("mount");
         mount.args(["-o", &format!("remount,size={size}")]).arg(self.folder.path());
         assert!(mount.status().expect("it ran").success(), "remounted with {size}");
     }
 
-    fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 }
@@ -212,4 +214,118 @@ fn a_damaged_store_is_refused_with_a_word_on_what_to_do() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("is damaged") && said.contains("backup"), "{said}");
+}
+
+/// Runs the service to its end: it does not get so far as to listen.
+fn refused(store: &Path, twilio: &Twilio) -> String {
+    let output = command(store, twilio, &[]).output().expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!said.contains("is damaged"), "the disk is at fault, not the store: {said}");
+    said
+}
+
+#[test]
+fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
+    let Some(disk) = Disk::mount("400m") else { return };
+    let twilio = Twilio::start();
+    let mut service = Running::start(command(&disk.store(), &twilio, &[]));
+    for number in 1..=50 {
+        let answer = service.exchange(&wire::bytes(&signed(&status_callback(number, "sent"))));
+        assert_eq!(answer.status, 204);
+    }
+    service.signal(Signal::KILL);
+    service.ends_within(LONG);
+    let ballast = disk.folder.path().join("ballast");
+    // To the last byte: sled has no room for its snapshot, nor we for our notes.
+    let _ = std::io::copy(
+        &mut std::io::repeat(7),
+        &mut std::fs::File::create(&ballast).expect("created"),
+    );
+    let output = command(&disk.store(), &twilio, &[("HEARDBACK_LISTEN", "nowhere")]).output();
+    assert_eq!(output.expect("it ran").status.code(), Some(2), "settings come first");
+    let mut full = command(&disk.store(), &twilio, &[]);
+    full.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    full.stderr(std::process::Stdio::piped());
+    let mut child = full.spawn().expect("spawned");
+    let (told, heard) = std::sync::mpsc::channel();
+    let stderr = child.stderr.take().expect("piped");
+    let reader = std::thread::spawn(move || {
+        for line in std::io::BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = told.send(line);
+        }
+    });
+    // It either serves, refusing what it has no room for, or says why it cannot.
+    let mut said = String::new();
+    while let Ok(line) = heard.recv_timeout(LONG) {
+        said.push_str(&line);
+        if line.contains("listening on") {
+            break;
+        }
+    }
+    let serves = said.contains("listening on");
+    let _ = child.kill();
+    let end = child.wait().expect("ended");
+    let _ = reader.join();
+    if !serves {
+        assert_eq!(end.code(), Some(1), "{said}");
+        assert!(said.contains("No space left") && !said.contains("is damaged"), "{said}");
+    }
+    println!("on a full disk it {}: {said}", if serves { "serves" } else { "refuses" });
+    std::fs::remove_file(&ballast).expect("removed");
+    let service = Running::start(command(&disk.store(), &twilio, &[]));
+    assert_eq!(service.metric("heardback_messages{state=\"untracked\"}"), 50);
+    let answer = service.exchange(&wire::bytes(&signed(&status_callback(51, "sent"))));
+    assert_eq!(answer.status, 204, "with room again all is well");
+}
+
+#[test]
+fn a_read_only_disk_is_said_and_the_store_on_it_is_not_called_damaged() {
+    let Some(disk) = Disk::mount("400m") else { return };
+    let twilio = Twilio::start();
+    let mut service = Running::start(command(&disk.store(), &twilio, &[]));
+    let answer = service.exchange(&wire::bytes(&signed(&status_callback(1, "sent"))));
+    assert_eq!(answer.status, 204);
+    service.signal(Signal::TERM);
+    assert!(service.ends_within(LONG).success());
+    let remount = |how: &str| {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(disk.folder.path());
+        assert!(mount.status().expect("it ran").success(), "{how}");
+    };
+    remount("ro");
+    let said = refused(&disk.store(), &twilio);
+    assert!(said.contains("Read-only file system"), "{said}");
+    remount("rw");
+    let service = Running::start(command(&disk.store(), &twilio, &[]));
+    assert_eq!(service.metric("heardback_messages{state=\"untracked\"}"), 1);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_said_and_the_store_in_it_is_not_called_damaged() {
+    if rustix::process::geteuid().is_root() && Command::new("setpriv").arg("-V").output().is_err() {
+        return skipped_unless_ci("root may write anything, and there is no `setpriv`");
+    }
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    drop(Running::start(command(&store, &twilio, &[])));
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("set");
+    };
+    allow(folder.path(), 0o755);
+    allow(&store, 0o555);
+    let output = if rustix::process::geteuid().is_root() {
+        // The binary may lie where only root may look.
+        let binary = folder.path().join("heardback");
+        std::fs::copy(BINARY, &binary).expect("copied");
+        let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let binary = binary.display().to_string();
+        wrapped(&[&words[..], &[&binary, "serve"]].concat(), &store, &twilio, &[]).output()
+    } else {
+        command(&store, &twilio, &[]).output()
+    };
+    let said = String::from_utf8_lossy(&output.expect("it ran").stderr).into_owned();
+    allow(&store, 0o755);
+    assert!(said.contains("Permission denied") && !said.contains("is damaged"), "{said}");
 }

@@ -1,19 +1,24 @@
 //! Stores of an older format: opened, made into today's, and nothing of them lost.
 //!
-//! Format 1 had no account in its due keys. What it looked like is put together here by hand, seal
-//! included, for no release that writes it can be run here.
+//! Format 1 had no account in its due keys. What it looked like with many messages is put together here by
+//! hand, seal included; a small one that the first release wrote itself lies in `tests/fixtures/stores/`.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::matching::{Observed, Reason};
 use heardback::domain::message::State;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
-use heardback::store::{Filter, Quotas, Store};
+use heardback::domain::signal::{Evidence, Named, Once, Sighting, Signal};
+use heardback::store::sled::{Options, SledStore, backup};
+use heardback::store::{Clock, Filter, Quotas, Store};
 
-use crate::given::{Hands, account, direct, evidence, registered, sid, sled, try_sled};
+use crate::given::{
+    Hands, account, direct, evidence, options, reference, registered, sid, sled, try_sled,
+};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -133,4 +138,91 @@ async fn a_store_of_format_1_in_which_nothing_waits_is_opened_too() {
     let store = sled(folder.path(), Hands::default().clock());
     store.remember(registered(1, 0)).await.expect("remembered");
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
+}
+
+/// The store in `tests/fixtures/stores/format-1`, in a folder of its own. Its README says what is in it.
+fn first_release() -> tempfile::TempDir {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores/format-1");
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in fs::read_dir(fixture).expect("a fixture") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("copied");
+    }
+    folder
+}
+
+fn with_its_key(folder: &Path, clock: Clock) -> SledStore {
+    let person_key = Some(b"the phone key of a test fixture".to_vec());
+    SledStore::open(Options { person_key, ..options(folder, clock) }).expect("it opens")
+}
+
+/// Half past six in the evening of the day on which it was made.
+fn its_day() -> Clock {
+    let then: jiff::Timestamp = "2026-11-23T18:30:00Z".parse().expect("a time");
+    Arc::new(move || then)
+}
+
+const STATES: [State; 7] = [
+    State::Reported,
+    State::Refused,
+    State::Confirmed,
+    State::Pending,
+    State::Reported,
+    State::Untracked,
+    State::Undelivered,
+];
+
+#[tokio::test]
+async fn a_store_that_the_first_release_wrote_is_opened_with_everything_that_it_acknowledged() {
+    let folder = first_release();
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
+    let store = with_its_key(folder.path(), its_day());
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
+    for (n, state) in (1..).zip(STATES) {
+        let message = store.show(sid(n)).await.expect("looked up").expect("known");
+        assert_eq!(message.state, state, "{n}");
+        let name = message.reference.as_ref().map(|name| name.as_str().to_owned());
+        assert_eq!(name, (n < 6).then(|| format!("login-{n}")), "{n}");
+    }
+    let counts = store.counts();
+    assert_eq!((counts.total(), counts.parked, counts.orphaned), (7, 2, 0));
+    let refused = store.show(sid(2)).await.expect("looked up").and_then(|known| known.refusal);
+    assert_eq!(refused.and_then(|refusal| refusal.code), Some(21000));
+
+    // What was under way is due, by the account that the old key did not name.
+    let quotas = Quotas::from([(account(), 4)]);
+    let claims = store.claim(4, LEASE, &quotas).await.expect("claimed");
+    let claimed: Vec<_> = claims.iter().map(|claim| claim.feedback.message).collect();
+    assert_eq!(claimed, [sid(3)]);
+    // The reply that it counted is counted still, and its indexes lead to their messages.
+    let again = Signal { evidence: Ok(evidence(Named::Message(sid(4)), 0)), ..direct(4, 0) };
+    let replay = Signal { once: vec![Once::Message(sid(0xfa))], ..again };
+    let observed = store.observe(replay).await.expect("observed");
+    assert!(matches!(observed, Observed::Nothing(Reason::Duplicate)), "{observed:?}");
+    assert_eq!(store.show(sid(4)).await.expect("shown").map(|m| m.state), Some(State::Pending));
+    let named = Named::Reference(reference("login-4"));
+    let of_it = Evidence { occurred_at: its_day()(), ..evidence(named, 0) };
+    let signal = Signal { evidence: Ok(of_it), seen_at: its_day()(), ..direct(4, 0) };
+    store.observe(signal).await.expect("observed");
+    assert_eq!(store.show(sid(4)).await.expect("shown").map(|m| m.state), Some(State::Confirmed));
+    store.close().await;
+    drop(store);
+    assert_eq!(with_its_key(folder.path(), its_day()).counts().total(), 7, "its seal adds up");
+}
+
+#[tokio::test]
+async fn a_backup_of_what_the_first_release_wrote_keeps_its_format_until_it_is_served() {
+    let folder = first_release();
+    let mut file = Vec::new();
+    let now = its_day()();
+    backup::backup(folder.path(), Duration::ZERO, now, &mut file).expect("backed up");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
+    let restored = tempfile::tempdir().expect("a folder");
+    let contents = backup::restore(Cursor::new(file), restored.path()).expect("restored");
+    assert_eq!((contents.format, contents.counts.total(), contents.counts.parked), (1, 7, 2));
+    assert_eq!(fs::read_to_string(restored.path().join("FORMAT")).expect("there"), "1\n");
+    let store = with_its_key(restored.path(), its_day());
+    for (n, state) in (1..).zip(STATES) {
+        assert_eq!(store.show(sid(n)).await.expect("shown").map(|m| m.state), Some(state), "{n}");
+    }
 }

@@ -3,6 +3,7 @@
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
 #[cfg(test)]
 mod abuse;
+mod backup;
 #[cfg(test)]
 mod book;
 #[cfg(test)]
@@ -11,6 +12,8 @@ mod chromium;
 mod commands;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod damage;
 mod disk;
 mod doctor;
 mod dry_run;

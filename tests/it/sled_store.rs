@@ -464,6 +464,23 @@ async fn neither_addresses_nor_their_plain_hashes_are_at_rest() {
     }
 }
 
+#[tokio::test]
+async fn a_store_without_a_key_of_its_own_is_not_given_another_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let given = || options(folder.path(), Hands::default().clock());
+    let key = || Some(b"the key in the settings".to_vec());
+    let store = SledStore::open(Options { person_key: key(), ..given() }).expect("opens");
+    store.remember(registered(1, 0)).await.expect("remembered");
+    let somebody = store.person_key().check();
+    store.close().await;
+    drop(store);
+    let error = SledStore::open(given()).err().expect("refused");
+    assert!(matches!(error, OpenError::NoPersonKey { .. }), "{error}");
+    assert!(error.to_string().contains("set that to the key it had"), "{error}");
+    let store = SledStore::open(Options { person_key: key(), ..given() }).expect("opens again");
+    assert_eq!((store.person_key().check(), store.counts().total()), (somebody, 1));
+}
+
 #[test]
 fn the_usual_options_ask_the_disk_itself() {
     let folder = tempfile::tempdir().expect("a folder");

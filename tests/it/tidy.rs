@@ -19,7 +19,11 @@ const LAW: [(&str, &[&str]); 11] = [
     ("inbound", &["domain", "recording", "store", "telemetry"]),
     ("worker", &["domain", "store", "telemetry", "upstream"]),
     ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
-    ("tools", &["cli", "config", "domain", "recording", "store", "telemetry", "upstream"]),
+    (
+        "tools",
+        // Of `inbound` the control socket's name: what answers there is asked from here.
+        &["cli", "config", "domain", "inbound", "recording", "store", "telemetry", "upstream"],
+    ),
 ];
 
 /// A file over 300 lines wants a second look (DESIGN §4); over this it gets taken apart.

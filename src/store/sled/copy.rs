@@ -51,7 +51,9 @@ impl<'a> Copy<'a> {
 
     pub(super) fn restore(&self) -> io::Result<()> {
         if !self.made {
-            tracing::warn!("sled may have rewritten the damaged files: they are too large to copy");
+            tracing::warn!(
+                "sled may have rewritten its files: they were too large to copy, or there was no room"
+            );
             return Ok(());
         }
         for name in sled_files(self.folder)? {

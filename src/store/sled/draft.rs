@@ -51,6 +51,11 @@ impl Draft {
         self.entries.insert(key, value);
     }
 
+    /// What it holds that sled does not have yet.
+    pub(super) fn entries(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.entries
+    }
+
     /// Up to `limit` entries of a range, from that end on.
     pub(super) fn range(
         &self,

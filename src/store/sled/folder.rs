@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// no account in its due keys.
 pub(super) const FORMAT: u32 = 2;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
+/// What stands in that file while a store is restored. An older release takes it for no format at all.
+pub(super) const RESTORING: &str = "restoring";
 pub(super) const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
 const LOCK_RETRY: Duration = Duration::from_millis(100);
@@ -39,6 +41,21 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
+    /// There is none.
+    #[error("there is no store in {path}")]
+    Absent {
+        /// The folder.
+        path: String,
+    },
+    /// A restore was begun, and did not come to its end.
+    #[error(
+        "the store {path} was not restored to its end; run `heardback restore` again, which begins \
+         anew"
+    )]
+    HalfRestored {
+        /// The folder.
+        path: String,
+    },
     /// There is something in the folder, but not ours.
     #[error("{path} is not a Heardback store ({what}); point HEARDBACK_STORE at an empty folder")]
     NotOurs {
@@ -47,10 +64,20 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The key that hashes recipients is neither in it nor in the settings.
+    #[error(
+        "the store {path} holds no key of its own to hash recipients with: it was made with \
+         HEARDBACK_PHONE_KEY, so set that to the key it had (if it never had one, the store is \
+         damaged: restore it from a backup)"
+    )]
+    NoPersonKey {
+        /// The folder.
+        path: String,
+    },
     /// It is damaged.
     #[error(
         "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
-         backup (on Fly: a snapshot of the volume)"
+         backup with `heardback restore` (on Fly: or from a snapshot of the volume)"
     )]
     Damaged {
         /// The folder.
@@ -75,7 +102,7 @@ pub(super) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.path.display().to_string()
     }
 
@@ -146,6 +173,9 @@ impl Folder<'_> {
             }
             Err(error) => return Err(self.io("read the FORMAT file of", error)),
         };
+        if text.trim_end() == RESTORING {
+            return Err(OpenError::HalfRestored { path: self.name() });
+        }
         let mut words = text.split_whitespace();
         let number = words.next().and_then(|word| word.parse::<u32>().ok());
         let found = number.filter(|found| *found > 0).ok_or_else(|| OpenError::NotOurs {
@@ -182,6 +212,30 @@ impl Folder<'_> {
         let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
         parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
+}
+
+/// Gives a folder and all that is in it to whoever `owner`'s is, where that is somebody else: what root
+/// does (on Fly, `fly ssh console` is root) must leave nothing behind that the service cannot write.
+pub(super) fn hand_to_owner(folder: &Path, owner: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let (user, group) = (owner.uid(), owner.gid());
+    let hand = |path: &Path| -> io::Result<()> {
+        let has = fs::symlink_metadata(path)?;
+        if (has.uid(), has.gid()) == (user, group) {
+            return Ok(());
+        }
+        lchown(path, Some(user), Some(group))
+    };
+    hand(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            hand_to_owner(&entry.path(), owner)?;
+        } else {
+            hand(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes a lock, waiting for it if need be. Returns whether it was to be had.

@@ -14,6 +14,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Named, Sighting, Signal};
+use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
@@ -68,6 +69,8 @@ pub(super) struct Ledger {
     pub(super) sweep_from: Vec<u8>,
     /// Names the next attempt.
     pub(super) next_lease: u64,
+    /// Where what is written goes as well while a backup is made.
+    pub(super) tee: Option<Tee>,
 }
 
 impl Ledger {
@@ -228,6 +231,9 @@ impl Ledger {
     pub(super) fn write(&mut self) -> Result<(), Fatal> {
         self.seal.batches += 1;
         self.draft.set(keys::SEAL.to_vec(), Some(self.seal.to_bytes().to_vec()));
+        if let Some(tee) = &mut self.tee {
+            tee.note(&self.draft);
+        }
         Ok(self.draft.write()?)
     }
 

@@ -5,9 +5,10 @@
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
 //! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
 //! sled gets once a group, past what is `sparse`; the `reader` looks past it.
-//! `keys` and `record` say how things lie on disk. `flush_async` is absent on purpose: it deadlocks
+//! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
+pub mod backup;
 mod copy;
 mod draft;
 mod due;
@@ -88,7 +89,6 @@ impl Options {
     /// code 1) when the store cannot go on.
     #[must_use]
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
-        let folder = path.to_path_buf();
         Self {
             path: path.to_path_buf(),
             person_key: None,
@@ -98,10 +98,7 @@ impl Options {
             cache: 8 << 20,
             clock,
             lock_patience: open::LOCK_PATIENCE,
-            free_space: Arc::new(move || {
-                let disk = rustix::fs::statvfs(&folder)?;
-                Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-            }),
+            free_space: free_space(path),
             on_commit: Arc::new(|_| {}),
             on_fatal: Arc::new(|reason| {
                 tracing::error!(reason, "the store cannot go on; ending the process");
@@ -109,6 +106,15 @@ impl Options {
             }),
         }
     }
+}
+
+/// The disk's own word on its room.
+fn free_space(path: &Path) -> FreeSpace {
+    let folder = path.to_path_buf();
+    Arc::new(move || {
+        let disk = rustix::fs::statvfs(&folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    })
 }
 
 /// The store in one embedded sled.
@@ -129,7 +135,7 @@ impl SledStore {
         let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let Surveyed { counts, seal, sparse, interrupted } = opened.surveyed;
+        let Surveyed { counts, seal, sparse, interrupted, .. } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -147,6 +153,7 @@ impl SledStore {
             stirred: false,
             sweep_from: keys::SWEEP_FROM.to_vec(),
             next_lease: getrandom::u64().unwrap_or_default(),
+            tee: None,
         };
         let damaged = |fatal: Fatal| OpenError::Damaged {
             path: path.display().to_string(),

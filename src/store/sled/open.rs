@@ -4,21 +4,26 @@
 use std::fs::{self, File};
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::time::Duration;
 
 use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
-use crate::store::sled::Options;
 use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
+use crate::store::sled::folder::{DB_FILE, FORMAT, FORMAT_FILE, Folder, OpenError, note_holder};
 use crate::store::sled::keys;
+use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
+use crate::store::sled::{Options, free_space};
 
 /// A rolling restart may overlap with the old process by so much.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What sled keeps in memory of a store that is only looked at, in bytes.
+pub(super) const STILL_CACHE: u64 = 8 << 20;
 
 /// An open store, before anything is read from it.
 pub(super) struct Opened {
@@ -44,14 +49,12 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let (format, complete) = folder.check_format()?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
-    let copy = Copy::make(path, &options.free_space).map_err(|error| folder.io("copy", error))?;
-    let records = folder.records(complete, options);
-    match &records {
-        Ok(_) => copy.discard().map_err(|error| folder.io("tidy", error))?,
-        // What the operator is told to keep a copy of must be what was there.
-        Err(_) => copy.restore().map_err(|error| folder.io("put back the files of", error))?,
-    }
-    let Records { db, tree, surveyed, person_key } = records?;
+    let (Read { db, tree, surveyed }, person_key) =
+        folder.keeping_a_copy(&options.free_space, || {
+            let read = folder.read_through(complete, options.cache)?;
+            let person_key = folder.person_key(&read.tree, complete, options)?;
+            Ok((read, person_key))
+        })?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
@@ -68,12 +71,42 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     Ok(Opened { db, tree, file, seal, person_key, surveyed, lock, format })
 }
 
+/// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
+/// format and its keys.
+pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenError> {
+    let folder = Folder { path };
+    let is_there = |name: &str| path.join(name).exists();
+    if !is_there(FORMAT_FILE) && !is_there(DB_FILE) {
+        return Err(OpenError::Absent { path: folder.name() });
+    }
+    let lock = folder.lock(patience)?;
+    let (format, complete) = folder.check_format()?;
+    if !complete {
+        return Err(OpenError::Absent { path: folder.name() });
+    }
+    note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
+    folder.await_sled(patience)?;
+    let read =
+        folder.keeping_a_copy(&free_space(path), || folder.read_through(complete, STILL_CACHE))?;
+    let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
+    read.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
+    folder.sync(&file).map_err(|error| folder.io("sync", error))?;
+    Ok(Still { read, format, _lock: lock })
+}
+
+/// A store that is only looked at.
+pub(super) struct Still {
+    // Dropped in this order.
+    pub(super) read: Read,
+    pub(super) format: u32,
+    _lock: File,
+}
+
 /// What sled holds, read through.
-struct Records {
-    db: Db,
-    tree: Tree,
-    surveyed: Surveyed,
-    person_key: PersonKey,
+pub(super) struct Read {
+    pub(super) db: Db,
+    pub(super) tree: Tree,
+    pub(super) surveyed: Surveyed,
 }
 
 /// Pending messages cannot be found by their recipients any more once the key is another one.
@@ -95,13 +128,29 @@ fn check_person_key(tree: &Tree, key: &PersonKey) -> Result<(), String> {
 }
 
 impl Folder<'_> {
-    fn records(&self, complete: bool, options: &Options) -> Result<Records, OpenError> {
-        let db = match self.open_sled(options.cache) {
+    /// If it cannot be read, the files are what they were before.
+    fn keeping_a_copy<T>(
+        &self,
+        free_space: &FreeSpace,
+        read: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
+        let copy = Copy::make(self.path, free_space).map_err(|error| self.io("copy", error))?;
+        let read = read();
+        match &read {
+            Ok(_) => copy.discard().map_err(|error| self.io("tidy", error))?,
+            // What the operator is told to keep a copy of must be what was there.
+            Err(_) => copy.restore().map_err(|error| self.io("put back the files of", error))?,
+        }
+        read
+    }
+
+    fn read_through(&self, complete: bool, cache: u64) -> Result<Read, OpenError> {
+        let db = match self.open_sled(cache) {
             Err(OpenError::Damaged { what, .. }) if !complete => {
                 // Nobody was ever answered for this store: its making was cut short.
                 tracing::warn!(what, "the store was not made completely; making it anew");
                 self.clear().map_err(|error| self.io("make anew", error))?;
-                self.open_sled(options.cache)?
+                self.open_sled(cache)?
             }
             opened => opened?,
         };
@@ -119,6 +168,16 @@ impl Folder<'_> {
         let surveyed = read
             .map_err(|_| self.damaged("sled panicked while reading it"))?
             .map_err(|loss| damaged(&loss))?;
+        Ok(Read { db, tree, surveyed })
+    }
+
+    fn person_key(
+        &self,
+        tree: &Tree,
+        complete: bool,
+        options: &Options,
+    ) -> Result<PersonKey, OpenError> {
+        let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
         let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
         if complete && check.is_none() {
@@ -127,6 +186,10 @@ impl Folder<'_> {
         let secret = match (options.person_key.as_deref(), stored) {
             (Some(given), _) => given.to_vec(),
             (None, Some(stored)) => decode(&stored).map_err(|error| damaged(&error))?,
+            // A key of our own would find nobody whom the lost one stood for.
+            (None, None) if complete => {
+                return Err(OpenError::NoPersonKey { path: self.name() });
+            }
             (None, None) => {
                 let mut secret = vec![0; 32];
                 getrandom::fill(&mut secret)
@@ -137,8 +200,8 @@ impl Folder<'_> {
             }
         };
         let person_key = PersonKey::new(&secret);
-        check_person_key(&tree, &person_key).map_err(|what| damaged(&what))?;
-        Ok(Records { db, tree, surveyed, person_key })
+        check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;
+        Ok(person_key)
     }
 
     /// Removes sled's files.

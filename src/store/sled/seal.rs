@@ -20,7 +20,7 @@ pub(super) struct Seal {
     /// Batches written since the store was made.
     pub(super) batches: u64,
     /// The sum of all entries' hashes, whatever their order.
-    sum: u64,
+    pub(super) sum: u64,
 }
 
 impl Seal {

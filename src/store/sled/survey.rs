@@ -18,6 +18,8 @@ use crate::store::sled::writing::tally;
 #[derive(Default)]
 pub(super) struct Surveyed {
     pub(super) counts: Counts,
+    /// How many there are that the seal covers.
+    pub(super) entries: u64,
     pub(super) seal: Seal,
     pub(super) sparse: Sparse,
     /// Messages whose attempt the process before this one began, and did not end.
@@ -43,6 +45,36 @@ impl From<::sled::Error> for Loss {
     }
 }
 
+impl Surveyed {
+    /// Counts one entry.
+    pub(super) fn take_in(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fatal> {
+        match key.first() {
+            Some(&keys::OWN) => return Ok(()),
+            Some(&keys::MESSAGE) => {
+                let message: Message = decode(value)?;
+                tally(&mut self.counts, None, Some(message.state));
+                if message.delivery.lease.is_some() {
+                    self.interrupted.push(message);
+                }
+            }
+            Some(&keys::LINK) => {
+                let _: Link = decode(value)?;
+                self.counts.links += 1;
+            }
+            Some(&keys::PARKED) => {
+                let parked: Parked = decode(value)?;
+                let counts = &mut self.counts;
+                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
+            }
+            Some(_) | None => {}
+        }
+        self.entries += 1;
+        self.seal.enters(key, value);
+        keys::scanned(key).inspect(|prefix| self.sparse.enters(prefix));
+        Ok(())
+    }
+}
+
 /// Reads every entry. `noted` is the number of batches that is known to have been synced.
 pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> {
     let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
@@ -54,28 +86,7 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
     let mut found = Surveyed { seal: Seal::of(sealed.batches), ..Surveyed::default() };
     for entry in tree {
         let (key, value) = entry?;
-        match key.first() {
-            Some(&keys::OWN) => continue,
-            Some(&keys::MESSAGE) => {
-                let message: Message = decode(&value).map_err(Fatal::from)?;
-                tally(&mut found.counts, None, Some(message.state));
-                if message.delivery.lease.is_some() {
-                    found.interrupted.push(message);
-                }
-            }
-            Some(&keys::LINK) => {
-                let _: Link = decode(&value).map_err(Fatal::from)?;
-                found.counts.links += 1;
-            }
-            Some(&keys::PARKED) => {
-                let parked: Parked = decode(&value).map_err(Fatal::from)?;
-                let counts = &mut found.counts;
-                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
-            }
-            Some(_) | None => {}
-        }
-        found.seal.enters(&key, &value);
-        keys::scanned(&key).inspect(|prefix| found.sparse.enters(prefix));
+        found.take_in(&key, &value)?;
     }
     if found.seal != sealed {
         return Err(Loss::Incomplete);

@@ -92,6 +92,7 @@ impl Writer {
                 }
             }
             self.commit(began)?;
+            self.ledger.hand_over();
             watchdog.end();
             for answer in answers {
                 answer();

@@ -1,0 +1,148 @@
+//! A backup of a store that is open: read in pieces, with what is written meanwhile beside it.
+
+use std::collections::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{Sender, channel};
+
+use crate::store::sled::SledStore;
+use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
+use crate::store::sled::backup::tee::{Handed, Teed, tee};
+use crate::store::sled::folder::FORMAT;
+use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::reader::Reader;
+use crate::store::sled::writer::Answer;
+use crate::store::{Pieces, StoreError};
+
+/// How a backup is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Entries that are read at a time.
+    pub piece: usize,
+    /// Bytes of what is written meanwhile that may wait for whoever takes the backup.
+    pub most: usize,
+    /// How long a piece may wait to be taken.
+    pub patience: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        // About 50 KB a piece; 8 MB are seconds of the heaviest traffic, and a small machine has them.
+        Self { piece: 256, most: 8 << 20, patience: Duration::from_mins(1) }
+    }
+}
+
+/// Pieces that may wait for whoever takes the backup; what is written meanwhile waits in the tee.
+const READY: usize = 4;
+
+impl SledStore {
+    /// Makes a backup of the store as it stands at the end of it, and never holds up anybody. The pieces
+    /// make a file; only a file with its end is a backup.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if another one is being made, or the store is closed.
+    pub async fn backup(self: &Arc<Self>, pace: Pace) -> Result<Pieces, StoreError> {
+        let (to_it, teed) = tee(pace.most);
+        let begin = |ledger: &mut Ledger| Ok(ledger.begin_backup(to_it).map(|()| ledger.now()));
+        let begun_at = self.ask(begin).await?;
+        let (sender, pieces) = channel(READY);
+        let (pen, beginning) = Pen::begin(&Header::of(FORMAT, begun_at));
+        let maker = Maker { store: Arc::clone(self), teed, pen, sender, pace };
+        tokio::spawn(async move {
+            let mut maker = maker;
+            // Whoever does not take it any more has been told by the end that is missing.
+            if let Some(last) = maker.make(beginning).await {
+                maker.give(last).await;
+            }
+        });
+        Ok(pieces)
+    }
+}
+
+struct Maker {
+    store: Arc<SledStore>,
+    teed: Teed,
+    pen: Pen,
+    sender: Sender<Vec<u8>>,
+    pace: Pace,
+}
+
+impl Maker {
+    /// Everything but the last frame, which it returns; `None` if nobody takes it.
+    async fn make(&mut self, beginning: Vec<u8>) -> Option<Vec<u8>> {
+        self.give(beginning).await?;
+        let mut end = End { scanned: 0, teed: 0, batches: 0, sum: 0 };
+        let mut from = Some(Bound::Unbounded);
+        loop {
+            // What was written goes first: that is what must not pile up.
+            let handed = match (self.teed.ready(), from.take()) {
+                (Some(handed), scanning) => {
+                    from = scanning;
+                    Some(handed)
+                }
+                (None, Some(at)) => {
+                    let piece = self.pace.piece;
+                    let read = self.store.look(move |reader| scan(reader, at, piece)).await;
+                    let entries = match read {
+                        Ok(entries) => entries,
+                        Err(error) => return Some(self.pen.broken_off(&error.to_string())),
+                    };
+                    end.scanned += entries.len() as u64;
+                    let frame = self.pen.scanned(&entries);
+                    self.give(frame).await?;
+                    match entries.into_iter().next_back() {
+                        Some((last, _)) => from = Some(Bound::Excluded(last)),
+                        None => self.ask_for_the_end(),
+                    }
+                    continue;
+                }
+                (None, None) => self.teed.next().await,
+            };
+            match handed {
+                Some(Handed::Batch(entries)) => {
+                    end.teed += 1;
+                    let frame = self.pen.batch(&entries);
+                    self.give(frame).await?;
+                }
+                Some(Handed::End(seal)) => {
+                    end.batches = seal.batches;
+                    end.sum = seal.sum;
+                    return Some(self.pen.end(&end));
+                }
+                Some(Handed::TooMuch) => {
+                    let why = "the store was written to faster than the backup was taken; try \
+                               again at a quieter time, or to a faster disk";
+                    return Some(self.pen.broken_off(why));
+                }
+                None => return Some(self.pen.broken_off("the service was stopped")),
+            }
+        }
+    }
+
+    /// Everything was read: the group that is synced next is the last that belongs to this backup.
+    fn ask_for_the_end(&self) {
+        self.teed.end_with_the_next();
+        // Wakes the writer. Where it cannot be asked it is awake, or gone.
+        let _ = self.store.send(Box::new(|_| {
+            let nobody: Answer = Box::new(|| {});
+            Ok(nobody)
+        }));
+    }
+
+    /// `None` if it is not taken within the time.
+    async fn give(&self, frame: Vec<u8>) -> Option<()> {
+        let sent = tokio::time::timeout(self.pace.patience, self.sender.send(frame)).await;
+        sent.ok()?.ok()
+    }
+}
+
+/// The next entries in the order of their keys.
+fn scan(reader: &Reader, from: Bound<Vec<u8>>, limit: usize) -> Result<Vec<Entry>, Fatal> {
+    let mut entries = Vec::with_capacity(limit);
+    for entry in reader.tree.range((from, Bound::Unbounded)).take(limit) {
+        let (key, value) = entry?;
+        entries.push((key.to_vec(), Some(value.to_vec())));
+    }
+    Ok(entries)
+}

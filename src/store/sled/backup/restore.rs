@@ -1,0 +1,184 @@
+//! Restoring: a new store out of a backup, in a folder that is empty. The backup is read to its end
+//! before anything is made; the new store is opened once more and compared with the backup's seal; and
+//! only then does its FORMAT file say that it is one. Cut short anywhere, no release opens it.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek};
+use std::path::Path;
+use std::time::Duration;
+
+use ::sled::{Batch, Tree};
+
+use crate::store::sled::backup::whole::{Tally, Whole};
+use crate::store::sled::backup::{BackupError, Contents};
+use crate::store::sled::folder::{
+    DB_FILE, FORMAT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING, hand_to_owner,
+    note_holder,
+};
+use crate::store::sled::open::STILL_CACHE;
+use crate::store::sled::seal::{SEAL_FILE, SealFile};
+use crate::store::sled::survey::survey;
+
+/// Entries in a batch: larger ones make sled's memory grow.
+const BATCH: usize = 128;
+
+/// Why a backup was not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup is at fault; nothing was made.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// There is something in the folder.
+    #[error(
+        "{path} is not empty (there is {found}), and a restore never writes over a store; stop the \
+         service and move the folder away (`mv {path} {path}.old`), or name another one with --store"
+    )]
+    NotEmpty {
+        /// The folder.
+        path: String,
+        /// What is in it.
+        found: String,
+    },
+    /// The backup's store has a format that this release cannot read.
+    #[error(
+        "the backup's store has format {found}, this release reads up to {FORMAT}; install \
+         Heardback {made_by} or a newer one"
+    )]
+    NewerFormat {
+        /// Its format.
+        found: u32,
+        /// The release that made it.
+        made_by: String,
+    },
+    /// The folder is at fault.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// What was restored is not what the backup holds.
+    #[error("what was restored is not what the backup holds ({what}); try again on another disk")]
+    Differs {
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Makes a store out of a backup, in a folder that is missing, empty, or left by a restore that was cut
+/// short.
+///
+/// # Errors
+/// [`RestoreError`]; then there is no store in the folder.
+pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreError> {
+    let mut whole = Whole::read(file)?;
+    if whole.header.format > FORMAT {
+        let made_by = whole.header.version.clone();
+        return Err(RestoreError::NewerFormat { found: whole.header.format, made_by });
+    }
+    let folder = Folder { path };
+    let owner = owner(path).map_err(|error| folder.io("look at", error))?;
+    refuse_what_is_there(&folder)?;
+    folder.create()?;
+    let lock = folder.lock(Duration::ZERO)?;
+    note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
+    // Looked at again under the lock: somebody may have made a store meanwhile.
+    refuse_what_is_there(&folder)?;
+    folder.write_format(&format!("{RESTORING}\n"))?;
+    clear(path).map_err(|error| folder.io("empty", error))?;
+    let contents = fill(&folder, &mut whole)?;
+    compare(&folder, &whole)?;
+    let sync = || -> io::Result<()> {
+        SealFile::open(path)?.note(whole.end.batches)?;
+        File::open(path.join(SEAL_FILE))?.sync_all()?;
+        folder.sync(&File::open(path.join(DB_FILE))?)?;
+        hand_to_owner(path, &owner)
+    };
+    sync().map_err(|error| folder.io("sync", error))?;
+    folder.write_format(&format!("{}\n", whole.header.format))?;
+    let handed = hand_to_owner(path, &owner);
+    handed.map_err(|error| folder.io("give to its owner", error))?;
+    drop(lock);
+    Ok(contents)
+}
+
+/// Whose the store is to be: the folder's owner, or where there is none the owner of the folder around it.
+fn owner(path: &Path) -> io::Result<Metadata> {
+    let around = path
+        .ancestors()
+        .skip(1)
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let mut seen = Err(io::ErrorKind::NotFound.into());
+    for folder in std::iter::once(path).chain(around) {
+        seen = folder.metadata();
+        if seen.is_ok() {
+            break;
+        }
+    }
+    seen
+}
+
+fn refuse_what_is_there(folder: &Folder<'_>) -> Result<(), RestoreError> {
+    let names = || -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    };
+    let names = names().map_err(|error| folder.io("look into", error))?;
+    let format = fs::read_to_string(folder.path.join(FORMAT_FILE)).unwrap_or_default();
+    if format.trim_end() == RESTORING {
+        return Ok(());
+    }
+    let harmless = [LOCK_FILE, "lost+found", ".FORMAT.new"];
+    match names.into_iter().find(|name| !harmless.contains(&name.as_str())) {
+        Some(found) => Err(RestoreError::NotEmpty { path: folder.name(), found }),
+        None => Ok(()),
+    }
+}
+
+/// Removes what a restore that was cut short has left.
+fn clear(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if [DB_FILE, "conf", SEAL_FILE].contains(&text.as_ref()) || text.starts_with("snap.") {
+            fs::remove_file(path.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn fill<F: Read + Seek>(
+    folder: &Folder<'_>,
+    whole: &mut Whole<F>,
+) -> Result<Contents, RestoreError> {
+    let db = folder.open_sled(STILL_CACHE)?;
+    let broken = |error: ::sled::Error| folder.io("write", io::Error::other(error));
+    let mut tally = Tally::default();
+    let (mut batch, mut size) = (Batch::default(), 0);
+    whole.entries(|key, value| -> Result<(), RestoreError> {
+        tally.take_in(&key, &value)?;
+        batch.insert(key, value);
+        size += 1;
+        if size == BATCH {
+            size = 0;
+            db.apply_batch(std::mem::take(&mut batch)).map_err(broken)?;
+        }
+        Ok(())
+    })?;
+    db.apply_batch(batch).map_err(broken)?;
+    db.flush().map_err(broken)?;
+    Ok(tally.contents(whole)?)
+}
+
+/// Opens what was written once more: that is what will be served.
+fn compare<F: Read + Seek>(folder: &Folder<'_>, whole: &Whole<F>) -> Result<(), RestoreError> {
+    folder.await_sled(Duration::from_secs(10))?;
+    let db = folder.open_sled(STILL_CACHE)?;
+    let tree: Tree = (*db).clone();
+    let differs = |what: String| RestoreError::Differs { what };
+    let found = survey(&tree, Some(whole.end.batches)).map_err(|loss| differs(loss.to_string()))?;
+    if found.seal != whole.seal() {
+        return Err(differs("its seal is another one".to_owned()));
+    }
+    Ok(())
+}

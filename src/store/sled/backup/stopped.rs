@@ -1,0 +1,93 @@
+//! A store that nobody has open: read as it lies. It is opened as `serve` opens it, so that what sled
+//! cannot open by itself is healed or refused likewise, but nothing is converted or taken back.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::store::sled::backup::Contents;
+use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
+use crate::store::sled::folder::{Folder, OpenError, hand_to_owner};
+use crate::store::sled::keys;
+use crate::store::sled::open::{Still, open_still};
+
+/// Entries in a frame.
+const PIECE: usize = 256;
+
+/// Why a stopped store could not be backed up.
+#[derive(Debug, thiserror::Error)]
+pub enum StoppedError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The backup cannot be written.
+    #[error("cannot write the backup: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Reads a store that nobody has open, and says what is in it.
+///
+/// # Errors
+/// [`OpenError`], the same as if it were to be served.
+pub fn verify(path: &Path, patience: Duration) -> Result<Contents, OpenError> {
+    look(path, patience, |still| {
+        let surveyed = &still.read.surveyed;
+        let person_key = still.read.tree.contains_key(keys::PERSON_KEY);
+        let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
+        Ok(Contents {
+            format: still.format,
+            counts: surveyed.counts,
+            entries: surveyed.entries,
+            batches: surveyed.seal.batches,
+            has_person_key: person_key.map_err(damaged)?,
+            header: None,
+        })
+    })
+}
+
+/// Writes a backup of a store that nobody has open.
+///
+/// # Errors
+/// [`StoppedError`].
+pub fn backup(
+    path: &Path,
+    patience: Duration,
+    now: Timestamp,
+    to: &mut impl Write,
+) -> Result<(), StoppedError> {
+    look(path, patience, |still| {
+        let (mut pen, beginning) = Pen::begin(&Header::of(still.format, now));
+        to.write_all(&beginning)?;
+        let seal = still.read.surveyed.seal;
+        let mut end = End { scanned: 0, teed: 0, batches: seal.batches, sum: seal.sum };
+        let mut piece: Vec<Entry> = Vec::with_capacity(PIECE);
+        for entry in &still.read.tree {
+            let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
+            let (key, value) = entry.map_err(damaged)?;
+            piece.push((key.to_vec(), Some(value.to_vec())));
+            end.scanned += 1;
+            if piece.len() == PIECE {
+                to.write_all(&pen.scanned(&piece))?;
+                piece.clear();
+            }
+        }
+        to.write_all(&pen.scanned(&piece))?;
+        Ok(to.write_all(&pen.end(&end))?)
+    })
+}
+
+fn look<T, E: From<OpenError>>(
+    path: &Path,
+    patience: Duration,
+    at: impl FnOnce(&Still) -> Result<T, E>,
+) -> Result<T, E> {
+    let still = open_still(path, patience)?;
+    let seen = at(&still);
+    drop(still);
+    let folder = Folder { path };
+    let handed = path.metadata().and_then(|owner| hand_to_owner(path, &owner));
+    handed.map_err(|error| folder.io("give back to its owner", error))?;
+    seen
+}

@@ -1,0 +1,130 @@
+//! The tee: while a backup reads the store, each batch that the writer makes durable goes to it as well.
+//!
+//! It never holds up the writer: what it hands over is taken at once or not at all. What waits to be
+//! taken is bounded; whoever is slower than the store's own traffic gets no backup this time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::store::StoreError;
+use crate::store::sled::backup::frame::write_entry;
+use crate::store::sled::draft::Draft;
+use crate::store::sled::ledger::Ledger;
+use crate::store::sled::seal::Seal;
+
+/// What the writer hands over.
+#[derive(Debug)]
+pub(super) enum Handed {
+    /// The entries of a batch that is durable, as a frame holds them.
+    Batch(Vec<u8>),
+    /// The last of them that belongs to the backup was handed over; what all entries come to now.
+    End(Seal),
+    /// Too much waited. Nothing more will come.
+    TooMuch,
+}
+
+/// The writer's end.
+pub(in crate::store::sled) struct Tee {
+    /// The batch that is being made durable.
+    noted: Option<Vec<u8>>,
+    /// Whether the backup ends with this group.
+    ending: Arc<AtomicBool>,
+    to: UnboundedSender<Handed>,
+    waiting: Arc<AtomicUsize>,
+    /// How many bytes may wait.
+    most: usize,
+}
+
+/// The backup's end.
+pub(super) struct Teed {
+    from: UnboundedReceiver<Handed>,
+    waiting: Arc<AtomicUsize>,
+    ending: Arc<AtomicBool>,
+}
+
+pub(super) fn tee(most: usize) -> (Tee, Teed) {
+    let (to, from) = unbounded_channel();
+    let (waiting, ending) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let teed = Teed { from, waiting: Arc::clone(&waiting), ending: Arc::clone(&ending) };
+    (Tee { noted: None, ending, to, waiting, most }, teed)
+}
+
+impl Tee {
+    /// What the draft is about to write.
+    pub(in crate::store::sled) fn note(&mut self, draft: &Draft) {
+        let mut entries = Vec::new();
+        for (key, value) in draft.entries() {
+            write_entry(&mut entries, key, value.as_deref());
+        }
+        self.noted = Some(entries);
+    }
+
+    /// Hands over what is durable now. Whether anything more is to come.
+    fn hand_over(&mut self, seal: Seal) -> bool {
+        if let Some(batch) = self.noted.take() {
+            let waiting = self.waiting.fetch_add(batch.len(), Ordering::AcqRel) + batch.len();
+            if waiting > self.most {
+                // Whoever does not take it has gone away.
+                let _ = self.to.send(Handed::TooMuch);
+                return false;
+            }
+            if self.to.send(Handed::Batch(batch)).is_err() {
+                return false;
+            }
+        }
+        let ending = self.ending.load(Ordering::Acquire);
+        if ending {
+            let _ = self.to.send(Handed::End(seal));
+        }
+        !ending
+    }
+}
+
+impl Teed {
+    /// With the group that is synced next, the backup ends.
+    pub(super) fn end_with_the_next(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// The next thing that is there already.
+    pub(super) fn ready(&mut self) -> Option<Handed> {
+        let handed = self.from.try_recv().ok();
+        self.taken(handed)
+    }
+
+    /// The next thing; `None` if the writer has ended.
+    pub(super) async fn next(&mut self) -> Option<Handed> {
+        let handed = self.from.recv().await;
+        self.taken(handed)
+    }
+
+    fn taken(&self, handed: Option<Handed>) -> Option<Handed> {
+        if let Some(Handed::Batch(batch)) = &handed {
+            self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
+        }
+        handed
+    }
+}
+
+impl Ledger {
+    /// From the group of this command on, what is written goes to the backup as well.
+    pub(super) fn begin_backup(&mut self, tee: Tee) -> Result<(), StoreError> {
+        if self.tee.as_ref().is_some_and(|tee| !tee.to.is_closed()) {
+            let reason = "another backup is being made; wait for its end".to_owned();
+            return Err(StoreError::Unavailable { reason, label: "backup" });
+        }
+        self.tee = Some(tee);
+        Ok(())
+    }
+
+    /// After a sync, and never before it.
+    pub(in crate::store::sled) fn hand_over(&mut self) {
+        if let Some(mut tee) = self.tee.take()
+            && tee.hand_over(self.seal)
+        {
+            self.tee = Some(tee);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Reading a backup's file: first to its end, which shows that it is whole, and then once more for what
+//! the store held. What was written while it was made is kept in memory for that; the rest is not.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Seek};
+
+use crate::store::sled::backup::frame::{End, Frame, Frames, Header};
+use crate::store::sled::backup::{BackupError, Contents};
+use crate::store::sled::keys;
+use crate::store::sled::ledger::Fatal;
+use crate::store::sled::seal::Seal;
+use crate::store::sled::survey::Surveyed;
+
+/// Reads a whole backup, and finds out whether it is sound.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn contents(file: impl Read + Seek) -> Result<Contents, BackupError> {
+    let mut whole = Whole::read(file)?;
+    let mut tally = Tally::default();
+    whole.entries(|key, value| tally.take_in(&key, &value))?;
+    tally.contents(&whole)
+}
+
+/// A backup that has its end.
+pub(super) struct Whole<F> {
+    file: F,
+    pub(super) header: Header,
+    pub(super) end: End,
+    /// What was written while it was made, as it stood at the end; `None`: gone.
+    written: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl<F: Read + Seek> Whole<F> {
+    pub(super) fn read(mut file: F) -> Result<Self, BackupError> {
+        file.rewind().map_err(BackupError::Read)?;
+        let mut frames = Frames::begin(BufReader::new(&mut file))?;
+        let mut written = BTreeMap::new();
+        let (mut scanned, mut teed) = (0, 0);
+        let end = loop {
+            match frames.next()? {
+                Frame::Scanned(entries) => scanned += entries.len() as u64,
+                Frame::Batch(entries) => {
+                    teed += 1;
+                    written.extend(entries);
+                }
+                Frame::End(end) => break end,
+                Frame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }),
+            }
+        };
+        if (scanned, teed) != (end.scanned, end.teed) {
+            let what = format!("{scanned} entries and {teed} batches were to be more");
+            return Err(BackupError::Incomplete { what });
+        }
+        let header = frames.header.clone();
+        Ok(Self { file, header, end, written })
+    }
+
+    /// Every entry that the store held.
+    pub(super) fn entries<E: From<BackupError>>(
+        &mut self,
+        mut visit: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.file.rewind().map_err(BackupError::Read)?;
+        let mut frames = Frames::begin(BufReader::new(&mut self.file))?;
+        loop {
+            match frames.next()? {
+                Frame::Scanned(entries) => {
+                    for (key, value) in entries {
+                        if let (Some(value), false) = (value, self.written.contains_key(&key)) {
+                            visit(key, value)?;
+                        }
+                    }
+                }
+                Frame::Batch(_) => {}
+                Frame::End(_) => break,
+                Frame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }.into()),
+            }
+        }
+        for (key, value) in &self.written {
+            if let Some(value) = value {
+                visit(key.clone(), value.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the entries came to.
+    pub(super) fn seal(&self) -> Seal {
+        Seal { sum: self.end.sum, ..Seal::of(self.end.batches) }
+    }
+}
+
+/// Counts entries as they come.
+#[derive(Default)]
+pub(super) struct Tally {
+    surveyed: Surveyed,
+    has_person_key: bool,
+    sealed: Option<Seal>,
+}
+
+impl Tally {
+    pub(super) fn take_in(&mut self, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
+        if key == keys::SEAL {
+            self.sealed = Seal::from_bytes(value);
+        }
+        self.has_person_key |= key == keys::PERSON_KEY;
+        let unreadable = |error: Fatal| BackupError::Incomplete { what: error.to_string() };
+        self.surveyed.take_in(key, value).map_err(unreadable)
+    }
+
+    /// What it all came to, if that is what the store said.
+    pub(super) fn contents<F: Read + Seek>(self, of: &Whole<F>) -> Result<Contents, BackupError> {
+        let Surveyed { counts, entries, seal, .. } = self.surveyed;
+        let found = Seal { sum: seal.sum, ..Seal::of(of.end.batches) };
+        if found != of.seal() {
+            let what = "they do not come to what its end says".to_owned();
+            return Err(BackupError::Incomplete { what });
+        }
+        if self.sealed != Some(of.seal()) {
+            let what = "they do not come to what the store's own seal says".to_owned();
+            return Err(BackupError::Incomplete { what });
+        }
+        Ok(Contents {
+            format: of.header.format,
+            counts,
+            entries,
+            batches: of.end.batches,
+            has_person_key: self.has_person_key,
+            header: Some(of.header.clone()),
+        })
+    }
+}

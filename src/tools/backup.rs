@@ -1,0 +1,146 @@
+//! `backup`: the whole store in one file, whether a service has it open or not.
+//!
+//! The file appears under its name only when it was read to its end, found sound and synced; until then
+//! the last backup stays where it is. It is for its owner alone: it holds what the store holds.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use crate::inbound::control::BACKUP;
+use crate::store::sled::backup::{Contents, backup, contents};
+use crate::tools::control;
+
+/// The backup's name in its folder.
+pub const FILE: &str = "heardback.backup";
+/// The same while it is made.
+const PART: &str = "heardback.backup.part";
+/// How long another process may take to let go of a store.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// What a backup leaves free on the store's own disk, in bytes: twice what the store needs to take
+/// anything in.
+const LEFT_FREE: u64 = 256 << 20;
+/// Bytes between two looks at the room.
+const LOOK_EVERY: usize = 1 << 20;
+
+/// A backup that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub contents: Contents,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Makes a backup of a store, in a folder.
+///
+/// # Errors
+/// Whatever keeps it from being whole. A backup that was there before stays.
+pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let (part, path) = (folder.join(PART), folder.join(FILE));
+    let file = begin(&part)?;
+    let written = write(store, folder, &file).await;
+    let written = written.and_then(|contents| {
+        let finish = || -> io::Result<u64> {
+            file.sync_all()?;
+            fs::rename(&part, &path)?;
+            File::open(folder)?.sync_all()?;
+            Ok(file.metadata()?.len())
+        };
+        let size = finish().with_context(|| format!("cannot finish {}", path.display()))?;
+        Ok(Made { path, contents, size })
+    });
+    if written.is_err() {
+        // Half a backup is of no use; if it cannot be removed, the next one writes over it.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+/// What another backup left half-written is begun anew, unless that one still runs.
+fn begin(part: &Path) -> anyhow::Result<File> {
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(part);
+    let file = file.with_context(|| format!("cannot write {}", part.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another backup is being written to {}; wait for its end", part.display())
+        }
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
+async fn write(store: &Path, folder: &Path, file: &File) -> anyhow::Result<Contents> {
+    copy(store, &mut Sparing::new(store, folder, file)?).await?;
+    Ok(contents(file)?)
+}
+
+/// Writes a backup somewhere: the service's, if one has the store open.
+pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()> {
+    let Some(mut response) = control::ask(store, BACKUP).await? else {
+        return Ok(backup(store, PATIENCE, now(), to)?);
+    };
+    loop {
+        let piece = response.chunk().await;
+        match piece.context("the service ended while the backup was made; try again")? {
+            Some(piece) => to.write_all(&piece).context("cannot write the backup")?,
+            None => return Ok(()),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a backup of a stopped store says when it was made")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Writes as long as the store keeps the room that it needs: a backup onto the store's own disk must not
+/// be what keeps the service from taking anything in.
+struct Sparing<'a> {
+    file: &'a File,
+    /// The folder, if it is on the store's disk.
+    folder: Option<&'a Path>,
+    since: usize,
+}
+
+impl<'a> Sparing<'a> {
+    fn new(store: &Path, folder: &'a Path, file: &'a File) -> anyhow::Result<Self> {
+        let disk = file.metadata()?.dev();
+        let same = store.metadata().is_ok_and(|store| store.dev() == disk);
+        Ok(Self { file, folder: same.then_some(folder), since: LOOK_EVERY })
+    }
+}
+
+impl Write for Sparing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.since += bytes.len();
+        if let Some(folder) = self.folder.filter(|_| self.since >= LOOK_EVERY) {
+            let disk = rustix::fs::statvfs(folder)?;
+            if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT_FREE {
+                return Err(io::Error::other(format!(
+                    "it would leave less than {} MB on the store's own disk; name a folder on \
+                     another one, or extend the volume",
+                    LEFT_FREE >> 20
+                )));
+            }
+            self.since = 0;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

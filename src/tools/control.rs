@@ -1,0 +1,51 @@
+//! Asking the service that has a store open, over the control socket in the store's folder.
+//!
+//! Whether one runs shows by itself: somebody answers there, or nobody does.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Client, Response};
+
+use crate::inbound::control::SOCKET;
+
+/// How long the service may stay silent in the midst of an answer.
+const SILENCE: Duration = Duration::from_mins(2);
+
+/// Whether a service has the store open, and answers.
+pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
+    let socket = store.join(SOCKET);
+    match UnixStream::connect(&socket) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            bail!(
+                "{} is for the store's owner; run this as that user, or as root",
+                socket.display()
+            )
+        }
+        // None was made, or it was left behind. If a service runs all the same (its socket's path may be
+        // too long), the store's lock says so.
+        Err(_) => Ok(false),
+    }
+}
+
+/// What the service answers; `None` if none has the store open.
+pub(super) async fn ask(store: &Path, route: &str) -> anyhow::Result<Option<Response>> {
+    if !is_open(store)? {
+        return Ok(None);
+    }
+    let socket = store.join(SOCKET);
+    let client = Client::builder().unix_socket(socket).read_timeout(SILENCE).build()?;
+    let asked = client.post(format!("http://heardback{route}")).send().await;
+    let response = asked.context("the service that has the store open does not answer")?;
+    if response.status().is_success() {
+        return Ok(Some(response));
+    }
+    let status = response.status();
+    let answer: serde_json::Value = response.json().await.unwrap_or_default();
+    let why = answer.get("error").and_then(serde_json::Value::as_str);
+    bail!("the service refuses: {}", why.unwrap_or(status.as_str()))
+}

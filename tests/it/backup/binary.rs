@@ -1,0 +1,396 @@
+//! The commands as an operator runs them, beside the real service: traffic goes on, what was acknowledged
+//! is in the backup, and a SIGKILL anywhere leaves the last backup and no half store.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::disk::Disk;
+use crate::harness::running::{BINARY, Running, command};
+use crate::harness::twilio::Twilio;
+use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
+
+/// Nobody: some user who is not root.
+const OWNER: u32 = 65534;
+
+/// One of our commands about that store.
+fn about(words: &[&str], store: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    let store = format!("sled:{}", store.display());
+    command.args(words).env_clear().env("HEARDBACK_STORE", store).stdin(Stdio::null());
+    if let Some(temporary) = heardback::config::process_env("TMPDIR") {
+        command.env("TMPDIR", temporary);
+    }
+    command
+}
+
+/// Exit code, stdout, stderr.
+fn run(words: &[&str], store: &Path) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = about(words, store).output().expect("it ran");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What `verify-store --json` finds.
+fn verified(words: &[&str], store: &Path) -> Value {
+    let (code, told, talk) = run(&[&["verify-store", "--json"], words].concat(), store);
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(code, Some(i32::from(report["ok"] != true)), "{told}{talk}");
+    report
+}
+
+fn messages(report: &Value) -> u64 {
+    let states = report["messages"].as_object().expect("by state");
+    states.values().map(|count| count.as_u64().expect("a number")).sum()
+}
+
+fn backed_up(store: &Path, into: &Path) {
+    let (code, told, talk) = run(&["backup", &text(into)], store);
+    assert_eq!(code, Some(0), "{told}{talk}");
+}
+
+/// So many status callbacks, over a few connections at once.
+fn fill(service: &Running, messages: u32) {
+    thread::scope(|scope| {
+        for part in 0..4 {
+            scope.spawn(move || {
+                let mut line = service.line();
+                for number in (part + 1..=messages).step_by(4) {
+                    line.send(&wire::bytes(&signed(&status_callback(number, "sent"))));
+                    assert_eq!(line.answer().expect("an answer").status, 204);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_acknowledged_before_a_backup_began_is_in_it_though_traffic_goes_on() {
+    let scene = Scene::new(&[]);
+    fill(&scene.service, 400);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (stop, sent) = (AtomicBool::new(false), AtomicU32::new(400));
+    let mut kept = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut line = scene.service.line();
+            while !stop.load(Ordering::Acquire) {
+                let number = sent.load(Ordering::Acquire) + 1;
+                line.send(&wire::bytes(&signed(&code_entered(number))));
+                assert_eq!(line.answer().expect("an answer").status, 200);
+                sent.store(number, Ordering::Release);
+            }
+        });
+        for round in 0..5 {
+            let acknowledged = sent.load(Ordering::Acquire);
+            let into = folder.path().join(format!("backup-{round}"));
+            backed_up(&scene.store(), &into);
+            kept.push((into, acknowledged));
+        }
+        stop.store(true, Ordering::Release);
+    });
+    assert!(sent.load(Ordering::Acquire) > 405, "there was traffic");
+    let twilio = Twilio::start();
+    for (backup, acknowledged) in kept {
+        let restored = backup.join("restored");
+        let (code, told, talk) = run(&["restore", &text(&backup)], &restored);
+        assert_eq!(code, Some(0), "{told}{talk}");
+        let service = Running::start(command(&restored, &twilio, &[]));
+        let states = ["untracked", "confirmed", "reported"];
+        let counted =
+            states.map(|state| service.metric(&format!("heardback_messages{{state=\"{state}\"}}")));
+        assert!(counted.iter().sum::<u64>() >= u64::from(acknowledged), "{counted:?}");
+        for number in [1, 400, acknowledged] {
+            let asked =
+                crate::harness::get(&format!("/app/messages/{}", crate::harness::sid(number)));
+            assert_eq!(service.exchange(&wire::bytes(&signed(&asked))).status, 200, "{number}");
+        }
+    }
+}
+
+#[test]
+fn the_socket_and_the_backup_are_for_their_owner_alone_and_the_socket_goes_with_the_service() {
+    let mut scene = Scene::new(&[]);
+    scene.send(&status_callback(1, "sent"));
+    let socket = scene.store().join("control.sock");
+    let found = fs::symlink_metadata(&socket).expect("there");
+    assert!(found.file_type().is_socket());
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&into), mode(&into.join("heardback.backup"))), (0o700, 0o600));
+    assert_eq!(fs::read_dir(&into).expect("a folder").count(), 1, "nothing else is left");
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success(), "{}", scene.service.logs());
+    assert!(!socket.exists());
+}
+
+#[test]
+fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup() {
+    let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    fill(&scene.service, 30);
+    scene.confirm(31);
+    let served = verified(&[], &scene.store());
+    assert_eq!(
+        (messages(&served), &served["format"], &served["seal"]),
+        (31, &2.into(), &"sound".into())
+    );
+    assert_eq!(served["messages"]["confirmed"], 1);
+    assert_eq!(served["person_key_inside"], true);
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    // Killed, it leaves its socket behind.
+    scene.service.signal(Signal::KILL);
+    scene.service.ends_within(LONG);
+    assert!(scene.store().join("control.sock").exists());
+    let stopped = verified(&[], &scene.store());
+    let of_backup = verified(&[&text(&into)], &scene.store());
+    for field in ["format", "messages", "parked", "orphaned", "links", "entries", "seal"] {
+        assert_eq!(stopped[field], served[field], "{field}");
+        assert_eq!(of_backup[field], served[field], "{field}");
+    }
+    assert!(of_backup["begun_at"].is_string() && stopped["begun_at"].is_null());
+    backed_up(&scene.store(), &into);
+    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 31);
+    // What was left behind keeps nobody from starting, and the socket is a new one.
+    let service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    assert_eq!(messages(&verified(&[], &scene.store())), 31);
+    drop(service);
+    let (code, told, _) = run(&["verify-store"], &scene.store());
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains(": sound\n") && told.contains("untracked 30"), "{told}");
+}
+
+#[test]
+fn what_is_not_sound_not_there_or_not_a_store_is_said_with_its_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    let missing = verified(&[], &store);
+    assert!(missing["error"].as_str().expect("said").contains("there is no store"), "{missing}");
+    let (code, _, talk) = run(&["backup", &text(&folder.path().join("b"))], &store);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(!folder.path().join("b/heardback.backup").exists());
+    assert!(!folder.path().join("b/heardback.backup.part").exists());
+    assert!(!store.exists(), "nothing was made");
+    let (code, _, talk) = run(&["restore", &text(folder.path())], &store);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("cannot open the backup"), "{talk}");
+    fs::write(folder.path().join("heardback.backup"), "a letter").expect("written");
+    let (code, _, talk) = run(&["restore", &text(folder.path())], &store);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("no backup of Heardback's") && !store.exists(), "{talk}");
+    for words in [&["backup", "x", "--store", "mysql://x"][..], &["backup"], &["restore"]] {
+        assert_eq!(run(words, &store).0, Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn a_restore_beside_a_service_or_over_a_store_is_refused() {
+    let scene = Scene::new(&[]);
+    scene.send(&status_callback(1, "sent"));
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    let (code, _, talk) = run(&["restore", &text(&into)], &scene.store());
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("is not empty") && talk.contains("stop the service"), "{talk}");
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "it goes on");
+}
+
+#[test]
+fn where_no_socket_can_be_the_service_serves_and_says_what_cannot_be_done() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store: PathBuf = folder.path().join("s".repeat(120));
+    let mut service = Running::start(command(&store, &twilio, &[]));
+    service.says("no control socket");
+    assert_eq!(service.exchange(&wire::bytes(&signed(&status_callback(1, "sent")))).status, 204);
+    let (code, _, talk) = run(&["backup", &text(folder.path())], &store);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("in use by another process"), "{talk}");
+    service.signal(Signal::TERM);
+    assert!(service.ends_within(LONG).success());
+    backed_up(&store, folder.path());
+}
+
+#[test]
+fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on() {
+    let scene = Scene::new(&[]);
+    fill(&scene.service, 1500);
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    let last = fs::read(into.join("heardback.backup")).expect("there");
+    let mut unfinished = 0;
+    for step in 0..30_u64 {
+        let mut child = about(&["backup", &text(&into)], &scene.store())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("spawned");
+        thread::park_timeout(Duration::from_millis(step * 2));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        unfinished += u32::from(into.join("heardback.backup.part").exists());
+        let now = fs::read(into.join("heardback.backup")).expect("there");
+        if now != last {
+            assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500, "step {step}");
+        }
+    }
+    assert!(unfinished > 0, "none was cut short");
+    assert_eq!(scene.send(&status_callback(1501, "sent")).status, 204);
+    // The one whose taker was killed may take a moment to be given up.
+    crate::harness::eventually("a backup is made again", LONG, || {
+        run(&["backup", &text(&into)], &scene.store()).0 == Some(0)
+    });
+    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1501);
+    assert!(!into.join("heardback.backup.part").exists());
+}
+
+#[test]
+fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again() {
+    let scene = Scene::new(&[]);
+    fill(&scene.service, 1500);
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    let (mut half, mut whole) = (0, 0);
+    for step in 0..40_u64 {
+        let mut child = about(&["restore", &text(&into)], &store)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("spawned");
+        thread::park_timeout(Duration::from_millis(step * 5));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        let format = fs::read_to_string(store.join("FORMAT")).unwrap_or_default();
+        if format == "2\n" {
+            whole += 1;
+            assert_eq!(messages(&verified(&[], &store)), 1500, "step {step}");
+            fs::remove_dir_all(&store).expect("removed");
+        } else if format == "restoring\n" {
+            half += 1;
+            let output = command(&store, &scene.twilio, &[]).output().expect("it ran");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("heardback restore"), "{said}");
+        }
+    }
+    println!("{half} half, {whole} whole");
+    assert!(half > 0, "none was cut short");
+    if !store.join("FORMAT").exists() || half > 0 {
+        let (code, told, talk) = run(&["restore", &text(&into)], &store);
+        assert_eq!(code, Some(0), "{told}{talk}");
+    }
+    assert_eq!(messages(&verified(&[], &store)), 1500);
+}
+
+#[test]
+fn a_service_that_is_killed_while_a_backup_is_made_leaves_the_last_backup() {
+    let mut scene = Scene::new(&[]);
+    fill(&scene.service, 1500);
+    let into = scene.store().with_file_name("backup");
+    backed_up(&scene.store(), &into);
+    let last = fs::read(into.join("heardback.backup")).expect("there");
+    let child = about(&["backup", &text(&into)], &scene.store())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("spawned");
+    crate::harness::eventually("it has begun", LONG, || {
+        let part = into.join("heardback.backup.part");
+        part.metadata().is_ok_and(|part| part.len() > 0) || !part.exists()
+    });
+    scene.service.signal(Signal::KILL);
+    scene.service.ends_within(LONG);
+    let output = child.wait_with_output().expect("ended");
+    let now = fs::read(into.join("heardback.backup")).expect("there");
+    if output.status.success() {
+        assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500);
+    } else {
+        assert_eq!(now, last);
+        assert!(!into.join("heardback.backup.part").exists());
+    }
+}
+
+#[test]
+fn a_backup_for_which_there_is_no_room_is_none_and_the_last_one_stays() {
+    let Some(disk) = Disk::mount("1m") else { return };
+    let scene = Scene::new(&[]);
+    fill(&scene.service, 20);
+    let into = disk.store();
+    backed_up(&scene.store(), &into);
+    fill(&scene.service, 6000);
+    let (code, _, talk) = run(&["backup", &text(&into)], &scene.store());
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("No space left"), "{talk}");
+    assert!(!into.join("heardback.backup.part").exists());
+    assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 20);
+    assert_eq!(scene.send(&status_callback(9000, "sent")).status, 204, "it goes on");
+}
+
+#[test]
+fn a_backup_onto_the_stores_own_disk_leaves_the_store_its_room() {
+    let Some(disk) = Disk::mount("300m") else { return };
+    let twilio = Twilio::start();
+    let service = Running::start(command(&disk.store(), &twilio, &[]));
+    fill(&service, 20);
+    let into = disk.store().with_file_name("backup");
+    backed_up(&disk.store(), &into);
+    disk.resize("200m");
+    let (code, _, talk) = run(&["backup", &text(&into)], &disk.store());
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(talk.contains("on the store's own disk"), "{talk}");
+    assert_eq!(messages(&verified(&[&text(&into)], &disk.store())), 20);
+}
+
+#[test]
+fn what_root_does_leaves_a_stores_files_to_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give anything away.
+        return eprintln!("SKIPPED: this is about root");
+    }
+    let mut scene = Scene::new(&[]);
+    fill(&scene.service, 20);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    let files = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let entries = entries.map(|entry| entry.expect("an entry").path());
+        entries.chain([folder.to_path_buf()]).collect()
+    };
+    for path in files(&scene.store()) {
+        chown(&path, Some(OWNER), Some(OWNER)).expect("given");
+    }
+    let owned = |folder: &Path| {
+        for path in files(folder) {
+            let found = fs::symlink_metadata(&path).expect("there");
+            assert_eq!((found.uid(), found.gid()), (OWNER, OWNER), "{}", path.display());
+        }
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    backed_up(&scene.store(), folder.path());
+    owned(&scene.store());
+    // A volume: its root is the service's, and the store is to be a folder in it.
+    let volume = folder.path().join("volume");
+    fs::create_dir(&volume).expect("made");
+    chown(&volume, Some(OWNER), Some(OWNER)).expect("given");
+    let store = volume.join("heardback");
+    let (code, told, talk) = run(&["restore", &text(folder.path())], &store);
+    assert_eq!(code, Some(0), "{told}{talk}");
+    owned(&store);
+    assert_eq!(messages(&verified(&[], &store)), 20);
+    owned(&store);
+}

@@ -1,0 +1,6 @@
+//! Backups: what was acknowledged is in them, what is not whole is no backup, and nobody waits for one.
+
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod store;
