@@ -17,6 +17,8 @@ mod fixtures;
 #[cfg(test)]
 mod format;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod given;
 #[cfg(test)]
 mod harness;
