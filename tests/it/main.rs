@@ -29,6 +29,8 @@ mod laws;
 mod links;
 #[cfg(test)]
 mod matching;
+#[cfg(test)]
+mod official;
 mod process;
 #[cfg(test)]
 mod readme;
