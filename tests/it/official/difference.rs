@@ -107,15 +107,15 @@ impl Difference {
     /// They take it, we do not.
     fn refused(official: Official, request: &Request) -> Option<Self> {
         match (official, request.broken, request.kind) {
+            (Official::Node, _, _) if request.spelled == Spelled::Normalised => {
+                Some(Self::Normalised)
+            }
             (_, Broken::OtherHash | Broken::TwoHashes | Broken::UpperHash, Kind::Form) => {
                 Some(Self::FormsHash)
             }
             (_, Broken::TwoHashes, Kind::Json) => Some(Self::TwoHashes),
             (Official::Python, Broken::NoHash, Kind::Json) if request.body.is_empty() => {
                 Some(Self::EmptyBody)
-            }
-            (Official::Node, _, _) if request.spelled == Spelled::Normalised => {
-                Some(Self::Normalised)
             }
             _ => None,
         }
