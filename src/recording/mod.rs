@@ -109,7 +109,8 @@ impl Recording {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut head = String::new();
         for note in &self.notes {
-            head.push_str(format!("# {note}").trim_end_matches(' '));
+            head.push_str(if note.is_empty() { "#" } else { "# " });
+            head.push_str(note);
             head.push('\n');
         }
         for piece in [&self.method, " ", &self.target, " HTTP/1.1\n"] {
@@ -205,6 +206,10 @@ impl<'a> Lines<'a> {
             None => (line, b"\n"),
         };
         let text = std::str::from_utf8(line).map_err(|_| self.error("UTF-8 text"))?;
+        // At a line's end it would be taken for the line's when it is read again (RFC 9112, §2.2).
+        if text.contains('\r') {
+            return Err(self.error("no carriage return but before a line feed"));
+        }
         Ok(Line { text, ending })
     }
 

@@ -22,6 +22,8 @@ mod fixtures;
 #[cfg(test)]
 mod format;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod given;
 #[cfg(test)]
 mod harness;
@@ -33,6 +35,7 @@ mod links;
 #[cfg(test)]
 mod matching;
 #[cfg(test)]
+mod official;
 mod power;
 mod process;
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod draft;
 mod due;
 mod duty;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod glimpse;
 mod heal;
 mod keys;

@@ -1,0 +1,51 @@
+//! Forms: our decoder says what `serde_urlencoded` says, wherever that is defined, and loses nothing.
+//!
+//! `serde_urlencoded` reads text, so it replaces what is not UTF-8; we keep the bytes.
+
+use heardback::domain::form::pairs;
+
+/// Takes `data` for a form, and for the pairs of one that is yet to be written.
+pub fn holds(data: &[u8]) {
+    reads_as_others_do(data);
+    comes_back(data);
+}
+
+fn reads_as_others_do(body: &[u8]) {
+    let ours = pairs(body);
+    let theirs: Vec<(String, String)> =
+        serde_urlencoded::from_bytes(body).expect("it never refuses pairs of text");
+    assert_eq!(ours.len(), theirs.len(), "as many pairs");
+    for ((name, value), (their_name, their_value)) in ours.iter().zip(&theirs) {
+        assert_eq!(String::from_utf8_lossy(name), *their_name);
+        assert_eq!(String::from_utf8_lossy(value), *their_value);
+    }
+    // Escaping every byte of what was read, and reading that, changes nothing.
+    let hex = |byte: &u8| format!("%{byte:02x}");
+    let escaped = |bytes: &[u8]| bytes.iter().map(hex).collect::<Vec<_>>().concat();
+    let again = ours.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+    let again = again.collect::<Vec<_>>().join("&");
+    assert_eq!(pairs(again.as_bytes()), ours);
+    // Nor does it matter into which requests a form is cut, as long as that is between pairs.
+    if let Some(at) = body.iter().position(|byte| *byte == b'&') {
+        let (head, tail) = body.split_at(at);
+        let apart: Vec<_> = pairs(head).into_iter().chain(pairs(tail)).collect();
+        assert_eq!(apart, ours);
+    }
+}
+
+/// Whatever text others encode comes back.
+fn comes_back(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let words: Vec<&str> = text.split('\n').collect();
+    let sent: Vec<(&str, &str)> =
+        words.chunks(2).map(|of| (of[0], of.get(1).copied().unwrap_or_default())).collect();
+    let body = serde_urlencoded::to_string(&sent).expect("pairs of text");
+    let read = pairs(body.as_bytes());
+    let read: Vec<(&str, &str)> =
+        read.iter().map(|(name, value)| (utf8(name), utf8(value))).collect();
+    assert_eq!(read, sent);
+}
+
+fn utf8(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("what was sent was")
+}

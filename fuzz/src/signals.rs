@@ -1,0 +1,222 @@
+//! Signals: every parser of what Twilio and the app send. None of them panics; what they read is about
+//! accounts that the key speaks for and not from the future; a form and the JSON object that says the
+//! same are read alike; no error repeats a value.
+//!
+//! An input is a query, a line break and a body, which is taken for a form, for JSON and for words.
+
+#[path = "words.rs"]
+mod words;
+
+use heardback::domain::address::PersonKey;
+use heardback::domain::code::CodeKey;
+use heardback::domain::form::{self, Pair};
+use heardback::domain::sid::AccountSid;
+use heardback::domain::signal::app::Registration;
+use heardback::domain::signal::call::{Call, Road};
+use heardback::domain::signal::callback::Reading;
+use heardback::domain::signal::events::{Event, Incoming};
+use heardback::domain::signal::fields::{Fields, Spelling, one_account, to_millisecond};
+use heardback::domain::signal::json::Json;
+use heardback::domain::signal::{
+    Evidence, Malformed, Sighting, Signal, app, call, callback, click, events,
+};
+use jiff::Timestamp;
+
+/// Those of the recordings in `tests/fixtures/webhooks/`.
+const ACCOUNT: &str = "AC11111111111111111111111111111111";
+const OTHER: &str = "AC33333333333333333333333333333333";
+/// 2026-11-23T10:05:00.123Z, when the recordings were made.
+const NOW: i64 = 1_795_428_300_123;
+/// Stands at the end of each value, and must not stand in an error.
+const CANARY: &str = "kanari\u{f8}fugl";
+
+/// Reads `data` by every road.
+pub fn holds(data: &[u8]) {
+    let mut halves = data.splitn(2, |byte| *byte == b'\n');
+    let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
+    let person_key = PersonKey::new(b"a key");
+    let code_keys = [CodeKey::new(b"what only the app knows")];
+    let others = [account, other];
+    let reading = Reading {
+        account,
+        others: if query.is_empty() { &[] } else { &others },
+        person_key: &person_key,
+        code_keys: &code_keys,
+        ignores_crawlers: true,
+        now: Timestamp::from_millisecond(NOW).expect("in range"),
+    };
+    let (query, form) = (form::pairs(query), form::pairs(body));
+    // One of them an input: a round is twice as quick, and the fuzzer finds the other.
+    let spelling = if body.len() % 2 == 0 { Spelling::Twilio } else { Spelling::Any };
+    reads(&query, &form, spelling, &reading);
+    keeps_quiet(&query, &form, spelling, &reading);
+    let named = Fields::from_pairs(&form, spelling).and_then(|fields| reading.account(&fields));
+    if let (Some(one), Ok(account)) = (one_account(&form, spelling), named) {
+        assert_eq!(Some(one), account, "one account, whoever asks");
+    }
+    if let Ok(fields) = Fields::from_json(body, spelling) {
+        let query = Fields::from_pairs(&query, Spelling::Any);
+        let _ = by_every_road(&fields, &query.unwrap_or_else(|_| none()), &reading);
+    }
+    batches(body, &reading);
+    words::hold(body, &person_key);
+}
+
+fn accounts(text: &str) -> AccountSid {
+    AccountSid::parse(text).expect("an account")
+}
+
+fn none() -> Fields {
+    Fields::from_members(&[], Spelling::Any)
+}
+
+/// What a request comes to by each road.
+type Outcome = (
+    Result<Signal, Malformed>,
+    Result<Sighting, Malformed>,
+    [Result<Call, Malformed>; 2],
+    Result<Option<Signal>, Malformed>,
+    Result<Registration, Malformed>,
+    Result<Signal, Malformed>,
+);
+
+fn by_every_road(fields: &Fields, query: &Fields, reading: &Reading<'_>) -> Outcome {
+    let outcome = (
+        callback::reply(fields, reading),
+        callback::status(fields, query, reading),
+        [Road::Twilio, Road::App].map(|road| call::call(fields, reading, road)),
+        click::click(fields, reading),
+        app::message(fields, reading),
+        app::event(fields, reading),
+    );
+    let (reply, status, calls, click, message, event) = &outcome;
+    let calls = calls.iter().flatten().map(|call| &call.signal);
+    for signal in reply.iter().chain(calls).chain(click.iter().flatten()).chain(event) {
+        is_ours(signal, reading);
+    }
+    for sighting in status.iter().chain(message.iter().flat_map(|of| &of.message)) {
+        is_seen(sighting, reading);
+    }
+    if let Ok(Registration { account, message, link, .. }) = message {
+        assert!(reading.speaks_for(*account));
+        assert!(message.is_some() || link.is_some(), "a registration of nothing");
+    }
+    outcome
+}
+
+/// A form, and the JSON object of the same fields in the same order.
+fn reads(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
+    let utf8 = |pairs: &[Pair<'_>]| {
+        pairs.iter().all(|(n, v)| std::str::from_utf8(n).is_ok() && std::str::from_utf8(v).is_ok())
+    };
+    let (asked, fields) = (Fields::from_pairs(query, spelling), Fields::from_pairs(form, spelling));
+    assert_eq!(fields.is_ok(), utf8(form));
+    let (Ok(asked), Ok(fields)) = (asked, fields) else { return };
+    let outcome = by_every_road(&fields, &asked, reading);
+    let text = |bytes: &[u8]| Json::Scalar(String::from_utf8_lossy(bytes).into_owned());
+    let members: Vec<(String, Json)> = form
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value)))
+        .collect();
+    let json = Fields::from_members(&members, spelling);
+    assert!(outcome == by_every_road(&json, &asked, reading), "JSON is read otherwise");
+    let written = members.iter().map(|(name, value)| {
+        let Json::Scalar(value) = value else { unreachable!("text") };
+        format!("{}:{}", quoted(name), quoted(value))
+    });
+    let written = format!("{{{}}}", written.collect::<Vec<_>>().join(","));
+    let json = Fields::from_json(written.as_bytes(), spelling).expect("an object");
+    assert!(outcome == by_every_road(&json, &asked, reading), "written JSON is read otherwise");
+}
+
+fn quoted(text: &str) -> String {
+    let escape = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() && u32::from(c) < 0x10000 => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(escape).collect::<String>())
+}
+
+/// The same once more, with the canary in each value: it is in no error.
+fn keeps_quiet(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
+    let with = |pairs: &[Pair<'_>]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let sung = |value: &[u8]| [value, CANARY.as_bytes()].concat();
+        pairs.iter().map(|(name, value)| (name.to_vec(), sung(value))).collect()
+    };
+    let (query, form) = (with(query), with(form));
+    let borrowed = |pairs: &[(Vec<u8>, Vec<u8>)]| -> Vec<Pair<'static>> {
+        pairs.iter().map(|(n, v)| (n.clone().into(), v.clone().into())).collect()
+    };
+    let (Ok(query), Ok(form)) = (
+        Fields::from_pairs(&borrowed(&query), spelling),
+        Fields::from_pairs(&borrowed(&form), spelling),
+    ) else {
+        return;
+    };
+    let (reply, status, calls, click, message, event) = by_every_road(&form, &query, reading);
+    let [by_twilio, by_app] = calls;
+    let errors = [
+        reply.err(),
+        status.err(),
+        by_twilio.err(),
+        by_app.err(),
+        click.err(),
+        message.err(),
+        event.err(),
+    ];
+    for error in errors.into_iter().flatten() {
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(CANARY), "{shown}");
+    }
+}
+
+fn is_ours(signal: &Signal, reading: &Reading<'_>) {
+    assert_eq!(signal.seen_at, reading.now);
+    assert!(signal.once.len() <= 2);
+    if let Ok(Evidence { account, label, occurred_at, .. }) = &signal.evidence {
+        assert!(reading.speaks_for(*account), "another's evidence");
+        assert!(*occurred_at <= reading.now, "evidence from the future");
+        assert_eq!(*occurred_at, to_millisecond(*occurred_at), "finer than the store");
+        assert!((1..=64).contains(&label.len()) && !label.chars().any(char::is_control));
+    }
+    if let Some(sighting) = &signal.remembers {
+        is_seen(sighting, reading);
+    }
+}
+
+fn is_seen(sighting: &Sighting, reading: &Reading<'_>) {
+    assert!(reading.speaks_for(sighting.account), "another's message");
+    // An event says itself when it was; the other roads are as it happens.
+    assert!(sighting.seen_at <= reading.now, "a message from the future");
+    assert_eq!(sighting.seen_at, to_millisecond(sighting.seen_at), "finer than the store");
+    assert_eq!(sighting.link, None, "no link by a field");
+    if let Some(at) = sighting.created_at {
+        assert_eq!(at, to_millisecond(at), "finer than the store");
+    }
+    // Who is known by number is known.
+    assert!(sighting.number.is_none() || sighting.recipient.is_some());
+}
+
+/// A batch of events; each says the same in company.
+fn batches(body: &[u8], reading: &Reading<'_>) {
+    let Ok(alone) = events::batch(body, reading) else { return };
+    for Event { incoming, .. } in &alone {
+        match incoming {
+            Incoming::Status(sighting) => is_seen(sighting, reading),
+            Incoming::Signal(signal) => is_ours(signal, reading),
+            Incoming::Malformed(why) => assert_ne!(*why, Malformed::OtherAccount),
+            Incoming::Ignored | Incoming::OtherAccount => {}
+        }
+    }
+    if let [one] = alone.as_slice()
+        && body.trim_ascii_start().starts_with(b"{")
+    {
+        let neighbour = r#"{"type":"com.twilio.eventstreams.test-event"}"#;
+        let company = [b"[", neighbour.as_bytes(), b",", body, b",7]"].concat();
+        let company = events::batch(&company, reading).expect("one of them is understood");
+        assert_eq!(company.get(1), Some(one), "a neighbour changes it");
+        assert_eq!(company.len(), 3);
+    }
+}

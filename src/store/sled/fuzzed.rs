@@ -1,0 +1,104 @@
+//! What the fuzz target `record` claims (`fuzz/`): whatever bytes lie on the disk, reading them is no
+//! panic; and what was read, written and read again is the same, with the same keys.
+//!
+//! Here because records and keys are nobody else's affair. Compiled for tests, which replay the
+//! target's corpus, and for the fuzzer (`--cfg fuzzing`); the service has none of it.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::link::Link;
+use crate::domain::matching::{Parked, Policy, Resend};
+use crate::domain::message::Message;
+use crate::domain::sid::ServiceSid;
+use crate::domain::signal::Evidence;
+use crate::store::sled::keys;
+use crate::store::sled::record::{decode, encode};
+use crate::store::sled::seal::Seal;
+use crate::store::sled::writing::parked_key;
+
+const POLICY: Policy = Policy {
+    pending_ttl: Duration::from_hours(24 * 7),
+    reply_window: Duration::from_mins(10),
+    retention: Duration::from_hours(24 * 30),
+    read_confirms: false,
+    resend: Resend::Newest,
+};
+
+/// Takes `data` for a value of every kind, in every version, and for a key.
+///
+/// # Panics
+/// Where the claim does not hold.
+pub fn holds(data: &[u8]) {
+    if let Some(message) = survives::<Message>(data) {
+        is_found_again(&message);
+    }
+    if let Some(link) = survives::<Link>(data) {
+        let _ = (link.target.host().len(), POLICY.link_until(&link));
+    }
+    if let Some(parked) = survives::<Parked>(data) {
+        let key = parked_key(&parked).map_err(|error| error.to_string());
+        assert!(key.is_ok_and(|key| keys::scanned(&key).is_some_and(|scan| key.starts_with(scan))));
+    }
+    survives::<Evidence>(data);
+    survives::<ServiceSid>(data);
+    survives::<Vec<u8>>(data);
+    reads_as_a_key(data);
+}
+
+/// Reads a record; written and read again it is the same, byte for byte from then on.
+fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) -> Option<T> {
+    let record: T = decode(data).ok()?;
+    let bytes = encode(&record).unwrap_or_default();
+    let again: Option<T> = decode(&bytes).ok();
+    assert_eq!(again.as_ref(), Some(&record), "what was written is read");
+    assert_eq!(again.and_then(|again| encode(&again).ok()), Some(bytes), "and written alike");
+    Some(record)
+}
+
+/// Each index entry of a message names it, and its due key says whose it is and when it is due.
+fn is_found_again(message: &Message) {
+    for key in keys::indexes(message) {
+        if key.first() == Some(&keys::DUE) {
+            let due = message.delivery.due_at.map(|at| (message.account, at, message.sid));
+            assert_eq!(keys::read_due(&key), due);
+            assert!(key.starts_with(&keys::due_of(message.account)));
+        } else {
+            assert_eq!(keys::read_indexed(&key), Some(message.sid));
+        }
+    }
+    let mut aged = message.clone();
+    aged.age(Timestamp::MAX);
+    let _ = (POLICY.kept_until(&aged), POLICY.span(aged.created_at), keys::message(aged.sid));
+}
+
+fn reads_as_a_key(data: &[u8]) {
+    let _ = (keys::read_indexed(data), keys::read_link(data), keys::scanned(data));
+    let _ = keys::read_due_of_format_1(data);
+    if let Some((account, at, sid)) = keys::read_due(data) {
+        assert_eq!(keys::read_due(&keys::due(account, at, sid)), Some((account, at, sid)));
+    }
+    if let Some(seal) = Seal::from_bytes(data) {
+        assert_eq!(Some(seal.to_bytes().as_slice()), data.get(..16));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn every_record_of_the_corpus_is_read_as_the_fuzz_target_claims() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+        let mut replayed = 0;
+        for entry in std::fs::read_dir(corpus).expect("a corpus") {
+            super::holds(&std::fs::read(entry.expect("readable").path()).expect("readable"));
+            replayed += 1;
+        }
+        assert!(replayed >= 10, "only {replayed} inputs");
+    }
+}

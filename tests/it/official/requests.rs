@@ -1,0 +1,311 @@
+//! Generated requests: drawn from a seed, signed as Twilio would, then maybe with one thing broken.
+
+use std::collections::BTreeSet;
+
+use heardback::domain::form;
+use heardback::domain::signature::{
+    Algorithm, Content, KeyId, SigningKey, body_hash, sign, with_body_hash,
+};
+use serde_json::json;
+
+use crate::official::drawn::{
+    Dice, HOSTS, PATHS, PORTS, SCHEMES, TOKENS, VALUES, form_body, query,
+};
+
+/// What is signed besides the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Form,
+    Json,
+    /// A GET.
+    Nothing,
+}
+
+/// How Twilio wrote the URL that it signed, beside the one that it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelled {
+    AsPresented,
+    WithoutPort,
+    WithDefaultPort,
+    Apostrophe,
+    GetEscapes,
+    /// As a URL parser of WHATWG's kind writes it: nobody signs that.
+    Normalised,
+}
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    Nothing,
+    OtherToken,
+    OtherPort,
+    OtherPath,
+    OtherQuery,
+    OtherScheme,
+    Dropped,
+    Added,
+    Changed,
+    ChangedLetter,
+    Bit,
+    CutOff,
+    UrlSafe,
+    Unpadded,
+    Spaced,
+    Missing,
+    NoHash,
+    OtherHash,
+    TwoHashes,
+    UpperHash,
+}
+
+const BREAKS: [Broken; 19] = [
+    Broken::OtherToken,
+    Broken::OtherPort,
+    Broken::OtherPath,
+    Broken::OtherQuery,
+    Broken::OtherScheme,
+    Broken::Dropped,
+    Broken::Added,
+    Broken::Changed,
+    Broken::ChangedLetter,
+    Broken::Bit,
+    Broken::CutOff,
+    Broken::UrlSafe,
+    Broken::Unpadded,
+    Broken::Spaced,
+    Broken::Missing,
+    Broken::NoHash,
+    Broken::OtherHash,
+    Broken::TwoHashes,
+    Broken::UpperHash,
+];
+
+const HASH_BREAKS: [Broken; 4] =
+    [Broken::NoHash, Broken::OtherHash, Broken::TwoHashes, Broken::UpperHash];
+
+/// A request as it is presented to everybody.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) token: String,
+    /// Whether the token is a `SharedKey` with HMAC-SHA256.
+    pub(super) shared: bool,
+    pub(super) base: String,
+    pub(super) target: String,
+    pub(super) kind: Kind,
+    pub(super) body: String,
+    pub(super) signature: String,
+    pub(super) spelled: Spelled,
+    pub(super) broken: Broken,
+    /// Whether that came to anything: a parameter that stood there twice may go.
+    pub(super) harmed: bool,
+}
+
+impl Request {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        let kind = dice.one_of(&[Kind::Form, Kind::Form, Kind::Form, Kind::Json, Kind::Nothing]);
+        let broken = match kind {
+            _ if dice.once_in(2) => Broken::Nothing,
+            Kind::Json if dice.once_in(2) => dice.one_of(&HASH_BREAKS),
+            Kind::Form | Kind::Json | Kind::Nothing => dice.one_of(&BREAKS),
+        };
+        let (scheme, host) = (dice.one_of(&SCHEMES), dice.one_of(&HOSTS));
+        let mut request = Self {
+            token: dice.one_of(&TOKENS).to_owned(),
+            shared: dice.once_in(8),
+            base: format!("{scheme}://{host}{}", dice.one_of(&PORTS)),
+            target: format!("{}{}", dice.one_of(&PATHS), query(dice)),
+            kind,
+            body: String::new(),
+            signature: String::new(),
+            spelled: Spelled::AsPresented,
+            broken,
+            harmed: false,
+        };
+        match kind {
+            Kind::Form => request.body = form_body(dice),
+            Kind::Json => {
+                let text = serde_json::to_string(dice.one_of(&VALUES)).expect("JSON");
+                request.body = dice.one_of(&["", "{}", "[]", text.as_str()]).to_owned();
+            }
+            Kind::Nothing => {}
+        }
+        request.hash();
+        let signed = request.spell(dice);
+        request.signature = request.signed_for(&signed);
+        let whole = request.clone();
+        request.break_it(dice);
+        request.harmed = request.essence() != whole.essence();
+        request
+    }
+
+    /// What is signed, and how; the port aside, which may be said or not.
+    fn essence(&self) -> impl PartialEq + use<> {
+        let body = self.body.as_bytes();
+        let said = match self.kind {
+            Kind::Form => {
+                // Nothing stands between names and values; so a pair of nothing is nothing.
+                let once: BTreeSet<form::Pair<'_>> = form::pairs(body).into_iter().collect();
+                once.into_iter().flat_map(|(name, value)| [name, value].concat()).collect()
+            }
+            Kind::Json => body.to_vec(),
+            Kind::Nothing => Vec::new(),
+        };
+        let origin = without_port(&self.base).unwrap_or(&self.base).to_owned();
+        (self.token.clone(), origin, self.target.clone(), said, self.signature.clone())
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("{}{}", self.base, self.target)
+    }
+
+    pub(super) fn key(&self) -> SigningKey {
+        if self.shared {
+            let id = KeyId::parse("k1").expect("an id");
+            SigningKey::shared(id, Algorithm::HmacSha256, self.token.as_bytes())
+        } else {
+            SigningKey::new(self.token.as_bytes())
+        }
+    }
+
+    pub(super) fn settings(&self) -> Option<&'static str> {
+        self.shared.then_some("key=k1,algorithm=HMAC_SHA256")
+    }
+
+    /// The line that a validator gets.
+    pub(super) fn as_asked(&self) -> String {
+        let kind = match self.kind {
+            Kind::Form => "form",
+            Kind::Json => "json",
+            Kind::Nothing => "none",
+        };
+        json!({
+            "token": self.token,
+            "url": self.url(),
+            "kind": kind,
+            "body": self.body,
+            "signature": self.signature,
+            "settings": self.settings(),
+        })
+        .to_string()
+    }
+
+    /// The hash of the body in the URL: always for JSON, but where that is what is wrong.
+    fn hash(&mut self) {
+        let of_body = format!("bodySHA256={}", body_hash(self.body.as_bytes()));
+        let of_other = format!("bodySHA256={}", body_hash(b"another body"));
+        let upper = format!("bodySHA256={}", body_hash(self.body.as_bytes()).to_uppercase());
+        let mark = if self.target.contains('?') { '&' } else { '?' };
+        let end = match (self.broken, self.kind) {
+            (_, Kind::Nothing) | (Broken::NoHash, _) => return,
+            (Broken::OtherHash, _) => of_other,
+            (Broken::TwoHashes, _) => format!("{of_body}&{of_other}"),
+            (Broken::UpperHash, _) => upper,
+            (_, Kind::Json) => {
+                self.target = with_body_hash(&self.target, self.body.as_bytes());
+                return;
+            }
+            (_, Kind::Form) => return,
+        };
+        self.target.push(mark);
+        self.target.push_str(&end);
+    }
+
+    /// The URL as Twilio signs it.
+    fn spell(&mut self, dice: &mut Dice) -> String {
+        let url = self.url();
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let (path, query) = (path.to_owned(), query.to_owned());
+        let bare = without_port(&self.base);
+        let respelled = match dice.below(8) {
+            0 | 1 => bare.map(|bare| (Spelled::WithoutPort, format!("{bare}{}", self.target))),
+            2 if bare.is_none() => {
+                let default = if self.base.starts_with("http:") { 80 } else { 443 };
+                Some((Spelled::WithDefaultPort, format!("{}:{default}{}", self.base, self.target)))
+            }
+            3 if query.contains('\'') => {
+                let query = query.replace('\'', "%27");
+                Some((Spelled::Apostrophe, format!("{}{path}?{query}", self.base)))
+            }
+            3 if query.contains("%27") => {
+                let query = query.replace("%27", "'");
+                Some((Spelled::Apostrophe, format!("{}{path}?{query}", self.base)))
+            }
+            4 if self.kind == Kind::Nothing && query.contains(['@', ':']) => {
+                let query = query.replace("%40", "@").replace("%3A", ":");
+                let query = query.replace('@', "%40").replace(':', "%3A");
+                Some((Spelled::GetEscapes, format!("{}{path}?{query}", self.base)))
+            }
+            5 if url.contains("Hooks.Example") || url.contains("/a/../b/./c") => {
+                let url = url.replace("Hooks.Example", "hooks.example");
+                Some((Spelled::Normalised, url.replace("/a/../b/./c", "/b/c")))
+            }
+            _ => None,
+        };
+        let (spelled, signed) = respelled.unwrap_or((Spelled::AsPresented, url));
+        self.spelled = spelled;
+        signed
+    }
+
+    fn signed_for(&self, url: &str) -> String {
+        let pairs = form::pairs(self.body.as_bytes());
+        let content = match self.kind {
+            Kind::Form => Content::Form { pairs: &pairs, body: self.body.as_bytes() },
+            Kind::Json | Kind::Nothing => Content::Nothing,
+        };
+        sign(&self.key(), url, &content)
+    }
+
+    fn break_it(&mut self, dice: &mut Dice) {
+        let is_form = self.kind == Kind::Form;
+        match self.broken {
+            // The hashes were wrong before it was signed.
+            Broken::Nothing
+            | Broken::NoHash
+            | Broken::OtherHash
+            | Broken::TwoHashes
+            | Broken::UpperHash => {}
+            Broken::OtherToken => self.token.push('!'),
+            Broken::OtherPort => {
+                if let Some(bare) = without_port(&self.base) {
+                    self.base = bare.to_owned();
+                } else if self.spelled == Spelled::AsPresented {
+                    // What was signed without a port is so still, and that is no lie.
+                    self.spelled = Spelled::WithoutPort;
+                }
+                self.base.push_str(":8444");
+            }
+            Broken::OtherPath => self.target.insert(1, 'x'),
+            Broken::OtherQuery => {
+                self.target.push_str(if self.target.contains('?') { "&z=1" } else { "?z=1" });
+            }
+            Broken::OtherScheme => {
+                let (scheme, rest) = self.base.split_once("://").expect("a scheme");
+                let other = if scheme == "http" { "https" } else { "http" };
+                self.base = format!("{other}://{rest}");
+            }
+            Broken::Dropped if is_form => {
+                self.body = self.body.split_once('&').map_or("", |(_, rest)| rest).to_owned();
+            }
+            Broken::Added if is_form => self.body.push_str("&Extra=1"),
+            Broken::Changed | Broken::Dropped | Broken::Added => self.body.push('1'),
+            Broken::ChangedLetter => self.body = self.body.replacen('a', "A", 1),
+            Broken::Bit => {
+                let at = dice.below(self.signature.len() - 1);
+                let other = if self.signature.as_bytes()[at] == b'A' { "B" } else { "A" };
+                self.signature.replace_range(at..=at, other);
+            }
+            Broken::CutOff => self.signature.truncate(self.signature.len() / 2),
+            Broken::UrlSafe => self.signature = self.signature.replace('+', "-").replace('/', "_"),
+            Broken::Unpadded => self.signature = self.signature.replace('=', ""),
+            Broken::Spaced => self.signature.push(' '),
+            Broken::Missing => self.signature.clear(),
+        }
+    }
+}
+
+/// The origin without its port, if it says one.
+fn without_port(base: &str) -> Option<&str> {
+    let (front, port) = base.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_port.then_some(front)
+}

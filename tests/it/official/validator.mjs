@@ -1,0 +1,28 @@
+// twilio-node's validateRequest and validateRequestWithBody, asked by tests/it/official: one JSON line in, one out.
+//
+// A form is taken apart as Express does it (`urlencoded({ extended: false })`). Found by NODE_PATH, which only `require` looks at.
+
+import { createRequire } from 'node:module';
+import { parse } from 'node:querystring';
+import { createInterface } from 'node:readline';
+
+const require = createRequire(import.meta.url);
+const twilio = require('twilio/lib/webhooks/webhooks.js');
+
+function answer({ token, url, kind, body, signature }) {
+  const params = kind === 'form' ? parse(body, '&', '=', { maxKeys: 0 }) : {};
+  try {
+    const accepts = kind === 'json'
+      ? twilio.validateRequestWithBody(token, signature, url, body)
+      : twilio.validateRequest(token, signature, url, params);
+    return { accepts, signs: twilio.getExpectedTwilioSignature(token, url, params) };
+  } catch (error) {
+    return { accepts: false, raised: error.name };
+  }
+}
+
+// A probe for whether all of it is there.
+console.log(JSON.stringify({ ready: true }));
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(JSON.stringify(answer(JSON.parse(line))));
+}
