@@ -36,6 +36,7 @@ mod links;
 mod matching;
 #[cfg(test)]
 mod official;
+#[cfg(test)]
 mod power;
 mod process;
 #[cfg(test)]
