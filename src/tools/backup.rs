@@ -168,3 +168,21 @@ impl Write for Sparing<'_> {
         self.file.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_renamed_meanwhile_is_not_the_one_to_write_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let part = folder.path().join(PART);
+        let file = open(&part).expect("made");
+        assert!(is_still(&file, &part).expect("looked"));
+        fs::rename(&part, folder.path().join(FILE)).expect("renamed");
+        assert!(!is_still(&file, &part).expect("looked"));
+        let next = begin(&part).expect("made");
+        assert!(!is_still(&file, &part).expect("looked"));
+        assert!(is_still(&next, &part).expect("looked"));
+    }
+}
