@@ -24,12 +24,14 @@ pub mod trust;
 mod twilio;
 mod view;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 
 use crate::domain::link::Links;
@@ -133,7 +135,9 @@ async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refuse
     Refused::of(&request, Rejection::WrongMethod { allowed })
 }
 
-/// Counts each answer, and tells the connection's watchdog that a request has come to its end.
+/// Counts each answer, and tells the connection's watchdog that a request has come to its end. A panic is
+/// one caller's trouble: what it left half done is in no store (`store/sled/draft.rs`), and its locks
+/// are taken by whoever comes next.
 async fn account_for(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -145,7 +149,9 @@ async fn account_for(
     let answered = if over {
         Err(Refused::of(request.request(), Rejection::AfterTheEnd).into())
     } else {
-        next.call(request).await
+        let answer = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
+        let panicked = |_| Refused::panicked(receiver.as_ref().map(web::Data::get_ref), route);
+        answer.unwrap_or_else(|panic| Err(panicked(panic).into()))
     };
     let status = match &answered {
         Ok(response) => response.status(),

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
 use crate::domain::signature::Mistrust;
+use crate::inbound::Receiver;
 use crate::inbound::trust::Distrust;
 use crate::store::StoreError;
 
@@ -51,6 +52,8 @@ pub(super) enum Rejection {
     Contradiction(Contradiction),
     /// The store cannot take it now.
     Unavailable { reason: String, label: &'static str },
+    /// A fault of ours.
+    Panicked,
 }
 
 impl From<Malformed> for Rejection {
@@ -98,6 +101,7 @@ impl Rejection {
             Self::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Contradiction(_) => StatusCode::CONFLICT,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -123,6 +127,7 @@ impl Rejection {
             Self::Malformed(_) => "malformed",
             Self::Contradiction(_) => "contradiction",
             Self::Unavailable { label, .. } => label,
+            Self::Panicked => "panicked",
         }
     }
 
@@ -146,6 +151,7 @@ impl Rejection {
             Self::Malformed(malformed) => malformed.to_string(),
             Self::Contradiction(contradiction) => contradiction.to_string(),
             Self::Unavailable { .. } => "nothing was stored; send it again".to_owned(),
+            Self::Panicked => "a fault of Heardback's; send it again".to_owned(),
         }
     }
 
@@ -176,7 +182,7 @@ impl Refused {
         // The route's own spelling, where there is one: `/%61pp/events` is the app's, too.
         let pattern = request.match_pattern();
         let to_app = pattern.as_deref().unwrap_or(request.path()).starts_with("/app/");
-        if let Some(receiver) = request.app_data::<actix_web::web::Data<super::Receiver>>() {
+        if let Some(receiver) = request.app_data::<actix_web::web::Data<Receiver>>() {
             receiver.metrics.refusals(why.as_label());
         }
         if let Rejection::Unavailable { reason, .. } = &why {
@@ -186,6 +192,16 @@ impl Refused {
             tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
         }
         Self { why, to_app }
+    }
+
+    /// Of a request whose handler panicked: it is gone, only its route is known.
+    pub(super) fn panicked(receiver: Option<&Receiver>, route: &str) -> Self {
+        let why = Rejection::Panicked;
+        if let Some(receiver) = receiver {
+            receiver.metrics.refusals(why.as_label());
+        }
+        tracing::error!(route, "a handler panicked; answered 500");
+        Self { why, to_app: route.starts_with("/app/") }
     }
 }
 

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement, Verdict, Why};
@@ -142,7 +143,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(landed) = self.posts.join_next_with_id() => self.land(landed).await,
+                Some(landed) = self.posts.join_next_with_id() => self.land_all(landed).await,
                 () = changed => {}
                 () = tokio::time::sleep(nap) => {}
             }
@@ -180,13 +181,27 @@ impl Worker {
     /// cancelled: an end that was awaited and not written down costs another attempt.
     pub async fn finished(&mut self) -> bool {
         let Some(landed) = self.posts.join_next_with_id().await else { return false };
-        self.land(landed).await;
+        if let Some((lease, end)) = self.land(landed) {
+            self.settle(lease, end).await;
+        }
         true
     }
 
     /// Awaits and settles everything under way.
     pub async fn drain(&mut self) {
-        while self.finished().await {}
+        while let Some(landed) = self.posts.join_next_with_id().await {
+            self.land_all(landed).await;
+        }
+    }
+
+    /// Writes down every post that has ended, in one group of the store's: what is not written down when
+    /// the process is killed is posted again, and each sync of its own would make the others wait for it.
+    async fn land_all(&mut self, first: Landed) {
+        let mut ends: Vec<_> = self.land(first).into_iter().collect();
+        while let Some(landed) = self.posts.try_join_next_with_id() {
+            ends.extend(self.land(landed));
+        }
+        join_all(ends.into_iter().map(|(lease, end)| self.settle(lease, end))).await;
     }
 
     fn rooms(&mut self, now: Instant) -> Rooms {
@@ -242,12 +257,13 @@ impl Worker {
         self.flights.insert(handle.id(), Flight { claim, began });
     }
 
-    async fn land(&mut self, landed: Landed) {
+    /// What becomes of a message whose post has ended.
+    fn land(&mut self, landed: Landed) -> Option<(Lease, Settlement)> {
         let (id, verdict) = match landed {
             Ok(landed) => landed,
             Err(error) => (error.id(), lost(&error)),
         };
-        let Some(Flight { claim, began }) = self.flights.remove(&id) else { return };
+        let Flight { claim, began } = self.flights.remove(&id)?;
         let (now, account) = (Instant::now(), claim.feedback.account);
         let took = now.saturating_duration_since(began);
         let lane = self.lanes.of(account, now);
@@ -269,7 +285,7 @@ impl Worker {
             journal::change(account, change);
         }
         self.lanes.tell(self.observer.as_ref(), now);
-        self.settle(claim.lease, end).await;
+        Some((claim.lease, end))
     }
 
     fn observe(&self, verdict: &Verdict, took: Duration) {

@@ -8,7 +8,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
@@ -81,6 +81,8 @@ struct Desk {
     server: ServerHandle,
     /// How much room the store is told there is, in bytes.
     room: Arc<AtomicU64>,
+    /// Whether the handlers' clock panics.
+    breaks: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -95,6 +97,12 @@ impl Desk {
         options.free_space = Arc::new(move || Ok(left.load(Ordering::SeqCst)));
         let store = Arc::new(SledStore::open(options).expect("opened"));
         let metrics = Metrics::new();
+        let breaks = Arc::new(AtomicBool::new(false));
+        let broken = Arc::clone(&breaks);
+        let clock: Clock = Arc::new(move || {
+            assert!(!broken.load(Ordering::SeqCst), "the clock breaks, as the test asked it to");
+            now
+        });
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
@@ -118,7 +126,7 @@ impl Desk {
         let server = server.workers(1).disable_signals().listen(listener).expect("listens").run();
         let handle = server.handle();
         actix_web::rt::spawn(server);
-        Self { _folder: folder, store, metrics, addr, server: handle, room }
+        Self { _folder: folder, store, metrics, addr, server: handle, room, breaks }
     }
 
     /// Signs as whoever calls that route signs, sends, and writes the answer down.
@@ -290,6 +298,26 @@ fn each_recording_is_answered_and_remembered_as_its_snapshot_says() {
             );
             insta::assert_snapshot!(name.as_str(), story);
         }
+    });
+}
+
+#[test]
+fn a_panic_in_a_handler_is_a_500_and_harms_nobody_else() {
+    actix_web::rt::System::new().block_on(async {
+        let desk = Desk::open();
+        let (of_twilio, of_the_app) = (read("reply-sms").0, read("app-message").0);
+        desk.breaks.store(true, Ordering::SeqCst);
+        let answer = desk.play(&of_twilio).await;
+        assert!(answer.starts_with("500") && answer.contains("close"), "{answer}");
+        let answer = desk.play(&of_the_app).await;
+        assert!(answer.starts_with("500  application/problem+json"), "{answer}");
+        let counted = desk.counted();
+        assert!(counted.contains(r#"heardback_refusals_total{reason="panicked"} 2"#), "{counted}");
+        assert_eq!(desk.records().await, "nothing\n");
+        desk.breaks.store(false, Ordering::SeqCst);
+        let answer = desk.play(&of_the_app).await;
+        assert!(answer.starts_with("201"), "{answer}");
+        desk.close().await;
     });
 }
 

@@ -210,7 +210,8 @@ impl Story<'_> {
     }
 }
 
-/// Everything below a folder: files with their bytes, folders with none.
+/// Everything below a folder: files with their bytes, folders with none. The control socket is no part
+/// of a store: whoever starts makes it anew.
 fn files(below: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![below.to_path_buf()];
@@ -221,7 +222,7 @@ fn files(below: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 found.insert(name, Vec::new());
                 folders.push(path);
-            } else {
+            } else if path.is_file() {
                 found.insert(name, fs::read(path).expect("readable"));
             }
         }
