@@ -204,6 +204,7 @@ fn folder(args: &StoreArgs) -> Result<PathBuf, ExitCode> {
 }
 
 fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    logs::init("warn", logs::Format::Pretty)?;
     let store = match folder(&args.store) {
         Ok(store) => store,
         Err(wrong) => return Ok(wrong),
@@ -218,6 +219,7 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+    logs::init("warn", logs::Format::Pretty)?;
     let store = match folder(&args.store) {
         Ok(store) => store,
         Err(wrong) => return Ok(wrong),
@@ -228,6 +230,7 @@ fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
+    logs::init("warn", logs::Format::Pretty)?;
     let store = match folder(&args.store) {
         Ok(store) => store,
         Err(wrong) => return Ok(wrong),

@@ -11,9 +11,13 @@ use std::path::{Path, PathBuf};
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::inbound::control::{Control, SOCKET, routes};
 use crate::serve::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
+
+/// Connections that wait to be taken: a command or two.
+const BACKLOG: i32 = 16;
 
 /// The socket, as long as it is there.
 pub(super) struct ControlSocket {
@@ -52,15 +56,20 @@ impl ControlSocket {
     }
 }
 
-/// Until it is for its owner alone, the folder keeps others out, as it does from sled's own files.
+/// Whatever the folder's mode is, and the process's umask: nobody is let in before it listens, and it
+/// listens only once it is for its owner alone.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let address = SocketAddrUnix::new(path)?;
+    let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &address)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn serve(listener: UnixListener, control: web::Data<Control>) -> io::Result<Server> {

@@ -3,14 +3,15 @@
 //! The file appears under its name only when it was read to its end, found sound and synced; until then
 //! the last backup stays where it is. It is for its owner alone: it holds what the store holds.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
 use crate::inbound::control::BACKUP;
 use crate::store::sled::backup::{Contents, backup, contents};
@@ -48,7 +49,7 @@ pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
     made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (part, path) = (folder.join(PART), folder.join(FILE));
     let file = begin(&part)?;
-    let written = write(store, folder, &file).await;
+    let written = write(store, &file).await;
     let written = written.and_then(|contents| {
         let finish = || -> io::Result<u64> {
             file.sync_all()?;
@@ -68,22 +69,44 @@ pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
 
 /// What another backup left half-written is begun anew, unless that one still runs.
 fn begin(part: &Path) -> anyhow::Result<File> {
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(part);
-    let file = file.with_context(|| format!("cannot write {}", part.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            bail!("another backup is being written to {}; wait for its end", part.display())
+    loop {
+        let file = open(part).with_context(|| format!("cannot write {}", part.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another backup is being written to {}; wait for its end", part.display())
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
+        // That one may have come to its end meanwhile: then what is locked is its backup.
+        if is_still(&file, part)? {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.set_len(0)?;
+            return Ok(file);
+        }
     }
-    file.set_len(0)?;
-    Ok(file)
 }
 
-async fn write(store: &Path, folder: &Path, file: &File) -> anyhow::Result<Contents> {
-    copy(store, &mut Sparing::new(store, folder, file)?).await?;
+/// The folder may be one that others write to: no link is followed.
+fn open(part: &Path) -> io::Result<File> {
+    let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    options.mode(0o600).custom_flags(nofollow).open(part)
+}
+
+fn is_still(file: &File, part: &Path) -> io::Result<bool> {
+    let file = file.metadata()?;
+    match fs::symlink_metadata(part) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (file.dev(), file.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn write(store: &Path, file: &File) -> anyhow::Result<Contents> {
+    let elsewhere = "name a folder on another one";
+    copy(store, &mut Sparing::new(store, file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 
@@ -108,31 +131,32 @@ fn now() -> Timestamp {
 
 /// Writes as long as the store keeps the room that it needs: a backup onto the store's own disk must not
 /// be what keeps the service from taking anything in.
-struct Sparing<'a> {
+pub(super) struct Sparing<'a> {
     file: &'a File,
-    /// The folder, if it is on the store's disk.
-    folder: Option<&'a Path>,
+    is_on_stores_disk: bool,
+    /// What to do where it is.
+    elsewhere: &'static str,
     since: usize,
 }
 
 impl<'a> Sparing<'a> {
-    fn new(store: &Path, folder: &'a Path, file: &'a File) -> anyhow::Result<Self> {
+    pub(super) fn new(store: &Path, file: &'a File, elsewhere: &'static str) -> io::Result<Self> {
         let disk = file.metadata()?.dev();
-        let same = store.metadata().is_ok_and(|store| store.dev() == disk);
-        Ok(Self { file, folder: same.then_some(folder), since: LOOK_EVERY })
+        let is_on_stores_disk = store.metadata().is_ok_and(|store| store.dev() == disk);
+        Ok(Self { file, is_on_stores_disk, elsewhere, since: LOOK_EVERY })
     }
 }
 
 impl Write for Sparing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.since += bytes.len();
-        if let Some(folder) = self.folder.filter(|_| self.since >= LOOK_EVERY) {
-            let disk = rustix::fs::statvfs(folder)?;
+        if self.is_on_stores_disk && self.since >= LOOK_EVERY {
+            let disk = rustix::fs::fstatvfs(self.file)?;
             if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT_FREE {
                 return Err(io::Error::other(format!(
-                    "it would leave less than {} MB on the store's own disk; name a folder on \
-                     another one, or extend the volume",
-                    LEFT_FREE >> 20
+                    "it would leave less than {} MB on the store's own disk; {}, or extend the volume",
+                    LEFT_FREE >> 20,
+                    self.elsewhere
                 )));
             }
             self.since = 0;
@@ -142,5 +166,23 @@ impl Write for Sparing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_renamed_meanwhile_is_not_the_one_to_write_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let part = folder.path().join(PART);
+        let file = open(&part).expect("made");
+        assert!(is_still(&file, &part).expect("looked"));
+        fs::rename(&part, folder.path().join(FILE)).expect("renamed");
+        assert!(!is_still(&file, &part).expect("looked"));
+        let next = begin(&part).expect("made");
+        assert!(!is_still(&file, &part).expect("looked"));
+        assert!(is_still(&next, &part).expect("looked"));
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::message::State;
 use crate::store::sled::backup::{Contents, contents, verify};
-use crate::tools::backup::{PATIENCE, copy};
+use crate::tools::backup::{PATIENCE, Sparing, copy};
 use crate::tools::{control, restore};
 
 /// What was found. In JSON `ok` says whether it is sound; the rest is there if it is.
@@ -63,8 +63,9 @@ async fn of_store(store: &Path) -> anyhow::Result<Contents> {
     if !control::is_open(store)? {
         return Ok(verify(store, PATIENCE)?);
     }
-    let mut file = tempfile::tempfile().context("cannot make a temporary file")?;
-    copy(store, &mut file).await?;
+    let file = tempfile::tempfile().context("cannot make a temporary file")?;
+    let elsewhere = "set TMPDIR to a folder on another one";
+    copy(store, &mut Sparing::new(store, &file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 

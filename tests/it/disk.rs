@@ -149,7 +149,7 @@ fn a_write_that_really_fails_ends_the_process_and_nobody_is_answered() {
 }
 
 /// The service's own process id, from its store's lock.
-fn holder(store: &Path) -> Pid {
+pub(crate) fn holder(store: &Path) -> Pid {
     let note = std::fs::read_to_string(store.join("heardback.lock")).expect("locked");
     let pid = note.trim().strip_prefix("pid ").and_then(|pid| pid.parse().ok());
     Pid::from_raw(pid.expect("a number")).expect("a process")

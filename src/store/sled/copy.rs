@@ -11,7 +11,7 @@ use crate::store::sled::heal::ASIDE;
 use crate::store::sled::ledger::{FreeSpace, MIN_FREE};
 
 /// Where sled's files are copied to while it opens them.
-const COPY: &str = "before-opening";
+pub(super) const COPY: &str = "before-opening";
 /// Files larger than this together, in bytes, are not copied: a start must not take long.
 const MAX_COPY: u64 = 32 << 20;
 
@@ -75,10 +75,13 @@ pub(super) fn sled_files(folder: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let text = name.to_string_lossy();
-        if text == DB_FILE || text == "conf" || text.starts_with("snap.") {
+        if is_sleds(&name.to_string_lossy()) {
             names.push(name);
         }
     }
     Ok(names)
+}
+
+pub(super) fn is_sleds(name: &str) -> bool {
+    name == DB_FILE || name == "conf" || name.starts_with("snap.")
 }

@@ -12,6 +12,8 @@ pub(super) const FORMAT: u32 = 2;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";
+/// The next one, until it is synced.
+pub(super) const FORMAT_DRAFT: &str = ".FORMAT.new";
 pub(super) const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
 const LOCK_RETRY: Duration = Duration::from_millis(100);
@@ -194,7 +196,7 @@ impl Folder<'_> {
 
     pub(super) fn write_format(&self, text: &str) -> Result<(), OpenError> {
         let write = || -> io::Result<()> {
-            let draft = self.path.join(".FORMAT.new");
+            let draft = self.path.join(FORMAT_DRAFT);
             let mut file = File::create(&draft)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
@@ -212,30 +214,6 @@ impl Folder<'_> {
         let parent = self.path.canonicalize()?.parent().map(Path::to_path_buf);
         parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
-}
-
-/// Gives a folder and all that is in it to whoever `owner`'s is, where that is somebody else: what root
-/// does (on Fly, `fly ssh console` is root) must leave nothing behind that the service cannot write.
-pub(super) fn hand_to_owner(folder: &Path, owner: &fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, lchown};
-    let (user, group) = (owner.uid(), owner.gid());
-    let hand = |path: &Path| -> io::Result<()> {
-        let has = fs::symlink_metadata(path)?;
-        if (has.uid(), has.gid()) == (user, group) {
-            return Ok(());
-        }
-        lchown(path, Some(user), Some(group))
-    };
-    hand(folder)?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            hand_to_owner(&entry.path(), owner)?;
-        } else {
-            hand(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Takes a lock, waiting for it if need be. Returns whether it was to be had.

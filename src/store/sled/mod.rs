@@ -21,6 +21,7 @@ mod heal;
 mod keys;
 mod ledger;
 mod open;
+mod owner;
 mod reader;
 mod record;
 mod rows;

@@ -2,7 +2,7 @@
 //! is in the backup, and a SIGKILL anywhere leaves the last backup and no half store.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,13 +12,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::disk::Disk;
-use crate::harness::running::{BINARY, Running, command};
+use crate::disk::{Disk, holder, skipped_unless_ci};
+use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::Twilio;
 use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
-
-/// Nobody: some user who is not root.
-const OWNER: u32 = 65534;
 
 /// One of our commands about that store.
 fn about(words: &[&str], store: &Path) -> Command {
@@ -32,36 +29,36 @@ fn about(words: &[&str], store: &Path) -> Command {
 }
 
 /// Exit code, stdout, stderr.
-fn run(words: &[&str], store: &Path) -> (Option<i32>, String, String) {
+pub(super) fn run(words: &[&str], store: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = about(words, store).output().expect("it ran");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// What `verify-store --json` finds.
-fn verified(words: &[&str], store: &Path) -> Value {
+pub(super) fn verified(words: &[&str], store: &Path) -> Value {
     let (code, told, talk) = run(&[&["verify-store", "--json"], words].concat(), store);
     let report: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(code, Some(i32::from(report["ok"] != true)), "{told}{talk}");
     report
 }
 
-fn messages(report: &Value) -> u64 {
+pub(super) fn messages(report: &Value) -> u64 {
     let states = report["messages"].as_object().expect("by state");
     states.values().map(|count| count.as_u64().expect("a number")).sum()
 }
 
-fn backed_up(store: &Path, into: &Path) {
+pub(super) fn backed_up(store: &Path, into: &Path) {
     let (code, told, talk) = run(&["backup", &text(into)], store);
     assert_eq!(code, Some(0), "{told}{talk}");
 }
 
 /// So many status callbacks, over a few connections at once.
-fn fill(service: &Running, messages: u32) {
+pub(super) fn fill(service: &Running, messages: u32) {
     thread::scope(|scope| {
         for part in 0..4 {
             scope.spawn(move || {
@@ -233,15 +230,21 @@ fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on(
     let last = fs::read(into.join("heardback.backup")).expect("there");
     let mut unfinished = 0;
     for step in 0..30_u64 {
+        // What the one before has left would hide that this one has begun.
+        let part = into.join("heardback.backup.part");
+        assert!(!part.exists() || fs::remove_file(&part).is_ok());
         let mut child = about(&["backup", &text(&into)], &scene.store())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("spawned");
+        while !part.exists() && child.try_wait().expect("asked").is_none() {
+            thread::yield_now();
+        }
         thread::park_timeout(Duration::from_millis(step * 2));
         child.kill().expect("killed");
         child.wait().expect("ended");
-        unfinished += u32::from(into.join("heardback.backup.part").exists());
+        unfinished += u32::from(part.exists());
         let now = fs::read(into.join("heardback.backup")).expect("there");
         if now != last {
             assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500, "step {step}");
@@ -357,40 +360,65 @@ fn a_backup_onto_the_stores_own_disk_leaves_the_store_its_room() {
 }
 
 #[test]
-fn what_root_does_leaves_a_stores_files_to_its_owner() {
-    if !rustix::process::geteuid().is_root() {
-        // Nobody else can give anything away.
-        return eprintln!("SKIPPED: this is about root");
-    }
-    let mut scene = Scene::new(&[]);
-    fill(&scene.service, 20);
-    scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success());
-    let files = |folder: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(folder).expect("a folder");
-        let entries = entries.map(|entry| entry.expect("an entry").path());
-        entries.chain([folder.to_path_buf()]).collect()
+fn verify_store_beside_a_service_leaves_the_store_its_room_too() {
+    let Some(disk) = Disk::mount("300m") else { return };
+    let twilio = Twilio::start();
+    let service = Running::start(command(&disk.store(), &twilio, &[]));
+    fill(&service, 20);
+    let look = || {
+        let mut look = about(&["verify-store"], &disk.store());
+        look.env("TMPDIR", disk.store().parent().expect("a disk")).output().expect("it ran")
     };
-    for path in files(&scene.store()) {
-        chown(&path, Some(OWNER), Some(OWNER)).expect("given");
+    assert!(look().status.success());
+    disk.resize("200m");
+    let Output { status, stdout, .. } = look();
+    let told = String::from_utf8_lossy(&stdout);
+    assert_eq!(status.code(), Some(1), "{told}");
+    assert!(told.contains("on the store's own disk; set TMPDIR"), "{told}");
+}
+
+#[test]
+fn nobody_is_let_in_at_the_socket_before_it_is_for_its_owner_alone() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return skipped_unless_ci("there is no `strace`");
     }
-    let owned = |folder: &Path| {
-        for path in files(folder) {
-            let found = fs::symlink_metadata(&path).expect("there");
-            assert_eq!((found.uid(), found.gid()), (OWNER, OWNER), "{}", path.display());
-        }
-    };
+    let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
+    let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
+    let trace_path = text(&trace);
+    let calls = "trace=socket,bind,chmod,fchmodat,listen";
+    let words = ["strace", "-f", "-y", "-e", calls, "-o", &trace_path, BINARY, "serve"];
+    let mut service = Running::start(wrapped(&words, &store, &twilio, &[]));
+    service.is_really(holder(&store));
+    service.signal(Signal::TERM);
+    assert!(service.ends_within(LONG).success(), "{}", service.logs());
+    let trace = fs::read_to_string(&trace).expect("written");
+    // In this order, and all of them: it must listen after the rest.
+    let mut rest =
+        trace.lines().skip_while(|line| !line.contains("bind(") || !line.contains(".sock"));
+    let bound = rest.next().expect("bound");
+    assert!(bound.ends_with("= 0"), "{bound}");
+    let shut = rest.next().expect("one more call");
+    assert!(shut.contains("control.sock\"") && shut.contains(", 0600"), "{shut}");
+    let listens = rest.next().expect("one more call");
+    assert!(listens.contains("listen(") && listens.ends_with("= 0"), "{listens}");
+}
+
+#[test]
+fn what_lies_where_a_backup_is_made_is_shut_to_others_and_no_link_is_followed() {
+    let scene = Scene::new(&[]);
+    fill(&scene.service, 20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (part, letter) =
+        (folder.path().join("heardback.backup.part"), folder.path().join("letter"));
+    fs::write(&letter, "dear").expect("written");
+    symlink(&letter, &part).expect("linked");
+    let (code, _, talk) = run(&["backup", &text(folder.path())], &scene.store());
+    assert_eq!(code, Some(1), "{talk}");
+    assert_eq!(fs::read_to_string(&letter).expect("there"), "dear");
+    fs::rename(&letter, &part).expect("moved");
+    fs::set_permissions(&part, PermissionsExt::from_mode(0o644)).expect("set");
     backed_up(&scene.store(), folder.path());
-    owned(&scene.store());
-    // A volume: its root is the service's, and the store is to be a folder in it.
-    let volume = folder.path().join("volume");
-    fs::create_dir(&volume).expect("made");
-    chown(&volume, Some(OWNER), Some(OWNER)).expect("given");
-    let store = volume.join("heardback");
-    let (code, told, talk) = run(&["restore", &text(folder.path())], &store);
-    assert_eq!(code, Some(0), "{told}{talk}");
-    owned(&store);
-    assert_eq!(messages(&verified(&[], &store)), 20);
-    owned(&store);
+    let made = folder.path().join("heardback.backup").metadata().expect("there");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
 }

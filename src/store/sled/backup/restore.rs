@@ -2,7 +2,7 @@
 //! before anything is made; the new store is opened once more and compared with the backup's seal; and
 //! only then does its FORMAT file say that it is one. Cut short anywhere, no release opens it.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use ::sled::{Batch, Tree};
 
 use crate::store::sled::backup::whole::{Tally, Whole};
 use crate::store::sled::backup::{BackupError, Contents};
+use crate::store::sled::copy::is_sleds;
 use crate::store::sled::folder::{
-    DB_FILE, FORMAT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING, hand_to_owner,
+    DB_FILE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING,
     note_holder,
 };
 use crate::store::sled::open::STILL_CACHE;
+use crate::store::sled::owner::HandBack;
 use crate::store::sled::seal::{SEAL_FILE, SealFile};
 use crate::store::sled::survey::survey;
 
@@ -73,8 +75,9 @@ pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreE
         return Err(RestoreError::NewerFormat { found: whole.header.format, made_by });
     }
     let folder = Folder { path };
-    let owner = owner(path).map_err(|error| folder.io("look at", error))?;
     refuse_what_is_there(&folder)?;
+    // Dropped last, however this ends: the owner may want to begin anew.
+    let hand_back = HandBack::of_new(path);
     folder.create()?;
     let lock = folder.lock(Duration::ZERO)?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
@@ -87,31 +90,14 @@ pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreE
     let sync = || -> io::Result<()> {
         SealFile::open(path)?.note(whole.end.batches)?;
         File::open(path.join(SEAL_FILE))?.sync_all()?;
-        folder.sync(&File::open(path.join(DB_FILE))?)?;
-        hand_to_owner(path, &owner)
+        folder.sync(&File::open(path.join(DB_FILE))?)
     };
     sync().map_err(|error| folder.io("sync", error))?;
+    // Before it is a store: cut short after that, it is its owner's already.
+    hand_back.now();
     folder.write_format(&format!("{}\n", whole.header.format))?;
-    let handed = hand_to_owner(path, &owner);
-    handed.map_err(|error| folder.io("give to its owner", error))?;
     drop(lock);
     Ok(contents)
-}
-
-/// Whose the store is to be: the folder's owner, or where there is none the owner of the folder around it.
-fn owner(path: &Path) -> io::Result<Metadata> {
-    let around = path
-        .ancestors()
-        .skip(1)
-        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    let mut seen = Err(io::ErrorKind::NotFound.into());
-    for folder in std::iter::once(path).chain(around) {
-        seen = folder.metadata();
-        if seen.is_ok() {
-            break;
-        }
-    }
-    seen
 }
 
 fn refuse_what_is_there(folder: &Folder<'_>) -> Result<(), RestoreError> {
@@ -128,7 +114,7 @@ fn refuse_what_is_there(folder: &Folder<'_>) -> Result<(), RestoreError> {
     if format.trim_end() == RESTORING {
         return Ok(());
     }
-    let harmless = [LOCK_FILE, "lost+found", ".FORMAT.new"];
+    let harmless = [LOCK_FILE, "lost+found", FORMAT_DRAFT];
     match names.into_iter().find(|name| !harmless.contains(&name.as_str())) {
         Some(found) => Err(RestoreError::NotEmpty { path: folder.name(), found }),
         None => Ok(()),
@@ -140,7 +126,7 @@ fn clear(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
-        if [DB_FILE, "conf", SEAL_FILE].contains(&text.as_ref()) || text.starts_with("snap.") {
+        if text == SEAL_FILE || is_sleds(&text) {
             fs::remove_file(path.join(&name))?;
         }
     }

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use crate::store::sled::backup::Contents;
 use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
-use crate::store::sled::folder::{Folder, OpenError, hand_to_owner};
+use crate::store::sled::folder::{Folder, OpenError};
 use crate::store::sled::keys;
 use crate::store::sled::open::{Still, open_still};
+use crate::store::sled::owner::HandBack;
 
 /// Entries in a frame.
 const PIECE: usize = 256;
@@ -83,11 +84,8 @@ fn look<T, E: From<OpenError>>(
     patience: Duration,
     at: impl FnOnce(&Still) -> Result<T, E>,
 ) -> Result<T, E> {
+    // Dropped after the store, and where it does not open as well: it may have been put back then.
+    let _hand_back = HandBack::of_store(path);
     let still = open_still(path, patience)?;
-    let seen = at(&still);
-    drop(still);
-    let folder = Folder { path };
-    let handed = path.metadata().and_then(|owner| hand_to_owner(path, &owner));
-    handed.map_err(|error| folder.io("give back to its owner", error))?;
-    seen
+    at(&still)
 }

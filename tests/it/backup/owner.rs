@@ -1,0 +1,170 @@
+//! Whose a store's files are after a command: the service's user needs no more than its own store, and
+//! root leaves nothing behind that it cannot write, nor takes hold of what is somebody else's.
+//!
+//! Needs root. What cannot run is skipped loudly.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+
+use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
+use crate::disk::skipped_unless_ci;
+use crate::harness::running::BINARY;
+use crate::harness::{LONG, Scene};
+
+/// Nobody: some user who is not root.
+const OWNER: u32 = 65534;
+/// A group that they are not in.
+const GROUP: u32 = 1234;
+
+fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        // Nobody else can give anything away; so in CI as well.
+        eprintln!("SKIPPED: this is about root");
+    }
+    root
+}
+
+/// A folder and what is in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let entries = entries.map(|entry| entry.expect("an entry").path());
+    entries.chain([folder.to_path_buf()]).collect()
+}
+
+fn give(folder: &Path, group: u32) {
+    for path in files(folder) {
+        chown(&path, Some(OWNER), Some(group)).expect("given");
+    }
+}
+
+fn owners(path: &Path) -> (u32, u32) {
+    let found = fs::symlink_metadata(path).expect("there");
+    (found.uid(), found.gid())
+}
+
+/// All of it, but for these names.
+fn owned(folder: &Path, but: &[&str]) {
+    for path in files(folder) {
+        if !but.iter().any(|name| path.ends_with(name)) {
+            assert_eq!(owners(&path), (OWNER, OWNER), "{}", path.display());
+        }
+    }
+}
+
+/// A store of 20 messages that nobody has open, the owner's.
+fn stopped() -> Scene {
+    let mut scene = Scene::new(&[]);
+    fill(&scene.service, 20);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    give(&scene.store(), OWNER);
+    scene
+}
+
+/// Root's, like what lies at the root of a volume.
+fn lost_and_found(folder: &Path) {
+    fs::create_dir(folder.join("lost+found")).expect("made");
+    fs::set_permissions(folder.join("lost+found"), PermissionsExt::from_mode(0o700)).expect("set");
+    fs::write(folder.join("lost+found/letter"), "dear").expect("written");
+}
+
+fn lost_and_found_is_roots(folder: &Path) {
+    for path in files(&folder.join("lost+found")) {
+        assert_eq!(owners(&path), (0, 0), "{}", path.display());
+    }
+}
+
+#[test]
+fn what_root_does_leaves_a_stores_files_to_its_owner() {
+    if !root() {
+        return;
+    }
+    let scene = stopped();
+    lost_and_found(&scene.store());
+    let folder = tempfile::tempdir().expect("a folder");
+    backed_up(&scene.store(), folder.path());
+    owned(&scene.store(), &["lost+found"]);
+    lost_and_found_is_roots(&scene.store());
+    // A volume: its root is the service's, and the store is to be a folder in it.
+    let volume = folder.path().join("volume");
+    fs::create_dir(&volume).expect("made");
+    chown(&volume, Some(OWNER), Some(OWNER)).expect("given");
+    let store = volume.join("heardback");
+    let (code, told, talk) = run(&["restore", &text(folder.path())], &store);
+    assert_eq!(code, Some(0), "{told}{talk}");
+    owned(&store, &[]);
+    assert_eq!(messages(&verified(&[], &store)), 20);
+    owned(&store, &[]);
+}
+
+#[test]
+fn what_root_cannot_open_stays_its_owners_too() {
+    if !root() {
+        return;
+    }
+    let scene = stopped();
+    for path in files(&scene.store()) {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap.")) {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let db = scene.store().join("db");
+    let mut bytes = fs::read(&db).expect("there");
+    bytes.iter_mut().take(4096).for_each(|byte| *byte = 0);
+    fs::write(&db, bytes).expect("written");
+    // Which root makes anew.
+    fs::remove_file(scene.store().join("heardback.lock")).expect("removed");
+    assert_eq!(verified(&[], &scene.store())["ok"], false);
+    owned(&scene.store(), &[]);
+    // Where the folder is root's, the store's files say whose it is, and the folder stays root's.
+    chown(scene.store(), Some(0), Some(0)).expect("given");
+    assert_eq!(verified(&[], &scene.store())["ok"], false);
+    assert_eq!(owners(&scene.store()), (0, 0));
+    owned(&scene.store(), &["store"]);
+}
+
+#[test]
+fn the_services_user_needs_nobody_elses_rights() {
+    if !root() {
+        return;
+    }
+    if Command::new("setpriv").arg("-V").output().is_err() {
+        return skipped_unless_ci("there is no `setpriv`");
+    }
+    let scene = stopped();
+    give(&scene.store(), GROUP);
+    lost_and_found(&scene.store());
+    let around = scene.store().with_file_name("");
+    fs::set_permissions(&around, PermissionsExt::from_mode(0o755)).expect("set");
+    // The binary may lie where only root may look.
+    let binary = around.join("heardback");
+    fs::copy(BINARY, &binary).expect("copied");
+    let (backup, volume) = (around.join("backup"), around.join("volume"));
+    for made in [&backup, &volume] {
+        fs::create_dir(made).expect("made");
+        chown(made, Some(OWNER), Some(GROUP)).expect("given");
+    }
+    lost_and_found(&volume);
+    let does = |words: &[&str], store: &Path| {
+        let mut does = Command::new("setpriv");
+        does.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(words);
+        let store = format!("sled:{}", store.display());
+        let Output { status, stdout, stderr } =
+            does.env_clear().env("HEARDBACK_STORE", store).output().expect("it ran");
+        let told = [stdout, stderr].concat();
+        assert!(status.success(), "{words:?}: {}", String::from_utf8_lossy(&told));
+    };
+    does(&["verify-store"], &scene.store());
+    does(&["backup", &text(&backup)], &scene.store());
+    does(&["restore", &text(&backup)], &volume);
+    does(&["verify-store"], &volume);
+    for store in [scene.store(), volume] {
+        lost_and_found_is_roots(&store);
+        assert_eq!(owners(&store), (OWNER, GROUP));
+    }
+}
