@@ -1,6 +1,6 @@
 //! The store in one embedded sled, for one process on one machine.
 //!
-//! `open` makes a store out of a `folder`, with `heal` for what sled cannot open by itself; the
+//! `open` makes a store out of a `folder` as the `options` say, with `heal` for what sled cannot open by itself; the
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
 //! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
@@ -21,6 +21,7 @@ mod heal;
 mod keys;
 mod ledger;
 mod open;
+mod options;
 mod owner;
 mod reader;
 mod record;
@@ -34,9 +35,9 @@ mod writing;
 pub use folder::OpenError;
 pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
+pub use options::Options;
 pub use writer::{Commit, OnCommit, OnFatal};
 
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -49,7 +50,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::domain::address::PersonKey;
 use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::{Observed, Policy, Remembered};
+use crate::domain::matching::{Observed, Remembered};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
@@ -59,66 +60,7 @@ use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
-use crate::store::{
-    Clock, Counts, Filter, Page, Quotas, Requeued, Settled, Store, StoreError, Swept,
-};
-
-/// How to open a store.
-pub struct Options {
-    /// The folder.
-    pub path: PathBuf,
-    /// The key that hashes recipients; `None`: a random one, kept in the store.
-    pub person_key: Option<Vec<u8>>,
-    /// What judgement depends on.
-    pub policy: Policy,
-    /// Above this, new messages are refused, and so are new links above as many.
-    pub max_messages: u64,
-    /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
-    pub cache: u64,
-    /// Tells the time.
-    pub clock: Clock,
-    /// How long to wait for another process to let go of the folder.
-    pub lock_patience: Duration,
-    /// Tells how much room there is.
-    pub free_space: FreeSpace,
-    /// Told of each commit.
-    pub on_commit: OnCommit,
-    /// Told that the store cannot go on.
-    pub on_fatal: OnFatal,
-}
-
-impl Options {
-    /// The usual: the disk's own word on its room, ten seconds of patience, the process ends (exit
-    /// code 1) when the store cannot go on.
-    #[must_use]
-    pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            person_key: None,
-            policy,
-            max_messages: 1_000_000,
-            // sled's own default of 1 GB would kill a small machine.
-            cache: 8 << 20,
-            clock,
-            lock_patience: open::LOCK_PATIENCE,
-            free_space: free_space(path),
-            on_commit: Arc::new(|_| {}),
-            on_fatal: Arc::new(|reason| {
-                tracing::error!(reason, "the store cannot go on; ending the process");
-                std::process::exit(1);
-            }),
-        }
-    }
-}
-
-/// The disk's own word on its room.
-fn free_space(path: &Path) -> FreeSpace {
-    let folder = path.to_path_buf();
-    Arc::new(move || {
-        let disk = rustix::fs::statvfs(&folder)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-    })
-}
+use crate::store::{Counts, Filter, Page, Quotas, Requeued, Settled, Store, StoreError, Swept};
 
 /// The store in one embedded sled.
 pub struct SledStore {

@@ -14,10 +14,10 @@ use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::folder::{DB_FILE, FORMAT, FORMAT_FILE, Folder, OpenError, note_holder};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
+use crate::store::sled::options::{Options, free_space};
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
-use crate::store::sled::{Options, free_space};
 
 /// A rolling restart may overlap with the old process by so much.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,69 @@
+//! How a store is opened: what is asked of it, and what it asks of the machine. Tests give it a clock,
+//! a disk and an end of their own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::matching::Policy;
+use crate::store::Clock;
+use crate::store::sled::ledger::FreeSpace;
+use crate::store::sled::open::LOCK_PATIENCE;
+use crate::store::sled::writer::{OnCommit, OnFatal};
+
+/// How to open a store.
+pub struct Options {
+    /// The folder.
+    pub path: PathBuf,
+    /// The key that hashes recipients; `None`: a random one, kept in the store.
+    pub person_key: Option<Vec<u8>>,
+    /// What judgement depends on.
+    pub policy: Policy,
+    /// Above this, new messages are refused, and so are new links above as many.
+    pub max_messages: u64,
+    /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
+    pub cache: u64,
+    /// Tells the time.
+    pub clock: Clock,
+    /// How long to wait for another process to let go of the folder.
+    pub lock_patience: Duration,
+    /// Tells how much room there is.
+    pub free_space: FreeSpace,
+    /// Told of each commit.
+    pub on_commit: OnCommit,
+    /// Told that the store cannot go on.
+    pub on_fatal: OnFatal,
+}
+
+impl Options {
+    /// The usual: the disk's own word on its room, ten seconds of patience, the process ends (exit
+    /// code 1) when the store cannot go on.
+    #[must_use]
+    pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            person_key: None,
+            policy,
+            max_messages: 1_000_000,
+            // sled's own default of 1 GB would kill a small machine.
+            cache: 8 << 20,
+            clock,
+            lock_patience: LOCK_PATIENCE,
+            free_space: free_space(path),
+            on_commit: Arc::new(|_| {}),
+            on_fatal: Arc::new(|reason| {
+                tracing::error!(reason, "the store cannot go on; ending the process");
+                std::process::exit(1);
+            }),
+        }
+    }
+}
+
+/// The disk's own word on its room.
+pub(super) fn free_space(path: &Path) -> FreeSpace {
+    let folder = path.to_path_buf();
+    Arc::new(move || {
+        let disk = rustix::fs::statvfs(&folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    })
+}
