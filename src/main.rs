@@ -9,17 +9,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
-    BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, RestoreArgs, SignArgs, StoreArgs,
-    VerifyStoreArgs,
+    BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, ForgetArgs, RestoreArgs, SignArgs,
+    StoreArgs, VerifyStoreArgs,
 };
 use heardback::config::problems::Problems;
-use heardback::config::{self, LogFormat, Settings, StoreUrl};
+use heardback::config::{self, ForgetSettings, LogFormat, Settings, StoreUrl};
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::verify_store::Report;
-use heardback::tools::{backup, check, demo, doctor, restore, sign, verify_store};
+use heardback::tools::{backup, check, demo, doctor, forget, restore, sign, verify_store};
 use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(args) => run_check(&args),
         Command::Doctor(args) => run_doctor(&args),
         Command::Backup(args) => run_backup(&args),
+        Command::Forget(args) => run_forget(&args),
         Command::Restore(args) => run_restore(&args),
         Command::VerifyStore(args) => run_verify_store(&args),
     };
@@ -216,6 +217,27 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         made.path.display()
     );
     report(&Report::of(&made.path, Ok(made.contents)), args.json)
+}
+
+fn run_forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
+    logs::init("warn", logs::Format::Pretty)?;
+    let read = |path: &std::path::Path| std::fs::read_to_string(path);
+    let settings = match ForgetSettings::gather(&args.store, &config::process_env, &read) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let whom = match forget::whom(&args.addresses, &mut std::io::stdin().lock()) {
+        Ok(whom) => whom,
+        Err(wrong) => {
+            eprintln!("heardback: {wrong:#}");
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let done = actix_web::rt::System::new().block_on(forget::run(&settings, whom))?;
+    print(&if args.json { forget::json(&done)? } else { forget::text(&done) })
 }
 
 fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {

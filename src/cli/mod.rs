@@ -43,6 +43,9 @@ pub enum Command {
     /// Write the whole store into one file, whether the service runs or not
     #[command(after_help = BACKUP_HELP)]
     Backup(BackupArgs),
+    /// Erase what concerns a person, whether the service runs or not
+    #[command(after_help = FORGET_HELP)]
+    Forget(ForgetArgs),
     /// Make a store out of a backup, where there is none
     #[command(after_help = RESTORE_HELP)]
     Restore(RestoreArgs),
@@ -65,6 +68,20 @@ pub struct BackupArgs {
     /// The folder to write `heardback.backup` into; made if it is missing
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `forget`.
+#[derive(Debug, Default, Args)]
+pub struct ForgetArgs {
+    /// Whose: +15551234567, whatsapp:+15551234567, messenger:1234; - reads them from stdin, a line each
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub addresses: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -166,6 +183,7 @@ Examples:
   heardback serve                         run it; settings come from the environment
   heardback doctor                        is all around it well? with FILE.http: why was that refused?
   heardback backup /data/backup           the whole store in one file, while it serves
+  heardback forget +15551234567           erase what concerns a person
 
 `heardback serve --help` lists every setting.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
@@ -218,6 +236,23 @@ keep it as you keep the store.
 Example:
   heardback backup /data/backup
   fly ssh console -C \"heardback backup /data/backup\"";
+
+const FORGET_HELP: &str = "\
+Erased are the messages to that person in every state, what waits to be reported included; their click
+links; the evidence that waits; the reference of these messages, wherever else it stands; and the
+requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on WhatsApp and off it.
+
+Kept is what names nobody: counts in the metrics, and that a SID was counted once. Backups made before
+still hold what they hold. In sled's file what was erased stays until it is written over; a store
+restored from a fresh backup has none of it. What comes in afterwards is new.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) and HEARDBACK_RECORD_REFUSED as the service has them. People are found by
+the key that the store has now: what was kept under an earlier one goes when its time has passed.
+
+Examples:
+  heardback forget +15551234567
+  heardback forget - < erase.txt";
 
 const RESTORE_HELP: &str = "\
 The service must be stopped, and the store's folder missing or empty. If it is cut short, no store is

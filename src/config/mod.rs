@@ -250,6 +250,37 @@ pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
     rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
 }
 
+/// What `forget` needs of the service's settings.
+#[derive(Debug)]
+pub struct ForgetSettings {
+    /// The store.
+    pub store: StoreUrl,
+    /// `HEARDBACK_PHONE_KEY`
+    pub phone_key: Option<SecretString>,
+    /// `HEARDBACK_RECORD_REFUSED`
+    pub record_refused: Option<PathBuf>,
+}
+
+impl ForgetSettings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Every problem with them.
+    pub fn gather(given: &StoreArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
+        let mut reader = Reader::new(env, read);
+        let store = rows::store(&mut reader, given.store.as_ref());
+        let phone_key = rows::phone_key(&mut reader);
+        let record_refused = env("HEARDBACK_RECORD_REFUSED");
+        let record_refused = text(record_refused.as_ref()).map(PathBuf::from);
+        match store {
+            Some(store) if reader.problems.is_empty() => {
+                Ok(Self { store, phone_key, record_refused })
+            }
+            Some(_) | None => Err(reader.problems),
+        }
+    }
+}
+
 /// What the real environment holds under this name, if it is set to valid UTF-8.
 #[must_use]
 pub fn process_env(name: &str) -> Option<String> {

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod code;
 pub mod crawlers;
+pub mod erasure;
 pub mod feedback;
 pub mod forgeries;
 pub mod form;

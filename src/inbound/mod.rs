@@ -73,7 +73,7 @@ pub struct Receiver {
     /// Limits failed signatures, and nothing else.
     pub forgers: Forgers,
     /// Keeps what is refused for its signature, if it is to be kept.
-    pub refusals: Option<Refusals>,
+    pub refusals: Option<Arc<Refusals>>,
 }
 
 impl Receiver {

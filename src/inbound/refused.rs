@@ -70,6 +70,7 @@ const KEPT_WHEN_HASHED: [&str; 4] =
 /// Takes refused requests, and has them written down.
 pub struct Refusals {
     to_writer: SyncSender<Refusal>,
+    ring: Arc<Ring>,
     clock: Clock,
     /// When the next may be recorded: one that can be verified, and one that cannot.
     next: Mutex<[Option<Instant>; 2]>,
@@ -98,11 +99,17 @@ impl Refusals {
     pub fn open(path: &Path, clock: &Clock) -> io::Result<Self> {
         let told =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let ring = Ring::open(path).map_err(told)?;
+        let ring = Arc::new(Ring::open(path).map_err(told)?);
         let (to_writer, from_webhooks) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
-        thread.spawn(move || write(&ring, &from_webhooks))?;
-        Ok(Self { to_writer, clock: Arc::clone(clock), next: Mutex::new([None; 2]) })
+        let writers = Arc::clone(&ring);
+        thread.spawn(move || write(&writers, &from_webhooks))?;
+        Ok(Self { to_writer, ring, clock: Arc::clone(clock), next: Mutex::new([None; 2]) })
+    }
+
+    /// Removes everything that is recorded, and says how many files that was.
+    pub(super) fn clear(&self) -> io::Result<u64> {
+        self.ring.clear()
     }
 
     /// Hands a refused request over, if there is room and it is time. Never waits for the disk.

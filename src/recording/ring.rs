@@ -81,16 +81,34 @@ impl Ring {
         };
         let name = format!("{when}-{what}{worth}{ENDING}");
         debug_assert!(is_ours(&name), "{name} would never be removed");
-        match unlinkat(&self.folder, DRAFT, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.remove(DRAFT)?;
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         let draft = openat(&self.folder, DRAFT, flags, Mode::RUSR | Mode::WUSR)?;
         File::from(draft).write_all(&recording.to_bytes())?;
         renameat(&self.folder, DRAFT, &self.folder, name.as_str())?;
         self.make_room()
+    }
+
+    /// Removes all there are, and says how many.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn clear(&self) -> io::Result<u64> {
+        let mut removed = 0;
+        for name in self.names()? {
+            removed += u64::from(self.remove(&name)?);
+        }
+        Ok(removed)
+    }
+
+    /// Whether it was there.
+    fn remove(&self, name: &str) -> io::Result<bool> {
+        match unlinkat(&self.folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn make_room(&self) -> io::Result<()> {
@@ -102,10 +120,7 @@ impl Ring {
             };
             let Some(at) = names.iter().position(is_spare) else { break };
             let name = names.remove(at);
-            match unlinkat(&self.folder, name.as_str(), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.remove(&name)?;
         }
         Ok(())
     }

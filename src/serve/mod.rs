@@ -127,6 +127,9 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
+        let refusals = settings.record_refused.as_deref().map(|path| Refusals::open(path, &clock));
+        let refusals = refusals.transpose().context("HEARDBACK_RECORD_REFUSED cannot be used")?;
+        let refusals = refusals.map(Arc::new);
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
@@ -134,12 +137,7 @@ impl Service {
             home_regions: HomeRegions::default(),
             forgers: Forgers::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
-            refusals: settings
-                .record_refused
-                .as_deref()
-                .map(|path| Refusals::open(path, &clock))
-                .transpose()
-                .context("HEARDBACK_RECORD_REFUSED cannot be used")?,
+            refusals: refusals.clone(),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
@@ -157,7 +155,7 @@ impl Service {
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
         let StoreUrl::Sled(folder) = &settings.store;
-        let control = ControlSocket::open(folder, web::Data::new(controls(sled)));
+        let control = ControlSocket::open(folder, web::Data::new(controls(sled, refusals)));
         let public = public_server(listeners.public, receiver, connections.clone())?;
         let ops = ops_server(listeners.ops, operator)?;
         for warning in &settings.warnings {
@@ -269,12 +267,13 @@ fn open_store(
 }
 
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
-fn controls(store: Arc<SledStore>) -> Control {
+fn controls(store: Arc<SledStore>, refusals: Option<Arc<Refusals>>) -> Control {
+    let sled = Arc::clone(&store);
     let backup: BeginBackup = Arc::new(move || {
-        let store = Arc::clone(&store);
-        Box::pin(async move { store.backup(Pace::default()).await })
+        let sled = Arc::clone(&sled);
+        Box::pin(async move { sled.backup(Pace::default()).await })
     });
-    Control { backup }
+    Control { backup, store, refusals }
 }
 
 fn worker(

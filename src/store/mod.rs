@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::address::PersonKey;
+use crate::domain::address::{Address, PersonKey};
 use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
@@ -75,6 +76,21 @@ pub struct Swept {
     pub forgotten: usize,
     /// Whether the step came to the end of the store; the next one starts over.
     pub complete: bool,
+}
+
+/// What [`Store::forget`] erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Messages to them.
+    pub messages: u64,
+    /// Those of them that were confirmed and not yet reported: Twilio will not hear of these.
+    pub unreported: u64,
+    /// Evidence that waited.
+    pub evidence: u64,
+    /// Click links.
+    pub links: u64,
+    /// Other people's messages that bore the same references, and bear none now.
+    pub references: u64,
 }
 
 /// Which records [`Store::list`] shows.
@@ -197,6 +213,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts a refused message back into the queue.
     async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError>;
+
+    /// Erases what concerns the people at these addresses ([`crate::domain::erasure`]), as far as it was
+    /// known when this was asked; what was erased when it failed halfway stays erased. What was counted
+    /// once stays counted, since that names nobody.
+    async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError>;
 
     /// Proves that the store can take an event, by writing something durably.
     async fn health(&self) -> Result<(), StoreError>;

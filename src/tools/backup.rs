@@ -112,7 +112,7 @@ async fn write(store: &Path, file: &File) -> anyhow::Result<Contents> {
 
 /// Writes a backup somewhere: the service's, if one has the store open.
 pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()> {
-    let Some(mut response) = control::ask(store, BACKUP).await? else {
+    let Some(mut response) = control::ask(store, BACKUP, &()).await? else {
         return Ok(backup(store, PATIENCE, now(), to)?);
     };
     loop {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::{Client, Response};
+use serde::Serialize;
 
 use crate::inbound::control::SOCKET;
 
@@ -33,13 +34,17 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
 }
 
 /// What the service answers; `None` if none has the store open.
-pub(super) async fn ask(store: &Path, route: &str) -> anyhow::Result<Option<Response>> {
+pub(super) async fn ask(
+    store: &Path,
+    route: &str,
+    words: &impl Serialize,
+) -> anyhow::Result<Option<Response>> {
     if !is_open(store)? {
         return Ok(None);
     }
     let socket = store.join(SOCKET);
     let client = Client::builder().unix_socket(socket).read_timeout(SILENCE).build()?;
-    let asked = client.post(format!("http://heardback{route}")).send().await;
+    let asked = client.post(format!("http://heardback{route}")).json(words).send().await;
     let response = asked.context("the service that has the store open does not answer")?;
     if response.status().is_success() {
         return Ok(Some(response));

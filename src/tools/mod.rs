@@ -7,6 +7,7 @@ pub mod check;
 mod control;
 pub mod demo;
 pub mod doctor;
+pub mod forget;
 pub mod restore;
 pub mod sign;
 pub mod verify_store;

@@ -218,6 +218,7 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 other @ (OpenError::InUse { .. }
                 | OpenError::Absent { .. }
                 | OpenError::HalfRestored { .. }
+                | OpenError::OtherPersonKey { .. }
                 | OpenError::Io { .. }) => panic!("{what}: {other}"),
             }
         }

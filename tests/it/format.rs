@@ -17,7 +17,7 @@ use heardback::store::sled::{Options, SledStore, backup};
 use heardback::store::{Clock, Filter, Quotas, Store};
 
 use crate::given::{
-    Hands, account, direct, evidence, options, reference, registered, sid, sled, try_sled,
+    Hands, account, direct, evidence, options, raw_sled, reference, registered, sid, sled, try_sled,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ fn without_account(key: &[u8]) -> Vec<u8> {
 
 /// Takes today's store back to format 1; `some`: as far as an upgrade that was cut short had left it.
 fn made_old(folder: &Path, some: impl Fn(usize) -> bool) {
-    let db = ::sled::open(folder).expect("opens");
+    let db = raw_sled(folder);
     let due: Vec<_> = db.scan_prefix(b"d").keys().collect::<Result<_, _>>().expect("read");
     assert!(!due.is_empty());
     for (at, key) in due.iter().enumerate().filter(|(at, _)| some(*at)) {
@@ -80,7 +80,7 @@ fn made_old(folder: &Path, some: impl Fn(usize) -> bool) {
 }
 
 fn due_keys(folder: &Path) -> Vec<Vec<u8>> {
-    let db = ::sled::open(folder).expect("opens");
+    let db = raw_sled(folder);
     db.scan_prefix(b"d").keys().map(|key| key.expect("read").to_vec()).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heardback::domain::address::{Address, PersonKey, Recipient};
 use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
@@ -14,6 +14,8 @@ use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Sighting, Sig
 use heardback::store::sled::{OpenError, Options, SledStore};
 use heardback::store::{Clock, Store};
 use jiff::Timestamp;
+
+use crate::harness::LONG;
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
@@ -170,4 +172,21 @@ pub(crate) fn sled(folder: &Path, clock: Clock) -> Arc<dyn Store> {
 
 pub(crate) fn try_sled(folder: &Path, clock: Clock) -> Result<SledStore, OpenError> {
     SledStore::open(options(folder, clock))
+}
+
+/// The folder as sled alone opens it, past our own locks and guards. sled does not wait for its lock,
+/// which is held a moment longer than the store: by whatever process another test has forked, until
+/// that becomes another program.
+pub(crate) fn raw_sled(folder: &Path) -> ::sled::Db {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match ::sled::open(folder) {
+            Ok(db) => return db,
+            Err(::sled::Error::Io(error)) if Instant::now() < deadline => {
+                assert!(error.to_string().contains("acquire lock"), "{error}");
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+            Err(error) => panic!("sled cannot open {}: {error}", folder.display()),
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod doctor;
 mod dry_run;
 #[cfg(test)]
 mod fixtures;
+mod forget;
 #[cfg(test)]
 mod format;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::given::{Hands, at, options, policy, registered, reply, sid, sled, try_sled};
+use crate::given::{Hands, at, options, policy, raw_sled, registered, reply, sid, sled, try_sled};
 
 /// Every file in a folder and the folders below, with its bytes.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -157,7 +157,7 @@ async fn garbage_in_the_format_file_is_refused_and_no_file_touched() {
 #[test]
 fn somebody_elses_sled_is_refused_and_none_of_its_files_touched() {
     let folder = tempfile::tempdir().expect("a folder");
-    let theirs = ::sled::open(folder.path()).expect("opens");
+    let theirs = raw_sled(folder.path());
     theirs.insert("key", "value").expect("written");
     drop(theirs);
     let before = files(folder.path());
@@ -318,7 +318,7 @@ async fn a_damaged_db_is_refused_and_left_as_it_was_or_opens_with_every_record()
 #[tokio::test]
 async fn an_entry_that_is_gone_without_a_trace_is_missed_at_opening() {
     let folder = filled(5).await;
-    let sled = ::sled::open(folder.path()).expect("sled's own");
+    let sled = raw_sled(folder.path());
     let message = sled.scan_prefix(b"m").next().expect("a message").expect("readable");
     sled.remove(message.0).expect("removed");
     drop(sled);

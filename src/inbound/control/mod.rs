@@ -6,6 +6,9 @@
 //! `{"error": …}`.
 
 mod backup;
+mod forget;
+
+pub use forget::{Erased, Forget};
 
 use std::sync::Arc;
 
@@ -13,12 +16,16 @@ use actix_web::{HttpResponse, web};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use crate::store::{Pieces, StoreError};
+use crate::inbound::refused::Refusals;
+use crate::store::{Pieces, Store, StoreError};
 
 /// The socket's name in the store's folder.
 pub const SOCKET: &str = "control.sock";
 /// Asks for a backup: `POST`, answered with its file.
 pub const BACKUP: &str = "/backup";
+
+/// Asks to forget people: `POST` with [`Forget`], answered with [`Erased`].
+pub const FORGET: &str = "/forget";
 
 /// Begins a backup in the backend's own way.
 pub type BeginBackup =
@@ -28,17 +35,29 @@ pub type BeginBackup =
 pub struct Control {
     /// The backend's own way to make a backup.
     pub backup: BeginBackup,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where refused requests are recorded, if they are.
+    pub refusals: Option<Arc<Refusals>>,
 }
 
 /// The control routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route(BACKUP, web::post().to(backup::make)).default_service(web::to(unknown));
+    config
+        .route(BACKUP, web::post().to(backup::make))
+        .route(FORGET, web::post().to(forget::forget))
+        .default_service(web::to(unknown));
 }
 
 /// A command of another release may ask for more than this one knows.
 async fn unknown() -> HttpResponse {
     let error = "the service does not know this command; restart it with this release";
     HttpResponse::NotFound().json(json!({ "error": error }))
+}
+
+/// Something else did not.
+fn failed(error: &dyn std::error::Error) -> HttpResponse {
+    HttpResponse::InternalServerError().json(json!({ "error": error.to_string() }))
 }
 
 /// The store did not do it.

@@ -81,16 +81,20 @@ impl Ledger {
 
     fn sweep_link(&mut self, key: &[u8], link: &Link, swept: &mut Swept) -> Result<(), Fatal> {
         if self.terms.policy.link_until(link) <= self.now() {
-            let mut writing = Writing::default();
-            writing.remove(key.to_vec());
-            if let Some(index) = keys::read_link(key).and_then(|id| keys::link_index(id, link)) {
-                writing.remove(index);
-            }
-            writing.links -= 1;
-            self.apply(writing)?;
+            self.remove_link(key, link)?;
             swept.forgotten += 1;
         }
         Ok(())
+    }
+
+    pub(super) fn remove_link(&mut self, key: &[u8], link: &Link) -> Result<(), Fatal> {
+        let mut writing = Writing::default();
+        writing.remove(key.to_vec());
+        if let Some(index) = keys::read_link(key).and_then(|id| keys::link_index(id, link)) {
+            writing.remove(index);
+        }
+        writing.links -= 1;
+        self.apply(writing)
     }
 
     fn sweep_parked(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {

@@ -76,6 +76,15 @@ pub enum OpenError {
         /// The folder.
         path: String,
     },
+    /// It was made with another key than the one in the settings.
+    #[error(
+        "HEARDBACK_PHONE_KEY is not the key that the store {path} was made with, so nobody would be \
+         found in it; set it to the key that the service has"
+    )]
+    OtherPersonKey {
+        /// The folder.
+        path: String,
+    },
     /// It is damaged.
     #[error(
         "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
@@ -129,6 +138,14 @@ impl Folder<'_> {
         }
         let holder = "unknown, it holds sled's lock only".to_owned();
         Err(OpenError::InUse { path: self.name(), holder })
+    }
+
+    pub(super) fn check_there(&self) -> Result<(), OpenError> {
+        let is_there = |name: &str| self.path.join(name).exists();
+        if is_there(FORMAT_FILE) || is_there(DB_FILE) {
+            return Ok(());
+        }
+        Err(OpenError::Absent { path: self.name() })
     }
 
     pub(super) fn create(&self) -> Result<(), OpenError> {

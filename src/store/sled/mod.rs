@@ -14,6 +14,7 @@ mod draft;
 mod due;
 mod duty;
 mod folder;
+mod forget;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod glimpse;
@@ -29,6 +30,7 @@ mod rows;
 mod seal;
 mod sparse;
 mod survey;
+mod visit;
 mod writer;
 mod writing;
 
@@ -36,6 +38,7 @@ pub use folder::OpenError;
 pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
 pub use options::Options;
+pub use visit::Visit;
 pub use writer::{Commit, OnCommit, OnFatal};
 
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -47,7 +50,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::domain::address::PersonKey;
+use crate::domain::address::{Address, PersonKey};
+use crate::domain::erasure::Erasure;
 use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Observed, Remembered};
@@ -60,7 +64,9 @@ use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
-use crate::store::{Counts, Filter, Page, Quotas, Requeued, Settled, Store, StoreError, Swept};
+use crate::store::{
+    Counts, Filter, Forgotten, Page, Quotas, Requeued, Settled, Store, StoreError, Swept,
+};
 
 /// The store in one embedded sled.
 pub struct SledStore {
@@ -283,6 +289,10 @@ impl Store for SledStore {
 
     async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError> {
         self.ask(move |ledger| ledger.requeue(sid)).await
+    }
+
+    async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError> {
+        self.erase(Erasure::of(addresses, self.person_key.clone())).await
     }
 
     async fn health(&self) -> Result<(), StoreError> {

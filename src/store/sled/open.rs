@@ -11,7 +11,7 @@ use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{DB_FILE, FORMAT, FORMAT_FILE, Folder, OpenError, note_holder};
+use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
@@ -44,9 +44,16 @@ pub(super) struct Opened {
 pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let Options { path, lock_patience: patience, .. } = options;
     let folder = Folder { path };
-    folder.create()?;
+    if options.must_be_there {
+        folder.check_there()?;
+    } else {
+        folder.create()?;
+    }
     let lock = folder.lock(*patience)?;
     let (format, complete) = folder.check_format()?;
+    if options.must_be_there && !complete {
+        return Err(OpenError::Absent { path: folder.name() });
+    }
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
@@ -75,10 +82,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
 /// format and its keys.
 pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenError> {
     let folder = Folder { path };
-    let is_there = |name: &str| path.join(name).exists();
-    if !is_there(FORMAT_FILE) && !is_there(DB_FILE) {
-        return Err(OpenError::Absent { path: folder.name() });
-    }
+    folder.check_there()?;
     let lock = folder.lock(patience)?;
     let (format, complete) = folder.check_format()?;
     if !complete {
@@ -200,6 +204,10 @@ impl Folder<'_> {
             }
         };
         let person_key = PersonKey::new(&secret);
+        let fits = check.is_some_and(|check| *check == person_key.check());
+        if options.must_be_there && !fits {
+            return Err(OpenError::OtherPersonKey { path: self.name() });
+        }
         check_person_key(tree, &person_key).map_err(|what| damaged(&what))?;
         Ok(person_key)
     }

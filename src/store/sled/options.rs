@@ -17,6 +17,9 @@ pub struct Options {
     pub path: PathBuf,
     /// The key that hashes recipients; `None`: a random one, kept in the store.
     pub person_key: Option<Vec<u8>>,
+    /// It has to be there, with the key that its records were made with: for a command, which would
+    /// otherwise make a store, or find nobody, and not say so.
+    pub must_be_there: bool,
     /// What judgement depends on.
     pub policy: Policy,
     /// Above this, new messages are refused, and so are new links above as many.
@@ -43,6 +46,7 @@ impl Options {
         Self {
             path: path.to_path_buf(),
             person_key: None,
+            must_be_there: false,
             policy,
             max_messages: 1_000_000,
             // sled's own default of 1 GB would kill a small machine.

@@ -18,7 +18,7 @@ use crate::harness::twilio::Twilio;
 use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
 
 /// One of our commands about that store.
-fn about(words: &[&str], store: &Path) -> Command {
+pub(crate) fn about(words: &[&str], store: &Path) -> Command {
     let mut command = Command::new(BINARY);
     let store = format!("sled:{}", store.display());
     command.args(words).env_clear().env("HEARDBACK_STORE", store).stdin(Stdio::null());
@@ -29,18 +29,18 @@ fn about(words: &[&str], store: &Path) -> Command {
 }
 
 /// Exit code, stdout, stderr.
-pub(super) fn run(words: &[&str], store: &Path) -> (Option<i32>, String, String) {
+pub(crate) fn run(words: &[&str], store: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = about(words, store).output().expect("it ran");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 
-pub(super) fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
 /// What `verify-store --json` finds.
-pub(super) fn verified(words: &[&str], store: &Path) -> Value {
+pub(crate) fn verified(words: &[&str], store: &Path) -> Value {
     let (code, told, talk) = run(&[&["verify-store", "--json"], words].concat(), store);
     let report: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(code, Some(i32::from(report["ok"] != true)), "{told}{talk}");
@@ -52,7 +52,7 @@ pub(super) fn messages(report: &Value) -> u64 {
     states.values().map(|count| count.as_u64().expect("a number")).sum()
 }
 
-pub(super) fn backed_up(store: &Path, into: &Path) {
+pub(crate) fn backed_up(store: &Path, into: &Path) {
     let (code, told, talk) = run(&["backup", &text(into)], store);
     assert_eq!(code, Some(0), "{told}{talk}");
 }

@@ -1,7 +1,7 @@
 //! Backups: what was acknowledged is in them, what is not whole is no backup, and nobody waits for one.
 
 #[cfg(test)]
-mod binary;
+pub(crate) mod binary;
 #[cfg(test)]
 mod owner;
 #[cfg(test)]

@@ -19,7 +19,8 @@ use proptest::test_runner::TestCaseResult;
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, Hands, at, clicked, direct, link, options, registered, reply, shared, token, try_sled,
+    DAY, Hands, at, clicked, direct, link, options, raw_sled, registered, reply, shared, token,
+    try_sled,
 };
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -44,7 +45,7 @@ async fn whole(store: &Arc<SledStore>) -> Vec<u8> {
 
 /// Every entry that sled has in a folder that nobody has open.
 fn entries(folder: &Path) -> Entries {
-    let db = ::sled::open(folder).expect("opens");
+    let db = raw_sled(folder);
     db.iter().map(|entry| entry.expect("read")).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
 }
 

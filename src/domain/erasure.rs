@@ -1,0 +1,117 @@
+//! Erasure: what concerns one person, among all that a store holds.
+//!
+//! Their messages, in whatever state; the click links made for these; the evidence that waits for
+//! these or for them. And what these messages bear as a reference (a login, an order: the person's own
+//! affairs) goes from every other message too: else evidence by that name, which may have meant the
+//! message that is gone, would prove another one. Nothing here tells who was meant: that is the hash's.
+//!
+//! A store shows it all its messages first, then all links, then all evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::address::{Address, Person, PersonKey};
+use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::Named;
+
+/// What concerns the people at some addresses, as far as it was shown.
+pub struct Erasure {
+    key: PersonKey,
+    addresses: Vec<Address>,
+    /// Those people as each account knows them.
+    people: BTreeMap<AccountSid, BTreeSet<Person>>,
+    messages: BTreeSet<MessageSid>,
+    references: BTreeSet<(AccountSid, Reference)>,
+    links: BTreeSet<LinkId>,
+}
+
+impl Erasure {
+    /// Of the people at these addresses. A full number is one person, on WhatsApp and off it.
+    #[must_use]
+    pub fn of(addresses: Vec<Address>, key: PersonKey) -> Self {
+        Self {
+            key,
+            addresses,
+            people: BTreeMap::new(),
+            messages: BTreeSet::new(),
+            references: BTreeSet::new(),
+            links: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a message went to one of them.
+    pub fn takes_message(&mut self, message: &Message) -> bool {
+        let Some(recipient) = message.recipient else { return false };
+        if !self.is_one(message.account, recipient.person) {
+            return false;
+        }
+        self.messages.insert(message.sid);
+        self.references.extend(message.reference.clone().map(|name| (message.account, name)));
+        true
+    }
+
+    /// Whether a click link is in one of their messages, or made for one that is still to come.
+    pub fn takes_link(&mut self, id: LinkId, link: &Link) -> bool {
+        let takes = match link.message {
+            Some(message) => self.messages.contains(&message),
+            None => link.reference.as_ref().is_some_and(|name| self.is_named(link.account, name)),
+        };
+        if takes {
+            self.links.insert(id);
+        }
+        takes
+    }
+
+    /// Whether evidence is theirs, or for one of their messages.
+    pub fn takes_evidence(&mut self, parked: &Parked) -> bool {
+        let account = parked.evidence.account;
+        match &parked.evidence.named {
+            Named::Message(sid) => self.messages.contains(sid),
+            Named::Reference(name) => self.is_named(account, name),
+            Named::Person { recipient, .. } => self.is_one(account, recipient.person),
+            Named::Caller { recipient, whatsapp, .. } => {
+                self.is_one(account, recipient.person) || self.is_one(account, *whatsapp)
+            }
+            Named::Link(id) => self.links.contains(id),
+        }
+    }
+
+    /// The names that their messages bear.
+    pub fn references(&self) -> impl Iterator<Item = (AccountSid, &Reference)> {
+        self.references.iter().map(|(account, name)| (*account, name))
+    }
+
+    /// Somebody else's message that bears such a name, as it is without; `None` if it bears none.
+    #[must_use]
+    pub fn without_reference(&self, message: &Message) -> Option<Message> {
+        let name = message.reference.as_ref()?;
+        let bears = self.is_named(message.account, name);
+        bears.then(|| Message {
+            reference: None,
+            // It names one of those under the same reference.
+            converted_by: None,
+            ..message.clone()
+        })
+    }
+
+    fn is_named(&self, account: AccountSid, name: &Reference) -> bool {
+        self.references.contains(&(account, name.clone()))
+    }
+
+    fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
+        let Self { key, addresses, people, .. } = self;
+        let known = people.entry(account).or_insert_with(|| {
+            let mut known = BTreeSet::new();
+            for address in addresses.iter() {
+                known.insert(key.recipient(account, address).person);
+                if let Some((number, whatsapp)) = key.caller(account, address) {
+                    known.extend([number.person, whatsapp]);
+                }
+            }
+            known
+        });
+        known.contains(&person)
+    }
+}

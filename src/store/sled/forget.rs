@@ -1,0 +1,122 @@
+//! Forgetting people: a look finds what concerns them, past the writer, and the writer erases it in
+//! small pieces, so that nobody is held up. What was acknowledged before the look is in the tree by then.
+//!
+//! What is erased is out of every answer and every backup from then on. Its bytes stay in sled's file
+//! until sled writes over them.
+
+use std::sync::Arc;
+
+use ::sled::IVec;
+
+use crate::domain::erasure::Erasure;
+use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::MessageSid;
+use crate::store::sled::SledStore;
+use crate::store::sled::keys;
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
+use crate::store::sled::reader::Reader;
+use crate::store::sled::record::decode;
+use crate::store::sled::writing::Writing;
+use crate::store::{Forgotten, StoreError};
+
+/// Records that the writer erases at a time.
+const AT_ONCE: usize = 64;
+
+/// What concerns them.
+enum Row {
+    Message(MessageSid),
+    Link(LinkId),
+    Evidence(IVec),
+    /// Somebody else's message that bears one of their references.
+    Named(MessageSid),
+}
+
+impl SledStore {
+    pub(super) async fn erase(&self, erasure: Erasure) -> Result<Forgotten, StoreError> {
+        let (erasure, rows) = self.look(move |reader| concerned(reader, erasure)).await?;
+        let (erasure, mut rows) = (Arc::new(erasure), rows.into_iter().peekable());
+        let mut forgotten = Forgotten::default();
+        while rows.peek().is_some() {
+            let piece: Vec<Row> = rows.by_ref().take(AT_ONCE).collect();
+            let erasure = Arc::clone(&erasure);
+            let piece = self.ask(move |ledger| ledger.erase(&erasure, &piece)).await?;
+            forgotten.messages += piece.messages;
+            forgotten.unreported += piece.unreported;
+            forgotten.evidence += piece.evidence;
+            forgotten.links += piece.links;
+            forgotten.references += piece.references;
+        }
+        Ok(forgotten)
+    }
+}
+
+fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>), Fatal> {
+    let mut rows = Vec::new();
+    for entry in reader.tree.scan_prefix([keys::MESSAGE]) {
+        let message: Message = decode(&entry?.1)?;
+        if erasure.takes_message(&message) {
+            rows.push(Row::Message(message.sid));
+        }
+    }
+    for entry in reader.tree.scan_prefix([keys::LINK]) {
+        let (key, value) = entry?;
+        let link: Link = decode(&value)?;
+        let id = keys::read_link(&key).filter(|id| erasure.takes_link(*id, &link));
+        rows.extend(id.map(Row::Link));
+    }
+    for entry in reader.tree.scan_prefix([keys::PARKED]) {
+        let (key, value) = entry?;
+        if erasure.takes_evidence(&decode(&value)?) {
+            rows.push(Row::Evidence(key));
+        }
+    }
+    for (account, name) in erasure.references() {
+        for entry in reader.tree.scan_prefix(keys::reference(account, name)) {
+            // Those of theirs are gone when it comes to this.
+            rows.extend(keys::read_indexed(&entry?.0).map(Row::Named));
+        }
+    }
+    Ok((erasure, rows))
+}
+
+impl Ledger {
+    /// Erases a piece, as it stands by now.
+    fn erase(&mut self, erasure: &Erasure, piece: &[Row]) -> Ruling<Forgotten> {
+        let mut forgotten = Forgotten::default();
+        for row in piece {
+            match row {
+                Row::Message(sid) => {
+                    let Some(message) = self.message(*sid)? else { continue };
+                    let mut writing = Writing::default();
+                    writing.message(Some(&message), None)?;
+                    self.apply(writing)?;
+                    forgotten.messages += 1;
+                    forgotten.unreported += u64::from(message.state == State::Confirmed);
+                }
+                Row::Link(id) => {
+                    let key = keys::link(*id);
+                    let Some(value) = self.draft.get(&key)? else { continue };
+                    self.remove_link(&key, &decode(&value)?)?;
+                    forgotten.links += 1;
+                }
+                Row::Evidence(key) => {
+                    let Some(value) = self.draft.get(key)? else { continue };
+                    let parked: Parked = decode(&value)?;
+                    let mut writing = Writing::default();
+                    writing.parked(Some(&parked), None)?;
+                    self.apply(writing)?;
+                    forgotten.evidence += 1;
+                }
+                Row::Named(sid) => {
+                    let Some(before) = self.message(*sid)? else { continue };
+                    let Some(without) = erasure.without_reference(&before) else { continue };
+                    self.rewrite(&before, &without)?;
+                    forgotten.references += 1;
+                }
+            }
+        }
+        Ok(Ok(forgotten))
+    }
+}

@@ -1,0 +1,134 @@
+//! `forget`: what concerns a person is erased, be it by the service that has the store open or, where
+//! none runs, right here. The person's address goes nowhere but there: to no log, and back to no screen.
+
+use std::fmt::Write as _;
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use crate::config::{ForgetSettings, StoreUrl};
+use crate::domain::address::Address;
+use crate::domain::matching::{Policy, Resend};
+use crate::inbound::control::{Erased, FORGET, Forget};
+use crate::recording::ring::Ring;
+use crate::store::Store as _;
+use crate::store::sled::{Options, Visit};
+use crate::tools::backup::PATIENCE;
+use crate::tools::control;
+
+/// What the store is opened with. Nothing is judged here, nor swept.
+const POLICY: Policy = Policy {
+    pending_ttl: Duration::MAX,
+    reply_window: Duration::MAX,
+    retention: Duration::MAX,
+    read_confirms: false,
+    resend: Resend::Newest,
+};
+
+/// Whom the arguments name, and the lines of stdin where one of them is `-`.
+///
+/// # Errors
+/// One of them is no address; which one, but not what it says.
+pub fn whom(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Forget> {
+    let mut addresses = Vec::new();
+    for (at, given) in (1..).zip(given) {
+        if given != "-" {
+            Address::parse_recipient(given).with_context(|| format!("address {at}"))?;
+            addresses.push(given.clone());
+            continue;
+        }
+        for (at, line) in (1..).zip(stdin.by_ref().lines()) {
+            let line = line.with_context(|| format!("cannot read line {at} of stdin"))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            Address::parse_recipient(&line).with_context(|| format!("line {at} of stdin"))?;
+            addresses.push(line);
+        }
+    }
+    if addresses.is_empty() {
+        bail!("stdin names nobody; expected an address a line");
+    }
+    Ok(Forget { addresses })
+}
+
+/// Erases it.
+///
+/// # Errors
+/// The store cannot be opened, or written; or the service does not answer.
+pub async fn run(settings: &ForgetSettings, whom: Forget) -> anyhow::Result<Erased> {
+    let StoreUrl::Sled(store) = &settings.store;
+    match control::ask(store, FORGET, &whom).await? {
+        Some(answer) => answer.json().await.context("the service's answer cannot be read"),
+        None => here(store, settings, &whom).await,
+    }
+}
+
+async fn here(store: &Path, settings: &ForgetSettings, whom: &Forget) -> anyhow::Result<Erased> {
+    let mut options = Options::new(store, POLICY, Arc::new(now));
+    options.lock_patience = PATIENCE;
+    options.person_key =
+        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+    let addresses = whom.addresses.iter().map(|text| Address::parse_recipient(text));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let visit = Visit::begin(options)?;
+    let forgotten = visit.store().forget(addresses).await;
+    visit.end().await;
+    let forgotten = forgotten?;
+    let recordings = match settings.record_refused.as_deref().filter(|folder| folder.exists()) {
+        Some(folder) => Ring::open(folder)
+            .and_then(|ring| ring.clear())
+            .with_context(|| format!("cannot empty {}", folder.display()))?,
+        None => 0,
+    };
+    Ok(Erased { forgotten, recordings })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a store that is opened tells the time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// For people.
+#[must_use]
+pub fn text(erased: &Erased) -> String {
+    let Erased { forgotten, recordings } = erased;
+    let rows = [
+        (forgotten.messages, "message", "messages", ""),
+        (forgotten.evidence, "piece of evidence", "pieces of evidence", " that waited"),
+        (forgotten.links, "click link", "click links", ""),
+        (*recordings, "recording of a refused request", "recordings of refused requests", ""),
+        (forgotten.references, "other message's reference", "other messages' references", ""),
+    ];
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    for (count, one, many, more) in rows.iter().filter(|row| row.0 > 0) {
+        let what = if *count == 1 { one } else { many };
+        let _ = writeln!(out, "erased {count} {what}{more}");
+    }
+    if forgotten.unreported > 0 {
+        let _ = writeln!(
+            out,
+            "of the messages {} had been confirmed and not been reported yet: Twilio will not hear of it",
+            forgotten.unreported
+        );
+    }
+    if out.is_empty() {
+        return "nothing of them is kept".to_owned();
+    }
+    out.push_str("backups made before still hold it");
+    out
+}
+
+/// For programs.
+///
+/// # Errors
+/// None in practice: there is nothing in it that JSON cannot hold.
+pub fn json(erased: &Erased) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(erased)
+}

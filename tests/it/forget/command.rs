@@ -1,0 +1,185 @@
+//! The command as an operator runs it: beside the service, and on a store that nobody has open.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use heardback::store::sled::backup::contents;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::backup::binary::{about, backed_up, run, text, verified};
+use crate::given::raw_sled;
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, Scene, form, get, sid, signed, wire};
+
+/// Digits that are in every way of writing the recipient.
+const DIGITS: &str = "5551234567";
+const REFERENCE: &str = "a-login-of-theirs";
+
+/// A message to that number, registered under a reference.
+fn registered(scene: &Scene, number: u32, to: &str, reference: &str) {
+    let fields = [
+        ("MessageSid", &*sid(number)),
+        ("To", to),
+        ("From", SENDER),
+        ("Reference", reference),
+        ("AccountSid", ACCOUNT),
+    ];
+    assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
+}
+
+/// Three messages to the recipient, one to somebody else.
+fn filled(more: &[(&str, &str)]) -> Scene {
+    let scene = Scene::new(more);
+    for number in 1..=3 {
+        registered(&scene, number, RECIPIENT, REFERENCE);
+    }
+    registered(&scene, 4, "+15557654321", "somebody-elses");
+    scene
+}
+
+fn erased(words: &[&str], store: &Path) -> Value {
+    let (code, told, talk) = run(&[&["forget", "--json"], words].concat(), store);
+    assert_eq!(code, Some(0), "{told}{talk}");
+    assert!(!format!("{told}{talk}").contains(DIGITS), "{told}{talk}");
+    serde_json::from_str(&told).expect("JSON")
+}
+
+fn of(messages: u64) -> Value {
+    json!({
+        "messages": messages, "unreported": 0, "evidence": 0, "links": 0, "references": 0,
+        "recordings": 0,
+    })
+}
+
+fn status_of(scene: &Scene, number: u32) -> u16 {
+    scene.send(&get(&format!("/app/messages/{}", sid(number)))).status
+}
+
+#[test]
+fn a_service_forgets_while_it_serves_and_no_backup_from_then_on_knows() {
+    let scene = filled(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let holds = |backup: &Path| {
+        let bytes = fs::read(backup.join("heardback.backup")).expect("there");
+        bytes.windows(REFERENCE.len()).any(|window| window == REFERENCE.as_bytes())
+    };
+    let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+    backed_up(&scene.store(), &before);
+    assert!(holds(&before), "what is looked for can be found");
+
+    assert_eq!(erased(&[RECIPIENT], &scene.store()), of(3));
+    for (number, status) in [(1, 404), (2, 404), (3, 404), (4, 200)] {
+        assert_eq!(status_of(&scene, number), status, "{number}");
+    }
+    assert_eq!(scene.service.metric("heardback_messages{state=\"pending\"}"), 1);
+    backed_up(&scene.store(), &after);
+    assert!(!holds(&after));
+    assert!(contents(fs::File::open(after.join("heardback.backup")).expect("there")).is_ok());
+    assert_eq!(erased(&[RECIPIENT], &scene.store()), of(0));
+    let logs = scene.service.logs();
+    assert!(logs.contains("erased what concerns a person") && !logs.contains(DIGITS), "{logs}");
+}
+
+#[test]
+fn a_store_that_nobody_has_open_forgets_and_stays_sound() {
+    let mut scene = filled(&[]);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    assert_eq!(erased(&["whatsapp:+1 555 123-4567"], &scene.store()), of(3));
+    let report = verified(&[], &scene.store());
+    assert_eq!((&report["ok"], &report["messages"]["pending"]), (&json!(true), &json!(1)));
+    let db = raw_sled(&scene.store());
+    assert!(db.scan_prefix(b"m").count() == 1, "one record is left");
+}
+
+#[test]
+fn addresses_are_read_from_stdin_too_so_that_no_process_list_shows_them() {
+    let scene = filled(&[]);
+    let mut command = about(&["forget", "-"], &scene.store());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("spawned");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(format!("{RECIPIENT}\n\n +1 555 765-4321\n").as_bytes()).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ran");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(told, "erased 4 messages\nbackups made before still hold it\n");
+}
+
+#[test]
+fn what_is_no_address_is_not_repeated_and_nothing_is_erased() {
+    let scene = filled(&[]);
+    let (code, told, talk) = run(&["forget", RECIPIENT, "4917612345678"], &scene.store());
+    assert_eq!((code, told.as_str()), (Some(2), ""));
+    assert!(talk.contains("address 2: expected E.164") && !talk.contains("4917"), "{talk}");
+    assert_eq!(status_of(&scene, 1), 200);
+    let (code, _, talk) = run(&["forget", "-"], &scene.store());
+    assert_eq!(code, Some(2));
+    assert!(talk.contains("stdin names nobody"), "{talk}");
+}
+
+#[test]
+fn where_there_is_no_store_none_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    let (code, told, talk) = run(&["forget", RECIPIENT], &store);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    assert!(talk.contains("there is no store in") && !store.exists(), "{talk}");
+}
+
+#[test]
+fn without_the_key_that_hashed_them_nobody_is_said_to_be_unknown() {
+    let mut scene = filled(&[("HEARDBACK_PHONE_KEY", "0123456789abcdef0123456789abcdef")]);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    for (key, said) in
+        [("", "set that to the key it had"), ("another-0123456789", "is not the key")]
+    {
+        let mut command = about(&["forget", RECIPIENT], &scene.store());
+        let output = command.env("HEARDBACK_PHONE_KEY", key).output().expect("it ran");
+        let talk = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{talk}");
+        assert!(talk.contains(said) && !talk.contains("another-"), "{talk}");
+    }
+    let key = scene.store().join("../key");
+    fs::write(&key, "0123456789abcdef0123456789abcdef\n").expect("written");
+    let mut command = about(&["forget", RECIPIENT], &scene.store());
+    let output = command.env("HEARDBACK_PHONE_KEY_FILE", text(&key)).output().expect("it ran");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.starts_with(b"erased 3 messages"));
+}
+
+#[test]
+fn what_was_recorded_of_refused_requests_goes_with_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = folder.path().join("refused");
+    let path = text(&refused);
+    let mut scene = filled(&[("HEARDBACK_RECORD_REFUSED", &path)]);
+    let count = || fs::read_dir(&refused).expect("a folder").count();
+    let refuse = |scene: &Scene| {
+        let mut request = signed(&form("/twilio/message", &[("From", RECIPIENT)]));
+        request.target.push_str("?moved=1");
+        assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
+        crate::harness::eventually("it is recorded", LONG, || {
+            fs::read_dir(&refused)
+                .expect("a folder")
+                .any(|entry| entry.expect("an entry").path().extension().is_some())
+        });
+    };
+    refuse(&scene);
+    assert_eq!(erased(&[RECIPIENT], &scene.store())["recordings"], 1);
+    assert_eq!(count(), 0);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    fs::write(refused.join("2026-11-23T10-02-11.123Z-twilio-message-mismatch.http"), "x")
+        .expect("written");
+    fs::write(refused.join("notes.txt"), "not ours").expect("written");
+    let mut command = about(&["forget", "--json", RECIPIENT], &scene.store());
+    let output = command.env("HEARDBACK_RECORD_REFUSED", &path).output().expect("it ran");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(told["recordings"], 1);
+    assert_eq!(count(), 1, "what is not ours stays");
+}
