@@ -96,7 +96,7 @@ mod tests {
     fn only_our_own_log_is_ever_heard_beyond_info() {
         for (target, most) in [
             ("heardback", Level::TRACE),
-            ("heardback::store::sled::writer", Level::TRACE),
+            (&[OURS, "store"].join("::"), Level::TRACE),
             ("heardback_other", Level::INFO),
             ("sled::tree", Level::INFO),
             ("sled", Level::INFO),
