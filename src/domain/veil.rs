@@ -56,8 +56,9 @@ fn without(text: &str, is_part: fn(char) -> bool, is_hidden: fn(&str) -> bool) -
         shown.push_str(before);
         let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
         let (run, after) = from.split_at(end);
-        let goes_on = shown.ends_with(|c: char| c.is_ascii_alphanumeric())
-            || after.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let is_word = |c: char| c.is_ascii_alphanumeric();
+        let goes_on = (shown.ends_with(is_word) && !run.starts_with(' '))
+            || (after.starts_with(is_word) && !run.ends_with(' '));
         let core = run.trim_matches(' ');
         if !goes_on && is_hidden(core) {
             shown.push_str(&run.replace(core, VEIL));
