@@ -14,6 +14,7 @@ use heardback::cli::{
 };
 use heardback::config::problems::Problems;
 use heardback::config::{self, ForgetSettings, LogFormat, Settings, StoreUrl};
+use heardback::domain::veil::veiled;
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
@@ -26,7 +27,10 @@ use tokio::sync::oneshot;
 const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     let done = match cli.command {
         Command::Serve(args) => serve(&args),
         Command::Demo(args) => run_demo(&args),
@@ -42,6 +46,18 @@ fn main() -> ExitCode {
         eprintln!("heardback: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// What is wrong with the command line (or the help that was asked for), but not a secret or a number that
+/// somebody put there: standard error often goes into a log.
+fn told(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = veiled(&text);
+    if shown == text || !error.use_stderr() {
+        error.exit()
+    }
+    eprint!("{shown}");
+    ExitCode::from(WRONG)
 }
 
 fn read_settings(args: &SettingsArgs) -> Result<Settings, Problems> {
@@ -140,9 +156,10 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let mut form = Vec::with_capacity(args.form.len());
-    for field in &args.form {
+    for (number, field) in (1..).zip(&args.form) {
         let Some((name, value)) = field.split_once('=') else {
-            eprintln!("--form {field}: expected NAME=VALUE");
+            // Not shown: it may be a number or a text.
+            eprintln!("--form, the {number}. one: expected NAME=VALUE");
             return Ok(ExitCode::from(WRONG));
         };
         form.push((name.to_owned(), value.to_owned()));

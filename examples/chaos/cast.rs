@@ -163,33 +163,3 @@ impl Cast {
 pub(crate) fn is(sid: &str, tag: &str) -> bool {
     sid.get(2..4) == Some(tag)
 }
-
-/// The canaries in a text, by what they are.
-pub(crate) fn canaries(text: &str) -> Vec<&'static str> {
-    let mut found = Vec::new();
-    for (canary, what) in [
-        (PERSON, "a person's number"),
-        (NOBODY, "an invented number"),
-        (SECRET, "a secret"),
-        (TEXT, "a text"),
-        ("Basic ", "an Authorization header"),
-    ] {
-        if text.contains(canary) {
-            found.push(what);
-        }
-    }
-    if has_signature(text) {
-        found.push("a signature");
-    }
-    found
-}
-
-/// 20 bytes in base64: 27 characters and an equals sign, and nothing of base64 before them.
-fn has_signature(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let in_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
-    bytes.split_inclusive(|byte| *byte == b'=').any(|piece| {
-        let word = piece.iter().rev().skip(1).take_while(|byte| in_base64(byte)).count();
-        piece.ends_with(b"=") && word == 27
-    })
-}

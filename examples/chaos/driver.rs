@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::canaries::listen;
 use crate::cast::{self, Cast, Fate};
 use crate::forgeries::forged;
 use crate::history::{History, Role, What};
@@ -57,6 +58,12 @@ impl Driver {
             senders.spawn(sender.run());
         }
         senders
+    }
+
+    /// Nothing that was sent comes back.
+    fn listen(&self, answer: &Answer) {
+        listen(&self.history, "an answer's head", &answer.head);
+        listen(&self.history, "an answer's body", &answer.body);
     }
 }
 
@@ -213,6 +220,7 @@ impl Sender {
             Ok(answer) => {
                 let Answer { status, port, .. } = answer;
                 driver.history.note(What::Answered { req, status, port });
+                driver.listen(&answer);
                 Some(answer.status)
             }
             Err(why) => {
@@ -233,6 +241,7 @@ impl Sender {
         let from = self.driver.history.now();
         let bytes = bytes(&request.signed(&self.driver.cast));
         let Ok(answer) = exchange(&mut self.line, self.driver.proxy, &bytes).await else { return };
+        self.driver.listen(&answer);
         let state = match answer.status {
             200 => {
                 let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -11,6 +11,7 @@
 //! follows from the seed; how they meet in time does not.
 
 mod acts;
+mod canaries;
 mod cast;
 mod disk;
 mod driver;
@@ -25,6 +26,7 @@ mod proxy;
 mod random;
 mod requests;
 mod sampler;
+mod search;
 mod service;
 mod table;
 mod upstream;
@@ -155,7 +157,10 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
     let store = nemesis.place.store.clone();
     nemesis.service = None;
     let ended = match ended {
-        Ok(()) => dump::dump(&store, &history).await,
+        Ok(()) => {
+            search::search(&nemesis.place, folder)?;
+            dump::dump(&store, &history).await
+        }
         Err(error) => Err(error),
     };
     history.flush()?;

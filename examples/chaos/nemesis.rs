@@ -11,12 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::acts::{Act, DECK, DENY_EVERY, GAPS};
+use crate::canaries::listen_in;
 use crate::cast::{ACCOUNTS, Cast};
 use crate::disk::Disk;
 use crate::history::{History, What};
 use crate::proxy::Road;
 use crate::random::Random;
 use crate::sampler::Alive;
+use crate::search;
 use crate::service::{Place, Service};
 use crate::upstream::Upstream;
 
@@ -176,6 +178,9 @@ impl Nemesis {
             Act::Kill => {
                 self.kills += 1;
                 self.end_with(Signal::KILL).await?;
+                if self.kills.is_multiple_of(search::EVERY) {
+                    listen_in(&self.history, "the store after a kill", &self.place.store)?;
+                }
                 self.start(false).await?;
             }
             Act::Terminate => {

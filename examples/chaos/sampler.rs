@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cast::canaries;
+use crate::canaries::listen;
 use crate::history::{History, What};
 use crate::wire;
 
@@ -30,10 +30,8 @@ pub(crate) async fn sample(alive: watch::Receiver<Option<Alive>>, history: Arc<H
         }
         let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
         if let Ok(answer) = wire::exchange(&mut None, ops, request).await {
-            for what in canaries(&String::from_utf8_lossy(&answer.body)) {
-                let (place, what) = ("/metrics".to_owned(), what.to_owned());
-                history.note(What::Leak { place, what });
-            }
+            listen(&history, "/metrics", &answer.head);
+            listen(&history, "/metrics", &answer.body);
         }
     }
 }

@@ -14,7 +14,8 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::cast::{BASE, SECRET, canaries};
+use crate::canaries::listen;
+use crate::cast::{BASE, SECRET};
 use crate::history::{History, What};
 use crate::wire;
 
@@ -78,11 +79,9 @@ impl Place {
         let log = Arc::new(Mutex::new(Log::default()));
         let (writing, history) = (Arc::clone(&log), Arc::clone(&self.history));
         let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                for what in canaries(&line) {
-                    let (place, what) = (format!("the log: {line}"), what.to_owned());
-                    history.note(What::Leak { place, what });
-                }
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                listen(&history, &format!("the log: {line}"), line.as_bytes());
                 let mut log = writing.lock().unwrap_or_else(PoisonError::into_inner);
                 log.listens = log.listens.or_else(|| addresses(&line));
                 log.tail.push_back(line);

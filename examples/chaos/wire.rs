@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// An answer, as far as it came. Its head is whole.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Its bytes, to the blank line.
+    pub(crate) head: Vec<u8>,
     /// Whole or empty.
     pub(crate) body: Vec<u8>,
     /// Whether another request may follow.
@@ -81,7 +83,7 @@ async fn read(stream: &mut TcpStream) -> Result<Answer, &'static str> {
         }
     }
     let port = stream.local_addr().map_or(0, |own| own.port());
-    Ok(Answer { status, body, keeps, port })
+    Ok(Answer { status, head: unread, body, keeps, port })
 }
 
 async fn more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<()> {

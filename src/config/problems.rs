@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::veil::veiled;
+
 /// One setting that cannot be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -34,8 +36,9 @@ impl Problem {
 
     /// Shows the value found. Only for what cannot be a secret.
     pub(super) fn shown(setting: &str, found: &str, expected: impl Into<String>) -> Self {
-        // A URL may carry a password or a token although none belongs there.
-        let found = if found.contains(['@', '?']) {
+        // A URL may carry a password or a token although none belongs there, and a token may have been
+        // pasted into another setting's place.
+        let found = if found.contains(['@', '?']) || veiled(found) != found {
             Found::Withheld
         } else {
             Found::Text(found.chars().take(SHOWN_CHARS).collect())

@@ -25,6 +25,7 @@ use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
 use crate::domain::twiml::RedirectUrl;
 use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
+use crate::domain::veil::veiled;
 
 /// Twilio's auth tokens have this many hexadecimal digits.
 const TOKEN_LEN: usize = 32;
@@ -267,7 +268,7 @@ pub(super) fn store(reader: &mut Reader<'_>, given: Option<&String>) -> Option<S
     } else if url.contains(':') {
         reader.problem(Problem::shown(NAME, url, "expected sled:PATH"));
     } else {
-        reader.problem(Problem::shown(NAME, url, format!("write sled:{url}")));
+        reader.problem(Problem::shown(NAME, url, format!("write sled:{}", veiled(url))));
     }
     None
 }

@@ -23,3 +23,4 @@ pub mod signal;
 pub mod signature;
 pub mod twiml;
 pub mod upstream_url;
+pub mod veil;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::{Account, LogFormat, Settings, StoreUrl};
 use crate::domain::public_url::PublicUrl;
+use crate::domain::veil::veiled;
 
 /// Connection overrides for both webhooks. By default Twilio tries again only after a failed
 /// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s
@@ -213,7 +214,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_LINKS", settings.links.as_str().to_owned()),
         ("HEARDBACK_DRY_RUN", dry_run.to_owned()),
         ("HEARDBACK_RECORD_REFUSED", refused.unwrap_or_else(|| "not set".to_owned())),
-        ("HEARDBACK_LOG", settings.log.filter.clone()),
+        ("HEARDBACK_LOG", veiled(&settings.log.filter)),
         ("HEARDBACK_LOG_FORMAT", format.to_owned()),
     ]
 }

@@ -12,12 +12,11 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::domain::feedback::{Feedback, Verdict, Why};
+use crate::domain::veil::veiled;
 use crate::upstream::retry_after;
 
 /// Longest message kept, in characters. Twilio's own are shorter.
 const MESSAGE_CAP: usize = 200;
-/// A plus sign with this many digits behind it is taken for a phone number, and not kept.
-const PHONE_DIGITS: usize = 7;
 
 /// An answer as far as it came.
 #[derive(Debug)]
@@ -111,20 +110,11 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Foreign words, made fit for a log line and the store: one line, not long, no phone numbers.
+/// Foreign words, made fit for a log line and the store: one line, not long, no numbers and no secrets.
 pub(crate) fn printable(text: &str) -> String {
-    let text = text.chars().map(|each| if each.is_control() { ' ' } else { each });
-    let text: String = text.take(MESSAGE_CAP).collect();
-    let mut pieces = text.trim().split('+');
-    let mut kept = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits, rest) = piece.split_at(digits);
-        kept.push('+');
-        kept.push_str(if digits.len() < PHONE_DIGITS { digits } else { "…" });
-        kept.push_str(rest);
-    }
-    kept
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // Veiled as a whole: what was cut first might look like nothing any more.
+    veiled(text.trim()).chars().take(MESSAGE_CAP).collect()
 }
 
 #[cfg(test)]
@@ -202,9 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn phone_numbers_are_not_kept() {
+    fn phone_numbers_and_credentials_are_not_kept() {
         assert_eq!(printable("no +15551234567, +49 and 1+1"), "no +…, +49 and 1+1");
-        assert_eq!(printable("+"), "+");
-        assert_eq!(printable("a+ü"), "a+ü");
+        assert_eq!(printable("you sent Basic QUMxOnNlY3JldA=="), "you sent Basic …");
+        let cut = format!("{} +15551234567", "x".repeat(MESSAGE_CAP - 8));
+        assert!(!printable(&cut).contains("555"), "what is cut off is still a number");
     }
 }

@@ -39,6 +39,8 @@ mod matching;
 mod official;
 #[cfg(test)]
 mod power;
+#[cfg(test)]
+mod privacy;
 mod process;
 #[cfg(test)]
 mod readme;

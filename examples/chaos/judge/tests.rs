@@ -248,6 +248,11 @@ fn i8_a_slow_start_or_an_end_of_its_own() {
 fn i9_a_canary_sings_or_memory_grows() {
     let (place, what) = ("the log".to_owned(), "a secret".to_owned());
     assert_eq!(Tale::new().tell(What::Leak { place, what }).broken(), ["I9"]);
+    for place in ["an answer's body", "the store after a kill: db", "the backup: heardback.backup"]
+    {
+        let (place, what) = (place.to_owned(), "a person's number".to_owned());
+        assert_eq!(Tale::new().tell(What::Leak { place, what }).broken(), ["I9"]);
+    }
     let big = What::Sample { run: 1, rss_kib: 1 << 30, fds: 10 };
     assert_eq!(Tale::new().tell(big).broken(), ["I9"]);
 }
@@ -262,17 +267,4 @@ fn i10_a_backlog_that_stays_or_a_history_that_breaks_off() {
     let whole = Tale::of_a_pair();
     let findings = judge(&Facts::of(&whole.events));
     assert!(findings.iter().any(|it| it.id == "I10" && !it.broken.is_empty()));
-}
-
-#[test]
-fn every_canary_is_known_when_it_sings() {
-    use crate::cast::canaries;
-    for (text, found) in [
-        ("to +49157701000001", "a person's number"),
-        ("token f00dca9a0011", "a secret"),
-        ("sig 0123456789abcdefghijklmnopq= sent", "a signature"),
-    ] {
-        assert_eq!(canaries(text), [found], "{text}");
-    }
-    assert!(canaries("SMa1000000000000000000000000000001 reported, a=b==").is_empty());
 }

@@ -197,7 +197,12 @@ pub(super) fn sighted(
     sid: MessageSid,
     word: &str,
 ) -> Result<Sighting, Malformed> {
-    let recipient = optional(address(fields, "To"))?;
+    // An inbound message at the wrong route names its parties the other way round: who wrote to us is a
+    // person, and no sender to be kept in clear.
+    let mut words = [Some(word), fields.get("SmsStatus")].into_iter().flatten();
+    let is_inbound = words.any(|word| matches!(word, "received" | "receiving"));
+    let party = |field| if is_inbound { Ok(None) } else { optional(address(fields, field)) };
+    let recipient = party("To")?;
     Ok(Sighting {
         sid,
         account,
@@ -205,7 +210,7 @@ pub(super) fn sighted(
         strict: false,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
-        from: optional(address(fields, "From"))?.map(|from| from.to_sender()),
+        from: party("From")?.map(|from| from.to_sender()),
         service: service(fields)?,
         reference: None,
         // A word that Twilio invents later is no reason to refuse what else it says.
@@ -250,6 +255,28 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
         };
         reply(&fields, &reading)
+    }
+
+    #[test]
+    fn an_inbound_message_at_the_wrong_route_is_no_sender() {
+        let fields = |word: &str| {
+            let form = format!("{BASE}SmsStatus={word}");
+            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8")
+        };
+        let person_key = PersonKey::new(b"key");
+        let reading = Reading {
+            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
+            others: &[],
+            person_key: &person_key,
+            code_keys: &[],
+            ignores_crawlers: true,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        for (word, kept) in [("received", false), ("receiving", false), ("sent", true)] {
+            let fields = fields(word);
+            let sighting = status(&fields, &fields, &reading).expect(word);
+            assert_eq!((sighting.from.is_some(), sighting.recipient.is_some()), (kept, kept));
+        }
     }
 
     #[test]

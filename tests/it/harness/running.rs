@@ -184,7 +184,14 @@ impl Drop for Running {
 }
 
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line.get(name)?.as_str()?.parse().ok();
+    let json: Option<Value> = serde_json::from_str(line).ok();
+    let address = |name: &str| {
+        if let Some(json) = &json {
+            return json.get(name)?.as_str()?.parse().ok();
+        }
+        // A line for people.
+        let (_, rest) = line.split_once(&format!(" {name}="))?;
+        rest.split(' ').next()?.parse().ok()
+    };
     Some((address("public_addr")?, address("ops_addr")?))
 }

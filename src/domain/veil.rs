@@ -1,0 +1,144 @@
+//! Veil: foreign words made fit to be shown, by hiding what looks like a phone number or a secret.
+//!
+//! For words that others chose and that nevertheless have to be told: Twilio's reasons (which may echo
+//! what was posted), a setting that cannot be read (somebody may have pasted a token there), a command
+//! line. It is a second line, for what looks like neither is not found: what is known to be private goes
+//! into no such word in the first place.
+
+/// What stands for what is hidden.
+const VEIL: &str = "…";
+/// A word with so many digits in a row may be a phone number.
+const PHONE_DIGITS: usize = 7;
+/// With blanks between, it takes more: a date has eight.
+const SPACED_DIGITS: usize = 9;
+/// Letters and digits mixed, and so many: no word, and possibly a secret.
+const SECRET_LEN: usize = 16;
+/// What ends like Base64 and is so long may be a signature or credentials.
+const BASE64_LEN: usize = 20;
+/// After its two letters a SID has so many hexadecimal digits.
+const SID_DIGITS: usize = 32;
+
+/// The text, without what looks like a phone number or a secret. SIDs, which are neither, stay.
+#[must_use]
+pub fn veiled(text: &str) -> String {
+    let text = without_credentials(text);
+    let text = without(&text, |c| c.is_ascii_alphanumeric() || "+/=_-".contains(c), is_base64);
+    let text = without(&text, |c| c.is_ascii_alphanumeric() || "_-".contains(c), is_private);
+    without(&text, |c| c.is_ascii_digit() || " -()".contains(c), is_spaced_number)
+}
+
+/// What follows the name of a scheme in an `Authorization` header.
+fn without_credentials(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut hides = false;
+    for word in text.split_inclusive(char::is_whitespace) {
+        let bare = word.trim_end();
+        if hides && !bare.is_empty() {
+            shown.push_str(VEIL);
+            shown.push_str(word.trim_start_matches(bare));
+        } else {
+            shown.push_str(word);
+        }
+        let scheme = bare.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let scheme = scheme.rsplit([':', '"', '\'']).next().unwrap_or_default();
+        hides = ["basic", "bearer"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    }
+    shown
+}
+
+/// The text, without the longest runs of such characters that are to be hidden, unless they are a part
+/// of a word that goes on.
+fn without(text: &str, is_part: fn(char) -> bool, is_hidden: fn(&str) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        shown.push_str(before);
+        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
+        let (run, after) = from.split_at(end);
+        let is_word = |c: char| c.is_ascii_alphanumeric();
+        let goes_on = (shown.ends_with(is_word) && !run.starts_with(' '))
+            || (after.starts_with(is_word) && !run.ends_with(' '));
+        let core = run.trim_matches(' ');
+        if !goes_on && is_hidden(core) {
+            shown.push_str(&run.replace(core, VEIL));
+        } else {
+            shown.push_str(run);
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+fn is_base64(run: &str) -> bool {
+    run.len() >= BASE64_LEN && run.ends_with('=')
+}
+
+fn is_private(word: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic();
+    let is_mixed = word.bytes().any(is_letter) && word.bytes().any(|byte| byte.is_ascii_digit());
+    let mut numbers = word.split(|c: char| !c.is_ascii_digit());
+    let has_number = numbers.any(|number| number.len() >= PHONE_DIGITS);
+    !is_sid(word) && (has_number || (is_mixed && word.len() >= SECRET_LEN))
+}
+
+fn is_sid(word: &str) -> bool {
+    let Some((kind, digits)) = word.split_at_checked(2) else { return false };
+    kind.bytes().all(|byte| byte.is_ascii_uppercase())
+        && digits.len() == SID_DIGITS
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_spaced_number(run: &str) -> bool {
+    run.bytes().filter(u8::is_ascii_digit).count() >= SPACED_DIGITS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_hidden_however_they_are_written() {
+        for (text, shown) in [
+            ("to +15551234567, and +49", "to +…, and +49"),
+            ("to %2B15551234567", "to %…"),
+            ("to 5551234567.", "to …."),
+            ("to +1 (555) 123-4567 now", "to +… now"),
+            ("to 555-123-4567", "to …"),
+            ("whatsapp:+15551234567", "whatsapp:+…"),
+            ("SMx15551234567", "…"),
+        ] {
+            assert_eq!(veiled(text), shown);
+        }
+    }
+
+    #[test]
+    fn secrets_and_signatures_are_hidden() {
+        for (text, shown) in [
+            ("token f00dbabe98765432100123456789cafe.", "token …."),
+            ("Authorization: Basic QUM6Zm9v/x", "Authorization: Basic …"),
+            ("{\"a\":\"Bearer abc def", "{\"a\":\"Bearer … def"),
+            ("signature ETeZxWx+KRQF1LOTxtueQM8wl3Y= of it", "signature … of it"),
+            ("signature ab/cd+efghijklmnopqrstuvwx=", "signature …"),
+        ] {
+            assert_eq!(veiled(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_twilio_says_and_what_a_setting_should_be_is_shown() {
+        for text in [
+            "",
+            "+",
+            "a+ü and 1+1",
+            "The requested resource /2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Messages/\
+             SM00000000000000000000000000000001/Feedback.json was not found",
+            "https://www.twilio.com/docs/errors/20404",
+            "http://hooks.example.com:8080/prefix, 192.168.100.200:9091",
+            "RequestTimeout=90s misconfiguration on 2026-11-23",
+        ] {
+            assert_eq!(veiled(text), text);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Nothing private leaves: canaries go through everything that takes anything, with every log open, and
+//! are then looked for in everything that came out: log, metrics, answers, the store's raw bytes,
+//! backups, and what the commands say.
+
+mod canaries;
+mod echo;
+mod gathered;
+mod scene;
+mod traffic;
+
+use crate::harness::{LONG, eventually, form, get, json, sid, wire};
+use crate::privacy::canaries::{
+    API_SECRET, CODE, OLD_TOKEN, PATH, PEOPLE, QUERY, TARGET, TARGET_IS, TEXT, TOKEN, TOKEN_IS,
+};
+use crate::privacy::scene::Scene;
+
+/// Has a link made, opened and pressed; and knocks at others.
+fn links(scene: &mut Scene) {
+    let number = 0x5001;
+    let asked = serde_json::json!({ "MessageSid": sid(number), "To": PEOPLE[0], "Link": TARGET });
+    // The one answer that has to hold the token: the app asked for it.
+    let link = scene.app(&json("/app/messages", &asked), &[TOKEN_IS]).json();
+    let link = link.get("link").and_then(|link| link.as_str()).expect("a link").to_owned();
+    let (_, token) = link.rsplit_once('/').expect("a path");
+    scene.canaries.link_token(token);
+    let path = format!("/c/{token}");
+    scene.raw(&get(&path), &[]);
+    // Its own query is no business of ours.
+    scene.raw(&get(&format!("{path}?{QUERY}={CODE}")), &[]);
+    scene.raw(&form(&path, &[("Body", TEXT), ("To", PEOPLE[1])]), &[TARGET_IS]);
+    scene.raw(&form(&path, &[]), &[TARGET_IS]);
+    for wrong in
+        [format!("{path}/x"), format!("{path}x"), format!("/c/{PATH}"), format!("/c%2f{token}")]
+    {
+        scene.raw(&get(&wrong), &[]);
+    }
+    // What it says is known to it.
+    scene
+        .app(&form("/app/messages", &[("MessageSid", &sid(number)), ("Link", &link)]), &[TOKEN_IS]);
+    let contradiction = [("MessageSid", sid(number + 1)), ("Link", link)];
+    let contradiction: Vec<_> =
+        contradiction.iter().map(|(name, it)| (*name, it.as_str())).collect();
+    scene.app(&form("/app/messages", &contradiction), &[]);
+}
+
+/// What is no HTTP, or hardly.
+fn noise(scene: &mut Scene) {
+    let person = PEOPLE[1];
+    for bytes in [
+        format!("{person} {TEXT}\r\n\r\n"),
+        format!("GET /{PATH}?{QUERY}={person} HTTP/9.9\r\nHost: {TOKEN}\r\n\r\n"),
+        format!("POST /twilio/message HTTP/1.1\r\n{TEXT}\r\nX-Twilio-Signature: {person}\r\n\r\n"),
+        format!("POST /app/events HTTP/1.1\r\nHost: x\r\nContent-Length: {person}\r\n\r\n{TEXT}"),
+        format!(
+            "POST /app/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{TEXT}\r\n"
+        ),
+        format!("GET http://{person}/{PATH} HTTP/1.1\r\nHost: {person}\r\nCookie: {TEXT}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", TEXT.repeat(4000)),
+        format!(
+            "POST /twilio/message HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nBody={TEXT}"
+        ),
+    ] {
+        scene.bytes("noise", bytes.as_bytes(), &[]);
+    }
+}
+
+/// Confirms a message for each kind of error that its post may get.
+fn posts(scene: &mut Scene, last: u16) {
+    let statuses = [400, 404, 500, 502, 429, last];
+    for (number, status) in (0x6001..).zip(statuses) {
+        scene.echo.says(status);
+        let before = scene.echo.posts();
+        let own = sid(number);
+        let fields = [
+            ("MessageSid", own.as_str()),
+            ("CreatedAt", "2026-01-01T00:00:00Z"),
+            ("To", PEOPLE[0]),
+        ];
+        assert_eq!(scene.app(&form("/app/events", &fields), &[]).status, 200);
+        eventually(&format!("a post that gets {status}"), LONG, || scene.echo.posts() > before);
+        assert!(scene.echo.heard().contains("Basic "), "it was told credentials");
+        if matches!(status, 400 | 404) {
+            scene.reaches(number, "refused");
+        }
+        scene.app(&get(&format!("/app/messages/{own}")), &[]);
+    }
+}
+
+fn everything(format: &str, last: u16, more: &[(&str, &str)]) {
+    let mut scene = Scene::new(format, more);
+    scene.operator();
+    for (number, person) in (1_u32..).zip(PEOPLE) {
+        for request in traffic::from_twilio(number, person) {
+            scene.in_every_way(&request, false);
+        }
+        for request in traffic::from_app(number, person) {
+            scene.in_every_way(&request, true);
+        }
+        scene.app(&get(&format!("/app/messages/{}", sid(number))), &[]);
+    }
+    scene.app(&get(&format!("/app/messages/{PATH}?{QUERY}={CODE}")), &[]);
+    links(&mut scene);
+    noise(&mut scene);
+    posts(&mut scene, last);
+    scene.operator();
+    let store = scene.store();
+    scene.gathered.folder("the store, running", &store);
+    scene.commands();
+    scene.ends();
+    scene.gathered.folder("the store, stopped", &store);
+    scene.commands();
+    scene.starts();
+    scene.operator();
+    scene.ends();
+    scene.gathered.folder("the store, reopened", &store);
+    is_clean_and_was_used(&scene);
+}
+
+fn is_clean_and_was_used(scene: &Scene) {
+    // Of that it is full, or there would be nothing to find it in.
+    let raw = 1_u128.to_be_bytes();
+    for place in
+        ["the store, running", "the store, stopped", "the store, reopened", "the store's backup"]
+    {
+        assert!(scene.gathered.has(place, &raw), "the first message is in {place}");
+        assert!(scene.gathered.has(place, TARGET.as_bytes()), "what the store keeps is in {place}");
+    }
+    assert!(
+        scene.gathered.has("the log", sid(1).as_bytes()),
+        "messages are followed by their SIDs"
+    );
+    assert!(scene.gathered.has("the log", b"refused"), "Twilio's refusals are told");
+    assert!(scene.gathered.has("the log", b"DEBUG"), "it is as loud as it gets");
+    assert!(scene.gathered.has("/metrics", b"heardback_refusals_total"));
+    assert!(scene.gathered.has("an answer", b"problem+json"));
+    let leaks = scene.gathered.leaks(&scene.canaries);
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+}
+
+#[test]
+fn nothing_private_is_left_anywhere_with_every_log_open_in_json() {
+    everything("json", 302, &[]);
+}
+
+#[test]
+fn nothing_private_is_left_anywhere_with_every_log_open_in_lines() {
+    // Posts with the token instead of an API key, and the key for numbers lies in the store.
+    let more = [("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", ""), ("HEARDBACK_PHONE_KEY", "")];
+    everything("pretty", 401, &more);
+}
+
+#[test]
+fn what_was_refused_is_kept_only_where_that_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = folder.path().join("refused");
+    let mut scene =
+        Scene::new("json", &[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    let request = &traffic::from_twilio(1, PEOPLE[0])[3];
+    let forged = request.signed(&scene.key_of_nobody(), crate::harness::BASE);
+    scene.bytes("a forgery", &wire::bytes(&forged), &[]);
+    let kept = || std::fs::read_dir(&refused).into_iter().flatten().flatten();
+    let is_whole = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".http");
+    eventually("it is kept", LONG, || kept().any(|entry| is_whole(entry.file_name())));
+    let file = kept().find(|entry| is_whole(entry.file_name())).expect("kept").path();
+    let bytes = std::fs::read(&file).expect("there");
+    let found = scene.canaries.found_in(&bytes);
+    for what in ["a phone number", "a signature", "a word of a text", "a name"] {
+        assert!(found.keys().any(|it| it.starts_with(what)), "{what} is kept there: {found:?}");
+    }
+    let file = file.display().to_string();
+    scene.command(&["doctor", &file], &[]);
+    scene.command(&["doctor", "--json", &file], &[]);
+    scene.operator();
+    scene.ends();
+    let store = scene.store();
+    scene.gathered.folder("the store, stopped", &store);
+    assert!(scene.gathered.has("a command", b"Not found"), "it was looked at");
+    let leaks = scene.gathered.leaks(&scene.canaries);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+#[test]
+fn wrong_usage_and_wrong_settings_repeat_nothing_private() {
+    let mut scene = Scene::new("json", &[]);
+    scene.canaries.signature("ETeZxWx+KRQF1LOTxtueQM8wl3Y=");
+    for private in [PEOPLE[0], PEOPLE[1], TOKEN, API_SECRET, "ETeZxWx+KRQF1LOTxtueQM8wl3Y="] {
+        let (flag, field) = (format!("--json={private}"), format!("x{private}"));
+        for words in [
+            &[private][..],
+            &["serve", private],
+            &["check", &flag],
+            &["check", private],
+            &["sign", "https://hooks.example.com/app/events", "--form", &field],
+            &["sign", "https://hooks.example.com/app/events", "--json", &field],
+            &["restore", "/nowhere", private, private],
+        ] {
+            scene.command(words, &[]);
+        }
+        for setting in [
+            "LISTEN",
+            "OPS_LISTEN",
+            "PUBLIC_URL",
+            "STORE",
+            "UPSTREAM_URL",
+            "LINKS",
+            "LOG",
+            "LOG_FORMAT",
+            "RESEND",
+            "PENDING_TTL",
+            "REPLY_WINDOW",
+            "RETENTION",
+            "GIVE_UP_AFTER",
+            "MAX_MESSAGES",
+            "UPSTREAM_CONCURRENCY",
+            "DRY_RUN",
+            "READ_CONFIRMS",
+            "CALL_REDIRECT_URL",
+            "IGNORE_CRAWLERS",
+        ] {
+            // A colon or a blank makes it wrong wherever a bare word would do.
+            let name = format!("HEARDBACK_{setting}");
+            let wrong = format!("postgres: {private}");
+            scene.command(&["check"], &[(&name, &wrong)]);
+            // A number is as good as any where one is asked for.
+            if setting != "MAX_MESSAGES" {
+                scene.command(&["check"], &[(&name, private)]);
+            }
+        }
+        for name in [
+            "TWILIO_ACCOUNT_SID",
+            "TWILIO_API_KEY",
+            "TWILIO_EDGE",
+            "TWILIO_REGION",
+            "TWILIO_SHARED_KEYS",
+        ] {
+            scene.command(&["check"], &[(name, private)]);
+        }
+    }
+    scene.command(&["check"], &[("TWILIO_AUTH_TOKEN", OLD_TOKEN), ("HEARDBACK_LOG", "loud")]);
+    assert!(
+        scene.gathered.has("a command", b"HEARDBACK_LOG is \"loud\""),
+        "what is harmless is told"
+    );
+    let leaks = scene.gathered.leaks(&scene.canaries);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
