@@ -1,6 +1,6 @@
 //! What is measured of a store through which messages pass: its folder, its records, this process.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -65,20 +65,20 @@ pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1}", ratio(bytes, 1 << 20))
 }
 
-pub(super) fn table(samples: &[Sample]) -> String {
-    let mut text = String::from(
-        "| messages | live | parked, orphaned | links | on disk, MB | files, MB | RSS, MB | s |\n\
-         | --: | --: | --: | --: | --: | --: | --: | --: |\n",
-    );
-    for Sample { messages, counts, folder, memory, after } in samples {
+pub(super) const HEAD: &str = "\
+| messages | live | parked, orphaned | links | on disk, MB | files, MB | RSS, MB | s |
+| --: | --: | --: | --: | --: | --: | --: | --: |";
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { messages, counts, folder, memory, after } = self;
         let (live, waiting) = (counts.total(), counts.parked + counts.orphaned);
         let (disk, files) = (megabytes(folder.0), megabytes(folder.1));
         let (memory, links) = (megabytes(*memory), counts.links);
-        let _ = writeln!(
-            text,
-            "| {messages} | {live} | {waiting} | {links} | {disk} | {files} | {memory} | {} |",
-            after.as_secs()
-        );
+        let after = after.as_secs();
+        write!(
+            f,
+            "| {messages} | {live} | {waiting} | {links} | {disk} | {files} | {memory} | {after} |"
+        )
     }
-    text
 }
