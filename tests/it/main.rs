@@ -9,6 +9,8 @@ mod book;
 #[cfg(test)]
 mod chromium;
 #[cfg(test)]
+mod churn;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
