@@ -234,18 +234,18 @@ async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let [one, two, three] = accounts();
-        for n in 1..=60 {
+        for n in 1..=140 {
             confirmed_for(&store, one, n, 0).await;
         }
         hands.set(10);
-        confirmed_for(&store, two, 100, 10).await;
+        confirmed_for(&store, two, 200, 10).await;
         let closed = Quotas::from([(one, 0), (three, 0)]);
         let due = |quotas: Quotas| {
             let store = Arc::clone(&store);
             async move { store.next_due(&quotas).await.expect("known") }
         };
         assert_eq!(due(closed.clone()).await, Some(Duration::ZERO));
-        assert_eq!(claimed(&store, 4, &closed).await, [sid(100)]);
+        assert_eq!(claimed(&store, 4, &closed).await, [sid(200)]);
         let leased = due(closed.clone()).await;
         assert_eq!(leased, Some(LEASE), "only the open account's lease counts");
         assert_eq!(due(Quotas::from([(one, 0), (two, 0)])).await, None);
@@ -254,8 +254,8 @@ async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
         assert_eq!(attempts(store.show(sid(1)).await.expect("looked up")), 0, "nothing was burnt");
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(claimed(&store, 4, &closed).await, [sid(100)], "and after a restart");
-        assert_eq!(claimed(&store, 100, &Quotas::default()).await.len(), 40, "in groups");
+        assert_eq!(claimed(&store, 4, &closed).await, [sid(200)], "and after a restart");
+        assert_eq!(claimed(&store, 140, &Quotas::default()).await.len(), 100, "in groups");
     }
 }
 

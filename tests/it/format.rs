@@ -1,7 +1,8 @@
 //! Stores of an older format: opened, made into today's, and nothing of them lost.
 //!
-//! Format 1 had no account in its due keys. What it looked like with many messages is put together here by
-//! hand, seal included; a small one that the first release wrote itself lies in `tests/fixtures/stores/`.
+//! Formats 1 and 2 had entries by due time, of which 1 named no account in its own, and by recipient. What that
+//! looked like with many messages is put together here by hand, seal included; a small one that the first
+//! release wrote itself lies in `tests/fixtures/stores/`.
 
 use std::fs;
 use std::io::Cursor;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heardback::domain::matching::{Observed, Reason};
-use heardback::domain::message::State;
+use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Once, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore, backup};
-use heardback::store::{Clock, Filter, Quotas, Store};
+use heardback::store::{Clock, Entry, Filter, Quotas, Store};
+use jiff::Timestamp;
 
 use crate::given::{
     Hands, account, direct, evidence, options, raw_sled, reference, registered, sid, sled, try_sled,
@@ -27,7 +29,7 @@ fn second_account() -> AccountSid {
 }
 
 /// A store with so many confirmed messages of two accounts by turns, and one that is under way.
-async fn filled(folder: &Path, messages: u32) {
+async fn filled(folder: &Path, messages: u32) -> Vec<Message> {
     let hands = Hands::default();
     let store = sled(folder, hands.clock());
     for n in 1..=messages {
@@ -42,7 +44,13 @@ async fn filled(folder: &Path, messages: u32) {
     }
     let claims = store.claim(1, LEASE, &Quotas::default()).await.expect("claimed");
     assert_eq!(claims.len(), 1);
+    let page = store.list(Filter::Messages(None), None, 1000).await.expect("listed");
     store.close().await;
+    let messages = page.entries.into_iter().map(|entry| match entry {
+        Entry::Message(message) => *message,
+        Entry::Parked(parked) => panic!("{parked:?}"),
+    });
+    messages.collect()
 }
 
 /// FNV-1a over length, key and value, as the seal sums it up.
@@ -53,21 +61,30 @@ fn hash(key: &[u8], value: &[u8]) -> u64 {
     })
 }
 
-/// Today's due key as format 1 wrote it: `d`, the time, the message.
-fn without_account(key: &[u8]) -> Vec<u8> {
-    let account = if key[1] & 0x80 == 0 { 17 } else { 33 };
-    [&key[..1], &key[1 + account..]].concat()
+/// What an older format had besides: entries by due time, in format 2 with the account, and by recipient.
+fn former(message: &Message, format: u32) -> Vec<Vec<u8>> {
+    let moment = |at: Timestamp| (at.as_millisecond().cast_unsigned() ^ (1 << 63)).to_be_bytes();
+    let (mut account, mut sid) = (Vec::new(), Vec::new());
+    message.account.pack_into(&mut account);
+    message.sid.pack_into(&mut sid);
+    let of_account = if format == 1 { &[][..] } else { &account };
+    let due = message.delivery.due_at.expect("due");
+    let to = message.recipient.expect("known").person;
+    let created = moment(message.created_at);
+    vec![
+        [b"d", of_account, &moment(due), &sid].concat(),
+        [&b"p"[..], to.as_bytes(), &created, &sid].concat(),
+    ]
 }
 
-/// Takes today's store back to format 1; `some`: as far as an upgrade that was cut short had left it.
-fn made_old(folder: &Path, some: impl Fn(usize) -> bool) {
+/// Takes today's store back to an older format; `some`: as far as an upgrade that was cut short had left
+/// it, which is one of today's then.
+fn made_old(folder: &Path, messages: &[Message], format: u32, some: impl Fn(usize) -> bool) {
     let db = raw_sled(folder);
-    let due: Vec<_> = db.scan_prefix(b"d").keys().collect::<Result<_, _>>().expect("read");
-    assert!(!due.is_empty());
-    for (at, key) in due.iter().enumerate().filter(|(at, _)| some(*at)) {
-        assert!(key.len() > 42, "{at}");
-        db.remove(key).expect("removed");
-        db.insert(without_account(key), b"").expect("written");
+    for (at, message) in messages.iter().enumerate().filter(|(at, _)| some(*at)) {
+        for key in former(message, format) {
+            assert_eq!(db.insert(key, b"").expect("written"), None, "{at}");
+        }
     }
     let entries = db.iter().map(|entry| entry.expect("read"));
     let entries = entries.filter(|(key, _)| key.first() != Some(&b'!'));
@@ -76,12 +93,13 @@ fn made_old(folder: &Path, some: impl Fn(usize) -> bool) {
     db.insert(b"!seal", [&seal[..8], &sum.to_be_bytes()].concat()).expect("written");
     db.flush().expect("flushed");
     drop(db);
-    fs::write(folder.join("FORMAT"), "1\n").expect("written");
+    fs::write(folder.join("FORMAT"), format!("{format}\n")).expect("written");
 }
 
-fn due_keys(folder: &Path) -> Vec<Vec<u8>> {
+/// How many entries there are that today's format has not.
+fn formers(folder: &Path) -> usize {
     let db = raw_sled(folder);
-    db.scan_prefix(b"d").keys().map(|key| key.expect("read").to_vec()).collect()
+    db.scan_prefix(b"d").chain(db.scan_prefix(b"p")).count()
 }
 
 async fn order(store: &Arc<dyn Store>) -> Vec<MessageSid> {
@@ -96,20 +114,21 @@ async fn order(store: &Arc<dyn Store>) -> Vec<MessageSid> {
 }
 
 #[tokio::test]
-async fn a_store_of_format_1_is_opened_and_everything_due_is_handed_out_in_its_order() {
+async fn a_store_of_an_older_format_is_opened_and_everything_due_is_handed_out_in_its_order() {
     const MESSAGES: u32 = 200;
     let cut_short = |at: usize| at.is_multiple_of(3);
-    for some in [&|_| true, &cut_short as &dyn Fn(usize) -> bool] {
+    let all = |_: usize| true;
+    for (format, some) in [(1, &all as &dyn Fn(usize) -> bool), (2, &all), (3, &cut_short)] {
         let folder = tempfile::tempdir().expect("a folder");
-        filled(folder.path(), MESSAGES).await;
-        let whole = due_keys(folder.path());
-        made_old(folder.path(), some);
-        assert!(due_keys(folder.path()).iter().any(|key| key.len() == 26));
+        let messages = filled(folder.path(), MESSAGES).await;
+        assert_eq!(formers(folder.path()), 0);
+        made_old(folder.path(), &messages, format, some);
+        assert!(formers(folder.path()) > 100);
 
         let hands = Hands::default();
-        hands.set(i64::from(MESSAGES));
+        hands.set(i64::from(MESSAGES) + 1);
         let store = sled(folder.path(), hands.clock());
-        assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
+        assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
         assert_eq!(store.counts().of(State::Confirmed), u64::from(MESSAGES));
         let two = Quotas::from([(account(), 2), (second_account(), 0)]);
         let claims = store.claim(40, LEASE, &two).await.expect("claimed");
@@ -122,7 +141,7 @@ async fn a_store_of_format_1_is_opened_and_everything_due_is_handed_out_in_its_o
         assert_eq!(rest, expected.collect::<Vec<_>>());
         store.close().await;
         drop(store);
-        assert_eq!(due_keys(folder.path()).len(), whole.len(), "none is there twice");
+        assert_eq!(formers(folder.path()), 0, "what is worked out is on no disk");
 
         let again = try_sled(folder.path(), hands.clock()).expect("its seal adds up");
         let page = again.list(Filter::Messages(Some(State::Confirmed)), None, 1000).await;
@@ -137,7 +156,7 @@ async fn a_store_of_format_1_in_which_nothing_waits_is_opened_too() {
     fs::write(folder.path().join("FORMAT"), "1\n").expect("written");
     let store = sled(folder.path(), Hands::default().clock());
     store.remember(registered(1, 0)).await.expect("remembered");
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
 }
 
 /// The store in `tests/fixtures/stores/format-1`, in a folder of its own. Its README says what is in it.
@@ -177,7 +196,7 @@ async fn a_store_that_the_first_release_wrote_is_opened_with_everything_that_it_
     let folder = first_release();
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
     let store = with_its_key(folder.path(), its_day());
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "2\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
     for (n, state) in (1..).zip(STATES) {
         let message = store.show(sid(n)).await.expect("looked up").expect("known");
         assert_eq!(message.state, state, "{n}");

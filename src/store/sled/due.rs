@@ -1,8 +1,7 @@
 //! The worker's part of the ledger: what is due, handing out attempts, ending them.
 //!
-//! Due keys lie by account, so that what waits for one account is stepped over for another's sake.
+//! What is due lies by account, so that what waits for one account is stepped over for another's sake.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,17 +9,17 @@ use jiff::Timestamp;
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
 use crate::domain::matching::later;
 use crate::domain::message::State;
-use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::sled::draft::{From, Pair};
+use crate::domain::sid::MessageSid;
+use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::decode;
 use crate::store::sled::writing::{Writing, parked_key};
 use crate::store::{Quotas, Settled};
 
-/// The most that one call hands out: each claim writes three entries, and a group has room for 128.
-const MAX_CLAIMS: usize = 40;
-/// Due keys that one batch moves from format 1: each takes two entries.
+/// The most that one call hands out: a group has room for 128 entries.
+const MAX_CLAIMS: usize = 100;
+/// Entries that one batch moves, or removes, when a store becomes one of today's format.
 const MOVED_AT_ONCE: usize = 64;
 
 impl Ledger {
@@ -34,9 +33,9 @@ impl Ledger {
             return Ok(Err(full));
         }
         let now = self.now();
-        let due = self.due_by(now, limit.min(MAX_CLAIMS), quotas)?;
+        let due = self.due_by(now, limit.min(MAX_CLAIMS), quotas);
         let mut claims = Vec::with_capacity(due.len());
-        for (_, sid) in due {
+        for sid in due {
             let Some(before) = self.message(sid)? else { continue };
             let mut message = before.clone();
             let token = self.next_lease;
@@ -58,40 +57,16 @@ impl Ledger {
     }
 
     /// The longest due of all accounts, of none more than its quota.
-    fn due_by(
-        &self,
-        now: Timestamp,
-        limit: usize,
-        quotas: &Quotas,
-    ) -> Result<Vec<(Timestamp, MessageSid)>, Fatal> {
+    fn due_by(&self, now: Timestamp, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
         let mut due = Vec::new();
-        for account in self.accounts_waiting()? {
+        for account in self.index.accounts_waiting() {
             let quota = quotas.get(&account).map_or(limit, |quota| limit.min(*quota));
-            for (key, _) in self.draft.beginning(&keys::due_of(account), From::Start, quota)? {
-                match keys::read_due(&key) {
-                    Some((_, at, sid)) if at <= now => due.push((at, sid)),
-                    Some(_) | None => break,
-                }
-            }
+            let of_account = self.index.due_of(account, quota);
+            due.extend(of_account.into_iter().take_while(|(at, _)| *at <= now));
         }
         // Stable, and each account's are in order already.
         due.sort_by_key(|(at, _)| *at);
-        due.truncate(limit);
-        Ok(due)
-    }
-
-    /// Each account of which something waits to be reported: one look at the tree for each.
-    fn accounts_waiting(&self) -> Result<Vec<AccountSid>, Fatal> {
-        let mut accounts = Vec::new();
-        let mut from = vec![keys::DUE];
-        while let Some((key, _)) = self.first(from..vec![keys::DUE + 1])? {
-            let Some((account, _, _)) = keys::read_due(&key) else { break };
-            accounts.push(account);
-            // No due key follows its account with nine bytes of the highest value.
-            from = keys::due_of(account);
-            from.extend([u8::MAX; 9]);
-        }
-        Ok(accounts)
+        due.into_iter().take(limit).map(|(_, sid)| sid).collect()
     }
 
     pub(super) fn settle(&mut self, lease: Lease, settlement: Settlement) -> Ruling<Settled> {
@@ -126,40 +101,26 @@ impl Ledger {
     }
 
     pub(super) fn next_due(&mut self, quotas: &Quotas) -> Ruling<Option<Duration>> {
-        let mut first: Option<Timestamp> = None;
-        for account in self.accounts_waiting()? {
-            if quotas.get(&account) == Some(&0) {
-                continue;
-            }
-            let due = self.draft.beginning(&keys::due_of(account), From::Start, 1)?;
-            let at = due.first().and_then(|(key, _)| keys::read_due(key)).map(|(_, at, _)| at);
-            first = first.into_iter().chain(at).min();
-        }
+        let waiting = self.index.accounts_waiting();
+        let waiting = waiting.filter(|account| quotas.get(account) != Some(&0));
+        let first =
+            waiting.flat_map(|account| self.index.due_of(account, 1)).map(|(at, _)| at).min();
         let now = self.now();
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
         Ok(Ok(first.map(wait)))
     }
 
-    /// Puts the account into each due key that has none, as format 1 wrote them. Cut short, it goes
-    /// on the next time: a key of either kind is told apart by its length.
-    pub(super) fn move_due_keys(&mut self) -> Result<(), Fatal> {
-        let mut old = Vec::new();
-        for (key, _) in self.draft.beginning(&[keys::DUE], From::Start, usize::MAX)? {
-            old.extend(keys::read_due_of_format_1(&key).map(|sid| (key, sid)));
-        }
-        for some in old.chunks(MOVED_AT_ONCE) {
-            let mut writing = Writing::default();
-            for (key, sid) in some {
-                writing.remove(key.to_vec());
-                // The record knows better than the key, should they ever differ.
-                for index in self.message(*sid)?.iter().flat_map(keys::indexes) {
-                    if index.first() == Some(&keys::DUE) {
-                        writing.put(index, Vec::new());
-                    }
-                }
+    /// Removes what formats 1 and 2 had on the disk and is worked out now. Cut short, it goes on the next
+    /// time.
+    pub(super) fn remove_former(&mut self) -> Result<(), Fatal> {
+        for kind in keys::FORMER {
+            let former = self.draft.beginning(&[kind], From::Start, usize::MAX)?;
+            for some in former.chunks(MOVED_AT_ONCE) {
+                let mut writing = Writing::default();
+                some.iter().for_each(|(key, _)| writing.remove(key.to_vec()));
+                self.apply(writing)?;
+                self.write()?;
             }
-            self.apply(writing)?;
-            self.write()?;
         }
         Ok(())
     }
@@ -182,9 +143,5 @@ impl Ledger {
             }
         }
         Ok(())
-    }
-
-    fn first(&self, of: Range<Vec<u8>>) -> Result<Option<Pair>, Fatal> {
-        Ok(self.draft.range(of, From::Start, 1)?.pop())
     }
 }

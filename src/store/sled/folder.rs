@@ -6,9 +6,9 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The format that this release writes. It reads all before it, too, and makes them this one: 1 had
-/// no account in its due keys.
-pub(super) const FORMAT: u32 = 2;
+/// The format that this release writes. It reads all before it, too, and makes them this one: 1 and 2
+/// had entries by due time and by recipient, of which 1 named no account in those by due time.
+pub(super) const FORMAT: u32 = 3;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";

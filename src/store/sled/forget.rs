@@ -75,7 +75,7 @@ fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>
     for (account, name) in erasure.references() {
         for entry in reader.tree.scan_prefix(keys::reference(account, name)) {
             // Those of theirs are gone when it comes to this.
-            rows.extend(keys::read_indexed(&entry?.0).map(Row::Named));
+            rows.extend(keys::read_named(&entry?.0).map(Row::Named));
         }
     }
     Ok((erasure, rows))

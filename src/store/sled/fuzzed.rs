@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::link::Link;
 use crate::domain::matching::{Parked, Policy, Resend};
-use crate::domain::message::Message;
+use crate::domain::message::{Message, State};
 use crate::domain::sid::ServiceSid;
 use crate::domain::signal::Evidence;
+use crate::store::sled::index::{Index, Places};
 use crate::store::sled::keys;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::Seal;
@@ -60,28 +61,25 @@ fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) ->
     Some(record)
 }
 
-/// Each index entry of a message names it, and its due key says whose it is and when it is due.
+/// The entry by its reference names it, and the index has it where it stands.
 fn is_found_again(message: &Message) {
-    for key in keys::indexes(message) {
-        if key.first() == Some(&keys::DUE) {
-            let due = message.delivery.due_at.map(|at| (message.account, at, message.sid));
-            assert_eq!(keys::read_due(&key), due);
-            assert!(key.starts_with(&keys::due_of(message.account)));
-        } else {
-            assert_eq!(keys::read_indexed(&key), Some(message.sid));
-        }
+    if let Some(key) = keys::named(message) {
+        assert_eq!(keys::read_named(&key), Some(message.sid));
     }
+    let mut index = Index::default();
+    index.enters(&Places::of(message));
+    let due = index.accounts_waiting().flat_map(|account| index.due_of(account, 2));
+    let waits = message.state == State::Confirmed && message.delivery.due_at.is_some();
+    assert_eq!(due.count(), usize::from(waits));
+    index.leaves(&Places::of(message));
+    assert_eq!(index.accounts_waiting().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);
     let _ = (POLICY.kept_until(&aged), POLICY.span(aged.created_at), keys::message(aged.sid));
 }
 
 fn reads_as_a_key(data: &[u8]) {
-    let _ = (keys::read_indexed(data), keys::read_link(data), keys::scanned(data));
-    let _ = keys::read_due_of_format_1(data);
-    if let Some((account, at, sid)) = keys::read_due(data) {
-        assert_eq!(keys::read_due(&keys::due(account, at, sid)), Some((account, at, sid)));
-    }
+    let _ = (keys::read_named(data), keys::read_link(data), keys::scanned(data));
     if let Some(seal) = Seal::from_bytes(data) {
         assert_eq!(Some(seal.to_bytes().as_slice()), data.get(..16));
     }

@@ -1,8 +1,8 @@
 //! Keys: one tree, a prefix byte a kind, big-endian, so that order is meaning.
 //!
-//! Each entry ever live costs about 42 B of memory and 390 B of disk (`facts/sled.md` §5), so a
-//! message has its record, one entry by recipient, one by reference if it bears one, and one by due
-//! time while it waits to be reported. Nothing is indexed by expiry: a sweep walks the records.
+//! Each entry ever live costs about 42 B of memory and 390 B of disk (`facts/sled.md` §5), so a message
+//! has its record, and one entry by reference if it bears one. What else it is found by is worked out
+//! from the records (`index`). Nothing is indexed by expiry: a sweep walks the records.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use crate::domain::address::Person;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::Parked;
-use crate::domain::message::{Message, Reference, State};
+use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Named, Once};
 
-/// Confirmed messages by account and due time.
-pub(super) const DUE: u8 = b'd';
+/// What only formats 1 and 2 had: confirmed messages by due time, and messages by recipient. Both are
+/// worked out from the messages now.
+pub(super) const FORMER: [u8; 2] = [b'd', b'p'];
 /// Inbound messages, calls and events that were counted.
 pub(super) const SEEN: u8 = b'i';
 /// Evidence that waits for its message.
@@ -24,8 +25,6 @@ pub(super) const PARKED: u8 = b'k';
 pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
-/// Messages by recipient and creation.
-const PERSON: u8 = b'p';
 /// Click links that are not yet in a message, by the reference that they were made for.
 const LINK_REFERENCE: u8 = b'q';
 /// Messages by reference and creation.
@@ -103,42 +102,6 @@ pub(super) fn sender(address: &str) -> Vec<u8> {
     key
 }
 
-/// All messages of an account that are to be reported, by due time.
-pub(super) fn due_of(account: AccountSid) -> Vec<u8> {
-    let mut key = vec![DUE];
-    account.pack_into(&mut key);
-    key
-}
-
-pub(super) fn due(account: AccountSid, at: Timestamp, sid: MessageSid) -> Vec<u8> {
-    let mut key = due_of(account);
-    key.extend_from_slice(&moment(at));
-    sid.pack_into(&mut key);
-    key
-}
-
-/// Whose message a due key names, when it is due, and which.
-pub(super) fn read_due(key: &[u8]) -> Option<(AccountSid, Timestamp, MessageSid)> {
-    let rest = key.get(1..)?;
-    let (account, rest) = rest.split_at_checked(AccountSid::packed_len(rest)?)?;
-    let (at, sid) = rest.split_first_chunk::<8>()?;
-    Some((AccountSid::unpack(account)?, read_moment(*at)?, MessageSid::unpack(sid)?))
-}
-
-/// What a due key of format 1 said: no account, so that one account's backlog stood before all
-/// others'.
-pub(super) fn read_due_of_format_1(key: &[u8]) -> Option<MessageSid> {
-    let (_, sid) = key.get(1..)?.split_first_chunk::<8>()?;
-    MessageSid::unpack(sid)
-}
-
-/// All messages to a person.
-pub(super) fn person(person: Person) -> Vec<u8> {
-    let mut key = vec![PERSON];
-    key.extend_from_slice(person.as_bytes());
-    key
-}
-
 /// All messages that bear a reference.
 pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = vec![REFERENCE];
@@ -147,34 +110,22 @@ pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
 }
 
 /// The same, created at one moment or later.
-pub(super) fn created(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
+fn created(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
     prefix.extend_from_slice(&moment(at));
     prefix
 }
 
-/// The message that an index entry names.
-pub(super) fn read_indexed(key: &[u8]) -> Option<MessageSid> {
+/// The message that such an entry names.
+pub(super) fn read_named(key: &[u8]) -> Option<MessageSid> {
     MessageSid::unpack(key.get(1 + 16 + 8..)?)
 }
 
-/// The index entries that a message has to have, as it stands.
-pub(super) fn indexes(of: &Message) -> Vec<Vec<u8>> {
-    let mut keys = Vec::with_capacity(3);
-    let mut by = |prefix: Vec<u8>| {
-        let mut key = created(prefix, of.created_at);
-        of.sid.pack_into(&mut key);
-        keys.push(key);
-    };
-    if let Some(recipient) = of.recipient {
-        by(person(recipient.person));
-    }
-    if let Some(name) = &of.reference {
-        by(reference(of.account, name));
-    }
-    if let (State::Confirmed, Some(at)) = (of.state, of.delivery.due_at) {
-        keys.push(due(of.account, at, of.sid));
-    }
-    keys
+/// The entry by which a message is found that bears a reference.
+pub(super) fn named(message: &Message) -> Option<Vec<u8>> {
+    let name = message.reference.as_ref()?;
+    let mut key = created(reference(message.account, name), message.created_at);
+    message.sid.pack_into(&mut key);
+    Some(key)
 }
 
 /// All evidence parked for a message.
@@ -252,9 +203,4 @@ fn reference_hash(account: AccountSid, reference: &Reference) -> [u8; 16] {
 /// Milliseconds, shifted so that moments before 1970 sort first.
 fn moment(at: Timestamp) -> [u8; 8] {
     (at.as_millisecond().cast_unsigned() ^ (1 << 63)).to_be_bytes()
-}
-
-fn read_moment(bytes: [u8; 8]) -> Option<Timestamp> {
-    let milliseconds = (u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed();
-    Timestamp::from_millisecond(milliseconds).ok()
 }

@@ -16,6 +16,7 @@ use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Named, Sighting, Signal};
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
+use crate::store::sled::index::{Index, Places};
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
@@ -59,6 +60,8 @@ pub(super) struct Ledger {
     pub(super) counts: Counts,
     /// What all entries come to, this group's included.
     pub(super) seal: Seal,
+    /// Which messages went to whom, and which are due, this group's changes included.
+    pub(super) index: Index,
     /// Where nothing waits, this group's changes included.
     pub(super) sparse: Sparse,
     /// Entries written since the last sync.
@@ -217,7 +220,12 @@ impl Ledger {
             }
             self.draft.set(key, value);
         }
-        self.stirred |= writing.stirred;
+        for (from, to) in &writing.places {
+            from.iter().for_each(|places| self.index.leaves(places));
+            to.iter().for_each(|places| self.index.enters(places));
+            let due = |places: &Option<Places>| places.and_then(|places| places.due);
+            self.stirred |= due(to).is_some() && due(to) != due(from);
+        }
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);
         }

@@ -19,6 +19,7 @@ mod forget;
 pub mod fuzzed;
 mod glimpse;
 mod heal;
+mod index;
 mod keys;
 mod ledger;
 mod open;
@@ -86,7 +87,7 @@ impl SledStore {
         let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let Surveyed { counts, seal, sparse, interrupted, .. } = opened.surveyed;
+        let Surveyed { counts, seal, sparse, index, has_former, interrupted, .. } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -99,6 +100,7 @@ impl SledStore {
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,
+            index: index.unwrap_or_default(),
             sparse,
             written: 0,
             stirred: false,
@@ -112,15 +114,18 @@ impl SledStore {
         };
         if opened.format < FORMAT {
             let folder = Folder { path: &path };
-            ledger.move_due_keys().map_err(damaged)?;
             ledger.move_parked_keys().map_err(damaged)?;
             opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
             let synced =
                 opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));
             synced.map_err(|error| folder.io("sync", error))?;
-            // Only now: until then it is a store of the old format, of which some keys are new.
+            // Only now: until then it is a store of the old format, of which some keys are new. And before
+            // what only that has is removed: it would not find what is to be reported.
             folder.write_format(&format!("{FORMAT}\n"))?;
             tracing::info!(from = opened.format, to = FORMAT, "the store has a new format");
+        }
+        if has_former {
+            ledger.remove_former().map_err(damaged)?;
         }
         ledger.take_back(interrupted).map_err(damaged)?;
         let shared = Arc::new(Shared {

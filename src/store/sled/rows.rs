@@ -81,8 +81,14 @@ impl Ledger {
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        let index = keys::reference(account, reference);
-        self.indexed(&self.draft.beginning(&index, From::End, MAX_RELATED)?)
+        let named = keys::reference(account, reference);
+        let mut messages = Vec::new();
+        for (key, _) in self.draft.beginning(&named, From::End, MAX_RELATED)? {
+            if let Some(sid) = keys::read_named(&key) {
+                messages.extend(self.message(sid)?);
+            }
+        }
+        Ok(messages)
     }
 
     /// The messages to these persons, as far back as any of this evidence reaches.
@@ -109,20 +115,11 @@ impl Ledger {
         let (Some(from), Some(to)) = (from, to) else { return Ok(Vec::new()) };
         let mut messages = Vec::new();
         for person in persons {
-            let mut end = keys::created(keys::person(*person), to);
-            end.push(u8::MAX);
-            let index = keys::created(keys::person(*person), from)..end;
-            let index = self.draft.range(index, From::End, MAX_RELATED)?;
-            messages.extend(self.indexed(&index)?);
-        }
-        Ok(messages)
-    }
-
-    fn indexed(&self, index: &[Pair]) -> Result<Vec<Message>, Fatal> {
-        let mut messages = Vec::new();
-        for (key, _) in index {
-            if let Some(sid) = keys::read_indexed(key) {
-                messages.extend(self.message(sid)?);
+            for sid in self.index.to_person(*person, from, to, MAX_RELATED) {
+                let message = self.message(sid)?;
+                let is_theirs =
+                    |message: &Message| message.recipient.is_some_and(|to| to.person == *person);
+                messages.extend(message.filter(is_theirs));
             }
         }
         Ok(messages)

@@ -7,6 +7,7 @@ use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
+use crate::store::sled::index::{Index, Places};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
@@ -22,6 +23,10 @@ pub(super) struct Surveyed {
     pub(super) entries: u64,
     pub(super) seal: Seal,
     pub(super) sparse: Sparse,
+    /// `None`: only counted.
+    pub(super) index: Option<Index>,
+    /// Whether there are entries that only older formats had.
+    pub(super) has_former: bool,
     /// Messages whose attempt the process before this one began, and did not end.
     pub(super) interrupted: Vec<Message>,
 }
@@ -53,6 +58,9 @@ impl Surveyed {
             Some(&keys::MESSAGE) => {
                 let message: Message = decode(value)?;
                 tally(&mut self.counts, None, Some(message.state));
+                if let Some(index) = &mut self.index {
+                    index.enters(&Places::of(&message));
+                }
                 if message.delivery.lease.is_some() {
                     self.interrupted.push(message);
                 }
@@ -66,7 +74,8 @@ impl Surveyed {
                 let counts = &mut self.counts;
                 *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
             }
-            Some(_) | None => {}
+            Some(kind) => self.has_former |= keys::FORMER.contains(kind),
+            None => {}
         }
         self.entries += 1;
         self.seal.enters(key, value);
@@ -83,7 +92,8 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
     if missing > 0 {
         return Err(Loss::CutShort { missing });
     }
-    let mut found = Surveyed { seal: Seal::of(sealed.batches), ..Surveyed::default() };
+    let (seal, index) = (Seal::of(sealed.batches), Some(Index::default()));
+    let mut found = Surveyed { seal, index, ..Surveyed::default() };
     for entry in tree {
         let (key, value) = entry?;
         found.take_in(&key, &value)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, State};
 use crate::store::Counts;
+use crate::store::sled::index::Places;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
 use crate::store::sled::record::encode;
@@ -14,8 +15,9 @@ use crate::store::sled::record::encode;
 pub(super) struct Writing {
     /// What each key is to hold; `None`: nothing any more.
     pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    pub(super) stirred: bool,
     pub(super) moved: Vec<(Option<State>, Option<State>)>,
+    /// Where messages stood in the index, and where they stand now.
+    pub(super) places: Vec<(Option<Places>, Option<Places>)>,
     pub(super) parked: i64,
     pub(super) orphaned: i64,
     pub(super) links: i64,
@@ -36,14 +38,14 @@ impl Writing {
         before: Option<&Message>,
         after: Option<&Message>,
     ) -> Result<(), Fatal> {
-        let old = before.map(keys::indexes).unwrap_or_default();
-        let new = after.map(keys::indexes).unwrap_or_default();
-        for key in old.iter().filter(|key| !new.contains(key)) {
-            self.remove(key.clone());
+        let (old, new) = (before.map(Places::of), after.map(Places::of));
+        if old != new {
+            self.places.push((old, new));
         }
-        for key in new.iter().filter(|key| !old.contains(key)) {
-            self.stirred |= key.first() == Some(&keys::DUE);
-            self.put(key.clone(), Vec::new());
+        let (old, new) = (before.and_then(keys::named), after.and_then(keys::named));
+        if old != new {
+            old.into_iter().for_each(|key| self.remove(key));
+            new.into_iter().for_each(|key| self.put(key, Vec::new()));
         }
         match (before, after) {
             (_, Some(after)) => self.put(keys::message(after.sid), encode(after)?),

@@ -142,7 +142,7 @@ fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup()
     let served = verified(&[], &scene.store());
     assert_eq!(
         (messages(&served), &served["format"], &served["seal"]),
-        (31, &2.into(), &"sound".into())
+        (31, &3.into(), &"sound".into())
     );
     assert_eq!(served["messages"]["confirmed"], 1);
     assert_eq!(served["person_key_inside"], true);
@@ -279,7 +279,7 @@ fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again(
         child.kill().expect("killed");
         child.wait().expect("ended");
         let format = fs::read_to_string(store.join("FORMAT")).unwrap_or_default();
-        if format == "2\n" {
+        if format == "3\n" {
             whole += 1;
             assert_eq!(messages(&verified(&[], &store)), 1500, "step {step}");
             fs::remove_dir_all(&store).expect("removed");
@@ -335,13 +335,13 @@ fn a_backup_for_which_there_is_no_room_is_none_and_the_last_one_stays() {
     fill(&scene.service, 20);
     let into = disk.store();
     backed_up(&scene.store(), &into);
-    fill(&scene.service, 6000);
+    fill(&scene.service, 9000);
     let (code, _, talk) = run(&["backup", &text(&into)], &scene.store());
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("No space left"), "{talk}");
     assert!(!into.join("heardback.backup.part").exists());
     assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 20);
-    assert_eq!(scene.send(&status_callback(9000, "sent")).status, 204, "it goes on");
+    assert_eq!(scene.send(&status_callback(10_000, "sent")).status, 204, "it goes on");
 }
 
 #[test]

@@ -1,0 +1,278 @@
+//! The index: which messages went to a person, and which are due to be reported.
+//!
+//! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
+//! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
+//! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
+//! A million messages take 45 MB here, so persons stand in it by half of their hash: whoever finds a
+//! message by it looks into the record for the whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::domain::address::Person;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::{AccountSid, MessageSid};
+
+/// A packed message SID, as Twilio's are: those with capitals in them are longer.
+const SID: usize = 17;
+/// Half a person's hash, milliseconds since 1970, the SID.
+const BY_PERSON: usize = 8 + 6 + SID;
+/// Milliseconds, the SID.
+const BY_TIME: usize = 6 + SID;
+
+/// Where a message stands in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    sid: MessageSid,
+    /// To whom it went, and when it was created.
+    person: Option<(Person, Timestamp)>,
+    /// For whom it is to be reported, and when.
+    pub(super) due: Option<(AccountSid, Timestamp)>,
+}
+
+impl Places {
+    pub(super) fn of(message: &Message) -> Self {
+        let waits = message.state == State::Confirmed;
+        Self {
+            sid: message.sid,
+            person: message.recipient.map(|to| (to.person, message.created_at)),
+            due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Index {
+    persons: Keys<BY_PERSON>,
+    /// None of them is empty.
+    due: BTreeMap<AccountSid, Keys<BY_TIME>>,
+}
+
+impl Index {
+    pub(super) fn enters(&mut self, places: &Places) {
+        if let Some((person, at)) = places.person {
+            self.persons.insert(&by_person(person, at, &packed(places.sid)));
+        }
+        if let Some((account, at)) = places.due {
+            self.due.entry(account).or_default().insert(&by_time(at, &packed(places.sid)));
+        }
+    }
+
+    pub(super) fn leaves(&mut self, places: &Places) {
+        if let Some((person, at)) = places.person {
+            self.persons.remove(&by_person(person, at, &packed(places.sid)));
+        }
+        if let Some((account, at)) = places.due
+            && let Some(waiting) = self.due.get_mut(&account)
+        {
+            waiting.remove(&by_time(at, &packed(places.sid)));
+            if waiting.is_empty() {
+                self.due.remove(&account);
+            }
+        }
+    }
+
+    /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
+    /// else too.
+    pub(super) fn to_person(
+        &self,
+        person: Person,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> impl Iterator<Item = MessageSid> {
+        let (from, to) = (by_person(person, from, &[]), by_person(person, to, &[]));
+        let found = self.persons.between(&from, &to, true, limit);
+        found.into_iter().filter_map(|key| MessageSid::unpack(key.get(BY_PERSON - SID..)?))
+    }
+
+    /// The accounts of which something is to be reported, now or later.
+    pub(super) fn accounts_waiting(&self) -> impl Iterator<Item = AccountSid> {
+        self.due.keys().copied()
+    }
+
+    /// What is due first of an account, and when.
+    pub(super) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
+        let Some(waiting) = self.due.get(&account) else { return Vec::new() };
+        let found = waiting.between(&[], &[u8::MAX; BY_TIME - SID], false, limit);
+        let read = |key: Vec<u8>| {
+            let (at, sid) = key.split_first_chunk::<6>()?;
+            Some((read_moment(*at)?, MessageSid::unpack(sid)?))
+        };
+        found.into_iter().filter_map(read).collect()
+    }
+}
+
+fn packed(sid: MessageSid) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(SID);
+    sid.pack_into(&mut packed);
+    packed
+}
+
+fn by_person(person: Person, at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    let half = person.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
+    [&half[..], &moment(at), sid].concat()
+}
+
+fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    [&moment(at)[..], sid].concat()
+}
+
+/// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
+fn moment(at: Timestamp) -> [u8; 6] {
+    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    milliseconds.to_be_bytes().last_chunk().copied().unwrap_or_default()
+}
+
+fn read_moment(bytes: [u8; 6]) -> Option<Timestamp> {
+    let [a, b, c, d, e, f] = bytes;
+    let milliseconds = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()
+}
+
+/// An ordered set of keys that nearly all are `N` bytes long: those lie side by side, without a pointer.
+struct Keys<const N: usize> {
+    even: BTreeSet<[u8; N]>,
+    odd: BTreeSet<Vec<u8>>,
+}
+
+impl<const N: usize> Default for Keys<N> {
+    fn default() -> Self {
+        Self { even: BTreeSet::new(), odd: BTreeSet::new() }
+    }
+}
+
+impl<const N: usize> Keys<N> {
+    fn insert(&mut self, key: &[u8]) {
+        match <[u8; N]>::try_from(key) {
+            Ok(key) => self.even.insert(key),
+            Err(_) => self.odd.insert(key.to_vec()),
+        };
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        match <[u8; N]>::try_from(key) {
+            Ok(key) => self.even.remove(&key),
+            Err(_) => self.odd.remove(key),
+        };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.even.is_empty() && self.odd.is_empty()
+    }
+
+    /// Up to `limit` keys, from the smallest that begins with `from` or comes after it to the greatest
+    /// that begins with `to`; or from that end on.
+    fn between(&self, from: &[u8], to: &[u8], backwards: bool, limit: usize) -> Vec<Vec<u8>> {
+        let (mut first, mut last) = ([0; N], [u8::MAX; N]);
+        first.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        last.iter_mut().zip(to).for_each(|(to, from)| *to = *from);
+        if first > last {
+            return Vec::new();
+        }
+        let even = self.even.range(first..=last).map(|key| key.to_vec());
+        // However long they are, they come before all that could begin with it and this.
+        let beyond = [to, &[u8::MAX; N]].concat();
+        let odd = self.odd.range(from.to_vec()..beyond).cloned();
+        let mut found: Vec<_> = if backwards {
+            even.rev().take(limit).chain(odd.rev().take(limit)).collect()
+        } else {
+            even.take(limit).chain(odd.take(limit)).collect()
+        };
+        if !self.odd.is_empty() {
+            found.sort_unstable();
+            if backwards {
+                found.reverse();
+            }
+            found.truncate(limit);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::address::{Address, PersonKey};
+
+    fn person(n: u8) -> Person {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let address = Address::parse(&format!("+1555000{n:04}")).expect("valid");
+        PersonKey::new(b"key").recipient(account, &address).person
+    }
+
+    /// Some of them as no SID of Twilio's is written.
+    fn sid(n: u8) -> MessageSid {
+        let digits = if n.is_multiple_of(3) { format!("{n:030}FF") } else { format!("{n:032}") };
+        MessageSid::parse(&format!("SM{digits}")).expect("valid")
+    }
+
+    fn places((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> Places {
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let account = if account {
+            "AC0123456789abcdef0123456789abcdef"
+        } else {
+            "AC01234567890000000123456789ABCDEF"
+        };
+        let account = AccountSid::parse(account).expect("valid");
+        Places {
+            sid: sid(n),
+            person: (to > 0).then(|| (person(to), at(created))),
+            due: due.map(|seconds| (account, at(seconds))),
+        }
+    }
+
+    proptest! {
+        /// Whatever came and went: it finds what looking at every message would find.
+        #[test]
+        fn it_finds_what_is_there_in_order(
+            steps in prop::collection::vec(
+                ((0_u8..20, 0_u8..4, 0_i64..6, any::<bool>(), prop::option::of(0_i64..6)), any::<bool>()),
+                0..60,
+            ),
+            from in 0_i64..6,
+            to in 0_i64..6,
+            limit in 0_usize..8,
+        ) {
+            let (mut index, mut all) = (Index::default(), Vec::<Places>::new());
+            for (values, enters) in steps {
+                let next = places(values);
+                // A message stands where it stands: in one place, or in none.
+                if let Some(at) = all.iter().position(|known| known.sid == next.sid) {
+                    index.leaves(&all.remove(at));
+                }
+                if enters {
+                    index.enters(&next);
+                    all.push(next);
+                }
+            }
+            let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+            for to_whom in 1..4 {
+                let mut expected: Vec<_> = all
+                    .iter()
+                    .filter_map(|places| Some((places.person?, packed(places.sid), places.sid)))
+                    .filter(|((to, _), _, _)| *to == person(to_whom))
+                    .filter(|((_, created), _, _)| (at(from)..=at(to)).contains(created))
+                    .collect();
+                expected.sort_by_key(|((_, created), packed, _)| (*created, packed.clone()));
+                let expected: Vec<_> = expected.iter().rev().take(limit).map(|(_, _, sid)| *sid).collect();
+                let found: Vec<_> = index.to_person(person(to_whom), at(from), at(to), limit).collect();
+                prop_assert_eq!(found, expected);
+            }
+            let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
+            prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
+            for account in accounts {
+                let due = all.iter().filter_map(|places| Some((places.due?, packed(places.sid), places.sid)));
+                let mut due: Vec<_> = due.filter(|((of, _), _, _)| *of == account).collect();
+                due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
+                let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
+                prop_assert_eq!(index.due_of(account, limit), due);
+            }
+        }
+    }
+}
