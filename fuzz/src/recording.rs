@@ -59,7 +59,8 @@ fn is_trusted(recording: &Recording) {
     assert!(verdict == Ok(Match { key: 1 }) || own_hash, "{verdict:?}");
     if signed.method != "GET" && !own_hash {
         let changed = [&signed.body, &b"&x"[..]].concat();
-        let names_x = form::pairs(&signed.body).contains(&(b"x".into(), b"".into()));
+        let names_x =
+            form::pairs(&signed.body).contains(&(b"x".as_slice().into(), b"".as_slice().into()));
         assert!(judged(&signed, &changed).is_err() || names_x, "another body");
     }
 }

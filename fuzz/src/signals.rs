@@ -9,7 +9,7 @@ mod words;
 
 use heardback::domain::address::PersonKey;
 use heardback::domain::code::CodeKey;
-use heardback::domain::form::{self, Pair};
+use heardback::domain::form::{self, Pair, Text};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::app::Registration;
 use heardback::domain::signal::call::{Call, Road};
@@ -108,17 +108,16 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &Reading<'_>) -> Outc
 /// A form, and the JSON object of the same fields in the same order.
 fn reads(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
     let utf8 = |pairs: &[Pair<'_>]| {
-        pairs.iter().all(|(n, v)| std::str::from_utf8(n).is_ok() && std::str::from_utf8(v).is_ok())
+        let is_utf8 = |text: &Text<'_>| std::str::from_utf8(&text.decoded()).is_ok();
+        pairs.iter().all(|(name, value)| is_utf8(name) && is_utf8(value))
     };
     let (asked, fields) = (Fields::from_pairs(query, spelling), Fields::from_pairs(form, spelling));
     assert_eq!(fields.is_ok(), utf8(form));
     let (Ok(asked), Ok(fields)) = (asked, fields) else { return };
     let outcome = by_every_road(&fields, &asked, reading);
-    let text = |bytes: &[u8]| Json::Scalar(String::from_utf8_lossy(bytes).into_owned());
-    let members: Vec<(String, Json)> = form
-        .iter()
-        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value)))
-        .collect();
+    let text = |text: &Text<'_>| String::from_utf8_lossy(&text.decoded()).into_owned();
+    let members: Vec<(String, Json)> =
+        form.iter().map(|(name, value)| (text(name), Json::Scalar(text(value)))).collect();
     let json = Fields::from_members(&members, spelling);
     assert!(outcome == by_every_road(&json, &asked, reading), "JSON is read otherwise");
     let written = members.iter().map(|(name, value)| {
@@ -143,18 +142,15 @@ fn quoted(text: &str) -> String {
 fn keeps_quiet(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
     let with = |pairs: &[Pair<'_>]| -> Vec<(Vec<u8>, Vec<u8>)> {
         let sung = |value: &[u8]| [value, CANARY.as_bytes()].concat();
-        pairs.iter().map(|(name, value)| (name.to_vec(), sung(value))).collect()
+        let each = pairs.iter().map(|(name, value)| (name.decoded(), value.decoded()));
+        each.map(|(name, value)| (name.into_owned(), sung(&value))).collect()
     };
     let (query, form) = (with(query), with(form));
-    let borrowed = |pairs: &[(Vec<u8>, Vec<u8>)]| -> Vec<Pair<'static>> {
-        pairs.iter().map(|(n, v)| (n.clone().into(), v.clone().into())).collect()
+    let fields = |pairs: &[(Vec<u8>, Vec<u8>)]| {
+        let borrowed = pairs.iter().map(|(n, v)| (n.as_slice().into(), v.as_slice().into()));
+        Fields::from_pairs(&borrowed.collect::<Vec<Pair<'_>>>(), spelling)
     };
-    let (Ok(query), Ok(form)) = (
-        Fields::from_pairs(&borrowed(&query), spelling),
-        Fields::from_pairs(&borrowed(&form), spelling),
-    ) else {
-        return;
-    };
+    let (Ok(query), Ok(form)) = (fields(&query), fields(&form)) else { return };
     let (reply, status, calls, click, message, event) = by_every_road(&form, &query, reading);
     let [by_twilio, by_app] = calls;
     let errors = [

@@ -201,7 +201,7 @@ fn covered(refusal: Refusal) -> Recording {
 
 /// One of Twilio's forms that lost its media type on the way.
 fn is_like_a_form(body: &[u8]) -> bool {
-    form::pairs(body).iter().any(|(name, _)| name.as_ref() == b"AccountSid")
+    form::pairs(body).iter().any(|(name, _)| *name == b"AccountSid".as_slice().into())
 }
 
 /// Nothing can be verified, so nobody needs the values.
@@ -233,6 +233,7 @@ fn hashed(refusal: Refusal, hasher: &RandomState) -> Recording {
 fn pairs_hashed(text: &[u8], hasher: &RandomState) -> String {
     let hash = |bytes: &[u8]| format!("hashed-{:016x}", hasher.hash_one(bytes));
     let pairs = form::pairs(text).into_iter().map(|(name, value)| {
+        let (name, value) = (name.decoded(), value.decoded());
         let is_plain = |byte: &u8| byte.is_ascii_alphabetic() || b"_.-".contains(byte);
         let is_name = (1..=48).contains(&name.len()) && name.iter().all(is_plain);
         let name = if is_name { String::from_utf8_lossy(&name).into_owned() } else { hash(&name) };

@@ -119,7 +119,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     }
     let body = super::body::read(request, payload, T::CAP).await?;
     let media = Media::of(request);
-    let pairs = if media == Media::Form { form::pairs(&body) } else { Vec::new() };
+    let pairs = if media == Media::Form { form::pairs(&body) } else { form::Pairs::new() };
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let is_get = request.method() == Method::GET;
     let content = match media {

@@ -4,7 +4,6 @@
 //! It needs no settings and sends nothing. What it says is exact: the URL is signed as given, letter
 //! by letter, but for a `#fragment`, which Twilio does not sign and no client sends.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anyhow::{bail, ensure};
@@ -62,7 +61,7 @@ pub fn run(request: &SignRequest) -> anyhow::Result<String> {
     let pairs: Vec<_> = request
         .form
         .iter()
-        .map(|(name, value)| (Cow::Borrowed(name.as_bytes()), Cow::Borrowed(value.as_bytes())))
+        .map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into()))
         .collect();
     let (url, content) = match &request.json {
         Some(json) => (with_body_hash(url, json.as_bytes()), Content::Other(json.as_bytes())),

@@ -7,8 +7,6 @@
 //! Each runs through `signature::verify_url`, the code that the service verifies with. There are no
 //! exceptions: where helper libraries disagree, the vector says what Heardback does.
 
-use std::borrow::Cow;
-
 use heardback::domain::form;
 use heardback::domain::signature::{
     Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
@@ -70,7 +68,7 @@ fn every_vector_is_judged_as_its_source_says() {
             .params
             .iter()
             .flatten()
-            .map(|(n, v)| (Cow::Borrowed(n.as_bytes()), Cow::Borrowed(v.as_bytes())))
+            .map(|(n, v)| (n.as_bytes().into(), v.as_bytes().into()))
             .collect();
         let content = match (&vector.params, &vector.body) {
             (None, Some(body)) => Content::Other(body.as_bytes()),
@@ -124,9 +122,12 @@ fn text<'a>(vector: &'a Value, field: &str) -> &'a str {
 }
 
 fn pairs(params: &Value) -> Vec<form::Pair<'_>> {
-    let bytes = |text: &'_ Value| Cow::Owned(text.as_str().expect("text").as_bytes().to_vec());
     let params = params.as_array().map(Vec::as_slice).unwrap_or_default();
     params.iter().map(|pair| (bytes(&pair[0]), bytes(&pair[1]))).collect()
+}
+
+fn bytes(text: &Value) -> form::Text<'_> {
+    text.as_str().expect("text").as_bytes().into()
 }
 
 /// A vector's request, as it is presented with these settings and this signature.

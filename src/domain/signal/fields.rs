@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::form::Pair;
+use crate::domain::form::{Pair, Text};
 use crate::domain::sid::{AccountSid, Kind, Sid};
 use crate::domain::signal::Malformed;
 use crate::domain::signal::json::Json;
@@ -30,8 +30,8 @@ impl Fields {
     /// # Errors
     /// [`Malformed::Encoding`] where a name or a value is not UTF-8.
     pub fn from_pairs(pairs: &[Pair<'_>], spelling: Spelling) -> Result<Self, Malformed> {
-        let text = |bytes: &[u8]| {
-            std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed::Encoding)
+        let text = |text: &Text<'_>| {
+            String::from_utf8(text.decoded().into_owned()).map_err(|_| Malformed::Encoding)
         };
         let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
         for (name, value) in pairs {
@@ -120,7 +120,8 @@ impl Fields {
 #[must_use]
 pub fn one_account(pairs: &[Pair<'_>], spelling: Spelling) -> Option<AccountSid> {
     let named = |(name, value): &&Pair<'_>| {
-        let name = std::str::from_utf8(name);
+        let name = name.decoded();
+        let name = std::str::from_utf8(&name);
         !value.is_empty() && name.is_ok_and(|name| is_named(name, "AccountSid", spelling))
     };
     let mut values = pairs.iter().filter(named).map(|(_, value)| value);
@@ -128,7 +129,7 @@ pub fn one_account(pairs: &[Pair<'_>], spelling: Spelling) -> Option<AccountSid>
     if values.any(|other| other != first) {
         return None;
     }
-    AccountSid::parse(std::str::from_utf8(first).ok()?).ok()
+    AccountSid::parse(std::str::from_utf8(&first.decoded()).ok()?).ok()
 }
 
 /// The store keeps milliseconds; what is compared with what it keeps must not be finer.

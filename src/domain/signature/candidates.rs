@@ -7,23 +7,26 @@
 
 use std::borrow::Cow;
 
-/// A URL in pieces: up to the host, the port with its colon, the path with its `?`, the query.
-pub(super) type Pieces<'a> = [&'a str; 4];
+/// A URL in pieces: up to the host, the port with its colon, the path of the base, the path with its
+/// `?`, the query.
+pub(super) type Pieces<'a> = [&'a str; 5];
 
-/// Tries the spellings of `url`, likeliest first, until `test` finds something.
+/// Tries the spellings of the URL that is `base` and `rest`, likeliest first, until `test` finds
+/// something. A base ends after the authority or within the path.
 ///
 /// First the URL as it stands, then with its port dropped or the scheme's default port added; only
 /// then, if the query holds such characters, with `'` escaped or not, and for a GET `@` and `:` too.
 pub(super) fn find<T>(
-    url: &str,
+    base: &str,
+    rest: &str,
     is_get: bool,
     mut test: impl FnMut(&Pieces<'_>) -> Option<T>,
 ) -> Option<T> {
-    let (head, port, other_port, rest) = cut(url);
+    let (head, port, other_port, prefix) = cut(base);
     let (path, query) = rest.split_at(rest.find('?').map_or(rest.len(), |mark| mark + 1));
     for query in spellings(query, is_get) {
-        let found = test(&[head, port, path, &query])
-            .or_else(|| other_port.and_then(|port| test(&[head, port, path, &query])));
+        let found = test(&[head, port, prefix, path, &query])
+            .or_else(|| other_port.and_then(|port| test(&[head, port, prefix, path, &query])));
         if found.is_some() {
             return found;
         }
@@ -31,30 +34,42 @@ pub(super) fn find<T>(
     None
 }
 
+/// A URL's scheme and authority, or nothing if it has none, and everything after that.
+#[must_use]
+pub fn origin(url: &str) -> (&str, &str) {
+    let origin_len = scheme(url).map_or(0, |(_, after)| {
+        let authority_len = after.find(['/', '?', '#']).unwrap_or(after.len());
+        url.len() - after.len() + authority_len
+    });
+    url.split_at(origin_len)
+}
+
+fn scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, after) = url.split_once(':')?;
+    let after = after.strip_prefix("//")?;
+    (!scheme.contains(['/', '?', '#'])).then_some((scheme, after))
+}
+
 /// Everything before the port, the port (`:8443` or nothing), what else could stand in its place,
 /// and everything after it.
 fn cut(url: &str) -> (&str, &str, Option<&'static str>, &str) {
-    let Some((scheme, after)) = url.split_once("://") else {
+    let (origin, path) = origin(url);
+    let Some((scheme, authority)) = scheme(origin) else {
         return (url, "", None, "");
     };
-    let authority_len = after.find(['/', '?', '#']).unwrap_or(after.len());
-    let (authority, _) = after.split_at(authority_len);
     // A colon in the userinfo or within an IPv6 literal's brackets announces no port.
-    let host_start = authority.rfind('@').map_or(0, |at| at + 1);
-    let (_, host_and_port) = authority.split_at(host_start);
+    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let port_len = match host_and_port.rsplit_once(':') {
         Some((_, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.len() + 1,
         _ => 0,
     };
-    let authority_end = url.len() - after.len() + authority_len;
-    let (front, rest) = url.split_at(authority_end);
-    let (head, port) = front.split_at(authority_end - port_len);
+    let (head, port) = origin.split_at(origin.len() - port_len);
     let other = match port {
         "" if scheme.eq_ignore_ascii_case("https") => ":443",
         "" => ":80",
         _ => "",
     };
-    (head, port, Some(other), rest)
+    (head, port, Some(other), path)
 }
 
 #[derive(Clone, Copy)]
@@ -111,11 +126,19 @@ mod tests {
     use super::*;
 
     fn all(url: &str, is_get: bool) -> Vec<String> {
-        let mut seen = Vec::new();
-        let _ = find(url, is_get, |pieces| -> Option<()> {
-            seen.push(pieces.concat());
-            None
-        });
+        let with = |base: &str, rest: &str| {
+            let mut seen = Vec::new();
+            let _ = find(base, rest, is_get, |pieces| -> Option<()> {
+                seen.push(pieces.concat());
+                None
+            });
+            seen
+        };
+        let (base, rest) = origin(url);
+        let seen = with(base, rest);
+        // Wherever the base ends in the path, it comes to the same.
+        let (base, rest) = url.split_at(url.find('?').unwrap_or(url.len()));
+        assert_eq!(with(base, rest), seen, "{base} and {rest}");
         seen
     }
 
@@ -137,7 +160,9 @@ mod tests {
         for (url, other) in cases {
             assert_eq!(all(url, false), [url, other]);
         }
-        assert_eq!(all("no url", false), ["no url"]);
+        for none in ["no url", "/p?u=https://h"] {
+            assert_eq!(all(none, false), [none]);
+        }
     }
 
     #[test]

@@ -16,14 +16,18 @@ mod candidates;
 mod key;
 mod selection;
 
+pub use candidates::origin;
 pub use key::{Algorithm, KeyId, SigningKey};
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::Mac;
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 
-use crate::domain::form::{self, Pair};
+use crate::domain::form::{self, Pair, Text};
 use crate::domain::signature::key::Keyed;
 use crate::domain::signature::selection::{Selection, Tag};
 
@@ -119,11 +123,10 @@ pub fn verify<'k>(
 ) -> Result<Match, Mistrust> {
     let claim = Claim::new(&request.content, request.is_get, header, request.settings)?;
     let keys = keys.into_iter();
-    let url = |base: &String| format!("{base}{}", request.path_and_query);
     let mut bases = request.bases.iter();
     let mut verdict = Err(Mistrust::Mismatch);
     while let (Err(Mistrust::Mismatch), Some(base)) = (verdict, bases.next()) {
-        verdict = claim.verify(keys.clone(), &url(base));
+        verdict = claim.verify(keys.clone(), base, request.path_and_query);
     }
     verdict
 }
@@ -140,7 +143,8 @@ pub fn verify_url<'k>(
     is_get: bool,
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
-    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), url)
+    let (base, rest) = origin(url);
+    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), base, rest)
 }
 
 /// Signs a request, in base64 as for the header.
@@ -148,7 +152,7 @@ pub fn verify_url<'k>(
 /// For [`Content::Other`] the URL must already carry its hash: see [`with_body_hash`].
 #[must_use]
 pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
-    let parameters = signed_order(content);
+    let parameters = signed_parameters(content);
     match &key.keyed {
         Keyed::Sha1(keyed) => {
             STANDARD.encode(fed(keyed, &[url], &parameters).finalize().as_bytes())
@@ -188,7 +192,7 @@ struct Claim<'a> {
     tag: Tag,
     selection: Selection<'a>,
     content: &'a Content<'a>,
-    parameters: Vec<&'a Pair<'a>>,
+    parameters: Parameters,
     is_get: bool,
 }
 
@@ -202,15 +206,16 @@ impl<'a> Claim<'a> {
         let selection = Selection::of(settings);
         let tag = Tag::read(header.ok_or(Mistrust::Missing)?);
         let tag = tag.filter(|tag| tag.suits(selection)).ok_or(Mistrust::Malformed)?;
-        Ok(Self { tag, selection, content, parameters: signed_order(content), is_get })
+        Ok(Self { tag, selection, content, parameters: signed_parameters(content), is_get })
     }
 
     fn verify<'k>(
         &self,
         keys: impl Iterator<Item = &'k SigningKey> + Clone,
-        url: &str,
+        base: &str,
+        rest: &str,
     ) -> Result<Match, Mistrust> {
-        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
         if matches!(self.content, Content::Other(_)) && body_hashes(query).next().is_none() {
             return Err(Mistrust::BodyHashMissing);
         }
@@ -218,7 +223,7 @@ impl<'a> Claim<'a> {
         // What selects nothing costs what selects one key.
         let none_chosen = chosen.clone().next().is_none();
         let stand_in = none_chosen.then(|| Keyed::new(self.tag.algorithm(), b""));
-        let key = candidates::find(url, self.is_get, |url| {
+        let key = candidates::find(base, rest, self.is_get, |url| {
             if let Some(stand_in) = &stand_in {
                 std::hint::black_box(self.is_made_by(stand_in, url));
                 return None;
@@ -256,7 +261,7 @@ impl<'a> Claim<'a> {
             return Ok(());
         }
         let hash = body_hash(body);
-        if hashes.all(|claimed| claimed == hash.as_bytes()) {
+        if hashes.all(|claimed| *claimed == *hash.as_bytes()) {
             Ok(())
         } else {
             Err(Mistrust::BodyHashMismatch)
@@ -264,35 +269,41 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// A form's parameters as they are signed. Longer ones than any of Twilio's go to the heap.
+type Parameters = SmallVec<[u8; 1024]>;
+
 /// The parameters as they are signed: sorted by name, then by value, both bytewise, each value of a
 /// name once. Names repeat for each value.
-fn signed_order<'a>(content: &'a Content<'a>) -> Vec<&'a Pair<'a>> {
+fn signed_parameters(content: &Content<'_>) -> Parameters {
+    let mut out = Parameters::new();
     let Content::Form { pairs, .. } = content else {
-        return Vec::new();
+        return out;
     };
-    let mut sorted: Vec<&Pair<'_>> = pairs.iter().collect();
+    // Most names differ in their first eight bytes.
+    let mut sorted: SmallVec<[(u64, &Pair<'_>); 32]> =
+        pairs.iter().map(|pair| (pair.0.prefix(), pair)).collect();
     sorted.sort_unstable();
     sorted.dedup();
-    sorted
+    for (_, (name, value)) in sorted {
+        name.append_to(&mut out);
+        value.append_to(&mut out);
+    }
+    out
 }
 
-fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &[&Pair<'_>]) -> M {
+fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &[u8]) -> M {
     let mut mac = keyed.clone();
     for piece in url {
         mac.update(piece.as_bytes());
     }
-    for (name, value) in parameters {
-        mac.update(name);
-        mac.update(value);
-    }
+    mac.update(parameters);
     mac
 }
 
-fn body_hashes(query: &str) -> impl Iterator<Item = Vec<u8>> {
-    form::pairs(query.as_bytes())
-        .into_iter()
-        .filter(|(name, _)| name.as_ref() == BODY_HASH.as_bytes())
-        .map(|(_, hash)| hash.into_owned())
+fn body_hashes(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    form::split(query.as_bytes())
+        .filter(|(name, _)| *name == Text::from(BODY_HASH.as_bytes()))
+        .map(|(_, hash)| hash.decoded())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -144,7 +144,9 @@ impl Request {
         let said = match self.kind {
             Kind::Form => {
                 // Nothing stands between names and values; so a pair of nothing is nothing.
-                let once: BTreeSet<form::Pair<'_>> = form::pairs(body).into_iter().collect();
+                let pairs = form::pairs(body).into_iter();
+                let once: BTreeSet<_> =
+                    pairs.map(|(name, value)| (name.decoded(), value.decoded())).collect();
                 once.into_iter().flat_map(|(name, value)| [name, value].concat()).collect()
             }
             Kind::Json => body.to_vec(),

@@ -138,5 +138,5 @@ impl<'a> Case<'a> {
 
 fn owned(text: &[u8]) -> Vec<Parameter> {
     let pairs = form::pairs(text).into_iter();
-    pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    pairs.map(|(name, value)| (name.decoded().into_owned(), value.decoded().into_owned())).collect()
 }

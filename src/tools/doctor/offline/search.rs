@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::domain::form::Pair;
-use crate::domain::signature::{Algorithm, Content, Presented, SigningKey, verify};
+use crate::domain::signature::{Algorithm, Content, Presented, SigningKey, origin, verify};
 use crate::tools::doctor::offline::MOST_SIGNATURES;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::contents::{Reading, readings};
@@ -117,7 +117,9 @@ impl<'a> Search<'a> {
         for reading in readings.filter(|reading| reading.deviations.len() == of_reading) {
             let pairs: Option<Vec<Pair<'_>>> = reading.parameters.as_ref().map(|parameters| {
                 let borrowed = parameters.iter();
-                borrowed.map(|(name, value)| (name.into(), value.into())).collect()
+                borrowed
+                    .map(|(name, value)| (name.as_slice().into(), value.as_slice().into()))
+                    .collect()
             });
             // The body's hash is asked for afterwards: here only who signed what.
             let content = match &pairs {
@@ -158,9 +160,10 @@ impl<'a> Search<'a> {
         content: Content<'_>,
         header: &str,
     ) -> Option<usize> {
+        let (base, target) = origin(&url.text);
         let presented = Presented {
-            bases: &[String::new()],
-            path_and_query: &url.text,
+            bases: &[base.to_owned()],
+            path_and_query: target,
             content,
             is_get: self.case.is_get,
             settings: self.selected_by,

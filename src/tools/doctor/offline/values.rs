@@ -239,7 +239,7 @@ fn unescaped(value: &[u8]) -> Vec<u8> {
     let mut pairs = crate::domain::form::pairs(value).into_iter();
     // A value with a delimiter of forms in it was not encoded twice.
     match (pairs.next(), pairs.next(), value.contains(&b'=')) {
-        (Some((name, _)), None, false) => name.into_owned(),
+        (Some((name, _)), None, false) => name.decoded().into_owned(),
         (Some(_) | None, Some(_) | None, true | false) => value.to_vec(),
     }
 }

@@ -14,8 +14,8 @@ pub(super) fn deviations(case: &Case<'_>, url: &str, reading: &Reading) -> Vec<D
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let claimed: Vec<String> = form::pairs(query.as_bytes())
         .into_iter()
-        .filter(|(name, _)| name.as_ref() == b"bodySHA256")
-        .map(|(_, hash)| String::from_utf8_lossy(&hash).into_owned())
+        .filter(|(name, _)| *name == b"bodySHA256".as_slice().into())
+        .map(|(_, hash)| String::from_utf8_lossy(&hash.decoded()).into_owned())
         .collect();
     if claimed.is_empty() {
         let needs_one = case.media == Media::Other && reading.deviations.is_empty();

@@ -1,0 +1,82 @@
+//! What a request costs before the store hears of it: taking its form apart, checking its signature,
+//! reading it. `cargo bench --bench signature`
+//!
+//! The form is an inbound SMS as Twilio sends it, twenty parameters in about 510 bytes.
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use heardback::domain::address::PersonKey;
+use heardback::domain::form::{self, Pair};
+use heardback::domain::sid::AccountSid;
+use heardback::domain::signal::callback::{self, Reading};
+use heardback::domain::signal::fields::{Fields, Spelling};
+use heardback::domain::signal::{Malformed, Signal};
+use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
+use jiff::Timestamp;
+
+const BASE: &str = "https://hooks.example.com";
+const PATH: &str = "/twilio/message";
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const SMS: &[u8] = include_bytes!("../tests/fixtures/sms.form");
+
+fn form_of_twenty(criterion: &mut Criterion) {
+    let key = SigningKey::new(b"12345678901234567890123456789012");
+    let url = format!("{BASE}{PATH}");
+    let pairs = form::pairs(SMS);
+    assert_eq!(pairs.len(), 20);
+    let good = sign(&key, &url, &Content::Form { pairs: &pairs, body: SMS });
+    let person_key = PersonKey::new(b"a key");
+
+    let mut group = criterion.benchmark_group("sms");
+    group.bench_function("taken apart", |bench| bench.iter(|| form::pairs(black_box(SMS))));
+    group.bench_function("verified", |bench| {
+        bench.iter(|| checked(&key, &pairs, &good).expect("good"));
+    });
+    group.bench_function("taken apart and verified", |bench| {
+        bench.iter(|| checked(&key, &form::pairs(black_box(SMS)), &good).expect("good"));
+    });
+    let forged = sign(&key, &url, &Content::Nothing);
+    group.bench_function("taken apart and refused", |bench| {
+        bench.iter(|| checked(&key, &form::pairs(black_box(SMS)), &forged).expect_err("forged"));
+    });
+    group.bench_function("read into a signal", |bench| {
+        bench.iter(|| signal(black_box(&pairs), &person_key).expect("a reply"));
+    });
+    group.bench_function("taken apart, verified and read into a signal", |bench| {
+        bench.iter(|| {
+            let pairs = form::pairs(black_box(SMS));
+            checked(&key, &pairs, &good).expect("good");
+            signal(&pairs, &person_key).expect("a reply")
+        });
+    });
+    group.finish();
+}
+
+fn checked(key: &SigningKey, pairs: &[Pair<'_>], header: &str) -> Result<Match, Mistrust> {
+    static BASES: LazyLock<[String; 1]> = LazyLock::new(|| [BASE.to_owned()]);
+    let presented = Presented {
+        bases: &*BASES,
+        path_and_query: PATH,
+        content: Content::Form { pairs, body: SMS },
+        is_get: false,
+        settings: None,
+    };
+    verify([key], &presented, Some(header.as_bytes()))
+}
+
+fn signal(pairs: &[Pair<'_>], person_key: &PersonKey) -> Result<Signal, Malformed> {
+    let reading = Reading {
+        account: AccountSid::parse(ACCOUNT).expect("an account"),
+        others: &[],
+        person_key,
+        code_keys: &[],
+        ignores_crawlers: true,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    callback::reply(&Fields::from_pairs(pairs, Spelling::Twilio)?, &reading)
+}
+
+criterion_group!(benches, form_of_twenty);
+criterion_main!(benches);
