@@ -1,0 +1,202 @@
+//! How cost grows: a store with so many pending messages whose process was killed; how long the next one
+//! takes to be ready, what it holds, and what it does under load.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use heardback::domain::address::Address;
+use heardback::domain::matching::{Policy, Resend};
+use heardback::domain::message::Status;
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::Sighting;
+use heardback::store::Store;
+use heardback::store::sled::{Options, SledStore};
+use jiff::Timestamp;
+
+use crate::drive::{Measured, Plan, enough, measure};
+use crate::probe::memory;
+use crate::service::{CLIENT, Heardback, Process, free_port, listens};
+use crate::traffic::{self, ACCOUNT, Routes, Signed};
+
+/// What was found with one number of pending messages.
+pub(crate) struct Grown {
+    pending: u32,
+    disk: u64,
+    ready: Duration,
+    /// KiB when it was ready, and at most under load.
+    memory: (u64, u64),
+    loads: Vec<(u32, Measured)>,
+}
+
+/// Where a limit on memory is set, if one is asked for.
+const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
+
+impl Grown {
+    pub(crate) fn measure(all: &[u32], limit: Option<u64>, plan: &Plan) -> anyhow::Result<()> {
+        fs::create_dir_all(&plan.folder)?;
+        if let Some(mib) = limit {
+            fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
+            fs::write(format!("{LIMITED}/memory.limit_in_bytes"), (mib << 20).to_string())?;
+        }
+        let mut found = Vec::new();
+        for pending in all {
+            let grown = one(*pending, limit.is_some(), plan)?;
+            eprintln!("  {}", grown.cells().join(" · "));
+            found.push(grown);
+        }
+        println!(
+            "| pending | disk a message, bytes | start to ready, ms | memory when ready, MiB | under load, \
+             MiB | connections | requests/s | p50 ms | p99 ms | refused |"
+        );
+        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+        for grown in found {
+            for load in &grown.loads {
+                let mut cells = grown.cells();
+                cells.extend(Self::load_cells(load));
+                println!("| {} |", cells.join(" | "));
+            }
+        }
+        Ok(())
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.pending.to_string(),
+            self.disk
+                .checked_div(u64::from(self.pending))
+                .map_or("-".to_owned(), |a| a.to_string()),
+            self.ready.as_millis().to_string(),
+            (self.memory.0 / 1024).to_string(),
+            (self.memory.1 / 1024).to_string(),
+        ]
+    }
+
+    fn load_cells((connections, measured): &(u32, Measured)) -> Vec<String> {
+        vec![
+            connections.to_string(),
+            format!("{:.0}", measured.rate),
+            format!("{:.2}", measured.p50),
+            format!("{:.2}", measured.p99),
+            measured.refused.to_string(),
+        ]
+    }
+}
+
+fn one(pending: u32, limited: bool, plan: &Plan) -> anyhow::Result<Grown> {
+    let store = plan.folder.join("grown");
+    let _ = fs::remove_dir_all(&store);
+    let own = std::env::current_exe()?;
+    let began = Instant::now();
+    // It kills itself when it is done: what is found is what a SIGKILL leaves.
+    let filling = Command::new(&own).arg("fill").arg(&store).arg(pending.to_string()).status()?;
+    ensure!(filling.code().is_none(), "the store was not filled: {filling}");
+    eprintln!("  {pending} filled in {:.1} s", began.elapsed().as_secs_f64());
+    let disk = size(&store)?;
+
+    let twilio_port = free_port()?;
+    let own = own.display().to_string();
+    let words = [own.as_str(), "twilio", &twilio_port.to_string()].map(str::to_owned);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut twilio = Process::start(CLIENT, &words, &[], &plan.folder.join("twilio.log"))?;
+    listens(&mut twilio, twilio_port)?;
+    let within = limited.then(|| PathBuf::from(LIMITED));
+    let log = plan.folder.join("heardback.log");
+    let service =
+        Heardback::start_within(&plan.binary, &store, twilio_port, &log, within.as_deref())?;
+    let pids = [service.process.id()];
+    let mut grown = Grown {
+        pending,
+        disk,
+        ready: service.ready,
+        memory: (memory(&pids).0, 0),
+        loads: Vec::new(),
+    };
+    let file = plan.folder.join("requests");
+    let mut phase = 0;
+    for connections in &plan.connections {
+        let prepare = |file: &Path| {
+            phase += 1;
+            let count = enough(*connections, plan.seconds);
+            traffic::write(file, phase, count, Routes::Heardback, Signed::Well).map(|_| ())
+        };
+        let done = measure(&pids, service.port, *connections, plan.seconds, &file, prepare)?;
+        grown.loads.push((*connections, done));
+    }
+    grown.memory.1 = memory(&pids).1;
+    Ok(grown)
+}
+
+fn size(folder: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        sum += if found.is_dir() { size(&entry.path())? } else { found.blocks() * 512 };
+    }
+    Ok(sum)
+}
+
+/// Commands under way while a store is filled.
+const AT_ONCE: usize = 512;
+/// Memory is no matter while it is filled.
+const CACHE: u64 = 1 << 30;
+
+pub(crate) fn fill(path: &Path, messages: u32) -> anyhow::Result<()> {
+    let policy = Policy {
+        pending_ttl: Duration::from_hours(7 * 24),
+        reply_window: Duration::from_hours(1),
+        retention: Duration::from_hours(30 * 24),
+        read_confirms: false,
+        resend: Resend::Newest,
+    };
+    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
+    let clock = Arc::new(Timestamp::now);
+    let mut options = Options::new(path, policy, clock);
+    (options.max_messages, options.cache) = (u64::MAX, CACHE);
+    let store = SledStore::open(options)?;
+    actix_web::rt::System::new().block_on(async {
+        let mut done = stream::iter(0..messages)
+            .map(|number| store.remember(sighting(&store, number)))
+            .buffer_unordered(AT_ONCE);
+        while let Some(remembered) = done.next().await {
+            remembered?;
+        }
+        anyhow::Ok(())
+    })?;
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+    Ok(())
+}
+
+/// What a status callback tells.
+fn sighting(store: &SledStore, number: u32) -> Sighting {
+    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
+    let now = Timestamp::now();
+    let account = AccountSid::parse(ACCOUNT).expect("valid");
+    let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let sid = MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29)));
+    let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
+    Sighting {
+        sid: sid.expect("valid"),
+        account,
+        tracked: true,
+        strict: false,
+        recipient: Some(store.person_key().recipient(account, &to)),
+        number: None,
+        from: Some("+14155550123".to_owned()),
+        service: None,
+        reference: None,
+        status: Some(Status::Sent),
+        error_code: None,
+        code: None,
+        link: None,
+        created_at: None,
+        seen_at: now,
+    }
+}

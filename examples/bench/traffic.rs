@@ -1,0 +1,146 @@
+//! The traffic: unique signed requests, of which seven in ten tell of a new message, two prove that one
+//! arrived (half by a reply, half by the app's word) and one is told again. What proves comes well after
+//! what it proves, so that every connection's share is in by then.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use heardback::domain::signature::SigningKey;
+use heardback::recording::Recording;
+
+/// The kit's, so that its servers verify the same requests.
+pub(crate) const TOKEN: &str = "12345678901234567890123456789012";
+pub(crate) const BASE: &str = "https://hooks.example.com";
+pub(crate) const ACCOUNT: &str = "AC9e3779b97f4a7c159e3779b97f4a7c15";
+const SENDER: &str = "+14155550123";
+/// So far behind the newest message lies the one that is proven.
+const BEHIND: u32 = 1200;
+
+/// Whose routes the requests are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Routes {
+    Heardback,
+    /// `/twilio/sms` and `/twilio/status`, as the load kit has them.
+    Kit,
+}
+
+/// What is done to the signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signed {
+    Well,
+    Forged,
+}
+
+/// One message and its person, told apart from all others by a phase's number and its own.
+#[derive(Clone, Copy)]
+struct Told {
+    phase: u32,
+    number: u32,
+}
+
+impl Told {
+    fn sid(self, kind: &str, salt: u64) -> String {
+        let mixed = (u64::from(self.phase) << 32 | u64::from(self.number)).wrapping_add(salt);
+        let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        format!("{kind}{mixed:016x}{:016x}", mixed.rotate_left(29) ^ salt)
+    }
+
+    fn person(self) -> String {
+        format!("+1{:03}{:07}", 200 + self.phase % 700, self.number % 10_000_000)
+    }
+}
+
+/// Writes `count` requests, one a line: path, signature, body. Returns how many messages are new.
+pub(crate) fn write(
+    to: &Path,
+    phase: u32,
+    count: u32,
+    routes: Routes,
+    signed: Signed,
+) -> anyhow::Result<u32> {
+    let key = SigningKey::new(TOKEN.as_bytes());
+    let mut file = BufWriter::new(File::create(to)?);
+    let mut new = 0;
+    for at in 0..count {
+        let proven = new > BEHIND;
+        let behind = Told { phase, number: new.saturating_sub(BEHIND) };
+        let (path, body) = match at % 10 {
+            3 if proven => ("/twilio/message", reply(behind)),
+            7 if proven => ("/app/events", event(behind)),
+            9 if proven => ("/twilio/status?feedback=1", status(behind)),
+            _ => {
+                new += 1;
+                ("/twilio/status?feedback=1", status(Told { phase, number: new }))
+            }
+        };
+        let path = match (routes, path) {
+            (Routes::Heardback, path) => path,
+            (Routes::Kit, "/twilio/status?feedback=1") => "/twilio/status",
+            (Routes::Kit, _) => "/twilio/sms",
+        };
+        let body = serde_urlencoded::to_string(body)?;
+        let form = ("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+        let request = Recording {
+            method: "POST".to_owned(),
+            target: path.to_owned(),
+            headers: vec![form],
+            body: body.clone().into_bytes(),
+            ..Recording::default()
+        };
+        let request = request.signed(&key, BASE);
+        let signature = request.header("X-Twilio-Signature").unwrap_or_default();
+        let signature = match signed {
+            Signed::Well => signature.to_owned(),
+            Signed::Forged => format!("{}={}", &"A".repeat(27), &signature[28..]),
+        };
+        writeln!(file, "{path}\t{signature}\t{body}")?;
+    }
+    file.flush()?;
+    Ok(new)
+}
+
+fn status(told: Told) -> Vec<(&'static str, String)> {
+    let sid = told.sid("SM", 1);
+    vec![
+        ("ApiVersion", "2010-04-01".to_owned()),
+        ("MessageStatus", "sent".to_owned()),
+        ("SmsSid", sid.clone()),
+        ("SmsStatus", "sent".to_owned()),
+        ("To", told.person()),
+        ("From", SENDER.to_owned()),
+        ("MessageSid", sid),
+        ("AccountSid", ACCOUNT.to_owned()),
+    ]
+}
+
+/// Twenty parameters, as Twilio posts an inbound message.
+fn reply(told: Told) -> Vec<(&'static str, String)> {
+    let sid = told.sid("SM", 2);
+    let mut fields = vec![
+        ("ToCountry", "US"),
+        ("ToState", "CA"),
+        ("NumMedia", "0"),
+        ("ToCity", "SAN FRANCISCO"),
+        ("FromZip", "94105"),
+        ("FromState", "NY"),
+        ("SmsStatus", "received"),
+        ("FromCity", "NEW YORK"),
+        ("Body", "Yes, that was me: it's done, thanks! Café at 10:30?"),
+        ("FromCountry", "US"),
+        ("To", SENDER),
+        ("MessagingServiceSid", "MG9e3779b97f4a7c159e3779b97f4a7c15"),
+        ("ToZip", "94105"),
+        ("NumSegments", "1"),
+        ("AccountSid", ACCOUNT),
+        ("ApiVersion", "2010-04-01"),
+    ];
+    fields.retain(|(name, _)| *name != "MessagingServiceSid" || told.number.is_multiple_of(2));
+    let fields = fields.into_iter().map(|(name, value)| (name, value.to_owned()));
+    let own = [("SmsMessageSid", sid.clone()), ("SmsSid", sid.clone()), ("MessageSid", sid)];
+    fields.chain(own).chain([("From", told.person())]).collect()
+}
+
+fn event(told: Told) -> Vec<(&'static str, String)> {
+    vec![("MessageSid", told.sid("SM", 1)), ("Type", "code_entered".to_owned())]
+}
