@@ -100,14 +100,14 @@ impl Ledger {
         Ok(Ok(Settled::Applied))
     }
 
-    pub(super) fn next_due(&mut self, quotas: &Quotas) -> Ruling<Option<Duration>> {
+    pub(super) fn next_due(&self, quotas: &Quotas) -> Option<Duration> {
         let waiting = self.index.accounts_waiting();
         let waiting = waiting.filter(|account| quotas.get(account) != Some(&0));
         let first =
             waiting.flat_map(|account| self.index.due_of(account, 1)).map(|(at, _)| at).min();
         let now = self.now();
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
-        Ok(Ok(first.map(wait)))
+        first.map(wait)
     }
 
     /// Removes what formats 1 and 2 had on the disk and is worked out now. Cut short, it goes on the next
@@ -117,7 +117,9 @@ impl Ledger {
             let former = self.draft.beginning(&[kind], From::Start, usize::MAX)?;
             for some in former.chunks(MOVED_AT_ONCE) {
                 let mut writing = Writing::default();
-                some.iter().for_each(|(key, _)| writing.remove(key.to_vec()));
+                for (key, _) in some {
+                    writing.remove(key.to_vec());
+                }
                 self.apply(writing)?;
                 self.write()?;
             }

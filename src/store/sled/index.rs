@@ -126,9 +126,8 @@ fn moment(at: Timestamp) -> [u8; 6] {
 }
 
 fn read_moment(bytes: [u8; 6]) -> Option<Timestamp> {
-    let [a, b, c, d, e, f] = bytes;
-    let milliseconds = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()
+    let milliseconds = bytes.iter().fold(0, |sum, byte| (sum << 8) | i64::from(*byte));
+    Timestamp::from_millisecond(milliseconds).ok()
 }
 
 /// An ordered set of keys that nearly all are `N` bytes long: those lie side by side, without a pointer.

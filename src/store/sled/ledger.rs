@@ -3,6 +3,7 @@
 //! Owned by the writer thread alone, so nothing here locks, and a later command of a group sees
 //! what an earlier one did. Nothing here syncs either: that is the writer's part of the promise.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Named, Sighting, Signal};
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
-use crate::store::sled::index::{Index, Places};
+use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
@@ -74,6 +75,8 @@ pub(super) struct Ledger {
     pub(super) next_lease: u64,
     /// Where what is written goes as well while a backup is made.
     pub(super) tee: Option<Tee>,
+    /// What was found of the disk's room in this group: asking costs as much as a look into sled.
+    pub(super) free: RefCell<Option<Result<u64, String>>>,
 }
 
 impl Ledger {
@@ -221,10 +224,13 @@ impl Ledger {
             self.draft.set(key, value);
         }
         for (from, to) in &writing.places {
-            from.iter().for_each(|places| self.index.leaves(places));
-            to.iter().for_each(|places| self.index.enters(places));
-            let due = |places: &Option<Places>| places.and_then(|places| places.due);
-            self.stirred |= due(to).is_some() && due(to) != due(from);
+            if let Some(from) = from {
+                self.index.leaves(from);
+            }
+            if let Some(to) = to {
+                self.index.enters(to);
+                self.stirred |= to.due.is_some() && to.due != from.and_then(|from| from.due);
+            }
         }
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);
@@ -265,11 +271,13 @@ impl Ledger {
     }
 
     fn room(&self, least: u64) -> Result<(), StoreError> {
-        let reason = match (self.terms.free_space)() {
-            Ok(free) if free >= least => return Ok(()),
+        let mut free = self.free.borrow_mut();
+        let ask = || (self.terms.free_space)().map_err(|error| error.to_string());
+        let reason = match free.get_or_insert_with(ask) {
+            Ok(free) if *free >= least => return Ok(()),
             Ok(free) => format!(
                 "the store's disk has {} MB left, {} MB are needed; extend the volume",
-                free >> 20,
+                *free >> 20,
                 least >> 20
             ),
             Err(error) => format!("cannot tell how much room the store's disk has: {error}"),

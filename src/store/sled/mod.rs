@@ -42,6 +42,7 @@ pub use options::Options;
 pub use visit::Visit;
 pub use writer::{Commit, OnCommit, OnFatal};
 
+use std::cell::RefCell;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -107,6 +108,7 @@ impl SledStore {
             sweep_from: keys::SWEEP_FROM.to_vec(),
             next_lease: getrandom::u64().unwrap_or_default(),
             tee: None,
+            free: RefCell::default(),
         };
         let damaged = |fatal: Fatal| OpenError::Damaged {
             path: path.display().to_string(),
@@ -259,7 +261,7 @@ impl Store for SledStore {
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
         let quotas = quotas.clone();
-        self.ask(move |ledger| ledger.next_due(&quotas)).await
+        self.ask(move |ledger| Ok(Ok(ledger.next_due(&quotas)))).await
     }
 
     async fn changed(&self) {

@@ -44,8 +44,12 @@ impl Writing {
         }
         let (old, new) = (before.and_then(keys::named), after.and_then(keys::named));
         if old != new {
-            old.into_iter().for_each(|key| self.remove(key));
-            new.into_iter().for_each(|key| self.put(key, Vec::new()));
+            if let Some(key) = old {
+                self.remove(key);
+            }
+            if let Some(key) = new {
+                self.put(key, Vec::new());
+            }
         }
         match (before, after) {
             (_, Some(after)) => self.put(keys::message(after.sid), encode(after)?),
