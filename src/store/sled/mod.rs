@@ -4,7 +4,7 @@
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
 //! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
-//! sled gets once a group, past what is `sparse`; the `reader` looks past it.
+//! sled gets once a group, past what is `sparse`; the `index` has what is worked out; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
