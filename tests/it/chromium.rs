@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +24,7 @@ const PHONE: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTM
                      Chrome/140.0.0.0 Mobile Safari/537.36";
 /// A browser on a busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without this it says that it is automated, which it does when a scanner drives it.
 const AS_A_PERSON: &str = "--disable-blink-features=AutomationControlled";
 
@@ -76,7 +77,19 @@ impl Browser {
         Some(browser)
     }
 
+    /// While a page gives way to the next one the browser has none to ask, and says so.
     fn call(&mut self, method: &str, params: &Value) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.ask(method, params);
+            let Some(error) = told.get("error") else { return told["result"].clone() };
+            let between = error["message"] == "Not attached to an active page";
+            assert!(between && Instant::now() < deadline, "{method}: {told}");
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let mut command = json!({ "id": self.last, "method": method, "params": params });
         if !self.page.is_empty() {
@@ -88,8 +101,7 @@ impl Browser {
         loop {
             let told = self.told.recv_timeout(PATIENCE).expect("it answers");
             if told["id"] == self.last {
-                assert!(told.get("error").is_none(), "{method}: {told}");
-                return told["result"].clone();
+                return told;
             }
             self.events.push(told);
         }
