@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
     BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, ForgetArgs, RestoreArgs, SignArgs,
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
 fn told(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let shown = veiled(&text);
-    if shown == text || !error.use_stderr() {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if shown == text || is_help || !error.use_stderr() {
         error.exit()
     }
     eprint!("{shown}");

@@ -240,7 +240,8 @@ Example:
 const FORGET_HELP: &str = "\
 Erased are the messages to that person in every state, what waits to be reported included; their click
 links; the evidence that waits; the reference of these messages, wherever else it stands; and the
-requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on WhatsApp and off it.
+requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on WhatsApp and off it; on any
+other channel they are named with it, as in viber:+15551234567.
 
 Kept is what names nobody: counts in the metrics, and that a SID was counted once. Backups made before
 still hold what they hold. In sled's file what was erased stays until it is written over; a store

@@ -90,8 +90,7 @@ impl Erasure {
         let bears = self.is_named(message.account, name);
         bears.then(|| Message {
             reference: None,
-            // It names one of those under the same reference.
-            converted_by: None,
+            converted_by: message.converted_by.filter(|sid| !self.messages.contains(sid)),
             ..message.clone()
         })
     }

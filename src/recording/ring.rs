@@ -95,7 +95,7 @@ impl Ring {
     /// # Errors
     /// Whatever the system says.
     pub fn clear(&self) -> io::Result<u64> {
-        let mut removed = 0;
+        let mut removed = u64::from(self.remove(DRAFT)?);
         for name in self.names()? {
             removed += u64::from(self.remove(&name)?);
         }

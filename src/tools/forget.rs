@@ -44,6 +44,7 @@ pub fn whom(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Forget
         }
         for (at, line) in (1..).zip(stdin.by_ref().lines()) {
             let line = line.with_context(|| format!("cannot read line {at} of stdin"))?;
+            let line = line.trim_start_matches('\u{feff}').to_owned();
             if line.trim().is_empty() {
                 continue;
             }
@@ -80,13 +81,22 @@ async fn here(store: &Path, settings: &ForgetSettings, whom: &Forget) -> anyhow:
     let forgotten = visit.store().forget(addresses).await;
     visit.end().await;
     let forgotten = forgotten?;
-    let recordings = match settings.record_refused.as_deref().filter(|folder| folder.exists()) {
-        Some(folder) => Ring::open(folder)
-            .and_then(|ring| ring.clear())
-            .with_context(|| format!("cannot empty {}", folder.display()))?,
+    let recordings = match settings.record_refused.as_deref() {
+        Some(folder) => clear(folder).with_context(|| {
+            let folder = folder.display();
+            format!("{} messages are erased, but {folder} cannot be emptied", forgotten.messages)
+        })?,
         None => 0,
     };
     Ok(Erased { forgotten, recordings })
+}
+
+/// Removes what was recorded of refused requests, where there is such a folder.
+fn clear(folder: &Path) -> std::io::Result<u64> {
+    if !folder.try_exists()? {
+        return Ok(0);
+    }
+    Ring::open(folder)?.clear()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a store that is opened tells the time")]
@@ -119,7 +129,8 @@ pub fn text(erased: &Erased) -> String {
         );
     }
     if out.is_empty() {
-        return "nothing of them is kept".to_owned();
+        return "nothing of them was found (what was kept under another HEARDBACK_PHONE_KEY cannot be)"
+            .to_owned();
     }
     out.push_str("backups made before still hold it");
     out

@@ -40,6 +40,15 @@ const SOUND: [(&str, &str); 3] = [
 ];
 
 #[test]
+fn without_a_command_the_help_is_shown_as_it_is() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_heardback")).env_clear().output().expect("it ran");
+    let talk = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(talk.contains("heardback forget +15551234567"), "{talk}");
+}
+
+#[test]
 fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().expect("a folder");
     let output = heardback(&["demo"], temporary.path()).output().expect("it runs");

@@ -219,6 +219,7 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 | OpenError::Absent { .. }
                 | OpenError::HalfRestored { .. }
                 | OpenError::OtherPersonKey { .. }
+                | OpenError::OlderFormat { .. }
                 | OpenError::Io { .. }) => panic!("{what}: {other}"),
             }
         }

@@ -150,6 +150,26 @@ async fn a_store_of_an_older_format_is_opened_and_everything_due_is_handed_out_i
 }
 
 #[tokio::test]
+async fn on_a_full_disk_an_older_format_is_opened_all_the_same_and_tidied_up_later() {
+    const MESSAGES: u32 = 100;
+    let folder = tempfile::tempdir().expect("a folder");
+    let messages = filled(folder.path(), MESSAGES).await;
+    made_old(folder.path(), &messages, 2, |_| true);
+    let hands = Hands::default();
+    let full = options(folder.path(), hands.clock());
+    let store = SledStore::open(Options { free_space: Arc::new(|| Ok(100 << 20)), ..full });
+    let store = store.expect("it opens");
+    hands.set(i64::from(MESSAGES));
+    let due = store.claim(100, LEASE, &Quotas::default()).await.expect("claimed");
+    assert!(due.len() > 90, "what is due goes out");
+    store.close().await;
+    drop(store);
+    assert_eq!(formers(folder.path()), 2 * messages.len());
+    sled(folder.path(), hands.clock()).close().await;
+    assert_eq!(formers(folder.path()), 0);
+}
+
+#[tokio::test]
 async fn a_store_of_format_1_in_which_nothing_waits_is_opened_too() {
     let folder = tempfile::tempdir().expect("a folder");
     sled(folder.path(), Hands::default().clock()).close().await;

@@ -38,7 +38,11 @@ pub(super) async fn forget(control: web::Data<Control>, asked: web::Json<Forget>
     let recordings = control.refusals.as_ref().map_or(Ok(0), |refusals| refusals.clear());
     let recordings = match recordings {
         Ok(recordings) => recordings,
-        Err(error) => return failed(&error),
+        Err(error) => {
+            let done = forgotten.messages;
+            let why = format!("{done} messages are erased, but recordings are left: {error}");
+            return failed(&std::io::Error::other(why));
+        }
     };
     let Forgotten { messages, unreported, evidence, links, references } = forgotten;
     tracing::info!(

@@ -103,6 +103,11 @@ impl Draft {
         self.range(with.to_vec()..after(with), from, limit)
     }
 
+    /// What was looked up is looked up afresh: it is kept for a group's sake only.
+    pub(super) fn look_again(&mut self) {
+        self.looked_up.get_mut().clear();
+    }
+
     /// Hands everything to sled, all of it or nothing.
     pub(super) fn write(&mut self) -> ::sled::Result<()> {
         self.looked_up.get_mut().clear();

@@ -110,14 +110,22 @@ impl Ledger {
         first.map(wait)
     }
 
-    /// Removes what formats 1 and 2 had on the disk and is worked out now. Cut short, it goes on the next
-    /// time.
+    /// Removes what formats 1 and 2 had on the disk and is worked out now, a little at a time: there may be
+    /// millions. Cut short, or where the disk has no room, it goes on the next time; it is in nobody's way.
     pub(super) fn remove_former(&mut self) -> Result<(), Fatal> {
         for kind in keys::FORMER {
-            let former = self.draft.beginning(&[kind], From::Start, usize::MAX)?;
-            for some in former.chunks(MOVED_AT_ONCE) {
+            loop {
+                self.free.get_mut().take();
+                if let Err(full) = self.room_to_take_in() {
+                    tracing::warn!(%full, "what an older format had is left where it is: {full}");
+                    return Ok(());
+                }
+                let former = self.draft.beginning(&[kind], From::Start, MOVED_AT_ONCE)?;
+                if former.is_empty() {
+                    break;
+                }
                 let mut writing = Writing::default();
-                for (key, _) in some {
+                for (key, _) in &former {
                     writing.remove(key.to_vec());
                 }
                 self.apply(writing)?;

@@ -43,6 +43,17 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
+    /// An older release wrote it, and it is for the service to make it today's.
+    #[error(
+        "the store {path} has format {found}, and only `heardback serve` makes it {FORMAT}, after which \
+         older releases cannot read it; start that once"
+    )]
+    OlderFormat {
+        /// The folder.
+        path: String,
+        /// Its format.
+        found: u32,
+    },
     /// There is none.
     #[error("there is no store in {path}")]
     Absent {

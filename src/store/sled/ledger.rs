@@ -80,6 +80,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Forgets what was looked up for the group before.
+    pub(super) fn begin_group(&mut self) {
+        self.free.get_mut().take();
+        self.draft.look_again();
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         to_millisecond((self.terms.clock)())
     }

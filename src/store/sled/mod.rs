@@ -130,6 +130,7 @@ impl SledStore {
             ledger.remove_former().map_err(damaged)?;
         }
         ledger.take_back(interrupted).map_err(damaged)?;
+        ledger.written = 0;
         let shared = Arc::new(Shared {
             counts: Mutex::new(ledger.counts),
             changed: Notify::new(),

@@ -54,6 +54,9 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     if options.must_be_there && !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
+    if options.must_be_there && format < FORMAT {
+        return Err(OpenError::OlderFormat { path: folder.name(), found: format });
+    }
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =

@@ -84,7 +84,7 @@ impl Writer {
         while let Ok(first) = jobs.recv() {
             let began = Instant::now();
             watchdog.begin(began);
-            self.ledger.free.get_mut().take();
+            self.ledger.begin_group();
             let mut answers = vec![first(&mut self.ledger)?];
             while self.ledger.written < GROUP && answers.len() < GROUP {
                 match jobs.try_recv() {

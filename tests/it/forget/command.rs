@@ -95,13 +95,27 @@ fn a_store_that_nobody_has_open_forgets_and_stays_sound() {
 }
 
 #[test]
+fn a_store_of_an_older_format_is_left_to_the_service() {
+    let mut scene = filled(&[]);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success());
+    fs::write(scene.store().join("FORMAT"), "2\n").expect("written");
+    let (code, told, talk) = run(&["forget", RECIPIENT], &scene.store());
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    assert!(talk.contains("format 2") && talk.contains("heardback serve"), "{talk}");
+    assert_eq!(fs::read_to_string(scene.store().join("FORMAT")).expect("there"), "2\n");
+}
+
+#[test]
 fn addresses_are_read_from_stdin_too_so_that_no_process_list_shows_them() {
     let scene = filled(&[]);
     let mut command = about(&["forget", "-"], &scene.store());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("spawned");
     let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(format!("{RECIPIENT}\n\n +1 555 765-4321\n").as_bytes()).expect("written");
+    stdin
+        .write_all(format!("\u{feff}{RECIPIENT}\n\n +1 555 765-4321\n").as_bytes())
+        .expect("written");
     drop(stdin);
     let output = child.wait_with_output().expect("it ran");
     let told = String::from_utf8(output.stdout).expect("UTF-8");
