@@ -3,12 +3,17 @@
 //! Settings are optional strings here; `config` gives them a meaning and reports what is wrong with
 //! all of them at once. Secrets are deliberately no flags, for flags show in `ps`.
 
+mod help;
 pub mod settings;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::help::{
+    BACKUP_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, RESTORE_HELP, SERVE_HELP, SIGN_HELP,
+    VERIFY_HELP,
+};
 use crate::cli::settings::SettingsArgs;
 
 /// Tells Twilio which messages truly arrived.
@@ -175,105 +180,6 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub settings: SettingsArgs,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  heardback demo                          see it work, no account needed
-  heardback check                         are the settings right, and what goes into Twilio?
-  heardback serve                         run it; settings come from the environment
-  heardback doctor                        is all around it well? with FILE.http: why was that refused?
-  heardback backup /data/backup           the whole store in one file, while it serves
-  heardback forget +15551234567           erase what concerns a person
-
-`heardback serve --help` lists every setting.
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
-
-const SERVE_HELP: &str = "\
-Secrets come from the environment only; with _FILE after the name, from a file:
-  TWILIO_AUTH_TOKEN    verifies signatures, and posts if no API key is given;
-                       required; by comma: primary, secondary
-  TWILIO_SHARED_KEYS   verify as well: SharedKeys of Twilio's Webhooks API, by
-                       comma, each id:algorithm:secret, the algorithm
-                       HMAC_SHA1 or HMAC_SHA256
-  TWILIO_API_SECRET    the secret of TWILIO_API_KEY
-  HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
-  HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
-                       [default: random, kept in the store]
-  HEARDBACK_CLICK_PATH_SECRET
-                       opens /twilio/click/SECRET for click callbacks without a
-                       signature: 16 letters, digits or - _ . ~ and more
-                       [default: none, every click must be signed]
-
-A flag given beats its environment variable; an empty value counts as unset.
-Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
-
-Example:
-  HEARDBACK_PUBLIC_URL=https://hooks.example.com \\
-  TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN_FILE=/run/secrets/twilio \\
-  heardback serve --dry-run";
-
-const DOCTOR_HELP: &str = "\
-It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
-TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY,
-HEARDBACK_CLICK_PATH_SECRET).
-It never posts, never opens the store, and shows no secret, signature, phone number or text.
-
-Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.
-Without: 0 nothing failed (warnings are no failure), 1 something did, 2 wrong settings.
-
-Examples:
-  heardback doctor
-  HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
-  heardback doctor /var/tmp/refused/*.http";
-
-const BACKUP_HELP: &str = "\
-It asks the service that has the store open, over control.sock in the store's folder, and the service
-goes on meanwhile; if none runs, it opens the store itself. The backup is the store as it stood when the
-command ended. It takes its name only when it is whole; until then the last one stays.
-It holds what the store holds, with the key that hashes recipients unless HEARDBACK_PHONE_KEY is set:
-keep it as you keep the store.
-
-Example:
-  heardback backup /data/backup
-  fly ssh console -C \"heardback backup /data/backup\"";
-
-const FORGET_HELP: &str = "\
-Erased are the messages to that person in every state, what waits to be reported included; their click
-links; the evidence that waits; the reference of these messages, wherever else it stands; and the
-requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on WhatsApp and off it; on any
-other channel they are named with it, as in viber:+15551234567.
-
-Kept is what names nobody: counts in the metrics, and that a SID was counted once. Backups made before
-still hold what they hold. In sled's file what was erased stays until it is written over; a store
-restored from a fresh backup has none of it. What comes in afterwards is new.
-
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) and HEARDBACK_RECORD_REFUSED as the service has them. People are found by
-the key that the store has now: what was kept under an earlier one goes when its time has passed.
-
-Examples:
-  heardback forget +15551234567
-  heardback forget - < erase.txt";
-
-const RESTORE_HELP: &str = "\
-The service must be stopped, and the store's folder missing or empty. If it is cut short, no store is
-there; run it again.
-
-Example:
-  heardback restore /data/backup --store sled:/data/heardback";
-
-const VERIFY_HELP: &str = "\
-Exit codes: 0 it is all there, 1 it is not, or cannot be read; 2 wrong usage or settings.
-
-Examples:
-  heardback verify-store
-  heardback verify-store /data/backup --json";
-
-const SIGN_HELP: &str = "\
-Examples:
-  heardback sign https://hooks.example.com/twilio/message --form MessageSid=SM… --curl
-  heardback sign https://hooks.example.com/app/events --json @event.json --curl
-  heardback sign https://hooks.example.com/app/messages/SM…";
 
 #[cfg(test)]
 mod tests {

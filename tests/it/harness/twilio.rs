@@ -90,7 +90,8 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+/// What a service asks, whole; `None` if it hangs up before.
+pub(crate) fn asked(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     // A GET, which is what `doctor` asks with, ends with its head.
@@ -100,11 +101,15 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     };
     while !is_whole(&request) {
         match stream.read(&mut buffer)? {
-            0 => return Ok(()),
+            0 => return Ok(None),
             count => request.extend(buffer.iter().take(count)),
         }
     }
-    let text = String::from_utf8_lossy(&request).into_owned();
+    Ok(Some(String::from_utf8_lossy(&request).into_owned()))
+}
+
+fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let Some(text) = asked(&mut stream)? else { return Ok(()) };
     let line = text.lines().next().unwrap_or_default();
     let body = text.rsplit("\r\n\r\n").next().unwrap_or_default();
     shared.posts.lock().expect("unpoisoned").push(format!("{line} {body}"));

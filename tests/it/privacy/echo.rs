@@ -1,11 +1,12 @@
 //! A stand-in for Twilio that says in its errors whatever was posted to it, credentials included, and a
 //! person's number besides.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::harness::twilio::asked;
 use crate::privacy::canaries::PEOPLE;
 
 #[derive(Default)]
@@ -68,18 +69,7 @@ impl Drop for Echo {
 
 fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(crate::harness::LONG))?;
-    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-    let is_whole = |request: &[u8]| {
-        request.ends_with(b"Outcome=confirmed")
-            || (request.starts_with(b"GET ") && request.ends_with(b"\r\n\r\n"))
-    };
-    while !is_whole(&request) {
-        match stream.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => request.extend(buffer.iter().take(count)),
-        }
-    }
-    let text = String::from_utf8_lossy(&request).into_owned();
+    let Some(text) = asked(&mut stream)? else { return Ok(()) };
     let is_authorization =
         |line: &&str| line.to_ascii_lowercase().starts_with("authorization: basic ");
     let credentials = text.lines().find(is_authorization).unwrap_or_default();
