@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LEVEL: f64 = 1.15;
 /// How many times as large as its records the folder may be.
 const SPREAD: f64 = 8.0;
-/// sled tidies up twice a second; what is written in between takes room as well, more the faster this runs.
+/// sled tidies up twenty times a second; what is written in between takes room as well, more the faster this runs.
 const RUSH: u64 = 32 << 20;
 /// sled takes room by segments of half a megabyte, and this many are a matter of chance.
 const SLACK: u64 = 2 << 19;

@@ -104,7 +104,7 @@ struct Covered {
 pub(super) enum Deaf {
     /// None of them.
     No,
-    /// `fdatasync`: our own before each answer. sled has its `fsync` twice a second.
+    /// `fdatasync`: our own before each answer. sled has its `fsync` twenty times a second.
     Data,
     /// Any of a folder.
     Folders,
