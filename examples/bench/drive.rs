@@ -1,18 +1,30 @@
 //! One measurement: so many seconds of load on so many connections.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::probe::{stolen, used};
-use crate::service::CLIENT;
+use crate::service::{CLIENT, Heardback, Process};
 
 /// The share of the cores that the host may take before a measurement is repeated.
 const STEAL: f64 = 0.05;
 const TRIES: usize = 3;
+
+/// Where it happens.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Place {
+    /// Where stores lie while it runs: on the disk to be measured
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) folder: PathBuf,
+    /// Heardback's binary
+    #[arg(long, default_value = "target/release/heardback")]
+    pub(crate) binary: PathBuf,
+}
 
 /// How much is measured.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,23 +38,73 @@ pub(crate) struct Plan {
     /// Connections
     #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
     pub(crate) connections: Vec<u32>,
-    /// Where stores lie while it runs: on the disk to be measured
-    #[arg(long, default_value = "target/bench")]
-    pub(crate) folder: PathBuf,
-    /// Heardback's binary
-    #[arg(long, default_value = "target/release/heardback")]
-    pub(crate) binary: PathBuf,
+    /// Requests a second of the open loop, on 32 connections
+    #[arg(long, default_value_t = 500)]
+    pub(crate) pace: u32,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
-/// What wrk says.
-#[derive(Debug, Deserialize)]
-struct Told {
-    requests: u64,
-    us: f64,
-    refused: u64,
-    broken: u64,
-    p50: f64,
-    p99: f64,
+/// What the load is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// So many connections, each of which sends as soon as it was answered.
+    Closed(u32),
+    /// The same with requests that are not signed.
+    Forged(u32),
+    /// So many a second, come what may; latency from when each was due.
+    Open { a_second: u32, connections: u32 },
+}
+
+impl Load {
+    pub(crate) fn connections(self) -> u32 {
+        match self {
+            Self::Closed(connections)
+            | Self::Forged(connections)
+            | Self::Open { connections, .. } => connections,
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(connections) => write!(f, "{connections}"),
+            Self::Forged(connections) => write!(f, "{connections}, forged"),
+            Self::Open { a_second, connections } => write!(f, "{connections}, {a_second}/s"),
+        }
+    }
+}
+
+/// Whom it hits.
+pub(crate) struct Target<'a> {
+    pub(crate) processes: &'a [Process],
+    pub(crate) port: u16,
+    /// It does something even after it has answered.
+    pub(crate) service: Option<&'a Heardback>,
+}
+
+impl Target<'_> {
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let own = self.service.map(|service| service.process.id());
+        self.processes.iter().map(Process::id).chain(own).collect()
+    }
+
+    fn syncs(&self) -> u64 {
+        self.service.map_or(0, |service| service.metric("heardback_store_commits_total"))
+    }
+}
+
+/// What the client says.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Told {
+    pub(crate) requests: u64,
+    /// All in microseconds.
+    pub(crate) us: u64,
+    pub(crate) refused: u64,
+    pub(crate) broken: u64,
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
 }
 
 /// What came of it.
@@ -58,32 +120,45 @@ pub(crate) struct Measured {
     pub(crate) cpu: f64,
     /// Bytes written to the disk, a request.
     pub(crate) written: f64,
+    /// Syncs a second, as far as they are known.
+    pub(crate) syncs: f64,
     /// Requests that got no 2xx.
     pub(crate) refused: u64,
     pub(crate) requests: u64,
 }
 
-/// Requests for that many connections and seconds, and some more: each is to be sent once.
-pub(crate) fn enough(connections: u32, seconds: u32) -> u32 {
-    let a_second = if connections == 1 { 8_000 } else { 40_000 };
+/// Requests for that load, and some more: each is to be sent once.
+pub(crate) fn enough(load: Load, seconds: u32) -> u32 {
+    let a_second = match load {
+        Load::Closed(1) => 8_000,
+        Load::Closed(_) | Load::Forged(_) => 40_000,
+        Load::Open { a_second, .. } => a_second,
+    };
     a_second * seconds
 }
 
-/// `prepare` writes the requests, which are another lot at every try.
+/// `prepare` writes the requests, which are another lot at every try. What is to be done after the answers
+/// counts towards the cost of a request, and is over before the next measurement.
 pub(crate) fn measure(
-    servers: &[u32],
-    port: u16,
-    connections: u32,
+    target: &Target<'_>,
+    load: Load,
     seconds: u32,
     file: &Path,
     mut prepare: impl FnMut(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<Measured> {
     let mut tries = 0;
+    let pids = target.pids();
     loop {
         prepare(file)?;
-        let (before, took, began) = (used(servers), stolen(), Instant::now());
-        let told = wrk(port, connections, seconds, file)?;
-        let (after, took, lasted) = (used(servers), stolen().saturating_sub(took), began.elapsed());
+        let (synced, before) = (target.syncs(), used(&pids));
+        let (took, began) = (stolen(), Instant::now());
+        let told = send(target.port, load, seconds, file)?;
+        let (took, lasted) = (stolen().saturating_sub(took), began.elapsed());
+        let synced = target.syncs() - synced;
+        if let Some(service) = target.service {
+            service.reports_all()?;
+        }
+        let after = used(&pids);
         tries += 1;
         // Of two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
@@ -92,31 +167,44 @@ pub(crate) fn measure(
             continue;
         }
         ensure!(told.requests > 0 && told.broken == 0, "{told:?}");
-        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        let each = |sum: Duration| sum.as_secs_f64() * 1e6 / told.requests as f64;
+        let cpu = after.cpu.saturating_sub(before.cpu);
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         return Ok(Measured {
-            rate: told.requests as f64 / (told.us / 1e6),
-            p50: told.p50 / 1e3,
-            p99: told.p99 / 1e3,
-            cpu: each(after.cpu.saturating_sub(before.cpu)),
+            rate: told.requests as f64 * 1e6 / told.us as f64,
+            p50: told.p50 as f64 / 1e3,
+            p99: told.p99 as f64 / 1e3,
+            cpu: cpu.as_secs_f64() * 1e6 / told.requests as f64,
             written: (after.written - before.written) as f64 / told.requests as f64,
+            syncs: synced as f64 * 1e6 / told.us as f64,
             refused: told.refused,
             requests: told.requests,
         });
     }
 }
 
-fn wrk(port: u16, connections: u32, seconds: u32, file: &Path) -> anyhow::Result<Told> {
+fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<Told> {
     let mut command = Command::new("taskset");
-    command.args(["-c", CLIENT, "wrk", "-t1", "--timeout", "10s", "-s", "bench/replay.lua"]);
-    command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
-    command.arg(format!("http://127.0.0.1:{port}")).env("FILE", file);
+    command.args(["-c", CLIENT]);
+    if let Load::Open { a_second, connections } = load {
+        command.arg(std::env::current_exe()?).arg("pace").arg(file);
+        command.args([port.into(), connections, a_second].map(|number: u32| number.to_string()));
+    } else {
+        let connections = load.connections();
+        command.args(["wrk", "-t1", "--timeout", "10s", "-s", "bench/replay.lua"]);
+        command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
+        command.arg(format!("http://127.0.0.1:{port}")).env("FILE", file);
+    }
+    told(&mut command)
+}
+
+/// What a client says on its one line.
+pub(crate) fn told(command: &mut Command) -> anyhow::Result<Told> {
     let output = command.output().context("cannot run taskset and wrk (apt-get install wrk)")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("JSON "));
-    let line =
-        line.with_context(|| format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+    let line = line.with_context(|| {
+        format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr))
+    })?;
     Ok(serde_json::from_str(line)?)
 }
 

@@ -12,17 +12,17 @@ use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use heardback::domain::address::Address;
-use heardback::domain::matching::{Policy, Resend};
+use heardback::domain::matching::{Observed, Policy, Resend};
 use heardback::domain::message::Status;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::Sighting;
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use jiff::Timestamp;
 
-use crate::drive::{Measured, Plan, enough, measure};
+use crate::drive::{Load, Measured, Plan, Target, measure};
 use crate::probe::memory;
-use crate::service::{CLIENT, Heardback, Process, free_port, listens};
+use crate::service::{CLIENT, Given, Heardback, Process};
 use crate::traffic::{self, ACCOUNT, Routes, Signed};
 
 /// What was found with one number of pending messages.
@@ -40,7 +40,7 @@ const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
 
 impl Grown {
     pub(crate) fn measure(all: &[u32], limit: Option<u64>, plan: &Plan) -> anyhow::Result<()> {
-        fs::create_dir_all(&plan.folder)?;
+        fs::create_dir_all(&plan.place.folder)?;
         if let Some(mib) = limit {
             fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
             fs::write(format!("{LIMITED}/memory.limit_in_bytes"), (mib << 20).to_string())?;
@@ -90,27 +90,24 @@ impl Grown {
 }
 
 fn one(pending: u32, limited: bool, plan: &Plan) -> anyhow::Result<Grown> {
-    let store = plan.folder.join("grown");
-    let _ = fs::remove_dir_all(&store);
-    let own = std::env::current_exe()?;
-    let began = Instant::now();
-    // It kills itself when it is done: what is found is what a SIGKILL leaves.
-    let filling = Command::new(&own).arg("fill").arg(&store).arg(pending.to_string()).status()?;
-    ensure!(filling.code().is_none(), "the store was not filled: {filling}");
-    eprintln!("  {pending} filled in {:.1} s", began.elapsed().as_secs_f64());
+    let folder = &plan.place.folder;
+    let store = folder.join("grown");
+    filled(&store, pending, false)?;
     let disk = size(&store)?;
 
-    let twilio_port = free_port()?;
-    let own = own.display().to_string();
-    let words = [own.as_str(), "twilio", &twilio_port.to_string()].map(str::to_owned);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut twilio = Process::start(CLIENT, &words, &[], &plan.folder.join("twilio.log"))?;
-    listens(&mut twilio, twilio_port)?;
+    let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
     let within = limited.then(|| PathBuf::from(LIMITED));
-    let log = plan.folder.join("heardback.log");
-    let service =
-        Heardback::start_within(&plan.binary, &store, twilio_port, &log, within.as_deref())?;
-    let pids = [service.process.id()];
+    let service = Heardback::start(&Given {
+        binary: &plan.place.binary,
+        store: &store,
+        twilio: port,
+        log: &folder.join("heardback.log"),
+        concurrency: None,
+        cgroup: within.as_deref(),
+        slow: None,
+    })?;
+    let target = Target { processes: &[], port: service.port, service: Some(&service) };
+    let pids = target.pids();
     let mut grown = Grown {
         pending,
         disk,
@@ -118,15 +115,15 @@ fn one(pending: u32, limited: bool, plan: &Plan) -> anyhow::Result<Grown> {
         memory: (memory(&pids).0, 0),
         loads: Vec::new(),
     };
-    let file = plan.folder.join("requests");
+    let file = folder.join("requests");
     let mut phase = 0;
     for connections in &plan.connections {
         let prepare = |file: &Path| {
             phase += 1;
-            let count = enough(*connections, plan.seconds);
+            let count = AT_MOST * plan.seconds;
             traffic::write(file, phase, count, Routes::Heardback, Signed::Well).map(|_| ())
         };
-        let done = measure(&pids, service.port, *connections, plan.seconds, &file, prepare)?;
+        let done = measure(&target, Load::Closed(*connections), plan.seconds, &file, prepare)?;
         grown.loads.push((*connections, done));
     }
     grown.memory.1 = memory(&pids).1;
@@ -143,12 +140,27 @@ fn size(folder: &Path) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
+/// Fills a store in another process, which kills itself when it is done: what is found is what a SIGKILL
+/// leaves.
+pub(crate) fn filled(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+    let _ = fs::remove_dir_all(store);
+    let began = Instant::now();
+    let mut filling = Command::new(std::env::current_exe()?);
+    filling.arg("fill").arg(store).arg(messages.to_string());
+    let ended = filling.args(confirmed.then_some("--confirmed")).status()?;
+    ensure!(ended.code().is_none(), "the store was not filled: {ended}");
+    eprintln!("  {messages} filled in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// More requests a second than it can take.
+const AT_MOST: u32 = 20_000;
 /// Commands under way while a store is filled.
 const AT_ONCE: usize = 512;
 /// Memory is no matter while it is filled.
 const CACHE: u64 = 1 << 30;
 
-pub(crate) fn fill(path: &Path, messages: u32) -> anyhow::Result<()> {
+pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
     let policy = Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
@@ -163,14 +175,31 @@ pub(crate) fn fill(path: &Path, messages: u32) -> anyhow::Result<()> {
     let store = SledStore::open(options)?;
     actix_web::rt::System::new().block_on(async {
         let mut done = stream::iter(0..messages)
-            .map(|number| store.remember(sighting(&store, number)))
+            .map(|number| live(&store, number, confirmed))
             .buffer_unordered(AT_ONCE);
-        while let Some(remembered) = done.next().await {
-            remembered?;
+        while let Some(lived) = done.next().await {
+            lived?;
         }
         anyhow::Ok(())
     })?;
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+    Ok(())
+}
+
+async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result<()> {
+    let sighting = sighting(store, number);
+    let (sid, account, seen_at) = (sighting.sid, sighting.account, sighting.seen_at);
+    store.remember(sighting).await?;
+    if confirmed {
+        let source = Source::App;
+        let label = "code_entered".to_owned();
+        let evidence =
+            Evidence { account, named: Named::Message(sid), label, occurred_at: seen_at };
+        let (once, code, remembers) = (Vec::new(), None, None);
+        let signal = Signal { source, once, code, evidence: Ok(evidence), remembers, seen_at };
+        let observed = store.observe(signal).await?;
+        ensure!(observed == Observed::Confirmed(sid), "{observed:?}");
+    }
     Ok(())
 }
 

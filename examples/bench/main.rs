@@ -4,12 +4,15 @@
 //! round, server and client on one core each: these machines are noisy, and only ratios within a run
 //! mean anything. A run in which the host took the cores away is repeated. Nothing is asserted here.
 
+mod backlog;
 mod drive;
 mod grown;
+mod pace;
 mod peers;
 mod probe;
 mod service;
 mod sides;
+mod slow;
 mod stand;
 mod table;
 mod traffic;
@@ -17,9 +20,11 @@ mod traffic;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::backlog::Backlog;
 use crate::drive::Plan;
 use crate::grown::Grown;
 
@@ -39,12 +44,26 @@ enum What {
     /// Part of the above: answers 204 to everything
     #[command(hide = true)]
     Bare { port: u16 },
-    /// Part of the above: a Twilio that takes everything at once
+    /// How soon a backlog of confirmations is reported
+    Backlog(Backlog),
+    /// Part of the above: a Twilio that takes everything, after so many milliseconds
     #[command(hide = true)]
-    Twilio { port: u16 },
+    Twilio {
+        port: u16,
+        #[arg(default_value_t = 0)]
+        after: u64,
+    },
+    /// Part of the above: sends so many requests a second
+    #[command(hide = true)]
+    Pace { file: PathBuf, port: u16, connections: u32, a_second: u32 },
     /// Part of the above: fills a store and is killed
     #[command(hide = true)]
-    Fill { store: PathBuf, messages: u32 },
+    Fill {
+        store: PathBuf,
+        messages: u32,
+        #[arg(long)]
+        confirmed: bool,
+    },
 }
 
 #[derive(clap::Args)]
@@ -62,6 +81,9 @@ struct Compare {
     /// Another build of Heardback, to compare with
     #[arg(long)]
     old: Option<PathBuf>,
+    /// Heardback once more on a disk whose syncs take so many milliseconds longer
+    #[arg(long)]
+    slow_sync: Option<u32>,
     #[command(flatten)]
     plan: Plan,
 }
@@ -82,15 +104,25 @@ fn main() -> ExitCode {
     let done = match Asked::parse().what {
         What::Compare(asked) => {
             probe::first_in_line();
-            sides::compare(asked.kit.as_deref(), &asked.peers, asked.old.as_deref(), &asked.plan)
+            sides::compare(&asked)
         }
         What::Grow(asked) => {
             probe::first_in_line();
             Grown::measure(&asked.pending, asked.memory, &asked.plan)
         }
         What::Bare { port } => listening(port).and_then(stand::bare),
-        What::Twilio { port } => listening(port).and_then(stand::twilio),
-        What::Fill { store, messages } => grown::fill(&store, messages),
+        What::Backlog(asked) => {
+            probe::first_in_line();
+            asked.measure()
+        }
+        What::Twilio { port, after } => {
+            let after = Duration::from_millis(after);
+            listening(port).and_then(|listener| stand::twilio(listener, after))
+        }
+        What::Pace { file, port, connections, a_second } => {
+            pace::send(&file, port, connections, a_second)
+        }
+        What::Fill { store, messages, confirmed } => grown::fill(&store, messages, confirmed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,6 +46,17 @@ impl Process {
         let _ = self.0.wait();
     }
 
+    /// One of ours, and listens.
+    pub(crate) fn own(core: &str, words: &[&str], log: &Path) -> anyhow::Result<(Self, u16)> {
+        let port = free_port()?;
+        let (own, at) = (std::env::current_exe()?.display().to_string(), port.to_string());
+        let (what, more) = words.split_first().context("no words")?;
+        let words: Vec<&str> = [&own, *what, &at].into_iter().chain(more.iter().copied()).collect();
+        let mut process = Self::start(core, &words, &[], log)?;
+        listens(&mut process, port)?;
+        Ok((process, port))
+    }
+
     fn has_ended(&mut self) -> bool {
         self.0.try_wait().is_ok_and(|status| status.is_some())
     }
@@ -55,6 +66,22 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What Heardback is given beside its normal configuration.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) store: &'a Path,
+    /// Where it posts to.
+    pub(crate) twilio: u16,
+    pub(crate) log: &'a Path,
+    /// How many posts may be under way, if not as many as usual.
+    pub(crate) concurrency: Option<u32>,
+    /// Held to what that cgroup grants.
+    pub(crate) cgroup: Option<&'a Path>,
+    /// A library that makes each sync so many milliseconds longer.
+    pub(crate) slow: Option<(&'a Path, u32)>,
 }
 
 /// Heardback in its normal configuration.
@@ -67,26 +94,10 @@ pub(crate) struct Heardback {
 }
 
 impl Heardback {
-    /// On a store, posting to that port.
-    pub(crate) fn start(
-        binary: &Path,
-        store: &Path,
-        twilio: u16,
-        log: &Path,
-    ) -> anyhow::Result<Self> {
-        Self::start_within(binary, store, twilio, log, None)
-    }
-
-    /// The same, held to what that cgroup grants.
-    pub(crate) fn start_within(
-        binary: &Path,
-        store: &Path,
-        twilio: u16,
-        log: &Path,
-        cgroup: Option<&Path>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn start(given: &Given<'_>) -> anyhow::Result<Self> {
+        let Given { binary, store, twilio, log, cgroup, .. } = *given;
         let (port, ops) = (free_port()?, free_port()?);
-        let settings = [
+        let mut settings = vec![
             ("HEARDBACK_LISTEN", format!("127.0.0.1:{port}")),
             ("HEARDBACK_OPS_LISTEN", format!("127.0.0.1:{ops}")),
             ("HEARDBACK_PUBLIC_URL", BASE.to_owned()),
@@ -97,6 +108,13 @@ impl Heardback {
             ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
             ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),
         ];
+        if let Some(concurrency) = given.concurrency {
+            settings.push(("HEARDBACK_UPSTREAM_CONCURRENCY", concurrency.to_string()));
+        }
+        if let Some((library, milliseconds)) = given.slow {
+            settings.push(("LD_PRELOAD", library.display().to_string()));
+            settings.push(("SLOW_SYNC_MS", milliseconds.to_string()));
+        }
         let settings: Vec<_> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let began = Instant::now();
@@ -115,6 +133,16 @@ impl Heardback {
             std::thread::park_timeout(Duration::from_millis(1));
         }
         Ok(Self { process, port, ops, ready: began.elapsed() })
+    }
+
+    /// Waits until Twilio has all that is confirmed.
+    pub(crate) fn reports_all(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.metric("heardback_outbox") > 0 {
+            ensure!(began.elapsed() < PATIENCE, "it does not report what is confirmed");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// A number from its metrics.

@@ -3,21 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use crate::drive::{Measured, Plan, enough, measure, median};
+use crate::Compare;
+use crate::drive::{Load, Measured, Place, Plan, Target, enough, measure, median};
 use crate::peers;
 use crate::probe::{disk, memory};
-use crate::service::{CLIENT, Heardback, Process, SERVER, free_port, listens};
+use crate::service::{CLIENT, Given, Heardback, Process, SERVER};
+use crate::slow;
 use crate::table::{Row, print};
 use crate::traffic::{self, Routes, Signed};
 
-/// What one side did at one number of connections, round by round.
+/// What one side did under one load, round by round.
 pub(crate) struct Side {
     pub(crate) name: String,
-    /// `None`: forged requests, on 32 connections.
-    pub(crate) connections: Option<u32>,
+    pub(crate) load: Load,
     pub(crate) rounds: Vec<Measured>,
-    /// Syncs a second, where they can be counted.
-    pub(crate) syncs: Vec<f64>,
     /// KiB at most.
     pub(crate) memory: u64,
 }
@@ -32,131 +31,123 @@ struct Bench<'a> {
     phase: u32,
 }
 
-pub(crate) fn compare(
-    kit: Option<&Path>,
-    names: &[String],
-    old: Option<&Path>,
-    plan: &Plan,
-) -> anyhow::Result<()> {
-    fs::create_dir_all(&plan.folder)?;
+pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
+    let plan = &asked.plan;
+    let Place { folder, binary } = &plan.place;
+    fs::create_dir_all(folder)?;
+    let slow = asked.slow_sync.map(|ms| slow::library(folder).map(|library| (library, ms)));
+    let slow = slow.transpose()?;
     let mut bench = Bench { plan, sides: Vec::new(), phase: 0 };
     let mut disks = Vec::new();
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
-        disks.push(disk(&plan.folder)?);
+        disks.push(disk(folder)?);
         bench.bare()?;
-        bench.heardback(HEARDBACK, &plan.binary)?;
-        if let Some(old) = old {
-            bench.heardback(OLD, old)?;
+        bench.heardback(HEARDBACK, binary, None)?;
+        if let Some(old) = &asked.old {
+            bench.heardback(OLD, old, None)?;
         }
-        for name in kit.iter().flat_map(|_| names) {
-            if let Some(kit) = kit {
-                bench.peer(kit, name)?;
-            }
+        if let Some((library, ms)) = &slow {
+            let name = format!("{HEARDBACK}, syncs of {ms} ms");
+            bench.heardback(&name, binary, Some((library, *ms)))?;
+        }
+        for (kit, name) in
+            asked.kit.iter().flat_map(|kit| asked.peers.iter().map(move |name| (kit, name)))
+        {
+            bench.peer(kit, name)?;
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "microseconds")]
     let disk = median(disks.iter().map(|us| *us as f64).collect());
     println!("write of 4 KiB and fdatasync, median of medians: {disk:.0} µs\n");
-    print(&bench.sides.iter().map(|side| Row::of(side, &bench.sides, BARE)).collect::<Vec<_>>());
+    let of = |side| Row::of(side, &bench.sides, HEARDBACK, BARE);
+    print(&bench.sides.iter().map(of).collect::<Vec<_>>());
     Ok(())
 }
 
 impl Bench<'_> {
     fn bare(&mut self) -> anyhow::Result<()> {
-        let port = free_port()?;
-        let own = std::env::current_exe()?.display().to_string();
-        let log = self.plan.folder.join("bare.log");
-        let mut process = Process::start(SERVER, &[&own, "bare", &port.to_string()], &[], &log)?;
-        listens(&mut process, port)?;
-        self.load(BARE, &[process.id()], port, Routes::Heardback, &mut || 0)
+        let log = self.plan.place.folder.join("bare.log");
+        let (process, port) = Process::own(SERVER, &["bare"], &log)?;
+        self.loads(BARE, &Target { processes: &[process], port, service: None }, Routes::Heardback)
     }
 
-    fn heardback(&mut self, name: &str, binary: &Path) -> anyhow::Result<()> {
-        let (store, log) = (self.plan.folder.join("store"), self.plan.folder.join("heardback.log"));
+    fn heardback(
+        &mut self,
+        name: &str,
+        binary: &Path,
+        slow: Option<(&Path, u32)>,
+    ) -> anyhow::Result<()> {
+        let folder = &self.plan.place.folder;
+        let store = folder.join("store");
         let _ = fs::remove_dir_all(&store);
-        let port = free_port()?;
-        let own = std::env::current_exe()?.display().to_string();
-        let twilio_log = self.plan.folder.join("twilio.log");
-        let mut twilio =
-            Process::start(CLIENT, &[&own, "twilio", &port.to_string()], &[], &twilio_log)?;
-        listens(&mut twilio, port)?;
-        let service = Heardback::start(binary, &store, port, &log)?;
-        let mut syncs = || service.metric("heardback_store_commits_total");
-        self.load(name, &[service.process.id()], service.port, Routes::Heardback, &mut syncs)
+        let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
+        let service = Heardback::start(&Given {
+            binary,
+            store: &store,
+            twilio: port,
+            log: &folder.join("heardback.log"),
+            concurrency: None,
+            cgroup: None,
+            slow,
+        })?;
+        let target = Target { processes: &[], port: service.port, service: Some(&service) };
+        self.loads(name, &target, Routes::Heardback)
     }
 
     fn peer(&mut self, kit: &Path, name: &str) -> anyhow::Result<()> {
-        let log = self.plan.folder.join(format!("{name}.log"));
-        let peer = peers::start(kit, name, &self.plan.folder, &log)?;
-        let pids: Vec<u32> = peer.processes.iter().map(Process::id).collect();
-        self.load(name, &pids, peer.port, Routes::Kit, &mut || 0)
+        let folder = &self.plan.place.folder;
+        let peer = peers::start(kit, name, folder, &folder.join(format!("{name}.log")))?;
+        let target = Target { processes: &peer.processes, port: peer.port, service: None };
+        self.loads(name, &target, Routes::Kit)
     }
 
-    fn load(
-        &mut self,
-        name: &str,
-        pids: &[u32],
-        port: u16,
-        routes: Routes,
-        syncs: &mut dyn FnMut() -> u64,
-    ) -> anyhow::Result<()> {
+    /// Warmed up on the same kind of traffic.
+    fn loads(&mut self, name: &str, target: &Target<'_>, routes: Routes) -> anyhow::Result<()> {
         let plan = self.plan;
-        let file = plan.folder.join("requests");
-        // Warmed up on the same kind of traffic.
-        let loads = [(Some(32), true)].into_iter();
-        let loads = loads.chain(plan.connections.iter().map(|count| (Some(*count), false)));
-        for (connections, warming) in loads.chain([(None, false)]) {
-            let many = connections.unwrap_or(32);
-            let seconds = if warming { 1 } else { plan.seconds };
-            let signed = if connections.is_some() { Signed::Well } else { Signed::Forged };
-            let phase = &mut self.phase;
-            let prepare = |file: &Path| {
-                *phase += 1;
-                traffic::write(file, *phase, enough(many, seconds), routes, signed).map(|_| ())
-            };
-            let before = syncs();
-            let measured = measure(pids, port, many, seconds, &file, prepare)?;
-            if warming {
-                continue;
+        self.load(target, routes, Load::Closed(32), 1)?;
+        let closed = plan.connections.iter().map(|count| Load::Closed(*count));
+        let paced = Load::Open { a_second: plan.pace, connections: 32 };
+        for load in closed.chain([paced, Load::Forged(32)]) {
+            let done = self.load(target, routes, load, plan.seconds)?;
+            if !matches!(load, Load::Forged(_)) && done.refused > 0 {
+                eprintln!("  {name}, {load}: {} of {} refused", done.refused, done.requests);
             }
-            if signed == Signed::Well && measured.refused > 0 {
-                eprintln!(
-                    "  {name}, {many}: {} of {} refused",
-                    measured.refused, measured.requests
-                );
-            }
-            #[expect(clippy::cast_precision_loss, reason = "a rate")]
-            let synced = (syncs() - before) as f64 / f64::from(seconds);
             eprintln!(
-                "  {name}, {}{many}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} µs of CPU",
-                if connections.is_none() { "forged " } else { "" },
-                measured.rate,
-                measured.p50,
-                measured.p99,
-                measured.cpu
+                "  {name}, {load}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} µs of CPU",
+                done.rate, done.p50, done.p99, done.cpu
             );
-            self.note(name, connections, measured, synced, memory(pids).1);
+            self.note(name, load, done, memory(&target.pids()).1);
         }
         Ok(())
     }
 
-    fn note(
+    fn load(
         &mut self,
-        name: &str,
-        connections: Option<u32>,
-        done: Measured,
-        synced: f64,
-        most: u64,
-    ) {
-        let is_it = |side: &&mut Side| side.name == name && side.connections == connections;
+        target: &Target<'_>,
+        routes: Routes,
+        load: Load,
+        seconds: u32,
+    ) -> anyhow::Result<Measured> {
+        let signed = match load {
+            Load::Forged(_) => Signed::Forged,
+            Load::Closed(_) | Load::Open { .. } => Signed::Well,
+        };
+        let phase = &mut self.phase;
+        let prepare = |file: &Path| {
+            *phase += 1;
+            traffic::write(file, *phase, enough(load, seconds), routes, signed).map(|_| ())
+        };
+        measure(target, load, seconds, &self.plan.place.folder.join("requests"), prepare)
+    }
+
+    fn note(&mut self, name: &str, load: Load, done: Measured, most: u64) {
+        let is_it = |side: &&mut Side| side.name == name && side.load == load;
         if let Some(side) = self.sides.iter_mut().find(is_it) {
             side.rounds.push(done);
-            side.syncs.push(synced);
             side.memory = side.memory.max(most);
             return;
         }
-        let (name, rounds, syncs) = (name.to_owned(), vec![done], vec![synced]);
-        self.sides.push(Side { name, connections, rounds, syncs, memory: most });
+        self.sides.push(Side { name: name.to_owned(), load, rounds: vec![done], memory: most });
     }
 }

@@ -2,16 +2,28 @@
 //! feedback at once.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::http::header::HeaderValue;
 use actix_web::web::{self, Bytes};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
-async fn nothing(_body: Bytes) -> HttpResponse {
+use crate::traffic::FORGED;
+
+/// A forged request is answered as Heardback does it, which ends the connection.
+async fn nothing(request: HttpRequest, _body: Bytes) -> HttpResponse {
+    let forged = |signature: &HeaderValue| signature.as_bytes().starts_with(FORGED.as_bytes());
+    if request.headers().get("x-twilio-signature").is_some_and(forged) {
+        return HttpResponse::Forbidden().force_close().finish();
+    }
     HttpResponse::NoContent().finish()
 }
 
-async fn taken(_body: Bytes) -> HttpResponse {
+async fn taken(_body: Bytes, after: web::Data<Duration>) -> HttpResponse {
+    if !after.is_zero() {
+        tokio::time::sleep(**after).await;
+    }
     HttpResponse::Created().content_type("application/json").body("{\"outcome\":\"confirmed\"}")
 }
 
@@ -20,8 +32,10 @@ pub(crate) fn bare(listener: TcpListener) -> anyhow::Result<()> {
     run(server.workers(1).max_connections(4096).listen(listener)?.run())
 }
 
-pub(crate) fn twilio(listener: TcpListener) -> anyhow::Result<()> {
-    let server = HttpServer::new(|| App::new().default_service(web::to(taken)));
+pub(crate) fn twilio(listener: TcpListener, after: Duration) -> anyhow::Result<()> {
+    let after = web::Data::new(after);
+    let app = move || App::new().app_data(after.clone()).default_service(web::to(taken));
+    let server = HttpServer::new(app);
     run(server.workers(1).max_connections(4096).listen(listener)?.run())
 }
 

@@ -3,30 +3,28 @@
 use crate::drive::{Measured, median};
 use crate::sides::Side;
 
-/// One side at one number of connections.
+/// One side under one load.
 pub(crate) struct Row {
-    cells: [String; 10],
+    cells: [String; 11],
 }
 
 impl Row {
-    /// Medians over the rounds, and the median of the rates' ratios within each round.
-    pub(crate) fn of(side: &Side, all: &[Side], yardstick: &str) -> Self {
+    /// Medians over the rounds; of ratios, the median of those within each round.
+    pub(crate) fn of(side: &Side, all: &[Side], ours: &str, yardstick: &str) -> Self {
         let all_of = |read: fn(&Measured) -> f64| median(side.rounds.iter().map(read).collect());
-        // Forged requests are measured against good ones of the same number of connections.
-        let connections = side.connections.or(Some(32));
-        let beside =
-            all.iter().find(|other| other.name == yardstick && other.connections == connections);
-        let ratios = beside.map(|beside| {
-            let pairs = side.rounds.iter().zip(&beside.rounds);
-            median(pairs.map(|(ours, theirs)| ours.rate / theirs.rate).collect())
-        });
-        let many =
-            side.connections.map_or_else(|| "32, forged".to_owned(), |count| count.to_string());
-        let synced = median(side.syncs.clone());
+        let other = |name| all.iter().find(|other| other.name == name && other.load == side.load);
+        let ratio = |of: Option<&Side>, to: Option<&Side>| {
+            let pairs = of.zip(to).map(|(of, to)| of.rounds.iter().zip(&to.rounds));
+            pairs.map_or_else(
+                || "-".to_owned(),
+                |pairs| format!("{:.2}", median(pairs.map(|(of, to)| of.rate / to.rate).collect())),
+            )
+        };
+        let synced = all_of(|m| m.syncs);
         Self {
             cells: [
                 side.name.clone(),
-                many,
+                side.load.to_string(),
                 format!("{:.0}", all_of(|m| m.rate)),
                 format!("{:.2}", all_of(|m| m.p50)),
                 format!("{:.2}", all_of(|m| m.p99)),
@@ -34,7 +32,8 @@ impl Row {
                 if synced > 0.0 { format!("{synced:.0}") } else { "-".to_owned() },
                 format!("{:.0}", all_of(|m| m.written)),
                 format!("{}", side.memory / 1024),
-                ratios.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+                ratio(Some(side), other(yardstick)),
+                ratio(other(ours), Some(side)),
             ],
         }
     }
@@ -43,9 +42,9 @@ impl Row {
 pub(crate) fn print(rows: &[Row]) {
     println!(
         "| side | connections | requests/s | p50 ms | p99 ms | CPU µs a request | syncs/s | bytes written a request | \
-         memory MiB | × bare |"
+         memory MiB | × bare | Heardback × this |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for row in rows {
         println!("| {} |", row.cells.join(" | "));
     }

@@ -1,0 +1,175 @@
+//! What the store's verbs cost, durable and in groups: 64 callers at a time, as a busy service has them, on
+//! the disk under `TMPDIR`. `cargo bench --bench store`
+//!
+//! Figures are for one command. What a lone caller waits for is one sync of the disk; `remember, alone`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::future::join_all;
+use heardback::domain::feedback::Settlement;
+use heardback::domain::matching::{Observed, Policy, Resend};
+use heardback::domain::message::Status;
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Quotas, Settled, Store};
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+const AT_ONCE: u32 = 64;
+const LEASE: Duration = Duration::from_hours(1);
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// A store and the next message that it has not heard of.
+struct Bench {
+    runtime: Runtime,
+    store: SledStore,
+    next: u32,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let policy = Policy {
+            pending_ttl: Duration::from_hours(7 * 24),
+            reply_window: Duration::from_hours(1),
+            retention: Duration::from_hours(30 * 24),
+            read_confirms: false,
+            resend: Resend::Newest,
+        };
+        let mut options = Options::new(folder.path(), policy, Arc::new(|| NOW));
+        options.max_messages = u64::MAX;
+        let store = SledStore::open(options).expect("it opens");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Self { runtime: runtime.expect("a runtime"), store, next: 0, _folder: folder }
+    }
+
+    /// So many new ones, in groups; how long it took.
+    fn remember(&mut self, count: u32, at_once: u32) -> Duration {
+        let (from, to) = (self.next, self.next + count);
+        self.next = to;
+        let began = Instant::now();
+        for group in (from..to).step_by(at_once as usize) {
+            let commands = (group..to.min(group + at_once)).map(|n| self.store.remember(told(n)));
+            for remembered in self.runtime.block_on(join_all(commands)) {
+                remembered.expect("remembered");
+            }
+        }
+        began.elapsed()
+    }
+
+    /// The last so many are confirmed.
+    fn observe(&self, count: u32) -> Duration {
+        let began = Instant::now();
+        for group in (self.next - count..self.next).step_by(AT_ONCE as usize) {
+            let commands =
+                (group..self.next.min(group + AT_ONCE)).map(|n| self.store.observe(used(n)));
+            for observed in self.runtime.block_on(join_all(commands)) {
+                assert!(matches!(observed, Ok(Observed::Confirmed(_))), "{observed:?}");
+            }
+        }
+        began.elapsed()
+    }
+
+    /// All that are due are handed out and reported.
+    fn report(&self) -> Duration {
+        let began = Instant::now();
+        self.runtime.block_on(async {
+            loop {
+                let claimed = self.store.claim(AT_ONCE as usize, LEASE, &Quotas::default()).await;
+                let claims = claimed.expect("claimed");
+                if claims.is_empty() {
+                    break;
+                }
+                let settle = |lease| self.store.settle(lease, Settlement::Reported);
+                for settled in join_all(claims.into_iter().map(|claim| settle(claim.lease))).await {
+                    assert!(matches!(settled, Ok(Settled::Applied)), "{settled:?}");
+                }
+            }
+        });
+        began.elapsed()
+    }
+}
+
+fn sid(n: u32) -> MessageSid {
+    let mixed = u64::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29))).expect("a SID")
+}
+
+fn account() -> AccountSid {
+    AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("an account")
+}
+
+/// What a status callback tells.
+fn told(n: u32) -> Sighting {
+    Sighting {
+        sid: sid(n),
+        account: account(),
+        tracked: true,
+        strict: false,
+        recipient: None,
+        number: None,
+        from: Some("+14155550123".to_owned()),
+        service: None,
+        reference: None,
+        status: Some(Status::Sent),
+        error_code: None,
+        code: None,
+        link: None,
+        created_at: None,
+        seen_at: NOW,
+    }
+}
+
+/// What the app tells when its code was used.
+fn used(n: u32) -> Signal {
+    let (named, label) = (Named::Message(sid(n)), "code_entered".to_owned());
+    let evidence = Ok(Evidence { account: account(), named, label, occurred_at: NOW });
+    let source = Source::App;
+    Signal { source, once: Vec::new(), code: None, evidence, remembers: None, seen_at: NOW }
+}
+
+fn verbs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("store");
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    let count = |iterations: u64| u32::try_from(iterations).expect("few");
+    let mut bench = Bench::new();
+    group.bench_function("remember, alone", |each| {
+        each.iter_custom(|iterations| bench.remember(count(iterations), 1));
+    });
+    let mut bench = Bench::new();
+    group.bench_function("remember", |each| {
+        each.iter_custom(|iterations| bench.remember(count(iterations), AT_ONCE));
+    });
+    let mut bench = Bench::new();
+    group.bench_function("observe", |each| {
+        each.iter_custom(|iterations| {
+            bench.remember(count(iterations), AT_ONCE);
+            bench.observe(count(iterations))
+        });
+    });
+    let mut bench = Bench::new();
+    group.bench_function("claim and settle", |each| {
+        each.iter_custom(|iterations| {
+            bench.remember(count(iterations), AT_ONCE);
+            bench.observe(count(iterations));
+            bench.report()
+        });
+    });
+    let mut bench = Bench::new();
+    bench.remember(10_000, AT_ONCE);
+    group.bench_function("show", |each| {
+        let mut n = 0;
+        each.iter(|| {
+            n = (n + 1) % 10_000;
+            bench.runtime.block_on(bench.store.show(sid(n))).expect("shown").expect("known")
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, verbs);
+criterion_main!(benches);
