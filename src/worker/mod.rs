@@ -5,6 +5,7 @@
 //! lease has lapsed ("confirmed" said twice is the same state). Deliberately absent: anything that
 //! a webhook could wait for. The worker cannot see `inbound`, nor slow it down.
 
+mod ends;
 mod journal;
 pub mod lane;
 mod lanes;
@@ -15,14 +16,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement, Verdict, Why};
 use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
-use crate::store::{Clock, Settled, Store, StoreError};
+use crate::store::{Clock, Store, StoreError};
 use crate::upstream::Upstreams;
+use crate::worker::ends::{Book, settle, settle_all};
 use crate::worker::lane::{LaneReport, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
@@ -32,8 +33,6 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait for a store that cannot be reached.
 const STORE_WAIT_CAP: Duration = Duration::from_secs(30);
-/// Times that an end is offered to the store; after that the lease lapses and it is tried anew.
-const SETTLE_TRIES: u32 = 3;
 /// Looks at the store this often even unasked: a shared store may miss a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A store that says "due now" and hands out nothing is not asked more often than this.
@@ -136,14 +135,18 @@ impl Worker {
             return shutdown.await;
         }
         let store = Arc::clone(&self.store);
+        let mut ends = Vec::new();
         loop {
             // Before the query, so that what comes in between still wakes us.
             let changed = store.changed();
-            let nap = self.tick().await.again_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+            // What has ended is written down in the group in which the next are handed out.
+            let settling = settle_all(self.book(), std::mem::take(&mut ends));
+            let (tick, ()) = tokio::join!(self.tick(), settling);
+            let nap = tick.again_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(landed) = self.posts.join_next_with_id() => self.land_all(landed).await,
+                Some(landed) = self.posts.join_next_with_id() => ends = self.land_all(landed),
                 () = changed => {}
                 () = tokio::time::sleep(nap) => {}
             }
@@ -181,27 +184,29 @@ impl Worker {
     /// cancelled: an end that was awaited and not written down costs another attempt.
     pub async fn finished(&mut self) -> bool {
         let Some(landed) = self.posts.join_next_with_id().await else { return false };
-        if let Some((lease, end)) = self.land(landed) {
-            self.settle(lease, end).await;
-        }
+        settle_all(self.book(), self.land(landed).into_iter().collect()).await;
         true
     }
 
     /// Awaits and settles everything under way.
     pub async fn drain(&mut self) {
         while let Some(landed) = self.posts.join_next_with_id().await {
-            self.land_all(landed).await;
+            settle_all(self.book(), self.land_all(landed)).await;
         }
     }
 
-    /// Writes down every post that has ended, in one group of the store's: what is not written down when
-    /// the process is killed is posted again, and each sync of its own would make the others wait for it.
-    async fn land_all(&mut self, first: Landed) {
+    /// Every post that has ended, and how.
+    fn land_all(&mut self, first: Landed) -> Vec<(Lease, Settlement)> {
         let mut ends: Vec<_> = self.land(first).into_iter().collect();
         while let Some(landed) = self.posts.try_join_next_with_id() {
             ends.extend(self.land(landed));
         }
-        join_all(ends.into_iter().map(|(lease, end)| self.settle(lease, end))).await;
+        ends
+    }
+
+    /// Where ends are written down.
+    fn book(&self) -> Book {
+        (Arc::clone(&self.store), Arc::clone(&self.observer))
     }
 
     fn rooms(&mut self, now: Instant) -> Rooms {
@@ -247,7 +252,7 @@ impl Worker {
         };
         let message_sid = claim.feedback.message;
         tracing::info!(%message_sid, "{message_sid} put back before it was tried");
-        self.settle(claim.lease, Settlement::Release { after: wait }).await;
+        settle(&self.book(), claim.lease, Settlement::Release { after: wait }).await;
         false
     }
 
@@ -293,28 +298,6 @@ impl Worker {
         if *verdict == (Verdict::Done { echoed: false }) {
             self.observer.mismatch();
         }
-    }
-
-    async fn settle(&self, lease: Lease, end: Settlement) {
-        let message_sid = lease.message;
-        let mut wait = STORE_WAIT;
-        for left in (0..SETTLE_TRIES).rev() {
-            match self.store.settle(lease, end.clone()).await {
-                Ok(Settled::Applied) => return self.observer.settled(end.as_str()),
-                Ok(Settled::LeaseLost) => {
-                    return tracing::warn!(%message_sid, "{message_sid} was somebody else's by then");
-                }
-                Err(error) => {
-                    let end = end.as_str();
-                    tracing::warn!(%message_sid, left, "{message_sid}: {end} not stored: {error}");
-                }
-            }
-            if left > 0 {
-                tokio::time::sleep(wait).await;
-                wait *= 2;
-            }
-        }
-        tracing::error!(%message_sid, "{message_sid} will be tried again when its lease has lapsed");
     }
 }
 
