@@ -32,6 +32,7 @@ fn reading(person_key: &PersonKey) -> Reading<'_> {
         code_keys: &[],
         ignores_crawlers: true,
         now: Timestamp::UNIX_EPOCH,
+        trace: None,
     }
 }
 

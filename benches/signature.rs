@@ -74,6 +74,7 @@ fn signal(pairs: &[Pair<'_>], person_key: &PersonKey) -> Result<Signal, Malforme
         code_keys: &[],
         ignores_crawlers: true,
         now: Timestamp::UNIX_EPOCH,
+        trace: None,
     };
     callback::reply(&Fields::from_pairs(pairs, Spelling::Twilio)?, &reading)
 }

@@ -84,7 +84,7 @@ impl Bench {
                 if claims.is_empty() {
                     break;
                 }
-                let settle = |lease| self.store.settle(lease, Settlement::Reported);
+                let settle = |lease| self.store.settle(lease, Settlement::Reported, None);
                 for settled in join_all(claims.into_iter().map(|claim| settle(claim.lease))).await {
                     assert!(matches!(settled, Ok(Settled::Applied)), "{settled:?}");
                 }
@@ -121,6 +121,7 @@ fn told(n: u32) -> Sighting {
         link: None,
         created_at: None,
         seen_at: NOW,
+        trace: None,
     }
 }
 
@@ -129,7 +130,15 @@ fn used(n: u32) -> Signal {
     let (named, label) = (Named::Message(sid(n)), "code_entered".to_owned());
     let evidence = Ok(Evidence { account: account(), named, label, occurred_at: NOW });
     let source = Source::App;
-    Signal { source, once: Vec::new(), code: None, evidence, remembers: None, seen_at: NOW }
+    Signal {
+        source,
+        once: Vec::new(),
+        code: None,
+        evidence,
+        remembers: None,
+        seen_at: NOW,
+        trace: None,
+    }
 }
 
 fn verbs(criterion: &mut Criterion) {

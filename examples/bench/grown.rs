@@ -196,7 +196,8 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
         let evidence =
             Evidence { account, named: Named::Message(sid), label, occurred_at: seen_at };
         let (once, code, remembers) = (Vec::new(), None, None);
-        let signal = Signal { source, once, code, evidence: Ok(evidence), remembers, seen_at };
+        let evidence = Ok(evidence);
+        let signal = Signal { source, once, code, evidence, remembers, seen_at, trace: None };
         let observed = store.observe(signal).await?;
         ensure!(observed == Observed::Confirmed(sid), "{observed:?}");
     }
@@ -227,5 +228,6 @@ fn sighting(store: &SledStore, number: u32) -> Sighting {
         link: None,
         created_at: None,
         seen_at: now,
+        trace: None,
     }
 }

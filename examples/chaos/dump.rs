@@ -29,7 +29,7 @@ pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
     options.person_key = Some(format!("{SECRET} for phones").into_bytes());
     let store = SledStore::open(options).context("the store does not open")?;
     let mut messages = 0;
-    for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+    for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
         let mut cursor = None;
         loop {
             let page = store.list(filter, cursor, PAGE).await?;

@@ -255,7 +255,7 @@ async fn records(store: &SledStore) -> anyhow::Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut cursor = None;
     loop {
-        let page = store.list(Filter::Messages(None), cursor, 1_000).await?;
+        let page = store.list(Filter::messages(), cursor, 1_000).await?;
         for entry in page.entries {
             if let Entry::Message(message) = entry {
                 records.push(*message);

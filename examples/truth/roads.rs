@@ -150,6 +150,7 @@ impl Roads<'_> {
             evidence: Ok(evidence),
             remembers: None,
             seen_at: reading.now,
+            trace: None,
         })
     }
 
@@ -180,6 +181,7 @@ impl Roads<'_> {
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             now: moment(at),
+            trace: None,
         }
     }
 }

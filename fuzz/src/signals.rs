@@ -45,6 +45,7 @@ pub fn holds(data: &[u8]) {
         code_keys: &code_keys,
         ignores_crawlers: true,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
+        trace: None,
     };
     let (query, form) = (form::pairs(query), form::pairs(body));
     // One of them an input: a round is twice as quick, and the fuzzer finds the other.

@@ -37,6 +37,8 @@ impl From<Why> for Refusal {
 pub enum Verdict {
     /// Twilio has it. `echoed` says whether the answer named our message.
     Done {
+        /// HTTP status.
+        status: u16,
         /// Whether the body named our SID; if not, it is counted (a captive proxy?).
         echoed: bool,
     },
@@ -82,6 +84,19 @@ impl Verdict {
             Self::Pause { .. } => "pause",
             Self::Missing { .. } => "missing",
             Self::Never { .. } => "never",
+        }
+    }
+
+    /// HTTP status of the answer; `None` if none came.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Done { status, .. } => Some(*status),
+            Self::Retry { why, .. }
+            | Self::Throttle { why, .. }
+            | Self::Pause { why }
+            | Self::Missing { why }
+            | Self::Never { why } => why.status,
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::address::Recipient;
 use crate::domain::code::Code;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::trace::TraceParent;
 
 /// The longest reference, in bytes.
 pub const MAX_REFERENCE: usize = 128;
@@ -202,6 +203,22 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// How the last attempt to report a message ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When its end was written down.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub ended_at: Timestamp,
+    /// How long Twilio took, in milliseconds.
+    pub took_ms: u32,
+    /// HTTP status; `None` if no answer came.
+    pub status: Option<u16>,
+    /// Twilio's error code, such as 20404.
+    pub code: Option<u32>,
+    /// Twilio's words, or ours; empty where Twilio took it.
+    pub message: String,
+}
+
 /// How far the reporting of a confirmed message has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
@@ -265,6 +282,13 @@ pub struct Message {
     pub code: Option<Code>,
     /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
+    /// Since when the evidence had waited that proved it, if it came before the message.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    pub parked_at: Option<Timestamp>,
+    /// How the last attempt to report it ended.
+    pub last_attempt: Option<Attempt>,
+    /// The trace that the evidence came in with.
+    pub trace: Option<TraceParent>,
 }
 
 impl Message {

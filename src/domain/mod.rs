@@ -4,6 +4,7 @@
 //! randomness, no environment. `now` and `jitter` are arguments.
 
 pub mod address;
+pub mod census;
 pub mod code;
 pub mod crawlers;
 pub mod erasure;
@@ -21,6 +22,7 @@ pub mod retry;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod trace;
 pub mod twiml;
 pub mod upstream_url;
 pub mod veil;

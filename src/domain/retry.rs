@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn done_is_reported_whether_or_not_the_answer_named_the_message() {
         for echoed in [true, false] {
-            let end = conclude(&Verdict::Done { echoed }, &FACTS, &DAY, 0.5);
+            let end = conclude(&Verdict::Done { status: 200, echoed }, &FACTS, &DAY, 0.5);
             assert_eq!(end, Settlement::Reported);
         }
     }
@@ -259,7 +259,7 @@ mod tests {
     fn verdicts() -> impl Strategy<Value = Verdict> {
         let after = proptest::option::of(any::<u64>().prop_map(Duration::from_secs));
         prop_oneof![
-            Just(Verdict::Done { echoed: true }),
+            Just(Verdict::Done { status: 200, echoed: true }),
             after.clone().prop_map(|after| Verdict::Retry { why: Why::default(), after }),
             after.prop_map(|after| Verdict::Throttle { why: Why::default(), after }),
             Just(Verdict::Pause { why: Why::default() }),

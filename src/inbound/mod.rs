@@ -20,6 +20,7 @@ pub mod refused;
 pub mod regions;
 mod rejection;
 mod signed;
+mod trace;
 pub mod trust;
 mod twilio;
 mod view;

@@ -26,6 +26,7 @@ use crate::domain::signature::{Content, Mistrust, Presented};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::trace;
 use crate::inbound::trust::{Distrust, Signers};
 
 /// 64 KiB: Twilio's largest callback is far below. A route may say otherwise.
@@ -194,6 +195,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
         now,
+        trace: trace::of(request),
     };
     Ok(T::read(&parts, &reading)?)
 }

@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::{Address, PersonKey};
+use crate::domain::census::Census;
 use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
-use crate::domain::message::{Message, State};
+use crate::domain::message::{Attempt, Message, Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 
@@ -93,17 +94,67 @@ pub struct Forgotten {
     pub references: u64,
 }
 
+/// Which messages are asked for: those of which all of it is true.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Select {
+    /// In this state.
+    pub state: Option<State>,
+    /// Passed over because another one under their reference was confirmed.
+    pub converted: bool,
+    /// To a number with this calling code.
+    pub calling_code: Option<u16>,
+    /// Created then or later.
+    pub created_from: Option<Timestamp>,
+    /// Created before that.
+    pub created_before: Option<Timestamp>,
+    /// Refused with this error code of Twilio's.
+    pub code: Option<u32>,
+}
+
+impl Select {
+    /// Whether a message, as it stands now, is asked for.
+    #[must_use]
+    pub fn takes(&self, message: &Message) -> bool {
+        let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
+        let code = message.refusal.as_ref().and_then(|refusal| refusal.code);
+        self.state.is_none_or(|state| state == message.state)
+            && (!self.converted || message.converted_by.is_some())
+            && (self.calling_code.is_none() || self.calling_code == calling_code)
+            && self.created_from.is_none_or(|from| message.created_at >= from)
+            && self.created_before.is_none_or(|before| message.created_at < before)
+            && (self.code.is_none() || self.code == code)
+    }
+}
+
 /// Which records [`Store::list`] shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
-    /// Messages in a state, or all of them.
-    Messages(Option<State>),
-    /// Messages that were passed over because another one under their reference was confirmed.
-    Converted,
+    /// Messages.
+    Messages(Select),
     /// Evidence that waits for its message.
     Parked,
     /// Evidence whose message never came.
     Orphaned,
+}
+
+impl Filter {
+    /// Every message.
+    #[must_use]
+    pub fn messages() -> Self {
+        Self::Messages(Select::default())
+    }
+
+    /// The messages in a state.
+    #[must_use]
+    pub fn in_state(state: State) -> Self {
+        Self::Messages(Select { state: Some(state), ..Select::default() })
+    }
+
+    /// Messages that were passed over because another one under their reference was confirmed.
+    #[must_use]
+    pub fn converted() -> Self {
+        Self::Messages(Select { converted: true, ..Select::default() })
+    }
 }
 
 /// A record of [`Store::list`].
@@ -186,8 +237,13 @@ pub trait Store: Send + Sync + 'static {
         quotas: &Quotas,
     ) -> Result<Vec<Claim>, StoreError>;
 
-    /// Ends an attempt, if the lease still holds.
-    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError>;
+    /// Ends an attempt, if the lease still holds. `attempt` says how it went; `None` if nothing was sent.
+    async fn settle(
+        &self,
+        lease: Lease,
+        settlement: Settlement,
+        attempt: Option<Attempt>,
+    ) -> Result<Settled, StoreError>;
 
     /// How long until something is due of an account that has a quota left; zero if it is now, `None`
     /// if nothing waits.
@@ -210,6 +266,30 @@ pub trait Store: Send + Sync + 'static {
 
     /// What we know of a message.
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError>;
+
+    /// The newest messages that bear a reference, of whichever account, at most so many; the newest first.
+    async fn bearing(&self, reference: Reference, limit: usize)
+    -> Result<Vec<Message>, StoreError>;
+
+    /// What is to be reported next, of all accounts, be it due or not; the soonest first.
+    async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
+
+    /// What Twilio would not take, the latest first.
+    async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
+
+    /// What all messages come to. A copy, made in a moment however many there are.
+    async fn census(&self) -> Result<Census, StoreError>;
+
+    /// Puts an account on hold: nothing of it is [claimed](Self::claim) until it is [resumed](Self::resume),
+    /// be it by another process. What is under way goes on. Returns since when; that of before, if it was on
+    /// hold already.
+    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError>;
+
+    /// Ends that. Returns since when it was on hold; `None` if it was not.
+    async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The accounts on hold, and since when.
+    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
 
     /// Puts a refused message back into the queue.
     async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError>;

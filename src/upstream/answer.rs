@@ -44,7 +44,7 @@ impl Answer {
 
     fn judge(&self, feedback: &Feedback) -> Verdict {
         match self.status.as_u16() {
-            200..=299 => Verdict::Done { echoed: self.names(feedback) },
+            status @ 200..=299 => Verdict::Done { status, echoed: self.names(feedback) },
             300..=399 => Verdict::Pause { why: self.why_redirected() },
             401 | 403 => Verdict::Pause { why: self.why() },
             404 => Verdict::Missing { why: self.why() },
@@ -168,7 +168,11 @@ mod tests {
             (format!("<html>{sid}</html>"), false),
             (String::new(), false),
         ] {
-            assert_eq!(answer(200, &body, None), Verdict::Done { echoed: expected }, "{body}");
+            assert_eq!(
+                answer(200, &body, None),
+                Verdict::Done { status: 200, echoed: expected },
+                "{body}"
+            );
         }
     }
 

@@ -5,33 +5,41 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::domain::feedback::{Lease, Settlement};
+use crate::domain::message::Attempt;
 use crate::store::{Settled, Store};
 use crate::worker::{Observer, STORE_WAIT};
 
 /// Times that an end is offered to the store; after that the lease lapses and it is tried anew.
 const SETTLE_TRIES: u32 = 3;
 
+/// An attempt that is over: how it ends in the store, and how it went if anything was sent.
+pub(super) struct End {
+    pub(super) lease: Lease,
+    pub(super) settlement: Settlement,
+    pub(super) attempt: Option<Attempt>,
+}
+
 /// Where ends are written down, and who is told.
 pub(super) type Book = (Arc<dyn Store>, Arc<dyn Observer>);
 
 /// Writes ends down in one group of the store's: what is not written down when the process is killed is
 /// posted again, and each sync of its own would make the others wait for it.
-pub(super) async fn settle_all(book: Book, ends: Vec<(Lease, Settlement)>) {
-    join_all(ends.into_iter().map(|(lease, end)| settle(&book, lease, end))).await;
+pub(super) async fn settle_all(book: Book, ends: Vec<End>) {
+    join_all(ends.into_iter().map(|end| settle(&book, end))).await;
 }
 
 /// Writes one end down; what the store does not take is offered again.
-pub(super) async fn settle((store, observer): &Book, lease: Lease, end: Settlement) {
-    let message_sid = lease.message;
+pub(super) async fn settle((store, observer): &Book, end: End) {
+    let End { lease, settlement, attempt } = end;
+    let (message_sid, end) = (lease.message, settlement.as_str());
     let mut wait = STORE_WAIT;
     for left in (0..SETTLE_TRIES).rev() {
-        match store.settle(lease, end.clone()).await {
-            Ok(Settled::Applied) => return observer.settled(end.as_str()),
+        match store.settle(lease, settlement.clone(), attempt.clone()).await {
+            Ok(Settled::Applied) => return observer.settled(end),
             Ok(Settled::LeaseLost) => {
                 return tracing::warn!(%message_sid, "{message_sid} was somebody else's by then");
             }
             Err(error) => {
-                let end = end.as_str();
                 tracing::warn!(%message_sid, left, "{message_sid}: {end} not stored: {error}");
             }
         }

@@ -16,14 +16,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::domain::feedback::{Claim, Feedback, Lease, Settlement, Verdict, Why};
+use crate::domain::feedback::{Claim, Feedback, Settlement, Verdict, Why};
+use crate::domain::message::Attempt;
 use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Store, StoreError};
 use crate::upstream::Upstreams;
-use crate::worker::ends::{Book, settle, settle_all};
+use crate::worker::ends::{Book, End, settle, settle_all};
 use crate::worker::lane::{LaneReport, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
@@ -196,7 +198,7 @@ impl Worker {
     }
 
     /// Every post that has ended, and how.
-    fn land_all(&mut self, first: Landed) -> Vec<(Lease, Settlement)> {
+    fn land_all(&mut self, first: Landed) -> Vec<End> {
         let mut ends: Vec<_> = self.land(first).into_iter().collect();
         while let Some(landed) = self.posts.try_join_next_with_id() {
             ends.extend(self.land(landed));
@@ -252,7 +254,8 @@ impl Worker {
         };
         let message_sid = claim.feedback.message;
         tracing::info!(%message_sid, "{message_sid} put back before it was tried");
-        settle(&self.book(), claim.lease, Settlement::Release { after: wait }).await;
+        let settlement = Settlement::Release { after: wait };
+        settle(&self.book(), End { lease: claim.lease, settlement, attempt: None }).await;
         false
     }
 
@@ -263,7 +266,7 @@ impl Worker {
     }
 
     /// What becomes of a message whose post has ended.
-    fn land(&mut self, landed: Landed) -> Option<(Lease, Settlement)> {
+    fn land(&mut self, landed: Landed) -> Option<End> {
         let (id, verdict) = match landed {
             Ok(landed) => landed,
             Err(error) => (error.id(), lost(&error)),
@@ -290,15 +293,24 @@ impl Worker {
             journal::change(account, change);
         }
         self.lanes.tell(self.observer.as_ref(), now);
-        Some((claim.lease, end))
+        let attempt = Some(told(&verdict, (self.clock)(), took));
+        Some(End { lease: claim.lease, settlement: end, attempt })
     }
 
     fn observe(&self, verdict: &Verdict, took: Duration) {
         self.observer.attempt(verdict.as_str(), took);
-        if *verdict == (Verdict::Done { echoed: false }) {
+        if matches!(verdict, Verdict::Done { echoed: false, .. }) {
             self.observer.mismatch();
         }
     }
+}
+
+/// How an attempt went, for whoever looks at the message later.
+fn told(verdict: &Verdict, ended_at: Timestamp, took: Duration) -> Attempt {
+    let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+    let why = verdict.why().cloned().unwrap_or_default();
+    let status = verdict.status();
+    Attempt { ended_at, took_ms, status, code: why.code, message: why.message }
 }
 
 /// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.

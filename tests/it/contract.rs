@@ -21,6 +21,7 @@ use crate::given::{
     DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, direct, evidence, options, person,
     policy, reference, registered, reply, shared, sid, status,
 };
+use crate::overview::seen;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -65,7 +66,7 @@ async fn refuse(store: &Arc<dyn Store>, n: u32) {
     let claims = claim(store).await;
     let lease = claims.iter().find(|c| c.feedback.message == sid(n)).expect("claimed").lease;
     let refusal = Refusal { status: Some(404), code: Some(20404), message: "no".to_owned() };
-    let settled = store.settle(lease, Settlement::Refused(refusal)).await.expect("settled");
+    let settled = store.settle(lease, Settlement::Refused(refusal), None).await.expect("settled");
     assert_eq!(settled, Settled::Applied);
 }
 
@@ -98,7 +99,7 @@ async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<
 /// Counts everything by looking at it.
 async fn recount(store: &Arc<dyn Store>) -> Counts {
     let mut counts = Counts::default();
-    for entry in entries(store, Filter::Messages(None), 1000).await {
+    for entry in entries(store, Filter::messages(), 1000).await {
         if let Entry::Message(message) = entry {
             let place = State::ALL.iter().position(|state| *state == message.state);
             counts.messages[place.expect("a state")] += 1;
@@ -155,12 +156,11 @@ async fn everything_that_was_answered_is_there_after_closing_and_opening_again()
         store.remember(registered(2, 0)).await.expect("remembered");
         store.observe(reply(1, 1)).await.expect("observed");
         store.observe(direct(77, 1)).await.expect("observed");
-        let (messages, counts) =
-            (entries(&store, Filter::Messages(None), 10).await, store.counts());
+        let (messages, counts) = (entries(&store, Filter::messages(), 10).await, store.counts());
         let recipient = store.person_key().check();
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(entries(&store, Filter::Messages(None), 10).await, messages);
+        assert_eq!(entries(&store, Filter::messages(), 10).await, messages);
         assert_eq!(store.counts(), counts);
         assert_eq!(store.person_key().check(), recipient, "the key is the store's own");
         let again = store.observe(reply(1, 9)).await.expect("observed");
@@ -275,16 +275,16 @@ async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() 
         hands.set(30);
         let fresh = claim(&store).await[0];
         assert_eq!(fresh.attempts, 2, "a crash has burnt its attempt");
-        let lost = store.settle(stale.lease, Settlement::Reported).await.expect("settled");
+        let lost = store.settle(stale.lease, Settlement::Reported, None).await.expect("settled");
         assert_eq!(lost, Settled::LeaseLost);
         assert_eq!(state(&store, 1).await, Some(State::Confirmed));
-        let won = store.settle(fresh.lease, Settlement::Reported).await.expect("settled");
+        let won = store.settle(fresh.lease, Settlement::Reported, None).await.expect("settled");
         assert_eq!(won, Settled::Applied);
         assert_eq!(state(&store, 1).await, Some(State::Reported));
-        let twice = store.settle(fresh.lease, Settlement::Reported).await.expect("settled");
+        let twice = store.settle(fresh.lease, Settlement::Reported, None).await.expect("settled");
         assert_eq!(twice, Settled::LeaseLost);
         let unknown = Lease { message: sid(9), token: 1 };
-        let nobody = store.settle(unknown, Settlement::Reported).await.expect("settled");
+        let nobody = store.settle(unknown, Settlement::Reported, None).await.expect("settled");
         assert_eq!(nobody, Settled::LeaseLost);
     }
 }
@@ -301,7 +301,7 @@ async fn an_attempt_that_a_crash_cut_short_counts_and_is_made_again() {
         let store = backend.usual(&hands);
         let again = claim(&store).await[0];
         assert_eq!(again.attempts, 2);
-        let lost = store.settle(stale.lease, Settlement::Reported).await.expect("settled");
+        let lost = store.settle(stale.lease, Settlement::Reported, None).await.expect("settled");
         assert_eq!(lost, Settled::LeaseLost);
     }
 }
@@ -315,27 +315,30 @@ async fn each_settlement_does_what_it_says() {
 
         let lease = claim(&store).await[0].lease;
         let (after, spent) = (Duration::from_secs(5), Duration::from_secs(3));
-        store.settle(lease, Settlement::Retry { after, spent }).await.expect("settled");
+        store.settle(lease, Settlement::Retry { after, spent }, None).await.expect("settled");
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), Some(after));
         assert!(claim(&store).await.is_empty(), "not before its time");
 
         hands.set(5);
         let second = claim(&store).await[0];
         assert_eq!((second.attempts, second.spent), (2, spent));
-        store.settle(second.lease, Settlement::Release { after }).await.expect("settled");
+        store.settle(second.lease, Settlement::Release { after }, None).await.expect("settled");
 
         hands.set(10);
         let third = claim(&store).await[0];
         assert_eq!((third.attempts, third.spent), (2, spent), "it was given back");
         let refusal = Refusal { status: Some(400), code: None, message: "no".to_owned() };
-        store.settle(third.lease, Settlement::Refused(refusal.clone())).await.expect("settled");
+        store
+            .settle(third.lease, Settlement::Refused(refusal.clone()), None)
+            .await
+            .expect("settled");
         let refused = store.show(sid(1)).await.expect("looked up").expect("there");
         assert_eq!((refused.state, refused.refusal), (State::Refused, Some(refusal)));
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
 
         confirmed(&store, 2, 10).await;
         let lease = claim(&store).await[0].lease;
-        store.settle(lease, Settlement::Reported).await.expect("settled");
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
         let reported = store.show(sid(2)).await.expect("looked up").expect("there");
         assert_eq!((reported.state, reported.reported_at), (State::Reported, Some(at(10))));
         assert_eq!(store.next_due(&Quotas::default()).await.expect("known"), None);
@@ -437,7 +440,7 @@ async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name
         }
         let observed = store.observe(direct(2, 20)).await.expect("observed");
         assert_eq!(observed, Observed::Confirmed(sid(2)));
-        let listed = entries(&store, Filter::Converted, 5).await;
+        let listed = entries(&store, Filter::converted(), 5).await;
         let [Entry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
     }
@@ -463,7 +466,7 @@ async fn what_bears_a_reference_is_kept_while_others_of_it_may_be_confirmed() {
         assert!(matches!(ambiguous, Observed::Parked { .. }), "{ambiguous:?}");
         store.observe(direct(2, 6)).await.expect("observed");
         let lease = claim(&store).await.first().expect("claimed").lease;
-        store.settle(lease, Settlement::Reported).await.expect("settled");
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
         hands.set(2 * DAY);
         sweep(&store).await;
         assert_eq!(state(&store, 2).await, Some(State::Reported), "it is still there");
@@ -503,8 +506,8 @@ async fn a_message_expires_on_time_even_if_nobody_sweeps() {
         store.remember(registered(1, 0)).await.expect("remembered");
         hands.set(7 * DAY);
         assert_eq!(state(&store, 1).await, Some(State::Expired));
-        assert!(entries(&store, Filter::Messages(Some(State::Pending)), 5).await.is_empty());
-        assert_eq!(entries(&store, Filter::Messages(Some(State::Expired)), 5).await.len(), 1);
+        assert!(entries(&store, Filter::in_state(State::Pending), 5).await.is_empty());
+        assert_eq!(entries(&store, Filter::in_state(State::Expired), 5).await.len(), 1);
         let direct = store.observe(direct(1, 7 * DAY)).await.expect("observed");
         assert_eq!(direct, Observed::Confirmed(sid(1)), "a late confirmation is wanted");
     }
@@ -584,14 +587,14 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
             store.observe(direct(n, 0)).await.expect("observed");
         }
         for page_of in [1, 5, 23, 100] {
-            let filter = |state| Filter::Messages(state);
+            let filter = |state: Option<State>| state.map_or(Filter::messages(), Filter::in_state);
             assert_eq!(entries(&store, filter(None), page_of).await.len(), 23);
             assert_eq!(entries(&store, filter(Some(State::Confirmed)), page_of).await.len(), 5);
             assert_eq!(entries(&store, filter(Some(State::Pending)), page_of).await.len(), 18);
             assert_eq!(entries(&store, Filter::Parked, page_of).await.len(), 6);
             assert_eq!(entries(&store, Filter::Orphaned, page_of).await.len(), 0);
         }
-        let all = entries(&store, Filter::Messages(None), 4).await;
+        let all = entries(&store, Filter::messages(), 4).await;
         let sids: BTreeSet<_> = all
             .iter()
             .map(|entry| match entry {
@@ -610,7 +613,7 @@ async fn a_cursor_that_is_none_of_the_lists_own_starts_over() {
         store.remember(registered(1, 0)).await.expect("remembered");
         store.observe(direct(2, 0)).await.expect("observed");
         for cursor in [vec![], vec![0], vec![0xff; 40], b"!person-key".to_vec()] {
-            for filter in [Filter::Messages(None), Filter::Parked] {
+            for filter in [Filter::messages(), Filter::Parked] {
                 let page = store.list(filter, Some(cursor.clone()), 5).await.expect("listed");
                 assert_eq!(page.entries.len(), 1, "{cursor:?}");
             }
@@ -647,7 +650,7 @@ async fn a_closed_store_carries_nothing_out() {
         assert_eq!(label(store.observe(reply(1, 0)).await), "closed");
         assert_eq!(label(store.claim(1, LEASE, &Quotas::default()).await), "closed");
         let lease = Lease { message: sid(1), token: 1 };
-        assert_eq!(label(store.settle(lease, Settlement::Reported).await), "closed");
+        assert_eq!(label(store.settle(lease, Settlement::Reported, None).await), "closed");
         assert_eq!(label(store.next_due(&Quotas::default()).await), "closed");
         assert_eq!(label(store.expire(1).await), "closed");
         assert_eq!(label(store.list(Filter::Parked, None, 1).await), "closed");
@@ -732,7 +735,7 @@ async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
                                 message: String::new(),
                             }),
                         };
-                        store.settle(claim.lease, settlement).await.expect("settled");
+                        store.settle(claim.lease, settlement, None).await.expect("settled");
                     }
                 }
                 8 => drop(store.requeue(sid(n)).await.expect("answered")),
@@ -742,9 +745,11 @@ async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
                 sweep(&store).await;
                 assert_eq!(store.counts(), recount(&store).await, "step {step}");
                 let before = store.counts();
+                let census = seen(&store.census().await.expect("counted"));
                 drop(store);
                 store = backend.usual(&hands);
                 assert_eq!(store.counts(), before, "opened again at step {step}");
+                assert_eq!(seen(&store.census().await.expect("counted")), census, "step {step}");
             }
         }
         assert!(store.counts().total() > 0);

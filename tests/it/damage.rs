@@ -56,7 +56,7 @@ fn truth(store: &SledStore) -> Truth {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let mut entries = Vec::new();
     runtime.expect("a runtime").block_on(async {
-        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+        for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
             let page = store.list(filter, None, 10_000).await.expect("listed");
             entries.extend(page.entries.iter().map(|entry| match entry {
                 Entry::Message(message) => format!("{message:?}"),
@@ -109,7 +109,7 @@ async fn store(messages: u32, killed: bool) -> TempDir {
     }
     let lease = Duration::from_secs(30);
     for claim in store.claim(5, lease, &Quotas::default()).await.expect("claimed") {
-        store.settle(claim.lease, Settlement::Reported).await.expect("settled");
+        store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
     }
     if killed {
         return copy(folder.path());

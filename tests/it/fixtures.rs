@@ -166,7 +166,7 @@ impl Desk {
     /// Every record there is, in the store's order.
     async fn records(&self) -> String {
         let mut text = String::new();
-        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+        for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
             let page = self.store.list(filter, None, 100).await.expect("readable");
             assert!(page.next.is_none(), "more than one page");
             for entry in &page.entries {

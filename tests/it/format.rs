@@ -44,7 +44,7 @@ async fn filled(folder: &Path, messages: u32) -> Vec<Message> {
     }
     let claims = store.claim(1, LEASE, &Quotas::default()).await.expect("claimed");
     assert_eq!(claims.len(), 1);
-    let page = store.list(Filter::Messages(None), None, 1000).await.expect("listed");
+    let page = store.list(Filter::messages(), None, 1000).await.expect("listed");
     store.close().await;
     let messages = page.entries.into_iter().map(|entry| match entry {
         Entry::Message(message) => *message,
@@ -128,7 +128,7 @@ async fn a_store_of_an_older_format_is_opened_and_everything_due_is_handed_out_i
         let hands = Hands::default();
         hands.set(i64::from(MESSAGES) + 1);
         let store = sled(folder.path(), hands.clock());
-        assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
+        assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
         assert_eq!(store.counts().of(State::Confirmed), u64::from(MESSAGES));
         let two = Quotas::from([(account(), 2), (second_account(), 0)]);
         let claims = store.claim(40, LEASE, &two).await.expect("claimed");
@@ -144,7 +144,7 @@ async fn a_store_of_an_older_format_is_opened_and_everything_due_is_handed_out_i
         assert_eq!(formers(folder.path()), 0, "what is worked out is on no disk");
 
         let again = try_sled(folder.path(), hands.clock()).expect("its seal adds up");
-        let page = again.list(Filter::Messages(Some(State::Confirmed)), None, 1000).await;
+        let page = again.list(Filter::in_state(State::Confirmed), None, 1000).await;
         assert_eq!(page.expect("listed").entries.len(), MESSAGES as usize);
     }
 }
@@ -176,7 +176,7 @@ async fn a_store_of_format_1_in_which_nothing_waits_is_opened_too() {
     fs::write(folder.path().join("FORMAT"), "1\n").expect("written");
     let store = sled(folder.path(), Hands::default().clock());
     store.remember(registered(1, 0)).await.expect("remembered");
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
 }
 
 /// The store in `tests/fixtures/stores/format-1`, in a folder of its own. Its README says what is in it.
@@ -216,7 +216,7 @@ async fn a_store_that_the_first_release_wrote_is_opened_with_everything_that_it_
     let folder = first_release();
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
     let store = with_its_key(folder.path(), its_day());
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
     for (n, state) in (1..).zip(STATES) {
         let message = store.show(sid(n)).await.expect("looked up").expect("known");
         assert_eq!(message.state, state, "{n}");

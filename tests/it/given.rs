@@ -88,6 +88,7 @@ pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
         link: None,
         created_at: Some(at(seconds)),
         seen_at: at(seconds),
+        trace: None,
     }
 }
 
@@ -114,6 +115,7 @@ pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
         evidence: Ok(evidence(named, seconds)),
         remembers: None,
         seen_at: at(seconds),
+        trace: None,
     }
 }
 

@@ -39,6 +39,7 @@ mod links;
 mod matching;
 #[cfg(test)]
 mod official;
+mod overview;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

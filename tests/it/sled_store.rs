@@ -135,10 +135,10 @@ fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
 #[tokio::test]
 async fn a_newer_format_is_refused_and_no_file_touched() {
     let folder = filled(10).await;
-    fs::write(folder.path().join("FORMAT"), "4\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "5\n").expect("written");
     let before = files(folder.path());
     let error = opened(folder.path()).err().expect("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 5, .. }), "{error}");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -188,7 +188,7 @@ async fn a_store_whose_making_was_cut_short_is_made_anew() {
     store.remember(registered(1, 0)).await.expect("remembered");
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "3\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
 }
 
 fn snapshot(folder: &Path) -> std::path::PathBuf {

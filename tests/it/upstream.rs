@@ -76,7 +76,7 @@ fn why(status: u16, code: u32, message: &str) -> Why {
 async fn a_confirmation_is_posted_exactly_so() {
     let twilio = serve(echo(200)).await;
     let verdict = client(&twilio.uri(), &["token"]).post(&feedback()).await;
-    assert_eq!(verdict, Verdict::Done { echoed: true });
+    assert_eq!(verdict, Verdict::Done { status: 200, echoed: true });
     let requests = twilio.received_requests().await.expect("recorded");
     let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
     assert_eq!((request.method.as_str(), request.url.path()), ("POST", PATH));
@@ -120,25 +120,28 @@ fn a_proxy_in_the_environment_is_ignored() {
 
 #[tokio::test]
 async fn any_complete_2xx_is_done() {
-    assert_eq!(post(echo(200)).await, Verdict::Done { echoed: true });
-    assert_eq!(post(echo(201)).await, Verdict::Done { echoed: true });
-    assert_eq!(post(ResponseTemplate::new(204)).await, Verdict::Done { echoed: false });
+    assert_eq!(post(echo(200)).await, Verdict::Done { status: 200, echoed: true });
+    assert_eq!(post(echo(201)).await, Verdict::Done { status: 201, echoed: true });
+    assert_eq!(
+        post(ResponseTemplate::new(204)).await,
+        Verdict::Done { status: 204, echoed: false }
+    );
 }
 
 #[tokio::test]
 async fn a_200_that_is_html_or_names_another_message_is_done_and_told_apart() {
     let html = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
-    assert_eq!(post(html).await, Verdict::Done { echoed: false });
+    assert_eq!(post(html).await, Verdict::Done { status: 200, echoed: false });
     let other = json!({"message_sid": MESSAGE.to_lowercase().replacen("sm", "SM", 1)});
     let other = ResponseTemplate::new(200).set_body_json(other);
-    assert_eq!(post(other).await, Verdict::Done { echoed: false });
+    assert_eq!(post(other).await, Verdict::Done { status: 200, echoed: false });
 }
 
 #[tokio::test]
 async fn a_200_that_is_too_long_is_done_and_not_read_to_its_end() {
     let long = json!({"message_sid": MESSAGE, "filler": "x".repeat(4_000_000)});
     let long = ResponseTemplate::new(200).set_body_json(long);
-    assert_eq!(post(long).await, Verdict::Done { echoed: false });
+    assert_eq!(post(long).await, Verdict::Done { status: 200, echoed: false });
 }
 
 #[tokio::test]
@@ -236,9 +239,9 @@ async fn count(twilio: &MockServer) -> usize {
 async fn the_other_token_is_tried_first_and_remembered_if_it_works() {
     for status in [401, 403] {
         let (twilio, client) = two_tokens(error(status, 20003, "Authenticate"), echo(200)).await;
-        assert_eq!(client.post(&feedback()).await, Verdict::Done { echoed: true });
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200, echoed: true });
         assert_eq!(count(&twilio).await, 2);
-        assert_eq!(client.post(&feedback()).await, Verdict::Done { echoed: true });
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200, echoed: true });
         assert_eq!(count(&twilio).await, 3);
     }
 }

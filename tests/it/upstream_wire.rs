@@ -172,5 +172,5 @@ async fn a_twilio_that_takes_too_long_is_to_be_retried() {
 async fn a_200_that_ends_with_the_connection_is_complete() {
     let base = stand_in(Act::Say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}")).await;
     let verdict = client(&base, &["token"]).post(&feedback()).await;
-    assert_eq!(verdict, Verdict::Done { echoed: false });
+    assert_eq!(verdict, Verdict::Done { status: 200, echoed: false });
 }

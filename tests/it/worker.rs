@@ -203,6 +203,7 @@ async fn confirm_for(
         link: None,
         created_at: Some(created_at),
         seen_at,
+        trace: None,
     };
     let named = Named::Message(sid);
     let evidence =
@@ -215,6 +216,7 @@ async fn confirm_for(
         evidence: Ok(evidence),
         remembers,
         seen_at,
+        trace: None,
     };
     store.observe(signal).await.expect("confirmed");
 }

@@ -18,6 +18,7 @@ use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::trace::TraceParent;
 
 /// A message was seen.
 ///
@@ -64,7 +65,8 @@ pub fn observe(
             let occurred_at = to_millisecond(evidence.occurred_at);
             let evidence = &Evidence { occurred_at, ..evidence.clone() };
             let typed = signal.code.as_ref().map_or(Typed::Nothing, Typed::Words);
-            match ledger.settle(evidence, typed) {
+            let origin = Origin { trace: signal.trace, parked_at: None };
+            match ledger.settle(evidence, typed, origin) {
                 Pick::Confirms(sids, _) => {
                     sids.first().map_or(Observed::Nothing(Reason::NoMessage), |newest| {
                         Observed::Confirmed(*newest)
@@ -72,7 +74,7 @@ pub fn observe(
                 }
                 Pick::Already(sid) => Observed::Already(sid),
                 Pick::Nothing(reason) => Observed::Nothing(reason),
-                Pick::Wait(reason) => ledger.park(evidence, typed, reason),
+                Pick::Wait(reason) => ledger.park(evidence, typed, reason, signal.trace),
             }
         }
     };
@@ -90,6 +92,14 @@ fn in_milliseconds(sighting: &Sighting) -> Sighting {
         seen_at: to_millisecond(sighting.seen_at),
         ..sighting.clone()
     }
+}
+
+/// By which road evidence came.
+#[derive(Clone, Copy)]
+struct Origin {
+    trace: Option<TraceParent>,
+    /// Since when it waited, if it did.
+    parked_at: Option<Timestamp>,
 }
 
 /// The rows at hand, and what becomes of them.
@@ -206,14 +216,16 @@ impl<'a> Ledger<'a> {
                 label: "read".to_owned(),
                 occurred_at: sighting.seen_at,
             };
-            self.settle(&read, Typed::Nothing);
+            let origin = Origin { trace: sighting.trace, parked_at: None };
+            self.settle(&read, Typed::Nothing, origin);
         }
     }
 
     fn settle_parked(&mut self) {
         for parked in std::mem::take(&mut self.parked) {
             let typed = if parked.held_number { Typed::Number } else { Typed::Nothing };
-            match self.settle(&parked.evidence, typed) {
+            let origin = Origin { trace: parked.trace, parked_at: Some(parked.parked_at) };
+            match self.settle(&parked.evidence, typed, origin) {
                 Pick::Wait(_) => {}
                 Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
                     self.changes.unpark.push(parked);
@@ -222,7 +234,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn settle(&mut self, evidence: &Evidence, typed: Typed<'_>) -> Pick {
+    fn settle(&mut self, evidence: &Evidence, typed: Typed<'_>, origin: Origin) -> Pick {
         let link = match &evidence.named {
             Named::Link(id) => self.links.get(id).map(|link| (link, link.names(*id))),
             Named::Message(_)
@@ -253,7 +265,7 @@ impl<'a> Ledger<'a> {
         let pick = Choice { known, services, policy: self.policy, typed }.pick(evidence);
         if let Pick::Confirms(sids, basis) = &pick {
             for sid in sids {
-                self.confirm(*sid, *basis, evidence);
+                self.confirm(*sid, *basis, evidence, origin);
             }
             self.convert(sids, evidence);
         }
@@ -288,7 +300,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn confirm(&mut self, sid: MessageSid, basis: Basis, evidence: &Evidence) {
+    fn confirm(&mut self, sid: MessageSid, basis: Basis, evidence: &Evidence, origin: Origin) {
         if let Some(message) = self.known.get_mut(&sid) {
             message.enter(State::Confirmed, self.now);
             message.proof = Some(Proof {
@@ -299,13 +311,20 @@ impl<'a> Ledger<'a> {
             });
             message.delivery = Delivery { due_at: Some(self.now), ..Delivery::default() };
             message.converted_by = None;
+            (message.parked_at, message.trace) = (origin.parked_at, origin.trace);
             self.touched.insert(sid);
             self.confirmed.push(sid);
         }
     }
 
     /// Lets evidence wait: what names a message for the pending lifetime, what names a person briefly.
-    fn park(&mut self, evidence: &Evidence, typed: Typed<'_>, reason: Reason) -> Observed {
+    fn park(
+        &mut self,
+        evidence: &Evidence,
+        typed: Typed<'_>,
+        reason: Reason,
+        trace: Option<TraceParent>,
+    ) -> Observed {
         let waiting: Vec<&Parked> =
             self.parked.iter().filter(|other| waits_alike(&other.evidence, evidence)).collect();
         if let Some(same) = waiting.iter().find(|other| proves_as_much(&other.evidence, evidence)) {
@@ -326,6 +345,7 @@ impl<'a> Ledger<'a> {
             reason,
             orphaned: false,
             held_number: typed.has_number(),
+            trace,
         });
         Observed::Parked { until, reason }
     }

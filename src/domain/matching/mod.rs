@@ -25,6 +25,7 @@ use crate::domain::link::{Link, LinkId};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, Once};
+use crate::domain::trace::TraceParent;
 
 /// The most evidence that waits for one reference or person. More than this is a loop, not a person.
 pub const MAX_PARKED: usize = 16;
@@ -67,6 +68,8 @@ pub struct Parked {
     pub orphaned: bool,
     /// Whether a number was typed in it, which is not kept: it proves nothing of a message with a code.
     pub held_number: bool,
+    /// The trace that it came in with.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a store is to write: all of it, or nothing.

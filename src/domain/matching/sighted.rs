@@ -31,6 +31,9 @@ pub(super) fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Mes
         refusal: None,
         code: None,
         converted_by: None,
+        parked_at: None,
+        last_attempt: None,
+        trace: None,
     };
     fill(&mut message, sighting, policy, now);
     message

@@ -74,6 +74,7 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         evidence: Ok(evidence),
         remembers,
         seen_at: reading.now,
+        trace: reading.trace,
     })
 }
 
@@ -117,6 +118,7 @@ fn sighting(
         link: None,
         created_at: fields.moment("CreatedAt")?.or_else(|| date_created(fields)),
         seen_at: reading.now,
+        trace: reading.trace,
     })
 }
 
@@ -211,6 +213,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             now,
+            trace: None,
         };
         parse(&fields, &reading)
     }

@@ -123,6 +123,7 @@ pub(super) fn called(
         evidence,
         remembers: None,
         seen_at: reading.now,
+        trace: reading.trace,
     }
 }
 
@@ -215,6 +216,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
+            trace: None,
         };
         call(&fields.expect("UTF-8"), &reading, road)
     }

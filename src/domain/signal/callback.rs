@@ -13,6 +13,7 @@ use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
     Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
 };
+use crate::domain::trace::TraceParent;
 
 /// What reading a signal takes besides its fields.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ pub struct Reading<'a> {
     pub ignores_crawlers: bool,
     /// When the request came in.
     pub now: Timestamp,
+    /// The trace that it came in with.
+    pub trace: Option<TraceParent>,
 }
 
 impl Reading<'_> {
@@ -118,6 +121,7 @@ pub(super) fn replied(
         evidence,
         remembers: None,
         seen_at: reading.now,
+        trace: reading.trace,
     })
 }
 
@@ -220,6 +224,7 @@ pub(super) fn sighted(
         link: None,
         created_at: None,
         seen_at: reading.now,
+        trace: reading.trace,
     })
 }
 
@@ -253,6 +258,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             now: Timestamp::UNIX_EPOCH,
+            trace: None,
         };
         reply(&fields, &reading)
     }
@@ -271,6 +277,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             now: Timestamp::UNIX_EPOCH,
+            trace: None,
         };
         for (word, kept) in [("received", false), ("receiving", false), ("sent", true)] {
             let fields = fields(word);

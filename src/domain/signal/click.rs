@@ -50,6 +50,7 @@ pub(super) fn clicked(
         evidence,
         remembers: None,
         seen_at: reading.now,
+        trace: reading.trace,
     }))
 }
 
@@ -77,6 +78,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
+            trace: None,
         };
         click(&fields, &reading)
     }

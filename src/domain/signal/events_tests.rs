@@ -19,6 +19,7 @@ fn read(body: &str) -> Result<Vec<Event>, Malformed> {
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,
         now: NOW.parse().expect("valid"),
+        trace: None,
     };
     batch(body.as_bytes(), &reading)
 }

@@ -20,6 +20,7 @@ use crate::domain::link::LinkId;
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, CallSid, MessageSid, ServiceSid, SidError};
+use crate::domain::trace::TraceParent;
 
 /// A message was seen: registered by the app, or named by a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Sighting {
     pub created_at: Option<Timestamp>,
     /// When the signal came in.
     pub seen_at: Timestamp,
+    /// The trace that it came in with.
+    pub trace: Option<TraceParent>,
 }
 
 /// Which sender a person turned to.
@@ -161,6 +164,8 @@ pub struct Signal {
     pub remembers: Option<Sighting>,
     /// When it came in.
     pub seen_at: Timestamp,
+    /// The trace that it came in with.
+    pub trace: Option<TraceParent>,
 }
 
 /// A signed request that cannot be understood. Says which field, and what was expected.

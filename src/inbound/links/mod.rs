@@ -23,10 +23,12 @@ use crate::domain::message::Reference;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source};
+use crate::domain::trace::TraceParent;
 use crate::inbound::body;
 use crate::inbound::connections::Connection;
 use crate::inbound::links::visit::Visit;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::trace;
 use crate::inbound::twilio::note;
 use crate::inbound::{Receiver, not_found, wrong_method};
 
@@ -143,7 +145,7 @@ async fn open(
         return Ok(page::go_on(&link.target));
     }
     if request.method() != Method::HEAD {
-        witness(&receiver, id, &link, visit).await;
+        witness(&receiver, id, &link, visit, trace::of(&request)).await;
     }
     Ok(away(&link.target))
 }
@@ -154,7 +156,13 @@ async fn open(
 /// on all the same. They pressed the button to get to their page and can do nothing about our disk;
 /// keeping them from it would make a fault of ours one of the app's. A redirect promises nobody that
 /// something was kept.
-async fn witness(receiver: &Receiver, id: LinkId, link: &Link, visit: Visit) {
+async fn witness(
+    receiver: &Receiver,
+    id: LinkId,
+    link: &Link,
+    visit: Visit,
+    trace: Option<TraceParent>,
+) {
     let source = Source::Link.as_str();
     let reason = match visit {
         Visit::Person => None,
@@ -178,6 +186,7 @@ async fn witness(receiver: &Receiver, id: LinkId, link: &Link, visit: Visit) {
         evidence: Ok(evidence),
         remembers: None,
         seen_at: now,
+        trace,
     };
     match receiver.store.observe(signal).await {
         Ok(observed) => note(receiver, source, None, &observed),

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
 use crate::domain::matching::later;
-use crate::domain::message::State;
-use crate::domain::sid::MessageSid;
+use crate::domain::message::{Attempt, State};
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
@@ -56,10 +56,15 @@ impl Ledger {
         Ok(Ok(claims))
     }
 
+    /// Those of which something is to be reported, and that are not on hold.
+    fn accounts_waiting(&self) -> impl Iterator<Item = AccountSid> {
+        self.index.accounts_waiting().filter(|account| !self.paused.contains_key(account))
+    }
+
     /// The longest due of all accounts, of none more than its quota.
     fn due_by(&self, now: Timestamp, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
         let mut due = Vec::new();
-        for account in self.index.accounts_waiting() {
+        for account in self.accounts_waiting() {
             let quota = quotas.get(&account).map_or(limit, |quota| limit.min(*quota));
             let of_account = self.index.due_of(account, quota);
             due.extend(of_account.into_iter().take_while(|(at, _)| *at <= now));
@@ -69,7 +74,12 @@ impl Ledger {
         due.into_iter().take(limit).map(|(_, sid)| sid).collect()
     }
 
-    pub(super) fn settle(&mut self, lease: Lease, settlement: Settlement) -> Ruling<Settled> {
+    pub(super) fn settle(
+        &mut self,
+        lease: Lease,
+        settlement: Settlement,
+        attempt: Option<Attempt>,
+    ) -> Ruling<Settled> {
         let Some(before) = self.message(lease.message)? else { return Ok(Ok(Settled::LeaseLost)) };
         if before.state != State::Confirmed || before.delivery.lease != Some(lease.token) {
             return Ok(Ok(Settled::LeaseLost));
@@ -78,6 +88,7 @@ impl Ledger {
         let mut message = before.clone();
         message.delivery.lease = None;
         message.delivery.due_at = None;
+        message.last_attempt = attempt.or(message.last_attempt);
         match settlement {
             Settlement::Reported => {
                 message.enter(State::Reported, now);
@@ -101,7 +112,7 @@ impl Ledger {
     }
 
     pub(super) fn next_due(&self, quotas: &Quotas) -> Option<Duration> {
-        let waiting = self.index.accounts_waiting();
+        let waiting = self.accounts_waiting();
         let waiting = waiting.filter(|account| quotas.get(account) != Some(&0));
         let first =
             waiting.flat_map(|account| self.index.due_of(account, 1)).map(|(at, _)| at).min();

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The format that this release writes. It reads all before it, too, and makes them this one: 1 and 2
-/// had entries by due time and by recipient, of which 1 named no account in those by due time.
-pub(super) const FORMAT: u32 = 3;
+/// had entries by due time and by recipient, of which 1 named no account in those by due time; 3 had
+/// shorter records, which are written anew only when they change, and no accounts on hold.
+pub(super) const FORMAT: u32 = 4;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";

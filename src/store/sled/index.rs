@@ -29,6 +29,8 @@ pub(super) struct Places {
     person: Option<(Person, Timestamp)>,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
+    /// Since when Twilio would not take it.
+    refused: Option<Timestamp>,
 }
 
 impl Places {
@@ -38,6 +40,7 @@ impl Places {
             sid: message.sid,
             person: message.recipient.map(|to| (to.person, message.created_at)),
             due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
+            refused: (message.state == State::Refused).then_some(message.since),
         }
     }
 }
@@ -47,6 +50,7 @@ pub(super) struct Index {
     persons: Keys<BY_PERSON>,
     /// None of them is empty.
     due: BTreeMap<AccountSid, Keys<BY_TIME>>,
+    refused: Keys<BY_TIME>,
 }
 
 impl Index {
@@ -56,6 +60,9 @@ impl Index {
         }
         if let Some((account, at)) = places.due {
             self.due.entry(account).or_default().insert(&by_time(at, &packed(places.sid)));
+        }
+        if let Some(at) = places.refused {
+            self.refused.insert(&by_time(at, &packed(places.sid)));
         }
     }
 
@@ -70,6 +77,9 @@ impl Index {
             if waiting.is_empty() {
                 self.due.remove(&account);
             }
+        }
+        if let Some(at) = places.refused {
+            self.refused.remove(&by_time(at, &packed(places.sid)));
         }
     }
 
@@ -96,11 +106,13 @@ impl Index {
     pub(super) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
         let Some(waiting) = self.due.get(&account) else { return Vec::new() };
         let found = waiting.between(&[], &[u8::MAX; BY_TIME - SID], false, limit);
-        let read = |key: Vec<u8>| {
-            let (at, sid) = key.split_first_chunk::<6>()?;
-            Some((read_moment(*at)?, MessageSid::unpack(sid)?))
-        };
-        found.into_iter().filter_map(read).collect()
+        found.iter().filter_map(|key| read_by_time(key)).collect()
+    }
+
+    /// What Twilio would not take, the latest first.
+    pub(super) fn refused(&self, limit: usize) -> impl Iterator<Item = MessageSid> {
+        let found = self.refused.between(&[], &[u8::MAX; BY_TIME - SID], true, limit);
+        found.into_iter().filter_map(|key| Some(read_by_time(&key)?.1))
     }
 }
 
@@ -117,6 +129,11 @@ fn by_person(person: Person, at: Timestamp, sid: &[u8]) -> Vec<u8> {
 
 fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
     [&moment(at)[..], sid].concat()
+}
+
+fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
+    let (at, sid) = key.split_first_chunk::<6>()?;
+    Some((read_moment(*at)?, MessageSid::unpack(sid)?))
 }
 
 /// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
@@ -223,6 +240,7 @@ mod tests {
             sid: sid(n),
             person: (to > 0).then(|| (person(to), at(created))),
             due: due.map(|seconds| (account, at(seconds))),
+            refused: due.is_none().then(|| at(created)),
         }
     }
 
@@ -263,6 +281,11 @@ mod tests {
                 let found: Vec<_> = index.to_person(person(to_whom), at(from), at(to), limit).collect();
                 prop_assert_eq!(found, expected);
             }
+            let refused = all.iter().filter_map(|places| Some((places.refused?, packed(places.sid), places.sid)));
+            let mut refused: Vec<_> = refused.collect();
+            refused.sort();
+            let refused: Vec<_> = refused.into_iter().rev().take(limit).map(|(_, _, sid)| sid).collect();
+            prop_assert_eq!(index.refused(limit).collect::<Vec<_>>(), refused);
             let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
             prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
             for account in accounts {

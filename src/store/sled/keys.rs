@@ -17,6 +17,8 @@ use crate::domain::signal::{Named, Once};
 /// What only formats 1 and 2 had: confirmed messages by due time, and messages by recipient. Both are
 /// worked out from the messages now.
 pub(super) const FORMER: [u8; 2] = [b'd', b'p'];
+/// Accounts on hold.
+pub(super) const PAUSED: u8 = b'h';
 /// Inbound messages, calls and events that were counted.
 pub(super) const SEEN: u8 = b'i';
 /// Evidence that waits for its message.
@@ -52,6 +54,17 @@ pub(super) fn message(sid: MessageSid) -> Vec<u8> {
     let mut key = vec![MESSAGE];
     sid.pack_into(&mut key);
     key
+}
+
+pub(super) fn paused(account: AccountSid) -> Vec<u8> {
+    let mut key = vec![PAUSED];
+    account.pack_into(&mut key);
+    key
+}
+
+/// The account that such a key names.
+pub(super) fn read_paused(key: &[u8]) -> Option<AccountSid> {
+    AccountSid::unpack(key.get(1..)?)
 }
 
 /// A packed message's SID begins with a tag that is no letter.

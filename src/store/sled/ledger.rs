@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::domain::census::Census;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
@@ -19,6 +20,7 @@ use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
 use crate::store::sled::index::Index;
 use crate::store::sled::keys;
+use crate::store::sled::overview::Paused;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
@@ -63,6 +65,10 @@ pub(super) struct Ledger {
     pub(super) seal: Seal,
     /// Which messages went to whom, and which are due, this group's changes included.
     pub(super) index: Index,
+    /// What all messages come to, this group's changes included.
+    pub(super) census: Census,
+    /// Which accounts are on hold, this group's changes included.
+    pub(super) paused: Paused,
     /// Where nothing waits, this group's changes included.
     pub(super) sparse: Sparse,
     /// Entries written since the last sync.
@@ -237,6 +243,9 @@ impl Ledger {
                 self.index.enters(to);
                 self.stirred |= to.due.is_some() && to.due != from.and_then(|from| from.due);
             }
+        }
+        for (before, after) in &writing.turns {
+            self.census.turns(before.as_ref(), after.as_ref());
         }
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);

@@ -4,7 +4,7 @@
 //! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
 //! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
 //! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
-//! sled gets once a group, past what is `sparse`; the `index` has what is worked out; the `reader` looks past it.
+//! sled gets once a group, past what is `sparse`; the `index` has what is worked out, the `overview` what an operator asks; the `reader` looks past it.
 //! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
@@ -24,6 +24,7 @@ mod keys;
 mod ledger;
 mod open;
 mod options;
+mod overview;
 mod owner;
 mod reader;
 mod record;
@@ -43,6 +44,7 @@ pub use visit::Visit;
 pub use writer::{Commit, OnCommit, OnFatal};
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -53,12 +55,13 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::domain::address::{Address, PersonKey};
+use crate::domain::census::Census;
 use crate::domain::erasure::Erasure;
 use crate::domain::feedback::{Claim, Lease, Settlement};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Observed, Remembered};
-use crate::domain::message::Message;
-use crate::domain::sid::MessageSid;
+use crate::domain::message::{Attempt, Message, Reference};
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder};
@@ -88,7 +91,9 @@ impl SledStore {
         let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let Surveyed { counts, seal, sparse, index, has_former, interrupted, .. } = opened.surveyed;
+        let Surveyed {
+            counts, seal, sparse, census, paused, index, has_former, interrupted, ..
+        } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -102,6 +107,8 @@ impl SledStore {
             counts,
             seal,
             index: index.unwrap_or_default(),
+            census,
+            paused,
             sparse,
             written: 0,
             stirred: false,
@@ -256,8 +263,13 @@ impl Store for SledStore {
         self.ask(move |ledger| ledger.claim(limit, lease, &quotas)).await
     }
 
-    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.ask(move |ledger| ledger.settle(lease, settlement)).await
+    async fn settle(
+        &self,
+        lease: Lease,
+        settlement: Settlement,
+        attempt: Option<Attempt>,
+    ) -> Result<Settled, StoreError> {
+        self.ask(move |ledger| ledger.settle(lease, settlement, attempt)).await
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
@@ -293,6 +305,38 @@ impl Store for SledStore {
             })))
         })
         .await
+    }
+
+    async fn bearing(
+        &self,
+        reference: Reference,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.ask(move |ledger| Ok(Ok(ledger.bearing_anywhere(&reference, limit)?))).await
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
+        self.ask(move |ledger| Ok(Ok(ledger.outbox(limit)?))).await
+    }
+
+    async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
+        self.ask(move |ledger| Ok(Ok(ledger.refused(limit)?))).await
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.ask(|ledger| Ok(Ok(ledger.census.clone()))).await
+    }
+
+    async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
+        self.ask(move |ledger| ledger.pause(account)).await
+    }
+
+    async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
+        self.ask(move |ledger| ledger.resume(account)).await
+    }
+
+    async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
+        self.ask(|ledger| Ok(Ok(ledger.paused.clone()))).await
     }
 
     async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError> {

@@ -39,7 +39,7 @@ pub(super) fn page(
 ) -> Result<Page, Fatal> {
     let now = (reader.clock)();
     let prefix = match filter {
-        Filter::Messages(_) | Filter::Converted => keys::MESSAGE,
+        Filter::Messages(_) => keys::MESSAGE,
         Filter::Parked | Filter::Orphaned => keys::PARKED,
     };
     let mut page = Page::default();
@@ -52,10 +52,10 @@ pub(super) fn page(
             break;
         }
         match filter {
-            Filter::Messages(_) | Filter::Converted => {
+            Filter::Messages(select) => {
                 let mut message: Message = decode(&value)?;
                 message.age(now);
-                if is_asked_for(filter, &message) {
+                if select.takes(&message) {
                     page.entries.push(Entry::Message(Box::new(message)));
                 }
             }
@@ -68,12 +68,4 @@ pub(super) fn page(
         }
     }
     Ok(page)
-}
-
-fn is_asked_for(filter: Filter, message: &Message) -> bool {
-    match filter {
-        Filter::Messages(state) => state.is_none_or(|state| state == message.state),
-        Filter::Converted => message.converted_by.is_some(),
-        Filter::Parked | Filter::Orphaned => false,
-    }
 }

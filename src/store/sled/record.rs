@@ -5,11 +5,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The version that is written.
-const VERSION: u8 = 2;
-/// The first release's, whose messages end before the code and what converted them.
+const VERSION: u8 = 3;
+/// The one before it, whose messages end before how they were proven and reported, in three fields.
+const SECOND: u8 = 2;
+/// The first release's, whose messages end before the code and what converted them, too.
 const FIRST: u8 = 1;
-/// How postcard writes that these two are not there.
-const NOT_THERE: [u8; 2] = [0, 0];
+/// How postcard writes that these five are not there.
+const NOT_THERE: [u8; 5] = [0; 5];
 
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +25,8 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => read(rest),
-        // What stands behind the end of a shorter record is not looked at.
-        Some((&FIRST, rest)) => read(&[rest, &NOT_THERE].concat()),
+        // What stands behind the end of a record that has fewer such fields is not looked at.
+        Some((&(FIRST | SECOND), rest)) => read(&[rest, &NOT_THERE].concat()),
         Some((version, _)) => Err(Damaged(format!("version {version} is not known"))),
         None => Err(Damaged("it is empty".to_owned())),
     }
@@ -41,7 +43,7 @@ mod tests {
     use jiff::Timestamp;
 
     #[test]
-    fn what_the_first_release_wrote_is_read() {
+    fn what_earlier_releases_wrote_is_read() {
         let now = Timestamp::UNIX_EPOCH;
         let message = Message {
             sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
@@ -64,13 +66,19 @@ mod tests {
             refusal: None,
             code: None,
             converted_by: None,
+            parked_at: None,
+            last_attempt: None,
+            trace: None,
         };
         let mut bytes = encode(&message).expect("encoded");
         assert_eq!(decode::<Message>(&bytes).expect("this release's"), message);
-        bytes.truncate(bytes.len() - NOT_THERE.len());
-        assert!(decode::<Message>(&bytes).is_err(), "this release's records are not so short");
-        bytes[0] = FIRST;
-        assert_eq!(decode::<Message>(&bytes).expect("the first release's"), message);
+        for (version, fewer) in [(SECOND, 3), (FIRST, 2)] {
+            bytes.truncate(bytes.len() - fewer);
+            bytes[0] = VERSION;
+            assert!(decode::<Message>(&bytes).is_err(), "this release's records are not so short");
+            bytes[0] = version;
+            assert_eq!(decode::<Message>(&bytes).expect("an earlier release's"), message);
+        }
         bytes[0] = VERSION + 1;
         assert!(decode::<Message>(&bytes).is_err(), "a later release's");
     }

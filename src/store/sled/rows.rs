@@ -80,7 +80,11 @@ impl Ledger {
         Ok(links)
     }
 
-    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
+    pub(super) fn bearing(
+        &self,
+        account: AccountSid,
+        reference: &Reference,
+    ) -> Result<Vec<Message>, Fatal> {
         let named = keys::reference(account, reference);
         let mut messages = Vec::new();
         for (key, _) in self.draft.beginning(&named, From::End, MAX_RELATED)? {

@@ -2,7 +2,9 @@
 //! answered, and so that counting is cheap from then on.
 
 use ::sled::Tree;
+use jiff::Timestamp;
 
+use crate::domain::census::{Census, Entry};
 use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
@@ -10,6 +12,7 @@ use crate::store::Counts;
 use crate::store::sled::index::{Index, Places};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::overview::Paused;
 use crate::store::sled::record::decode;
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
@@ -23,6 +26,8 @@ pub(super) struct Surveyed {
     pub(super) entries: u64,
     pub(super) seal: Seal,
     pub(super) sparse: Sparse,
+    pub(super) census: Census,
+    pub(super) paused: Paused,
     /// `None`: only counted.
     pub(super) index: Option<Index>,
     /// Whether there are entries that only older formats had.
@@ -58,6 +63,7 @@ impl Surveyed {
             Some(&keys::MESSAGE) => {
                 let message: Message = decode(value)?;
                 tally(&mut self.counts, None, Some(message.state));
+                self.census.finds(&Entry::of_message(&message));
                 if let Some(index) = &mut self.index {
                     index.enters(&Places::of(&message));
                 }
@@ -65,12 +71,17 @@ impl Surveyed {
                     self.interrupted.push(message);
                 }
             }
+            Some(&keys::PAUSED) => {
+                let since = Timestamp::from_millisecond(decode(value)?).unwrap_or_default();
+                self.paused.extend(keys::read_paused(key).map(|account| (account, since)));
+            }
             Some(&keys::LINK) => {
                 let _: Link = decode(value)?;
                 self.counts.links += 1;
             }
             Some(&keys::PARKED) => {
                 let parked: Parked = decode(value)?;
+                self.census.finds(&Entry::of_parked(&parked));
                 let counts = &mut self.counts;
                 *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::census::Entry as Counted;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, State};
 use crate::store::Counts;
@@ -18,6 +19,8 @@ pub(super) struct Writing {
     pub(super) moved: Vec<(Option<State>, Option<State>)>,
     /// Where messages stood in the index, and where they stand now.
     pub(super) places: Vec<(Option<Places>, Option<Places>)>,
+    /// What the census is to take out, and what to take in.
+    pub(super) turns: Vec<(Option<Counted>, Option<Counted>)>,
     pub(super) parked: i64,
     pub(super) orphaned: i64,
     pub(super) links: i64,
@@ -42,6 +45,7 @@ impl Writing {
         if old != new {
             self.places.push((old, new));
         }
+        self.turn(before.map(Counted::of_message), after.map(Counted::of_message));
         let (old, new) = (before.and_then(keys::named), after.and_then(keys::named));
         if old != new {
             if let Some(key) = old {
@@ -66,6 +70,7 @@ impl Writing {
         before: Option<&Parked>,
         after: Option<&Parked>,
     ) -> Result<(), Fatal> {
+        self.turn(before.map(Counted::of_parked), after.map(Counted::of_parked));
         for (parked, step) in [(before, -1), (after, 1)] {
             if let Some(parked) = parked {
                 let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
@@ -78,6 +83,12 @@ impl Writing {
             (None, None) => {}
         }
         Ok(())
+    }
+
+    fn turn(&mut self, before: Option<Counted>, after: Option<Counted>) {
+        if before != after {
+            self.turns.push((before, after));
+        }
     }
 }
 

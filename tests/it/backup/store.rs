@@ -125,7 +125,7 @@ impl Play {
             }
             Step::Settle => {
                 if let Some(claim) = self.claims.pop() {
-                    store.settle(claim.lease, Settlement::Reported).await.expect("settled");
+                    store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
                 }
             }
             Step::Sweep(days) => {
@@ -332,7 +332,7 @@ async fn a_stopped_store_is_looked_at_and_backed_up_and_stays_what_it_is() {
     let before = entries(image(folder.path()).path());
 
     let seen = verify(folder.path(), Duration::ZERO).expect("sound");
-    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 3, false));
+    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 4, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
     // No key was made for it, no lease taken back.

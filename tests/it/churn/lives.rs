@@ -104,7 +104,7 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
 
 /// Ends an attempt.
 pub(super) async fn settle(store: &SledStore, claim: Claim) {
-    let settled = store.settle(claim.lease, settlement(&claim)).await.expect("settled");
+    let settled = store.settle(claim.lease, settlement(&claim), None).await.expect("settled");
     assert_eq!(settled, Settled::Applied);
 }
 

@@ -214,7 +214,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
     );
     course.outlive(&store).await;
     assert_eq!(store.counts(), Counts::default(), "nothing is kept for ever");
-    for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+    for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
         let page = store.list(filter, None, 10).await.expect("listed");
         assert_eq!(page.entries, [], "{filter:?}");
     }

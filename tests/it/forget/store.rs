@@ -91,8 +91,8 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
         }
         let claims = store.claim(3, LEASE, &Quotas::default()).await.expect("claimed");
         let lease = |n| claims.iter().find(|c| c.feedback.message == sid(n)).expect("due").lease;
-        store.settle(lease(1), Settlement::Reported).await.expect("settled");
-        store.settle(lease(7), Settlement::Reported).await.expect("settled");
+        store.settle(lease(1), Settlement::Reported, None).await.expect("settled");
+        store.settle(lease(7), Settlement::Reported, None).await.expect("settled");
 
         let forgotten = forget(&store, &[ANNA]).await;
         let expected = Forgotten { messages: 5, unreported: 2, ..Forgotten::default() };
@@ -102,7 +102,7 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
         assert_eq!(states(&store).await, left);
         assert_eq!(store.counts().total(), 4);
         assert_eq!(store.requeue(sid(8)).await, Ok(Requeued::Unknown));
-        let settled = store.settle(lease(6), Settlement::Reported).await;
+        let settled = store.settle(lease(6), Settlement::Reported, None).await;
         assert_eq!(settled, Ok(Settled::LeaseLost), "what is gone is not settled");
         assert_eq!(
             store.next_due(&Quotas::default()).await,
@@ -190,10 +190,10 @@ async fn a_message_does_not_say_that_one_which_is_gone_was_confirmed_instead() {
         remember(&store, to(&store, 2, ANNA, Some("login-1"))).await;
         hands.set(10);
         assert_eq!(observe(&store, shared("login-1", 10)).await, Observed::Confirmed(sid(2)));
-        let converted = page(&store, Filter::Converted).await;
+        let converted = page(&store, Filter::converted()).await;
         assert_eq!(converted.entries.len(), 1);
         forget(&store, &[ANNA]).await;
-        assert_eq!(page(&store, Filter::Converted).await.entries, []);
+        assert_eq!(page(&store, Filter::converted()).await.entries, []);
     }
 }
 

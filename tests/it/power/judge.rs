@@ -84,7 +84,7 @@ struct Found {
 impl Found {
     async fn read(store: &SledStore) -> Self {
         let mut found = Self { messages: BTreeMap::new(), parked: Vec::new() };
-        for filter in [Filter::Messages(None), Filter::Parked, Filter::Orphaned] {
+        for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
             let mut cursor = None;
             loop {
                 let page = store.list(filter, cursor, 1000).await.expect("listed");
@@ -181,6 +181,7 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
         evidence: Ok(Evidence { account: given::account(), named, label, occurred_at }),
         remembers: None,
         seen_at,
+        trace: None,
     }
 }
 

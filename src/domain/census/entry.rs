@@ -1,0 +1,122 @@
+//! What a record adds to the census.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::census::tally::Tally;
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::AccountSid;
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// A message, in a state.
+    Message(State),
+    /// Evidence that waits for its message.
+    Parked,
+    /// Evidence whose message never came.
+    Orphaned,
+}
+
+impl Standing {
+    /// How finely it is told since when, in seconds: as many counts are kept as there are such spans in
+    /// the time that something can stand there.
+    fn grain(self) -> i64 {
+        match self {
+            Self::Message(State::Confirmed) => 1,
+            Self::Message(
+                State::Untracked
+                | State::Pending
+                | State::Expired
+                | State::Undelivered
+                | State::Reported
+                | State::Refused,
+            )
+            | Self::Parked
+            | Self::Orphaned => 60,
+        }
+    }
+}
+
+/// A record, as far as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    standing: Standing,
+    since: Timestamp,
+    pub(super) message: Option<Sent>,
+}
+
+/// A message, as far as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) account: AccountSid,
+    pub(super) created_at: Timestamp,
+    pub(super) calling_code: Option<u16>,
+    /// The exact sender, or else the Messaging Service.
+    pub(super) sender: Option<String>,
+    state: State,
+    /// How long the person took.
+    wait: Option<Duration>,
+}
+
+impl Entry {
+    /// A message.
+    #[must_use]
+    pub fn of_message(message: &Message) -> Self {
+        let wait = message.proof.as_ref().map(|proof| {
+            let wait = proof.occurred_at.duration_since(message.created_at);
+            Duration::try_from(wait).unwrap_or_default()
+        });
+        let service = || message.service.map(|service| service.to_string());
+        let sent = Sent {
+            account: message.account,
+            created_at: message.created_at,
+            calling_code: message.recipient.and_then(|recipient| recipient.calling_code),
+            sender: message.from.clone().or_else(service),
+            state: message.state,
+            wait,
+        };
+        // As it is kept: one whose lifetime is over is pending until somebody has swept it.
+        let standing = Standing::Message(message.state);
+        // Of what is to be reported: since it was proven, however often it was put back.
+        let since = message.proof.as_ref().map(|proof| proof.confirmed_at);
+        let since = since.filter(|_| message.state == State::Confirmed).unwrap_or(message.since);
+        Self { standing, since, message: Some(sent) }
+    }
+
+    /// Evidence without its message.
+    #[must_use]
+    pub fn of_parked(parked: &Parked) -> Self {
+        let standing = if parked.orphaned { Standing::Orphaned } else { Standing::Parked };
+        Self { standing, since: parked.parked_at, message: None }
+    }
+
+    pub(super) fn stands(&self) -> (Standing, i64) {
+        let grain = self.standing.grain();
+        (self.standing, self.since.as_second().div_euclid(grain) * grain)
+    }
+}
+
+impl Sent {
+    /// `None` where nobody asked for feedback: then there is nothing to convert.
+    pub(super) fn tally(&self) -> Option<Tally> {
+        if self.state == State::Untracked {
+            return None;
+        }
+        let is = |state| u64::from(self.state == state);
+        let mut tally = Tally {
+            sent: 1,
+            undelivered: is(State::Undelivered),
+            confirmed: u64::from(self.wait.is_some()),
+            reported: is(State::Reported),
+            refused: is(State::Refused),
+            ..Tally::default()
+        };
+        if let Some(wait) = self.wait {
+            tally.waited(wait);
+        }
+        Some(tally)
+    }
+}

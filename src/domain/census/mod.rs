@@ -1,0 +1,194 @@
+//! The census: how many messages were sent, proven and reported, when and where to, and since when what waits
+//! has waited.
+//!
+//! It is worked out from the records and kept up with them, one change at a time: always what counting
+//! every record anew would come to, so that a restart changes nothing of it. What was forgotten is not in
+//! it. Times and numbers only: nobody is named, and senders are the company's own.
+
+mod entry;
+mod senders;
+mod tally;
+
+pub use entry::{Entry, Standing};
+pub use tally::{Tally, WAIT_BOUNDS};
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+
+use jiff::Timestamp;
+
+use crate::domain::census::senders::{SenderNo, Senders};
+use crate::domain::sid::AccountSid;
+
+/// A day and an hour, in seconds. Days are UTC's.
+pub const DAY: i64 = 86_400;
+/// An hour, in seconds.
+pub const HOUR: i64 = 3_600;
+
+/// Pairs of a calling code and a sender that are counted apart since the start; the rest is "other".
+/// Each is a time series of whoever scrapes the metrics.
+const MAX_PAIRS: usize = 500;
+
+/// What there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// By hour of creation.
+    hours: BTreeMap<i64, Tally>,
+    /// By day of creation and calling code.
+    codes: BTreeMap<(i64, Option<u16>), Tally>,
+    /// By day of creation and sender.
+    senders: BTreeMap<(i64, SenderNo), Tally>,
+    /// What stands where, by since when.
+    standing: BTreeMap<(Standing, i64), u64>,
+    /// Messages of each account.
+    accounts: BTreeMap<AccountSid, u64>,
+    names: Senders,
+    /// Since the start, for counters, which must never go back.
+    since_start: BTreeMap<(Option<u16>, SenderNo), Tally>,
+}
+
+impl Census {
+    /// A record was found at opening.
+    pub fn finds(&mut self, found: &Entry) {
+        self.enters(found);
+    }
+
+    /// A record changed, came or went.
+    pub fn turns(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
+        if let Some(after) = after {
+            self.counts_up(before, after);
+        }
+        if let Some(before) = before {
+            self.leaves(before);
+        }
+        if let Some(after) = after {
+            self.enters(after);
+        }
+    }
+
+    /// Since when the longest has stood there: to the second of what is to be reported, else to the minute.
+    #[must_use]
+    pub fn oldest(&self, standing: Standing) -> Option<Timestamp> {
+        let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));
+        Timestamp::from_second(first.next()?.0.1).ok()
+    }
+
+    /// Messages that were created in an hour that begins in this time, together.
+    #[must_use]
+    pub fn created(&self, from: Timestamp, to: Timestamp) -> Tally {
+        self.by_hour(from, to).fold(Tally::default(), |all, (_, tally)| all + *tally)
+    }
+
+    /// The same by hour, of the hours that had any. The time is the hour's beginning.
+    pub fn by_hour(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, &Tally)> {
+        let hours = self.hours.range(hour(from)..=hour(to).max(hour(from)));
+        hours.filter_map(|(at, tally)| Some((Timestamp::from_second(at * HOUR).ok()?, tally)))
+    }
+
+    /// Messages that were created on the day of this time or later, by their recipients' calling code.
+    #[must_use]
+    pub fn by_calling_code(&self, from: Timestamp) -> BTreeMap<Option<u16>, Tally> {
+        let mut all = BTreeMap::new();
+        for ((_, code), tally) in self.codes.range((day(from), None)..) {
+            *all.entry(*code).or_insert_with(Tally::default) += *tally;
+        }
+        all
+    }
+
+    /// The same by sender; those beyond the first hundred are [`OTHER`](Self::OTHER).
+    #[must_use]
+    pub fn by_sender(&self, from: Timestamp) -> BTreeMap<&str, Tally> {
+        let mut all = BTreeMap::new();
+        for ((_, sender), tally) in self.senders.range((day(from), SenderNo::FIRST)..) {
+            *all.entry(self.names.of(*sender)).or_insert_with(Tally::default) += *tally;
+        }
+        all
+    }
+
+    /// What came to pass since the process started, by calling code and sender: what was newly
+    /// remembered, and what was newly proven. Never goes back.
+    pub fn since_start(&self) -> impl Iterator<Item = (Option<u16>, &str, &Tally)> {
+        self.since_start.iter().map(|((code, sender), tally)| {
+            let sender = self.names.of(*sender);
+            (*code, sender, tally)
+        })
+    }
+
+    /// The accounts of which there are messages.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountSid> {
+        self.accounts.keys().copied()
+    }
+
+    /// How a sender is called that is one too many to be counted apart.
+    pub const OTHER: &str = senders::OTHER;
+
+    fn enters(&mut self, entry: &Entry) {
+        *self.standing.entry(entry.stands()).or_default() += 1;
+        let Some(sent) = &entry.message else { return };
+        *self.accounts.entry(sent.account).or_default() += 1;
+        let Some(tally) = sent.tally() else { return };
+        let sender = self.names.number(sent.sender.as_deref());
+        *self.hours.entry(hour(sent.created_at)).or_default() += tally;
+        let day = day(sent.created_at);
+        *self.codes.entry((day, sent.calling_code)).or_default() += tally;
+        *self.senders.entry((day, sender)).or_default() += tally;
+    }
+
+    fn leaves(&mut self, entry: &Entry) {
+        less(&mut self.standing, entry.stands(), 1);
+        let Some(sent) = &entry.message else { return };
+        less(&mut self.accounts, sent.account, 1);
+        let Some(tally) = sent.tally() else { return };
+        let sender = self.names.number(sent.sender.as_deref());
+        less(&mut self.hours, hour(sent.created_at), tally);
+        let day = day(sent.created_at);
+        less(&mut self.codes, (day, sent.calling_code), tally);
+        less(&mut self.senders, (day, sender), tally);
+    }
+
+    /// What is new in it.
+    fn counts_up(&mut self, before: Option<&Entry>, after: &Entry) {
+        let Some(sent) = &after.message else { return };
+        let Some(tally) = sent.tally() else { return };
+        let known = before.and_then(|before| before.message.as_ref()?.tally());
+        let new = tally.beyond(known.unwrap_or_default());
+        if new == Tally::default() {
+            return;
+        }
+        let mut pair = (sent.calling_code, self.names.number(sent.sender.as_deref()));
+        if self.since_start.len() >= MAX_PAIRS && !self.since_start.contains_key(&pair) {
+            pair = (None, SenderNo::OTHER);
+        }
+        *self.since_start.entry(pair).or_default() += new;
+    }
+}
+
+fn hour(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(HOUR)
+}
+
+fn day(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(DAY)
+}
+
+/// Takes that much away; of what is nothing then, nothing is kept.
+fn less<K: Ord, V>(all: &mut BTreeMap<K, V>, key: K, much: V)
+where
+    V: Copy + Default + PartialEq + std::ops::Sub<Output = V>,
+{
+    if let Slot::Occupied(mut slot) = all.entry(key) {
+        let left = *slot.get() - much;
+        if left == V::default() {
+            slot.remove();
+        } else {
+            *slot.get_mut() = left;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What the census promises, on messages of every kind.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::address::{Address, PersonKey};
+use crate::domain::matching::{Policy, Resend, Rows, remember};
+use crate::domain::message::{Basis, Message, Proof, State};
+use crate::domain::signal::Sighting;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).expect("a time")
+}
+
+/// A message to one of three countries, from one of many senders.
+fn message(n: u8, created: i64, state: State) -> Message {
+    let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
+    let to = ["+15558675310", "+4915112345678", "BRAND"][usize::from(n) % 3];
+    let to = Address::parse(to).expect("valid");
+    let sighting = Sighting {
+        sid: format!("SM{n:032x}").parse().expect("valid"),
+        account,
+        tracked: state != State::Untracked,
+        strict: false,
+        recipient: Some(PersonKey::new(b"key").recipient(account, &to)),
+        number: None,
+        from: (!n.is_multiple_of(7)).then(|| format!("+1501712{n:04}")),
+        service: None,
+        reference: None,
+        status: None,
+        error_code: None,
+        code: None,
+        link: None,
+        created_at: Some(at(created)),
+        seen_at: at(created),
+        trace: None,
+    };
+    let policy = Policy {
+        pending_ttl: std::time::Duration::from_secs(1_000_000),
+        reply_window: std::time::Duration::from_secs(1_000),
+        retention: std::time::Duration::from_secs(1_000_000),
+        read_confirms: false,
+        resend: Resend::Newest,
+    };
+    let judged = remember(Rows::default(), &sighting, &policy, at(created)).expect("nothing known");
+    let mut message = judged.1.message;
+    message.state = state;
+    if matches!(state, State::Confirmed | State::Reported | State::Refused) {
+        message.proof = Some(Proof {
+            label: "code_entered".to_owned(),
+            basis: Basis::Direct,
+            occurred_at: at(created + i64::from(n)),
+            confirmed_at: at(created + i64::from(n) + 1),
+        });
+    }
+    message
+}
+
+/// What anybody sees of it, but for what counts since the start.
+fn seen(census: &Census) -> String {
+    let days: Vec<_> = (-1..4).map(|day| at(day * DAY)).collect();
+    let by_day = days.iter().map(|day| (census.by_calling_code(*day), census.by_sender(*day)));
+    let by_day: Vec<_> = by_day.collect();
+    let hours: Vec<_> = census.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
+    let oldest = State::ALL.map(|state| census.oldest(Standing::Message(state)));
+    let accounts: Vec<_> = census.accounts().collect();
+    format!("{by_day:?} {hours:?} {oldest:?} {accounts:?}")
+}
+
+proptest! {
+    /// Whatever came, changed and went: it is what a new count of all that is there comes to. And what
+    /// counts since the start never goes back.
+    #[test]
+    fn it_is_always_what_counting_anew_comes_to(
+        steps in prop::collection::vec((0_u8..12, 0_i64..200_000, prop::option::of(0_usize..7)), 0..60),
+    ) {
+        let mut census = Census::default();
+        let mut all = BTreeMap::<u8, Message>::new();
+        let mut before = 0;
+        for (n, created, state) in steps {
+            let next = state.map(|state| message(n, created, State::ALL[state]));
+            let entry = next.as_ref().map(Entry::of_message);
+            let known = all.remove(&n);
+            census.turns(known.as_ref().map(Entry::of_message).as_ref(), entry.as_ref());
+            all.extend(next.map(|next| (n, next)));
+            let counted = census.since_start().map(|(_, _, tally)| tally.sent + tally.confirmed).sum();
+            prop_assert!(counted >= before);
+            before = counted;
+        }
+        let mut anew = Census::default();
+        for message in all.values() {
+            anew.finds(&Entry::of_message(message));
+        }
+        prop_assert_eq!(seen(&census), seen(&anew));
+        prop_assert_eq!(anew.since_start().count(), 0, "what is found is no news");
+    }
+}
+
+#[test]
+fn a_message_is_counted_when_feedback_is_asked_for_and_once_more_when_it_is_proven() {
+    let mut census = Census::default();
+    let steps = [State::Untracked, State::Pending, State::Confirmed, State::Reported];
+    let mut before = None;
+    for state in steps {
+        let next = Entry::of_message(&message(1, 0, state));
+        census.turns(before.as_ref(), Some(&next));
+        before = Some(next);
+    }
+    let counted: Vec<_> = census.since_start().collect();
+    let [(code, sender, tally)] = counted[..] else { panic!("{counted:?}") };
+    assert_eq!((code, sender), (Some(49), "+15017120001"));
+    assert_eq!((tally.sent, tally.confirmed, tally.reported), (1, 1, 1));
+    assert_eq!((tally.waits[0], tally.waited_ms), (1, 1_000), "within five seconds");
+    let today = census.created(at(0), at(0));
+    assert_eq!(today.conversion(), Some(1.0));
+    assert_eq!(census.created(at(HOUR), at(2 * HOUR)).conversion(), None, "nothing was sent");
+}
+
+#[test]
+fn senders_and_pairs_beyond_the_bound_are_counted_together() {
+    let mut census = Census::default();
+    for n in 0..700_u64 {
+        let mut message = message(1, 0, State::Pending);
+        message.from = Some(format!("+1{n}"));
+        census.turns(None, Some(&Entry::of_message(&message)));
+    }
+    let by_sender = census.by_sender(at(0));
+    assert_eq!(by_sender.len(), 101);
+    assert_eq!(by_sender.get(Census::OTHER).map(|tally| tally.sent), Some(600));
+    assert!(census.since_start().count() <= MAX_PAIRS + 1);
+    assert_eq!(census.since_start().map(|(_, _, tally)| tally.sent).sum::<u64>(), 700);
+}
+
+#[test]
+fn the_oldest_is_told_as_finely_as_it_matters() {
+    let mut census = Census::default();
+    let mut confirmed = message(4, 90, State::Confirmed);
+    census.finds(&Entry::of_message(&confirmed));
+    assert_eq!(census.oldest(Standing::Message(State::Confirmed)), Some(at(95)));
+    let known = Entry::of_message(&confirmed);
+    confirmed.state = State::Reported;
+    census.turns(Some(&known), Some(&Entry::of_message(&confirmed)));
+    assert_eq!(census.oldest(Standing::Message(State::Confirmed)), None);
+    let since = census.oldest(Standing::Message(State::Reported)).expect("there");
+    assert!((at(31)..=at(90)).contains(&since), "{since}");
+}

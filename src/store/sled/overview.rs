@@ -1,0 +1,80 @@
+//! What an operator looks at and turns: what is next to be reported, what was refused, what a reference
+//! names, and accounts on hold. All of it from what the ledger has in memory, so that looking costs a
+//! handful of records however many there are.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::sled::keys;
+use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
+use crate::store::sled::record::encode;
+use crate::store::sled::writing::Writing;
+
+impl Ledger {
+    pub(super) fn outbox(&self, limit: usize) -> Result<Vec<Message>, Fatal> {
+        let accounts = self.index.accounts_waiting();
+        let due = accounts.flat_map(|account| self.index.due_of(account, limit));
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(at, _)| *at);
+        self.messages(due.into_iter().take(limit).map(|(_, sid)| sid))
+    }
+
+    pub(super) fn refused(&self, limit: usize) -> Result<Vec<Message>, Fatal> {
+        self.messages(self.index.refused(limit))
+    }
+
+    pub(super) fn bearing_anywhere(
+        &self,
+        reference: &Reference,
+        limit: usize,
+    ) -> Result<Vec<Message>, Fatal> {
+        let mut found = Vec::new();
+        for account in self.census.accounts() {
+            found.extend(self.bearing(account, reference)?);
+        }
+        found.sort_by_key(|message| std::cmp::Reverse(message.created_at));
+        found.truncate(limit);
+        for message in &mut found {
+            message.age(self.now());
+        }
+        Ok(found)
+    }
+
+    pub(super) fn pause(&mut self, account: AccountSid) -> Ruling<Timestamp> {
+        if let Err(full) = self.room_to_take_in() {
+            return Ok(Err(full));
+        }
+        if let Some(since) = self.paused.get(&account) {
+            return Ok(Ok(*since));
+        }
+        let now = self.now();
+        let mut writing = Writing::default();
+        writing.put(keys::paused(account), encode(&now.as_millisecond())?);
+        self.apply(writing)?;
+        self.paused.insert(account, now);
+        Ok(Ok(now))
+    }
+
+    pub(super) fn resume(&mut self, account: AccountSid) -> Ruling<Option<Timestamp>> {
+        if let Err(full) = self.room_to_deliver() {
+            return Ok(Err(full));
+        }
+        let Some(since) = self.paused.remove(&account) else { return Ok(Ok(None)) };
+        let mut writing = Writing::default();
+        writing.remove(keys::paused(account));
+        self.apply(writing)?;
+        self.stirred = true;
+        Ok(Ok(Some(since)))
+    }
+
+    fn messages(&self, sids: impl Iterator<Item = MessageSid>) -> Result<Vec<Message>, Fatal> {
+        let found = sids.map(|sid| self.message(sid));
+        found.filter_map(Result::transpose).collect()
+    }
+}
+
+/// Accounts on hold, and since when.
+pub(super) type Paused = BTreeMap<AccountSid, Timestamp>;
