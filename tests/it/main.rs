@@ -40,6 +40,8 @@ mod matching;
 #[cfg(test)]
 mod official;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod privacy;
