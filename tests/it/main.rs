@@ -20,6 +20,8 @@ mod disk;
 mod doctor;
 mod dry_run;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod fixtures;
 mod forget;
 #[cfg(test)]
