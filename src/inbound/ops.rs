@@ -1,4 +1,5 @@
-//! The operator's listener: alive? ready? and the metrics. Nothing here names a person or a message.
+//! The operator's listener: alive? ready? the metrics, and what the app's routes take and answer. Nothing here
+//! names a person or a message.
 
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use crate::domain::message::State;
 use crate::store::Store;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::readiness::Readiness;
+
+/// `docs/openapi.yaml` as JSON, so that no YAML is read here. `tests/it/openapi` makes it and keeps the two the same.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// What the operator's routes work with.
 pub struct Operator {
@@ -25,7 +29,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics));
+        .route("/metrics", web::get().to(metrics))
+        .route("/app/openapi.json", web::get().to(openapi));
 }
 
 /// The process answers. No I/O: a slow disk is no reason to be killed.
@@ -59,4 +64,8 @@ async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
     operator.metrics.set_links(counts.links);
     operator.metrics.set_outbox(counts.of(State::Confirmed));
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(operator.metrics.render())
+}
+
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI)
 }

@@ -20,6 +20,8 @@ mod disk;
 mod doctor;
 mod dry_run;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod fixtures;
 mod forget;
 #[cfg(test)]
@@ -40,6 +42,8 @@ mod matching;
 #[cfg(test)]
 mod official;
 mod overview;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! A stand-in for Twilio's Feedback API: takes what the real one takes, stumbles once, refuses one.
+//! A stand-in for Twilio's API: takes feedback as the real one does, stumbles once, refuses one; and creates
+//! messages, for whoever tries `examples/app` on it. It sends nothing, and keeps no number and no text.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpResponse, HttpServer, web};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -26,6 +29,15 @@ struct Outcome {
     outcome: String,
 }
 
+/// As much of "create a Message resource" as has to be answered.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Message {
+    to: String,
+    from: Option<String>,
+    messaging_service_sid: Option<String>,
+}
+
 pub(super) struct StandIn {
     seen: Arc<Seen>,
     handle: ServerHandle,
@@ -39,8 +51,10 @@ impl StandIn {
         let seen = Arc::new(Seen::default());
         let data = web::Data::from(Arc::clone(&seen));
         let server = HttpServer::new(move || {
-            let path = "/2010-04-01/Accounts/{account}/Messages/{message}/Feedback.json";
-            App::new().app_data(data.clone()).route(path, web::post().to(feedback))
+            let account = web::scope("/2010-04-01/Accounts/{account}")
+                .route("/Messages.json", web::post().to(create))
+                .route("/Messages/{message}/Feedback.json", web::post().to(feedback));
+            App::new().app_data(data.clone()).service(account)
         })
         .workers(1)
         .disable_signals()
@@ -59,6 +73,42 @@ impl StandIn {
     pub(super) async fn stop(&self) {
         self.handle.stop(false).await;
     }
+}
+
+/// A message, as Twilio answers that it was created.
+async fn create(account: web::Path<String>, message: web::Form<Message>) -> HttpResponse {
+    let mut random = [0; 16];
+    if getrandom::fill(&mut random).is_err() {
+        return HttpResponse::ServiceUnavailable().finish();
+    }
+    let sid = format!("SM{:032x}", u128::from_be_bytes(random));
+    let uri = format!("/2010-04-01/Accounts/{account}/Messages/{sid}");
+    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    let now = jiff::fmt::rfc2822::to_string(&now).ok();
+    let Message { to, from, messaging_service_sid } = message.into_inner();
+    HttpResponse::Created().json(json!({
+        "account_sid": account.as_str(),
+        "api_version": "2010-04-01",
+        "body": "",
+        "date_created": now,
+        "date_sent": null,
+        "date_updated": now,
+        "direction": "outbound-api",
+        "error_code": null,
+        "error_message": null,
+        "from": from,
+        "messaging_service_sid": messaging_service_sid,
+        "num_media": "0",
+        "num_segments": "1",
+        "price": null,
+        "price_unit": "USD",
+        "sid": sid,
+        "status": "queued",
+        "subresource_uris": { "media": format!("{uri}/Media.json") },
+        "to": to,
+        "uri": format!("{uri}.json"),
+    }))
 }
 
 async fn feedback(

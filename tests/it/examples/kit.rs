@@ -1,0 +1,166 @@
+//! What an example needs in order to run, and the example running: copied into a folder of its own, as a reader would,
+//! with nothing of this repository beside it but where a library is to be stood in for.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use heardback::config::process_env;
+use tempfile::TempDir;
+
+use crate::disk::skipped_unless_ci;
+use crate::examples::{Told, root};
+use crate::harness::{LONG, RECIPIENT, eventually};
+
+/// An example of `examples/app`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Example {
+    Node,
+    Python,
+    Ruby,
+    Php,
+    Curl,
+}
+
+impl Example {
+    pub(super) const ALL: [Self; 5] = [Self::Node, Self::Python, Self::Ruby, Self::Php, Self::Curl];
+
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Self::Node => "node.mjs",
+            Self::Python => "python.py",
+            Self::Ruby => "ruby.rb",
+            Self::Php => "php.php",
+            Self::Curl => "curl.sh",
+        }
+    }
+
+    /// The program that runs it.
+    fn program(self) -> String {
+        match self {
+            Self::Node => "node".to_owned(),
+            Self::Python => process_env("HEARDBACK_PYTHON").unwrap_or("python3".to_owned()),
+            Self::Ruby => "ruby".to_owned(),
+            Self::Php => "php".to_owned(),
+            Self::Curl => "sh".to_owned(),
+        }
+    }
+
+    /// Fails where something is missing that it needs.
+    fn probe(self) -> &'static [&'static str] {
+        match self {
+            Self::Node => &["-e", "require('twilio')(`AC${'0'.repeat(32)}`, 'x')"],
+            Self::Python => &["-c", "import requests, twilio.rest"],
+            Self::Ruby => &["-e", "require 'openssl'"],
+            Self::Php => &["-r", "exit(function_exists('curl_init') ? 0 : 1);"],
+            Self::Curl => &["-c", "command -v curl && command -v openssl && command -v jq"],
+        }
+    }
+}
+
+/// All that an example needs.
+pub(super) struct Kit {
+    example: Example,
+    folder: TempDir,
+}
+
+impl Kit {
+    /// `None`, and loudly so, where something is missing.
+    pub(super) fn of(example: Example) -> Option<Self> {
+        let probe = Command::new(example.program()).args(example.probe()).output();
+        if !probe.is_ok_and(|ran| ran.status.success()) {
+            skipped_unless_ci(&format!("examples/app/{} lacks what it needs", example.file()));
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = example.file();
+        fs::copy(root().join("examples/app").join(file), folder.path().join(file)).expect("copied");
+        let beside = |name: &str, target: &Path| {
+            symlink(target, folder.path().join(name)).expect("linked");
+        };
+        match example {
+            Example::Node => beside("node_modules", Path::new(&node_modules())),
+            Example::Php => beside("vendor", &root().join("tests/it/examples/php")),
+            Example::Python | Example::Ruby | Example::Curl => {}
+        }
+        Some(Self { example, folder })
+    }
+
+    fn command(&self, word: &str, told: &Told<'_>) -> Command {
+        let mut command = Command::new(self.example.program());
+        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PATH", process_env("PATH").unwrap_or_default());
+        command.env("HEARDBACK_SPOOL", self.folder.path());
+        told.tell(&mut command);
+        if self.example == Example::Ruby {
+            command.arg("-I").arg(root().join("tests/it/examples/ruby"));
+        }
+        command.arg(self.example.file()).arg(word);
+        command
+    }
+
+    /// Starts it.
+    pub(super) fn start(self, told: &Told<'_>) -> Run {
+        let mut command = self.command(RECIPIENT, told);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (says, said) = channel();
+        std::thread::spawn(move || {
+            let _ = lines.map_while(Result::ok).try_for_each(|line| says.send(line));
+        });
+        let works = (self.example == Example::Php).then(|| self.command("work", told));
+        Run { child, said, works, kit: self }
+    }
+}
+
+/// Where node finds packages, by the setting that only `require` looks at.
+pub(super) fn node_modules() -> String {
+    process_env("NODE_PATH").unwrap_or_default()
+}
+
+/// An example that was started; it is gone when the test is.
+pub(super) struct Run {
+    child: Child,
+    said: Receiver<String>,
+    /// What cron would run.
+    works: Option<Command>,
+    kit: Kit,
+}
+
+impl Run {
+    /// What it says first: the message that it sent.
+    pub(super) fn sid(&self) -> String {
+        self.said.recv_timeout(LONG).expect("it says which at once")
+    }
+
+    /// Waits until it is so. Where jobs are for cron to run, cron runs them.
+    pub(super) fn works_until(&mut self, mut is_so: impl FnMut() -> bool) {
+        let what = format!("{:?} comes to its end", self.kit.example);
+        let works = Cell::new(self.works.as_mut());
+        eventually(&what, LONG, || {
+            if let Some(command) = works.take() {
+                assert!(command.status().expect("it runs").success());
+                works.set(Some(command));
+            }
+            is_so()
+        });
+    }
+
+    /// Sees that it ends by itself, having said nothing more.
+    pub(super) fn ends_well(mut self) {
+        let end = self.said.recv_timeout(LONG);
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
+        assert!(self.child.wait().expect("it ends").success(), "{:?}", self.kit.example);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

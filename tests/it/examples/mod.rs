@@ -1,0 +1,181 @@
+//! The examples for an app's developers (`examples/app/`) do what they say: each sends a message, registers it and
+//! reports its code, keeps nobody waiting, and tries again after a 503 and after silence.
+//!
+//! Node and Python run with Twilio's own libraries, curl with `openssl`, the hooks of Supabase under Deno. Ruby and PHP
+//! run with a stand-in for Twilio's library (`ruby/`, `php/`), whose packages no registry of ours has. What is missing
+//! is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+
+mod kit;
+mod relay;
+mod supabase;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use heardback::domain::signature::{Content, SigningKey, sign};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::examples::kit::{Example, Kit};
+use crate::examples::relay::Relay;
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, eventually, sid};
+
+/// The demo's account and secret, as it prints them.
+const DEMO_ACCOUNT: &str = "AC11111111111111111111111111111111";
+const DEMO_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What an example is told by its environment.
+struct Told<'a> {
+    account: &'a str,
+    token: &'a str,
+    twilio: &'a str,
+    heardback: &'a str,
+}
+
+impl Told<'_> {
+    fn tell(&self, command: &mut Command) {
+        command.envs([
+            ("TWILIO_ACCOUNT_SID", self.account),
+            ("TWILIO_AUTH_TOKEN", self.token),
+            ("TWILIO_API_URL", self.twilio),
+            ("TWILIO_FROM", SENDER),
+            ("HEARDBACK_URL", self.heardback),
+            ("HEARDBACK_APP_KEY", self.token),
+        ]);
+    }
+}
+
+/// The demo, kept up; it is gone when the test is.
+struct Demo {
+    child: Child,
+    receiver: String,
+    twilio: String,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_heardback"))
+            .args(["demo", "--keep"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut shown = Vec::new();
+        for line in lines.map_while(Result::ok) {
+            shown.push(line);
+            if shown.last().is_some_and(|line| line.contains("Stop it with Ctrl-C")) {
+                break;
+            }
+        }
+        let address = |name: &str| {
+            let mut lines = shown.iter().filter_map(|line| line.trim().strip_prefix(name));
+            let rest = lines.next().unwrap_or_else(|| panic!("no {name} in {shown:#?}"));
+            rest.split_whitespace().next().expect("an URL").to_owned()
+        };
+        let (receiver, twilio) = (address("receiver"), address("“Twilio”"));
+        Self { child, receiver, twilio }
+    }
+
+    async fn state(&self, sid: &str) -> String {
+        let url = format!("{}/app/messages/{sid}", self.receiver);
+        let signature = sign(&SigningKey::new(DEMO_TOKEN.as_bytes()), &url, &Content::Nothing);
+        let client = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
+        let answer = client.get(url).header("X-Twilio-Signature", signature).send().await;
+        let message: Value = answer.expect("an answer").json().await.expect("JSON");
+        message.get("state").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// What the README of the examples says: the demo, and an example beside it.
+#[test]
+fn beside_the_demo_each_example_sends_a_message_and_gets_it_reported() {
+    let kits: Vec<Kit> = Example::ALL.into_iter().filter_map(Kit::of).collect();
+    let demo = Demo::start();
+    let told = Told {
+        account: DEMO_ACCOUNT,
+        token: DEMO_TOKEN,
+        twilio: &demo.twilio,
+        heardback: &demo.receiver,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    for kit in kits {
+        let mut run = kit.start(&told);
+        let sid = run.sid();
+        run.works_until(|| runtime.block_on(demo.state(&sid)) == "reported");
+        run.ends_well();
+    }
+}
+
+/// While the example has not said what the message's name is, which it does at once, nobody answers it.
+fn survives(example: Example, number: u32) {
+    let Some(kit) = Kit::of(example) else { return };
+    let relay = Relay::start(number);
+    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let mut run = kit.start(&told);
+    assert_eq!(run.sid(), sid(number), "{example:?}");
+    relay.open();
+    run.works_until(|| relay.scene.state(number).as_deref() == Some("reported"));
+    run.ends_well();
+    let message = relay.scene.message(number).expect("known");
+    assert_eq!(message["evidence"], "code_entered", "{example:?}: {message}");
+    // A registration that comes behind the event fills in what that did not say.
+    eventually("both were taken", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
+    assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"], "{example:?}");
+    assert!(!relay.scene.service.logs().contains(RECIPIENT));
+}
+
+#[test]
+fn node_waits_for_nobody_and_tries_again() {
+    survives(Example::Node, 1);
+}
+
+#[test]
+fn python_waits_for_nobody_and_tries_again() {
+    survives(Example::Python, 2);
+}
+
+#[test]
+fn ruby_waits_for_nobody_and_tries_again() {
+    survives(Example::Ruby, 3);
+}
+
+#[test]
+fn php_waits_for_nobody_and_tries_again() {
+    survives(Example::Php, 4);
+}
+
+#[test]
+fn curl_waits_for_nobody_and_tries_again() {
+    survives(Example::Curl, 5);
+}
+
+#[test]
+fn each_example_is_under_forty_lines_and_waits_two_seconds_at_most() {
+    let folder = root().join("examples/app");
+    let mut files: Vec<_> = Example::ALL.map(|example| folder.join(example.file())).into();
+    for name in ["_shared/heardback.ts", "send-sms/index.ts", "signed-in/index.ts"] {
+        files.push(folder.join("supabase/functions").join(name));
+    }
+    let mut limits = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("there");
+        assert!(text.lines().count() < 40, "{}: {} lines", file.display(), text.lines().count());
+        let shown = ["timeout(2000)", "timeout=2", "timeout: 2", "TIMEOUT => 2", "max-time 2 "];
+        limits += usize::from(shown.iter().any(|limit| text.contains(limit)));
+    }
+    assert_eq!(limits, Example::ALL.len() + 1, "each that calls Heardback says how long");
+}

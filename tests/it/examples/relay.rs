@@ -1,0 +1,157 @@
+//! What stands before a service and makes trouble: the first registration gets a 503, the first event no answer at
+//! all, and neither before the test says so. Behind that everything reaches the service. It also stands in for
+//! Twilio where a message is created.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::json;
+
+use crate::harness::wire::Line;
+use crate::harness::{ACCOUNT, BASE, Scene, sid};
+
+/// What came of the requests to a path.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    turned_away: usize,
+    taken: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    seen: Mutex<BTreeMap<String, Seen>>,
+    /// Connections that get no answer; they end with the test.
+    silent: Mutex<Vec<TcpStream>>,
+}
+
+pub(super) struct Relay {
+    pub(super) url: String,
+    pub(super) scene: Scene,
+    shared: Arc<Shared>,
+}
+
+impl Relay {
+    /// Starts both. The message that is created is of that number.
+    pub(super) fn start(number: u32) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        // What apps sign, and what the harness does.
+        let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
+        let shared = Arc::new(Shared::default());
+        let (service, serving) = (scene.service.public, Arc::clone(&shared));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&serving);
+                let behind = move || Line::open(service);
+                // Whoever hangs up has no answer coming.
+                std::thread::spawn(move || pass_on(stream, behind, &shared, number));
+            }
+        });
+        Self { url, scene, shared }
+    }
+
+    /// From now on there are answers.
+    pub(super) fn open(&self) {
+        *self.shared.is_open.lock().expect("unpoisoned") = true;
+        self.shared.opened.notify_all();
+    }
+
+    /// The paths to which a request was turned away, or left without an answer.
+    pub(super) fn turned_away(&self) -> Vec<String> {
+        self.paths(|seen| seen.turned_away > 0)
+    }
+
+    /// The paths to which one was taken.
+    pub(super) fn taken(&self) -> Vec<String> {
+        self.paths(|seen| seen.taken > 0)
+    }
+
+    fn paths(&self, of: impl Fn(Seen) -> bool) -> Vec<String> {
+        let seen = self.shared.seen.lock().expect("unpoisoned");
+        seen.iter().filter(|(_, seen)| of(**seen)).map(|(path, _)| path.clone()).collect()
+    }
+}
+
+/// A request, whole.
+fn read(stream: &mut TcpStream) -> std::io::Result<(String, String)> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return Ok((head.to_owned(), body.to_owned()));
+            }
+        }
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        request.extend_from_slice(&buffer[..count]);
+    }
+}
+
+fn pass_on(
+    mut stream: TcpStream,
+    behind: impl Fn() -> Line,
+    shared: &Shared,
+    number: u32,
+) -> std::io::Result<()> {
+    let (head, body) = read(&mut stream)?;
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    if path.ends_with("/Messages.json") {
+        return create(&mut stream, &head, &body, number);
+    }
+    let is_open = shared.is_open.lock().expect("unpoisoned");
+    drop(shared.opened.wait_while(is_open, |is_open| !*is_open).expect("unpoisoned"));
+    let is_first = {
+        let mut seen = shared.seen.lock().expect("unpoisoned");
+        let seen = seen.entry(path.clone()).or_default();
+        let is_first = seen.turned_away == 0;
+        seen.turned_away += usize::from(is_first);
+        is_first
+    };
+    if is_first && path == "/app/events" {
+        shared.silent.lock().expect("unpoisoned").push(stream);
+        return Ok(());
+    }
+    if is_first {
+        let refusal =
+            "HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return stream.write_all(refusal.as_bytes());
+    }
+    let mut line = behind();
+    line.send(format!("{head}\r\n\r\n{body}").as_bytes());
+    let Some(answer) = line.answer() else { return Ok(()) };
+    if (200..300).contains(&answer.status) {
+        let mut seen = shared.seen.lock().expect("unpoisoned");
+        seen.entry(path).or_default().taken += 1;
+    }
+    let (status, rest) = answer.head.split_once("\r\n").unwrap_or_default();
+    stream.write_all(format!("{status}\r\nConnection: close\r\n{rest}").as_bytes())?;
+    stream.write_all(&answer.body)
+}
+
+/// A message, as Twilio answers that it was created; to whoever asks for feedback and says who they are.
+fn create(stream: &mut TcpStream, head: &str, body: &str, number: u32) -> std::io::Result<()> {
+    let is_known = head.to_ascii_lowercase().contains("\r\nauthorization: basic ");
+    let is_asked = body.contains("ProvideFeedback=true") || body.contains("ProvideFeedback=True");
+    let is_account = head.contains(ACCOUNT);
+    let status = if is_known && is_asked && is_account { 201 } else { 400 };
+    let answer = json!({ "sid": sid(number), "account_sid": ACCOUNT, "status": "queued" });
+    let answer = answer.to_string();
+    let length = answer.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{answer}"
+    )
+}

@@ -1,0 +1,171 @@
+//! `docs/openapi.yaml` tells the truth: it is what is served, it names whatever the code knows, and the running
+//! service answers as it says, to good requests and to bad ones.
+//!
+//! The last is asked by schemathesis (`PyPI`), which draws requests from the description and holds the answers
+//! against it; `hooks.py` signs them. `HEARDBACK_PYTHON` names a Python that has it, as `.ci/run` installs it. Where
+//! it is missing that is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use heardback::config::process_env;
+use heardback::domain::message::State;
+use heardback::inbound::ROUTES;
+use serde_json::{Value, json};
+
+use crate::disk::skipped_unless_ci;
+use crate::harness::{BASE, Scene, TOKEN, code_entered, json as json_post, sid};
+
+/// How many requests are drawn for each route, good and bad ones: some ten seconds.
+const EXAMPLES: &str = "25";
+const SEED: &str = "2026";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// The description, from its source.
+fn described() -> Value {
+    serde_saphyr::from_str(&read("docs/openapi.yaml")).expect("YAML")
+}
+
+fn schema(name: &str) -> Value {
+    let described = described();
+    described["components"]["schemas"].get(name).unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+/// The words of an enumeration, null left out.
+fn words(of: &Value) -> BTreeSet<String> {
+    let words = of["enum"].as_array().expect("an enumeration").iter();
+    words.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn keys(of: &Value) -> BTreeSet<String> {
+    of.as_object().expect("an object").keys().cloned().collect()
+}
+
+/// The words that stand in a text between these two.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> BTreeSet<&'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+#[test]
+fn what_is_served_is_what_is_described() {
+    let described = described();
+    let path = root().join("src/inbound/openapi.json");
+    if process_env("HEARDBACK_WRITE_OPENAPI").as_deref() == Some("1") {
+        fs::write(&path, format!("{described:#}\n")).expect("written");
+    }
+    let kept: Value = serde_json::from_str(&read("src/inbound/openapi.json")).expect("JSON");
+    let remedy = "run HEARDBACK_WRITE_OPENAPI=1 cargo test --test it openapi";
+    assert!(kept == described, "src/inbound/openapi.json is not docs/openapi.yaml: {remedy}");
+    assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let scene = Scene::new(&[]);
+    let served = scene.service.operator("/app/openapi.json");
+    assert_eq!((served.status, served.header("Content-Type")), (200, Some("application/json")));
+    assert!(served.json() == kept, "this binary serves an older one");
+}
+
+#[test]
+fn every_route_of_the_apps_is_described_and_no_other() {
+    let paths = keys(&described()["paths"]);
+    let routes = ROUTES.into_iter().filter(|route| route.starts_with("/app/"));
+    assert_eq!(paths, routes.map(str::to_owned).collect());
+}
+
+#[test]
+fn every_field_that_is_read_of_an_app_is_described() {
+    let source = read("src/domain/signal/app.rs");
+    let source = source.split("#[cfg(test)]").next().expect("code");
+    let mut fields = BTreeSet::from(["AccountSid", "CodeHmac"]);
+    for reading in ["fields.get(\"", "fields.moment(\"", "fields.sid(\"", "Message>(\""] {
+        fields.extend(between(source, reading, "\""));
+    }
+    assert!(fields.len() >= 13, "{fields:?}");
+    let of = |name| keys(&schema(name)["properties"]);
+    let described: BTreeSet<String> = &of("Registration") | &of("Event");
+    assert_eq!(described, fields.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn every_word_of_an_answer_is_described() {
+    let states: BTreeSet<String> = State::ALL.map(|state| state.as_str().to_owned()).into();
+    let message = &schema("MessageMembers")["properties"];
+    assert_eq!(words(&message["state"]), states);
+    for (file, name, described) in [
+        ("src/domain/message.rs", "Status", words(&message["status"])),
+        ("src/domain/message.rs", "Basis", words(&message["evidence_basis"])),
+        ("src/domain/matching/mod.rs", "Reason", words(&schema("Reason"))),
+    ] {
+        let source = read(file);
+        let (_, own) = source.split_once(&format!("impl {name} {{")).expect(name);
+        let own = own.split("\n}").next().expect("its end");
+        let known = between(own, "=> \"", "\"").into_iter().map(str::to_owned).collect();
+        assert_eq!(described, known, "{name}");
+    }
+}
+
+#[test]
+fn every_member_of_an_answer_is_described_and_always_there() {
+    let scene = Scene::new(&[]);
+    let answer = |fields: Value| scene.send(&json_post("/app/messages", &fields)).json();
+    let required = |name: &str| {
+        let schema = schema(name);
+        let names = schema["required"].as_array().expect("a list").iter();
+        names.map(|name| name.as_str().expect("a name").to_owned()).collect::<BTreeSet<_>>()
+    };
+    let message = keys(&answer(json!({ "MessageSid": sid(1) })));
+    assert_eq!(message, required("MessageMembers"));
+    assert_eq!(message, keys(&schema("MessageMembers")["properties"]));
+    let link = keys(&answer(json!({ "Link": "https://app.example.com/" })));
+    assert_eq!(
+        (&link, link.clone()),
+        (&required("MadeLink"), keys(&schema("MadeLink")["properties"]))
+    );
+    let event = keys(&scene.send(&code_entered(1)).json());
+    assert_eq!((&event, event.clone()), (&required("Settled"), required("ParkedEvent")));
+}
+
+/// The Python that has schemathesis and Twilio's library; `None`, and loudly so, where it is not installed.
+fn python() -> Option<PathBuf> {
+    let python = process_env("HEARDBACK_PYTHON").unwrap_or("python3".to_owned());
+    let imports = ["-c", "import schemathesis, twilio"];
+    let there = Command::new(&python).args(imports).output();
+    if there.is_ok_and(|ran| ran.status.success()) {
+        return Some(python.into());
+    }
+    skipped_unless_ci(&format!("`{python}` has no packages `schemathesis` and `twilio`"));
+    None
+}
+
+#[test]
+fn the_service_answers_as_described_to_good_requests_and_bad_ones() {
+    let Some(python) = python() else { return };
+    let scene = Scene::new(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = Command::new(python)
+        .args(["-m", "schemathesis.cli", "run"])
+        .arg(root().join("docs/openapi.yaml"))
+        .args(["--url", &format!("http://{}", scene.service.public)])
+        .args(["--checks", "all", "--mode", "all", "--continue-on-failure"])
+        .args(["--max-examples", EXAMPLES, "--seed", SEED])
+        .current_dir(folder.path())
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        .env("PYTHONPATH", root().join("tests/it/openapi"))
+        .env("SIGN_FOR", BASE)
+        .env("SIGN_WITH", TOKEN)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains("Tested: 6"), "not every route was asked:\n{said}");
+    let taken =
+        scene.service.metric("heardback_http_requests_total{route=\"/app/events\",status=\"200\"}");
+    assert!(taken > 0, "nothing was signed so that it was taken");
+}
