@@ -11,6 +11,7 @@ pub mod erasure;
 pub mod feedback;
 pub mod forgeries;
 pub mod form;
+pub mod life;
 pub mod link;
 pub mod matching;
 pub mod message;

@@ -41,9 +41,9 @@ mod links;
 mod matching;
 #[cfg(test)]
 mod official;
-mod overview;
 #[cfg(test)]
 mod openapi;
+mod overview;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

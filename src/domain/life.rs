@@ -1,0 +1,173 @@
+//! The life of one message, as it is told to an operator: what happened to it, in the order in which it did.
+//!
+//! Told from the record alone, so it knows what the record knows: of several attempts only the last.
+
+use jiff::Timestamp;
+
+use crate::domain::message::{Attempt, Message, Proof, State};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What, in a few words.
+    pub what: String,
+}
+
+/// What happened to a message so far.
+#[must_use]
+pub fn of(message: &Message) -> Vec<Moment> {
+    let mut life = vec![began(message)];
+    let mut add = |at, what: String| life.push(Moment { at, what });
+    if message.created_at_known && message.remembered_at != message.created_at {
+        add(message.remembered_at, "heard of".to_owned());
+    }
+    if let Some(proof) = &message.proof {
+        let how = named(proof);
+        if let Some(parked_at) = message.parked_at {
+            add(parked_at, format!("{how}, before its message was known"));
+        } else if proof.occurred_at != proof.confirmed_at {
+            add(proof.occurred_at, how.clone());
+        }
+        add(proof.confirmed_at, format!("confirmed by {how} ({})", proof.basis.as_str()));
+    }
+    let ends = [State::Undelivered, State::Expired];
+    if ends.contains(&message.state) {
+        let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
+        add(message.since, format!("{}{code}", message.state.as_str()));
+    }
+    if let Some(instead) = message.converted_by {
+        add(message.since, format!("passed over, {instead} was confirmed instead"));
+    }
+    if let Some(attempt) = &message.last_attempt {
+        add(attempt.ended_at, reported(message, attempt));
+    }
+    // What came at once stays in the order of a message's life.
+    life.sort_by_key(|moment| moment.at);
+    life
+}
+
+fn began(message: &Message) -> Moment {
+    if message.created_at_known {
+        return Moment { at: message.created_at, what: "sent".to_owned() };
+    }
+    Moment { at: message.created_at, what: "heard of, nobody said when it was sent".to_owned() }
+}
+
+/// `code entered`, `reply`.
+fn named(proof: &Proof) -> String {
+    proof.label.replace('_', " ")
+}
+
+fn reported(message: &Message, attempt: &Attempt) -> String {
+    let Attempt { took_ms, status, code, message: why, .. } = attempt;
+    let answer = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+    let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    let attempts = match message.delivery.attempts {
+        0 | 1 => String::new(),
+        many => format!(", attempt {many}"),
+    };
+    let what = match message.state {
+        State::Reported => "reported",
+        State::Refused => "refused",
+        State::Untracked
+        | State::Pending
+        | State::Expired
+        | State::Undelivered
+        | State::Confirmed => "not reported",
+    };
+    format!("{what}, {answer} in {took_ms} ms{code}{attempts}{why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::{Basis, Delivery};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("a time")
+    }
+
+    fn message() -> Message {
+        Message {
+            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            state: State::Reported,
+            recipient: None,
+            from: None,
+            service: None,
+            reference: None,
+            status: None,
+            error_code: None,
+            created_at: at(0),
+            created_at_known: true,
+            remembered_at: at(3),
+            expires_at: at(100),
+            since: at(4),
+            proof: Some(Proof {
+                label: "code_entered".to_owned(),
+                basis: Basis::Direct,
+                occurred_at: at(2),
+                confirmed_at: at(3),
+            }),
+            delivery: Delivery { attempts: 2, ..Delivery::default() },
+            reported_at: Some(at(4)),
+            refusal: None,
+            code: None,
+            converted_by: None,
+            parked_at: Some(at(2)),
+            last_attempt: Some(Attempt {
+                ended_at: at(4),
+                took_ms: 143,
+                status: Some(200),
+                code: None,
+                message: String::new(),
+            }),
+            trace: None,
+        }
+    }
+
+    fn told(message: &Message) -> Vec<(i64, String)> {
+        of(message).into_iter().map(|moment| (moment.at.as_second(), moment.what)).collect()
+    }
+
+    #[test]
+    fn a_message_whose_event_came_first_is_told_from_its_sending_to_its_report() {
+        let expected = [
+            (0, "sent"),
+            (2, "code entered, before its message was known"),
+            (3, "heard of"),
+            (3, "confirmed by code entered (direct)"),
+            (4, "reported, HTTP 200 in 143 ms, attempt 2"),
+        ];
+        assert_eq!(told(&message()), expected.map(|(at, what)| (at, what.to_owned())));
+    }
+
+    #[test]
+    fn what_twilio_said_is_told_while_it_waits_for_the_next_attempt() {
+        let mut waiting = message();
+        waiting.state = State::Confirmed;
+        let attempt = waiting.last_attempt.as_mut().expect("there");
+        (attempt.status, attempt.message) = (None, "timed out".to_owned());
+        let last = told(&waiting).pop().expect("told").1;
+        assert_eq!(last, "not reported, no answer in 143 ms, attempt 2: timed out");
+    }
+
+    #[test]
+    fn what_never_arrived_is_told_with_twilios_code() {
+        let failed = Message {
+            state: State::Undelivered,
+            error_code: Some(30003),
+            created_at_known: false,
+            proof: None,
+            parked_at: None,
+            last_attempt: None,
+            ..message()
+        };
+        let expected =
+            [(0, "heard of, nobody said when it was sent"), (4, "undelivered, error 30003")];
+        assert_eq!(told(&failed), expected.map(|(at, what)| (at, what.to_owned())));
+    }
+}
