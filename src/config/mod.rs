@@ -13,9 +13,11 @@ mod shared_keys;
 mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use accounts::{Account, Accounts};
 pub use shared_keys::SharedKey;
+pub use traces::TraceSettings;
 
 use std::io;
 use std::net::SocketAddr;
@@ -90,6 +92,8 @@ pub struct Settings {
     pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
+    /// Whether spans go to a collector.
+    pub traces: Option<TraceSettings>,
     /// What works, but is probably not what was meant. No secrets in it.
     pub warnings: Vec<String>,
 }
@@ -202,6 +206,7 @@ impl Settings {
             dry_run,
             record_refused,
             log,
+            traces: traces::gather(env),
             warnings: reader.warnings,
         })
     }

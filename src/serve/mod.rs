@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-use crate::config::{Settings, StoreUrl};
+use crate::config::{Settings, StoreUrl, TraceSettings};
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::matching::Policy;
 use crate::domain::twiml;
@@ -42,6 +42,7 @@ use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
 use crate::worker::{Worker, WorkerConfig, sweep};
 
@@ -106,6 +107,7 @@ pub struct Service {
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
+    traces: Option<Arc<Traces>>,
     reloader: Option<Reloader>,
     public_addr: SocketAddr,
     ops_addr: SocketAddr,
@@ -123,7 +125,12 @@ impl Service {
         let readiness = Arc::new(Readiness::new());
         let sled = open_store(settings, &clock, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
-        let watcher = Watcher { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+        let traces = settings.traces.and_then(start_traces);
+        let watcher = Watcher {
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+            traces: traces.clone(),
+        };
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
@@ -144,6 +151,7 @@ impl Service {
             fresh_token: Arc::new(fresh_token),
             clock,
             metrics: Arc::clone(&metrics),
+            traces: traces.clone(),
         });
         let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
@@ -169,6 +177,7 @@ impl Service {
             worker,
             connections,
             readiness,
+            traces,
             reloader: Some(reloader),
             public_addr,
             ops_addr,
@@ -239,6 +248,9 @@ impl Service {
             .await
             .map_err(|_| anyhow!("draining took longer than {} s; ending", DRAIN.as_secs()))??;
         watching.abort();
+        if let Some(traces) = self.traces {
+            traces.close().await;
+        }
         tracing::info!("drained; everything acknowledged is on disk");
         Ok(())
     }
@@ -264,6 +276,12 @@ fn open_store(
     let metrics = Arc::clone(metrics);
     options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
     Ok(Arc::new(SledStore::open(options)?))
+}
+
+/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
+fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
+    let started = Traces::start(settings.timeout);
+    started.inspect_err(|reason| tracing::warn!(%reason, "no spans are exported: {reason}")).ok()
 }
 
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.

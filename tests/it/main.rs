@@ -58,6 +58,8 @@ mod resends;
 mod sled_store;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod traces;
 mod upstream;
 #[cfg(test)]
 mod upstream_probe;
