@@ -65,13 +65,13 @@ impl Heard {
                 message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
                 "{sid} was confirmed already"
             ),
-            Observed::Nothing(reason) | Observed::Parked { reason, .. } => {
-                self.proves_nothing(receiver, observed, *reason);
-            }
+            Observed::Nothing(reason) => self.unmatched(receiver, "proves nothing", *reason),
+            Observed::Parked { reason, .. } => self.unmatched(receiver, "parked", *reason),
         }
     }
 
-    fn proves_nothing(&self, receiver: &Receiver, observed: &Observed, reason: Reason) {
+    /// It has confirmed nothing, or nothing yet.
+    fn unmatched(&self, receiver: &Receiver, outcome: &str, reason: Reason) {
         let reason = reason.as_str();
         receiver.metrics.unmatched(reason);
         tracing::info!(
@@ -81,8 +81,7 @@ impl Heard {
             signal = self.once.as_ref().map(named),
             reason,
             trace_id = self.trace(),
-            "evidence {}: {reason}",
-            observed.as_str()
+            "evidence {outcome}: {reason}"
         );
     }
 
@@ -96,7 +95,7 @@ impl Heard {
             signal = self.once.as_ref().map(named),
             %error,
             trace_id = self.trace(),
-            "evidence lost: the person was served all the same"
+            "lost as evidence; the person was served all the same"
         );
     }
 }
@@ -136,7 +135,7 @@ pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
             tracing::warn!(
                 reason, detail = %why.detail(), trace_id = trace::id(request),
                 "a signed request was refused: {reason}"
-            )
+            );
         }
         // Said once for all, in `forgers.rs`.
         Rejection::Limited => {}

@@ -281,7 +281,9 @@ fn open_store(
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
 fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
-    started.inspect_err(|reason| tracing::warn!(%reason, "no spans are exported: {reason}")).ok()
+    started
+        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
+        .ok()
 }
 
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.

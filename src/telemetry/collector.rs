@@ -38,16 +38,16 @@ impl Collector {
 
     /// Tells the log what has changed.
     fn tell(&self, sent: &Result<Response<Bytes>, HttpError>) {
-        let reason = match sent {
+        let trouble = match sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answered {}", response.status())),
             Err(error) => Some(root_of(error.as_ref())),
         };
-        let was_failing = self.is_failing.swap(reason.is_some(), Ordering::Relaxed);
-        match reason {
-            Some(reason) if !was_failing => tracing::warn!(
-                reason,
-                "the collector takes no spans: {reason}. Those that find no room in the queue are lost, \
+        let was_failing = self.is_failing.swap(trouble.is_some(), Ordering::Relaxed);
+        match trouble {
+            Some(error) if !was_failing => tracing::warn!(
+                error,
+                "the collector takes no spans: {error}. Those that find no room in the queue are lost, \
                  and nothing else is; it is said when it takes them again"
             ),
             None if was_failing => tracing::info!("the collector takes spans again"),

@@ -38,6 +38,8 @@ mod laws;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod official;
