@@ -199,7 +199,17 @@ impl Service {
     ///
     /// # Errors
     /// Where a part dies, or draining takes too long.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let traces = self.traces.take();
+        let end = self.live(stop).await;
+        // However it ends: what led there is what somebody will look for.
+        if let Some(traces) = traces {
+            traces.close().await;
+        }
+        end
+    }
+
+    async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (public_addr, ops_addr) = (self.public_addr, self.ops_addr);
         tracing::info!(%public_addr, %ops_addr, "listening on {public_addr}, for the operator on {ops_addr}");
         let (stop_worker, mut stopped) = watch::channel(false);
@@ -248,9 +258,6 @@ impl Service {
             .await
             .map_err(|_| anyhow!("draining took longer than {} s; ending", DRAIN.as_secs()))??;
         watching.abort();
-        if let Some(traces) = self.traces {
-            traces.close().await;
-        }
         tracing::info!("drained; everything acknowledged is on disk");
         Ok(())
     }

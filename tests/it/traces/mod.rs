@@ -10,14 +10,14 @@ use heardback::recording::Recording;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner as TwilioManner, Twilio};
 use crate::harness::wire::{self, Answer};
 use crate::harness::{
-    ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, code_entered, eventually, form, sid, signed,
-    status_callback,
+    ACCOUNT, BASE, LONG, RECIPIENT, SENDER, TOKEN, code_entered, eventually, form, json, sid,
+    signed, status_callback,
 };
 use crate::traces::collector::{Collector, Manner, attribute};
 
@@ -309,4 +309,34 @@ fn where_no_collector_is_named_nothing_is_built() {
     for off in [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", "none")] {
         assert!(threads(&Stage::new(&[off]).service).is_empty(), "{off:?}");
     }
+}
+
+#[test]
+fn what_opens_a_door_by_its_path_is_in_no_span() {
+    const SECRET: &str = "plugh-1414213562-xyzzy";
+    let stage = Stage::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET)]);
+    let link = json(
+        "/app/messages",
+        &json!({ "MessageSid": sid(1), "Link": "https://app.example.com/x" }),
+    );
+    let made = stage.send(&link, &sent(TRACE)).json();
+    let address = made["Link"].as_str().or_else(|| made["link"].as_str()).expect("a link");
+    let path = address.strip_prefix(BASE).expect("ours");
+    let token = path.strip_prefix("/c/").expect("a link of ours");
+    let opened = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(stage.service.exchange(opened.as_bytes()).status, 303);
+    assert_eq!(status_of(&stage, "POST /c/{token}"), "303");
+    let click = json!({ "EventType": "click", "MessageSid": sid(2), "AccountSid": ACCOUNT });
+    let click = json(&format!("/twilio/click/{SECRET}"), &click);
+    assert_eq!(stage.service.exchange(&wire::bytes(&click)).status, 204);
+    assert_eq!(status_of(&stage, "POST /twilio/click/{secret}"), "204");
+    for batch in stage.collector.batches() {
+        let text = String::from_utf8_lossy(&batch.body).into_owned();
+        assert!(!text.contains(token) && !text.contains(SECRET), "{text}");
+    }
+}
+
+/// What a request's span says that it was answered with.
+fn status_of(stage: &Stage, name: &str) -> String {
+    said(&stage.collector.span(name), "http.response.status_code")
 }
