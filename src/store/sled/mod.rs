@@ -62,6 +62,7 @@ use crate::domain::sid::MessageSid;
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder};
+use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
@@ -88,7 +89,8 @@ impl SledStore {
         let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let Surveyed { counts, seal, sparse, index, has_former, interrupted, .. } = opened.surveyed;
+        let Surveyed { counts, seal, sparse, places, has_former, interrupted, .. } =
+            opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -101,7 +103,7 @@ impl SledStore {
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,
-            index: index.unwrap_or_default(),
+            index: places.map(Gathered::into_index).unwrap_or_default(),
             sparse,
             written: 0,
             stirred: false,
