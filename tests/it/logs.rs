@@ -3,12 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
-use crate::harness::twilio::Manner;
+use crate::harness::running::command;
+use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{
     ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, code_entered, form, post, sid, signed,
     status_callback, wire,
@@ -184,4 +189,47 @@ fn of_each_decision_there_is_one_line() {
         reported["ms"].is_u64() && reported["status"] == 200 && reported["attempt"] == 1,
         "{reported}"
     );
+}
+
+#[test]
+fn on_a_terminal_it_is_pretty_and_anywhere_else_json() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let serving = |stderr: Stdio| {
+        let mut command = command(&folder.path().join("store"), &twilio, &[]);
+        command.env_remove("HEARDBACK_LOG_FORMAT").stdout(Stdio::null()).stderr(stderr);
+        Ended(command.spawn().expect("spawned"))
+    };
+    let until_it_listens = |from: &mut dyn BufRead| {
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(from.read_line(&mut line).expect("readable") > 0, "it ended");
+        }
+        line
+    };
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("ours");
+    let name = ptsname(&terminal, Vec::new()).expect("named").into_string().expect("UTF-8");
+    let other_side = File::options().read(true).write(true).open(name).expect("opened");
+    let first = serving(other_side.into());
+    let line = until_it_listens(&mut BufReader::new(File::from(terminal)));
+    drop(first);
+    assert!(line.contains("\u{1b}[32m INFO"), "coloured: {line:?}");
+
+    let mut second = serving(Stdio::piped());
+    let stderr = second.0.stderr.take().expect("piped");
+    let line = until_it_listens(&mut BufReader::new(stderr));
+    let json: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(json["level"], "INFO");
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
