@@ -16,6 +16,7 @@ mod events;
 pub mod forgers;
 pub mod links;
 pub mod ops;
+pub mod page;
 pub mod refused;
 pub mod regions;
 mod rejection;
