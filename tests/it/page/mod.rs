@@ -1,8 +1,11 @@
 //! The operator's page, asked over real HTTP and looked at in a real browser.
 
+mod browser;
 mod doors;
+mod filled;
 mod shown;
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use crate::harness::wire::{Answer, Line};
@@ -13,7 +16,7 @@ pub(crate) const TOKEN: &str = "an operator's token, long enough";
 pub(crate) fn ask(ops: SocketAddr, method: &str, path: &str, more: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\n");
     if !more.iter().any(|line| line.starts_with("Host:")) {
-        request.push_str(&format!("Host: {ops}\r\n"));
+        let _ = write!(request, "Host: {ops}\r\n");
     }
     for line in more {
         request.push_str(line);
@@ -22,7 +25,7 @@ pub(crate) fn ask(ops: SocketAddr, method: &str, path: &str, more: &[&str], body
     if method == "POST" {
         let length = body.len();
         request.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
-        request.push_str(&format!("Content-Length: {length}\r\n"));
+        let _ = write!(request, "Content-Length: {length}\r\n");
     }
     request.push_str("\r\n");
     request.push_str(body);
