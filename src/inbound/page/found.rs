@@ -62,7 +62,7 @@ fn life_of(message: &Message, now: Timestamp, visitor: &Visitor) -> Markup {
     html! {
         article aria-labelledby=(format!("h-{sid}")) {
             h1.long id=(format!("h-{sid}")) { code { (sid) } }
-            p { span.state class=(class(message.state)) { (message.state.as_str()) } }
+            p { span class={ "state " (class(message.state)) } { (message.state.as_str()) } }
             ol.life { @for moment in life::of(message) { li {
                 (words::moment(moment.at, now)) " " span { (veiled(&moment.what)) }
             } } }

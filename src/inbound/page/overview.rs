@@ -51,20 +51,20 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
                 p.note { "Of messages sent in the last 24 hours." }
                 (charts::waits(&today))
             }
-            section aria-labelledby="h-codes" {
-                h2 #h-codes { "By calling code" }
-                p.note { "Today and the six days before. Sends up and confirmations flat: a route that died, or pumping." }
-                (by_calling_code(census, now.at))
+            div {
+                section aria-labelledby="h-codes" {
+                    h2 #h-codes { "By calling code" }
+                    p.note { "Today and the six days before. Sends up and confirmations flat: a route that died, or pumping." }
+                    (by_calling_code(census, now.at))
+                }
+                section aria-labelledby="h-senders" {
+                    h2 #h-senders { "By sender" }
+                    p.note { "Today and the six days before." }
+                    (by_sender(census, now.at))
+                }
             }
         }
-        div.pair {
-            section aria-labelledby="h-senders" {
-                h2 #h-senders { "By sender" }
-                p.note { "Today and the six days before." }
-                (by_sender(census, now.at))
-            }
-            (tables::accounts(now, visitor))
-        }
+        (tables::accounts(now, visitor))
     }
 }
 
@@ -75,7 +75,7 @@ fn how_it_is(now: &Snapshot) -> Markup {
     let evidence = [("parked", now.counts.parked), ("orphaned", now.counts.orphaned)];
     let oldest = |state| now.census.oldest(Standing::Message(state));
     html! {
-        section.health class=(mood.class()) aria-labelledby="h-health" {
+        section class={ "health " (mood.class()) } aria-labelledby="h-health" {
             h1 #h-health role="status" { (mood.words()) }
             @if findings.is_empty() {
                 p { "The store takes events, every account's posts flow, and nothing waits too long." }

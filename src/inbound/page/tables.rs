@@ -17,7 +17,7 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
         section #outbox aria-labelledby="h-outbox" {
             h2 #h-outbox { "Outbox" (many(all)) }
             @if now.outbox.is_empty() { p.empty { "Nothing waits to be reported." } }
-            @else { div.scroll #outbox-scroll { table {
+            @else { div.scroll #outbox-scroll { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Proven by" }
                     th scope="col" { "Confirmed" } th scope="col" { "Next attempt" }
@@ -33,11 +33,11 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
 fn waiting(message: &Message, now: &Snapshot) -> Markup {
     html! { tr {
         th scope="row" { (named(message)) }
-        td { (proof(message)) }
-        td { @if let Some(proof) = &message.proof { (words::moment(proof.confirmed_at, now.at)) } }
-        td { (next_attempt(message, now)) }
-        td.n { (message.delivery.attempts) }
-        td.why { @match &message.last_attempt {
+        td data-label="Proven by" { (proof(message)) }
+        td data-label="Confirmed" { @if let Some(proof) = &message.proof { (words::moment(proof.confirmed_at, now.at)) } }
+        td data-label="Next attempt" { (next_attempt(message, now)) }
+        td.n data-label="Attempts" { (message.delivery.attempts) }
+        td.why data-label="The last one" { @match &message.last_attempt {
             Some(attempt) => { (veiled(&words::attempt(attempt))) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
             None => span.soft { "none yet" },
         } }
@@ -66,15 +66,15 @@ pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
         section #refused aria-labelledby="h-refused" {
             h2 #h-refused { "Refused by Twilio" (many(all)) }
             @if now.refused.is_empty() { p.empty { "Twilio took all that it was told." } }
-            @else { div.scroll #refused-scroll { table {
+            @else { div.scroll #refused-scroll { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Refused" } th scope="col" { "Why" }
                     th scope="col" { span.unseen { "Try again" } }
                 } }
                 tbody { @for message in &now.refused { tr {
                     th scope="row" { (named(message)) }
-                    td { (words::moment(message.since, now.at)) }
-                    td.why { (reason(message)) }
+                    td data-label="Refused" { (words::moment(message.since, now.at)) }
+                    td.why data-label="Why" { (reason(message)) }
                     td { (requeue(message, visitor)) }
                 } } }
             } } }
@@ -137,7 +137,7 @@ fn lane(now: &Snapshot, account: &str, is_held: bool) -> Markup {
         (false, Some(LaneState::Held)) => ("doubtful", "held by Twilio"),
         (false, Some(LaneState::Paused)) => ("ill", "paused"),
     };
-    html! { span.state class=(class) { (words) } }
+    html! { span class={ "state " (class) } { (words) } }
 }
 
 fn hold(account: &str, is_held: bool, visitor: &Visitor) -> Markup {

@@ -13,11 +13,9 @@ use serde_json::{Value, json};
 use crate::harness::browser::{Browser, PATIENCE};
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::{
-    ACCOUNT, RECIPIENT, SENDER, code_entered, eventually, json as json_post, sid,
-};
+use crate::harness::{ACCOUNT, RECIPIENT, SENDER, eventually, form, json as json_post, sid};
 use crate::harness::{signed, wire};
-use crate::page::filled::fill;
+use crate::page::filled::{fill, message};
 
 /// A phone, a tablet, a desk.
 const WIDTHS: [u32; 3] = [390, 820, 1280];
@@ -35,11 +33,12 @@ impl Desk {
     }
 
     /// A message goes out, and its code is entered.
-    fn confirm(&self, number: u32) {
-        let body = json!({ "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER,
-            "Reference": format!("login-{number}") });
+    fn confirm(&self, sid: &str) {
+        let reference = format!("login-5{}", &sid[30..]);
+        let body = json!({ "MessageSid": sid, "To": RECIPIENT, "From": SENDER,
+            "Reference": reference });
         self.send(&json_post("/app/messages", &body));
-        self.send(&code_entered(number));
+        self.send(&form("/app/events", &[("MessageSid", sid), ("Type", "code_entered")]));
     }
 
     fn open(&mut self, path: &str) {
@@ -96,15 +95,15 @@ fn a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_the_queue_drain() {
     desk.browser
         .evaluate("window.loadedOnce = true; document.querySelector('#q').value = 'half a na'");
 
-    desk.confirm(1);
+    desk.confirm(&sid(1));
     desk.shows(
         "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')",
         "1 reported 100%",
     );
 
     let addr = killed(twilio);
-    desk.confirm(2);
-    desk.confirm(3);
+    desk.confirm(&sid(2));
+    desk.confirm(&sid(3));
     desk.outbox(&sid(3));
     desk.health("Twilio does not take reports: no answer: cannot connect");
     desk.outbox("cannot connect");
@@ -145,7 +144,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     let twilio = Twilio::start();
     twilio.behave(Manner::Status(400));
     let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio) else { return };
-    desk.confirm(1);
+    desk.confirm(&sid(1));
     desk.open("/");
     desk.shows("document.querySelector('#refused').innerText", "HTTP 400");
     let requeue = format!("requeue-{}", sid(1));
@@ -153,7 +152,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
         "document.getElementById('hours-table').open = true; \
         document.getElementById('{requeue}').focus()"
     ));
-    desk.confirm(2);
+    desk.confirm(&sid(2));
     desk.shows("document.querySelector('#refused').innerText", &sid(2));
     let same = "document.activeElement.id + document.getElementById('hours-table').open";
     assert_eq!(desk.browser.evaluate(same), format!("{requeue}true"));
@@ -179,16 +178,16 @@ fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     twilio.behave(Manner::Status(503));
     let Some(mut full) = sit_down(&store, &twilio) else { return };
     for n in 0..3 {
-        full.confirm(0xabc_0000 + n);
+        full.confirm(message(5_000 + n).as_str());
     }
     full.open("/");
     full.outbox("HTTP 503");
     fits(&mut full, "full");
-    full.open(&format!("/messages/{}", sid(7)));
+    full.open(&format!("/messages/{}", message(7)));
     full.shows("document.querySelector('.life').innerText", "sent");
     fits(&mut full, "message");
     twilio.behave(Manner::Status(401));
-    full.confirm(0xabd_0000);
+    full.confirm(message(5_003).as_str());
     full.open("/");
     full.health("posts are paused");
     fits(&mut full, "failing");

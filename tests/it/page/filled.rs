@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use heardback::domain::feedback::Settlement;
 use heardback::domain::message::{Attempt, Refusal};
-use heardback::domain::signal::{Evidence, Named, Signal};
+use heardback::domain::sid::MessageSid;
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
 use heardback::store::{Quotas, Store};
 
 use crate::given::{
-    HOUR, Hands, MINUTE, address, at, evidence, reference, registered, sid, signal, sled,
+    HOUR, Hands, MINUTE, address, at, evidence, reference, registered, signal, sled,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -68,10 +69,16 @@ fn pick<T>(from: &[T], n: u32, of: u32) -> &T {
     &from[drawn(n, of) as usize % from.len()]
 }
 
+/// A message's name, as random as Twilio's look.
+pub(crate) fn message(n: u32) -> MessageSid {
+    let [a, b, c, d] = [11, 12, 13, 14].map(|of| drawn(n, of) << 16 | drawn(n, of + 9));
+    MessageSid::parse(&format!("SM{a:08x}{b:08x}{c:08x}{d:08x}")).expect("valid")
+}
+
 async fn lives(store: &dyn Store, n: u32, began: i64) {
     let sent = began + i64::from(drawn(n, 1) % 2_400);
     let (prefix, chance) = pick(&COUNTRIES, n, 2);
-    let mut sighting = registered(n, sent);
+    let mut sighting = Sighting { sid: message(n), ..registered(n, sent) };
     sighting.recipient = Some(address(&format!("{prefix}{n:07}")));
     sighting.from = Some((*pick(&SENDERS, n, 3)).to_owned());
     sighting.reference = Some(reference(&format!("login-{}", 48_000 + n)));
@@ -82,7 +89,7 @@ async fn lives(store: &dyn Store, n: u32, began: i64) {
     let quick = i64::from(drawn(n, 5) % 40);
     let wait = if n.is_multiple_of(7) { quick * 20 } else { 4 + quick };
     let label = (*pick(&LABELS, n, 6)).to_owned();
-    let named = Named::Message(sid(n));
+    let named = Named::Message(message(n));
     let act = Evidence { label, ..evidence(named.clone(), (sent + wait).min(began + 49 * MINUTE)) };
     let signal = Signal { evidence: Ok(act), ..signal(named, sent) };
     store.observe(signal).await.expect("observed");
@@ -91,7 +98,7 @@ async fn lives(store: &dyn Store, n: u32, began: i64) {
 /// Nearly all of it is reported; a few were refused, two of them today.
 async fn settle(store: &dyn Store, hours_ago: i32, next: u32) {
     for claim in store.claim(100, LEASE, &Quotas::default()).await.expect("claimed") {
-        let refusal = (hours_ago % 61 == 3 && claim.lease.message == sid(next - 1))
+        let refusal = (hours_ago % 61 == 3 && claim.lease.message == message(next - 1))
             .then(|| pick(&REFUSALS, next, 7));
         let (status, code, message) = match refusal {
             Some((code, words)) => (400, Some(*code), (*words).to_owned()),
