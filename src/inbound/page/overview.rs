@@ -88,7 +88,7 @@ fn how_it_is(now: &Snapshot) -> Markup {
                     div { dt { (name) } dd { (words::count(count)) } }
                 }
                 @if let Some(since) = oldest(State::Confirmed) {
-                    div { dt { "oldest in the outbox" } dd { (words::moment(since, now.at)) } }
+                    div { dt { "oldest waiting" } dd { (words::moment(since, now.at)) } }
                 }
             }
         }

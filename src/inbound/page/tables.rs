@@ -113,14 +113,14 @@ pub(super) fn accounts(now: &Snapshot, visitor: &Visitor) -> Markup {
             h2 #h-accounts { "Accounts" }
             p.note { "On hold, nothing of an account is reported; it is still heard, and what waits is kept." }
             @if accounts.is_empty() { p.empty { "No account has any message yet." } }
-            @else { div.scroll #accounts-scroll { table {
+            @else { div.scroll #accounts-scroll { table.stack {
                 thead { tr {
                     th scope="col" { "Account" } th scope="col" { "Posts" } th scope="col" { span.unseen { "Hold" } }
                 } }
                 tbody { @for account in &accounts { tr {
                     @let held = now.on_hold.get(account);
                     th scope="row" { (short(account.as_str())) }
-                    td { (lane(now, account.as_str(), held.is_some())) }
+                    td data-label="Posts" { (lane(now, account.as_str(), held.is_some())) }
                     td { (hold(account.as_str(), held.is_some(), visitor)) }
                 } } }
             } } }

@@ -15,6 +15,7 @@ use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER, eventually, form, json as json_post, sid};
 use crate::harness::{signed, wire};
+use crate::page::TOKEN;
 use crate::page::filled::{fill, message};
 
 /// A phone, a tablet, a desk.
@@ -71,10 +72,10 @@ impl Desk {
     }
 }
 
-fn sit_down(store: &Path, twilio: &Twilio) -> Option<Desk> {
+fn sit_down(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Option<Desk> {
     let mut browser = Browser::start(&[])?;
     browser.call("Log.enable", &json!({}));
-    Some(Desk { service: Running::start(command(store, twilio, &[])), browser })
+    Some(Desk { service: Running::start(command(store, twilio, more)), browser })
 }
 
 /// Where the stand-in was, and nobody is.
@@ -88,7 +89,7 @@ fn killed(twilio: Twilio) -> SocketAddr {
 fn a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_the_queue_drain() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
-    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio) else { return };
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
     desk.open("/");
     desk.health("All is well");
     desk.shows("document.querySelector('#pulse').innerText", "live");
@@ -143,7 +144,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
     twilio.behave(Manner::Status(400));
-    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio) else { return };
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
     desk.confirm(&sid(1));
     desk.open("/");
     desk.shows("document.querySelector('#refused').innerText", "HTTP 400");
@@ -164,10 +165,37 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
 }
 
 #[test]
+fn somebody_logs_in_works_and_logs_out_in_a_browser() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twilio = Twilio::start();
+    let more = [("HEARDBACK_OPS_TOKEN", TOKEN)];
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &more) else { return };
+    desk.confirm(&sid(1));
+    desk.open("/");
+    desk.shows("location.pathname", "/login");
+    desk.shows("document.activeElement.id", "token");
+    desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('.trouble')?.innerText", "That is not the token.");
+    desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('#accounts')?.innerText", "flow");
+    desk.shows("document.querySelector('#pulse').innerText", "live");
+    assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script sees it");
+    desk.browser.evaluate(&format!("document.getElementById('pause-{ACCOUNT}').click()"));
+    desk.shows("document.querySelector('.done')?.innerText", "On hold");
+    desk.health("was put on hold just now");
+    desk.browser.evaluate("document.querySelector('[action=\"/logout\"] button').click()");
+    desk.shows("location.pathname", "/login");
+    desk.open("/");
+    desk.shows("location.pathname", "/login");
+}
+
+#[test]
 fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
-    let Some(mut empty) = sit_down(&folder.path().join("empty"), &twilio) else { return };
+    let Some(mut empty) = sit_down(&folder.path().join("empty"), &twilio, &[]) else { return };
     empty.open("/");
     fits(&mut empty, "empty");
     drop(empty);
@@ -176,7 +204,7 @@ fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(fill(&store));
     twilio.behave(Manner::Status(503));
-    let Some(mut full) = sit_down(&store, &twilio) else { return };
+    let Some(mut full) = sit_down(&store, &twilio, &[]) else { return };
     for n in 0..3 {
         full.confirm(message(5_000 + n).as_str());
     }
@@ -206,16 +234,23 @@ fn fits(desk: &mut Desk, name: &str) {
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth";
             assert_eq!(desk.browser.evaluate(overflow), 0, "{name} at {width}, {theme}");
             if let Some(folder) = process_env("HEARDBACK_SCREENSHOTS") {
-                picture(desk, &Path::new(&folder).join(format!("{name}-{width}-{theme}.png")));
+                let file = format!("{name}-{width}-{theme}");
+                picture(desk, &Path::new(&folder).join(format!("{file}.png")), f64::MAX);
+                if file == "full-1280-light" {
+                    // The README's.
+                    picture(desk, &Path::new(&folder).join("page.png"), 1_520.0);
+                }
             }
         }
     }
     assert_eq!(desk.complaints(), Vec::<String>::new(), "{name}");
 }
 
-fn picture(desk: &mut Desk, path: &Path) {
+/// Of the whole page, or of so much of it from its top.
+fn picture(desk: &mut Desk, path: &Path, most: f64) {
     let shape = desk.browser.call("Page.getLayoutMetrics", &json!({}));
-    let (width, height) = (&shape["cssContentSize"]["width"], &shape["cssContentSize"]["height"]);
+    let width = &shape["cssContentSize"]["width"];
+    let height = shape["cssContentSize"]["height"].as_f64().expect("a number").min(most);
     let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
     let whole = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
     let shot = desk.browser.call("Page.captureScreenshot", &whole);

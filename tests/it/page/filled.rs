@@ -71,8 +71,9 @@ fn pick<T>(from: &[T], n: u32, of: u32) -> &T {
 
 /// A message's name, as random as Twilio's look.
 pub(crate) fn message(n: u32) -> MessageSid {
-    let [a, b, c, d] = [11, 12, 13, 14].map(|of| drawn(n, of) << 16 | drawn(n, of + 9));
-    MessageSid::parse(&format!("SM{a:08x}{b:08x}{c:08x}{d:08x}")).expect("valid")
+    let words = [11, 12, 13, 14].map(|of| drawn(n, of) << 16 | drawn(n, of + 9));
+    let digits: Vec<String> = words.iter().map(|word| format!("{word:08x}")).collect();
+    MessageSid::parse(&format!("SM{}", digits.concat())).expect("valid")
 }
 
 async fn lives(store: &dyn Store, n: u32, began: i64) {
