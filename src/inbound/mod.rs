@@ -17,6 +17,7 @@ pub mod forgers;
 mod journal;
 pub mod links;
 pub mod ops;
+pub mod page;
 pub mod refused;
 pub mod regions;
 mod rejection;

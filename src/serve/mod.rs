@@ -31,6 +31,7 @@ use crate::inbound::connections::Connections;
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
+use crate::inbound::page::{Page, Parts};
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
@@ -155,10 +156,12 @@ impl Service {
         });
         let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        let page = page(settings, &store, &readiness)?;
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
             readiness: Arc::clone(&readiness),
+            page,
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
@@ -301,6 +304,23 @@ fn controls(store: Arc<SledStore>, refusals: Option<Arc<Refusals>>) -> Control {
         Box::pin(async move { sled.backup(Pace::default()).await })
     });
     Control { backup, store, refusals }
+}
+
+fn page(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<Page> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system has no randomness")?;
+    Ok(Page::new(Parts {
+        store: Arc::clone(store),
+        readiness: Arc::clone(readiness),
+        clock: Arc::new(now),
+        is_dry_run: settings.dry_run,
+        token: settings.ops_token.clone(),
+        random,
+    }))
 }
 
 fn worker(

@@ -47,6 +47,8 @@ mod official;
 mod openapi;
 mod overview;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod power;
 #[cfg(test)]
 mod privacy;
