@@ -26,7 +26,7 @@ pub fn of(message: &Message) -> Vec<Moment> {
     if let Some(proof) = &message.proof {
         let how = named(proof);
         if let Some(parked_at) = message.parked_at {
-            add(parked_at, format!("{how}, before its message was known"));
+            add(parked_at, format!("{how}, and had to wait"));
         } else if proof.occurred_at != proof.confirmed_at {
             add(proof.occurred_at, how.clone());
         }
@@ -36,9 +36,6 @@ pub fn of(message: &Message) -> Vec<Moment> {
     if ends.contains(&message.state) {
         let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
         add(message.since, format!("{}{code}", message.state.as_str()));
-    }
-    if let Some(instead) = message.converted_by {
-        add(message.since, format!("passed over, {instead} was confirmed instead"));
     }
     if let Some(attempt) = &message.last_attempt {
         add(attempt.ended_at, reported(message, attempt));
@@ -61,11 +58,11 @@ fn named(proof: &Proof) -> String {
 }
 
 fn reported(message: &Message, attempt: &Attempt) -> String {
-    let Attempt { took_ms, status, code, message: why, .. } = attempt;
+    let Attempt { number, took_ms, status, code, message: why, .. } = attempt;
     let answer = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
     let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    let attempts = match message.delivery.attempts {
+    let attempts = match number {
         0 | 1 => String::new(),
         many => format!(", attempt {many}"),
     };
@@ -119,6 +116,7 @@ mod tests {
             converted_by: None,
             parked_at: Some(at(2)),
             last_attempt: Some(Attempt {
+                number: 2,
                 ended_at: at(4),
                 took_ms: 143,
                 status: Some(200),
@@ -137,7 +135,7 @@ mod tests {
     fn a_message_whose_event_came_first_is_told_from_its_sending_to_its_report() {
         let expected = [
             (0, "sent"),
-            (2, "code entered, before its message was known"),
+            (2, "code entered, and had to wait"),
             (3, "heard of"),
             (3, "confirmed by code entered (direct)"),
             (4, "reported, HTTP 200 in 143 ms, attempt 2"),

@@ -206,7 +206,9 @@ pub struct Refusal {
 /// How the last attempt to report a message ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// When its end was written down.
+    /// Which one it was, from 1. What is given back to a closed lane is tried under the same number again.
+    pub number: u32,
+    /// When it ended.
     #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub ended_at: Timestamp,
     /// How long Twilio took, in milliseconds.

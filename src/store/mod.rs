@@ -267,17 +267,19 @@ pub trait Store: Send + Sync + 'static {
     /// What we know of a message.
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError>;
 
-    /// The newest messages that bear a reference, of whichever account, at most so many; the newest first.
+    /// The newest messages that bear a reference, of whichever account, at most so many, and
+    /// of each account 64; the newest first.
     async fn bearing(&self, reference: Reference, limit: usize)
     -> Result<Vec<Message>, StoreError>;
 
-    /// What is to be reported next, of all accounts, be it due or not; the soonest first.
+    /// What is to be reported next, of all accounts, be it due or not; the soonest first. At most a hundred.
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
 
-    /// What Twilio would not take, the latest first.
+    /// What Twilio would not take, the latest first. At most a hundred.
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
 
-    /// What all messages come to. A copy, made in a moment however many there are.
+    /// What all messages come to. A copy; its size is bounded by the retention, and by the number of senders
+    /// that are told apart, not by that of messages.
     async fn census(&self) -> Result<Census, StoreError>;
 
     /// Puts an account on hold: nothing of it is [claimed](Self::claim) until it is [resumed](Self::resume),

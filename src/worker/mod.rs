@@ -295,7 +295,7 @@ impl Worker {
             journal::change(account, change);
         }
         self.lanes.tell(self.observer.as_ref(), now);
-        let attempt = Some(told(&verdict, (self.clock)(), took));
+        let attempt = Some(told(&claim, &verdict, (self.clock)(), took));
         Some(End { lease: claim.lease, settlement: end, attempt })
     }
 
@@ -308,11 +308,11 @@ impl Worker {
 }
 
 /// How an attempt went, for whoever looks at the message later.
-fn told(verdict: &Verdict, ended_at: Timestamp, took: Duration) -> Attempt {
+fn told(claim: &Claim, verdict: &Verdict, ended_at: Timestamp, took: Duration) -> Attempt {
     let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     let why = verdict.why().cloned().unwrap_or_default();
-    let status = verdict.status();
-    Attempt { ended_at, took_ms, status, code: why.code, message: why.message }
+    let (number, status) = (claim.attempts, verdict.status());
+    Attempt { number, ended_at, took_ms, status, code: why.code, message: why.message }
 }
 
 /// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.

@@ -63,6 +63,7 @@ async fn how_a_message_came_to_be_confirmed_and_how_its_report_went_is_kept() {
         store.remember(registered(1, 0)).await.expect("remembered");
         let claims = claim(&store, 1).await;
         let attempt = Attempt {
+            number: 1,
             ended_at: at(4),
             took_ms: 143,
             status: Some(200),

@@ -22,20 +22,14 @@ pub enum Standing {
 
 impl Standing {
     /// How finely it is told since when, in seconds: as many counts are kept as there are such spans in
-    /// the time that something can stand there.
-    fn grain(self) -> i64 {
+    /// the time that something can stand there. `None` where nobody asks: nothing is done about it.
+    fn grain(self) -> Option<i64> {
         match self {
-            Self::Message(State::Confirmed) => 1,
-            Self::Message(
-                State::Untracked
-                | State::Pending
-                | State::Expired
-                | State::Undelivered
-                | State::Reported
-                | State::Refused,
-            )
+            Self::Message(State::Confirmed) => Some(10),
+            Self::Message(State::Pending | State::Undelivered | State::Refused)
             | Self::Parked
-            | Self::Orphaned => 60,
+            | Self::Orphaned => Some(60),
+            Self::Message(State::Untracked | State::Expired | State::Reported) => None,
         }
     }
 }
@@ -54,7 +48,7 @@ pub(super) struct Sent {
     pub(super) account: AccountSid,
     pub(super) created_at: Timestamp,
     pub(super) calling_code: Option<u16>,
-    /// The exact sender, or else the Messaging Service.
+    /// The Messaging Service, or else the exact sender: which of its numbers sent it turns out only later.
     pub(super) sender: Option<String>,
     state: State,
     /// How long the person took.
@@ -69,12 +63,11 @@ impl Entry {
             let wait = proof.occurred_at.duration_since(message.created_at);
             Duration::try_from(wait).unwrap_or_default()
         });
-        let service = || message.service.map(|service| service.to_string());
         let sent = Sent {
             account: message.account,
             created_at: message.created_at,
             calling_code: message.recipient.and_then(|recipient| recipient.calling_code),
-            sender: message.from.clone().or_else(service),
+            sender: message.service.map(|service| service.to_string()).or(message.from.clone()),
             state: message.state,
             wait,
         };
@@ -93,9 +86,10 @@ impl Entry {
         Self { standing, since: parked.parked_at, message: None }
     }
 
-    pub(super) fn stands(&self) -> (Standing, i64) {
-        let grain = self.standing.grain();
-        (self.standing, self.since.as_second().div_euclid(grain) * grain)
+    /// Where, and since which span of time.
+    pub(super) fn stands(&self) -> Option<(Standing, i64)> {
+        let grain = self.standing.grain()?;
+        Some((self.standing, self.since.as_second().div_euclid(grain) * grain))
     }
 }
 

@@ -2,8 +2,8 @@
 //! has waited.
 //!
 //! It is worked out from the records and kept up with them, one change at a time: always what counting
-//! every record anew would come to, so that a restart changes nothing of it. What was forgotten is not in
-//! it. Times and numbers only: nobody is named, and senders are the company's own.
+//! every record anew would come to, so that a restart changes nothing of it but which hundred senders are
+//! named, where there are more. What was forgotten is not in it. Times and numbers only: nobody is named, and senders are the company's own.
 
 mod entry;
 mod senders;
@@ -66,7 +66,8 @@ impl Census {
         }
     }
 
-    /// Since when the longest has stood there: to the second of what is to be reported, else to the minute.
+    /// Since when the longest has stood there: to ten seconds of what is to be reported, else to the minute.
+    /// `None` also of untracked, expired and reported messages, of which nobody asks.
     #[must_use]
     pub fn oldest(&self, standing: Standing) -> Option<Timestamp> {
         let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));
@@ -127,7 +128,9 @@ impl Census {
     pub const OTHER: &str = senders::OTHER;
 
     fn enters(&mut self, entry: &Entry) {
-        *self.standing.entry(entry.stands()).or_default() += 1;
+        if let Some(stands) = entry.stands() {
+            *self.standing.entry(stands).or_default() += 1;
+        }
         let Some(sent) = &entry.message else { return };
         *self.accounts.entry(sent.account).or_default() += 1;
         let Some(tally) = sent.tally() else { return };
@@ -139,7 +142,9 @@ impl Census {
     }
 
     fn leaves(&mut self, entry: &Entry) {
-        less(&mut self.standing, entry.stands(), 1);
+        if let Some(stands) = entry.stands() {
+            less(&mut self.standing, stands, 1);
+        }
         let Some(sent) = &entry.message else { return };
         less(&mut self.accounts, sent.account, 1);
         let Some(tally) = sent.tally() else { return };
@@ -154,8 +159,11 @@ impl Census {
     fn counts_up(&mut self, before: Option<&Entry>, after: &Entry) {
         let Some(sent) = &after.message else { return };
         let Some(tally) = sent.tally() else { return };
-        let known = before.and_then(|before| before.message.as_ref()?.tally());
-        let new = tally.beyond(known.unwrap_or_default());
+        // Where it was counted first it is counted on, or one pair would have sends and another their proofs.
+        let known = before.and_then(|before| before.message.as_ref());
+        let known = known.and_then(|known| Some((known, known.tally()?)));
+        let (sent, before) = known.unwrap_or((sent, Tally::default()));
+        let new = tally.news_since(before);
         if new == Tally::default() {
             return;
         }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 /// Senders that are told apart.
 const MAX_SENDERS: usize = 100;
-/// What the rest is called.
-pub(super) const OTHER: &str = "other";
+/// What the rest is called. No sender is called so: they have letters, digits and spaces.
+pub(super) const OTHER: &str = "(other)";
 /// What a sender is called that nobody told.
-const UNKNOWN: &str = "unknown";
+const UNKNOWN: &str = "(unknown)";
 
 /// A sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

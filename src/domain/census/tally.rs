@@ -45,9 +45,13 @@ impl Tally {
         (self.sent > 0).then(|| self.confirmed as f64 / self.sent as f64)
     }
 
-    /// What is more here than there, in each respect.
-    pub(super) fn beyond(self, other: Self) -> Self {
-        self.each(other, u64::saturating_sub)
+    /// What came to pass since then. A wait counts as it was told first: it may still turn out to be longer.
+    pub(super) fn news_since(self, then: Self) -> Self {
+        let mut news = self - then;
+        if news.confirmed == 0 {
+            (news.waits, news.waited_ms) = Default::default();
+        }
+        news
     }
 
     fn each(mut self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
@@ -82,6 +86,6 @@ impl AddAssign for Tally {
 impl Sub for Tally {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        self.beyond(other)
+        self.each(other, u64::saturating_sub)
     }
 }

@@ -136,11 +136,33 @@ fn the_oldest_is_told_as_finely_as_it_matters() {
     let mut census = Census::default();
     let mut confirmed = message(4, 90, State::Confirmed);
     census.finds(&Entry::of_message(&confirmed));
-    assert_eq!(census.oldest(Standing::Message(State::Confirmed)), Some(at(95)));
+    let since = census.oldest(Standing::Message(State::Confirmed)).expect("there");
+    assert!((at(86)..=at(95)).contains(&since), "{since}");
     let known = Entry::of_message(&confirmed);
-    confirmed.state = State::Reported;
+    confirmed.state = State::Refused;
     census.turns(Some(&known), Some(&Entry::of_message(&confirmed)));
     assert_eq!(census.oldest(Standing::Message(State::Confirmed)), None);
-    let since = census.oldest(Standing::Message(State::Reported)).expect("there");
+    let since = census.oldest(Standing::Message(State::Refused)).expect("there");
     assert!((at(31)..=at(90)).contains(&since), "{since}");
+}
+
+#[test]
+fn a_message_is_counted_on_where_it_was_counted_first() {
+    let mut census = Census::default();
+    let mut sent = message(1, 0, State::Pending);
+    (sent.service, sent.from) = ("MG0123456789abcdef0123456789abcdef".parse().ok(), None);
+    let first = Entry::of_message(&sent);
+    census.turns(None, Some(&first));
+    let mut proven = message(1, 0, State::Confirmed);
+    // Only now it is known which number it was sent from, and that it was created earlier.
+    (proven.service, proven.recipient) = (sent.service, None);
+    let second = Entry::of_message(&proven);
+    census.turns(Some(&first), Some(&second));
+    proven.created_at = at(-100);
+    census.turns(Some(&second), Some(&Entry::of_message(&proven)));
+    let counted: Vec<_> = census.since_start().collect();
+    let [(code, sender, tally)] = counted[..] else { panic!("{counted:?}") };
+    assert_eq!((code, sender), (Some(49), "MG0123456789abcdef0123456789abcdef"));
+    assert_eq!((tally.sent, tally.confirmed), (1, 1));
+    assert_eq!(tally.waits.iter().sum::<u64>(), 1, "one wait, though it grew");
 }

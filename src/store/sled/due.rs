@@ -147,7 +147,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Format 1 knew one account only, and had none in the keys of what waits for a message.
+    /// Format 1 knew one account only, and had none in the keys of what waits for a message; it and the next
+    /// made the rest of other bytes.
     pub(super) fn move_parked_keys(&mut self) -> Result<(), Fatal> {
         let parked = self.draft.beginning(&[keys::PARKED], From::Start, usize::MAX)?;
         for some in parked.chunks(MOVED_AT_ONCE) {

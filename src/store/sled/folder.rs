@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// had entries by due time and by recipient, of which 1 named no account in those by due time; 3 had
 /// shorter records, which are written anew only when they change, and no accounts on hold.
 pub(super) const FORMAT: u32 = 4;
+/// From this one on, parked evidence lies where it lies today.
+pub(super) const LAST_MOVED: u32 = 3;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";

@@ -64,7 +64,7 @@ use crate::domain::message::{Attempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{FORMAT, Folder};
+use crate::store::sled::folder::{FORMAT, Folder, LAST_MOVED};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -124,7 +124,9 @@ impl SledStore {
         };
         if opened.format < FORMAT {
             let folder = Folder { path: &path };
-            ledger.move_parked_keys().map_err(damaged)?;
+            if opened.format < LAST_MOVED {
+                ledger.move_parked_keys().map_err(damaged)?;
+            }
             opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
             let synced =
                 opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));

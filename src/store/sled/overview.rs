@@ -13,8 +13,12 @@ use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::encode;
 use crate::store::sled::writing::Writing;
 
+/// The most that one look reads: meanwhile nothing is written.
+const MOST: usize = 100;
+
 impl Ledger {
     pub(super) fn outbox(&self, limit: usize) -> Result<Vec<Message>, Fatal> {
+        let limit = limit.min(MOST);
         let accounts = self.index.accounts_waiting();
         let due = accounts.flat_map(|account| self.index.due_of(account, limit));
         let mut due: Vec<_> = due.collect();
@@ -23,7 +27,7 @@ impl Ledger {
     }
 
     pub(super) fn refused(&self, limit: usize) -> Result<Vec<Message>, Fatal> {
-        self.messages(self.index.refused(limit))
+        self.messages(self.index.refused(limit.min(MOST)))
     }
 
     pub(super) fn bearing_anywhere(
@@ -44,7 +48,7 @@ impl Ledger {
     }
 
     pub(super) fn pause(&mut self, account: AccountSid) -> Ruling<Timestamp> {
-        if let Err(full) = self.room_to_take_in() {
+        if let Err(full) = self.room_to_deliver() {
             return Ok(Err(full));
         }
         if let Some(since) = self.paused.get(&account) {

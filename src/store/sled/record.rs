@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// The version that is written.
 const VERSION: u8 = 3;
 /// The one before it, whose messages end before how they were proven and reported, in three fields.
-const SECOND: u8 = 2;
+pub(super) const SECOND: u8 = 2;
 /// The first release's, whose messages end before the code and what converted them, too.
 const FIRST: u8 = 1;
 /// How postcard writes that these five are not there.

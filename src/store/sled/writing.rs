@@ -9,7 +9,7 @@ use crate::store::Counts;
 use crate::store::sled::index::Places;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
-use crate::store::sled::record::encode;
+use crate::store::sled::record::{SECOND, encode};
 
 /// What one command writes.
 #[derive(Default)]
@@ -92,9 +92,14 @@ impl Writing {
     }
 }
 
-/// An orphan keeps the key that it was parked under.
+/// An orphan keeps the key that it was parked under, and so does what an earlier release parked: the key is made
+/// of the evidence as format 3 wrote it.
 pub(super) fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
-    Ok(keys::parked(parked, &encode(&parked.evidence)?))
+    let mut evidence = encode(&parked.evidence)?;
+    if let Some(version) = evidence.first_mut() {
+        *version = SECOND;
+    }
+    Ok(keys::parked(parked, &evidence))
 }
 
 /// Counts a message out of one state and into another.

@@ -114,7 +114,8 @@ async fn settle(store: &dyn Store, hours_ago: i32, next: u32) {
             None => Settlement::Reported,
         };
         let ended_at = at(now() - i64::from(hours_ago) * HOUR);
-        let attempt = Attempt { ended_at, took_ms: 143, status: Some(status), code, message };
+        let attempt =
+            Attempt { number: 1, ended_at, took_ms: 143, status: Some(status), code, message };
         store.settle(claim.lease, settlement, Some(attempt)).await.expect("settled");
     }
 }
