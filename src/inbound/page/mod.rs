@@ -11,6 +11,7 @@ mod found;
 mod health;
 mod layout;
 mod live;
+mod mac;
 mod overview;
 mod snapshot;
 mod tables;
