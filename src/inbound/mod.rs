@@ -20,6 +20,7 @@ pub mod refused;
 pub mod regions;
 mod rejection;
 mod signed;
+mod stocktaking;
 mod trace;
 pub mod trust;
 mod twilio;
@@ -27,6 +28,7 @@ mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -143,6 +145,7 @@ async fn account_for(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let began = Instant::now();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let route = route_label(request.match_pattern().as_deref());
     let over =
@@ -159,7 +162,7 @@ async fn account_for(
         Err(error) => error.as_response_error().status_code(),
     };
     if let Some(receiver) = receiver {
-        receiver.metrics.http_requests(route, status.as_u16());
+        receiver.metrics.http_requests(route, status.as_u16(), began.elapsed());
     }
     if let Ok(response) = &answered
         && let Some(connection) = response.request().conn_data::<Arc<Connection>>()

@@ -1,18 +1,23 @@
 //! The operator's listener: alive? ready? the metrics, and what the app's routes take and answer. Nothing here
 //! names a person or a message.
 
+use std::io;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::domain::message::State;
-use crate::store::Store;
+use crate::inbound::stocktaking;
+use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::readiness::Readiness;
+use crate::telemetry::stock::Disk;
 
 /// `docs/openapi.yaml` as JSON, so that no YAML is read here. `tests/it/openapi` makes it and keeps the two the same.
 const OPENAPI: &str = include_str!("openapi.json");
+
+/// Asks how much room the store takes up, and how much is left. May wait for the file system.
+pub type AskDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 
 /// What the operator's routes work with.
 pub struct Operator {
@@ -22,6 +27,10 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether we are leaving, and how the lanes are.
     pub readiness: Arc<Readiness>,
+    /// Tells how old something is.
+    pub clock: Clock,
+    /// Tells how full the disk is.
+    pub disk: AskDisk,
 }
 
 /// The operator's routes.
@@ -57,13 +66,13 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
 }
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
-    let counts = operator.store.counts();
-    let states = State::ALL.map(|state| (state.as_str(), counts.of(state)));
-    operator.metrics.set_states(&states);
-    operator.metrics.set_parked(counts.parked);
-    operator.metrics.set_links(counts.links);
-    operator.metrics.set_outbox(counts.of(State::Confirmed));
-    HttpResponse::Ok().content_type(CONTENT_TYPE).body(operator.metrics.render())
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(scraped(&operator).await)
+}
+
+/// What `/metrics` answers: what was counted, and what there is now.
+pub async fn scraped(operator: &Operator) -> String {
+    operator.metrics.set_stock(stocktaking::take(operator).await);
+    operator.metrics.render()
 }
 
 async fn openapi() -> HttpResponse {

@@ -30,7 +30,7 @@ use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::forgers::Forgers;
-use crate::inbound::ops::Operator;
+use crate::inbound::ops::{AskDisk, Operator};
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
@@ -38,10 +38,11 @@ use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::reload::Reloader;
 use crate::store::sled::backup::Pace;
-use crate::store::sled::{Options, SledStore};
+use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use crate::telemetry::stock::Disk;
 use crate::upstream::Upstreams;
 use crate::worker::{Worker, WorkerConfig, sweep};
 
@@ -142,15 +143,18 @@ impl Service {
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
             fresh_token: Arc::new(fresh_token),
-            clock,
+            clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
         let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        metrics.started(clock().as_second(), settings.dry_run, settings.max_messages);
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
             readiness: Arc::clone(&readiness),
+            clock,
+            disk: disk_of(settings),
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
@@ -262,8 +266,16 @@ fn open_store(
     options.person_key =
         settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
     let metrics = Arc::clone(metrics);
-    options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
+    options.on_commit = Arc::new(move |commit| {
+        metrics.commit(commit.entries, commit.took, commit.synced);
+    });
     Ok(Arc::new(SledStore::open(options)?))
+}
+
+/// How much room the store takes up, and how much is left.
+fn disk_of(settings: &Settings) -> AskDisk {
+    let StoreUrl::Sled(path) = settings.store.clone();
+    Arc::new(move || usage(&path).map(|Usage { used, free }| Disk { used, free }))
 }
 
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.

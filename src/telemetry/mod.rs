@@ -3,6 +3,8 @@
 //! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
 //! is handed what to count with.
 
+mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
+pub mod stock;
