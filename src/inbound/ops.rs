@@ -1,23 +1,20 @@
-//! The operator's listener: alive? ready? the metrics, and what the app's routes take and answer. Nothing here
-//! names a person or a message.
+//! The operator's listener: alive? ready? the metrics, what the app's routes take and answer, and the page.
+//! What is open to whoever reaches it names no person and no message; the page (`page/`) keeps its own door.
 
-use std::io;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::inbound::stocktaking;
+use crate::inbound::page;
+use crate::inbound::page::Page;
+use crate::inbound::stocktaking::{self, AskDisk};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::readiness::Readiness;
-use crate::telemetry::stock::Disk;
 
 /// `docs/openapi.yaml` as JSON, so that no YAML is read here. `tests/it/openapi` makes it and keeps the two the same.
 const OPENAPI: &str = include_str!("openapi.json");
-
-/// Asks how much room the store takes up, and how much is left. May wait for the file system.
-pub type AskDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 
 /// What the operator's routes work with.
 pub struct Operator {
@@ -31,6 +28,8 @@ pub struct Operator {
     pub clock: Clock,
     /// Tells how full the disk is.
     pub disk: AskDisk,
+    /// What is shown to people.
+    pub page: Page,
 }
 
 /// The operator's routes.
@@ -39,7 +38,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
         .route("/metrics", web::get().to(metrics))
-        .route("/app/openapi.json", web::get().to(openapi));
+        .route("/app/openapi.json", web::get().to(openapi))
+        .configure(page::routes);
 }
 
 /// The process answers. No I/O: a slow disk is no reason to be killed.
@@ -66,13 +66,9 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
 }
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
-    HttpResponse::Ok().content_type(CONTENT_TYPE).body(scraped(&operator).await)
-}
-
-/// What `/metrics` answers: what was counted, and what there is now.
-pub async fn scraped(operator: &Operator) -> String {
-    operator.metrics.set_stock(stocktaking::take(operator).await);
-    operator.metrics.render()
+    let Operator { store, clock, disk, metrics, .. } = operator.get_ref();
+    metrics.set_stock(stocktaking::take(store, clock, disk).await);
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(metrics.render())
 }
 
 async fn openapi() -> HttpResponse {

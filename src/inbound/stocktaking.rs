@@ -5,6 +5,8 @@
 //! longer than [`PATIENCE`], and what it would have said is left out.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
@@ -13,8 +15,8 @@ use jiff::Timestamp;
 use crate::domain::census::{Census, Standing, Tally, WAIT_BOUNDS};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
-use crate::inbound::ops::Operator;
-use crate::telemetry::stock::{Amounts, Conversion, Stock, Told};
+use crate::store::{Clock, Store, StoreError};
+use crate::telemetry::stock::{Amounts, Conversion, Disk, Stock, Told};
 
 /// A scrape has ten seconds by default, and a commit may take as long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,14 +39,17 @@ const SID_LENGTH: usize = 34;
 /// So much of a number is told.
 const TAIL: usize = 4;
 
+/// Asks how much room the store takes up, and how much is left. May wait for the file system.
+pub type AskDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
+
 /// What there is now.
-pub(super) async fn take(operator: &Operator) -> Stock {
+pub async fn take(store: &Arc<dyn Store>, clock: &Clock, disk: &AskDisk) -> Stock {
     let asked = async {
-        let census = operator.store.census().await?;
-        Ok::<_, crate::store::StoreError>((census, operator.store.paused().await?))
+        let census = store.census().await?;
+        Ok::<_, StoreError>((census, store.paused().await?))
     };
     let told = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok((census, on_hold))) => Some(tell(&census, &on_hold, (operator.clock)())),
+        Ok(Ok((census, on_hold))) => Some(tell(&census, &on_hold, clock())),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store did not answer a scrape");
             None
@@ -54,9 +59,9 @@ pub(super) async fn take(operator: &Operator) -> Stock {
             None
         }
     };
-    let disk = std::sync::Arc::clone(&operator.disk);
+    let disk = Arc::clone(disk);
     let disk = web::block(move || disk()).await.ok().and_then(Result::ok);
-    let counts = operator.store.counts();
+    let counts = store.counts();
     let amounts = Amounts {
         messages: State::ALL.map(|state| (state.as_str(), counts.of(state))).to_vec(),
         parked: counts.parked,

@@ -38,12 +38,16 @@ mod laws;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod official;
 #[cfg(test)]
 mod openapi;
 mod overview;
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
@@ -58,6 +62,8 @@ mod resends;
 mod sled_store;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod traces;
 mod upstream;
 #[cfg(test)]
 mod upstream_probe;
