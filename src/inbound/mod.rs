@@ -22,6 +22,7 @@ pub mod refused;
 pub mod regions;
 mod rejection;
 mod signed;
+pub mod stocktaking;
 mod trace;
 pub mod trust;
 mod twilio;
@@ -29,6 +30,7 @@ mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -148,6 +150,7 @@ async fn account_for(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let began = Instant::now();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let route = route_label(request.match_pattern().as_deref());
     let span = receiver.as_deref().and_then(|receiver| trace::begin(receiver, &request));
@@ -165,7 +168,7 @@ async fn account_for(
         Err(error) => error.as_response_error().status_code(),
     };
     if let Some(receiver) = receiver {
-        receiver.metrics.http_requests(route, status.as_u16());
+        receiver.metrics.http_requests(route, status.as_u16(), began.elapsed());
     }
     if let Some(span) = span {
         span.end(status.as_u16());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::domain::message::State;
 use crate::inbound::page;
 use crate::inbound::page::Page;
-use crate::store::Store;
+use crate::inbound::stocktaking::{self, AskDisk};
+use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::readiness::Readiness;
 
@@ -24,6 +24,10 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether we are leaving, and how the lanes are.
     pub readiness: Arc<Readiness>,
+    /// Tells how old something is.
+    pub clock: Clock,
+    /// Tells how full the disk is.
+    pub disk: AskDisk,
     /// What is shown to people.
     pub page: Page,
 }
@@ -62,13 +66,9 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
 }
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
-    let counts = operator.store.counts();
-    let states = State::ALL.map(|state| (state.as_str(), counts.of(state)));
-    operator.metrics.set_states(&states);
-    operator.metrics.set_parked(counts.parked);
-    operator.metrics.set_links(counts.links);
-    operator.metrics.set_outbox(counts.of(State::Confirmed));
-    HttpResponse::Ok().content_type(CONTENT_TYPE).body(operator.metrics.render())
+    let Operator { store, clock, disk, metrics, .. } = operator.get_ref();
+    metrics.set_stock(stocktaking::take(store, clock, disk).await);
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(metrics.render())
 }
 
 async fn openapi() -> HttpResponse {

@@ -131,6 +131,11 @@ impl Rejection {
         }
     }
 
+    /// Whether it came with no signature that is good for it.
+    fn is_forgery(&self) -> bool {
+        matches!(self, Self::Mistrusted(_) | Self::OtherAccount | Self::Limited)
+    }
+
     /// What the app's developer is told. A refusal that a stranger can provoke gives no hint.
     pub(super) fn detail(&self) -> String {
         match self {
@@ -184,6 +189,9 @@ impl Refused {
         let to_app = pattern.as_deref().unwrap_or(request.path()).starts_with("/app/");
         if let Some(receiver) = request.app_data::<actix_web::web::Data<Receiver>>() {
             receiver.metrics.refusals(why.as_label());
+            if why.is_forgery() {
+                receiver.metrics.signature_failures(why.as_label());
+            }
         }
         journal::refused(request, &why);
         Self { why, to_app }

@@ -9,6 +9,7 @@ mod handles;
 mod observe;
 pub mod reload;
 pub mod signals;
+mod store;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -19,12 +20,10 @@ use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl, TraceSettings};
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
-use crate::domain::matching::Policy;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
@@ -38,8 +37,9 @@ use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::reload::Reloader;
+use crate::serve::store::{disk_of, open_store};
+use crate::store::sled::SledStore;
 use crate::store::sled::backup::Pace;
-use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -150,17 +150,20 @@ impl Service {
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
             fresh_token: Arc::new(fresh_token),
-            clock,
+            clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
         let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        metrics.started(clock().as_second(), settings.dry_run, settings.max_messages);
         let page = page(settings, &store, &readiness)?;
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
             readiness: Arc::clone(&readiness),
+            clock,
+            disk: disk_of(settings),
             page,
         });
         let public_addr = listeners.public.local_addr()?;
@@ -264,28 +267,6 @@ impl Service {
         tracing::info!("drained; everything acknowledged is on disk");
         Ok(())
     }
-}
-
-fn open_store(
-    settings: &Settings,
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Arc<SledStore>> {
-    let StoreUrl::Sled(path) = &settings.store;
-    let policy = Policy {
-        pending_ttl: settings.pending_ttl,
-        reply_window: settings.reply_window,
-        retention: settings.retention,
-        read_confirms: settings.read_confirms,
-        resend: settings.resend,
-    };
-    let mut options = Options::new(path, policy, Arc::clone(clock));
-    options.max_messages = settings.max_messages;
-    options.person_key =
-        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
-    let metrics = Arc::clone(metrics);
-    options.on_commit = Arc::new(move |commit| metrics.commit(commit.entries, commit.took));
-    Ok(Arc::new(SledStore::open(options)?))
 }
 
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.

@@ -54,7 +54,8 @@ impl Observer for Watcher {
             Lane::Held => LaneState::Held,
             Lane::Paused => LaneState::Paused,
         };
-        self.metrics.set_lane_paused(account.as_str(), state == LaneState::Paused);
+        let LaneReport { limit, in_flight, .. } = *report;
+        self.metrics.set_lane(account.as_str(), report.state.as_str(), limit, in_flight);
         let why = report.why.as_ref().map(|why| why.message.clone());
         self.readiness.set_lane(account.to_string(), LaneDetail { state, why, since: None });
     }

@@ -1,11 +1,12 @@
-//! Metrics in `OpenMetrics` text. Every label has few values, all of our own making: a route's
-//! name, never a path; a reason's word, never a message.
+//! Metrics in `OpenMetrics` text. Every label has few values, all of our own making (`labels.rs`).
+//!
+//! What happens is counted here as it happens; what there is, is looked at when somebody scrapes (`stock.rs`).
+//! `docs/operations.md` says what each is for, and a test holds it against what is served.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,104 +15,56 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::telemetry::labels::{
+    Evidence, Lane, LaneStands, Outcome, Reason, Request, Route, Settled, Signer, StreamEvent,
+};
+use crate::telemetry::stock::{Shelf, Stock};
+
 /// What [`Metrics::render`] makes, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    route: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refusal {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Shut {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Evidence {
-    kind: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StreamEvent {
-    r#type: &'static str,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
-    state: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Attempt {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Unmatched {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Settled {
-    settlement: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lane {
-    account: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Signer {
-    route: &'static str,
-    account: String,
-    key: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reload {
-    result: &'static str,
-}
 
 /// Everything that is counted, and the registry that writes it down.
 pub struct Metrics {
     registry: Registry,
+    started: Gauge,
+    dry_run: Gauge,
+    most_messages: Gauge,
     requests: Family<Request, Counter>,
-    refusals: Family<Refusal, Counter>,
-    shut: Family<Shut, Counter>,
+    request_seconds: Family<Route, Histogram, fn() -> Histogram>,
+    refusals: Family<Reason, Counter>,
+    forgeries: Family<Reason, Counter>,
+    shut: Family<Reason, Counter>,
     evidence: Family<Evidence, Counter>,
-    unmatched: Family<Unmatched, Counter>,
+    unmatched: Family<Reason, Counter>,
     events: Family<StreamEvent, Counter>,
-    messages: Family<State, Gauge>,
-    parked: Gauge,
-    outbox: Gauge,
-    links: Gauge,
-    attempts: Family<Attempt, Counter>,
+    stock: Shelf,
+    attempts: Family<Outcome, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
     settled: Family<Settled, Counter>,
     lanes_paused: Family<Lane, Gauge>,
+    lanes: Family<LaneStands, Gauge>,
+    lane_limits: Family<Lane, Gauge>,
+    in_flight: Family<Lane, Gauge>,
     keys: Family<Signer, Gauge>,
-    reloads: Family<Reload, Counter>,
+    reloads: Family<Outcome, Counter>,
     commits: Counter,
     commit_seconds: Histogram,
+    sync_seconds: Histogram,
     commit_entries: Histogram,
 }
 
+/// Seconds. From one sync of a good disk to the 15 s after which Twilio gives up.
+const REQUEST_BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 15.0];
 /// Seconds. A post's deadline is 10 s.
 const ATTEMPT_BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Seconds. From one sync of a good disk to the 10 s after which the process gives up.
 const COMMIT_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+/// What becomes of reading the settings again. Told from the start: a counter that begins at one has not risen.
+const RELOADS: [&str; 2] = ["done", "refused"];
+/// How a lane can stand.
+const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
 /// Entries. A commit takes at most 128 entries' worth.
 const ENTRY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
@@ -121,41 +74,57 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("heardback"),
+            started: Gauge::default(),
+            dry_run: Gauge::default(),
+            most_messages: Gauge::default(),
             requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_BUCKETS)),
             refusals: Family::default(),
+            forgeries: Family::default(),
             shut: Family::default(),
             evidence: Family::default(),
             unmatched: Family::default(),
             events: Family::default(),
-            messages: Family::default(),
-            parked: Gauge::default(),
-            outbox: Gauge::default(),
-            links: Gauge::default(),
+            stock: Shelf::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
             settled: Family::default(),
             lanes_paused: Family::default(),
+            lanes: Family::default(),
+            lane_limits: Family::default(),
+            in_flight: Family::default(),
             keys: Family::default(),
             reloads: Family::default(),
             commits: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
+            sync_seconds: Histogram::new(COMMIT_BUCKETS),
             commit_entries: Histogram::new(ENTRY_BUCKETS),
         };
-        metrics.register();
+        metrics.register_inbound();
+        metrics.register_outbound();
+        metrics.register_inside();
+        for result in RELOADS {
+            metrics.reloads.get_or_create(&Outcome { result }).inc_by(0);
+        }
         Arc::new(metrics)
     }
 
     /// Names and help. The registry adds `_total` and units by itself, and a full stop.
-    fn register(&mut self) {
+    fn register_inbound(&mut self) {
         let to = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         // The registry adds `_info`, too.
         to.register("build", "Which version runs", build);
         let help = "Requests answered, by route and status";
         to.register("http_requests", help, self.requests.clone());
+        let help = "How long a request took from its head to its answer, by route";
+        let seconds = self.request_seconds.clone();
+        to.register_with_unit("http_request", help, Unit::Seconds, seconds);
         let help = "Requests turned away before their body was parsed or acted on";
         to.register("refusals", help, self.refusals.clone());
+        let help = "Of these, those whose signature was none of ours, by what was wrong with it";
+        to.register("signature_failures", help, self.forgeries.clone());
         let help = "Connections cut off, by why";
         to.register("connections_shut", help, self.shut.clone());
         let help = "Evidence taken in, by kind and what came of it";
@@ -164,12 +133,13 @@ impl Metrics {
         to.register("evidence_unmatched", help, self.unmatched.clone());
         let help = "Events of Event Streams, by what they are about and what came of each";
         to.register("events", help, self.events.clone());
-        to.register("messages", "Messages known, by state", self.messages.clone());
-        let help = "Evidence that waits for its message to become known";
-        to.register("parked", help, self.parked.clone());
-        let help = "Confirmations that Twilio has not yet accepted";
-        to.register("outbox", help, self.outbox.clone());
-        to.register("links", "Click links kept", self.links.clone());
+        let help = "When a key last made a good signature, in seconds since 1970; none: not since the start";
+        let keys = self.keys.clone();
+        to.register_with_unit("key_last_matched_timestamp", help, Unit::Seconds, keys);
+    }
+
+    fn register_outbound(&mut self) {
+        let to = &mut self.registry;
         let help = "Posts of feedback, by what came of them";
         to.register("upstream_attempts", help, self.attempts.clone());
         let help = "How long one post took";
@@ -181,9 +151,22 @@ impl Metrics {
         to.register("upstream_settled", help, self.settled.clone());
         let help = "1 while an account's posts are paused, else 0";
         to.register("lane_paused", help, self.lanes_paused.clone());
-        let help = "When a key last made a good signature, in seconds since 1970; none: not since the start";
-        let keys = self.keys.clone();
-        to.register_with_unit("key_last_matched_timestamp", help, Unit::Seconds, keys);
+        let help = "1 for the state in which an account's posts are, 0 for the others";
+        to.register("lane_state", help, self.lanes.clone());
+        let help = "How many posts an account may have under way at most";
+        to.register("lane_limit", help, self.lane_limits.clone());
+        let help = "How many posts an account has under way";
+        to.register("lane_in_flight", help, self.in_flight.clone());
+    }
+
+    fn register_inside(&mut self) {
+        let to = &mut self.registry;
+        let help = "When the process started, in seconds since 1970";
+        to.register_with_unit("start_timestamp", help, Unit::Seconds, self.started.clone());
+        let help = "1 if confirmations are decided and never posted, else 0";
+        to.register("dry_run", help, self.dry_run.clone());
+        let help = "How many messages are kept at most; beyond that new ones get 503";
+        to.register("messages_limit", help, self.most_messages.clone());
         let help = "Times that the accounts and secrets were read again, by what came of it";
         to.register("config_reloads", help, self.reloads.clone());
         to.register("store_commits", "Groups made durable", self.commits.clone());
@@ -192,11 +175,23 @@ impl Metrics {
         to.register_with_unit("store_commit", help, Unit::Seconds, seconds);
         let help = "How many entries one group changed";
         to.register("store_commit_entries", help, self.commit_entries.clone());
+        let help = "How long one group took to be written and synced, its judgement left out";
+        let seconds = self.sync_seconds.clone();
+        to.register_with_unit("store_sync", help, Unit::Seconds, seconds);
+        to.register_collector(Box::new(self.stock.clone()));
     }
 
-    /// One more request answered. `route` is the route's name, never the path.
-    pub fn http_requests(&self, route: &'static str, status: u16) {
+    /// What stands still while the process runs.
+    pub fn started(&self, second: i64, dry_run: bool, most_messages: u64) {
+        self.started.set(second);
+        self.dry_run.set(i64::from(dry_run));
+        self.most_messages.set(level(most_messages));
+    }
+
+    /// One more request answered, and how long that took. `route` is the route's name, never the path.
+    pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { route, status }).inc();
+        self.request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
     }
 
     /// One more event of Event Streams. Both words are of our own making.
@@ -206,12 +201,17 @@ impl Metrics {
 
     /// One more request refused.
     pub fn refusals(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Refusal { reason }).inc();
+        self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// One more signature that is none of ours.
+    pub fn signature_failures(&self, reason: &'static str) {
+        self.forgeries.get_or_create(&Reason { reason }).inc();
     }
 
     /// So many more connections cut off.
     pub fn connections_shut(&self, reason: &'static str, count: u64) {
-        self.shut.get_or_create(&Shut { reason }).inc_by(count);
+        self.shut.get_or_create(&Reason { reason }).inc_by(count);
     }
 
     /// One more piece of evidence.
@@ -221,34 +221,17 @@ impl Metrics {
 
     /// One more piece of evidence that confirmed nothing, or nothing yet.
     pub fn unmatched(&self, reason: &'static str) {
-        self.unmatched.get_or_create(&Unmatched { reason }).inc();
+        self.unmatched.get_or_create(&Reason { reason }).inc();
     }
 
-    /// How many messages are in each state. A state left out keeps its number.
-    pub fn set_states(&self, states: &[(&'static str, u64)]) {
-        for &(state, count) in states {
-            self.messages.get_or_create(&State { state }).set(level(count));
-        }
-    }
-
-    /// How much evidence is parked.
-    pub fn set_parked(&self, count: u64) {
-        self.parked.set(level(count));
-    }
-
-    /// How many confirmations wait to be posted.
-    pub fn set_outbox(&self, count: u64) {
-        self.outbox.set(level(count));
-    }
-
-    /// How many click links are kept.
-    pub fn set_links(&self, count: u64) {
-        self.links.set(level(count));
+    /// What there is, as of now.
+    pub fn set_stock(&self, stock: Stock) {
+        self.stock.put(stock);
     }
 
     /// One more post, what came of it, and how long it took.
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
-        self.attempts.get_or_create(&Attempt { result }).inc();
+        self.attempts.get_or_create(&Outcome { result }).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
     }
 
@@ -262,10 +245,17 @@ impl Metrics {
         self.settled.get_or_create(&Settled { settlement }).inc();
     }
 
-    /// Whether an account's posts are paused. Bounded: one account for each that is configured.
-    pub fn set_lane_paused(&self, account: &str, paused: bool) {
+    /// How an account's posts are, how many it may have under way, and how many it has. Bounded: one
+    /// account for each that is configured.
+    pub fn set_lane(&self, account: &str, stands: &str, limit: usize, in_flight: usize) {
         let lane = Lane { account: account.to_owned() };
-        self.lanes_paused.get_or_create(&lane).set(i64::from(paused));
+        self.lanes_paused.get_or_create(&lane).set(i64::from(stands == "paused"));
+        for state in LANE_STATES {
+            let known = LaneStands { account: account.to_owned(), state };
+            self.lanes.get_or_create(&known).set(i64::from(stands == state));
+        }
+        self.lane_limits.get_or_create(&lane).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.in_flight.get_or_create(&lane).set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }
 
     /// A key made a good signature on that route, at that second of the clock. Bounded: only keys that
@@ -284,12 +274,13 @@ impl Metrics {
 
     /// The settings were read again: `done`, or `refused` and left as they were.
     pub fn config_reload(&self, result: &'static str) {
-        self.reloads.get_or_create(&Reload { result }).inc();
+        self.reloads.get_or_create(&Outcome { result }).inc();
     }
 
-    /// One more group made durable: how many entries, and how long with the sync.
-    pub fn commit(&self, entries: usize, took: Duration) {
+    /// One more group made durable: how many entries, how long all of it took, and how long the disk.
+    pub fn commit(&self, entries: usize, took: Duration, synced: Duration) {
         self.commits.inc();
+        self.sync_seconds.observe(synced.as_secs_f64());
         self.commit_seconds.observe(took.as_secs_f64());
         self.commit_entries.observe(u32::try_from(entries).map_or(f64::MAX, f64::from));
     }
@@ -318,56 +309,5 @@ fn level(count: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_shows_under_its_name_and_total_only_once() {
-        let metrics = Metrics::new();
-        metrics.http_requests("/twilio/message", 200);
-        metrics.refusals("bad_signature");
-        metrics.connections_shut("overdue", 2);
-        metrics.evidence("reply", "confirmed");
-        metrics.set_states(&[("pending", 3), ("reported", 2)]);
-        metrics.set_states(&[("pending", 1)]);
-        metrics.set_parked(4);
-        metrics.set_outbox(5);
-        metrics.set_links(6);
-        metrics.upstream_attempt("done", Duration::from_millis(300));
-        metrics.upstream_mismatch();
-        metrics.set_lane_paused("AC1", true);
-        metrics.key_matched("/app/events", "AC1", "token 1", 1_700_000_000);
-        metrics.key_matched("/app/events", "AC1", "token 2", 1_700_000_001);
-        metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
-        metrics.config_reload("done");
-        metrics.commit(7, Duration::from_millis(3));
-        let text = metrics.render();
-        for line in [
-            concat!("heardback_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            "heardback_http_requests_total{route=\"/twilio/message\",status=\"200\"} 1",
-            "heardback_refusals_total{reason=\"bad_signature\"} 1",
-            "heardback_connections_shut_total{reason=\"overdue\"} 2",
-            "heardback_evidence_total{kind=\"reply\",outcome=\"confirmed\"} 1",
-            "heardback_messages{state=\"pending\"} 1",
-            "heardback_messages{state=\"reported\"} 2",
-            "heardback_parked 4",
-            "heardback_outbox 5",
-            "heardback_links 6",
-            "heardback_upstream_attempts_total{result=\"done\"} 1",
-            "heardback_upstream_attempt_seconds_bucket{le=\"0.5\"} 1",
-            "heardback_upstream_mismatch_total 1",
-            "heardback_lane_paused{account=\"AC1\"} 1",
-            "heardback_key_last_matched_timestamp_seconds\
-             {route=\"/app/events\",account=\"AC1\",key=\"token 1\"} 1700000000",
-            "heardback_config_reloads_total{result=\"done\"} 1",
-            "heardback_store_commits_total 1",
-            "heardback_store_commit_seconds_count 1",
-            "heardback_store_commit_entries_sum 7.0",
-            "# EOF",
-        ] {
-            assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
-        }
-        assert!(!text.contains("token 2"), "{text}");
-        assert!(!text.contains("_total_total") && !text.contains("_seconds_seconds"), "{text}");
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

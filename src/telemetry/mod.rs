@@ -4,7 +4,9 @@
 //! is handed what to count with.
 
 mod collector;
+mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
+pub mod stock;
 pub mod traces;

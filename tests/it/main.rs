@@ -45,6 +45,8 @@ mod matching;
 mod official;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod ops;
 mod overview;
 #[cfg(test)]
 mod page;

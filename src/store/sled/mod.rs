@@ -32,6 +32,7 @@ mod rows;
 mod seal;
 mod sparse;
 mod survey;
+mod usage;
 mod visit;
 mod writer;
 mod writing;
@@ -40,6 +41,7 @@ pub use folder::OpenError;
 pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
 pub use options::Options;
+pub use usage::{Usage, usage};
 pub use visit::Visit;
 pub use writer::{Commit, OnCommit, OnFatal};
 

@@ -40,6 +40,8 @@ pub struct Commit {
     pub entries: usize,
     /// From the first command applied to the end of the sync.
     pub took: Duration,
+    /// Of that, what the disk took.
+    pub synced: Duration,
 }
 
 /// Told of each commit, for metrics.
@@ -110,6 +112,7 @@ impl Writer {
         if entries == 0 {
             return Ok(());
         }
+        let writing = Instant::now();
         self.ledger.write()?;
         self.db.flush()?;
         // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
@@ -117,11 +120,12 @@ impl Writer {
             .sync_data()
             .and_then(|()| self.seal.note(self.ledger.seal.batches))
             .map_err(|error| Fatal::Sync { path: self.path.display().to_string(), error })?;
+        let synced = writing.elapsed();
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.ledger.counts;
         if std::mem::take(&mut self.ledger.stirred) {
             self.shared.changed.notify_one();
         }
-        (self.on_commit)(Commit { entries, took: began.elapsed() });
+        (self.on_commit)(Commit { entries, took: began.elapsed(), synced });
         Ok(())
     }
 }

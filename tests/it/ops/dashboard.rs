@@ -1,0 +1,102 @@
+//! `ops/grafana.json`: well formed, each panel in a place of its own, each expression one that Prometheus takes.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::ops::{promtool, read};
+
+/// What Grafana puts in for its own words.
+const WORDS: [(&str, &str); 7] = [
+    ("$__range", "1h"),
+    ("$__rate_interval", "5m"),
+    ("$window", "2h"),
+    ("$job", ".*"),
+    ("$instance", ".*"),
+    ("$calling_code", ".*"),
+    ("$sender", ".*"),
+];
+
+fn dashboard() -> Value {
+    serde_json::from_str(&read("ops/grafana.json")).expect("JSON")
+}
+
+fn panels(dashboard: &Value) -> &Vec<Value> {
+    dashboard["panels"].as_array().expect("panels")
+}
+
+/// What each panel and each variable asks Prometheus.
+pub(super) fn expressions() -> Vec<String> {
+    let dashboard = dashboard();
+    let variables = dashboard["templating"]["list"].as_array().expect("variables").iter();
+    let variables = variables.filter_map(|variable| variable["definition"].as_str());
+    let targets = targets(&dashboard).into_iter();
+    targets.chain(variables).map(str::to_owned).collect()
+}
+
+fn targets(dashboard: &Value) -> Vec<&str> {
+    let all = panels(dashboard).iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    all.map(|target| target["expr"].as_str().expect("one")).collect()
+}
+
+fn place(panel: &Value) -> [u64; 4] {
+    ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().expect("a place"))
+}
+
+#[test]
+fn no_two_panels_share_a_place_or_a_number_and_each_says_what_it_shows() {
+    let dashboard = dashboard();
+    assert_eq!(
+        (&dashboard["uid"], &dashboard["title"]),
+        (&json!("heardback"), &json!("Heardback"))
+    );
+    assert!(dashboard["schemaVersion"].as_u64() >= Some(36));
+    let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
+    for panel in panels(&dashboard) {
+        let title = panel["title"].as_str().expect("a title");
+        assert!(ids.insert(panel["id"].as_u64().expect("a number")), "{title}");
+        let [left, top, width, height] = place(panel);
+        assert!(left + width <= 24 && width > 0 && height > 0, "{title}");
+        for cell in (left..left + width).flat_map(|x| (top..top + height).map(move |y| (x, y))) {
+            assert!(cells.insert(cell), "{title} lies on another one at {cell:?}");
+        }
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{title}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
+        assert!(!panel["targets"].as_array().expect("targets").is_empty(), "{title}");
+    }
+    let variables = dashboard["templating"]["list"].as_array().expect("variables");
+    let datasource = variables.iter().find(|known| known["name"] == "datasource").expect("there");
+    assert_eq!(
+        (&datasource["type"], &datasource["query"]),
+        (&json!("datasource"), &json!("prometheus"))
+    );
+    let largest = panels(&dashboard).iter().max_by_key(|panel| place(panel)[2] * place(panel)[3]);
+    assert_eq!(
+        largest.expect("one")["title"],
+        "Conversion by calling code",
+        "what people come for"
+    );
+}
+
+#[test]
+fn prometheus_takes_each_expression_and_each_word_in_it_is_known() {
+    let dashboard = dashboard();
+    let expressions = targets(&dashboard);
+    assert!(expressions.len() > 40, "{}", expressions.len());
+    let rules = expressions.iter().enumerate().map(|(number, expression)| {
+        let words = WORDS.iter();
+        let plain =
+            words.fold((*expression).to_owned(), |text, (word, value)| text.replace(word, value));
+        assert!(!plain.contains('$'), "{plain}");
+        json!({ "record": format!("panel:{number}"), "expr": plain })
+    });
+    let rules = json!({ "groups": [{ "name": "panels", "rules": rules.collect::<Vec<_>>() }] });
+    let folder = tempfile::tempdir().expect("a folder");
+    // JSON is YAML.
+    fs::write(folder.path().join("panels.yml"), rules.to_string()).expect("written");
+    promtool(&["check", "rules", "panels.yml"], folder.path(), None);
+}

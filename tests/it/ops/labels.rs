@@ -1,0 +1,165 @@
+//! However many senders and countries there are: so many series, and nobody's number among them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use heardback::inbound::stocktaking::{AskDisk, take};
+use heardback::store::Store;
+use heardback::telemetry::metrics::Metrics;
+use heardback::telemetry::stock::Disk;
+
+use crate::contract::backends;
+use crate::given::{Hands, account, address, direct, registered, service, shared};
+
+/// In many countries, of many lengths of calling code.
+const PEOPLE: [&str; 24] = [
+    "+15551234567",
+    "+4915112345678",
+    "+447700900123",
+    "+33612345678",
+    "+34612345678",
+    "+393123456789",
+    "+351912345678",
+    "+353861234567",
+    "+358401234567",
+    "+380501234567",
+    "+420601123456",
+    "+48501123456",
+    "+5215512345678",
+    "+5491123456789",
+    "+5511912345678",
+    "+61412345678",
+    "+6281234567890",
+    "+6591234567",
+    "+818012345678",
+    "+821012345678",
+    "+8613812345678",
+    "+919812345678",
+    "+971501234567",
+    "+989121234567",
+];
+
+async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
+    let disk: AskDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
+    let metrics = Metrics::new();
+    metrics.set_stock(take(store, &hands.clock(), &disk).await);
+    metrics.render()
+}
+
+/// Every label of a scrape, and its value.
+fn labels(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let sets = text.lines().filter_map(|line| line.split_once('{')?.1.rsplit_once('}'));
+    sets.flat_map(|(set, _)| set.trim_end_matches('"').split("\","))
+        .filter_map(|label| label.split_once("=\""))
+}
+
+fn samples(text: &str, metric: &str) -> usize {
+    text.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).count()
+}
+
+/// Of so many messages, each sender has sent so many, to people in turn.
+async fn sent(messages: u32, by_each: u32) -> String {
+    let hands = Hands::default();
+    let backends = backends();
+    let store = backends[0].usual(&hands);
+    let sightings = (0..messages).map(|n| {
+        let mut sighting = registered(n, 0);
+        sighting.recipient = Some(address(PEOPLE[n as usize % PEOPLE.len()]));
+        let sender = n / by_each;
+        sighting.from = match sender % 4 {
+            0 => Some(format!("+1501712{sender:04}")),
+            1 => Some(format!("whatsapp:+4930{sender:07}")),
+            2 => Some(format!("Brand {sender}\"\n\\")),
+            _ => None,
+        };
+        sighting.service = sighting.from.is_none().then(|| service(sender));
+        sighting
+    });
+    for known in join_all(sightings.map(|sighting| store.remember(sighting))).await {
+        known.expect("remembered");
+    }
+    for n in 0..50 {
+        store.observe(direct(n, 1)).await.expect("observed");
+    }
+    scrape(&store, &hands).await
+}
+
+#[tokio::test]
+async fn no_label_holds_a_number_or_a_sid_and_the_series_are_bounded() {
+    let countries = u32::try_from(PEOPLE.len()).expect("few");
+    // Too many senders; and too many pairs of a sender and a country.
+    for (by_each, senders, pairs) in [(1, 101, 100..=200), (countries, 22, 490..=501)] {
+        let text = sent(900, by_each).await;
+        for (label, value) in labels(&text) {
+            let digits = value.chars().filter(char::is_ascii_digit).count();
+            let hex = value.chars().filter(char::is_ascii_hexdigit).count();
+            // The account is the operator's own, and each that is configured has a lane.
+            assert!(label == "account" || (digits < 7 && hex < 20), "{label}={value}\n{text}");
+            assert!(!value.contains(['"', '\n', '\\']) && value.len() <= 60, "{label}={value}");
+        }
+        let told = labels(&text).filter(|(label, _)| *label == "sender").map(|(_, value)| value);
+        let told: BTreeSet<_> = told.collect();
+        assert!(told.len() >= senders - 1 && told.len() <= 102, "{} {told:?}", told.len());
+        assert!(told.contains("other"), "{told:?}");
+        let found = samples(&text, "heardback_conversion_messages_total");
+        assert!(pairs.contains(&found), "{found}");
+        assert_eq!(samples(&text, "heardback_conversion_confirmed_total"), found);
+        let lines = text.lines().count();
+        // Three of each pair; of each calling code a histogram; and the rest.
+        assert!(lines < 3 * 501 + 14 * (PEOPLE.len() + 1) + 200, "{lines}");
+        let start = "heardback_conversion_messages_total{";
+        let counts = text.lines().filter(|line| line.starts_with(start));
+        let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        assert_eq!(counts.sum::<u64>(), 900, "those beyond the bounds are counted together");
+    }
+}
+
+#[tokio::test]
+async fn how_old_the_oldest_is_and_how_long_an_account_is_on_hold_grow_and_end() {
+    let hands = Hands::default();
+    let backends = backends();
+    let store = backends[0].usual(&hands);
+    let says = async |line: String| {
+        let text = scrape(&store, &hands).await;
+        assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
+    };
+    let oldest = |what: &str, seconds: u32| {
+        format!("heardback_oldest_seconds{{what=\"{what}\"}} {seconds}.0")
+    };
+    let on_hold = |seconds: u32| {
+        format!("heardback_lane_on_hold_seconds{{account=\"{}\"}} {seconds}.0", account())
+    };
+    says(oldest("outbox", 0)).await;
+    store.remember(registered(1, 0)).await.expect("remembered");
+    store.observe(direct(1, 0)).await.expect("observed");
+    store.observe(direct(2, 0)).await.expect("observed");
+    store.observe(shared("late", 0)).await.expect("parked");
+    says(on_hold(0)).await;
+    store.pause(account()).await.expect("paused");
+    hands.set(90);
+    says(oldest("outbox", 90)).await;
+    says(on_hold(90)).await;
+    store.resume(account()).await.expect("resumed");
+    says(on_hold(0)).await;
+    let text = scrape(&store, &hands).await;
+    let age = |what: &str| {
+        let start = oldest(what, 0).replace("0.0", "");
+        text.lines().find_map(|line| line.strip_prefix(&start)?.parse::<f64>().ok()).expect("told")
+    };
+    assert!((90.0..=150.0).contains(&age("parked")), "to the minute: {}", age("parked"));
+    assert!(age("pending") == 0.0 && age("refused") == 0.0 && age("orphaned") == 0.0, "{text}");
+}
+
+#[tokio::test]
+async fn a_scrape_of_a_store_that_has_ended_is_answered_and_says_so() {
+    let hands = Hands::default();
+    let backends = backends();
+    let store = backends[0].usual(&hands);
+    store.remember(registered(1, 0)).await.expect("remembered");
+    store.close().await;
+    let text = scrape(&store, &hands).await;
+    assert!(text.contains("\nheardback_store_up 0\n"), "{text}");
+    assert!(text.contains("\nheardback_messages{state=\"pending\"} 1\n"), "{text}");
+    assert!(!text.contains("heardback_conversion"), "{text}");
+}
