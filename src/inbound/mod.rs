@@ -23,7 +23,7 @@ mod signed;
 mod trace;
 pub mod trust;
 mod twilio;
-mod view;
+pub mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -43,6 +43,8 @@ mod matching;
 mod official;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod operate;
 mod overview;
 #[cfg(test)]
 mod power;
