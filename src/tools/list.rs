@@ -49,8 +49,8 @@ impl Asked {
             })
         };
         let span = Span {
-            from: args.newer_than.as_deref().map(ago).transpose()?,
-            before: args.older_than.as_deref().map(ago).transpose()?,
+            from: args.newer_than.as_deref().map(|text| ago("--newer-than", text)).transpose()?,
+            before: args.older_than.as_deref().map(|text| ago("--older-than", text)).transpose()?,
         };
         Ok(Self { filter, span, limit: args.limit, json: args.json })
     }
@@ -62,13 +62,13 @@ fn calling_code(text: &str) -> Result<u16, Wrong> {
     if (1..=999).contains(&code) { Ok(code) } else { Err(expected()) }
 }
 
-fn ago(text: &str) -> Result<Timestamp, Wrong> {
+fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
     let read = text.parse::<Written>().ok();
     let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
     let span = span.and_then(|span| Duration::try_from(span).ok());
     let at = span.and_then(|span| now().checked_sub(span).ok());
     at.ok_or_else(|| {
-        Wrong(format!("{text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
+        Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
     })
 }
 

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_goes_below_and_nothing_is_wider() {
-        for width in [10, 20, 40, 60, 80] {
+        for width in [12, 20, 40, 60, 80] {
             let shown = table().render(Some(width));
             assert!(shown.lines().all(|line| line.width() <= width), "{width}\n{shown}");
             assert!(shown.contains("SM22") && shown.contains("refused"), "{shown}");

@@ -60,7 +60,8 @@ fn a_list_holds_what_was_asked_for_and_nothing_else() {
         (&["--newer-than", "1h"], &[1, 2, 3, 4, 5, 6, 7]),
         (&["--parked", "--older-than", "1h"], &[]),
         (&["--orphans"], &[]),
-        (&["--converted"], &[]),
+        // 1 was confirmed under the same reference.
+        (&["--converted"], &[4]),
     ] {
         let mut found = sids(&scene, words);
         found.sort();
