@@ -1,6 +1,7 @@
 //! One measurement: so many seconds of load on so many connections.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::probe::{stolen, used};
+use crate::probe::{stolen, used, written};
 use crate::service::{CLIENT, Heardback, Process};
 
 /// The share of the cores that the host may take before a measurement is repeated.
@@ -118,7 +119,7 @@ pub(crate) struct Measured {
     pub(crate) p99: f64,
     /// The server's, in microseconds a request.
     pub(crate) cpu: f64,
-    /// Bytes written to the disk, a request.
+    /// Bytes that the disk was given, a request.
     pub(crate) written: f64,
     /// Syncs a second, as far as they are known.
     pub(crate) syncs: f64,
@@ -150,7 +151,9 @@ pub(crate) fn measure(
     let pids = target.pids();
     loop {
         prepare(file)?;
-        let (synced, before) = (target.syncs(), used(&pids));
+        // Its own writing is over before the server's is counted.
+        File::open(file)?.sync_all()?;
+        let (synced, before, wrote) = (target.syncs(), used(&pids), written(file));
         let (took, began) = (stolen(), Instant::now());
         let told = send(target.port, load, seconds, file)?;
         let (took, lasted) = (stolen().saturating_sub(took), began.elapsed());
@@ -158,7 +161,8 @@ pub(crate) fn measure(
         if let Some(service) = target.service {
             service.reports_all()?;
         }
-        let after = used(&pids);
+        let cpu = used(&pids).saturating_sub(before);
+        let wrote = written(file) - wrote;
         tries += 1;
         // Of two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
@@ -167,14 +171,13 @@ pub(crate) fn measure(
             continue;
         }
         ensure!(told.requests > 0 && told.broken == 0, "{told:?}");
-        let cpu = after.cpu.saturating_sub(before.cpu);
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         return Ok(Measured {
             rate: told.requests as f64 * 1e6 / told.us as f64,
             p50: told.p50 as f64 / 1e3,
             p99: told.p99 as f64 / 1e3,
             cpu: cpu.as_secs_f64() * 1e6 / told.requests as f64,
-            written: (after.written - before.written) as f64 / told.requests as f64,
+            written: wrote as f64 / told.requests as f64,
             syncs: synced as f64 * 1e6 / told.us as f64,
             refused: told.refused,
             requests: told.requests,

@@ -20,7 +20,8 @@ use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use jiff::Timestamp;
 
-use crate::drive::{Load, Measured, Plan, Target, measure};
+use crate::Grow;
+use crate::drive::{Load, Measured, Target, measure};
 use crate::probe::memory;
 use crate::service::{CLIENT, Given, Heardback, Process};
 use crate::traffic::{self, ACCOUNT, Routes, Signed};
@@ -39,7 +40,8 @@ pub(crate) struct Grown {
 const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
 
 impl Grown {
-    pub(crate) fn measure(all: &[u32], limit: Option<u64>, plan: &Plan) -> anyhow::Result<()> {
+    pub(crate) fn measure(asked: &Grow) -> anyhow::Result<()> {
+        let Grow { pending: all, memory: limit, plan, .. } = asked;
         fs::create_dir_all(&plan.place.folder)?;
         if let Some(mib) = limit {
             fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
@@ -47,7 +49,7 @@ impl Grown {
         }
         let mut found = Vec::new();
         for pending in all {
-            let grown = one(*pending, limit.is_some(), plan)?;
+            let grown = one(*pending, asked)?;
             eprintln!("  {}", grown.cells().join(" · "));
             found.push(grown);
         }
@@ -89,14 +91,18 @@ impl Grown {
     }
 }
 
-fn one(pending: u32, limited: bool, plan: &Plan) -> anyhow::Result<Grown> {
+fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
+    let plan = &asked.plan;
     let folder = &plan.place.folder;
     let store = folder.join("grown");
-    filled(&store, pending, false)?;
+    match &asked.filled {
+        Some(before) => copied(before, &store)?,
+        None => filled(&store, pending, false)?,
+    }
     let disk = size(&store)?;
 
     let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
-    let within = limited.then(|| PathBuf::from(LIMITED));
+    let within = asked.memory.map(|_| PathBuf::from(LIMITED));
     let service = Heardback::start(&Given {
         binary: &plan.place.binary,
         store: &store,
@@ -140,6 +146,24 @@ fn size(folder: &Path) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
+/// A store that nobody has open, once more: to open it is to change it.
+pub(crate) fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let there = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copied(&entry.path(), &there)?;
+        } else {
+            fs::copy(entry.path(), &there)?;
+            // What is measured next does not wait for this.
+            fs::File::open(there)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
 /// Fills a store in another process, which kills itself when it is done: what is found is what a SIGKILL
 /// leaves.
 pub(crate) fn filled(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
@@ -160,7 +184,8 @@ const AT_ONCE: usize = 512;
 /// Memory is no matter while it is filled.
 const CACHE: u64 = 1 << 30;
 
-pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+/// A store as it is shipped, without a limit.
+pub(crate) fn options(path: &Path) -> Options {
     let policy = Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
@@ -171,7 +196,13 @@ pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Resul
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let clock = Arc::new(Timestamp::now);
     let mut options = Options::new(path, policy, clock);
-    (options.max_messages, options.cache) = (u64::MAX, CACHE);
+    options.max_messages = u64::MAX;
+    options
+}
+
+pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+    let mut options = options(path);
+    options.cache = CACHE;
     let store = SledStore::open(options)?;
     actix_web::rt::System::new().block_on(async {
         let mut done = stream::iter(0..messages)
@@ -205,7 +236,7 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
 }
 
 /// What a status callback tells.
-fn sighting(store: &SledStore, number: u32) -> Sighting {
+pub(crate) fn sighting(store: &SledStore, number: u32) -> Sighting {
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let now = Timestamp::now();
     let account = AccountSid::parse(ACCOUNT).expect("valid");

@@ -6,7 +6,9 @@
 
 mod backlog;
 mod drive;
+mod floor;
 mod grown;
+mod opening;
 mod pace;
 mod peers;
 mod probe;
@@ -26,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::backlog::Backlog;
 use crate::drive::Plan;
+use crate::floor::{Floor, Into};
 use crate::grown::Grown;
 
 #[derive(Parser)]
@@ -46,6 +49,14 @@ enum What {
     Bare { port: u16 },
     /// How soon a backlog of confirmations is reported
     Backlog(Backlog),
+    /// What sled itself costs: the store beside a bare sled and a plain file
+    Floor(Floor),
+    /// Part of the above: writes so many messages
+    #[command(hide = true)]
+    Write { into: Into, group: u32, messages: u32, folder: PathBuf },
+    /// Part of the above: opens what was filled
+    #[command(hide = true)]
+    Open { into: Into, folder: PathBuf },
     /// Part of the above: a Twilio that takes everything, after so many milliseconds
     #[command(hide = true)]
     Twilio {
@@ -96,6 +107,9 @@ struct Grow {
     /// Hold the service to so much memory (a cgroup, needs root), in MiB
     #[arg(long)]
     memory: Option<u64>,
+    /// A store that was filled before with so many (`bench fill`), copied instead of filled anew
+    #[arg(long)]
+    filled: Option<PathBuf>,
     #[command(flatten)]
     plan: Plan,
 }
@@ -108,13 +122,21 @@ fn main() -> ExitCode {
         }
         What::Grow(asked) => {
             probe::first_in_line();
-            Grown::measure(&asked.pending, asked.memory, &asked.plan)
+            Grown::measure(&asked)
         }
         What::Bare { port } => listening(port).and_then(stand::bare),
         What::Backlog(asked) => {
             probe::first_in_line();
             asked.measure()
         }
+        What::Floor(asked) => {
+            probe::first_in_line();
+            asked.measure()
+        }
+        What::Write { into, group, messages, folder } => {
+            floor::write(into, group, messages, &folder)
+        }
+        What::Open { into, folder } => opening::open(into, &folder),
         What::Twilio { port, after } => {
             let after = Duration::from_millis(after);
             listening(port).and_then(|listener| stand::twilio(listener, after))

@@ -1,7 +1,7 @@
-//! What the machine says: a process's CPU time, memory and writes, and what the host took away.
+//! What the machine says: a process's CPU time and memory, what the disk wrote, and what the host took away.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,28 +11,29 @@ pub(crate) fn first_in_line() {
     let _ = fs::write("/proc/self/autogroup", "-20");
 }
 
-/// What a process has used so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Used {
-    /// On a core.
-    pub(crate) cpu: Duration,
-    /// Bytes that it had written to the disk.
-    pub(crate) written: u64,
-}
-
-/// The same for a process and those that it has started.
-pub(crate) fn used(pids: &[u32]) -> Used {
-    let mut used = Used::default();
+/// What processes, and those that they have started, have had of the cores so far.
+pub(crate) fn used(pids: &[u32]) -> Duration {
+    let mut used = Duration::ZERO;
     for pid in family(pids) {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         for task in tasks {
             let told = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             let nanos = told.split(' ').next().and_then(|text| text.parse().ok());
-            used.cpu += Duration::from_nanos(nanos.unwrap_or_default());
+            used += Duration::from_nanos(nanos.unwrap_or_default());
         }
-        used.written += field(&format!("/proc/{pid}/io"), "write_bytes:");
     }
     used
+}
+
+/// Bytes that the disk under a file has been given so far, by whomever: a process's own `write_bytes` counts
+/// whole folios, of up to megabytes, as often as one byte of them is touched. 0 where there is no disk.
+pub(crate) fn written(under: &Path) -> u64 {
+    let device = fs::metadata(under).map(|found| found.dev()).unwrap_or_default();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let told = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
+    // The seventh is of sectors, of 512 bytes (Documentation/block/stat.rst).
+    let sectors = told.unwrap_or_default().split_whitespace().nth(6).and_then(|n| n.parse().ok());
+    512 * sectors.unwrap_or(0_u64)
 }
 
 /// Resident memory in KiB: now, and at most.

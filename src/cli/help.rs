@@ -28,6 +28,8 @@ Secrets come from the environment only; with _FILE after the name, from a file:
                        opens /twilio/click/SECRET for click callbacks without a
                        signature: 16 letters, digits or - _ . ~ and more
                        [default: none, every click must be signed]
+  HEARDBACK_OPS_TOKEN  opens the operator's page, 16 bytes or more; required where
+                       HEARDBACK_OPS_LISTEN is not loopback [default: none]
 
 A flag given beats its environment variable; an empty value counts as unset.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
@@ -40,7 +42,7 @@ Example:
 pub(super) const DOCTOR_HELP: &str = "\
 It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
 TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY,
-HEARDBACK_CLICK_PATH_SECRET).
+HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
 It never posts, never opens the store, and shows no secret, signature, phone number or text.
 
 Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.

@@ -93,8 +93,8 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub listen: Option<String>,
-    /// Where /livez, /readyz and /metrics are; open to whoever reaches it [default:
-    /// 127.0.0.1:9091]
+    /// Where the operator's page is, and /livez, /readyz and /metrics, open to whoever reaches it; for
+    /// other machines only with `HEARDBACK_OPS_TOKEN` [default: 127.0.0.1:9091]
     #[arg(
         long,
         env = "HEARDBACK_OPS_LISTEN",

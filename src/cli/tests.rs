@@ -75,6 +75,7 @@ fn help_names_every_setting() {
             "HEARDBACK_PHONE_KEY",
             "HEARDBACK_LISTEN",
             "HEARDBACK_OPS_LISTEN",
+            "HEARDBACK_OPS_TOKEN",
             "HEARDBACK_CLIENT_IP_HEADER",
             "HEARDBACK_CALL_REDIRECT_URL",
             "HEARDBACK_CLICK_PATH_SECRET",

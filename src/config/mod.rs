@@ -13,9 +13,11 @@ mod shared_keys;
 mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use accounts::{Account, Accounts};
 pub use shared_keys::SharedKey;
+pub use traces::TraceSettings;
 
 use std::io;
 use std::net::SocketAddr;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The operator's listener.
     pub ops_listen: SocketAddr,
+    /// What the operator's page asks for; never without it where other machines can reach it.
+    pub ops_token: Option<SecretString>,
     /// The header that names the client's address; without it, it is the peer's.
     pub client_ip_header: Option<String>,
     /// How long to retry a post.
@@ -90,6 +94,8 @@ pub struct Settings {
     pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
+    /// Whether spans go to a collector.
+    pub traces: Option<TraceSettings>,
     /// What works, but is probably not what was meant. No secrets in it.
     pub warnings: Vec<String>,
 }
@@ -145,6 +151,7 @@ impl Settings {
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
         let public_urls = rows::public_urls(&mut reader, args);
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
+        let ops_token = rows::ops_token(&mut reader, ops_listen);
         let client_ip_header = rows::client_ip_header(&mut reader, args);
         let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
         if let Some(accounts) = &accounts {
@@ -189,6 +196,7 @@ impl Settings {
             phone_key,
             listen,
             ops_listen,
+            ops_token,
             client_ip_header,
             give_up_after,
             pending_ttl,
@@ -202,6 +210,7 @@ impl Settings {
             dry_run,
             record_refused,
             log,
+            traces: traces::gather(env),
             warnings: reader.warnings,
         })
     }

@@ -195,6 +195,25 @@ pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (Socket
     (listen, ops)
 }
 
+/// What the operator's page asks for. Whoever listens for other machines must have one.
+pub(super) fn ops_token(reader: &mut Reader<'_>, listen: SocketAddr) -> Option<SecretString> {
+    const NAME: &str = "HEARDBACK_OPS_TOKEN";
+    const HOW: &str = "from `openssl rand -hex 32`";
+    if !reader.is_set(NAME) && !listen.ip().is_loopback() {
+        let way_out = format!(
+            "HEARDBACK_OPS_LISTEN {listen} is open to other machines, so the operator's page needs a \
+             password: set it, e.g. {HOW}, or listen on 127.0.0.1"
+        );
+        reader.problem(Problem::missing(NAME, way_out));
+    }
+    let token = reader.secret(NAME)?;
+    if token.expose_secret().len() < MIN_KEY_BYTES {
+        let expected = format!("expected at least {MIN_KEY_BYTES} bytes, e.g. {HOW}");
+        reader.problem(Problem::withheld(NAME, expected));
+    }
+    Some(token)
+}
+
 pub(super) fn client_ip_header(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<String> {
     const NAME: &str = "HEARDBACK_CLIENT_IP_HEADER";
     let found = text(args.client_ip_header.as_ref())?;

@@ -245,6 +245,7 @@ fn no_secret_ever_shows() {
         ("TWILIO_API_SECRET", "hush-3"),
         ("HEARDBACK_APP_KEYS", "hush-4"),
         ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
+        ("HEARDBACK_OPS_TOKEN", "hush-6 is long enough"),
     ];
     let sound = SettingsArgs { api_key: Some(KEY_SID.to_owned()), ..args() };
     let settings = gather(&sound, &env).expect("sound");
@@ -264,12 +265,37 @@ fn no_secret_ever_shows() {
     let short = [
         ("TWILIO_AUTH_TOKEN", ","),
         ("HEARDBACK_PHONE_KEY", "hush"),
+        ("HEARDBACK_OPS_TOKEN", "hush"),
         ("HEARDBACK_CLICK_PATH_SECRET", "hush/hush/hush/hush/hush"),
     ];
     let problems = gather(&broken, &short).expect_err("refused");
-    assert_eq!(problems.iter().count(), 10, "{problems}");
+    assert_eq!(problems.iter().count(), 11, "{problems}");
     let shown = format!("{problems} {problems:?}");
     assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn other_machines_see_the_operators_page_with_a_token_or_nothing_starts() {
+    let listening = |ops: &str, env: &[(&str, &str)]| {
+        let args = SettingsArgs { ops_listen: Some(ops.to_owned()), ..args() };
+        gather(&args, &[&[("TWILIO_AUTH_TOKEN", TOKEN)], env].concat())
+    };
+    let open = "0.0.0.0:9091";
+    let problems = listening(open, &[]).expect_err("refused").to_string();
+    assert!(problems.contains("HEARDBACK_OPS_TOKEN is missing"), "{problems}");
+    assert!(problems.contains("openssl rand") && problems.contains("127.0.0.1"), "{problems}");
+    for loopback in ["127.0.0.1:9091", "[::1]:9091"] {
+        assert!(listening(loopback, &[]).expect("sound").ops_token.is_none());
+    }
+    let token = [("HEARDBACK_OPS_TOKEN", "sixteen bytes it")];
+    assert!(listening(open, &token).expect("sound").ops_token.is_some());
+    let file = [("HEARDBACK_OPS_TOKEN_FILE", "/run/token")];
+    assert_eq!(
+        listening(open, &file).expect("sound").ops_token.expect("set").expose_secret(),
+        TOKEN
+    );
+    let missing = [("HEARDBACK_OPS_TOKEN_FILE", "/run/none")];
+    assert_eq!(listening(open, &missing).expect_err("refused").iter().count(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::message::Refusal;
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::trace::TraceParent;
 use jiff::Timestamp;
 
 /// One confirmation to report: `Outcome=confirmed` for this message of this account.
@@ -136,6 +137,8 @@ pub struct Claim {
     pub spent: Duration,
     /// When the message was created.
     pub created_at: Timestamp,
+    /// The trace of the signal that confirmed it.
+    pub trace: Option<TraceParent>,
 }
 
 /// How an attempt ends in the store.

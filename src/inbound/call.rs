@@ -12,9 +12,10 @@ use crate::domain::signal::call::{Road, Wants};
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Signal};
+use crate::inbound::journal::Heard;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
-use crate::inbound::twilio::{Caller, FromApp, FromTwilio, note, observe};
+use crate::inbound::twilio::{Caller, FromApp, FromTwilio, observe};
 use crate::inbound::{Receiver, wrong_method};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -68,12 +69,9 @@ async fn call<F: Caller>(
 /// hear Twilio's "application error" instead of the app's voice, for a fault that is ours. So what this
 /// proved is lost, counted and logged as such, and the call goes its way; its end may still tell of it.
 async fn witness(receiver: &Receiver, signal: Signal) {
-    let (source, once) = (signal.source.as_str(), signal.once.first().cloned());
+    let heard = Heard::of(&signal);
     match receiver.store.observe(signal).await {
-        Ok(observed) => note(receiver, source, once, &observed),
-        Err(error) => {
-            receiver.metrics.evidence(source, "lost");
-            tracing::error!(reason = %error, "a call is lost as evidence; it was answered");
-        }
+        Ok(observed) => heard.came_to(receiver, &observed),
+        Err(error) => heard.is_lost(receiver, &error),
     }
 }

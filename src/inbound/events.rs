@@ -14,6 +14,7 @@ use crate::domain::signal::events::{Event, Incoming};
 use crate::domain::signal::fields::Spelling;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::trace;
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::{Receiver, wrong_method};
 
@@ -77,7 +78,11 @@ async fn take_in(
         Incoming::Ignored => "ignored",
         Incoming::OtherAccount => "other_account",
         Incoming::Malformed(why) => {
-            tracing::warn!(about, %why, "an event that cannot be understood was left out");
+            let trace_id = trace::id(request);
+            tracing::warn!(
+                source = about, reason = "malformed", detail = %why, trace_id,
+                "an event that cannot be understood was left out"
+            );
             "malformed"
         }
     };

@@ -14,8 +14,10 @@ pub mod control;
 mod crowd;
 mod events;
 pub mod forgers;
+mod journal;
 pub mod links;
 pub mod ops;
+pub mod page;
 pub mod refused;
 pub mod regions;
 mod rejection;
@@ -46,6 +48,7 @@ use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::trust::{Held, Trusted};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// What the public routes work with.
 pub struct Receiver {
@@ -71,6 +74,8 @@ pub struct Receiver {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans go, if they go anywhere.
+    pub traces: Option<Arc<Traces>>,
     /// Limits failed signatures, and nothing else.
     pub forgers: Forgers,
     /// Keeps what is refused for its signature, if it is to be kept.
@@ -145,6 +150,7 @@ async fn account_for(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let route = route_label(request.match_pattern().as_deref());
+    let span = receiver.as_deref().and_then(|receiver| trace::begin(receiver, &request));
     let over =
         request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_over());
     let answered = if over {
@@ -160,6 +166,9 @@ async fn account_for(
     };
     if let Some(receiver) = receiver {
         receiver.metrics.http_requests(route, status.as_u16());
+    }
+    if let Some(span) = span {
+        span.end(status.as_u16());
     }
     if let Ok(response) = &answered
         && let Some(connection) = response.request().conn_data::<Arc<Connection>>()

@@ -1,5 +1,5 @@
-//! The operator's listener: alive? ready? the metrics, and what the app's routes take and answer. Nothing here
-//! names a person or a message.
+//! The operator's listener: alive? ready? the metrics, what the app's routes take and answer, and the page.
+//! What is open to whoever reaches it names no person and no message; the page (`page/`) keeps its own door.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use crate::domain::message::State;
+use crate::inbound::page;
+use crate::inbound::page::Page;
 use crate::store::Store;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 use crate::telemetry::readiness::Readiness;
@@ -22,6 +24,8 @@ pub struct Operator {
     pub metrics: Arc<Metrics>,
     /// Whether we are leaving, and how the lanes are.
     pub readiness: Arc<Readiness>,
+    /// What is shown to people.
+    pub page: Page,
 }
 
 /// The operator's routes.
@@ -30,7 +34,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
         .route("/metrics", web::get().to(metrics))
-        .route("/app/openapi.json", web::get().to(openapi));
+        .route("/app/openapi.json", web::get().to(openapi))
+        .configure(page::routes);
 }
 
 /// The process answers. No I/O: a slow disk is no reason to be killed.

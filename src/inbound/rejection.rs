@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
 use crate::domain::signature::Mistrust;
-use crate::inbound::Receiver;
 use crate::inbound::trust::Distrust;
+use crate::inbound::{Receiver, journal};
 use crate::store::StoreError;
 
 /// When to come back after a 503, in seconds.
@@ -132,7 +132,7 @@ impl Rejection {
     }
 
     /// What the app's developer is told. A refusal that a stranger can provoke gives no hint.
-    fn detail(&self) -> String {
+    pub(super) fn detail(&self) -> String {
         match self {
             Self::NotFound => "there is no such route".to_owned(),
             Self::UnknownMessage => "this message was never registered, or is forgotten".to_owned(),
@@ -185,12 +185,7 @@ impl Refused {
         if let Some(receiver) = request.app_data::<actix_web::web::Data<Receiver>>() {
             receiver.metrics.refusals(why.as_label());
         }
-        if let Rejection::Unavailable { reason, .. } = &why {
-            tracing::warn!(reason, "cannot take a request; answered 503");
-        } else if !matches!(why, Rejection::Limited) {
-            // Of those it is said once for all, in `forgers.rs`.
-            tracing::debug!(reason = why.as_label(), detail = %why.detail(), "refused");
-        }
+        journal::refused(request, &why);
         Self { why, to_app }
     }
 

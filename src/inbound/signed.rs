@@ -157,6 +157,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     if let Some(signer) = signer {
         receiver.matched(request, signer, now);
     }
+    trace::open(receiver, request);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         connection.vouch();
         // What may take its time from here on is ours to answer for, not the caller's.

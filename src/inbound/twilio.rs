@@ -3,11 +3,13 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::matching::Observed;
+use crate::domain::matching::{Observed, Remembered};
 use crate::domain::signal::call::Road;
 use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{Malformed, Once, Sighting, Signal};
+use crate::domain::signal::{Malformed, Sighting, Signal};
+use crate::inbound::journal;
+use crate::inbound::journal::Heard;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::{Receiver, wrong_method};
@@ -123,39 +125,11 @@ pub(super) async fn observe(
     receiver: &Receiver,
     signal: Signal,
 ) -> Result<Observed, Refused> {
-    let (source, once) = (signal.source.as_str(), signal.once.first().cloned());
+    let heard = Heard::of(&signal);
     let observed =
         receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
-    note(receiver, source, once, &observed);
+    heard.came_to(receiver, &observed);
     Ok(observed)
-}
-
-/// Counts and logs what a signal came to.
-pub(super) fn note(
-    receiver: &Receiver,
-    source: &'static str,
-    once: Option<Once>,
-    observed: &Observed,
-) {
-    receiver.metrics.evidence(source, observed.as_str());
-    match observed {
-        Observed::Confirmed(sid) => {
-            tracing::info!(message_sid = %sid, source, "confirmed {sid} by {source}");
-        }
-        Observed::Already(sid) => {
-            tracing::debug!(message_sid = %sid, source, "{sid} was confirmed already");
-        }
-        Observed::Nothing(reason) | Observed::Parked { reason, .. } => {
-            receiver.metrics.unmatched(reason.as_str());
-            tracing::info!(
-                once = once.map(tracing::field::debug),
-                source,
-                reason = reason.as_str(),
-                "evidence {}",
-                observed.as_str()
-            );
-        }
-    }
 }
 
 /// Hands a sighting to the store, counts and logs what it came to.
@@ -163,15 +137,9 @@ pub(super) async fn remember(
     request: &HttpRequest,
     receiver: &Receiver,
     sighting: Sighting,
-) -> Result<crate::domain::matching::Remembered, Refused> {
+) -> Result<Remembered, Refused> {
     let remembered =
         receiver.store.remember(sighting).await.map_err(|error| Refused::of(request, error))?;
-    let message = &remembered.message;
-    let sid = message.sid;
-    tracing::debug!(message_sid = %sid, state = message.state.as_str(), "heard of {sid}");
-    for confirmed in &remembered.confirmed {
-        receiver.metrics.evidence("parked", "confirmed");
-        tracing::info!(message_sid = %confirmed, "confirmed {confirmed} by what waited for it");
-    }
+    journal::remembered(receiver, request, &remembered);
     Ok(remembered)
 }

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-use crate::config::{Settings, StoreUrl};
+use crate::config::{Settings, StoreUrl, TraceSettings};
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::matching::Policy;
 use crate::domain::twiml;
@@ -31,6 +31,7 @@ use crate::inbound::connections::Connections;
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
+use crate::inbound::page::{Page, Parts};
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
@@ -42,6 +43,7 @@ use crate::store::sled::{Options, SledStore};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
+use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
 use crate::worker::{Worker, WorkerConfig, sweep};
 
@@ -106,6 +108,7 @@ pub struct Service {
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
+    traces: Option<Arc<Traces>>,
     reloader: Option<Reloader>,
     public_addr: SocketAddr,
     ops_addr: SocketAddr,
@@ -123,7 +126,12 @@ impl Service {
         let readiness = Arc::new(Readiness::new());
         let sled = open_store(settings, &clock, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
-        let watcher = Watcher { metrics: Arc::clone(&metrics), readiness: Arc::clone(&readiness) };
+        let traces = settings.traces.and_then(start_traces);
+        let watcher = Watcher {
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+            traces: traces.clone(),
+        };
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
@@ -144,13 +152,16 @@ impl Service {
             fresh_token: Arc::new(fresh_token),
             clock,
             metrics: Arc::clone(&metrics),
+            traces: traces.clone(),
         });
         let connections = Connections::new(handles, &metrics);
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
+        let page = page(settings, &store, &readiness)?;
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
             readiness: Arc::clone(&readiness),
+            page,
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
@@ -169,6 +180,7 @@ impl Service {
             worker,
             connections,
             readiness,
+            traces,
             reloader: Some(reloader),
             public_addr,
             ops_addr,
@@ -190,7 +202,17 @@ impl Service {
     ///
     /// # Errors
     /// Where a part dies, or draining takes too long.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let traces = self.traces.take();
+        let end = self.live(stop).await;
+        // However it ends: what led there is what somebody will look for.
+        if let Some(traces) = traces {
+            traces.close().await;
+        }
+        end
+    }
+
+    async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (public_addr, ops_addr) = (self.public_addr, self.ops_addr);
         tracing::info!(%public_addr, %ops_addr, "listening on {public_addr}, for the operator on {ops_addr}");
         let (stop_worker, mut stopped) = watch::channel(false);
@@ -266,6 +288,14 @@ fn open_store(
     Ok(Arc::new(SledStore::open(options)?))
 }
 
+/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
+fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
+    let started = Traces::start(settings.timeout);
+    started
+        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
+        .ok()
+}
+
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
 fn controls(store: Arc<SledStore>, refusals: Option<Arc<Refusals>>) -> Control {
     let sled = Arc::clone(&store);
@@ -274,6 +304,23 @@ fn controls(store: Arc<SledStore>, refusals: Option<Arc<Refusals>>) -> Control {
         Box::pin(async move { sled.backup(Pace::default()).await })
     });
     Control { backup, store, refusals }
+}
+
+fn page(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<Page> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system has no randomness")?;
+    Ok(Page::new(Parts {
+        store: Arc::clone(store),
+        readiness: Arc::clone(readiness),
+        clock: Arc::new(now),
+        is_dry_run: settings.dry_run,
+        token: settings.ops_token.clone(),
+        random,
+    }))
 }
 
 fn worker(

@@ -1,22 +1,43 @@
-//! What the worker tells, turned into metrics and readiness.
+//! What the worker tells, turned into metrics, spans and readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneState, Readiness};
+use crate::telemetry::traces::{Ids, Post, Traces};
 use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
 pub(super) struct Watcher {
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) traces: Option<Arc<Traces>>,
 }
 
 impl Observer for Watcher {
     fn attempt(&self, verdict: &'static str, took: Duration) {
         self.metrics.upstream_attempt(verdict, took);
+    }
+
+    fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
+        let Some(traces) = &self.traces else { return };
+        traces.posted(&Post {
+            account: claim.feedback.account.as_str(),
+            message: claim.feedback.message.as_str(),
+            attempt: claim.attempts,
+            status: verdict.status(),
+            verdict: verdict.as_str(),
+            taken: matches!(verdict, Verdict::Done { .. }),
+            took,
+            cause: claim.trace.map(|trace| Ids {
+                trace_id: trace.trace_id(),
+                span_id: trace.span_id(),
+                sampled: trace.is_sampled(),
+            }),
+        });
     }
 
     fn mismatch(&self) {

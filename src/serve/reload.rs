@@ -89,13 +89,15 @@ impl Reloader {
 
 /// What differs, and cannot change before a restart.
 fn fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
-    let key =
-        |settings: &Settings| settings.phone_key.as_ref().map(|key| key.expose_secret().to_owned());
+    let shown = |key: &SecretString| key.expose_secret().to_owned();
+    let key = |settings: &Settings| settings.phone_key.as_ref().map(shown);
+    let token = |settings: &Settings| settings.ops_token.as_ref().map(shown);
     let rows = [
         ("HEARDBACK_PUBLIC_URL", now.public_urls != then.public_urls),
         ("HEARDBACK_ACCOUNTS_FILE", now.accounts_file != then.accounts_file),
         ("HEARDBACK_LISTEN", now.listen != then.listen),
         ("HEARDBACK_OPS_LISTEN", now.ops_listen != then.ops_listen),
+        ("HEARDBACK_OPS_TOKEN", token(now) != token(then)),
         ("HEARDBACK_STORE", now.store != then.store),
         ("HEARDBACK_PHONE_KEY", key(now) != key(then)),
     ];

@@ -9,8 +9,9 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// What is heard only by who asks for it by name (what comes later in a filter wins): actix calls it
 /// an error if a stranger does not speak HTTP, and a scanner would fill the logs with them; and it
-/// tells of each of its threads, of which only trouble is worth a line.
-const QUIET: &str = "actix_http=off,actix_server=warn";
+/// tells of each of its threads, of which only trouble is worth a line. OpenTelemetry's tells of each
+/// batch of spans that went astray; `collector.rs` says it once.
+const QUIET: &str = "actix_http=off,actix_server=warn,opentelemetry=off";
 
 /// The crate whose log is ours to answer for.
 const OURS: &str = "heardback";

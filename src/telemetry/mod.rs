@@ -1,8 +1,10 @@
-//! What operators see: logs, metrics and readiness. Told by everyone, asks nobody.
+//! What operators see: logs, metrics, traces and readiness. Told by everyone, asks nobody.
 //!
 //! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
 //! is handed what to count with.
 
+mod collector;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
+pub mod traces;

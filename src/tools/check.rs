@@ -175,6 +175,10 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         Some(_) => "set",
         None => "not set: the store keeps a random one",
     };
+    let ops_token = match &settings.ops_token {
+        Some(_) => "set",
+        None => "not set: whoever is on this machine sees the page",
+    };
     let refused = settings.record_refused.as_ref().map(|path| path.display().to_string());
     let click_secret = match &settings.click_secret {
         Some(_) => "set: whoever has it may tell of clicks",
@@ -203,6 +207,7 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.client_ip_header.clone().unwrap_or_else(|| "not set: the peer".to_owned()),
         ),
         ("HEARDBACK_OPS_LISTEN", settings.ops_listen.to_string()),
+        ("HEARDBACK_OPS_TOKEN", ops_token.to_owned()),
         ("HEARDBACK_GIVE_UP_AFTER", human(settings.give_up_after)),
         ("HEARDBACK_PENDING_TTL", human(settings.pending_ttl)),
         ("HEARDBACK_REPLY_WINDOW", human(settings.reply_window)),

@@ -40,7 +40,10 @@ pub(super) async fn settle((store, observer): &Book, end: End) {
                 return tracing::warn!(%message_sid, "{message_sid} was somebody else's by then");
             }
             Err(error) => {
-                tracing::warn!(%message_sid, left, "{message_sid}: {end} not stored: {error}");
+                tracing::warn!(
+                    %message_sid, %error, tries_left = left,
+                    "{message_sid}: {end} not stored: {error}"
+                );
             }
         }
         if left > 0 {

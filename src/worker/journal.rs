@@ -11,33 +11,49 @@ use crate::worker::lane::Change;
 /// How an attempt ended.
 pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
-    let (attempt, ms) = (claim.attempts, took.as_millis());
+    // As 64 bits: wider ones are written as text.
+    let (attempt, ms) = (claim.attempts, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    let (trace_id, reason, status) = (trace_id(claim), verdict.as_str(), verdict.status());
     let unexplained = Why::default();
-    let Why { status, code, message: why } = verdict.why().unwrap_or(&unexplained);
+    let Why { code, message: detail, .. } = verdict.why().unwrap_or(&unexplained);
     match end {
         Settlement::Reported => tracing::info!(
-            %message_sid, %account_sid, attempt, ms, "{message_sid} reported"
+            %message_sid, %account_sid, attempt, status, ms, trace_id, "{message_sid} reported"
         ),
         Settlement::Retry { after, .. } => tracing::warn!(
-            %message_sid, %account_sid, attempt, status, code, ms, why,
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} not reported; next attempt in {after:.1?}"
         ),
         Settlement::Release { after } => tracing::info!(
-            %message_sid, %account_sid, attempt, status, code, ms, why,
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} put back; the account's lane is closed, to be tried in {after:.1?}"
         ),
         Settlement::Refused(refusal) => tracing::warn!(
-            %message_sid, %account_sid, attempt, status, code, ms, why,
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} refused: {}; `heardback requeue` tries again", refusal.message
         ),
     }
+}
+
+/// An attempt that was given back before anything was sent.
+pub(crate) fn untried(claim: &Claim) {
+    let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
+    tracing::info!(
+        %message_sid, %account_sid, attempt = claim.attempts, trace_id = trace_id(claim),
+        "{message_sid} put back before it was tried"
+    );
+}
+
+/// The trace of what caused it.
+fn trace_id(claim: &Claim) -> Option<String> {
+    claim.trace.map(|trace| trace.trace_id_hex())
 }
 
 /// A lane closed or opened.
 pub(crate) fn change(account_sid: AccountSid, change: &Change) {
     match change {
         Change::Paused(Why { status, code, message }) => tracing::error!(
-            %account_sid, status, code,
+            %account_sid, status, code, detail = message,
             "reporting for {account_sid} is paused: {message}. {}. Nothing is lost, callbacks are \
              still taken; one message is tried each minute until Twilio takes one",
             advice(*status)

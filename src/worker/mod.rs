@@ -62,6 +62,8 @@ pub struct WorkerConfig {
 pub trait Observer: Send + Sync {
     /// An attempt ended with this verdict's word after that long.
     fn attempt(&self, verdict: &'static str, took: Duration);
+    /// The same, for traces: whose it was, and what it came to.
+    fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration);
     /// A 2xx did not name our message: is that Twilio?
     fn mismatch(&self);
     /// An attempt's end was written down; the [`Settlement`]'s word.
@@ -176,7 +178,7 @@ impl Worker {
             Err(error) => {
                 let wait = self.store_wait;
                 self.store_wait = (wait * 2).min(STORE_WAIT_CAP);
-                tracing::warn!("the store hands out nothing, next try in {wait:?}: {error}");
+                tracing::warn!(%error, "the store hands out nothing, next try in {wait:?}: {error}");
                 idle(Some(wait))
             }
         }
@@ -252,8 +254,7 @@ impl Worker {
             Room::Now(_) | Room::Full => LOOK_AGAIN,
             Room::After(wait) => wait,
         };
-        let message_sid = claim.feedback.message;
-        tracing::info!(%message_sid, "{message_sid} put back before it was tried");
+        journal::untried(&claim);
         let settlement = Settlement::Release { after: wait };
         settle(&self.book(), End { lease: claim.lease, settlement, attempt: None }).await;
         false
@@ -288,6 +289,7 @@ impl Worker {
         let policy = RetryPolicy { give_up_after: self.config.give_up_after };
         let end = conclude(&verdict, &facts, &policy, (self.jitter)());
         self.observe(&verdict, took);
+        self.observer.posted(&claim, &verdict, took);
         journal::attempt(&claim, &verdict, took, &end);
         if let Some(change) = &ruling.change {
             journal::change(account, change);

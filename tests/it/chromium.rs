@@ -1,128 +1,23 @@
-//! Our click links in a real browser: headless Chromium, told what to do over its own debugging pipe.
-//!
-//! The target is https and nobody's server: the browser asks the test before it fetches it. Where
-//! Chromium is missing this is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
-
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+//! Our click links in a real browser. The target is https and nobody's server: the browser asks the test
+//! before it fetches it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use crate::disk::skipped_unless_ci;
+use crate::harness::browser::Browser;
 use crate::harness::{Scene, json as json_post, sid};
 
 const TARGET: &str = "https://app.example.com/welcome?invite=1";
 const PHONE: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
                      Chrome/140.0.0.0 Mobile Safari/537.36";
-/// A browser on a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without this it says that it is automated, which it does when a scanner drives it.
 const AS_A_PERSON: &str = "--disable-blink-features=AutomationControlled";
 
-struct Browser {
-    // Ended before its folder goes.
-    child: Child,
-    commands: File,
-    told: Receiver<Value>,
-    page: String,
-    last: u64,
-    /// What came in between and has not been looked at.
-    events: Vec<Value>,
-    _folder: tempfile::TempDir,
-}
-
 impl Browser {
-    /// Starts one with an empty page, which asks us before it fetches the target. `None`, said loudly,
-    /// where there is none to start.
-    fn start(more: &[&str]) -> Option<Self> {
-        if Command::new("chromium").arg("--version").output().is_err() {
-            skipped_unless_ci("there is no `chromium`");
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a folder");
-        let pipe = |name: &str| {
-            let path = folder.path().join(name);
-            mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
-            path
-        };
-        let (commands, answers) = (pipe("commands"), pipe("answers"));
-        let child = spawn(folder.path(), &commands, &answers, more);
-        // In the order in which the shell opens them.
-        let commands = File::create(commands).expect("opened");
-        let answers = BufReader::new(File::open(answers).expect("opened"));
-        let (tell, told) = channel();
-        std::thread::spawn(move || {
-            for answer in answers.split(0).map_while(Result::ok) {
-                let _ = tell.send(serde_json::from_slice(&answer).unwrap_or_default());
-            }
-        });
-        let (page, events) = (String::new(), Vec::new());
-        let mut browser = Self { child, commands, told, page, last: 0, events, _folder: folder };
-        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
-        let attach = json!({ "targetId": target["targetId"], "flatten": true });
-        let session = browser.call("Target.attachToTarget", &attach);
-        session["sessionId"].as_str().expect("a session").clone_into(&mut browser.page);
-        browser.call("Page.enable", &json!({}));
-        let pattern = json!({ "patterns": [{ "urlPattern": "https://*" }] });
-        browser.call("Fetch.enable", &pattern);
-        Some(browser)
-    }
-
-    /// While a page gives way to the next one the browser has none to ask, and says so.
-    fn call(&mut self, method: &str, params: &Value) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let told = self.ask(method, params);
-            let Some(error) = told.get("error") else { return told["result"].clone() };
-            let between = error["message"] == "Not attached to an active page";
-            assert!(between && Instant::now() < deadline, "{method}: {told}");
-            std::thread::park_timeout(LOOK_EVERY);
-        }
-    }
-
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
-        self.last += 1;
-        let mut command = json!({ "id": self.last, "method": method, "params": params });
-        if !self.page.is_empty() {
-            command["sessionId"] = Value::String(self.page.clone());
-        }
-        let mut bytes = command.to_string().into_bytes();
-        bytes.push(0);
-        self.commands.write_all(&bytes).expect("it listens");
-        loop {
-            let told = self.told.recv_timeout(PATIENCE).expect("it answers");
-            if told["id"] == self.last {
-                return told;
-            }
-            self.events.push(told);
-        }
-    }
-
-    /// Waits for something to happen; what it says.
-    fn wait(&mut self, event: &str) -> Value {
-        loop {
-            let known = self.events.iter().position(|told| told["method"] == event);
-            if let Some(at) = known {
-                return self.events.remove(at)["params"].clone();
-            }
-            let told = self.told.recv_timeout(PATIENCE);
-            self.events.push(told.unwrap_or_else(|_| unreachable!("{event} does not happen")));
-        }
-    }
-
-    fn open(&mut self, scene: &Scene, link: &str) {
+    fn follow(&mut self, scene: &Scene, link: &str) {
         let url = format!("http://{}{link}", scene.service.public);
-        let opened = self.call("Page.navigate", &json!({ "url": url }));
-        assert!(opened.get("errorText").is_none(), "{opened}");
+        self.open(&url);
     }
 
     /// Waits until it asks for the target, and lets it have a page. What it asked.
@@ -137,77 +32,6 @@ impl Browser {
         while self.wait("Page.frameNavigated")["frame"]["url"] != TARGET {}
         paused["request"].clone()
     }
-
-    fn address(&mut self) -> String {
-        let history = self.call("Page.getNavigationHistory", &json!({}));
-        let at = history["currentIndex"].as_u64().expect("a number");
-        let entry = &history["entries"][usize::try_from(at).expect("small")];
-        entry["url"].as_str().expect("a text").to_owned()
-    }
-
-    /// Presses the button with a pointer, in its middle.
-    fn press(&mut self) {
-        let document = self.call("DOM.getDocument", &json!({}));
-        let root = &document["root"]["nodeId"];
-        let button =
-            self.call("DOM.querySelector", &json!({ "nodeId": root, "selector": "button" }));
-        let shape = self.call("DOM.getBoxModel", &json!({ "nodeId": button["nodeId"] }));
-        let corner = |at: usize| shape["model"]["content"][at].as_f64().expect("a number");
-        let (x, y) = (f64::midpoint(corner(0), corner(4)), f64::midpoint(corner(1), corner(5)));
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", &event);
-        }
-    }
-
-    /// Goes to the button with the Tab key, and presses Enter.
-    fn press_by_keyboard(&mut self) {
-        for (key, code, text) in [("Tab", 9, ""), ("Enter", 13, "\r")] {
-            for kind in ["keyDown", "keyUp"] {
-                let text = if kind == "keyDown" { text } else { "" };
-                let event = json!({
-                    "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text
-                });
-                self.call("Input.dispatchKeyEvent", &event);
-            }
-        }
-    }
-
-    fn evaluate(&mut self, script: &str) -> Value {
-        self.call("Runtime.evaluate", &json!({ "expression": script }))["result"]["value"].clone()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // All its processes are one group, and end together.
-        let group = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        let _ = self.child.wait();
-    }
-}
-
-/// Chromium, with its debugging pipe on these two.
-fn spawn(folder: &Path, commands: &Path, answers: &Path, more: &[&str]) -> Child {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"", "chromium"]);
-    shell.args([
-        "--headless",
-        "--remote-debugging-pipe",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--no-proxy-server",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]);
-    shell.arg(format!("--user-data-dir={}", folder.join("profile").display()));
-    shell.args(more).env("HOME", folder).env("COMMANDS", commands).env("ANSWERS", answers);
-    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    shell.process_group(0).spawn().expect("a shell")
 }
 
 /// A message with a link in it; the link's path.
@@ -238,7 +62,7 @@ fn a_person_arrives_at_the_target_without_doing_anything() {
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
     let link = linked(&scene);
-    browser.open(&scene, &link);
+    browser.follow(&scene, &link);
     let asked = browser.arrives();
     was_worth_it(&scene, &asked);
     // Whoever goes back is back where they were, and not sent on again.
@@ -257,7 +81,7 @@ fn a_page_that_nobody_sees_waits_until_somebody_does() {
                   { get: () => window.isSeen ? 'visible' : 'hidden' })";
     browser.call("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": hidden }));
     let link = linked(&scene);
-    browser.open(&scene, &link);
+    browser.follow(&scene, &link);
     browser.wait("Page.loadEventFired");
     assert_eq!(browser.evaluate("document.visibilityState"), "hidden");
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
@@ -273,7 +97,7 @@ fn without_javascript_the_button_leads_on_and_nothing_else_does() {
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
     browser.call("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
     let link = linked(&scene);
-    browser.open(&scene, &link);
+    browser.follow(&scene, &link);
     browser.wait("Page.loadEventFired");
     assert!(browser.address().ends_with(&link));
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
@@ -288,7 +112,7 @@ fn a_browser_that_a_machine_drives_stays_where_it_is() {
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent]) else { return };
     let link = linked(&scene);
-    browser.open(&scene, &link);
+    browser.follow(&scene, &link);
     browser.wait("Page.loadEventFired");
     assert_eq!(browser.evaluate("navigator.webdriver"), true, "it says so");
     assert!(browser.address().ends_with(&link));

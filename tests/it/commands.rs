@@ -104,12 +104,19 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
     let text = shown.join("\n");
     assert!(text.contains("All of it came out as it should."), "{text}");
     assert!(text.contains("Stop it with Ctrl-C"), "{text}");
+    let page = shown.iter().find_map(|line| line.strip_prefix("  open ")?.split(' ').next());
+    let page = page.expect("the operator's page").to_owned();
     let ready = shown.iter().find_map(|line| line.strip_prefix("  curl "));
     let ready = ready.filter(|url| url.ends_with("/readyz")).expect("an URL to try");
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = runtime.expect("a runtime").block_on(async {
         let client = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
+        let page = client.get(page).send().await.expect("an answer").text().await.expect("a body");
+        assert!(
+            page.contains("Refused by Twilio")
+                && page.contains("SM7f5679fff02eba571e7b3ec5decc1db9")
+        );
         let answer = client.get(ready).send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     });

@@ -116,6 +116,7 @@ impl Desk {
             fresh_token: Arc::new(|| Some(LinkToken::from_random([0x1f; TOKEN_BYTES]))),
             clock,
             metrics: Arc::clone(&metrics),
+            traces: None,
             refusals: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

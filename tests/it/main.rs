@@ -38,6 +38,8 @@ mod laws;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod official;
@@ -46,6 +48,8 @@ mod openapi;
 #[cfg(test)]
 mod operate;
 mod overview;
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
@@ -60,6 +64,8 @@ mod resends;
 mod sled_store;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod traces;
 mod upstream;
 #[cfg(test)]
 mod upstream_probe;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use heardback::domain::feedback::{Claim, Verdict};
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
@@ -52,6 +53,7 @@ impl Observer for Notes {
     fn attempt(&self, verdict: &'static str, _took: Duration) {
         self.write(verdict.to_owned());
     }
+    fn posted(&self, _claim: &Claim, _verdict: &Verdict, _took: Duration) {}
     fn mismatch(&self) {
         self.write("mismatch".to_owned());
     }

@@ -26,10 +26,10 @@ use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source};
 use crate::domain::trace::TraceParent;
 use crate::inbound::body;
 use crate::inbound::connections::Connection;
+use crate::inbound::journal::Heard;
 use crate::inbound::links::visit::Visit;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::trace;
-use crate::inbound::twilio::note;
 use crate::inbound::{Receiver, not_found, wrong_method};
 
 /// Makes a token; `None` where the system has no randomness.
@@ -127,7 +127,7 @@ async fn open(
         Ok(None) => return Ok(unknown(&receiver)),
         Err(error) => {
             receiver.metrics.refusals("link_unreadable");
-            tracing::warn!(reason = %error, "cannot look a link up; answered 503");
+            tracing::warn!(%error, trace_id = trace::id(&request), "cannot look a link up; answered 503");
             return Ok(page::not_now());
         }
     };
@@ -145,6 +145,8 @@ async fn open(
         return Ok(page::go_on(&link.target));
     }
     if request.method() != Method::HEAD {
+        // Whoever has the token of a link was told it.
+        trace::open(&receiver, &request);
         witness(&receiver, id, &link, visit, trace::of(&request)).await;
     }
     Ok(away(&link.target))
@@ -163,14 +165,20 @@ async fn witness(
     visit: Visit,
     trace: Option<TraceParent>,
 ) {
-    let source = Source::Link.as_str();
+    let heard = Heard {
+        source: Source::Link.as_str(),
+        account: Some(link.account),
+        message: link.message,
+        once: None,
+        trace,
+    };
     let reason = match visit {
         Visit::Person => None,
         Visit::Crawler => receiver.ignores_crawlers.then_some(Reason::Crawler),
         Visit::Prefetch => Some(Reason::Preview),
     };
     if let Some(reason) = reason {
-        return note(receiver, source, None, &Observed::Nothing(reason));
+        return heard.came_to(receiver, &Observed::Nothing(reason));
     }
     let now = to_millisecond((receiver.clock)());
     let evidence = Evidence {
@@ -189,11 +197,8 @@ async fn witness(
         trace,
     };
     match receiver.store.observe(signal).await {
-        Ok(observed) => note(receiver, source, None, &observed),
-        Err(error) => {
-            receiver.metrics.evidence(source, "lost");
-            tracing::error!(reason = %error, "a click on a link is lost; the person was sent on");
-        }
+        Ok(observed) => heard.came_to(receiver, &observed),
+        Err(error) => heard.is_lost(receiver, &error),
     }
 }
 

@@ -50,6 +50,7 @@ impl Ledger {
                 attempts: delivery.attempts,
                 spent: delivery.spent,
                 created_at: message.created_at,
+                trace: message.trace,
             });
             self.rewrite(&before, &message)?;
         }

@@ -53,6 +53,33 @@ pub(super) struct Index {
     refused: Keys<BY_TIME>,
 }
 
+/// What is to be an index, as it comes out of the records.
+///
+/// A set that is made of all its keys at once has full nodes, and takes two thirds of what it takes if they come one by
+/// one in no order: 14 MB less of a million messages. It is also made sooner.
+#[derive(Default)]
+pub(super) struct Gathered {
+    persons: Vec<[u8; BY_PERSON]>,
+    index: Index,
+}
+
+impl Gathered {
+    pub(super) fn take_in(&mut self, places: Places) {
+        let Some((person, at)) = places.person else { return self.index.enters(&places) };
+        match by_person(person, at, &packed(places.sid)).try_into() {
+            Ok(key) => self.persons.push(key),
+            Err(odd) => self.index.persons.insert(&odd),
+        }
+        self.index.enters(&Places { person: None, ..places });
+    }
+
+    pub(super) fn into_index(self) -> Index {
+        let Self { persons, mut index } = self;
+        index.persons.even = persons.into_iter().collect();
+        index
+    }
+}
+
 impl Index {
     pub(super) fn enters(&mut self, places: &Places) {
         if let Some((person, at)) = places.person {

@@ -65,6 +65,7 @@ use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder};
+use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
@@ -92,7 +93,7 @@ impl SledStore {
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
         let Surveyed {
-            counts, seal, sparse, census, paused, index, has_former, interrupted, ..
+            counts, seal, sparse, census, paused, places, has_former, interrupted, ..
         } = opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
@@ -106,7 +107,7 @@ impl SledStore {
             terms: Terms { policy, max_messages, clock, free_space },
             counts,
             seal,
-            index: index.unwrap_or_default(),
+            index: places.map(Gathered::into_index).unwrap_or_default(),
             census,
             paused,
             sparse,

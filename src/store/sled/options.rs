@@ -56,7 +56,7 @@ impl Options {
             free_space: free_space(path),
             on_commit: Arc::new(|_| {}),
             on_fatal: Arc::new(|reason| {
-                tracing::error!(reason, "the store cannot go on; ending the process");
+                tracing::error!(error = reason, "the store cannot go on; ending the process");
                 std::process::exit(1);
             }),
         }

@@ -9,7 +9,7 @@ use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
-use crate::store::sled::index::{Index, Places};
+use crate::store::sled::index::{Gathered, Places};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::overview::Paused;
@@ -29,7 +29,7 @@ pub(super) struct Surveyed {
     pub(super) census: Census,
     pub(super) paused: Paused,
     /// `None`: only counted.
-    pub(super) index: Option<Index>,
+    pub(super) places: Option<Gathered>,
     /// Whether there are entries that only older formats had.
     pub(super) has_former: bool,
     /// Messages whose attempt the process before this one began, and did not end.
@@ -64,8 +64,8 @@ impl Surveyed {
                 let message: Message = decode(value)?;
                 tally(&mut self.counts, None, Some(message.state));
                 self.census.finds(&Entry::of_message(&message));
-                if let Some(index) = &mut self.index {
-                    index.enters(&Places::of(&message));
+                if let Some(places) = &mut self.places {
+                    places.take_in(Places::of(&message));
                 }
                 if message.delivery.lease.is_some() {
                     self.interrupted.push(message);
@@ -103,8 +103,8 @@ pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> 
     if missing > 0 {
         return Err(Loss::CutShort { missing });
     }
-    let (seal, index) = (Seal::of(sealed.batches), Some(Index::default()));
-    let mut found = Surveyed { seal, index, ..Surveyed::default() };
+    let (seal, places) = (Seal::of(sealed.batches), Some(Gathered::default()));
+    let mut found = Surveyed { seal, places, ..Surveyed::default() };
     for entry in tree {
         let (key, value) = entry?;
         found.take_in(&key, &value)?;

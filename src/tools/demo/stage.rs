@@ -186,6 +186,7 @@ impl Stage {
         // As it was called just now: under cargo it is not in the PATH.
         let me = std::env::args().next().unwrap_or_else(|| "heardback".to_owned());
         writeln!(out, "\nEverything keeps running. Stop it with Ctrl-C. To try it by hand:\n")?;
+        writeln!(out, "  open {}/ in a browser: the operator's page", self.operator_url())?;
         writeln!(out, "  curl {}/readyz", self.operator_url())?;
         writeln!(out, "  curl {}/metrics", self.operator_url())?;
         writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;

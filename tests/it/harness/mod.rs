@@ -1,6 +1,7 @@
 //! What tests from the outside share: the real binary on ports of its own, a stand-in for Twilio
 //! beside it, and requests signed and sent as bytes. Whatever is started is ended when dropped.
 
+pub(crate) mod browser;
 pub(crate) mod running;
 pub(crate) mod twilio;
 pub(crate) mod wire;

@@ -118,7 +118,7 @@ impl Running {
     /// Asks the operator's listener.
     pub(crate) fn operator(&self, path: &str) -> Answer {
         let mut line = Line::open(self.ops);
-        line.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        line.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         line.answer().expect("an answer")
     }
 

@@ -41,7 +41,12 @@ pub(crate) struct Twilio {
 impl Twilio {
     /// Starts it; it answers 200.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same, where one was before.
+    pub(crate) fn start_at(addr: SocketAddr) -> Self {
+        let listener = TcpListener::bind(addr).expect("a port");
         let addr = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);

@@ -145,6 +145,19 @@ impl Line {
         Some(answer)
     }
 
+    /// Reads on until that was said; what came with it and before it counts as read.
+    pub(crate) fn reads_until(&mut self, words: &str) {
+        let found =
+            |unread: &[u8]| unread.windows(words.len()).rposition(|it| it == words.as_bytes());
+        let at = loop {
+            match found(&self.unread) {
+                Some(at) => break at,
+                None => assert!(self.read().is_some(), "{words} is not said"),
+            }
+        };
+        self.unread.drain(..at + words.len());
+    }
+
     /// Whether the other side closes it within that time, saying nothing more.
     pub(crate) fn is_closed_within(&mut self, patience: Duration) -> bool {
         self.stream.set_read_timeout(Some(patience)).expect("set");

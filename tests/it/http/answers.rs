@@ -25,7 +25,9 @@ fn each_of_twilios_routes_answers_as_twilio_wants_to_hear_it() {
     let twiml = (200, Some("text/xml"), "<Response/>".to_owned());
     let nothing = (204, None, String::new());
     let ours = [sid(101), sid(102), sid(103)];
-    let fields = ours.each_ref().map(|sid| reply(sid, &[]));
+    // From somebody else than the message below goes to: a reply in its very millisecond would prove it.
+    let other = [("From", "+15558675399")];
+    let fields = ours.each_ref().map(|sid| reply(sid, &other));
     let query = serde_urlencoded::to_string(&fields[1]).expect("encodes");
     let status = |path: &str| {
         let mut request = status_callback(1, "delivered");

@@ -45,7 +45,7 @@ fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(scene.service.exchange(request.as_bytes()).status, 404, "{path}");
     }
-    for path in ["/", "/twilio/status", "/app/messages"] {
+    for path in ["/twilio/status", "/app/messages"] {
         assert_eq!(scene.service.operator(path).status, 404, "{path} on the operator's listener");
     }
     let mut line = Line::open(scene.service.ops);

@@ -100,7 +100,8 @@ impl Scene {
     }
 
     pub(super) fn operator(&mut self) {
-        for path in ["/metrics", "/readyz", "/livez", "/healthz", "/"] {
+        let life = format!("/messages/{}", sid(1));
+        for path in ["/metrics", "/readyz", "/livez", "/healthz", "/", &life] {
             let answer = self.service().operator(path);
             self.gathered.answer(path.to_owned(), &answer, &[]);
         }

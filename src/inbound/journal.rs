@@ -1,0 +1,164 @@
+//! Journal: what the routes say in the log, and count, of what came in. One line for each decision.
+//!
+//! Deliberately absent: people, texts, references (an app may put a name into one) and tokens; a message
+//! is named by its SID. `docs/logs.md` has every line and field.
+
+use actix_web::HttpRequest;
+use tracing::field::display;
+
+use crate::domain::matching::{Observed, Reason, Remembered};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::{Named, Once, Signal};
+use crate::domain::trace::TraceParent;
+use crate::inbound::rejection::Rejection;
+use crate::inbound::{Receiver, trace};
+use crate::store::StoreError;
+
+/// What can be said of a signal whatever comes of it; noted before the store has it.
+pub(super) struct Heard {
+    pub(super) source: &'static str,
+    /// Whose, as far as it is known.
+    pub(super) account: Option<AccountSid>,
+    /// The message that it names, if it names one.
+    pub(super) message: Option<MessageSid>,
+    /// The inbound message, call or event that it is.
+    pub(super) once: Option<Once>,
+    pub(super) trace: Option<TraceParent>,
+}
+
+impl Heard {
+    pub(super) fn of(signal: &Signal) -> Self {
+        let evidence = signal.evidence.as_ref().ok();
+        let message = evidence.and_then(|evidence| match &evidence.named {
+            Named::Message(sid) => Some(*sid),
+            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => {
+                None
+            }
+        });
+        Self {
+            source: signal.source.as_str(),
+            account: evidence.map(|evidence| evidence.account),
+            message,
+            once: signal.once.first().cloned(),
+            trace: signal.trace,
+        }
+    }
+
+    fn account(&self) -> Option<impl tracing::Value> {
+        self.account.map(display)
+    }
+
+    fn trace(&self) -> Option<String> {
+        self.trace.map(|trace| trace.trace_id_hex())
+    }
+
+    /// What it came to.
+    pub(super) fn came_to(&self, receiver: &Receiver, observed: &Observed) {
+        let source = self.source;
+        receiver.metrics.evidence(source, observed.as_str());
+        match observed {
+            Observed::Confirmed(sid) => tracing::info!(
+                message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
+                "confirmed {sid} by {source}"
+            ),
+            Observed::Already(sid) => tracing::debug!(
+                message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
+                "{sid} was confirmed already"
+            ),
+            Observed::Nothing(reason) => self.unmatched(receiver, "proves nothing", *reason),
+            Observed::Parked { reason, .. } => self.unmatched(receiver, "parked", *reason),
+        }
+    }
+
+    /// It has confirmed nothing, or nothing yet.
+    fn unmatched(&self, receiver: &Receiver, outcome: &str, reason: Reason) {
+        let reason = reason.as_str();
+        receiver.metrics.unmatched(reason);
+        tracing::info!(
+            message_sid = self.message.map(display),
+            account_sid = self.account(),
+            source = self.source,
+            signal = self.once.as_ref().map(named),
+            reason,
+            trace_id = self.trace(),
+            "evidence {outcome}: {reason}"
+        );
+    }
+
+    /// The store could not take it, and whoever caused it must not suffer for that.
+    pub(super) fn is_lost(&self, receiver: &Receiver, error: &StoreError) {
+        receiver.metrics.evidence(self.source, "lost");
+        tracing::error!(
+            message_sid = self.message.map(display),
+            account_sid = self.account(),
+            source = self.source,
+            signal = self.once.as_ref().map(named),
+            %error,
+            trace_id = self.trace(),
+            "lost as evidence; the person was served all the same"
+        );
+    }
+}
+
+/// What is known of a message now, and what was confirmed thereby.
+pub(super) fn remembered(receiver: &Receiver, request: &HttpRequest, remembered: &Remembered) {
+    let message = &remembered.message;
+    let (sid, account_sid) = (message.sid, message.account);
+    tracing::debug!(
+        message_sid = %sid, %account_sid, state = message.state.as_str(),
+        trace_id = trace::id(request), "heard of {sid}"
+    );
+    for confirmed in &remembered.confirmed {
+        receiver.metrics.evidence("parked", "confirmed");
+        // The trace that its post will bear: that of what waited.
+        let waited = message.trace.filter(|_| *confirmed == sid);
+        tracing::info!(
+            message_sid = %confirmed, %account_sid, source = "parked",
+            trace_id = waited.map(|trace| trace.trace_id_hex()),
+            "confirmed {confirmed} by what waited for it"
+        );
+    }
+}
+
+/// A request that is refused. What strangers send is told to whoever asks for it: scanners would fill
+/// the log. What is signed and cannot be used is somebody's mistake, and nobody else may notice it.
+pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
+    let reason = why.as_label();
+    match why {
+        Rejection::Unavailable { reason: detail, .. } => tracing::warn!(
+            reason,
+            detail,
+            trace_id = trace::id(request),
+            "cannot take a request; answered 503"
+        ),
+        Rejection::Unsupported { .. } | Rejection::Malformed(_) | Rejection::Contradiction(_) => {
+            tracing::warn!(
+                reason, detail = %why.detail(), trace_id = trace::id(request),
+                "a signed request was refused: {reason}"
+            );
+        }
+        // Said once for all, in `forgers.rs`.
+        Rejection::Limited => {}
+        Rejection::NotFound
+        | Rejection::UnknownMessage
+        | Rejection::WrongMethod { .. }
+        | Rejection::TooLarge { .. }
+        | Rejection::TooSlow { .. }
+        | Rejection::Interrupted
+        | Rejection::AfterTheEnd
+        | Rejection::Mistrusted(_)
+        | Rejection::OtherAccount
+        | Rejection::Panicked => tracing::debug!(
+            reason, detail = %why.detail(), trace_id = trace::id(request), "refused: {reason}"
+        ),
+    }
+}
+
+/// By its own name: an inbound message's SID, a call's, an event's id.
+fn named(once: &Once) -> Box<dyn tracing::Value + '_> {
+    match once {
+        Once::Message(sid) => Box::new(display(sid)),
+        Once::Call(sid) => Box::new(display(sid)),
+        Once::Event(id) => Box::new(id.as_str()),
+    }
+}

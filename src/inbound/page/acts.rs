@@ -1,0 +1,191 @@
+//! The buttons: log in and out, requeue a message, put an account on hold and resume it.
+//!
+//! Each is a form that works without JavaScript, and leads back to where one sees what came of it. None is
+//! pressed for somebody by another site's page (`auth.rs`). What it does is what the store's verb does.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::SET_COOKIE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::inbound::ops::Operator;
+use crate::inbound::page::auth::{Denied, no_cookie};
+use crate::inbound::page::{Page, layout, refuse, see_other};
+use crate::store::{Requeued, StoreError};
+
+/// What a button has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Done {
+    /// A message is tried again.
+    Requeued,
+    /// It was not refused, or is not any more.
+    NotRefused,
+    /// Nobody knows it.
+    Unknown,
+    /// An account is on hold.
+    Paused,
+    /// It is not any more.
+    Resumed,
+    /// The store would not.
+    NotNow,
+}
+
+impl Done {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Requeued => "Requeued: it is tried again.",
+            Self::NotRefused => "Nothing to requeue: the message is not refused (any more).",
+            Self::Unknown => "There is no such message.",
+            Self::Paused => "On hold: nothing of the account is reported until you resume it.",
+            Self::Resumed => "Resumed: what waited is reported.",
+            Self::NotNow => "Nothing was changed: the store does not take it right now.",
+        }
+    }
+
+    /// As it stands in a link.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Requeued => "requeued",
+            Self::NotRefused => "not_refused",
+            Self::Unknown => "unknown",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::NotNow => "not_now",
+        }
+    }
+}
+
+/// Whatever a form of ours brings along.
+#[derive(Deserialize)]
+struct Brought {
+    #[serde(default)]
+    token: String,
+}
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/login", web::post().to(log_in))
+        .route("/logout", web::post().to(log_out))
+        .route("/messages/{sid}/requeue", web::post().to(requeue))
+        .route("/accounts/{account}/pause", web::post().to(pause))
+        .route("/accounts/{account}/resume", web::post().to(resume));
+}
+
+async fn log_in(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    brought: web::Form<Brought>,
+) -> HttpResponse {
+    let page = &operator.page;
+    if !page.guard.wants_token() {
+        return see_other("/");
+    }
+    match page.guard.log_in(&request, brought.token.trim(), (page.board.clock)()) {
+        Ok(cookie) => with_cookie(see_other("/"), &cookie),
+        Err(Denied::WrongToken) => {
+            layout::log_in(StatusCode::FORBIDDEN, Some("That is not the token."))
+        }
+        Err(Denied::TooManyTries) => {
+            let trouble = "Too many wrong tokens came from your network. Wait a minute.";
+            layout::log_in(StatusCode::TOO_MANY_REQUESTS, Some(trouble))
+        }
+        Err(denied @ (Denied::Anonymous | Denied::ForeignHost | Denied::Forged)) => refuse(denied),
+    }
+}
+
+/// Ends it in this browser. A copy of the cookie lives until its expiry, or until the token is changed.
+async fn log_out(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    brought: web::Form<Brought>,
+) -> HttpResponse {
+    match allowed(&request, &operator.page, &brought) {
+        Ok(()) => with_cookie(see_other("/login"), &no_cookie()),
+        Err(denied) => refuse(denied),
+    }
+}
+
+async fn requeue(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    sid: web::Path<String>,
+    brought: web::Form<Brought>,
+) -> HttpResponse {
+    if let Err(denied) = allowed(&request, &operator.page, &brought) {
+        return refuse(denied);
+    }
+    let Ok(sid) = MessageSid::parse(&sid) else { return back("/", Done::Unknown) };
+    let done = match operator.store.requeue(sid).await {
+        Ok(Requeued::Queued(_)) => Done::Requeued,
+        Ok(Requeued::NotRefused(_)) => Done::NotRefused,
+        Ok(Requeued::Unknown) => Done::Unknown,
+        Err(error) => not_now(&error),
+    };
+    tracing::info!(message = %sid, "the operator asked to requeue {sid}: {}", done.word());
+    operator.page.board.forget().await;
+    back(&format!("/messages/{sid}"), done)
+}
+
+async fn pause(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    account: web::Path<String>,
+    brought: web::Form<Brought>,
+) -> HttpResponse {
+    hold(&request, &operator, &account, &brought, Done::Paused).await
+}
+
+async fn resume(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    account: web::Path<String>,
+    brought: web::Form<Brought>,
+) -> HttpResponse {
+    hold(&request, &operator, &account, &brought, Done::Resumed).await
+}
+
+async fn hold(
+    request: &HttpRequest,
+    operator: &Operator,
+    account: &str,
+    brought: &Brought,
+    wanted: Done,
+) -> HttpResponse {
+    if let Err(denied) = allowed(request, &operator.page, brought) {
+        return refuse(denied);
+    }
+    let Ok(account) = AccountSid::parse(account) else { return back("/", Done::Unknown) };
+    let done = match wanted {
+        Done::Resumed => operator.store.resume(account).await.map(|_| wanted),
+        Done::Paused | Done::Requeued | Done::NotRefused | Done::Unknown | Done::NotNow => {
+            operator.store.pause(account).await.map(|_| wanted)
+        }
+    };
+    let done = done.unwrap_or_else(|error| not_now(&error));
+    tracing::info!(%account, "the operator asked about posting for {account}: {}", done.word());
+    operator.page.board.forget().await;
+    back("/", done)
+}
+
+fn allowed(request: &HttpRequest, page: &Page, brought: &Brought) -> Result<(), Denied> {
+    let visitor = page.admit(request)?;
+    page.guard.allow(request, &visitor, &brought.token)
+}
+
+fn not_now(error: &StoreError) -> Done {
+    tracing::warn!(%error, "what the operator asked for was not done");
+    Done::NotNow
+}
+
+fn back(place: &str, done: Done) -> HttpResponse {
+    see_other(&format!("{place}?done={}", done.word()))
+}
+
+fn with_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
+    if let Ok(value) = cookie.parse() {
+        answer.headers_mut().insert(SET_COOKIE, value);
+    }
+    answer
+}

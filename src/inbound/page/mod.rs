@@ -1,0 +1,222 @@
+//! The operator's page: is all well, what happened, what waits, and the few buttons that go with it.
+//!
+//! Rendered here, whole, for whoever has no JavaScript; with it, `live.rs` tells what changes. It looks at
+//! the store and at the lanes, and decides nothing. On the operator's listener alone: the public routes do
+//! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
+
+mod acts;
+mod auth;
+mod charts;
+mod found;
+mod health;
+mod layout;
+mod live;
+mod overview;
+mod snapshot;
+mod tables;
+mod tries;
+mod words;
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use maud::Markup;
+use secrecy::SecretString;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use crate::inbound::ops::Operator;
+use crate::inbound::page::acts::Done;
+use crate::inbound::page::auth::{Denied, Guard, Visitor};
+use crate::inbound::page::layout::Frame;
+use crate::inbound::page::snapshot::Board;
+use crate::store::{Clock, Store};
+use crate::telemetry::readiness::Readiness;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("live.js");
+const ICON: &str = include_str!("icon.svg");
+/// A form of ours is far smaller, in bytes.
+const FORM_CAP: usize = 4_096;
+/// Browsers that are told what changes, at the same time.
+const VIEWERS: usize = 32;
+
+/// What the page works with.
+pub struct Page {
+    board: Board,
+    guard: Guard,
+    viewers: Arc<Semaphore>,
+}
+
+/// What a page is made of.
+pub struct Parts {
+    /// The store that it shows.
+    pub store: Arc<dyn Store>,
+    /// How the lanes are.
+    pub readiness: Arc<Readiness>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Whether nothing is posted.
+    pub is_dry_run: bool,
+    /// What it asks for before it shows anything. `None`: it is for this machine alone.
+    pub token: Option<SecretString>,
+    /// Of this process alone.
+    pub random: [u8; 32],
+}
+
+impl Page {
+    /// Shows nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, readiness, clock, is_dry_run, token, random } = parts;
+        Self {
+            board: Board::new(store, readiness, clock, is_dry_run),
+            guard: Guard::new(token.as_ref(), random),
+            viewers: Arc::new(Semaphore::new(VIEWERS)),
+        }
+    }
+
+    fn admit(&self, request: &HttpRequest) -> Result<Visitor, Denied> {
+        self.guard.admit(request, (self.board.clock)())
+    }
+
+    /// What stands on a page, as of now: on the first one, or where something is looked for.
+    async fn main(&self, asked: Option<&str>, visitor: &Visitor) -> Markup {
+        let Some(asked) = asked else {
+            return overview::overview(&*self.board.snapshot().await, visitor);
+        };
+        found::found(&*self.board.store, asked, (self.board.clock)(), visitor).await
+    }
+}
+
+/// The page's routes. The last on the listener: whatever nobody else answers comes here.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let scope = web::scope("")
+        .wrap(layout::headers())
+        .app_data(web::FormConfig::default().limit(FORM_CAP))
+        .route("/", web::get().to(first))
+        .route("/messages", web::get().to(search))
+        .route("/messages/{sid}", web::get().to(message))
+        .route("/live", web::get().to(live::live))
+        .route("/login", web::get().to(door))
+        .route("/style.css", web::get().to(style))
+        .route("/live.js", web::get().to(script))
+        .route("/icon.svg", web::get().to(icon))
+        .configure(acts::routes);
+    config.service(scope);
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    /// What to look for.
+    q: Option<String>,
+    /// What a button has just done.
+    done: Option<Done>,
+}
+
+async fn first(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    asked: web::Query<Asked>,
+) -> HttpResponse {
+    show(&request, &operator.page, None, asked.done).await
+}
+
+async fn search(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    asked: web::Query<Asked>,
+) -> HttpResponse {
+    match asked.q.as_deref().map(str::trim) {
+        Some(text) if !text.is_empty() => show(&request, &operator.page, Some(text), None).await,
+        Some(_) | None => see_other("/"),
+    }
+}
+
+async fn message(
+    request: HttpRequest,
+    operator: web::Data<Operator>,
+    sid: web::Path<String>,
+    asked: web::Query<Asked>,
+) -> HttpResponse {
+    show(&request, &operator.page, Some(&sid), asked.done).await
+}
+
+async fn show(
+    request: &HttpRequest,
+    page: &Page,
+    asked: Option<&str>,
+    done: Option<Done>,
+) -> HttpResponse {
+    let visitor = match page.admit(request) {
+        Ok(visitor) => visitor,
+        Err(denied) => return refuse(denied),
+    };
+    let main = page.main(asked, &visitor).await;
+    let query = asked.map(|asked| serde_urlencoded::to_string([("q", asked)]).unwrap_or_default());
+    let live = query.map_or_else(|| "/live".to_owned(), |query| format!("/live?{query}"));
+    let frame = Frame {
+        title: if asked.is_some() { "Message" } else { "Overview" },
+        visitor: &visitor,
+        asked: asked.filter(|asked| !looks_like_a_number(asked)).unwrap_or_default(),
+        live: &live,
+        done: done.map(Done::words),
+    };
+    frame.around(&main)
+}
+
+async fn door(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
+    let page = &operator.page;
+    if page.guard.wants_token() && page.admit(&request).is_err() {
+        return layout::log_in(StatusCode::OK, None);
+    }
+    see_other("/")
+}
+
+async fn style() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(STYLE)
+}
+
+async fn script() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(SCRIPT)
+}
+
+async fn icon() -> HttpResponse {
+    HttpResponse::Ok().content_type("image/svg+xml").body(ICON)
+}
+
+/// A phone number that somebody looks for stays in no page.
+fn looks_like_a_number(text: &str) -> bool {
+    text.chars().all(|letter| letter.is_ascii_digit() || "+-(). ".contains(letter))
+}
+
+fn see_other(place: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, place)).finish()
+}
+
+/// What somebody sees who was not let in.
+fn refuse(denied: Denied) -> HttpResponse {
+    match denied {
+        Denied::Anonymous => see_other("/login"),
+        Denied::WrongToken => HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"heardback\""))
+            .content_type("text/plain; charset=utf-8")
+            .body("that is not what HEARDBACK_OPS_TOKEN holds\n"),
+        Denied::TooManyTries => HttpResponse::TooManyRequests()
+            .insert_header((RETRY_AFTER, "60"))
+            .content_type("text/plain; charset=utf-8")
+            .body("too many wrong tokens; wait a minute\n"),
+        Denied::ForeignHost => layout::says(
+            StatusCode::MISDIRECTED_REQUEST,
+            "Not here",
+            "Without HEARDBACK_OPS_TOKEN this page is for this machine alone, as localhost or 127.0.0.1.",
+        ),
+        Denied::Forged => layout::says(
+            StatusCode::FORBIDDEN,
+            "Not done",
+            "This did not come from a page of this session. Open the operator's page and try again.",
+        ),
+    }
+}

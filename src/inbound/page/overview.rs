@@ -1,0 +1,173 @@
+//! The first page: is all well, how much came how far, what waits, what was refused.
+
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use crate::domain::census::{Census, Standing, Tally};
+use crate::domain::message::State;
+use crate::inbound::page::auth::Visitor;
+use crate::inbound::page::charts;
+use crate::inbound::page::charts::Slot;
+use crate::inbound::page::health;
+use crate::inbound::page::snapshot::Snapshot;
+use crate::inbound::page::tables;
+use crate::inbound::page::words;
+
+const HOURS: i64 = 24;
+const DAYS: i64 = 14;
+/// Today and the six days before.
+const WEEK: SignedDuration = SignedDuration::from_hours(6 * 24);
+/// Calling codes and senders that are shown.
+const ROWS: usize = 15;
+const HOUR_SECS: i64 = 3_600;
+
+/// All of it.
+pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
+    let census = &now.census;
+    let day = slots(census, now.at, HOURS, HOUR_SECS, "%H:%M");
+    let fortnight = slots(census, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
+    let today = day.iter().fold(Tally::default(), |all, slot| all + slot.tally);
+    html! {
+        (how_it_is(now))
+        section aria-labelledby="h-funnel" {
+            h2 #h-funnel { "The last 24 hours" }
+            (funnel(&today))
+        }
+        div.pair {
+            section aria-labelledby="h-hours" {
+                h2 #h-hours { "Conversion by hour" }
+                (charts::over_time("hours", "Conversion, by hour of sending, in the last 24 hours", &day))
+            }
+            section aria-labelledby="h-days" {
+                h2 #h-days { "Conversion by day" }
+                (charts::over_time("days", "Conversion, by day of sending, in the last 14 days", &fortnight))
+            }
+        }
+        (tables::outbox(now))
+        (tables::refused(now, visitor))
+        div.pair {
+            section aria-labelledby="h-waits" {
+                h2 #h-waits { "Time to confirm" }
+                p.note { "Of messages sent in the last 24 hours." }
+                (charts::waits(&today))
+            }
+            div {
+                section aria-labelledby="h-codes" {
+                    h2 #h-codes { "By calling code" }
+                    p.note { "Today and the six days before. Sends up and confirmations flat: a route that died, or pumping." }
+                    (by_calling_code(census, now.at))
+                }
+                section aria-labelledby="h-senders" {
+                    h2 #h-senders { "By sender" }
+                    p.note { "Today and the six days before." }
+                    (by_sender(census, now.at))
+                }
+            }
+        }
+        (tables::accounts(now, visitor))
+    }
+}
+
+fn how_it_is(now: &Snapshot) -> Markup {
+    let findings = health::findings(now);
+    let mood = health::mood(&findings);
+    let states = State::ALL.iter().map(|state| (state.as_str(), now.counts.of(*state)));
+    let evidence = [("parked", now.counts.parked), ("orphaned", now.counts.orphaned)];
+    let oldest = |state| now.census.oldest(Standing::Message(state));
+    html! {
+        section class={ "health " (mood.class()) } aria-labelledby="h-health" {
+            h1 #h-health role="status" { (mood.words()) }
+            @if findings.is_empty() {
+                p { "The store takes events, every account's posts flow, and nothing waits too long." }
+            }
+            ul { @for finding in &findings {
+                li class=(finding.mood.class()) { strong { (finding.what) "." } " " (finding.advice) }
+            } }
+            dl.counts {
+                @for (name, count) in states.chain(evidence) {
+                    div { dt { (name) } dd { (words::count(count)) } }
+                }
+                @if let Some(since) = oldest(State::Confirmed) {
+                    div { dt { "oldest waiting" } dd { (words::moment(since, now.at)) } }
+                }
+            }
+        }
+    }
+}
+
+fn funnel(tally: &Tally) -> Markup {
+    let steps = [
+        ("remembered", tally.sent, tally.sent, "sent"),
+        ("confirmed", tally.confirmed, tally.sent, "confirmed"),
+        ("reported", tally.reported, tally.confirmed, "reported"),
+    ];
+    html! {
+        ol.funnel { @for (name, count, of, class) in steps { li {
+            span.big { (words::count(count)) }
+            span { (name) @if name != "remembered" { " " b { (words::share(words::part(count, of))) } } }
+            (charts::bar(words::part(count, tally.sent), class))
+        } } }
+        p.note {
+            "Sent with feedback asked for. Besides: " (words::count(tally.undelivered)) " undelivered, "
+            (words::count(tally.refused)) " refused by Twilio."
+        }
+    }
+}
+
+/// The last so many spans, this one included.
+fn slots(census: &Census, now: Timestamp, many: i64, span: i64, format: &str) -> Vec<Slot> {
+    let this = now.as_second().div_euclid(span);
+    let begins = |slot: i64| Timestamp::from_second(slot * span).unwrap_or_default();
+    let slot = |slot: i64| Slot {
+        label: begins(slot).strftime(format).to_string(),
+        // To the second before the next one begins: an hour that begins in it is in it.
+        tally: census.created(begins(slot), begins(slot + 1) - SignedDuration::from_secs(1)),
+    };
+    (this - many + 1..=this).map(slot).collect()
+}
+
+fn by_calling_code(census: &Census, now: Timestamp) -> Markup {
+    let today = census.by_calling_code(now);
+    let week = census.by_calling_code(now - WEEK);
+    let rows = week.into_iter().map(|(code, tally)| {
+        let name = code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}"));
+        (name, tally, today.get(&code).copied().unwrap_or_default())
+    });
+    compared("Calling code", rows.collect())
+}
+
+fn by_sender(census: &Census, now: Timestamp) -> Markup {
+    let today = census.by_sender(now);
+    let week = census.by_sender(now - WEEK);
+    let rows = week.into_iter().map(|(sender, tally)| {
+        (sender.to_owned(), tally, today.get(sender).copied().unwrap_or_default())
+    });
+    compared("Sender", rows.collect())
+}
+
+/// Each with the week's conversion, and today's beside it; the busiest first.
+fn compared(what: &str, mut rows: Vec<(String, Tally, Tally)>) -> Markup {
+    rows.sort_by_key(|(_, week, _)| std::cmp::Reverse(week.sent));
+    let more = rows.len().saturating_sub(ROWS);
+    html! {
+        @if rows.is_empty() { p.empty { "Nothing was sent." } }
+        @else {
+            div.scroll id=(format!("by-{}", what.to_lowercase().replace(' ', "-"))) {
+                table.bars {
+                    thead { tr {
+                        th scope="col" { (what) } th.n scope="col" { "Sent" }
+                        th scope="col" colspan="2" { "Conversion" } th.n scope="col" { "Today" }
+                    } }
+                    tbody { @for (name, week, today) in rows.iter().take(ROWS) { tr {
+                        th scope="row" { (name) }
+                        td.n { (words::count(week.sent)) }
+                        td.wide { (charts::bar(week.conversion(), "confirmed")) }
+                        td.n { (words::share(week.conversion())) }
+                        td.n { (words::share(today.conversion())) }
+                    } } }
+                }
+            }
+            @if more > 0 { p.note { "And " (more) " more." } }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What waits, what was refused and whose it is, with the buttons that go with it.
+
+use maud::{Markup, html};
+
+use crate::domain::message::{Message, State};
+use crate::domain::veil::veiled;
+use crate::inbound::page::auth::Visitor;
+use crate::inbound::page::layout::form_token;
+use crate::inbound::page::snapshot::Snapshot;
+use crate::inbound::page::words;
+use crate::telemetry::readiness::LaneState;
+
+/// What waits to be reported.
+pub(super) fn outbox(now: &Snapshot) -> Markup {
+    let all = now.counts.of(State::Confirmed);
+    html! {
+        section #outbox aria-labelledby="h-outbox" {
+            h2 #h-outbox { "Outbox" (many(all)) }
+            @if now.outbox.is_empty() { p.empty { "Nothing waits to be reported." } }
+            @else { div.scroll #outbox-scroll { table.stack {
+                thead { tr {
+                    th scope="col" { "Message" } th scope="col" { "Proven by" }
+                    th scope="col" { "Confirmed" } th scope="col" { "Next attempt" }
+                    th.n scope="col" { "Attempts" } th scope="col" { "The last one" }
+                } }
+                tbody { @for message in &now.outbox { (waiting(message, now)) } }
+            } } }
+            (rest(all, now.outbox.len()))
+        }
+    }
+}
+
+fn waiting(message: &Message, now: &Snapshot) -> Markup {
+    html! { tr {
+        th scope="row" { (named(message)) }
+        td data-label="Proven by" { (proof(message)) }
+        td data-label="Confirmed" { @if let Some(proof) = &message.proof { (words::moment(proof.confirmed_at, now.at)) } }
+        td data-label="Next attempt" { (next_attempt(message, now)) }
+        td.n data-label="Attempts" { (message.delivery.attempts) }
+        td.why data-label="The last one" { @match &message.last_attempt {
+            Some(attempt) => { (veiled(&words::attempt(attempt))) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
+            None => span.soft { "none yet" },
+        } }
+    } }
+}
+
+fn next_attempt(message: &Message, now: &Snapshot) -> Markup {
+    let lane = now.lanes.get(message.account.as_str()).map(|lane| lane.state);
+    html! {
+        @if now.on_hold.contains_key(&message.account) { "on hold" }
+        @else if now.is_dry_run { "after the dry run" }
+        @else if lane == Some(LaneState::Paused) { "when its lane opens" }
+        @else if message.delivery.lease.is_some() { "under way" }
+        @else { @match message.delivery.due_at {
+            Some(due) if due > now.at => (words::moment(due, now.at)),
+            Some(_) => "now",
+            None => "–",
+        } }
+    }
+}
+
+/// What Twilio would not take.
+pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
+    let all = now.counts.of(State::Refused);
+    html! {
+        section #refused aria-labelledby="h-refused" {
+            h2 #h-refused { "Refused by Twilio" (many(all)) }
+            @if now.refused.is_empty() { p.empty { "Twilio took all that it was told." } }
+            @else { div.scroll #refused-scroll { table.stack {
+                thead { tr {
+                    th scope="col" { "Message" } th scope="col" { "Refused" } th scope="col" { "Why" }
+                    th scope="col" { span.unseen { "Try again" } }
+                } }
+                tbody { @for message in &now.refused { tr {
+                    th scope="row" { (named(message)) }
+                    td data-label="Refused" { (words::moment(message.since, now.at)) }
+                    td.why data-label="Why" { (reason(message)) }
+                    td { (requeue(message, visitor)) }
+                } } }
+            } } }
+            (rest(all, now.refused.len()))
+        }
+    }
+}
+
+/// Twilio's words, and where it explains them.
+pub(super) fn reason(message: &Message) -> Markup {
+    html! { @if let Some(refusal) = &message.refusal {
+        @if let Some(status) = refusal.status { "HTTP " (status) " " }
+        @if let Some(code) = refusal.code {
+            a href=(format!("https://www.twilio.com/docs/api/errors/{code}")) rel="noreferrer" { "error " (code) } " "
+        }
+        (veiled(&refusal.message))
+    } }
+}
+
+/// The button that has a refused message tried again.
+pub(super) fn requeue(message: &Message, visitor: &Visitor) -> Markup {
+    let sid = message.sid.as_str();
+    html! {
+        form method="post" action=(format!("/messages/{sid}/requeue")) {
+            (form_token(visitor))
+            button id=(format!("requeue-{sid}")) type="submit" aria-label=(format!("Requeue {sid}")) { "Requeue" }
+        }
+    }
+}
+
+/// Each account, whether its posts flow, and the button that stops or resumes them.
+pub(super) fn accounts(now: &Snapshot, visitor: &Visitor) -> Markup {
+    let accounts = now.accounts();
+    html! {
+        section #accounts aria-labelledby="h-accounts" {
+            h2 #h-accounts { "Accounts" }
+            p.note { "On hold, nothing of an account is reported; it is still heard, and what waits is kept." }
+            @if accounts.is_empty() { p.empty { "No account has any message yet." } }
+            @else { div.scroll #accounts-scroll { table.stack {
+                thead { tr {
+                    th scope="col" { "Account" } th scope="col" { "Posts" } th scope="col" { span.unseen { "Hold" } }
+                } }
+                tbody { @for account in &accounts { tr {
+                    @let held = now.on_hold.get(account);
+                    th scope="row" { (short(account.as_str())) }
+                    td data-label="Posts" { (lane(now, account.as_str(), held.is_some())) }
+                    td { (hold(account.as_str(), held.is_some(), visitor)) }
+                } } }
+            } } }
+        }
+    }
+}
+
+fn lane(now: &Snapshot, account: &str, is_held: bool) -> Markup {
+    let lane = now.lanes.get(account);
+    let (class, words) = match (is_held, lane.map(|lane| lane.state)) {
+        (true, _) => ("doubtful", "on hold"),
+        (false, None) => ("well", "nothing posted yet"),
+        (false, Some(LaneState::Open)) => ("well", "flow"),
+        (false, Some(LaneState::Held)) => ("doubtful", "held by Twilio"),
+        (false, Some(LaneState::Paused)) => ("ill", "paused"),
+    };
+    html! { span class={ "state " (class) } { (words) } }
+}
+
+fn hold(account: &str, is_held: bool, visitor: &Visitor) -> Markup {
+    let (act, word) = if is_held { ("resume", "Resume") } else { ("pause", "Put on hold") };
+    html! {
+        form method="post" action=(format!("/accounts/{account}/{act}")) {
+            (form_token(visitor))
+            button.quiet id=(format!("{act}-{account}")) type="submit" aria-label=(format!("{word}: {account}")) { (word) }
+        }
+    }
+}
+
+/// Its SID, which leads to its life, and what it belongs to.
+pub(super) fn named(message: &Message) -> Markup {
+    let sid = message.sid.as_str();
+    html! {
+        a href=(format!("/messages/{sid}")) { (short(sid)) }
+        @if let Some(reference) = &message.reference { span.reference { (reference.as_str()) } }
+    }
+}
+
+/// The middle gives way where there is no room; whoever copies it has all of it.
+fn short(sid: &str) -> Markup {
+    html! { code.sid title=(sid) { (sid) } }
+}
+
+fn proof(message: &Message) -> Markup {
+    html! { @if let Some(proof) = &message.proof {
+        (proof.label.replace('_', " ")) " " span.soft { (proof.basis.as_str()) }
+    } }
+}
+
+fn many(count: u64) -> Markup {
+    html! { " " span.count { (words::count(count)) } }
+}
+
+fn rest(all: u64, shown: usize) -> Markup {
+    let more = all.saturating_sub(shown as u64);
+    html! { @if more > 0 { p.note { "And " (words::count(more)) " more." } } }
+}

@@ -1,0 +1,196 @@
+//! A real browser: headless Chromium, told what to do over its own debugging pipe.
+//!
+//! Where it is missing a test is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::{Value, json};
+
+use crate::disk::skipped_unless_ci;
+
+/// A browser on a busy machine takes its time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub(crate) struct Browser {
+    // Ended before its folder goes.
+    child: Child,
+    commands: File,
+    told: Receiver<Value>,
+    page: String,
+    last: u64,
+    /// What came in between and has not been looked at.
+    pub(crate) events: Vec<Value>,
+    _folder: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts one with an empty page, which asks us before it fetches the target. `None`, said loudly,
+    /// where there is none to start.
+    pub(crate) fn start(more: &[&str]) -> Option<Self> {
+        if Command::new("chromium").arg("--version").output().is_err() {
+            skipped_unless_ci("there is no `chromium`");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = |name: &str| {
+            let path = folder.path().join(name);
+            mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+            path
+        };
+        let (commands, answers) = (pipe("commands"), pipe("answers"));
+        let child = spawn(folder.path(), &commands, &answers, more);
+        // In the order in which the shell opens them.
+        let commands = File::create(commands).expect("opened");
+        let answers = BufReader::new(File::open(answers).expect("opened"));
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for answer in answers.split(0).map_while(Result::ok) {
+                let _ = tell.send(serde_json::from_slice(&answer).unwrap_or_default());
+            }
+        });
+        let (page, events) = (String::new(), Vec::new());
+        let mut browser = Self { child, commands, told, page, last: 0, events, _folder: folder };
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = browser.call("Target.attachToTarget", &attach);
+        session["sessionId"].as_str().expect("a session").clone_into(&mut browser.page);
+        browser.call("Page.enable", &json!({}));
+        let pattern = json!({ "patterns": [{ "urlPattern": "https://*" }] });
+        browser.call("Fetch.enable", &pattern);
+        Some(browser)
+    }
+
+    /// While a page gives way to the next one the browser has none to ask, and says so.
+    pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.ask(method, params);
+            let Some(error) = told.get("error") else { return told["result"].clone() };
+            let between = error["message"] == "Not attached to an active page";
+            assert!(between && Instant::now() < deadline, "{method}: {told}");
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+    }
+
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
+        self.last += 1;
+        let mut command = json!({ "id": self.last, "method": method, "params": params });
+        if !self.page.is_empty() {
+            command["sessionId"] = Value::String(self.page.clone());
+        }
+        let mut bytes = command.to_string().into_bytes();
+        bytes.push(0);
+        self.commands.write_all(&bytes).expect("it listens");
+        loop {
+            let told = self.told.recv_timeout(PATIENCE).expect("it answers");
+            if told["id"] == self.last {
+                return told;
+            }
+            self.events.push(told);
+        }
+    }
+
+    /// Waits for something to happen; what it says.
+    pub(crate) fn wait(&mut self, event: &str) -> Value {
+        loop {
+            let known = self.events.iter().position(|told| told["method"] == event);
+            if let Some(at) = known {
+                return self.events.remove(at)["params"].clone();
+            }
+            let told = self.told.recv_timeout(PATIENCE);
+            self.events.push(told.unwrap_or_else(|_| unreachable!("{event} does not happen")));
+        }
+    }
+
+    pub(crate) fn open(&mut self, url: &str) {
+        let opened = self.call("Page.navigate", &json!({ "url": url }));
+        assert!(opened.get("errorText").is_none(), "{opened}");
+    }
+
+    pub(crate) fn address(&mut self) -> String {
+        let history = self.call("Page.getNavigationHistory", &json!({}));
+        let at = history["currentIndex"].as_u64().expect("a number");
+        let entry = &history["entries"][usize::try_from(at).expect("small")];
+        entry["url"].as_str().expect("a text").to_owned()
+    }
+
+    /// Presses the button with a pointer, in its middle.
+    pub(crate) fn press(&mut self) {
+        let document = self.call("DOM.getDocument", &json!({}));
+        let root = &document["root"]["nodeId"];
+        let button =
+            self.call("DOM.querySelector", &json!({ "nodeId": root, "selector": "button" }));
+        let shape = self.call("DOM.getBoxModel", &json!({ "nodeId": button["nodeId"] }));
+        let corner = |at: usize| shape["model"]["content"][at].as_f64().expect("a number");
+        let (x, y) = (f64::midpoint(corner(0), corner(4)), f64::midpoint(corner(1), corner(5)));
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", &event);
+        }
+    }
+
+    /// Goes to the button with the Tab key, and presses Enter.
+    pub(crate) fn press_by_keyboard(&mut self) {
+        self.keys(&[("Tab", 9, ""), ("Enter", 13, "\r")]);
+    }
+
+    pub(crate) fn press_enter(&mut self) {
+        self.keys(&[("Enter", 13, "\r")]);
+    }
+
+    fn keys(&mut self, keys: &[(&str, u32, &str)]) {
+        for (key, code, text) in keys {
+            for kind in ["keyDown", "keyUp"] {
+                let text = if kind == "keyDown" { *text } else { "" };
+                let event = json!({
+                    "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text
+                });
+                self.call("Input.dispatchKeyEvent", &event);
+            }
+        }
+    }
+
+    pub(crate) fn evaluate(&mut self, script: &str) -> Value {
+        self.call("Runtime.evaluate", &json!({ "expression": script }))["result"]["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // All its processes are one group, and end together.
+        let group = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Chromium, with its debugging pipe on these two.
+fn spawn(folder: &Path, commands: &Path, answers: &Path, more: &[&str]) -> Child {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"", "chromium"]);
+    shell.args([
+        "--headless",
+        "--remote-debugging-pipe",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]);
+    shell.arg(format!("--user-data-dir={}", folder.join("profile").display()));
+    shell.args(more).env("HOME", folder).env("COMMANDS", commands).env("ANSWERS", answers);
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.process_group(0).spawn().expect("a shell")
+}

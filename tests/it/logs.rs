@@ -1,0 +1,235 @@
+//! The log keeps to `docs/logs.md`: a service lives through all kinds of things at its loudest, and each
+//! line that it writes stands there, with its level and its fields; of each decision there is one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::{Value, json};
+
+use crate::harness::running::command;
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::{
+    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, code_entered, form, post, sid, signed,
+    status_callback, wire,
+};
+
+/// What every line has.
+const FRAME: [&str; 4] = ["timestamp", "level", "target", "message"];
+
+/// A line of the document.
+struct Row {
+    level: String,
+    line: String,
+    fields: BTreeSet<String>,
+}
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logs.md");
+    fs::read_to_string(path).expect("there")
+}
+
+fn ticked(cell: &str) -> impl Iterator<Item = String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned)
+}
+
+fn rows(document: &str) -> Vec<Row> {
+    let cells = |line: &str| -> Option<Row> {
+        let mut cells = line.strip_prefix("| ")?.split(" | ");
+        let level = cells.next()?.to_owned();
+        if !["error", "warn", "info", "debug"].contains(&level.as_str()) {
+            return None;
+        }
+        let line = ticked(cells.next()?).next()?;
+        Some(Row { level, line, fields: ticked(cells.next().unwrap_or_default()).collect() })
+    };
+    document.lines().filter_map(cells).collect()
+}
+
+/// Whether a line is the shown one, in which `…` stands for anything.
+fn fits(shown: &str, line: &str) -> bool {
+    let mut rest = line;
+    for (index, part) in shown.split('…').enumerate() {
+        match rest.find(part) {
+            Some(at) if index > 0 || at == 0 => rest = &rest[at + part.len()..],
+            Some(_) | None => return false,
+        }
+    }
+    rest.is_empty() || shown.ends_with('…')
+}
+
+fn lines(scene: &Scene) -> Vec<Value> {
+    let logs = scene.service.logs();
+    let lines = logs.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let ours = |line: &Value| line["target"].as_str().is_some_and(|at| at.starts_with("heardback"));
+    lines.filter(ours).collect()
+}
+
+fn register(number: u32, more: &[(&str, &str)]) -> heardback::recording::Recording {
+    let sid = sid(number);
+    let mut fields = vec![("MessageSid", sid.as_str()), ("To", RECIPIENT), ("From", SENDER)];
+    fields.extend(more);
+    form("/app/messages", &fields)
+}
+
+/// All kinds of things, and how each is answered.
+fn live_through(scene: &Scene) {
+    let answered = |request, status| assert_eq!(scene.send(&request).status, status);
+    answered(code_entered(1), 200);
+    scene.reaches(1, "reported");
+    answered(code_entered(1), 200);
+    answered(status_callback(2, "sent"), 204);
+    answered(form("/app/events", &[("Reference", "login-7"), ("Type", "code_entered")]), 202);
+    answered(register(3, &[("Reference", "login-7")]), 201);
+    scene.reaches(3, "reported");
+    let inbound = sid(0xaa);
+    let stop = [
+        ("MessageSid", inbound.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", RECIPIENT),
+        ("To", SENDER),
+        ("Body", "STOP"),
+        ("OptOutType", "STOP"),
+    ];
+    answered(form("/twilio/message", &stop), 200);
+    answered(form("/app/events", &[("Type", "code_entered")]), 400);
+    answered(register(3, &[("Reference", "another")]), 409);
+    answered(post("/app/events", "text/plain", b"x"), 415);
+    answered(form("/app/events", &[("MessageSid", &sid(4)), ("AccountSid", OTHER_ACCOUNT)]), 403);
+    let events =
+        json!([{ "specversion": "1.0", "id": "EZ1", "type": "com.twilio.messaging.message.sent" }]);
+    let batch = post("/twilio/events", "application/json", events.to_string().as_bytes());
+    assert!(scene.send(&batch).status < 500);
+    let forged = String::from_utf8(wire::bytes(&signed(&code_entered(5)))).expect("ASCII");
+    scene.service.exchange(forged.replace("Type", "type").as_bytes());
+    scene.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (number, status, end) in
+        [(6, 503, "not reported"), (7, 400, "refused"), (8, 401, "put back")]
+    {
+        scene.twilio.behave(Manner::Status(status));
+        answered(code_entered(number), 200);
+        scene.service.says(&format!("{} {end}", sid(number)));
+    }
+}
+
+#[test]
+fn every_line_is_in_the_document_with_its_level_and_its_fields() {
+    let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
+    live_through(&scene);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success(), "{}", scene.service.logs());
+    let rows = rows(&document());
+    let mut met = BTreeSet::new();
+    // What is said of the settings before stands in no table.
+    let listens = |line: &Value| line["public_addr"].is_string();
+    for line in lines(&scene).into_iter().skip_while(|line| !listens(line)) {
+        let message = line["message"].as_str().expect("words");
+        let found: Vec<&Row> = rows.iter().filter(|row| fits(&row.line, message)).collect();
+        assert_eq!(found.len(), 1, "in how many rows is {message:?}?");
+        let level = line["level"].as_str().expect("a level").to_ascii_lowercase();
+        assert_eq!(level, found[0].level, "{message}");
+        for field in line.as_object().expect("an object").keys() {
+            let known = found[0].fields.contains(field) || FRAME.contains(&field.as_str());
+            assert!(known, "{message:?} has {field}");
+        }
+        met.insert(found[0].line.clone());
+    }
+    assert!(met.len() >= 14, "only met {met:#?}");
+}
+
+#[test]
+fn the_document_explains_every_field_of_a_decision() {
+    let document = document();
+    let (_, table) = document.split_once("## Fields").expect("a section");
+    let (explained, rest) = table.split_once("## One line").expect("another");
+    let (decisions, _) = rest.split_once("## The service itself").expect("another");
+    let explained: BTreeSet<String> = explained.lines().flat_map(ticked).collect();
+    let used: BTreeSet<String> = rows(decisions).into_iter().flat_map(|row| row.fields).collect();
+    let own = ["network", "route", "tries_left"].map(str::to_owned);
+    let missing: Vec<_> = used.difference(&explained).filter(|name| !own.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn of_each_decision_there_is_one_line() {
+    let scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
+    live_through(&scene);
+    let lines = lines(&scene);
+    let count = |words: &str, number: u32| {
+        let sid = sid(number);
+        let about = lines.iter().filter(|line| line["message_sid"] == sid.as_str());
+        about.filter(|line| line["message"].as_str().is_some_and(|m| m.contains(words))).count()
+    };
+    for number in [1, 3, 6, 7, 8] {
+        assert_eq!(count("confirmed SM", number), 1, "{number}");
+    }
+    for number in [1, 3] {
+        assert_eq!(count(" reported", number), 1, "{number}");
+    }
+    assert_eq!((count("confirmed already", 1), count("refused: ", 7)), (1, 1));
+    let told = |words: &str| {
+        let told = |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains(words));
+        lines.iter().filter(told).count()
+    };
+    assert_eq!(told("evidence parked: no_message"), 1);
+    assert_eq!(told("evidence proves nothing: opt_out"), 1);
+    assert_eq!(told("a signed request was refused: malformed"), 1);
+    assert_eq!(told("a signed request was refused: contradiction"), 1);
+    assert_eq!(told("a signed request was refused: unsupported"), 1);
+    assert_eq!(told("refused: signature_mismatch"), 1);
+    let reported =
+        lines.iter().find(|line| line["message"].as_str() == Some(&format!("{} reported", sid(1))));
+    let reported = reported.expect("reported");
+    assert!(
+        reported["ms"].is_u64() && reported["status"] == 200 && reported["attempt"] == 1,
+        "{reported}"
+    );
+}
+
+#[test]
+fn on_a_terminal_it_is_pretty_and_anywhere_else_json() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let serving = |stderr: Stdio| {
+        let mut command = command(&folder.path().join("store"), &twilio, &[]);
+        command.env_remove("HEARDBACK_LOG_FORMAT").stdout(Stdio::null()).stderr(stderr);
+        Ended(command.spawn().expect("spawned"))
+    };
+    let until_it_listens = |from: &mut dyn BufRead| {
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(from.read_line(&mut line).expect("readable") > 0, "it ended");
+        }
+        line
+    };
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("ours");
+    let name = ptsname(&terminal, Vec::new()).expect("named").into_string().expect("UTF-8");
+    let other_side = File::options().read(true).write(true).open(name).expect("opened");
+    let first = serving(other_side.into());
+    let line = until_it_listens(&mut BufReader::new(File::from(terminal)));
+    drop(first);
+    assert!(line.contains("\u{1b}[32m INFO"), "coloured: {line:?}");
+
+    let mut second = serving(Stdio::piped());
+    let stderr = second.0.stderr.take().expect("piped");
+    let line = until_it_listens(&mut BufReader::new(stderr));
+    let json: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(json["level"], "INFO");
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

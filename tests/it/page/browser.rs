@@ -1,0 +1,259 @@
+//! The operator's page in a real browser: what a newcomer sees of the first message, of a Twilio that is
+//! gone, of one that turns them away, and of the queue that drains; live, on one page that is never loaded
+//! anew. With `HEARDBACK_SCREENSHOTS=DIR` pictures of it are left there.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use heardback::config::process_env;
+use serde_json::{Value, json};
+
+use crate::harness::browser::{Browser, PATIENCE};
+use crate::harness::running::{Running, command};
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::{ACCOUNT, RECIPIENT, SENDER, eventually, form, json as json_post, sid};
+use crate::harness::{signed, wire};
+use crate::page::TOKEN;
+use crate::page::filled::{fill, message};
+
+/// A phone, a tablet, a desk.
+const WIDTHS: [u32; 3] = [390, 820, 1280];
+const THEMES: [&str; 2] = ["light", "dark"];
+
+struct Desk {
+    service: Running,
+    browser: Browser,
+}
+
+impl Desk {
+    fn send(&self, request: &heardback::recording::Recording) {
+        let answer = self.service.exchange(&wire::bytes(&signed(request)));
+        assert!((200..300).contains(&answer.status), "{}", answer.text());
+    }
+
+    /// A message goes out, and its code is entered.
+    fn confirm(&self, sid: &str) {
+        let reference = format!("login-5{}", &sid[30..]);
+        let body = json!({ "MessageSid": sid, "To": RECIPIENT, "From": SENDER,
+            "Reference": reference });
+        self.send(&json_post("/app/messages", &body));
+        self.send(&form("/app/events", &[("MessageSid", sid), ("Type", "code_entered")]));
+    }
+
+    fn open(&mut self, path: &str) {
+        self.browser.open(&format!("http://{}{path}", self.service.ops));
+        self.shows("document.readyState", "complete");
+    }
+
+    /// Waits until this has these words.
+    fn shows(&mut self, what: &str, words: &str) {
+        let mut last = Value::Null;
+        eventually(&format!("{what} shows {words:?}"), PATIENCE, || {
+            last = self.browser.evaluate(what);
+            last.as_str().is_some_and(|text| text.contains(words))
+        });
+    }
+
+    fn health(&mut self, words: &str) {
+        self.shows("document.querySelector('.health').innerText", words);
+    }
+
+    fn outbox(&mut self, words: &str) {
+        self.shows("document.querySelector('#outbox').innerText", words);
+    }
+
+    /// What a browser has against the page.
+    fn complaints(&mut self) -> Vec<String> {
+        self.browser.evaluate("0");
+        let told = self.browser.events.iter().filter(|told| told["method"] == "Log.entryAdded");
+        told.map(|told| told["params"]["entry"]["text"].to_string()).collect()
+    }
+}
+
+fn sit_down(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Option<Desk> {
+    let mut browser = Browser::start(&[])?;
+    browser.call("Log.enable", &json!({}));
+    Some(Desk { service: Running::start(command(store, twilio, more)), browser })
+}
+
+/// Where the stand-in was, and nobody is.
+fn killed(twilio: Twilio) -> SocketAddr {
+    let addr = twilio.addr;
+    drop(twilio);
+    addr
+}
+
+#[test]
+fn a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_the_queue_drain() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twilio = Twilio::start();
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
+    desk.open("/");
+    desk.health("All is well");
+    desk.shows("document.querySelector('#pulse').innerText", "live");
+    desk.browser
+        .evaluate("window.loadedOnce = true; document.querySelector('#q').value = 'half a na'");
+
+    desk.confirm(&sid(1));
+    desk.shows(
+        "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')",
+        "1 reported 100%",
+    );
+
+    let addr = killed(twilio);
+    desk.confirm(&sid(2));
+    desk.confirm(&sid(3));
+    desk.outbox(&sid(3));
+    desk.health("Twilio does not take reports: no answer: cannot connect");
+    desk.outbox("cannot connect");
+
+    // It is back, and does not know us any more.
+    let twilio = Twilio::start_at(addr);
+    twilio.behave(Manner::Status(401));
+    desk.health(&format!("Twilio turns {ACCOUNT} away, so its posts are paused"));
+    desk.health("Needs attention");
+    desk.outbox("when its lane opens");
+    desk.shows("document.querySelector('#accounts').innerText", "paused");
+    let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
+    assert_eq!(desk.service.metric(&gauge), 1, "what the alert looks at");
+
+    twilio.behave(Manner::Status(200));
+    desk.health("All is well");
+    desk.outbox("Nothing waits to be reported.");
+    desk.shows(
+        "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')",
+        "3 reported 100%",
+    );
+    let kept = "String(window.loadedOnce) + document.querySelector('#q').value";
+    assert_eq!(desk.browser.evaluate(kept), "truehalf a na", "the page was never loaded anew");
+
+    // And the whole life of one of them, found by keyboard.
+    let search =
+        format!("const q = document.querySelector('#q'); q.focus(); q.value = '{}'", sid(2));
+    desk.browser.evaluate(&search);
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('.life')?.innerText", "reported, HTTP 200 in ");
+    desk.shows("document.querySelector('.life').innerText", "confirmed by code entered (direct)");
+    assert_eq!(desk.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twilio = Twilio::start();
+    twilio.behave(Manner::Status(400));
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
+    desk.confirm(&sid(1));
+    desk.open("/");
+    desk.shows("document.querySelector('#refused').innerText", "HTTP 400");
+    let requeue = format!("requeue-{}", sid(1));
+    desk.browser.evaluate(&format!(
+        "document.getElementById('hours-table').open = true; \
+        document.getElementById('{requeue}').focus()"
+    ));
+    desk.confirm(&sid(2));
+    desk.shows("document.querySelector('#refused').innerText", &sid(2));
+    let same = "document.activeElement.id + document.getElementById('hours-table').open";
+    assert_eq!(desk.browser.evaluate(same), format!("{requeue}true"));
+    // The button does what it says, from the keyboard.
+    twilio.behave(Manner::Status(200));
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('.done')?.innerText", "Requeued");
+    desk.shows("document.querySelector('.life').innerText", "reported, HTTP 200");
+}
+
+#[test]
+fn somebody_logs_in_works_and_logs_out_in_a_browser() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twilio = Twilio::start();
+    let more = [("HEARDBACK_OPS_TOKEN", TOKEN)];
+    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &more) else { return };
+    desk.confirm(&sid(1));
+    desk.open("/");
+    desk.shows("location.pathname", "/login");
+    desk.shows("document.activeElement.id", "token");
+    desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('.trouble')?.innerText", "That is not the token.");
+    desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
+    desk.browser.press_enter();
+    desk.shows("document.querySelector('#accounts')?.innerText", "flow");
+    desk.shows("document.querySelector('#pulse').innerText", "live");
+    assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script sees it");
+    desk.browser.evaluate(&format!("document.getElementById('pause-{ACCOUNT}').click()"));
+    desk.shows("document.querySelector('.done')?.innerText", "On hold");
+    desk.health("was put on hold just now");
+    desk.browser.evaluate("document.querySelector('[action=\"/logout\"] button').click()");
+    desk.shows("location.pathname", "/login");
+    desk.open("/");
+    desk.shows("location.pathname", "/login");
+}
+
+#[test]
+fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let twilio = Twilio::start();
+    let Some(mut empty) = sit_down(&folder.path().join("empty"), &twilio, &[]) else { return };
+    empty.open("/");
+    fits(&mut empty, "empty");
+    drop(empty);
+
+    let store = folder.path().join("full");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(fill(&store));
+    twilio.behave(Manner::Status(503));
+    let Some(mut full) = sit_down(&store, &twilio, &[]) else { return };
+    for n in 0..3 {
+        full.confirm(message(5_000 + n).as_str());
+    }
+    full.open("/");
+    full.outbox("HTTP 503");
+    fits(&mut full, "full");
+    full.open(&format!("/messages/{}", message(7)));
+    full.shows("document.querySelector('.life').innerText", "sent");
+    fits(&mut full, "message");
+    twilio.behave(Manner::Status(401));
+    full.confirm(message(5_003).as_str());
+    full.open("/");
+    full.health("posts are paused");
+    fits(&mut full, "failing");
+}
+
+/// Nothing is wider than the window, in whatever theme, and the browser has nothing against it.
+fn fits(desk: &mut Desk, name: &str) {
+    for width in WIDTHS {
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
+        desk.browser.call("Emulation.setDeviceMetricsOverride", &size);
+        for theme in THEMES {
+            let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+            desk.browser.call("Emulation.setEmulatedMedia", &media);
+            let overflow =
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+            assert_eq!(desk.browser.evaluate(overflow), 0, "{name} at {width}, {theme}");
+            if let Some(folder) = process_env("HEARDBACK_SCREENSHOTS") {
+                let file = format!("{name}-{width}-{theme}");
+                picture(desk, &Path::new(&folder).join(format!("{file}.png")), f64::MAX);
+                if file == "full-1280-light" {
+                    // The README's.
+                    picture(desk, &Path::new(&folder).join("page.png"), 1_520.0);
+                }
+            }
+        }
+    }
+    assert_eq!(desk.complaints(), Vec::<String>::new(), "{name}");
+}
+
+/// Of the whole page, or of so much of it from its top.
+fn picture(desk: &mut Desk, path: &Path, most: f64) {
+    let shape = desk.browser.call("Page.getLayoutMetrics", &json!({}));
+    let width = &shape["cssContentSize"]["width"];
+    let height = shape["cssContentSize"]["height"].as_f64().expect("a number").min(most);
+    let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+    let whole = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+    let shot = desk.browser.call("Page.captureScreenshot", &whole);
+    let bytes = STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("Base64");
+    std::fs::write(path, bytes).expect("written");
+}

@@ -1,0 +1,147 @@
+//! Who gets in, and who presses buttons: with a token, without one, and from elsewhere.
+
+use crate::harness::running::{BINARY, Running, settings, wrapped};
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::{ACCOUNT, Scene, sid};
+use crate::page::{TOKEN, ask, form_token, get, logged_in};
+
+const BUTTON: &str = "/accounts/AC0123456789abcdef0123456789abcdef/pause";
+
+fn guarded() -> Scene {
+    Scene::new(&[("HEARDBACK_OPS_TOKEN", TOKEN)])
+}
+
+#[test]
+fn nobody_sees_anything_without_the_token_and_probes_and_metrics_stay_open() {
+    let scene = guarded();
+    let ops = scene.service.ops;
+    for path in ["/", "/messages?q=x", &format!("/messages/{}", sid(1))] {
+        let answer = get(ops, path, &[]);
+        assert_eq!((answer.status, answer.header("Location")), (303, Some("/login")), "{path}");
+        assert!(answer.body.is_empty(), "{path}");
+    }
+    assert_eq!(get(ops, "/live", &[]).status, 401);
+    for path in ["/livez", "/readyz", "/metrics", "/app/openapi.json", "/style.css", "/login"] {
+        assert_eq!(get(ops, path, &[]).status, 200, "{path}");
+    }
+    let cookie = logged_in(ops);
+    let page = get(ops, "/", &[&cookie]);
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("Log out") && !page.text().contains(TOKEN));
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    assert_eq!(get(ops, "/", &[&bearer]).status, 200);
+    // Nothing that almost is one is one.
+    for wrong in ["Bearer", "Bearer x", &format!("Basic {TOKEN}"), &format!("Bearer {TOKEN}x")] {
+        let answer = get(ops, "/", &[&format!("Authorization: {wrong}")]);
+        assert_eq!(answer.status, 401, "{wrong}");
+        assert!(answer.header("WWW-Authenticate").is_some_and(|it| it.starts_with("Bearer")));
+    }
+    for wrong in ["", ".", "99999999999.0.00", &"f".repeat(90)] {
+        let cookie = format!("Cookie: heardback_operator={wrong}");
+        assert_eq!(get(ops, "/", &[&cookie]).status, 303, "{wrong}");
+    }
+    assert!(!scene.service.logs().contains(TOKEN));
+}
+
+#[test]
+fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
+    let scene = guarded();
+    let ops = scene.service.ops;
+    let cookie = logged_in(ops);
+    let mut answers = (0..11).map(|n| ask(ops, "POST", "/login", &[], &format!("token=guess{n}")));
+    assert!(answers.by_ref().take(10).all(|answer| answer.status == 403));
+    assert_eq!(answers.next().expect("one more").status, 429);
+    // Now the right one is not looked at either, or the limit would be none.
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    assert_eq!(get(ops, "/", &[&bearer]).status, 429);
+    assert_eq!(get(ops, "/", &[&cookie]).status, 200);
+    scene.service.says("too many wrong tokens");
+}
+
+#[test]
+fn no_other_sites_page_presses_a_button() {
+    let scene = guarded();
+    let ops = scene.service.ops;
+    let cookie = logged_in(ops);
+    let token = form_token(&get(ops, "/", &[&cookie]).text());
+    let body = format!("token={token}");
+    let foreign = "Origin: https://evil.example";
+    for (more, body) in [
+        (&[cookie.as_str(), "Sec-Fetch-Site: cross-site"][..], body.as_str()),
+        (&[&cookie, "Sec-Fetch-Site: same-site"], &body),
+        (&[&cookie, foreign], &body),
+        (&[&cookie, "Origin: null"], &body),
+        (&[&cookie], ""),
+        (&[&cookie], "token=00"),
+    ] {
+        assert_eq!(ask(ops, "POST", BUTTON, more, body).status, 403, "{more:?} {body}");
+    }
+    // Another session's form is not this one's.
+    let other = logged_in(ops);
+    assert_eq!(ask(ops, "POST", BUTTON, &[&other], &body).status, 403);
+    let answer = ask(ops, "POST", BUTTON, &[], &body);
+    assert_eq!((answer.status, answer.header("Location")), (303, Some("/login")));
+    let right = format!("token={}", serde_urlencoded::to_string([("", TOKEN)]).expect("encodes"));
+    let login = ask(ops, "POST", "/login", &[foreign], &right.replace("token==", "token="));
+    assert_eq!(login.status, 403, "a login that another site wants");
+    let held = "was put on hold";
+    assert!(!get(ops, "/", &[&cookie]).text().contains(held), "nothing of it was done");
+
+    let own = format!("Origin: http://{ops}");
+    let answer = ask(ops, "POST", BUTTON, &[&cookie, &own], &body);
+    assert_eq!((answer.status, answer.header("Location")), (303, Some("/?done=paused")));
+    assert!(get(ops, "/", &[&cookie]).text().contains(held));
+    // A program needs no form.
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    let resume = BUTTON.replace("pause", "resume");
+    assert_eq!(ask(ops, "POST", &resume, &[&bearer], "").status, 303);
+    assert!(!get(ops, "/", &[&cookie]).text().contains(held));
+    let answer = ask(ops, "POST", "/logout", &[&cookie, &own], &body);
+    assert!(answer.header("Set-Cookie").is_some_and(|it| it.contains("heardback_operator=;")));
+}
+
+#[test]
+fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
+    let scene = Scene::new(&[]);
+    let ops = scene.service.ops;
+    let rebound = "Host: evil.example:9091";
+    for path in ["/", "/live", "/messages?q=x"] {
+        assert_eq!(get(ops, path, &[rebound]).status, 421, "{path}");
+    }
+    assert_eq!(ask(ops, "POST", BUTTON, &[rebound], "").status, 421);
+    assert_eq!(get(ops, "/livez", &[rebound]).status, 200, "a probe has whatever name it has");
+    scene.confirm(1);
+    let page = get(ops, "/", &["Host: localhost"]);
+    assert_eq!(page.status, 200);
+    // Here as well, a form must be ours.
+    let body = format!("token={}", form_token(&page.text()));
+    assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: cross-site"], &body).status, 403);
+    assert_eq!(ask(ops, "POST", BUTTON, &[], "").status, 403);
+    assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: same-origin"], &body).status, 303);
+    assert!(get(ops, "/", &[]).text().contains(&format!("{ACCOUNT} was put on hold")));
+}
+
+#[test]
+fn whoever_listens_for_other_machines_without_a_token_does_not_start() {
+    let twilio = Twilio::start();
+    twilio.behave(Manner::Status(200));
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("store");
+    let open = ("HEARDBACK_OPS_LISTEN", "0.0.0.0:0");
+    let output = wrapped(&[BINARY, "serve"], &store, &twilio, &[open]).output().expect("it ran");
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{talk}");
+    assert!(
+        talk.contains("HEARDBACK_OPS_TOKEN is missing") && talk.contains("127.0.0.1"),
+        "{talk}"
+    );
+    assert!(!store.exists());
+    assert!(settings(&store, &twilio).iter().all(|(name, _)| name != "HEARDBACK_OPS_TOKEN"));
+
+    let token = ("HEARDBACK_OPS_TOKEN", TOKEN);
+    let service = Running::start(wrapped(&[BINARY, "serve"], &store, &twilio, &[open, token]));
+    assert!(service.ops.ip().is_unspecified());
+    let here = (std::net::Ipv4Addr::LOCALHOST, service.ops.port()).into();
+    assert_eq!(get(here, "/livez", &[]).status, 200);
+    assert_eq!(get(here, "/", &["Host: heardback.internal:9091"]).status, 303);
+}

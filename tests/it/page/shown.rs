@@ -1,0 +1,151 @@
+//! What is on the page, and what its buttons do; all of it without JavaScript.
+
+use serde_json::json;
+
+use crate::harness::twilio::Manner;
+use crate::harness::wire::Line;
+use crate::harness::{RECIPIENT, SENDER, Scene, code_entered, json as json_post, sid};
+use crate::page::{ask, form_token, get};
+
+/// A message to somebody, with a reference.
+fn registered(scene: &Scene, number: u32, reference: &str) {
+    let body = json!({ "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER,
+        "Reference": reference });
+    assert_eq!(scene.send(&json_post("/app/messages", &body)).status, 201);
+}
+
+fn text(scene: &Scene, path: &str) -> String {
+    let answer = get(scene.service.ops, path, &[]);
+    assert_eq!(answer.status, 200, "{path}");
+    answer.text()
+}
+
+#[test]
+fn an_empty_service_is_well_and_says_so() {
+    let scene = Scene::new(&[]);
+    let answer = get(scene.service.ops, "/", &[]);
+    let page = answer.text();
+    assert!(page.contains("All is well") && page.contains("Nothing waits to be reported."));
+    let policy = answer.header("Content-Security-Policy").expect("a policy");
+    for rule in
+        ["default-src 'none'", "style-src 'self'", "script-src 'self'", "form-action 'self'"]
+    {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    // Nothing inline, nothing from elsewhere.
+    for word in ["style=", "<style", "onclick", "<script>", "src=\"http", "src=\"//"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    for path in ["/style.css", "/live.js", "/icon.svg"] {
+        assert!(page.contains(&format!("\"{path}\"")), "{path} is not asked for");
+        let file = text(&scene, path);
+        assert!(!file.contains("url(") && !file.contains("@import"), "{path}");
+    }
+    // A chart has its numbers in words as well.
+    assert!(page.contains("0 sent, 0 confirmed") && page.contains("As a table"));
+    assert_eq!(get(scene.service.ops, "/nowhere", &[]).status, 404);
+}
+
+#[test]
+fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
+    let scene = Scene::new(&[]);
+    registered(&scene, 1, "login-1");
+    scene.twilio.behave(Manner::Status(400));
+    scene.send(&code_entered(1));
+    scene.reaches(1, "refused");
+    let page = text(&scene, "/");
+    assert!(page.contains("Twilio refused 1 message in the last 24 hours"), "{page}");
+    assert!(page.contains(&format!("href=\"/messages/{}\"", sid(1))) && page.contains("HTTP 400"));
+
+    scene.twilio.behave(Manner::Status(200));
+    let body = format!("token={}", form_token(&page));
+    let target = format!("/messages/{}/requeue", sid(1));
+    let answer = ask(scene.service.ops, "POST", &target, &[], &body);
+    let there = answer.header("Location").expect("a place").to_owned();
+    assert_eq!((answer.status, &*there), (303, &*format!("/messages/{}?done=requeued", sid(1))));
+    assert!(text(&scene, &there).contains("Requeued: it is tried again."));
+    scene.reaches(1, "reported");
+    let again = ask(scene.service.ops, "POST", &target, &[], &body);
+    assert!(again.header("Location").is_some_and(|it| it.ends_with("?done=not_refused")));
+    let unknown = format!("/messages/{}/requeue", sid(9));
+    let answer = ask(scene.service.ops, "POST", &unknown, &[], &body);
+    assert!(answer.header("Location").is_some_and(|it| it.ends_with("?done=unknown")));
+    assert_eq!(scene.twilio.posts().len(), 2);
+}
+
+#[test]
+fn an_account_on_hold_keeps_what_is_confirmed_until_it_is_resumed() {
+    let scene = Scene::new(&[]);
+    registered(&scene, 1, "login-1");
+    let page = text(&scene, "/");
+    let body = format!("token={}", form_token(&page));
+    let (_, rest) = page.split_once("action=\"/accounts/").expect("a button");
+    let pause = format!("/accounts/{}", rest.split('"').next().expect("an end"));
+    assert!(pause.ends_with("/pause"));
+    assert_eq!(ask(scene.service.ops, "POST", &pause, &[], &body).status, 303);
+    scene.send(&code_entered(1));
+    let page = text(&scene, "/");
+    assert!(page.contains("Worth a look") && page.contains("was put on hold just now"), "{page}");
+    let resume = pause.replace("pause", "resume");
+    assert_eq!(scene.twilio.posts().len(), 0);
+    assert_eq!(ask(scene.service.ops, "POST", &resume, &[], &body).status, 303);
+    scene.reaches(1, "reported");
+}
+
+#[test]
+fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_tells_its_life() {
+    let scene = Scene::new(&[]);
+    registered(&scene, 1, "login 7&8");
+    registered(&scene, 2, "login 7&8");
+    scene.send(&code_entered(1));
+    scene.reaches(1, "reported");
+    let found = text(&scene, &format!("/messages?q=%20{}%20", sid(1)));
+    for word in ["confirmed by code entered (direct)", "reported, HTTP 200 in ", "+1 …", SENDER] {
+        assert!(found.contains(word), "{word} is not in {found}");
+    }
+    assert!(!found.contains(&sid(2)) && !found.contains(RECIPIENT), "{found}");
+    let found = text(&scene, "/messages?q=login+7%268");
+    assert!(found.contains(&sid(1)) && found.contains(&sid(2)));
+    for nobody in [&sid(3), "login 7", "%2B15551234567", "SM"] {
+        let page = text(&scene, &format!("/messages?q={}", nobody.replace(' ', "+")));
+        assert!(page.contains("Nothing found"), "{nobody}");
+        assert!(!page.contains(RECIPIENT), "{nobody}");
+    }
+    let answer = get(scene.service.ops, "/messages?q=", &[]);
+    assert_eq!((answer.status, answer.header("Location")), (303, Some("/")));
+}
+
+#[test]
+fn whatever_others_wrote_is_text_on_the_page() {
+    let scene = Scene::new(&[]);
+    let hostile = "\"><script>alert(1)</script>";
+    registered(&scene, 1, hostile);
+    scene.twilio.behave(Manner::Status(503));
+    let label = json!({ "MessageSid": sid(1), "Type": "<img src=x onerror=alert(1)>" });
+    scene.send(&json_post("/app/events", &label));
+    scene.send(&code_entered(1));
+    scene.reaches(1, "confirmed");
+    let asked = serde_urlencoded::to_string([("q", hostile)]).expect("encodes");
+    for path in ["/", &format!("/messages?{asked}"), &format!("/messages/{}", sid(1))] {
+        let page = text(&scene, path);
+        assert!(page.contains("&lt;script&gt;alert(1)"), "{path}: {page}");
+        assert!(!page.contains("<script>") && !page.contains("<img"), "{path}: {page}");
+    }
+}
+
+#[test]
+fn what_changes_is_told_as_an_event_that_holds_the_same_page() {
+    let scene = Scene::new(&[]);
+    let mut line = Line::open(scene.service.ops);
+    line.send(format!("GET /live HTTP/1.1\r\nHost: {}\r\n\r\n", scene.service.ops).as_bytes());
+    let head = line.answer().expect("an answer");
+    assert_eq!((head.status, head.header("Content-Type")), (200, Some("text/event-stream")));
+    line.reads_until("Nothing waits to be reported.");
+    scene.twilio.behave(Manner::Hold);
+    scene.confirm(1);
+    line.reads_until(&sid(1));
+    scene.twilio.behave(Manner::Status(200));
+    line.reads_until("Nothing waits to be reported.");
+}

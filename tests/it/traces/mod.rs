@@ -1,0 +1,342 @@
+//! Traces, from end to end: an app's `traceparent` comes in with a signed request, the real binary exports
+//! over OTLP, and what the collector gets leads from the post back to what the app did.
+
+mod collector;
+
+use std::path::Path;
+use std::time::Duration;
+
+use heardback::recording::Recording;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::running::{Running, command};
+use crate::harness::twilio::{Manner as TwilioManner, Twilio};
+use crate::harness::wire::{self, Answer};
+use crate::harness::{
+    ACCOUNT, BASE, LONG, RECIPIENT, SENDER, TOKEN, code_entered, eventually, form, json, sid,
+    signed, status_callback,
+};
+use crate::traces::collector::{Collector, Manner, attribute};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+const EVENTS: &str = "POST /app/events";
+const POST: &str = "POST /2010-04-01/Accounts/{AccountSid}/Messages/{MessageSid}/Feedback.json";
+/// A drain and the last flush.
+const DRAINED: Duration = Duration::from_secs(28);
+
+/// A service that exports to a collector, the Twilio it posts to, and a store that outlives it.
+struct Stage {
+    service: Running,
+    collector: Collector,
+    twilio: Twilio,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Spans are sent as soon as may be.
+    fn new(more: &[(&str, &str)]) -> Self {
+        let (collector, twilio) = (Collector::start(), Twilio::start());
+        let folder = tempfile::tempdir().expect("a folder");
+        let service = start(folder.path(), &twilio, &collector.url(), more);
+        Self { service, collector, twilio, folder }
+    }
+
+    /// Signed, with that `traceparent`, which nobody signs.
+    fn send(&self, request: &Recording, traceparent: &str) -> Answer {
+        let mut request = signed(request);
+        request.headers.push(("traceparent".to_owned(), traceparent.to_owned()));
+        self.service.exchange(&wire::bytes(&request))
+    }
+
+    fn ends(&mut self) {
+        self.service.signal(Signal::TERM);
+        let end = self.service.ends_within(DRAINED);
+        assert_eq!(end.code(), Some(0), "{}", self.service.logs());
+    }
+
+    fn restarts(&mut self, url: &str) {
+        self.service = start(self.folder.path(), &self.twilio, url, &[]);
+    }
+
+    /// The log lines that bear that text.
+    fn lines(&self, words: &str) -> Vec<Value> {
+        let logs = self.service.logs();
+        let lines = logs.lines().filter(|line| line.contains(words));
+        lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+}
+
+fn start(folder: &Path, twilio: &Twilio, url: &str, more: &[(&str, &str)]) -> Running {
+    let export = [("OTEL_EXPORTER_OTLP_ENDPOINT", url), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
+    let mut settings = export.to_vec();
+    settings.extend(more);
+    Running::start(command(&folder.join("store"), twilio, &settings))
+}
+
+fn sent(trace: &str) -> String {
+    format!("00-{trace}-{CALLER}-01")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What a post's span is linked to, as trace and span.
+fn link(span: &Span) -> (String, String) {
+    assert_eq!(span.links.len(), 1, "{span:?}");
+    (hex(&span.links[0].trace_id), hex(&span.links[0].span_id))
+}
+
+fn said(span: &Span, name: &str) -> String {
+    attribute(&span.attributes, name).unwrap_or_default()
+}
+
+#[test]
+fn the_app_finds_its_request_and_the_post_it_caused_in_its_own_trace() {
+    // An hour between batches: what arrives was flushed at the end.
+    let mut stage = Stage::new(&[
+        ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=blue"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging"),
+    ]);
+    let event = [("MessageSid", &*sid(1)), ("Type", "code_entered"), ("To", RECIPIENT)];
+    assert_eq!(stage.send(&form("/app/events", &event), &sent(TRACE)).status, 200);
+    stage.service.says("reported");
+    assert_eq!(stage.collector.batches().len(), 0);
+    stage.ends();
+
+    let request = stage.collector.span(EVENTS);
+    assert_eq!(request.kind(), SpanKind::Server);
+    assert_eq!(
+        (hex(&request.trace_id), hex(&request.parent_span_id)),
+        (TRACE.into(), CALLER.into())
+    );
+    assert_eq!(said(&request, "http.route"), "/app/events");
+    assert_eq!(said(&request, "http.request.method"), "POST");
+    assert_eq!(said(&request, "http.response.status_code"), "200");
+    let post = stage.collector.span(POST);
+    assert_eq!(post.kind(), SpanKind::Client);
+    assert_eq!(link(&post), (TRACE.into(), hex(&request.span_id)));
+    assert_ne!(hex(&post.trace_id), TRACE, "linked, and no part of it");
+    assert_eq!(said(&post, "http.response.status_code"), "200");
+    assert_eq!(said(&post, "heardback.message_sid"), sid(1));
+    assert_eq!(said(&post, "heardback.account_sid"), ACCOUNT);
+    assert_eq!(said(&post, "heardback.verdict"), "done");
+    assert_eq!(said(&post, "heardback.attempt"), "1");
+    assert!(post.start_time_unix_nano >= request.start_time_unix_nano);
+    assert!(post.end_time_unix_nano >= post.start_time_unix_nano);
+    assert_eq!(stage.collector.spans().len(), 2);
+
+    let batch = stage.collector.batches().remove(0);
+    assert!(batch.head.starts_with("POST /v1/traces HTTP/1.1"), "{}", batch.head);
+    assert!(batch.head.contains("application/x-protobuf"), "{}", batch.head);
+    assert!(batch.head.contains("x-tenant: blue"), "{}", batch.head);
+    assert_eq!(batch.resource("service.name").as_deref(), Some("heardback"));
+    assert_eq!(batch.resource("deployment.environment.name").as_deref(), Some("staging"));
+    let text = String::from_utf8_lossy(&batch.body);
+    for hidden in [RECIPIENT.trim_start_matches('+'), TOKEN] {
+        assert!(!text.contains(hidden), "{hidden}");
+    }
+    for words in ["confirmed SM", "reported"] {
+        let lines = stage.lines(words);
+        assert_eq!(lines.len(), 1, "{words}: {lines:?}");
+        assert_eq!(lines[0]["trace_id"], TRACE, "{words}");
+        assert_eq!(lines[0]["message_sid"], sid(1), "{words}");
+        assert_eq!(lines[0]["account_sid"], ACCOUNT, "{words}");
+    }
+}
+
+#[test]
+fn evidence_that_waited_for_its_message_is_what_the_post_is_linked_to() {
+    let stage = Stage::new(&[]);
+    let event = form("/app/events", &[("Reference", "login-7"), ("Type", "code_entered")]);
+    assert_eq!(stage.send(&event, &sent(TRACE)).status, 202);
+    let waited = stage.collector.span(EVENTS);
+    let other = "0af7651916cd43dd8448eb211c80319c";
+    let number = sid(1);
+    let message =
+        [("MessageSid", &*number), ("Reference", "login-7"), ("To", RECIPIENT), ("From", SENDER)];
+    assert_eq!(stage.send(&form("/app/messages", &message), &sent(other)).status, 201);
+    let post = stage.collector.span(POST);
+    assert_eq!(link(&post), (TRACE.into(), hex(&waited.span_id)));
+    assert_eq!(hex(&stage.collector.span("POST /app/messages").trace_id), other);
+    for words in ["evidence parked", "confirmed SM", "reported"] {
+        let traces: Vec<Value> =
+            stage.lines(words).into_iter().map(|line| line["trace_id"].clone()).collect();
+        assert_eq!(traces, [Value::from(TRACE)], "{words}");
+    }
+}
+
+#[test]
+fn the_link_outlives_a_restart_between_the_confirmation_and_the_post() {
+    let mut stage = Stage::new(&[]);
+    stage.twilio.behave(TwilioManner::Status(503));
+    assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
+    let request = stage.collector.span(EVENTS);
+    let failed = stage.collector.span(POST);
+    assert_eq!(link(&failed), (TRACE.into(), hex(&request.span_id)));
+    assert_eq!(said(&failed, "error.type"), "503");
+    stage.ends();
+    let before = stage.collector.spans().len();
+
+    stage.twilio.behave(TwilioManner::Status(200));
+    let url = stage.collector.url();
+    stage.restarts(&url);
+    let later = || stage.collector.spans().into_iter().skip(before).find(|span| span.name == POST);
+    eventually("it is posted", LONG, || later().is_some());
+    let post = later().expect("posted");
+    assert_eq!(link(&post), (TRACE.into(), hex(&request.span_id)));
+    assert_ne!(said(&post, "heardback.attempt"), "1");
+}
+
+#[test]
+fn what_came_in_while_nothing_was_exported_is_linked_to_its_caller() {
+    let mut stage = Stage::new(&[("OTEL_SDK_DISABLED", "true")]);
+    stage.twilio.behave(TwilioManner::Status(503));
+    assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
+    stage.service.says("not reported");
+    stage.ends();
+    assert_eq!(stage.collector.batches().len(), 0, "it is switched off");
+    stage.twilio.behave(TwilioManner::Status(200));
+    let url = stage.collector.url();
+    stage.restarts(&url);
+    assert_eq!(link(&stage.collector.span(POST)), (TRACE.into(), CALLER.into()));
+}
+
+#[test]
+fn without_a_traceparent_a_post_is_linked_to_its_requests_own_span() {
+    let stage = Stage::new(&[("OTEL_SERVICE_NAME", "hooks")]);
+    assert_eq!(stage.service.exchange(&wire::bytes(&signed(&code_entered(1)))).status, 200);
+    let (request, post) = (stage.collector.span(EVENTS), stage.collector.span(POST));
+    assert!(request.parent_span_id.is_empty());
+    assert_eq!(link(&post), (hex(&request.trace_id), hex(&request.span_id)));
+    let name = stage.collector.batches().remove(0).resource("service.name");
+    assert_eq!(name.as_deref(), Some("hooks"));
+}
+
+#[test]
+fn a_caller_that_does_not_record_is_not_recorded() {
+    let stage = Stage::new(&[]);
+    let unrecorded = format!("00-{TRACE}-{CALLER}-00");
+    assert_eq!(stage.send(&status_callback(1, "sent"), &unrecorded).status, 204);
+    assert_eq!(stage.send(&status_callback(2, "sent"), &sent(TRACE)).status, 204);
+    stage.collector.span("POST /twilio/status");
+    assert_eq!(stage.collector.spans().len(), 1);
+}
+
+#[test]
+fn strangers_make_no_span() {
+    let stage = Stage::new(&[]);
+    let mut forged = signed(&code_entered(1));
+    forged.headers.push(("traceparent".to_owned(), sent(TRACE)));
+    forged.body.push(b'x');
+    assert_eq!(stage.service.exchange(&wire::bytes(&forged)).status, 403);
+    assert_eq!(stage.send(&status_callback(2, "sent"), &sent(TRACE)).status, 204);
+    stage.collector.span("POST /twilio/status");
+    assert_eq!(stage.collector.spans().len(), 1);
+}
+
+#[test]
+fn a_collector_that_fails_is_said_once_and_sent_nowhere_else() {
+    let elsewhere = Collector::start();
+    let proxy = elsewhere.url();
+    let stage =
+        Stage::new(&[("http_proxy", &proxy), ("HTTP_PROXY", &proxy), ("ALL_PROXY", &proxy)]);
+    stage.collector.behave(Manner::Redirect(elsewhere.addr));
+    let mut number = 0;
+    let mut call = || {
+        number += 1;
+        assert_eq!(stage.send(&status_callback(number, "sent"), &sent(TRACE)).status, 204);
+    };
+    for failures in 1..=4 {
+        call();
+        let failed = || stage.collector.batches().len() >= failures;
+        eventually("another batch", LONG, failed);
+    }
+    stage.service.says("the collector takes no spans");
+    stage.collector.behave(Manner::Status(200));
+    call();
+    stage.service.says("takes spans again");
+    assert_eq!(stage.lines("the collector takes no spans").len(), 1, "{}", stage.service.logs());
+    assert!(!stage.service.logs().contains("opentelemetry"), "{}", stage.service.logs());
+    assert_eq!(elsewhere.batches().len(), 0, "neither redirected nor by way of a proxy");
+}
+
+#[test]
+fn neither_a_dead_nor_a_silent_collector_holds_anybody_up() {
+    let silent = Collector::start();
+    silent.behave(Manner::Silent);
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = format!("http://{}", dead.local_addr().expect("bound"));
+    drop(dead);
+    for url in [silent.url(), nobody] {
+        // Room for two spans: the queue is full at once.
+        let mut stage = Stage::new(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "2"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1"),
+        ]);
+        for number in 1..=20 {
+            assert_eq!(stage.send(&code_entered(number), &sent(TRACE)).status, 200);
+        }
+        let posted = || stage.twilio.posts().len() >= 20;
+        eventually("all are posted", LONG, posted);
+        stage.ends();
+        let lost = stage.lines("spans");
+        assert!(lost.len() <= 2, "it fails, and the last are lost: {lost:?}");
+        assert!(!lost.is_empty(), "{}", stage.service.logs());
+    }
+}
+
+#[test]
+fn where_no_collector_is_named_nothing_is_built() {
+    let threads = |service: &Running| -> Vec<String> {
+        let tasks = format!("/proc/{}/task", service.pid().as_raw_nonzero());
+        let tasks = std::fs::read_dir(tasks).expect("ours").flatten();
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+        tasks.filter_map(name).filter(|name| name.starts_with("OpenTelemetry")).collect()
+    };
+    let stage = Stage::new(&[]);
+    assert_eq!(threads(&stage.service).len(), 1, "it is known by its thread");
+    for off in [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", "none")] {
+        assert!(threads(&Stage::new(&[off]).service).is_empty(), "{off:?}");
+    }
+}
+
+#[test]
+fn what_opens_a_door_by_its_path_is_in_no_span() {
+    const SECRET: &str = "plugh-1414213562-xyzzy";
+    let stage = Stage::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET)]);
+    let link = json(
+        "/app/messages",
+        &json!({ "MessageSid": sid(1), "Link": "https://app.example.com/x" }),
+    );
+    let made = stage.send(&link, &sent(TRACE)).json();
+    let address = made["Link"].as_str().or_else(|| made["link"].as_str()).expect("a link");
+    let path = address.strip_prefix(BASE).expect("ours");
+    let token = path.strip_prefix("/c/").expect("a link of ours");
+    let opened = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(stage.service.exchange(opened.as_bytes()).status, 303);
+    assert_eq!(status_of(&stage, "POST /c/{token}"), "303");
+    let click = json!({ "EventType": "click", "MessageSid": sid(2), "AccountSid": ACCOUNT });
+    let click = json(&format!("/twilio/click/{SECRET}"), &click);
+    assert_eq!(stage.service.exchange(&wire::bytes(&click)).status, 204);
+    assert_eq!(status_of(&stage, "POST /twilio/click/{secret}"), "204");
+    for batch in stage.collector.batches() {
+        let text = String::from_utf8_lossy(&batch.body).into_owned();
+        assert!(!text.contains(token) && !text.contains(SECRET), "{text}");
+    }
+}
+
+/// What a request's span says that it was answered with.
+fn status_of(stage: &Stage, name: &str) -> String {
+    said(&stage.collector.span(name), "http.response.status_code")
+}
