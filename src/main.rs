@@ -8,20 +8,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use heardback::cli::operate::Operate;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
     BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, ForgetArgs, RestoreArgs, SignArgs,
     StoreArgs, VerifyStoreArgs,
 };
 use heardback::config::problems::Problems;
-use heardback::config::{self, ForgetSettings, LogFormat, Settings, StoreUrl};
+use heardback::config::{self, LogFormat, Settings, StoreUrl, VisitSettings};
 use heardback::domain::veil::veiled;
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
+use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::verify_store::Report;
-use heardback::tools::{backup, check, demo, doctor, forget, restore, sign, verify_store};
+use heardback::tools::{backup, check, demo, doctor, forget, operate, restore, sign, verify_store};
 use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
@@ -40,12 +42,13 @@ fn main() -> ExitCode {
         Command::Doctor(args) => run_doctor(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Forget(args) => run_forget(&args),
+        Command::Operate(command) => run_operate(command),
         Command::Restore(args) => run_restore(&args),
         Command::VerifyStore(args) => run_verify_store(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("heardback: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<Wrong>() { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
     })
 }
 
@@ -241,7 +244,7 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
 fn run_forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     logs::init("warn", logs::Format::Pretty)?;
     let read = |path: &std::path::Path| std::fs::read_to_string(path);
-    let settings = match ForgetSettings::gather(&args.store, &config::process_env, &read) {
+    let settings = match VisitSettings::gather(&args.store, &config::process_env, &read) {
         Ok(settings) => settings,
         Err(problems) => {
             eprintln!("{problems}");
@@ -257,6 +260,13 @@ fn run_forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     };
     let done = actix_web::rt::System::new().block_on(forget::run(&settings, whom))?;
     print(&if args.json { forget::json(&done)? } else { forget::text(&done) })
+}
+
+fn run_operate(command: Operate) -> anyhow::Result<ExitCode> {
+    logs::init("warn", logs::Format::Pretty)?;
+    let env = &config::process_env;
+    let well = operate::run(command, env, &|path| std::fs::read_to_string(path))?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {

@@ -6,6 +6,7 @@ Examples:
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
   heardback doctor                        is all around it well? with FILE.http: why was that refused?
+  heardback stats                         how does it stand? then list, show, requeue
   heardback backup /data/backup           the whole store in one file, while it serves
   heardback forget +15551234567           erase what concerns a person
 
@@ -100,3 +101,57 @@ Examples:
   heardback sign https://hooks.example.com/twilio/message --form MessageSid=SM… --curl
   heardback sign https://hooks.example.com/app/events --json @event.json --curl
   heardback sign https://hooks.example.com/app/messages/SM…";
+
+pub(super) const LIST_HELP: &str = "\
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) if the service has it. The table fits the terminal; written elsewhere, it
+has one line a record. The age is that of the present state.
+
+Examples:
+  heardback list --state refused --code 20429
+  heardback list --state confirmed --older-than 1h
+  heardback list --calling-code 49 --newer-than 1d --json | jq .message_sid
+  heardback list --orphans";
+
+pub(super) const SHOW_HELP: &str = "\
+A reference may name several messages; the newest comes first. Evidence that waits for them is shown, too.
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+
+Exit codes: 0 something is known, 1 nothing is; 2 wrong usage.
+
+Examples:
+  heardback show SM0123456789abcdef0123456789abcdef
+  heardback show login-4711 --json";
+
+pub(super) const STATS_HELP: &str = "\
+Conversion is the share of what was sent with feedback asked for that is proven to have arrived. Times are
+those of creation, by the hour or the day (UTC); what was forgotten is not in it.
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+
+Examples:
+  heardback stats
+  heardback stats --json | jq '.waiting.confirmed.oldest'";
+
+pub(super) const PAUSE_HELP: &str = "\
+An account on hold takes everything in as before, and reports nothing; what is under way goes on. It stays
+on hold when the service starts again. A running service heeds it at once.
+The account is that of TWILIO_ACCOUNT_SID if none is named.
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+
+Examples:
+  heardback pause AC0123456789abcdef0123456789abcdef
+  heardback resume AC0123456789abcdef0123456789abcdef";
+
+pub(super) const REQUEUE_HELP: &str = "\
+A refused message is reported again, its attempts counted anew. `heardback list --state refused` lists them.
+It asks the service that has the store open; if none runs, it opens the store itself, and then needs
+HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+
+Exit codes: 0 all that was named is queued, 1 some could not be; 2 wrong usage.
+
+Examples:
+  heardback requeue SM0123456789abcdef0123456789abcdef
+  heardback requeue --all --code 20429";

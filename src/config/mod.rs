@@ -259,9 +259,9 @@ pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
     rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
 }
 
-/// What `forget` needs of the service's settings.
+/// What a command that may have to open the store itself needs of the service's settings.
 #[derive(Debug)]
-pub struct ForgetSettings {
+pub struct VisitSettings {
     /// The store.
     pub store: StoreUrl,
     /// `HEARDBACK_PHONE_KEY`
@@ -270,7 +270,7 @@ pub struct ForgetSettings {
     pub record_refused: Option<PathBuf>,
 }
 
-impl ForgetSettings {
+impl VisitSettings {
     /// Reads them.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub mod stocktaking;
 mod trace;
 pub mod trust;
 mod twilio;
-mod view;
+pub mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,12 +1,15 @@
-//! What the app gets to see: the fields of DESIGN §2, and no recipient's address.
+//! What the app gets to see: the fields of DESIGN §2, and no recipient's address. An operator sees the same and
+//! some more.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::matching::Observed;
+use crate::domain::matching::{Observed, Parked};
 use crate::domain::message::{Message, Reference, Refusal, Status};
-use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::signal::Named;
 use crate::inbound::links::Made;
+use crate::store::Entry;
 
 /// A message in an answer.
 #[derive(Debug, Serialize)]
@@ -92,6 +95,95 @@ impl<'a> LinkView<'a> {
             account_sid: account,
             reference: reference.map(Reference::as_str),
             expires_at: made.until,
+        }
+    }
+}
+
+/// A record as an operator sees it, for programs.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum RecordView<'a> {
+    /// A message.
+    Message(FullView<'a>),
+    /// Evidence without its message.
+    Parked(ParkedView<'a>),
+}
+
+impl<'a> RecordView<'a> {
+    /// Of any record.
+    #[must_use]
+    pub fn of(entry: &'a Entry) -> Self {
+        match entry {
+            Entry::Message(message) => Self::Message(FullView::of(message)),
+            Entry::Parked(parked) => Self::Parked(ParkedView::of(parked)),
+        }
+    }
+}
+
+/// What the app sees of a message, and what an operator asks besides.
+#[derive(Debug, Serialize)]
+pub struct FullView<'a> {
+    #[serde(flatten)]
+    message: MessageView<'a>,
+    since: Timestamp,
+    sender: Option<&'a str>,
+    messaging_service_sid: Option<ServiceSid>,
+    calling_code: Option<u16>,
+}
+
+impl<'a> FullView<'a> {
+    /// Of a message.
+    #[must_use]
+    pub fn of(message: &'a Message) -> Self {
+        Self {
+            message: MessageView::of(message),
+            since: message.since,
+            sender: message.from.as_deref(),
+            messaging_service_sid: message.service,
+            calling_code: message.recipient.and_then(|recipient| recipient.calling_code),
+        }
+    }
+}
+
+/// Evidence without its message. Who it was is not told, nor which link was opened.
+#[derive(Debug, Serialize)]
+pub struct ParkedView<'a> {
+    state: &'static str,
+    account_sid: AccountSid,
+    message_sid: Option<MessageSid>,
+    reference: Option<&'a str>,
+    sender: Option<&'a str>,
+    evidence: &'a str,
+    reason: &'static str,
+    occurred_at: Timestamp,
+    parked_at: Timestamp,
+    parked_until: Timestamp,
+}
+
+impl<'a> ParkedView<'a> {
+    /// Of such evidence.
+    #[must_use]
+    pub fn of(parked: &'a Parked) -> Self {
+        let evidence = &parked.evidence;
+        let (message_sid, reference, sender) = match &evidence.named {
+            Named::Message(sid) => (Some(*sid), None, None),
+            Named::Reference(name) => (None, Some(name.as_str()), None),
+            Named::Person { sender, .. } | Named::Caller { sender, .. } => {
+                (None, None, sender.address.as_deref())
+            }
+            Named::Link(_) => (None, None, None),
+        };
+        Self {
+            state: if parked.orphaned { "orphaned" } else { "parked" },
+            account_sid: evidence.account,
+            message_sid,
+            reference,
+            sender,
+            evidence: &evidence.label,
+            reason: parked.reason.as_str(),
+            occurred_at: evidence.occurred_at,
+            parked_at: parked.parked_at,
+            parked_until: parked.until,
         }
     }
 }

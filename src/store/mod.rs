@@ -158,7 +158,7 @@ impl Filter {
 }
 
 /// A record of [`Store::list`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// A message.
     Message(Box<Message>),
@@ -167,7 +167,7 @@ pub enum Entry {
 }
 
 /// One page of [`Store::list`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// The records.
     pub entries: Vec<Entry>,

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use reqwest::{Client, Response};
 use serde::Serialize;
 
-use crate::inbound::control::SOCKET;
+use crate::inbound::control::{Question, SOCKET};
 
 /// How long the service may stay silent in the midst of an answer.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -33,24 +33,48 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
     }
 }
 
+/// A service that has the store open, and answers.
+pub struct Service(Client);
+
+impl Service {
+    /// `None` if none has.
+    pub(super) fn find(store: &Path) -> anyhow::Result<Option<Self>> {
+        if !is_open(store)? {
+            return Ok(None);
+        }
+        let socket = store.join(SOCKET);
+        let client = Client::builder().unix_socket(socket).read_timeout(SILENCE).build()?;
+        Ok(Some(Self(client)))
+    }
+
+    pub(super) async fn ask<Q: Question>(&self, question: Q) -> anyhow::Result<Q::Answer> {
+        let answer = self.post(Q::ROUTE, &question).await?;
+        answer.json().await.context(
+            "the service's answer cannot be read; if it is of another release, restart it with this one",
+        )
+    }
+
+    async fn post(&self, route: &str, words: &impl Serialize) -> anyhow::Result<Response> {
+        let asked = self.0.post(format!("http://heardback{route}")).json(words).send().await;
+        let response = asked.context("the service that has the store open does not answer")?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let answer: serde_json::Value = response.json().await.unwrap_or_default();
+        let why = answer.get("error").and_then(serde_json::Value::as_str);
+        bail!("the service refuses: {}", why.unwrap_or(status.as_str()))
+    }
+}
+
 /// What the service answers; `None` if none has the store open.
 pub(super) async fn ask(
     store: &Path,
     route: &str,
     words: &impl Serialize,
 ) -> anyhow::Result<Option<Response>> {
-    if !is_open(store)? {
-        return Ok(None);
+    match Service::find(store)? {
+        Some(service) => Ok(Some(service.post(route, words).await?)),
+        None => Ok(None),
     }
-    let socket = store.join(SOCKET);
-    let client = Client::builder().unix_socket(socket).read_timeout(SILENCE).build()?;
-    let asked = client.post(format!("http://heardback{route}")).json(words).send().await;
-    let response = asked.context("the service that has the store open does not answer")?;
-    if response.status().is_success() {
-        return Ok(Some(response));
-    }
-    let status = response.status();
-    let answer: serde_json::Value = response.json().await.unwrap_or_default();
-    let why = answer.get("error").and_then(serde_json::Value::as_str);
-    bail!("the service refuses: {}", why.unwrap_or(status.as_str()))
 }

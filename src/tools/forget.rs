@@ -4,31 +4,16 @@
 use std::fmt::Write as _;
 use std::io::BufRead;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
-use secrecy::ExposeSecret;
 
-use crate::config::{ForgetSettings, StoreUrl};
+use crate::config::{StoreUrl, VisitSettings};
 use crate::domain::address::Address;
-use crate::domain::matching::{Policy, Resend};
 use crate::inbound::control::{Erased, FORGET, Forget};
 use crate::recording::ring::Ring;
 use crate::store::Store as _;
-use crate::store::sled::{Options, Visit};
-use crate::tools::backup::PATIENCE;
-use crate::tools::control;
-
-/// What the store is opened with. Nothing is judged here, nor swept.
-const POLICY: Policy = Policy {
-    pending_ttl: Duration::MAX,
-    reply_window: Duration::MAX,
-    retention: Duration::MAX,
-    read_confirms: false,
-    resend: Resend::Newest,
-};
+use crate::store::sled::Visit;
+use crate::tools::{control, reach};
 
 /// Whom the arguments name, and the lines of stdin where one of them is `-`.
 ///
@@ -62,22 +47,18 @@ pub fn whom(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Forget
 ///
 /// # Errors
 /// The store cannot be opened, or written; or the service does not answer.
-pub async fn run(settings: &ForgetSettings, whom: Forget) -> anyhow::Result<Erased> {
+pub async fn run(settings: &VisitSettings, whom: Forget) -> anyhow::Result<Erased> {
     let StoreUrl::Sled(store) = &settings.store;
     match control::ask(store, FORGET, &whom).await? {
         Some(answer) => answer.json().await.context("the service's answer cannot be read"),
-        None => here(store, settings, &whom).await,
+        None => here(settings, &whom).await,
     }
 }
 
-async fn here(store: &Path, settings: &ForgetSettings, whom: &Forget) -> anyhow::Result<Erased> {
-    let mut options = Options::new(store, POLICY, Arc::new(now));
-    options.lock_patience = PATIENCE;
-    options.person_key =
-        settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
+async fn here(settings: &VisitSettings, whom: &Forget) -> anyhow::Result<Erased> {
     let addresses = whom.addresses.iter().map(|text| Address::parse_recipient(text));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let visit = Visit::begin(options)?;
+    let visit = Visit::begin(reach::options(settings, reach::POLICY))?;
     let forgotten = visit.store().forget(addresses).await;
     visit.end().await;
     let forgotten = forgotten?;
@@ -97,11 +78,6 @@ fn clear(folder: &Path) -> std::io::Result<u64> {
         return Ok(0);
     }
     Ring::open(folder)?.clear()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a store that is opened tells the time")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }
 
 /// For people.

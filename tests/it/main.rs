@@ -46,7 +46,10 @@ mod official;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod operate;
+#[cfg(test)]
 mod ops;
+#[cfg(test)]
 mod overview;
 #[cfg(test)]
 mod page;

@@ -5,15 +5,24 @@
 //! here asks for a signature, and nothing here is reachable over a network. Answers are JSON, errors
 //! `{"error": …}`.
 
+mod act;
 mod backup;
 mod forget;
+mod look;
+mod stats;
 
+pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
 pub use forget::{Erased, Forget};
+pub use look::{Found, Known, List, Newest, Show, Span};
+pub use stats::{Share, Stats, Summary, Waiting};
 
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::inbound::refused::Refusals;
@@ -26,6 +35,19 @@ pub const BACKUP: &str = "/backup";
 
 /// Asks to forget people: `POST` with [`Forget`], answered with [`Erased`].
 pub const FORGET: &str = "/forget";
+
+/// What a command asks of the store. The one answer to it is given by a service over this socket, or by
+/// the command itself where none runs.
+#[async_trait]
+pub trait Question: Serialize + DeserializeOwned + Send + 'static {
+    /// Where it is asked: `POST`.
+    const ROUTE: &'static str;
+    /// What comes of it.
+    type Answer: Serialize + DeserializeOwned + Send;
+
+    /// Answers it.
+    async fn answer(self, store: &dyn Store) -> Result<Self::Answer, StoreError>;
+}
 
 /// Begins a backup in the backend's own way.
 pub type BeginBackup =
@@ -46,7 +68,22 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route(BACKUP, web::post().to(backup::make))
         .route(FORGET, web::post().to(forget::forget))
+        .route(List::ROUTE, web::post().to(answer::<List>))
+        .route(Newest::ROUTE, web::post().to(answer::<Newest>))
+        .route(Show::ROUTE, web::post().to(answer::<Show>))
+        .route(Stats::ROUTE, web::post().to(answer::<Stats>))
+        .route(Hold::ROUTE, web::post().to(answer::<Hold>))
+        .route(Resume::ROUTE, web::post().to(answer::<Resume>))
+        .route(Requeue::ROUTE, web::post().to(answer::<Requeue>))
+        .route(RequeueRefused::ROUTE, web::post().to(answer::<RequeueRefused>))
         .default_service(web::to(unknown));
+}
+
+async fn answer<Q: Question>(control: web::Data<Control>, question: web::Json<Q>) -> HttpResponse {
+    match question.into_inner().answer(&*control.store).await {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(error) => refused(&error),
+    }
 }
 
 /// A command of another release may ask for more than this one knows.

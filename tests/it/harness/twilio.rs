@@ -17,6 +17,8 @@ pub(crate) enum Manner {
     Redirect,
     /// 200 and a web page.
     Html,
+    /// 400 and this error code.
+    Refuse(u32),
     /// Not before the manner changes.
     Hold,
 }
@@ -121,10 +123,15 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let manner = shared.manner.lock().expect("unpoisoned");
     let held = |manner: &mut Option<Manner>| *manner == Some(Manner::Hold);
     let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
+    let refused;
     let (status, more, body) = match manner {
         Some(Manner::Status(status)) => (status, "", "{}"),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
         Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
+        Some(Manner::Refuse(code)) => {
+            refused = format!(r#"{{"code":{code},"message":"Not this one"}}"#);
+            (400, "Content-Type: application/json\r\n", refused.as_str())
+        }
         Some(Manner::Html) => (200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
         Some(Manner::Hold) | None => return Ok(()),
     };

@@ -1,0 +1,131 @@
+//! The operator's commands: what they take. What a value means, and what is wrong with it, the tools say.
+
+use clap::{Args, Subcommand};
+
+use crate::cli::StoreArgs;
+use crate::cli::help::{LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP};
+
+/// The states by name, as they are in answers.
+pub const STATES: [&str; 7] =
+    ["untracked", "pending", "expired", "undelivered", "confirmed", "reported", "refused"];
+
+/// What can be asked of a store, be it that of a running service or one that nobody has open.
+#[derive(Debug, Subcommand)]
+pub enum Operate {
+    /// List messages, the newest first, whether the service runs or not
+    #[command(after_help = LIST_HELP)]
+    List(ListArgs),
+    /// Tell all that is known of a message, and its life
+    #[command(after_help = SHOW_HELP)]
+    Show(ShowArgs),
+    /// Count what there is, and how much of what was sent is proven and reported
+    #[command(after_help = STATS_HELP)]
+    Stats(StatsArgs),
+    /// Put an account on hold: nothing of it is reported until it is resumed
+    #[command(after_help = PAUSE_HELP)]
+    Pause(HoldArgs),
+    /// Go on reporting what an account on hold has waiting
+    #[command(after_help = PAUSE_HELP)]
+    Resume(HoldArgs),
+    /// Report again what Twilio would not take
+    #[command(after_help = REQUEUE_HELP)]
+    Requeue(RequeueArgs),
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct ListArgs {
+    /// Only messages in this state
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    pub state: Option<String>,
+    /// Instead of messages, evidence that waits for its message
+    #[arg(long, conflicts_with_all = ["state", "orphans", "converted", "calling_code", "code"])]
+    pub parked: bool,
+    /// Instead of messages, evidence whose message never came
+    #[arg(long, conflicts_with_all = ["state", "converted", "calling_code", "code"])]
+    pub orphans: bool,
+    /// Only messages passed over because another under their reference was confirmed
+    #[arg(long)]
+    pub converted: bool,
+    /// Only what was created (or parked) longer ago than this, such as 1h
+    #[arg(long, value_name = "DURATION")]
+    pub older_than: Option<String>,
+    /// Only what was created (or parked) since, such as 7d
+    #[arg(long, value_name = "DURATION")]
+    pub newer_than: Option<String>,
+    /// Only messages to numbers with this country calling code, such as 49
+    #[arg(long, value_name = "CODE")]
+    pub calling_code: Option<String>,
+    /// Only messages refused with this error code of Twilio's, such as 20429
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<u32>,
+    /// At most so many, the newest [default: 50; with --json all, in no order]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: Option<u32>,
+    /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Default, Args)]
+pub struct ShowArgs {
+    /// The message, or the app's reference of one or several
+    #[arg(value_name = "SID|REFERENCE")]
+    pub name: String,
+    /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `stats`.
+#[derive(Debug, Default, Args)]
+pub struct StatsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `pause` and `resume`.
+#[derive(Debug, Default, Args)]
+pub struct HoldArgs {
+    /// The account
+    #[arg(value_name = "ACCOUNT", env = "TWILIO_ACCOUNT_SID", hide_env_values = true)]
+    pub account: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `requeue`.
+#[derive(Debug, Default, Args)]
+pub struct RequeueArgs {
+    /// The messages
+    #[arg(value_name = "SID", required_unless_present = "all", conflicts_with = "all")]
+    pub sids: Vec<String>,
+    /// All that were refused
+    #[arg(long)]
+    pub all: bool,
+    /// Of those, the ones refused with this error code of Twilio's, such as 20429
+    #[arg(long, value_name = "CODE", requires = "all", conflicts_with = "sids")]
+    pub code: Option<u32>,
+    /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}

@@ -1,0 +1,123 @@
+//! What all records come to, as an operator asks for it: how much waits and since when, how much of what
+//! was sent is proven and reported, by country and sender.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::census::{Census, Standing, Tally};
+use crate::domain::message::State;
+use crate::domain::sid::AccountSid;
+use crate::inbound::control::Question;
+use crate::store::{Counts, Store, StoreError};
+
+/// The spans over which a funnel is told, in days, by name.
+const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
+/// Days that calling codes and senders are told of.
+const DAYS: i64 = 30;
+const HOURS_A_DAY: i64 = 24;
+
+/// Asks for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stats {
+    /// As of when.
+    pub now: Timestamp,
+}
+
+/// Records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// How many.
+    pub count: u64,
+    /// Since when the longest is one: to the second of confirmed messages, else to the minute.
+    pub oldest: Option<Timestamp>,
+}
+
+/// What was sent, and how far it came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Of what: `24h`, `+49`, a sender.
+    pub of: String,
+    /// How many.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// The share of what was sent that is proven, from 0 to 1.
+    pub conversion: Option<f64>,
+}
+
+impl Share {
+    fn of(of: impl Into<String>, tally: Tally) -> Self {
+        Self { of: of.into(), tally, conversion: tally.conversion() }
+    }
+}
+
+/// What it all comes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Messages by state, and `parked` and `orphaned` evidence.
+    pub waiting: BTreeMap<String, Waiting>,
+    /// Click links.
+    pub links: u64,
+    /// The last day, week and month.
+    pub funnel: Vec<Share>,
+    /// The last month by calling code, the most sent to first.
+    pub calling_codes: Vec<Share>,
+    /// The last month by sender, the most used first.
+    pub senders: Vec<Share>,
+    /// Accounts on hold, and since when.
+    pub paused: BTreeMap<AccountSid, Timestamp>,
+}
+
+#[async_trait]
+impl Question for Stats {
+    const ROUTE: &'static str = "/stats";
+    type Answer = Summary;
+
+    async fn answer(self, store: &dyn Store) -> Result<Summary, StoreError> {
+        let (census, paused) = (store.census().await?, store.paused().await?);
+        Ok(summary(&census, &store.counts(), paused, self.now))
+    }
+}
+
+fn summary(
+    census: &Census,
+    counts: &Counts,
+    paused: BTreeMap<AccountSid, Timestamp>,
+    now: Timestamp,
+) -> Summary {
+    let ago = |days: i64| {
+        let span = SignedDuration::from_hours(days * HOURS_A_DAY);
+        now.checked_sub(span).unwrap_or(Timestamp::MIN)
+    };
+    let mut waiting = BTreeMap::new();
+    let states =
+        State::ALL.map(|state| (state.as_str(), Standing::Message(state), counts.of(state)));
+    let parked = [
+        ("parked", Standing::Parked, counts.parked),
+        ("orphaned", Standing::Orphaned, counts.orphaned),
+    ];
+    for (name, standing, count) in states.into_iter().chain(parked) {
+        waiting.insert(name.to_owned(), Waiting { count, oldest: census.oldest(standing) });
+    }
+    let funnel = SPANS.map(|(name, days)| Share::of(name, census.created(ago(days), now)));
+    let codes = census.by_calling_code(ago(DAYS)).into_iter().map(|(code, tally)| {
+        let code = code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}"));
+        Share::of(code, tally)
+    });
+    let senders = census.by_sender(ago(DAYS)).into_iter();
+    Summary {
+        waiting,
+        links: counts.links,
+        funnel: funnel.to_vec(),
+        calling_codes: most_first(codes.collect()),
+        senders: most_first(senders.map(|(name, tally)| Share::of(name, tally)).collect()),
+        paused,
+    }
+}
+
+fn most_first(mut shares: Vec<Share>) -> Vec<Share> {
+    shares.sort_by_key(|share| std::cmp::Reverse(share.tally.sent));
+    shares
+}

@@ -1,0 +1,220 @@
+//! `list`: records for people, the newest first, or all of them for programs.
+
+use std::io::Write;
+use std::time::Duration;
+
+use jiff::{Span as Written, SpanRelativeTo, Timestamp};
+
+use crate::cli::operate::ListArgs;
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::domain::signal::Named;
+use crate::inbound::control::{Found, List, Newest, Span};
+use crate::inbound::view::RecordView;
+use crate::store::{Entry, Filter, Select};
+use crate::tools::reach::{Reach, Wrong, age, now};
+use crate::tools::table::{Table, width};
+
+/// How many people get to see.
+const SHOWN: u32 = 50;
+/// A page for programs.
+const PAGE: usize = 500;
+
+/// What was asked for.
+pub(super) struct Asked {
+    filter: Filter,
+    span: Span,
+    limit: Option<u32>,
+    json: bool,
+}
+
+impl Asked {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub(super) fn read(args: &ListArgs) -> Result<Self, Wrong> {
+        let state = |name: &String| State::ALL.into_iter().find(|state| state.as_str() == name);
+        let filter = if args.parked {
+            Filter::Parked
+        } else if args.orphans {
+            Filter::Orphaned
+        } else {
+            Filter::Messages(Select {
+                state: args.state.as_ref().and_then(state),
+                converted: args.converted,
+                calling_code: args.calling_code.as_deref().map(calling_code).transpose()?,
+                code: args.code,
+                ..Select::default()
+            })
+        };
+        let span = Span {
+            from: args.newer_than.as_deref().map(|text| ago("--newer-than", text)).transpose()?,
+            before: args.older_than.as_deref().map(|text| ago("--older-than", text)).transpose()?,
+        };
+        Ok(Self { filter, span, limit: args.limit, json: args.json })
+    }
+}
+
+fn calling_code(text: &str) -> Result<u16, Wrong> {
+    let expected = || Wrong("--calling-code: expected a country calling code such as 49".into());
+    let code = text.strip_prefix('+').unwrap_or(text).parse().map_err(|_| expected())?;
+    if (1..=999).contains(&code) { Ok(code) } else { Err(expected()) }
+}
+
+fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
+    let read = text.parse::<Written>().ok();
+    let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let span = span.and_then(|span| Duration::try_from(span).ok());
+    let at = span.and_then(|span| now().checked_sub(span).ok());
+    at.ok_or_else(|| {
+        Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
+    })
+}
+
+/// Lists it.
+///
+/// # Errors
+/// The store does not answer, or nobody reads what is written.
+pub(super) async fn run(
+    reach: &Reach,
+    asked: &Asked,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let Asked { filter, span, limit, json } = *asked;
+    if json && limit.is_none() {
+        let mut cursor = None;
+        loop {
+            let page = reach.ask(List { filter, span, cursor, limit: PAGE }).await?;
+            lines(&page.entries, out)?;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+    let limit = usize::try_from(limit.unwrap_or(SHOWN))?;
+    let found = reach.ask(Newest { filter, span, limit }).await?;
+    if json {
+        lines(&found.entries, out)?;
+    } else {
+        out.write_all(table(&found.entries, now()).render(width()).as_bytes())?;
+        eprintln!("{}", told(&found));
+    }
+    Ok(true)
+}
+
+fn lines(entries: &[Entry], out: &mut impl Write) -> anyhow::Result<()> {
+    for entry in entries {
+        serde_json::to_writer(&mut *out, &RecordView::of(entry))?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn told(found: &Found) -> String {
+    let Found { entries, of } = found;
+    match entries.len() as u64 {
+        0 => "nothing is listed under that".to_owned(),
+        shown if shown < *of => format!("the newest {shown} of {of}; --limit N shows more"),
+        shown => format!("{shown} in all"),
+    }
+}
+
+/// The records, of one kind.
+fn table(entries: &[Entry], now: Timestamp) -> Table {
+    let mut table = match entries.first() {
+        Some(Entry::Parked(_)) => Table::new(&[
+            "waits for",
+            "state",
+            "age",
+            "evidence",
+            "acted",
+            "reason",
+            "sender",
+            "until",
+            "account",
+        ]),
+        Some(Entry::Message(_)) | None => Table::new(&[
+            "message",
+            "state",
+            "age",
+            "to",
+            "reference",
+            "evidence",
+            "tries",
+            "next",
+            "sender",
+        ]),
+    };
+    for entry in entries {
+        table.row(&match entry {
+            Entry::Message(message) => of_message(message, now),
+            Entry::Parked(parked) => of_parked(parked, now),
+        });
+    }
+    table
+}
+
+fn of_message(message: &Message, now: Timestamp) -> [String; 9] {
+    let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
+    let service = || message.service.map(|service| service.to_string());
+    let attempts = message.delivery.attempts;
+    [
+        message.sid.to_string(),
+        message.state.as_str().to_owned(),
+        age(now, message.since),
+        calling_code.map(|code| format!("+{code}")).unwrap_or_default(),
+        message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        message.proof.as_ref().map(|proof| proof.label.clone()).unwrap_or_default(),
+        if attempts == 0 { String::new() } else { attempts.to_string() },
+        next(message, now),
+        message.from.clone().or_else(service).unwrap_or_default(),
+    ]
+}
+
+/// When it is tried next, or why it is not.
+pub(super) fn next(message: &Message, now: Timestamp) -> String {
+    if let Some(refusal) = &message.refusal {
+        let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
+        return format!("{code}{}", refusal.message);
+    }
+    if let Some(instead) = message.converted_by {
+        return format!("{instead} instead");
+    }
+    if let Some(due) = message.delivery.due_at {
+        return if due <= now { "now".to_owned() } else { age(now, due) };
+    }
+    message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
+}
+
+fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
+    let evidence = &parked.evidence;
+    let (named, sender) = waits_for(&evidence.named);
+    [
+        named,
+        if parked.orphaned { "orphaned" } else { "parked" }.to_owned(),
+        age(now, parked.parked_at),
+        evidence.label.clone(),
+        age(now, evidence.occurred_at),
+        parked.reason.as_str().to_owned(),
+        sender,
+        age(now, parked.until),
+        evidence.account.to_string(),
+    ]
+}
+
+/// What it names, and whom the person turned to. Who that is is not known.
+pub(super) fn waits_for(named: &Named) -> (String, String) {
+    match named {
+        Named::Message(sid) => (sid.to_string(), String::new()),
+        Named::Reference(name) => (name.as_str().to_owned(), String::new()),
+        Named::Person { sender, .. } => {
+            ("a message to them".to_owned(), sender.address.clone().unwrap_or_default())
+        }
+        Named::Caller { sender, .. } => {
+            ("a message to the caller".to_owned(), sender.address.clone().unwrap_or_default())
+        }
+        Named::Link(_) => ("a click link".to_owned(), String::new()),
+    }
+}

@@ -1,0 +1,114 @@
+//! A store within a command's reach: in the hands of a service that answers for it, or opened right here. Each
+//! question has one answer, whoever gives it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+
+use crate::config::{StoreUrl, VisitSettings};
+use crate::domain::matching::{Policy, Resend};
+use crate::inbound::control::Question;
+use crate::store::sled::{Options, Visit};
+use crate::tools::backup::PATIENCE;
+use crate::tools::control::Service;
+
+/// What the store is opened with. Nothing is judged here, nor swept.
+pub(super) const POLICY: Policy = Policy {
+    pending_ttl: std::time::Duration::MAX,
+    reply_window: std::time::Duration::MAX,
+    retention: std::time::Duration::MAX,
+    read_confirms: false,
+    resend: Resend::Newest,
+};
+
+/// What was asked for makes no sense; the command ends with 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Wrong(pub(super) String);
+
+/// A store that questions can be asked of.
+pub enum Reach {
+    /// A service has it open.
+    Service(Service),
+    /// We have.
+    Here(Box<Visit>),
+}
+
+impl Reach {
+    /// Finds out which.
+    ///
+    /// # Errors
+    /// Neither: the service's socket is not ours to use, or the store cannot be opened.
+    pub fn begin(settings: &VisitSettings) -> anyhow::Result<Self> {
+        let StoreUrl::Sled(store) = &settings.store;
+        if let Some(service) = Service::find(store)? {
+            return Ok(Self::Service(service));
+        }
+        Ok(Self::Here(Box::new(Visit::begin(options(settings, POLICY))?)))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The store does not do it, or the service does not answer.
+    pub async fn ask<Q: Question>(&self, question: Q) -> anyhow::Result<Q::Answer> {
+        match self {
+            Self::Service(service) => service.ask(question).await,
+            Self::Here(visit) => Ok(question.answer(visit.store()).await?),
+        }
+    }
+
+    /// Lets go of the store.
+    pub async fn end(self) {
+        match self {
+            Self::Service(_) => {}
+            Self::Here(visit) => visit.end().await,
+        }
+    }
+}
+
+/// How a command opens a store.
+pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
+    let StoreUrl::Sled(store) = &settings.store;
+    let mut options = Options::new(store, policy, Arc::new(now));
+    options.lock_patience = PATIENCE;
+    let key = settings.phone_key.as_ref();
+    options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
+    options
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command tells the time")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// How long ago, in the largest unit: `12m`, or `in 30s`.
+pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let ago: SignedDuration = now.duration_since(at);
+    let seconds = ago.as_secs().abs();
+    let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
+    let sign = if ago.is_negative() && seconds > 0 { "in " } else { "" };
+    format!("{sign}{}{unit}", seconds / size)
+}
+
+/// To the second, in UTC.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let ages =
+            [(0, "0s"), (59, "59s"), (61, "1m"), (7_300, "2h"), (200_000, "2d"), (-30, "in 30s")];
+        for (seconds, told) in ages {
+            assert_eq!(age(at(1_000_000), at(1_000_000 - seconds)), told);
+        }
+    }
+}

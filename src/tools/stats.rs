@@ -1,0 +1,81 @@
+//! `stats`: what all records come to, for people and programs.
+
+use std::io::Write;
+
+use crate::cli::operate::StatsArgs;
+use crate::domain::message::State;
+use crate::inbound::control::{Share, Stats, Summary};
+use crate::tools::reach::{Reach, age, now};
+use crate::tools::table::{Table, width};
+
+/// How many calling codes and senders people get to see; programs get all.
+const SHOWN: usize = 10;
+
+/// Tells it.
+///
+/// # Errors
+/// The store does not answer, or nobody reads what is written.
+pub(super) async fn run(
+    reach: &Reach,
+    args: &StatsArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let summary = reach.ask(Stats { now: now() }).await?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &summary)?;
+        writeln!(out)?;
+    } else {
+        text(&summary, out)?;
+    }
+    Ok(true)
+}
+
+fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
+    let now = now();
+    for (account, since) in &summary.paused {
+        writeln!(
+            out,
+            "{account} is on hold since {}; `heardback resume` ends it\n",
+            age(now, *since)
+        )?;
+    }
+    let mut standing = Table::new(&["state", "count", "oldest"]);
+    let states = State::ALL.map(State::as_str).into_iter().chain(["parked", "orphaned"]);
+    for name in states {
+        let waiting = summary.waiting.get(name).copied().unwrap_or_default();
+        let oldest = waiting.oldest.map(|at| age(now, at)).unwrap_or_default();
+        standing.row(&[name.to_owned(), waiting.count.to_string(), oldest]);
+    }
+    standing.row(&["click links".to_owned(), summary.links.to_string(), String::new()]);
+    write!(out, "{}", standing.render(width()))?;
+    let (funnel, codes, senders) = (&summary.funnel, &summary.calling_codes, &summary.senders);
+    for (head, shares) in
+        [("created in", funnel), ("to, in 30d", codes), ("sender, in 30d", senders)]
+    {
+        if shares.iter().any(|share| share.tally.sent > 0) {
+            write!(out, "\n{}", table(head, shares).render(width()))?;
+        }
+        if let Some(more) = shares.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            writeln!(out, "and {more} more; --json tells all")?;
+        }
+    }
+    Ok(())
+}
+
+fn table(head: &'static str, shares: &[Share]) -> Table {
+    let heads = [head, "sent", "confirmed", "conversion", "reported", "refused", "undelivered"];
+    let mut table = Table::new(&heads);
+    for Share { of, tally, conversion } in shares.iter().take(SHOWN) {
+        let conversion = conversion.map(|share| format!("{:.1} %", 100.0 * share));
+        table.row(&[
+            of.clone(),
+            tally.sent.to_string(),
+            tally.confirmed.to_string(),
+            conversion.unwrap_or_default(),
+            tally.reported.to_string(),
+            tally.refused.to_string(),
+            tally.undelivered.to_string(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,197 @@
+//! `list`, `show` and `stats`.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::backup::binary::{about, run};
+use crate::harness::{ACCOUNT, RECIPIENT, Scene, sid};
+use crate::operate::{filled, lines, stop, told};
+
+/// Its SIDs, in the order in which it lists them.
+fn sids(scene: &Scene, words: &[&str]) -> Vec<String> {
+    let lines = lines(scene, &[&["list", "--json"], words].concat());
+    let sids = lines.iter().map(|line| line["message_sid"].as_str().unwrap_or("none").to_owned());
+    sids.collect()
+}
+
+fn numbered(numbers: &[u32]) -> Vec<String> {
+    numbers.iter().map(|number| sid(*number)).collect()
+}
+
+#[test]
+fn a_running_service_and_its_stopped_store_say_the_same() {
+    let mut scene = filled();
+    let commands: [&[&str]; 12] = [
+        &["list", "--json"],
+        &["list", "--json", "--limit", "3"],
+        &["list", "--json", "--state", "refused"],
+        &["list", "--json", "--parked"],
+        &["list", "--json", "--orphans"],
+        &["list", "--json", "--calling-code", "49"],
+        &["show", "--json", "login-0"],
+        &["show", "login-77"],
+        &["show", &sid(1)],
+        &["show", "login-78", "--json"],
+        &["show", "nobody-s"],
+        &["stats", "--json"],
+    ];
+    let running = commands.map(|words| told(&scene, words));
+    stop(&mut scene);
+    for (words, running) in commands.iter().zip(running) {
+        assert_eq!(told(&scene, words), running, "{words:?}");
+        assert!(words.contains(&"nobody-s") || running.0 == Some(0), "{words:?} {running:?}");
+        assert!(
+            words.contains(&"--orphans") || words.contains(&"nobody-s") || !running.1.is_empty()
+        );
+    }
+}
+
+#[test]
+fn a_list_holds_what_was_asked_for_and_nothing_else() {
+    let scene = filled();
+    for (words, numbers) in [
+        (&["--state", "pending"][..], &[4, 5, 6][..]),
+        (&["--state", "refused"], &[2, 3]),
+        (&["--code", "20404"], &[3]),
+        (&["--calling-code", "49"], &[6]),
+        (&["--calling-code", "+1", "--state", "pending"], &[4, 5]),
+        (&["--older-than", "1h"], &[]),
+        (&["--newer-than", "1h"], &[1, 2, 3, 4, 5, 6, 7]),
+        (&["--parked", "--older-than", "1h"], &[]),
+        (&["--orphans"], &[]),
+        // 1 was confirmed under the same reference.
+        (&["--converted"], &[4]),
+    ] {
+        let mut found = sids(&scene, words);
+        found.sort();
+        assert_eq!(found, numbered(numbers), "{words:?}");
+    }
+    // The newest state comes first: 7 was seen last, and 3 came to be refused before that.
+    assert_eq!(sids(&scene, &["--limit", "3"]), numbered(&[7, 3, 2]));
+    let parked = lines(&scene, &["list", "--json", "--parked", "--newer-than", "1h"]);
+    let mut named: Vec<_> = parked.iter().map(|line| line["reference"].to_string()).collect();
+    named.sort();
+    assert_eq!(named, ["\"login-77\"", "\"login-78\""]);
+}
+
+#[test]
+fn a_line_has_the_fields_that_the_app_sees_and_no_number() {
+    let scene = filled();
+    let app = scene.message(3).expect("there");
+    let line = lines(&scene, &["list", "--json", "--code", "20404"]).remove(0);
+    for (name, value) in app.as_object().expect("an object") {
+        assert_eq!(&line[name], value, "{name}");
+    }
+    assert_eq!(line["calling_code"], 1);
+    assert_eq!(line["refusal"]["message"], "Not this one");
+    let digits = RECIPIENT.trim_start_matches('+');
+    for words in [&["list"][..], &["list", "--json"], &["show", "login-0"], &["stats"]] {
+        let (_, told, talk) = run(words, &scene.store());
+        assert!(!format!("{told}{talk}").contains(digits), "{told}");
+    }
+}
+
+#[test]
+fn the_table_fits_whatever_is_wide_and_names_all() {
+    let scene = filled();
+    for width in [36, 50, 80, 160] {
+        for words in [&["list"][..], &["list", "--parked"], &["stats"]] {
+            let mut command = about(words, &scene.store());
+            let output = command.env("COLUMNS", width.to_string()).output().expect("it ran");
+            let table = String::from_utf8(output.stdout).expect("UTF-8");
+            let fits = |line: &str| line.chars().count() <= width;
+            assert!(table.lines().all(fits), "{width}\n{table}");
+            let names = (1..=7).map(sid).all(|sid| table.contains(&sid));
+            assert!(names || words != ["list"], "{width}\n{table}");
+        }
+    }
+    // One line a record where it is not shown but read.
+    let (_, table) = told(&scene, &["list", "--state", "refused"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with("message ") && lines[0].contains(" next "), "{table}");
+    assert!(lines.iter().any(|line| line.contains("21609 Not this one")), "{table}");
+}
+
+#[test]
+fn the_life_of_a_message_is_told() {
+    let scene = filled();
+    let (code, text) = told(&scene, &["show", &sid(1)]);
+    assert_eq!(code, Some(0));
+    for words in [
+        "  reported\n",
+        &format!("  account       {ACCOUNT}\n"),
+        "  reference     login-0\n",
+        "confirmed by code entered (direct)\n",
+        "reported, HTTP 200 in ",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let shown = lines(&scene, &["show", "--json", "login-0"]);
+    assert_eq!(shown.len(), 4);
+    assert!(shown.iter().all(|message| !message["life"].as_array().expect("a list").is_empty()));
+    let (code, _, talk) = run(&["show", "nobody-s"], &scene.store());
+    assert_eq!(code, Some(1));
+    assert!(talk.contains("nothing is known of nobody-s"), "{talk}");
+    let (_, waits) = told(&scene, &["show", "login-77"]);
+    assert!(waits.starts_with("password_used at ") && waits.contains("no_message"), "{waits}");
+}
+
+#[test]
+fn the_statistics_add_up() {
+    let scene = filled();
+    let (code, text) = told(&scene, &["stats", "--json"]);
+    let stats: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(code, Some(0));
+    let counts = ["pending", "reported", "refused", "untracked", "confirmed", "parked", "orphaned"];
+    let counts = counts.map(|name| stats["waiting"][name]["count"].as_u64().expect("a count"));
+    assert_eq!(counts, [3, 1, 2, 1, 0, 2, 0]);
+    assert!(stats["waiting"]["pending"]["oldest"].is_string());
+    assert!(stats["waiting"]["confirmed"]["oldest"].is_null());
+    let day = &stats["funnel"][0];
+    assert_eq!(
+        (&day["of"], &day["sent"], &day["confirmed"]),
+        (&json!("24h"), &json!(6), &json!(3))
+    );
+    assert_eq!((&day["conversion"], &day["reported"]), (&json!(0.5), &json!(1)));
+    let codes = stats["calling_codes"].as_array().expect("a list");
+    let codes: Vec<_> = codes.iter().map(|share| (&share["of"], &share["sent"])).collect();
+    assert_eq!(codes, [(&json!("+1"), &json!(5)), (&json!("+49"), &json!(1))]);
+    let (_, text) = told(&scene, &["stats"]);
+    assert!(text.contains("50.0 %") && text.contains("+49"), "{text}");
+}
+
+#[test]
+fn what_is_asked_wrongly_says_how_and_ends_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (words, expected) in [
+        (&["list", "--state", "sent"][..], "possible values: untracked"),
+        (&["list", "--older-than", "3 apples"], "expected a duration such as"),
+        (&["list", "--calling-code", "Germany"], "expected a country calling code such as 49"),
+        (&["list", "--parked", "--state", "pending"], "cannot be used with"),
+        (&["show", ""], "expected a MessageSid, or a reference"),
+        (&["requeue"], "required"),
+        (&["requeue", "SM1"], "message 1: expected MessageSid"),
+        (&["pause"], "set TWILIO_ACCOUNT_SID"),
+        (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
+    ] {
+        let (code, told, talk) = run(words, folder.path());
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
+        assert!(talk.contains(expected), "{words:?} {talk}");
+    }
+    let (code, _, talk) = run(&["list"], &folder.path().join("none"));
+    assert_eq!(code, Some(1));
+    assert!(talk.contains("there is no store in"), "{talk}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let scene = filled();
+    let mut command = about(&["list", "--json"], &scene.store());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ran");
+    let talk = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!((output.status.code(), talk.as_str()), (Some(0), ""));
+}
