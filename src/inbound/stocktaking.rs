@@ -114,7 +114,8 @@ fn conversion(census: &Census) -> Vec<Conversion> {
 fn sender_label(sender: &str) -> String {
     let (channel, name) = sender.split_once(':').unwrap_or(("", sender));
     let told = |text: &str| {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "+-.&".contains(c) { c } else { '_' };
+        let plain =
+            |c: char| if c.is_ascii_alphanumeric() || "+-.&()".contains(c) { c } else { '_' };
         text.chars().map(plain).take(LONGEST_SENDER).collect::<String>()
     };
     let colon = if sender.contains(':') { ":" } else { "" };
@@ -148,8 +149,8 @@ mod tests {
             ("12345", "12345"),
             ("rcs:acme_agent", "rcs:acme_agent"),
             ("a\"b\nc\\d", "a_b_c_d"),
-            ("unknown", "unknown"),
-            ("other", "other"),
+            ("(unknown)", "(unknown)"),
+            ("(other)", "(other)"),
             ("", ""),
         ] {
             assert_eq!(sender_label(sender), label, "{sender}");

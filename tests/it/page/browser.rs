@@ -177,6 +177,8 @@ fn somebody_logs_in_works_and_logs_out_in_a_browser() {
     desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.trouble')?.innerText", "That is not the token.");
+    // The page is a new one: its field has to have the focus again.
+    desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
     desk.browser.press_enter();
     desk.shows("document.querySelector('#accounts')?.innerText", "flow");
