@@ -66,13 +66,16 @@ impl Demo {
             .spawn()
             .expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut lines = lines.map_while(Result::ok);
         let mut shown = Vec::new();
-        for line in lines.map_while(Result::ok) {
+        for line in lines.by_ref() {
             shown.push(line);
             if shown.last().is_some_and(|line| line.contains("Stop it with Ctrl-C")) {
                 break;
             }
         }
+        // Somebody has to go on reading, or what it says next is its end.
+        std::thread::spawn(move || lines.for_each(drop));
         let address = |name: &str| {
             let mut lines = shown.iter().filter_map(|line| line.trim().strip_prefix(name));
             let rest = lines.next().unwrap_or_else(|| panic!("no {name} in {shown:#?}"));
