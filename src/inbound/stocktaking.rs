@@ -2,7 +2,7 @@
 //!
 //! Reads no record: the census is a copy of what is kept up in memory. No label holds anybody's number or SID: of a
 //! sender, which is the company's own, the end is told. A store that does not answer holds up no scrape for
-//! longer than [`PATIENCE`], and what it would have said is left out.
+//! longer than `PATIENCE`, and what it would have said is left out.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -154,7 +154,7 @@ impl Traces {
         span.end_with_timestamp(ended);
     }
 
-    /// Has what is queued sent, for [`FLUSH`] at most, and ends the thread.
+    /// Has what is queued sent, for `FLUSH` at most, and ends the thread.
     pub async fn close(self: Arc<Self>) {
         let flush = move || self.provider.shutdown_with_timeout(FLUSH);
         let flushed = tokio::task::spawn_blocking(flush).await;
