@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// shorter records, which are written anew only when they change, and no accounts on hold.
 pub(super) const FORMAT: u32 = 4;
 /// From this one on, parked evidence lies where it lies today.
-pub(super) const LAST_MOVED: u32 = 3;
+pub(super) const PARKED_IN_PLACE: u32 = 3;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";

@@ -66,7 +66,7 @@ use crate::domain::message::{Attempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{FORMAT, Folder, LAST_MOVED};
+use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -126,7 +126,7 @@ impl SledStore {
         };
         if opened.format < FORMAT {
             let folder = Folder { path: &path };
-            if opened.format < LAST_MOVED {
+            if opened.format < PARKED_IN_PLACE {
                 ledger.move_parked_keys().map_err(damaged)?;
             }
             opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
