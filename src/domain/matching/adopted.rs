@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::matching::decide::Ledger;
 use crate::domain::matching::{Changes, Parked, Policy, Rows};
-use crate::domain::message::{Message, State};
+use crate::domain::message::{Basis, Message, State};
 use crate::domain::signal::Named;
 
 /// A message as another store goes on with it: no attempt is under way, and what is to be reported is due.
@@ -31,7 +31,7 @@ pub fn taken_over(message: &Message, now: Timestamp) -> Message {
 pub fn reconcile(rows: Rows, policy: &Policy, now: Timestamp) -> Changes {
     let mut ledger = Ledger::open(rows, policy, now);
     for parked in std::mem::take(&mut ledger.parked) {
-        if ledger.known.values().any(|message| has_proven(&parked, message)) {
+        if ledger.known.values().any(|message| ledger.has_proven(&parked, message)) {
             ledger.changes.unpark.push(parked);
         } else if ledger.names_one(&parked) {
             ledger.settle_waiting(parked);
@@ -40,18 +40,39 @@ pub fn reconcile(rows: Rows, policy: &Policy, now: Timestamp) -> Changes {
     ledger.close().0
 }
 
-/// Whether it was this evidence, after it had waited, that proved this message: it was settled while the
-/// records were handed over, one after the other.
-fn has_proven(parked: &Parked, message: &Message) -> bool {
-    let evidence = &parked.evidence;
-    message.account == evidence.account
-        && message.parked_at == Some(parked.parked_at)
-        && message.proof.as_ref().is_some_and(|proof| {
-            proof.occurred_at == evidence.occurred_at && proof.label == evidence.label
-        })
-}
-
 impl Ledger<'_> {
+    /// Whether it was this evidence, after it had waited, that proved this message: it was settled while the
+    /// records were handed over, one after the other.
+    fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
+        let evidence = &parked.evidence;
+        let to = message.recipient.map(|recipient| recipient.person);
+        let (names, bases) = match &evidence.named {
+            Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
+            Named::Reference(name) => {
+                (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
+            }
+            Named::Person { recipient, .. } => {
+                (to == Some(recipient.person), &[Basis::Inferred][..])
+            }
+            Named::Caller { recipient, whatsapp, .. } => {
+                (to == Some(recipient.person) || to == Some(*whatsapp), &[Basis::Inferred][..])
+            }
+            Named::Link(id) => {
+                let link = self.links.get(id);
+                let is_in = link.is_some_and(|link| link.message == Some(message.sid));
+                (is_in, &[Basis::Direct, Basis::Shared][..])
+            }
+        };
+        names
+            && message.account == evidence.account
+            && message.parked_at == Some(parked.parked_at)
+            && message.proof.as_ref().is_some_and(|proof| {
+                bases.contains(&proof.basis)
+                    && proof.occurred_at == evidence.occurred_at
+                    && proof.label == evidence.label
+            })
+    }
+
     /// Whether there is one message that it names, by its SID or by the link that was in it, and it is here.
     fn names_one(&self, parked: &Parked) -> bool {
         let sid = match &parked.evidence.named {
