@@ -7,11 +7,13 @@ pub mod check;
 mod control;
 pub mod demo;
 pub mod doctor;
+mod export;
 pub mod forget;
 mod hold;
+mod import;
+mod ledger;
 mod list;
 pub mod operate;
-#[expect(dead_code, reason = "its first user comes with the next commit")]
 mod progress;
 pub mod reach;
 mod requeue;

@@ -39,12 +39,17 @@ async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
     store.show(sid(n)).await.expect("looked up").map(|message| message.state)
 }
 
+/// Where a store lives on, and the store.
+type Place = (Box<dyn Backend>, Arc<dyn Store>);
+
 /// Two stores of the same key, side by side; both clocks are these hands.
-fn pair(hands: &Hands) -> (Box<dyn Backend>, Arc<dyn Store>, Box<dyn Backend>, Arc<dyn Store>) {
-    let (mut from, mut to) = (backends(), backends());
-    let (from, to) = (from.remove(0), to.remove(0));
-    let (source, target) = (from.usual(hands), to.usual(hands));
-    (from, source, to, target)
+fn pair(hands: &Hands) -> [Place; 2] {
+    let place = || {
+        let backend = backends().remove(0);
+        let store = backend.usual(hands);
+        (backend, store)
+    };
+    [place(), place()]
 }
 
 /// Of every kind something, in every state.
@@ -89,7 +94,7 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
 #[tokio::test]
 async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
     let hands = Hands::default();
-    let (_from, source, to, target) = pair(&hands);
+    let [(_from, source), (to, target)] = pair(&hands);
     fill(&source, &hands).await;
     let records = all(&source, 1000).await;
     for kind in ["message", "parked", "link", "counted", "sender", "hold"] {
@@ -125,7 +130,7 @@ async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
 #[tokio::test]
 async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     for n in 1..=3 {
         remember(&source, registered(n, 0)).await;
         observe(&source, direct(n, 0)).await;
@@ -149,7 +154,7 @@ async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
 #[tokio::test]
 async fn a_lease_or_a_due_time_that_makes_no_sense_is_not_taken_over() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     remember(&source, registered(1, 0)).await;
     observe(&source, direct(1, 0)).await;
     remember(&source, registered(2, 0)).await;
@@ -168,7 +173,7 @@ async fn a_lease_or_a_due_time_that_makes_no_sense_is_not_taken_over() {
 #[tokio::test]
 async fn what_is_there_already_stays_as_it_is() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     for store in [&source, &target] {
         remember(store, registered(1, 0)).await;
         store.keep_link(token(1).id(), link(None, 0)).await.expect("kept");
@@ -191,7 +196,11 @@ async fn waiting(store: &Arc<dyn Store>) -> Parked {
     let records = all(store, 1000).await;
     let parked = records.into_iter().find_map(|record| match record {
         Record::Parked(parked) => Some(*parked),
-        _ => None,
+        Record::Message(_)
+        | Record::Link { .. }
+        | Record::Counted { .. }
+        | Record::Sender { .. }
+        | Record::Hold { .. } => None,
     });
     parked.expect("something waits")
 }
@@ -212,7 +221,7 @@ async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
     for (evidence, sighting) in kinds {
         for evidence_first in [true, false] {
             let hands = Hands::default();
-            let (_from, source, _to, target) = pair(&hands);
+            let [(_from, source), (_to, target)] = pair(&hands);
             hands.set(1);
             if sighting.link.is_some() {
                 let made = link(None, 0);
@@ -237,11 +246,27 @@ async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
     }
 }
 
+/// Found by `drawn`: of one moment, with one label, and still two.
+#[tokio::test]
+async fn what_waits_since_the_same_moment_for_something_else_is_not_taken_for_it() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    observe(&source, direct(1, 0)).await;
+    observe(&source, shared("a", 0)).await;
+    // Named so only after the person acted.
+    let late = Sighting { reference: Some(reference("a")), ..registered(1, HOUR) };
+    assert_eq!(remember(&source, late).await.confirmed, [sid(1)]);
+    assert_eq!(source.counts().parked, 1);
+    let records = all(&source, 1000).await;
+    adopt(&target, &records).await;
+    assert_eq!(lines(&all(&target, 1000).await), lines(&records));
+}
+
 #[tokio::test]
 async fn evidence_and_the_one_message_that_it_names_find_each_other() {
     for evidence_is_there in [true, false] {
         let hands = Hands::default();
-        let (_from, source, _to, target) = pair(&hands);
+        let [(_from, source), (_to, target)] = pair(&hands);
         let (here, there) = if evidence_is_there { (&target, &source) } else { (&source, &target) };
         observe(here, direct(1, 1)).await;
         hands.set(2);
@@ -259,7 +284,7 @@ async fn evidence_and_the_one_message_that_it_names_find_each_other() {
 #[tokio::test]
 async fn what_takes_a_choice_waits_until_all_are_there() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     hands.set(60);
     let parked = observe(&source, acted(person(1), Some(SENDER), 60)).await;
     assert!(matches!(parked, Observed::Parked { reason: Reason::NoMessage, .. }), "{parked:?}");
@@ -268,7 +293,7 @@ async fn what_takes_a_choice_waits_until_all_are_there() {
     adopt(&target, &[Record::Parked(Box::new(evidence.clone()))]).await;
     assert_eq!((state(&target, 1).await, target.counts().parked), (Some(State::Pending), 1));
     // The newest that it fits comes last, and something new with it: only then is it judged.
-    let (_elsewhere, other, _, _) = pair(&hands);
+    let [(_elsewhere, other), _] = pair(&hands);
     remember(&other, registered(2, 50)).await;
     adopt(&target, &all(&other, 1000).await).await;
     assert_eq!(state(&target, 2).await, Some(State::Pending));
@@ -280,7 +305,7 @@ async fn what_takes_a_choice_waits_until_all_are_there() {
 #[tokio::test]
 async fn an_orphan_goes_over_as_one_and_proves_nothing() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     observe(&source, direct(1, 0)).await;
     hands.set(8 * DAY);
     source.expire(100).await.expect("swept");
@@ -293,7 +318,7 @@ async fn an_orphan_goes_over_as_one_and_proves_nothing() {
 #[tokio::test]
 async fn what_was_counted_there_counts_here_no_more() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
     let kinds = [Once::Call(call), Once::Event("an-event".to_owned()), Once::Message(sid(9))];
     for (n, once) in (0..).zip(&kinds) {
@@ -309,7 +334,7 @@ async fn what_was_counted_there_counts_here_no_more() {
 #[tokio::test]
 async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_with_it() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     remember(&source, registered(1, 0)).await;
     remember(&source, registered(2, 0)).await;
     for state in [State::Confirmed, State::Reported, State::Refused] {
@@ -326,7 +351,7 @@ async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_wit
 #[tokio::test]
 async fn more_than_a_store_keeps_is_refused_as_a_whole() {
     let hands = Hands::default();
-    let (_from, source, _, _) = pair(&hands);
+    let [(_from, source), (_, _)] = pair(&hands);
     for n in 1..=3 {
         remember(&source, registered(n, 0)).await;
         let id = token(u8::try_from(n).expect("small")).id();
@@ -351,7 +376,7 @@ async fn more_than_a_store_keeps_is_refused_as_a_whole() {
 #[tokio::test]
 async fn a_code_and_a_late_signal_work_on_as_if_nothing_had_happened() {
     let hands = Hands::default();
-    let (_from, source, _to, target) = pair(&hands);
+    let [(_from, source), (_to, target)] = pair(&hands);
     let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
     remember(&source, Sighting { code, ..registered(1, 0) }).await;
     remember(&source, registered(2, 5)).await;
