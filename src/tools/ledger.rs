@@ -76,7 +76,8 @@ impl Tally {
         ];
         let rows = rows.iter().filter(|(count, _)| *count > 0);
         let parts: Vec<_> = rows.map(|(count, what)| format!("{count} {what}")).collect();
-        format!("{} records: {}", self.total(), parts.join(", "))
+        let what = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+        format!("{} records{what}", self.total())
     }
 }
 

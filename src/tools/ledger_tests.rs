@@ -20,6 +20,13 @@ fn read(lines: &[&str]) -> Result<u64, String> {
 }
 
 #[test]
+fn a_tally_is_told_by_what_there_is() {
+    let tally = Tally { messages: 2, holds: 1, ..Tally::default() };
+    assert_eq!(tally.told(), "3 records: 2 messages, 1 accounts on hold");
+    assert_eq!(Tally::default().told(), "0 records");
+}
+
+#[test]
 fn a_whole_file_is_read() {
     assert_eq!(read(&[HEAD, HOLD, END]), Ok(1));
     assert_eq!(read(&[HEAD, HOLD, END, ""]), Ok(1));
