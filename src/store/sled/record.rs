@@ -16,7 +16,7 @@ const NOT_THERE: [u8; 5] = [0; 5];
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
-pub(super) struct Damaged(String);
+pub(super) struct Damaged(pub(super) String);
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
     postcard::to_extend(value, vec![VERSION]).map_err(|error| Damaged(error.to_string()))
