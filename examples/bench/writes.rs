@@ -33,7 +33,7 @@ impl Into {
         match self {
             Self::File => "a file, appended to and synced",
             Self::Sled => "sled alone: a batch, a flush, a sync",
-            Self::Store => "the store: `remember`",
+            Self::Store => "the store: `remember`, 128 entries a group at most",
         }
     }
 

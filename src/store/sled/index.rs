@@ -234,7 +234,9 @@ mod tests {
                 }
             }
             let mut gathered = Gathered::default();
-            all.iter().for_each(|places| gathered.take_in(*places));
+            for places in &all {
+                gathered.take_in(*places);
+            }
             // As it came to be, and as it is when the store is opened again.
             for index in [index, gathered.into_index()] {
                 judge(&index, &all, (from, to), limit)?;
