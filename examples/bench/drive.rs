@@ -129,8 +129,9 @@ pub(crate) struct Measured {
     pub(crate) written: f64,
     /// Syncs a second, as far as they are known.
     pub(crate) syncs: f64,
-    /// Entries that the store wrote, a request, what it notes of its reports included; and in a group.
+    /// Entries that the store wrote, a request, what it notes of its reports included.
     pub(crate) entries: f64,
+    /// Entries in a group, while the load lasted.
     pub(crate) grouped: f64,
     /// Requests that got no 2xx.
     pub(crate) refused: u64,
@@ -166,15 +167,15 @@ pub(crate) fn measure(
         let (took, began) = (stolen(), Instant::now());
         let told = send(target.port, load, seconds, file)?;
         let (took, lasted) = (stolen().saturating_sub(took), began.elapsed());
-        let synced = target.stored()?.0 - stored.0;
+        let loaded = target.stored()?;
+        let (groups, grouped) = (loaded.0 - stored.0, loaded.1 - stored.1);
         let drained = match target.service {
             Some(service) => service.reports_all().map(|()| told.ended.elapsed())?,
             None => Duration::ZERO,
         };
         let cpu = used(&pids).saturating_sub(before);
         let wrote = written(file) - wrote;
-        let after = target.stored()?;
-        let (groups, entries) = (after.0 - stored.0, after.1 - stored.1);
+        let entries = target.stored()?.1 - stored.1;
         tries += 1;
         // Of two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
@@ -191,9 +192,9 @@ pub(crate) fn measure(
             p99: told.p99 as f64 / 1e3,
             cpu: cpu.as_secs_f64() * 1e6 / told.requests as f64,
             written: wrote as f64 / told.requests as f64,
-            syncs: synced as f64 * 1e6 / told.us as f64,
+            syncs: groups as f64 * 1e6 / told.us as f64,
             entries: entries as f64 / told.requests as f64,
-            grouped: entries as f64 / groups.max(1) as f64,
+            grouped: grouped as f64 / groups.max(1) as f64,
             refused: told.refused,
             requests: told.requests,
         });

@@ -127,7 +127,8 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
         let prepare = |file: &Path| {
             phase += 1;
             let count = AT_MOST * plan.seconds;
-            traffic::write(file, phase, count, Routes::Heardback, Signed::Well).map(|_| ())
+            let well = (Routes::Heardback, Signed::Well);
+            traffic::write(file, phase, count, well, *connections).map(|_| ())
         };
         let done = measure(&target, Load::Closed(*connections), plan.seconds, &file, prepare)?;
         grown.loads.push((*connections, done));

@@ -31,7 +31,7 @@ impl<'a> Least<'a> {
         let columns = self.columns(loads);
         let heads = columns
             .iter()
-            .map(|column| format!("{} connections, groups of {}", column.load, column.group.size));
+            .map(|column| format!("connections: {}, groups of {}", column.load, column.group.size));
         println!("\n| CPU µs a request | {} |", heads.collect::<Vec<_>>().join(" | "));
         println!("| --- |{}", " ---: |".repeat(columns.len()));
         for (name, cell) in ROWS {
@@ -65,7 +65,9 @@ type Cell = fn(&Column<'_>) -> String;
 
 const ROWS: [(&str, Cell); 15] = [
     ("HTTP: the bare server", |column| column.say(1, |round| column.http(round))),
-    ("entries a request, counted", |column| column.say(2, |round| column.entries(round))),
+    ("entries a request, counted, those of its report included", |column| {
+        column.say(2, |round| column.entries(round))
+    }),
     ("sled: so many entries, in such groups", |column| column.say(1, |round| column.sled(round))),
     ("a signature of this traffic", |column| column.say(1, |round| column.signature(round))),
     ("**the least with sled**, without matching and without a post", |column| {

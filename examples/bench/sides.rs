@@ -143,7 +143,8 @@ impl<'a> Bench<'a> {
         let phase = &mut self.phase;
         let prepare = |file: &Path| {
             *phase += 1;
-            traffic::write(file, *phase, enough(load, seconds), routes, signed).map(|_| ())
+            let count = enough(load, seconds);
+            traffic::write(file, *phase, count, (routes, signed), load.connections()).map(|_| ())
         };
         measure(target, load, seconds, &self.plan.place.folder.join("requests"), prepare)
     }

@@ -38,14 +38,15 @@ pub(crate) fn sides(all: &[Side]) {
 pub(crate) fn entries(all: &[Side]) {
     println!();
     let wrote = |side: &&Side| middle(side, |m| m.entries) > 0.0;
-    for side in all.iter().filter(wrote) {
-        println!(
-            "Entries a request, {}, {} connections: {:.2}, and {:.1} in a group.",
-            side.name,
-            side.load,
-            middle(side, |m| m.entries),
-            middle(side, |m| m.grouped)
-        );
+    let told: Vec<_> = all.iter().filter(wrote).collect();
+    for of_one in told.chunk_by(|one, next| one.name == next.name) {
+        let loads = of_one.iter().map(|side| {
+            let (each, grouped) = (middle(side, |m| m.entries), middle(side, |m| m.grouped));
+            format!("{}: {each:.2} · {grouped:.1}", side.load)
+        });
+        let name = of_one.first().map(|side| side.name.as_str()).unwrap_or_default();
+        let loads = loads.collect::<Vec<_>>().join("; ");
+        println!("{name}, entries a request · entries a group, by connections: {loads}.");
     }
 }
 

@@ -17,7 +17,7 @@ const REQUESTS: u32 = 50_000;
 /// CPU time of one, in microseconds: in a process of its own, on the servers' core.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let file = folder.join("requests");
-    traffic::write(&file, 0, REQUESTS, Routes::Heardback, Signed::Well)?;
+    traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Well), 1)?;
     let mut command = Command::new("taskset");
     command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("verify").arg(&file);
     let output = command.output()?;
