@@ -24,6 +24,7 @@ mod keys;
 mod ledger;
 mod open;
 mod options;
+mod ordered;
 mod overview;
 mod owner;
 mod reader;
