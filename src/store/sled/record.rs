@@ -10,6 +10,8 @@ const VERSION: u8 = 3;
 pub(super) const SECOND: u8 = 2;
 /// The first release's, whose messages end before the code and what converted them, too.
 const FIRST: u8 = 1;
+/// Room for most records, in bytes.
+const USUAL: usize = 192;
 /// How postcard writes that these five are not there.
 const NOT_THERE: [u8; 5] = [0; 5];
 
@@ -19,7 +21,10 @@ const NOT_THERE: [u8; 5] = [0; 5];
 pub(super) struct Damaged(pub(super) String);
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|error| Damaged(error.to_string()))
+    // Postcard writes byte by byte: a vector that begins small is moved five times on its way.
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(VERSION);
+    postcard::to_extend(value, bytes).map_err(|error| Damaged(error.to_string()))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
