@@ -155,3 +155,34 @@ Exit codes: 0 all that was named is queued, 1 some could not be; 2 wrong usage.
 Examples:
   heardback requeue SM0123456789abcdef0123456789abcdef
   heardback requeue --all --code 20429";
+
+pub(super) const EXPORT_HELP: &str = "\
+A line a record: messages with their whole life, evidence that waits, click links, what was counted once,
+senders, accounts on hold; a header first, an end with the counts last. Persons are in it as the keyed
+hashes that the store has, never an address, a text or a token; the key is not in it. The file is for its
+owner alone, and is never written over.
+It asks the service that has the store open, which goes on meanwhile: what comes in then may or may not be
+in it. If none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the
+service has it.
+
+Examples:
+  heardback export --out ledger.jsonl
+  heardback export | jq -c 'select(.type == \"message\" and .state == \"refused\")'
+  heardback export | gzip > ledger.jsonl.gz";
+
+pub(super) const IMPORT_HELP: &str = "\
+A record that is there already stays as it is, so an import that was cut short is simply run again. What
+was confirmed and not yet reported is reported from here on: stop the service that it comes from. What was
+reported is not reported again. Nothing is confirmed by an import but by evidence that names the message.
+Import before traffic comes to this service: what a reply proves is judged by the messages that are there.
+
+Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its key is its own:
+`heardback backup` and `restore` take that along, an export does not.
+A file is read to its end before anything is written; stdin cannot be. It asks the service that has the
+store open; if none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE).
+
+Exit codes: 0 all of it is there, 1 it is not; 2 wrong usage or settings.
+
+Examples:
+  heardback import ledger.jsonl
+  gunzip -c ledger.jsonl.gz | heardback import -";

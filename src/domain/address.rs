@@ -173,7 +173,7 @@ impl fmt::Debug for Address {
 
 /// A person, as far as the store knows one: 16 bytes of a keyed hash over account, channel and address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Person([u8; 16]);
+pub struct Person(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl Person {
     /// The bytes, for a key in a store.

@@ -6,12 +6,14 @@
 //! the same code in two messages two different values. What was typed is tried and dropped; nothing
 //! here prints it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 
 use crate::domain::sid::MessageSid;
@@ -26,7 +28,7 @@ const MAX_CODE: usize = 16;
 const MAX_WORDS: usize = 16;
 
 /// HMAC-SHA256 over `MessageSid` and code, under the app's key.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CodeHmac([u8; 32]);
 
 impl CodeHmac {
@@ -51,6 +53,7 @@ impl CodeHmac {
 
 /// What is kept of a message's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Code {
     /// What tells it from others.
     Known(CodeHmac),
@@ -66,6 +69,27 @@ impl Code {
             Self::Known(hmac) => Some(hmac),
             Self::Forgotten => None,
         }
+    }
+}
+
+/// As an app would send it where people read, as it is in a store.
+impl Serialize for CodeHmac {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return to.serialize_str(&self.to_base64());
+        }
+        self.0.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for CodeHmac {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            let text = Cow::<'de, str>::deserialize(from)?;
+            return Self::parse(&text)
+                .ok_or_else(|| D::Error::custom("expected 32 bytes in base64"));
+        }
+        Ok(Self(Deserialize::deserialize(from)?))
     }
 }
 

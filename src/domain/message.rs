@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::domain::address::Recipient;
 use crate::domain::code::Code;
@@ -14,7 +15,7 @@ use crate::domain::trace::TraceParent;
 pub const MAX_REFERENCE: usize = 128;
 
 /// The app's own name for what a message belongs to (a login, an order). Opaque, ≤ 128 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Reference(String);
 
 impl Reference {
@@ -31,8 +32,21 @@ impl Reference {
     }
 }
 
+/// What a person may have written is read as strictly as at first.
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let is_by_hand = from.is_human_readable();
+        let text = String::deserialize(from)?;
+        if !is_by_hand {
+            return Ok(Self(text));
+        }
+        Self::parse(&text).ok_or_else(|| D::Error::custom("expected 1 to 128 bytes"))
+    }
+}
+
 /// Where a message stands with us (DESIGN §1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Seen only through a status callback; nobody asked for feedback. Never posted, but it shields.
     Untracked,
@@ -156,6 +170,7 @@ impl Status {
 
 /// How surely a signal names its message (DESIGN §1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// It names exactly one message.
     Direct,
@@ -185,10 +200,10 @@ pub struct Proof {
     /// How surely it named the message.
     pub basis: Basis,
     /// When the person acted.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub occurred_at: Timestamp,
     /// When we decided.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub confirmed_at: Timestamp,
 }
 
@@ -209,7 +224,7 @@ pub struct Attempt {
     /// Which one it was, from 1. What is given back to a closed lane is tried under the same number again.
     pub number: u32,
     /// When it ended.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub ended_at: Timestamp,
     /// How long Twilio took, in milliseconds.
     pub took_ms: u32,
@@ -227,7 +242,7 @@ pub struct Delivery {
     /// Attempts begun. A crash in the middle of one counts.
     pub attempts: u32,
     /// When it may be tried next; while an attempt is under way, when its lease ends.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    #[serde(with = "crate::domain::moment::optional")]
     pub due_at: Option<Timestamp>,
     /// Names the attempt under way, so that a late end of an older one changes nothing.
     pub lease: Option<u64>,
@@ -258,25 +273,25 @@ pub struct Message {
     pub error_code: Option<u32>,
     /// When it was created, as far as anybody said; else when we first heard of it. Never too early:
     /// evidence may count for it only if it came later.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub created_at: Timestamp,
     /// Whether somebody said when it was created.
     pub created_at_known: bool,
     /// When we first heard of it.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub remembered_at: Timestamp,
     /// When a pending message expires; when an untracked one is forgotten.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub expires_at: Timestamp,
     /// When it came into its present state.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub since: Timestamp,
     /// What proved that it arrived.
     pub proof: Option<Proof>,
     /// The reporting.
     pub delivery: Delivery,
     /// When Twilio took the feedback.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    #[serde(with = "crate::domain::moment::optional")]
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
@@ -285,7 +300,7 @@ pub struct Message {
     /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
     /// Since when the evidence had waited that proved it, if it came before the message.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    #[serde(with = "crate::domain::moment::optional")]
     pub parked_at: Option<Timestamp>,
     /// How the last attempt to report it ended.
     pub last_attempt: Option<Attempt>,

@@ -1,13 +1,16 @@
 //! Where a signal comes from in somebody's trace (W3C Trace Context), so that the post which it causes can
 //! be linked to it, however much later that is. Ids are taken as they come; none is made here.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::domain::hex::{bytes, hex};
 
 /// A `traceparent` of version 00: <https://www.w3.org/TR/trace-context/#traceparent-header>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceParent {
     trace_id: [u8; 16],
     span_id: [u8; 8],
@@ -66,26 +69,25 @@ impl fmt::Display for TraceParent {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// As the header where people read, as its parts in a store.
+impl Serialize for TraceParent {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return to.collect_str(self);
+        }
+        (self.trace_id, self.span_id, self.flags).serialize(to)
+    }
 }
 
-/// Lower-case digits, exactly so many.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N || digits.iter().any(u8::is_ascii_uppercase) {
-        return None;
+impl<'de> Deserialize<'de> for TraceParent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            let text = Cow::<'de, str>::deserialize(from)?;
+            return Self::parse(&text).ok_or_else(|| D::Error::custom("expected a traceparent"));
+        }
+        let (trace_id, span_id, flags) = Deserialize::deserialize(from)?;
+        Ok(Self { trace_id, span_id, flags })
     }
-    let mut bytes = [0; N];
-    for (to, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(*pair.get(at)?).to_digit(16);
-        *to = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! [`crate::domain::matching`], and writes what it says.
 
 pub mod sled;
+mod transfer;
+
+pub use transfer::{Adopted, Record, Records};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -300,6 +303,17 @@ pub trait Store: Send + Sync + 'static {
     /// known when this was asked; what was erased when it failed halfway stays erased. What was counted
     /// once stays counted, since that names nobody.
     async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError>;
+
+    /// A page of all that there is, from `cursor` on (from the start if `None`), at most `limit` records. A
+    /// look, while others write; but evidence comes before the messages, so that what is settled in between
+    /// is in one of them at least, and what was counted before both.
+    async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError>;
+
+    /// Takes over what another store of the same [`person_key`](Self::person_key) had: all of it or nothing,
+    /// so a few hundred at most. What is there already stays as it is, so that it can be asked again.
+    /// Evidence and the one message that it names find each other here; what takes a choice among messages
+    /// waits until something new comes in, for not all of them may be there yet.
+    async fn adopt(&self, records: Vec<Record>) -> Result<Adopted, StoreError>;
 
     /// Proves that the store can take an event, by writing something durably.
     async fn health(&self) -> Result<(), StoreError>;

@@ -8,7 +8,7 @@ use crate::cli::operate::Operate;
 use crate::config::{Env, ReadFile, VisitSettings};
 use crate::tools::hold::Turn;
 use crate::tools::reach::{Reach, Wrong};
-use crate::tools::{hold, list, requeue, show, stats};
+use crate::tools::{export, hold, import, list, requeue, show, stats};
 
 /// The environment, and files.
 struct Around<'a> {
@@ -45,6 +45,14 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
         Operate::Requeue(args) => {
             let asked = requeue::Asked::read(&args)?;
             around.on(&args.store, async |reach, out| requeue::run(reach, &asked, out).await)
+        }
+        Operate::Export(args) => {
+            let asked = export::Asked::read(&args)?;
+            around.on(&args.store, async |reach, out| export::run(reach, &asked, out).await)
+        }
+        Operate::Import(args) => {
+            let asked = import::Asked::read(&args)?;
+            around.on(&args.store, async |reach, out| import::run(reach, asked, out).await)
         }
     }
 }

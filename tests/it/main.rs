@@ -69,6 +69,8 @@ mod sled_store;
 mod tidy;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transfer;
 mod upstream;
 #[cfg(test)]
 mod upstream_probe;

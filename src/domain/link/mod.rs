@@ -11,7 +11,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::message::Reference;
@@ -76,7 +77,7 @@ impl fmt::Debug for LinkToken {
 
 /// What the store knows a link by: the token cannot be told from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LinkId([u8; 16]);
+pub struct LinkId(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl LinkId {
     /// What a key in a store holds.
@@ -93,7 +94,7 @@ impl LinkId {
 }
 
 /// Where a link leads: https, no credentials, no fragment of ours to lose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkTarget(String);
 
 impl LinkTarget {
@@ -124,6 +125,18 @@ impl LinkTarget {
     pub fn host(&self) -> &str {
         let rest = self.0.get(8..).unwrap_or_default();
         rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+}
+
+/// What a person may have written is read as strictly as at first.
+impl<'de> Deserialize<'de> for LinkTarget {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let is_by_hand = from.is_human_readable();
+        let text = String::deserialize(from)?;
+        if !is_by_hand {
+            return Ok(Self(text));
+        }
+        Self::parse(&text).ok_or_else(|| D::Error::custom("expected an https address"))
     }
 }
 
@@ -166,7 +179,7 @@ pub struct Link {
     /// What the app said it belongs to.
     pub reference: Option<Reference>,
     /// When it was made.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub created_at: Timestamp,
 }
 

@@ -103,20 +103,20 @@ struct Origin {
 }
 
 /// The rows at hand, and what becomes of them.
-struct Ledger<'a> {
-    known: Known,
+pub(super) struct Ledger<'a> {
+    pub(super) known: Known,
     touched: BTreeSet<MessageSid>,
     confirmed: Vec<MessageSid>,
-    parked: Vec<Parked>,
+    pub(super) parked: Vec<Parked>,
     services: BTreeMap<String, ServiceSid>,
-    links: BTreeMap<LinkId, Link>,
-    changes: Changes,
+    pub(super) links: BTreeMap<LinkId, Link>,
+    pub(super) changes: Changes,
     policy: &'a Policy,
     now: Timestamp,
 }
 
 impl<'a> Ledger<'a> {
-    fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
+    pub(super) fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
         let Rows { message, same_reference, same_person, links, mut parked, services, seen: _ } =
             rows;
         let mut known = Known::new();
@@ -139,7 +139,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn close(mut self) -> (Changes, Vec<MessageSid>) {
+    pub(super) fn close(mut self) -> (Changes, Vec<MessageSid>) {
         let touched = self.touched;
         self.changes.messages.extend(self.known.into_values().filter(|m| touched.contains(&m.sid)));
         (self.changes, self.confirmed)
@@ -223,13 +223,17 @@ impl<'a> Ledger<'a> {
 
     fn settle_parked(&mut self) {
         for parked in std::mem::take(&mut self.parked) {
-            let typed = if parked.held_number { Typed::Number } else { Typed::Nothing };
-            let origin = Origin { trace: parked.trace, parked_at: Some(parked.parked_at) };
-            match self.settle(&parked.evidence, typed, origin) {
-                Pick::Wait(_) => {}
-                Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
-                    self.changes.unpark.push(parked);
-                }
+            self.settle_waiting(parked);
+        }
+    }
+
+    pub(super) fn settle_waiting(&mut self, parked: Parked) {
+        let typed = if parked.held_number { Typed::Number } else { Typed::Nothing };
+        let origin = Origin { trace: parked.trace, parked_at: Some(parked.parked_at) };
+        match self.settle(&parked.evidence, typed, origin) {
+            Pick::Wait(_) => {}
+            Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
+                self.changes.unpark.push(parked);
             }
         }
     }

@@ -4,11 +4,13 @@
 //! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are DESIGN §1's; each function
 //! names the one it keeps.
 
+mod adopted;
 mod decide;
 mod pick;
 mod policy;
 mod sighted;
 
+pub use adopted::{reconcile, taken_over};
 pub use decide::observe;
 pub use decide::remember;
 pub use policy::{
@@ -57,10 +59,10 @@ pub struct Parked {
     /// The evidence.
     pub evidence: Evidence,
     /// Since when it waits.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub parked_at: Timestamp,
     /// Until when. Afterwards it is an orphan.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub until: Timestamp,
     /// Why it could not be settled at once.
     pub reason: Reason,
@@ -91,6 +93,7 @@ pub struct Changes {
 
 /// Why evidence did not confirm anything (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// An opt-out says nothing about having read a code.
     OptOut,

@@ -13,6 +13,7 @@ pub mod json;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::address::{Person, Recipient};
 use crate::domain::code::{CodeHmac, Probe};
@@ -70,6 +71,7 @@ pub struct SenderHint {
 
 /// What a piece of evidence names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Named {
     /// Exactly one message.
     Message(MessageSid),
@@ -95,6 +97,17 @@ pub enum Named {
     Link(LinkId),
 }
 
+impl Named {
+    /// Whom the person turned to, where only the person is named.
+    #[must_use]
+    pub fn sender(&self) -> Option<&SenderHint> {
+        match self {
+            Self::Person { sender, .. } | Self::Caller { sender, .. } => Some(sender),
+            Self::Message(_) | Self::Reference(_) | Self::Link(_) => None,
+        }
+    }
+}
+
 /// Something a recipient did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -105,7 +118,7 @@ pub struct Evidence {
     /// `reply`, or the app's own word such as `code_entered`.
     pub label: String,
     /// When the person acted.
-    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    #[serde(with = "crate::domain::moment")]
     pub occurred_at: Timestamp,
 }
 
@@ -147,6 +160,33 @@ pub enum Once {
     Call(CallSid),
     /// A `CloudEvent`, by its `id`.
     Event(String),
+}
+
+impl Once {
+    /// What a store keeps of it.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        match self {
+            Self::Message(sid) => Mark::Message(*sid),
+            Self::Call(sid) => Mark::Call(*sid),
+            Self::Event(id) => {
+                let digest = Sha256::digest(id);
+                Mark::Event(digest.first_chunk().copied().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The same as a store keeps it: an event by the beginning of its id's SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// An inbound message.
+    Message(MessageSid),
+    /// An inbound call.
+    Call(CallSid),
+    /// A `CloudEvent`.
+    Event(#[serde(with = "crate::domain::hex")] [u8; 16]),
 }
 
 /// Evidence, with what makes it count once and what it tells of the message besides.

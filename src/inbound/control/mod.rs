@@ -10,11 +10,13 @@ mod backup;
 mod forget;
 mod look;
 mod stats;
+mod transfer;
 
 pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
 pub use forget::{Erased, Forget};
 pub use look::{Found, Known, List, Newest, Show, Span};
 pub use stats::{Share, Stats, Summary, Waiting};
+pub use transfer::{HandOver, Identify, Identity, TakeOver};
 
 use std::sync::Arc;
 
@@ -76,6 +78,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(Resume::ROUTE, web::post().to(answer::<Resume>))
         .route(Requeue::ROUTE, web::post().to(answer::<Requeue>))
         .route(RequeueRefused::ROUTE, web::post().to(answer::<RequeueRefused>))
+        .route(Identify::ROUTE, web::post().to(answer::<Identify>))
+        .route(HandOver::ROUTE, web::post().to(answer::<HandOver>))
+        .route(TakeOver::ROUTE, web::post().to(answer::<TakeOver>))
         .default_service(web::to(unknown));
 }
 

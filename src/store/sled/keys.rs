@@ -11,8 +11,8 @@ use crate::domain::address::Person;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
-use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::{Named, Once};
+use crate::domain::sid::{AccountSid, CallSid, MessageSid};
+use crate::domain::signal::{Mark, Named, Once};
 
 /// What only formats 1 and 2 had: confirmed messages by due time, and messages by recipient. Both are
 /// worked out from the messages now.
@@ -32,7 +32,7 @@ const LINK_REFERENCE: u8 = b'q';
 /// Messages by reference and creation.
 const REFERENCE: u8 = b'r';
 /// Messaging Services by sender.
-const SENDER: u8 = b's';
+pub(super) const SENDER: u8 = b's';
 
 /// Room for most keys, in bytes.
 const USUAL: usize = 48;
@@ -85,19 +85,33 @@ pub(super) fn read_paused(key: &[u8]) -> Option<AccountSid> {
 
 /// A packed message's SID begins with a tag that is no letter.
 pub(super) fn seen(once: &Once) -> Vec<u8> {
+    marked(&once.mark())
+}
+
+/// The same, of what is left of it.
+pub(super) fn marked(mark: &Mark) -> Vec<u8> {
     let mut key = begin(SEEN);
-    match once {
-        Once::Message(sid) => sid.pack_into(&mut key),
-        Once::Call(sid) => {
+    match mark {
+        Mark::Message(sid) => sid.pack_into(&mut key),
+        Mark::Call(sid) => {
             key.push(b'c');
             sid.pack_into(&mut key);
         }
-        Once::Event(id) => {
+        Mark::Event(hash) => {
             key.push(b'e');
-            key.extend(Sha256::digest(id).iter().take(16));
+            key.extend_from_slice(hash);
         }
     }
     key
+}
+
+/// What such a key stands for.
+pub(super) fn read_marked(key: &[u8]) -> Option<Mark> {
+    match key.get(1..)? {
+        [b'c', sid @ ..] => CallSid::unpack(sid).map(Mark::Call),
+        [b'e', hash @ ..] => hash.try_into().ok().map(Mark::Event),
+        sid => MessageSid::unpack(sid).map(Mark::Message),
+    }
 }
 
 pub(super) fn link(id: LinkId) -> Vec<u8> {
@@ -129,6 +143,11 @@ pub(super) fn sender(address: &str) -> Vec<u8> {
     let mut key = begin(SENDER);
     key.extend_from_slice(address.as_bytes());
     key
+}
+
+/// The sender that such a key names.
+pub(super) fn read_sender(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(1..)?).ok()
 }
 
 /// All messages that bear a reference.

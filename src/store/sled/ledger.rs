@@ -15,7 +15,7 @@ use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Row
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Named, Sighting, Signal};
+use crate::domain::signal::{Evidence, Named, Sighting, Signal};
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
 use crate::store::sled::index::Index;
@@ -126,7 +126,14 @@ impl Ledger {
             let touched = Touched::by_sighting(sighting, known.as_ref());
             return self.rows(sighting.account, known, &touched, evidence, false);
         }
-        let Some(evidence) = evidence else { return Ok(Rows::default()) };
+        match evidence {
+            Some(evidence) => self.rows_by(evidence, signal.code.is_some()),
+            None => Ok(Rows::default()),
+        }
+    }
+
+    /// What a piece of evidence touches.
+    pub(super) fn rows_by(&self, evidence: &Evidence, typed: bool) -> Result<Rows, Fatal> {
         let mut touched = Touched::by_evidence(evidence);
         let named = match &evidence.named {
             // Where the link leads is known here; what that proves is not ours to say.
@@ -148,7 +155,7 @@ impl Ledger {
             touched.sid = Some(known.sid);
             touched.reference.clone_from(&known.reference);
         }
-        self.rows(evidence.account, known, &touched, Some(evidence), signal.code.is_some())
+        self.rows(evidence.account, known, &touched, Some(evidence), typed)
     }
 
     /// Keeps a click link, whether or not its message is known yet.
@@ -177,7 +184,7 @@ impl Ledger {
     }
 
     /// Writes the changes of a judgement, all of them or none.
-    fn carry_out<T>(&mut self, judged: Result<(Changes, T), StoreError>) -> Ruling<T> {
+    pub(super) fn carry_out<T>(&mut self, judged: Result<(Changes, T), StoreError>) -> Ruling<T> {
         let (changes, outcome) = match judged {
             Ok(judged) => judged,
             Err(error) => return Ok(Err(error)),
@@ -245,7 +252,10 @@ impl Ledger {
             }
         }
         for (before, after) in &writing.turns {
-            self.census.turns(before.as_ref(), after.as_ref());
+            match after {
+                Some(found) if writing.is_found => self.census.finds(found),
+                Some(_) | None => self.census.turns(before.as_ref(), after.as_ref()),
+            }
         }
         for (from, to) in writing.moved {
             tally(&mut self.counts, from, to);
@@ -279,7 +289,7 @@ impl Ledger {
         self.room(MIN_FREE)
     }
 
-    fn full(&self, of: &str) -> StoreError {
+    pub(super) fn full(&self, of: &str) -> StoreError {
         let most = self.terms.max_messages;
         let reason = format!("HEARDBACK_MAX_MESSAGES ({most}) {of} are kept already");
         StoreError::Unavailable { reason, label: "max_messages" }

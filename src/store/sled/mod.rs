@@ -34,6 +34,7 @@ mod rows;
 mod seal;
 mod sparse;
 mod survey;
+mod transfer;
 mod usage;
 mod visit;
 mod writer;
@@ -75,7 +76,8 @@ use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Job, QUEUE, Shared, Writer};
 use crate::store::{
-    Counts, Filter, Forgotten, Page, Quotas, Requeued, Settled, Store, StoreError, Swept,
+    Adopted, Counts, Filter, Forgotten, Page, Quotas, Record, Records, Requeued, Settled, Store,
+    StoreError, Swept,
 };
 
 /// The store in one embedded sled.
@@ -295,6 +297,14 @@ impl Store for SledStore {
 
     async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError> {
         self.erase(Erasure::of(addresses, self.person_key.clone())).await
+    }
+
+    async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError> {
+        self.look(move |reader| transfer::records(reader, cursor, limit)).await
+    }
+
+    async fn adopt(&self, records: Vec<Record>) -> Result<Adopted, StoreError> {
+        self.ask(move |ledger| ledger.adopt(&records)).await
     }
 
     async fn health(&self) -> Result<(), StoreError> {

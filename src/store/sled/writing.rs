@@ -21,6 +21,8 @@ pub(super) struct Writing {
     pub(super) places: Vec<(Option<Places>, Option<Places>)>,
     /// What the census is to take out, and what to take in.
     pub(super) turns: Vec<(Option<Counted>, Option<Counted>)>,
+    /// Whether what is new came to pass elsewhere, and is not to be counted as news.
+    pub(super) is_found: bool,
     pub(super) parked: i64,
     pub(super) orphaned: i64,
     pub(super) links: i64,

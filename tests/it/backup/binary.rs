@@ -58,7 +58,7 @@ pub(crate) fn backed_up(store: &Path, into: &Path) {
 }
 
 /// So many status callbacks, over a few connections at once.
-pub(super) fn fill(service: &Running, messages: u32) {
+pub(crate) fn fill(service: &Running, messages: u32) {
     thread::scope(|scope| {
         for part in 0..4 {
             scope.spawn(move || {

@@ -125,6 +125,10 @@ fn is_clean_and_was_used(scene: &Scene) {
         assert!(scene.gathered.has(place, &raw), "the first message is in {place}");
         assert!(scene.gathered.has(place, TARGET.as_bytes()), "what the store keeps is in {place}");
     }
+    for written in [sid(1).as_bytes(), TARGET.as_bytes(), b"\"type\":\"end\""] {
+        assert!(scene.gathered.has("the store's export", written), "all of it is exported");
+    }
+    assert!(scene.gathered.has("a command", b"records; "), "and taken over");
     assert!(
         scene.gathered.has("the log", sid(1).as_bytes()),
         "messages are followed by their SIDs"

@@ -15,7 +15,8 @@ use crate::harness::twilio::Twilio;
 use crate::harness::wire::{self, Answer, Line};
 use crate::harness::{BASE, LONG, eventually, get, sid};
 use crate::privacy::canaries::{
-    APP_KEY, CLICK_SECRET, Canaries, HEADER, OLD_TOKEN, PEOPLE, PHONE_KEY, SHARED_SECRET, TOKEN,
+    APP_KEY, CLICK_SECRET, Canaries, HEADER, OLD_TOKEN, PEOPLE, PHONE_KEY, SHARED_SECRET, TEXT,
+    TOKEN,
 };
 use crate::privacy::echo::Echo;
 use crate::privacy::gathered::Gathered;
@@ -218,6 +219,23 @@ impl Scene {
         self.command(&["restore", &into, "--store", &copy], &[]);
         // There is one now: that is an error with words of its own.
         self.command(&["restore", &into, "--store", &copy], &[]);
+        let exported = tempfile::tempdir_in(self.folder.path()).expect("a folder");
+        let file = exported.path().join("ledger.jsonl").display().to_string();
+        self.command(&["export", "--out", &file], &[]);
+        for json in [&[][..], &["--json"]] {
+            self.command(&[&["import", &file, "--store", &copy][..], json].concat(), &[]);
+        }
+        // What is no ledger is not repeated.
+        let broken = exported.path().join("broken.jsonl");
+        std::fs::write(&broken, format!("{}{TEXT}", PEOPLE[1])).expect("written");
+        let spoilt = broken.display().to_string();
+        self.command(&["import", &spoilt, "--store", &copy], &[]);
+        let whole = std::fs::read_to_string(&file).expect("exported");
+        std::fs::write(&broken, whole.replace("\"type\":\"end\"", &format!("\"type\":\"{TEXT}\"")))
+            .expect("written");
+        self.command(&["import", &spoilt, "--store", &copy], &[]);
+        std::fs::remove_file(&broken).expect("removed");
+        self.gathered.folder("the store's export", exported.path());
         self.gathered.folder("the store's backup", &backup);
         self.gathered.folder("the store, restored", &self.folder.path().join("copy"));
     }

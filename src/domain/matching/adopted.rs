@@ -1,0 +1,85 @@
+//! What another store had, taken over record by record. What waits is settled only as far as that takes no
+//! choice among messages: which of them are still to come, nobody knows. Whatever was proven there is not
+//! proven a second time, nor of another message.
+
+use jiff::Timestamp;
+
+use crate::domain::matching::decide::Ledger;
+use crate::domain::matching::{Changes, Parked, Policy, Rows};
+use crate::domain::message::{Basis, Message, State};
+use crate::domain::signal::Named;
+
+/// A message as another store goes on with it: no attempt is under way, and what is to be reported is due.
+#[must_use]
+pub fn taken_over(message: &Message, now: Timestamp) -> Message {
+    let mut message = message.clone();
+    message.delivery.lease = None;
+    message.delivery.due_at = match message.state {
+        State::Confirmed => message.delivery.due_at.or(Some(now)),
+        State::Untracked
+        | State::Pending
+        | State::Expired
+        | State::Undelivered
+        | State::Reported
+        | State::Refused => None,
+    };
+    message
+}
+
+/// Settles what waits among these rows, of which one was just taken over.
+#[must_use]
+pub fn reconcile(rows: Rows, policy: &Policy, now: Timestamp) -> Changes {
+    let mut ledger = Ledger::open(rows, policy, now);
+    for parked in std::mem::take(&mut ledger.parked) {
+        if ledger.known.values().any(|message| ledger.has_proven(&parked, message)) {
+            ledger.changes.unpark.push(parked);
+        } else if ledger.names_one(&parked) {
+            ledger.settle_waiting(parked);
+        }
+    }
+    ledger.close().0
+}
+
+impl Ledger<'_> {
+    /// Whether it was this evidence, after it had waited, that proved this message: it was settled while the
+    /// records were handed over, one after the other.
+    fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
+        let evidence = &parked.evidence;
+        let to = message.recipient.map(|recipient| recipient.person);
+        let (names, bases) = match &evidence.named {
+            Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
+            Named::Reference(name) => {
+                (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
+            }
+            Named::Person { recipient, .. } => {
+                (to == Some(recipient.person), &[Basis::Inferred][..])
+            }
+            Named::Caller { recipient, whatsapp, .. } => {
+                (to == Some(recipient.person) || to == Some(*whatsapp), &[Basis::Inferred][..])
+            }
+            Named::Link(id) => {
+                let link = self.links.get(id);
+                let is_in = link.is_some_and(|link| link.message == Some(message.sid));
+                (is_in, &[Basis::Direct, Basis::Shared][..])
+            }
+        };
+        names
+            && message.account == evidence.account
+            && message.parked_at == Some(parked.parked_at)
+            && message.proof.as_ref().is_some_and(|proof| {
+                bases.contains(&proof.basis)
+                    && proof.occurred_at == evidence.occurred_at
+                    && proof.label == evidence.label
+            })
+    }
+
+    /// Whether there is one message that it names, by its SID or by the link that was in it, and it is here.
+    fn names_one(&self, parked: &Parked) -> bool {
+        let sid = match &parked.evidence.named {
+            Named::Message(sid) => Some(*sid),
+            Named::Link(id) => self.links.get(id).and_then(|link| link.message),
+            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => None,
+        };
+        sid.is_some_and(|sid| self.known.contains_key(&sid))
+    }
+}

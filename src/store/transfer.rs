@@ -1,0 +1,124 @@
+//! What a store hands over to another one, and takes over from it: every record there is, in the words of the
+//! domain, so that it can go from any backend into any.
+//!
+//! Persons go as the keyed hashes that they are, so both stores must have the same key. Nothing here is an
+//! index, a count or a seal: the store that takes it over makes its own.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::{AccountSid, ServiceSid};
+use crate::domain::signal::Mark;
+
+/// The most text that a record holds, in bytes, with room to spare: a link's target and reference, or Twilio's
+/// words on two answers. A backend may rely on it.
+const MAX_TEXT: usize = 3072;
+/// The longest sender, in bytes.
+const MAX_SENDER: usize = 256;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// A message. An attempt that was under way is not: it ends with the store that began it.
+    Message(Box<Message>),
+    /// Evidence that waits for its message, or whose message never came.
+    Parked(Box<Parked>),
+    /// A click link.
+    Link {
+        /// What it is known by.
+        id: LinkId,
+        /// The link.
+        #[serde(flatten)]
+        link: Link,
+    },
+    /// What was counted once.
+    Counted {
+        /// What.
+        once: Mark,
+        /// When.
+        #[serde(with = "crate::domain::moment")]
+        at: Timestamp,
+    },
+    /// A sender, and the Messaging Service that it belongs to.
+    Sender {
+        /// The sender, in Twilio's notation.
+        address: String,
+        /// Its service.
+        service: ServiceSid,
+    },
+    /// An account on hold.
+    Hold {
+        /// The account.
+        account: AccountSid,
+        /// Since when.
+        #[serde(with = "crate::domain::moment")]
+        since: Timestamp,
+    },
+}
+
+impl Record {
+    /// Why no store would have made it; `None` if one may have.
+    #[must_use]
+    pub fn flaw(&self) -> Option<&'static str> {
+        if self.text() > MAX_TEXT {
+            return Some("it is longer than any that a store makes");
+        }
+        match self {
+            Self::Message(message) => match message.state {
+                State::Confirmed | State::Reported | State::Refused => {
+                    message.proof.is_none().then_some(
+                        "a message is said to be confirmed, and nothing is said to prove it",
+                    )
+                }
+                State::Untracked | State::Pending | State::Expired | State::Undelivered => None,
+            },
+            Self::Sender { address, .. } => (address.is_empty() || address.len() > MAX_SENDER)
+                .then_some("a sender has 1 to 256 bytes"),
+            Self::Parked(_) | Self::Link { .. } | Self::Counted { .. } | Self::Hold { .. } => None,
+        }
+    }
+
+    /// How much text there is in it that others chose, in bytes; what is checked as it is read aside.
+    fn text(&self) -> usize {
+        match self {
+            Self::Message(message) => {
+                let texts = [
+                    message.from.as_ref(),
+                    message.proof.as_ref().map(|proof| &proof.label),
+                    message.refusal.as_ref().map(|refusal| &refusal.message),
+                    message.last_attempt.as_ref().map(|attempt| &attempt.message),
+                ];
+                texts.into_iter().flatten().map(String::len).sum()
+            }
+            Self::Parked(parked) => {
+                let sender = parked.evidence.named.sender();
+                let sender = sender.and_then(|sender| sender.address.as_ref());
+                parked.evidence.label.len() + sender.map_or(0, String::len)
+            }
+            Self::Sender { address, .. } => address.len(),
+            Self::Link { .. } | Self::Counted { .. } | Self::Hold { .. } => 0,
+        }
+    }
+}
+
+/// One page of [`Store::records`](crate::store::Store::records).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The records.
+    pub records: Vec<Record>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What [`Store::adopt`](crate::store::Store::adopt) found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Records that were not there.
+    pub added: u64,
+    /// Records that were, or evidence of what is proven already. They stay as they are.
+    pub known: u64,
+}

@@ -1,0 +1,57 @@
+//! What a line of an export is read as, and what is said of one that is none. Beside `ledger.rs` only for its
+//! length.
+
+use std::io::BufReader;
+
+use super::*;
+
+const HEAD: &str = r#"{"type":"heardback","format":1,"release":"0.1.0","at":"2026-01-31T12:00:00.000Z","persons":"00"}"#;
+const HOLD: &str = r#"{"type":"hold","account":"AC0123456789abcdef0123456789abcdef","since":"2026-01-31T12:00:00.123Z"}"#;
+const END: &str =
+    r#"{"type":"end","holds":1,"counted":0,"messages":0,"links":0,"senders":0,"parked":0}"#;
+
+/// How many records these lines hold, or what is wrong with them.
+fn read(lines: &[&str]) -> Result<u64, String> {
+    let text = lines.join("\n");
+    let told = |error: anyhow::Error| format!("{error:#}");
+    let mut lines = Lines::begin(BufReader::new(text.as_bytes())).map_err(told)?;
+    while lines.next().map_err(told)?.is_some() {}
+    Ok(lines.tally().total())
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    assert_eq!(read(&[HEAD, HOLD, END]), Ok(1));
+    assert_eq!(read(&[HEAD, HOLD, END, ""]), Ok(1));
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
+    let secret = "+15551234567";
+    let odd = format!(r#"{{"type":"{secret}"}}"#);
+    let short = format!(r#"{{"type":"hold","account":"{secret}"}}"#);
+    let long = format!(r#"{{"type":"hold","account":"{}"}}"#, secret.repeat(2_000));
+    let unproven =
+        r#"{"type":"sender","address":"","service":"MG0123456789abcdef0123456789abcdef"}"#;
+    let later = HEAD.replace(r#""format":1"#, r#""format":2"#);
+    for (lines, said) in [
+        (&[secret][..], "line 1 is no header"),
+        (&[HOLD, END], "line 1 is no header"),
+        (&[&later], "it is of format 2"),
+        (&[HEAD], "it has no end: it was cut after line 1"),
+        (&[HEAD, HOLD], "it has no end: it was cut after line 2"),
+        (&[HEAD, HOLD, secret], "line 3 cannot be read: it is no JSON"),
+        (&[HEAD, HOLD, "", END], "line 3 cannot be read: it is no JSON"),
+        (&[HEAD, HOLD, &odd], "line 3 cannot be read: it is of no type"),
+        (&[HEAD, &short], "line 2 cannot be read: it is of no type"),
+        (&[HEAD, &long], "line 2 cannot be read: it is longer than"),
+        (&[HEAD, unproven], "line 2 cannot be read: a sender has"),
+        (&[HEAD, HEAD], "line 2 is a second header"),
+        (&[HEAD, END], "line 2, its end, counts 1 records; 0 came"),
+        (&[HEAD, HOLD, END, HOLD], "line 4 comes after the end"),
+    ] {
+        let told = read(lines).expect_err(said);
+        assert!(told.contains(said), "{told}");
+        assert!(!told.contains("555"), "{told}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Whatever a store holds: handed over, taken over and handed over again it is the same, also where taking it
+//! over was cut short and begun anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use heardback::domain::feedback::Settlement;
+use heardback::domain::link::Link;
+use heardback::domain::message::Refusal;
+use heardback::domain::signal::{Sighting, Signal};
+use heardback::store::{Quotas, Record, Store};
+use proptest::prelude::*;
+
+use crate::contract::backends;
+use crate::given::{
+    Hands, account, acted, clicked, direct, link, person, reference, registered, reply, service,
+    shared, status, token,
+};
+use crate::overview::seen;
+use crate::transfer::{adopt, all, lines};
+
+/// Something that happens to a store.
+#[derive(Debug, Clone)]
+enum Step {
+    Registered { n: u32, to: u32, name: Option<u8>, by: bool, link: Option<u8> },
+    Status(u32, &'static str),
+    Direct(u32),
+    Shared(u8),
+    Acted(u32),
+    Reply(u32),
+    Clicked(u8),
+    Link(u8, Option<u8>),
+    Worked(u8),
+    Paused,
+    Swept,
+    Later(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let some = || prop::option::of(0..3_u8);
+    prop_oneof![
+        4 => (0..12_u32, 0..3_u32, some(), any::<bool>(), some())
+            .prop_map(|(n, to, name, by, link)| Step::Registered { n, to, name, by, link }),
+        2 => (0..12_u32, prop::sample::select(&["sent", "delivered", "undelivered"][..]))
+            .prop_map(|(n, word)| Step::Status(n, word)),
+        2 => (0..12_u32).prop_map(Step::Direct),
+        2 => (0..3_u8).prop_map(Step::Shared),
+        2 => (0..3_u32).prop_map(Step::Acted),
+        2 => (0..9_u32).prop_map(Step::Reply),
+        1 => (0..3_u8).prop_map(Step::Clicked),
+        2 => (0..3_u8, some()).prop_map(|(n, name)| Step::Link(n, name)),
+        2 => (0..4_u8).prop_map(Step::Worked),
+        1 => Just(Step::Paused),
+        1 => Just(Step::Swept),
+        3 => (1..40_000_i64).prop_map(Step::Later),
+    ]
+}
+
+fn name(n: u8) -> String {
+    format!("login-{n}")
+}
+
+async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step) {
+    match *step {
+        Step::Registered { n, to, name: of, by, link } => {
+            let sighting = Sighting {
+                recipient: (to > 0).then(|| person(to)),
+                reference: of.map(|of| reference(&name(of))),
+                service: by.then(|| service(1)),
+                link: link.map(|link| token(link).id()),
+                ..registered(n, *now)
+            };
+            // What contradicts what is known is refused, and so is a link that is not there.
+            let _ = store.remember(sighting).await;
+        }
+        Step::Status(n, word) => {
+            store.remember(status(n, word, *now)).await.expect("remembered");
+        }
+        Step::Direct(n) => observe(store, direct(n, *now)).await,
+        Step::Shared(n) => observe(store, shared(&name(n), *now)).await,
+        Step::Acted(n) => observe(store, acted(person(n), None, *now)).await,
+        Step::Reply(n) => observe(store, reply(n, *now)).await,
+        Step::Clicked(n) => observe(store, clicked(n, *now)).await,
+        Step::Link(n, of) => {
+            let of = of.map(name);
+            let made = Link { ..link(of.as_deref(), *now) };
+            if store.link(token(n).id()).await.expect("looked up").is_none() {
+                store.keep_link(token(n).id(), made).await.expect("kept");
+            }
+        }
+        Step::Worked(how) => {
+            let lease = Duration::from_secs(30);
+            for claim in store.claim(1, lease, &Quotas::default()).await.expect("claimed") {
+                let refusal = Refusal { status: Some(400), code: None, message: "no".to_owned() };
+                let settlement = match how {
+                    0 => Settlement::Reported,
+                    1 => Settlement::Refused(refusal),
+                    2 => Settlement::Retry { after: lease, spent: lease },
+                    // It is under way.
+                    _ => continue,
+                };
+                store.settle(claim.lease, settlement, None).await.expect("settled");
+            }
+        }
+        Step::Paused => {
+            store.pause(account()).await.expect("on hold");
+        }
+        Step::Swept => {
+            store.expire(1000).await.expect("swept");
+        }
+        Step::Later(by) => {
+            *now += by;
+            hands.set(*now);
+        }
+    }
+}
+
+async fn observe(store: &Arc<dyn Store>, signal: Signal) {
+    store.observe(signal).await.expect("observed");
+}
+
+async fn goes_over(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index) {
+    let hands = Hands::default();
+    let (from, to) = (backends().remove(0), backends().remove(0));
+    let (source, mut target) = (from.usual(&hands), to.usual(&hands));
+    let mut now = 0;
+    for step in &steps {
+        take(&source, &hands, &mut now, step).await;
+    }
+    let mut records = all(&source, at_once).await;
+    let is_parked = |record: &Record| matches!(record, Record::Parked(_));
+    // As it is written: evidence last.
+    records.sort_by_key(is_parked);
+    let chunks: Vec<_> = records.chunks(at_once).collect();
+    for chunk in chunks.iter().take(cut.index(chunks.len() + 1)) {
+        adopt(&target, chunk).await;
+    }
+    target.close().await;
+    target = to.usual(&hands);
+    for chunk in &chunks {
+        adopt(&target, chunk).await;
+    }
+    let (mine, theirs) = (lines(&all(&target, 5).await), lines(&records));
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    assert_eq!((only(&mine, &theirs), only(&theirs, &mine)), (Vec::new(), Vec::new()));
+    assert_eq!(target.counts(), source.counts());
+    let (mine, theirs) = (target.census().await, source.census().await);
+    assert_eq!(seen(&mine.expect("counted")), seen(&theirs.expect("counted")));
+    // And it goes on as the other does.
+    hands.set(now + 31);
+    let due = |store: Arc<dyn Store>| async move {
+        let lease = Duration::from_secs(30);
+        let claims = store.claim(100, lease, &Quotas::default()).await.expect("claimed");
+        let mut due: Vec<_> = claims.iter().map(|claim| claim.feedback.message).collect();
+        due.sort();
+        due
+    };
+    assert_eq!(due(target).await, due(source).await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_store_holds_goes_over_and_comes_back_the_same(
+        steps in prop::collection::vec(step(), 1..60),
+        at_once in 1..20_usize,
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(goes_over(steps, at_once, cut));
+    }
+}

@@ -1,0 +1,390 @@
+//! What every store keeps of its word when it hands over and takes over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use heardback::domain::code::{Code, CodeKey};
+use heardback::domain::feedback::{Claim, Settlement};
+use heardback::domain::link::Link;
+use heardback::domain::matching::{Observed, Parked, Reason, Remembered};
+use heardback::domain::message::{Message, Refusal, State};
+use heardback::domain::sid::CallSid;
+use heardback::domain::signal::{Named, Once, Sighting, Signal};
+use heardback::domain::trace::TraceParent;
+use heardback::store::{Adopted, Quotas, Record, Store, StoreError};
+
+use crate::contract::{Backend, backends};
+use crate::given::{
+    DAY, HOUR, Hands, SENDER, account, acted, at, clicked, direct, link, person, policy, reference,
+    registered, reply, service, shared, sid, signal, status, token,
+};
+use crate::overview::seen;
+use crate::transfer::{adopt, all, lines};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
+    store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
+}
+
+async fn remember(store: &Arc<dyn Store>, sighting: Sighting) -> Remembered {
+    store.remember(sighting).await.expect("remembered")
+}
+
+async fn observe(store: &Arc<dyn Store>, signal: Signal) -> Observed {
+    store.observe(signal).await.expect("observed")
+}
+
+async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
+    store.show(sid(n)).await.expect("looked up").map(|message| message.state)
+}
+
+/// Where a store lives on, and the store.
+type Place = (Box<dyn Backend>, Arc<dyn Store>);
+
+/// Two stores of the same key, side by side; both clocks are these hands.
+fn pair(hands: &Hands) -> [Place; 2] {
+    let place = || {
+        let backend = backends().remove(0);
+        let store = backend.usual(hands);
+        (backend, store)
+    };
+    [place(), place()]
+}
+
+/// Of every kind something, in every state.
+async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
+    for n in 1..=4 {
+        remember(store, Sighting { reference: Some(reference("a")), ..registered(n, 0) }).await;
+    }
+    let code = Some(CodeKey::new(b"app key").hmac(sid(5), "123456"));
+    remember(store, Sighting { code, service: Some(service(1)), ..registered(5, 1) }).await;
+    remember(store, status(6, "sent", 1)).await;
+    remember(store, status(7, "undelivered", 1)).await;
+    remember(store, Sighting { status: status(7, "undelivered", 1).status, ..registered(8, 1) })
+        .await;
+    hands.set(2);
+    for n in [1, 2, 4] {
+        let trace = TraceParent::new([7; 16], [9; 8], 1);
+        observe(store, Signal { trace, ..direct(n, 2) }).await;
+    }
+    for claim in claim(store).await {
+        let n = claim.feedback.message;
+        let refusal = Refusal { status: Some(400), code: Some(21_609), message: "no".to_owned() };
+        if n == sid(1) {
+            store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+        } else if n == sid(2) {
+            let refused = Settlement::Refused(refusal);
+            store.settle(claim.lease, refused, None).await.expect("settled");
+        }
+    }
+    observe(store, direct(0x99, 2)).await;
+    observe(store, shared("nobody", 2)).await;
+    observe(store, reply(1, 2)).await;
+    let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
+    let once = vec![Once::Call(call), Once::Event("an-event".to_owned())];
+    observe(store, Signal { once, ..acted(person(2), Some(SENDER), 2) }).await;
+    store.keep_link(token(1).id(), link(Some("b"), 2)).await.expect("kept");
+    let bound = Link { message: Some(sid(3)), ..link(None, 2) };
+    store.keep_link(token(2).id(), bound).await.expect("kept");
+    observe(store, clicked(3, 2)).await;
+    store.pause(account()).await.expect("on hold");
+}
+
+#[tokio::test]
+async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
+    let hands = Hands::default();
+    let [(_from, source), (to, target)] = pair(&hands);
+    fill(&source, &hands).await;
+    let records = all(&source, 1000).await;
+    for kind in ["message", "parked", "link", "counted", "sender", "hold"] {
+        let kind = format!("{{\"type\":\"{kind}\"");
+        assert!(lines(&records).iter().any(|line| line.starts_with(&kind)), "{kind}");
+    }
+    for page_of in [1, 2, 7] {
+        assert_eq!(all(&source, page_of).await, records, "pages of {page_of}");
+    }
+
+    let many = records.len() as u64;
+    assert_eq!(adopt(&target, &records).await, Adopted { added: many, known: 0 });
+    assert_eq!(adopt(&target, &records).await, Adopted { added: 0, known: many });
+    assert_eq!(lines(&all(&target, 1000).await), lines(&records));
+    assert_eq!(target.counts(), source.counts());
+    let census = target.census().await.expect("counted");
+    assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
+    assert_eq!(census.since_start().count(), 0, "none of it came to pass here");
+    assert_eq!(target.paused().await.expect("known"), source.paused().await.expect("known"));
+    let bearing = target.bearing(reference("a"), 10).await.expect("found");
+    assert_eq!(bearing.len(), 4);
+
+    let counts = target.counts();
+    target.close().await;
+    let target = to.usual(&hands);
+    assert_eq!(
+        (target.counts(), seen(&target.census().await.expect("counted"))),
+        (counts, seen(&census))
+    );
+    assert_eq!(lines(&all(&target, 3).await), lines(&records));
+}
+
+#[tokio::test]
+async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    for n in 1..=3 {
+        remember(&source, registered(n, 0)).await;
+        observe(&source, direct(n, 0)).await;
+    }
+    let claims = source.claim(2, LEASE, &Quotas::default()).await.expect("claimed");
+    source.settle(claims[0].lease, Settlement::Reported, None).await.expect("settled");
+    let under_way = claims[1].feedback.message;
+
+    adopt(&target, &all(&source, 1000).await).await;
+    // Woken without being told: something may be due now.
+    tokio::time::timeout(LEASE, target.changed()).await.expect("it is woken");
+    let first = claim(&target).await;
+    assert_eq!(first.len(), 1);
+    assert_ne!(first[0].feedback.message, under_way);
+    hands.set(31);
+    let second: Vec<_> = claim(&target).await.into_iter().map(|c| c.feedback.message).collect();
+    assert!(second.contains(&under_way), "its attempt ended with the store that began it");
+    assert!(!second.contains(&claims[0].feedback.message), "Twilio knows");
+}
+
+#[tokio::test]
+async fn a_lease_or_a_due_time_that_makes_no_sense_is_not_taken_over() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    remember(&source, registered(1, 0)).await;
+    observe(&source, direct(1, 0)).await;
+    remember(&source, registered(2, 0)).await;
+    let mut records = all(&source, 1000).await;
+    for record in &mut records {
+        let Record::Message(message) = record else { continue };
+        message.delivery.lease = Some(17);
+        message.delivery.due_at = (message.state == State::Pending).then(|| at(0));
+    }
+    adopt(&target, &records).await;
+    assert_eq!(claim(&target).await.len(), 1, "the confirmed one");
+    let pending = target.show(sid(2)).await.expect("looked up").expect("there");
+    assert_eq!((pending.delivery.lease, pending.delivery.due_at), (None, None));
+}
+
+#[tokio::test]
+async fn what_is_there_already_stays_as_it_is() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    for store in [&source, &target] {
+        remember(store, registered(1, 0)).await;
+        store.keep_link(token(1).id(), link(None, 0)).await.expect("kept");
+        remember(store, Sighting { service: Some(service(1)), ..registered(2, 0) }).await;
+    }
+    observe(&source, direct(1, 1)).await;
+    hands.set(5);
+    source.pause(account()).await.expect("on hold");
+    hands.set(3);
+    target.pause(account()).await.expect("on hold");
+    let before = lines(&all(&target, 1000).await);
+    let adopted = adopt(&target, &all(&source, 1000).await).await;
+    assert_eq!(adopted, Adopted { added: 0, known: before.len() as u64 });
+    assert_eq!(lines(&all(&target, 1000).await), before);
+    assert_eq!(target.paused().await.expect("known").get(&account()), Some(&at(3)));
+}
+
+/// One record of a kind from a store where something waits.
+async fn waiting(store: &Arc<dyn Store>) -> Parked {
+    let records = all(store, 1000).await;
+    let parked = records.into_iter().find_map(|record| match record {
+        Record::Parked(parked) => Some(*parked),
+        Record::Message(_)
+        | Record::Link { .. }
+        | Record::Counted { .. }
+        | Record::Sender { .. }
+        | Record::Hold { .. } => None,
+    });
+    parked.expect("something waits")
+}
+
+async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
+    store.show(sid(n)).await.expect("looked up").expect("there")
+}
+
+/// Each kind of evidence waits, proves its message while the records are handed over, and comes with it.
+#[tokio::test]
+async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
+    let kinds: [(Signal, Sighting); 4] = [
+        (direct(1, 1), registered(1, 0)),
+        (shared("a", 1), Sighting { reference: Some(reference("a")), ..registered(1, 0) }),
+        (acted(person(1), Some(SENDER), 1), registered(1, 0)),
+        (clicked(1, 1), Sighting { link: Some(token(1).id()), ..registered(1, 0) }),
+    ];
+    for (evidence, sighting) in kinds {
+        for evidence_first in [true, false] {
+            let hands = Hands::default();
+            let [(_from, source), (_to, target)] = pair(&hands);
+            hands.set(1);
+            if sighting.link.is_some() {
+                let made = link(None, 0);
+                source.keep_link(token(1).id(), made).await.expect("kept");
+            }
+            let parked = observe(&source, evidence.clone()).await;
+            assert!(matches!(parked, Observed::Parked { .. }), "{parked:?}");
+            let evidence_read = waiting(&source).await;
+            hands.set(2);
+            let remembered = remember(&source, sighting.clone()).await;
+            assert_eq!(remembered.confirmed, [sid(1)]);
+            let mut records = all(&source, 1000).await;
+            let at = if evidence_first { 0 } else { records.len() };
+            records.insert(at, Record::Parked(Box::new(evidence_read)));
+
+            adopt(&target, &records).await;
+            assert_eq!(target.counts().parked, 0, "{evidence:?}");
+            assert_eq!(message(&target, 1).await, message(&source, 1).await);
+            let again = adopt(&target, &records).await;
+            assert_eq!((again.added, target.counts().parked), (0, 0), "{evidence:?}");
+        }
+    }
+}
+
+/// Found by `drawn`: of one moment, with one label, and still two.
+#[tokio::test]
+async fn what_waits_since_the_same_moment_for_something_else_is_not_taken_for_it() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    observe(&source, direct(1, 0)).await;
+    observe(&source, shared("a", 0)).await;
+    // Named so only after the person acted.
+    let late = Sighting { reference: Some(reference("a")), ..registered(1, HOUR) };
+    assert_eq!(remember(&source, late).await.confirmed, [sid(1)]);
+    assert_eq!(source.counts().parked, 1);
+    let records = all(&source, 1000).await;
+    adopt(&target, &records).await;
+    assert_eq!(lines(&all(&target, 1000).await), lines(&records));
+}
+
+#[tokio::test]
+async fn evidence_and_the_one_message_that_it_names_find_each_other() {
+    for evidence_is_there in [true, false] {
+        let hands = Hands::default();
+        let [(_from, source), (_to, target)] = pair(&hands);
+        let (here, there) = if evidence_is_there { (&target, &source) } else { (&source, &target) };
+        observe(here, direct(1, 1)).await;
+        hands.set(2);
+        remember(there, registered(1, 0)).await;
+        let adopted = adopt(&target, &all(&source, 1000).await).await;
+        assert_eq!(adopted, Adopted { added: 1, known: 0 });
+        let found = message(&target, 1).await;
+        assert_eq!((found.state, found.parked_at), (State::Confirmed, Some(at(0))));
+        assert_eq!(target.counts().parked, 0);
+        assert_eq!(claim(&target).await.len(), 1);
+    }
+}
+
+/// A reply proves the newest message that fits: one that is still to come may be that.
+#[tokio::test]
+async fn what_takes_a_choice_waits_until_all_are_there() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    hands.set(60);
+    let parked = observe(&source, acted(person(1), Some(SENDER), 60)).await;
+    assert!(matches!(parked, Observed::Parked { reason: Reason::NoMessage, .. }), "{parked:?}");
+    let evidence = waiting(&source).await;
+    remember(&target, registered(1, 10)).await;
+    adopt(&target, &[Record::Parked(Box::new(evidence.clone()))]).await;
+    assert_eq!((state(&target, 1).await, target.counts().parked), (Some(State::Pending), 1));
+    // The newest that it fits comes last, and something new with it: only then is it judged.
+    let [(_elsewhere, other), _] = pair(&hands);
+    remember(&other, registered(2, 50)).await;
+    adopt(&target, &all(&other, 1000).await).await;
+    assert_eq!(state(&target, 2).await, Some(State::Pending));
+    remember(&target, registered(2, 50)).await;
+    assert_eq!(state(&target, 1).await, Some(State::Pending));
+    assert_eq!(state(&target, 2).await, Some(State::Confirmed));
+}
+
+#[tokio::test]
+async fn an_orphan_goes_over_as_one_and_proves_nothing() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    observe(&source, direct(1, 0)).await;
+    hands.set(8 * DAY);
+    source.expire(100).await.expect("swept");
+    assert_eq!(source.counts().orphaned, 1);
+    remember(&target, registered(1, 8 * DAY)).await;
+    adopt(&target, &all(&source, 1000).await).await;
+    assert_eq!((target.counts().orphaned, state(&target, 1).await), (1, Some(State::Pending)));
+}
+
+#[tokio::test]
+async fn what_was_counted_there_counts_here_no_more() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
+    let kinds = [Once::Call(call), Once::Event("an-event".to_owned()), Once::Message(sid(9))];
+    for (n, once) in (0..).zip(&kinds) {
+        observe(&source, Signal { once: vec![once.clone()], ..shared("x", n) }).await;
+    }
+    adopt(&target, &all(&source, 1000).await).await;
+    for once in kinds {
+        let again = Signal { once: vec![once.clone()], ..direct(1, 1) };
+        assert_eq!(observe(&target, again).await, Observed::Nothing(Reason::Duplicate), "{once:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_with_it() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    remember(&source, registered(1, 0)).await;
+    remember(&source, registered(2, 0)).await;
+    for state in [State::Confirmed, State::Reported, State::Refused] {
+        let mut records = all(&source, 1000).await;
+        if let Some(Record::Message(message)) = records.last_mut() {
+            message.state = state;
+        }
+        let refused = target.adopt(records).await.expect_err("refused");
+        assert!(refused.to_string().contains("nothing is said to prove it"), "{refused}");
+        assert_eq!(target.counts().total(), 0);
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_store_keeps_is_refused_as_a_whole() {
+    let hands = Hands::default();
+    let [(_from, source), (_, _)] = pair(&hands);
+    for n in 1..=3 {
+        remember(&source, registered(n, 0)).await;
+        let id = token(u8::try_from(n).expect("small")).id();
+        source.keep_link(id, link(None, 0)).await.expect("kept");
+    }
+    let records = all(&source, 1000).await;
+    let is_link = |record: &&Record| matches!(record, Record::Link { .. });
+    let (links, messages): (Vec<_>, Vec<_>) = records.iter().partition(is_link);
+    for (some, of) in [(links, "links"), (messages, "messages")] {
+        let some: Vec<Record> = some.into_iter().cloned().collect();
+        let to = backends().remove(0);
+        let target = to.open(&hands, policy(), 2);
+        let refused = target.adopt(some.clone()).await.expect_err("refused");
+        let StoreError::Unavailable { reason, .. } = refused else { panic!("{refused:?}") };
+        assert!(reason.contains(&format!("HEARDBACK_MAX_MESSAGES (2) {of}")), "{reason}");
+        assert_eq!(all(&target, 1000).await, []);
+        adopt(&target, &some[..2]).await;
+        assert_eq!(adopt(&target, &some[..2]).await.known, 2, "what is known takes no room");
+    }
+}
+
+#[tokio::test]
+async fn a_code_and_a_late_signal_work_on_as_if_nothing_had_happened() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
+    remember(&source, Sighting { code, ..registered(1, 0) }).await;
+    remember(&source, registered(2, 5)).await;
+    adopt(&target, &all(&source, 1000).await).await;
+    assert_eq!(message(&target, 1).await.code, code.map(Code::Known));
+    hands.set(HOUR / 2);
+    // Found by the person, who is known by a hash alone.
+    assert_eq!(observe(&target, reply(1, 10)).await, Observed::Confirmed(sid(2)));
+    let named = signal(Named::Message(sid(1)), HOUR / 2);
+    assert_eq!(observe(&target, named).await, Observed::Confirmed(sid(1)));
+}
