@@ -155,3 +155,14 @@ Exit codes: 0 all that was named is queued, 1 some could not be; 2 wrong usage.
 Examples:
   heardback requeue SM0123456789abcdef0123456789abcdef
   heardback requeue --all --code 20429";
+
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  heardback completions bash > /etc/bash_completion.d/heardback
+  heardback completions zsh > \"${fpath[1]}/_heardback\"
+  heardback completions fish > ~/.config/fish/completions/heardback.fish";
+
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  heardback man > heardback.1 && man ./heardback.1
+  heardback man --dir /usr/local/share/man/man1      then: man heardback, man heardback-list";

@@ -12,10 +12,11 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::cli::help::{
-    BACKUP_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, RESTORE_HELP, SERVE_HELP, SIGN_HELP,
-    VERIFY_HELP,
+    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, MAN_HELP, RESTORE_HELP,
+    SERVE_HELP, SIGN_HELP, VERIFY_HELP,
 };
 use crate::cli::operate::Operate;
 use crate::cli::settings::SettingsArgs;
@@ -64,6 +65,12 @@ pub enum Command {
     /// Read the whole store, or a backup of it, and say whether it is all there
     #[command(after_help = VERIFY_HELP)]
     VerifyStore(VerifyStoreArgs),
+    /// Print what a shell needs to complete this command line
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print the manual, as `man` reads it
+    #[command(after_help = MAN_HELP)]
+    Man(ManArgs),
 }
 
 /// Which store.
@@ -186,4 +193,20 @@ pub struct DoctorArgs {
     /// The settings to look with: those of the service.
     #[command(flatten)]
     pub settings: SettingsArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Whose shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Default, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder instead; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }

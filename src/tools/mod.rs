@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod forget;
 mod hold;
 mod list;
+pub mod manual;
 pub mod operate;
 #[expect(dead_code, reason = "its first user comes with the next commit")]
 mod progress;

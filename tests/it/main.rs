@@ -40,6 +40,8 @@ mod links;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod official;
