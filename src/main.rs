@@ -12,7 +12,7 @@ use heardback::cli::operate::Operate;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
     BackupArgs, CheckArgs, Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ForgetArgs,
-    ManArgs, RestoreArgs, SignArgs, StoreArgs, VerifyStoreArgs,
+    ManArgs, ReplayArgs, RestoreArgs, SignArgs, StoreArgs, VerifyStoreArgs,
 };
 use heardback::config::problems::Problems;
 use heardback::config::{self, LogFormat, Settings, StoreUrl, VisitSettings};
@@ -24,7 +24,7 @@ use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::verify_store::Report;
 use heardback::tools::{
-    backup, check, demo, doctor, forget, manual, operate, restore, sign, verify_store,
+    backup, check, demo, doctor, forget, manual, operate, replay, restore, sign, verify_store,
 };
 use tokio::sync::oneshot;
 
@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => run_doctor(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Forget(args) => run_forget(&args),
+        Command::Replay(args) => run_replay(&args),
         Command::Operate(command) => run_operate(command),
         Command::Restore(args) => run_restore(&args),
         Command::VerifyStore(args) => run_verify_store(&args),
@@ -219,6 +220,16 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
     Ok(if diagnosed.all_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let settings = match gather(&args.settings) {
+        Ok(settings) => settings,
+        Err(wrong) => return Ok(wrong),
+    };
+    let verdicts = actix_web::rt::System::new().block_on(replay::run(&settings, args))?;
+    print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
+    Ok(if verdicts.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The store's folder, or what is wrong with how it is written on stderr.

@@ -53,6 +53,34 @@ Examples:
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
 
+pub(super) const REPLAY_HELP: &str = "\
+Each request is signed as Twilio or your app would sign it now, with the key that the settings
+have for its route and account and for the first HEARDBACK_PUBLIC_URL, and sent to this
+machine's service, in the order given. So a request that was refused for a setting that is right
+now is not lost. It takes the settings of `serve` from the environment, secrets included (see
+`heardback serve --help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET,
+HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
+
+Nothing is counted twice: each inbound message, call and event counts once, by its SID or id,
+and longer than any message stays pending. But what does not say when it was would count as of
+now, and so might be taken to be about a message that was sent after it: a reply or a ringing
+call that was never counted, an app's event that names only a person or a reference and no
+OccurredAt, and a message that is registered without CreatedAt (or by feedback=1). These are
+sent with --as-of-now only: for when nothing newer went out to these people since.
+
+What came of it the answer says, or the store of the service; with --to, which may be another
+machine's, only the answer. Not sent is what nobody signs (click links, /twilio/click/SECRET),
+what names an account that the settings do not have, and what was recorded without its values or
+its body. No body is shown.
+
+Exit codes: 0 each got a 2xx (with --dry-run: could be sent), 1 some did not; 2 wrong usage or
+settings, or a file that is no recording: then nothing is sent.
+
+Examples:
+  heardback replay --dry-run /var/tmp/refused/*.http
+  heardback replay /var/tmp/refused/*.http
+  heardback replay --to https://hooks.example.com --json reply.http | jq .result";
+
 pub(super) const BACKUP_HELP: &str = "\
 It asks the service that has the store open, over control.sock in the store's folder, and the service
 goes on meanwhile; if none runs, it opens the store itself. The backup is the store as it stood when the

@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cli::help::{
-    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, MAN_HELP, RESTORE_HELP,
-    SERVE_HELP, SIGN_HELP, VERIFY_HELP,
+    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, MAN_HELP, REPLAY_HELP,
+    RESTORE_HELP, SERVE_HELP, SIGN_HELP, VERIFY_HELP,
 };
 use crate::cli::operate::Operate;
 use crate::cli::settings::SettingsArgs;
@@ -50,6 +50,11 @@ pub enum Command {
     /// Say why a recorded request was refused; without one, look at what the service needs
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Box<DoctorArgs>),
+    /// Send recorded requests to the running service, signed afresh, and say what came of each
+    // The service's own dry run is a setting of its; here the word is about what is sent to it.
+    #[command(after_help = REPLAY_HELP,
+              mut_arg("dry_run", |setting| setting.long("service-dry-run").hide(true)))]
+    Replay(Box<ReplayArgs>),
     /// Look at the store, or act on it
     #[command(flatten)]
     Operate(Operate),
@@ -191,6 +196,29 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
     /// The settings to look with: those of the service.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Default, Args)]
+pub struct ReplayArgs {
+    /// Recorded requests: as `HEARDBACK_RECORD_REFUSED` keeps them, or written by hand
+    #[arg(value_name = "FILE.http", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where the service is, if not where `HEARDBACK_LISTEN` says on this machine
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// Send as well what does not say when it was, and so counts as of now
+    #[arg(long)]
+    pub as_of_now: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long = "dry-run")]
+    pub only_show: bool,
+    /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// The settings to sign with: those of the service.
     #[command(flatten)]
     pub settings: SettingsArgs,
 }

@@ -15,6 +15,8 @@ pub mod operate;
 #[expect(dead_code, reason = "its first user comes with the next commit")]
 mod progress;
 pub mod reach;
+mod recorded;
+pub mod replay;
 mod requeue;
 pub mod restore;
 mod show;

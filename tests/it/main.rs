@@ -64,6 +64,8 @@ mod process;
 mod readme;
 mod reload;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod resends;
 #[cfg(test)]
 mod sled_store;
