@@ -194,3 +194,38 @@ pub(super) const MAN_HELP: &str = "\
 Examples:
   heardback man > heardback.1 && man ./heardback.1
   heardback man --dir /usr/local/share/man/man1      then: man heardback, man heardback-list";
+
+pub(super) const CSV_HELP: &str = "\
+With --csv, each line says of one message that its recipient proved to have it: a code entered,
+a password used, a link opened. It is remembered and confirmed as by POST /app/events with a
+MessageSid, and reported to Twilio. A delivery receipt proves nothing: do not import all that
+Twilio lists as delivered. Lines that say of themselves that they are inbound, failed,
+undelivered or canceled are refused.
+
+The first line names the columns, in any order and case; others are ignored, and phone numbers
+and texts in them are not read:
+  MessageSid   or Sid, required
+  AccountSid   the account of TWILIO_ACCOUNT_SID where it is missing
+  Reference    the app's name for what the message was about
+  CreatedAt    or DateCreated, else DateSent or SentDate: when it was sent, RFC 3339 or 2822
+  OccurredAt   when it was proven, RFC 3339; without it, now
+  Type         how, such as code_entered; without it, event
+
+Each becomes a post to Twilio, so a running service is given at most --rate of them a second (or
+a minute: 600/m). On a stopped store nothing waits, and all is posted once `serve` starts. What
+was confirmed before is counted as known and costs no time: an import that was interrupted is
+simply run again. A line that cannot be used is listed by its number; the others go on.
+Twilio names no date after which feedback is too late, but it deletes messages, by default after
+400 days, and it wants ProvideFeedback=true to have been set when the message was created: what
+it will not take shows in `heardback list --state refused`.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) and the settings of judgement (HEARDBACK_PENDING_TTL,
+HEARDBACK_RETENTION, HEARDBACK_RESEND and the like) as the service has them.
+
+Exit codes: 0 every line is confirmed or known, 1 some are not; 2 wrong usage, or a file without
+that column.
+
+Examples:
+  heardback import --csv arrived.csv
+  heardback import --csv --rate 120/m - < arrived.csv";

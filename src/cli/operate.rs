@@ -1,9 +1,11 @@
 //! The operator's commands: what they take. What a value means, and what is wrong with it, the tools say.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use crate::cli::StoreArgs;
-use crate::cli::help::{LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP};
+use crate::cli::help::{CSV_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP};
 
 /// The states by name, as they are in answers.
 pub const STATES: [&str; 7] =
@@ -30,6 +32,9 @@ pub enum Operate {
     /// Report again what Twilio would not take
     #[command(after_help = REQUEUE_HELP)]
     Requeue(RequeueArgs),
+    /// Take in what was exported, or a list of messages that are known to have arrived
+    #[command(after_help = CSV_HELP)]
+    Import(ImportArgs),
 }
 
 /// Arguments of `list`.
@@ -123,6 +128,26 @@ pub struct RequeueArgs {
     #[arg(long, value_name = "CODE", requires = "all", conflicts_with = "sids")]
     pub code: Option<u32>,
     /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Default, Args)]
+pub struct ImportArgs {
+    /// What `export` wrote, or with --csv a list of messages that arrived; - is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// FILE is a CSV of messages that are known to have arrived
+    #[arg(long)]
+    pub csv: bool,
+    /// With --csv, so many confirmations a second at most [default: 10/s]
+    #[arg(long, value_name = "N/s", requires = "csv")]
+    pub rate: Option<String>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Which store.

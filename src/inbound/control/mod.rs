@@ -9,12 +9,14 @@ mod act;
 mod backup;
 mod forget;
 mod look;
+mod past;
 mod stats;
 mod traced;
 
 pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
 pub use forget::{Erased, Forget};
 pub use look::{Found, Known, List, Newest, Show, Span};
+pub use past::{Arrived, CameTo};
 pub use stats::{Share, Stats, Summary, Waiting};
 pub use traced::{Came, Traced};
 
@@ -78,6 +80,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(Resume::ROUTE, web::post().to(answer::<Resume>))
         .route(Requeue::ROUTE, web::post().to(answer::<Requeue>))
         .route(RequeueRefused::ROUTE, web::post().to(answer::<RequeueRefused>))
+        .route(Arrived::ROUTE, web::post().to(answer::<Arrived>))
         .route(Traced::ROUTE, web::post().to(answer::<Traced>))
         .default_service(web::to(unknown));
 }
