@@ -53,6 +53,34 @@ Examples:
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
 
+pub(super) const REPLAY_HELP: &str = "\
+Each request is signed as Twilio or your app would sign it now, with the key that the settings
+have for its route and account and for the first HEARDBACK_PUBLIC_URL, and sent to this
+machine's service, in the order given. So a request that was refused for a setting that is right
+now is not lost. It takes the settings of `serve` from the environment, secrets included (see
+`heardback serve --help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET,
+HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
+
+Nothing is counted twice: each inbound message, call and event counts once, by its SID or id,
+and longer than any message stays pending. But what does not say when it was would count as of
+now, and so might be taken to be about a message that was sent after it: a reply or a ringing
+call that was never counted, an app's event that names only a person or a reference and no
+OccurredAt, and a message that is registered without CreatedAt (or by feedback=1). These are
+sent with --as-of-now only: for when nothing newer went out to these people since.
+
+What came of it the answer says, or the store of the service; with --to, which may be another
+machine's, only the answer. Not sent is what nobody signs (click links, /twilio/click/SECRET),
+what names an account that the settings do not have, and what was recorded without its values or
+its body. No body is shown.
+
+Exit codes: 0 each got a 2xx (with --dry-run: could be sent), 1 some did not; 2 wrong usage or
+settings, or a file that is no recording: then nothing is sent.
+
+Examples:
+  heardback replay --dry-run /var/tmp/refused/*.http
+  heardback replay /var/tmp/refused/*.http
+  heardback replay --to https://hooks.example.com --json reply.http | jq .result";
+
 pub(super) const BACKUP_HELP: &str = "\
 It asks the service that has the store open, over control.sock in the store's folder, and the service
 goes on meanwhile; if none runs, it opens the store itself. The backup is the store as it stood when the
@@ -186,3 +214,49 @@ Exit codes: 0 all of it is there, 1 it is not; 2 wrong usage or settings.
 Examples:
   heardback import ledger.jsonl
   gunzip -c ledger.jsonl.gz | heardback import -";
+
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  heardback completions bash > /etc/bash_completion.d/heardback
+  heardback completions zsh > \"${fpath[1]}/_heardback\"
+  heardback completions fish > ~/.config/fish/completions/heardback.fish";
+
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  heardback man > heardback.1 && man ./heardback.1
+  heardback man --dir /usr/local/share/man/man1      then: man heardback, man heardback-list";
+
+pub(super) const CSV_HELP: &str = "\
+With --csv, each line says of one message that its recipient proved to have it: a code entered,
+a password used, a link opened. It is remembered and confirmed as by POST /app/events with a
+MessageSid, and reported to Twilio. A delivery receipt proves nothing: do not import all that
+Twilio lists as delivered. Lines that say of themselves that they are inbound, failed,
+undelivered or canceled are refused.
+
+The first line names the columns, in any order and case; others are ignored, and phone numbers
+and texts in them are not read:
+  MessageSid   or Sid, required
+  AccountSid   the account of TWILIO_ACCOUNT_SID where it is missing
+  Reference    the app's name for what the message was about
+  CreatedAt    or DateCreated, else DateSent or SentDate: when it was sent, RFC 3339 or 2822
+  OccurredAt   when it was proven, RFC 3339; without it, now
+  Type         how, such as code_entered; without it, event
+
+Each becomes a post to Twilio, so a running service is given at most --rate of them a second (or
+a minute: 600/m). On a stopped store nothing waits, and all is posted once `serve` starts. What
+was confirmed before is counted as known and costs no time: an import that was interrupted is
+simply run again. A line that cannot be used is listed by its number; the others go on.
+Twilio names no date after which feedback is too late, but it deletes messages, by default after
+400 days, and it wants ProvideFeedback=true to have been set when the message was created: what
+it will not take shows in `heardback list --state refused`.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) and the settings of judgement (HEARDBACK_PENDING_TTL,
+HEARDBACK_RETENTION, HEARDBACK_RESEND and the like) as the service has them.
+
+Exit codes: 0 every line is confirmed or known, 1 some are not; 2 wrong usage, or a file without
+that column.
+
+Examples:
+  heardback import --csv arrived.csv
+  heardback import --csv --rate 120/m - < arrived.csv";
