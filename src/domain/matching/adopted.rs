@@ -42,7 +42,7 @@ pub fn reconcile(rows: Rows, policy: &Policy, now: Timestamp) -> Changes {
 
 impl Ledger<'_> {
     /// Whether it was this evidence, after it had waited, that proved this message: it was settled while the
-    /// records were handed over, one after the other.
+    /// records were handed over, one after the other. What one person did twice in one millisecond is one.
     fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
         let evidence = &parked.evidence;
         let to = message.recipient.map(|recipient| recipient.person);

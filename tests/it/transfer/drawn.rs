@@ -125,6 +125,9 @@ async fn goes_over(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index) {
     let (source, mut target) = (from.usual(&hands), to.usual(&hands));
     let mut now = 0;
     for step in &steps {
+        // Nobody does the same thing twice in one moment: that would be taken for one.
+        now += 1;
+        hands.set(now);
         take(&source, &hands, &mut now, step).await;
     }
     let mut records = all(&source, at_once).await;
