@@ -5,7 +5,7 @@ Examples:
   heardback demo                          see it work, no account needed
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
-  heardback doctor                        is all well around it? with a FILE: why was that refused?
+  heardback doctor                        is all well around it? with a FILE: why was it refused?
   heardback stats                         how does it stand? then list, show, requeue
   heardback backup /data/backup           the whole store in one file, while it serves
   heardback forget +15551234567           erase what concerns a person
