@@ -32,4 +32,6 @@ function done(summary, latency, _)
   io.write(string.format("JSON {\"requests\":%d,\"us\":%d,\"refused\":%d,\"broken\":%d,\"p50\":%d,\"p99\":%d}\n",
     summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
     latency:percentile(50), latency:percentile(99)))
+  -- Whoever reads it notes when the load was over.
+  io.stdout:flush()
 end

@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use heardback::cli::operate::Operate;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
-    BackupArgs, CheckArgs, Cli, Command, DemoArgs, DoctorArgs, ForgetArgs, RestoreArgs, SignArgs,
-    StoreArgs, VerifyStoreArgs,
+    BackupArgs, CheckArgs, Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ForgetArgs,
+    ManArgs, ReplayArgs, RestoreArgs, SignArgs, StoreArgs, VerifyStoreArgs,
 };
 use heardback::config::problems::Problems;
 use heardback::config::{self, LogFormat, Settings, StoreUrl, VisitSettings};
@@ -23,7 +23,9 @@ use heardback::telemetry::logs;
 use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::verify_store::Report;
-use heardback::tools::{backup, check, demo, doctor, forget, operate, restore, sign, verify_store};
+use heardback::tools::{
+    backup, check, demo, doctor, forget, manual, operate, replay, restore, sign, verify_store,
+};
 use tokio::sync::oneshot;
 
 /// Wrong usage or settings.
@@ -42,9 +44,12 @@ fn main() -> ExitCode {
         Command::Doctor(args) => run_doctor(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Forget(args) => run_forget(&args),
+        Command::Replay(args) => run_replay(&args),
         Command::Operate(command) => run_operate(command),
         Command::Restore(args) => run_restore(&args),
         Command::VerifyStore(args) => run_verify_store(&args),
+        Command::Completions(args) => run_completions(&args),
+        Command::Man(args) => run_man(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("heardback: {error:#}");
@@ -217,6 +222,16 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     Ok(if diagnosed.all_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let settings = match gather(&args.settings) {
+        Ok(settings) => settings,
+        Err(wrong) => return Ok(wrong),
+    };
+    let verdicts = actix_web::rt::System::new().block_on(replay::run(&settings, args))?;
+    print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
+    Ok(if verdicts.all_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// The store's folder, or what is wrong with how it is written on stderr.
 fn folder(args: &StoreArgs) -> Result<PathBuf, ExitCode> {
     let store = config::store(args).map_err(|problems| {
@@ -293,6 +308,17 @@ fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
 fn report(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
     print(&if json { report.json()? } else { report.text() })?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    print(&String::from_utf8(manual::completions(args.shell))?)
+}
+
+fn run_man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    match &args.dir {
+        None => print(&String::from_utf8(manual::page()?)?),
+        Some(dir) => manual::pages(dir).map(|()| ExitCode::SUCCESS),
+    }
 }
 
 /// A reader that has gone away (`| head`) is no failure.

@@ -71,7 +71,7 @@ impl Backlog {
             slow: None,
         })?;
         let began = Instant::now();
-        let left = service.metric("heardback_outbox");
+        let left = service.metric("heardback_outbox")?;
         service.reports_all()?;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
         let reported = left as f64 / began.elapsed().as_secs_f64();

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,6 @@ pub(crate) struct Plan {
     /// Connections
     #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
     pub(crate) connections: Vec<u32>,
-    /// Requests a second of the open loop, on 32 connections
-    #[arg(long, default_value_t = 500)]
-    pub(crate) pace: u32,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -91,8 +89,11 @@ impl Target<'_> {
         self.processes.iter().map(Process::id).chain(own).collect()
     }
 
-    fn syncs(&self) -> u64 {
-        self.service.map_or(0, |service| service.metric("heardback_store_commits_total"))
+    /// How many groups it has synced, and how many entries these wrote.
+    fn stored(&self) -> anyhow::Result<(u64, u64)> {
+        let Some(service) = self.service else { return Ok((0, 0)) };
+        let groups = service.metric("heardback_store_commits_total")?;
+        Ok((groups, service.metric("heardback_store_commit_entries_sum")?))
     }
 }
 
@@ -106,13 +107,18 @@ pub(crate) struct Told {
     pub(crate) broken: u64,
     pub(crate) p50: u64,
     pub(crate) p99: u64,
+    /// When it said so, which is when the load was over.
+    #[serde(skip, default = "Instant::now")]
+    pub(crate) ended: Instant,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Requests a second.
+    /// Requests a second, of the load's own seconds.
     pub(crate) rate: f64,
+    /// The same, with the time counted in that it took to report what was confirmed.
+    pub(crate) sustained: f64,
     /// Milliseconds.
     pub(crate) p50: f64,
     /// Milliseconds.
@@ -123,6 +129,10 @@ pub(crate) struct Measured {
     pub(crate) written: f64,
     /// Syncs a second, as far as they are known.
     pub(crate) syncs: f64,
+    /// Entries that the store wrote, a request, what it notes of its reports included.
+    pub(crate) entries: f64,
+    /// Entries in a group, while the load lasted.
+    pub(crate) grouped: f64,
     /// Requests that got no 2xx.
     pub(crate) refused: u64,
     pub(crate) requests: u64,
@@ -153,16 +163,19 @@ pub(crate) fn measure(
         prepare(file)?;
         // Its own writing is over before the server's is counted.
         File::open(file)?.sync_all()?;
-        let (synced, before, wrote) = (target.syncs(), used(&pids), written(file));
+        let (stored, before, wrote) = (target.stored()?, used(&pids), written(file));
         let (took, began) = (stolen(), Instant::now());
         let told = send(target.port, load, seconds, file)?;
         let (took, lasted) = (stolen().saturating_sub(took), began.elapsed());
-        let synced = target.syncs() - synced;
-        if let Some(service) = target.service {
-            service.reports_all()?;
-        }
+        let loaded = target.stored()?;
+        let (groups, grouped) = (loaded.0 - stored.0, loaded.1 - stored.1);
+        let drained = match target.service {
+            Some(service) => service.reports_all().map(|()| told.ended.elapsed())?,
+            None => Duration::ZERO,
+        };
         let cpu = used(&pids).saturating_sub(before);
         let wrote = written(file) - wrote;
+        let entries = target.stored()?.1 - stored.1;
         tries += 1;
         // Of two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
@@ -174,11 +187,14 @@ pub(crate) fn measure(
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         return Ok(Measured {
             rate: told.requests as f64 * 1e6 / told.us as f64,
+            sustained: told.requests as f64 * 1e6 / (told.us as f64 + drained.as_secs_f64() * 1e6),
             p50: told.p50 as f64 / 1e3,
             p99: told.p99 as f64 / 1e3,
             cpu: cpu.as_secs_f64() * 1e6 / told.requests as f64,
             written: wrote as f64 / told.requests as f64,
-            syncs: synced as f64 * 1e6 / told.us as f64,
+            syncs: groups as f64 * 1e6 / told.us as f64,
+            entries: entries as f64 / told.requests as f64,
+            grouped: grouped as f64 / groups.max(1) as f64,
             refused: told.refused,
             requests: told.requests,
         });
@@ -200,15 +216,23 @@ fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<Told
     told(&mut command)
 }
 
-/// What a client says on its one line.
+/// What a client says on its one line, read as soon as it is there: it takes a while to end.
 pub(crate) fn told(command: &mut Command) -> anyhow::Result<Told> {
-    let output = command.output().context("cannot run taskset and wrk (apt-get install wrk)")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find_map(|line| line.strip_prefix("JSON "));
-    let line = line.with_context(|| {
-        format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr))
-    })?;
-    Ok(serde_json::from_str(line)?)
+    let mut client = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run taskset and wrk (apt-get install wrk)")?;
+    let (mut told, mut text) = (None, String::new());
+    for line in BufReader::new(client.stdout.take().context("no stdout")?).lines() {
+        let line = line?;
+        match line.strip_prefix("JSON ") {
+            Some(json) => told = Some(serde_json::from_str(json)?),
+            None => text += &line,
+        }
+    }
+    let output = client.wait_with_output()?;
+    told.with_context(|| format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The middle one.

@@ -31,8 +31,8 @@ pub(crate) struct Grown {
     pending: u32,
     disk: u64,
     ready: Duration,
-    /// KiB when it was ready, and at most under load.
-    memory: (u64, u64),
+    /// KiB: when it was ready, at most until then, and at most in all.
+    memory: [u64; 3],
     loads: Vec<(u32, Measured)>,
 }
 
@@ -54,10 +54,10 @@ impl Grown {
             found.push(grown);
         }
         println!(
-            "| pending | disk a message, bytes | start to ready, ms | memory when ready, MiB | under load, \
-             MiB | connections | requests/s | p50 ms | p99 ms | refused |"
+            "| pending | disk a message, bytes | start to ready, ms | memory when ready · at most until then · \
+             in all, MiB | connections | requests/s | sustained/s | p50 · p99 ms | refused |"
         );
-        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
         for grown in found {
             for load in &grown.loads {
                 let mut cells = grown.cells();
@@ -75,8 +75,7 @@ impl Grown {
                 .checked_div(u64::from(self.pending))
                 .map_or("-".to_owned(), |a| a.to_string()),
             self.ready.as_millis().to_string(),
-            (self.memory.0 / 1024).to_string(),
-            (self.memory.1 / 1024).to_string(),
+            self.memory.map(|kib| (kib / 1024).to_string()).join(" · "),
         ]
     }
 
@@ -84,8 +83,8 @@ impl Grown {
         vec![
             connections.to_string(),
             format!("{:.0}", measured.rate),
-            format!("{:.2}", measured.p50),
-            format!("{:.2}", measured.p99),
+            format!("{:.0}", measured.sustained),
+            format!("{:.2} · {:.2}", measured.p50, measured.p99),
             measured.refused.to_string(),
         ]
     }
@@ -114,11 +113,12 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
     })?;
     let target = Target { processes: &[], port: service.port, service: Some(&service) };
     let pids = target.pids();
+    let (when_ready, until_ready) = memory(&pids);
     let mut grown = Grown {
         pending,
         disk,
         ready: service.ready,
-        memory: (memory(&pids).0, 0),
+        memory: [when_ready, until_ready, until_ready],
         loads: Vec::new(),
     };
     let file = folder.join("requests");
@@ -127,12 +127,13 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
         let prepare = |file: &Path| {
             phase += 1;
             let count = AT_MOST * plan.seconds;
-            traffic::write(file, phase, count, Routes::Heardback, Signed::Well).map(|_| ())
+            let well = (Routes::Heardback, Signed::Well);
+            traffic::write(file, phase, count, well, *connections).map(|_| ())
         };
         let done = measure(&target, Load::Closed(*connections), plan.seconds, &file, prepare)?;
         grown.loads.push((*connections, done));
     }
-    grown.memory.1 = memory(&pids).1;
+    grown.memory[2] = memory(&pids).1;
     Ok(grown)
 }
 

@@ -8,6 +8,7 @@ mod backlog;
 mod drive;
 mod floor;
 mod grown;
+mod least;
 mod opening;
 mod pace;
 mod peers;
@@ -18,6 +19,8 @@ mod slow;
 mod stand;
 mod table;
 mod traffic;
+mod verified;
+mod writes;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -28,8 +31,10 @@ use clap::{Parser, Subcommand};
 
 use crate::backlog::Backlog;
 use crate::drive::Plan;
-use crate::floor::{Floor, Into};
+use crate::floor::Floor;
 use crate::grown::Grown;
+use crate::peers::Kit;
+use crate::writes::Into;
 
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -49,11 +54,14 @@ enum What {
     Bare { port: u16 },
     /// How soon a backlog of confirmations is reported
     Backlog(Backlog),
-    /// What sled itself costs: the store beside a bare sled and a plain file
+    /// What sled leaves of a request: HTTP, a plain file, sled, the store and a signature, in one run
     Floor(Floor),
     /// Part of the above: writes so many messages
     #[command(hide = true)]
     Write { into: Into, group: u32, messages: u32, folder: PathBuf },
+    /// Part of the above: checks the signatures of requests
+    #[command(hide = true)]
+    Verify { file: PathBuf },
     /// Part of the above: opens what was filled
     #[command(hide = true)]
     Open { into: Into, folder: PathBuf },
@@ -79,22 +87,17 @@ enum What {
 
 #[derive(clap::Args)]
 struct Compare {
-    /// The load kit, for the ceilings and the peers: built, as its README says
-    #[arg(long)]
-    kit: Option<PathBuf>,
-    /// Which of the kit's servers
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "actix-durable-local,express-sqlite,express-pg"
-    )]
-    peers: Vec<String>,
+    #[command(flatten)]
+    kit: Kit,
     /// Another build of Heardback, to compare with
     #[arg(long)]
     old: Option<PathBuf>,
     /// Heardback once more on a disk whose syncs take so many milliseconds longer
     #[arg(long)]
     slow_sync: Option<u32>,
+    /// Requests a second of the open loop, on 32 connections
+    #[arg(long, default_value_t = 500)]
+    pace: u32,
     #[command(flatten)]
     plan: Plan,
 }
@@ -134,8 +137,9 @@ fn main() -> ExitCode {
             asked.measure()
         }
         What::Write { into, group, messages, folder } => {
-            floor::write(into, group, messages, &folder)
+            writes::write(into, group, messages, &folder)
         }
+        What::Verify { file } => verified::all(&file),
         What::Open { into, folder } => opening::open(into, &folder),
         What::Twilio { port, after } => {
             let after = Duration::from_millis(after);

@@ -37,7 +37,8 @@ pub(crate) fn send(file: &Path, port: u16, connections: u32, a_second: u32) -> a
     took.sort_unstable();
     let at = |share: usize| took.get(took.len() * share / 100).map_or(0, Duration::as_micros);
     let (p50, p99) = (u64::try_from(at(50))?, u64::try_from(at(99))?);
-    let told = Told { requests: took.len() as u64, us, refused, broken: 0, p50, p99 };
+    let requests = took.len() as u64;
+    let told = Told { requests, us, refused, broken: 0, p50, p99, ended: Instant::now() };
     println!("JSON {}", serde_json::to_string(&told)?);
     Ok(())
 }

@@ -2,13 +2,40 @@
 //! way (`drive.py`); here they only get our traffic. The names are the kit's.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
 use crate::service::{Process, SERVER, free_port, listens};
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Kit {
+    /// The load kit, for the ceilings and the peers: built, as its README says
+    #[arg(long)]
+    kit: Option<PathBuf>,
+    /// Which of the kit's servers
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values = [CEILING, SQLITE, POSTGRESQL]
+    )]
+    peers: Vec<String>,
+}
+
+/// The durable ceiling: signature, an append, a sync for each group, no matching and no reads.
+pub(crate) const CEILING: &str = "actix-durable-local";
+pub(crate) const SQLITE: &str = "express-sqlite";
+pub(crate) const POSTGRESQL: &str = "express-pg";
+
+impl Kit {
+    /// The kit's folder and a server's name, for each.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let kit = self.kit.as_deref();
+        kit.into_iter().flat_map(|kit| self.peers.iter().map(move |name| (kit, name.as_str())))
+    }
+}
 
 /// One of them, running.
 pub(crate) struct Peer {
@@ -23,7 +50,7 @@ pub(crate) fn start(kit: &Path, name: &str, folder: &Path, log: &Path) -> anyhow
     fs::create_dir_all(&data)?;
     let data = data.canonicalize()?.display().to_string();
     let port = free_port()?;
-    let (postgres, postgres_port) = if name == "express-pg" {
+    let (postgres, postgres_port) = if name == POSTGRESQL {
         let (process, port) = postgres(&data, log)?;
         (Some(process), port)
     } else {

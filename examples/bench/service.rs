@@ -138,19 +138,20 @@ impl Heardback {
     /// Waits until Twilio has all that is confirmed.
     pub(crate) fn reports_all(&self) -> anyhow::Result<()> {
         let began = Instant::now();
-        while self.metric("heardback_outbox") > 0 {
+        while self.metric("heardback_outbox")? > 0 {
             ensure!(began.elapsed() < PATIENCE, "it does not report what is confirmed");
             std::thread::park_timeout(Duration::from_millis(10));
         }
         Ok(())
     }
 
-    /// A number from its metrics.
-    pub(crate) fn metric(&self, name: &str) -> u64 {
-        let answer = ask(self.ops, "/metrics").unwrap_or_default();
+    /// A number from its metrics. One that is not there is not zero: nobody has reported all because he did
+    /// not answer.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<u64> {
+        let answer = ask(self.ops, "/metrics")?;
         let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let number = line.and_then(|text| text.split('.').next()?.parse().ok());
-        number.unwrap_or_default()
+        number.with_context(|| format!("no {name} in its metrics"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::peers;
 use crate::probe::{disk, memory};
 use crate::service::{CLIENT, Given, Heardback, Process, SERVER};
 use crate::slow;
-use crate::table::{Row, print};
+use crate::table;
 use crate::traffic::{self, Routes, Signed};
 
 /// What one side did under one load, round by round.
@@ -21,13 +21,15 @@ pub(crate) struct Side {
     pub(crate) memory: u64,
 }
 
-const HEARDBACK: &str = "Heardback";
+pub(crate) const HEARDBACK: &str = "Heardback";
 const OLD: &str = "Heardback, before";
-const BARE: &str = "actix-web, bare";
+pub(crate) const BARE: &str = "actix-web, bare";
 
-struct Bench<'a> {
+/// What is measured, and how far it is.
+pub(crate) struct Bench<'a> {
     plan: &'a Plan,
-    sides: Vec<Side>,
+    loads: Vec<Load>,
+    pub(crate) sides: Vec<Side>,
     phase: u32,
 }
 
@@ -37,7 +39,8 @@ pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
     let slow = asked.slow_sync.map(|ms| slow::library(folder).map(|library| (library, ms)));
     let slow = slow.transpose()?;
-    let mut bench = Bench { plan, sides: Vec::new(), phase: 0 };
+    let paced = Load::Open { a_second: asked.pace, connections: 32 };
+    let mut bench = Bench::of(plan, &[paced, Load::Forged(32)]);
     let mut disks = Vec::new();
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
@@ -51,28 +54,34 @@ pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
             let name = format!("{HEARDBACK}, syncs of {ms} ms");
             bench.heardback(&name, binary, Some((library, *ms)))?;
         }
-        for (kit, name) in
-            asked.kit.iter().flat_map(|kit| asked.peers.iter().map(move |name| (kit, name)))
-        {
+        for (kit, name) in asked.kit.each() {
             bench.peer(kit, name)?;
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "microseconds")]
     let disk = median(disks.iter().map(|us| *us as f64).collect());
     println!("write of 4 KiB and fdatasync, median of medians: {disk:.0} µs\n");
-    let of = |side| Row::of(side, &bench.sides, HEARDBACK, BARE);
-    print(&bench.sides.iter().map(of).collect::<Vec<_>>());
+    table::sides(&bench.sides);
+    table::entries(&bench.sides);
+    table::ratios(&bench.sides, HEARDBACK, BARE);
     Ok(())
 }
 
-impl Bench<'_> {
-    fn bare(&mut self) -> anyhow::Result<()> {
+impl<'a> Bench<'a> {
+    /// The plan's connections, and more.
+    pub(crate) fn of(plan: &'a Plan, more: &[Load]) -> Self {
+        let closed = plan.connections.iter().map(|count| Load::Closed(*count));
+        let loads = closed.chain(more.iter().copied()).collect();
+        Self { plan, loads, sides: Vec::new(), phase: 0 }
+    }
+
+    pub(crate) fn bare(&mut self) -> anyhow::Result<()> {
         let log = self.plan.place.folder.join("bare.log");
         let (process, port) = Process::own(SERVER, &["bare"], &log)?;
         self.loads(BARE, &Target { processes: &[process], port, service: None }, Routes::Heardback)
     }
 
-    fn heardback(
+    pub(crate) fn heardback(
         &mut self,
         name: &str,
         binary: &Path,
@@ -95,7 +104,7 @@ impl Bench<'_> {
         self.loads(name, &target, Routes::Heardback)
     }
 
-    fn peer(&mut self, kit: &Path, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn peer(&mut self, kit: &Path, name: &str) -> anyhow::Result<()> {
         let folder = &self.plan.place.folder;
         let peer = peers::start(kit, name, folder, &folder.join(format!("{name}.log")))?;
         let target = Target { processes: &peer.processes, port: peer.port, service: None };
@@ -106,16 +115,14 @@ impl Bench<'_> {
     fn loads(&mut self, name: &str, target: &Target<'_>, routes: Routes) -> anyhow::Result<()> {
         let plan = self.plan;
         self.load(target, routes, Load::Closed(32), 1)?;
-        let closed = plan.connections.iter().map(|count| Load::Closed(*count));
-        let paced = Load::Open { a_second: plan.pace, connections: 32 };
-        for load in closed.chain([paced, Load::Forged(32)]) {
+        for load in self.loads.clone() {
             let done = self.load(target, routes, load, plan.seconds)?;
             if !matches!(load, Load::Forged(_)) && done.refused > 0 {
                 eprintln!("  {name}, {load}: {} of {} refused", done.refused, done.requests);
             }
             eprintln!(
-                "  {name}, {load}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} µs of CPU",
-                done.rate, done.p50, done.p99, done.cpu
+                "  {name}, {load}: {:.0}/s, sustained {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {:.1} µs of CPU",
+                done.rate, done.sustained, done.p50, done.p99, done.cpu
             );
             self.note(name, load, done, memory(&target.pids()).1);
         }
@@ -136,7 +143,8 @@ impl Bench<'_> {
         let phase = &mut self.phase;
         let prepare = |file: &Path| {
             *phase += 1;
-            traffic::write(file, *phase, enough(load, seconds), routes, signed).map(|_| ())
+            let count = enough(load, seconds);
+            traffic::write(file, *phase, count, (routes, signed), load.connections()).map(|_| ())
         };
         measure(target, load, seconds, &self.plan.place.folder.join("requests"), prepare)
     }

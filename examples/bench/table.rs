@@ -1,51 +1,88 @@
-//! The table, as it goes into `docs/performance.md`.
+//! The tables, as they go into `docs/performance.md`. Medians over the rounds; of ratios, the median of those
+//! within each round.
 
 use crate::drive::{Measured, median};
+use crate::floor::Group;
 use crate::sides::Side;
+use crate::writes::Into;
 
-/// One side under one load.
-pub(crate) struct Row {
-    cells: [String; 11],
+fn middle(side: &Side, read: fn(&Measured) -> f64) -> f64 {
+    median(side.rounds.iter().map(read).collect())
 }
 
-impl Row {
-    /// Medians over the rounds; of ratios, the median of those within each round.
-    pub(crate) fn of(side: &Side, all: &[Side], ours: &str, yardstick: &str) -> Self {
-        let all_of = |read: fn(&Measured) -> f64| median(side.rounds.iter().map(read).collect());
-        let other = |name| all.iter().find(|other| other.name == name && other.load == side.load);
-        let ratio = |of: Option<&Side>, to: Option<&Side>| {
-            let pairs = of.zip(to).map(|(of, to)| of.rounds.iter().zip(&to.rounds));
-            pairs.map_or_else(
-                || "-".to_owned(),
-                |pairs| format!("{:.2}", median(pairs.map(|(of, to)| of.rate / to.rate).collect())),
-            )
-        };
-        let synced = all_of(|m| m.syncs);
-        Self {
-            cells: [
-                side.name.clone(),
-                side.load.to_string(),
-                format!("{:.0}", all_of(|m| m.rate)),
-                format!("{:.2}", all_of(|m| m.p50)),
-                format!("{:.2}", all_of(|m| m.p99)),
-                format!("{:.1}", all_of(|m| m.cpu)),
-                if synced > 0.0 { format!("{synced:.0}") } else { "-".to_owned() },
-                format!("{:.0}", all_of(|m| m.written)),
-                format!("{}", side.memory / 1024),
-                ratio(Some(side), other(yardstick)),
-                ratio(other(ours), Some(side)),
-            ],
-        }
+/// What each side did under each load.
+pub(crate) fn sides(all: &[Side]) {
+    println!(
+        "| side | connections | requests/s | sustained/s | p50 · p99 ms | CPU µs a request | syncs/s | \
+         bytes written a request | memory MiB |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for side in all {
+        let syncs = middle(side, |m| m.syncs);
+        let cells = [
+            side.name.clone(),
+            side.load.to_string(),
+            format!("{:.0}", middle(side, |m| m.rate)),
+            format!("{:.0}", middle(side, |m| m.sustained)),
+            format!("{:.2} · {:.2}", middle(side, |m| m.p50), middle(side, |m| m.p99)),
+            format!("{:.1}", middle(side, |m| m.cpu)),
+            if syncs > 0.0 { format!("{syncs:.0}") } else { "-".to_owned() },
+            format!("{:.0}", middle(side, |m| m.written)),
+            format!("{}", side.memory / 1024),
+        ];
+        println!("| {} |", cells.join(" | "));
     }
 }
 
-pub(crate) fn print(rows: &[Row]) {
+/// What a store wrote, of the sides that say so.
+pub(crate) fn entries(all: &[Side]) {
+    println!();
+    let wrote = |side: &&Side| middle(side, |m| m.entries) > 0.0;
+    let told: Vec<_> = all.iter().filter(wrote).collect();
+    for of_one in told.chunk_by(|one, next| one.name == next.name) {
+        let loads = of_one.iter().map(|side| {
+            let (each, grouped) = (middle(side, |m| m.entries), middle(side, |m| m.grouped));
+            format!("{}: {each:.2} · {grouped:.1}", side.load)
+        });
+        let name = of_one.first().map(|side| side.name.as_str()).unwrap_or_default();
+        let loads = loads.collect::<Vec<_>>().join("; ");
+        println!("{name}, entries a request · entries a group, by connections: {loads}.");
+    }
+}
+
+/// Requests a second beside one another: while the load lasts, and sustained.
+pub(crate) fn ratios(all: &[Side], ours: &str, yardstick: &str) {
     println!(
-        "| side | connections | requests/s | p50 ms | p99 ms | CPU µs a request | syncs/s | bytes written a request | \
-         memory MiB | × bare | Heardback × this |"
+        "\n| side | connections | × bare | sustained × bare | Heardback × this | Heardback sustained × this |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for row in rows {
-        println!("| {} |", row.cells.join(" | "));
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    for side in all {
+        let other = |name| all.iter().find(|other| other.name == name && other.load == side.load);
+        let ratio = |of: Option<&Side>, to: Option<&Side>, read: fn(&Measured) -> f64| {
+            let (Some(of), Some(to)) = (of, to) else { return "-".to_owned() };
+            let pairs = of.rounds.iter().zip(&to.rounds);
+            format!("{:.2}", median(pairs.map(|(of, to)| read(of) / read(to)).collect()))
+        };
+        let cells = [
+            side.name.clone(),
+            side.load.to_string(),
+            ratio(Some(side), other(yardstick), |m| m.rate),
+            ratio(Some(side), other(yardstick), |m| m.sustained),
+            ratio(other(ours), Some(side), |m| m.rate),
+            ratio(other(ours), Some(side), |m| m.sustained),
+        ];
+        println!("| {} |", cells.join(" | "));
+    }
+}
+
+/// What a message costs that is written in groups.
+pub(crate) fn groups(all: &[Group]) {
+    let sizes: Vec<_> = all.iter().map(|group| group.size.to_string()).collect();
+    println!("\n| CPU µs a message, in groups of | {} |", sizes.join(" | "));
+    println!("| --- |{}", " ---: |".repeat(all.len()));
+    for (at, into) in Into::ALL.into_iter().enumerate() {
+        let cells = all.iter().filter_map(|group| group.cpu.get(at));
+        let cells: Vec<_> = cells.map(|cpu| format!("{:.1}", median(cpu.clone()))).collect();
+        println!("| {} | {} |", into.name(), cells.join(" | "));
     }
 }

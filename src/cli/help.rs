@@ -5,7 +5,7 @@ Examples:
   heardback demo                          see it work, no account needed
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
-  heardback doctor                        is all around it well? with FILE.http: why was that refused?
+  heardback doctor                        is all well around it? with a FILE: why was it refused?
   heardback stats                         how does it stand? then list, show, requeue
   heardback backup /data/backup           the whole store in one file, while it serves
   heardback forget +15551234567           erase what concerns a person
@@ -40,10 +40,10 @@ Example:
   heardback serve --dry-run";
 
 pub(super) const DOCTOR_HELP: &str = "\
-It takes the settings of `serve` from the environment, secrets included (see `heardback serve --help`:
-TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY,
-HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
-It never posts, never opens the store, and shows no secret, signature, phone number or text.
+It takes the settings of `serve` from the environment, secrets included (see `heardback serve
+--help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS,
+HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN). It never posts, never
+opens the store, and shows no secret, signature, phone number or text.
 
 Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.
 Without: 0 nothing failed (warnings are no failure), 1 something did, 2 wrong settings.
@@ -53,38 +53,67 @@ Examples:
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
 
+pub(super) const REPLAY_HELP: &str = "\
+Each request is signed as Twilio or your app would sign it now, with the key that the settings
+have for its route and account and for the first HEARDBACK_PUBLIC_URL, and sent to this
+machine's service, in the order given. So a request that was refused for a setting that is right
+now is not lost. It takes the settings of `serve` from the environment, secrets included (see
+`heardback serve --help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET,
+HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
+
+Nothing is counted twice: each inbound message, call and event counts once, by its SID or id,
+and longer than any message stays pending. But what does not say when it was would count as of
+now, and so might be taken to be about a message that was sent after it: a reply or a ringing
+call that was never counted, an app's event that names only a person or a reference and no
+OccurredAt, and a message that is registered without CreatedAt (or by feedback=1). These are
+sent with --as-of-now only: for when nothing newer went out to these people since.
+
+What came of it the answer says, or the store of the service; with --to, which may be another
+machine's, only the answer. Not sent is what nobody signs (click links, /twilio/click/SECRET),
+what names an account that the settings do not have, and what was recorded without its values or
+its body. No body is shown.
+
+Exit codes: 0 each got a 2xx (with --dry-run: could be sent), 1 some did not; 2 wrong usage or
+settings, or a file that is no recording: then nothing is sent.
+
+Examples:
+  heardback replay --dry-run /var/tmp/refused/*.http
+  heardback replay /var/tmp/refused/*.http
+  heardback replay --to https://hooks.example.com --json reply.http | jq .result";
+
 pub(super) const BACKUP_HELP: &str = "\
-It asks the service that has the store open, over control.sock in the store's folder, and the service
-goes on meanwhile; if none runs, it opens the store itself. The backup is the store as it stood when the
-command ended. It takes its name only when it is whole; until then the last one stays.
-It holds what the store holds, with the key that hashes recipients unless HEARDBACK_PHONE_KEY is set:
-keep it as you keep the store.
+It asks the service that has the store open, over control.sock in the store's folder, and the
+service goes on meanwhile; if none runs, it opens the store itself. The backup is the store as
+it stood when the command ended. It takes its name only when it is whole; until then the last
+one stays. It holds what the store holds, with the key that hashes recipients unless
+HEARDBACK_PHONE_KEY is set: keep it as you keep the store.
 
 Example:
   heardback backup /data/backup
   fly ssh console -C \"heardback backup /data/backup\"";
 
 pub(super) const FORGET_HELP: &str = "\
-Erased are the messages to that person in every state, what waits to be reported included; their click
-links; the evidence that waits; the reference of these messages, wherever else it stands; and the
-requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on WhatsApp and off it; on any
-other channel they are named with it, as in viber:+15551234567.
+Erased are the messages to that person in every state, what waits to be reported included;
+their click links; the evidence that waits; the reference of these messages, wherever else it
+stands; and the requests that HEARDBACK_RECORD_REFUSED keeps. A full number is one person, on
+WhatsApp and off it; on any other channel they are named with it, as in viber:+15551234567.
 
-Kept is what names nobody: counts in the metrics, and that a SID was counted once. Backups made before
-still hold what they hold. In sled's file what was erased stays until it is written over; a store
-restored from a fresh backup has none of it. What comes in afterwards is new.
+Kept is what names nobody: counts in the metrics, and that a SID was counted once. Backups made
+before still hold what they hold. In sled's file what was erased stays until it is written
+over; a store restored from a fresh backup has none of it. What comes in afterwards is new.
 
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) and HEARDBACK_RECORD_REFUSED as the service has them. People are found by
-the key that the store has now: what was kept under an earlier one goes when its time has passed.
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) and HEARDBACK_RECORD_REFUSED as the service has them.
+People are found by the key that the store has now: what was kept under an earlier one goes
+when its time has passed.
 
 Examples:
   heardback forget +15551234567
   heardback forget - < erase.txt";
 
 pub(super) const RESTORE_HELP: &str = "\
-The service must be stopped, and the store's folder missing or empty. If it is cut short, no store is
-there; run it again.
+The service must be stopped, and the store's folder missing or empty. If it is cut short, no
+store is there; run it again.
 
 Example:
   heardback restore /data/backup --store sled:/data/heardback";
@@ -103,9 +132,9 @@ Examples:
   heardback sign https://hooks.example.com/app/messages/SM…";
 
 pub(super) const LIST_HELP: &str = "\
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) if the service has it. The table fits the terminal; written elsewhere, it
-has one line a record. The age is that of the present state.
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it. The table fits the terminal;
+written elsewhere, it has one line a record. The age is that of the present state.
 
 Examples:
   heardback list --state refused --code 20429
@@ -114,9 +143,9 @@ Examples:
   heardback list --orphans";
 
 pub(super) const SHOW_HELP: &str = "\
-A reference may name several messages; the newest comes first. Evidence that waits for them is shown, too.
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+A reference may name several messages; the newest comes first. Evidence that waits for them is
+shown, too. It asks the service that has the store open; if none runs, it opens the store
+itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Exit codes: 0 something is known, 1 nothing is; 2 wrong usage.
 
@@ -125,30 +154,30 @@ Examples:
   heardback show login-4711 --json";
 
 pub(super) const STATS_HELP: &str = "\
-Conversion is the share of what was sent with feedback asked for that is proven to have arrived. Times are
-those of creation, by the hour or the day (UTC); what was forgotten is not in it.
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+Conversion is the share of what was sent with feedback asked for that is proven to have
+arrived. Times are those of creation, by the hour or the day (UTC); what was forgotten is not
+in it. It asks the service that has the store open; if none runs, it opens the store itself,
+and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Examples:
   heardback stats
   heardback stats --json | jq '.waiting.confirmed.oldest'";
 
 pub(super) const PAUSE_HELP: &str = "\
-An account on hold takes everything in as before, and reports nothing; what is under way goes on. It stays
-on hold when the service starts again. A running service heeds it at once.
-The account is that of TWILIO_ACCOUNT_SID if none is named.
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+An account on hold takes everything in as before, and reports nothing; what is under way goes
+on. It stays on hold when the service starts again. A running service heeds it at once. The
+account is that of TWILIO_ACCOUNT_SID if none is named. It asks the service that has the store
+open; if none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if
+the service has it.
 
 Examples:
   heardback pause AC0123456789abcdef0123456789abcdef
   heardback resume AC0123456789abcdef0123456789abcdef";
 
 pub(super) const REQUEUE_HELP: &str = "\
-A refused message is reported again, its attempts counted anew. `heardback list --state refused` lists them.
-It asks the service that has the store open; if none runs, it opens the store itself, and then needs
-HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+A refused message is reported again, its attempts counted anew. `heardback list --state
+refused` lists them. It asks the service that has the store open; if none runs, it opens the
+store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Exit codes: 0 all that was named is queued, 1 some could not be; 2 wrong usage.
 
@@ -157,12 +186,12 @@ Examples:
   heardback requeue --all --code 20429";
 
 pub(super) const EXPORT_HELP: &str = "\
-A line a record: messages with their whole life, evidence that waits, click links, what was counted once,
-senders, accounts on hold; a header first, an end with the counts last. Persons are in it as the keyed
-hashes that the store has, never an address, a text or a token; the key is not in it. The file is for its
-owner alone, and is never written over.
-It asks the service that has the store open, which goes on meanwhile: what comes in then may or may not be
-in it. If none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the
+A line a record: messages with their whole life, evidence that waits, click links, what was
+counted once, senders, accounts on hold; a header first, an end with the counts last. Persons
+are in it as the keyed hashes that the store has, never an address, a text or a token; the key
+is not in it. The file is for its owner alone, and is never written over. It asks the service
+that has the store open, which goes on meanwhile: what comes in then may or may not be in it.
+If none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the
 service has it.
 
 Examples:
@@ -171,18 +200,65 @@ Examples:
   heardback export | gzip > ledger.jsonl.gz";
 
 pub(super) const IMPORT_HELP: &str = "\
-A record that is there already stays as it is, so an import that was cut short is simply run again. What
-was confirmed and not yet reported is reported from here on: stop the service that it comes from. What was
-reported is not reported again. Nothing is confirmed by an import but by evidence that names the message.
-Import before traffic comes to this service: what a reply proves is judged by the messages that are there.
+A record that is there already stays as it is, so an import that was cut short is simply run
+again. What was confirmed and not yet reported is reported from here on: stop the service that
+it comes from. What was reported is not reported again. Nothing is confirmed by an import but
+by evidence that names the message. Import before traffic comes to this service: what a reply
+proves is judged by the messages that are there.
 
 Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its key is its own:
-`heardback backup` and `restore` take that along, an export does not.
-A file is read to its end before anything is written; stdin cannot be. It asks the service that has the
-store open; if none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE).
+`heardback backup` and `restore` take that along, an export does not. A file is read to its end
+before anything is written; stdin cannot be. It asks the service that has the store open; if
+none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE).
 
 Exit codes: 0 all of it is there, 1 it is not; 2 wrong usage or settings.
 
 Examples:
   heardback import ledger.jsonl
   gunzip -c ledger.jsonl.gz | heardback import -";
+
+pub(super) const COMPLETIONS_HELP: &str = "\
+Examples:
+  heardback completions bash > /etc/bash_completion.d/heardback
+  heardback completions zsh > \"${fpath[1]}/_heardback\"
+  heardback completions fish > ~/.config/fish/completions/heardback.fish";
+
+pub(super) const MAN_HELP: &str = "\
+Examples:
+  heardback man > heardback.1 && man ./heardback.1
+  heardback man --dir /usr/local/share/man/man1      then: man heardback, man heardback-list";
+
+pub(super) const CSV_HELP: &str = "\
+With --csv, each line says of one message that its recipient proved to have it: a code entered,
+a password used, a link opened. It is remembered and confirmed as by POST /app/events with a
+MessageSid, and reported to Twilio. A delivery receipt proves nothing: do not import all that
+Twilio lists as delivered. Lines that say of themselves that they are inbound, failed,
+undelivered or canceled are refused.
+
+The first line names the columns, in any order and case; others are ignored, and phone numbers
+and texts in them are not read:
+  MessageSid   or Sid, required
+  AccountSid   the account of TWILIO_ACCOUNT_SID where it is missing
+  Reference    the app's name for what the message was about
+  CreatedAt    or DateCreated, else DateSent or SentDate: when it was sent, RFC 3339 or 2822
+  OccurredAt   when it was proven, RFC 3339; without it, now
+  Type         how, such as code_entered; without it, event
+
+Each becomes a post to Twilio, so a running service is given at most --rate of them a second (or
+a minute: 600/m). On a stopped store nothing waits, and all is posted once `serve` starts. What
+was confirmed before is counted as known and costs no time: an import that was interrupted is
+simply run again. A line that cannot be used is listed by its number; the others go on.
+Twilio names no date after which feedback is too late, but it deletes messages, by default after
+400 days, and it wants ProvideFeedback=true to have been set when the message was created: what
+it will not take shows in `heardback list --state refused`.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) and the settings of judgement (HEARDBACK_PENDING_TTL,
+HEARDBACK_RETENTION, HEARDBACK_RESEND and the like) as the service has them.
+
+Exit codes: 0 every line is confirmed or known, 1 some are not; 2 wrong usage, or a file without
+that column.
+
+Examples:
+  heardback import --csv arrived.csv
+  heardback import --csv --rate 120/m - < arrived.csv";

@@ -12,10 +12,11 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::cli::help::{
-    BACKUP_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, RESTORE_HELP, SERVE_HELP, SIGN_HELP,
-    VERIFY_HELP,
+    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, MAN_HELP, REPLAY_HELP,
+    RESTORE_HELP, SERVE_HELP, SIGN_HELP, VERIFY_HELP,
 };
 use crate::cli::operate::Operate;
 use crate::cli::settings::SettingsArgs;
@@ -49,6 +50,11 @@ pub enum Command {
     /// Say why a recorded request was refused; without one, look at what the service needs
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Box<DoctorArgs>),
+    /// Send recorded requests to the running service, signed afresh, and say what came of each
+    // The service's own dry run is a setting of its; here the word is about what is sent to it.
+    #[command(after_help = REPLAY_HELP,
+              mut_arg("dry_run", |setting| setting.long("service-dry-run").hide(true)))]
+    Replay(Box<ReplayArgs>),
     /// Look at the store, or act on it
     #[command(flatten)]
     Operate(Operate),
@@ -64,6 +70,12 @@ pub enum Command {
     /// Read the whole store, or a backup of it, and say whether it is all there
     #[command(after_help = VERIFY_HELP)]
     VerifyStore(VerifyStoreArgs),
+    /// Print what a shell needs to complete this command line
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArgs),
+    /// Print the manual, as `man` reads it
+    #[command(after_help = MAN_HELP)]
+    Man(ManArgs),
 }
 
 /// Which store.
@@ -186,4 +198,43 @@ pub struct DoctorArgs {
     /// The settings to look with: those of the service.
     #[command(flatten)]
     pub settings: SettingsArgs,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Default, Args)]
+pub struct ReplayArgs {
+    /// Recorded requests: as `HEARDBACK_RECORD_REFUSED` keeps them, or written by hand
+    #[arg(value_name = "FILE.http", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where the service is, if not where `HEARDBACK_LISTEN` says on this machine
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// Send as well what does not say when it was, and so counts as of now
+    #[arg(long)]
+    pub as_of_now: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long = "dry-run")]
+    pub only_show: bool,
+    /// Print JSON, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// The settings to sign with: those of the service.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Whose shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Default, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder instead; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }

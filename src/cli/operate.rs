@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::StoreArgs;
 use crate::cli::help::{
-    EXPORT_HELP, IMPORT_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP,
+    CSV_HELP, EXPORT_HELP, IMPORT_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP,
 };
 
 /// The states by name, as they are in answers.
@@ -37,8 +37,8 @@ pub enum Operate {
     /// Write all that the store holds as JSON lines, for another store or for analysis
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArgs),
-    /// Take over what `export` wrote
-    #[command(after_help = IMPORT_HELP)]
+    /// Take over what `export` wrote, or a list of messages that are known to have arrived
+    #[command(after_help = format!("{IMPORT_HELP}\n\n{CSV_HELP}"))]
     Import(ImportArgs),
 }
 

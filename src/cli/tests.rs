@@ -18,6 +18,18 @@ fn the_shapes_are_sound() {
     Cli::command().debug_assert();
 }
 
+/// Help is wrapped at a hundred columns; a longer line would leave a word alone on the next.
+#[test]
+fn what_stands_below_the_help_is_not_wrapped() {
+    let cli = Cli::command();
+    for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
+        let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in below.lines() {
+            assert!(line.chars().count() <= 98, "{}: {line}", command.get_name());
+        }
+    }
+}
+
 #[test]
 fn a_bool_flag_stands_alone_or_takes_a_value() {
     for (line, expected) in [

@@ -5,6 +5,7 @@
 //! place in the program that reads the real one (clap aside).
 
 mod accounts;
+mod judgement;
 pub mod problems;
 mod reader;
 mod rows;
@@ -16,6 +17,7 @@ mod tests;
 mod traces;
 
 pub use accounts::{Account, Accounts};
+pub use judgement::Judgement;
 pub use shared_keys::SharedKey;
 pub use traces::TraceSettings;
 
@@ -31,7 +33,7 @@ use crate::cli::{SignArgs, StoreArgs};
 use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
 use crate::domain::link::Links;
-use crate::domain::matching::Resend;
+use crate::domain::matching::{Policy, Resend};
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::twiml::RedirectUrl;
@@ -161,17 +163,10 @@ impl Settings {
         let click_secret = rows::click_secret(&mut reader);
         let call_redirect = rows::call_redirect(&mut reader, args);
 
-        let ttl = args.pending_ttl.as_ref();
-        let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
-        let reply_window = rows::reply_window(&mut reader, args, pending_ttl);
         let give_up_after =
             reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
-        let retention = reader.duration("HEARDBACK_RETENTION", args.retention.as_ref(), 30 * DAY);
-        let max_messages = reader
-            .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)
-            .unwrap_or(1_000_000);
-        let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
-        let resend = rows::resend(&mut reader, args);
+        let Judgement { policy, max_messages } = Judgement::read(&mut reader, args);
+        let Policy { pending_ttl, reply_window, retention, read_confirms, resend } = policy;
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let links = rows::links(&mut reader, args, &public_urls);

@@ -46,10 +46,20 @@ pub(super) fn begin(receiver: &Receiver, request: &ServiceRequest) -> Option<Not
 
 /// Opens the span of a request whose caller has shown that they hold a secret.
 pub(super) fn open(receiver: &Receiver, request: &HttpRequest) {
+    open_below(receiver, request, sent(request));
+}
+
+/// Opens the span of a visit to a link. Whoever was sent the link is a stranger to everybody's traces: no span of
+/// ours goes into one that they name.
+pub(super) fn open_visit(receiver: &Receiver, request: &HttpRequest) {
+    open_below(receiver, request, None);
+}
+
+fn open_below(receiver: &Receiver, request: &HttpRequest, caller: Option<TraceParent>) {
     let Some(traces) = &receiver.traces else { return };
     if let Some(noted) = request.extensions().get::<Noted>() {
         let route = route_label(request.match_pattern().as_deref());
-        let caller = sent(request).map(|caller| Ids {
+        let caller = caller.map(|caller| Ids {
             trace_id: caller.trace_id(),
             span_id: caller.span_id(),
             sampled: caller.is_sampled(),
@@ -61,11 +71,14 @@ pub(super) fn open(receiver: &Receiver, request: &HttpRequest) {
 
 /// Where the request is in a trace: at its own span if that is open, else at its caller's.
 pub(super) fn of(request: &HttpRequest) -> Option<TraceParent> {
-    let noted = request.extensions().get::<Noted>().cloned();
-    let own = noted.and_then(|noted| noted.0.span.borrow().as_ref().map(Serving::ids));
-    let own =
-        own.and_then(|ids| TraceParent::new(ids.trace_id, ids.span_id, u8::from(ids.sampled)));
-    own.or_else(|| sent(request))
+    own(request).or_else(|| sent(request))
+}
+
+/// The request's own span, if that is open.
+pub(super) fn own(request: &HttpRequest) -> Option<TraceParent> {
+    let noted = request.extensions().get::<Noted>().cloned()?;
+    let ids = noted.0.span.borrow().as_ref().map(Serving::ids)?;
+    TraceParent::new(ids.trace_id, ids.span_id, u8::from(ids.sampled))
 }
 
 /// The trace's id, as log lines bear it.

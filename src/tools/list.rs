@@ -99,6 +99,8 @@ pub(super) async fn run(
         lines(&found.entries, out)?;
     } else {
         out.write_all(table(&found.entries, now()).render(width()).as_bytes())?;
+        // On a terminal the sum stands below what it sums up.
+        out.flush()?;
         eprintln!("{}", told(&found));
     }
     Ok(true)

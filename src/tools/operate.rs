@@ -5,10 +5,10 @@ use std::io::{BufWriter, ErrorKind, Stdout, Write};
 
 use crate::cli::StoreArgs;
 use crate::cli::operate::Operate;
-use crate::config::{Env, ReadFile, VisitSettings};
+use crate::config::{Env, Judgement, ReadFile, VisitSettings};
 use crate::tools::hold::Turn;
 use crate::tools::reach::{Reach, Wrong};
-use crate::tools::{export, hold, import, list, requeue, show, stats};
+use crate::tools::{export, hold, import, list, past, requeue, show, stats};
 
 /// The environment, and files.
 struct Around<'a> {
@@ -50,6 +50,13 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
             let asked = export::Asked::read(&args)?;
             around.on(&args.store, async |reach, out| export::run(reach, &asked, out).await)
         }
+        Operate::Import(args) if args.csv => {
+            let asked = past::Asked::read(&args, env)?;
+            let judgement = Judgement::gather(env, read);
+            let judgement = judgement.map_err(|problems| Wrong(problems.to_string()))?;
+            let begin = |settings: &VisitSettings| Reach::judging(settings, &judgement);
+            around.by(&args.store, begin, async |reach, out| past::run(reach, asked, out).await)
+        }
         Operate::Import(args) => {
             let asked = import::Asked::read(&args)?;
             around.on(&args.store, async |reach, out| import::run(reach, asked, out).await)
@@ -63,10 +70,19 @@ impl Around<'_> {
         store: &StoreArgs,
         command: impl AsyncFnOnce(&Reach, &mut BufWriter<Stdout>) -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
+        self.by(store, Reach::begin, command)
+    }
+
+    fn by(
+        &self,
+        store: &StoreArgs,
+        begin: impl FnOnce(&VisitSettings) -> anyhow::Result<Reach>,
+        command: impl AsyncFnOnce(&Reach, &mut BufWriter<Stdout>) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
         let settings = VisitSettings::gather(store, self.env, self.read);
         let settings = settings.map_err(|problems| Wrong(problems.to_string()))?;
         let done = actix_web::rt::System::new().block_on(async {
-            let reach = Reach::begin(&settings)?;
+            let reach = begin(&settings)?;
             let mut out = BufWriter::new(std::io::stdout());
             let done = command(&reach, &mut out).await;
             reach.end().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
-use crate::config::{StoreUrl, VisitSettings};
+use crate::config::{Judgement, StoreUrl, VisitSettings};
 use crate::domain::matching::{Policy, Resend};
 use crate::inbound::control::Question;
 use crate::store::sled::{Options, Visit};
@@ -41,11 +41,33 @@ impl Reach {
     /// # Errors
     /// Neither: the service's socket is not ours to use, or the store cannot be opened.
     pub fn begin(settings: &VisitSettings) -> anyhow::Result<Self> {
+        Self::with(settings, options(settings, POLICY))
+    }
+
+    /// The same for a command that has the store judge, which it is to do as the service does.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn judging(settings: &VisitSettings, judgement: &Judgement) -> anyhow::Result<Self> {
+        let mut options = options(settings, judgement.policy);
+        options.max_messages = judgement.max_messages;
+        Self::with(settings, options)
+    }
+
+    fn with(settings: &VisitSettings, options: Options) -> anyhow::Result<Self> {
         let StoreUrl::Sled(store) = &settings.store;
         if let Some(service) = Service::find(store)? {
             return Ok(Self::Service(service));
         }
-        Ok(Self::Here(Box::new(Visit::begin(options(settings, POLICY))?)))
+        Ok(Self::Here(Box::new(Visit::begin(options)?)))
+    }
+
+    /// Whether a service has it.
+    pub(super) fn is_served(&self) -> bool {
+        match self {
+            Self::Service(_) => true,
+            Self::Here(_) => false,
+        }
     }
 
     /// Asks.

@@ -70,6 +70,7 @@ pub(super) async fn run(
         }
     }
     if !asked.json && (count.queued > 1 || count.not == 0) {
+        out.flush()?;
         eprintln!("requeued {}", count.queued);
     }
     Ok(count.not == 0)

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::address::{Address, Recipient};
 use heardback::domain::matching::{Observed, Reason};
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Once, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore, backup};
-use heardback::store::{Clock, Entry, Filter, Quotas, Store};
+use heardback::store::{Clock, Entry, Filter, Forgotten, Quotas, Store};
 use jiff::Timestamp;
 
 use crate::given::{
@@ -179,9 +180,9 @@ async fn a_store_of_format_1_in_which_nothing_waits_is_opened_too() {
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
 }
 
-/// The store in `tests/fixtures/stores/format-1`, in a folder of its own. Its README says what is in it.
-fn first_release() -> tempfile::TempDir {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores/format-1");
+/// A store in `tests/fixtures/stores`, in a folder of its own. The README there says what is in it.
+fn fixture(name: &str) -> tempfile::TempDir {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stores").join(name);
     let folder = tempfile::tempdir().expect("a folder");
     for entry in fs::read_dir(fixture).expect("a fixture") {
         let entry = entry.expect("an entry");
@@ -213,7 +214,7 @@ const STATES: [State; 7] = [
 
 #[tokio::test]
 async fn a_store_that_the_first_release_wrote_is_opened_with_everything_that_it_acknowledged() {
-    let folder = first_release();
+    let folder = fixture("format-1");
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "1\n");
     let store = with_its_key(folder.path(), its_day());
     assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
@@ -251,7 +252,7 @@ async fn a_store_that_the_first_release_wrote_is_opened_with_everything_that_it_
 
 #[tokio::test]
 async fn a_backup_of_what_the_first_release_wrote_keeps_its_format_until_it_is_served() {
-    let folder = first_release();
+    let folder = fixture("format-1");
     let mut file = Vec::new();
     let now = its_day()();
     backup::backup(folder.path(), Duration::ZERO, now, &mut file).expect("backed up");
@@ -264,4 +265,69 @@ async fn a_backup_of_what_the_first_release_wrote_keeps_its_format_until_it_is_s
     for (n, state) in (1..).zip(STATES) {
         assert_eq!(store.show(sid(n)).await.expect("shown").map(|m| m.state), Some(state), "{n}");
     }
+}
+
+/// A minute after it was killed, while all that waits in it waits still.
+fn a_minute_later() -> Clock {
+    let then: Timestamp = "2026-11-28T15:08:00Z".parse().expect("a time");
+    Arc::new(move || then)
+}
+
+/// The person whose evidence waits in a store of format 3.
+const WAITS: &str = "+15551234569";
+
+fn to(store: &SledStore, number: &str) -> Recipient {
+    let address = Address::parse(number).expect("valid");
+    store.person_key().recipient(account(), &address)
+}
+
+#[tokio::test]
+async fn evidence_that_waits_in_a_store_of_format_3_finds_its_message() {
+    let folder = fixture("format-3");
+    let store = with_its_key(folder.path(), a_minute_later());
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
+    for (n, state) in (1..).zip(STATES) {
+        assert_eq!(store.show(sid(n)).await.expect("shown").map(|m| m.state), Some(state), "{n}");
+    }
+    assert_eq!(store.counts().parked, 4);
+    let created_at = "2026-11-28T15:05:00Z".parse().expect("a time");
+    let other = to(&store, "+15551234560");
+    let sighting = |n, recipient, name: Option<&str>| Sighting {
+        recipient: Some(recipient),
+        from: Some("+15017122661".to_owned()),
+        reference: name.map(reference),
+        created_at: Some(created_at),
+        seen_at: a_minute_later()(),
+        ..registered(n, 0)
+    };
+    let waited_for = [
+        sighting(8, other, Some("login-8")),
+        sighting(9, to(&store, WAITS), None),
+        sighting(10, other, None),
+        sighting(11, other, Some("login-11")),
+    ];
+    for (left, sighting) in (0..4).rev().zip(waited_for) {
+        let n = sighting.sid;
+        store.remember(sighting).await.expect("remembered");
+        let message = store.show(n).await.expect("shown").expect("known");
+        assert_eq!((message.state, message.trace), (State::Confirmed, None), "{n}");
+        assert_eq!(store.counts().parked, left, "{n}");
+    }
+    store.close().await;
+    drop(store);
+    let store = with_its_key(folder.path(), a_minute_later());
+    assert_eq!((store.counts().total(), store.counts().parked), (11, 0), "its seal adds up");
+}
+
+#[tokio::test]
+async fn evidence_that_waits_in_a_store_of_format_3_is_forgotten_with_its_person() {
+    let folder = fixture("format-3");
+    let store = with_its_key(folder.path(), a_minute_later());
+    let whom = vec![Address::parse(WAITS).expect("valid")];
+    let forgotten = store.forget(whom).await.expect("forgotten");
+    assert_eq!(forgotten, Forgotten { evidence: 1, ..Forgotten::default() });
+    assert_eq!(store.counts().parked, 3);
+    store.close().await;
+    drop(store);
+    assert_eq!(with_its_key(folder.path(), a_minute_later()).counts().parked, 3);
 }

@@ -40,6 +40,8 @@ mod links;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod matching;
 #[cfg(test)]
 mod official;
@@ -61,6 +63,8 @@ mod process;
 #[cfg(test)]
 mod readme;
 mod reload;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod resends;
 #[cfg(test)]

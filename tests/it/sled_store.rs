@@ -13,7 +13,9 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::given::{Hands, at, options, policy, raw_sled, registered, reply, sid, sled, try_sled};
+use crate::given::{
+    Hands, at, options, policy, raw_sled, registered, reply, sid, sled, status, try_sled,
+};
 
 /// Every file in a folder and the folders below, with its bytes.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -397,6 +399,40 @@ async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_h
     }
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
+}
+
+#[tokio::test]
+async fn what_a_group_changes_twice_is_counted_as_one_entry() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (go, waits) = std::sync::mpsc::channel::<()>();
+    let (waits, holds) = (Mutex::new(waits), Arc::new(AtomicUsize::new(0)));
+    let (held, groups) = (Arc::clone(&holds), Arc::new(Mutex::new(Vec::new())));
+    let told = Arc::clone(&groups);
+    let store = SledStore::open(Options {
+        // The first command of a group waits until the others are there.
+        clock: Arc::new(move || {
+            if held.swap(0, Ordering::SeqCst) == 1 {
+                waits.lock().expect("held").recv().expect("goes on");
+            }
+            at(0)
+        }),
+        on_commit: Arc::new(move |commit| told.lock().expect("held").push(commit.entries)),
+        ..options(folder.path(), Hands::default().clock())
+    })
+    .expect("opens");
+    store.remember(registered(9, 0)).await.expect("remembered");
+    holds.store(1, Ordering::SeqCst);
+    let all = futures_util::future::join4(
+        store.remember(registered(1, 0)),
+        store.remember(status(1, "delivered", 0)),
+        store.remember(registered(2, 0)),
+        async { go.send(()) },
+    );
+    let (first, again, second, _) = all.await;
+    let new = [first, again, second].map(|answer| answer.expect("remembered").new);
+    assert_eq!(new, [true, false, true]);
+    let groups = groups.lock().expect("held").clone();
+    assert_eq!(groups, [groups[0], 2 * groups[0]], "as many as two messages take");
 }
 
 #[tokio::test]

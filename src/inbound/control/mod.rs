@@ -9,13 +9,17 @@ mod act;
 mod backup;
 mod forget;
 mod look;
+mod past;
 mod stats;
+mod traced;
 mod transfer;
 
 pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
 pub use forget::{Erased, Forget};
 pub use look::{Found, Known, List, Newest, Show, Span};
+pub use past::{Arrived, CameTo};
 pub use stats::{Share, Stats, Summary, Waiting};
+pub use traced::{Came, Traced};
 pub use transfer::{HandOver, Identify, Identity, TakeOver};
 
 use std::sync::Arc;
@@ -81,6 +85,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(Identify::ROUTE, web::post().to(answer::<Identify>))
         .route(HandOver::ROUTE, web::post().to(answer::<HandOver>))
         .route(TakeOver::ROUTE, web::post().to(answer::<TakeOver>))
+        .route(Arrived::ROUTE, web::post().to(answer::<Arrived>))
+        .route(Traced::ROUTE, web::post().to(answer::<Traced>))
         .default_service(web::to(unknown));
 }
 

@@ -127,7 +127,7 @@ async fn open(
         Ok(None) => return Ok(unknown(&receiver)),
         Err(error) => {
             receiver.metrics.refusals("link_unreadable");
-            tracing::warn!(%error, trace_id = trace::id(&request), "cannot look a link up; answered 503");
+            tracing::warn!(%error, "cannot look a link up; answered 503");
             return Ok(page::not_now());
         }
     };
@@ -146,8 +146,8 @@ async fn open(
     }
     if request.method() != Method::HEAD {
         // Whoever has the token of a link was told it.
-        trace::open(&receiver, &request);
-        witness(&receiver, id, &link, visit, trace::of(&request)).await;
+        trace::open_visit(&receiver, &request);
+        witness(&receiver, id, &link, visit, trace::own(&request)).await;
     }
     Ok(away(&link.target))
 }

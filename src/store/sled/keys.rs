@@ -34,6 +34,9 @@ const REFERENCE: u8 = b'r';
 /// Messaging Services by sender.
 pub(super) const SENDER: u8 = b's';
 
+/// Room for most keys, in bytes.
+const USUAL: usize = 48;
+
 /// The first key that a sweep looks at. Seen, parked, links and messages lie side by side.
 pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
 /// The first key after those that a sweep looks at.
@@ -50,14 +53,27 @@ pub(super) const OWN: u8 = b'!';
 /// Written to prove that writing works.
 pub(super) const HEALTH: &[u8] = b"!health";
 
+/// A key of that kind, with room for all that follows in most.
+fn begin(kind: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(USUAL);
+    key.push(kind);
+    key
+}
+
+fn begin_parked(waits_for: u8) -> Vec<u8> {
+    let mut key = begin(PARKED);
+    key.push(waits_for);
+    key
+}
+
 pub(super) fn message(sid: MessageSid) -> Vec<u8> {
-    let mut key = vec![MESSAGE];
+    let mut key = begin(MESSAGE);
     sid.pack_into(&mut key);
     key
 }
 
 pub(super) fn paused(account: AccountSid) -> Vec<u8> {
-    let mut key = vec![PAUSED];
+    let mut key = begin(PAUSED);
     account.pack_into(&mut key);
     key
 }
@@ -74,7 +90,7 @@ pub(super) fn seen(once: &Once) -> Vec<u8> {
 
 /// The same, of what is left of it.
 pub(super) fn marked(mark: &Mark) -> Vec<u8> {
-    let mut key = vec![SEEN];
+    let mut key = begin(SEEN);
     match mark {
         Mark::Message(sid) => sid.pack_into(&mut key),
         Mark::Call(sid) => {
@@ -99,14 +115,14 @@ pub(super) fn read_marked(key: &[u8]) -> Option<Mark> {
 }
 
 pub(super) fn link(id: LinkId) -> Vec<u8> {
-    let mut key = vec![LINK];
+    let mut key = begin(LINK);
     key.extend_from_slice(id.as_bytes());
     key
 }
 
 /// All click links made for a reference that are not yet in a message.
 pub(super) fn links_for(account: AccountSid, reference: &Reference) -> Vec<u8> {
-    let mut key = vec![LINK_REFERENCE];
+    let mut key = begin(LINK_REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
@@ -124,7 +140,7 @@ pub(super) fn read_link(key: &[u8]) -> Option<LinkId> {
 }
 
 pub(super) fn sender(address: &str) -> Vec<u8> {
-    let mut key = vec![SENDER];
+    let mut key = begin(SENDER);
     key.extend_from_slice(address.as_bytes());
     key
 }
@@ -136,7 +152,7 @@ pub(super) fn read_sender(key: &[u8]) -> Option<&str> {
 
 /// All messages that bear a reference.
 pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
-    let mut key = vec![REFERENCE];
+    let mut key = begin(REFERENCE);
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
@@ -162,28 +178,28 @@ pub(super) fn named(message: &Message) -> Option<Vec<u8>> {
 
 /// All evidence parked for a message.
 pub(super) fn parked_for_message(sid: MessageSid) -> Vec<u8> {
-    let mut key = vec![PARKED, b'm'];
+    let mut key = begin_parked(b'm');
     sid.pack_into(&mut key);
     key
 }
 
 /// All evidence parked for a reference.
 pub(super) fn parked_for_reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
-    let mut key = vec![PARKED, b'r'];
+    let mut key = begin_parked(b'r');
     key.extend_from_slice(&reference_hash(account, reference));
     key
 }
 
 /// All evidence parked for a person.
 pub(super) fn parked_for_person(person: Person) -> Vec<u8> {
-    let mut key = vec![PARKED, b'p'];
+    let mut key = begin_parked(b'p');
     key.extend_from_slice(person.as_bytes());
     key
 }
 
 /// All evidence parked for a click link.
 pub(super) fn parked_for_link(id: LinkId) -> Vec<u8> {
-    let mut key = vec![PARKED, b'l'];
+    let mut key = begin_parked(b'l');
     key.extend_from_slice(id.as_bytes());
     key
 }

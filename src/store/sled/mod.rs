@@ -8,6 +8,7 @@
 //! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
+mod asking;
 pub mod backup;
 mod copy;
 mod draft;
@@ -24,6 +25,7 @@ mod keys;
 mod ledger;
 mod open;
 mod options;
+mod ordered;
 mod overview;
 mod owner;
 mod reader;
@@ -48,14 +50,14 @@ pub use writer::{Commit, OnCommit, OnFatal};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::domain::address::{Address, PersonKey};
 use crate::domain::census::Census;
@@ -69,10 +71,10 @@ use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
 use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE};
 use crate::store::sled::index::Gathered;
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling, Terms};
+use crate::store::sled::ledger::{Fatal, Ledger, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
-use crate::store::sled::writer::{Answer, Job, QUEUE, Shared, Writer};
+use crate::store::sled::writer::{Job, QUEUE, Shared, Writer};
 use crate::store::{
     Adopted, Counts, Filter, Forgotten, Page, Quotas, Record, Records, Requeued, Settled, Store,
     StoreError, Swept,
@@ -179,63 +181,6 @@ impl SledStore {
             shared,
         })
     }
-
-    /// Has the writer thread carry something out, and waits until it is durable.
-    async fn ask<T: Send + 'static>(
-        &self,
-        verb: impl FnOnce(&mut Ledger) -> Ruling<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |ledger| {
-            let ruling = verb(ledger)?;
-            let answer: Answer = Box::new(move || {
-                // Whoever asked may have gone away; what was done stays done.
-                let _ = sender.send(ruling);
-            });
-            Ok(answer)
-        });
-        self.send(job)?;
-        if let Ok(ruling) = receiver.await {
-            return ruling;
-        }
-        // The store cannot go on. The process is about to end, and nobody is to be answered before.
-        let mut ended = self.shared.ended.subscribe();
-        // The sender is `self`'s own: it is not gone.
-        let _ = ended.wait_for(|ended| *ended).await;
-        Err(closed())
-    }
-
-    /// A look, not a promise: it may read past the writer thread, and must not hold it up.
-    async fn look<T: Send + 'static>(
-        &self,
-        at: impl FnOnce(&Reader) -> Result<T, Fatal> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader = reader.ok_or_else(closed)?;
-        let seen = tokio::task::spawn_blocking(move || at(&reader)).await;
-        let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
-        seen.map_err(|error| unreadable(error.to_string()))?
-            .map_err(|fatal| unreadable(fatal.to_string()))
-    }
-
-    fn send(&self, job: Job) -> Result<(), StoreError> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if *self.shared.ended.borrow() {
-            return Err(closed());
-        }
-        match jobs.as_ref().ok_or_else(closed)?.try_send(job) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
-                reason: format!("{QUEUE} commands are waiting for the disk already"),
-                label: "busy",
-            }),
-            Err(TrySendError::Disconnected(_)) => Err(closed()),
-        }
-    }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable { reason: "the store is closed".to_owned(), label: "closed" }
 }
 
 #[async_trait]

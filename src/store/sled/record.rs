@@ -10,13 +10,15 @@ const VERSION: u8 = 3;
 pub(super) const SECOND: u8 = 2;
 /// The first release's, whose messages end before the code and what converted them, too.
 const FIRST: u8 = 1;
+/// Room for most records, in bytes.
+const USUAL: usize = 192;
 /// How postcard writes that these five are not there.
 const NOT_THERE: [u8; 5] = [0; 5];
 
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
-pub(super) struct Damaged(String);
+pub(super) struct Damaged(pub(super) String);
 
 impl Damaged {
     /// A key that stands for nothing.
@@ -26,7 +28,10 @@ impl Damaged {
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|error| Damaged(error.to_string()))
+    // Postcard writes byte by byte: a vector that begins small is moved five times on its way.
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(VERSION);
+    postcard::to_extend(value, bytes).map_err(|error| Damaged(error.to_string()))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {

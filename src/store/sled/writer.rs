@@ -36,7 +36,7 @@ pub(super) type Job = Box<dyn FnOnce(&mut Ledger) -> Result<Answer, Fatal> + Sen
 /// A group that was made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
-    /// Entries written.
+    /// Entries written, each once: what a group changes twice is one. The seal that goes with each is left out.
     pub entries: usize,
     /// From the first command applied to the end of the sync.
     pub took: Duration,
@@ -108,10 +108,10 @@ impl Writer {
     }
 
     fn commit(&mut self, began: Instant) -> Result<(), Fatal> {
-        let entries = std::mem::take(&mut self.ledger.written);
-        if entries == 0 {
+        if std::mem::take(&mut self.ledger.written) == 0 {
             return Ok(());
         }
+        let entries = self.ledger.draft.entries().len();
         let writing = Instant::now();
         self.ledger.write()?;
         self.db.flush()?;

@@ -3,6 +3,7 @@
 
 mod act;
 mod look;
+mod past;
 
 use serde_json::Value;
 

@@ -336,6 +336,29 @@ fn what_opens_a_door_by_its_path_is_in_no_span() {
     }
 }
 
+/// Whoever was sent a link is a stranger: their `traceparent` is no parent of anything here, and nobody's evidence is
+/// linked to it.
+#[test]
+fn a_visitor_of_a_link_gets_into_nobodys_trace() {
+    let stage = Stage::new(&[]);
+    let asked = json(
+        "/app/messages",
+        &json!({ "MessageSid": sid(1), "Link": "https://app.example.com/x" }),
+    );
+    let made = stage.send(&asked, &sent(TRACE)).json();
+    let path = made["link"].as_str().and_then(|link| link.strip_prefix(BASE)).expect("ours");
+    let visitor = format!("00-{}-{CALLER}-01", "5".repeat(32));
+    let opened = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\ntraceparent: {visitor}\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert_eq!(stage.service.exchange(opened.as_bytes()).status, 303);
+    let visit = stage.collector.span("POST /c/{token}");
+    assert_ne!(hex(&visit.trace_id), "5".repeat(32));
+    assert_eq!(hex(&visit.parent_span_id), "");
+    let post = stage.collector.span(POST);
+    assert_eq!(link(&post).0, hex(&visit.trace_id));
+}
+
 /// What a request's span says that it was answered with.
 fn status_of(stage: &Stage, name: &str) -> String {
     said(&stage.collector.span(name), "http.response.status_code")

@@ -1,16 +1,13 @@
 //! Several recordings, one after the other, as the command prints them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::config::Settings;
-use crate::recording::Recording;
 use crate::tools::doctor::offline::diagnose;
 use crate::tools::doctor::offline::finding::Finding;
-
-/// A recording is at most a body with its head; what is larger is none.
-const LARGEST: u64 = 4 << 20;
+use crate::tools::recorded;
 
 /// What is known of each file.
 #[derive(Debug, Serialize)]
@@ -33,19 +30,10 @@ struct OfFile {
 pub fn files(settings: &Settings, paths: &[PathBuf]) -> Result<Diagnosed, String> {
     let read = |path: &PathBuf| {
         let file = path.display().to_string();
-        let recording = recording(path).map_err(|error| format!("{file}: {error}"))?;
+        let recording = recorded::read(path).map_err(|error| format!("{file}: {error}"))?;
         Ok(OfFile { file, finding: diagnose(settings, &recording) })
     };
     Ok(Diagnosed { files: paths.iter().map(read).collect::<Result<_, String>>()? })
-}
-
-fn recording(path: &Path) -> Result<Recording, String> {
-    let length = path.metadata().map_err(|error| error.to_string())?.len();
-    if length > LARGEST {
-        return Err(format!("{length} bytes are more than a recorded request has"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    Recording::parse(&bytes).map_err(|error| error.to_string())
 }
 
 impl Diagnosed {

@@ -1,0 +1,187 @@
+//! `import --csv`: past messages that are known to have arrived, confirmed one line after the other. Whether a
+//! line proves anything the store says, by the judgement that an app's event gets; here it is only read.
+//!
+//! Each is durable before the next, and what was confirmed before is known: an import that was interrupted is
+//! run again. Deliberately absent: whatever else a line holds (numbers, texts) goes nowhere.
+
+mod lines;
+mod pace;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use serde_json::json;
+
+use crate::cli::operate::ImportArgs;
+use crate::config::Env;
+use crate::domain::sid::AccountSid;
+use crate::inbound::control::{Arrived, CameTo};
+use crate::tools::past::lines::{Bad, Lines, Past};
+use crate::tools::past::pace::Pace;
+use crate::tools::progress::bar;
+use crate::tools::reach::{Reach, Wrong, now};
+
+/// What was asked for.
+pub(super) struct Asked {
+    lines: Lines,
+    pace: Pace,
+    json: bool,
+}
+
+impl Asked {
+    /// Reads it, and the file's first line.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub(super) fn read(args: &ImportArgs, env: Env<'_>) -> Result<Self, Wrong> {
+        let pace = Pace::read(args.rate.as_deref())?;
+        let account = env("TWILIO_ACCOUNT_SID").filter(|account| !account.is_empty());
+        let account = account.map(|account| AccountSid::parse(&account)).transpose();
+        let account = account.map_err(|error| Wrong(format!("TWILIO_ACCOUNT_SID: {error}")))?;
+        let shown = args.file.display();
+        let file = open(&args.file).map_err(|error| Wrong(format!("{shown}: {error}")))?;
+        let lines = Lines::begin(file, account);
+        let lines = lines.map_err(|error| Wrong(format!("{shown}: {error:#}")))?;
+        Ok(Self { lines, pace, json: args.json })
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    Ok(Box::new(File::open(path)?))
+}
+
+/// Does it. Whether each line is confirmed now.
+///
+/// # Errors
+/// The file cannot be read on, the store does not do it, or nobody reads what is written. What was done by then
+/// stays done.
+pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> anyhow::Result<bool> {
+    let Asked { lines, mut pace, json } = asked;
+    // Nothing is posted meanwhile where nobody serves.
+    let is_paced = reach.is_served();
+    let mut told = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut tally = Tally { json, ..Tally::default() };
+    let bar = bar(None, "imported");
+    for line in lines {
+        if told.as_mut().now_or_never().is_some() {
+            tally.stopped = true;
+            break;
+        }
+        let (number, past) = line.context("the file cannot be read on")?;
+        let came = match past {
+            Err(Bad { field, why }) => CameTo::Refused { field: field.to_owned(), why },
+            Ok(Past { account, fields }) => {
+                match reach.ask(Arrived { account, fields, now: now() }).await {
+                    Ok(came) => came,
+                    Err(error) => {
+                        bar.done();
+                        tally.end(is_paced, out)?;
+                        out.flush()?;
+                        let from = format!("from line {number} on nothing is done");
+                        return Err(error.context(from));
+                    }
+                }
+            }
+        };
+        let is_new = came == CameTo::Confirmed;
+        tally.note(number, came, out)?;
+        bar.add(1);
+        if is_new && is_paced {
+            tokio::select! {
+                () = pace.next() => {}
+                _ = told.as_mut() => {
+                    tally.stopped = true;
+                    break;
+                }
+            }
+        }
+    }
+    bar.done();
+    tally.end(is_paced, out)
+}
+
+/// What the lines came to.
+#[derive(Default)]
+struct Tally {
+    json: bool,
+    confirmed: u64,
+    known: u64,
+    /// By reason.
+    nothing: BTreeMap<String, u64>,
+    /// By field.
+    refused: BTreeMap<String, u64>,
+    stopped: bool,
+}
+
+impl Tally {
+    fn note(&mut self, line: u64, came: CameTo, out: &mut impl Write) -> anyhow::Result<()> {
+        let (result, why) = match came {
+            CameTo::Confirmed => {
+                self.confirmed += 1;
+                return Ok(());
+            }
+            CameTo::Known => {
+                self.known += 1;
+                return Ok(());
+            }
+            CameTo::Nothing { reason } => {
+                *self.nothing.entry(reason.clone()).or_default() += 1;
+                ("none", reason)
+            }
+            CameTo::Refused { field, why } => {
+                *self.refused.entry(field).or_default() += 1;
+                ("refused", why)
+            }
+        };
+        if self.json {
+            writeln!(out, "{}", json!({ "line": line, "result": result, "reason": why }))?;
+        } else {
+            writeln!(out, "line {line} {result}: {why}")?;
+        }
+        Ok(())
+    }
+
+    fn end(&self, is_served: bool, out: &mut impl Write) -> anyhow::Result<bool> {
+        let Self { confirmed, known, nothing, refused, stopped, .. } = self;
+        if self.json {
+            let line = json!({
+                "confirmed": confirmed, "known": known, "none": nothing, "refused": refused,
+                "complete": !stopped,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "confirmed {confirmed}, known {known}{}", sum("refused", refused))?;
+            if !nothing.is_empty() {
+                writeln!(out, "proved nothing{}", sum("", nothing))?;
+            }
+        }
+        if *confirmed > 0 && !is_served {
+            eprintln!("They are reported to Twilio once `heardback serve` has this store.");
+        }
+        if *stopped {
+            eprintln!(
+                "heardback: stopped; what is confirmed stays so, and the same command goes on"
+            );
+        }
+        Ok(nothing.is_empty() && refused.is_empty() && !stopped)
+    }
+}
+
+/// How many, and of which kind; nothing where there are none.
+fn sum(what: &str, of: &BTreeMap<String, u64>) -> String {
+    let all: u64 = of.values().sum();
+    if all == 0 {
+        return String::new();
+    }
+    let each = of.iter().map(|(name, count)| format!("{name} {count}"));
+    let each = each.collect::<Vec<_>>().join(", ");
+    let before = if what.is_empty() { "" } else { ", " };
+    format!("{before}{what} {all} ({each})")
+}

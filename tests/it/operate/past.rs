@@ -1,0 +1,271 @@
+//! `import --csv`: past messages that are known to have arrived.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::backup::binary::{about, run, text};
+use crate::harness::running::{Running, command};
+use crate::harness::{
+    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, eventually, form, sid,
+};
+use crate::operate::{lines, register, stop};
+
+/// A file of lines that says whose they are.
+fn csv(heads: &str, rows: &[String]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(file, "{heads}").expect("written");
+    for row in rows {
+        writeln!(file, "{row}").expect("written");
+    }
+    file
+}
+
+fn plain(numbers: std::ops::RangeInclusive<u32>) -> tempfile::NamedTempFile {
+    let rows: Vec<String> = numbers.map(|number| format!("{},{ACCOUNT}", sid(number))).collect();
+    csv("MessageSid,AccountSid", &rows)
+}
+
+#[test]
+fn past_messages_are_confirmed_and_reported_and_run_again_they_are_known() {
+    let scene = Scene::new(&[]);
+    // 1 waits for evidence, of 2 nobody has heard.
+    register(&scene, 1, RECIPIENT, "login-1");
+    let row = |number: u32| {
+        let sid = sid(number);
+        format!(
+            "{sid},{ACCOUNT},login-{number},2026-11-20T10:00:00Z,2026-11-20T10:00:30Z,code_entered"
+        )
+    };
+    let heads = "MessageSid,AccountSid,Reference,CreatedAt,OccurredAt,Type";
+    let file = csv(heads, &[row(1), row(2)]);
+    let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
+    let (code, told, talk) = run(&words, &scene.store());
+    assert_eq!((code, told.as_str(), talk.as_str()), (Some(0), "confirmed 2, known 0\n", ""));
+    for number in [1, 2] {
+        scene.reaches(number, "reported");
+        let message = scene.message(number).expect("known");
+        assert_eq!(message["reference"], format!("login-{number}"));
+        let proof = (&message["evidence"], &message["evidence_basis"]);
+        assert_eq!(proof, (&json!("code_entered"), &json!("direct")));
+    }
+    let shown = lines(&scene, &["show", "--json", &sid(2)]).remove(0).to_string();
+    assert!(shown.contains("2026-11-20T10:00:00Z"), "when it was created: {shown}");
+    assert_eq!(scene.twilio.posts().len(), 2);
+    let again = lines(&scene, &[&["import", "--json"], &words[1..]].concat());
+    let known = json!({"confirmed": 0, "known": 2, "none": {}, "refused": {}, "complete": true});
+    assert_eq!(again, [known]);
+    assert_eq!(scene.twilio.posts().len(), 2, "each once");
+    assert!(scene.service.logs().contains("by import"), "{}", scene.service.logs());
+}
+
+#[test]
+fn on_a_stopped_store_they_wait_for_the_service() {
+    let mut scene = Scene::new(&[]);
+    stop(&mut scene);
+    let file = plain(1..=30);
+    // Nothing is posted meanwhile, so nothing is waited for: at this rate it would take half an hour.
+    let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
+    let (code, told, talk) = run(&words, &scene.store());
+    assert_eq!((code, told.as_str()), (Some(0), "confirmed 30, known 0\n"), "{talk}");
+    assert!(talk.contains("once `heardback serve` has this store"), "{talk}");
+    assert!(scene.twilio.posts().is_empty());
+    scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    scene.reaches(30, "reported");
+    scene.reaches(1, "reported");
+}
+
+#[test]
+fn a_stopped_store_judges_by_the_services_settings() {
+    let mut scene = Scene::new(&[]);
+    // Evidence by a reference waits; with two messages under it, the policy says whether it may choose.
+    let event =
+        form("/app/events", &[("Reference", "login-7"), ("OccurredAt", "2026-11-20T12:00:00Z")]);
+    assert_eq!(scene.send(&event).status, 202);
+    stop(&mut scene);
+    let row = format!("{},{ACCOUNT},login-7,2026-11-20T10:00:00Z", sid(1));
+    let file = csv("MessageSid,AccountSid,Reference,CreatedAt", &[row]);
+    let wrong = about(&["import", "--csv", &text(file.path())], &scene.store())
+        .env("HEARDBACK_RESEND", "whichever")
+        .output()
+        .expect("it ran");
+    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+    let done = about(&["import", "--csv", &text(file.path())], &scene.store())
+        .env("HEARDBACK_PENDING_TTL", "3d")
+        .output()
+        .expect("it ran");
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let shown = lines(&scene, &["show", "--json", &sid(1)]).remove(0);
+    assert_eq!(shown["state"], "confirmed");
+    let moment = |name: &str| -> jiff::Timestamp {
+        shown[name].as_str().expect("a time").parse().expect("RFC 3339")
+    };
+    let days = moment("expires_at").duration_since(moment("remembered_at")).as_hours();
+    assert!((71..=72).contains(&days), "{shown}");
+}
+
+#[test]
+fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
+    let scene = Scene::new(&[]);
+    register(&scene, 9, RECIPIENT, "login-9");
+    let heads =
+        "\u{feff}From,To,Body,Status,SentDate,AccountSid,Sid,Direction,Reference,OccurredAt";
+    let row = |status: &str, account: &str, sid: &str, direction: &str, more: &str| {
+        format!(
+            "{SENDER},{RECIPIENT},\"my code, \"\"424242\"\",\nis late\",{status},\
+             2026-11-20T10:00:00.000+00:00,{account},{sid},{direction},{more}"
+        )
+    };
+    let out = "outbound-api";
+    let rows = [
+        row("delivered", ACCOUNT, &sid(1), out, "login-1,2026-11-20T10:01:00Z"),
+        row("received", ACCOUNT, &sid(2), "inbound", ","),
+        row("undelivered", ACCOUNT, &sid(3), out, ","),
+        row("delivered", ACCOUNT, "", out, ","),
+        row("delivered", ACCOUNT, RECIPIENT, out, ","),
+        row("delivered", "", &sid(4), out, ","),
+        row("delivered", "AC1", &sid(5), out, ","),
+        row("delivered", ACCOUNT, &sid(6), out, ",yesterday"),
+        row("delivered", ACCOUNT, &sid(9), out, "another-reference,"),
+        row("delivered", OTHER_ACCOUNT, &sid(9), out, ","),
+        row("delivered", ACCOUNT, &sid(7), out, ","),
+        sid(8),
+    ];
+    let file = csv(heads, &rows);
+    let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
+    let (code, told, talk) = run(&words, &scene.store());
+    assert_eq!((code, talk.as_str()), (Some(1), ""), "{told}");
+    let lines: Vec<&str> = told.lines().collect();
+    let expected = [
+        (4, "Direction: "),
+        (6, "Status: "),
+        (8, "MessageSid: missing"),
+        (10, "MessageSid: expected MessageSid"),
+        (12, "AccountSid: missing; add the column, or set TWILIO_ACCOUNT_SID"),
+        (14, "AccountSid: expected AccountSid"),
+        (16, "OccurredAt: expected RFC 3339"),
+        (18, "Reference contradicts"),
+        (20, "AccountSid contradicts"),
+        (24, "AccountSid: missing"),
+    ];
+    for ((number, why), line) in expected.iter().zip(&lines) {
+        assert!(line.starts_with(&format!("line {number} refused: {why}")), "{line}\n{told}");
+    }
+    assert_eq!(
+        lines.last(),
+        Some(
+            &"confirmed 2, known 0, refused 10 (AccountSid 4, Direction 1, MessageSid 2, \
+              OccurredAt 1, Reference 1, Status 1)"
+        )
+    );
+    for hidden in [RECIPIENT.trim_start_matches('+'), "424242", "yesterday", "another-reference"] {
+        assert!(!told.contains(hidden), "{told}");
+    }
+    assert_eq!(scene.state(9).as_deref(), Some("pending"), "the others are as they were");
+    assert!(scene.message(2).is_none() && scene.message(3).is_none());
+    let mut command = about(&["import", "--json", "--csv", words[4]], &scene.store());
+    let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    let told: Vec<Value> =
+        told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&told[0]["line"], &told[0]["result"]), (&json!(4), &json!("refused")));
+    let last = told.last().expect("a sum");
+    // 4 had no account of its own.
+    assert_eq!((&last["confirmed"], &last["known"]), (&json!(1), &json!(2)), "{last}");
+}
+
+#[test]
+fn the_columns_are_known_by_whatever_name_and_the_account_from_the_environment() {
+    let scene = Scene::new(&[]);
+    let created = "Fri, 20 Nov 2026 10:00:00 +0000";
+    for (number, heads, row) in [
+        (1, "sid;date_created", format!("{};\"{created}\"", sid(1))),
+        (2, "MESSAGE SID\tDate Created", format!("{}\t{created}", sid(2))),
+        (3, "message_sid", sid(3)),
+    ] {
+        let file = csv(heads, &[row]);
+        let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+        let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{heads} {talk}");
+        scene.reaches(number, "reported");
+    }
+    let shown = lines(&scene, &["show", "--json", &sid(1)]).remove(0).to_string();
+    assert!(shown.contains("2026-11-20T10:00:00.999Z"), "{shown}");
+    // From stdin, too.
+    let mut command = about(&["import", "--csv", "-"], &scene.store());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.env("TWILIO_ACCOUNT_SID", ACCOUNT).spawn().expect("spawned");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(format!("Sid\n{}\n", sid(4)).as_bytes()).expect("written");
+    drop(stdin);
+    assert!(child.wait_with_output().expect("it ran").status.success());
+    scene.reaches(4, "reported");
+}
+
+#[test]
+fn what_is_asked_wrongly_or_is_no_such_file_ends_with_2_and_opens_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let none = csv("From,To,Body", &["a,b,c".to_owned()]);
+    let empty = csv("", &[]);
+    let good = plain(1..=1);
+    for (words, expected) in [
+        (vec!["import", "--csv", "--rate", "fast"], "such as 10/s or 600/m"),
+        (vec!["import", "--csv", "/nowhere.csv"], "/nowhere.csv: "),
+        (vec!["import", "--rate", "1/s", "x.csv"], "--csv"),
+    ] {
+        let mut words = words;
+        let path = text(good.path());
+        if words.len() == 4 && words[1] == "--csv" {
+            words.push(&path);
+        }
+        let (code, told, talk) = run(&words, folder.path());
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
+        assert!(talk.contains(expected), "{words:?} {talk}");
+    }
+    for file in [none, empty] {
+        let (code, _, talk) = run(&["import", "--csv", &text(file.path())], folder.path());
+        assert_eq!((code, talk.contains("no column MessageSid")), (Some(2), true), "{talk}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0);
+}
+
+#[test]
+fn a_running_service_is_given_no_more_than_the_rate_and_an_interrupted_import_goes_on() {
+    let scene = Scene::new(&[]);
+    let file = plain(1..=3);
+    let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
+    let mut command = about(&words, &scene.store());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    scene.reaches(1, "reported");
+    // The second comes in a minute.
+    assert!(scene.message(2).is_none());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+    let output = child.wait_with_output().expect("it ends");
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), talk.contains("stopped")), (Some(1), true), "{talk}");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(told, "confirmed 1, known 0\n");
+    let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
+    let (code, told, talk) = run(&words, &scene.store());
+    assert_eq!((code, told.as_str()), (Some(0), "confirmed 2, known 1\n"), "{talk}");
+    eventually("each is reported once", LONG, || scene.twilio.posts().len() == 3);
+}
+
+#[test]
+fn a_store_that_takes_no_more_is_said_with_what_was_done() {
+    let mut scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
+    let file = plain(1..=4);
+    let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
+    let (code, told, talk) = run(&words, &scene.store());
+    assert_eq!((code, told.as_str()), (Some(1), "confirmed 2, known 0\n"), "{talk}");
+    assert!(talk.contains("from line 4 on nothing is done: the service refuses"), "{talk}");
+    stop(&mut scene);
+    let mut command = about(&words, &scene.store());
+    let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!((output.status.code(), told.as_str()), (Some(1), "confirmed 1, known 2\n"));
+}

@@ -1,0 +1,443 @@
+//! `replay` as the real binary beside a real service: recordings that it refused, or that were written by hand,
+//! get their verdict, and none of it shows what they hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use heardback::domain::signature::SigningKey;
+use heardback::recording::Recording;
+use serde_json::{Value, json};
+
+use crate::harness::running::{BINARY, settings};
+use crate::harness::{
+    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, TOKEN, eventually, form, get, key, sid,
+    status_callback, wire,
+};
+
+/// A text that only its recipient should ever read.
+const TEXT: &str = "my code is 424242";
+
+/// The files of a scene.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn write(&self, name: &str, recording: &Recording) -> String {
+        let path = self.0.path().join(name);
+        fs::write(&path, recording.to_bytes()).expect("written");
+        path.display().to_string()
+    }
+}
+
+/// `heardback replay` with the settings of that service and these: exit code, stdout, stderr.
+fn replay(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
+    let listen = scene.service.public.to_string();
+    let mut command = Command::new(BINARY);
+    command.arg("replay").args(words).env_clear().stdin(Stdio::null());
+    command.envs(settings(&scene.store(), &scene.twilio)).env("HEARDBACK_LISTEN", listen);
+    let Output { status, stdout, stderr } =
+        command.envs(more.iter().copied()).output().expect("it ran");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    for hidden in [TOKEN, RECIPIENT.trim_start_matches('+'), SENDER.trim_start_matches('+'), TEXT] {
+        assert!(!format!("{stdout}{stderr}").contains(hidden), "{hidden} in\n{stdout}{stderr}");
+    }
+    (status.code().expect("no signal"), stdout, stderr)
+}
+
+/// The verdicts as JSON, and the exit code.
+fn verdicts(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, Vec<Value>) {
+    let (code, told, talk) = replay(scene, &[&["--json"], words].concat(), more);
+    assert_eq!(talk, "", "{told}");
+    (code, told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+fn results(verdicts: &[Value]) -> Vec<&str> {
+    verdicts.iter().map(|verdict| verdict["result"].as_str().expect("a word")).collect()
+}
+
+fn reply(number: u32) -> Recording {
+    let inbound = format!("SM{number:032x}");
+    let fields = [
+        ("MessageSid", inbound.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", RECIPIENT),
+        ("To", SENDER),
+        ("Body", TEXT),
+    ];
+    form("/twilio/message", &fields)
+}
+
+fn quoting(number: u32, quoted: u32) -> Recording {
+    let mut recording = reply(number);
+    recording.body.extend(format!("&OriginalRepliedMessageSid={}", sid(quoted)).into_bytes());
+    recording
+}
+
+/// Of which nobody says when it was created.
+fn undated(number: u32) -> Recording {
+    let sid = sid(number);
+    form("/app/messages", &[("MessageSid", sid.as_str()), ("To", RECIPIENT), ("From", SENDER)])
+}
+
+fn registration(number: u32) -> Recording {
+    let sid = sid(number);
+    let created = ("CreatedAt", "2026-11-23T10:00:00Z");
+    let fields = [("MessageSid", sid.as_str()), ("To", RECIPIENT), ("From", SENDER), created];
+    form("/app/messages", &fields)
+}
+
+fn call(number: u32, status: &str, more: &[(&str, &str)]) -> Recording {
+    let call = format!("CA{number:032x}");
+    let mut fields = vec![
+        ("CallSid", call.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", RECIPIENT),
+        ("To", SENDER),
+        ("Direction", "inbound"),
+        ("CallStatus", status),
+    ];
+    fields.extend(more);
+    form("/twilio/call", &fields)
+}
+
+fn recorded(folder: &Path, count: usize) -> Vec<PathBuf> {
+    let list = || {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|end| end == "http"));
+        paths.sort();
+        paths
+    };
+    eventually("it is recorded", LONG, || list().len() >= count);
+    list()
+}
+
+#[test]
+fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = folder.path().join("refused");
+    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(scene.send(&registration(1)).status, 201);
+    // Signed for another public URL.
+    let wrong = quoting(901, 1).signed(&key(), "http://elsewhere.example.com");
+    assert_eq!(scene.service.exchange(&wire::bytes(&wrong)).status, 403);
+    let file = recorded(&refused, 1).remove(0).display().to_string();
+
+    let (code, told, talk) = replay(&scene, &["--dry-run", &file], &[]);
+    assert_eq!((code, talk.as_str()), (0, ""), "{told}");
+    assert!(told.contains("would send") && told.contains("token 1 of TWILIO_AUTH_TOKEN"), "{told}");
+    assert_eq!(scene.state(1).as_deref(), Some("pending"), "nothing was sent");
+
+    let (code, told, talk) = replay(&scene, &[&file], &[]);
+    assert_eq!((code, talk.as_str()), (0, ""), "{told}");
+    assert!(told.contains("POST /twilio/message  200     confirmed"), "{told}");
+    assert!(told.contains(&sid(1)), "{told}");
+    scene.reaches(1, "reported");
+
+    // It counts once, whatever comes after it.
+    assert_eq!(scene.send(&registration(2)).status, 201);
+    let (code, again) = verdicts(&scene, &[&file], &[]);
+    assert_eq!((code, results(&again)), (0, vec!["none"]));
+    assert_eq!(scene.state(2).as_deref(), Some("pending"));
+    assert_eq!(scene.twilio.posts().len(), 1);
+}
+
+#[test]
+fn what_has_no_time_of_its_own_proves_no_newer_message_unless_that_is_asked_for() {
+    let scene = Scene::new(&[]);
+    let files = Files::new();
+    let mut tracked = status_callback(3, "sent");
+    tracked.target.push_str("?feedback=1");
+    let as_of_now = [
+        files.write("reply.http", &reply(901)),
+        files.write("ringing.http", &call(1, "ringing", &[])),
+        files.write("person.http", &form("/app/events", &[("To", RECIPIENT), ("From", SENDER)])),
+        files.write("reference.http", &form("/app/events", &[("Reference", "login-1")])),
+        // These would shield a newer message, and get what was meant for it.
+        files.write("message.http", &undated(2)),
+        files.write("tracked.http", &tracked),
+    ];
+    // A newer message, which none of them can be about.
+    assert_eq!(scene.send(&undated(1)).status, 201);
+    let words: Vec<&str> = as_of_now.iter().map(String::as_str).collect();
+    let (code, told) = verdicts(&scene, &words, &[]);
+    assert_eq!((code, results(&told)), (1, vec!["not_sent"; 6]));
+    for verdict in &told {
+        assert!(verdict["detail"].as_str().expect("why").contains("--as-of-now"), "{verdict}");
+        assert_eq!(verdict["status"], Value::Null);
+    }
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+
+    assert!(scene.message(2).is_none() && scene.message(3).is_none());
+
+    // Those that say when it was are no danger, and so go.
+    let long_ago = "Mon, 23 Nov 2020 10:00:00 +0000";
+    let over = [("Timestamp", long_ago), ("CallDuration", "9")];
+    let then = "2020-11-23T10:00:00Z";
+    let dated = [
+        files.write("over.http", &call(2, "completed", &over)),
+        files.write(
+            "then.http",
+            &form("/app/events", &[("To", RECIPIENT), ("From", SENDER), ("OccurredAt", then)]),
+        ),
+    ];
+    let words: Vec<&str> = dated.iter().map(String::as_str).collect();
+    let (code, told) = verdicts(&scene, &words, &[]);
+    assert_eq!(code, 0, "{told:?}");
+    assert!(!results(&told).contains(&"confirmed"), "{told:?}");
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+
+    let (code, told) = verdicts(&scene, &["--as-of-now", &as_of_now[0]], &[]);
+    assert_eq!((code, results(&told)), (0, vec!["confirmed"]));
+    assert_eq!(told[0]["message_sids"], json!([sid(1)]));
+}
+
+#[test]
+fn where_spans_are_exported_it_is_known_all_the_same_what_came_of_it() {
+    // Nobody collects them there.
+    let scene = Scene::new(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+    let files = Files::new();
+    assert_eq!(scene.send(&registration(1)).status, 201);
+    let (code, told) = verdicts(&scene, &[&files.write("q.http", &quoting(901, 1))], &[]);
+    assert_eq!((code, results(&told)), (0, vec!["confirmed"]));
+}
+
+#[test]
+fn each_route_has_its_verdict() {
+    let scene = Scene::new(&[("HEARDBACK_APP_KEYS", "an app key of some length")]);
+    let files = Files::new();
+    let click = |number: u32, kind: &str| {
+        let body = json!({
+            "event_type": kind, "sms_sid": sid(number), "account_sid": ACCOUNT, "to": RECIPIENT,
+            "from": SENDER, "link": "https://example.com/", "click_time": "2026-11-23T10:00:00Z",
+        });
+        crate::harness::json("/twilio/click", &body)
+    };
+    let event = |fields: &[(&str, &str)]| form("/app/events", fields);
+    let s = sid;
+    let mut passed_on = quoting(902, 9);
+    passed_on.target = "/app/twilio/message".to_owned();
+    let recordings = [
+        ("remembered", registration(1)),
+        ("known", registration(1)),
+        ("known", get(&format!("/app/messages/{}", s(1)))),
+        ("refused", get(&format!("/app/messages/{}", s(404)))),
+        ("confirmed", event(&[("MessageSid", &s(2)), ("Type", "code_entered")])),
+        ("already", event(&[("MessageSid", &s(2)), ("Type", "code_entered")])),
+        ("parked", event(&[("Reference", "nobody-s"), ("OccurredAt", "2026-11-23T10:00:00Z")])),
+        ("refused", event(&[("MessageSid", "SM1")])),
+        ("taken", status_callback(3, "delivered")),
+        ("confirmed", quoting(901, 1)),
+        ("parked", passed_on),
+        ("none", click(3, "preview")),
+        ("taken", crate::harness::json("/twilio/events", &json!([]))),
+        ("refused", form("/twilio/status", &[("AccountSid", ACCOUNT)])),
+        ("not_sent", get("/c/0123456789abcdefghijk")),
+        ("not_sent", get("/twilio/click/a-secret-of-somebody")),
+        ("not_sent", get("/wp-login.php")),
+        ("not_sent", form("/twilio/message", &[("AccountSid", OTHER_ACCOUNT)])),
+    ];
+    let names: Vec<String> = recordings
+        .iter()
+        .enumerate()
+        .map(|(at, (_, recording))| files.write(&format!("{at:02}.http"), recording))
+        .collect();
+    let words: Vec<&str> = names.iter().map(String::as_str).collect();
+    let app_key = [("HEARDBACK_APP_KEYS", "an app key of some length")];
+    let (code, told) = verdicts(&scene, &words, &app_key);
+    let expected: Vec<&str> = recordings.iter().map(|(result, _)| *result).collect();
+    assert_eq!(results(&told), expected, "{told:#?}");
+    assert_eq!(code, 1, "some got no 2xx");
+    let statuses: Vec<_> = told.iter().map(|verdict| verdict["status"].as_u64()).collect();
+    let (yes, no) = (|status| Some(status), None);
+    assert_eq!(
+        statuses,
+        [
+            yes(201),
+            yes(200),
+            yes(200),
+            yes(404),
+            yes(200),
+            yes(200),
+            yes(202),
+            yes(400),
+            yes(204),
+            yes(200),
+            yes(204),
+            yes(204),
+            yes(204),
+            yes(400),
+            no,
+            no,
+            no,
+            no,
+        ]
+    );
+    assert_eq!(told[8]["detail"], "untracked, delivered");
+    assert_eq!(told[9]["message_sids"], json!([s(1)]));
+    assert_eq!(
+        (&told[6]["detail"], &told[10]["detail"]),
+        (&json!("no_message"), &json!("no_message"))
+    );
+    assert_eq!(told[15]["request"], "GET /twilio/click/{secret}");
+    let shown = format!("{told:?}");
+    for hidden in ["a-secret-of-somebody", "0123456789abcdefghijk", "wp-login"] {
+        assert!(!shown.contains(hidden), "{hidden}");
+    }
+    // With the wrong app key each of the app's is turned away, and says whose fault that may be.
+    let wrong = [("HEARDBACK_APP_KEYS", "another app key than that")];
+    let (code, told) = verdicts(&scene, &[&names[0]], &wrong);
+    assert_eq!((code, &told[0]["status"], results(&told)), (1, &json!(403), vec!["refused"]));
+}
+
+#[test]
+fn each_account_has_its_own_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let accounts = folder.path().join("accounts.toml");
+    let second = "0badcafe98765432100123456789beef";
+    let text = format!(
+        "[[account]]\nsid = \"{OTHER_ACCOUNT}\"\nauth_tokens = [\"{second}\"]\napp_keys = [\"one of its own, long\"]\n"
+    );
+    fs::write(&accounts, text).expect("written");
+    let path = accounts.display().to_string();
+    let more = [("HEARDBACK_ACCOUNTS_FILE", path.as_str())];
+    let scene = Scene::new(&more);
+    let files = Files::new();
+    let inbound = sid(901);
+    let of = |target: &str, account: &str| {
+        let fields = [
+            ("MessageSid", inbound.as_str()),
+            ("AccountSid", account),
+            ("MessageStatus", "sent"),
+            ("From", SENDER),
+            ("To", RECIPIENT),
+        ];
+        form(target, &fields)
+    };
+    let event = json!([{
+        "specversion": "1.0", "id": "EZ1", "type": "com.twilio.messaging.message.sent",
+        "source": format!("/2010-04-01/Accounts/{OTHER_ACCOUNT}/Messages/{}", sid(5)),
+        "data": {"messageSid": sid(5), "messageStatus": "SENT", "accountSid": OTHER_ACCOUNT},
+    }]);
+    let names = [
+        files.write("1.http", &of("/twilio/status", ACCOUNT)),
+        files.write("2.http", &of("/app/twilio/status", ACCOUNT)),
+        files.write("3.http", &crate::harness::json("/twilio/events", &event)),
+    ];
+    let mut theirs = of("/twilio/status", OTHER_ACCOUNT);
+    theirs.body =
+        String::from_utf8(theirs.body).expect("ASCII").replace(&inbound, &sid(902)).into_bytes();
+    let fourth = files.write("4.http", &theirs);
+    theirs.target = "/app/twilio/status".to_owned();
+    let fifth = files.write("5.http", &theirs);
+    let words = [&names[0], &names[1], &names[2], &fourth, &fifth].map(String::as_str);
+    let (code, told) = verdicts(&scene, &words, &more);
+    assert_eq!(code, 0, "{told:#?}");
+    let (_, would) = verdicts(&scene, &[&["--dry-run"], &words[..]].concat(), &more);
+    let keys: Vec<_> = would.iter().map(|verdict| verdict["signed_with"].as_str()).collect();
+    let (own, file) = ("token 1 of TWILIO_AUTH_TOKEN", "account 1 of HEARDBACK_ACCOUNTS_FILE");
+    let (token, app) = (format!("token 1 of {file}"), format!("app key 1 of {file}"));
+    let expected = [own, own, &token, &token, &app].map(Some);
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn wherever_it_is_sent_the_signature_is_for_the_public_url() {
+    let scene = Scene::new(&[]);
+    let files = Files::new();
+    // Blanks, apostrophes and umlauts, which the client spells in its own way.
+    let target = "/twilio/status?reference=it's+|%7C\u{fc}";
+    let mut odd = status_callback(1, "sent");
+    odd.target = target.to_owned();
+    let file = files.write("odd.http", &odd);
+    let to = format!("http://{}/", scene.service.public);
+    let nowhere = [("HEARDBACK_LISTEN", "127.0.0.1:0")];
+    let (code, told) = verdicts(&scene, &["--to", &to, &file], &nowhere);
+    assert_eq!((code, results(&told)), (0, vec!["taken"]), "{told:?}");
+    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
+    let anywhere = format!("0.0.0.0:{}", scene.service.public.port());
+    let (code, told) = verdicts(&scene, &[&file], &[("HEARDBACK_LISTEN", &anywhere)]);
+    assert_eq!((code, &told[0]["detail"]), (0, &json!("untracked, sent")), "{told:?}");
+    let (code, _, talk) = replay(&scene, &[&file], &nowhere);
+    assert_eq!(code, 2);
+    assert!(talk.contains("name it with --to"), "{talk}");
+    let (code, _, talk) = replay(&scene, &["--to", "somewhere", &file], &[]);
+    assert_eq!((code, talk.contains("expected a URL such as")), (2, true), "{talk}");
+
+    // A file that is no recording: nothing at all is sent.
+    let before = scene.service.metric("heardback_messages{state=\"untracked\"}");
+    let (code, told, talk) = replay(&scene, &[&file, "/nowhere.http"], &[]);
+    assert_eq!((code, told.as_str()), (2, ""));
+    assert!(talk.contains("/nowhere.http: "), "{talk}");
+    assert_eq!(scene.service.metric("heardback_messages{state=\"untracked\"}"), before);
+
+    // Nobody there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let (code, told) = verdicts(&scene, &[&file], &[("HEARDBACK_LISTEN", &address)]);
+    assert_eq!((code, results(&told)), (1, vec!["unreachable"]), "{told:?}");
+}
+
+#[test]
+fn what_the_proxy_strips_is_signed_and_not_sent() {
+    let public = [("HEARDBACK_PUBLIC_URL", "https://example.com/hooks")];
+    let scene = Scene::new(&public);
+    let files = Files::new();
+    let mut before = status_callback(2, "sent");
+    before.target = format!("/hooks{}", before.target);
+    let names = [
+        files.write("behind.http", &status_callback(1, "sent")),
+        files.write("before.http", &before),
+    ];
+    let (code, told) = verdicts(&scene, &[&names[0], &names[1]], &public);
+    assert_eq!((code, results(&told)), (0, vec!["taken", "taken"]), "{told:?}");
+    assert!(told.iter().all(|verdict| verdict["request"] == "POST /twilio/status"), "{told:?}");
+}
+
+#[test]
+fn what_was_recorded_without_its_values_or_its_body_is_not_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = folder.path().join("refused");
+    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(scene.service.exchange(&wire::bytes(&quoting(901, 1))).status, 403);
+    let body = json!({"MessageSid": sid(1), "Type": "code_entered"});
+    let other = SigningKey::new(b"another key");
+    let event = crate::harness::json("/app/events", &body);
+    let forged = event.signed(&other, crate::harness::BASE);
+    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    let paths: Vec<String> =
+        recorded(&refused, 2).iter().map(|path| path.display().to_string()).collect();
+    let words: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let (code, told) = verdicts(&scene, &words, &[]);
+    assert_eq!((code, results(&told)), (1, vec!["not_sent"; 2]));
+    let whys: BTreeMap<_, _> = told
+        .iter()
+        .map(|verdict| (verdict["request"].to_string(), verdict["detail"].to_string()))
+        .collect();
+    assert!(whys["\"POST /twilio/message\""].contains("without its values"), "{whys:?}");
+    assert!(whys["\"POST /app/events\""].contains("without its body"), "{whys:?}");
+}
+
+#[test]
+fn the_table_fits_the_terminal() {
+    let scene = Scene::new(&[]);
+    let files = Files::new();
+    let names = [
+        files.write("reply.http", &reply(901)),
+        files.write("s.http", &status_callback(1, "sent")),
+    ];
+    for width in [40, 80, 120] {
+        let width_told = width.to_string();
+        let (_, told, _) =
+            replay(&scene, &[&names[0], &names[1]], &[("COLUMNS", width_told.as_str())]);
+        let whole = |line: &str| line.chars().count() <= width;
+        assert!(told.lines().all(whole), "{width}\n{told}");
+    }
+}
