@@ -33,7 +33,8 @@ fn readme() -> String {
 fn pages() -> Vec<(String, String)> {
     let docs = fs::read_dir(root().join("docs")).expect("a folder").flatten();
     let docs = docs.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
-    let mut names: Vec<String> = docs.filter(|name| name.ends_with(".md")).collect();
+    let mut names: Vec<String> =
+        docs.filter(|name| Path::new(name).extension().is_some_and(|end| end == "md")).collect();
     names.sort();
     let first = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/app/README.md"];
     let names = first.map(str::to_owned).into_iter().chain(names);
