@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
+use crate::serve::now;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneState, Readiness};
 use crate::telemetry::traces::{Ids, Post, Traces};
@@ -57,6 +58,8 @@ impl Observer for Watcher {
         let LaneReport { limit, in_flight, .. } = *report;
         self.metrics.set_lane(account.as_str(), report.state.as_str(), limit, in_flight);
         let why = report.why.as_ref().map(|why| why.message.clone());
-        self.readiness.set_lane(account.to_string(), LaneDetail { state, why, since: None });
+        // Nobody asks since when all is well.
+        let since = (state != LaneState::Open).then(now);
+        self.readiness.set_lane(account.to_string(), LaneDetail { state, why, since });
     }
 }

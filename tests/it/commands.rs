@@ -11,6 +11,8 @@ use heardback::domain::form;
 use heardback::domain::signature::{Content, SigningKey, verify_url};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::eventually;
+
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "fedcba9876543210fedcba9876543210";
 
@@ -142,6 +144,31 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
     assert_eq!(rest, "", "nothing more to say");
     assert!(demo.0.wait().expect("it ends").success());
     assert!(temporary.path().read_dir().expect("readable").next().is_none(), "left behind");
+}
+
+#[test]
+fn a_demo_that_is_kept_goes_on_when_nobody_reads_what_it_says() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let mut command = heardback(&["demo", "--keep"], temporary.path());
+    let mut demo = Kept(command.stdout(Stdio::piped()).spawn().expect("it runs"));
+    let lines = BufReader::new(demo.0.stdout.take().expect("piped")).lines();
+    let mut lines = lines.map_while(Result::ok);
+    let page = lines.find_map(|line| Some(line.strip_prefix("  operator")?.trim().to_owned()));
+    let page = page.expect("the operator's listener");
+    // Its pipe is closed long before it has said all.
+    drop(lines);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let client = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
+    let told = || async {
+        let answer = client.get(format!("{page}/metrics")).send().await.expect("it is there");
+        answer.text().await.expect("a body")
+    };
+    eventually("all is played", LONG, || {
+        runtime.block_on(told()).contains("heardback_messages{state=\"reported\"} 7\n")
+    });
+    kill_process(Pid::from_child(&demo.0), Signal::TERM).expect("it is there");
+    assert!(demo.0.wait().expect("it ends").success());
 }
 
 /// Whether curl is here. In CI it has to be.

@@ -1,5 +1,5 @@
-//! The README tells the truth: its examples are run by a shell with the real program in its path, and
-//! what it shows is what comes out; its table of settings is the program's own.
+//! README and `docs/` tell the truth: their examples are run by a shell with the real program in its path, and
+//! what they show is what comes out; the table of settings is the program's own; every link leads somewhere.
 //!
 //! A block that follows `<!-- tested -->` is run; `…` stands for anything in a line, a line of `…`
 //! for any lines. `http://127.0.0.1:8080` is a server that the test starts on a port of its own.
@@ -29,6 +29,23 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).expect("there is a README")
 }
 
+/// What people read, by its path: the README, all of `docs/`, and what they lead to first.
+fn pages() -> Vec<(String, String)> {
+    let docs = fs::read_dir(root().join("docs")).expect("a folder").flatten();
+    let docs = docs.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
+    let mut names: Vec<String> =
+        docs.filter(|name| Path::new(name).extension().is_some_and(|end| end == "md")).collect();
+    names.sort();
+    let first = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/app/README.md"];
+    let names = first.map(str::to_owned).into_iter().chain(names);
+    names
+        .map(|name| {
+            let text = fs::read_to_string(root().join(&name)).expect(&name);
+            (name, text)
+        })
+        .collect()
+}
+
 /// A command of an example, and the lines that it is said to print.
 #[derive(Debug, Default)]
 struct Example {
@@ -37,8 +54,8 @@ struct Example {
 }
 
 /// The examples of each block that says it is tested.
-fn blocks(readme: &str) -> Vec<Vec<Example>> {
-    let blocks = readme.split(MARK).skip(1).map(|rest| rest.split("```").next().expect("an end"));
+fn blocks(page: &str) -> Vec<Vec<Example>> {
+    let blocks = page.split(MARK).skip(1).map(|rest| rest.split("```").next().expect("an end"));
     blocks.map(examples).collect()
 }
 
@@ -174,20 +191,29 @@ impl Drop for Server {
 }
 
 #[test]
-fn the_readmes_examples_do_what_it_says() {
+fn the_examples_of_readme_and_docs_do_what_they_say() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-    let readme = readme();
-    let blocks = blocks(&readme);
-    let commands = || blocks.iter().flatten().map(|example| example.command.as_str());
-    assert!(blocks.len() >= 3, "only {} tested blocks", blocks.len());
-    for needed in ["heardback check", "heardback sign", "--curl", "| sh", "/app/events"] {
+    let pages = pages();
+    let of_page = |(name, text): &(String, String)| {
+        assert_eq!(text.matches("<!-- tested -->").count(), blocks(text).len(), "{name}: a mark");
+        blocks(text).into_iter().map(|block| (name.clone(), block)).collect::<Vec<_>>()
+    };
+    let blocks: Vec<(String, Vec<Example>)> = pages.iter().flat_map(of_page).collect();
+    let commands =
+        || blocks.iter().flat_map(|(_, block)| block).map(|example| example.command.as_str());
+    assert!(blocks.len() >= 6, "only {} tested blocks", blocks.len());
+    for needed in
+        ["heardback check", "heardback sign", "heardback list", "--curl", "| sh", "/app/events"]
+    {
         assert!(commands().any(|command| command.contains(needed)), "nothing tests {needed}");
     }
-    assert!(readme.contains(TOKEN) && readme.contains(ACCOUNT), "the examples' own settings");
+    for own in [TOKEN, ACCOUNT] {
+        assert!(commands().any(|command| command.contains(own)), "the examples' own settings");
+    }
     let server = Server::start(TOKEN, ACCOUNT);
     let has_curl = has_curl();
-    for block in &blocks {
+    for (page, block) in &blocks {
         if !has_curl && block.iter().any(|example| example.command.contains("| sh")) {
             continue;
         }
@@ -195,7 +221,7 @@ fn the_readmes_examples_do_what_it_says() {
             let printed: Vec<&str> = printed.lines().collect();
             assert!(
                 all_fit(&example.output, &printed),
-                "\n$ {}\nsays in the README\n{}\nand in truth\n{}\n",
+                "\n$ {}\nsays in {page}\n{}\nand in truth\n{}\n",
                 example.command,
                 example.output.join("\n"),
                 printed.join("\n")
@@ -249,11 +275,64 @@ fn the_first_two_commands_are_the_demo_and_the_tests() {
     assert!(!before.contains("\n$ "), "another command comes first");
 }
 
+/// The page without what is code, in which nothing is a link.
+fn prose(page: &str) -> String {
+    let outside = page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+    outside.split('`').step_by(2).collect::<Vec<_>>().join("")
+}
+
+/// What a link on the page may point at: its headings, as GitHub names them, and what is named by hand.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let outside = page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+    let headings = outside.lines().filter(|line| line.starts_with('#'));
+    let named = headings.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.collect::<String>().replace(' ', "-")
+    });
+    let by_hand = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    named.chain(by_hand.map(str::to_owned)).collect()
+}
+
 #[test]
-fn every_file_that_the_readme_links_to_exists() {
-    for link in readme().split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        let path = link.split('#').next().unwrap_or_default();
-        let elsewhere = path.starts_with("http") || path.is_empty();
-        assert!(elsewhere || root().join(path).exists(), "{link}");
+fn every_link_and_anchor_in_readme_and_docs_leads_somewhere() {
+    let mut links = 0;
+    let mut broken = Vec::new();
+    for (name, text) in pages() {
+        let folder = root().join(&name).parent().expect("a folder").to_owned();
+        let prose = prose(&text);
+        for link in prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            links += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { root().join(&name) } else { folder.join(path) };
+            let leads = target.exists()
+                && (anchor.is_empty()
+                    || fs::read_to_string(&target)
+                        .is_ok_and(|text| anchors(&text).contains(anchor)));
+            if !leads {
+                broken.push(format!("{name}: {link}"));
+            }
+        }
     }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(links >= 60, "only {links} links");
+}
+
+#[test]
+fn every_page_of_docs_is_led_to_by_the_readme_which_stays_short() {
+    let readme = readme();
+    for (name, _) in pages().iter().filter(|(name, _)| name.starts_with("docs/")) {
+        assert!(readme.contains(&format!("({name})")), "the README does not lead to {name}");
+    }
+    assert!(readme.lines().count() <= 200, "the front door is {} lines", readme.lines().count());
+}
+
+#[test]
+fn anchors_are_named_as_github_names_them() {
+    let page = "# A `b`, c\n```sh\n# none\n```\n## D-e f!\n<a id=\"g\"></a>";
+    let expected = ["a-b-c", "d-e-f", "g"].map(str::to_owned);
+    assert_eq!(anchors(page), BTreeSet::from(expected));
 }

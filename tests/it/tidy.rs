@@ -242,13 +242,11 @@ fn the_map_is_short_and_every_path_on_it_exists() {
     }
 }
 
-/// A guarantee in the README names the test that proves it: `module::test`, as cargo takes it.
+/// A guarantee names the test that proves it: `module::test`, as cargo takes it.
 #[test]
-fn every_test_that_the_readme_names_exists() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("there");
-    let (_, table) = readme.split_once("\n## Guarantees\n").expect("a section");
-    let table = table.split("\n## ").next().unwrap_or_default();
-    let rows = table.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit_once("| `"));
+fn every_test_that_a_guarantee_names_exists() {
+    let page = fs::read_to_string(root().join("docs/guarantees.md")).expect("there");
+    let rows = page.lines().filter_map(|line| line.strip_suffix("` |")?.rsplit_once("| `"));
     let proofs: Vec<&str> = rows.map(|(_, proof)| proof).collect();
     assert!(proofs.len() >= 25, "only {} guarantees", proofs.len());
     let tests = sources("tests/it");

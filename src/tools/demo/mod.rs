@@ -4,11 +4,13 @@
 //! It needs no account, no settings and no network beyond loopback, and it fails if anything comes
 //! out otherwise than it should.
 
+mod kept;
 mod stage;
 mod stand_in;
 mod story;
+mod switch;
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 
 use anstyle::{AnsiColor, Style};
@@ -17,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::config::Settings;
 use crate::tools::demo::stage::Stage;
 use crate::tools::demo::story::{STEPS, Step};
+use crate::tools::demo::switch::Switch;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -47,7 +50,7 @@ pub async fn run<R>(
 where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
-    let mut out = anstream::stdout();
+    let mut out = Audience { out: anstream::stdout(), may_leave: keep.is_some() };
     let mut stage = Stage::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
     writeln!(out, "  receiver     {}", stage.receiver_url())?;
@@ -100,15 +103,44 @@ where
         writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
     }
     if let Some(told_to_stop) = keep {
-        stage.invite(&mut out)?;
+        let mut switch = Switch::start()?;
+        stage.invite(&switch, &mut out)?;
         out.flush()?;
-        told_to_stop.await;
+        stage.attend(&mut switch, told_to_stop).await;
+        switch.stop().await;
     }
     stage.close().await?;
     Ok(passed)
 }
 
-fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> std::io::Result<()> {
+/// Whoever reads what the demo says. A demo that is kept goes on when nobody does any more.
+struct Audience<W> {
+    out: W,
+    may_leave: bool,
+}
+
+impl<W> Audience<W> {
+    fn unless_left<T>(&self, done: io::Result<T>, instead: T) -> io::Result<T> {
+        match done {
+            Err(error) if self.may_leave && error.kind() == ErrorKind::BrokenPipe => Ok(instead),
+            done => done,
+        }
+    }
+}
+
+impl<W: Write> Write for Audience<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.unless_left(done, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.out.flush();
+        self.unless_left(done, ())
+    }
+}
+
+fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> io::Result<()> {
     let good = answer == step.expected;
     let (mark, style) = if good { ("✓", GOOD) } else { ("✗", BAD) };
     write!(out, "{style}{mark}{style:#} {:<48} {DIM}{request:<31}{DIM:#} →  ", step.tells)?;

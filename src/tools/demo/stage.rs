@@ -1,6 +1,5 @@
 //! The stage: the stand-in, the receiver with a store in a temporary folder, and who plays on it.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::tools::demo::story::{ENDINGS, POSTS, Signer, Step};
 /// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
 /// The demo's secret, which is none: it is good on this stage only.
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// How long the posts may take: one is tried again after a second at the most.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the paths of click links begin with.
@@ -40,11 +39,11 @@ pub(super) struct Outcome {
 }
 
 pub(super) struct Stage {
-    twilio: StandIn,
+    pub(super) twilio: StandIn,
     receiver: SocketAddr,
     operator: SocketAddr,
-    base: String,
-    key: SigningKey,
+    pub(super) base: String,
+    pub(super) key: SigningKey,
     http: reqwest::Client,
     /// The path of the click link that was made last.
     link: Option<String>,
@@ -116,6 +115,14 @@ impl Stage {
             None => recording.target.clone(),
         };
         let line = format!("{} {target}", recording.method);
+        let told = told(self.send(&signed).await?).await?;
+        if let Some(link) = told.link.as_deref().and_then(|link| link.strip_prefix(&self.base)) {
+            self.link = Some(link.to_owned());
+        }
+        Ok((line, told.words))
+    }
+
+    pub(super) async fn send(&self, signed: &Recording) -> anyhow::Result<reqwest::Response> {
         let url = format!("{}{}", self.receiver_url(), signed.target);
         let method = reqwest::Method::from_bytes(signed.method.as_bytes())?;
         let mut request = self.http.request(method, url).body(signed.body.clone());
@@ -124,11 +131,7 @@ impl Stage {
                 request = request.header(name, value);
             }
         }
-        let told = told(request.send().await?).await?;
-        if let Some(link) = told.link.as_deref().and_then(|link| link.strip_prefix(&self.base)) {
-            self.link = Some(link.to_owned());
-        }
-        Ok((line, told.words))
+        Ok(request.send().await?)
     }
 
     /// What became of each message, once Twilio has answered for all that were confirmed.
@@ -181,24 +184,7 @@ impl Stage {
         Ok(answer.json().await?)
     }
 
-    /// For `--keep`: what there is to try by hand.
-    pub(super) fn invite(&self, out: &mut impl Write) -> std::io::Result<()> {
-        // As it was called just now: under cargo it is not in the PATH.
-        let me = std::env::args().next().unwrap_or_else(|| "heardback".to_owned());
-        writeln!(out, "\nEverything keeps running. Stop it with Ctrl-C. To try it by hand:\n")?;
-        writeln!(out, "  open {}/ in a browser: the operator's page", self.operator_url())?;
-        writeln!(out, "  curl {}/readyz", self.operator_url())?;
-        writeln!(out, "  curl {}/metrics", self.operator_url())?;
-        writeln!(out, "  export TWILIO_AUTH_TOKEN={TOKEN}")?;
-        writeln!(out, "  {me} sign {}/app/messages/{} --curl | sh", self.base, ENDINGS[0].sid)?;
-        writeln!(
-            out,
-            "  {me} sign {}/app/events \\\n    --form MessageSid={} --form Type=code_entered --curl | sh",
-            self.base, ENDINGS[4].sid
-        )
-    }
-
-    pub(super) async fn close(self) -> anyhow::Result<()> {
+    pub(super) async fn close(mut self) -> anyhow::Result<()> {
         if self.stop.send(()).is_err() {
             bail!("the receiver ended by itself: {:?}", self.running.await);
         }
@@ -248,14 +234,14 @@ fn verb(twiml: &str) -> &str {
 }
 
 /// An answer, as the demo tells it.
-struct Told {
+pub(super) struct Told {
     /// The status, and the word of the body that matters.
-    words: String,
+    pub(super) words: String,
     /// The click link in it.
     link: Option<String>,
 }
 
-async fn told(answer: reqwest::Response) -> anyhow::Result<Told> {
+pub(super) async fn told(answer: reqwest::Response) -> anyhow::Result<Told> {
     let status = answer.status().as_u16();
     let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
     let location = header("location").map(str::to_owned);

@@ -1,7 +1,9 @@
 //! A stand-in for Twilio's API: takes feedback as the real one does, stumbles once, refuses one; and creates
 //! messages, for whoever tries `examples/app` on it. It sends nothing, and keeps no number and no text.
+//! It can be taken away and brought back at the same address, and it can turn the account away.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::ServerHandle;
@@ -21,7 +23,11 @@ pub(super) struct Attempt {
 }
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<Attempt>>);
+struct Seen {
+    attempts: Mutex<Vec<Attempt>>,
+    /// As if the account's token had been revoked.
+    turns_away: AtomicBool,
+}
 
 #[derive(Deserialize)]
 struct Outcome {
@@ -40,7 +46,8 @@ struct Message {
 
 pub(super) struct StandIn {
     seen: Arc<Seen>,
-    handle: ServerHandle,
+    /// `None` while it is down.
+    handle: Option<ServerHandle>,
     pub(super) addr: SocketAddr,
 }
 
@@ -49,39 +56,61 @@ impl StandIn {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
         let seen = Arc::new(Seen::default());
-        let data = web::Data::from(Arc::clone(&seen));
-        let server = HttpServer::new(move || {
-            let account = web::scope("/2010-04-01/Accounts/{account}")
-                .route("/Messages.json", web::post().to(create))
-                .route("/Messages/{message}/Feedback.json", web::post().to(feedback));
-            App::new().app_data(data.clone()).service(account)
-        })
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
+        let handle = Some(listen(listener, &seen)?);
         Ok(Self { seen, handle, addr })
     }
 
     /// Every post so far, in order.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
-        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) async fn stop(&self) {
-        self.handle.stop(false).await;
+    /// Nobody listens at its address any more, and what was connected is cut off.
+    pub(super) async fn stop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.stop(false).await;
+        }
     }
+
+    /// It listens where it did before, and takes feedback or turns the account away.
+    pub(super) fn go_on(&mut self, turns_away: bool) -> anyhow::Result<()> {
+        self.seen.turns_away.store(turns_away, Ordering::Release);
+        if self.handle.is_none() {
+            self.handle = Some(listen(TcpListener::bind(self.addr)?, &self.seen)?);
+        }
+        Ok(())
+    }
+}
+
+fn listen(listener: TcpListener, seen: &Arc<Seen>) -> anyhow::Result<ServerHandle> {
+    let data = web::Data::from(Arc::clone(seen));
+    let server = HttpServer::new(move || {
+        let account = web::scope("/2010-04-01/Accounts/{account}")
+            .route("/Messages.json", web::post().to(create))
+            .route("/Messages/{message}/Feedback.json", web::post().to(feedback));
+        App::new().app_data(data.clone()).service(account)
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
+}
+
+/// A SID that no message has had.
+pub(super) fn new_sid() -> Option<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).ok()?;
+    Some(format!("SM{:032x}", u128::from_be_bytes(random)))
 }
 
 /// A message, as Twilio answers that it was created.
 async fn create(account: web::Path<String>, message: web::Form<Message>) -> HttpResponse {
-    let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
+    let Some(sid) = new_sid() else {
         return HttpResponse::ServiceUnavailable().finish();
-    }
-    let sid = format!("SM{:032x}", u128::from_be_bytes(random));
+    };
     let uri = format!("/2010-04-01/Accounts/{account}/Messages/{sid}");
     #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
     let now = Timestamp::now().to_zoned(TimeZone::UTC);
@@ -117,9 +146,17 @@ async fn feedback(
     form: web::Form<Outcome>,
 ) -> HttpResponse {
     let (account, sid) = path.into_inner();
-    let mut attempts = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut attempts = seen.attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let first = attempts.iter().all(|attempt| attempt.sid != sid);
-    let (status, answer) = if sid == STUMBLES && first {
+    let (status, answer) = if seen.turns_away.load(Ordering::Acquire) {
+        let body = json!({
+            "code": 20003,
+            "message": "Authenticate",
+            "more_info": "https://www.twilio.com/docs/errors/20003",
+            "status": 401,
+        });
+        ("401, and the account's posts are paused", HttpResponse::Unauthorized().json(body))
+    } else if sid == STUMBLES && first {
         ("503, and it is tried again", HttpResponse::ServiceUnavailable().finish())
     } else if sid == UNWANTED || form.outcome != "confirmed" {
         let body = json!({

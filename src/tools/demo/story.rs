@@ -34,6 +34,13 @@ pub(super) const STUMBLES: &str = "SM5f0c8e21b7d94a63a2e17c40d98b36a1";
 /// The message that the stand-in will not take.
 pub(super) const UNWANTED: &str = "SM7f5679fff02eba571e7b3ec5decc1db9";
 
+/// The app registers that message.
+pub(super) const REGISTERED: &[u8] =
+    include_bytes!("../../../tests/fixtures/webhooks/app-message.http");
+/// Its code is entered.
+pub(super) const ENTERED: &[u8] =
+    include_bytes!("../../../tests/fixtures/webhooks/app-event-code-entered.http");
+
 const fn step(tells: &'static str, recording: &'static [u8], expected: &'static str) -> Step {
     Step { tells, recording, signer: Signer::Known, expected }
 }
@@ -43,21 +50,13 @@ const fn unsigned(tells: &'static str, recording: &'static [u8], expected: &'sta
 }
 
 pub(super) const STEPS: [Step; 23] = [
-    step(
-        "the app sent a code and registers the message",
-        include_bytes!("../../../tests/fixtures/webhooks/app-message.http"),
-        "201 pending",
-    ),
+    step("the app sent a code and registers the message", REGISTERED, "201 pending"),
     step(
         "Twilio says delivered, which proves nothing yet",
         include_bytes!("../../../tests/fixtures/webhooks/status-delivered.http"),
         "204",
     ),
-    step(
-        "the code is entered in the app",
-        include_bytes!("../../../tests/fixtures/webhooks/app-event-code-entered.http"),
-        "200 confirmed",
-    ),
+    step("the code is entered in the app", ENTERED, "200 confirmed"),
     step(
         "another message goes out",
         include_bytes!("../../../tests/fixtures/webhooks/app-message-reply.http"),

@@ -158,9 +158,38 @@ impl Browser {
         }
     }
 
+    /// Waits until this has these words.
+    pub(crate) fn shows(&mut self, what: &str, words: &str) {
+        let mut last = Value::Null;
+        let wanted = format!("{what} shows {words:?}");
+        let shown = patiently(|| {
+            last = self.evaluate(what);
+            last.as_str().is_some_and(|text| text.contains(words))
+        });
+        assert!(shown, "not in time: {wanted}, but {last}");
+    }
+
+    /// What it has against the page. It has to have been told `Log.enable`.
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
+        self.evaluate("0");
+        let told = self.events.iter().filter(|told| told["method"] == "Log.entryAdded");
+        told.map(|told| told["params"]["entry"]["text"].to_string()).collect()
+    }
+
     pub(crate) fn evaluate(&mut self, script: &str) -> Value {
         self.call("Runtime.evaluate", &json!({ "expression": script }))["result"]["value"].clone()
     }
+}
+
+fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    true
 }
 
 impl Drop for Browser {

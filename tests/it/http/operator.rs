@@ -66,6 +66,7 @@ fn a_lane_that_twilio_turns_away_is_a_detail_of_readiness_and_not_a_failure() {
     eventually("the lane is paused", LONG, is_paused);
     let lane = scene.service.operator("/readyz").json()["lanes"][ACCOUNT].clone();
     assert!(lane["why"].as_str().is_some_and(|why| !why.is_empty()), "{lane}");
+    assert!(lane["since"].as_str().is_some_and(|since| !since.is_empty()), "{lane}");
     let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
     assert_eq!(scene.service.metric(&gauge), 1);
     assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "it waits, and burns nothing");

@@ -1,19 +1,17 @@
-//! The operator's page in a real browser: what a newcomer sees of the first message, of a Twilio that is
-//! gone, of one that turns them away, and of the queue that drains; live, on one page that is never loaded
-//! anew. With `HEARDBACK_SCREENSHOTS=DIR` pictures of it are left there.
+//! The operator's page in a real browser: what somebody is doing on it, logging in, and how it looks. What a
+//! newcomer sees first is `newcomer.rs`'s. With `HEARDBACK_SCREENSHOTS=DIR` pictures of it are left there.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use heardback::config::process_env;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::browser::{Browser, PATIENCE};
+use crate::harness::browser::Browser;
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::{ACCOUNT, RECIPIENT, SENDER, eventually, form, json as json_post, sid};
+use crate::harness::{ACCOUNT, RECIPIENT, SENDER, form, json as json_post, sid};
 use crate::harness::{signed, wire};
 use crate::page::TOKEN;
 use crate::page::filled::{fill, message};
@@ -47,13 +45,8 @@ impl Desk {
         self.shows("document.readyState", "complete");
     }
 
-    /// Waits until this has these words.
     fn shows(&mut self, what: &str, words: &str) {
-        let mut last = Value::Null;
-        eventually(&format!("{what} shows {words:?}"), PATIENCE, || {
-            last = self.browser.evaluate(what);
-            last.as_str().is_some_and(|text| text.contains(words))
-        });
+        self.browser.shows(what, words);
     }
 
     fn health(&mut self, words: &str) {
@@ -63,80 +56,12 @@ impl Desk {
     fn outbox(&mut self, words: &str) {
         self.shows("document.querySelector('#outbox').innerText", words);
     }
-
-    /// What a browser has against the page.
-    fn complaints(&mut self) -> Vec<String> {
-        self.browser.evaluate("0");
-        let told = self.browser.events.iter().filter(|told| told["method"] == "Log.entryAdded");
-        told.map(|told| told["params"]["entry"]["text"].to_string()).collect()
-    }
 }
 
 fn sit_down(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Option<Desk> {
     let mut browser = Browser::start(&[])?;
     browser.call("Log.enable", &json!({}));
     Some(Desk { service: Running::start(command(store, twilio, more)), browser })
-}
-
-/// Where the stand-in was, and nobody is.
-fn killed(twilio: Twilio) -> SocketAddr {
-    let addr = twilio.addr;
-    drop(twilio);
-    addr
-}
-
-#[test]
-fn a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_the_queue_drain() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let twilio = Twilio::start();
-    let Some(mut desk) = sit_down(&folder.path().join("store"), &twilio, &[]) else { return };
-    desk.open("/");
-    desk.health("All is well");
-    desk.shows("document.querySelector('#pulse').innerText", "live");
-    desk.browser
-        .evaluate("window.loadedOnce = true; document.querySelector('#q').value = 'half a na'");
-
-    desk.confirm(&sid(1));
-    desk.shows(
-        "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')",
-        "1 reported 100%",
-    );
-
-    let addr = killed(twilio);
-    desk.confirm(&sid(2));
-    desk.confirm(&sid(3));
-    desk.outbox(&sid(3));
-    desk.health("Twilio does not take reports: no answer: cannot connect");
-    desk.outbox("cannot connect");
-
-    // It is back, and does not know us any more.
-    let twilio = Twilio::start_at(addr);
-    twilio.behave(Manner::Status(401));
-    desk.health(&format!("Twilio turns {ACCOUNT} away, so its posts are paused"));
-    desk.health("Needs attention");
-    desk.outbox("when its lane opens");
-    desk.shows("document.querySelector('#accounts').innerText", "paused");
-    let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
-    assert_eq!(desk.service.metric(&gauge), 1, "what the alert looks at");
-
-    twilio.behave(Manner::Status(200));
-    desk.health("All is well");
-    desk.outbox("Nothing waits to be reported.");
-    desk.shows(
-        "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')",
-        "3 reported 100%",
-    );
-    let kept = "String(window.loadedOnce) + document.querySelector('#q').value";
-    assert_eq!(desk.browser.evaluate(kept), "truehalf a na", "the page was never loaded anew");
-
-    // And the whole life of one of them, found by keyboard.
-    let search =
-        format!("const q = document.querySelector('#q'); q.focus(); q.value = '{}'", sid(2));
-    desk.browser.evaluate(&search);
-    desk.browser.press_enter();
-    desk.shows("document.querySelector('.life')?.innerText", "reported, HTTP 200 in ");
-    desk.shows("document.querySelector('.life').innerText", "confirmed by code entered (direct)");
-    assert_eq!(desk.complaints(), Vec::<String>::new());
 }
 
 #[test]
@@ -245,7 +170,7 @@ fn fits(desk: &mut Desk, name: &str) {
             }
         }
     }
-    assert_eq!(desk.complaints(), Vec::<String>::new(), "{name}");
+    assert_eq!(desk.browser.complaints(), Vec::<String>::new(), "{name}");
 }
 
 /// Of the whole page, or of so much of it from its top.

@@ -3,6 +3,7 @@
 mod browser;
 mod doors;
 mod filled;
+mod newcomer;
 mod shown;
 
 use std::fmt::Write as _;
