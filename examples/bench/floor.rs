@@ -1,5 +1,5 @@
 //! What sled leaves of a request. In one run, round after round: HTTP alone, the load kit's servers, Heardback, and
-//! what writing and a signature cost by themselves, so that their sum is of one hour and one machine. Then what
+//! what writing, a signature and a post to Twilio cost by themselves, so that their sum is of one hour and one machine. Then what
 //! opening costs.
 
 use std::fs;
@@ -8,6 +8,7 @@ use crate::drive::{Load, Plan};
 use crate::least::Least;
 use crate::opening;
 use crate::peers::Kit;
+use crate::posts;
 use crate::sides::{Bench, HEARDBACK};
 use crate::table;
 use crate::verified;
@@ -44,7 +45,7 @@ impl Floor {
         let mut bench = Bench::of(plan, &[]);
         let group = |size: &u32| Group { size: *size, cpu: Into::ALL.map(|_| Vec::new()) };
         let mut groups: Vec<_> = self.groups.iter().map(group).collect();
-        let mut signatures = Vec::new();
+        let (mut signatures, mut reports) = (Vec::new(), Vec::new());
         for round in 1..=plan.rounds {
             eprintln!("round {round} of {}", plan.rounds);
             bench.bare()?;
@@ -58,12 +59,14 @@ impl Floor {
                 }
             }
             signatures.push(verified::measure(folder)?);
+            reports.push(posts::measure(folder)?);
         }
         table::sides(&bench.sides);
         table::entries(&bench.sides);
         table::groups(&groups);
         let closed: Vec<_> = plan.connections.iter().map(|count| Load::Closed(*count)).collect();
-        Least { sides: &bench.sides, groups: &groups, signatures: &signatures }.print(&closed);
+        let (signatures, posts) = (&signatures, &reports);
+        Least { sides: &bench.sides, groups: &groups, signatures, posts }.print(&closed);
         opening::measure(folder, self.pending, plan.rounds)
     }
 }

@@ -4,6 +4,7 @@
 use crate::drive::{Load, Measured, median};
 use crate::floor::Group;
 use crate::peers::{CEILING, POSTGRESQL, SQLITE};
+use crate::posts::A_REQUEST;
 use crate::sides::{BARE, HEARDBACK, Side};
 use crate::writes::Into;
 
@@ -17,6 +18,8 @@ pub(crate) struct Least<'a> {
     pub(crate) groups: &'a [Group],
     /// CPU µs, by round.
     pub(crate) signatures: &'a [f64],
+    /// CPU µs, by round.
+    pub(crate) posts: &'a [f64],
 }
 
 /// One column: that many connections, and groups of a size that these can fill.
@@ -63,7 +66,7 @@ const NOTHING: &str = "-";
 
 type Cell = fn(&Column<'_>) -> String;
 
-const ROWS: [(&str, Cell); 15] = [
+const ROWS: [(&str, Cell); 18] = [
     ("HTTP: the bare server", |column| column.say(1, |round| column.http(round))),
     ("entries a request, counted, those of its report included", |column| {
         column.say(2, |round| column.entries(round))
@@ -72,6 +75,12 @@ const ROWS: [(&str, Cell); 15] = [
     ("a signature of this traffic", |column| column.say(1, |round| column.signature(round))),
     ("**the least with sled**, without matching and without a post", |column| {
         column.say(1, |round| column.least(round))
+    }),
+    ("two posts to Twilio for each ten requests, by the client alone", |column| {
+        column.say(1, |round| column.posts(round))
+    }),
+    ("**the least with sled and these**, without matching", |column| {
+        column.say(1, |round| column.reporting(round))
     }),
     ("the same with a plain file instead of sled", |column| {
         column.say(1, |round| column.with(Into::File, round))
@@ -86,17 +95,24 @@ const ROWS: [(&str, Cell); 15] = [
     ("what 0.6 of it allows, by its CPU · by its requests/s", |column| {
         column.allowed(CEILING, SHARE)
     }),
-    ("of the ceiling that least reaches, by its CPU · by its requests/s", |column| {
-        column.reached(CEILING)
+    ("of the ceiling that the least reaches, by its CPU · by its requests/s", |column| {
+        column.reached(CEILING, Column::least)
+    }),
+    ("and the least that reports, which the ceiling does not", |column| {
+        column.reached(CEILING, Column::reporting)
     }),
     ("what 15 × (20 × at 256) Express with SQLite allows, likewise", |column| {
         column.allowed(SQLITE, column.times())
     }),
-    ("× Express with SQLite that the least reaches", |column| column.reached(SQLITE)),
+    ("× Express with SQLite that the least reaches", |column| {
+        column.reached(SQLITE, Column::least)
+    }),
     ("what 15 × (20 × at 256) Express with PostgreSQL allows", |column| {
         column.allowed(POSTGRESQL, column.times())
     }),
-    ("× Express with PostgreSQL that the least reaches", |column| column.reached(POSTGRESQL)),
+    ("× Express with PostgreSQL that the least reaches", |column| {
+        column.reached(POSTGRESQL, Column::least)
+    }),
 ];
 
 impl Column<'_> {
@@ -135,6 +151,14 @@ impl Column<'_> {
         self.with(Into::Sled, round)
     }
 
+    fn posts(&self, round: usize) -> Option<f64> {
+        Some(A_REQUEST * self.least.posts.get(round)?)
+    }
+
+    fn reporting(&self, round: usize) -> Option<f64> {
+        Some(self.least(round)? + self.posts(round)?)
+    }
+
     /// What the goals ask of Express, at so many connections.
     fn times(&self) -> f64 {
         if self.load.connections() > MANY { 20.0 } else { 15.0 }
@@ -148,10 +172,10 @@ impl Column<'_> {
         both(&cpu, &rate)
     }
 
-    /// How many times as many requests that least comes to, likewise.
-    fn reached(&self, name: &str) -> String {
-        let cpu = self.say(2, |round| Some(self.goal(name, round)?.cpu / self.least(round)?));
-        let rate = |round| Some(1e6 / self.least(round)? / self.goal(name, round)?.rate);
+    /// How many times as many requests a least comes to, likewise.
+    fn reached(&self, name: &str, least: impl Fn(&Self, usize) -> Option<f64>) -> String {
+        let cpu = self.say(2, |round| Some(self.goal(name, round)?.cpu / least(self, round)?));
+        let rate = |round| Some(1e6 / least(self, round)? / self.goal(name, round)?.rate);
         both(&cpu, &self.say(2, rate))
     }
 

@@ -12,6 +12,7 @@ mod least;
 mod opening;
 mod pace;
 mod peers;
+mod posts;
 mod probe;
 mod service;
 mod sides;
@@ -62,6 +63,9 @@ enum What {
     /// Part of the above: checks the signatures of requests
     #[command(hide = true)]
     Verify { file: PathBuf },
+    /// Part of the above: posts feedback to a stand-in
+    #[command(hide = true)]
+    Post { port: u16 },
     /// Part of the above: opens what was filled
     #[command(hide = true)]
     Open { into: Into, folder: PathBuf },
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
             writes::write(into, group, messages, &folder)
         }
         What::Verify { file } => verified::all(&file),
+        What::Post { port } => posts::all(port),
         What::Open { into, folder } => opening::open(into, &folder),
         What::Twilio { port, after } => {
             let after = Duration::from_millis(after);

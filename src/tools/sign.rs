@@ -126,6 +126,8 @@ fn curl(request: &SignRequest, method: &str, url: &str, signature: &str) -> Stri
         // curl escapes the value alone; up to the first `=` it takes the name as it is.
         option("data-urlencode", &format!("{}={value}", escaped(name)));
     }
+    // An answer ends without a line's end, and a prompt would stand right behind it.
+    option("write-out", r"\n");
     command
 }
 
@@ -194,7 +196,8 @@ curl --request POST 'https://h.example/twilio/message?a='\''' \
   --header 'X-Twilio-Signature: iAtufM7aTV7vPasyd9iTsUIhsrw=' \
   --data-urlencode 'Body=It'\''s 5 > 3 & $HOME
 =@x' \
-  --data-urlencode 'a%3Db%40%20%C3%A9='
+  --data-urlencode 'a%3Db%40%20%C3%A9=' \
+  --write-out '\n'
 "#);
     }
 
@@ -207,7 +210,8 @@ curl --request POST 'https://h.example/twilio/message?a='\''' \
 curl --request POST 'https://h.example/twilio/events?bodySHA256=fc9d762a68e06a65f102ed479c65a6c7de4907102dc989a5e0ea888f8eac3b14' \
   --header 'X-Twilio-Signature: BrHN2TIEtmyo2NHqgdvRWm7QjKo=' \
   --header 'Content-Type: application/json' \
-  --data-raw '[{"id":"it'\''s"}]'
+  --data-raw '[{"id":"it'\''s"}]' \
+  --write-out '\n'
 "#);
     }
 
@@ -216,14 +220,16 @@ curl --request POST 'https://h.example/twilio/events?bodySHA256=fc9d762a68e06a65
         let get = run(&request("http://[::1]:8080/../twilio/call?a=1")).expect("signs");
         insta::assert_snapshot!(get, @r#"
 curl --globoff --path-as-is 'http://[::1]:8080/../twilio/call?a=1' \
-  --header 'X-Twilio-Signature: THTSoxwd3jpF6/elyrt0pAZSmLI='
+  --header 'X-Twilio-Signature: THTSoxwd3jpF6/elyrt0pAZSmLI=' \
+  --write-out '\n'
 "#);
         let method = Some("post".to_owned());
         let post = run(&SignRequest { method, ..request("http://h.example/") }).expect("signs");
         insta::assert_snapshot!(post, @r#"
 curl --request POST 'http://h.example/' \
   --header 'X-Twilio-Signature: tcnnSw2GCUDeNpMlfCk6DYeQg4o=' \
-  --data-raw ''
+  --data-raw '' \
+  --write-out '\n'
 "#);
     }
 

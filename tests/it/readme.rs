@@ -253,7 +253,8 @@ fn settings_in(text: &str) -> BTreeSet<String> {
 fn the_table_of_settings_is_the_programs_own() {
     let binary = env!("CARGO_BIN_EXE_heardback");
     let help = Command::new(binary).args(["serve", "--help"]).output().expect("it runs");
-    let told = settings_in(&String::from_utf8(help.stdout).expect("UTF-8"));
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let told = settings_in(&help);
     let readme = readme();
     let (_, section) = readme.split_once("\n## Settings\n").expect("a section on settings");
     let section = section.split("\n## ").next().expect("its text");
@@ -261,6 +262,26 @@ fn the_table_of_settings_is_the_programs_own() {
     let shown = settings_in(&names.collect::<Vec<_>>().join(" "));
     assert_eq!(shown, told, "the README's table (left) and --help (right)");
     assert!(shown.len() >= 23, "{shown:?}");
+    // What `--help` names as a default in one word is the default that the table shows.
+    let mut compared = 0;
+    for (name, default) in defaults_in(&help).into_iter().filter(|(_, word)| !word.contains(' ')) {
+        compared += 1;
+        let row = format!("| `{name}` | `{default}` |");
+        assert!(section.contains(&row), "--help says {name} is {default} by default: no {row}");
+    }
+    assert!(compared >= 15, "only {compared} defaults");
+}
+
+/// Each setting's default, as `--help` names it: `[default: …] [env: NAME]`, wherever a line ends.
+fn defaults_in(help: &str) -> Vec<(String, String)> {
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let behind = words.split("[default: ").skip(1);
+    let pair = |rest: &str| {
+        let (default, rest) = rest.split_once("] [env: ")?;
+        let (name, _) = rest.split_once(']')?;
+        (!default.contains(']')).then(|| (name.to_owned(), default.to_owned()))
+    };
+    behind.filter_map(pair).collect()
 }
 
 #[test]

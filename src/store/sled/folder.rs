@@ -58,7 +58,10 @@ pub enum OpenError {
         found: u32,
     },
     /// There is none.
-    #[error("there is no store in {path}")]
+    #[error(
+        "there is no store in {path}; `heardback serve` makes it at its first start, and --store or \
+         HEARDBACK_STORE says where another lies"
+    )]
     Absent {
         /// The folder.
         path: String,
