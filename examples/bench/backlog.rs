@@ -19,7 +19,7 @@ pub(crate) struct Backlog {
     #[arg(long, value_delimiter = ',', default_value = "4,32")]
     concurrency: Vec<u32>,
     /// After how many milliseconds the stand-in answers
-    #[arg(long, value_delimiter = ',', default_value = "0,50")]
+    #[arg(long, value_delimiter = ',', default_value = "0")]
     after: Vec<u64>,
     /// Rounds
     #[arg(long, default_value_t = 3)]

@@ -3,7 +3,7 @@
 //! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
 //! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
 //! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
-//! A million messages take 40 MB here, so persons stand in it by five bytes of their hash: whoever finds a
+//! A million messages take 40 MB here, so persons stand in it by four bytes of their hash: whoever finds a
 //! message by it looks into the record for the whole.
 
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::store::sled::ordered::{Gathering, Keys, Shelves};
 
 /// A packed message SID, as Twilio's are: those with capitals in them are longer.
 const SID: usize = 17;
-/// Of a person's hash. Among a million people, one in a million shares it with another; whose a message is, its record says.
-const PERSON: usize = 5;
+/// Of a person's hash. Among a million people, one in four thousand shares it with another; whose a message is, its record says.
+const PERSON: usize = 4;
 /// That, milliseconds since 1970, the SID.
 const BY_PERSON: usize = PERSON + 6 + SID;
 /// Milliseconds, the SID.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use reqwest::redirect::Policy;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -218,7 +219,9 @@ fn at_present(body: &[u8]) -> Vec<u8> {
         moved.push_str(&now.to_string());
         moved.push_str(part.split_once('Z').map_or("", |(_, rest)| rest));
     }
-    moved.into_bytes()
+    // The one that is written as Twilio's API writes them.
+    let theirs = jiff::fmt::rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default();
+    moved.replace("Mon, 23 Nov 2026 10:02:31 +0000", &theirs).into_bytes()
 }
 
 /// Where a redirect leads.
