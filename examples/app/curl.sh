@@ -3,7 +3,7 @@
 # While openssl runs, whoever may look at the process list sees the key.
 set -eu
 
-# tell PATH NAME=VALUE…: nobody waits for it; after a 503 or a timeout curl tries again, for an hour.
+# tell PATH NAME=VALUE…: nobody waits for it; after a 503 or where nobody answers curl tries again, for an hour.
 tell() {
     url=$HEARDBACK_URL$1 # the public URL, for it is signed
     shift
@@ -14,8 +14,9 @@ tell() {
         set -- "$@" --data-urlencode "$field"
         shift
     done
-    curl --silent --show-error --fail --output /dev/null --max-time 2 --retry 15 --retry-connrefused --retry-max-time 3600 \
-        --header "X-Twilio-Signature: $signature" "$@" "$url" &
+    # Without --fail, for with it --retry-all-errors would try again what is refused for good. The status is told instead.
+    curl --silent --show-error --output /dev/null --max-time 2 --retry 15 --retry-all-errors --retry-max-time 3600 \
+        --write-out '%{stderr}%{http_code} %{url_effective}\n' --header "X-Twilio-Signature: $signature" "$@" "$url" &
 }
 
 now() { date -u +%Y-%m-%dT%H:%M:%S.999Z; } # never too early: the second is cut off
@@ -26,6 +27,7 @@ sid=$(printf 'user = "%s:%s"\n' "$TWILIO_ACCOUNT_SID" "$TWILIO_AUTH_TOKEN" |
         --data-urlencode "To=$1" --data-urlencode "From=$TWILIO_FROM" \
         --data-urlencode 'Body=Your code is 493017.' --data ProvideFeedback=true \
         "${TWILIO_API_URL:-https://api.twilio.com}/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID/Messages.json" | jq -r .sid)
+[ -n "$sid" ] && [ "$sid" != null ] || exit 1 # curl has said why
 
 tell /app/messages "MessageSid=$sid" "To=$1" "From=$TWILIO_FROM" "CreatedAt=$(now)"
 # Once the code was entered, in truth; keep the SID with the login.

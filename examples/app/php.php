@@ -1,12 +1,13 @@
 <?php
 // A login code, sent with Twilio's PHP library and told to Heardback. Try it: php php.php +15558675310; php php.php work
 require __DIR__ . '/vendor/autoload.php';
+define('SPOOL', getenv('HEARDBACK_SPOOL') ?: throw new RuntimeException('HEARDBACK_SPOOL is to name a folder'));
 
 // Puts a job into a folder, and nobody waits for it. With a queue (Laravel's, Symfony's), make `tell` a job of it.
 function tellLater(string $path, array $fields): void {
-    $job = getenv('HEARDBACK_SPOOL') . '/' . uniqid('heardback-', true);
-    file_put_contents("$job.new", json_encode([$path, $fields]));
-    rename("$job.new", "$job.job");
+    [$job, $text] = [SPOOL . '/' . uniqid('heardback-', true), json_encode([$path, $fields])];
+    $is_whole = file_put_contents("$job.new", $text) === strlen($text);
+    $is_whole ? rename("$job.new", "$job.job") : error_log("$path: the job could not be kept");
 }
 
 // It throws where it is to be run again, after a 503 or a timeout.
@@ -22,10 +23,9 @@ function tell(string $path, array $fields): void {
 }
 
 if ($argv[1] === 'work') { // every minute, by cron
-    foreach (glob(getenv('HEARDBACK_SPOOL') . '/heardback-*.job') as $job) {
+    foreach (glob(SPOOL . '/heardback-*.job') as $job)
         try { tell(...json_decode(file_get_contents($job), true)); unlink($job); }
-        catch (RuntimeException $again) { error_log($again->getMessage()); }
-    }
+        catch (Throwable $error) { error_log("$job: {$error->getMessage()}"); } // it stays, and the others have their turn
     exit;
 }
 [$to, $from] = [$argv[1], getenv('TWILIO_FROM')];

@@ -23,7 +23,7 @@ end
 def tell_later(path, fields, wait = 5)
   Thread.new do
     tell(path, fields)
-  rescue Net::ProtocolError, Timeout::Error, SystemCallError, IOError => e
+  rescue StandardError => e # whatever it is: no such host, no TLS, half an answer
     warn "#{path}: #{e.class}, again in #{wait} s"
     sleep wait
     (wait *= 2) < 3600 && retry

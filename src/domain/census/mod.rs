@@ -25,9 +25,12 @@ pub const DAY: i64 = 86_400;
 /// An hour, in seconds.
 pub const HOUR: i64 = 3_600;
 
-/// Pairs of a calling code and a sender that are counted apart since the start; the rest is "other".
-/// Each is a time series of whoever scrapes the metrics.
+/// Pairs of a calling code and a sender that are counted apart since the start; beyond that the sender is
+/// "other". Each is a time series of whoever scrapes the metrics.
 const MAX_PAIRS: usize = 500;
+/// Pairs of a calling code and "other" that there is room for besides: whoever pumps SMS to a country comes when
+/// there are many pairs. E.164 assigns some 230 codes, and `Address::calling_code` reads no more than this.
+const MAX_CODES: usize = 306;
 
 /// What there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -167,11 +170,19 @@ impl Census {
         if new == Tally::default() {
             return;
         }
-        let mut pair = (sent.calling_code, self.names.number(sent.sender.as_deref()));
-        if self.since_start.len() >= MAX_PAIRS && !self.since_start.contains_key(&pair) {
-            pair = (None, SenderNo::OTHER);
-        }
+        let sender = self.names.number(sent.sender.as_deref());
+        let pair = self.counted_as(sent.calling_code, sender);
         *self.since_start.entry(pair).or_default() += new;
+    }
+
+    /// Under which pair a message is counted. Never another one later: what is full stays full.
+    fn counted_as(&self, code: Option<u16>, sender: SenderNo) -> (Option<u16>, SenderNo) {
+        let other = (code, SenderNo::OTHER);
+        let finer = [((code, sender), MAX_PAIRS), (other, MAX_PAIRS + MAX_CODES)];
+        let has_room = |(pair, most): &((Option<u16>, SenderNo), usize)| {
+            self.since_start.len() < *most || self.since_start.contains_key(pair)
+        };
+        finer.into_iter().find(has_room).map_or((None, SenderNo::OTHER), |(pair, _)| pair)
     }
 }
 

@@ -131,6 +131,45 @@ fn senders_and_pairs_beyond_the_bound_are_counted_together() {
     assert_eq!(census.since_start().map(|(_, _, tally)| tally.sent).sum::<u64>(), 700);
 }
 
+/// A message to a number that begins so, from one of so many senders.
+fn to_code(digits: u16, sender: u64, state: State) -> Entry {
+    let mut message = message(1, 0, state);
+    let account = message.account;
+    let to = Address::parse(&format!("+{digits}5550123456")).expect("valid");
+    message.recipient = Some(PersonKey::new(b"key").recipient(account, &to));
+    message.from = Some(format!("+1{sender}"));
+    Entry::of_message(&message)
+}
+
+#[test]
+fn however_many_pairs_there_are_each_message_is_counted_under_its_country() {
+    let mut census = Census::default();
+    // All that a number can begin with, from two senders, which are too many pairs; some from more. Each is proven once.
+    for sender in 0..60 {
+        for digits in 100..1000 {
+            if sender < 2 || digits < 110 {
+                census.turns(None, Some(&to_code(digits, sender, State::Pending)));
+            }
+        }
+    }
+    for digits in 100..1000 {
+        let (sent, proven) =
+            (to_code(digits, 1, State::Pending), to_code(digits, 1, State::Confirmed));
+        census.turns(Some(&sent), Some(&proven));
+    }
+    let mut counted = BTreeMap::<_, u64>::new();
+    for (code, _, tally) in census.since_start() {
+        assert!(tally.confirmed <= tally.sent, "no pair has only the proofs");
+        *counted.entry(code).or_default() += tally.sent;
+    }
+    let there = census.by_calling_code(at(0));
+    assert_eq!(there.len(), MAX_CODES, "as many as there can be");
+    assert!(there.iter().map(|(code, tally)| (*code, tally.sent)).eq(counted));
+    let others = census.since_start().filter(|(_, sender, _)| *sender == Census::OTHER);
+    assert!(others.count() > 100, "there were too many");
+    assert!(census.since_start().count() <= MAX_PAIRS + MAX_CODES + 1);
+}
+
 #[test]
 fn the_oldest_is_told_as_finely_as_it_matters() {
     let mut census = Census::default();

@@ -5,11 +5,13 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use heardback::config::process_env;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::disk::skipped_unless_ci;
@@ -90,7 +92,8 @@ impl Kit {
         Some(Self { example, folder })
     }
 
-    fn command(&self, word: &str, told: &Told<'_>) -> Command {
+    /// It, with what it is told, and a word.
+    pub(super) fn command(&self, word: &str, told: &Told<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
@@ -103,10 +106,17 @@ impl Kit {
         command
     }
 
+    /// Puts a file where its jobs are.
+    pub(super) fn spool(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).expect("written");
+    }
+
     /// Starts it.
     pub(super) fn start(self, told: &Told<'_>) -> Run {
         let mut command = self.command(RECIPIENT, told);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
+        // A group of its own, for what it leaves running.
+        let command = command.process_group(0).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (says, said) = channel();
         std::thread::spawn(move || {
@@ -150,8 +160,15 @@ impl Run {
         });
     }
 
+    /// Sees that it ends by itself, says nothing, and fails.
+    pub(super) fn fails(&mut self) {
+        let end = self.said.recv_timeout(LONG);
+        assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
+        assert!(!self.child.wait().expect("it ends").success(), "{:?}", self.kit.example);
+    }
+
     /// Sees that it ends by itself, having said nothing more.
-    pub(super) fn ends_well(mut self) {
+    pub(super) fn ends_well(&mut self) {
         let end = self.said.recv_timeout(LONG);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
         assert!(self.child.wait().expect("it ends").success(), "{:?}", self.kit.example);
@@ -160,7 +177,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }

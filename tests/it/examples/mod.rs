@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::examples::kit::{Example, Kit};
-use crate::examples::relay::Relay;
+use crate::examples::relay::{Relay, Trouble};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, eventually, sid};
 
 /// The demo's account and secret, as it prints them.
@@ -124,9 +124,9 @@ fn beside_the_demo_each_example_sends_a_message_and_gets_it_reported() {
 }
 
 /// While the example has not said what the message's name is, which it does at once, nobody answers it.
-fn survives(example: Example, number: u32) {
+fn survives(example: Example, number: u32, trouble: Trouble) {
     let Some(kit) = Kit::of(example) else { return };
-    let relay = Relay::start(number);
+    let relay = Relay::start(number, trouble);
     let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     let mut run = kit.start(&told);
     assert_eq!(run.sid(), sid(number), "{example:?}");
@@ -143,27 +143,90 @@ fn survives(example: Example, number: u32) {
 
 #[test]
 fn node_waits_for_nobody_and_tries_again() {
-    survives(Example::Node, 1);
+    survives(Example::Node, 1, Trouble::Busy);
 }
 
 #[test]
 fn python_waits_for_nobody_and_tries_again() {
-    survives(Example::Python, 2);
+    survives(Example::Python, 2, Trouble::Busy);
 }
 
 #[test]
 fn ruby_waits_for_nobody_and_tries_again() {
-    survives(Example::Ruby, 3);
+    survives(Example::Ruby, 3, Trouble::Busy);
 }
 
 #[test]
 fn php_waits_for_nobody_and_tries_again() {
-    survives(Example::Php, 4);
+    survives(Example::Php, 4, Trouble::Busy);
 }
 
 #[test]
 fn curl_waits_for_nobody_and_tries_again() {
-    survives(Example::Curl, 5);
+    survives(Example::Curl, 5, Trouble::Busy);
+}
+
+#[test]
+fn whatever_went_wrong_each_tries_again() {
+    std::thread::scope(|all| {
+        for (example, number) in Example::ALL.into_iter().zip(11..) {
+            all.spawn(move || survives(example, number, Trouble::Rude));
+        }
+    });
+}
+
+#[test]
+fn what_is_refused_for_good_is_sent_once() {
+    let relay = Relay::start(21, Trouble::Nothing);
+    relay.open();
+    let (twilio, heardback) = (&*relay.url, &*relay.url);
+    let told = Told { account: ACCOUNT, token: "another key", twilio, heardback };
+    for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
+        let mut run = kit.start(&told);
+        run.sid();
+        run.works_until(|| relay.asked() == [times, times]);
+        run.ends_well();
+        run.works_until(|| true);
+        assert_eq!(relay.asked(), [times, times], "an event and a registration");
+    }
+    assert_eq!(relay.scene.state(21), None, "nothing was taken");
+}
+
+#[test]
+fn without_a_message_nothing_is_told() {
+    let relay = Relay::start(22, Trouble::Nothing);
+    relay.open();
+    let (twilio, heardback) = (&*relay.url, &*relay.url);
+    // Whom "Twilio" does not know.
+    let told = Told { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
+    for kit in Example::ALL.into_iter().filter_map(Kit::of) {
+        let mut run = kit.start(&told);
+        run.fails();
+        run.works_until(|| true);
+    }
+    assert!(relay.asked().is_empty(), "{:?}", relay.asked());
+}
+
+#[test]
+fn php_needs_a_folder_for_its_jobs_and_passes_over_broken_ones() {
+    let Some(kit) = Kit::of(Example::Php) else { return };
+    let relay = Relay::start(23, Trouble::Nothing);
+    relay.open();
+    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    for word in [RECIPIENT, "work"] {
+        let ran = kit.command(word, &told).env_remove("HEARDBACK_SPOOL").output().expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
+        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL is to name"), "{said}");
+    }
+    // Before all others, as their names are.
+    kit.spool("heardback-0.job", "");
+    kit.spool("heardback-1.job", "[\"/app/events\",{\"Mess");
+    kit.spool("heardback-2.job", "[7]");
+    let mut run = kit.start(&told);
+    run.sid();
+    run.works_until(|| relay.scene.state(23).as_deref() == Some("reported"));
+    run.ends_well();
+    assert_eq!(relay.asked(), [1, 1]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! What stands before a service and makes trouble: the first registration gets a 503, the first event no answer at
-//! all, and neither before the test says so. Behind that everything reaches the service. It also stands in for
-//! Twilio where a message is created.
+//! What stands before a service and makes trouble for the first registration and the first event, and no sooner than
+//! the test says. Behind that everything reaches the service. It also stands in for Twilio where a message is created.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -12,15 +11,27 @@ use serde_json::json;
 use crate::harness::wire::Line;
 use crate::harness::{ACCOUNT, BASE, Scene, sid};
 
+/// What it does to the first registration and the first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The registration gets a 503, the event no answer at all.
+    Busy,
+    /// The registration gets what is no HTTP, the event's connection is closed.
+    Rude,
+    /// Nothing.
+    Nothing,
+}
+
 /// What came of the requests to a path.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
+    asked: usize,
     turned_away: usize,
     taken: usize,
 }
 
-#[derive(Default)]
 struct Shared {
+    trouble: Trouble,
     is_open: Mutex<bool>,
     opened: Condvar,
     seen: Mutex<BTreeMap<String, Seen>>,
@@ -36,12 +47,18 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Starts both. The message that is created is of that number.
-    pub(super) fn start(number: u32) -> Self {
+    pub(super) fn start(number: u32, trouble: Trouble) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         // What apps sign, and what the harness does.
         let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            trouble,
+            is_open: Mutex::default(),
+            opened: Condvar::new(),
+            seen: Mutex::default(),
+            silent: Mutex::default(),
+        });
         let (service, serving) = (scene.service.public, Arc::clone(&shared));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -63,6 +80,11 @@ impl Relay {
     /// The paths to which a request was turned away, or left without an answer.
     pub(super) fn turned_away(&self) -> Vec<String> {
         self.paths(|seen| seen.turned_away > 0)
+    }
+
+    /// How many requests came, to whichever path.
+    pub(super) fn asked(&self) -> Vec<usize> {
+        self.shared.seen.lock().expect("unpoisoned").values().map(|seen| seen.asked).collect()
     }
 
     /// The paths to which one was taken.
@@ -115,13 +137,19 @@ fn pass_on(
     let is_first = {
         let mut seen = shared.seen.lock().expect("unpoisoned");
         let seen = seen.entry(path.clone()).or_default();
-        let is_first = seen.turned_away == 0;
+        seen.asked += 1;
+        let is_first = seen.turned_away == 0 && shared.trouble != Trouble::Nothing;
         seen.turned_away += usize::from(is_first);
         is_first
     };
     if is_first && path == "/app/events" {
-        shared.silent.lock().expect("unpoisoned").push(stream);
+        if shared.trouble == Trouble::Busy {
+            shared.silent.lock().expect("unpoisoned").push(stream);
+        }
         return Ok(());
+    }
+    if is_first && shared.trouble == Trouble::Rude {
+        return stream.write_all(b"What?\r\n\r\n");
     }
     if is_first {
         let refusal =

@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use crate::disk::skipped_unless_ci;
 use crate::examples::kit::node_modules;
-use crate::examples::relay::Relay;
+use crate::examples::relay::{Relay, Trouble};
 use crate::examples::{Told, root};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, eventually, sid};
 
@@ -133,7 +133,7 @@ fn supabases_hooks_send_register_and_report_and_wait_for_nobody() {
     let checked = checked.expect("it runs");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
-    let relay = Relay::start(NUMBER);
+    let relay = Relay::start(NUMBER, Trouble::Busy);
     let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     let (send, signed_in) = (edge.serve("send-sms", &told), edge.serve("signed-in", &told));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

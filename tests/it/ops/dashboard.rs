@@ -100,3 +100,26 @@ fn prometheus_takes_each_expression_and_each_word_in_it_is_known() {
     fs::write(folder.path().join("panels.yml"), rules.to_string()).expect("written");
     promtool(&["check", "rules", "panels.yml"], folder.path(), None);
 }
+
+/// Whose country nobody told is `unknown`, which no telephone calls.
+#[test]
+fn no_line_is_called_plus_unknown() {
+    let dashboard = dashboard();
+    let mut lines = 0;
+    for panel in panels(&dashboard) {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        let legends = targets.filter_map(|target| target["legendFormat"].as_str());
+        for legend in legends.filter(|legend| legend.starts_with("+{{calling_code}}")) {
+            let name = legend.replace("{{calling_code}}", "unknown");
+            let overrides = panel["fieldConfig"]["overrides"].as_array().expect("overrides");
+            let found = overrides.iter().find(|known| known["matcher"]["options"] == *name);
+            let found = found.unwrap_or_else(|| panic!("{} shows {name}", panel["title"]));
+            assert_eq!(found["matcher"]["id"], "byName");
+            assert_eq!(found["properties"][0]["id"], "displayName");
+            let shown = found["properties"][0]["value"].as_str().expect("a name");
+            assert!(shown.starts_with("unknown country"), "{shown}");
+            lines += 1;
+        }
+    }
+    assert_eq!(lines, 6, "of the panels by calling code");
+}

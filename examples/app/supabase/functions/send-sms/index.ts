@@ -29,7 +29,7 @@ Deno.serve(async (request) => {
   if (!answer.ok) return failed(502, `Twilio answered ${answer.status}`);
   const { sid } = await answer.json();
   const created = new Date().toISOString();
-  // The user's id is what the other hook knows, too.
+  // The user's id: of the login there is none that the other hook knows, too. It wants HEARDBACK_RESEND=newest.
   tellLater("/app/messages", { MessageSid: sid, To: to, From: from, Reference: event.user.id, CreatedAt: created });
   return Response.json({});
 });
