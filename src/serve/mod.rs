@@ -126,7 +126,7 @@ impl Service {
         let readiness = Arc::new(Readiness::new());
         let sled = open_store(settings, &clock, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
-        let traces = settings.traces.and_then(start_traces);
+        let traces = settings.traces.as_ref().and_then(start_traces);
         let watcher = Watcher {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
@@ -270,7 +270,7 @@ impl Service {
 }
 
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
-fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
+fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
     started
         .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
