@@ -19,7 +19,7 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was
     let (_, text) = told(&scene, &["pause", ACCOUNT]);
     assert!(text.contains("on hold already, since 20"), "{text}");
     let (_, text) = told(&scene, &["stats"]);
-    assert!(text.starts_with(&format!("{ACCOUNT} is on hold since ")), "{text}");
+    assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
 
     stop(&mut scene);
     assert_eq!(scene.twilio.posts().len(), posts, "nothing was reported");
