@@ -134,18 +134,26 @@ Examples:
 pub(super) const LIST_HELP: &str = "\
 It asks the service that has the store open; if none runs, it opens the store itself, and then
 needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it. The table fits the terminal;
-written elsewhere, it has one line a record. The age is that of the present state.
+written elsewhere, it has one line a record. The age is that of the present state. Of what an
+account on hold has waiting nothing is next; whether Twilio has closed its lane, `heardback
+stats` says.
 
 Examples:
   heardback list --state refused --code 20429
   heardback list --state confirmed --older-than 1h
   heardback list --calling-code 49 --newer-than 1d --json | jq .message_sid
+  heardback list --account AC0123456789abcdef0123456789abcdef
   heardback list --orphans";
 
 pub(super) const SHOW_HELP: &str = "\
 A reference may name several messages; the newest comes first. Evidence that waits for them is
-shown, too. It asks the service that has the store open; if none runs, it opens the store
-itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+shown, too. Of several attempts to report a message only the last is kept; the others are
+counted. A requeue counts them anew, and once Twilio has taken or refused the message again,
+only the service's log has it and the refusals before. What looks like a phone number in the
+app's own words is hidden.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Exit codes: 0 something is known, 1 nothing is; 2 wrong usage.
 
@@ -159,16 +167,25 @@ arrived. Times are those of creation, by the hour or the day (UTC); what was for
 in it. It asks the service that has the store open; if none runs, it opens the store itself,
 and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
+An account that an operator has put `on_hold` is told first; then, of a service that runs, the
+lanes that Twilio has closed, as /readyz and the operator's page tell them: `held` where it asked
+to wait (429), `paused` where it turns the account away (401, 403).
+
 Examples:
   heardback stats
   heardback stats --json | jq '.waiting.confirmed.oldest'";
 
 pub(super) const PAUSE_HELP: &str = "\
 An account on hold takes everything in as before, and reports nothing; what is under way goes
-on. It stays on hold when the service starts again. A running service heeds it at once. The
-account is that of TWILIO_ACCOUNT_SID if none is named. It asks the service that has the store
-open; if none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if
-the service has it.
+on. It stays on hold when the service starts again. A running service heeds it at once.
+
+On hold is what an operator does; paused is what Twilio does, when it turns the account away:
+`paused` in /readyz, the alert HeardbackLanePaused. That ends by itself once it is put right.
+`heardback stats` and the operator's page tell the two apart.
+
+The account is that of TWILIO_ACCOUNT_SID if none is named. It asks the service that has the
+store open; if none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or
+_FILE) if the service has it.
 
 Examples:
   heardback pause AC0123456789abcdef0123456789abcdef

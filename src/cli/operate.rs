@@ -70,6 +70,9 @@ pub struct ListArgs {
     /// Only messages refused with this error code of Twilio's, such as 20429
     #[arg(long, value_name = "CODE")]
     pub code: Option<u32>,
+    /// Only what is of this account
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
     /// At most so many, the newest [default: 50; with --json all, in no order]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: Option<u32>,

@@ -1,10 +1,13 @@
 //! The life of one message, as it is told to an operator: what happened to it, in the order in which it did.
 //!
-//! Told from the record alone, so it knows what the record knows: of several attempts only the last.
+//! Told from the record alone, so it knows what the record knows, and says what it does not: of several
+//! attempts only the last is kept, of the others their count. A requeue counts them anew, and is itself
+//! known until the message is settled again; the log has the rest.
 
 use jiff::Timestamp;
 
 use crate::domain::message::{Attempt, Message, Proof, State};
+use crate::domain::veil::veiled;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +40,15 @@ pub fn of(message: &Message) -> Vec<Moment> {
         let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
         add(message.since, format!("{}{code}", message.state.as_str()));
     }
+    let requeued_at = requeued_at(message);
     if let Some(attempt) = &message.last_attempt {
-        add(attempt.ended_at, reported(message, attempt));
+        // Only what was refused can be requeued.
+        let was_refused = requeued_at.is_some_and(|at| attempt.ended_at <= at);
+        let state = if was_refused { State::Refused } else { message.state };
+        add(attempt.ended_at, reported(state, attempt));
+    }
+    if let Some(at) = requeued_at {
+        add(at, "requeued by the operator, attempts counted anew".to_owned());
     }
     // What came at once stays in the order of a message's life.
     life.sort_by_key(|moment| moment.at);
@@ -52,21 +62,30 @@ fn began(message: &Message) -> Moment {
     Moment { at: message.created_at, what: "heard of, nobody said when it was sent".to_owned() }
 }
 
-/// `code entered`, `reply`.
-fn named(proof: &Proof) -> String {
-    proof.label.replace('_', " ")
+/// When it was requeued, if it was and is not settled since: else it has been confirmed for as long as it is proven.
+fn requeued_at(message: &Message) -> Option<Timestamp> {
+    let proof = message.proof.as_ref()?;
+    let is_later = message.state == State::Confirmed && message.since > proof.confirmed_at;
+    is_later.then_some(message.since)
 }
 
-fn reported(message: &Message, attempt: &Attempt) -> String {
+/// `code entered`, `reply`. The app's own word may hold anything.
+fn named(proof: &Proof) -> String {
+    veiled(&proof.label.replace('_', " "))
+}
+
+fn reported(state: State, attempt: &Attempt) -> String {
     let Attempt { number, took_ms, status, code, message: why, .. } = attempt;
     let answer = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
     let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     let attempts = match number {
         0 | 1 => String::new(),
-        many => format!(", attempt {many}"),
+        many => {
+            format!(", attempt {many} ({} before it, of which only the count is kept)", many - 1)
+        }
     };
-    let what = match message.state {
+    let what = match state {
         State::Reported => "reported",
         State::Refused => "refused",
         State::Untracked
@@ -138,7 +157,10 @@ mod tests {
             (2, "code entered, and had to wait"),
             (3, "heard of"),
             (3, "confirmed by code entered (direct)"),
-            (4, "reported, HTTP 200 in 143 ms, attempt 2"),
+            (
+                4,
+                "reported, HTTP 200 in 143 ms, attempt 2 (1 before it, of which only the count is kept)",
+            ),
         ];
         assert_eq!(told(&message()), expected.map(|(at, what)| (at, what.to_owned())));
     }
@@ -146,11 +168,42 @@ mod tests {
     #[test]
     fn what_twilio_said_is_told_while_it_waits_for_the_next_attempt() {
         let mut waiting = message();
-        waiting.state = State::Confirmed;
+        (waiting.state, waiting.since) = (State::Confirmed, at(3));
         let attempt = waiting.last_attempt.as_mut().expect("there");
         (attempt.status, attempt.message) = (None, "timed out".to_owned());
         let last = told(&waiting).pop().expect("told").1;
-        assert_eq!(last, "not reported, no answer in 143 ms, attempt 2: timed out");
+        let before = "1 before it, of which only the count is kept";
+        assert_eq!(
+            last,
+            format!("not reported, no answer in 143 ms, attempt 2 ({before}): timed out")
+        );
+    }
+
+    #[test]
+    fn a_requeue_is_told_until_the_message_is_settled_again_and_what_came_before_was_a_refusal() {
+        let mut requeued = message();
+        (requeued.state, requeued.since, requeued.reported_at) = (State::Confirmed, at(9), None);
+        requeued.delivery.attempts = 0;
+        let attempt = requeued.last_attempt.as_mut().expect("there");
+        (attempt.number, attempt.status, attempt.code) = (3, Some(400), Some(21609));
+        let before = "attempt 3 (2 before it, of which only the count is kept)";
+        let refused = format!("refused, HTTP 400 in 143 ms, error 21609, {before}");
+        let again = "requeued by the operator, attempts counted anew".to_owned();
+        let last = |message: &Message| told(message).split_off(4);
+        assert_eq!(last(&requeued), [(4, refused), (9, again.clone())]);
+        let attempt = requeued.last_attempt.as_mut().expect("there");
+        (attempt.number, attempt.ended_at, attempt.status) = (1, at(12), Some(503));
+        let tried = "not reported, HTTP 503 in 143 ms, error 21609".to_owned();
+        assert_eq!(last(&requeued), [(9, again), (12, tried)]);
+        (requeued.state, requeued.since) = (State::Refused, at(13));
+        assert!(last(&requeued).iter().all(|(_, what)| !what.contains("requeued")));
+    }
+
+    #[test]
+    fn what_the_app_called_it_is_veiled() {
+        let mut called = message();
+        called.proof.as_mut().expect("proven").label = "user_+15551234567".to_owned();
+        assert!(told(&called).iter().all(|(_, what)| !what.contains("5551234567")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the app gets to see: the fields of DESIGN §2, and no recipient's address. An operator sees the same and
-//! some more.
+//! some more, but not what the app may have put of a person into the name of its evidence.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,6 +10,7 @@ use crate::domain::matching::{Observed, Parked};
 use crate::domain::message::{Message, Reference, Refusal, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Named;
+use crate::domain::veil::veiled;
 use crate::inbound::links::Made;
 use crate::store::Entry;
 
@@ -20,7 +23,7 @@ pub(super) struct MessageView<'a> {
     reference: Option<&'a str>,
     status: Option<&'static str>,
     error_code: Option<u32>,
-    evidence: Option<&'a str>,
+    evidence: Option<Cow<'a, str>>,
     evidence_basis: Option<&'static str>,
     created_at: Timestamp,
     remembered_at: Timestamp,
@@ -43,7 +46,7 @@ impl<'a> MessageView<'a> {
             reference: message.reference.as_ref().map(Reference::as_str),
             status: message.status.map(Status::as_str),
             error_code: message.error_code,
-            evidence: proof.map(|proof| proof.label.as_str()),
+            evidence: proof.map(|proof| Cow::Borrowed(proof.label.as_str())),
             evidence_basis: proof.map(|proof| proof.basis.as_str()),
             created_at: message.created_at,
             remembered_at: message.remembered_at,
@@ -135,8 +138,12 @@ impl<'a> FullView<'a> {
     /// Of a message.
     #[must_use]
     pub fn of(message: &'a Message) -> Self {
+        let proof = message.proof.as_ref();
         Self {
-            message: MessageView::of(message),
+            message: MessageView {
+                evidence: proof.map(|proof| Cow::Owned(veiled(&proof.label))),
+                ..MessageView::of(message)
+            },
             since: message.since,
             sender: message.from.as_deref(),
             messaging_service_sid: message.service,
@@ -153,7 +160,7 @@ pub struct ParkedView<'a> {
     message_sid: Option<MessageSid>,
     reference: Option<&'a str>,
     sender: Option<&'a str>,
-    evidence: &'a str,
+    evidence: String,
     reason: &'static str,
     occurred_at: Timestamp,
     parked_at: Timestamp,
@@ -179,7 +186,7 @@ impl<'a> ParkedView<'a> {
             message_sid,
             reference,
             sender,
-            evidence: &evidence.label,
+            evidence: veiled(&evidence.label),
             reason: parked.reason.as_str(),
             occurred_at: evidence.occurred_at,
             parked_at: parked.parked_at,

@@ -126,7 +126,7 @@ impl Service {
         let readiness = Arc::new(Readiness::new());
         let sled = open_store(settings, &clock, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
-        let traces = settings.traces.and_then(start_traces);
+        let traces = settings.traces.as_ref().and_then(start_traces);
         let watcher = Watcher {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
@@ -169,7 +169,7 @@ impl Service {
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
         let StoreUrl::Sled(folder) = &settings.store;
-        let control = ControlSocket::open(folder, web::Data::new(controls(sled, refusals)));
+        let control = ControlSocket::open(folder, controls(sled, refusals, &readiness));
         let public = public_server(listeners.public, receiver, connections.clone())?;
         let ops = ops_server(listeners.ops, operator)?;
         for warning in &settings.warnings {
@@ -270,7 +270,7 @@ impl Service {
 }
 
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
-fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
+fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
     started
         .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
@@ -278,13 +278,17 @@ fn start_traces(settings: TraceSettings) -> Option<Arc<Traces>> {
 }
 
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
-fn controls(store: Arc<SledStore>, refusals: Option<Arc<Refusals>>) -> Control {
+fn controls(
+    store: Arc<SledStore>,
+    refusals: Option<Arc<Refusals>>,
+    readiness: &Arc<Readiness>,
+) -> web::Data<Control> {
     let sled = Arc::clone(&store);
     let backup: BeginBackup = Arc::new(move || {
         let sled = Arc::clone(&sled);
         Box::pin(async move { sled.backup(Pace::default()).await })
     });
-    Control { backup, store, refusals }
+    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
 }
 
 fn page(

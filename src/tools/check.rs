@@ -221,7 +221,16 @@ fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_RECORD_REFUSED", refused.unwrap_or_else(|| "not set".to_owned())),
         ("HEARDBACK_LOG", veiled(&settings.log.filter)),
         ("HEARDBACK_LOG_FORMAT", format.to_owned()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", traces(settings)),
     ]
+}
+
+/// Where spans go, by whichever of OpenTelemetry's variables. Headers are the SDK's affair, and secret.
+fn traces(settings: &Settings) -> String {
+    match &settings.traces {
+        Some(traces) => format!("{}: spans are exported there", traces.collector),
+        None => "not set, or switched off: no spans are exported".to_owned(),
+    }
 }
 
 /// The file, and what was understood of each account in it.
@@ -296,6 +305,10 @@ mod tests {
         let env = |name: &str| match name {
             "TWILIO_AUTH_TOKEN" => Some("hush-1,hush-2".to_owned()),
             "HEARDBACK_CLICK_PATH_SECRET" => Some("hush-3-hush-3-hush-3".to_owned()),
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => {
+                Some("https://u:hush@otlp.example.com/hush".to_owned())
+            }
+            "OTEL_EXPORTER_OTLP_HEADERS" => Some("x-key=hush".to_owned()),
             _ => None,
         };
         Settings::gather(&args, &env, &|_| Err(std::io::ErrorKind::NotFound.into())).expect("sound")
@@ -359,6 +372,10 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["ok"], true);
         assert_eq!(value["settings"]["TWILIO_AUTH_TOKEN"], "set (2 keys)");
+        assert_eq!(
+            value["settings"]["OTEL_EXPORTER_OTLP_ENDPOINT"],
+            "https://otlp.example.com: spans are exported there"
+        );
         assert_eq!(
             value["webhooks"][0]["inbound_message"],
             "https://hooks.example.com/hb/twilio/message#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000"

@@ -7,8 +7,10 @@ use jiff::{Span as Written, SpanRelativeTo, Timestamp};
 
 use crate::cli::operate::ListArgs;
 use crate::domain::matching::Parked;
-use crate::domain::message::{Message, State};
+use crate::domain::message::{Attempt, Message, State};
+use crate::domain::sid::AccountSid;
 use crate::domain::signal::Named;
+use crate::domain::veil::veiled;
 use crate::inbound::control::{Found, List, Newest, Span};
 use crate::inbound::view::RecordView;
 use crate::store::{Entry, Filter, Select};
@@ -24,6 +26,7 @@ const PAGE: usize = 500;
 pub(super) struct Asked {
     filter: Filter,
     span: Span,
+    account: Option<AccountSid>,
     limit: Option<u32>,
     json: bool,
 }
@@ -52,7 +55,9 @@ impl Asked {
             from: args.newer_than.as_deref().map(|text| ago("--newer-than", text)).transpose()?,
             before: args.older_than.as_deref().map(|text| ago("--older-than", text)).transpose()?,
         };
-        Ok(Self { filter, span, limit: args.limit, json: args.json })
+        let account = args.account.as_deref().map(AccountSid::parse).transpose();
+        let account = account.map_err(|error| Wrong(format!("--account: {error}")))?;
+        Ok(Self { filter, span, account, limit: args.limit, json: args.json })
     }
 }
 
@@ -81,11 +86,11 @@ pub(super) async fn run(
     asked: &Asked,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let Asked { filter, span, limit, json } = *asked;
+    let Asked { filter, span, account, limit, json } = *asked;
     if json && limit.is_none() {
         let mut cursor = None;
         loop {
-            let page = reach.ask(List { filter, span, cursor, limit: PAGE }).await?;
+            let page = reach.ask(List { filter, span, account, cursor, limit: PAGE }).await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -94,11 +99,12 @@ pub(super) async fn run(
         }
     }
     let limit = usize::try_from(limit.unwrap_or(SHOWN))?;
-    let found = reach.ask(Newest { filter, span, limit }).await?;
+    let found = reach.ask(Newest { filter, span, account, limit }).await?;
     if json {
         lines(&found.entries, out)?;
     } else {
-        out.write_all(table(&found.entries, now()).render(width()).as_bytes())?;
+        let of_several = account.is_none() && found.accounts > 1;
+        out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
         // On a terminal the sum stands below what it sums up.
         out.flush()?;
         eprintln!("{}", told(&found));
@@ -115,7 +121,7 @@ fn lines(entries: &[Entry], out: &mut impl Write) -> anyhow::Result<()> {
 }
 
 fn told(found: &Found) -> String {
-    let Found { entries, of } = found;
+    let Found { entries, of, .. } = found;
     match entries.len() as u64 {
         0 => "nothing is listed under that".to_owned(),
         shown if shown < *of => format!("the newest {shown} of {of}; --limit N shows more"),
@@ -123,8 +129,9 @@ fn told(found: &Found) -> String {
     }
 }
 
-/// The records, of one kind.
-fn table(entries: &[Entry], now: Timestamp) -> Table {
+/// The records, of one kind; where several accounts have some, with whose each is.
+fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
+    let entries = &found.entries;
     let mut table = match entries.first() {
         Some(Entry::Parked(_)) => Table::new(&[
             "waits for",
@@ -146,19 +153,24 @@ fn table(entries: &[Entry], now: Timestamp) -> Table {
             "evidence",
             "tries",
             "next",
+            "last answer",
             "sender",
+            "account",
         ]),
     };
     for entry in entries {
         table.row(&match entry {
-            Entry::Message(message) => of_message(message, now),
-            Entry::Parked(parked) => of_parked(parked, now),
+            Entry::Message(message) => {
+                let is_held = found.on_hold.contains_key(&message.account);
+                of_message(message, is_held, of_several, now).to_vec()
+            }
+            Entry::Parked(parked) => of_parked(parked, now).to_vec(),
         });
     }
     table
 }
 
-fn of_message(message: &Message, now: Timestamp) -> [String; 9] {
+fn of_message(message: &Message, is_held: bool, of_several: bool, now: Timestamp) -> [String; 11] {
     let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
     let service = || message.service.map(|service| service.to_string());
     let attempts = message.delivery.attempts;
@@ -168,15 +180,30 @@ fn of_message(message: &Message, now: Timestamp) -> [String; 9] {
         age(now, message.since),
         calling_code.map(|code| format!("+{code}")).unwrap_or_default(),
         message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
-        message.proof.as_ref().map(|proof| proof.label.clone()).unwrap_or_default(),
+        message.proof.as_ref().map(|proof| veiled(&proof.label)).unwrap_or_default(),
         if attempts == 0 { String::new() } else { attempts.to_string() },
-        next(message, now),
+        next(message, is_held, now),
+        last_answer(message),
         message.from.clone().or_else(service).unwrap_or_default(),
+        if of_several { message.account.to_string() } else { String::new() },
     ]
 }
 
+/// What Twilio said to the last attempt of what is still to be reported. Of what it refused for good, that
+/// is why nothing is next.
+fn last_answer(message: &Message) -> String {
+    let Some(attempt) = &message.last_attempt else { return String::new() };
+    if message.state != State::Confirmed {
+        return String::new();
+    }
+    let Attempt { status, code, message: why, .. } = attempt;
+    let status = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+    let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
+    if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
+}
+
 /// When it is tried next, or why it is not.
-pub(super) fn next(message: &Message, now: Timestamp) -> String {
+pub(super) fn next(message: &Message, is_held: bool, now: Timestamp) -> String {
     if let Some(refusal) = &message.refusal {
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
         return format!("{code}{}", refusal.message);
@@ -185,6 +212,9 @@ pub(super) fn next(message: &Message, now: Timestamp) -> String {
         return format!("{instead} instead");
     }
     if let Some(due) = message.delivery.due_at {
+        if is_held {
+            return "on hold".to_owned();
+        }
         return if due <= now { "now".to_owned() } else { age(now, due) };
     }
     message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
@@ -197,7 +227,7 @@ fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
         named,
         if parked.orphaned { "orphaned" } else { "parked" }.to_owned(),
         age(now, parked.parked_at),
-        evidence.label.clone(),
+        veiled(&evidence.label),
         age(now, evidence.occurred_at),
         parked.reason.as_str().to_owned(),
         sender,

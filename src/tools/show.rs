@@ -9,6 +9,7 @@ use crate::cli::operate::ShowArgs;
 use crate::domain::life;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
+use crate::domain::veil::veiled;
 use crate::inbound::control::{Known, Show};
 use crate::inbound::view::{FullView, ParkedView};
 use crate::tools::list::{next, waits_for};
@@ -65,7 +66,7 @@ pub(super) async fn run(
     asked: &Asked,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let Known { messages, waiting } = reach.ask(Show { name: asked.name.clone() }).await?;
+    let Known { messages, waiting, on_hold } = reach.ask(Show { name: asked.name.clone() }).await?;
     for (at, message) in messages.iter().enumerate() {
         if asked.json {
             writeln!(out, "{}", serde_json::to_string(&Told::of(message))?)?;
@@ -74,7 +75,8 @@ pub(super) async fn run(
         if at > 0 {
             writeln!(out)?;
         }
-        out.write_all(of_message(message).as_bytes())?;
+        let is_held = on_hold.contains_key(&message.account);
+        out.write_all(of_message(message, is_held).as_bytes())?;
     }
     for (at, parked) in waiting.iter().enumerate() {
         if asked.json {
@@ -94,7 +96,7 @@ pub(super) async fn run(
     Ok(known)
 }
 
-fn of_message(message: &Message) -> String {
+fn of_message(message: &Message, is_held: bool) -> String {
     let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
     let status = message.status.map(|status| {
         let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
@@ -107,7 +109,7 @@ fn of_message(message: &Message) -> String {
         ("service", message.service.map(|service| service.to_string())),
         ("calling code", calling_code.map(|code| format!("+{code}"))),
         ("status", status),
-        ("next", Some(next(message, now())).filter(|next| !next.is_empty())),
+        ("next", Some(next(message, is_held, now())).filter(|next| !next.is_empty())),
     ];
     // Writing to a String cannot fail.
     let mut text = format!("{}  {}\n", message.sid, message.state.as_str());
@@ -128,7 +130,7 @@ fn of_parked(parked: &Parked) -> String {
     } else {
         ("not known yet, waits", "until")
     };
-    let (label, named) = (plain(&evidence.label), plain(&named));
+    let (label, named) = (plain(&veiled(&evidence.label)), plain(&named));
     format!(
         "{label} at {} for {named}: {state} {until} {} ({})",
         clock(evidence.occurred_at),

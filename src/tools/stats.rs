@@ -2,11 +2,14 @@
 
 use std::io::Write;
 
+use jiff::Timestamp;
+
 use crate::cli::operate::StatsArgs;
 use crate::domain::message::State;
 use crate::inbound::control::{Share, Stats, Summary};
+use crate::telemetry::readiness::{LaneDetail, LaneState};
 use crate::tools::reach::{Reach, age, now};
-use crate::tools::table::{Table, width};
+use crate::tools::table::{Table, plain, width};
 
 /// How many calling codes and senders people get to see; programs get all.
 const SHOWN: usize = 10;
@@ -32,12 +35,12 @@ pub(super) async fn run(
 
 fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
     let now = now();
-    for (account, since) in &summary.paused {
-        writeln!(
-            out,
-            "{account} is on hold since {}; `heardback resume` ends it\n",
-            age(now, *since)
-        )?;
+    for (account, since) in &summary.on_hold {
+        let long = age(now, *since);
+        writeln!(out, "{account} has been on hold for {long}; `heardback resume` ends it\n")?;
+    }
+    for (account, lane) in &summary.lanes {
+        writeln!(out, "{}\n", plain(&closed(account, lane, now)))?;
     }
     let mut standing = Table::new(&["state", "count", "oldest"]);
     let states = State::ALL.map(State::as_str).into_iter().chain(["parked", "orphaned"]);
@@ -60,6 +63,23 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What keeps the account's posts from flowing, of which Twilio is the cause.
+fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
+    let long = lane.since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
+    let why = lane.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let what = match lane.state {
+        LaneState::Open => "takes its posts",
+        LaneState::Held => "has asked its posts to wait",
+        LaneState::Paused => "turns its posts away; they go on once that is put right",
+    };
+    let is = match lane.state {
+        LaneState::Open => "open",
+        LaneState::Held => "held",
+        LaneState::Paused => "paused",
+    };
+    format!("{account} has been {is}{long}: Twilio {what}{why}")
 }
 
 fn table(head: &'static str, shares: &[Share]) -> Table {

@@ -12,12 +12,14 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
+use crate::backup::binary::run;
 use crate::harness::running::command;
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{
     ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, code_entered, form, post, sid, signed,
     status_callback, wire,
 };
+use crate::page::{ask, form_token};
 
 /// What every line has.
 const FRAME: [&str; 4] = ["timestamp", "level", "target", "message"];
@@ -65,6 +67,9 @@ fn fits(shown: &str, line: &str) -> bool {
 
 fn lines(scene: &Scene) -> Vec<Value> {
     let logs = scene.service.logs();
+    // A key that is there twice is read as if it were there once.
+    let twice = logs.lines().find(|line| line.matches("\"message\":").count() != 1);
+    assert_eq!(twice, None);
     let lines = logs.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     let ours = |line: &Value| line["target"].as_str().is_some_and(|at| at.starts_with("heardback"));
     lines.filter(ours).collect()
@@ -123,11 +128,17 @@ fn every_line_is_in_the_document_with_its_level_and_its_fields() {
     live_through(&scene);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success(), "{}", scene.service.logs());
+    let met = kept(&lines(&scene));
+    assert!(met.len() >= 14, "only met {met:#?}");
+}
+
+/// Holds these lines against the document. Which of its lines they are.
+fn kept(lines: &[Value]) -> BTreeSet<String> {
     let rows = rows(&document());
     let mut met = BTreeSet::new();
     // What is said of the settings before stands in no table.
     let listens = |line: &Value| line["public_addr"].is_string();
-    for line in lines(&scene).into_iter().skip_while(|line| !listens(line)) {
+    for line in lines.iter().skip_while(|line| !listens(line)) {
         let message = line["message"].as_str().expect("words");
         let found: Vec<&Row> = rows.iter().filter(|row| fits(&row.line, message)).collect();
         assert_eq!(found.len(), 1, "in how many rows is {message:?}?");
@@ -139,7 +150,50 @@ fn every_line_is_in_the_document_with_its_level_and_its_fields() {
         }
         met.insert(found[0].line.clone());
     }
-    assert!(met.len() >= 14, "only met {met:#?}");
+    met
+}
+
+#[test]
+fn what_the_operator_does_is_one_line_whether_a_command_or_the_page_asked() {
+    let scene = Scene::new(&[]);
+    let press = |path: &str| {
+        let page = scene.service.operator("/").text();
+        let body = format!("token={}", form_token(&page));
+        assert_eq!(ask(scene.service.ops, "POST", path, &[], &body).status, 303, "{path}");
+    };
+    let command = |words: &[&str], code| {
+        let (ended, _, talk) = run(words, &scene.store());
+        assert_eq!(ended, Some(code), "{words:?} {talk}");
+    };
+    scene.twilio.behave(Manner::Status(400));
+    for number in [1, 2] {
+        assert_eq!(scene.send(&code_entered(number)).status, 200);
+        scene.reaches(number, "refused");
+    }
+    scene.twilio.behave(Manner::Status(200));
+    press(&format!("/accounts/{ACCOUNT}/pause"));
+    command(&["resume", ACCOUNT], 0);
+    command(&["pause", ACCOUNT], 0);
+    command(&["requeue", &sid(1)], 0);
+    press(&format!("/messages/{}/requeue", sid(2)));
+    // What changes nothing is no decision.
+    command(&["pause", ACCOUNT], 0);
+    command(&["requeue", &sid(2)], 1);
+    press(&format!("/messages/{}/requeue", sid(9)));
+    press(&format!("/accounts/{ACCOUNT}/resume"));
+    scene.reaches(2, "reported");
+    let lines = lines(&scene);
+    kept(&lines);
+    let told = |words: &str, name: &str, value: &str| {
+        let said = |line: &&Value| line["message"].as_str().is_some_and(|m| m.contains(words));
+        lines.iter().filter(said).filter(|line| line[name] == value).count()
+    };
+    assert_eq!(told("is on hold", "account_sid", ACCOUNT), 2);
+    assert_eq!(told("is no longer on hold", "account_sid", ACCOUNT), 2);
+    for number in [1, 2] {
+        assert_eq!(told("requeued by the operator", "message_sid", &sid(number)), 1, "{number}");
+    }
+    assert_eq!(told("requeued by the operator", "account_sid", ACCOUNT), 2);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Acting over the control socket: accounts on hold, and refused messages tried again.
+//! What an operator does: accounts on hold, and refused messages tried again. A command asks for it over the
+//! control socket, the page asks right here, so that what was done stands in the log once, in the same words.
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -44,7 +45,10 @@ impl Question for Hold {
         let changed = !store.paused().await?.contains_key(&account);
         let since = Some(store.pause(account).await?);
         if changed {
-            tracing::warn!(%account, "account {account} is on hold: nothing of it is reported");
+            tracing::info!(
+                account_sid = %account,
+                "account {account} is on hold: nothing of it is reported"
+            );
         }
         let has_messages = has_messages(store, account).await?;
         Ok(ToHold { account, changed, since, has_messages })
@@ -67,7 +71,7 @@ impl Question for Resume {
         let Self { account } = self;
         let since = store.resume(account).await?;
         if since.is_some() {
-            tracing::info!(%account, "account {account} is no longer on hold");
+            tracing::info!(account_sid = %account, "account {account} is no longer on hold");
         }
         let has_messages = has_messages(store, account).await?;
         Ok(ToHold { account, changed: since.is_some(), since, has_messages })
@@ -114,13 +118,23 @@ async fn requeue(
     store: &dyn Store,
     sids: &[MessageSid],
 ) -> Result<Vec<(MessageSid, Verdict)>, StoreError> {
-    let asked = sids.iter().map(|sid| store.requeue(*sid));
-    let found = try_join_all(asked).await?.into_iter().map(|requeued| match requeued {
-        Requeued::Queued(_) => Verdict::Queued,
+    try_join_all(sids.iter().map(|sid| requeue_one(store, *sid))).await
+}
+
+async fn requeue_one(
+    store: &dyn Store,
+    sid: MessageSid,
+) -> Result<(MessageSid, Verdict), StoreError> {
+    let verdict = match store.requeue(sid).await? {
+        Requeued::Queued(message) => {
+            let account_sid = message.account;
+            tracing::info!(message_sid = %sid, %account_sid, "{sid} requeued by the operator");
+            Verdict::Queued
+        }
         Requeued::NotRefused(state) => Verdict::NotRefused(state),
         Requeued::Unknown => Verdict::Unknown,
-    });
-    Ok(sids.iter().copied().zip(found).collect())
+    };
+    Ok((sid, verdict))
 }
 
 /// Tries the next refused messages again. Asked page by page, it ends, though some may be refused once

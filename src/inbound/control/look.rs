@@ -1,7 +1,7 @@
 //! Looking over the control socket: records by page, the newest of them, all that is known of a name.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
-use crate::domain::sid::MessageSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::Named;
 use crate::inbound::control::Question;
 use crate::store::{Entry, Filter, Page, Select, Store, StoreError};
@@ -61,6 +61,8 @@ pub struct List {
     pub filter: Filter,
     /// And of those, these.
     pub span: Span,
+    /// Of this account alone.
+    pub account: Option<AccountSid>,
     /// Where the page before ended.
     pub cursor: Option<Vec<u8>>,
     /// At most so many.
@@ -75,8 +77,16 @@ impl Question for List {
     async fn answer(self, store: &dyn Store) -> Result<Page, StoreError> {
         let filter = self.span.narrow(self.filter);
         let mut page = store.list(filter, self.cursor, self.limit).await?;
-        page.entries.retain(|entry| self.span.holds(entry));
+        let is_asked = |entry: &Entry| self.account.is_none_or(|account| account == whose(entry));
+        page.entries.retain(|entry| self.span.holds(entry) && is_asked(entry));
         Ok(page)
+    }
+}
+
+fn whose(entry: &Entry) -> AccountSid {
+    match entry {
+        Entry::Message(message) => message.account,
+        Entry::Parked(parked) => parked.evidence.account,
     }
 }
 
@@ -87,6 +97,8 @@ pub struct Newest {
     pub filter: Filter,
     /// And of those, these.
     pub span: Span,
+    /// Of this account alone.
+    pub account: Option<AccountSid>,
     /// At most so many.
     pub limit: usize,
 }
@@ -98,6 +110,10 @@ pub struct Found {
     pub entries: Vec<Entry>,
     /// How many there are in all.
     pub of: u64,
+    /// How many accounts there is anything of, asked for or not.
+    pub accounts: usize,
+    /// Accounts on hold, and since when: nothing of them is next.
+    pub on_hold: BTreeMap<AccountSid, Timestamp>,
 }
 
 #[async_trait]
@@ -106,11 +122,11 @@ impl Question for Newest {
     type Answer = Found;
 
     async fn answer(self, store: &dyn Store) -> Result<Found, StoreError> {
-        let Self { filter, span, limit } = self;
+        let Self { filter, span, account, limit } = self;
         let mut newest = BinaryHeap::new();
         let (mut of, mut cursor) = (0, None);
         loop {
-            let page = List { filter, span, cursor, limit: STEP }.answer(store).await?;
+            let page = List { filter, span, account, cursor, limit: STEP }.answer(store).await?;
             for entry in page.entries {
                 of += 1;
                 newest.push(Reverse(Dated { at: since(&entry), no: of, entry }));
@@ -124,7 +140,8 @@ impl Question for Newest {
             }
         }
         let entries = newest.into_sorted_vec().into_iter().map(|Reverse(dated)| dated.entry);
-        Ok(Found { entries: entries.collect(), of })
+        let (accounts, on_hold) = (store.census().await?.accounts().count(), store.paused().await?);
+        Ok(Found { entries: entries.collect(), of, accounts, on_hold })
     }
 }
 
@@ -183,6 +200,8 @@ pub struct Known {
     pub messages: Vec<Message>,
     /// Evidence that names it and waits, or whose message never came.
     pub waiting: Vec<Parked>,
+    /// Accounts on hold, and since when: nothing of them is next.
+    pub on_hold: BTreeMap<AccountSid, Timestamp>,
 }
 
 #[async_trait]
@@ -204,7 +223,7 @@ impl Question for Show {
             waiting.extend(naming(store, filter, sid, &self.name).await?);
         }
         waiting.truncate(WAITING);
-        Ok(Known { messages, waiting })
+        Ok(Known { messages, waiting, on_hold: store.paused().await? })
     }
 }
 

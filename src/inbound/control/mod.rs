@@ -33,6 +33,7 @@ use serde_json::json;
 
 use crate::inbound::refused::Refusals;
 use crate::store::{Pieces, Store, StoreError};
+use crate::telemetry::readiness::Readiness;
 
 /// The socket's name in the store's folder.
 pub const SOCKET: &str = "control.sock";
@@ -67,6 +68,8 @@ pub struct Control {
     pub store: Arc<dyn Store>,
     /// Where refused requests are recorded, if they are.
     pub refusals: Option<Arc<Refusals>>,
+    /// How the lanes are.
+    pub readiness: Arc<Readiness>,
 }
 
 /// The control routes.
@@ -77,7 +80,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(List::ROUTE, web::post().to(answer::<List>))
         .route(Newest::ROUTE, web::post().to(answer::<Newest>))
         .route(Show::ROUTE, web::post().to(answer::<Show>))
-        .route(Stats::ROUTE, web::post().to(answer::<Stats>))
+        .route(Stats::ROUTE, web::post().to(stats::answer))
         .route(Hold::ROUTE, web::post().to(answer::<Hold>))
         .route(Resume::ROUTE, web::post().to(answer::<Resume>))
         .route(Requeue::ROUTE, web::post().to(answer::<Requeue>))

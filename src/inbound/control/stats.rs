@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::{HttpResponse, web};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::census::{Census, Standing, Tally};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
-use crate::inbound::control::Question;
+use crate::inbound::control::{Control, Question, refused};
 use crate::store::{Counts, Store, StoreError};
+use crate::telemetry::readiness::{LaneDetail, LaneState};
 
 /// The spans over which a funnel is told, in days, by name.
 const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
@@ -31,7 +33,7 @@ pub struct Stats {
 pub struct Waiting {
     /// How many.
     pub count: u64,
-    /// Since when the longest is one: to the second of confirmed messages, else to the minute.
+    /// Since when the longest is one: to ten seconds of confirmed messages, else to the minute.
     pub oldest: Option<Timestamp>,
 }
 
@@ -66,8 +68,12 @@ pub struct Summary {
     pub calling_codes: Vec<Share>,
     /// The last month by sender, the most used first.
     pub senders: Vec<Share>,
-    /// Accounts on hold, and since when.
-    pub paused: BTreeMap<AccountSid, Timestamp>,
+    /// Accounts that the operator has put on hold, and since when.
+    pub on_hold: BTreeMap<AccountSid, Timestamp>,
+    /// Lanes that Twilio has closed (`held`, `paused`), by their account. Only a service that runs knows
+    /// of any.
+    #[serde(default)]
+    pub lanes: BTreeMap<String, LaneDetail>,
 }
 
 #[async_trait]
@@ -76,15 +82,15 @@ impl Question for Stats {
     type Answer = Summary;
 
     async fn answer(self, store: &dyn Store) -> Result<Summary, StoreError> {
-        let (census, paused) = (store.census().await?, store.paused().await?);
-        Ok(summary(&census, &store.counts(), paused, self.now))
+        let (census, on_hold) = (store.census().await?, store.paused().await?);
+        Ok(summary(&census, &store.counts(), on_hold, self.now))
     }
 }
 
 fn summary(
     census: &Census,
     counts: &Counts,
-    paused: BTreeMap<AccountSid, Timestamp>,
+    on_hold: BTreeMap<AccountSid, Timestamp>,
     now: Timestamp,
 ) -> Summary {
     let ago = |days: i64| {
@@ -113,7 +119,20 @@ fn summary(
         funnel: funnel.to_vec(),
         calling_codes: most_first(codes.collect()),
         senders: most_first(senders.map(|(name, tally)| Share::of(name, tally)).collect()),
-        paused,
+        on_hold,
+        lanes: BTreeMap::new(),
+    }
+}
+
+/// The same of a service that runs, which knows besides how its lanes are.
+pub(super) async fn answer(control: web::Data<Control>, asked: web::Json<Stats>) -> HttpResponse {
+    match asked.into_inner().answer(&*control.store).await {
+        Ok(mut summary) => {
+            summary.lanes = control.readiness.lanes();
+            summary.lanes.retain(|_, lane| lane.state != LaneState::Open);
+            HttpResponse::Ok().json(summary)
+        }
+        Err(error) => refused(&error),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The buttons: log in and out, requeue a message, put an account on hold and resume it.
 //!
 //! Each is a form that works without JavaScript, and leads back to where one sees what came of it. None is
-//! pressed for somebody by another site's page (`auth.rs`). What it does is what the store's verb does.
+//! pressed for somebody by another site's page (`auth.rs`). What it does, and says in the log, is what the
+//! command of that name does.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::SET_COOKIE;
@@ -9,10 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::inbound::control::{Hold, Question, Requeue, Resume, Verdict};
 use crate::inbound::ops::Operator;
 use crate::inbound::page::auth::{Denied, no_cookie};
 use crate::inbound::page::{Page, layout, refuse, see_other};
-use crate::store::{Requeued, StoreError};
+use crate::store::StoreError;
 
 /// What a button has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -25,7 +27,7 @@ pub(super) enum Done {
     /// Nobody knows it.
     Unknown,
     /// An account is on hold.
-    Paused,
+    OnHold,
     /// It is not any more.
     Resumed,
     /// The store would not.
@@ -38,7 +40,7 @@ impl Done {
             Self::Requeued => "Requeued: it is tried again.",
             Self::NotRefused => "Nothing to requeue: the message is not refused (any more).",
             Self::Unknown => "There is no such message.",
-            Self::Paused => "On hold: nothing of the account is reported until you resume it.",
+            Self::OnHold => "On hold: nothing of the account is reported until you resume it.",
             Self::Resumed => "Resumed: what waited is reported.",
             Self::NotNow => "Nothing was changed: the store does not take it right now.",
         }
@@ -50,7 +52,7 @@ impl Done {
             Self::Requeued => "requeued",
             Self::NotRefused => "not_refused",
             Self::Unknown => "unknown",
-            Self::Paused => "paused",
+            Self::OnHold => "on_hold",
             Self::Resumed => "resumed",
             Self::NotNow => "not_now",
         }
@@ -117,13 +119,13 @@ async fn requeue(
         return refuse(denied);
     }
     let Ok(sid) = MessageSid::parse(&sid) else { return back("/", Done::Unknown) };
-    let done = match operator.store.requeue(sid).await {
-        Ok(Requeued::Queued(_)) => Done::Requeued,
-        Ok(Requeued::NotRefused(_)) => Done::NotRefused,
-        Ok(Requeued::Unknown) => Done::Unknown,
-        Err(error) => not_now(&error),
+    let asked = Requeue { sids: vec![sid] }.answer(&*operator.store).await;
+    let done = match asked.as_deref() {
+        Ok([(_, Verdict::Queued), ..]) => Done::Requeued,
+        Ok([(_, Verdict::NotRefused(_)), ..]) => Done::NotRefused,
+        Ok([(_, Verdict::Unknown), ..] | []) => Done::Unknown,
+        Err(error) => not_now(error),
     };
-    tracing::info!(message = %sid, "the operator asked to requeue {sid}: {}", done.word());
     operator.page.board.forget().await;
     back(&format!("/messages/{sid}"), done)
 }
@@ -134,7 +136,7 @@ async fn pause(
     account: web::Path<String>,
     brought: web::Form<Brought>,
 ) -> HttpResponse {
-    hold(&request, &operator, &account, &brought, Done::Paused).await
+    hold(&request, &operator, &account, &brought, Done::OnHold).await
 }
 
 async fn resume(
@@ -157,14 +159,14 @@ async fn hold(
         return refuse(denied);
     }
     let Ok(account) = AccountSid::parse(account) else { return back("/", Done::Unknown) };
-    let done = match wanted {
-        Done::Resumed => operator.store.resume(account).await.map(|_| wanted),
-        Done::Paused | Done::Requeued | Done::NotRefused | Done::Unknown | Done::NotNow => {
-            operator.store.pause(account).await.map(|_| wanted)
+    let store = &*operator.store;
+    let held = match wanted {
+        Done::Resumed => Resume { account }.answer(store).await,
+        Done::OnHold | Done::Requeued | Done::NotRefused | Done::Unknown | Done::NotNow => {
+            Hold { account }.answer(store).await
         }
     };
-    let done = done.unwrap_or_else(|error| not_now(&error));
-    tracing::info!(%account, "the operator asked about posting for {account}: {}", done.word());
+    let done = held.map_or_else(|error| not_now(&error), |_| wanted);
     operator.page.board.forget().await;
     back("/", done)
 }
@@ -175,7 +177,7 @@ fn allowed(request: &HttpRequest, page: &Page, brought: &Brought) -> Result<(), 
 }
 
 fn not_now(error: &StoreError) -> Done {
-    tracing::warn!(%error, "what the operator asked for was not done");
+    tracing::warn!(%error, "what the operator asked for was not done: {error}");
     Done::NotNow
 }
 

@@ -19,11 +19,16 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was
     let (_, text) = told(&scene, &["pause", ACCOUNT]);
     assert!(text.contains("on hold already, since 20"), "{text}");
     let (_, text) = told(&scene, &["stats"]);
-    assert!(text.starts_with(&format!("{ACCOUNT} is on hold since ")), "{text}");
+    assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
 
     stop(&mut scene);
     assert_eq!(scene.twilio.posts().len(), posts, "nothing was reported");
     let again = lines(&scene, &["pause", "--json", ACCOUNT]).remove(0);
+    // What was done is the command's answer, and no line of a log beside it.
+    for turn in ["resume", "pause"] {
+        let (code, _, talk) = run(&[turn, ACCOUNT], &scene.store());
+        assert_eq!((code, talk.as_str()), (Some(0), ""), "{turn}");
+    }
     assert_eq!((&again["changed"], &again["has_messages"]), (&json!(false), &json!(true)));
     let mut command = about(&["resume"], &scene.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");

@@ -1,11 +1,13 @@
 //! `list`, `show` and `stats`.
 
+use std::fs;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::backup::binary::{about, run};
-use crate::harness::{ACCOUNT, RECIPIENT, Scene, sid};
+use crate::harness::twilio::Manner;
+use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, eventually, form, sid};
 use crate::operate::{filled, lines, stop, told};
 
 /// Its SIDs, in the order in which it lists them.
@@ -163,11 +165,107 @@ fn the_statistics_add_up() {
 }
 
 #[test]
+fn nothing_is_next_of_an_account_on_hold_and_twilios_last_answer_is_told() {
+    let scene = filled();
+    scene.twilio.behave(Manner::Status(503));
+    scene.confirm(4);
+    scene.service.says(&format!("{} not reported; next attempt", sid(4)));
+    assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
+    scene.confirm(5);
+    let (_, table) = told(&scene, &["list", "--state", "confirmed"]);
+    let row =
+        |number: u32| table.lines().find(|line| line.starts_with(&sid(number))).expect("told");
+    assert!(row(4).contains("  on hold  HTTP 503"), "{table}");
+    assert!(row(5).contains("  on hold  ") && !row(5).contains("HTTP"), "{table}");
+    let (_, life) = told(&scene, &["show", &sid(5)]);
+    assert!(life.contains("  next          on hold\n"), "{life}");
+    // What is not to be reported is as it was.
+    assert!(!told(&scene, &["list", "--state", "refused"]).1.contains("on hold"));
+    assert_eq!(told(&scene, &["resume", ACCOUNT]).0, Some(0));
+    assert!(!told(&scene, &["list"]).1.contains("on hold"));
+}
+
+#[test]
+fn where_there_are_several_accounts_a_list_names_each_or_is_of_one() {
+    let mut scene = filled();
+    let first = |words: &[&str]| told(&scene, words).1.lines().next().map(str::to_owned);
+    assert!(!first(&["list"]).expect("heads").contains("account"));
+    stop(&mut scene);
+    let file = scene.store().with_file_name("arrived.csv");
+    let line = format!("MessageSid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(50));
+    fs::write(&file, line).expect("written");
+    let (code, _, talk) = run(&["import", "--csv", &file.display().to_string()], &scene.store());
+    assert_eq!(code, Some(0), "{talk}");
+    let (_, table) = told(&scene, &["list"]);
+    assert!(table.lines().next().expect("heads").ends_with("  account"), "{table}");
+    let whose = |number: u32, account: &str| {
+        table.lines().any(|line| line.starts_with(&sid(number)) && line.ends_with(account))
+    };
+    assert!(whose(50, OTHER_ACCOUNT) && whose(4, ACCOUNT), "{table}");
+    assert_eq!(sids(&scene, &["--account", OTHER_ACCOUNT]), numbered(&[50]));
+    let (_, of_one) = told(&scene, &["list", "--account", OTHER_ACCOUNT]);
+    assert!(of_one.lines().count() == 2 && !of_one.contains("account"), "{of_one}");
+    let parked = |account| lines(&scene, &["list", "--json", "--parked", "--account", account]);
+    assert_eq!((parked(ACCOUNT).len(), parked(OTHER_ACCOUNT).len()), (2, 0));
+}
+
+#[test]
+fn a_number_that_the_app_put_into_its_own_word_is_not_shown() {
+    let scene = filled();
+    let word = format!("user of {RECIPIENT}");
+    let named = form("/app/events", &[("MessageSid", &sid(4)), ("Type", &word)]);
+    assert_eq!(scene.send(&named).status, 200);
+    let named = form("/app/events", &[("Reference", "login-79"), ("Type", &word)]);
+    assert_eq!(scene.send(&named).status, 202);
+    let digits = RECIPIENT.trim_start_matches('+');
+    let commands: [&[&str]; 8] = [
+        &["list"],
+        &["list", "--json"],
+        &["list", "--parked"],
+        &["list", "--parked", "--json"],
+        &["show", &sid(4)],
+        &["show", &sid(4), "--json"],
+        &["show", "login-79"],
+        &["show", "login-79", "--json"],
+    ];
+    for words in commands {
+        let (code, told, talk) = run(words, &scene.store());
+        assert_eq!(code, Some(0), "{words:?} {talk}");
+        assert!(told.contains("user of +…") && !told.contains(digits), "{words:?} {told}");
+    }
+}
+
+#[test]
+fn the_statistics_tell_what_an_operator_holds_from_what_twilio_has_closed() {
+    let mut scene = Scene::new(&[]);
+    let stats = |scene: &Scene| -> Value {
+        serde_json::from_str(&told(scene, &["stats", "--json"]).1).expect("JSON")
+    };
+    assert_eq!(stats(&scene)["lanes"], json!({}));
+    scene.twilio.behave(Manner::Status(401));
+    scene.confirm(1);
+    let is_paused = || stats(&scene)["lanes"][ACCOUNT]["state"] == "paused";
+    eventually("its lane is paused", LONG, is_paused);
+    assert_eq!(stats(&scene)["on_hold"], json!({}));
+    let (_, text) = told(&scene, &["stats"]);
+    assert!(text.starts_with(&format!("{ACCOUNT} has been paused for ")), "{text}");
+    assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
+    let (_, text) = told(&scene, &["stats"]);
+    assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
+    assert!(text.contains("Twilio turns its posts away"), "{text}");
+    assert!(stats(&scene)["on_hold"][ACCOUNT].is_string());
+    stop(&mut scene);
+    let stopped = stats(&scene);
+    assert!(stopped["on_hold"][ACCOUNT].is_string() && stopped["lanes"] == json!({}), "{stopped}");
+}
+
+#[test]
 fn what_is_asked_wrongly_says_how_and_ends_with_2() {
     let folder = tempfile::tempdir().expect("a folder");
     for (words, expected) in [
         (&["list", "--state", "sent"][..], "possible values: untracked"),
         (&["list", "--older-than", "3 apples"], "expected a duration such as"),
+        (&["list", "--account", "AC1"], "--account: expected AccountSid"),
         (&["list", "--calling-code", "Germany"], "expected a country calling code such as 49"),
         (&["list", "--parked", "--state", "pending"], "cannot be used with"),
         (&["show", ""], "expected a MessageSid, or a reference"),
