@@ -2,7 +2,7 @@
 //! control socket, the page asks right here, so that what was done stands in the log once, in the same words.
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,8 @@ async fn requeue(
     store: &dyn Store,
     sids: &[MessageSid],
 ) -> Result<Vec<(MessageSid, Verdict)>, StoreError> {
-    try_join_all(sids.iter().map(|sid| requeue_one(store, *sid))).await
+    // All are waited for, though one fails: what was done is to be in the log.
+    join_all(sids.iter().map(|sid| requeue_one(store, *sid))).await.into_iter().collect()
 }
 
 async fn requeue_one(
