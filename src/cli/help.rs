@@ -68,6 +68,12 @@ call that was never counted, an app's event that names only a person or a refere
 OccurredAt, and a message that is registered without CreatedAt (or by feedback=1). These are
 sent with --as-of-now only: for when nothing newer went out to these people since.
 
+Nobody is signed for who did not sign: what strangers sent was refused and recorded like the
+rest. A recording is sent only if its own signature is that of a key that the settings have for
+its route and account, over all that it says; the host, the path's prefix and the header's
+spelling may differ. What you wrote by hand has no such signature: --unproven sends it, and
+never what a service refused and recorded. `heardback doctor` says how a recording was signed.
+
 What came of it the answer says, or the store of the service; with --to, which may be another
 machine's, only the answer. Not sent is what nobody signs (click links, /twilio/click/SECRET),
 what names an account that the settings do not have, and what was recorded without its values or

@@ -202,6 +202,7 @@ pub struct DoctorArgs {
 
 /// Arguments of `replay`.
 #[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ReplayArgs {
     /// Recorded requests: as `HEARDBACK_RECORD_REFUSED` keeps them, or written by hand
     #[arg(value_name = "FILE.http", required = true)]
@@ -212,6 +213,9 @@ pub struct ReplayArgs {
     /// Send as well what does not say when it was, and so counts as of now
     #[arg(long)]
     pub as_of_now: bool,
+    /// Send as well what nobody known has signed, as you wrote it by hand; never what the service refused
+    #[arg(long)]
+    pub unproven: bool,
     /// Say what would be sent, and send nothing
     #[arg(long = "dry-run")]
     pub only_show: bool,

@@ -50,9 +50,10 @@ fn replay(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String,
     (status.code().expect("no signal"), stdout, stderr)
 }
 
-/// The verdicts as JSON, and the exit code.
+/// The verdicts as JSON, and the exit code. Most files here are written by hand; of what the service refused
+/// that flag lets nothing through.
 fn verdicts(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, Vec<Value>) {
-    let (code, told, talk) = replay(scene, &[&["--json"], words].concat(), more);
+    let (code, told, talk) = replay(scene, &[&["--json", "--unproven"], words].concat(), more);
     assert_eq!(talk, "", "{told}");
     (code, told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
@@ -435,9 +436,126 @@ fn the_table_fits_the_terminal() {
     ];
     for width in [40, 80, 120] {
         let width_told = width.to_string();
-        let (_, told, _) =
-            replay(&scene, &[&names[0], &names[1]], &[("COLUMNS", width_told.as_str())]);
+        let (_, told, _) = replay(
+            &scene,
+            &["--unproven", &names[0], &names[1]],
+            &[("COLUMNS", width_told.as_str())],
+        );
         let whole = |line: &str| line.chars().count() <= width;
         assert!(told.lines().all(whole), "{width}\n{told}");
     }
+}
+
+/// Without the flag for what was written by hand.
+fn proven(scene: &Scene, words: &[&str]) -> (i32, Vec<Value>) {
+    let (code, told, talk) = replay(scene, &[&["--json"], words].concat(), &[]);
+    assert_eq!(talk, "", "{told}");
+    (code, told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+#[test]
+fn what_nobody_known_has_signed_is_not_signed_for_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = folder.path().join("refused");
+    let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
+    assert_eq!(scene.send(&registration(1)).status, 201);
+    let sid = sid(1);
+    let event = form("/app/events", &[("MessageSid", &sid), ("Type", "code_entered")]);
+    let forged = event.signed(&SigningKey::new(b"a stranger's"), crate::harness::BASE);
+    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    let file = recorded(&refused, 1).remove(0).display().to_string();
+    // Of what a service refused, nobody says that they wrote it by hand.
+    for words in [vec![file.as_str()], vec!["--unproven", &file]] {
+        let (code, told) = proven(&scene, &words);
+        assert_eq!((code, results(&told)), (1, vec!["not_sent"]), "{told:?}");
+        assert!(told[0]["detail"].as_str().expect("why").contains("forged"), "{told:?}");
+    }
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+
+    // What doctor can explain proves nothing yet: these were made or altered without a key.
+    let files = Files::new();
+    let known = SigningKey::new(ACCOUNT.as_bytes());
+    let mut bare = get("/app/events").signed(&key(), crate::harness::BASE);
+    bare.method = "POST".to_owned();
+    bare.headers.extend(event.headers.clone());
+    bare.body.clone_from(&event.body);
+    let said = json!({"MessageSid": sid, "Type": "code_entered"});
+    let mut altered = crate::harness::json("/app/events", &json!({}));
+    altered = altered.signed(&key(), crate::harness::BASE);
+    altered.body = said.to_string().into_bytes();
+    let mut longer = form("/app/events", &[("Type", "x")]).signed(&key(), crate::harness::BASE);
+    longer.body.extend(format!("&MessageSid={sid}").bytes());
+    let names = [
+        files.write("unsigned.http", &event),
+        files.write("sid.http", &event.signed(&known, crate::harness::BASE)),
+        files.write("empty.http", &event.signed(&SigningKey::new(b""), crate::harness::BASE)),
+        files.write("url.http", &bare),
+        files.write("altered.http", &altered),
+        files.write("longer.http", &longer),
+    ];
+    let words: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (code, told) = proven(&scene, &words);
+    assert_eq!((code, results(&told)), (1, vec!["not_sent"; 6]), "{told:?}");
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+    for verdict in &told {
+        assert!(verdict["detail"].as_str().expect("why").contains("--unproven"), "{verdict}");
+    }
+    // What the app did sign goes, wherever it thought that it was sending.
+    let good = files.write("good.http", &event.signed(&key(), "http://elsewhere.example.com"));
+    let (code, told) = proven(&scene, &[&good]);
+    assert_eq!((code, results(&told)), (0, vec!["confirmed"]), "{told:?}");
+}
+
+#[test]
+fn the_key_of_one_account_is_not_traded_for_that_of_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let accounts = folder.path().join("accounts.toml");
+    let second = "0badcafe98765432100123456789beef";
+    let text = format!("[[account]]\nsid = \"{OTHER_ACCOUNT}\"\nauth_tokens = [\"{second}\"]\n");
+    fs::write(&accounts, text).expect("written");
+    let path = accounts.display().to_string();
+    let more = [("HEARDBACK_ACCOUNTS_FILE", path.as_str())];
+    let scene = Scene::new(&more);
+    let files = Files::new();
+    // It names no account: the signer's it is, and not the first of the settings.
+    let event = form("/app/events", &[("MessageSid", &sid(1)), ("Type", "code_entered")]);
+    let theirs = event.signed(&SigningKey::new(second.as_bytes()), crate::harness::BASE);
+    let file = files.write("theirs.http", &theirs);
+    let (code, told, _) = replay(&scene, &["--dry-run", "--json", &file], &more);
+    let told: Value = serde_json::from_str(told.trim()).expect("JSON");
+    assert_eq!(code, 0, "{told}");
+    let signed = told["signed_with"].as_str().expect("a key");
+    assert!(signed.contains("HEARDBACK_ACCOUNTS_FILE"), "{signed}");
+}
+
+#[test]
+fn a_path_that_becomes_another_one_on_its_way_is_not_sent() {
+    let scene = Scene::new(&[]);
+    let files = Files::new();
+    assert_eq!(scene.send(&undated(1)).status, 201);
+    for (at, target) in [
+        "/app/messages/../../twilio/message",
+        "/app/messages/%2e%2E/%2e./twilio/message",
+        "/app/messages/..\\..\\twilio\\message",
+        "/twilio/./message",
+        "/twilio/message#x",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut recording = reply(901);
+        target.clone_into(&mut recording.target);
+        let file = files.write(&format!("{at}.http"), &recording);
+        let (code, told) = verdicts(&scene, &[&file], &[]);
+        assert_eq!((code, results(&told)), (1, vec!["not_sent"]), "{target} {told:?}");
+    }
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
+}
+
+#[test]
+fn what_has_no_end_is_no_recording() {
+    let scene = Scene::new(&[]);
+    let (code, told, talk) = replay(&scene, &["/dev/zero"], &[]);
+    assert_eq!((code, told.as_str()), (2, ""));
+    assert!(talk.contains("/dev/zero: more than 4194304 bytes"), "{talk}");
 }

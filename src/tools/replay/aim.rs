@@ -12,6 +12,7 @@ use crate::domain::signal::fields::{Fields, Spelling};
 use crate::recording::{BODY_HASH_NOTE, HASHED_NOTE, Recording};
 use crate::tools::replay::key::{Signer, account_key, app_key};
 use crate::tools::replay::late::counts_as_of_now;
+use crate::tools::replay::proof;
 
 /// What is sent along besides the body. What was added on the way says nothing of this way.
 const SENT: [&str; 5] = [
@@ -22,6 +23,8 @@ const SENT: [&str; 5] = [
     "X-Home-Region",
 ];
 const AS_OF_NOW: &str = "it does not say when it was, so it would count as of now: see --as-of-now";
+const RESPELLED: &str =
+    "its path would be another one when it is sent: dot segments, backslashes or the like";
 
 /// A route, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub(super) struct To<'a> {
     pub(super) service: &'a str,
     /// Whether what bears no time of its own may count as of now.
     pub(super) as_of_now: bool,
+    /// Whether the operator answers for what nobody known has signed.
+    pub(super) unproven: bool,
 }
 
 /// A request's line without what may be personal: the query, and tokens in the path.
@@ -78,9 +83,17 @@ pub(super) fn take(recording: &Recording, to: &To<'_>) -> Result<Aim, String> {
     if recording.note(BODY_HASH_NOTE).is_some() {
         return Err("it was recorded without its body, as JSON is".into());
     }
+    let target = spelled(to.service, bare(recording, to.settings))?;
+    if path(&target) != path(bare(recording, to.settings)) || recording.target.contains('#') {
+        return Err(RESPELLED.into());
+    }
     let is_apps = name.starts_with("/app/");
     let fields = fields(recording, route);
     let account = account(recording, route, fields.as_ref(), to.settings)?;
+    let arrived = bare(recording, to.settings).to_owned();
+    let arrived = Recording { target: arrived, ..recording.clone() };
+    let owner = proof::speaks_for(&arrived, to.settings, to.unproven)?;
+    let account = proof::account(account, owner, to.settings)?;
     let signer = account.unwrap_or(to.settings.accounts.first());
     let road = if is_apps { Road::App } else { Road::Twilio };
     let query = query(recording, Spelling::Twilio);
@@ -98,7 +111,6 @@ pub(super) fn take(recording: &Recording, to: &To<'_>) -> Result<Aim, String> {
     let base = to.settings.public_urls.first().map(ToString::to_string).unwrap_or_default();
     let headers = recording.headers.iter().filter(|(name, _)| is_sent(name));
     let headers = headers.cloned().chain(selects).collect();
-    let target = spelled(to.service, bare(recording, to.settings))?;
     let request = Recording { target, headers, notes: Vec::new(), ..recording.clone() };
     let request = request.signed(&key, &base);
     Ok(Aim { route, request, about, key: name, base })
@@ -125,7 +137,7 @@ fn place(
         ("/app/messages", Route::Messages),
         ("/app/events", Route::Event),
     ];
-    let path = bare(recording, settings).split('?').next().unwrap_or_default();
+    let path = path(bare(recording, settings));
     if let Some((name, route)) = ROUTES.iter().find(|(name, _)| *name == path) {
         return (name, Ok(*route));
     }
@@ -139,6 +151,10 @@ fn place(
     } else {
         ("(no route)", Err("its path is no route of Heardback's"))
     }
+}
+
+fn path(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
 }
 
 /// Path and query without what the proxy in front strips; a recording may be from before that.

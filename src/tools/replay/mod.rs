@@ -3,12 +3,14 @@
 //!
 //! Twilio's routes answer nothing that says what came of a request. So each bears a trace of its own, by which
 //! the store of the service is asked afterwards. Deliberately absent: a body, a number or a token in what is
-//! said; what does not say when it was, unless that was asked for, for it might prove a newer message.
+//! said; what nobody known has signed, for our signature would let it in; and what does not say when it was, for
+//! it might prove a newer message. Either goes only if that is asked for.
 
 mod aim;
 mod answer;
 mod key;
 mod late;
+mod proof;
 mod verdict;
 
 pub use verdict::Verdicts;
@@ -43,7 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<Verdicts> {
     let recordings = args.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let service = service(settings, args.to.as_deref())?;
-    let to = To { settings, service: &service, as_of_now: args.as_of_now };
+    let (as_of_now, unproven) = (args.as_of_now, args.unproven);
+    let to = To { settings, service: &service, as_of_now, unproven };
     let client = Client::builder().no_proxy().redirect(redirect::Policy::none());
     let client = client.timeout(PATIENCE).build()?;
     let mut verdicts = Vec::with_capacity(recordings.len());

@@ -7,6 +7,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Account, Settings, SharedKey};
+use crate::domain::sid::AccountSid;
 use crate::domain::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
 use crate::tools::doctor::offline::case::{Case, Signer};
 use crate::tools::doctor::offline::finding::Deviation;
@@ -20,6 +21,8 @@ const TRIED_SETTINGS: &[u8] = b"key=doctor,algorithm=HMAC_SHA256";
 pub(super) struct Tryable {
     pub(super) name: String,
     pub(super) key: SigningKey,
+    /// The only account that it speaks for.
+    pub(super) owner: Option<AccountSid>,
     /// Empty for a key that the receiver takes.
     pub(super) wrong: Vec<Deviation>,
 }
@@ -44,7 +47,8 @@ pub(super) fn keys(settings: &Settings, case: &Case<'_>, algorithm: Algorithm) -
         seen.push(source.secret);
         let Some(key) = key(source.secret, algorithm) else { continue };
         let wrong = wrong(&source, settings, case, algorithm);
-        found.push(Tryable { name: source.name, key, wrong });
+        let owner = source.owner.map(|owner| owner.sid);
+        found.push(Tryable { name: source.name, key, owner, wrong });
     }
     found
 }

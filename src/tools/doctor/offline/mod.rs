@@ -16,6 +16,7 @@ mod hints;
 #[cfg(test)]
 mod key_tests;
 mod keys;
+mod proof;
 mod search;
 mod targets;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod vouched;
 
 pub use crate::tools::doctor::offline::files::{Diagnosed, files};
 pub use crate::tools::doctor::offline::finding::{Deviation, Finding, Outcome, Tried};
+pub(in crate::tools) use crate::tools::doctor::offline::proof::prove;
 
 use crate::config::Settings;
 use crate::domain::signature::Algorithm;

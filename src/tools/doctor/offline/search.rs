@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::domain::form::Pair;
+use crate::domain::sid::AccountSid;
 use crate::domain::signature::{Algorithm, Content, Presented, SigningKey, origin, verify};
 use crate::tools::doctor::offline::MOST_SIGNATURES;
 use crate::tools::doctor::offline::case::Case;
@@ -23,6 +24,8 @@ const MOST_BYTES: usize = 128 << 20;
 pub(super) struct Found {
     pub(super) deviations: Vec<Deviation>,
     pub(super) key: String,
+    /// The only account that the key speaks for.
+    pub(super) owner: Option<AccountSid>,
     pub(super) url: String,
 }
 
@@ -149,7 +152,8 @@ impl<'a> Search<'a> {
         deviations.extend(url.deviations.iter().cloned());
         deviations.extend(reading.deviations.iter().cloned());
         deviations.extend(vouched::deviations(self.case, &url.text, reading));
-        Some(Found { deviations, key: key.name.clone(), url: url.text.clone() })
+        let (owner, url) = (key.owner, url.text.clone());
+        Some(Found { deviations, key: key.name.clone(), owner, url })
     }
 
     /// Which of the keys made the signature for this.
