@@ -223,8 +223,9 @@ Examples:
   heardback export | gzip > ledger.jsonl.gz";
 
 pub(super) const IMPORT_HELP: &str = "\
-A record that is there already stays as it is, so an import that was cut short is simply run
-again. What was confirmed and not yet reported is reported from here on: stop the service that
+A record that is there already goes forward where the source knew more of it (what was confirmed
+there meanwhile is confirmed), and never back: an import that was cut short is simply run again,
+and so is one of a later export. What contradicts what is there changes nothing. What was confirmed and not yet reported is reported from here on: stop the service that
 it comes from. What was reported is not reported again. Nothing is confirmed by an import but
 by evidence that names the message. Import before traffic comes to this service: what a reply
 proves is judged by the messages that are there.

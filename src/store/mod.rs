@@ -310,7 +310,8 @@ pub trait Store: Send + Sync + 'static {
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError>;
 
     /// Takes over what another store of the same [`person_key`](Self::person_key) had: all of it or nothing,
-    /// so a few hundred at most. What is there already stays as it is, so that it can be asked again.
+    /// so a few hundred at most. What is there already goes forward where the other store knew more of it, and
+    /// never back, so that it can be asked again, or a later one.
     /// Evidence and the one message that it names find each other here; what takes a choice among messages
     /// waits until something new comes in, for not all of them may be there yet.
     async fn adopt(&self, records: Vec<Record>) -> Result<Adopted, StoreError>;

@@ -4,13 +4,15 @@
 //! Persons go as the keyed hashes that they are, so both stores must have the same key. Nothing here is an
 //! index, a count or a seal: the store that takes it over makes its own.
 
+use std::ops::AddAssign;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, State};
-use crate::domain::sid::{AccountSid, ServiceSid};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Mark;
 
 /// The most text that a record holds, in bytes, with room to spare: a link's target and reference, or Twilio's
@@ -115,10 +117,31 @@ pub struct Records {
 }
 
 /// What [`Store::adopt`](crate::store::Store::adopt) found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// Records that were not there.
     pub added: u64,
-    /// Records that were, or evidence of what is proven already. They stay as they are.
+    /// Records that were, and of which less was known here: they are brought forward.
+    pub advanced: u64,
+    /// Records that say nothing new, or evidence of what is proven already. They stay as they are.
     pub known: u64,
+    /// Records of something else under the name of one that is there, such as another recipient. That one
+    /// stays as it is.
+    pub differs: u64,
+    /// Messages that were there, or came with it, and are confirmed by it.
+    pub confirmed: Vec<(MessageSid, AccountSid)>,
+    /// Accounts that are on hold by it.
+    pub holds: Vec<AccountSid>,
+}
+
+impl AddAssign for Adopted {
+    fn add_assign(&mut self, more: Self) {
+        let Self { added, advanced, known, differs, confirmed, holds } = more;
+        self.added += added;
+        self.advanced += advanced;
+        self.known += known;
+        self.differs += differs;
+        self.confirmed.extend(confirmed);
+        self.holds.extend(holds);
+    }
 }

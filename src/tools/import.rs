@@ -83,15 +83,47 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
     let taken = taking.all(lines).await;
     let Taking { adopted, bar, .. } = taking;
     bar.done();
-    let Adopted { added, known } = adopted;
     if asked.json {
-        writeln!(out, "{}", json!({ "added": added, "known": known, "complete": taken.is_ok() }))?;
+        let Adopted { added, advanced, known, differs, confirmed: _, holds } = &adopted;
+        let told = json!({
+            "added": added, "advanced": advanced, "known": known, "differs": differs,
+            "holds": holds, "complete": taken.is_ok(),
+        });
+        writeln!(out, "{told}")?;
     } else {
-        writeln!(out, "imported {added} records; {known} were known already")?;
+        tell(&adopted, out)?;
     }
     out.flush()?;
     taken.context("not all of it was imported; what was stays, so it can be run again")?;
-    Ok(true)
+    if adopted.differs > 0 {
+        eprintln!(
+            "{} records are of another account or recipient, or lead elsewhere, than those of the same \
+             name that are here; these stay as they are. `heardback show` says what is here",
+            adopted.differs
+        );
+    }
+    Ok(adopted.differs == 0)
+}
+
+/// For people.
+fn tell(adopted: &Adopted, out: &mut impl Write) -> std::io::Result<()> {
+    let Adopted { added, advanced, known, differs, confirmed: _, holds } = adopted;
+    write!(out, "imported {added} records")?;
+    if *advanced > 0 {
+        write!(out, "; {advanced} are brought forward, of which more was known there")?;
+    }
+    write!(out, "; {known} were known already")?;
+    if *differs > 0 {
+        write!(out, "; {differs} contradict what is here")?;
+    }
+    writeln!(out)?;
+    for account in holds {
+        writeln!(
+            out,
+            "account {account} is on hold now, as it was there: `heardback resume {account}` ends that"
+        )?;
+    }
+    Ok(())
 }
 
 /// How many records are in it, if it is whole.
@@ -160,8 +192,7 @@ impl Taking<'_> {
         let records = std::mem::take(&mut self.waiting);
         let many = records.len() as u64;
         let took = self.reach.ask(TakeOver { persons: self.persons.clone(), records }).await?;
-        self.adopted.added += took.added;
-        self.adopted.known += took.known;
+        self.adopted += took;
         self.bar.add(many);
         Ok(())
     }

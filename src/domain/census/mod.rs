@@ -56,6 +56,12 @@ impl Census {
         self.enters(found);
     }
 
+    /// A record that was known turned out to be further elsewhere: it did not come to pass here.
+    pub fn finds_further(&mut self, before: &Entry, found: &Entry) {
+        self.leaves(before);
+        self.enters(found);
+    }
+
     /// A record changed, came or went.
     pub fn turns(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
         if let Some(after) = after {

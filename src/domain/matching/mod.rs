@@ -5,12 +5,14 @@
 //! names the one it keeps.
 
 mod adopted;
+mod advanced;
 mod decide;
 mod pick;
 mod policy;
 mod sighted;
 
 pub use adopted::{reconcile, taken_over};
+pub use advanced::{Met, is_proven, met_link, met_message, met_parked};
 pub use decide::observe;
 pub use decide::remember;
 pub use policy::{

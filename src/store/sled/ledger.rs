@@ -252,9 +252,12 @@ impl Ledger {
             }
         }
         for (before, after) in &writing.turns {
-            match after {
-                Some(found) if writing.is_found => self.census.finds(found),
-                Some(_) | None => self.census.turns(before.as_ref(), after.as_ref()),
+            match (before, after) {
+                (None, Some(found)) if writing.is_found => self.census.finds(found),
+                (Some(before), Some(found)) if writing.is_found => {
+                    self.census.finds_further(before, found);
+                }
+                (before, after) => self.census.turns(before.as_ref(), after.as_ref()),
             }
         }
         for (from, to) in writing.moved {

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{Changes, Parked, Rows, Touched};
+use crate::domain::matching::{Changes, Met, Parked, Rows, Touched};
 use crate::domain::message::Message;
+use crate::domain::sid::AccountSid;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::reader::Reader;
@@ -80,6 +81,14 @@ fn moment(milliseconds: i64) -> Result<Timestamp, Fatal> {
     Ok(Timestamp::from_millisecond(milliseconds).map_err(|_| Damaged::key())?)
 }
 
+/// What came of one record.
+enum Came {
+    New,
+    Forward,
+    Known,
+    Differs,
+}
+
 impl Ledger {
     pub(super) fn adopt(&mut self, records: &[Record]) -> Ruling<Adopted> {
         // Whatever may keep one of them out keeps all of them out, before anything is in the draft.
@@ -95,10 +104,10 @@ impl Ledger {
         }
         let mut adopted = Adopted::default();
         for record in records {
-            let is_new = match record {
-                Record::Message(message) => self.adopt_message(message)?,
-                Record::Parked(parked) => self.adopt_parked(parked)?,
-                Record::Link { id, link } => self.adopt_link(*id, link)?,
+            let came = match record {
+                Record::Message(message) => self.adopt_message(message, &mut adopted)?,
+                Record::Parked(parked) => self.adopt_parked(parked, &mut adopted)?,
+                Record::Link { id, link } => self.adopt_link(*id, link, &mut adopted)?,
                 Record::Counted { once, at } => {
                     let at = at.as_millisecond().to_be_bytes().to_vec();
                     self.adopt_entry(keys::marked(once), at)?
@@ -107,13 +116,15 @@ impl Ledger {
                     self.adopt_entry(keys::sender(address), encode(service)?)?
                 }
                 Record::Hold { account, since } => {
-                    let at = encode(&since.as_millisecond())?;
-                    let is_new = self.adopt_entry(keys::paused(*account), at)?;
-                    self.paused.entry(*account).or_insert(*since);
-                    is_new
+                    self.adopt_hold(*account, *since, &mut adopted)?
                 }
             };
-            *(if is_new { &mut adopted.added } else { &mut adopted.known }) += 1;
+            *match came {
+                Came::New => &mut adopted.added,
+                Came::Forward => &mut adopted.advanced,
+                Came::Known => &mut adopted.known,
+                Came::Differs => &mut adopted.differs,
+            } += 1;
         }
         Ok(Ok(adopted))
     }
@@ -144,13 +155,22 @@ impl Ledger {
         Ok(Ok(()))
     }
 
-    fn adopt_message(&mut self, message: &Message) -> Result<bool, Fatal> {
-        if self.message(message.sid)?.is_some() {
-            return Ok(false);
+    fn adopt_message(&mut self, message: &Message, adopted: &mut Adopted) -> Result<Came, Fatal> {
+        let before = self.message(message.sid)?;
+        let (message, came) = match &before {
+            None => (matching::taken_over(message, self.now()), Came::New),
+            Some(before) => match matching::met_message(before, message, self.now()) {
+                Met::Known => return Ok(Came::Known),
+                Met::Differs => return Ok(Came::Differs),
+                Met::Advanced(message) => (message, Came::Forward),
+            },
+        };
+        let was_proven = before.as_ref().is_none_or(matching::is_proven);
+        if !was_proven && matching::is_proven(&message) {
+            adopted.confirmed.push((message.sid, message.account));
         }
-        let message = matching::taken_over(message, self.now());
         let mut writing = Writing { is_found: true, ..Writing::default() };
-        writing.message(None, Some(&message))?;
+        writing.message(before.as_ref(), Some(&message))?;
         self.apply(writing)?;
         let touched = Touched {
             sid: Some(message.sid),
@@ -160,53 +180,92 @@ impl Ledger {
             link: None,
         };
         let rows = self.rows(message.account, Some(message), &touched, None, false)?;
-        self.reconcile(rows)?;
-        Ok(true)
+        self.reconcile(rows, adopted)?;
+        Ok(came)
     }
 
     /// Evidence that is told to have proven something already is not new: what it proved is.
-    fn adopt_parked(&mut self, parked: &Parked) -> Result<bool, Fatal> {
-        if self.draft.get(&parked_key(parked)?)?.is_some() {
-            return Ok(false);
-        }
+    fn adopt_parked(&mut self, parked: &Parked, adopted: &mut Adopted) -> Result<Came, Fatal> {
+        let before = self.draft.get(&parked_key(parked)?)?;
+        let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
+        let (parked, came) = match &before {
+            None => (parked.clone(), Came::New),
+            Some(before) => match matching::met_parked(before, parked) {
+                Met::Known => return Ok(Came::Known),
+                Met::Differs => return Ok(Came::Differs),
+                Met::Advanced(parked) => (parked, Came::Forward),
+            },
+        };
         let mut writing = Writing::default();
-        writing.parked(None, Some(parked))?;
+        writing.parked(before.as_ref(), Some(&parked))?;
         self.apply(writing)?;
         let rows = self.rows_by(&parked.evidence, false)?;
-        let changes = self.reconcile(rows)?;
-        Ok(!changes.unpark.contains(parked) || !changes.messages.is_empty())
+        let changes = self.reconcile(rows, adopted)?;
+        let is_known = changes.unpark.contains(&parked) && changes.messages.is_empty();
+        Ok(if is_known { Came::Known } else { came })
     }
 
-    fn adopt_link(&mut self, id: LinkId, link: &Link) -> Result<bool, Fatal> {
-        if self.draft.get(&keys::link(id))?.is_some() {
-            return Ok(false);
-        }
-        let mut writing = Writing { links: 1, ..Writing::default() };
-        writing.put(keys::link(id), encode(link)?);
-        if let Some(key) = keys::link_index(id, link).filter(|_| link.message.is_none()) {
-            writing.put(key, Vec::new());
+    fn adopt_link(
+        &mut self,
+        id: LinkId,
+        link: &Link,
+        adopted: &mut Adopted,
+    ) -> Result<Came, Fatal> {
+        let key = keys::link(id);
+        let before = self.draft.get(&key)?;
+        let before: Option<Link> = before.map(|value| decode(&value)).transpose()?;
+        let (link, came) = match &before {
+            None => (link.clone(), Came::New),
+            Some(before) => match matching::met_link(before, link) {
+                Met::Known => return Ok(Came::Known),
+                Met::Differs => return Ok(Came::Differs),
+                Met::Advanced(link) => (link, Came::Forward),
+            },
+        };
+        let mut writing = Writing { links: i64::from(before.is_none()), ..Writing::default() };
+        writing.put(key, encode(&link)?);
+        match keys::link_index(id, &link) {
+            Some(key) if link.message.is_none() => writing.put(key, Vec::new()),
+            Some(key) if before.is_some() => writing.remove(key),
+            Some(_) | None => {}
         }
         self.apply(writing)?;
         let known = link.message.map(|sid| self.message(sid)).transpose()?.flatten();
         let touched = Touched { sid: link.message, link: Some(id), ..Touched::default() };
         let rows = self.rows(link.account, known, &touched, None, false)?;
-        self.reconcile(rows)?;
-        Ok(true)
+        self.reconcile(rows, adopted)?;
+        Ok(came)
     }
 
-    /// What has no index and is in no count.
-    fn adopt_entry(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<bool, Fatal> {
+    fn adopt_hold(
+        &mut self,
+        account: AccountSid,
+        since: Timestamp,
+        adopted: &mut Adopted,
+    ) -> Result<Came, Fatal> {
+        let came = self.adopt_entry(keys::paused(account), encode(&since.as_millisecond())?)?;
+        if let Came::New = came {
+            self.paused.insert(account, since);
+            adopted.holds.push(account);
+        }
+        Ok(came)
+    }
+
+    /// What has no index and is in no count, and of which the later cannot be told: it stays as it is.
+    fn adopt_entry(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<Came, Fatal> {
         if self.draft.get(&key)?.is_some() {
-            return Ok(false);
+            return Ok(Came::Known);
         }
         let mut writing = Writing::default();
         writing.put(key, value);
         self.apply(writing)?;
-        Ok(true)
+        Ok(Came::New)
     }
 
-    fn reconcile(&mut self, rows: Rows) -> Result<Changes, Fatal> {
+    fn reconcile(&mut self, rows: Rows, adopted: &mut Adopted) -> Result<Changes, Fatal> {
         let changes = matching::reconcile(rows, &self.terms.policy, self.now());
+        let proven = changes.messages.iter().filter(|message| matching::is_proven(message));
+        adopted.confirmed.extend(proven.map(|message| (message.sid, message.account)));
         // Only a new message could be one too many, and there is none among them.
         let _ = self.carry_out(Ok((changes.clone(), ())))?;
         Ok(changes)

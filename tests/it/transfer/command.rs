@@ -111,7 +111,9 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     let (code, told, talk) = import(&target.store(), &[&text(&file)], None);
     assert_eq!(code, Some(0), "{told}{talk}");
     let many = all.len() - 2;
-    assert_eq!(told, format!("imported {many} records; 0 were known already\n"));
+    let (held, rest) = (told.lines().nth(1).unwrap_or_default(), told.lines().next());
+    assert_eq!(rest, Some(&*format!("imported {many} records; 0 were known already")));
+    assert!(held.contains(&format!("`heardback resume {ACCOUNT}`")), "{told}");
     for (number, state) in [(1, "reported"), (2, "confirmed"), (4, "pending"), (700, "untracked")] {
         assert_eq!(target.state(number).as_deref(), Some(state), "{number}");
     }
@@ -237,7 +239,13 @@ fn a_file_that_was_cut_or_spoilt_is_refused_as_a_whole_and_a_pipe_says_what_it_t
         assert_eq!(code, Some(1), "{talk}");
         let told: Value = serde_json::from_str(&told).expect("JSON");
         let many = whole.len() as u64 - 2;
-        assert_eq!(told, json!({ "added": many, "known": 0, "complete": false }));
+        assert_eq!(told, {
+            let holds = [ACCOUNT];
+            json!({
+                "added": many, "advanced": 0, "known": 0, "differs": 0, "holds": holds,
+                "complete": false,
+            })
+        });
         assert!(talk.contains("not all of it was imported") && talk.contains(&said), "{talk}");
         assert!(!talk.contains(DIGITS), "{talk}");
         assert_eq!(target.state(1).as_deref(), Some("reported"));

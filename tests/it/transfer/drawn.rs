@@ -163,6 +163,51 @@ async fn goes_over(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index) {
     assert_eq!(due(target).await, due(source).await);
 }
 
+/// A source that is exported twice as it grows, one export imported after the other, comes to the same as its
+/// second alone. But for what is not there any more in the second: that cannot be known.
+async fn grows(before: Vec<Step>, after: Vec<Step>) {
+    let hands = Hands::default();
+    let places: Vec<_> = (0..3).map(|_| backends().remove(0)).collect();
+    let [source, twice, once] = [0, 1, 2].map(|n: usize| places[n].usual(&hands));
+    let mut now = 0;
+    for (steps, last) in [(&before, false), (&after, true)] {
+        for step in steps.iter().filter(|step| !last || !matches!(step, Step::Swept)) {
+            now += 1;
+            hands.set(now);
+            take(&source, &hands, &mut now, step).await;
+        }
+        let mut records = all(&source, 100).await;
+        records.sort_by_key(|record: &Record| matches!(record, Record::Parked(_)));
+        for store in [&twice, &once].into_iter().take(if last { 2 } else { 1 }) {
+            for chunk in records.chunks(7) {
+                assert_eq!(adopt(store, chunk).await.differs, 0);
+            }
+        }
+    }
+    let stays = |records: Vec<Record>| {
+        let is_parked = |record: &Record| matches!(record, Record::Parked(_));
+        let (waits, stays): (Vec<_>, Vec<_>) = records.into_iter().partition(is_parked);
+        (lines(&waits), lines(&stays))
+    };
+    let (mine, theirs) = (stays(all(&twice, 100).await), stays(all(&once, 100).await));
+    let missing: Vec<_> = theirs.1.iter().filter(|line| !mine.1.contains(line)).collect();
+    let spare: Vec<_> = mine.1.iter().filter(|line| !theirs.1.contains(line)).collect();
+    assert_eq!((missing, spare), (Vec::new(), Vec::new()));
+    assert!(theirs.0.iter().all(|line| mine.0.contains(line)), "{:?} {:?}", theirs.0, mine.0);
+    assert_eq!(twice.counts().messages, once.counts().messages);
+    assert_eq!(twice.counts().links, once.counts().links);
+    hands.set(now + 31);
+    let lease = Duration::from_secs(30);
+    let mut due = Vec::new();
+    for store in [&twice, &once] {
+        let claims = store.claim(100, lease, &Quotas::default()).await.expect("claimed");
+        let mut sids: Vec<_> = claims.iter().map(|claim| claim.feedback.message).collect();
+        sids.sort();
+        due.push(sids);
+    }
+    assert_eq!(due[0], due[1]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -174,5 +219,14 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(goes_over(steps, at_once, cut));
+    }
+
+    #[test]
+    fn two_exports_of_a_growing_source_come_to_the_same_as_the_second(
+        before in prop::collection::vec(step(), 1..40),
+        after in prop::collection::vec(step(), 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(grows(before, after));
     }
 }

@@ -35,6 +35,11 @@ async fn observe(store: &Arc<dyn Store>, signal: Signal) -> Observed {
     store.observe(signal).await.expect("observed")
 }
 
+/// Nothing was new.
+fn known(many: u64) -> Adopted {
+    Adopted { known: many, ..Adopted::default() }
+}
+
 async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
     store.show(sid(n)).await.expect("looked up").map(|message| message.state)
 }
@@ -106,8 +111,9 @@ async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
     }
 
     let many = records.len() as u64;
-    assert_eq!(adopt(&target, &records).await, Adopted { added: many, known: 0 });
-    assert_eq!(adopt(&target, &records).await, Adopted { added: 0, known: many });
+    let new = Adopted { added: many, holds: vec![account()], ..Adopted::default() };
+    assert_eq!(adopt(&target, &records).await, new);
+    assert_eq!(adopt(&target, &records).await, known(many));
     assert_eq!(lines(&all(&target, 1000).await), lines(&records));
     assert_eq!(target.counts(), source.counts());
     let census = target.census().await.expect("counted");
@@ -179,16 +185,75 @@ async fn what_is_there_already_stays_as_it_is() {
         store.keep_link(token(1).id(), link(None, 0)).await.expect("kept");
         remember(store, Sighting { service: Some(service(1)), ..registered(2, 0) }).await;
     }
-    observe(&source, direct(1, 1)).await;
+    observe(&target, direct(1, 1)).await;
     hands.set(5);
     source.pause(account()).await.expect("on hold");
     hands.set(3);
     target.pause(account()).await.expect("on hold");
     let before = lines(&all(&target, 1000).await);
     let adopted = adopt(&target, &all(&source, 1000).await).await;
-    assert_eq!(adopted, Adopted { added: 0, known: before.len() as u64 });
+    assert_eq!(adopted, known(before.len() as u64));
     assert_eq!(lines(&all(&target, 1000).await), before);
     assert_eq!(target.paused().await.expect("known").get(&account()), Some(&at(3)));
+}
+
+/// A source that goes on is exported once more: what came to pass there meanwhile comes to pass here.
+#[tokio::test]
+async fn what_went_on_there_goes_on_here_and_is_reported_once() {
+    let hands = Hands::default();
+    let [(_from, source), (to, target)] = pair(&hands);
+    for n in 1..=3 {
+        remember(&source, registered(n, 0)).await;
+    }
+    remember(&source, status(4, "sent", 0)).await;
+    source.keep_link(token(1).id(), link(Some("a"), 0)).await.expect("kept");
+    adopt(&target, &all(&source, 1000).await).await;
+    // It reports 1 here, which was proven here.
+    observe(&target, direct(1, 1)).await;
+    assert_eq!(claim(&target).await.len(), 1);
+
+    hands.set(2);
+    observe(&source, direct(1, 1)).await;
+    let first = claim(&source).await.remove(0);
+    source.settle(first.lease, Settlement::Reported, None).await.expect("settled");
+    observe(&source, direct(2, 2)).await;
+    remember(&source, Sighting { link: Some(token(1).id()), ..registered(3, 0) }).await;
+    remember(&source, registered(4, 0)).await;
+    let adopted = adopt(&target, &all(&source, 1000).await).await;
+    let confirmed = vec![(sid(2), account())];
+    assert_eq!((adopted.advanced, adopted.differs, adopted.confirmed), (5, 0, confirmed));
+    for (n, at) in [(1, State::Reported), (2, State::Confirmed), (4, State::Pending)] {
+        assert_eq!(state(&target, n).await, Some(at), "{n}");
+    }
+    let bound = target.link(token(1).id()).await.expect("looked up").expect("there");
+    assert_eq!(bound.message, Some(sid(3)));
+    let census = target.census().await.expect("counted");
+    assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
+    let news = census.since_start().map(|(_, _, tally)| (tally.confirmed, tally.reported));
+    let news = news.fold((0, 0), |all, of| (all.0 + of.0, all.1 + of.1));
+    assert_eq!(news, (1, 0), "1, and nothing of what came to pass there");
+    hands.set(40);
+    let due: Vec<_> = claim(&target).await.iter().map(|claim| claim.feedback.message).collect();
+    assert_eq!(due, [sid(2)]);
+    let before = (target.counts(), seen(&census));
+    target.close().await;
+    let target = to.usual(&hands);
+    assert_eq!((target.counts(), seen(&target.census().await.expect("counted"))), before);
+}
+
+#[tokio::test]
+async fn what_contradicts_what_is_there_changes_nothing_and_is_counted() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    remember(&target, registered(1, 0)).await;
+    target.keep_link(token(1).id(), link(Some("a"), 0)).await.expect("kept");
+    remember(&source, Sighting { recipient: Some(person(2)), ..registered(1, 0) }).await;
+    observe(&source, direct(1, 1)).await;
+    source.keep_link(token(1).id(), link(Some("b"), 0)).await.expect("kept");
+    let before = lines(&all(&target, 1000).await);
+    let adopted = adopt(&target, &all(&source, 1000).await).await;
+    assert_eq!(adopted, Adopted { differs: 2, ..Adopted::default() });
+    assert_eq!(lines(&all(&target, 1000).await), before);
 }
 
 /// One record of a kind from a store where something waits.
@@ -272,7 +337,8 @@ async fn evidence_and_the_one_message_that_it_names_find_each_other() {
         hands.set(2);
         remember(there, registered(1, 0)).await;
         let adopted = adopt(&target, &all(&source, 1000).await).await;
-        assert_eq!(adopted, Adopted { added: 1, known: 0 });
+        let confirmed = vec![(sid(1), account())];
+        assert_eq!(adopted, Adopted { added: 1, confirmed, ..Adopted::default() });
         let found = message(&target, 1).await;
         assert_eq!((found.state, found.parked_at), (State::Confirmed, Some(at(0))));
         assert_eq!(target.counts().parked, 0);

@@ -1,0 +1,160 @@
+//! A record that is here, and what another store says of the same one. It goes forward and never back: what was
+//! proven or reported anywhere is so from then on, and nothing that is known here is undone by a record that
+//! knows less. Without this, a later export of a source that goes on would be taken for known, and what was
+//! confirmed there meanwhile would never be reported.
+
+use jiff::Timestamp;
+
+use crate::domain::code::Code;
+use crate::domain::link::Link;
+use crate::domain::matching::Parked;
+use crate::domain::matching::adopted::taken_over;
+use crate::domain::message::{Message, State, Status};
+
+/// What comes of a record that is here already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met<T> {
+    /// It says nothing that is not known.
+    Known,
+    /// What it is from now on.
+    Advanced(T),
+    /// It is of something else under the same name. Nothing changes.
+    Differs,
+}
+
+impl<T: PartialEq> Met<T> {
+    fn from(before: &T, after: T) -> Self {
+        if *before == after { Self::Known } else { Self::Advanced(after) }
+    }
+}
+
+/// A message that is here, and the same message as another store knows it. Nothing is confirmed by it that was
+/// not confirmed there.
+#[must_use]
+pub fn met_message(present: &Message, incoming: &Message, now: Timestamp) -> Met<Message> {
+    let persons = present.recipient.zip(incoming.recipient);
+    if present.account != incoming.account || persons.is_some_and(|(a, b)| a.person != b.person) {
+        return Met::Differs;
+    }
+    let mut message = present.clone();
+    fill(&mut message, incoming);
+    match (is_proven(present), is_proven(incoming)) {
+        (false, true) => {
+            message.proof.clone_from(&incoming.proof);
+            message.expires_at = incoming.expires_at;
+            message.converted_by = incoming.converted_by;
+            (message.parked_at, message.trace) = (incoming.parked_at, incoming.trace);
+            stand_as(&mut message, incoming, now);
+        }
+        (true, true) if is_further(present, incoming) => stand_as(&mut message, incoming, now),
+        (false, false) => wait_as(&mut message, incoming, now),
+        (true, true | false) => {}
+    }
+    if message.state.is_settled() {
+        message.code = message.code.map(|_| Code::Forgotten);
+    }
+    Met::from(present, message)
+}
+
+/// A link that is here, and the same link elsewhere: it may be in a message by now.
+#[must_use]
+pub fn met_link(present: &Link, incoming: &Link) -> Met<Link> {
+    let messages = present.message.zip(incoming.message);
+    let references = present.reference.as_ref().zip(incoming.reference.as_ref());
+    if present.account != incoming.account
+        || present.target != incoming.target
+        || messages.is_some_and(|(a, b)| a != b)
+        || references.is_some_and(|(a, b)| a != b)
+    {
+        return Met::Differs;
+    }
+    Met::from(present, Link { message: present.message.or(incoming.message), ..present.clone() })
+}
+
+/// Evidence that waits here, and what waits elsewhere for the same and would prove as much: the later one, as
+/// where both come in; and its time may be over by now.
+#[must_use]
+pub fn met_parked(present: &Parked, incoming: &Parked) -> Met<Parked> {
+    if incoming.parked_at > present.parked_at {
+        return Met::from(present, incoming.clone());
+    }
+    let is_over = incoming.orphaned && incoming.parked_at == present.parked_at;
+    Met::from(present, Parked { orphaned: present.orphaned || is_over, ..present.clone() })
+}
+
+/// Whether its arrival is proven.
+#[must_use]
+pub fn is_proven(message: &Message) -> bool {
+    match message.state {
+        State::Untracked | State::Pending | State::Expired | State::Undelivered => false,
+        State::Confirmed | State::Reported | State::Refused => true,
+    }
+}
+
+/// Fills in what is not known here, as a sighting would.
+fn fill(message: &mut Message, incoming: &Message) {
+    message.recipient = message.recipient.or(incoming.recipient);
+    message.service = message.service.or(incoming.service);
+    message.from = message.from.take().or_else(|| incoming.from.clone());
+    message.reference = message.reference.take().or_else(|| incoming.reference.clone());
+    message.code = message.code.or(incoming.code);
+    message.created_at = message.created_at.min(incoming.created_at);
+    message.created_at_known |= incoming.created_at_known;
+    message.remembered_at = message.remembered_at.min(incoming.remembered_at);
+    if incoming.status > message.status {
+        message.status = incoming.status;
+        message.error_code = incoming.error_code.or(message.error_code);
+    }
+}
+
+/// What Twilio was told there it is not told again. Otherwise the later of one history holds, unless an attempt
+/// is under way here; of two histories, that of this store.
+fn is_further(present: &Message, incoming: &Message) -> bool {
+    let until = |message: &Message| {
+        let tried = message.last_attempt.as_ref().map(|attempt| attempt.ended_at);
+        (message.since, tried, message.delivery.attempts)
+    };
+    if present.state == State::Reported || incoming.state == State::Reported {
+        return present.state != State::Reported;
+    }
+    let is_one_history = present.proof == incoming.proof;
+    present.delivery.lease.is_none() && is_one_history && until(incoming) > until(present)
+}
+
+/// Takes over how far its reporting has come.
+fn stand_as(message: &mut Message, incoming: &Message, now: Timestamp) {
+    let Message { state, since, delivery, reported_at, refusal, last_attempt, .. } =
+        taken_over(incoming, now);
+    (message.state, message.since, message.delivery) = (state, since, delivery);
+    (message.reported_at, message.refusal) = (reported_at, refusal);
+    message.last_attempt = last_attempt;
+}
+
+/// Of a message that is not proven anywhere: whether it is waited for, and for how long.
+fn wait_as(message: &mut Message, incoming: &Message, now: Timestamp) {
+    message.converted_by = message.converted_by.or(incoming.converted_by);
+    // Another lifetime may hold here than there.
+    let lives_on = message.state == State::Pending
+        && incoming.state == State::Expired
+        && incoming.expires_at < message.expires_at;
+    if stage(incoming) > stage(message) && !lives_on {
+        (message.state, message.since) = (incoming.state, incoming.since);
+        message.expires_at = incoming.expires_at;
+    }
+    if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
+        message.enter(State::Undelivered, now);
+    }
+}
+
+fn stage(message: &Message) -> u8 {
+    match message.state {
+        State::Untracked => 0,
+        State::Pending => 1,
+        State::Expired | State::Undelivered => 2,
+        State::Confirmed | State::Reported | State::Refused => 3,
+    }
+}
+
+#[cfg(test)]
+#[path = "advanced_tests.rs"]
+mod tests;
