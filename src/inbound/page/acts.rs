@@ -93,7 +93,9 @@ async fn log_in(
             let trouble = "Too many wrong tokens came from your network. Wait a minute.";
             layout::log_in(StatusCode::TOO_MANY_REQUESTS, Some(trouble))
         }
-        Err(denied @ (Denied::Anonymous | Denied::ForeignHost | Denied::Forged)) => refuse(denied),
+        Err(
+            denied @ (Denied::Anonymous | Denied::ForeignHost | Denied::Proxied | Denied::Forged),
+        ) => refuse(denied),
     }
 }
 

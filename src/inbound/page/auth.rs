@@ -3,7 +3,8 @@
 //! With `HEARDBACK_OPS_TOKEN`: whoever shows it, as a bearer or once in a form for a cookie. The cookie is a
 //! MAC over its own expiry, so that nothing is kept here and the token is in no browser. Without it nobody
 //! but this machine is listened to, and then `Host` must name this machine: a page from elsewhere whose
-//! name was made to lead here (DNS rebinding) bears its own. Deliberately absent: `Secure` on the cookie,
+//! name was made to lead here (DNS rebinding) bears its own; and what a proxy passes on is somebody else's.
+//! Deliberately absent: `Secure` on the cookie,
 //! since nobody tells us whether the road here is https, and over plain http it would log nobody in.
 
 use std::time::Instant;
@@ -13,6 +14,8 @@ use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderVal
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::forgeries::Standing;
+use crate::inbound::page::here;
 use crate::inbound::page::mac::{Key, hex};
 use crate::inbound::page::tries::Tries;
 
@@ -55,10 +58,12 @@ pub(super) enum Denied {
     Anonymous,
     /// What they showed is not the token.
     WrongToken,
-    /// Too much of that; not looked at any more for a while.
+    /// Too much of that. What is the token is taken all the same.
     TooManyTries,
     /// They asked for another machine than this one.
     ForeignHost,
+    /// Somebody else's request came through a proxy, which is this machine as well.
+    Proxied,
     /// The request comes from another site's page, or from a form that is not this session's.
     Forged,
 }
@@ -83,7 +88,10 @@ impl Guard {
     /// Lets somebody in, or not.
     pub(super) fn admit(&self, request: &HttpRequest, now: Timestamp) -> Result<Visitor, Denied> {
         let Access::Token { sessions, .. } = &self.access else {
-            if !host(request).is_some_and(is_this_machine) {
+            if here::came_through_a_proxy(request) {
+                return Err(Denied::Proxied);
+            }
+            if !header(request, &HOST).is_some_and(|host| here::is_this_machine(request, host)) {
                 return Err(Denied::ForeignHost);
             }
             let form_token = hex(&self.process.mac("form"));
@@ -141,21 +149,21 @@ impl Guard {
 
     fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), Denied> {
         let Access::Token { token, .. } = &self.access else { return Err(Denied::WrongToken) };
-        let from = request.peer_addr().map(|peer| peer.ip());
-        let now = self.began.elapsed();
-        if !self.tries.may(from, now) {
-            return Err(Denied::TooManyTries);
-        }
         let known = hex(&token.mac("shown"));
         if is_token && Key::new(shown.as_bytes()).made("shown", &known) {
             return Ok(());
         }
-        if self.tries.failed(from, now) {
-            tracing::warn!(
-                "too many wrong tokens for the operator's page; see HEARDBACK_OPS_TOKEN"
-            );
+        let from = request.peer_addr().map(|peer| peer.ip());
+        match self.tries.failed(from, self.began.elapsed()) {
+            Standing::Within => Err(Denied::WrongToken),
+            Standing::JustOver => {
+                tracing::warn!(
+                    "too many wrong tokens for the operator's page; see HEARDBACK_OPS_TOKEN"
+                );
+                Err(Denied::TooManyTries)
+            }
+            Standing::Over => Err(Denied::TooManyTries),
         }
-        Err(Denied::WrongToken)
     }
 }
 
@@ -174,28 +182,11 @@ fn is_ours(request: &HttpRequest) -> Result<(), Denied> {
     let site = request.headers().get("Sec-Fetch-Site").map(HeaderValue::as_bytes);
     let origin = header(request, &ORIGIN).map(|origin| {
         let host = origin.split_once("://").map(|(_, host)| host);
-        host.is_some() && host == host_and_port(request)
+        host.is_some() && host == header(request, &HOST)
     });
     match (site, origin) {
         (Some(b"same-origin"), _) | (None, Some(true) | None) => Ok(()),
         (Some(_), _) | (None, Some(false)) => Err(Denied::Forged),
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| name.eq_ignore_ascii_case(host))
-}
-
-fn host_and_port(request: &HttpRequest) -> Option<&str> {
-    header(request, &HOST)
-}
-
-/// Without the port.
-fn host(request: &HttpRequest) -> Option<&str> {
-    let host = host_and_port(request)?;
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(name),
-        Some(_) | None => Some(host),
     }
 }
 

@@ -4,10 +4,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::census::Standing;
 use crate::domain::message::{Message, State};
 use crate::domain::veil::veiled;
-use crate::inbound::page::snapshot::Snapshot;
+use crate::inbound::page::snapshot::{JUDGED, Snapshot};
 use crate::inbound::page::words;
 use crate::telemetry::readiness::{LaneDetail, LaneState};
 
@@ -124,20 +123,29 @@ fn waiting(now: &Snapshot) -> Option<(Mood, String)> {
         lane_is_open && !now.on_hold.contains_key(&message.account)
     };
     let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
-    if open.is_empty() {
-        return None;
-    }
-    let oldest = now.census.oldest(Standing::Message(State::Confirmed));
-    let waited = oldest.map(|since| now.at.duration_since(since)).unwrap_or_default();
-    let mood = if waited >= LATE { Mood::Ill } else { Mood::Doubtful };
-    let failed = open.iter().find_map(|message| message.last_attempt.as_ref());
-    if let Some(attempt) = failed {
-        let words = veiled(&words::attempt(attempt));
-        return Some((mood, format!("Twilio does not take reports: {words}")));
-    }
-    let what =
+    let confirmed = open.iter().filter_map(|message| Some(message.proof.as_ref()?.confirmed_at));
+    let waited = now.at.duration_since(confirmed.min()?);
+    let is_late = waited >= LATE;
+    let mood = if is_late { Mood::Ill } else { Mood::Doubtful };
+    let oldest =
         format!("The oldest confirmation has waited for {} to be reported", words::span(waited));
-    (waited >= LATE).then_some((mood, what))
+    match untaken(&open, now.outbox.len() >= JUDGED) {
+        Some(untaken) if is_late => Some((mood, format!("{oldest}. {untaken}"))),
+        Some(untaken) => Some((mood, untaken)),
+        None => is_late.then_some((mood, oldest)),
+    }
+}
+
+/// How many of them were tried in vain, and what the last try came to. Whatever waits and was tried is one.
+fn untaken(open: &[&Message], are_there_more: bool) -> Option<String> {
+    let failed: Vec<_> = open.iter().filter_map(|message| message.last_attempt.as_ref()).collect();
+    let last = failed.iter().max_by_key(|attempt| attempt.ended_at)?;
+    let words = veiled(&words::attempt(last));
+    let at_least = if are_there_more { "At least " } else { "" };
+    Some(match failed.len() {
+        1 => format!("{at_least}1 report was not taken: {words}"),
+        many => format!("{at_least}{many} reports were not taken, the last with {words}"),
+    })
 }
 
 fn refusals(now: &Snapshot) -> Option<String> {
@@ -152,9 +160,82 @@ fn refusals(now: &Snapshot) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::message::{Attempt, Basis, Delivery, Proof};
+
+    const ONE: &str = "AC0123456789abcdef0123456789abcdef";
+    const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 
     fn lane(state: LaneState) -> LaneDetail {
         LaneDetail { state, why: Some("401, code 20003".to_owned()), since: None }
+    }
+
+    /// Now is minute 100.
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_750_000_000 + minute * 60).expect("a time")
+    }
+
+    fn confirmed(account: &str, minute: i64, tried: bool) -> Message {
+        let confirmed_at = at(minute);
+        let proof = Proof {
+            label: "reply".to_owned(),
+            basis: Basis::Direct,
+            occurred_at: confirmed_at,
+            confirmed_at,
+        };
+        let attempt = Attempt {
+            number: 1,
+            ended_at: at(minute),
+            took_ms: 1,
+            status: Some(503),
+            code: None,
+            message: String::new(),
+        };
+        Message {
+            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            account: account.parse().expect("valid"),
+            state: State::Confirmed,
+            recipient: None,
+            from: None,
+            service: None,
+            reference: None,
+            status: None,
+            error_code: None,
+            created_at: confirmed_at,
+            created_at_known: true,
+            remembered_at: confirmed_at,
+            expires_at: confirmed_at,
+            since: confirmed_at,
+            proof: Some(proof),
+            delivery: Delivery::default(),
+            reported_at: None,
+            refusal: None,
+            code: None,
+            converted_by: None,
+            parked_at: None,
+            last_attempt: tried.then_some(attempt),
+            trace: None,
+        }
+    }
+
+    #[test]
+    fn an_account_is_not_judged_by_anothers_messages() {
+        let mut now = Snapshot { at: at(100), ..Snapshot::default() };
+        now.on_hold.insert(OTHER.parse().expect("valid"), at(0));
+        // Those of the account on hold are old, and many.
+        now.outbox = (0..30).map(|minute| confirmed(OTHER, minute, true)).collect();
+        now.outbox.push(confirmed(ONE, 99, false));
+        assert_eq!(waiting(&now), None);
+        now.outbox.push(confirmed(ONE, 98, true));
+        let one = "1 report was not taken: HTTP 503".to_owned();
+        assert_eq!(waiting(&now), Some((Mood::Doubtful, one)));
+        now.outbox.push(confirmed(ONE, 97, true));
+        let two = "2 reports were not taken, the last with HTTP 503".to_owned();
+        assert_eq!(waiting(&now), Some((Mood::Doubtful, two.clone())));
+        now.outbox.push(confirmed(ONE, 93, false));
+        let late = format!("The oldest confirmation has waited for 7 min to be reported. {two}");
+        assert_eq!(waiting(&now), Some((Mood::Ill, late)));
+        now.lanes.insert(ONE.to_owned(), lane(LaneState::Paused));
+        assert_eq!(waiting(&now), None, "its lane tells that");
     }
 
     #[test]

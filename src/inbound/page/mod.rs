@@ -9,6 +9,7 @@ mod auth;
 mod charts;
 mod found;
 mod health;
+mod here;
 mod layout;
 mod live;
 mod mac;
@@ -212,7 +213,14 @@ fn refuse(denied: Denied) -> HttpResponse {
         Denied::ForeignHost => layout::says(
             StatusCode::MISDIRECTED_REQUEST,
             "Not here",
-            "Without HEARDBACK_OPS_TOKEN this page is for this machine alone, as localhost or 127.0.0.1.",
+            "Without HEARDBACK_OPS_TOKEN this page is for this machine alone, as localhost, 127.0.0.1 or the address \
+             of HEARDBACK_OPS_LISTEN.",
+        ),
+        Denied::Proxied => layout::says(
+            StatusCode::FORBIDDEN,
+            "Not through a proxy",
+            "This came through a proxy. Without HEARDBACK_OPS_TOKEN this page is for this machine alone, and \
+             whoever reaches the proxy would be. Set HEARDBACK_OPS_TOKEN, or do not pass this page on.",
         ),
         Denied::Forged => layout::says(
             StatusCode::FORBIDDEN,

@@ -18,6 +18,8 @@ use crate::telemetry::readiness::{LaneDetail, Readiness};
 
 /// How many messages of the outbox, and of what was refused, are shown.
 pub(super) const SHOWN: usize = 25;
+/// How many of the outbox are looked at, to judge whether all is well.
+pub(super) const JUDGED: usize = 100;
 /// Accounts that are shown.
 const ACCOUNTS: usize = 100;
 /// How long a snapshot is the latest.
@@ -36,7 +38,7 @@ pub(super) struct Snapshot {
     pub(super) is_dry_run: bool,
     pub(super) counts: Counts,
     pub(super) census: Census,
-    /// The next to be reported.
+    /// The next to be reported; more than are shown.
     pub(super) outbox: Vec<Message>,
     /// The last to be refused.
     pub(super) refused: Vec<Message>,
@@ -120,7 +122,7 @@ impl Board {
             is_dry_run: self.is_dry_run,
             counts: store.counts(),
             census: known(store.census().await, sick),
-            outbox: known(store.outbox(SHOWN).await, sick),
+            outbox: known(store.outbox(JUDGED).await, sick),
             refused: known(store.refused(SHOWN).await, sick),
             on_hold: known(store.paused().await, sick),
             lanes: self.readiness.lanes(),

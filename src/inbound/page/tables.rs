@@ -6,7 +6,7 @@ use crate::domain::message::{Message, State};
 use crate::domain::veil::veiled;
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::layout::form_token;
-use crate::inbound::page::snapshot::Snapshot;
+use crate::inbound::page::snapshot::{SHOWN, Snapshot};
 use crate::inbound::page::words;
 use crate::telemetry::readiness::LaneState;
 
@@ -23,9 +23,9 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
                     th scope="col" { "Confirmed" } th scope="col" { "Next attempt" }
                     th.n scope="col" { "Attempts" } th scope="col" { "The last one" }
                 } }
-                tbody { @for message in &now.outbox { (waiting(message, now)) } }
+                tbody { @for message in now.outbox.iter().take(SHOWN) { (waiting(message, now)) } }
             } } }
-            (rest(all, now.outbox.len()))
+            (rest(all, now.outbox.len().min(SHOWN)))
         }
     }
 }

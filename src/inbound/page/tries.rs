@@ -1,12 +1,13 @@
-//! Wrong tokens, counted by the network that they come from: ten a minute, and then nothing from there is
-//! looked at until the minute is over. Deliberately absent: a table that grows.
+//! Wrong tokens, counted by the network that they come from: what fails beyond ten a minute hears so, and is
+//! logged once. The right one is always taken, or whoever shares a network with the operator could lock
+//! them out. Deliberately absent: a table that grows, and anything that makes up for a short token.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::forgeries::Network;
+use crate::domain::forgeries::{Network, Standing};
 
 /// Somebody who mistypes needs fewer.
 const WRONG: u32 = 10;
@@ -25,24 +26,21 @@ struct Failing {
 }
 
 impl Tries {
-    /// Whether what they show is looked at. `now` is of a clock that never goes back.
-    pub(super) fn may(&self, from: Option<IpAddr>, now: Duration) -> bool {
-        let failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = failing.get(&network(from));
-        known.is_none_or(|known| known.count < WRONG || known.is_over(now))
-    }
-
-    /// It was not the token. Whether that was the last one to be looked at.
-    pub(super) fn failed(&self, from: Option<IpAddr>, now: Duration) -> bool {
+    /// It was not the token. `now` is of a clock that never goes back.
+    pub(super) fn failed(&self, from: Option<IpAddr>, now: Duration) -> Standing {
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failing.retain(|_, known| !known.is_over(now));
         let network = network(from);
         if failing.len() >= NETWORKS && !failing.contains_key(&network) {
-            return false;
+            return Standing::Within;
         }
         let known = failing.entry(network).or_insert(Failing { since: now, count: 0 });
-        known.count += 1;
-        known.count == WRONG
+        known.count = known.count.saturating_add(1);
+        match known.count.checked_sub(WRONG) {
+            None | Some(0) => Standing::Within,
+            Some(1) => Standing::JustOver,
+            Some(_) => Standing::Over,
+        }
     }
 }
 
@@ -65,14 +63,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_wrong_ones_a_minute_and_nobody_elses_are_looked_at() {
+    fn ten_wrong_ones_a_minute_are_allowed_and_nobody_else_hears_of_it() {
         let tries = Tries::default();
         let [guesser, operator] = ["192.0.2.1", "198.51.100.1"].map(|ip| ip.parse().ok());
         let start = Duration::from_secs(5);
-        let last: Vec<bool> = (0..WRONG).map(|_| tries.failed(guesser, start)).collect();
-        assert_eq!(last.iter().filter(|last| **last).count(), 1);
-        assert!(!tries.may(guesser, start) && tries.may(operator, start));
-        assert!(!tries.may(guesser, start + WITHIN.saturating_sub(Duration::from_millis(1))));
-        assert!(tries.may(guesser, start + WITHIN));
+        for _ in 0..WRONG {
+            assert_eq!(tries.failed(guesser, start), Standing::Within);
+        }
+        assert_eq!(tries.failed(guesser, start), Standing::JustOver);
+        assert_eq!(tries.failed(operator, start), Standing::Within);
+        let last = start + WITHIN.saturating_sub(Duration::from_millis(1));
+        assert_eq!(tries.failed(guesser, last), Standing::Over);
+        assert_eq!(tries.failed(guesser, start + WITHIN), Standing::Within);
     }
 }

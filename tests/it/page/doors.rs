@@ -2,6 +2,7 @@
 
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::wire::Line;
 use crate::harness::{ACCOUNT, Scene, sid};
 use crate::page::{TOKEN, ask, form_token, get, logged_in};
 
@@ -51,10 +52,16 @@ fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
     let mut answers = (0..11).map(|n| ask(ops, "POST", "/login", &[], &format!("token=guess{n}")));
     assert!(answers.by_ref().take(10).all(|answer| answer.status == 403));
     assert_eq!(answers.next().expect("one more").status, 429);
-    // Now the right one is not looked at either, or the limit would be none.
+    // Whoever guesses beside the operator locks nobody out.
     let bearer = format!("Authorization: Bearer {TOKEN}");
-    assert_eq!(get(ops, "/", &[&bearer]).status, 429);
+    assert_eq!(get(ops, "/", &[&bearer]).status, 200);
     assert_eq!(get(ops, "/", &[&cookie]).status, 200);
+    assert_eq!(get(ops, "/", &[&logged_in(ops)]).status, 200);
+    assert_eq!(
+        get(ops, "/", &["Authorization: Bearer x"]).status,
+        429,
+        "what fails still is limited"
+    );
     scene.service.says("too many wrong tokens");
 }
 
@@ -119,6 +126,50 @@ fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
     assert_eq!(ask(ops, "POST", BUTTON, &[], "").status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: same-origin"], &body).status, 303);
     assert!(get(ops, "/", &[]).text().contains(&format!("{ACCOUNT} was put on hold")));
+}
+
+#[test]
+fn without_a_token_nothing_comes_through_a_proxy_and_with_one_it_does() {
+    let scene = Scene::new(&[]);
+    let ops = scene.service.ops;
+    let marks = [
+        "Forwarded: for=203.0.113.9",
+        "X-Forwarded-For: 203.0.113.9",
+        "X-Forwarded-Host: ops.example.com",
+        "Via: 1.1 proxy",
+        "X-Real-IP: 203.0.113.9",
+    ];
+    for mark in marks {
+        for path in ["/", "/live", "/messages?q=x"] {
+            let answer = get(ops, path, &[mark]);
+            assert_eq!(answer.status, 403, "{path} {mark}");
+            assert!(answer.text().contains("HEARDBACK_OPS_TOKEN"), "{}", answer.text());
+        }
+        assert_eq!(ask(ops, "POST", BUTTON, &[mark], "").status, 403, "{mark}");
+        // Whoever asks a proxy for these is a machine that watches.
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(get(ops, path, &[mark]).status, 200, "{path} {mark}");
+        }
+    }
+    let mut nginx = Line::open(ops);
+    nginx.send(format!("GET / HTTP/1.0\r\nHost: {ops}\r\n\r\n").as_bytes());
+    assert_eq!(nginx.answer().expect("an answer").status, 403);
+    assert_eq!(get(ops, "/", &[]).status, 200);
+
+    let guarded = guarded();
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    for mark in marks {
+        assert_eq!(get(guarded.service.ops, "/", &[&bearer, mark]).status, 200, "{mark}");
+    }
+}
+
+#[test]
+fn the_address_that_is_listened_on_is_this_machine() {
+    let scene = Scene::new(&[("HEARDBACK_OPS_LISTEN", "127.0.0.2:0")]);
+    let ops = scene.service.ops;
+    assert_eq!(get(ops, "/", &[]).status, 200);
+    assert_eq!(get(ops, "/", &["Host: localhost:9091"]).status, 200);
+    assert_eq!(get(ops, "/", &["Host: 127.0.0.3"]).status, 421);
 }
 
 #[test]
