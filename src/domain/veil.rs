@@ -27,6 +27,16 @@ pub fn veiled(text: &str) -> String {
     without(&text, |c| c.is_ascii_digit() || " -()".contains(c), is_spaced_number)
 }
 
+/// What somebody else chose, fit to be shown: it cannot move a terminal's cursor, nor turn a line around.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let is_order = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_order(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// What follows the name of a scheme in an `Authorization` header.
 fn without_credentials(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -8,7 +8,7 @@ use crate::cli::operate::StatsArgs;
 use crate::domain::message::State;
 use crate::inbound::control::{Share, Stats, Summary};
 use crate::telemetry::readiness::{LaneDetail, LaneState};
-use crate::tools::reach::{Reach, age, now};
+use crate::tools::reach::{Reach, age, clock, now};
 use crate::tools::table::{Table, plain, width};
 
 /// How many calling codes and senders people get to see; programs get all.
@@ -85,10 +85,10 @@ fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
 fn table(head: &'static str, shares: &[Share]) -> Table {
     let heads = [head, "sent", "confirmed", "conversion", "reported", "refused", "undelivered"];
     let mut table = Table::new(&heads);
-    for Share { of, tally, conversion } in shares.iter().take(SHOWN) {
+    for Share { of, since, tally, conversion } in shares.iter().take(SHOWN) {
         let conversion = conversion.map(|share| format!("{:.1} %", 100.0 * share));
         table.row(&[
-            of.clone(),
+            since.map_or_else(|| of.clone(), |since| format!("{of}, since {}", clock(since))),
             tally.sent.to_string(),
             tally.confirmed.to_string(),
             conversion.unwrap_or_default(),

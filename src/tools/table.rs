@@ -8,6 +8,7 @@ use terminal_size::Width;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::config::process_env;
+pub(super) use crate::domain::veil::plain;
 
 const GAP: usize = 2;
 const INDENT: usize = 4;
@@ -18,15 +19,6 @@ pub(super) fn width() -> Option<usize> {
     let terminal = stdout.is_terminal().then(|| terminal_size::terminal_size_of(stdout)).flatten();
     let told = || process_env("COLUMNS")?.parse().ok();
     terminal.map(|(Width(columns), _)| usize::from(columns)).or_else(told)
-}
-
-/// What somebody else chose, fit for a terminal: it cannot move the cursor, nor turn a line around.
-pub(super) fn plain(text: &str) -> String {
-    let is_order = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_order(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A table. Columns in which no row has anything are not shown.

@@ -192,6 +192,14 @@ impl Census {
     }
 }
 
+/// When the first of the last so many whole hours began, of which the present one, as far as it has come,
+/// is the last: what was sent is counted by the hour, so no other span of hours can be told.
+#[must_use]
+pub fn whole_hours(now: Timestamp, hours: i64) -> Timestamp {
+    let first = hour(now).saturating_sub(hours.saturating_sub(1).max(0));
+    Timestamp::from_second(first.saturating_mul(HOUR)).unwrap_or(Timestamp::MIN)
+}
+
 fn hour(at: Timestamp) -> i64 {
     at.as_second().div_euclid(HOUR)
 }

@@ -56,6 +56,19 @@ fn message(n: u8, created: i64, state: State) -> Message {
     message
 }
 
+#[test]
+fn a_day_is_twenty_four_hours_of_which_this_one_has_only_begun() {
+    let (now, mut census) = (at(0), Census::default());
+    let this = now.as_second().div_euclid(HOUR) * HOUR;
+    let from = whole_hours(now, 24);
+    assert_eq!(from.as_second(), this - 23 * HOUR);
+    for n in 0..30 {
+        let created = this - i64::from(n) * HOUR - now.as_second();
+        census.finds(&Entry::of_message(&message(n, created, State::Pending)));
+    }
+    assert_eq!(census.created(from, now).sent, 24);
+}
+
 /// What anybody sees of it, but for what counts since the start.
 fn seen(census: &Census) -> String {
     let days: Vec<_> = (-1..4).map(|day| at(day * DAY)).collect();

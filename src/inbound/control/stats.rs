@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::census::{Census, Standing, Tally};
+use crate::domain::census::{Census, Standing, Tally, whole_hours};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
 use crate::inbound::control::{Control, Question, refused};
@@ -42,6 +42,9 @@ pub struct Waiting {
 pub struct Share {
     /// Of what: `24h`, `+49`, a sender.
     pub of: String,
+    /// Since when, of a span: the beginning of an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// How many.
     #[serde(flatten)]
     pub tally: Tally,
@@ -51,7 +54,7 @@ pub struct Share {
 
 impl Share {
     fn of(of: impl Into<String>, tally: Tally) -> Self {
-        Self { of: of.into(), tally, conversion: tally.conversion() }
+        Self { of: of.into(), since: None, tally, conversion: tally.conversion() }
     }
 }
 
@@ -93,10 +96,9 @@ fn summary(
     on_hold: BTreeMap<AccountSid, Timestamp>,
     now: Timestamp,
 ) -> Summary {
-    let ago = |days: i64| {
-        let span = SignedDuration::from_hours(days * HOURS_A_DAY);
-        now.checked_sub(span).unwrap_or(Timestamp::MIN)
-    };
+    // Days are told whole, today included.
+    let span = SignedDuration::from_hours((DAYS - 1) * HOURS_A_DAY);
+    let month = now.checked_sub(span).unwrap_or(Timestamp::MIN);
     let mut waiting = BTreeMap::new();
     let states =
         State::ALL.map(|state| (state.as_str(), Standing::Message(state), counts.of(state)));
@@ -107,12 +109,15 @@ fn summary(
     for (name, standing, count) in states.into_iter().chain(parked) {
         waiting.insert(name.to_owned(), Waiting { count, oldest: census.oldest(standing) });
     }
-    let funnel = SPANS.map(|(name, days)| Share::of(name, census.created(ago(days), now)));
-    let codes = census.by_calling_code(ago(DAYS)).into_iter().map(|(code, tally)| {
+    let funnel = SPANS.map(|(name, days)| {
+        let since = whole_hours(now, days * HOURS_A_DAY);
+        Share { since: Some(since), ..Share::of(name, census.created(since, now)) }
+    });
+    let codes = census.by_calling_code(month).into_iter().map(|(code, tally)| {
         let code = code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}"));
         Share::of(code, tally)
     });
-    let senders = census.by_sender(ago(DAYS)).into_iter();
+    let senders = census.by_sender(month).into_iter();
     Summary {
         waiting,
         links: counts.links,

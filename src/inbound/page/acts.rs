@@ -12,13 +12,12 @@ use serde::Deserialize;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::inbound::control::{Hold, Question, Requeue, Resume, Verdict};
 use crate::inbound::ops::Operator;
-use crate::inbound::page::auth::{Denied, no_cookie};
-use crate::inbound::page::{Page, layout, refuse, see_other};
+use crate::inbound::page::auth::{Denied, cookie, no_cookie};
+use crate::inbound::page::{Page, auth, layout, refuse, see_other};
 use crate::store::StoreError;
 
 /// What a button has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
     /// A message is tried again.
     Requeued,
@@ -34,7 +33,21 @@ pub(super) enum Done {
     NotNow,
 }
 
+/// Tells the next page what a button has done: a cookie, which no link can bring along, unlike a query.
+const DONE: &str = "heardback_done";
+/// In seconds: by then the browser has long followed.
+const DONE_SECS: i64 = 60;
+
 impl Done {
+    const ALL: [Self; 6] = [
+        Self::Requeued,
+        Self::NotRefused,
+        Self::Unknown,
+        Self::OnHold,
+        Self::Resumed,
+        Self::NotNow,
+    ];
+
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Requeued => "Requeued: it is tried again.",
@@ -46,7 +59,7 @@ impl Done {
         }
     }
 
-    /// As it stands in a link.
+    /// As it stands in a cookie.
     fn word(self) -> &'static str {
         match self {
             Self::Requeued => "requeued",
@@ -184,12 +197,23 @@ fn not_now(error: &StoreError) -> Done {
 }
 
 fn back(place: &str, done: Done) -> HttpResponse {
-    see_other(&format!("{place}?done={}", done.word()))
+    with_cookie(see_other(place), &cookie(DONE, done.word(), DONE_SECS))
+}
+
+/// What a button has just done.
+pub(super) fn done(request: &HttpRequest) -> Option<Done> {
+    let word = auth::cookie_of(request, DONE)?;
+    Done::ALL.into_iter().find(|done| done.word() == word)
+}
+
+/// Has the browser forget it.
+pub(super) fn without_done(answer: HttpResponse) -> HttpResponse {
+    with_cookie(answer, &cookie(DONE, "", 0))
 }
 
 fn with_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
     if let Ok(value) = cookie.parse() {
-        answer.headers_mut().insert(SET_COOKIE, value);
+        answer.headers_mut().append(SET_COOKIE, value);
     }
     answer
 }

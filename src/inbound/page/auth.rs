@@ -102,7 +102,7 @@ impl Guard {
             self.check(request, token.trim(), scheme.eq_ignore_ascii_case("bearer"))?;
             return Ok(Visitor { form_token: String::new(), has_session: false, is_bearer: true });
         }
-        let session = session(request).ok_or(Denied::Anonymous)?;
+        let session = cookie_of(request, COOKIE_NAME).ok_or(Denied::Anonymous)?;
         let (signed, tag) = session.rsplit_once('.').ok_or(Denied::Anonymous)?;
         let expiry = signed.split('.').next().and_then(|text| text.parse::<i64>().ok());
         if !sessions.made(signed, tag) || expiry.is_none_or(|expiry| expiry <= now.as_second()) {
@@ -144,7 +144,7 @@ impl Guard {
         let nonce: String = hex(&self.process.mac(&since)).chars().take(16).collect();
         let signed = format!("{expiry}.{nonce}");
         let tag = hex(&sessions.mac(&signed));
-        Ok(cookie(&format!("{signed}.{tag}"), SESSION_SECS))
+        Ok(cookie(COOKIE_NAME, &format!("{signed}.{tag}"), SESSION_SECS))
     }
 
     fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), Denied> {
@@ -169,11 +169,12 @@ impl Guard {
 
 /// The cookie that ends a session.
 pub(super) fn no_cookie() -> String {
-    cookie("", 0)
+    cookie(COOKIE_NAME, "", 0)
 }
 
-fn cookie(value: &str, seconds: i64) -> String {
-    format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
+/// One that is ours alone, for so long.
+pub(super) fn cookie(name: &str, value: &str, seconds: i64) -> String {
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
 }
 
 /// Whether a browser says that our own page asked. One that says nothing of it is too old to send either,
@@ -190,12 +191,10 @@ fn is_ours(request: &HttpRequest) -> Result<(), Denied> {
     }
 }
 
-fn session(request: &HttpRequest) -> Option<&str> {
+/// What a browser keeps under this name.
+pub(super) fn cookie_of<'a>(request: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
     let cookies = header(request, &COOKIE)?.split(';').map(str::trim);
-    cookies
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
-        .map(|it| it.1)
+    cookies.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted).map(|it| it.1)
 }
 
 /// What a header says, if it says it once.

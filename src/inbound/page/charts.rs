@@ -68,7 +68,7 @@ fn as_table(id: &str, slots: &[Slot]) -> Markup {
     html! {
         details id=(format!("{id}-table")) {
             summary { "As a table" }
-            div.scroll id=(format!("{id}-scroll")) {
+            div.scroll id=(format!("{id}-scroll")) tabindex="0" role="region" aria-label=(format!("{id}, as a table")) {
                 table {
                     thead { tr {
                         th scope="col" { "From" } th.n scope="col" { "Sent" }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::domain::life;
+use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
-use crate::domain::sid::MessageSid;
 use crate::domain::veil::veiled;
+use crate::inbound::control::{Known, Question, Show};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::tables;
 use crate::inbound::page::words;
@@ -22,37 +23,77 @@ pub(super) async fn found(
     now: Timestamp,
     visitor: &Visitor,
 ) -> Markup {
-    match look(store, asked.trim()).await {
-        Ok(messages) if messages.is_empty() => nothing(asked),
-        Ok(messages) => html! { @for message in &messages { (life_of(message, now, visitor)) } },
-        Err(error) => html! {
-            section.health.ill { h1 { "The store does not answer" } p { (veiled(&error.to_string())) } }
-        },
+    let Known { messages, waiting } = match look(store, asked).await {
+        Ok(known) => known,
+        Err(error) => {
+            return html! {
+                section.health.ill { h1 { "The store does not answer" } p { (veiled(&error.to_string())) } }
+            };
+        }
+    };
+    if messages.is_empty() && waiting.is_empty() {
+        return nothing();
+    }
+    html! {
+        @if messages.len() > LIMIT {
+            p.note { "The newest " (LIMIT) " messages of this reference. " code { "heardback show" } " has more." }
+        }
+        @for message in messages.iter().take(LIMIT) { (life_of(message, now, visitor)) }
+        @if !waiting.is_empty() { (without_message(&waiting, now)) }
     }
 }
 
-async fn look(store: &dyn Store, asked: &str) -> Result<Vec<Message>, StoreError> {
-    if let Ok(sid) = MessageSid::parse(asked)
-        && let Some(message) = store.show(sid).await?
-    {
-        return Ok(vec![message]);
-    }
-    match Reference::parse(asked) {
-        Some(reference) => store.bearing(reference, LIMIT).await,
-        None => Ok(Vec::new()),
+/// Whether there is anything of it.
+pub(super) async fn is_known(store: &dyn Store, asked: &str) -> bool {
+    let known = look(store, asked).await;
+    known.is_ok_and(|known| !known.messages.is_empty() || !known.waiting.is_empty())
+}
+
+/// As `heardback show` looks.
+async fn look(store: &dyn Store, asked: &str) -> Result<Known, StoreError> {
+    match Reference::parse(asked.trim()) {
+        Some(name) => Show { name }.answer(store).await,
+        None => Ok(Known::default()),
     }
 }
 
-fn nothing(asked: &str) -> Markup {
+fn nothing() -> Markup {
     html! {
         section {
             h1 { "Nothing found" }
-            p { "No message has this SID, and none bears it as its reference"
-                @if MessageSid::parse(asked.trim()).is_ok() {
-                    ". Its evidence may wait for it, and be parked until it is heard of"
-                } "." }
+            p { "No message has this SID, none bears it as its reference, and no evidence waits for it." }
             p.note { "A search is by the whole MessageSid or the whole reference. Phone numbers are kept nowhere, so "
                 "none can be found." }
+        }
+    }
+}
+
+/// Why nobody's number is looked for.
+pub(super) fn no_numbers() -> Markup {
+    html! {
+        section {
+            h1 { "Phone numbers cannot be searched" }
+            p { "No recipient's number is kept here, so there is nothing to find it by." }
+            p.note { "A search is by the whole MessageSid or the whole reference. What concerns a number is erased by "
+                code { "heardback forget" } "." }
+        }
+    }
+}
+
+/// Evidence that came, of which the message did not come yet, or never.
+fn without_message(waiting: &[Parked], now: Timestamp) -> Markup {
+    html! {
+        article aria-labelledby="h-waiting" {
+            h1 #h-waiting { "Evidence without its message" }
+            ol.life { @for parked in waiting { li {
+                (words::moment(parked.evidence.occurred_at, now)) " "
+                span {
+                    (veiled(&parked.evidence.label.replace('_', " ")))
+                    @if parked.orphaned { ": its message never came; given up " }
+                    @else { ": its message is not known yet; it waits until " }
+                    (words::moment(parked.until, now)) " (" (parked.reason.as_str()) ")"
+                }
+            } } }
         }
     }
 }

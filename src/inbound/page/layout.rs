@@ -9,6 +9,7 @@ use actix_web::http::header::{
 use actix_web::middleware::DefaultHeaders;
 use maud::{DOCTYPE, Markup, html};
 
+use crate::domain::veil::plain;
 use crate::inbound::page::auth::Visitor;
 
 /// Nothing runs, loads or is asked but what is ours, and nobody frames it.
@@ -34,7 +35,7 @@ pub(super) struct Frame<'a> {
     /// What was searched for.
     pub(super) asked: &'a str,
     /// Where the same is told again and again.
-    pub(super) live: &'a str,
+    pub(super) live: Option<&'a str>,
     /// What a button that was just pressed has done.
     pub(super) done: Option<&'a str>,
 }
@@ -46,6 +47,7 @@ impl Frame<'_> {
             header.top {
                 a.name href="/" { "Heardback" }
                 span #pulse role="status" hidden { "connecting" }
+                span.unseen #news role="status" {}
                 form.search method="get" action="/messages" role="search" {
                     label.unseen for="q" { "MessageSid or reference" }
                     input #q type="search" name="q" value=(self.asked) placeholder="MessageSid or reference"
@@ -61,9 +63,10 @@ impl Frame<'_> {
             }
             main #main tabindex="-1" {
                 @if let Some(done) = self.done { p.done role="status" { (done) } }
-                div #live data-live=(self.live) { (main) }
+                div #live data-live=[self.live] { (main) }
             }
-            footer { "All times are UTC. Days begin at midnight UTC. Nothing here names a person." }
+            footer { "All times are UTC. Days begin at midnight UTC. No recipient's number is kept. References and \
+                types are your app's words, shown as it gave them." }
             script src="/live.js" defer {}
         };
         whole(StatusCode::OK, self.title, &body)
@@ -117,5 +120,7 @@ fn whole(status: StatusCode, title: &str, body: &Markup) -> HttpResponse {
             body { (body) }
         }
     };
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .body(plain(&page.into_string()))
 }

@@ -11,11 +11,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::domain::veil::plain;
 use crate::inbound::ops::Operator;
 use crate::inbound::page::auth::{Denied, Visitor};
 use crate::inbound::page::{Asked, refuse};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What waits is gone through for each name, and is told again less often.
+const SEARCH_EVERY: Duration = Duration::from_secs(3);
 const BEAT_EVERY: Duration = Duration::from_secs(15);
 /// Then the browser asks again, and whoever is not logged in any more sees no more.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -68,10 +71,11 @@ impl Watching {
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         while self.began.elapsed() < LONGEST {
             if self.told.is_some() {
-                tokio::time::sleep(LOOK_EVERY).await;
+                let pause = if self.asked.is_some() { SEARCH_EVERY } else { LOOK_EVERY };
+                tokio::time::sleep(pause).await;
             }
             let html = self.operator.page.main(self.asked.as_deref(), &self.visitor).await;
-            let html = html.into_string();
+            let html = plain(&html.into_string());
             if html != self.shown {
                 let event = event(&html);
                 self.shown = html;

@@ -42,6 +42,8 @@ const SCRIPT: &str = include_str!("live.js");
 const ICON: &str = include_str!("icon.svg");
 /// A form of ours is far smaller, in bytes.
 const FORM_CAP: usize = 4_096;
+/// No phone number has fewer, without its country.
+const NUMBER_DIGITS: usize = 6;
 /// Browsers that are told what changes, at the same time.
 const VIEWERS: usize = 32;
 
@@ -97,10 +99,12 @@ impl Page {
 pub fn routes(config: &mut web::ServiceConfig) {
     let scope = web::scope("")
         .wrap(layout::headers())
-        .app_data(web::FormConfig::default().limit(FORM_CAP))
+        .app_data(web::FormConfig::default().limit(FORM_CAP).error_handler(not_understood))
+        .app_data(web::QueryConfig::default().error_handler(not_understood))
         .route("/", web::get().to(first))
         .route("/messages", web::get().to(search))
         .route("/messages/{sid}", web::get().to(message))
+        .route("/numbers", web::get().to(numbers))
         .route("/live", web::get().to(live::live))
         .route("/login", web::get().to(door))
         .route("/style.css", web::get().to(style))
@@ -114,16 +118,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
 struct Asked {
     /// What to look for.
     q: Option<String>,
-    /// What a button has just done.
-    done: Option<Done>,
 }
 
-async fn first(
-    request: HttpRequest,
-    operator: web::Data<Operator>,
-    asked: web::Query<Asked>,
-) -> HttpResponse {
-    show(&request, &operator.page, None, asked.done).await
+async fn first(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
+    show(&request, &operator.page, None).await
 }
 
 async fn search(
@@ -132,7 +130,7 @@ async fn search(
     asked: web::Query<Asked>,
 ) -> HttpResponse {
     match asked.q.as_deref().map(str::trim) {
-        Some(text) if !text.is_empty() => show(&request, &operator.page, Some(text), None).await,
+        Some(text) if !text.is_empty() => show(&request, &operator.page, Some(text)).await,
         Some(_) | None => see_other("/"),
     }
 }
@@ -141,32 +139,59 @@ async fn message(
     request: HttpRequest,
     operator: web::Data<Operator>,
     sid: web::Path<String>,
-    asked: web::Query<Asked>,
 ) -> HttpResponse {
-    show(&request, &operator.page, Some(&sid), asked.done).await
+    show(&request, &operator.page, Some(&sid)).await
 }
 
-async fn show(
-    request: &HttpRequest,
-    page: &Page,
-    asked: Option<&str>,
-    done: Option<Done>,
-) -> HttpResponse {
+async fn show(request: &HttpRequest, page: &Page, asked: Option<&str>) -> HttpResponse {
     let visitor = match page.admit(request) {
         Ok(visitor) => visitor,
         Err(denied) => return refuse(denied),
     };
+    if let Some(asked) = asked
+        && looks_like_a_number(asked)
+        && !found::is_known(&*page.board.store, asked).await
+    {
+        // It is left in no address, and told again in none.
+        return see_other("/numbers");
+    }
+    let done = acts::done(request);
     let main = page.main(asked, &visitor).await;
     let query = asked.map(|asked| serde_urlencoded::to_string([("q", asked)]).unwrap_or_default());
     let live = query.map_or_else(|| "/live".to_owned(), |query| format!("/live?{query}"));
     let frame = Frame {
         title: if asked.is_some() { "Message" } else { "Overview" },
         visitor: &visitor,
-        asked: asked.filter(|asked| !looks_like_a_number(asked)).unwrap_or_default(),
-        live: &live,
+        asked: asked.unwrap_or_default(),
+        live: Some(&live),
         done: done.map(Done::words),
     };
-    frame.around(&main)
+    let answer = frame.around(&main);
+    // It is told once.
+    if done.is_some() { acts::without_done(answer) } else { answer }
+}
+
+/// Where a search for a phone number leads.
+async fn numbers(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
+    match operator.page.admit(&request) {
+        Ok(visitor) => {
+            let frame =
+                Frame { title: "Numbers", visitor: &visitor, asked: "", live: None, done: None };
+            frame.around(&found::no_numbers())
+        }
+        Err(denied) => refuse(denied),
+    }
+}
+
+/// An address, or a form, that none of our pages has.
+fn not_understood<E: std::fmt::Debug + std::fmt::Display + 'static>(
+    error: E,
+    _: &HttpRequest,
+) -> actix_web::Error {
+    let words = "This asks for something twice, or in a way that is not understood. Begin again \
+                 from the operator's page.";
+    let answer = layout::says(StatusCode::BAD_REQUEST, "Not understood", words);
+    actix_web::error::InternalError::from_response(error, answer).into()
 }
 
 async fn door(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
@@ -189,9 +214,11 @@ async fn icon() -> HttpResponse {
     HttpResponse::Ok().content_type("image/svg+xml").body(ICON)
 }
 
-/// A phone number that somebody looks for stays in no page.
+/// As somebody would type one, or as Twilio writes one: `whatsapp:+1…`.
 fn looks_like_a_number(text: &str) -> bool {
-    text.chars().all(|letter| letter.is_ascii_digit() || "+-(). ".contains(letter))
+    let number = text.rsplit(':').next().unwrap_or_default();
+    number.chars().filter(char::is_ascii_digit).count() >= NUMBER_DIGITS
+        && number.chars().all(|letter| letter.is_ascii_digit() || "+-(). ".contains(letter))
 }
 
 fn see_other(place: &str) -> HttpResponse {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use crate::domain::census::{Census, Standing, Tally};
+use crate::domain::census::{Census, Standing, Tally, whole_hours};
 use crate::domain::message::State;
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::charts;
@@ -24,19 +24,21 @@ const HOUR_SECS: i64 = 3_600;
 /// All of it.
 pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
     let census = &now.census;
+    let since = whole_hours(now.at, HOURS);
+    let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
     let day = slots(census, now.at, HOURS, HOUR_SECS, "%H:%M");
     let fortnight = slots(census, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
     let today = day.iter().fold(Tally::default(), |all, slot| all + slot.tally);
     html! {
         (how_it_is(now))
         section aria-labelledby="h-funnel" {
-            h2 #h-funnel { "The last 24 hours" }
+            h2 #h-funnel { "Sent " (since) }
             (funnel(&today))
         }
         div.pair {
             section aria-labelledby="h-hours" {
                 h2 #h-hours { "Conversion by hour" }
-                (charts::over_time("hours", "Conversion, by hour of sending, in the last 24 hours", &day))
+                (charts::over_time("hours", &format!("Conversion, by hour of sending, {since}"), &day))
             }
             section aria-labelledby="h-days" {
                 h2 #h-days { "Conversion by day" }
@@ -48,7 +50,7 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
         div.pair {
             section aria-labelledby="h-waits" {
                 h2 #h-waits { "Time to confirm" }
-                p.note { "Of messages sent in the last 24 hours." }
+                p.note { "Of messages sent " (since) "." }
                 (charts::waits(&today))
             }
             div {
@@ -76,7 +78,7 @@ fn how_it_is(now: &Snapshot) -> Markup {
     let oldest = |state| now.census.oldest(Standing::Message(state));
     html! {
         section class={ "health " (mood.class()) } aria-labelledby="h-health" {
-            h1 #h-health role="status" { (mood.words()) }
+            h1 #h-health { (mood.words()) }
             @if findings.is_empty() {
                 p { "The store takes events, every account's posts flow, and nothing waits too long." }
             }
@@ -108,8 +110,8 @@ fn funnel(tally: &Tally) -> Markup {
             (charts::bar(words::part(count, tally.sent), class))
         } } }
         p.note {
-            "Sent with feedback asked for. Besides: " (words::count(tally.undelivered)) " undelivered, "
-            (words::count(tally.refused)) " refused by Twilio."
+            "Counted by when a message was sent, with feedback asked for. Of these, "
+            (words::count(tally.undelivered)) " undelivered and " (words::count(tally.refused)) " refused by Twilio."
         }
     }
 }
@@ -152,14 +154,15 @@ fn compared(what: &str, mut rows: Vec<(String, Tally, Tally)>) -> Markup {
     html! {
         @if rows.is_empty() { p.empty { "Nothing was sent." } }
         @else {
-            div.scroll id=(format!("by-{}", what.to_lowercase().replace(' ', "-"))) {
+            div.scroll id=(format!("by-{}", what.to_lowercase().replace(' ', "-"))) tabindex="0" role="region"
+                aria-label=(format!("By {}", what.to_lowercase())) {
                 table.bars {
                     thead { tr {
                         th scope="col" { (what) } th.n scope="col" { "Sent" }
                         th scope="col" colspan="2" { "Conversion" } th.n scope="col" { "Today" }
                     } }
                     tbody { @for (name, week, today) in rows.iter().take(ROWS) { tr {
-                        th scope="row" { (name) }
+                        th scope="row" title=(name) { (name) }
                         td.n { (words::count(week.sent)) }
                         td.wide { (charts::bar(week.conversion(), "confirmed")) }
                         td.n { (words::share(week.conversion())) }

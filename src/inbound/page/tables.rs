@@ -17,7 +17,7 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
         section #outbox aria-labelledby="h-outbox" {
             h2 #h-outbox { "Outbox" (many(all)) }
             @if now.outbox.is_empty() { p.empty { "Nothing waits to be reported." } }
-            @else { div.scroll #outbox-scroll { table.stack {
+            @else { div.scroll #outbox-scroll tabindex="0" role="region" aria-labelledby="h-outbox" { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Proven by" }
                     th scope="col" { "Confirmed" } th scope="col" { "Next attempt" }
@@ -66,7 +66,7 @@ pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
         section #refused aria-labelledby="h-refused" {
             h2 #h-refused { "Refused by Twilio" (many(all)) }
             @if now.refused.is_empty() { p.empty { "Twilio took all that it was told." } }
-            @else { div.scroll #refused-scroll { table.stack {
+            @else { div.scroll #refused-scroll tabindex="0" role="region" aria-labelledby="h-refused" { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Refused" } th scope="col" { "Why" }
                     th scope="col" { span.unseen { "Try again" } }
@@ -113,7 +113,7 @@ pub(super) fn accounts(now: &Snapshot, visitor: &Visitor) -> Markup {
             h2 #h-accounts { "Accounts" }
             p.note { "On hold, nothing of an account is reported; it is still heard, and what waits is kept." }
             @if accounts.is_empty() { p.empty { "No account has any message yet." } }
-            @else { div.scroll #accounts-scroll { table.stack {
+            @else { div.scroll #accounts-scroll tabindex="0" role="region" aria-labelledby="h-accounts" { table.stack {
                 thead { tr {
                     th scope="col" { "Account" } th scope="col" { "Posts" } th scope="col" { span.unseen { "Hold" } }
                 } }
@@ -166,7 +166,7 @@ fn short(sid: &str) -> Markup {
 
 fn proof(message: &Message) -> Markup {
     html! { @if let Some(proof) = &message.proof {
-        (proof.label.replace('_', " ")) " " span.soft { (proof.basis.as_str()) }
+        (veiled(&proof.label.replace('_', " "))) " " span.soft { (proof.basis.as_str()) }
     } }
 }
 

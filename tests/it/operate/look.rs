@@ -160,7 +160,10 @@ fn the_statistics_add_up() {
     let codes = stats["calling_codes"].as_array().expect("a list");
     let codes: Vec<_> = codes.iter().map(|share| (&share["of"], &share["sent"])).collect();
     assert_eq!(codes, [(&json!("+1"), &json!(5)), (&json!("+49"), &json!(1))]);
+    let since = day["since"].as_str().expect("since when");
+    assert!(since.ends_with(":00:00Z"), "the beginning of an hour: {since}");
     let (_, text) = told(&scene, &["stats"]);
+    assert!(text.contains("24h, since "), "{text}");
     assert!(text.contains("50.0 %") && text.contains("+49"), "{text}");
 }
 

@@ -82,6 +82,32 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     desk.shows("document.querySelector('#refused').innerText", &sid(2));
     let same = "document.activeElement.id + document.getElementById('hours-table').open";
     assert_eq!(desk.browser.evaluate(same), format!("{requeue}true"));
+    // Nobody sees it, and nothing is asked; shown again, it is live.
+    let hide = |hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+            document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    desk.browser.evaluate(
+        "window.ended = 0; const close = EventSource.prototype.close; \
+        EventSource.prototype.close = function () { window.ended += 1; close.call(this); }",
+    );
+    desk.browser.evaluate(&hide(true));
+    assert_eq!(desk.browser.evaluate("window.ended"), 1);
+    desk.confirm(&sid(3));
+    desk.browser.evaluate(&hide(false));
+    desk.shows("document.querySelector('#refused').innerText", &sid(3));
+    // A key that is held down is let go of on the same button.
+    let key = |kind: &str| format!("document.dispatchEvent(new KeyboardEvent('{kind}'))");
+    desk.browser.evaluate("window.same = document.activeElement");
+    desk.browser.evaluate(&key("keydown"));
+    desk.browser.evaluate("document.querySelector('#pulse').textContent = ''");
+    desk.confirm(&sid(4));
+    desk.shows("document.querySelector('#pulse').textContent", "live");
+    assert_eq!(desk.browser.evaluate("window.same.isConnected"), true);
+    desk.browser.evaluate(&key("keyup"));
+    desk.shows("document.querySelector('#refused').innerText", &sid(4));
     // The button does what it says, from the keyboard.
     twilio.behave(Manner::Status(200));
     desk.browser.press_enter();

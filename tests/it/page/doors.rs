@@ -96,7 +96,12 @@ fn no_other_sites_page_presses_a_button() {
 
     let own = format!("Origin: http://{ops}");
     let answer = ask(ops, "POST", BUTTON, &[&cookie, &own], &body);
-    assert_eq!((answer.status, answer.header("Location")), (303, Some("/?done=on_hold")));
+    assert_eq!((answer.status, answer.header("Location")), (303, Some("/")));
+    let told = answer.header("Set-Cookie").expect("what was done");
+    assert!(
+        told.starts_with("heardback_done=on_hold; ") && told.contains("SameSite=Strict"),
+        "{told}"
+    );
     assert!(get(ops, "/", &[&cookie]).text().contains(held));
     // A program needs no form.
     let bearer = format!("Authorization: Bearer {TOKEN}");

@@ -57,6 +57,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     scene.reaches(1, "refused");
     let page = text(&scene, "/");
     assert!(page.contains("Twilio refused 1 message in the last 24 hours"), "{page}");
+    assert!(page.contains("Of these, 0 undelivered and 1 refused by Twilio."), "{page}");
     assert!(page.contains(&format!("href=\"/messages/{}\"", sid(1))) && page.contains("HTTP 400"));
 
     scene.twilio.behave(Manner::Status(200));
@@ -64,14 +65,21 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     let target = format!("/messages/{}/requeue", sid(1));
     let answer = ask(scene.service.ops, "POST", &target, &[], &body);
     let there = answer.header("Location").expect("a place").to_owned();
-    assert_eq!((answer.status, &*there), (303, &*format!("/messages/{}?done=requeued", sid(1))));
-    assert!(text(&scene, &there).contains("Requeued: it is tried again."));
+    assert_eq!((answer.status, &*there), (303, &*format!("/messages/{}", sid(1))));
+    let cookie = answer.header("Set-Cookie").expect("what was done").to_owned();
+    let cookie = format!("Cookie: {}", cookie.split(';').next().expect("a pair"));
+    let told = get(scene.service.ops, &there, &[&cookie]);
+    assert!(told.text().contains("Requeued: it is tried again."), "{}", told.text());
+    assert_eq!(told.header("Set-Cookie").map(|it| it.contains("Max-Age=0")), Some(true), "once");
+    // A link says nothing of what was done.
+    let linked = text(&scene, "/?done=paused");
+    assert!(!linked.contains("On hold: nothing"), "{linked}");
     scene.reaches(1, "reported");
     let again = ask(scene.service.ops, "POST", &target, &[], &body);
-    assert!(again.header("Location").is_some_and(|it| it.ends_with("?done=not_refused")));
+    assert!(again.header("Set-Cookie").is_some_and(|it| it.contains("=not_refused;")));
     let unknown = format!("/messages/{}/requeue", sid(9));
     let answer = ask(scene.service.ops, "POST", &unknown, &[], &body);
-    assert!(answer.header("Location").is_some_and(|it| it.ends_with("?done=unknown")));
+    assert!(answer.header("Set-Cookie").is_some_and(|it| it.contains("=unknown;")));
     assert_eq!(scene.twilio.posts().len(), 2);
 }
 
@@ -108,13 +116,67 @@ fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_tells_its_life()
     assert!(!found.contains(&sid(2)) && !found.contains(RECIPIENT), "{found}");
     let found = text(&scene, "/messages?q=login+7%268");
     assert!(found.contains(&sid(1)) && found.contains(&sid(2)));
-    for nobody in [&sid(3), "login 7", "%2B15551234567", "SM"] {
+    for nobody in [&sid(3), "login 7", "SM"] {
         let page = text(&scene, &format!("/messages?q={}", nobody.replace(' ', "+")));
         assert!(page.contains("Nothing found"), "{nobody}");
         assert!(!page.contains(RECIPIENT), "{nobody}");
     }
+    for number in ["%2B15551234567", "5551234567", "whatsapp:%2B15551234567", "+1+(555)+123-4567"] {
+        let answer = get(scene.service.ops, &format!("/messages?q={number}"), &[]);
+        assert_eq!((answer.status, answer.header("Location")), (303, Some("/numbers")), "{number}");
+        assert!(answer.body.is_empty(), "{number}");
+    }
+    let page = text(&scene, "/numbers");
+    assert!(page.contains("Phone numbers cannot be searched") && !page.contains("data-live"));
+    let twice = get(scene.service.ops, "/messages?q=a&q=b", &[]);
+    assert_eq!(twice.status, 400);
+    assert!(twice.text().contains("Not understood"), "{}", twice.text());
     let answer = get(scene.service.ops, "/messages?q=", &[]);
     assert_eq!((answer.status, answer.header("Location")), (303, Some("/")));
+}
+
+#[test]
+fn evidence_that_waits_is_found_by_the_name_that_it_bears() {
+    let scene = Scene::new(&[]);
+    // A name that looks like a number is looked up all the same.
+    for name in ["parkedref", "48213000"] {
+        let body = json!({ "Reference": name, "Type": "code_entered" });
+        assert_eq!(scene.send(&json_post("/app/events", &body)).status, 202);
+        let page = text(&scene, &format!("/messages?q={name}"));
+        assert!(!page.contains("Nothing found"), "{page}");
+        for words in ["Evidence without its message", "code entered", "no_message"] {
+            assert!(page.contains(words), "{words} is not in {page}");
+        }
+    }
+}
+
+#[test]
+fn of_many_messages_of_a_reference_it_is_said_that_there_are_more() {
+    let scene = Scene::new(&[]);
+    (1..=20).for_each(|number| registered(&scene, number, "often"));
+    let articles = |page: &str| page.matches("<article").count();
+    let page = text(&scene, "/messages?q=often");
+    assert_eq!((articles(&page), page.contains("The newest 20")), (20, false));
+    registered(&scene, 21, "often");
+    let page = text(&scene, "/messages?q=often");
+    assert_eq!((articles(&page), page.contains("The newest 20")), (20, true));
+    assert!(page.contains("heardback show"));
+}
+
+#[test]
+fn nobody_turns_a_line_around_and_no_number_is_shown_as_a_type() {
+    let scene = Scene::new(&[]);
+    registered(&scene, 1, "a\u{202e}b");
+    scene.twilio.behave(Manner::Hold);
+    let event = json!({ "MessageSid": sid(1), "Type": "+15551234567" });
+    scene.send(&json_post("/app/events", &event));
+    scene.confirm(1);
+    for path in ["/", &format!("/messages/{}", sid(1))] {
+        let page = text(&scene, path);
+        assert!(page.contains("a\u{fffd}b") && !page.contains('\u{202e}'), "{path}: {page}");
+        assert_eq!(page.matches('\u{fffd}').count(), 1, "{path}: nothing of ours is replaced");
+        assert!(!page.contains("15551234567"), "{path}: {page}");
+    }
 }
 
 #[test]
