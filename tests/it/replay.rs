@@ -62,6 +62,17 @@ fn results(verdicts: &[Value]) -> Vec<&str> {
     verdicts.iter().map(|verdict| verdict["result"].as_str().expect("a word")).collect()
 }
 
+/// As if the proxy in front were told of another scheme.
+fn elsewhere() -> String {
+    let base = crate::harness::BASE;
+    let (from, to) = if base.starts_with("https://") {
+        ("https://", "http://")
+    } else {
+        ("http://", "https://")
+    };
+    base.replacen(from, to, 1)
+}
+
 fn reply(number: u32) -> Recording {
     let inbound = format!("SM{number:032x}");
     let fields = [
@@ -125,8 +136,8 @@ fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
     let refused = folder.path().join("refused");
     let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
     assert_eq!(scene.send(&registration(1)).status, 201);
-    // Signed for another public URL.
-    let wrong = quoting(901, 1).signed(&key(), "http://elsewhere.example.com");
+    // Signed for another spelling of the public URL.
+    let wrong = quoting(901, 1).signed(&key(), &elsewhere());
     assert_eq!(scene.service.exchange(&wire::bytes(&wrong)).status, 403);
     let file = recorded(&refused, 1).remove(0).display().to_string();
 
@@ -501,7 +512,7 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
         assert!(verdict["detail"].as_str().expect("why").contains("--unproven"), "{verdict}");
     }
     // What the app did sign goes, wherever it thought that it was sending.
-    let good = files.write("good.http", &event.signed(&key(), "http://elsewhere.example.com"));
+    let good = files.write("good.http", &event.signed(&key(), &elsewhere()));
     let (code, told) = proven(&scene, &[&good]);
     assert_eq!((code, results(&told)), (0, vec!["confirmed"]), "{told:?}");
 }
