@@ -257,10 +257,12 @@ With --csv, each line says of one message that its recipient proved to have it: 
 a password used, a link opened. It is remembered and confirmed as by POST /app/events with a
 MessageSid, and reported to Twilio. A delivery receipt proves nothing: do not import all that
 Twilio lists as delivered. Lines that say of themselves that they are inbound, failed,
-undelivered or canceled are refused.
+undelivered or canceled, or have an ErrorCode or a status that no outbound message has, are
+refused; so are accounts that TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE do not have, where
+one of these is set.
 
-The first line names the columns, in any order and case; others are ignored, and phone numbers
-and texts in them are not read:
+The first line names the columns, in any order and case. Reference and Type are kept and shown
+by `heardback show`. Others are ignored; numbers and texts in those are not looked at:
   MessageSid   or Sid, required
   AccountSid   the account of TWILIO_ACCOUNT_SID where it is missing
   Reference    the app's name for what the message was about
@@ -269,9 +271,12 @@ and texts in them are not read:
   Type         how, such as code_entered; without it, event
 
 Each becomes a post to Twilio, so a running service is given at most --rate of them a second (or
-a minute: 600/m). On a stopped store nothing waits, and all is posted once `serve` starts. What
+a minute: 600/m). On a stopped store nothing waits, all is posted once `serve` starts, and --rate
+is refused. What
 was confirmed before is counted as known and costs no time: an import that was interrupted is
 simply run again. A line that cannot be used is listed by its number; the others go on.
+Such is one with more or fewer columns than the first, of more than 64 KiB, or with a quote that
+spans lines: then none of these is used.
 Twilio names no date after which feedback is too late, but it deletes messages, by default after
 400 days, and it wants ProvideFeedback=true to have been set when the message was created: what
 it will not take shows in `heardback list --state refused`.

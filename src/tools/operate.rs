@@ -25,14 +25,14 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
     match command {
         Operate::List(args) => {
             let asked = list::Asked::read(&args)?;
-            around.on(&args.store, async |reach, out| list::run(reach, &asked, out).await)
+            around.look(&args.store, async |reach, out| list::run(reach, &asked, out).await)
         }
         Operate::Show(args) => {
             let asked = show::Asked::read(&args)?;
-            around.on(&args.store, async |reach, out| show::run(reach, &asked, out).await)
+            around.look(&args.store, async |reach, out| show::run(reach, &asked, out).await)
         }
         Operate::Stats(args) => {
-            around.on(&args.store, async |reach, out| stats::run(reach, &args, out).await)
+            around.look(&args.store, async |reach, out| stats::run(reach, &args, out).await)
         }
         Operate::Pause(args) => {
             let asked = hold::Asked::read(&args, Turn::Pause)?;
@@ -51,7 +51,7 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
             around.on(&args.store, async |reach, out| export::run(reach, &asked, out).await)
         }
         Operate::Import(args) if args.csv => {
-            let asked = past::Asked::read(&args, env)?;
+            let asked = past::Asked::read(&args, env, read)?;
             let judgement = Judgement::gather(env, read);
             let judgement = judgement.map_err(|problems| Wrong(problems.to_string()))?;
             let begin = |settings: &VisitSettings| Reach::judging(settings, &judgement);
@@ -65,10 +65,22 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
 }
 
 impl Around<'_> {
+    /// A command that changes nothing: whoever has read enough of it (`| head`) has got what they asked for.
+    fn look(
+        &self,
+        store: &StoreArgs,
+        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
+        match self.by(store, Reach::begin, command) {
+            Err(error) if error.is::<Unread>() => Ok(true),
+            done => done,
+        }
+    }
+
     fn on(
         &self,
         store: &StoreArgs,
-        command: impl AsyncFnOnce(&Reach, &mut BufWriter<Stdout>) -> anyhow::Result<bool>,
+        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
         self.by(store, Reach::begin, command)
     }
@@ -77,30 +89,59 @@ impl Around<'_> {
         &self,
         store: &StoreArgs,
         begin: impl FnOnce(&VisitSettings) -> anyhow::Result<Reach>,
-        command: impl AsyncFnOnce(&Reach, &mut BufWriter<Stdout>) -> anyhow::Result<bool>,
+        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
         let settings = VisitSettings::gather(store, self.env, self.read);
         let settings = settings.map_err(|problems| Wrong(problems.to_string()))?;
-        let done = actix_web::rt::System::new().block_on(async {
+        actix_web::rt::System::new().block_on(async {
             let reach = begin(&settings)?;
-            let mut out = BufWriter::new(std::io::stdout());
+            let mut out = Told { out: BufWriter::new(std::io::stdout()), is_unread: false };
             let done = command(&reach, &mut out).await;
             reach.end().await;
             let done = done?;
             out.flush()?;
-            Ok(done)
-        });
+            if out.is_unread { Err(Unread.into()) } else { Ok(done) }
+        })
+    }
+}
+
+/// What is told of it was not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("whoever read stdout went away; all was done, and not all of it was told")]
+struct Unread;
+
+/// Stdout. When nobody reads it any more, what a command does goes on: half of it would be worse.
+struct Told {
+    out: BufWriter<Stdout>,
+    is_unread: bool,
+}
+
+impl Told {
+    fn or_unread<T>(&mut self, done: std::io::Result<T>, instead: T) -> std::io::Result<T> {
         match done {
-            Err(error) if is_unread(&error) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.is_unread = true;
+                Ok(instead)
+            }
             done => done,
         }
     }
 }
 
-/// Whether whoever read what is written has gone away (`| head`), which is no failure.
-fn is_unread(error: &anyhow::Error) -> bool {
-    let broken = |kind| kind == ErrorKind::BrokenPipe;
-    let written = |error: &std::io::Error| broken(error.kind());
-    let json = |error: &serde_json::Error| error.io_error_kind().is_some_and(broken);
-    error.downcast_ref().is_some_and(written) || error.downcast_ref().is_some_and(json)
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.is_unread {
+            return Ok(bytes.len());
+        }
+        let done = self.out.write(bytes);
+        self.or_unread(done, bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.is_unread {
+            return Ok(());
+        }
+        let done = self.out.flush();
+        self.or_unread(done, ())
+    }
 }

@@ -80,7 +80,7 @@ fn each_shell_gets_a_script_with_every_command() {
 /// Whether `groff` makes a page of it without a word of warning; the page.
 fn rendered(page: &Path) -> String {
     let mut command = Command::new("groff");
-    command.args(["-man", "-Kutf8", "-Tutf8", "-P-cbou", "-ww", "-rLL=78n"]).arg(page);
+    command.args(["-man", "-Tutf8", "-P-cbou", "-ww", "-rLL=78n"]).arg(page);
     let Output { status, stdout, stderr } = command.output().expect("groff");
     let talk = String::from_utf8_lossy(&stderr).into_owned();
     assert!(status.success() && talk.is_empty(), "{}: {talk}", page.display());
@@ -93,6 +93,7 @@ fn the_manual_has_every_command_and_groff_takes_each_page_without_a_warning() {
     let page = folder.path().join("heardback.1");
     let text = made(&["man"], &[]);
     assert_eq!(text, made(&["man"], &SET), "nothing of the environment");
+    assert!(text.is_ascii(), "what roff would not take");
     fs::write(&page, &text).expect("written");
     let pages = folder.path().join("man1");
     let dir = pages.display().to_string();
@@ -102,6 +103,7 @@ fn the_manual_has_every_command_and_groff_takes_each_page_without_a_warning() {
     for command in commands() {
         assert!(text.contains(&command.replace('-', "\\-")), "the page lacks {command}");
         let page = fs::read_to_string(named(&command)).expect("a page of its own");
+        assert!(page.is_ascii(), "{command}");
         for (name, value) in SET {
             assert!(!page.contains(value), "{name} shows in that of {command}");
         }

@@ -19,6 +19,9 @@ use crate::harness::{
 /// A text that only its recipient should ever read.
 const TEXT: &str = "my code is 424242";
 
+/// The public URL, as if by a proxy that is told of another scheme.
+const ELSEWHERE: &str = "http://hooks.example.com";
+
 /// The files of a scene.
 struct Files(tempfile::TempDir);
 
@@ -125,8 +128,8 @@ fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
     let refused = folder.path().join("refused");
     let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
     assert_eq!(scene.send(&registration(1)).status, 201);
-    // Signed for another public URL.
-    let wrong = quoting(901, 1).signed(&key(), "http://elsewhere.example.com");
+    // Signed for another spelling of the public URL.
+    let wrong = quoting(901, 1).signed(&key(), ELSEWHERE);
     assert_eq!(scene.service.exchange(&wire::bytes(&wrong)).status, 403);
     let file = recorded(&refused, 1).remove(0).display().to_string();
 
@@ -479,10 +482,10 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
     bare.method = "POST".to_owned();
     bare.headers.extend(event.headers.clone());
     bare.body.clone_from(&event.body);
-    let said = json!({"MessageSid": sid, "Type": "code_entered"});
+    let claim = json!({"MessageSid": sid, "Type": "code_entered"});
     let mut altered = crate::harness::json("/app/events", &json!({}));
     altered = altered.signed(&key(), crate::harness::BASE);
-    altered.body = said.to_string().into_bytes();
+    altered.body = claim.to_string().into_bytes();
     let mut longer = form("/app/events", &[("Type", "x")]).signed(&key(), crate::harness::BASE);
     longer.body.extend(format!("&MessageSid={sid}").bytes());
     let names = [
@@ -501,7 +504,7 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
         assert!(verdict["detail"].as_str().expect("why").contains("--unproven"), "{verdict}");
     }
     // What the app did sign goes, wherever it thought that it was sending.
-    let good = files.write("good.http", &event.signed(&key(), "http://elsewhere.example.com"));
+    let good = files.write("good.http", &event.signed(&key(), ELSEWHERE));
     let (code, told) = proven(&scene, &[&good]);
     assert_eq!((code, results(&told)), (0, vec!["confirmed"]), "{told:?}");
 }

@@ -1,32 +1,20 @@
-//! The lines of a CSV of past messages: its columns by name, whoever wrote it, and of each line the fields of an
-//! app's event.
+//! The lines of a CSV of past messages: of each the fields of an app's event, or why it cannot be used. What a
+//! line says against itself (inbound, not delivered, an error) is believed.
 //!
-//! Besides our own names it knows those of Twilio's console (`From,To,Body,Status,SentDate,…,AccountSid,Sid,
-//! Direction,…`) and of its API (`sid`, `date_created`, …). Numbers and texts are not even looked at.
+//! Columns of other names are not even looked at.
 
 use std::io::{BufRead, BufReader, Read};
 
-use anyhow::{Context, bail};
-use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use anyhow::{Context, anyhow, bail};
+use csv::{ByteRecord, ReaderBuilder, Trim};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use crate::domain::message::Status;
 use crate::domain::sid::AccountSid;
-
-/// A field of ours, and the columns that may hold it, the first that there is.
-const FIELDS: [(&str, &[&str]); 4] = [
-    ("MessageSid", &["messagesid", "sid"]),
-    ("Reference", &["reference"]),
-    ("OccurredAt", &["occurredat"]),
-    ("Type", &["type"]),
-];
-const ACCOUNT: &[&str] = &["accountsid"];
-const CREATED: &[&str] = &["createdat", "datecreated"];
-/// A little later than creation, and better than nothing.
-const SENT: &[&str] = &["datesent", "sentdate"];
-const DIRECTION: &[&str] = &["direction"];
-const STATUS: &[&str] = &["status"];
+use crate::tools::past::accounts::Accounts;
+use crate::tools::past::columns::Columns;
+use crate::tools::past::framed::Framed;
 
 /// A message that arrived, as its line says it.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,92 +31,70 @@ pub(super) struct Bad {
 }
 
 impl Bad {
-    fn new(field: &'static str, why: impl std::fmt::Display) -> Self {
+    pub(super) fn new(field: &'static str, why: impl std::fmt::Display) -> Self {
         Self { field, why: format!("{field}: {why}") }
     }
 }
 
 /// The lines, each with its number.
 pub(super) struct Lines {
-    reader: Reader<Box<dyn BufRead>>,
+    framed: Framed,
+    delimiter: u8,
     columns: Columns,
-    account: Option<AccountSid>,
-}
-
-/// Where each column is.
-struct Columns {
-    fields: Vec<(&'static str, usize)>,
-    account: Option<usize>,
-    created: Option<usize>,
-    sent: Option<usize>,
-    direction: Option<usize>,
-    status: Option<usize>,
+    accounts: Accounts,
 }
 
 impl Lines {
-    /// Reads the first line, which names the columns. `account`: whose messages they are where no column says.
+    /// Reads the first line, which names the columns.
     ///
     /// # Errors
-    /// It cannot be read, or names no column of messages' SIDs.
-    pub(super) fn begin(file: Box<dyn Read>, account: Option<AccountSid>) -> anyhow::Result<Self> {
-        let mut file: Box<dyn BufRead> = Box::new(BufReader::new(file));
-        let delimiter = delimiter(file.fill_buf().context("cannot be read")?);
-        let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .flexible(true)
-            .trim(Trim::All)
-            .from_reader(file);
-        let heads = reader.byte_headers().context("cannot be read")?;
-        let heads: Vec<String> = heads.iter().map(bare).collect();
-        let at = |names: &[&str]| {
-            names.iter().find_map(|name| heads.iter().position(|head| head == name))
-        };
-        let fields = FIELDS.iter().filter_map(|(field, names)| Some((*field, at(names)?)));
-        let columns = Columns {
-            fields: fields.collect(),
-            account: at(ACCOUNT),
-            created: at(CREATED),
-            sent: at(SENT),
-            direction: at(DIRECTION),
-            status: at(STATUS),
-        };
-        if columns.fields.iter().all(|(field, _)| *field != "MessageSid") {
-            bail!("its first line names no column MessageSid (or Sid); expected a CSV with one");
+    /// It cannot be read, or the columns cannot be used.
+    pub(super) fn begin(file: Box<dyn Read + Send>, accounts: Accounts) -> anyhow::Result<Self> {
+        let mut file: Box<dyn BufRead + Send> = Box::new(BufReader::new(file));
+        let start = file.fill_buf().context("cannot be read")?;
+        let delimiter = delimiter(start);
+        if start.starts_with(BOM) {
+            file.consume(BOM.len());
         }
-        Ok(Self { reader, columns, account })
+        let mut framed = Framed::new(file);
+        framed.separate_by(delimiter);
+        let heads = match framed.next().context("cannot be read")? {
+            Some((_, Ok(line))) => record(&line, delimiter)?,
+            Some((_, Err(Bad { why, .. }))) => bail!("its first {why}"),
+            None => ByteRecord::new(),
+        };
+        let columns = Columns::named(heads.iter())?;
+        Ok(Self { framed, delimiter, columns, accounts })
     }
 
-    fn read(&self, record: &ByteRecord) -> Result<Past, Bad> {
+    fn read(&self, line: &[u8]) -> Result<Past, Bad> {
         let columns = &self.columns;
+        let record =
+            record(line, self.delimiter).map_err(|error| Bad::new("line", error.to_string()))?;
+        if record.len() != columns.count {
+            let (expected, found) = (columns.count, record.len());
+            let why = format!("expected {expected} columns, as the first line has; found {found}");
+            return Err(Bad::new("line", why));
+        }
         let text = |field: &'static str, at: Option<usize>| {
             let bytes = at.and_then(|at| record.get(at)).unwrap_or_default();
             std::str::from_utf8(bytes).map_err(|_| Bad::new(field, "expected UTF-8"))
         };
-        let direction = text("Direction", columns.direction)?;
-        if direction.to_ascii_lowercase().starts_with("inbound") {
-            return Err(Bad::new("Direction", "an inbound message is none that you sent"));
-        }
-        let status = Status::parse(&text("Status", columns.status)?.to_ascii_lowercase());
-        if status.is_some_and(Status::is_undelivered) {
-            let why = "it says that the message did not arrive; leave the column out where you know better";
-            return Err(Bad::new("Status", why));
-        }
-        let account = text("AccountSid", columns.account)?;
-        let account = match (account, self.account) {
-            ("", Some(account)) => account,
-            ("", None) => {
-                let why = "missing; add the column, or set TWILIO_ACCOUNT_SID";
-                return Err(Bad::new("AccountSid", why));
-            }
-            (account, _) => {
-                AccountSid::parse(account).map_err(|error| Bad::new("AccountSid", error))?
-            }
-        };
+        did_arrive(
+            text("Direction", columns.direction)?,
+            text("Status", columns.status)?,
+            text("ErrorCode", columns.error)?,
+        )?;
+        let account = self.accounts.of(text("AccountSid", columns.account)?)?;
         let mut fields = Vec::new();
+        let mut occurred = None;
         for (field, at) in &columns.fields {
             let value = text(field, Some(*at))?;
             if *field == "MessageSid" && value.is_empty() {
                 return Err(Bad::new(field, "missing"));
+            }
+            if *field == "OccurredAt" {
+                occurred = value.parse::<Timestamp>().ok();
             }
             fields.push(((*field).to_owned(), value.to_owned()));
         }
@@ -143,19 +109,56 @@ impl Lines {
             }
             (None, sent) => sent,
         };
-        fields.extend(created);
+        if let Some(moment) = &created
+            && occurred.is_some_and(|occurred| occurred < moment.at)
+        {
+            return Err(Bad::new("OccurredAt", "it is before the message was created or sent"));
+        }
+        fields.extend(created.map(|moment| moment.field));
         Ok(Past { account, fields })
     }
 }
 
-/// The field of an app's event that such a moment goes into, as the app would write it or as Twilio does.
-fn moment(text: &str) -> Option<(String, String)> {
-    let field = match (text.parse::<Timestamp>(), rfc2822::parse(text)) {
-        (Ok(_), _) => "CreatedAt",
-        (Err(_), Ok(_)) => "DateCreated",
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What the line says of the message's fate, where it says something.
+fn did_arrive(direction: &str, status: &str, error: &str) -> Result<(), Bad> {
+    if !direction.is_empty() && !direction.to_ascii_lowercase().starts_with("outbound") {
+        let why = "expected an outbound message; an inbound one is none that you sent";
+        return Err(Bad::new("Direction", why));
+    }
+    match Status::parse(status) {
+        Some(status) if status.is_undelivered() => {
+            let why = "it says that the message did not arrive; leave the column out where you know better";
+            return Err(Bad::new("Status", why));
+        }
+        None if !status.is_empty() => {
+            let why = "it is no status of an outbound message; leave the column out where you know better";
+            return Err(Bad::new("Status", why));
+        }
+        Some(_) | None => {}
+    }
+    if error.bytes().any(|byte| byte != b'0') {
+        let why = "it says that the message did not arrive; expected none, or 0";
+        return Err(Bad::new("ErrorCode", why));
+    }
+    Ok(())
+}
+
+/// When a message was created.
+struct Moment {
+    at: Timestamp,
+    /// The field of an app's event that it goes into, as the app would write it or as Twilio does.
+    field: (String, String),
+}
+
+fn moment(text: &str) -> Option<Moment> {
+    let (at, field) = match (text.parse::<Timestamp>(), rfc2822::parse(text)) {
+        (Ok(at), _) => (at, "CreatedAt"),
+        (Err(_), Ok(at)) => (at.timestamp(), "DateCreated"),
         (Err(_), Err(_)) => return None,
     };
-    Some((field.to_owned(), text.to_owned()))
+    Some(Moment { at, field: (field.to_owned(), text.to_owned()) })
 }
 
 /// Spreadsheets of some countries write semicolons.
@@ -169,22 +172,23 @@ fn delimiter(file: &[u8]) -> u8 {
     }
 }
 
-/// A column's name as it is compared: its letters and digits, in lower case.
-fn bare(name: &[u8]) -> String {
-    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
-    letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect()
+/// The one record of a line.
+fn record(line: &[u8], delimiter: u8) -> anyhow::Result<ByteRecord> {
+    if line.contains(&b'\r') {
+        return Err(anyhow!("expected no carriage return but before a line feed"));
+    }
+    let mut reader = ReaderBuilder::new();
+    let reader = reader.delimiter(delimiter).has_headers(false).flexible(true).trim(Trim::All);
+    let mut record = ByteRecord::new();
+    reader.from_reader(line).read_byte_record(&mut record)?;
+    Ok(record)
 }
 
 impl Iterator for Lines {
-    type Item = csv::Result<(u64, Result<Past, Bad>)>;
+    type Item = std::io::Result<(u64, Result<Past, Bad>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut record = ByteRecord::new();
-        let line = match self.reader.read_byte_record(&mut record) {
-            Ok(true) => record.position().map_or(0, csv::Position::line),
-            Ok(false) => return None,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(Ok((line, self.read(&record))))
+        let next = self.framed.next().transpose()?;
+        Some(next.map(|(number, line)| (number, line.and_then(|line| self.read(&line)))))
     }
 }

@@ -2,8 +2,12 @@
 //! line proves anything the store says, by the judgement that an app's event gets; here it is only read.
 //!
 //! Each is durable before the next, and what was confirmed before is known: an import that was interrupted is
-//! run again. Deliberately absent: whatever else a line holds (numbers, texts) goes nowhere.
+//! run again. Lines are read on a thread of their own, so that a signal ends the wait for one. Deliberately absent:
+//! whatever else a line holds (numbers, texts) goes nowhere.
 
+mod accounts;
+mod columns;
+mod framed;
 mod lines;
 mod pace;
 
@@ -12,14 +16,14 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use anyhow::Context;
-use futures_util::FutureExt;
+use anyhow::anyhow;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::cli::operate::ImportArgs;
-use crate::config::Env;
-use crate::domain::sid::AccountSid;
+use crate::config::{Env, ReadFile};
 use crate::inbound::control::{Arrived, CameTo};
+use crate::tools::past::accounts::Accounts;
 use crate::tools::past::lines::{Bad, Lines, Past};
 use crate::tools::past::pace::Pace;
 use crate::tools::progress::bar;
@@ -29,6 +33,8 @@ use crate::tools::reach::{Reach, Wrong, now};
 pub(super) struct Asked {
     lines: Lines,
     pace: Pace,
+    /// Whether somebody asked for it, and it is not what is usual.
+    is_paced: bool,
     json: bool,
 }
 
@@ -37,55 +43,66 @@ impl Asked {
     ///
     /// # Errors
     /// [`Wrong`].
-    pub(super) fn read(args: &ImportArgs, env: Env<'_>) -> Result<Self, Wrong> {
+    pub(super) fn read(args: &ImportArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Wrong> {
         let pace = Pace::read(args.rate.as_deref())?;
-        let account = env("TWILIO_ACCOUNT_SID").filter(|account| !account.is_empty());
-        let account = account.map(|account| AccountSid::parse(&account)).transpose();
-        let account = account.map_err(|error| Wrong(format!("TWILIO_ACCOUNT_SID: {error}")))?;
+        let accounts = Accounts::gather(env, read)?;
         let shown = args.file.display();
         let file = open(&args.file).map_err(|error| Wrong(format!("{shown}: {error}")))?;
-        let lines = Lines::begin(file, account);
+        let lines = Lines::begin(file, accounts);
         let lines = lines.map_err(|error| Wrong(format!("{shown}: {error:#}")))?;
-        Ok(Self { lines, pace, json: args.json })
+        Ok(Self { lines, pace, is_paced: args.rate.is_some(), json: args.json })
     }
 }
 
-fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
+fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") {
         return Ok(Box::new(std::io::stdin()));
     }
     Ok(Box::new(File::open(path)?))
 }
 
+/// Lines that may be read before they are needed.
+const AHEAD: usize = 16;
+
 /// Does it. Whether each line is confirmed now.
 ///
 /// # Errors
-/// The file cannot be read on, the store does not do it, or nobody reads what is written. What was done by then
-/// stays done.
+/// [`Wrong`]; the file cannot be read on, or the store does not do it. What was done by then stays done.
 pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> anyhow::Result<bool> {
-    let Asked { lines, mut pace, json } = asked;
+    let Asked { lines, mut pace, is_paced, json } = asked;
     // Nothing is posted meanwhile where nobody serves.
-    let is_paced = reach.is_served();
+    let is_served = reach.is_served();
+    if is_paced && !is_served {
+        let why = "--rate: no service has this store, so nothing is posted and nothing can be paced: leave it out, \
+                   or start the service first";
+        return Err(Wrong(why.to_owned()).into());
+    }
     let mut told = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut lines = read_ahead(lines)?;
     let mut tally = Tally { json, ..Tally::default() };
     let bar = bar(None, "imported");
-    for line in lines {
-        if told.as_mut().now_or_never().is_some() {
-            tally.stopped = true;
-            break;
-        }
-        let (number, past) = line.context("the file cannot be read on")?;
+    let trouble = loop {
+        let line = tokio::select! {
+            biased;
+            _ = told.as_mut() => {
+                tally.stopped = true;
+                break None;
+            }
+            line = lines.recv() => line,
+        };
+        let (number, past) = match line {
+            None => break None,
+            Some(Err(error)) => break Some(anyhow!(error).context("the file cannot be read on")),
+            Some(Ok(line)) => line,
+        };
         let came = match past {
             Err(Bad { field, why }) => CameTo::Refused { field: field.to_owned(), why },
             Ok(Past { account, fields }) => {
                 match reach.ask(Arrived { account, fields, now: now() }).await {
                     Ok(came) => came,
                     Err(error) => {
-                        bar.done();
-                        tally.end(is_paced, out)?;
-                        out.flush()?;
                         let from = format!("from line {number} on nothing is done");
-                        return Err(error.context(from));
+                        break Some(error.context(from));
                     }
                 }
             }
@@ -93,18 +110,37 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
         let is_new = came == CameTo::Confirmed;
         tally.note(number, came, out)?;
         bar.add(1);
-        if is_new && is_paced {
+        if is_new && is_served {
             tokio::select! {
                 () = pace.next() => {}
                 _ = told.as_mut() => {
                     tally.stopped = true;
-                    break;
+                    break None;
                 }
             }
         }
-    }
+    };
     bar.done();
-    tally.end(is_paced, out)
+    let is_well = tally.end(is_served, out)?;
+    out.flush()?;
+    trouble.map_or(Ok(is_well), Err)
+}
+
+type Line = <Lines as Iterator>::Item;
+
+/// The lines as they come. The thread ends with them, or with the process: nothing wakes it from a read.
+fn read_ahead(lines: Lines) -> std::io::Result<mpsc::Receiver<Line>> {
+    let (send, receive) = mpsc::channel(AHEAD);
+    let send_all = move || {
+        for line in lines {
+            let is_last = line.is_err();
+            if send.blocking_send(line).is_err() || is_last {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("heardback-csv".to_owned()).spawn(send_all)?;
+    Ok(receive)
 }
 
 /// What the lines came to.

@@ -2,6 +2,7 @@
 //! open: both are told the same.
 
 mod act;
+mod doubt;
 mod look;
 mod past;
 

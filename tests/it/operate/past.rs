@@ -66,9 +66,11 @@ fn on_a_stopped_store_they_wait_for_the_service() {
     let mut scene = Scene::new(&[]);
     stop(&mut scene);
     let file = plain(1..=30);
-    // Nothing is posted meanwhile, so nothing is waited for: at this rate it would take half an hour.
-    let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
-    let (code, told, talk) = run(&words, &scene.store());
+    // Nothing is posted meanwhile, so nothing is waited for, and no rate is promised.
+    let path = text(file.path());
+    let (code, _, talk) = run(&["import", "--csv", "--rate", "1/m", &path], &scene.store());
+    assert_eq!((code, talk.contains("--rate: no service")), (Some(2), true), "{talk}");
+    let (code, told, talk) = run(&["import", "--csv", &path], &scene.store());
     assert_eq!((code, told.as_str()), (Some(0), "confirmed 30, known 0\n"), "{talk}");
     assert!(talk.contains("once `heardback serve` has this store"), "{talk}");
     assert!(scene.twilio.posts().is_empty());
@@ -114,7 +116,7 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
         "\u{feff}From,To,Body,Status,SentDate,AccountSid,Sid,Direction,Reference,OccurredAt";
     let row = |status: &str, account: &str, sid: &str, direction: &str, more: &str| {
         format!(
-            "{SENDER},{RECIPIENT},\"my code, \"\"424242\"\",\nis late\",{status},\
+            "{SENDER},{RECIPIENT},\"my code, \"\"424242\"\", is late\",{status},\
              2026-11-20T10:00:00.000+00:00,{account},{sid},{direction},{more}"
         )
     };
@@ -139,16 +141,16 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
     assert_eq!((code, talk.as_str()), (Some(1), ""), "{told}");
     let lines: Vec<&str> = told.lines().collect();
     let expected = [
-        (4, "Direction: "),
-        (6, "Status: "),
-        (8, "MessageSid: missing"),
-        (10, "MessageSid: expected MessageSid"),
-        (12, "AccountSid: missing; add the column, or set TWILIO_ACCOUNT_SID"),
-        (14, "AccountSid: expected AccountSid"),
-        (16, "OccurredAt: expected RFC 3339"),
-        (18, "Reference contradicts"),
-        (20, "AccountSid contradicts"),
-        (24, "AccountSid: missing"),
+        (3, "Direction: "),
+        (4, "Status: "),
+        (5, "MessageSid: missing"),
+        (6, "MessageSid: expected MessageSid"),
+        (7, "AccountSid: missing; add the column, or set TWILIO_ACCOUNT_SID"),
+        (8, "AccountSid: expected AccountSid"),
+        (9, "OccurredAt: expected RFC 3339"),
+        (10, "Reference contradicts"),
+        (11, "AccountSid contradicts"),
+        (13, "line: expected 10 columns, as the first line has; found 1"),
     ];
     for ((number, why), line) in expected.iter().zip(&lines) {
         assert!(line.starts_with(&format!("line {number} refused: {why}")), "{line}\n{told}");
@@ -156,8 +158,8 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
     assert_eq!(
         lines.last(),
         Some(
-            &"confirmed 2, known 0, refused 10 (AccountSid 4, Direction 1, MessageSid 2, \
-              OccurredAt 1, Reference 1, Status 1)"
+            &"confirmed 2, known 0, refused 10 (AccountSid 3, Direction 1, MessageSid 2, \
+              OccurredAt 1, Reference 1, Status 1, line 1)"
         )
     );
     for hidden in [RECIPIENT.trim_start_matches('+'), "424242", "yesterday", "another-reference"] {
@@ -170,9 +172,9 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     let told: Vec<Value> =
         told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!((&told[0]["line"], &told[0]["result"]), (&json!(4), &json!("refused")));
+    assert_eq!((&told[0]["line"], &told[0]["result"]), (&json!(3), &json!("refused")));
     let last = told.last().expect("a sum");
-    // 4 had no account of its own.
+    // 7 had no account of its own.
     assert_eq!((&last["confirmed"], &last["known"]), (&json!(1), &json!(2)), "{last}");
 }
 
@@ -259,12 +261,13 @@ fn a_running_service_is_given_no_more_than_the_rate_and_an_interrupted_import_go
 fn a_store_that_takes_no_more_is_said_with_what_was_done() {
     let mut scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
     let file = plain(1..=4);
-    let words = ["import", "--csv", "--rate", "1000/s", &text(file.path())];
+    let path = text(file.path());
+    let words = ["import", "--csv", "--rate", "1000/s", &path];
     let (code, told, talk) = run(&words, &scene.store());
     assert_eq!((code, told.as_str()), (Some(1), "confirmed 2, known 0\n"), "{talk}");
     assert!(talk.contains("from line 4 on nothing is done: the service refuses"), "{talk}");
     stop(&mut scene);
-    let mut command = about(&words, &scene.store());
+    let mut command = about(&["import", "--csv", &path], &scene.store());
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!((output.status.code(), told.as_str()), (Some(1), "confirmed 1, known 2\n"));

@@ -1,0 +1,49 @@
+//! Whose messages a CSV may speak of: the accounts of the settings, where these are there.
+
+use crate::config::{Env, ReadFile};
+use crate::domain::sid::AccountSid;
+use crate::tools::past::lines::Bad;
+use crate::tools::reach::Wrong;
+
+/// What the environment says of them.
+pub(super) struct Accounts {
+    /// That of lines which name none.
+    default: Option<AccountSid>,
+    /// The text of the accounts file.
+    file: Option<String>,
+}
+
+impl Accounts {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub(super) fn gather(env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Wrong> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        let default = set("TWILIO_ACCOUNT_SID").map(|account| AccountSid::parse(&account));
+        let default = default.transpose();
+        let default = default.map_err(|error| Wrong(format!("TWILIO_ACCOUNT_SID: {error}")))?;
+        let file = set("HEARDBACK_ACCOUNTS_FILE").map(|path| read(path.as_ref())).transpose();
+        let file = file.map_err(|error| Wrong(format!("HEARDBACK_ACCOUNTS_FILE: {error}")))?;
+        Ok(Self { default, file })
+    }
+
+    /// The account that a line names.
+    ///
+    /// # Errors
+    /// It names none, or one that the settings do not have.
+    pub(super) fn of(&self, named: &str) -> Result<AccountSid, Bad> {
+        if named.is_empty() {
+            let why = "missing; add the column, or set TWILIO_ACCOUNT_SID";
+            return self.default.ok_or_else(|| Bad::new("AccountSid", why));
+        }
+        let named = AccountSid::parse(named).map_err(|error| Bad::new("AccountSid", error))?;
+        let is_set = self.default.is_some() || self.file.is_some();
+        let is_in_file = |file: &String| file.contains(named.as_str());
+        if is_set && self.default != Some(named) && !self.file.as_ref().is_some_and(is_in_file) {
+            let why = "it is none of TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE";
+            return Err(Bad::new("AccountSid", why));
+        }
+        Ok(named)
+    }
+}

@@ -1,0 +1,120 @@
+//! `import --csv` in doubt: what a file does not say clearly, or says against itself, confirms nothing; and an
+//! import that nobody watches, or that waits for nobody, ends as it should.
+
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use crate::backup::binary::{about, run, text};
+use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, Scene, eventually, sid};
+
+fn file(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(content.as_bytes()).expect("written");
+    file
+}
+
+fn imported(scene: &Scene, content: &str) -> (Option<i32>, String, String) {
+    let file = file(content);
+    run(&["import", "--csv", "--rate", "1000/s", &text(file.path())], &scene.store())
+}
+
+#[test]
+fn a_stray_quote_swallows_nothing_in_silence() {
+    let scene = Scene::new(&[]);
+    let row = |number: u32, note: &str| format!("{},{ACCOUNT},{note}\n", sid(number));
+    let heads = "MessageSid,AccountSid,Note\n";
+    let open = [heads, &row(1, "a"), &row(2, "\"b"), &row(3, "c"), &row(4, "d")].concat();
+    let (code, told, _) = imported(&scene, &open);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("line 3 refused: line: a quote opens in it and is never closed"),
+        "{told}"
+    );
+    assert!(told.contains("of lines 3 to 5") && told.contains("confirmed 1, known 0"), "{told}");
+    let closed = [heads, &row(5, "\"e"), &row(6, "f"), &row(7, "\"g\""), &row(8, "h")].concat();
+    let (code, told, _) = imported(&scene, &closed);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("line 2 refused: line: a quote opens in it and closes on line 4"),
+        "{told}"
+    );
+    assert!(scene.message(6).is_none() && scene.message(3).is_none());
+    let long = format!("{heads}{}{}", row(9, &"x".repeat(70_000)), row(10, "j"));
+    let (code, told, _) = imported(&scene, &long);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("line 2 refused: line: it is longer than 65536 bytes"), "{told}");
+    assert!(told.contains("confirmed 1, known 0"), "{told}");
+}
+
+#[test]
+fn what_a_line_says_against_itself_is_believed() {
+    let scene = Scene::new(&[]);
+    for (number, (head, value)) in (1..).zip([
+        ("MessageStatus", "undelivered"),
+        ("SmsStatus", "failed"),
+        ("ErrorCode", "30003"),
+        ("Status", "undel"),
+        ("Status", "Delivery failed"),
+        ("Status", "received"),
+        ("Direction", "incoming"),
+        ("CreatedAt,OccurredAt", "2026-11-20T10:00:00Z,2026-11-20T09:59:59Z"),
+    ]) {
+        let sid = sid(number);
+        let content = format!("Sid,AccountSid,{head}\n{sid},{ACCOUNT},{value}\n");
+        let (code, told, _) = imported(&scene, &content);
+        assert_eq!(code, Some(1), "{head} {value} {told}");
+        assert!(told.contains("confirmed 0, known 0, refused 1"), "{head} {value} {told}");
+        assert!(scene.message(number).is_none());
+    }
+    let fine = format!("Sid,AccountSid,Status,ErrorCode\n{},{ACCOUNT},Delivered,0\n", sid(20));
+    assert_eq!(imported(&scene, &fine).0, Some(0));
+    for heads in ["Sid,MessageSid", "Sid,Status,MessageStatus", "Sid,Sid"] {
+        let (code, told, talk) = imported(&scene, &format!("{heads}\n"));
+        assert_eq!((code, talk.contains("mean the same")), (Some(2), true), "{heads} {told}{talk}");
+    }
+}
+
+#[test]
+fn an_account_that_the_settings_do_not_have_is_refused() {
+    let scene = Scene::new(&[]);
+    let file = file(&format!("Sid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(1)));
+    let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+    let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(told.contains("line 2 refused: AccountSid: it is none of"), "{told}");
+    assert!(scene.message(1).is_none());
+}
+
+#[test]
+fn an_import_goes_on_when_nobody_reads_what_it_says() {
+    let scene = Scene::new(&[]);
+    let bad = "x,y\n".repeat(2_000);
+    let file = file(&format!("Sid,AccountSid\n{bad}{},{ACCOUNT}\n", sid(1)));
+    let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("spawned");
+    drop(child.stdout.take());
+    let mut talk = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut talk).expect("UTF-8");
+    let code = child.wait().expect("it ran").code();
+    assert_eq!((code, talk.contains("went away")), (Some(1), true), "{talk}");
+    scene.reaches(1, "reported");
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_line() {
+    let scene = Scene::new(&[]);
+    let mut command = about(&["import", "--csv", "-"], &scene.store());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("spawned");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(format!("Sid,AccountSid\n{},{ACCOUNT}\n", sid(1)).as_bytes()).expect("written");
+    scene.reaches(1, "reported");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+    eventually("it ends", LONG, || child.try_wait().expect("asked").is_some());
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ended");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "confirmed 1, known 0\n");
+    assert_eq!(output.status.code(), Some(1));
+}
