@@ -211,11 +211,13 @@ Examples:
 pub(super) const EXPORT_HELP: &str = "\
 A line a record: messages with their whole life, evidence that waits, click links, what was
 counted once, senders, accounts on hold; a header first, an end with the counts last. Persons
-are in it as the keyed hashes that the store has, never an address, a text or a token; the key
-is not in it. The file is for its owner alone, and is never written over. It asks the service
-that has the store open, which goes on meanwhile: what comes in then may or may not be in it.
-If none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the
-service has it.
+are in it as the keyed hashes that the store has: never a recipient's address, a message's text
+or a click link's token, and the key is not in it. What your app named is in it as it is: where
+links lead (with what that address bears), references, types of events; so are senders' numbers
+and Twilio's words. With --out it is written beside, to NAME.part, until it is whole. The file
+is for its owner alone, and is never written over. It asks the service that has the store open,
+which goes on meanwhile: what comes in then may or may not be in it. If none runs, it opens the
+store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Examples:
   heardback export --out ledger.jsonl
@@ -225,17 +227,23 @@ Examples:
 pub(super) const IMPORT_HELP: &str = "\
 A record that is there already goes forward where the source knew more of it (what was confirmed
 there meanwhile is confirmed), and never back: an import that was cut short is simply run again,
-and so is one of a later export. What contradicts what is there changes nothing. What was confirmed and not yet reported is reported from here on: stop the service that
-it comes from. What was reported is not reported again. Nothing is confirmed by an import but
-by evidence that names the message. Import before traffic comes to this service: what a reply
-proves is judged by the messages that are there.
+and so is one of a later export. What contradicts what is there changes nothing. What was
+confirmed and not yet reported is reported from here on: stop the service that it comes from.
+What was reported is not reported again. Nothing is confirmed by an import but by evidence that
+names the message; by a reference alone it waits until that message is next heard of. An account
+that was on hold there is on hold here, also where it was resumed since: that is said. Who was
+forgotten since the export is back: forget them again. Import before traffic comes to this
+service: what a reply proves is judged by the messages that are there.
 
 Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its key is its own:
 `heardback backup` and `restore` take that along, an export does not. A file is read to its end
 before anything is written; stdin cannot be. It asks the service that has the store open; if
 none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE).
 
-Exit codes: 0 all of it is there, 1 it is not; 2 wrong usage or settings.
+On a stopped store HEARDBACK_MAX_MESSAGES holds if it is set for this command.
+
+Exit codes: 0 all of it is there, 1 it is not, or contradicts what is there; 2 wrong usage or
+settings.
 
 Examples:
   heardback import ledger.jsonl

@@ -263,6 +263,8 @@ pub struct VisitSettings {
     pub phone_key: Option<SecretString>,
     /// `HEARDBACK_RECORD_REFUSED`
     pub record_refused: Option<PathBuf>,
+    /// `HEARDBACK_MAX_MESSAGES`, if it is set
+    pub max_messages: Option<u64>,
 }
 
 impl VisitSettings {
@@ -276,9 +278,11 @@ impl VisitSettings {
         let phone_key = rows::phone_key(&mut reader);
         let record_refused = env("HEARDBACK_RECORD_REFUSED");
         let record_refused = text(record_refused.as_ref()).map(PathBuf::from);
+        let most = env("HEARDBACK_MAX_MESSAGES");
+        let max_messages = reader.count("HEARDBACK_MAX_MESSAGES", most.as_ref(), 1, u64::MAX);
         match store {
             Some(store) if reader.problems.is_empty() => {
-                Ok(Self { store, phone_key, record_refused })
+                Ok(Self { store, phone_key, record_refused, max_messages })
             }
             Some(_) | None => Err(reader.problems),
         }

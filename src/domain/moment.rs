@@ -9,8 +9,6 @@ use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::millisecond;
 use serde::{Deserialize, Deserializer, Serializer};
 
-use crate::domain::signal::fields::to_millisecond;
-
 /// Writes it.
 ///
 /// # Errors
@@ -30,9 +28,11 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::E
     if from.is_human_readable() {
         let text = Cow::<'de, str>::deserialize(from)?;
         let at = text.parse::<Timestamp>();
+        // A store could not read it again: jiff takes the last second's other milliseconds from text alone.
+        let at = at.and_then(|at| Timestamp::from_millisecond(at.as_millisecond()));
         // What is wrong with it would quote it.
         let expected = "expected a time such as 2026-01-31T12:00:00.000Z";
-        return at.map(to_millisecond).map_err(|_| serde::de::Error::custom(expected));
+        return at.map_err(|_| serde::de::Error::custom(expected));
     }
     millisecond::required::deserialize(from)
 }

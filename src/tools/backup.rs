@@ -3,19 +3,19 @@
 //! The file appears under its name only when it was read to its end, found sound and synced; until then
 //! the last backup stays where it is. It is for its owner alone: it holds what the store holds.
 
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
-use rustix::fs::OFlags;
 
 use crate::inbound::control::BACKUP;
 use crate::store::sled::backup::{Contents, backup, contents};
 use crate::tools::control;
+use crate::tools::part;
 
 /// The backup's name in its folder.
 pub const FILE: &str = "heardback.backup";
@@ -48,13 +48,11 @@ pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (part, path) = (folder.join(PART), folder.join(FILE));
-    let file = begin(&part)?;
+    let file = part::begin(&part, "backup")?;
     let written = write(store, &file).await;
     let written = written.and_then(|contents| {
         let finish = || -> io::Result<u64> {
-            file.sync_all()?;
-            fs::rename(&part, &path)?;
-            File::open(folder)?.sync_all()?;
+            part::finish(&file, &part, &path)?;
             Ok(file.metadata()?.len())
         };
         let size = finish().with_context(|| format!("cannot finish {}", path.display()))?;
@@ -65,43 +63,6 @@ pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
         let _ = fs::remove_file(&part);
     }
     written
-}
-
-/// What another backup left half-written is begun anew, unless that one still runs.
-fn begin(part: &Path) -> anyhow::Result<File> {
-    loop {
-        let file = open(part).with_context(|| format!("cannot write {}", part.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                bail!("another backup is being written to {}; wait for its end", part.display())
-            }
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        // That one may have come to its end meanwhile: then what is locked is its backup.
-        if is_still(&file, part)? {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.set_len(0)?;
-            return Ok(file);
-        }
-    }
-}
-
-/// The folder may be one that others write to: no link is followed.
-fn open(part: &Path) -> io::Result<File> {
-    let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
-    let mut options = File::options();
-    options.create(true).truncate(false).read(true).write(true);
-    options.mode(0o600).custom_flags(nofollow).open(part)
-}
-
-fn is_still(file: &File, part: &Path) -> io::Result<bool> {
-    let file = file.metadata()?;
-    match fs::symlink_metadata(part) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (file.dev(), file.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 async fn write(store: &Path, file: &File) -> anyhow::Result<Contents> {
@@ -166,23 +127,5 @@ impl Write for Sparing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_was_renamed_meanwhile_is_not_the_one_to_write_to() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let part = folder.path().join(PART);
-        let file = open(&part).expect("made");
-        assert!(is_still(&file, &part).expect("looked"));
-        fs::rename(&part, folder.path().join(FILE)).expect("renamed");
-        assert!(!is_still(&file, &part).expect("looked"));
-        let next = begin(&part).expect("made");
-        assert!(!is_still(&file, &part).expect("looked"));
-        assert!(is_still(&next, &part).expect("looked"));
     }
 }

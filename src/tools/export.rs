@@ -1,11 +1,12 @@
-//! `export`: all that a store holds, as JSON lines. Whoever reads them finds no address, no text and no token.
+//! `export`: all that a store holds, as JSON lines. Whoever reads them finds no
+//! recipient's address, no message's text and no token of a click link, but what the app and Twilio named: senders,
+//! references, labels and where links lead.
 //!
 //! Evidence is read before the messages, or what is settled meanwhile would be in neither, and written after
 //! them: so whoever takes it over has the messages by then. In between it lies in a file without a name.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek as _, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -18,6 +19,7 @@ use crate::inbound::control::{HandOver, Identify};
 use crate::store::Record;
 use crate::tools::backup::Sparing;
 use crate::tools::ledger::{Frame, Head, Tally};
+use crate::tools::part;
 use crate::tools::progress;
 use crate::tools::reach::{Reach, Wrong, now};
 
@@ -52,6 +54,13 @@ fn there(path: &Path) -> String {
     format!("{} is there already, and is not written over; name another file", path.display())
 }
 
+/// Where it is written until it is whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
 /// Writes it.
 ///
 /// # Errors
@@ -64,21 +73,24 @@ pub(super) async fn run(
     let tally = match &asked.out {
         None => write(reach, out).await?,
         Some(path) => {
-            let made = File::options().write(true).create_new(true).mode(0o600).open(path);
-            let file = match made {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(Wrong(there(path)).into());
-                }
-                made => made.with_context(|| format!("cannot make {}", path.display()))?,
-            };
-            let written = write_file(reach, asked, &file).await;
+            let beside = beside(path);
+            let file = part::begin(&beside, "export")?;
+            let written = write_file(reach, asked, &file).await.and_then(|tally| {
+                // Somebody may have made one meanwhile.
+                anyhow::ensure!(path.symlink_metadata().is_err(), Wrong(there(path)));
+                let finished = part::finish(&file, &beside, path);
+                finished.with_context(|| format!("cannot finish {}", path.display()))?;
+                Ok(tally)
+            });
             if written.is_err() {
-                // Half an export is of no use; what cannot be removed has no end, and is known by it.
-                let _ = std::fs::remove_file(path);
+                // Half an export is of no use; if it cannot be removed, the next one writes over it.
+                let _ = std::fs::remove_file(&beside);
             }
             written?
         }
     };
+    // What is written is not there before it is out of our hands.
+    out.flush()?;
     eprintln!("exported {}", tally.told());
     Ok(true)
 }
@@ -88,8 +100,6 @@ async fn write_file(reach: &Reach, asked: &Asked, file: &File) -> anyhow::Result
     let mut to = BufWriter::new(Sparing::new(&asked.store, file, elsewhere)?);
     let tally = write(reach, &mut to).await?;
     to.flush()?;
-    drop(to);
-    file.sync_all()?;
     Ok(tally)
 }
 

@@ -17,6 +17,9 @@ const FORMAT: u32 = 1;
 /// socket takes at once.
 const MAX_LINE: u64 = 16 << 10;
 
+/// A byte order mark.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
@@ -149,13 +152,19 @@ impl<R: BufRead> Lines<R> {
     /// # Errors
     /// It has none that this release reads.
     pub(super) fn begin(mut from: R) -> anyhow::Result<Self> {
-        let first = next_line(&mut from).context("cannot read line 1")?;
+        let mut first = next_line(&mut from).context("cannot read line 1")?;
+        // Some editors put a mark in front of what they save.
+        if let Some(Ok(text)) = &mut first
+            && text.starts_with(BOM)
+        {
+            text.drain(..BOM.len());
+        }
         let first = first.and_then(|text| Line::read(&text.ok()?).ok());
         let Some(Line::Head(head)) = first else {
             anyhow::bail!("line 1 is no header: expected what `heardback export` wrote")
         };
         if head.format != FORMAT {
-            let (found, by) = (head.format, &head.release);
+            let (found, by) = (head.format, plain(&head.release));
             anyhow::bail!(
                 "it is of format {found}, written by release {by}; this release reads format {FORMAT} \
                  only, so import it with that one"
@@ -205,6 +214,13 @@ impl<R: BufRead> Lines<R> {
             }
         }
     }
+}
+
+/// What a stranger's header says, so that it does nothing to a terminal.
+fn plain(release: &str) -> &str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    let is_release = (1..=32).contains(&release.len()) && release.chars().all(is_plain);
+    if is_release { release } else { "unknown" }
 }
 
 /// Without its end; `None` where there is none.

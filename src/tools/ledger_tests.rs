@@ -30,6 +30,7 @@ fn a_tally_is_told_by_what_there_is() {
 fn a_whole_file_is_read() {
     assert_eq!(read(&[HEAD, HOLD, END]), Ok(1));
     assert_eq!(read(&[HEAD, HOLD, END, ""]), Ok(1));
+    assert_eq!(read(&[&format!("\u{feff}{HEAD}"), HOLD, END]), Ok(1));
 }
 
 #[test]
@@ -61,4 +62,12 @@ fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
         assert!(told.contains(said), "{told}");
         assert!(!told.contains("555"), "{told}");
     }
+}
+
+#[test]
+fn a_strangers_header_does_nothing_to_a_terminal() {
+    let later = HEAD.replace(r#""format":1"#, r#""format":2"#);
+    let told = read(&[&later.replace("0.1.0", r"\u001b[2J")]).expect_err("another format");
+    assert!(told.contains("release unknown") && !told.contains('\u{1b}'), "{told:?}");
+    assert!(read(&[&later]).expect_err("another format").contains("release 0.1.0"));
 }

@@ -15,6 +15,7 @@ mod ledger;
 mod list;
 pub mod manual;
 pub mod operate;
+mod part;
 mod past;
 mod progress;
 pub mod reach;

@@ -95,8 +95,8 @@ pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
     let StoreUrl::Sled(store) = &settings.store;
     let mut options = Options::new(store, policy, Arc::new(now));
     options.lock_patience = PATIENCE;
-    // How many a service takes in is its own affair.
-    options.max_messages = u64::MAX;
+    // How many a service takes in is its own affair, unless it is said here too.
+    options.max_messages = settings.max_messages.unwrap_or(u64::MAX);
     let key = settings.phone_key.as_ref();
     options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
     options

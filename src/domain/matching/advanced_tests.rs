@@ -66,7 +66,7 @@ fn met(present: &Message, incoming: &Message) -> Met<Message> {
 fn advanced(present: &Message, incoming: &Message) -> Message {
     match met(present, incoming) {
         Met::Advanced(message) => message,
-        other => panic!("{other:?}"),
+        known @ (Met::Known | Met::Differs) => panic!("{known:?}"),
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::link::Link;
 use crate::domain::message::Message;
+use crate::domain::signal::fields::to_millisecond;
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
 /// becomes known later than this was not the message that they answered.
@@ -122,7 +123,7 @@ const SEEN_MARGIN: Duration = Duration::from_hours(24);
 /// A moment later by so much, or the end of time.
 #[must_use]
 pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.checked_add(by).unwrap_or(Timestamp::MAX)
+    moment.checked_add(by).unwrap_or(to_millisecond(Timestamp::MAX))
 }
 
 /// A moment earlier by so much, or the beginning of time.

@@ -132,10 +132,12 @@ pub fn one_account(pairs: &[Pair<'_>], spelling: Spelling) -> Option<AccountSid>
     AccountSid::parse(std::str::from_utf8(&first.decoded()).ok()?).ok()
 }
 
-/// The store keeps milliseconds; what is compared with what it keeps must not be finer.
+/// The store keeps milliseconds; what is compared with what it keeps must not be finer. In the last second that
+/// there is, jiff reads none but the first: what comes later is written as that, or it could not be read again.
 #[must_use]
 pub fn to_millisecond(moment: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+    let whole = || Timestamp::from_second(moment.as_second());
+    Timestamp::from_millisecond(moment.as_millisecond()).or_else(|_| whole()).unwrap_or(moment)
 }
 
 /// What a needed field is when it is not there.
@@ -219,6 +221,18 @@ mod tests {
         }
         assert_eq!(named(&format!("AccountSid={ONE}&AccountSid={OTHER}"), Spelling::Any), None);
         assert_eq!(named(&format!("AccountSid={ONE}&account_sid={OTHER}"), Spelling::Any), None);
+    }
+
+    #[test]
+    fn every_moment_can_be_read_again_from_its_milliseconds() {
+        let last = Timestamp::MAX.as_second();
+        let beyond = (1..1000).map(|ms| Timestamp::new(last, ms * 1_000_000).expect("a time"));
+        for moment in beyond.chain([Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH]) {
+            let kept = to_millisecond(moment);
+            let again = Timestamp::from_millisecond(kept.as_millisecond());
+            assert_eq!(again.expect("it can be read"), kept);
+            assert_eq!(kept.as_second(), moment.as_second());
+        }
     }
 
     #[test]

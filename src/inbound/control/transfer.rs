@@ -77,6 +77,18 @@ impl Question for TakeOver {
             let reason = "the store's persons are hashed with another key by now".to_owned();
             return Err(StoreError::Unavailable { reason, label: "person_key" });
         }
-        store.adopt(self.records).await
+        let adopted = store.adopt(self.records).await?;
+        for (sid, account_sid) in &adopted.confirmed {
+            tracing::info!(
+                message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import"
+            );
+        }
+        for account_sid in &adopted.holds {
+            tracing::warn!(
+                %account_sid,
+                "account {account_sid} is on hold, as it was where an import comes from: nothing of it is reported"
+            );
+        }
+        Ok(adopted)
     }
 }

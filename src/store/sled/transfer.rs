@@ -2,6 +2,8 @@
 //! writer takes over what it does not have, and what follows from it in index, census and counts.
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
@@ -81,6 +83,22 @@ fn moment(milliseconds: i64) -> Result<Timestamp, Fatal> {
     Ok(Timestamp::from_millisecond(milliseconds).map_err(|_| Damaged::key())?)
 }
 
+/// One that cannot would have the store taken for damaged from then on.
+fn can_be_read_again(record: &Record) -> bool {
+    fn reads<T: Serialize + DeserializeOwned>(value: &T) -> bool {
+        encode(value).and_then(|bytes| decode::<T>(&bytes)).is_ok()
+    }
+    match record {
+        Record::Message(message) => reads(message.as_ref()),
+        Record::Parked(parked) => reads(parked.as_ref()),
+        Record::Link { link, .. } => reads(link),
+        Record::Counted { at, .. } | Record::Hold { since: at, .. } => {
+            moment(at.as_millisecond()).is_ok()
+        }
+        Record::Sender { service, .. } => reads(service),
+    }
+}
+
 /// What came of one record.
 enum Came {
     New,
@@ -97,6 +115,10 @@ impl Ledger {
         }
         if let Some(flaw) = records.iter().find_map(Record::flaw) {
             let reason = format!("a record cannot be taken over: {flaw}");
+            return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
+        }
+        if !records.iter().all(can_be_read_again) {
+            let reason = "a record cannot be taken over: it could not be read again".to_owned();
             return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
         }
         if let Err(full) = self.room_for(records)? {

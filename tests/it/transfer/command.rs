@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::backup::binary::{about, fill, run, text};
 use crate::harness::running::{Running, command};
-use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, Scene, eventually, form, sid};
+use crate::harness::{
+    ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, eventually, form, sid,
+};
 
 const KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "a-phone-key-of-the-source-271828");
 const OTHER_KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "another-key-9876543210");
@@ -111,9 +113,9 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     let (code, told, talk) = import(&target.store(), &[&text(&file)], None);
     assert_eq!(code, Some(0), "{told}{talk}");
     let many = all.len() - 2;
-    let (held, rest) = (told.lines().nth(1).unwrap_or_default(), told.lines().next());
-    assert_eq!(rest, Some(&*format!("imported {many} records; 0 were known already")));
-    assert!(held.contains(&format!("`heardback resume {ACCOUNT}`")), "{told}");
+    let (paused, first) = (told.lines().nth(1).unwrap_or_default(), told.lines().next());
+    assert_eq!(first, Some(&*format!("imported {many} records; 0 were known already")));
+    assert!(paused.contains(&format!("`heardback resume {ACCOUNT}`")), "{told}");
     for (number, state) in [(1, "reported"), (2, "confirmed"), (4, "pending"), (700, "untracked")] {
         assert_eq!(target.state(number).as_deref(), Some(state), "{number}");
     }
@@ -154,6 +156,15 @@ fn stores_that_nobody_has_open_do_the_same_by_pipe() {
     let output = about(&["export"], &source.store()).env(KEY.0, KEY.1).output().expect("it ran");
     assert_eq!(output.status.code(), Some(0));
     let whole = String::from_utf8(output.stdout).expect("UTF-8");
+    let (_folder, file) = exported(&source.store());
+    let few = about(&["import", &text(&file)], &target.store())
+        .env(KEY.0, KEY.1)
+        .env("HEARDBACK_MAX_MESSAGES", "3")
+        .output()
+        .expect("it ran");
+    let said = String::from_utf8(few.stderr).expect("UTF-8");
+    assert_eq!(few.status.code(), Some(1), "{said}");
+    assert!(said.contains("HEARDBACK_MAX_MESSAGES (3) messages"), "{said}");
     let (code, told, talk) = import(&target.store(), &["-"], Some(&whole));
     assert_eq!(code, Some(0), "{told}{talk}");
     let (_folder, file) = exported(&target.store());
@@ -262,6 +273,13 @@ fn nothing_is_written_over_and_no_half_of_an_export_is_left() {
     assert!(talk.contains("is there already"), "{talk}");
     assert_eq!(fs::read(&file).expect("there"), before);
 
+    // What a signal left of another one is in nobody's way.
+    let (next, part) = (folder.path().join("next.jsonl"), folder.path().join("next.jsonl.part"));
+    fs::write(&part, "half of it").expect("written");
+    let (code, _, talk) = run(&["export", "--out", &text(&next)], &source.store());
+    assert_eq!((code, part.exists()), (Some(0), false), "{talk}");
+    assert_eq!(records(&next), records(&file));
+
     let (none, nowhere) = (folder.path().join("none.jsonl"), folder.path().join("no-store"));
     let (code, _, talk) = run(&["export", "--out", &text(&none)], &nowhere);
     assert!(code == Some(1) && talk.contains("there is no store"), "{talk}");
@@ -270,4 +288,37 @@ fn nothing_is_written_over_and_no_half_of_an_export_is_left() {
     assert!(code == Some(2) && talk.contains("cannot read"), "{talk}");
     let (code, _, talk) = run(&["import", "/dev/null"], &source.store());
     assert!(code == Some(1) && talk.contains("line 1 is no header"), "{talk}");
+}
+
+/// A source that goes on is exported once more; a stranger's file says otherwise of a message that is here.
+#[test]
+fn a_later_export_brings_its_confirmations_and_what_contradicts_is_said() {
+    let source = Scene::new(&[KEY]);
+    for number in [1, 2] {
+        let fields = [("MessageSid", sid(number)), ("To", RECIPIENT.to_owned())];
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(source.send(&form("/app/messages", &fields)).status, 201);
+    }
+    assert_eq!(run(&["pause", ACCOUNT], &source.store()).0, Some(0));
+    let target = Scene::new(&[KEY]);
+    let (_first, early) = exported(&source.store());
+    assert_eq!(import(&target.store(), &[&text(&early)], None).0, Some(0));
+    source.confirm(1);
+    let (_second, late) = exported(&source.store());
+    let (code, told, talk) = import(&target.store(), &[&text(&late)], None);
+    assert_eq!(code, Some(0), "{talk}");
+    assert!(told.contains("; 1 are brought forward, "), "{told}");
+    assert_eq!(target.state(1).as_deref(), Some("confirmed"));
+    target.service.says(&format!("confirmed {} by import", sid(1)));
+    target.service.says(&format!("account {ACCOUNT} is on hold, as it was"));
+    // The earlier one again undoes nothing.
+    assert_eq!(import(&target.store(), &[&text(&early)], None).0, Some(0));
+    assert_eq!(target.state(1).as_deref(), Some("confirmed"));
+
+    let contradicts = fs::read_to_string(&late).expect("there");
+    let contradicts = contradicts.replace(ACCOUNT, OTHER_ACCOUNT);
+    let (code, told, talk) = import(&target.store(), &["-", "--json"], Some(&contradicts));
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((code, &told["differs"]), (Some(1), &json!(2)), "{talk}");
+    assert!(talk.contains("of another account or recipient"), "{talk}");
 }

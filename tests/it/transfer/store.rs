@@ -12,6 +12,7 @@ use heardback::domain::sid::CallSid;
 use heardback::domain::signal::{Named, Once, Sighting, Signal};
 use heardback::domain::trace::TraceParent;
 use heardback::store::{Adopted, Quotas, Record, Store, StoreError};
+use jiff::Timestamp;
 
 use crate::contract::{Backend, backends};
 use crate::given::{
@@ -412,6 +413,38 @@ async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_wit
         assert!(refused.to_string().contains("nothing is said to prove it"), "{refused}");
         assert_eq!(target.counts().total(), 0);
     }
+}
+
+/// In the last second that there is, jiff reads no milliseconds but the first.
+#[tokio::test]
+async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_sound() {
+    let hands = Hands::default();
+    let [(_from, source), (to, target)] = pair(&hands);
+    fill(&source, &hands).await;
+    let beyond = Timestamp::MAX;
+    let records = all(&source, 1000).await;
+    let spoilt = records.iter().filter_map(|record| {
+        let mut record = record.clone();
+        match &mut record {
+            Record::Message(message) => message.created_at = beyond,
+            Record::Parked(parked) => parked.until = beyond,
+            Record::Link { link, .. } => link.created_at = beyond,
+            Record::Counted { at, .. } => *at = beyond,
+            Record::Hold { since, .. } => *since = beyond,
+            Record::Sender { .. } => return None,
+        }
+        Some(record)
+    });
+    for record in spoilt {
+        // As a file says it, and as the seam is given it.
+        let text = serde_json::to_string(&record).expect("JSON");
+        assert!(text.contains(".999Z") && serde_json::from_str::<Record>(&text).is_err(), "{text}");
+        let refused = target.adopt(vec![record]).await.expect_err("refused");
+        assert!(refused.to_string().contains("read again"), "{refused}");
+    }
+    assert_eq!(all(&target, 1000).await, []);
+    target.close().await;
+    adopt(&to.usual(&hands), &records).await;
 }
 
 #[tokio::test]
