@@ -23,7 +23,7 @@ pub(super) async fn found(
     now: Timestamp,
     visitor: &Visitor,
 ) -> Markup {
-    let Known { messages, waiting } = match look(store, asked).await {
+    let Known { messages, waiting, on_hold } = match look(store, asked).await {
         Ok(known) => known,
         Err(error) => {
             return html! {
@@ -38,7 +38,9 @@ pub(super) async fn found(
         @if messages.len() > LIMIT {
             p.note { "The newest " (LIMIT) " messages of this reference. " code { "heardback show" } " has more." }
         }
-        @for message in messages.iter().take(LIMIT) { (life_of(message, now, visitor)) }
+        @for message in messages.iter().take(LIMIT) {
+            (life_of(message, on_hold.contains_key(&message.account), now, visitor))
+        }
         @if !waiting.is_empty() { (without_message(&waiting, now)) }
     }
 }
@@ -98,7 +100,7 @@ fn without_message(waiting: &[Parked], now: Timestamp) -> Markup {
     }
 }
 
-fn life_of(message: &Message, now: Timestamp, visitor: &Visitor) -> Markup {
+fn life_of(message: &Message, is_held: bool, now: Timestamp, visitor: &Visitor) -> Markup {
     let sid = message.sid.as_str();
     html! {
         article aria-labelledby=(format!("h-{sid}")) {
@@ -111,12 +113,12 @@ fn life_of(message: &Message, now: Timestamp, visitor: &Visitor) -> Markup {
                 p { (tables::reason(message)) }
                 (tables::requeue(message, visitor))
             }
-            (facts(message, now))
+            (facts(message, is_held, now))
         }
     }
 }
 
-fn facts(message: &Message, now: Timestamp) -> Markup {
+fn facts(message: &Message, is_held: bool, now: Timestamp) -> Markup {
     let service = message.service.map(|service| service.to_string());
     let to = message.recipient.and_then(|recipient| recipient.calling_code);
     let words = [
@@ -136,7 +138,9 @@ fn facts(message: &Message, now: Timestamp) -> Markup {
                 div { dt { (name) } dd { (value) } }
             } }
             @if let Some(due) = message.delivery.due_at.filter(|_| waits) {
-                div { dt { "next attempt" } dd { (words::moment(due, now)) } }
+                div { dt { "next attempt" } dd {
+                    @if is_held { "when the account is no longer on hold" } @else { (words::moment(due, now)) }
+                } }
             }
             @if message.state == State::Pending {
                 div { dt { "waits for evidence until" } dd { (words::moment(message.expires_at, now)) } }

@@ -72,7 +72,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     assert!(told.text().contains("Requeued: it is tried again."), "{}", told.text());
     assert_eq!(told.header("Set-Cookie").map(|it| it.contains("Max-Age=0")), Some(true), "once");
     // A link says nothing of what was done.
-    let linked = text(&scene, "/?done=paused");
+    let linked = text(&scene, "/?done=on_hold");
     assert!(!linked.contains("On hold: nothing"), "{linked}");
     scene.reaches(1, "reported");
     let again = ask(scene.service.ops, "POST", &target, &[], &body);
