@@ -79,7 +79,7 @@ pub(super) fn findings(now: &Snapshot) -> Vec<Finding> {
         let advice = "What is confirmed waits, and is posted once dry run is switched off.";
         add(Mood::Doubtful, "This is a dry run: nothing is posted".to_owned(), advice);
     } else if let Some((mood, what)) = waiting(now) {
-        add(mood, what, "It is tried again by itself, ever more rarely; nothing is lost.");
+        add(mood, what, "What was not taken is tried again by itself, ever more rarely; nothing is lost.");
     }
     if let Some(what) = refusals(now) {
         add(Mood::Doubtful, what, "Each is below, with Twilio's reason.");
