@@ -108,17 +108,6 @@ mod tests {
 
     fn message() -> Message {
         Message {
-            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            state: State::Reported,
-            recipient: None,
-            from: None,
-            service: None,
-            reference: None,
-            status: None,
-            error_code: None,
-            created_at: at(0),
-            created_at_known: true,
             remembered_at: at(3),
             expires_at: at(100),
             since: at(4),
@@ -130,9 +119,6 @@ mod tests {
             }),
             delivery: Delivery { attempts: 2, ..Delivery::default() },
             reported_at: Some(at(4)),
-            refusal: None,
-            code: None,
-            converted_by: None,
             parked_at: Some(at(2)),
             last_attempt: Some(Attempt {
                 number: 2,
@@ -142,7 +128,7 @@ mod tests {
                 code: None,
                 message: String::new(),
             }),
-            trace: None,
+            ..Message::example(State::Reported, at(0))
         }
     }
 

@@ -326,3 +326,35 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+impl Message {
+    /// What tests begin with: sent at that moment, in a state since then, and nothing else is known of it.
+    pub(crate) fn example(state: State, at: Timestamp) -> Self {
+        Self {
+            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
+            state,
+            recipient: None,
+            from: None,
+            service: None,
+            reference: None,
+            status: None,
+            error_code: None,
+            created_at: at,
+            created_at_known: true,
+            remembered_at: at,
+            expires_at: at,
+            since: at,
+            proof: None,
+            delivery: Delivery::default(),
+            reported_at: None,
+            refusal: None,
+            code: None,
+            converted_by: None,
+            parked_at: None,
+            last_attempt: None,
+            trace: None,
+        }
+    }
+}

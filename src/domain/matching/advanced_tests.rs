@@ -9,31 +9,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn message(state: State) -> Message {
-    Message {
-        sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
-        account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
-        state,
-        recipient: None,
-        from: None,
-        service: None,
-        reference: None,
-        status: None,
-        error_code: None,
-        created_at: at(0),
-        created_at_known: true,
-        remembered_at: at(0),
-        expires_at: at(1000),
-        since: at(0),
-        proof: None,
-        delivery: Delivery::default(),
-        reported_at: None,
-        refusal: None,
-        code: None,
-        converted_by: None,
-        parked_at: None,
-        last_attempt: None,
-        trace: None,
-    }
+    Message { expires_at: at(1000), ..Message::example(state, at(0)) }
 }
 
 fn proven(state: State, since: i64) -> Message {

@@ -79,7 +79,11 @@ pub(super) fn findings(now: &Snapshot) -> Vec<Finding> {
         let advice = "What is confirmed waits, and is posted once dry run is switched off.";
         add(Mood::Doubtful, "This is a dry run: nothing is posted".to_owned(), advice);
     } else if let Some((mood, what)) = waiting(now) {
-        add(mood, what, "What was not taken is tried again by itself, ever more rarely; nothing is lost.");
+        add(
+            mood,
+            what,
+            "What was not taken is tried again by itself, ever more rarely; nothing is lost.",
+        );
     }
     if let Some(what) = refusals(now) {
         add(Mood::Doubtful, what, "Each is below, with Twilio's reason.");
@@ -160,7 +164,7 @@ fn refusals(now: &Snapshot) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Attempt, Basis, Delivery, Proof};
+    use crate::domain::message::{Attempt, Basis, Proof};
 
     const ONE: &str = "AC0123456789abcdef0123456789abcdef";
     const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -191,29 +195,10 @@ mod tests {
             message: String::new(),
         };
         Message {
-            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
             account: account.parse().expect("valid"),
-            state: State::Confirmed,
-            recipient: None,
-            from: None,
-            service: None,
-            reference: None,
-            status: None,
-            error_code: None,
-            created_at: confirmed_at,
-            created_at_known: true,
-            remembered_at: confirmed_at,
-            expires_at: confirmed_at,
-            since: confirmed_at,
             proof: Some(proof),
-            delivery: Delivery::default(),
-            reported_at: None,
-            refusal: None,
-            code: None,
-            converted_by: None,
-            parked_at: None,
             last_attempt: tried.then_some(attempt),
-            trace: None,
+            ..Message::example(State::Confirmed, confirmed_at)
         }
     }
 

@@ -68,32 +68,8 @@ mod tests {
     use crate::domain::trace::TraceParent;
 
     fn bare() -> Message {
-        let now = Timestamp::UNIX_EPOCH;
-        Message {
-            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            state: State::Pending,
-            recipient: None,
-            from: Some("+15550009999".to_owned()),
-            service: None,
-            reference: None,
-            status: None,
-            error_code: None,
-            created_at: now,
-            created_at_known: true,
-            remembered_at: now,
-            expires_at: now,
-            since: now,
-            proof: None,
-            delivery: Delivery::default(),
-            reported_at: None,
-            refusal: None,
-            code: None,
-            converted_by: None,
-            parked_at: None,
-            last_attempt: None,
-            trace: None,
-        }
+        let example = Message::example(State::Pending, Timestamp::UNIX_EPOCH);
+        Message { from: Some("+15550009999".to_owned()), ..example }
     }
 
     fn at(milliseconds: i64) -> Timestamp {
