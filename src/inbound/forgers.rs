@@ -66,10 +66,15 @@ impl Forgers {
             let line = request.headers().get_all(header).last()?.to_str().ok()?;
             address(line.rsplit(',').next()?.trim())
         });
-        match named.or_else(|| request.peer_addr().map(|peer| peer.ip()))? {
-            IpAddr::V4(address) => Some(Network::of_v4(address)),
-            IpAddr::V6(address) => Some(Network::of_v6(address)),
-        }
+        named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(network_of)
+    }
+}
+
+/// The network that an address belongs to.
+pub(super) fn network_of(address: IpAddr) -> Network {
+    match address {
+        IpAddr::V4(address) => Network::of_v4(address),
+        IpAddr::V6(address) => Network::of_v6(address),
     }
 }
 

@@ -14,7 +14,7 @@ use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::inbound::control::{Control, SOCKET, routes};
-use crate::serve::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
+use crate::serve::parts::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 
 /// Connections that wait to be taken: a command or two.
 const BACKLOG: i32 = 16;

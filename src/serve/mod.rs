@@ -7,6 +7,7 @@
 mod control;
 mod handles;
 mod observe;
+mod parts;
 pub mod reload;
 pub mod signals;
 mod store;
@@ -16,58 +17,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::KeepAlive;
-use actix_web::{App, HttpServer, web};
+use actix_web::web;
 use anyhow::{Context, anyhow, bail};
-use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::config::{Settings, StoreUrl, TraceSettings};
-use crate::domain::link::{LinkToken, TOKEN_BYTES};
+use crate::config::{Settings, StoreUrl};
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
-use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
-use crate::inbound::page::{Page, Parts};
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
+use crate::serve::parts::{
+    controls, fresh_token, now, ops_server, page, public_server, start_traces, worker,
+};
 use crate::serve::reload::Reloader;
 use crate::serve::store::{disk_of, open_store};
-use crate::store::sled::SledStore;
-use crate::store::sled::backup::Pace;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, WorkerConfig, sweep};
+use crate::worker::{Worker, sweep};
 
 /// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
 /// post or a commit may take.
 const DRAIN: Duration = Duration::from_secs(20);
-/// The same for requests in flight: a body takes 5 s at most, a commit 10 s.
-const DRAIN_REQUESTS_SECS: u64 = 16;
-/// How long an attempt may take, its end written down. A post may try each of an account's credentials
-/// in turn: at most four, of 10 s each.
-const LEASE: Duration = Duration::from_mins(1);
-/// The head of a connection's first request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
-/// than the watchdog's patience, so that a late request still has two seconds to arrive in.
-const KEEP_ALIVE: Duration = Duration::from_secs(8);
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that each HTTP worker holds; each takes two file handles.
-const MAX_CONNECTIONS: usize = 4096;
+
 /// Connections that wait to be accepted. Whoever finds the queue full connects a second or three
 /// later, and Twilio gives a connection five.
 const BACKLOG: i32 = 2048;
-/// HTTP workers: more would only wait for the one thread that writes.
-const MAX_WORKERS: usize = 4;
 
 /// The sockets to listen on, bound already.
 pub struct Listeners {
@@ -267,110 +250,4 @@ impl Service {
         tracing::info!("drained; everything acknowledged is on disk");
         Ok(())
     }
-}
-
-/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
-fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
-    let started = Traces::start(settings.timeout);
-    started
-        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
-        .ok()
-}
-
-/// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
-fn controls(
-    store: Arc<SledStore>,
-    refusals: Option<Arc<Refusals>>,
-    readiness: &Arc<Readiness>,
-) -> web::Data<Control> {
-    let sled = Arc::clone(&store);
-    let backup: BeginBackup = Arc::new(move || {
-        let sled = Arc::clone(&sled);
-        Box::pin(async move { sled.backup(Pace::default()).await })
-    });
-    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
-}
-
-fn page(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    readiness: &Arc<Readiness>,
-) -> anyhow::Result<Page> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system has no randomness")?;
-    Ok(Page::new(Parts {
-        store: Arc::clone(store),
-        readiness: Arc::clone(readiness),
-        clock: Arc::new(now),
-        is_dry_run: settings.dry_run,
-        token: settings.ops_token.clone(),
-        random,
-    }))
-}
-
-fn worker(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    upstreams: Arc<Upstreams>,
-    clock: &Clock,
-    watcher: Arc<Watcher>,
-) -> Worker {
-    let config = WorkerConfig {
-        concurrency: settings.upstream_concurrency,
-        lease: LEASE,
-        give_up_after: settings.give_up_after,
-        probe_every: Duration::from_mins(1),
-        dry_run: settings.dry_run,
-    };
-    let store = Arc::clone(store);
-    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
-}
-
-fn public_server(
-    listener: TcpListener,
-    receiver: web::Data<Receiver>,
-    connections: Connections,
-) -> anyhow::Result<Server> {
-    let server = HttpServer::new(move || {
-        App::new().app_data(receiver.clone()).configure(crate::inbound::routes)
-    })
-    .on_connect(move |stream, data| connections.note(stream, data))
-    .workers(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
-    .max_connections(MAX_CONNECTIONS)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-    .shutdown_timeout(DRAIN_REQUESTS_SECS)
-    .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
-}
-
-fn ops_server(listener: TcpListener, operator: web::Data<Operator>) -> anyhow::Result<Server> {
-    let server = HttpServer::new(move || {
-        App::new().app_data(operator.clone()).configure(crate::inbound::ops::routes)
-    })
-    .workers(1)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-fn fresh_token() -> Option<LinkToken> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(LinkToken::from_random(bytes))
-}
-
-/// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.
-fn jitter() -> f64 {
-    let bits = getrandom::u32().unwrap_or_default();
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }

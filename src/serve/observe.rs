@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
-use crate::serve::now;
+use crate::serve::parts::now;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneState, Readiness};
 use crate::telemetry::traces::{Ids, Post, Traces};

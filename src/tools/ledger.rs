@@ -18,7 +18,7 @@ const FORMAT: u32 = 1;
 const MAX_LINE: u64 = 16 << 10;
 
 /// A byte order mark.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

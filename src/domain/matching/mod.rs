@@ -7,6 +7,7 @@
 mod adopted;
 mod advanced;
 mod decide;
+mod parking;
 mod pick;
 mod policy;
 mod sighted;

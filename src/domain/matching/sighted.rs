@@ -6,34 +6,14 @@ use jiff::Timestamp;
 
 use crate::domain::code::Code;
 use crate::domain::matching::{Policy, later};
-use crate::domain::message::{Delivery, Message, State, Status};
+use crate::domain::message::{Message, State, Status};
 use crate::domain::signal::Sighting;
 
 pub(super) fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Message {
     let mut message = Message {
-        sid: sighting.sid,
-        account: sighting.account,
-        state: State::Untracked,
-        recipient: None,
-        from: None,
-        service: None,
-        reference: None,
-        status: None,
-        error_code: None,
-        created_at: sighting.seen_at,
-        created_at_known: false,
-        remembered_at: sighting.seen_at,
         expires_at: policy.untracked_until(sighting.seen_at),
         since: now,
-        proof: None,
-        delivery: Delivery::default(),
-        reported_at: None,
-        refusal: None,
-        code: None,
-        converted_by: None,
-        parked_at: None,
-        last_attempt: None,
-        trace: None,
+        ..Message::heard_of(sighting.sid, sighting.account, sighting.seen_at)
     };
     fill(&mut message, sighting, policy, now);
     message

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::forgeries::{Network, Standing};
+use crate::inbound::forgers::network_of;
 
 /// Somebody who mistypes needs fewer.
 const WRONG: u32 = 10;
@@ -30,7 +31,7 @@ impl Tries {
     pub(super) fn failed(&self, from: Option<IpAddr>, now: Duration) -> Standing {
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failing.retain(|_, known| !known.is_over(now));
-        let network = network(from);
+        let network = from.map_or(Network::V4([0; 3]), network_of);
         if failing.len() >= NETWORKS && !failing.contains_key(&network) {
             return Standing::Within;
         }
@@ -47,14 +48,6 @@ impl Tries {
 impl Failing {
     fn is_over(self, now: Duration) -> bool {
         now.saturating_sub(self.since) >= WITHIN
-    }
-}
-
-fn network(address: Option<IpAddr>) -> Network {
-    match address {
-        Some(IpAddr::V4(address)) => Network::of_v4(address),
-        Some(IpAddr::V6(address)) => Network::of_v6(address),
-        None => Network::V4([0; 3]),
     }
 }
 

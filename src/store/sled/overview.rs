@@ -10,7 +10,7 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
-use crate::store::sled::record::encode;
+use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::writing::Writing;
 
 /// The most that one look reads: meanwhile nothing is written.
@@ -82,3 +82,10 @@ impl Ledger {
 
 /// Accounts on hold, and since when.
 pub(super) type Paused = BTreeMap<AccountSid, Timestamp>;
+
+/// The account, and since when. Damage here must not set free what somebody put on hold.
+pub(super) fn read_hold(key: &[u8], value: &[u8]) -> Result<(AccountSid, Timestamp), Damaged> {
+    let account = keys::read_paused(key).ok_or_else(Damaged::key)?;
+    let since = Timestamp::from_millisecond(decode(value)?).map_err(|_| Damaged::key())?;
+    Ok((account, since))
+}

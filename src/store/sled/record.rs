@@ -18,7 +18,7 @@ const NOT_THERE: [u8; 5] = [0; 5];
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
-pub(super) struct Damaged(pub(super) String);
+pub(super) struct Damaged(String);
 
 impl Damaged {
     /// A key that stands for nothing.

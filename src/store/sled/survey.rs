@@ -2,19 +2,17 @@
 //! answered, and so that counting is cheap from then on.
 
 use ::sled::Tree;
-use jiff::Timestamp;
 
 use crate::domain::census::{Census, Entry};
 use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
-use crate::domain::sid::AccountSid;
 use crate::store::Counts;
 use crate::store::sled::index::{Gathered, Places};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
-use crate::store::sled::overview::Paused;
-use crate::store::sled::record::{Damaged, decode};
+use crate::store::sled::overview::{Paused, read_hold};
+use crate::store::sled::record::decode;
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::tally;
@@ -94,14 +92,6 @@ impl Surveyed {
         keys::scanned(key).inspect(|prefix| self.sparse.enters(prefix));
         Ok(())
     }
-}
-
-/// Damage here must not set free what somebody put on hold.
-fn read_hold(key: &[u8], value: &[u8]) -> Result<(AccountSid, Timestamp), Damaged> {
-    let account = keys::read_paused(key);
-    let account = account.ok_or_else(|| Damaged("a hold names no account".to_owned()))?;
-    let since = Timestamp::from_millisecond(decode(value)?);
-    Ok((account, since.map_err(|error| Damaged(error.to_string()))?))
 }
 
 /// Reads every entry. `noted` is the number of batches that is known to have been synced.

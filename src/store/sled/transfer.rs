@@ -12,6 +12,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
+use crate::store::sled::overview::read_hold;
 use crate::store::sled::reader::Reader;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::writing::{Writing, parked_key};
@@ -52,8 +53,8 @@ fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
     let named = |known: Option<Record>| known.ok_or_else(|| Fatal::from(Damaged::key()));
     match key.first() {
         Some(&keys::PAUSED) => {
-            let since = moment(decode(value)?)?;
-            named(keys::read_paused(key).map(|account| Record::Hold { account, since }))
+            let (account, since) = read_hold(key, value)?;
+            Ok(Record::Hold { account, since })
         }
         Some(&keys::SEEN) => {
             let at = <[u8; 8]>::try_from(value).map(i64::from_be_bytes);
@@ -105,6 +106,20 @@ enum Came {
     Forward,
     Known,
     Differs,
+}
+
+/// What is to be kept of a record, and what came of it; or what came of it, where nothing is to be changed.
+fn meet<T>(
+    before: Option<&T>,
+    fresh: impl FnOnce() -> T,
+    met: impl FnOnce(&T) -> Met<T>,
+) -> Result<(T, Came), Came> {
+    match before.map(met) {
+        None => Ok((fresh(), Came::New)),
+        Some(Met::Advanced(record)) => Ok((record, Came::Forward)),
+        Some(Met::Known) => Err(Came::Known),
+        Some(Met::Differs) => Err(Came::Differs),
+    }
 }
 
 impl Ledger {
@@ -179,13 +194,14 @@ impl Ledger {
 
     fn adopt_message(&mut self, message: &Message, adopted: &mut Adopted) -> Result<Came, Fatal> {
         let before = self.message(message.sid)?;
-        let (message, came) = match &before {
-            None => (matching::taken_over(message, self.now()), Came::New),
-            Some(before) => match matching::met_message(before, message, self.now()) {
-                Met::Known => return Ok(Came::Known),
-                Met::Differs => return Ok(Came::Differs),
-                Met::Advanced(message) => (message, Came::Forward),
-            },
+        let now = self.now();
+        let (message, came) = match meet(
+            before.as_ref(),
+            || matching::taken_over(message, now),
+            |before| matching::met_message(before, message, now),
+        ) {
+            Ok(found) => found,
+            Err(came) => return Ok(came),
         };
         let was_proven = before.as_ref().is_none_or(matching::is_proven);
         if !was_proven && matching::is_proven(&message) {
@@ -210,13 +226,13 @@ impl Ledger {
     fn adopt_parked(&mut self, parked: &Parked, adopted: &mut Adopted) -> Result<Came, Fatal> {
         let before = self.draft.get(&parked_key(parked)?)?;
         let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
-        let (parked, came) = match &before {
-            None => (parked.clone(), Came::New),
-            Some(before) => match matching::met_parked(before, parked) {
-                Met::Known => return Ok(Came::Known),
-                Met::Differs => return Ok(Came::Differs),
-                Met::Advanced(parked) => (parked, Came::Forward),
-            },
+        let (parked, came) = match meet(
+            before.as_ref(),
+            || parked.clone(),
+            |before| matching::met_parked(before, parked),
+        ) {
+            Ok(found) => found,
+            Err(came) => return Ok(came),
         };
         let mut writing = Writing::default();
         writing.parked(before.as_ref(), Some(&parked))?;
@@ -236,14 +252,12 @@ impl Ledger {
         let key = keys::link(id);
         let before = self.draft.get(&key)?;
         let before: Option<Link> = before.map(|value| decode(&value)).transpose()?;
-        let (link, came) = match &before {
-            None => (link.clone(), Came::New),
-            Some(before) => match matching::met_link(before, link) {
-                Met::Known => return Ok(Came::Known),
-                Met::Differs => return Ok(Came::Differs),
-                Met::Advanced(link) => (link, Came::Forward),
-            },
-        };
+        let (link, came) =
+            match meet(before.as_ref(), || link.clone(), |before| matching::met_link(before, link))
+            {
+                Ok(found) => found,
+                Err(came) => return Ok(came),
+            };
         let mut writing = Writing { links: i64::from(before.is_none()), ..Writing::default() };
         writing.put(key, encode(&link)?);
         match keys::link_index(id, &link) {

@@ -12,6 +12,7 @@ use jiff::fmt::rfc2822;
 
 use crate::domain::message::Status;
 use crate::domain::sid::AccountSid;
+use crate::tools::ledger::BOM;
 use crate::tools::past::accounts::Accounts;
 use crate::tools::past::columns::Columns;
 use crate::tools::past::framed::Framed;
@@ -118,8 +119,6 @@ impl Lines {
         Ok(Past { account, fields })
     }
 }
-
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What the line says of the message's fate, where it says something.
 fn did_arrive(direction: &str, status: &str, error: &str) -> Result<(), Bad> {

@@ -99,8 +99,8 @@ fn every_word_of_an_answer_is_described() {
     let message = &schema("MessageMembers")["properties"];
     assert_eq!(words(&message["state"]), states);
     for (file, name, described) in [
-        ("src/domain/message.rs", "Status", words(&message["status"])),
-        ("src/domain/message.rs", "Basis", words(&message["evidence_basis"])),
+        ("src/domain/message/status.rs", "Status", words(&message["status"])),
+        ("src/domain/message/mod.rs", "Basis", words(&message["evidence_basis"])),
         ("src/domain/matching/mod.rs", "Reason", words(&schema("Reason"))),
     ] {
         let source = read(file);

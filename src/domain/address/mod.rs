@@ -3,14 +3,13 @@
 //! A person's address is never stored, logged or shown: [`Address`] has no `Display`, its `Debug`
 //! is redacted, and what goes on is a [`Recipient`]: a keyed hash and the calling code.
 
+mod person;
+
+pub use person::{Person, PersonKey, Recipient};
+
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-
 use crate::domain::numbering;
-use crate::domain::sid::AccountSid;
 
 /// The longest address that is read, in bytes. Twilio's are far shorter.
 const MAX_LEN: usize = 256;
@@ -171,101 +170,10 @@ impl fmt::Debug for Address {
     }
 }
 
-/// A person, as far as the store knows one: 16 bytes of a keyed hash over account, channel and address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Person(#[serde(with = "crate::domain::hex")] [u8; 16]);
-
-impl Person {
-    /// The bytes, for a key in a store.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Person {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Person(…)")
-    }
-}
-
-/// Whom a message went to, without saying who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipient {
-    /// The keyed hash.
-    pub person: Person,
-    /// Country calling code, where the address is a full number.
-    pub calling_code: Option<u16>,
-}
-
-/// The key of the hash. An unkeyed hash of a phone number can be reversed by trying all numbers.
-#[derive(Clone)]
-pub struct PersonKey(Hmac<Sha256>);
-
-impl PersonKey {
-    /// A key from secret bytes of any length; 32 random ones are best.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
-            Ok(mac) => Self(mac),
-            // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
-            Err(_) => Self(<Hmac<Sha256> as KeyInit>::new(&hmac::digest::array::Array::default())),
-        }
-    }
-
-    /// Sixteen bytes that tell whether it is still the same key, and nothing else about it.
-    #[must_use]
-    pub fn check(&self) -> [u8; 16] {
-        self.hash(&["check"])
-    }
-
-    /// The person at this address, as that account knows them.
-    #[must_use]
-    pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
-        let person = Person(self.hash(&[account.as_str(), &address.channel, &address.value]));
-        Recipient { person, calling_code: address.calling_code() }
-    }
-
-    /// Whoever calls from this number, as the person that plain messages and as the one that WhatsApp
-    /// messages go to. `None` for what is no number.
-    #[must_use]
-    pub fn caller(&self, account: AccountSid, address: &Address) -> Option<(Recipient, Person)> {
-        let number = address.to_number()?;
-        let whatsapp = Address { channel: WHATSAPP.to_owned(), value: number.value.clone() };
-        Some((self.recipient(account, &number), self.recipient(account, &whatsapp).person))
-    }
-
-    /// The person at this address by number alone, where that is another one: whom a call names.
-    #[must_use]
-    pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<Person> {
-        let (by_number, _) = self.caller(account, address)?;
-        let person = self.recipient(account, address).person;
-        (by_number.person != person).then_some(by_number.person)
-    }
-
-    fn hash(&self, parts: &[&str]) -> [u8; 16] {
-        let mut mac = self.0.clone();
-        for part in parts {
-            mac.update(part.as_bytes());
-            mac.update(b"\0");
-        }
-        let mut hash = [0; 16];
-        for (to, from) in hash.iter_mut().zip(mac.finalize().into_bytes()) {
-            *to = from;
-        }
-        hash
-    }
-}
-
-impl fmt::Debug for PersonKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PersonKey(…)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sid::AccountSid;
 
     fn recipient(address: &str) -> Recipient {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");

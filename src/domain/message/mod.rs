@@ -1,5 +1,9 @@
 //! What we know of an outbound message, and the states that it passes through.
 
+mod status;
+
+pub use status::Status;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -97,74 +101,6 @@ impl State {
             Self::Reported => "reported",
             Self::Refused => "refused",
         }
-    }
-}
-
-/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
-/// one supersedes another. Callbacks come in any order and bear no time, so only the rank decides:
-/// a late status never moves a message back, and the word that it did not arrive is never
-/// overruled by a receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are Twilio's own")]
-pub enum Status {
-    Scheduled,
-    Accepted,
-    Queued,
-    Sending,
-    Sent,
-    PartiallyDelivered,
-    Delivered,
-    Read,
-    Failed,
-    Undelivered,
-    Canceled,
-}
-
-impl Status {
-    /// Reads Twilio's word. `None` for a word that is not known (yet), or an inbound message's.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let lower = text.to_ascii_lowercase();
-        Self::ALL.into_iter().find(|status| status.as_str() == lower)
-    }
-
-    const ALL: [Self; 11] = [
-        Self::Scheduled,
-        Self::Accepted,
-        Self::Queued,
-        Self::Sending,
-        Self::Sent,
-        Self::PartiallyDelivered,
-        Self::Delivered,
-        Self::Read,
-        Self::Failed,
-        Self::Undelivered,
-        Self::Canceled,
-    ];
-
-    /// Twilio's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Accepted => "accepted",
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::PartiallyDelivered => "partially_delivered",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Failed => "failed",
-            Self::Undelivered => "undelivered",
-            Self::Canceled => "canceled",
-        }
-    }
-
-    /// Whether it says that the message did not arrive.
-    #[must_use]
-    pub fn is_undelivered(self) -> bool {
-        self >= Self::Failed
     }
 }
 
@@ -309,6 +245,36 @@ pub struct Message {
 }
 
 impl Message {
+    /// One that was heard of for the first time then. Nothing else is known of it, not even when it was created.
+    #[must_use]
+    pub fn heard_of(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
+        Self {
+            sid,
+            account,
+            state: State::Untracked,
+            recipient: None,
+            from: None,
+            service: None,
+            reference: None,
+            status: None,
+            error_code: None,
+            created_at: at,
+            created_at_known: false,
+            remembered_at: at,
+            expires_at: at,
+            since: at,
+            proof: None,
+            delivery: Delivery::default(),
+            reported_at: None,
+            refusal: None,
+            code: None,
+            converted_by: None,
+            parked_at: None,
+            last_attempt: None,
+            trace: None,
+        }
+    }
+
     /// Moves to a state, and notes since when.
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.state = state;
@@ -331,30 +297,8 @@ impl Message {
 impl Message {
     /// What tests begin with: sent at that moment, in a state since then, and nothing else is known of it.
     pub(crate) fn example(state: State, at: Timestamp) -> Self {
-        Self {
-            sid: "SM0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            account: "AC0123456789abcdef0123456789abcdef".parse().expect("valid"),
-            state,
-            recipient: None,
-            from: None,
-            service: None,
-            reference: None,
-            status: None,
-            error_code: None,
-            created_at: at,
-            created_at_known: true,
-            remembered_at: at,
-            expires_at: at,
-            since: at,
-            proof: None,
-            delivery: Delivery::default(),
-            reported_at: None,
-            refusal: None,
-            code: None,
-            converted_by: None,
-            parked_at: None,
-            last_attempt: None,
-            trace: None,
-        }
+        let sid = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
+        let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
+        Self { state, created_at_known: true, ..Self::heard_of(sid, account, at) }
     }
 }

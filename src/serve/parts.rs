@@ -1,0 +1,153 @@
+//! What a service is made of: its servers with their limits, its worker, its page. `mod.rs` puts them together.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
+use actix_web::{App, HttpServer, web};
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::config::{Settings, TraceSettings};
+use crate::domain::link::{LinkToken, TOKEN_BYTES};
+use crate::inbound::Receiver;
+use crate::inbound::connections::Connections;
+use crate::inbound::control::{BeginBackup, Control};
+use crate::inbound::ops::Operator;
+use crate::inbound::page::{Page, Parts};
+use crate::inbound::refused::Refusals;
+use crate::serve::observe::Watcher;
+use crate::store::sled::SledStore;
+use crate::store::sled::backup::Pace;
+use crate::store::{Clock, Store};
+use crate::telemetry::readiness::Readiness;
+use crate::telemetry::traces::Traces;
+use crate::upstream::Upstreams;
+use crate::worker::{Worker, WorkerConfig};
+
+/// How long requests in flight may take to drain: a body takes 5 s at most, a commit 10 s.
+const DRAIN_REQUESTS_SECS: u64 = 16;
+/// How long an attempt may take, its end written down. A post may try each of an account's credentials
+/// in turn: at most four, of 10 s each.
+const LEASE: Duration = Duration::from_mins(1);
+/// The head of a connection's first request.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
+/// than the watchdog's patience, so that a late request still has two seconds to arrive in.
+const KEEP_ALIVE: Duration = Duration::from_secs(8);
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that each HTTP worker holds; each takes two file handles.
+const MAX_CONNECTIONS: usize = 4096;
+/// HTTP workers: more would only wait for the one thread that writes.
+const MAX_WORKERS: usize = 4;
+
+/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
+pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
+    let started = Traces::start(settings.timeout);
+    started
+        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
+        .ok()
+}
+
+/// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
+pub(super) fn controls(
+    store: Arc<SledStore>,
+    refusals: Option<Arc<Refusals>>,
+    readiness: &Arc<Readiness>,
+) -> web::Data<Control> {
+    let sled = Arc::clone(&store);
+    let backup: BeginBackup = Arc::new(move || {
+        let sled = Arc::clone(&sled);
+        Box::pin(async move { sled.backup(Pace::default()).await })
+    });
+    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
+}
+
+pub(super) fn page(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<Page> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("the system has no randomness")?;
+    Ok(Page::new(Parts {
+        store: Arc::clone(store),
+        readiness: Arc::clone(readiness),
+        clock: Arc::new(now),
+        is_dry_run: settings.dry_run,
+        token: settings.ops_token.clone(),
+        random,
+    }))
+}
+
+pub(super) fn worker(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    upstreams: Arc<Upstreams>,
+    clock: &Clock,
+    watcher: Arc<Watcher>,
+) -> Worker {
+    let config = WorkerConfig {
+        concurrency: settings.upstream_concurrency,
+        lease: LEASE,
+        give_up_after: settings.give_up_after,
+        probe_every: Duration::from_mins(1),
+        dry_run: settings.dry_run,
+    };
+    let store = Arc::clone(store);
+    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
+}
+
+pub(super) fn public_server(
+    listener: TcpListener,
+    receiver: web::Data<Receiver>,
+    connections: Connections,
+) -> anyhow::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().app_data(receiver.clone()).configure(crate::inbound::routes)
+    })
+    .on_connect(move |stream, data| connections.note(stream, data))
+    .workers(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
+    .max_connections(MAX_CONNECTIONS)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+    .shutdown_timeout(DRAIN_REQUESTS_SECS)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+pub(super) fn ops_server(
+    listener: TcpListener,
+    operator: web::Data<Operator>,
+) -> anyhow::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new().app_data(operator.clone()).configure(crate::inbound::ops::routes)
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+pub(super) fn fresh_token() -> Option<LinkToken> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(LinkToken::from_random(bytes))
+}
+
+/// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.
+fn jitter() -> f64 {
+    let bits = getrandom::u32().unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
