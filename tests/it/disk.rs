@@ -1,8 +1,8 @@
 //! The real binary and its disk: a 2xx comes after the sync; a full disk is said and survived; a
 //! write that really fails ends the process.
 //!
-//! Needs `strace`, and the right to mount. What cannot run is skipped loudly; `HEARDBACK_CI=1` makes
-//! a failure of it.
+//! Needs `strace`, and the right to mount. Without them a test is skipped; with `HEARDBACK_CI=1` it
+//! fails.
 
 use std::io::BufRead;
 use std::os::unix::fs::PermissionsExt;
@@ -14,17 +14,7 @@ use rustix::process::{Pid, Signal};
 use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{LONG, Scene, code_entered, eventually, sid, signed, status_callback, wire};
-
-/// Says that a test did not run, and why.
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
-}
-
-/// The same, but not where CI promised that it could.
-pub(crate) fn skipped_unless_ci(why: &str) {
-    assert_ne!(heardback::config::process_env("HEARDBACK_CI").as_deref(), Some("1"), "{why}");
-    skipped(why);
-}
+use crate::skip::{skipped, skipped_unless_ci};
 
 /// A file system of its own, in memory.
 pub(crate) struct Disk {

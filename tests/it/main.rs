@@ -68,6 +68,8 @@ mod replay;
 #[cfg(test)]
 mod resends;
 #[cfg(test)]
+mod skip;
+#[cfg(test)]
 mod sled_store;
 #[cfg(test)]
 mod tidy;

@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use clap::CommandFactory;
 use heardback::cli::Cli;
 
-use crate::disk::skipped_unless_ci;
 use crate::harness::running::BINARY;
+use crate::skip::skipped_unless_ci;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
 /// What is set where it is made must not be in what is made.

@@ -12,10 +12,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::disk::{Disk, holder, skipped_unless_ci};
+use crate::disk::{Disk, holder};
 use crate::harness::running::{BINARY, Running, command, wrapped};
 use crate::harness::twilio::Twilio;
 use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
+use crate::skip::skipped_unless_ci;
 
 /// One of our commands about that store.
 pub(crate) fn about(words: &[&str], store: &Path) -> Command {

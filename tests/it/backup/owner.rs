@@ -1,7 +1,7 @@
 //! Whose a store's files are after a command: the service's user needs no more than its own store, and
 //! root leaves nothing behind that it cannot write, nor takes hold of what is somebody else's.
 //!
-//! Needs root. What cannot run is skipped loudly.
+//! Needs root; a test without it is skipped.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,9 +11,9 @@ use std::process::{Command, Output};
 use rustix::process::Signal;
 
 use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
-use crate::disk::skipped_unless_ci;
 use crate::harness::running::BINARY;
 use crate::harness::{LONG, Scene};
+use crate::skip::{skipped, skipped_unless_ci};
 
 /// Nobody: some user who is not root.
 const OWNER: u32 = 65534;
@@ -23,8 +23,8 @@ const GROUP: u32 = 1234;
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        // Nobody else can give anything away; so in CI as well.
-        eprintln!("SKIPPED: this is about root");
+        // Only root can give files to another user; CI that is not root skips this as well.
+        skipped("only root can change the owner of a file");
     }
     root
 }

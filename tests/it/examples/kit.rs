@@ -14,9 +14,9 @@ use heardback::config::process_env;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::disk::skipped_unless_ci;
 use crate::examples::{Told, root};
 use crate::harness::{LONG, RECIPIENT, eventually};
+use crate::skip::skipped_unless_ci;
 
 /// An example of `examples/app`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,8 @@ pub(super) struct Kit {
 }
 
 impl Kit {
-    /// `None`, and loudly so, where something is missing.
+    /// `None` where something is missing: skipped, and reported for the caller's line.
+    #[track_caller]
     pub(super) fn of(example: Example) -> Option<Self> {
         let probe = Command::new(example.program()).args(example.probe()).output();
         if !probe.is_ok_and(|ran| ran.status.success()) {

@@ -13,11 +13,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::disk::skipped_unless_ci;
 use crate::examples::kit::node_modules;
 use crate::examples::relay::{Relay, Trouble};
 use crate::examples::{Told, root};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, eventually, sid};
+use crate::skip::skipped_unless_ci;
 
 /// What Supabase shows for a hook, without its `v1,whsec_`.
 const SECRET: &str = "c3VwYWJhc2Ugc2lnbnMgd2l0aCB0aGlz";

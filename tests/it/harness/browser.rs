@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use crate::disk::skipped_unless_ci;
+use crate::skip::skipped_unless_ci;
 
 /// A browser on a busy machine takes its time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

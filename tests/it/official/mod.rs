@@ -24,10 +24,10 @@ use heardback::domain::form;
 use heardback::domain::signature::{Content, Presented, SigningKey, sign, verify};
 use serde::Deserialize;
 
-use crate::disk::skipped_unless_ci;
 use crate::official::difference::Difference;
 use crate::official::drawn::Dice;
 use crate::official::requests::{Kind, Request};
+use crate::skip::skipped_unless_ci;
 
 /// How many requests are compared where nobody says otherwise: a second or two.
 const REQUESTS: u64 = 3000;

@@ -15,8 +15,8 @@ use heardback::domain::message::State;
 use heardback::inbound::ROUTES;
 use serde_json::{Value, json};
 
-use crate::disk::skipped_unless_ci;
 use crate::harness::{BASE, Scene, TOKEN, code_entered, json as json_post, sid};
+use crate::skip::skipped_unless_ci;
 
 /// How many requests are drawn for each route, good and bad ones: some ten seconds.
 const EXAMPLES: &str = "25";

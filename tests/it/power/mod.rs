@@ -22,7 +22,6 @@ use std::time::Instant;
 use heardback::config::process_env;
 use rustix::process::Signal;
 
-use crate::disk::skipped_unless_ci;
 use crate::harness::twilio::Manner;
 use crate::power::disk::Deaf;
 use crate::power::recorder::Recorder;
@@ -30,6 +29,7 @@ use crate::power::report::Report;
 use crate::power::run::{Before, End, Run};
 use crate::power::seeded::any_seed;
 use crate::power::traffic::Client;
+use crate::skip::skipped_unless_ci;
 
 /// Images of an ordinary run.
 const IMAGES: usize = 60;
