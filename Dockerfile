@@ -7,7 +7,7 @@ FROM rust:1.95-slim-${DEBIAN} AS build
 # The image's gcc is enough: aws-lc-sys, the cryptography under rustls, builds with a C compiler alone on x86_64 and aarch64 Linux. It falls back
 # to cmake only without one, or when asked to (AWS_LC_SYS_CMAKE_BUILDER, FIPS, no assembler).
 WORKDIR /src
-# What may come in is named in .dockerignore. The recordings under tests/fixtures are part of the binary (`heardback demo`).
+# .dockerignore says which files come in. `.ci/run` runs the cargo command below with exactly these files.
 COPY . .
 # The caches outlive a change of the source, so that only Heardback itself is built again. A cache mount is not in the image: hence the copy.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -16,6 +16,8 @@ mod commands;
 mod contract;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod deploy;
 mod disk;
 mod doctor;
 mod dry_run;

@@ -249,11 +249,20 @@ fn settings_in(text: &str) -> BTreeSet<String> {
     words.filter(known).map(str::to_owned).collect()
 }
 
-#[test]
-fn the_table_of_settings_is_the_programs_own() {
+fn serve_help() -> String {
     let binary = env!("CARGO_BIN_EXE_heardback");
     let help = Command::new(binary).args(["serve", "--help"]).output().expect("it runs");
-    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    String::from_utf8(help.stdout).expect("UTF-8")
+}
+
+/// The names of all settings.
+pub(crate) fn settings_of_the_program() -> BTreeSet<String> {
+    settings_in(&serve_help())
+}
+
+#[test]
+fn the_table_of_settings_is_the_programs_own() {
+    let help = serve_help();
     let told = settings_in(&help);
     let readme = readme();
     let (_, section) = readme.split_once("\n## Settings\n").expect("a section on settings");

@@ -100,11 +100,15 @@ impl Line {
 
     /// `None` if nobody listens there any more.
     pub(crate) fn try_open(addr: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(addr).ok()?;
+        TcpStream::connect(addr).ok().map(Self::over)
+    }
+
+    /// A connection that is already made.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LONG)).expect("set");
         stream.set_write_timeout(Some(LONG)).expect("set");
         stream.set_nodelay(true).expect("set");
-        Some(Self { stream, unread: Vec::new() })
+        Self { stream, unread: Vec::new() }
     }
 
     /// Sends; says whether the other side still took it.
