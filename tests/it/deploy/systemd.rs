@@ -1,12 +1,17 @@
 //! `deploy/heardback.service`: the unit, its user and its settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::deploy::{read, said, settings_are_sound};
-use crate::harness::running::BINARY;
+use crate::disk::holder;
+use crate::harness::running::{BINARY, Running, wrapped};
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::{LONG, code_entered, eventually, signed, wire};
 use crate::skip::skipped_unless_ci;
 
 /// The values of a key of the unit.
@@ -90,4 +95,62 @@ fn systemd_takes_the_declaration_of_the_user() {
         Command::new("systemd-sysusers").arg("--dry-run").arg(file).output().expect("it runs");
     assert!(output.status.success(), "{}", said(&output));
     assert!(!said(&output).contains("ignoring"), "{}", said(&output));
+}
+
+/// The system calls of a set such as `@system-service`, with those of the sets in it.
+fn calls_of(set: &str) -> BTreeSet<String> {
+    let mut list = Command::new("systemd-analyze");
+    let output = list.args(["syscall-filter", set]).output().expect("it runs");
+    assert!(output.status.success(), "{}", said(&output));
+    let text = said(&output);
+    let entries = text.lines().filter(|line| line.starts_with(' ')).map(str::trim);
+    let mut calls = BTreeSet::new();
+    for entry in entries.filter(|entry| !entry.starts_with('#')) {
+        match entry.starts_with('@') {
+            true => calls.extend(calls_of(entry)),
+            false => drop(calls.insert(entry.to_owned())),
+        }
+    }
+    calls
+}
+
+#[test]
+fn the_unit_allows_every_system_call_that_a_working_service_makes() {
+    if is_missing("systemd-analyze") {
+        return;
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        return skipped_unless_ci("there is no `strace`");
+    }
+    let [allowed, denied] = &values("SystemCallFilter")[..] else { panic!("two lines") };
+    let allowed = calls_of(allowed);
+    let denied = calls_of(denied.strip_prefix('~').expect("a list of what is denied"));
+
+    let twilio = Twilio::start();
+    twilio.behave(Manner::Status(200));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
+    let path = trace.display().to_string();
+    let words = ["strace", "-f", "-qq", "-o", path.as_str(), BINARY, "serve"];
+    let mut service = Running::start(wrapped(&words, &store, &twilio, &[]));
+    service.is_really(holder(&store));
+    assert_eq!(service.exchange(&wire::bytes(&signed(&code_entered(1)))).status, 200);
+    let reported = || service.metric("heardback_messages{state=\"reported\"}") == 1;
+    eventually("the confirmation is reported", LONG, reported);
+    service.signal(Signal::HUP);
+    service.says("reload");
+    service.signal(Signal::TERM);
+    assert!(service.ends_within(LONG).success(), "{}", service.logs());
+
+    let trace = fs::read_to_string(trace).expect("written");
+    // `PID call(…`, and nothing for a signal or for the end of a call that was interrupted.
+    let made = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
+    let made: BTreeSet<&str> = made.map(|(call, _)| call).collect();
+    assert!(made.contains("fdatasync") && made.contains("accept4"), "{made:?}");
+    let refused: Vec<&&str> =
+        made.iter().filter(|call| !allowed.contains(**call) || denied.contains(**call)).collect();
+    assert!(refused.is_empty(), "the unit's SystemCallFilter refuses {refused:?}");
+    // MemoryDenyWriteExecute.
+    let both = trace.lines().find(|line| line.contains("PROT_WRITE|PROT_EXEC"));
+    assert_eq!(both, None, "the unit refuses memory that is writable and executable");
 }
