@@ -1,4 +1,4 @@
-//! The files of a build context: what a folder holds and its `.dockerignore` lets in.
+//! The files of a build context: those of a folder that its `.dockerignore` lets in.
 
 use std::fs;
 use std::path::{Path, PathBuf};

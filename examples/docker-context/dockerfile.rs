@@ -39,7 +39,7 @@ pub(crate) fn cargo_commands(text: &str) -> Vec<String> {
     commands.filter(|command| command.starts_with("cargo ")).collect()
 }
 
-/// What `COPY` instructions take from the build context.
+/// The paths that `COPY` instructions take from the build context.
 pub(crate) fn sources(text: &str) -> Vec<String> {
     let is_copy = |keyword: &str| ["COPY", "ADD"].contains(&keyword);
     let copies = instructions(text).into_iter().filter(|(keyword, _)| is_copy(keyword));

@@ -66,7 +66,7 @@ impl Ignore {
     }
 }
 
-/// The pattern without what does not matter: a leading or trailing `/`, `.`, `..` and doubled slashes.
+/// The pattern without leading, trailing and doubled slashes, `.` and `..`, as Go's `filepath.Clean` returns it.
 fn cleaned(pattern: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in pattern.split('/') {

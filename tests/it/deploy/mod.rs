@@ -1,4 +1,4 @@
-//! The files that deploy Heardback agree with the program, with one another and with the schemas of what reads them:
+//! The files that deploy Heardback agree with the program, with one another and with the schemas of their readers:
 //! `Dockerfile`, `deploy/`, `.github/workflows/`, and the proxies of `docs/proxies.md`, which are run.
 
 mod compose;

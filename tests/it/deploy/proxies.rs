@@ -157,7 +157,7 @@ fn delicate() -> Vec<Recording> {
 }
 
 fn passes_everything_on_as_it_came(header: &str, start: fn(SocketAddr) -> Option<Proxy>) {
-    // Two services with the same history: one is asked directly.
+    // Two services with the same history: one gets its requests directly.
     let scenes = [Scene::new(&[]), Scene::new(&[("HEARDBACK_CLIENT_IP_HEADER", header)])];
     let [direct, behind] = &scenes;
     let Some(proxy) = start(behind.service.public) else { return };

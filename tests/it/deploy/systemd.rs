@@ -47,7 +47,9 @@ fn systemd_takes_the_unit_without_a_warning_and_finds_little_exposed() {
         assert!(output.status.success(), "{words:?}: {}", said(&output));
         said(&output)
     };
-    assert_eq!(analyze(&["verify", "--man=no"]), "");
+    // It also loads other units of this machine, which may draw warnings of their own.
+    let verified = analyze(&["verify", "--man=no"]);
+    assert!(!verified.contains("heardback"), "{verified}");
     // Of 100; a service without any hardening has 96.
     analyze(&["security", "--offline=yes", "--threshold=15"]);
 }
@@ -106,9 +108,10 @@ fn calls_of(set: &str) -> BTreeSet<String> {
     let entries = text.lines().filter(|line| line.starts_with(' ')).map(str::trim);
     let mut calls = BTreeSet::new();
     for entry in entries.filter(|entry| !entry.starts_with('#')) {
-        match entry.starts_with('@') {
-            true => calls.extend(calls_of(entry)),
-            false => drop(calls.insert(entry.to_owned())),
+        if entry.starts_with('@') {
+            calls.extend(calls_of(entry));
+        } else {
+            calls.insert(entry.to_owned());
         }
     }
     calls
@@ -124,7 +127,7 @@ fn the_unit_allows_every_system_call_that_a_working_service_makes() {
     }
     let [allowed, denied] = &values("SystemCallFilter")[..] else { panic!("two lines") };
     let allowed = calls_of(allowed);
-    let denied = calls_of(denied.strip_prefix('~').expect("a list of what is denied"));
+    let denied = calls_of(denied.strip_prefix('~').expect("a list of denied calls"));
 
     let twilio = Twilio::start();
     twilio.behave(Manner::Status(200));

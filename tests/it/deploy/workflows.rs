@@ -1,4 +1,4 @@
-//! `.github/workflows/`: what GitHub would run. It has not run there; the files are compared with GitHub's schema.
+//! `.github/workflows/`: CI and releases on GitHub. They have not run there; the files are compared with GitHub's schema.
 
 use std::collections::BTreeMap;
 

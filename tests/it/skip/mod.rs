@@ -13,8 +13,8 @@ use std::path::Path;
 
 use heardback::config::process_env;
 
-/// Records that the current test skips something for `why`. Use this only for what no installation can change, such as
-/// missing root rights: CI does not fail on it.
+/// Records that the current test skips something for `why`. Use this only for a reason that no installation can
+/// change, such as missing root rights: CI does not fail on it.
 #[track_caller]
 pub(crate) fn skipped(why: &str) {
     let thread = std::thread::current();

@@ -17,7 +17,7 @@ pub(crate) fn file(parent: u32) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("skips").join(format!("{parent}-{started}"))
 }
 
-/// What to print of a record: each reason with its tests.
+/// The text to print of a record: each reason with its tests.
 pub(crate) fn summary(record: &Path) -> String {
     let lines = fs::read_to_string(record).unwrap_or_default();
     let mut reasons: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
