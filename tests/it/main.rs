@@ -80,5 +80,6 @@ mod upstream;
 mod upstream_probe;
 mod upstream_wire;
 mod vectors;
+mod watch;
 mod weather;
 mod worker;
