@@ -71,7 +71,7 @@ fn told(error: &clap::Error) -> ExitCode {
 }
 
 fn read_settings(args: &SettingsArgs) -> Result<Settings, Problems> {
-    Settings::gather(args, &config::process_env, &|path| std::fs::read_to_string(path))
+    Settings::of_process(args)
 }
 
 /// The settings, or every problem with them on stderr.
@@ -184,8 +184,10 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     };
     let output = if args.curl { Output::Curl } else { Output::Signature };
     let url = args.url.clone();
-    let request = SignRequest { url, method: None, form, json, key, output };
-    print(&sign::run(&request)?)
+    let request = SignRequest { url, method: None, form, json, key: key.secret, output };
+    let signed = sign::run(&request)?;
+    eprintln!("{}", key.says);
+    print(&signed)
 }
 
 fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -201,6 +203,9 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Ok(settings) => settings,
         Err(wrong) => return Ok(wrong),
     };
+    if args.watch {
+        return watch_refused(&settings, args);
+    }
     if args.files.is_empty() {
         let look = doctor::live::look(&settings);
         let report = actix_web::rt::System::new().block_on(look)?;
@@ -220,6 +225,18 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
     Ok(if diagnosed.all_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn watch_refused(settings: &Settings, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let asked = doctor::watch::Asked::read(args)?;
+    let all_found = actix_web::rt::System::new().block_on(async {
+        let mut signals = Signals::listen()?;
+        let stop = async move {
+            signals.next().await;
+        };
+        doctor::watch::run(settings, &asked, &mut anstream::stdout(), stop).await
+    })?;
+    Ok(if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {

@@ -1,39 +1,39 @@
-# A login code, sent with Twilio's Ruby library and told to Heardback. Try it: ruby ruby.rb +15558675310
+# Sends a login code with Twilio's Ruby library and reports it to Heardback. Try it: ruby ruby.rb +15558675310
 require 'net/http'
 require 'time'
 require 'twilio-ruby'
-
-FROM = ENV.fetch('TWILIO_FROM')
-VALIDATOR = Twilio::Security::RequestValidator.new(ENV.fetch('HEARDBACK_APP_KEY'))
+BASE, KEY, FROM = %w[HEARDBACK_PUBLIC_URL HEARDBACK_APP_KEYS TWILIO_FROM].map { |name| ENV.fetch(name).split(',').first }
 CLIENT = Twilio::REST::Client.new(ENV.fetch('TWILIO_ACCOUNT_SID'), ENV.fetch('TWILIO_AUTH_TOKEN'))
-CLIENT.api.instance_variable_set(:@base_url, ENV['TWILIO_API_URL']) if ENV['TWILIO_API_URL'] # the demo's stand-in
+STAND_IN = ENV.fetch('HEARDBACK_UPSTREAM_URL', nil) # the demo's
+CLIENT.api.instance_variable_set(:@base_url, STAND_IN) if STAND_IN
 
-# Make this a job of your queue: it raises where it is to be run again, after a 503 or a timeout.
+# Make this a job of your queue: it raises where it is to be run again, after a timeout, a 503 or a 403.
 def tell(path, fields)
-  url = URI(ENV.fetch('HEARDBACK_URL') + path) # the public URL, for it is signed
-  request = Net::HTTP::Post.new(url, 'X-Twilio-Signature' => VALIDATOR.build_signature_for(url.to_s, fields))
+  url = URI(BASE + path) # the public URL, because it is signed
+  signature = Twilio::Security::RequestValidator.new(KEY).build_signature_for(url.to_s, fields)
+  request = Net::HTTP::Post.new(url, 'X-Twilio-Signature' => signature)
   request.set_form_data(fields)
   limits = { open_timeout: 2, read_timeout: 2, write_timeout: 2, use_ssl: url.scheme == 'https' }
   answer = Net::HTTP.start(url.host, url.port, **limits) { |http| http.request(request) }
-  answer.value if answer.is_a?(Net::HTTPServerError)
-  warn "#{path} #{answer.code} #{answer.body}" unless answer.is_a?(Net::HTTPSuccess) # the same again would not help
+  return answer.value unless %w[400 409 413 415].include?(answer.code) # raises for all but a 2xx
+  warn "#{path} #{answer.code} #{answer.body}" # the same request would be refused again
 end
 
-# Without a queue: nobody waits for it, and it tries again for an hour.
+# Without a queue: in the background, and it tries again for an hour.
 def tell_later(path, fields, wait = 5)
   Thread.new do
     tell(path, fields)
   rescue StandardError => e # whatever it is: no such host, no TLS, half an answer
-    warn "#{path}: #{e.class}, again in #{wait} s"
+    warn "#{path}: #{e.class} #{e.message}, again in #{wait} s"
     sleep wait
     (wait *= 2) < 3600 && retry
   end
 end
 
-sent = CLIENT.messages.create(to: ARGV[0], from: FROM, body: 'Your code is 493017.', provide_feedback: true)
+sid = CLIENT.messages.create(to: ARGV[0], from: FROM, body: 'Your code is 493017.', provide_feedback: true).sid
 now = Time.now.utc.iso8601(3)
-jobs = [tell_later('/app/messages', { 'MessageSid' => sent.sid, 'To' => ARGV[0], 'From' => FROM, 'CreatedAt' => now })]
-# Once the code was entered, in truth; keep the SID with the login.
-jobs << tell_later('/app/events', { 'MessageSid' => sent.sid, 'Type' => 'code_entered', 'OccurredAt' => now })
-puts sent.sid; $stdout.flush
+jobs = [tell_later('/app/messages', { 'MessageSid' => sid, 'To' => ARGV[0], 'From' => FROM, 'CreatedAt' => now })]
+# In reality once the code was entered; keep the SID with the login.
+jobs << tell_later('/app/events', { 'MessageSid' => sid, 'Type' => 'code_entered', 'OccurredAt' => now })
+puts sid; $stdout.flush
 jobs.each(&:join) # a script must not end before its threads

@@ -21,7 +21,8 @@ Secrets come from the environment only; with _FILE after the name, from a file:
                        comma, each id:algorithm:secret, the algorithm
                        HMAC_SHA1 or HMAC_SHA256
   TWILIO_API_SECRET    the secret of TWILIO_API_KEY
-  HEARDBACK_APP_KEYS   what your app signs with, by comma [default: the auth token]
+  HEARDBACK_APP_KEYS   what your app signs with, by comma, each 16 bytes or more
+                       [default: the auth token]
   HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
                        [default: random, kept in the store]
   HEARDBACK_CLICK_PATH_SECRET
@@ -31,7 +32,8 @@ Secrets come from the environment only; with _FILE after the name, from a file:
   HEARDBACK_OPS_TOKEN  opens the operator's page, 16 bytes or more; required where
                        HEARDBACK_OPS_LISTEN is not loopback [default: none]
 
-A flag given beats its environment variable; an empty value counts as unset.
+A flag given beats its environment variable; an empty value counts as unset. A variable
+whose name is close to a setting's is a problem, because it would be ignored.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
 
 Example:
@@ -45,11 +47,16 @@ It takes the settings of `serve` from the environment, secrets included (see `he
 HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN). It never posts, never
 opens the store, and shows no secret, signature, phone number or text.
 
-Exit codes with files: 0 it is known why, or all is good; 1 not found; 2 wrong usage or settings.
-Without: 0 nothing failed (warnings are no failure), 1 something did, 2 wrong settings.
+With --watch the running service sends the requests that it refuses over its control socket, at
+most one a second, until Ctrl-C, --for or --count ends it. No restart is needed. They may hold
+phone numbers and texts: they stay in memory and are not kept, unless --keep names a folder.
+
+Exit codes with files or --watch: 0 it is known why, or all is good; 1 not found; 2 wrong usage or
+settings. Without: 0 nothing failed (warnings are no failure), 1 something did, 2 wrong settings.
 
 Examples:
   heardback doctor
+  heardback doctor --watch --for 5m
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
 
@@ -132,6 +139,10 @@ Examples:
   heardback verify-store /data/backup --json";
 
 pub(super) const SIGN_HELP: &str = "\
+The path chooses the key: HEARDBACK_APP_KEYS for /app/… (TWILIO_AUTH_TOKEN if it is not set),
+TWILIO_AUTH_TOKEN for /twilio/…; of several the first. --key-env or --auth-token-file names
+another one. Standard error says which key it took.
+
 Examples:
   heardback sign https://hooks.example.com/twilio/message --form MessageSid=SM… --curl
   heardback sign https://hooks.example.com/app/events --json @event.json --curl

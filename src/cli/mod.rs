@@ -165,8 +165,8 @@ pub struct SignArgs {
     /// Print a curl command instead of the bare signature
     #[arg(long)]
     pub curl: bool,
-    /// The environment variable that holds the secret [default: the first of `HEARDBACK_APP_KEYS`,
-    /// else of `TWILIO_AUTH_TOKEN`]
+    /// The environment variable that holds the secret [default: by the path, `HEARDBACK_APP_KEYS` for
+    /// /app/…, `TWILIO_AUTH_TOKEN` for /twilio/…; the first key of it]
     #[arg(long, value_name = "NAME", conflicts_with = "auth_token_file")]
     pub key_env: Option<String>,
     /// A file that holds the secret
@@ -192,6 +192,19 @@ pub struct DoctorArgs {
     /// headers, a blank line, the body)
     #[arg(value_name = "FILE.http")]
     pub files: Vec<PathBuf>,
+    /// Show the requests that the running service refuses, as they come in
+    #[arg(long, conflicts_with = "files")]
+    pub watch: bool,
+    /// With --watch: how long, at most 1h [default: 10m]
+    #[arg(long = "for", value_name = "DURATION", requires = "watch")]
+    pub watch_for: Option<String>,
+    /// With --watch: how many requests, at most 1000 [default: 20]
+    #[arg(long, value_name = "COUNT", requires = "watch")]
+    pub count: Option<u32>,
+    /// With --watch: a folder to keep the last 20 in, phone numbers and texts included [default: none
+    /// are kept]
+    #[arg(long, value_name = "DIR", requires = "watch")]
+    pub keep: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

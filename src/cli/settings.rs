@@ -3,7 +3,7 @@
 //! A flag that is given beats the environment (as everywhere in clap); the environment is the
 //! primary way. Help names the variables and never shows what they hold.
 
-use clap::Args;
+use clap::{Args, Command};
 
 /// The settings as they were written. `None` and the empty text both mean "not set".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -235,4 +235,14 @@ pub struct SettingsArgs {
         help_heading = "Logs"
     )]
     pub log_format: Option<String>,
+}
+
+impl SettingsArgs {
+    /// The environment variables of these settings.
+    #[must_use]
+    pub fn variables() -> Vec<String> {
+        let command = Self::augment_args(Command::new("settings"));
+        let names = command.get_arguments().filter_map(|argument| argument.get_env());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
 }

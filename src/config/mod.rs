@@ -12,13 +12,16 @@ mod rows;
 mod shared_keys;
 #[cfg(test)]
 mod shared_keys_tests;
+mod signing_key;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod unread;
 
 pub use accounts::{Account, Accounts};
 pub use judgement::Judgement;
 pub use shared_keys::SharedKey;
+pub use signing_key::{ChosenKey, signing_key};
 pub use traces::TraceSettings;
 
 use std::io;
@@ -28,9 +31,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::cli::StoreArgs;
 use crate::cli::settings::SettingsArgs;
-use crate::cli::{SignArgs, StoreArgs};
-use crate::config::problems::{Problem, Problems};
+use crate::config::problems::Problems;
 use crate::config::reader::{Reader, text};
 use crate::domain::link::Links;
 use crate::domain::matching::{Policy, Resend};
@@ -142,11 +145,32 @@ pub enum LogFormat {
 const DAY: u64 = 24;
 
 impl Settings {
+    /// Makes settings of the command line, this process's environment and the files that it names. A variable
+    /// that looks like a setting and is none is a problem or a warning.
+    ///
+    /// # Errors
+    /// Every [`Problem`](problems::Problem) there is, not just the first.
+    pub fn of_process(args: &SettingsArgs) -> Result<Self, Problems> {
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let (unread, warnings) = unread::judge(&process_variables(), &process_env);
+        match Self::gather(args, &process_env, &read) {
+            Ok(mut settings) if unread.is_empty() => {
+                settings.warnings.extend(warnings);
+                Ok(settings)
+            }
+            Ok(_) => Err(unread),
+            Err(mut problems) => {
+                problems.append(unread);
+                Err(problems)
+            }
+        }
+    }
+
     /// Makes settings of the command line (which has taken in the environment's part), the secrets
     /// in the environment, and the files that `…_FILE` variables name.
     ///
     /// # Errors
-    /// Every [`Problem`] there is, not just the first.
+    /// Every [`Problem`](problems::Problem) there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = Reader::new(env, read);
         let accounts = accounts::gather(&mut reader, args);
@@ -211,40 +235,6 @@ impl Settings {
     }
 }
 
-/// The secret that `sign` signs with: from the file or variable it was told, else the first of
-/// `HEARDBACK_APP_KEYS`, else of `TWILIO_AUTH_TOKEN`.
-///
-/// # Errors
-/// There is none, or it cannot be read.
-pub fn signing_key(
-    args: &SignArgs,
-    env: Env<'_>,
-    read: ReadFile<'_>,
-) -> Result<SecretString, Problems> {
-    let mut reader = Reader::new(env, read);
-    let named = text(args.key_env.as_ref());
-    let found = if let Some(path) = text(args.auth_token_file.as_ref()) {
-        reader.secrets_in_file("--auth-token-file", path)
-    } else if let Some(name) = named {
-        reader.secrets(name).unwrap_or_default()
-    } else {
-        let found = reader.secrets("HEARDBACK_APP_KEYS");
-        found.or_else(|| reader.secrets("TWILIO_AUTH_TOKEN")).unwrap_or_default()
-    };
-    match found.into_iter().next() {
-        Some(key) if reader.problems.is_empty() => Ok(key),
-        _ => {
-            if reader.problems.is_empty() {
-                reader.problem(Problem::missing(
-                    named.unwrap_or("TWILIO_AUTH_TOKEN"),
-                    rows::TOKEN_PLACE,
-                ));
-            }
-            Err(reader.problems)
-        }
-    }
-}
-
 /// Which store a command that needs nothing else is about.
 ///
 /// # Errors
@@ -287,6 +277,13 @@ impl VisitSettings {
             Some(_) | None => Err(reader.problems),
         }
     }
+}
+
+/// The names of the real environment's variables, where they are valid UTF-8.
+fn process_variables() -> Vec<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let variables = std::env::vars_os();
+    variables.filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
 /// What the real environment holds under this name, if it is set to valid UTF-8.

@@ -18,6 +18,8 @@ enum Found {
     Text(String),
     /// There is a value, and it may be secret or personal.
     Withheld,
+    /// No setting has this name.
+    Unknown,
 }
 
 /// Everything that is wrong with the settings, in the order of the help. Never empty.
@@ -50,6 +52,10 @@ impl Problem {
         Self::new(setting, Found::Withheld, expected)
     }
 
+    pub(super) fn unknown(name: &str, way_out: impl Into<String>) -> Self {
+        Self::new(name, Found::Unknown, way_out)
+    }
+
     fn new(setting: &str, found: Found, expected: impl Into<String>) -> Self {
         Self { setting: setting.to_owned(), found, expected: expected.into() }
     }
@@ -64,6 +70,10 @@ impl Problem {
 impl Problems {
     pub(super) fn push(&mut self, problem: Problem) {
         self.list.push(problem);
+    }
+
+    pub(super) fn append(&mut self, others: Self) {
+        self.list.extend(others.list);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,6 +92,7 @@ impl fmt::Display for Problem {
             Found::Nothing => write!(f, "{} is missing: {}", self.setting, self.expected),
             Found::Text(found) => write!(f, "{} is {found:?}: {}", self.setting, self.expected),
             Found::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.expected),
+            Found::Unknown => write!(f, "{} is no setting: {}", self.setting, self.expected),
         }
     }
 }

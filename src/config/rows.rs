@@ -31,6 +31,8 @@ use crate::domain::veil::veiled;
 const TOKEN_LEN: usize = 32;
 /// A keyed hash with less than 128 bits of key could be searched through.
 pub(super) const MIN_KEY_BYTES: usize = 16;
+/// How to make a secret.
+pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
 /// More would take the account's API concurrency away from sending.
 const MAX_CONCURRENCY: usize = 64;
 
@@ -55,6 +57,11 @@ pub(super) fn account(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Ac
     AccountSid::parse(sid)
         .map_err(|error| reader.problem(Problem::withheld(NAME, error.to_string())))
         .ok()
+}
+
+/// Whether a secret of our own can be guessed.
+pub(super) fn is_short(secret: &SecretString) -> bool {
+    secret.expose_secret().len() < MIN_KEY_BYTES
 }
 
 /// `None` where there are none, or a problem.
@@ -167,8 +174,8 @@ pub(super) fn public_urls(reader: &mut Reader<'_>, args: &SettingsArgs) -> Vec<P
         reader.problem(Problem::missing(NAME, URL_EXPECTED));
     }
     for url in &urls {
-        if url.is_loopback() {
-            reader.warn(format!("{NAME} {url} is this machine: Twilio cannot reach it"));
+        if let Some(why) = url.why_unreachable() {
+            reader.warn(format!("{NAME} {url}: Twilio cannot reach it: {why}"));
         }
         if url.prefix().contains("/twilio/") || url.prefix().contains("/app/") {
             reader.warn(format!(
@@ -198,17 +205,16 @@ pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (Socket
 /// What the operator's page asks for. Whoever listens for other machines must have one.
 pub(super) fn ops_token(reader: &mut Reader<'_>, listen: SocketAddr) -> Option<SecretString> {
     const NAME: &str = "HEARDBACK_OPS_TOKEN";
-    const HOW: &str = "from `openssl rand -hex 32`";
     if !reader.is_set(NAME) && !listen.ip().is_loopback() {
         let way_out = format!(
             "HEARDBACK_OPS_LISTEN {listen} is open to other machines, so the operator's page needs a \
-             password: set it, e.g. {HOW}, or listen on 127.0.0.1"
+             password: set it, e.g. {RANDOM_HEX}, or listen on 127.0.0.1"
         );
         reader.problem(Problem::missing(NAME, way_out));
     }
     let token = reader.secret(NAME)?;
-    if token.expose_secret().len() < MIN_KEY_BYTES {
-        let expected = format!("expected at least {MIN_KEY_BYTES} bytes, e.g. {HOW}");
+    if is_short(&token) {
+        let expected = format!("expected at least {MIN_KEY_BYTES} bytes, e.g. {RANDOM_HEX}");
         reader.problem(Problem::withheld(NAME, expected));
     }
     Some(token)
@@ -228,8 +234,10 @@ pub(super) fn client_ip_header(reader: &mut Reader<'_>, args: &SettingsArgs) -> 
 pub(super) fn app_keys(reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
     const NAME: &str = "HEARDBACK_APP_KEYS";
     let keys = reader.secrets(NAME)?;
-    if keys.iter().any(|key| key.expose_secret().len() < MIN_KEY_BYTES) {
-        reader.warn(format!("{NAME}: a key under {MIN_KEY_BYTES} bytes can be guessed"));
+    if keys.iter().any(is_short) {
+        let expected =
+            format!("expected at least {MIN_KEY_BYTES} bytes for each key, e.g. {RANDOM_HEX}");
+        reader.problem(Problem::withheld(NAME, expected));
     }
     Some(keys)
 }
@@ -237,10 +245,9 @@ pub(super) fn app_keys(reader: &mut Reader<'_>) -> Option<Vec<SecretString>> {
 pub(super) fn phone_key(reader: &mut Reader<'_>) -> Option<SecretString> {
     const NAME: &str = "HEARDBACK_PHONE_KEY";
     let key = reader.secret(NAME)?;
-    if key.expose_secret().len() < MIN_KEY_BYTES {
+    if is_short(&key) {
         let expected = format!(
-            "expected at least {MIN_KEY_BYTES} bytes, e.g. from `openssl rand -hex 32`; keep it for \
-             as long as the store"
+            "expected at least {MIN_KEY_BYTES} bytes, e.g. {RANDOM_HEX}; keep it for as long as the store"
         );
         reader.problem(Problem::withheld(NAME, expected));
     }
@@ -253,7 +260,7 @@ pub(super) fn click_secret(reader: &mut Reader<'_>) -> Option<PathSecret> {
     let secret = PathSecret::parse(text.expose_secret());
     if secret.is_none() {
         let expected = format!(
-            "expected at least {} letters, digits or - _ . ~, e.g. from `openssl rand -hex 32`",
+            "expected at least {} letters, digits or - _ . ~, e.g. {RANDOM_HEX}",
             path_secret::MIN_LEN
         );
         reader.problem(Problem::withheld(NAME, expected));

@@ -1,6 +1,7 @@
 //! The settings table of the design, row by row.
 
 use super::*;
+use crate::config::problems::Problem;
 use secrecy::ExposeSecret;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -167,7 +168,7 @@ fn each_bad_value_names_its_setting() {
 fn good_values_are_understood() {
     let set = |value: &str| Some(value.to_owned());
     let args = SettingsArgs {
-        public_url: set("https://a.example, https://b.example/x/,https://a.example"),
+        public_url: set("https://a.example.com, https://b.example.com/x/,https://a.example.com"),
         api_key: set(KEY_SID),
         edge: set("dublin"),
         region: set("ie1"),
@@ -193,7 +194,7 @@ fn good_values_are_understood() {
     ];
     let settings = gather(&args, &env).expect("sound");
     let urls: Vec<_> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
-    assert_eq!(urls, ["https://a.example", "https://b.example/x"]);
+    assert_eq!(urls, ["https://a.example.com", "https://b.example.com/x"]);
     let tokens: Vec<_> =
         settings.accounts.first().tokens.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(tokens, [TOKEN, SECOND]);
@@ -243,7 +244,7 @@ fn no_secret_ever_shows() {
     let env = [
         ("TWILIO_AUTH_TOKEN", "hush-1,hush-2"),
         ("TWILIO_API_SECRET", "hush-3"),
-        ("HEARDBACK_APP_KEYS", "hush-4"),
+        ("HEARDBACK_APP_KEYS", "hush-4 is long enough"),
         ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
         ("HEARDBACK_OPS_TOKEN", "hush-6 is long enough"),
     ];
@@ -251,7 +252,7 @@ fn no_secret_ever_shows() {
     let settings = gather(&sound, &env).expect("sound");
     let shown = format!("{settings:?} {:?}", settings.warnings);
     assert!(!shown.contains("hush"), "{shown}");
-    assert_eq!(settings.warnings.len(), 3, "two odd tokens, one short key: {shown}");
+    assert_eq!(settings.warnings.len(), 2, "two odd tokens: {shown}");
 
     // Pasted where it does not belong, a secret does not show either.
     let broken = SettingsArgs {
@@ -266,10 +267,11 @@ fn no_secret_ever_shows() {
         ("TWILIO_AUTH_TOKEN", ","),
         ("HEARDBACK_PHONE_KEY", "hush"),
         ("HEARDBACK_OPS_TOKEN", "hush"),
+        ("HEARDBACK_APP_KEYS", "hush hush hush hush,hush"),
         ("HEARDBACK_CLICK_PATH_SECRET", "hush/hush/hush/hush/hush"),
     ];
     let problems = gather(&broken, &short).expect_err("refused");
-    assert_eq!(problems.iter().count(), 11, "{problems}");
+    assert_eq!(problems.iter().count(), 12, "{problems}");
     let shown = format!("{problems} {problems:?}");
     assert!(!shown.contains("hush"), "{shown}");
 }
@@ -353,21 +355,39 @@ fn what_is_doubtful_is_a_warning() {
 }
 
 #[test]
-fn sign_takes_the_first_secret_it_is_led_to() {
-    let env = |name: &str| match name {
-        "HEARDBACK_APP_KEYS" => Some("app-1,app-2".to_owned()),
-        "TWILIO_AUTH_TOKEN" | "OTHER" => Some(format!("{name}-value")),
-        _ => None,
-    };
-    let key = |args: &SignArgs| signing_key(args, &env, &no_file);
-    let found = key(&SignArgs::default()).expect("the first app key");
-    assert_eq!(found.expose_secret(), "app-1");
-    let named = SignArgs { key_env: Some("OTHER".to_owned()), ..SignArgs::default() };
-    assert_eq!(key(&named).expect("named").expose_secret(), "OTHER-value");
-    let file = SignArgs { auth_token_file: Some("/run/token".to_owned()), ..SignArgs::default() };
-    assert_eq!(key(&file).expect("read").expose_secret(), TOKEN);
-    let none = SignArgs { key_env: Some("NONE".to_owned()), ..SignArgs::default() };
-    assert!(key(&none).expect_err("missing").to_string().contains("NONE is missing"));
-    let missing = signing_key(&SignArgs::default(), &|_| None, &no_file).expect_err("missing");
-    assert!(missing.to_string().contains("TWILIO_AUTH_TOKEN is missing"));
+fn a_public_url_that_twilio_cannot_reach_is_a_warning_with_the_reason() {
+    for (url, why) in [
+        ("http://127.0.0.1:8080", "it is this machine"),
+        ("https://app.internal", "public DNS does not have that name"),
+        ("https://10.0.0.5", "the address is private"),
+        ("https://heardback", "without a dot"),
+        ("https://[fd00::1]:8443/hb", "the address is private"),
+    ] {
+        let args = SettingsArgs { public_url: Some(url.to_owned()), ..args() };
+        let warnings = with_token(&args).expect("sound").warnings;
+        let expected = format!("HEARDBACK_PUBLIC_URL {url}: Twilio cannot reach it: ");
+        assert!(
+            warnings.iter().any(|warning| warning.starts_with(&expected) && warning.contains(why)),
+            "{url}: {warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn an_app_key_below_sixteen_bytes_is_refused() {
+    for (keys, is_sound) in [
+        ("0123456789abcdef", true),
+        ("0123456789abcde", false),
+        ("0123456789abcdef,short", false),
+        ("0123456789abcdef,fedcba9876543210", true),
+    ] {
+        let gathered =
+            gather(&args(), &[("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", keys)]);
+        let problems = gathered.map(drop).map_err(|problems| problems.to_string());
+        assert_eq!(problems.is_ok(), is_sound, "{keys}: {problems:?}");
+        if let Err(said) = problems {
+            assert!(said.contains("HEARDBACK_APP_KEYS cannot be used: "), "{said}");
+            assert!(said.contains("at least 16 bytes") && !said.contains("short"), "{said}");
+        }
+    }
 }

@@ -6,13 +6,14 @@
 use std::fmt;
 
 use crate::domain::origin;
+use crate::domain::reachability;
 
 /// An origin, perhaps with a path prefix: `https://hooks.example.com` or
 /// `https://example.com:8443/heardback`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PublicUrl {
     text: String,
-    loopback: bool,
+    unreachable: Option<&'static str>,
     prefix_len: usize,
 }
 
@@ -31,7 +32,7 @@ impl PublicUrl {
         let origin = origin::read(text)?;
         Ok(Self {
             text: origin.text.to_owned(),
-            loopback: origin::is_loopback(origin.host),
+            unreachable: reachability::why_unreachable(origin.host),
             prefix_len: origin.prefix.len(),
         })
     }
@@ -48,10 +49,10 @@ impl PublicUrl {
         self.text.get(self.text.len() - self.prefix_len..).unwrap_or_default()
     }
 
-    /// Whether it points at this machine, where Twilio cannot reach it.
+    /// Why Twilio cannot reach it; `None` if nothing about its host says so.
     #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        self.loopback
+    pub fn why_unreachable(&self) -> Option<&'static str> {
+        self.unreachable
     }
 }
 
@@ -84,7 +85,8 @@ mod tests {
             let url = PublicUrl::parse(text).expect(text);
             assert_eq!(url.as_str(), kept);
             assert_eq!(url.prefix(), prefix);
-            assert_eq!(url.is_loopback(), text.starts_with("http:"));
+            let is_reachable = text.contains("example.com") || text.contains("Example.COM");
+            assert_eq!(url.why_unreachable().is_none(), is_reachable, "{text}");
         }
     }
 

@@ -13,6 +13,7 @@ pub mod connections;
 pub mod control;
 mod crowd;
 mod events;
+pub mod first_match;
 pub mod forgers;
 mod journal;
 pub mod links;
@@ -42,6 +43,7 @@ use jiff::Timestamp;
 use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
 use crate::inbound::connections::Connection;
+use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::links::FreshToken;
 use crate::inbound::refused::Refusals;
@@ -80,15 +82,23 @@ pub struct Receiver {
     pub traces: Option<Arc<Traces>>,
     /// Limits failed signatures, and nothing else.
     pub forgers: Forgers,
-    /// Keeps what is refused for its signature, if it is to be kept.
-    pub refusals: Option<Arc<Refusals>>,
+    /// Says in the log what a route refused on which no key has matched yet.
+    pub first_match: FirstMatch,
+    /// Records what is refused for its signature, while that is asked for.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Receiver {
     /// Notes which key signed.
     fn matched(&self, request: &HttpRequest, signer: &Held, now: Timestamp) {
         let route = route_label(request.match_pattern().as_deref());
+        self.first_match.matched(route);
         self.metrics.key_matched(route, &signer.account, &signer.name, now.as_second());
+    }
+
+    /// Notes that a request has no signature that is good for it.
+    fn refused(&self, request: &HttpRequest, why: &Rejection, now: Timestamp) {
+        self.first_match.refused(route_label(request.match_pattern().as_deref()), why, now);
     }
 }
 

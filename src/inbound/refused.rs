@@ -1,5 +1,5 @@
-//! Keeps the last requests that were refused for their signature, for `heardback doctor`. Off unless
-//! `HEARDBACK_RECORD_REFUSED` names a folder.
+//! Records requests that were refused for their signature, for `heardback doctor`: into the folder that
+//! `HEARDBACK_RECORD_REFUSED` names, and to a `doctor --watch` that runs, through memory alone. Off otherwise.
 //!
 //! What is kept, and why. A signature covers the URL and every parameter's name and value; whoever is
 //! to find out afterwards how it was made needs all of them as they came. Nothing less works: values
@@ -12,6 +12,8 @@
 //! that was signed. And where there is no signature of the right shape nothing could be verified
 //! anyway: then each value is replaced by a keyed hash (the key is random, and gone with the process),
 //! enough to see which values were equal.
+//!
+//! A watch ends when its receiver is dropped; a later one takes its place. What it does not take in time is dropped.
 //!
 //! Nobody waits for it: a webhook hands over what it has and goes on; one thread writes; what it cannot
 //! take at once, or within a second of the last, is not recorded at all.
@@ -28,12 +30,13 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::web::Bytes;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::domain::form;
 use crate::domain::signature::{Mistrust, body_hash};
-use crate::recording::ring::{Ring, Worth};
+use crate::recording::ring::{Ring, WHEN, Worth};
 use crate::recording::{
-    BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
+    AT_NOTE, BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
 };
 use crate::store::Clock;
 
@@ -67,10 +70,36 @@ const KEPT_HEADERS: [&str; 15] = [
 const KEPT_WHEN_HASHED: [&str; 4] =
     ["Host", "Content-Type", "X-Forwarded-Host", "X-Forwarded-Proto"];
 
-/// Takes refused requests, and has them written down.
+/// Recordings that a watch has not taken yet; more are dropped.
+const UNWATCHED: usize = 8;
+
+/// The watch that runs, if one does.
+#[derive(Default)]
+struct Watched(Mutex<Option<mpsc::Sender<Recording>>>);
+
+impl Watched {
+    /// Begins a watch, and ends the one before.
+    fn begin(&self) -> mpsc::Receiver<Recording> {
+        let (to_watch, recordings) = mpsc::channel(UNWATCHED);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(to_watch);
+        recordings
+    }
+
+    /// Where recordings go.
+    fn watch(&self) -> Option<mpsc::Sender<Recording>> {
+        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.as_ref().is_some_and(mpsc::Sender::is_closed) {
+            *watch = None;
+        }
+        watch.clone()
+    }
+}
+
+/// Takes refused requests, and has them recorded.
 pub struct Refusals {
     to_writer: SyncSender<Refusal>,
-    ring: Arc<Ring>,
+    ring: Option<Arc<Ring>>,
+    watched: Arc<Watched>,
     clock: Clock,
     /// When the next may be recorded: one that can be verified, and one that cannot.
     next: Mutex<[Option<Instant>; 2]>,
@@ -92,29 +121,45 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// Opens the folder, and starts the thread that writes into it.
+    /// Opens the folder, if there is to be one, and starts the thread that writes.
     ///
     /// # Errors
     /// Where the folder cannot be used, or the system grants no thread. Names the folder.
-    pub fn open(path: &Path, clock: &Clock) -> io::Result<Self> {
-        let told =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let ring = Arc::new(Ring::open(path).map_err(told)?);
+    pub fn open(path: Option<&Path>, clock: &Clock) -> io::Result<Self> {
+        let open = |path: &Path| {
+            let named = |error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            };
+            Ring::open(path).map(Arc::new).map_err(named)
+        };
+        let ring = path.map(open).transpose()?;
         let (to_writer, from_webhooks) = sync_channel(WAITING);
+        let watched = Arc::new(Watched::default());
         let thread = std::thread::Builder::new().name("heardback-refused".to_owned());
-        let writers = Arc::clone(&ring);
-        thread.spawn(move || write(&writers, &from_webhooks))?;
-        Ok(Self { to_writer, ring, clock: Arc::clone(clock), next: Mutex::new([None; 2]) })
+        let (writers_ring, writers_watched) = (ring.clone(), Arc::clone(&watched));
+        thread.spawn(move || write(writers_ring.as_deref(), &writers_watched, &from_webhooks))?;
+        let (clock, next) = (Arc::clone(clock), Mutex::new([None; 2]));
+        Ok(Self { to_writer, ring, watched, clock, next })
     }
 
-    /// Removes everything that is recorded, and says how many files that was.
+    /// Removes everything that is recorded in the folder, and says how many files that was.
     pub(super) fn clear(&self) -> io::Result<u64> {
-        self.ring.clear()
+        self.ring.as_ref().map_or(Ok(0), |ring| ring.clear())
+    }
+
+    /// Sends what is refused from now on, until the receiver is dropped or another watch begins.
+    pub(super) fn watch(&self) -> mpsc::Receiver<Recording> {
+        self.watched.begin()
+    }
+
+    /// Whether anything is recorded.
+    fn is_on(&self) -> bool {
+        self.ring.is_some() || self.watched.watch().is_some()
     }
 
     /// Hands a refused request over, if there is room and it is time. Never waits for the disk.
     pub(super) fn note(&self, request: &HttpRequest, body: &Bytes, why: Mistrust) {
-        if !self.is_time(worth(why)) {
+        if !self.is_on() || !self.is_time(worth(why)) {
             return;
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -163,10 +208,10 @@ fn worth(why: Mistrust) -> Worth {
     }
 }
 
-fn write(ring: &Ring, from_webhooks: &Receiver<Refusal>) {
+fn write(ring: Option<&Ring>, watched: &Watched, from_webhooks: &Receiver<Refusal>) {
     let hasher = RandomState::new();
     while let Ok(refusal) = from_webhooks.recv() {
-        let when = refusal.at.strftime("%Y-%m-%dT%H-%M-%S%.3fZ").to_string();
+        let when = refusal.at.strftime(WHEN).to_string();
         let route = refusal.route.trim_matches('/').replace('/', "-").replace(['{', '}'], "");
         let what = format!("{route}-{}", refusal.why.as_label().replace('_', "-"));
         let worth = worth(refusal.why);
@@ -174,8 +219,12 @@ fn write(ring: &Ring, from_webhooks: &Receiver<Refusal>) {
             Worth::Verifiable => covered(refusal),
             Worth::Unverifiable => hashed(refusal, &hasher),
         };
-        if let Err(error) = ring.keep(&when, &what, worth, &recording) {
+        if let Some(Err(error)) = ring.map(|ring| ring.keep(&when, &what, worth, &recording)) {
             tracing::warn!(%error, "a refused request could not be recorded");
+        }
+        if let Some(watch) = watched.watch() {
+            // It does not keep up, or has just ended: then it does not see this one.
+            let _ = watch.try_send(recording);
         }
     }
 }
@@ -185,7 +234,7 @@ fn covered(refusal: Refusal) -> Recording {
     let Refusal { at, why, mut recording, body, .. } = refusal;
     recording.notes = vec![
         format!("{REFUSED_NOTE}: {}", why.as_label()),
-        format!("at: {at}"),
+        format!("{AT_NOTE}: {at}"),
         "values as they came, for the signature covers them: delete this file when you are done"
             .to_owned(),
     ];
@@ -209,7 +258,7 @@ fn hashed(refusal: Refusal, hasher: &RandomState) -> Recording {
     let Refusal { at, why, mut recording, body, .. } = refusal;
     recording.notes = vec![
         format!("{REFUSED_NOTE}: {}", why.as_label()),
-        format!("at: {at}"),
+        format!("{AT_NOTE}: {at}"),
         format!("{HASHED_NOTE}: without a whole signature nothing can be verified with them"),
     ];
     if let Some(signature) = recording.header("X-Twilio-Signature").filter(|text| !text.is_empty())

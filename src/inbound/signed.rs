@@ -14,7 +14,6 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 
 use crate::domain::form;
@@ -143,11 +142,15 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
             if is_forged && !has_failed && receiver.forgers.is_one_too_many(request) {
                 return Rejection::Limited;
             }
-            note_refusal(request, receiver, &body, &why);
+            if let Distrust::Mistrust(why) = &why {
+                receiver.refusals.note(request, &body, *why);
+            }
             if signers == Signers::Twilio && why.is_mismatch() {
                 receiver.home_regions.mismatched(request, trust.regions(claimed), now);
             }
-            why.into()
+            let why = Rejection::from(why);
+            receiver.refused(request, &why, now);
+            why
         });
         Some(found?)
     } else {
@@ -206,13 +209,6 @@ fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
     let first = Cow::Borrowed(lines.next()?);
     Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
-}
-
-/// Keeps what was refused for `doctor`, if the settings say so.
-fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &Distrust) {
-    if let (Some(refusals), Distrust::Mistrust(why)) = (&receiver.refusals, why) {
-        refusals.note(request, body, *why);
-    }
 }
 
 /// Whether the path holds the secret: the one way in without a signature.

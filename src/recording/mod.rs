@@ -26,6 +26,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The note of a refused request that says why it was refused.
 pub const REFUSED_NOTE: &str = "refused";
+/// The note that says when a request was refused.
+pub const AT_NOTE: &str = "at";
 /// The note that stands for a body that was not kept: its SHA-256 in hexadecimal, its length.
 pub const BODY_HASH_NOTE: &str = "body sha256";
 /// The note of a request whose values were hashed, for nothing could be verified with them.

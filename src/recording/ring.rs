@@ -23,6 +23,8 @@ pub const KEPT: usize = 20;
 /// So many of them may be ones with which nothing can be verified: a scanner's noise must not push
 /// out what is looked for.
 const KEPT_UNVERIFIABLE: usize = 5;
+/// How the moment is written that orders them, for `strftime`.
+pub const WHEN: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
 /// Under this name a file is written before it gets its own. One writer, so one name.
 const DRAFT: &str = ".refused.new";
 const ENDING: &str = ".http";
@@ -63,7 +65,7 @@ impl Ring {
         Ok(Self { folder })
     }
 
-    /// Writes a recording, and removes the oldest above [`KEPT`]. `when` orders it, as in
+    /// Writes a recording, removes the oldest above [`KEPT`], and returns the file's name. `when` orders it, as in
     /// `2026-11-23T10-02-11.123Z`; `what` says what it is, in letters, digits and hyphens.
     ///
     /// # Errors
@@ -74,7 +76,7 @@ impl Ring {
         what: &str,
         worth: Worth,
         recording: &Recording,
-    ) -> io::Result<()> {
+    ) -> io::Result<String> {
         let worth = match worth {
             Worth::Verifiable => "",
             Worth::Unverifiable => "-unverifiable",
@@ -87,7 +89,8 @@ impl Ring {
         let draft = openat(&self.folder, DRAFT, flags, Mode::RUSR | Mode::WUSR)?;
         File::from(draft).write_all(&recording.to_bytes())?;
         renameat(&self.folder, DRAFT, &self.folder, name.as_str())?;
-        self.make_room()
+        self.make_room()?;
+        Ok(name)
     }
 
     /// Removes all there are, and says how many.

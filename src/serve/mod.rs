@@ -25,6 +25,7 @@ use crate::config::{Settings, StoreUrl};
 use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connections;
+use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
@@ -118,9 +119,8 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
-        let refusals = settings.record_refused.as_deref().map(|path| Refusals::open(path, &clock));
-        let refusals = refusals.transpose().context("HEARDBACK_RECORD_REFUSED cannot be used")?;
-        let refusals = refusals.map(Arc::new);
+        let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
+        let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
@@ -128,7 +128,8 @@ impl Service {
             home_regions: HomeRegions::default(),
             forgers: Forgers::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
-            refusals: refusals.clone(),
+            first_match: FirstMatch::default(),
+            refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,

@@ -54,7 +54,7 @@ pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
 pub(super) fn controls(
     store: Arc<SledStore>,
-    refusals: Option<Arc<Refusals>>,
+    refusals: Arc<Refusals>,
     readiness: &Arc<Readiness>,
 ) -> web::Data<Control> {
     let sled = Arc::clone(&store);

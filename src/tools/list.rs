@@ -1,9 +1,8 @@
 //! `list`: records for people, the newest first, or all of them for programs.
 
 use std::io::Write;
-use std::time::Duration;
 
-use jiff::{Span as Written, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 
 use crate::cli::operate::ListArgs;
 use crate::domain::matching::Parked;
@@ -14,7 +13,7 @@ use crate::domain::veil::veiled;
 use crate::inbound::control::{Found, List, Newest, Span};
 use crate::inbound::view::RecordView;
 use crate::store::{Entry, Filter, Select};
-use crate::tools::reach::{Reach, Wrong, age, now};
+use crate::tools::reach::{Reach, Wrong, age, not_a_span, now, span};
 use crate::tools::table::{Table, width};
 
 /// How many people get to see.
@@ -68,13 +67,7 @@ fn calling_code(text: &str) -> Result<u16, Wrong> {
 }
 
 fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
-    let read = text.parse::<Written>().ok();
-    let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let span = span.and_then(|span| Duration::try_from(span).ok());
-    let at = span.and_then(|span| now().checked_sub(span).ok());
-    at.ok_or_else(|| {
-        Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
-    })
+    now().checked_sub(span(flag, text)?).map_err(|_| not_a_span(flag, text))
 }
 
 /// Lists it.

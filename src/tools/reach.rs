@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use secrecy::ExposeSecret;
 
 use crate::config::{Judgement, StoreUrl, VisitSettings};
@@ -105,6 +105,18 @@ pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
 #[expect(clippy::disallowed_methods, reason = "a command tells the time")]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
+}
+
+/// A span of time that a flag was given.
+pub(super) fn span(flag: &str, text: &str) -> Result<std::time::Duration, Wrong> {
+    let read = text.parse::<Span>().ok();
+    let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let span = span.and_then(|span| std::time::Duration::try_from(span).ok());
+    span.ok_or_else(|| not_a_span(flag, text))
+}
+
+pub(super) fn not_a_span(flag: &str, text: &str) -> Wrong {
+    Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
 }
 
 /// How long ago, in the largest unit: `12m`, or `in 30s`.

@@ -189,7 +189,11 @@ fn what_sign_prints_is_what_the_receiver_takes() {
     let words =
         ["sign", url, "--form", "To=+1 555&é", "--form", "Type=code entered", "--form", "A="];
     let (code, signature, talk) = run(&words, &env);
-    assert_eq!((code, talk.as_str()), (0, ""));
+    assert_eq!(code, 0);
+    assert_eq!(
+        talk,
+        "Signed with the first of 2 in HEARDBACK_APP_KEYS, because the app signs for this route.\n"
+    );
     let body = b"A=&To=%2B1+555%26%C3%A9&Type=code+entered";
     let pairs = form::pairs(body);
     let content = Content::Form { pairs: &pairs, body };
@@ -230,6 +234,11 @@ fn json_from_a_file_is_signed_by_way_of_its_hash() {
 #[test]
 fn sign_says_which_secret_is_missing_and_what_a_field_looks_like() {
     let url = "https://hooks.example.com/app/events";
+    let (code, signature, talk) =
+        run(&["sign", "https://hooks.example.com/twilio/message"], &SOUND);
+    assert_eq!(code, 0);
+    assert!(talk.contains("Signed with TWILIO_AUTH_TOKEN, because Twilio signs"), "{talk}");
+    assert!(!talk.contains(signature.trim_end()), "{talk}");
     let (code, results, talk) = run(&["sign", url, "--form", "A=1"], &[]);
     assert_eq!((code, results.as_str()), (2, ""));
     assert!(talk.contains("TWILIO_AUTH_TOKEN is missing"), "{talk}");
@@ -314,6 +323,41 @@ fn check_and_serve_list_every_problem_at_once_and_exit_with_2() {
         }
         assert!(!talk.contains(TOKEN), "a token in the wrong place does not show: {talk}");
     }
+}
+
+#[test]
+fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
+    for (name, meant) in [
+        ("HEARDBACK_DRYRUN", "HEARDBACK_DRY_RUN"),
+        ("HEARDBACK_DRY-RUN", "HEARDBACK_DRY_RUN"),
+        ("HEARDBACK_APP_KEY", "HEARDBACK_APP_KEYS"),
+        ("TWILIO_TOKEN", "TWILIO_AUTH_TOKEN"),
+    ] {
+        let env = [&SOUND[..], &[(name, "hush-hush-hush-hush")]].concat();
+        for command in ["check", "serve", "doctor"] {
+            let (code, results, talk) = run(&[command], &env);
+            assert_eq!((code, results.as_str()), (2, ""), "{command} {name}: {talk}");
+            assert!(
+                talk.contains(&format!("  {name} is no setting: did you mean {meant}?")),
+                "{talk}"
+            );
+            assert!(!talk.contains("hush"), "{talk}");
+        }
+    }
+    let others = [
+        ("TWILIO_PHONE_NUMBER", "+15017122661"),
+        ("HEARDBACK_SERVICE_HOST", "10.0.0.1"),
+        ("HEARDBACK_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("HEARDBACK_VERSION", "hush"),
+    ];
+    let (code, results, talk) = run(&["check"], &[&SOUND[..], &others].concat());
+    assert_eq!((code, talk.as_str()), (0, ""));
+    assert!(
+        results.contains("HEARDBACK_VERSION is set, but Heardback has no setting"),
+        "{results}"
+    );
+    assert!(!results.contains("PHONE_NUMBER") && !results.contains("8080_TCP"), "{results}");
+    assert!(!results.contains("hush"), "{results}");
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Desk {
             assert!(!broken.load(Ordering::SeqCst), "the clock breaks, as the test asked it to");
             now
         });
+        let refusals = heardback::inbound::refused::Refusals::open(None, &clock).expect("a thread");
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
@@ -117,7 +118,8 @@ impl Desk {
             clock,
             metrics: Arc::clone(&metrics),
             traces: None,
-            refusals: None,
+            first_match: heardback::inbound::first_match::FirstMatch::default(),
+            refusals: Arc::new(refusals),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");

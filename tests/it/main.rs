@@ -84,5 +84,6 @@ mod upstream;
 mod upstream_probe;
 mod upstream_wire;
 mod vectors;
+mod watch;
 mod weather;
 mod worker;

@@ -361,6 +361,15 @@ fn every_page_of_docs_is_led_to_by_the_readme_which_stays_short() {
 }
 
 #[test]
+fn a_security_report_is_led_to_no_address_that_receives_no_mail() {
+    let security = fs::read_to_string(root().join("SECURITY.md")).expect("there");
+    let (_, how) = security.split_once("## How to report\n").expect("a section");
+    let how = how.split("\n## ").next().expect("its text");
+    assert!(how.contains("private vulnerability report"), "{how}");
+    assert!(!how.contains('@') && !how.contains("%ae") && !how.contains("mailto:"), "{how}");
+}
+
+#[test]
 fn anchors_are_named_as_github_names_them() {
     let page = "# A `b`, c\n```sh\n# none\n```\n## D-e f!\n<a id=\"g\"></a>";
     let expected = ["a-b-c", "d-e-f", "g"].map(str::to_owned);

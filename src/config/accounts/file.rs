@@ -10,7 +10,7 @@ use crate::config::ApiKey;
 use crate::config::accounts::{Account, FILE, MAX_TOKENS, Place};
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, split, without_newline};
-use crate::config::rows::{MIN_KEY_BYTES, is_api_key_sid};
+use crate::config::rows::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::shared_keys::SharedKey;
 use crate::domain::sid::AccountSid;
 use crate::domain::upstream_url::UpstreamUrl;
@@ -109,11 +109,10 @@ impl Row<'_, '_> {
         if tokens.len() > MAX_TOKENS {
             self.problem(&format!("more than {MAX_TOKENS} auth_tokens; Twilio has two at a time"));
         }
-        if app_keys.iter().any(|key| key.expose_secret().len() < MIN_KEY_BYTES) {
-            let name = &self.name;
-            let warning =
-                format!("{FILE}: {name}: an app key under {MIN_KEY_BYTES} bytes can be guessed");
-            self.reader.warn(warning);
+        if app_keys.iter().any(is_short) {
+            self.problem(&format!(
+                "app_keys: expected at least {MIN_KEY_BYTES} bytes for each key, e.g. {RANDOM_HEX}"
+            ));
         }
         let (upstream, region) = self.place(place)?;
         let number = Some(number);

@@ -183,6 +183,7 @@ fn what_is_wrong_with_an_account_is_said_with_its_number_and_sid_and_no_value() 
         (with_token("auth_tokens_file = \"/run/tokens\""), "are both there"),
         (with_token("token = \"hush\""), "the key token is not known; expected sid, auth_tokens"),
         (with_token("\"hush hush\" = 1"), "a key is not known"),
+        (with_token("app_keys = ['hush']"), "app_keys: expected at least 16 bytes for each key"),
         (with_token("app_keys = 5"), "app_keys must be a list"),
         (with_token("api_key = \"hush\"\napi_secret = \"hush\""), "api_key must be the key's SID"),
         (with_token(&format!("api_key = \"{KEY_SID}\"")), "api_key needs its api_secret"),

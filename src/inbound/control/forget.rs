@@ -35,8 +35,7 @@ pub(super) async fn forget(control: web::Data<Control>, asked: web::Json<Forget>
         Ok(forgotten) => forgotten,
         Err(error) => return refused(&error),
     };
-    let recordings = control.refusals.as_ref().map_or(Ok(0), |refusals| refusals.clear());
-    let recordings = match recordings {
+    let recordings = match control.refusals.clear() {
         Ok(recordings) => recordings,
         Err(error) => {
             let done = forgotten.messages;

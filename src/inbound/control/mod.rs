@@ -13,6 +13,7 @@ mod past;
 mod stats;
 mod traced;
 mod transfer;
+mod watch;
 
 pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
 pub use forget::{Erased, Forget};
@@ -21,6 +22,7 @@ pub use past::{Arrived, CameTo};
 pub use stats::{Share, Stats, Summary, Waiting};
 pub use traced::{Came, Traced};
 pub use transfer::{HandOver, Identify, Identity, TakeOver};
+pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
 
 use std::sync::Arc;
 
@@ -66,8 +68,8 @@ pub struct Control {
     pub backup: BeginBackup,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Where refused requests are recorded, if they are.
-    pub refusals: Option<Arc<Refusals>>,
+    /// Records refused requests.
+    pub refusals: Arc<Refusals>,
     /// How the lanes are.
     pub readiness: Arc<Readiness>,
 }
@@ -77,6 +79,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route(BACKUP, web::post().to(backup::make))
         .route(FORGET, web::post().to(forget::forget))
+        .route(WATCH_REFUSED, web::post().to(watch::watch))
         .route(List::ROUTE, web::post().to(answer::<List>))
         .route(Newest::ROUTE, web::post().to(answer::<Newest>))
         .route(Show::ROUTE, web::post().to(answer::<Show>))

@@ -42,10 +42,10 @@ impl Told<'_> {
         command.envs([
             ("TWILIO_ACCOUNT_SID", self.account),
             ("TWILIO_AUTH_TOKEN", self.token),
-            ("TWILIO_API_URL", self.twilio),
+            ("HEARDBACK_UPSTREAM_URL", self.twilio),
             ("TWILIO_FROM", SENDER),
-            ("HEARDBACK_URL", self.heardback),
-            ("HEARDBACK_APP_KEY", self.token),
+            ("HEARDBACK_PUBLIC_URL", self.heardback),
+            ("HEARDBACK_APP_KEYS", self.token),
         ]);
     }
 }
@@ -175,12 +175,22 @@ fn whatever_went_wrong_each_tries_again() {
     });
 }
 
+/// A wrong key or URL is the operator's to repair, and nothing is lost meanwhile.
+#[test]
+fn what_got_403_each_keeps_as_long_as_what_got_503() {
+    std::thread::scope(|all| {
+        for (example, number) in Example::ALL.into_iter().zip(31..) {
+            all.spawn(move || survives(example, number, Trouble::Forbidden));
+        }
+    });
+}
+
 #[test]
 fn what_is_refused_for_good_is_sent_once() {
-    let relay = Relay::start(21, Trouble::Nothing);
+    let relay = Relay::start(21, Trouble::ForGood);
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
-    let told = Told { account: ACCOUNT, token: "another key", twilio, heardback };
+    let told = Told { account: ACCOUNT, token: TOKEN, twilio, heardback };
     for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
         let mut run = kit.start(&told);
         run.sid();

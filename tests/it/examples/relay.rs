@@ -18,6 +18,10 @@ pub(super) enum Trouble {
     Busy,
     /// The registration gets what is no HTTP, the event's connection is closed.
     Rude,
+    /// Both get a 403.
+    Forbidden,
+    /// Everything gets a 400.
+    ForGood,
     /// Nothing.
     Nothing,
 }
@@ -138,10 +142,21 @@ fn pass_on(
         let mut seen = shared.seen.lock().expect("unpoisoned");
         let seen = seen.entry(path.clone()).or_default();
         seen.asked += 1;
-        let is_first = seen.turned_away == 0 && shared.trouble != Trouble::Nothing;
+        let is_first = shared.trouble == Trouble::ForGood
+            || (seen.turned_away == 0 && shared.trouble != Trouble::Nothing);
         seen.turned_away += usize::from(is_first);
         is_first
     };
+    let status = match shared.trouble {
+        Trouble::Forbidden => Some("403"),
+        Trouble::ForGood => Some("400"),
+        Trouble::Busy | Trouble::Rude | Trouble::Nothing => None,
+    };
+    if let (true, Some(status)) = (is_first, status) {
+        let refusal =
+            format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return stream.write_all(refusal.as_bytes());
+    }
     if is_first && path == "/app/events" {
         if shared.trouble == Trouble::Busy {
             shared.silent.lock().expect("unpoisoned").push(stream);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::twilio::Manner;
 use crate::harness::wire::Line;
-use crate::harness::{ACCOUNT, LONG, Scene, eventually, status_callback};
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, TOKEN, eventually, sid, status_callback};
 
 #[test]
 fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
@@ -41,6 +41,17 @@ fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
         assert!(text.lines().any(|line| line.starts_with(start)), "{start} is not in\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+    for (path, text) in
+        [("/metrics", &text), ("/readyz", &scene.service.operator("/readyz").text())]
+    {
+        for hidden in [sid(1), sid(2), RECIPIENT.to_owned(), TOKEN.to_owned()] {
+            assert!(
+                !text.contains(hidden.trim_start_matches('+')),
+                "{path} shows {hidden}:\n{text}"
+            );
+        }
+        assert!(text.contains(ACCOUNT), "SECURITY.md says that {path} shows AccountSids");
+    }
     for path in ["/livez", "/readyz", "/metrics"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(scene.service.exchange(request.as_bytes()).status, 404, "{path}");

@@ -2,6 +2,7 @@
 //! signed, what its proxies say of the way it took.
 
 use crate::domain::form;
+use crate::domain::route::{RouteSigner, signer_of};
 use crate::recording::{
     BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
 };
@@ -45,10 +46,10 @@ impl<'a> Case<'a> {
             false => Media::Other,
         };
         let path = recording.target.split('?').next().unwrap_or_default();
-        let signer = match (path.find("/app/"), path.find("/twilio/")) {
-            (Some(_), _) => Signer::App,
-            (None, Some(_)) => Signer::Twilio,
-            (None, None) => Signer::Unknown,
+        let signer = match signer_of(path) {
+            Some(RouteSigner::App) => Signer::App,
+            Some(RouteSigner::Twilio) => Signer::Twilio,
+            None => Signer::Unknown,
         };
         Self { recording, signer, media, is_get }
     }

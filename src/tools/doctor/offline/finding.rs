@@ -163,7 +163,7 @@ pub(super) fn shown_host(host: &str) -> String {
 }
 
 /// Origin and route; a query is names and values, a path that is no route of ours may be anything.
-pub(super) fn shown_url(url: &str) -> String {
+pub(in crate::tools) fn shown_url(url: &str) -> String {
     const ROUTES: [&str; 9] = [
         "/twilio/message",
         "/twilio/status",

@@ -26,6 +26,7 @@ mod values;
 mod vouched;
 
 pub use crate::tools::doctor::offline::files::{Diagnosed, files};
+pub(in crate::tools) use crate::tools::doctor::offline::finding::shown_url;
 pub use crate::tools::doctor::offline::finding::{Deviation, Finding, Outcome, Tried};
 pub(in crate::tools) use crate::tools::doctor::offline::proof::prove;
 

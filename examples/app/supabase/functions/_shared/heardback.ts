@@ -1,26 +1,28 @@
-// Tells Heardback, with the signature that Twilio's libraries make. Nobody waits for it; it tries again for a minute.
+// Reports to Heardback, with the signature that Twilio's libraries make: in the background, and it tries again for a minute.
 export const env = (name: string) => Deno.env.get(name) ?? "";
+const first = (name: string) => env(name).split(",")[0]; // these settings may be lists
 
 async function sign(text: string): Promise<string> {
   const bytes = (of: string) => new TextEncoder().encode(of);
   const algorithm = { name: "HMAC", hash: "SHA-1" };
-  const key = await crypto.subtle.importKey("raw", bytes(env("HEARDBACK_APP_KEY")), algorithm, false, ["sign"]);
+  const key = await crypto.subtle.importKey("raw", bytes(first("HEARDBACK_APP_KEYS")), algorithm, false, ["sign"]);
   const mac = await crypto.subtle.sign("HMAC", key, bytes(text));
   return btoa(String.fromCharCode(...new Uint8Array(mac)));
 }
 
 async function tell(path: string, fields: Record<string, string>): Promise<void> {
-  const url = env("HEARDBACK_URL") + path; // the public URL, for it is signed
+  const url = first("HEARDBACK_PUBLIC_URL") + path; // the public URL, because it is signed
   const signature = await sign(url + Object.keys(fields).sort().map((name) => name + fields[name]).join(""));
   const headers = { "X-Twilio-Signature": signature };
   const body = new URLSearchParams(fields);
   for (let wait = 5; wait < 60; wait *= 2) {
     try {
       const answer = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(2000) });
-      if (!answer.ok) console.error(path, answer.status, await answer.text());
-      if (answer.status < 500) return; // the same again would not help
+      if (answer.ok) return;
+      console.error(path, answer.status, await answer.text());
+      if ([400, 409, 413, 415].includes(answer.status)) return; // the same request would be refused again
     } catch (error) {
-      console.error(path, error); // a timeout, or nobody there
+      console.error(path, error); // a timeout, or no connection
     }
     await new Promise((resolve) => setTimeout(resolve, wait * 1000));
   }

@@ -5,7 +5,7 @@ import { env, tellLater } from "../_shared/heardback.ts";
 type Event = { user: { id: string; phone: string }; sms: { otp: string } };
 
 const hook = new Webhook(env("SEND_SMS_HOOK_SECRET").replace("v1,whsec_", ""));
-const twilio = env("TWILIO_API_URL") || "https://api.twilio.com"; // or the demo's stand-in
+const twilio = env("HEARDBACK_UPSTREAM_URL") || "https://api.twilio.com"; // or the demo's stand-in
 const account = env("TWILIO_ACCOUNT_SID");
 const from = env("TWILIO_FROM");
 

@@ -1,0 +1,142 @@
+//! The secret that `sign` signs with: the one that the command line names, else the one that the URL's route takes.
+
+use secrecy::SecretString;
+
+use crate::cli::SignArgs;
+use crate::config::problems::{Problem, Problems};
+use crate::config::reader::{Reader, text};
+use crate::config::{Env, ReadFile, rows};
+use crate::domain::route::{RouteSigner, signer_of};
+
+const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
+const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+
+/// A secret to sign with.
+#[derive(Debug)]
+pub struct ChosenKey {
+    /// The secret.
+    pub secret: SecretString,
+    /// Which one it is, and why, in words; it shows no secret.
+    pub says: String,
+}
+
+/// Chooses the secret. An app route takes an app key (by default the auth token), a route of Twilio's the auth
+/// token; for any other path it is the first of both that is set.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn signing_key(
+    args: &SignArgs,
+    env: Env<'_>,
+    read: ReadFile<'_>,
+) -> Result<ChosenKey, Problems> {
+    let mut reader = Reader::new(env, read);
+    let (found, name, why) = if let Some(path) = text(args.auth_token_file.as_ref()) {
+        (reader.secrets_in_file("--auth-token-file", path), "--auth-token-file", "as you asked")
+    } else if let Some(name) = text(args.key_env.as_ref()) {
+        (reader.secrets(name).unwrap_or_default(), name, "as you asked")
+    } else {
+        by_route(&mut reader, &args.url)
+    };
+    if found.is_empty() && reader.problems.is_empty() {
+        reader.problem(Problem::missing(name, rows::TOKEN_PLACE));
+    }
+    let count = found.len();
+    match found.into_iter().next() {
+        Some(secret) if reader.problems.is_empty() => {
+            let which =
+                if count > 1 { format!("the first of {count} in {name}") } else { name.to_owned() };
+            Ok(ChosenKey { secret, says: format!("Signed with {which}, {why}.") })
+        }
+        Some(_) | None => Err(reader.problems),
+    }
+}
+
+fn by_route(reader: &mut Reader<'_>, url: &str) -> (Vec<SecretString>, &'static str, &'static str) {
+    const BY_DEFAULT: &str = "because HEARDBACK_APP_KEYS is not set";
+    let before_query = url.split(['?', '#']).next().unwrap_or_default();
+    let path = before_query.split_once("://").map_or(before_query, |(_, rest)| rest);
+    let path = path.find('/').and_then(|at| path.get(at..)).unwrap_or_default();
+    let signer = signer_of(path);
+    if signer != Some(RouteSigner::Twilio) {
+        let why = match signer {
+            Some(_) => "because the app signs for this route",
+            None => "because the path is no route of Heardback's",
+        };
+        if let Some(keys) = reader.secrets(APP_KEYS) {
+            return (keys, APP_KEYS, why);
+        }
+    }
+    let why = match signer {
+        Some(RouteSigner::Twilio) => "because Twilio signs for this route",
+        Some(RouteSigner::App) | None => BY_DEFAULT,
+    };
+    (reader.secrets(AUTH_TOKEN).unwrap_or_default(), AUTH_TOKEN, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    const APP: &str = "https://hooks.example.com/app/events";
+    const TWILIO: &str = "https://hooks.example.com/twilio/message?a=/app/events";
+
+    fn chosen(args: &SignArgs) -> Result<ChosenKey, Problems> {
+        let env = |name: &str| match name {
+            APP_KEYS => Some("app-1,app-2".to_owned()),
+            AUTH_TOKEN | "OTHER" => Some(format!("{name}-value")),
+            _ => None,
+        };
+        let read = |path: &std::path::Path| match path.to_str() {
+            Some("/run/token") => Ok("of the file\n".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        };
+        signing_key(args, &env, &read)
+    }
+
+    fn at(url: &str) -> SignArgs {
+        SignArgs { url: url.to_owned(), ..SignArgs::default() }
+    }
+
+    #[test]
+    fn the_url_chooses_the_key_unless_the_command_line_does() {
+        let words = |text: &str| Some(text.to_owned());
+        for (args, secret, says) in [
+            (at(APP), "app-1", "the first of 2 in HEARDBACK_APP_KEYS, because the app signs"),
+            (at("https://h.example/hb/app/messages/SM1"), "app-1", "the app signs"),
+            (at(TWILIO), "TWILIO_AUTH_TOKEN-value", "TWILIO_AUTH_TOKEN, because Twilio signs"),
+            (at("https://h.example/app/twilio/message"), "app-1", "the app signs"),
+            (at("https://h.example/other"), "app-1", "no route"),
+            (SignArgs { key_env: words("OTHER"), ..at(APP) }, "OTHER-value", "OTHER, as you asked"),
+            (
+                SignArgs { auth_token_file: words("/run/token"), ..at(APP) },
+                "of the file",
+                "--auth-token-file, as you asked",
+            ),
+        ] {
+            let found = chosen(&args).expect("a key");
+            assert_eq!(found.secret.expose_secret(), secret, "{}", args.url);
+            assert!(found.says.contains(says) && !found.says.contains(secret), "{}", found.says);
+        }
+        let none = SignArgs { key_env: words("NONE"), ..at(APP) };
+        assert!(chosen(&none).expect_err("missing").to_string().contains("NONE is missing"));
+    }
+
+    #[test]
+    fn without_app_keys_the_auth_token_signs_for_the_app_and_an_app_key_never_signs_for_twilio() {
+        let none = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+        let token = |name: &str| (name == AUTH_TOKEN).then(|| "a token".to_owned());
+        let found = signing_key(&at(APP), &token, &none).expect("a key");
+        assert_eq!(found.secret.expose_secret(), "a token");
+        assert!(found.says.contains("HEARDBACK_APP_KEYS is not set"), "{}", found.says);
+        let app = |name: &str| (name == APP_KEYS).then(|| "an app key".to_owned());
+        for (url, env) in [(TWILIO, &app as Env<'_>), (APP, &|_: &str| None)] {
+            let missing = signing_key(&at(url), env, &none).expect_err("missing").to_string();
+            assert!(missing.contains("TWILIO_AUTH_TOKEN is missing"), "{missing}");
+        }
+    }
+}

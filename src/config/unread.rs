@@ -1,0 +1,360 @@
+//! Environment variables that look like a setting and are none: `HEARDBACK_APP_KEY`, `TWILIO_TOKEN`.
+//!
+//! A name close to that of a setting is a problem that names the setting, because the value would be ignored
+//! silently. Two kinds of names are left alone: variables that a platform makes out of a service's name
+//! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, as other
+//! software of Twilio's defines them. Any other `HEARDBACK_` name is a warning. Values are never shown.
+
+use crate::cli::settings::SettingsArgs;
+use crate::config::Env;
+use crate::config::problems::{Problem, Problems};
+
+/// The settings that have no flag; each may end in `_FILE`.
+const SECRETS: [&str; 7] = [
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_SHARED_KEYS",
+    "TWILIO_API_SECRET",
+    "HEARDBACK_APP_KEYS",
+    "HEARDBACK_PHONE_KEY",
+    "HEARDBACK_CLICK_PATH_SECRET",
+    "HEARDBACK_OPS_TOKEN",
+];
+
+const OURS: &str = "HEARDBACK_";
+const TWILIOS: &str = "TWILIO_";
+const FILE: &str = "_FILE";
+
+/// Read by the tests and the examples of this repository, beside a service.
+const OF_THE_REPOSITORY: [&str; 3] = ["HEARDBACK_CI", "HEARDBACK_PYTHON", "HEARDBACK_SPOOL"];
+
+/// Names that Twilio's samples use for what one of our settings holds: name, setting. They may be meant for
+/// another program, so they are only a warning.
+const ALIASES: [(&str, &str); 6] = [
+    ("TWILIO_API_KEY_SID", "TWILIO_API_KEY"),
+    ("TWILIO_API_SID", "TWILIO_API_KEY"),
+    ("TWILIO_API_KEY_SECRET", "TWILIO_API_SECRET"),
+    ("TWILIO_API_TOKEN", "TWILIO_AUTH_TOKEN"),
+    ("TWILIO_AUTH_KEY", "TWILIO_AUTH_TOKEN"),
+    ("TWILIO_SIGNING_KEY", "TWILIO_AUTH_TOKEN"),
+];
+
+/// Words that alone say too little for a name to be close to a setting.
+const GENERIC_WORDS: [&str; 14] = [
+    "API", "APP", "CALL", "CLIENT", "FILE", "FORMAT", "GIVE", "IP", "MAX", "OPS", "PATH", "READ",
+    "RUN", "UP",
+];
+
+/// A longer name, or one with a longer word, is not shown.
+const SHOWN_NAME: usize = 64;
+const SHOWN_WORD: usize = 24;
+
+/// What a variable's name is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict<'a> {
+    /// A setting, or no concern of ours.
+    Fine,
+    /// A slip of this setting's name.
+    Slip(&'a str),
+    /// Maybe this setting was meant; another program may read the variable.
+    Doubt(&'a str),
+    /// In our namespace, and close to no setting.
+    Unknown,
+}
+
+/// Every setting's variable.
+fn known() -> Vec<String> {
+    let mut known = SettingsArgs::variables();
+    known.extend(SECRETS.map(str::to_owned));
+    known.extend(SECRETS.map(|name| format!("{name}{FILE}")));
+    known
+}
+
+/// What is wrong with the names, and what is doubtful. An empty variable counts as unset.
+pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
+    let known = known();
+    let mut problems = Problems::default();
+    let mut warnings = Vec::new();
+    let mut names: Vec<&String> = names.iter().collect();
+    names.sort_unstable();
+    for name in names {
+        let value = env(name).unwrap_or_default();
+        if value.trim().is_empty() {
+            continue;
+        }
+        let shown = shown(name);
+        match verdict(name, &value, &known) {
+            Verdict::Fine => {}
+            Verdict::Slip(meant) if is_file_of(name, meant) => {
+                let how = format!("{meant} cannot be read from a file; set it to the value itself");
+                problems.push(Problem::unknown(&shown, how));
+            }
+            Verdict::Slip(meant) => {
+                let how = format!("did you mean {meant}? Rename this variable, or unset it");
+                problems.push(Problem::unknown(&shown, how));
+            }
+            Verdict::Doubt(meant) => warnings.push(format!(
+                "{shown} is set, but Heardback does not read it: if it is meant for Heardback, the name is {meant}"
+            )),
+            Verdict::Unknown => {
+                warnings.push(format!("{shown} is set, but Heardback has no setting of that name"));
+            }
+        }
+    }
+    (problems, warnings)
+}
+
+fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> Verdict<'a> {
+    let is_known = |name: &str| known.iter().any(|known| known == name);
+    if is_known(name) || OF_THE_REPOSITORY.contains(&name) {
+        return Verdict::Fine;
+    }
+    let upper: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
+    let is_ours = upper.starts_with(OURS);
+    let is_twilios = upper.starts_with(TWILIOS);
+    if (is_ours || is_twilios) && is_service_link(&upper, value) {
+        return Verdict::Fine;
+    }
+    if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == upper) {
+        let setting = known.iter().find(|known| known == meant);
+        return setting.map_or(Verdict::Fine, |setting| Verdict::Doubt(setting));
+    }
+    if let Some(meant) = same_letters(&upper, known) {
+        return Verdict::Slip(meant);
+    }
+    let near = if is_ours {
+        near_in_our_namespace(&upper, known)
+    } else if is_twilios {
+        near_in_twilios_namespace(&upper, known)
+    } else {
+        misspelt_prefix(&upper, known).map(Verdict::Slip)
+    };
+    near.unwrap_or(if is_ours { Verdict::Unknown } else { Verdict::Fine })
+}
+
+/// The same letters and digits, whatever stands between them.
+fn same_letters<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let squeezed = squeezed(name);
+    known.iter().map(String::as_str).find(|known| self::squeezed(known) == squeezed)
+}
+
+/// `HEARBACK_DRY_RUN`, `TWILLIO_AUTH_TOKEN`: the prefix itself is misspelt.
+fn misspelt_prefix<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let name = squeezed(name);
+    let known = known.iter().map(String::as_str);
+    let near = known.filter(|known| distance(&name, &squeezed(known)) <= 2);
+    near.min_by_key(|known| distance(&name, &squeezed(known)))
+}
+
+fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verdict<'a>> {
+    let words = Words::of(name);
+    let near = |is_near: Rule| {
+        let found = known.iter().map(String::as_str).filter(|known| known.starts_with(OURS));
+        let found = found.filter(|known| is_near(&words, &Words::of(known)));
+        found.min_by_key(|known| distance(&squeezed(name), &squeezed(known)))
+    };
+    let rules: [Rule; 5] =
+        [Words::is_misspelt, Words::is_part, Words::is_abbreviated, Words::begins, Words::contains];
+    if let Some(meant) = rules.into_iter().find_map(near) {
+        return Some(Verdict::Slip(meant));
+    }
+    // `HEARDBACK_AUTH_TOKEN`, `HEARDBACK_TWILIO_AUTH_TOKEN`: a setting of the other prefix.
+    let other = known.iter().map(String::as_str).find(|known| {
+        let tail = known.strip_prefix(TWILIOS);
+        tail.is_some_and(|tail| words.is(tail) || words.is(known))
+    })?;
+    Some(if words.0.len() > 1 { Verdict::Slip(other) } else { Verdict::Doubt(other) })
+}
+
+fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verdict<'a>> {
+    let words = Words::of(name);
+    let twilios = || known.iter().map(String::as_str).filter(|known| known.starts_with(TWILIOS));
+    let near = |is_near: Rule| {
+        let found = twilios().filter(|known| is_near(&words, &Words::of(known)));
+        found.min_by_key(|known| distance(&squeezed(name), &squeezed(known)))
+    };
+    let rules: [Rule; 3] = [Words::is_misspelt, Words::is_part, Words::is_abbreviated];
+    let of_a_file = || twilios().find(|known| is_file_of(name, known));
+    if let Some(meant) = rules.into_iter().find_map(near).or_else(of_a_file) {
+        return Some(Verdict::Slip(meant));
+    }
+    // `TWILIO_AUTH_TOKEN_SECONDARY`: maybe meant for us, maybe not.
+    let longer = |known: &&str| Words::of(known).0.len() > 1 && words.begins(&Words::of(known));
+    if let Some(meant) = twilios().find(longer) {
+        return Some(Verdict::Doubt(meant));
+    }
+    // `TWILIO_PUBLIC_URL`: a setting of the other prefix, unless another program reads it.
+    let ours = known.iter().map(String::as_str);
+    let mut ours =
+        ours.filter(|known| known.strip_prefix(OURS).is_some_and(|tail| tail.contains('_')));
+    ours.find(|known| known.strip_prefix(OURS).is_some_and(|tail| words.is(tail)))
+        .map(Verdict::Doubt)
+}
+
+/// Whether a name asks for a setting's value from a file.
+fn is_file_of(name: &str, setting: &str) -> bool {
+    name.to_ascii_uppercase().strip_suffix(FILE) == Some(setting)
+}
+
+/// The words of a name behind its prefix.
+struct Words(Vec<String>);
+
+/// Whether the words of a name are close to those of a setting.
+type Rule = fn(&Words, &Words) -> bool;
+
+impl Words {
+    fn of(name: &str) -> Self {
+        let tail = name.strip_prefix(OURS).or_else(|| name.strip_prefix(TWILIOS)).unwrap_or(name);
+        Self(tail.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn is(&self, tail: &str) -> bool {
+        self.0.concat() == squeezed(tail)
+    }
+
+    /// A letter or two are wrong, missing, too many or exchanged.
+    fn is_misspelt(&self, setting: &Words) -> bool {
+        let (name, setting) = (self.0.concat(), setting.0.concat());
+        let allowed = match setting.len() {
+            ..=2 => 0,
+            3..=7 => 1,
+            8.. => 2,
+        };
+        distance(&name, &setting) <= allowed
+    }
+
+    /// Words are missing: `TOKEN` for `AUTH_TOKEN`. A word alone has to be the first or the last.
+    fn is_part(&self, setting: &Words) -> bool {
+        match self.0.as_slice() {
+            [] => false,
+            [word] => {
+                let ends = [setting.0.first(), setting.0.last()];
+                !GENERIC_WORDS.contains(&word.as_str())
+                    && setting.0.len() > 1
+                    && ends.into_iter().flatten().any(|end| same_word(word, end))
+            }
+            words => is_subsequence(words, &setting.0),
+        }
+    }
+
+    /// Each word is there, and some are cut: `ACCT_SID` for `ACCOUNT_SID`, `RETENT` for `RETENTION`.
+    fn is_abbreviated(&self, setting: &Words) -> bool {
+        if let ([word], [whole]) = (self.0.as_slice(), setting.0.as_slice()) {
+            return word.len() >= 3 && whole.starts_with(word.as_str());
+        }
+        let mut pairs = self.0.iter().zip(&setting.0);
+        self.0.len() == setting.0.len()
+            && pairs.all(|(word, whole)| same_word(word, whole) || abbreviates(word, whole))
+    }
+
+    /// The setting's name, and more: `LOG_LEVEL` for `LOG`, `LISTENER` for `LISTEN`.
+    fn begins(&self, setting: &Words) -> bool {
+        let starts = self.0.iter().zip(&setting.0).all(|(word, whole)| same_word(word, whole));
+        let goes_on = match (self.0.as_slice(), setting.0.as_slice()) {
+            ([word], [whole]) => whole.len() >= 4 && word.starts_with(whole.as_str()),
+            _ => false,
+        };
+        goes_on || (starts && self.0.len() > setting.0.len())
+    }
+
+    /// The setting's words among others: `PUBLIC_BASE_URL` for `PUBLIC_URL`.
+    fn contains(&self, setting: &Words) -> bool {
+        setting.0.len() > 1 && is_subsequence(&setting.0, &self.0)
+    }
+}
+
+/// Singular and plural are the same word.
+fn same_word(one: &str, other: &str) -> bool {
+    fn singular(word: &str) -> &str {
+        word.strip_suffix('S').filter(|word| word.len() > 2).unwrap_or(word)
+    }
+    singular(one) == singular(other)
+}
+
+fn abbreviates(word: &str, whole: &str) -> bool {
+    let mut rest = whole.bytes();
+    word.len() > 1
+        && word.bytes().next() == whole.bytes().next()
+        && word.bytes().all(|byte| rest.any(|other| other == byte))
+}
+
+fn is_subsequence(words: &[String], whole: &[String]) -> bool {
+    let mut rest = whole.iter();
+    words.iter().all(|word| rest.any(|other| same_word(word, other)))
+}
+
+/// What Kubernetes and Docker make out of the name of a service `heardback` or `heardback-…`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = |text: &str| {
+        let mut parts = text.split('_');
+        let number = parts.next().unwrap_or_default();
+        let protocol = parts.next().unwrap_or_default();
+        let last = parts.next().unwrap_or("ADDR");
+        !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && ["TCP", "UDP", "SCTP"].contains(&protocol)
+            && ["ADDR", "PORT", "PROTO", "START", "END"].contains(&last)
+    };
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|start| value.starts_with(start));
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.contains("_ENV_")
+        || name.rsplit_once("_PORT_").is_some_and(|(before, _)| {
+            let starts = name.match_indices("_PORT_").map(|(at, found)| at + found.len());
+            !before.is_empty() && starts.filter_map(|at| name.get(at..)).any(is_port)
+        })
+        || (name.ends_with("_PORT") && is_address)
+        || (name.ends_with("_NAME") && value.starts_with('/'))
+}
+
+fn squeezed(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// The edits that make one text the other: a letter added, removed, replaced, or two neighbours exchanged.
+fn distance(one: &str, other: &str) -> usize {
+    let other = other.as_bytes();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    let mut previous = None;
+    for (row, byte) in (1..).zip(one.bytes()) {
+        let mut next = vec![row];
+        let mut left = row;
+        for (column, theirs) in other.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
+            let replaced = at(&last, column) + usize::from(byte != *theirs);
+            let mut best = replaced.min(left + 1).min(at(&last, column + 1) + 1);
+            let neighbour = column.checked_sub(1).and_then(|column| other.get(column)).copied();
+            if let (Some(neighbour), Some(previous)) = (neighbour, previous)
+                && (neighbour, *theirs) == (byte, previous)
+            {
+                best = best.min(at(&before_last, column - 1).saturating_add(1));
+            }
+            next.push(best);
+            left = best;
+        }
+        before_last = std::mem::replace(&mut last, next);
+        previous = Some(byte);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+/// The name, unless it may hold a secret or a number.
+fn shown(name: &str) -> String {
+    let is_plain_word = |word: &str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        word.len() <= SHOWN_WORD
+            && digits < 6
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if name.len() > SHOWN_NAME || !name.split(['_', '-', '.']).all(is_plain_word) {
+        return "a variable whose name is not shown".to_owned();
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests;

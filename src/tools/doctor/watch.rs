@@ -1,0 +1,211 @@
+//! `doctor --watch`: refused requests of a running service, diagnosed as they come in.
+//!
+//! The service sends them over its control socket while this command is connected; nobody has to restart it.
+//! They are held in memory, one at a time, unless `--keep` names a folder. What is printed holds no value of a
+//! request, as with recorded ones.
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use reqwest::Response;
+use serde::Serialize;
+
+use crate::cli::DoctorArgs;
+use crate::config::{Settings, StoreUrl};
+use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
+use crate::recording::ring::{KEPT, Ring, WHEN, Worth};
+use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
+use crate::tools::check::human;
+use crate::tools::control;
+use crate::tools::doctor::offline::{Finding, diagnose, shown_url};
+use crate::tools::reach::{Wrong, span};
+
+const DEFAULT_TIME: Duration = Duration::from_mins(10);
+const LONGEST: Duration = Duration::from_hours(1);
+const DEFAULT_COUNT: u32 = 20;
+const MOST: u32 = 1000;
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Asked {
+    time: Duration,
+    count: u32,
+    folder: Option<PathBuf>,
+    json: bool,
+}
+
+impl Asked {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Wrong`] names the flag.
+    pub fn read(args: &DoctorArgs) -> Result<Self, Wrong> {
+        let time = args.watch_for.as_deref().map(|text| span("--for", text)).transpose()?;
+        let time = time.unwrap_or(DEFAULT_TIME);
+        if time > LONGEST || time < Duration::from_secs(1) {
+            return Err(Wrong("--for: expected 1s to 1h".to_owned()));
+        }
+        let count = args.count.unwrap_or(DEFAULT_COUNT);
+        if !(1..=MOST).contains(&count) {
+            return Err(Wrong(format!("--count: expected 1 to {MOST}")));
+        }
+        Ok(Self { time, count, folder: args.keep.clone(), json: args.json })
+    }
+}
+
+/// One refused request.
+#[derive(Serialize)]
+struct Seen<'a> {
+    at: Option<&'a str>,
+    method: &'a str,
+    url: String,
+    refused: Option<&'a str>,
+    file: Option<String>,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// Watches until `stop` completes, or one of the bounds is reached. Whether it is known of each request how it was
+/// signed.
+///
+/// # Errors
+/// No service has the store open, it ends meanwhile, or the folder cannot be used.
+pub async fn run(
+    settings: &Settings,
+    asked: &Asked,
+    out: &mut impl Write,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<bool> {
+    let StoreUrl::Sled(store) = &settings.store;
+    let ring = asked.folder.as_deref().map(Ring::open).transpose();
+    let ring = ring.context("--keep: the folder cannot be used")?;
+    let bounds = WatchRefused { seconds: asked.time.as_secs(), count: asked.count };
+    let Some(mut answer) = control::ask(store, WATCH_REFUSED, &bounds).await? else {
+        bail!(
+            "no service has the store in {} open; start `heardback serve`, or name recorded files",
+            store.display()
+        )
+    };
+    eprintln!("{}", begins(asked));
+    let mut watch = Watch { settings, asked, ring, all_found: true, seen: 0 };
+    let mut stop = std::pin::pin!(stop);
+    let end = tokio::select! {
+        () = &mut stop => "ended".to_owned(),
+        end = watch.follow(&mut answer, out) => match end? {
+            Some(WatchEnd::Time) => format!("{} are over", human(asked.time)),
+            Some(WatchEnd::Count) => format!("{} requests were seen", asked.count),
+            Some(WatchEnd::Replaced) => "another `heardback doctor --watch` has begun".to_owned(),
+            None => "nobody reads any more".to_owned(),
+        },
+    };
+    let left =
+        asked.folder.as_ref().filter(|_| watch.seen > 0).map(|folder| {
+            format!(" They are in {}: delete them when you are done.", folder.display())
+        });
+    let seen = watch.seen;
+    eprintln!("Watch over ({end}): {seen} seen, recording is off.{}", left.unwrap_or_default());
+    Ok(watch.all_found)
+}
+
+fn begins(asked: &Asked) -> String {
+    let (time, count) = (human(asked.time), asked.count);
+    let place = match &asked.folder {
+        Some(folder) => format!(
+            "Requests may hold phone numbers and texts. The last {KEPT} are kept in {}, for you alone.",
+            folder.display()
+        ),
+        None => "Requests may hold phone numbers and texts. They stay in memory and are not kept."
+            .to_owned(),
+    };
+    format!(
+        "Watching for refused requests: for {time}, at most {count}, one a second. Ctrl-C ends it.\n{place}"
+    )
+}
+
+struct Watch<'a> {
+    settings: &'a Settings,
+    asked: &'a Asked,
+    ring: Option<Ring>,
+    all_found: bool,
+    seen: u32,
+}
+
+impl Watch<'_> {
+    /// Prints what comes in, to the last line. `None`: nobody reads what is printed.
+    async fn follow(
+        &mut self,
+        answer: &mut Response,
+        out: &mut impl Write,
+    ) -> anyhow::Result<Option<WatchEnd>> {
+        let mut pending = Vec::new();
+        while let Some(chunk) = answer.chunk().await.context("the service has ended")? {
+            pending.extend_from_slice(&chunk);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                if line == b"\n" {
+                    continue;
+                }
+                let line = serde_json::from_slice(&line);
+                match line
+                    .context("the service's answer cannot be read; it may be of another release")?
+                {
+                    WatchLine::End(end) => return Ok(Some(end)),
+                    WatchLine::Recording(bytes) => {
+                        let text = self.look(&Recording::parse(&bytes)?)?;
+                        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(None),
+                            done => done?,
+                        }
+                    }
+                }
+            }
+        }
+        bail!("the service has ended")
+    }
+
+    /// Diagnoses one, and keeps it if it is to be kept.
+    fn look(&mut self, recording: &Recording) -> anyhow::Result<String> {
+        self.seen += 1;
+        let file = self.ring.as_ref().map(|ring| keep(ring, recording)).transpose();
+        let file = file.context("--keep: the request cannot be kept")?;
+        let finding = diagnose(self.settings, recording);
+        self.all_found &= finding.is_found();
+        let base = self.settings.public_urls.first().map_or("", |url| url.as_str());
+        let seen = Seen {
+            at: recording.note(AT_NOTE),
+            method: &recording.method,
+            url: shown_url(&format!("{base}{}", recording.target)),
+            refused: recording.note(REFUSED_NOTE),
+            file,
+            finding,
+        };
+        if self.asked.json {
+            return Ok(serde_json::to_string(&seen)? + "\n");
+        }
+        let Seen { at, method, url, refused, file, finding } = seen;
+        let file = file.map(|file| format!("Kept as {file}\n")).unwrap_or_default();
+        Ok(format!(
+            "{}  {method} {url}  {}\n{}{file}\n",
+            at.unwrap_or_default(),
+            refused.unwrap_or_default(),
+            finding.text()
+        ))
+    }
+}
+
+/// The name of the file that it is kept in.
+fn keep(ring: &Ring, recording: &Recording) -> std::io::Result<String> {
+    let at = recording.note(AT_NOTE).and_then(|at| at.parse::<Timestamp>().ok());
+    let when = at.unwrap_or(Timestamp::UNIX_EPOCH).strftime(WHEN).to_string();
+    let is_word = |c: char| c.is_ascii_alphanumeric();
+    let why = recording.note(REFUSED_NOTE).unwrap_or_default();
+    let why: String = why.chars().map(|c| if is_word(c) { c } else { '-' }).collect();
+    let worth = match recording.note(HASHED_NOTE) {
+        Some(_) => Worth::Unverifiable,
+        None => Worth::Verifiable,
+    };
+    ring.keep(&when, &format!("watch-{why}"), worth, recording)
+}

@@ -1,0 +1,279 @@
+//! The first 403: the service's own log says that no key has matched, and `doctor --watch` shows why, without a
+//! restart. Recording is off before and after, bounded, and kept nowhere unless a folder is named.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use heardback::recording::Recording;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::harness::running::{BINARY, settings};
+use crate::harness::{
+    ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, TOKEN, eventually, form, key,
+    signed, status_callback, wire,
+};
+
+/// A text that only its recipient should ever read.
+const TEXT: &str = "my code is 424242";
+const HEARD: &str = "It was signed for http, not for https.";
+
+/// A reply, signed for http where https was meant.
+fn signed_for_http(number: u32) -> Vec<u8> {
+    let sid = format!("SM{number:032x}");
+    let fields = [
+        ("MessageSid", sid.as_str()),
+        ("AccountSid", ACCOUNT),
+        ("From", RECIPIENT),
+        ("To", SENDER),
+        ("Body", TEXT),
+    ];
+    let request = form("/twilio/message?reference=hush-7", &fields);
+    wire::bytes(&request.signed(&key(), "http://hooks.example.com"))
+}
+
+/// `heardback doctor --watch` that runs; it is gone when the test is.
+struct Watch {
+    child: Child,
+    said: Receiver<String>,
+    told: Receiver<String>,
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (says, said) = channel();
+    std::thread::spawn(move || {
+        let _ =
+            BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| says.send(line));
+    });
+    said
+}
+
+impl Watch {
+    fn start(scene: &Scene, words: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(["doctor", "--watch"]).args(words).env_clear().stdin(Stdio::null());
+        command.envs(settings(&scene.store(), &scene.twilio));
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let said = lines(child.stdout.take().expect("piped"));
+        let told = lines(child.stderr.take().expect("piped"));
+        let watch = Self { child, said, told };
+        watch.tells("Watching for refused requests");
+        watch
+    }
+
+    /// Waits for a line on standard error.
+    fn tells(&self, words: &str) -> String {
+        Self::wait(&self.told, words)
+    }
+
+    /// Waits for a line on standard output.
+    fn says(&self, words: &str) -> String {
+        Self::wait(&self.said, words)
+    }
+
+    fn wait(lines: &Receiver<String>, words: &str) -> String {
+        loop {
+            let line =
+                lines.recv_timeout(LONG).unwrap_or_else(|_| unreachable!("no line has {words:?}"));
+            for hidden in [
+                TOKEN,
+                RECIPIENT.trim_start_matches('+'),
+                SENDER.trim_start_matches('+'),
+                TEXT,
+                "hush-7",
+            ] {
+                assert!(!line.contains(hidden), "{hidden} shows in {line}");
+            }
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).expect("it is there");
+    }
+
+    fn ends_with(&mut self, code: i32) {
+        let mut end = None;
+        eventually("it ends", LONG, || {
+            end = self.child.try_wait().expect("ours");
+            end.is_some()
+        });
+        assert_eq!(end.and_then(|end| end.code()), Some(code));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The recordings below a folder.
+fn recordings(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let found = files.into_iter().filter(|path| path.extension().is_some_and(|end| end == "http"));
+    found.chain(folders.iter().flat_map(|folder| recordings(folder))).collect()
+}
+
+#[test]
+fn a_watch_shows_why_requests_are_refused_without_a_restart_and_keeps_nothing() {
+    let scene = Scene::new(&[]);
+    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    scene.service.says("run `heardback doctor --watch` to see why");
+    let mut watch = Watch::start(&scene, &[]);
+    assert!(watch.tells("phone numbers").contains("not kept"));
+    assert_eq!(scene.service.exchange(&signed_for_http(2)).status, 403);
+    let head = watch.says("mismatch");
+    assert!(head.contains(&format!("POST {BASE}/twilio/message?…")), "{head}");
+    watch.says(HEARD);
+    watch.interrupt();
+    assert!(watch.tells("Watch over").contains("1 seen"));
+    watch.ends_with(0);
+    scene.service.says("refused requests are no longer shown");
+    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "as before");
+    let root = scene.store().parent().expect("a folder").to_owned();
+    assert_eq!(recordings(&root), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_watch_ends_after_as_many_requests_or_as_much_time_as_it_was_given() {
+    let scene = Scene::new(&[]);
+    let mut watch = Watch::start(&scene, &["--count", "1", "--json"]);
+    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    let seen: Value = serde_json::from_str(&watch.says("outcome")).expect("JSON");
+    assert_eq!(seen["causes"][0]["id"], "scheme_http");
+    assert_eq!((&seen["refused"], &seen["file"]), (&"mismatch".into(), &Value::Null));
+    watch.tells("Watch over (1 requests were seen)");
+    watch.ends_with(0);
+    let mut watch = Watch::start(&scene, &["--for", "1s"]);
+    watch.tells("Watch over (1s are over): 0 seen");
+    watch.ends_with(0);
+}
+
+#[test]
+fn what_a_watch_is_asked_to_keep_is_for_its_owner_alone() {
+    let scene = Scene::new(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("kept");
+    let mut watch = Watch::start(&scene, &["--count", "1", "--keep", &kept.display().to_string()]);
+    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    let name = watch.says("Kept as ").replace("Kept as ", "");
+    assert!(watch.tells("Watch over").contains("delete them when you are done"));
+    watch.ends_with(0);
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&kept), mode(&kept.join(&name))), (0o700, 0o600));
+    let recording = fs::read(kept.join(&name)).expect("there");
+    let recording = Recording::parse(&recording).expect("a recording");
+    assert_eq!(recording.target, "/twilio/message?reference=hush-7");
+}
+
+#[test]
+fn a_later_watch_takes_the_place_of_an_earlier_one() {
+    let scene = Scene::new(&[]);
+    let mut first = Watch::start(&scene, &[]);
+    let second = Watch::start(&scene, &[]);
+    first.tells("another `heardback doctor --watch` has begun");
+    first.ends_with(0);
+    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    second.says(HEARD);
+}
+
+#[test]
+fn a_watch_ends_with_its_service_and_needs_one() {
+    let mut scene = Scene::new(&[]);
+    let mut watch = Watch::start(&scene, &[]);
+    scene.service.signal(Signal::TERM);
+    assert!(scene.service.ends_within(LONG).success(), "a watch holds nothing up");
+    watch.tells("the service has ended");
+    watch.ends_with(1);
+    let mut command = Command::new(BINARY);
+    command.args(["doctor", "--watch"]).env_clear().envs(settings(&scene.store(), &scene.twilio));
+    let output = command.stdin(Stdio::null()).output().expect("it ran");
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("no service has the store in") && told.contains("heardback serve"),
+        "{told}"
+    );
+}
+
+#[test]
+fn bounds_that_are_none_are_wrong_usage() {
+    let scene = Scene::new(&[]);
+    for words in [
+        &["--watch", "--for", "2h"][..],
+        &["--watch", "--for", "soon"],
+        &["--watch", "--count", "0"],
+        &["--watch", "x.http"],
+        &["--count", "1"],
+    ] {
+        let mut command = Command::new(BINARY);
+        command.arg("doctor").args(words).env_clear().envs(settings(&scene.store(), &scene.twilio));
+        let output = command.stdin(Stdio::null()).output().expect("it ran");
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
+    }
+}
+
+/// The INFO lines that say that no key has matched.
+fn unmatched(scene: &Scene) -> Vec<Value> {
+    let logs = scene.service.logs();
+    let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let says = |line: &Value| {
+        line["message"].as_str().is_some_and(|message| message.starts_with("no key has matched"))
+    };
+    lines.filter(says).collect()
+}
+
+#[test]
+fn until_a_key_matches_on_a_route_the_log_says_once_a_minute_what_is_refused_there() {
+    let scene = Scene::new(&[]);
+    for number in 1..=5 {
+        assert_eq!(scene.service.exchange(&signed_for_http(number)).status, 403);
+    }
+    assert_eq!(scene.service.exchange(&wire::bytes(&status_callback(1, "sent"))).status, 403);
+    let mut other = status_callback(2, "sent");
+    other.body =
+        String::from_utf8(other.body).expect("ASCII").replace(ACCOUNT, OTHER_ACCOUNT).into();
+    assert_eq!(scene.send(&other).status, 403);
+    let lines = unmatched(&scene);
+    let found: Vec<_> = lines
+        .iter()
+        .map(|line| (line["route"].as_str(), line["reason"].as_str(), line["level"].as_str()))
+        .collect();
+    let info = Some("INFO");
+    assert_eq!(
+        found,
+        [
+            (Some("/twilio/message"), Some("signature_mismatch"), info),
+            (Some("/twilio/status"), Some("signature_missing"), info),
+            (Some("/twilio/status"), Some("other_account"), info),
+        ]
+    );
+    assert!(
+        lines[2]["message"].as_str().is_some_and(|text| text.contains("heardback check")),
+        "{lines:?}"
+    );
+    assert!(!scene.service.logs().contains(RECIPIENT.trim_start_matches('+')));
+}
+
+#[test]
+fn once_a_key_has_matched_on_a_route_the_log_says_nothing_more_of_what_is_refused_there() {
+    let scene = Scene::new(&[]);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    let mut forged = signed(&status_callback(2, "sent"));
+    forged.target.push_str("?x=1");
+    assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
+    // What comes later is in the log.
+    assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
+    scene.service.says("no key has matched on /twilio/message yet, and 1 request got 403 there");
+    assert_eq!(unmatched(&scene).len(), 1, "{}", scene.service.logs());
+}
