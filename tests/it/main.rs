@@ -22,6 +22,7 @@ mod dry_run;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod findings;
 mod fixtures;
 mod forget;
 #[cfg(test)]
