@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::census::Census;
 use crate::domain::findings::{
     ClockJump, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts, SignatureFacts,
-    Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    SignatureFailures, Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
 use crate::inbound::ROUTES;
@@ -105,8 +105,14 @@ impl Trends {
             last_verified: sources.metrics.last_verified(side).and_then(second),
             verified: grown(QUARTER_HOUR, verified),
             refused: grown(QUARTER_HOUR, refused),
-            refused_since_start: totals.of(refused),
-            unsigned_since_start: totals.of(unsigned),
+            in_an_hour: SignatureFailures {
+                refused: grown(ONE_HOUR, refused),
+                unsigned: grown(ONE_HOUR, unsigned),
+            },
+            since_start: SignatureFailures {
+                refused: totals.of(refused),
+                unsigned: totals.of(unsigned),
+            },
         };
         let (countries, senders) = traffic(&now.census);
         let jump = sources.readiness.clock_jump();
@@ -306,11 +312,12 @@ fn on_hold(now: &Snapshot) -> Vec<HeldAccount> {
 /// What the store still knows of refused messages.
 fn refused_today(now: &Snapshot) -> UpstreamFacts {
     let is_new = |message: &&Message| now.at.duration_since(message.since).unsigned_abs() < DAY;
-    let today = now.refused.iter().filter(is_new).count();
+    let today: Vec<_> = now.refused.iter().filter(is_new).collect();
     let all = now.counts.of(State::Refused);
     UpstreamFacts {
-        refused_today: today as u64,
-        is_cut: today == now.refused.len() && all > today as u64,
+        refused_today: today.len() as u64,
+        refused_since: today.iter().map(|message| message.since).min(),
+        is_cut: today.len() == now.refused.len() && all > today.len() as u64,
         ..UpstreamFacts::default()
     }
 }

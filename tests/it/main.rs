@@ -23,6 +23,7 @@ mod dry_run;
 mod examples;
 #[cfg(test)]
 mod findings;
+#[cfg(test)]
 mod fixtures;
 mod forget;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{Finding, FindingId, KeyFacts, Severity, SignatureFacts, Situation};
+use crate::domain::findings::{
+    Finding, FindingId, KeyFacts, Severity, SignatureFacts, SignatureFailures, Situation,
+};
 use crate::domain::span::rough;
 
 /// A service that verified nothing for this long is not known to work.
@@ -21,8 +23,9 @@ const IN_USE: SignedDuration = SignedDuration::from_hours(1);
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     let before = findings.len();
-    findings.extend(nothing_verifies("twilio", &now.twilio));
-    findings.extend(nothing_verifies("app", &now.app));
+    let is_new = now.twilio.last_verified.max(now.app.last_verified).is_none();
+    findings.extend(nothing_verifies("twilio", &now.twilio, is_new));
+    findings.extend(nothing_verifies("app", &now.app, is_new));
     if findings.len() == before {
         findings.extend(no_verified_request(now));
     }
@@ -55,23 +58,25 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     findings.extend(idle_keys(now));
 }
 
-/// Judged for each side: Twilio and the app sign with different keys.
-fn nothing_verifies(side: &str, facts: &SignatureFacts) -> Option<Finding> {
+/// Judged for each side: Twilio and the app sign with different keys. A side that never verified counts its failures of
+/// one hour, or of all time while the other side has not verified either: a stranger's request to a side that is not
+/// used must not stay an outage.
+fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<Finding> {
     let finding = |what: String| Finding::new(FindingId::NothingVerifies, what).about(side);
-    let refused = facts.refused_since_start;
-    if facts.last_verified.is_none() && refused > 0 {
-        let what = format!(
-            "No request to /{side}/ has verified since the start; {refused} were refused for the signature"
-        );
-        return Some(finding(what));
-    }
-    if facts.last_verified.is_none() && facts.unsigned_since_start > 0 {
-        // These may be a scanner's.
-        let unsigned = facts.unsigned_since_start;
-        let what = format!(
-            "No request to /{side}/ has verified since the start; {unsigned} had no signature"
-        );
-        return Some(finding(what).at_most(Severity::Warning));
+    if facts.last_verified.is_none() {
+        let failed = if is_new { facts.since_start } else { facts.in_an_hour };
+        let start = format!("No request to /{side}/ has verified since the start");
+        return match failed {
+            SignatureFailures { refused: 0, unsigned: 0 } => None,
+            // These may be a scanner's.
+            SignatureFailures { refused: 0, unsigned } => {
+                let what = format!("{start}; {unsigned} had no signature");
+                Some(finding(what).at_most(Severity::Warning))
+            }
+            SignatureFailures { refused, .. } => {
+                Some(finding(format!("{start}; {refused} were refused for the signature")))
+            }
+        };
     }
     if facts.verified > 0 || facts.refused == 0 {
         return None;

@@ -17,8 +17,8 @@ pub use id::{FindingId, OUTSIDE};
 pub use rejection::pause_advice;
 pub use situation::{
     ClockJump, FdLimit, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts,
-    SignatureFacts, Situation, StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount,
-    UpstreamFacts,
+    SignatureFacts, SignatureFailures, Situation, StartFacts, StoreFacts, ThrottledLane, Traffic,
+    TrafficCount, UpstreamFacts,
 };
 pub use store::MIN_FREE;
 

@@ -75,7 +75,8 @@ fn refused(now: &Situation) -> Option<Finding> {
     let at_least = if now.upstream.is_cut { "at least " } else { "" };
     let noun = if today == 1 { "confirmation" } else { "confirmations" };
     let what = format!("Twilio refused {at_least}{today} {noun} in the last 24 hours");
-    (today > 0).then(|| Finding::new(FindingId::RefusedByTwilio, what))
+    let finding = Finding::new(FindingId::RefusedByTwilio, what);
+    (today > 0).then(|| finding.since(now.upstream.refused_since))
 }
 
 /// Confirmations of paused accounts, and of accounts on hold, are not counted: their own finding covers them.

@@ -79,10 +79,19 @@ pub struct SignatureFacts {
     pub verified: u64,
     /// Signed, and refused for the signature or the account, in 15 minutes.
     pub refused: u64,
-    /// The same since the start.
-    pub refused_since_start: u64,
-    /// Refused without a readable signature since the start.
-    pub unsigned_since_start: u64,
+    /// Failures in an hour.
+    pub in_an_hour: SignatureFailures,
+    /// Failures since the start.
+    pub since_start: SignatureFailures,
+}
+
+/// Requests that were refused for their signature.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SignatureFailures {
+    /// Signed, by another key or for another account.
+    pub refused: u64,
+    /// Without a readable signature.
+    pub unsigned: u64,
 }
 
 /// Requests and events by result.
@@ -174,6 +183,8 @@ pub struct UpstreamFacts {
     pub refused: u64,
     /// Messages in the store that were refused in 24 hours. A lower bound if [`Self::is_cut`].
     pub refused_today: u64,
+    /// When the first of these was refused.
+    pub refused_since: Option<Timestamp>,
     /// Whether only the last refused messages were looked at.
     pub is_cut: bool,
     /// Posts, in an hour.

@@ -110,7 +110,7 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             |now| {
                 now.twilio.verified = 1;
                 now.twilio.refused = 1_000;
-                now.twilio.unsigned_since_start = 9;
+                now.twilio.since_start.unsigned = 9;
                 now.app.last_verified = Some(at(1));
             },
         ),
@@ -274,8 +274,8 @@ fn each_finding_says_what_is_wrong_in_a_sentence_and_ends_with_the_advice_of_its
 #[test]
 fn each_side_is_judged_alone() {
     let refused = |refused| SignatureFacts {
-        refused,
-        refused_since_start: refused,
+        in_an_hour: SignatureFailures { refused, unsigned: 9 },
+        since_start: SignatureFailures { refused, unsigned: 9 },
         ..SignatureFacts::default()
     };
     // The app's requests verify nothing of Twilio's, and the other way round.
@@ -299,8 +299,18 @@ fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_
     let nothing_verifies = |severity| vec![(FindingId::NothingVerifies, severity)];
     let change = |now: &mut Situation| (now.twilio.verified, now.twilio.refused) = (0, 1);
     assert_eq!(found(change), nothing_verifies(Severity::Warning));
-    let change = |now: &mut Situation| now.app.unsigned_since_start = 1;
+    let change = |now: &mut Situation| now.app.in_an_hour.unsigned = 1;
     assert_eq!(found(change), nothing_verifies(Severity::Warning));
+    let change = |now: &mut Situation| now.app.in_an_hour.refused = 1;
+    assert_eq!(found(change), nothing_verifies(Severity::Critical));
+    // A request from hours ago to a side that is not used does not stay an outage …
+    let all = SignatureFailures { refused: 9, unsigned: 9 };
+    assert_eq!(found(|now| now.app.since_start = all), []);
+    // … unless no side has verified anything.
+    let change = |now: &mut Situation| {
+        now.twilio = SignatureFacts { since_start: all, ..SignatureFacts::default() };
+    };
+    assert_eq!(found(change), nothing_verifies(Severity::Critical));
 }
 
 #[test]

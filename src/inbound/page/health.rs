@@ -36,9 +36,11 @@ pub(super) fn health(now: &Snapshot) -> Markup {
     html! {
         section class={ "health " (class) } aria-labelledby="h-health" {
             h1 #h-health { (words) }
-            p { (verified(now)) @if now.findings.is_empty() {
-                " The store takes events, the posts of every account go out, and no confirmation is late."
-            } }
+            @if let Some(at) = now.last_verified {
+                p { "Last verified signature: " time datetime=(at) { (ago(at, now.at)) } "." @if now.findings.is_empty() {
+                    " The store takes events, the posts of every account go out, and no confirmation is late."
+                } }
+            }
             ul { @for finding in &now.findings { (item(finding, now)) } }
             dl.counts {
                 @for (name, count) in states.chain(evidence) {
@@ -52,13 +54,6 @@ pub(super) fn health(now: &Snapshot) -> Markup {
     }
 }
 
-fn verified(now: &Snapshot) -> Markup {
-    html! { @match now.last_verified {
-        Some(at) => { "Last verified signature: " time datetime=(at) { (ago(at, now.at)) } "." },
-        None => "No signature has verified since the start.",
-    } }
-}
-
 fn item(finding: &Finding, now: &Snapshot) -> Markup {
     html! {
         li class=(class(finding.severity)) data-finding=(finding.id.as_str()) {
@@ -66,9 +61,16 @@ fn item(finding: &Finding, now: &Snapshot) -> Markup {
             @if let Some(since) = finding.since {
                 " " span.since { "Since " (words::moment(since, now.at)) ", " (ago(since, now.at)) "." }
             }
-            " " (finding.advice)
+            p { (with_code(&finding.advice)) }
         }
     }
+}
+
+/// Text in which commands stand in backticks.
+fn with_code(text: &str) -> Markup {
+    html! { @for (number, part) in text.split('`').enumerate() {
+        @if number % 2 == 1 { code { (part) } } @else { (part) }
+    } }
 }
 
 #[cfg(test)]
@@ -94,5 +96,6 @@ mod tests {
         assert!(!page.contains("All is well") && page.contains("Needs attention"), "{page}");
         assert!(page.contains("events: &lt;b&gt;."), "{page}");
         assert!(page.contains(FindingId::StoreSilent.advice()), "{page}");
+        assert_eq!(with_code("a `b` c <").into_string(), "a <code>b</code> c &lt;");
     }
 }
