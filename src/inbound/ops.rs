@@ -50,17 +50,23 @@ async fn livez() -> HttpResponse {
 /// The store can take an event: shown by letting it take one. Twilio's trouble is a detail.
 async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
     let lanes = operator.readiness.lanes();
+    let foreign = operator.readiness.foreign_answers();
     let trouble = if operator.readiness.is_draining() {
         Some("shutting down".to_owned())
     } else {
         operator.store.health().await.err().map(|error| error.to_string())
     };
     match trouble {
-        None => HttpResponse::Ok().json(json!({ "status": "ready", "lanes": lanes })),
+        None => HttpResponse::Ok().json(json!({
+            "status": "ready",
+            "lanes": lanes,
+            "foreign_answers": foreign,
+        })),
         Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
             "status": "unavailable",
             "reason": reason,
             "lanes": lanes,
+            "foreign_answers": foreign,
         })),
     }
 }

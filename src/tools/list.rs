@@ -1,9 +1,8 @@
 //! `list`: records for people, the newest first, or all of them for programs.
 
 use std::io::Write;
-use std::time::Duration;
 
-use jiff::{Span as Written, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 
 use crate::cli::operate::ListArgs;
 use crate::domain::matching::Parked;
@@ -12,9 +11,11 @@ use crate::domain::sid::AccountSid;
 use crate::domain::signal::Named;
 use crate::domain::veil::veiled;
 use crate::inbound::control::{Found, List, Newest, Span};
+use crate::inbound::posting::Posting;
 use crate::inbound::view::RecordView;
 use crate::store::{Entry, Filter, Select};
-use crate::tools::reach::{Reach, Wrong, age, now};
+use crate::tools::reach::{Reach, Wrong, age, now, time_ago};
+use crate::tools::stdio::note;
 use crate::tools::table::{Table, width};
 
 /// How many people get to see.
@@ -68,11 +69,7 @@ fn calling_code(text: &str) -> Result<u16, Wrong> {
 }
 
 fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
-    let read = text.parse::<Written>().ok();
-    let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let span = span.and_then(|span| Duration::try_from(span).ok());
-    let at = span.and_then(|span| now().checked_sub(span).ok());
-    at.ok_or_else(|| {
+    time_ago(text).ok_or_else(|| {
         Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
     })
 }
@@ -107,7 +104,7 @@ pub(super) async fn run(
         out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
         // On a terminal the sum stands below what it sums up.
         out.flush()?;
-        eprintln!("{}", told(&found));
+        note(format_args!("{}", told(&found)));
     }
     Ok(true)
 }
@@ -161,8 +158,7 @@ fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
     for entry in entries {
         table.row(&match entry {
             Entry::Message(message) => {
-                let is_held = found.on_hold.contains_key(&message.account);
-                of_message(message, is_held, of_several, now).to_vec()
+                of_message(message, &found.posting, of_several, now).to_vec()
             }
             Entry::Parked(parked) => of_parked(parked, now).to_vec(),
         });
@@ -170,10 +166,15 @@ fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
     table
 }
 
-fn of_message(message: &Message, is_held: bool, of_several: bool, now: Timestamp) -> [String; 11] {
+fn of_message(
+    message: &Message,
+    posting: &Posting,
+    of_several: bool,
+    now: Timestamp,
+) -> [String; 11] {
     let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
     let service = || message.service.map(|service| service.to_string());
-    let attempts = message.delivery.attempts;
+    let attempts = message.posts_made();
     [
         message.sid.to_string(),
         message.state.as_str().to_owned(),
@@ -182,7 +183,7 @@ fn of_message(message: &Message, is_held: bool, of_several: bool, now: Timestamp
         message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         message.proof.as_ref().map(|proof| veiled(&proof.label)).unwrap_or_default(),
         if attempts == 0 { String::new() } else { attempts.to_string() },
-        next(message, is_held, now),
+        next(message, posting, now),
         last_answer(message),
         message.from.clone().or_else(service).unwrap_or_default(),
         if of_several { message.account.to_string() } else { String::new() },
@@ -202,8 +203,8 @@ fn last_answer(message: &Message) -> String {
     if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
 }
 
-/// When it is tried next, or why it is not.
-pub(super) fn next(message: &Message, is_held: bool, now: Timestamp) -> String {
+/// When it is posted next, or why it is not.
+pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> String {
     if let Some(refusal) = &message.refusal {
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
         return format!("{code}{}", refusal.message);
@@ -211,11 +212,8 @@ pub(super) fn next(message: &Message, is_held: bool, now: Timestamp) -> String {
     if let Some(instead) = message.converted_by {
         return format!("{instead} instead");
     }
-    if let Some(due) = message.delivery.due_at {
-        if is_held {
-            return "on hold".to_owned();
-        }
-        return if due <= now { "now".to_owned() } else { age(now, due) };
+    if let Some(next) = posting.next(message) {
+        return next.words(now).map_or_else(|due| age(now, due), str::to_owned);
     }
     message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
 }

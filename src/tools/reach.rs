@@ -2,8 +2,9 @@
 //! question has one answer, whoever gives it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use secrecy::ExposeSecret;
 
 use crate::config::{Judgement, StoreUrl, VisitSettings};
@@ -115,6 +116,25 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
     let sign = if ago.is_negative() && seconds > 0 { "in " } else { "" };
     format!("{sign}{}{unit}", seconds / size)
+}
+
+/// The time that long before now; `None` if the text is no duration of that kind.
+pub(super) fn time_ago(text: &str) -> Option<Timestamp> {
+    let span = text.parse::<Span>().ok()?;
+    let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    now().checked_sub(Duration::try_from(span).ok()?).ok()
+}
+
+/// A time in the past: RFC 3339, or a duration before now.
+///
+/// # Errors
+/// [`Wrong`], if it is neither, or in the future.
+pub(super) fn at_or_ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
+    let at = text.parse::<Timestamp>().ok().or_else(|| time_ago(text));
+    at.filter(|at| *at <= now()).ok_or_else(|| {
+        let expected = "a past time such as 2026-11-23T10:00:00Z, or a duration such as 90m or 2d";
+        Wrong(format!("{flag}: {text:?}: expected {expected}"))
+    })
 }
 
 /// To the second, in UTC.

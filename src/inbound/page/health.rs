@@ -71,6 +71,18 @@ pub(super) fn findings(now: &Snapshot) -> Vec<Finding> {
             add(mood, what, advice);
         }
     }
+    for (account, answers) in &now.foreign {
+        let since = words::ago(answers.since, now.at);
+        let why = veiled(&answers.why);
+        let what =
+            format!("Another server answers {account}'s posts instead of Twilio: {why}, {since}");
+        add(
+            Mood::Ill,
+            what,
+            "None of these counts as reported; each is retried. Check HEARDBACK_UPSTREAM_URL and the proxies. \
+             `heardback requeue --reported-since` posts earlier reports again.",
+        );
+    }
     for (account, since) in &now.on_hold {
         let what = format!("{account} was put on hold {}", words::ago(*since, now.at));
         add(Mood::Doubtful, what, "Nothing of it is reported until somebody resumes it.");

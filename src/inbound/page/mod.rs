@@ -91,7 +91,10 @@ impl Page {
         let Some(asked) = asked else {
             return overview::overview(&*self.board.snapshot().await, visitor);
         };
-        found::found(&*self.board.store, asked, (self.board.clock)(), visitor).await
+        {
+            let Board { store, readiness, clock, .. } = &self.board;
+            found::found(&**store, readiness, asked, clock(), visitor).await
+        }
     }
 }
 

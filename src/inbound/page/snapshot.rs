@@ -13,8 +13,9 @@ use tokio::sync::Mutex;
 use crate::domain::census::Census;
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
+use crate::inbound::posting::Posting;
 use crate::store::{Clock, Counts, Store, StoreError};
-use crate::telemetry::readiness::{LaneDetail, Readiness};
+use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
 
 /// How many messages of the outbox, and of what was refused, are shown.
 pub(super) const SHOWN: usize = 25;
@@ -45,9 +46,23 @@ pub(super) struct Snapshot {
     /// Accounts on hold, and since when.
     pub(super) on_hold: BTreeMap<AccountSid, Timestamp>,
     pub(super) lanes: BTreeMap<String, LaneDetail>,
+    /// Accounts whose latest 2xx was not Twilio's.
+    pub(super) foreign: BTreeMap<String, ForeignAnswers>,
 }
 
 impl Snapshot {
+    /// Whether confirmed messages are posted.
+    pub(super) fn posting(&self) -> Posting {
+        let is_paused = |lane: &LaneDetail| lane.state == LaneState::Paused;
+        let lanes = self.lanes.iter().filter(|(_, lane)| is_paused(lane));
+        Posting {
+            on_hold: self.on_hold.clone(),
+            paused: lanes.map(|(account, _)| account.clone()).collect(),
+            is_served: true,
+            is_dry_run: self.is_dry_run,
+        }
+    }
+
     /// Every account that there is anything of.
     pub(super) fn accounts(&self) -> BTreeSet<AccountSid> {
         let lanes = self.lanes.keys().filter_map(|account| AccountSid::parse(account).ok());
@@ -126,6 +141,7 @@ impl Board {
             refused: known(store.refused(SHOWN).await, sick),
             on_hold: known(store.paused().await, sick),
             lanes: self.readiness.lanes(),
+            foreign: self.readiness.foreign_answers(),
         }
     }
 }

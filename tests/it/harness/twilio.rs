@@ -9,8 +9,10 @@ use std::thread::JoinHandle;
 /// How a post is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status and an empty JSON object.
+    /// With this status; of a 2xx the body names the message, as Twilio's does, otherwise it is `{}`.
     Status(u16),
+    /// With this status and this body.
+    Body(u16, &'static str),
     /// 429 with `Retry-After: 1`.
     Throttle,
     /// 302 to somewhere else.
@@ -124,8 +126,11 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let held = |manner: &mut Option<Manner>| *manner == Some(Manner::Hold);
     let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
     let refused;
+    let taken = taken(line);
     let (status, more, body) = match manner {
+        Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
         Some(Manner::Status(status)) => (status, "", "{}"),
+        Some(Manner::Body(status, body)) => (status, "", body),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
         Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
         Some(Manner::Refuse(code)) => {
@@ -140,4 +145,17 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         stream,
         "HTTP/1.1 {status} X\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
+}
+
+/// What Twilio answers to the feedback of this request line, or about the account that it names.
+fn taken(line: &str) -> String {
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let mut parts = path.split('/').skip_while(|part| *part != "Accounts").skip(1);
+    let account = parts.next().unwrap_or_default().trim_end_matches(".json");
+    match parts.nth(1) {
+        Some(message) => format!(
+            r#"{{"account_sid":"{account}","date_created":null,"date_updated":null,"message_sid":"{message}","outcome":"confirmed","uri":"{path}"}}"#
+        ),
+        None => format!(r#"{{"sid":"{account}","status":"active"}}"#),
+    }
 }
