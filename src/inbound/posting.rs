@@ -76,17 +76,16 @@ impl Posting {
 }
 
 impl NextPost {
-    /// In words, for all that is no time.
+    /// In words; a time that is over, or has no words of its own, is `now`.
     #[must_use]
-    pub fn words(self, now: Timestamp) -> Result<&'static str, Timestamp> {
+    pub fn words(self) -> &'static str {
         match self {
-            Self::OnHold => Ok("on hold"),
-            Self::NotServed => Ok("when the service runs"),
-            Self::DryRun => Ok("after the dry run"),
-            Self::LanePaused => Ok("when its lane opens"),
-            Self::UnderWay => Ok("under way"),
-            Self::At(due) if due <= now => Ok("now"),
-            Self::At(due) => Err(due),
+            Self::OnHold => "on hold",
+            Self::NotServed => "when the service runs",
+            Self::DryRun => "after the dry run",
+            Self::LanePaused => "when its lane opens",
+            Self::UnderWay => "under way",
+            Self::At(_) => "now",
         }
     }
 }
@@ -105,12 +104,17 @@ mod tests {
         assert_eq!(posting.next(&message), Some(NextPost::NotServed));
         let readiness = Readiness::new();
         posting.served(&readiness);
-        let next = posting.next(&message).expect("it is to be posted");
-        assert_eq!((next.words(at(4)), next.words(at(5))), (Err(at(5)), Ok("now")));
+        assert_eq!(posting.next(&message), Some(NextPost::At(at(5))));
         message.delivery.lease = Some(1);
         assert_eq!(posting.next(&message), Some(NextPost::UnderWay));
         message.delivery.lease = None;
-        let lane = LaneDetail { state: LaneState::Paused, why: None, since: None };
+        let lane = LaneDetail {
+            state: LaneState::Paused,
+            why: None,
+            status: None,
+            code: None,
+            since: None,
+        };
         readiness.set_lane(message.account.to_string(), lane);
         posting.served(&readiness);
         assert_eq!(posting.next(&message), Some(NextPost::LanePaused));

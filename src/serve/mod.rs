@@ -22,8 +22,10 @@ use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl};
+use crate::domain::findings::StartFacts;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
+use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
@@ -91,6 +93,7 @@ pub struct Service {
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
+    board: Arc<Board>,
     traces: Option<Arc<Traces>>,
     reloader: Option<Reloader>,
     public_addr: SocketAddr,
@@ -139,16 +142,28 @@ impl Service {
             traces: traces.clone(),
         });
         let connections = Connections::new(handles, &metrics);
+        let started_at = clock();
+        metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
+        let start = StartFacts { started_at, ..StartFacts::default() };
+        let board = Arc::new(Board::new(Sources {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+            trust: Arc::clone(&trust),
+            clock: Arc::clone(&clock),
+            disk: disk_of(settings),
+            is_dry_run: settings.dry_run,
+            max_messages: settings.max_messages,
+            start,
+        }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
-        metrics.started(clock().as_second(), settings.dry_run, settings.max_messages);
-        let page = page(settings, &store, &readiness)?;
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
-            readiness: Arc::clone(&readiness),
+            board: Arc::clone(&board),
             clock,
             disk: disk_of(settings),
-            page,
+            page: page(settings, &board)?,
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
@@ -167,6 +182,7 @@ impl Service {
             worker,
             connections,
             readiness,
+            board,
             traces,
             reloader: Some(reloader),
             public_addr,
@@ -216,6 +232,8 @@ impl Service {
         });
         let mut watching = actix_web::rt::spawn(self.connections.watch());
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
+        let board = Arc::clone(&self.board);
+        let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
             // The sender gone is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -231,6 +249,7 @@ impl Service {
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
         sweeping.abort();
+        sampling.abort();
         let drained = async {
             // The receiver lives in the worker's task; gone or not, it stops.
             let _ = stop_worker.send(true);

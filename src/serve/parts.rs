@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::config::{Settings, TraceSettings};
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::inbound::Receiver;
+use crate::inbound::board::Board;
 use crate::inbound::connections::Connections;
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::ops::Operator;
@@ -65,21 +66,10 @@ pub(super) fn controls(
     web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
 }
 
-pub(super) fn page(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    readiness: &Arc<Readiness>,
-) -> anyhow::Result<Page> {
+pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<Page> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("the system has no randomness")?;
-    Ok(Page::new(Parts {
-        store: Arc::clone(store),
-        readiness: Arc::clone(readiness),
-        clock: Arc::new(now),
-        is_dry_run: settings.dry_run,
-        token: settings.ops_token.clone(),
-        random,
-    }))
+    Ok(Page::new(Parts { board: Arc::clone(board), token: settings.ops_token.clone(), random }))
 }
 
 pub(super) fn worker(

@@ -11,7 +11,7 @@ use crate::domain::sid::AccountSid;
 use crate::domain::signal::Named;
 use crate::domain::veil::veiled;
 use crate::inbound::control::{Found, List, Newest, Span};
-use crate::inbound::posting::Posting;
+use crate::inbound::posting::{NextPost, Posting};
 use crate::inbound::view::RecordView;
 use crate::store::{Entry, Filter, Select};
 use crate::tools::reach::{Reach, Wrong, age, now, time_ago};
@@ -212,8 +212,10 @@ pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> Stri
     if let Some(instead) = message.converted_by {
         return format!("{instead} instead");
     }
-    if let Some(next) = posting.next(message) {
-        return next.words(now).map_or_else(|due| age(now, due), str::to_owned);
+    match posting.next(message) {
+        Some(NextPost::At(due)) if due > now => return age(now, due),
+        Some(next) => return next.words().to_owned(),
+        None => {}
     }
     message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //!
 //! A proxy's error page, a captive portal and a stand-in answer 2xx as well, so the status proves nothing.
 //! Twilio answers Feedback with `account_sid`, `message_sid`, `outcome`, `date_created`, `date_updated` and
-//! `uri` (OpenAPI, 2025-06 and later); all but `outcome` may be null. Deliberately absent: any text of the
+//! `uri` (its API description, 2025-06 and later); all but `outcome` may be null. Deliberately absent: any text of the
 //! body beyond an HTML title, for it may hold anything.
 
 use serde_json::{Map, Value};

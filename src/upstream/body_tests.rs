@@ -21,7 +21,7 @@ fn kind(media: &'static str, body: impl Into<Vec<u8>>) -> Option<String> {
     answer(media, body).unlike_feedback(&feedback())
 }
 
-/// Each shape of the OpenAPI descriptions (2025-06 and now), of the documentation and of the guide.
+/// Each shape of the API descriptions (2025-06 and now), of the documentation and of the guide.
 #[test]
 fn every_documented_shape_of_twilios_answer_is_accepted() {
     let uri = format!("/2010-04-01/Accounts/{ACCOUNT}/Messages/{MESSAGE}/Feedback.json");

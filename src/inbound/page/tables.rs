@@ -5,11 +5,11 @@ use maud::{Markup, html};
 
 use crate::domain::message::{Message, State};
 use crate::domain::veil::veiled;
+use crate::inbound::board::{SHOWN, Snapshot};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::layout::form_token;
-use crate::inbound::page::snapshot::{SHOWN, Snapshot};
 use crate::inbound::page::words;
-use crate::inbound::posting::Posting;
+use crate::inbound::posting::{NextPost, Posting};
 use crate::telemetry::readiness::LaneState;
 
 /// What waits to be reported.
@@ -41,7 +41,7 @@ fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
         td data-label="Next attempt" { (next_post(message, posting, now.at)) }
         td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="The last one" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&words::attempt(attempt))) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
+            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -49,9 +49,9 @@ fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
 
 /// When a message is posted next, or what it waits for.
 pub(super) fn next_post(message: &Message, posting: &Posting, now: Timestamp) -> Markup {
-    html! { @match posting.next(message).map(|next| next.words(now)) {
-        Some(Ok(words)) => (words),
-        Some(Err(due)) => (words::moment(due, now)),
+    html! { @match posting.next(message) {
+        Some(NextPost::At(due)) if due > now => (words::moment(due, now)),
+        Some(next) => (next.words()),
         None => "–",
     } }
 }
@@ -62,7 +62,7 @@ pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
     html! {
         section #refused aria-labelledby="h-refused" {
             h2 #h-refused { "Refused by Twilio" (many(all)) }
-            @if now.refused.is_empty() { p.empty { "Twilio took all that it was told." } }
+            @if now.refused.is_empty() { p.empty { "No confirmation was refused." } }
             @else { div.scroll #refused-scroll tabindex="0" role="region" aria-labelledby="h-refused" { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Refused" } th scope="col" { "Why" }

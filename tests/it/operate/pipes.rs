@@ -62,7 +62,7 @@ fn every_command_that_prints_ends_as_it_would_if_all_were_read() {
     ] {
         for both in [false, true] {
             let read = about(words, &store).envs(more.iter().map(|(k, v)| (k, v))).output();
-            let (expected, _) = (read.expect("it ran").status.code(), ());
+            let expected = read.expect("it ran").status.code();
             let code = unread(words, &store, &more, both);
             assert_eq!(code, expected, "{words:?}, stderr closed too: {both}");
         }

@@ -169,7 +169,8 @@ fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_wit
     let stats = told(&scene, &["stats"]).1;
     assert!(stats.contains(&format!("another server has answered {account}'s posts")), "{stats}");
     let first = page(&scene, "/");
-    assert!(first.contains("Another server answers") && first.contains("200 with HTML"), "{first}");
+    assert!(first.contains(&format!("Another server than Twilio answers the posts of {account}")));
+    assert!(first.contains("200 with HTML"), "{first}");
     assert!(!first.contains("All is well"), "{first}");
     scene.twilio.behave(Manner::Status(200));
     scene.reaches(1, "reported");
