@@ -1,3 +1,5 @@
+//! Which bodies are Twilio's answer about a message or an account, and how every other body is named.
+
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SERVER};
 
