@@ -2,7 +2,6 @@
 //!
 //! 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, talk to stderr.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +21,7 @@ use heardback::serve::{Listeners, Service};
 use heardback::telemetry::logs;
 use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
+use heardback::tools::stdio::{self, Stdout, note};
 use heardback::tools::verify_store::Report;
 use heardback::tools::{
     backup, check, demo, doctor, forget, manual, operate, replay, restore, sign, verify_store,
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Command::Man(args) => run_man(&args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("heardback: {error:#}");
+        note(format_args!("heardback: {error:#}"));
         if error.is::<Wrong>() { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
     })
 }
@@ -66,7 +66,7 @@ fn told(error: &clap::Error) -> ExitCode {
     if shown == text || is_help || !error.use_stderr() {
         error.exit()
     }
-    eprint!("{shown}");
+    note(format_args!("{}", shown.trim_end_matches('\n')));
     ExitCode::from(WRONG)
 }
 
@@ -77,7 +77,7 @@ fn read_settings(args: &SettingsArgs) -> Result<Settings, Problems> {
 /// The settings, or every problem with them on stderr.
 fn gather(args: &SettingsArgs) -> Result<Settings, ExitCode> {
     read_settings(args).map_err(|problems| {
-        eprintln!("{problems}");
+        note(format_args!("{problems}"));
         ExitCode::from(WRONG)
     })
 }
@@ -161,7 +161,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     let key = match secret {
         Ok(key) => key,
         Err(problems) => {
-            eprintln!("{problems}");
+            note(format_args!("{problems}"));
             return Ok(ExitCode::from(WRONG));
         }
     };
@@ -169,7 +169,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     for (number, field) in (1..).zip(&args.form) {
         let Some((name, value)) = field.split_once('=') else {
             // Not shown: it may be a number or a text.
-            eprintln!("--form, the {number}. one: expected NAME=VALUE");
+            note(format_args!("--form, the {number}. one: expected NAME=VALUE"));
             return Ok(ExitCode::from(WRONG));
         };
         form.push((name.to_owned(), value.to_owned()));
@@ -212,14 +212,14 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         if args.json {
             print(&report.json()?)?;
         } else {
-            report.write(&mut anstream::stdout())?;
+            report.write(&mut Stdout::new(anstream::stdout()))?;
         }
         return Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let diagnosed = match doctor::offline::files(&settings, &args.files) {
         Ok(diagnosed) => diagnosed,
         Err(unreadable) => {
-            eprintln!("{unreadable}");
+            note(format_args!("{unreadable}"));
             return Ok(ExitCode::from(WRONG));
         }
     };
@@ -252,7 +252,7 @@ fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 /// The store's folder, or what is wrong with how it is written on stderr.
 fn folder(args: &StoreArgs) -> Result<PathBuf, ExitCode> {
     let store = config::store(args).map_err(|problems| {
-        eprintln!("{problems}");
+        note(format_args!("{problems}"));
         ExitCode::from(WRONG)
     });
     store.map(|StoreUrl::Sled(path)| path)
@@ -266,10 +266,10 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     };
     let made = actix_web::rt::System::new().block_on(backup::make(&store, &args.dir))?;
     let size = made.size;
-    eprintln!(
+    note(format_args!(
         "The whole store is in {} ({size} bytes), read back and found sound.",
         made.path.display()
-    );
+    ));
     report(&Report::of(&made.path, Ok(made.contents)), args.json)
 }
 
@@ -279,14 +279,14 @@ fn run_forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     let settings = match VisitSettings::gather(&args.store, &config::process_env, &read) {
         Ok(settings) => settings,
         Err(problems) => {
-            eprintln!("{problems}");
+            note(format_args!("{problems}"));
             return Ok(ExitCode::from(WRONG));
         }
     };
     let whom = match forget::whom(&args.addresses, &mut std::io::stdin().lock()) {
         Ok(whom) => whom,
         Err(wrong) => {
-            eprintln!("heardback: {wrong:#}");
+            note(format_args!("heardback: {wrong:#}"));
             return Ok(ExitCode::from(WRONG));
         }
     };
@@ -308,7 +308,7 @@ fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
         Err(wrong) => return Ok(wrong),
     };
     let contents = restore::run(&args.dir, &store)?;
-    eprintln!("Restored; `heardback serve` can have it.");
+    note(format_args!("Restored; `heardback serve` can have it."));
     report(&Report::of(&store, Ok(contents)), args.json)
 }
 
@@ -338,10 +338,7 @@ fn run_man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A reader that has gone away (`| head`) is no failure.
 fn print(text: &str) -> anyhow::Result<ExitCode> {
-    match writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n')) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
-    }
+    stdio::print(text)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -20,11 +20,15 @@ async fn nothing(request: HttpRequest, _body: Bytes) -> HttpResponse {
     HttpResponse::NoContent().finish()
 }
 
-async fn taken(_body: Bytes, after: web::Data<Duration>) -> HttpResponse {
+async fn taken(request: HttpRequest, _body: Bytes, after: web::Data<Duration>) -> HttpResponse {
     if !after.is_zero() {
         tokio::time::sleep(**after).await;
     }
-    HttpResponse::Created().content_type("application/json").body("{\"outcome\":\"confirmed\"}")
+    let mut parts = request.path().split('/').skip_while(|part| *part != "Accounts").skip(1);
+    let (account, message) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
+    HttpResponse::Created().content_type("application/json").body(format!(
+        r#"{{"account_sid":"{account}","message_sid":"{message}","outcome":"confirmed"}}"#
+    ))
 }
 
 pub(crate) fn bare(listener: TcpListener) -> anyhow::Result<()> {

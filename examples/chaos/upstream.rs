@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::cast::{ACCOUNTS, Cast, Fate};
-use crate::history::{Credential, History, What};
+use crate::history::{Credential, FOREIGN, History, What};
 use crate::post::Request;
 use crate::random::{Random, mixed};
 
@@ -32,7 +32,8 @@ const HANG: Duration = Duration::from_secs(12);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Taken,
-    Html,
+    /// A 2xx as another server sends it in Twilio's place.
+    Foreign,
     Trickle,
     /// Decided, and then an RST before or within the answer.
     ResetAfter,
@@ -49,7 +50,7 @@ impl Answer {
     fn word(self) -> &'static str {
         match self {
             Self::Taken => "taken",
-            Self::Html => "taken, HTML",
+            Self::Foreign => FOREIGN,
             Self::Trickle => "taken, trickled",
             Self::ResetAfter => "taken, then reset",
             Self::Busy => "503 Retry-After",
@@ -65,7 +66,7 @@ impl Answer {
     fn status(self) -> u16 {
         match self {
             Self::Taken => 201,
-            Self::Html | Self::Trickle | Self::ResetAfter => 200,
+            Self::Foreign | Self::Trickle | Self::ResetAfter => 200,
             Self::Busy => 503,
             Self::Failed => 500,
             Self::Throttled => 429,
@@ -173,7 +174,7 @@ impl Upstream {
         if credential != Credential::Right || denied.is_some_and(|d| d.load(Ordering::Acquire)) {
             return Answer::Denied;
         }
-        let taken = if random.chance(500) { Answer::Html } else { Answer::Taken };
+        let taken = Answer::Taken;
         let last_word = match self.cast.fate(&request.sid) {
             Fate::Taken => taken,
             Fate::Missing => Answer::Missing,
@@ -189,6 +190,7 @@ impl Upstream {
             67..=69 => Answer::Hang,
             70..=109 if last_word == taken => Answer::ResetAfter,
             110..=139 if last_word == taken => Answer::Trickle,
+            140..=189 => Answer::Foreign,
             _ => last_word,
         };
         if drawn == last_word || drawn == Answer::Trickle {
@@ -198,6 +200,16 @@ impl Upstream {
         let times = trouble.entry(request.sid.clone()).or_default();
         *times += 1;
         if *times > MAX_TROUBLE { last_word } else { drawn }
+    }
+}
+
+/// A captive portal's page, no body, another message's answer, or a part of the right one.
+fn foreign(taken: &str, sid: &str, random: &mut Random) -> (&'static str, String) {
+    match random.below(4) {
+        0 => ("text/html", "<html><title>Sign in</title></html>".to_owned()),
+        1 => ("text/plain", String::new()),
+        2 => ("application/json", taken.replace(sid, "SM00000000000000000000000000000000")),
+        _ => ("application/json", taken.chars().take(taken.len() / 2).collect()),
     }
 }
 
@@ -214,8 +226,8 @@ async fn tell(
         r#"{{"account_sid":"{}","message_sid":"{sid}","outcome":"confirmed"}}"#,
         request.account
     );
-    let (media, body) = if answer == Answer::Html {
-        ("text/html", "<html><title>Sign in</title></html>".to_owned())
+    let (media, body) = if answer == Answer::Foreign {
+        foreign(&taken, sid, random)
     } else if (200..300).contains(&status) {
         ("application/json", taken)
     } else {
@@ -250,7 +262,7 @@ async fn tell(
             true
         }
         Answer::Taken
-        | Answer::Html
+        | Answer::Foreign
         | Answer::Busy
         | Answer::Failed
         | Answer::Throttled

@@ -152,8 +152,8 @@ pub(super) const LIST_HELP: &str = "\
 It asks the service that has the store open; if none runs, it opens the store itself, and then
 needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it. The table fits the terminal;
 written elsewhere, it has one line a record. The age is that of the present state. Of what an
-account on hold has waiting nothing is next; whether Twilio has closed its lane, `heardback
-stats` says.
+account on hold has waiting nothing is next; nor in a dry run, nor before the service runs.
+Why Twilio has closed an account's lane, `heardback stats` says.
 
 Examples:
   heardback list --state refused --code 20429
@@ -210,14 +210,21 @@ Examples:
 
 pub(super) const REQUEUE_HELP: &str = "\
 A refused message is reported again, its attempts counted anew. `heardback list --state
-refused` lists them. It asks the service that has the store open; if none runs, it opens the
-store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
+refused` lists them.
+
+--reported-since posts messages again that count as reported, for the time in which another
+server than Twilio took the posts (a wrong HEARDBACK_UPSTREAM_URL, a proxy). TIME is RFC 3339,
+or a duration before now such as 90m or 2d. Posting a confirmation twice does no harm.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it.
 
 Exit codes: 0 all that was named is queued, 1 some could not be; 2 wrong usage.
 
 Examples:
   heardback requeue SM0123456789abcdef0123456789abcdef
-  heardback requeue --all --code 20429";
+  heardback requeue --all --code 20429
+  heardback requeue --reported-since 2026-11-23T10:00:00Z";
 
 pub(super) const EXPORT_HELP: &str = "\
 A line a record: messages with their whole life, evidence that waits, click links, what was

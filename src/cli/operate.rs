@@ -127,7 +127,7 @@ pub struct HoldArgs {
 #[derive(Debug, Default, Args)]
 pub struct RequeueArgs {
     /// The messages
-    #[arg(value_name = "SID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "SID", required_unless_present_any = ["all", "reported_since"], conflicts_with_all = ["all", "reported_since"])]
     pub sids: Vec<String>,
     /// All that were refused
     #[arg(long)]
@@ -135,6 +135,9 @@ pub struct RequeueArgs {
     /// Of those, the ones refused with this error code of Twilio's, such as 20429
     #[arg(long, value_name = "CODE", requires = "all", conflicts_with = "sids")]
     pub code: Option<u32>,
+    /// All that were reported at this time or later, such as 2026-11-23T10:00:00Z, or 2h ago
+    #[arg(long, value_name = "TIME", conflicts_with = "all")]
+    pub reported_since: Option<String>,
     /// Print JSON, a line each
     #[arg(long)]
     pub json: bool,

@@ -176,7 +176,7 @@ pub struct SettingsArgs {
         help_heading = "Judgement"
     )]
     pub give_up_after: Option<String>,
-    /// Decide and record, but never post [default: false]
+    /// Decide and record; post what is confirmed only once this is off [default: false]
     #[arg(long, env = "HEARDBACK_DRY_RUN", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub dry_run: Option<String>,
     /// Where the records are [default: sled:heardback-data]

@@ -36,12 +36,16 @@ impl From<Why> for Refusal {
 /// What an answer of Twilio's means (DESIGN §6). Never a bare status code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Twilio has it. `echoed` says whether the answer named our message.
+    /// A complete 2xx that names our message: Twilio has the confirmation.
     Done {
         /// HTTP status.
         status: u16,
-        /// Whether the body named our SID; if not, it is counted (a captive proxy?).
-        echoed: bool,
+    },
+    /// A 2xx that does not name our message. Another server may have answered, and Twilio may not
+    /// have the confirmation.
+    Uncertain {
+        /// What the body was instead.
+        why: Why,
     },
     /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.
     Retry {
@@ -80,6 +84,7 @@ impl Verdict {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Done { .. } => "done",
+            Self::Uncertain { .. } => "uncertain",
             Self::Retry { .. } => "retry",
             Self::Throttle { .. } => "throttle",
             Self::Pause { .. } => "pause",
@@ -92,8 +97,9 @@ impl Verdict {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Done { status, .. } => Some(*status),
-            Self::Retry { why, .. }
+            Self::Done { status } => Some(*status),
+            Self::Uncertain { why }
+            | Self::Retry { why, .. }
             | Self::Throttle { why, .. }
             | Self::Pause { why }
             | Self::Missing { why }
@@ -106,7 +112,8 @@ impl Verdict {
     pub fn why(&self) -> Option<&Why> {
         match self {
             Self::Done { .. } => None,
-            Self::Retry { why, .. }
+            Self::Uncertain { why }
+            | Self::Retry { why, .. }
             | Self::Throttle { why, .. }
             | Self::Pause { why }
             | Self::Missing { why }

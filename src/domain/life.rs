@@ -40,11 +40,15 @@ pub fn of(message: &Message) -> Vec<Moment> {
         let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
         add(message.since, format!("{}{code}", message.state.as_str()));
     }
-    let requeued_at = requeued_at(message);
+    let requeued_at = message.requeued_at();
     if let Some(attempt) = &message.last_attempt {
-        // Only what was refused can be requeued.
-        let was_refused = requeued_at.is_some_and(|at| attempt.ended_at <= at);
-        let state = if was_refused { State::Refused } else { message.state };
+        let is_before = requeued_at.is_some_and(|at| attempt.ended_at <= at);
+        let state = match is_before {
+            // An attempt that Twilio took has nothing to explain.
+            true if attempt.message.is_empty() => State::Reported,
+            true => State::Refused,
+            false => message.state,
+        };
         add(attempt.ended_at, reported(state, attempt));
     }
     if let Some(at) = requeued_at {
@@ -60,13 +64,6 @@ fn began(message: &Message) -> Moment {
         return Moment { at: message.created_at, what: "sent".to_owned() };
     }
     Moment { at: message.created_at, what: "heard of, nobody said when it was sent".to_owned() }
-}
-
-/// When it was requeued, if it was and is not settled since: else it has been confirmed for as long as it is proven.
-fn requeued_at(message: &Message) -> Option<Timestamp> {
-    let proof = message.proof.as_ref()?;
-    let is_later = message.state == State::Confirmed && message.since > proof.confirmed_at;
-    is_later.then_some(message.since)
 }
 
 /// `code entered`, `reply`. The app's own word may hold anything.
@@ -172,17 +169,29 @@ mod tests {
         requeued.delivery.attempts = 0;
         let attempt = requeued.last_attempt.as_mut().expect("there");
         (attempt.number, attempt.status, attempt.code) = (3, Some(400), Some(21609));
+        attempt.message = "no".to_owned();
         let before = "attempt 3 (2 before it, of which only the count is kept)";
-        let refused = format!("refused, HTTP 400 in 143 ms, error 21609, {before}");
+        let refused = format!("refused, HTTP 400 in 143 ms, error 21609, {before}: no");
         let again = "requeued by the operator, attempts counted anew".to_owned();
         let last = |message: &Message| told(message).split_off(4);
         assert_eq!(last(&requeued), [(4, refused), (9, again.clone())]);
         let attempt = requeued.last_attempt.as_mut().expect("there");
         (attempt.number, attempt.ended_at, attempt.status) = (1, at(12), Some(503));
-        let tried = "not reported, HTTP 503 in 143 ms, error 21609".to_owned();
+        let tried = "not reported, HTTP 503 in 143 ms, error 21609: no".to_owned();
         assert_eq!(last(&requeued), [(9, again), (12, tried)]);
         (requeued.state, requeued.since) = (State::Refused, at(13));
         assert!(last(&requeued).iter().all(|(_, what)| !what.contains("requeued")));
+    }
+
+    #[test]
+    fn a_report_that_was_requeued_is_still_told_as_a_report() {
+        let mut requeued = message();
+        (requeued.state, requeued.since) = (State::Confirmed, at(9));
+        requeued.delivery = Delivery::default();
+        let [.., (_, reported), (9, again)] = &told(&requeued)[..] else { panic!("{requeued:?}") };
+        assert!(reported.starts_with("reported, HTTP 200"), "{reported}");
+        assert!(again.starts_with("requeued by the operator"), "{again}");
+        assert_eq!(requeued.posts_made(), 0, "attempts are counted anew");
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub fn conclude(
     let release = Settlement::Release { after: facts.hold };
     match verdict {
         Verdict::Done { .. } => Settlement::Reported,
+        Verdict::Uncertain { why } => again(why, None, facts, policy, jitter),
         Verdict::Retry { why, after } => again(why, *after, facts, policy, jitter),
         Verdict::Pause { why } if facts.suspect => refused(why),
         Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
@@ -156,11 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn done_is_reported_whether_or_not_the_answer_named_the_message() {
-        for echoed in [true, false] {
-            let end = conclude(&Verdict::Done { status: 200, echoed }, &FACTS, &DAY, 0.5);
-            assert_eq!(end, Settlement::Reported);
-        }
+    fn only_done_is_reported_and_an_uncertain_answer_is_retried_until_it_is_refused() {
+        let end = conclude(&Verdict::Done { status: 200 }, &FACTS, &DAY, 0.5);
+        assert_eq!(end, Settlement::Reported);
+        let why = Why { message: "200 with HTML".to_owned(), ..why(200, 0) };
+        let uncertain = Verdict::Uncertain { why };
+        let again = conclude(&uncertain, &FACTS, &DAY, 0.5);
+        assert!(matches!(again, Settlement::Retry { spent, .. } if spent > FACTS.spent));
+        let facts = AttemptFacts { spent: DAY.give_up_after, ..FACTS };
+        let refusal = refusal_of(conclude(&uncertain, &facts, &DAY, 0.5));
+        assert_eq!(refusal.message, "given up after 24h: 200 with HTML");
+        assert_eq!(refusal.status, Some(200));
     }
 
     #[test]
@@ -259,7 +266,8 @@ mod tests {
     fn verdicts() -> impl Strategy<Value = Verdict> {
         let after = proptest::option::of(any::<u64>().prop_map(Duration::from_secs));
         prop_oneof![
-            Just(Verdict::Done { status: 200, echoed: true }),
+            Just(Verdict::Done { status: 200 }),
+            Just(Verdict::Uncertain { why: Why::default() }),
             after.clone().prop_map(|after| Verdict::Retry { why: Why::default(), after }),
             after.prop_map(|after| Verdict::Throttle { why: Why::default(), after }),
             Just(Verdict::Pause { why: Why::default() }),

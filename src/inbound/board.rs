@@ -16,12 +16,13 @@ use crate::domain::census::Census;
 use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
+use crate::inbound::posting::Posting;
 use crate::inbound::stocktaking::AskDisk;
 use crate::inbound::trends::Trends;
 use crate::inbound::trust::Trusted;
 use crate::store::{Clock, Counts, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::readiness::{LaneDetail, Readiness};
+use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
 
 /// How many messages of the outbox, and of the refused ones, are shown.
 pub(super) const SHOWN: usize = 25;
@@ -56,6 +57,8 @@ pub(super) struct Snapshot {
     /// Accounts on hold, and since when.
     pub(super) on_hold: BTreeMap<AccountSid, Timestamp>,
     pub(super) lanes: BTreeMap<String, LaneDetail>,
+    /// Accounts whose latest 2xx was not Twilio's.
+    pub(super) foreign: BTreeMap<String, ForeignAnswers>,
     /// Free bytes on the disk of the store.
     pub(super) free: Option<u64>,
     /// When a signature last verified.
@@ -65,6 +68,18 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether confirmed messages are posted.
+    pub(super) fn posting(&self) -> Posting {
+        let is_paused = |lane: &LaneDetail| lane.state == LaneState::Paused;
+        let lanes = self.lanes.iter().filter(|(_, lane)| is_paused(lane));
+        Posting {
+            on_hold: self.on_hold.clone(),
+            paused: lanes.map(|(account, _)| account.clone()).collect(),
+            is_served: true,
+            is_dry_run: self.is_dry_run,
+        }
+    }
+
     /// Every account that there is anything of.
     pub(super) fn accounts(&self) -> BTreeSet<AccountSid> {
         let lanes = self.lanes.keys().filter_map(|account| AccountSid::parse(account).ok());
@@ -205,6 +220,7 @@ impl Board {
             on_hold: known(on_hold, &mut sick),
             sick,
             lanes: readiness.lanes(),
+            foreign: readiness.foreign_answers(),
             free: disk.map(|disk| disk.free),
             last_verified: None,
             findings: Vec::new(),

@@ -20,6 +20,7 @@ mod journal;
 pub mod links;
 pub mod ops;
 pub mod page;
+pub mod posting;
 pub mod refused;
 pub mod regions;
 mod rejection;

@@ -56,6 +56,7 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
     let mut detail = json!({
         "status": if trouble.is_none() { "ready" } else { "unavailable" },
         "lanes": now.lanes,
+        "foreign_answers": now.foreign,
         "findings": now.findings,
         "last_verified": now.last_verified,
     });

@@ -10,8 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::census::Census;
 use crate::domain::findings::{
-    ClockJump, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts, SignatureFacts,
-    SignatureFailures, Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts,
+    SignatureFacts, SignatureFailures, Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount,
+    UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
 use crate::inbound::ROUTES;
@@ -137,6 +138,7 @@ impl Trends {
             },
             keys: keys(sources),
             paused: paused(&now.lanes),
+            foreign: foreign(now),
             throttled: self.throttled(uptime, &now.lanes),
             on_hold: on_hold(now),
             outbox: self.outbox(uptime, now),
@@ -260,6 +262,15 @@ fn growth(now: TrafficCount, before: TrafficCount) -> TrafficCount {
         sent: now.sent.saturating_sub(before.sent),
         confirmed: now.confirmed.saturating_sub(before.confirmed),
     }
+}
+
+fn foreign(now: &Snapshot) -> Vec<ForeignServer> {
+    let answers = now.foreign.iter().map(|(account, answers)| ForeignServer {
+        account: account.clone(),
+        since: answers.since,
+        why: answers.why.clone(),
+    });
+    answers.collect()
 }
 
 /// Conversion since the start, by calling code and by sender.

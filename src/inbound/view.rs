@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::matching::{Observed, Parked};
-use crate::domain::message::{Message, Reference, Refusal, Status};
+use crate::domain::message::{Message, Reference, Refusal, State, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Named;
 use crate::domain::veil::veiled;
@@ -51,9 +51,10 @@ impl<'a> MessageView<'a> {
             created_at: message.created_at,
             remembered_at: message.remembered_at,
             confirmed_at: proof.map(|proof| proof.confirmed_at),
-            reported_at: message.reported_at,
+            // One that was requeued is not reported now.
+            reported_at: message.reported_at.filter(|_| message.state == State::Reported),
             expires_at: message.expires_at,
-            attempts: message.delivery.attempts,
+            attempts: message.posts_made(),
             next_attempt_at: message.delivery.due_at,
             refusal: message.refusal.as_ref(),
             converted_by: message.converted_by,

@@ -112,6 +112,7 @@ impl Service {
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());
+        readiness.set_dry_run(settings.dry_run);
         let sled = open_store(settings, &clock, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);

@@ -24,9 +24,22 @@ impl Observer for Watcher {
     }
 
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
+        let account = claim.feedback.account.as_str();
+        match verdict {
+            Verdict::Done { .. } => self.readiness.answered_by_twilio(account),
+            Verdict::Uncertain { why } => {
+                self.metrics.upstream_mismatch();
+                self.readiness.answered_by_another(account, &why.message, now());
+            }
+            Verdict::Retry { .. }
+            | Verdict::Throttle { .. }
+            | Verdict::Pause { .. }
+            | Verdict::Missing { .. }
+            | Verdict::Never { .. } => {}
+        }
         let Some(traces) = &self.traces else { return };
         traces.posted(&Post {
-            account: claim.feedback.account.as_str(),
+            account,
             message: claim.feedback.message.as_str(),
             attempt: claim.attempts,
             status: verdict.status(),
@@ -39,10 +52,6 @@ impl Observer for Watcher {
                 sampled: trace.is_sampled(),
             }),
         });
-    }
-
-    fn mismatch(&self) {
-        self.metrics.upstream_mismatch();
     }
 
     fn settled(&self, settlement: &'static str) {

@@ -58,13 +58,36 @@ pub enum Settled {
     LeaseLost,
 }
 
+/// Which messages [`Store::requeue`] puts back into the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequeueFrom {
+    /// A refused message.
+    Refused,
+    /// A message reported then or later: the post may have gone to the wrong server.
+    ReportedSince(Timestamp),
+}
+
+impl RequeueFrom {
+    /// Whether a message is one of them.
+    #[must_use]
+    pub fn takes(self, message: &Message) -> bool {
+        match self {
+            Self::Refused => message.state == State::Refused,
+            Self::ReportedSince(since) => {
+                message.state == State::Reported
+                    && message.reported_at.is_some_and(|at| at >= since)
+            }
+        }
+    }
+}
+
 /// What [`Store::requeue`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeued {
-    /// It was refused, and will be tried again.
+    /// It will be posted again.
     Queued(Box<Message>),
-    /// It is in a state from which there is nothing to requeue.
-    NotRefused(State),
+    /// It is in this state, and not among the messages to put back.
+    Otherwise(State),
     /// There is no such message.
     Unknown,
 }
@@ -112,6 +135,8 @@ pub struct Select {
     pub created_before: Option<Timestamp>,
     /// Refused with this error code of Twilio's.
     pub code: Option<u32>,
+    /// Reported then or later.
+    pub reported_from: Option<Timestamp>,
 }
 
 impl Select {
@@ -126,6 +151,9 @@ impl Select {
             && self.created_from.is_none_or(|from| message.created_at >= from)
             && self.created_before.is_none_or(|before| message.created_at < before)
             && (self.code.is_none() || self.code == code)
+            && self
+                .reported_from
+                .is_none_or(|since| RequeueFrom::ReportedSince(since).takes(message))
     }
 }
 
@@ -296,8 +324,9 @@ pub trait Store: Send + Sync + 'static {
     /// The accounts on hold, and since when.
     async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
 
-    /// Puts a refused message back into the queue.
-    async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError>;
+    /// Puts a message back into the queue, if it is one of those, with its attempts counted anew. When Twilio
+    /// took an earlier post stays noted.
+    async fn requeue(&self, sid: MessageSid, from: RequeueFrom) -> Result<Requeued, StoreError>;
 
     /// Erases what concerns the people at these addresses ([`crate::domain::erasure`]), as far as it was
     /// known when this was asked; what was erased when it failed halfway stays erased. What was counted

@@ -155,7 +155,8 @@ impl Metrics {
         let help = "How long one post took";
         let seconds = self.attempt_seconds.clone();
         to.register_with_unit("upstream_attempt", help, Unit::Seconds, seconds);
-        let help = "Posts that Twilio accepted with an answer that names another message";
+        let help =
+            "2xx answers that do not name the posted message: not counted as reported, and retried";
         to.register("upstream_mismatch", help, self.mismatches.clone());
         let help = "Ends of attempts written down, by what they came to";
         to.register("upstream_settled", help, self.settled.clone());
@@ -173,7 +174,7 @@ impl Metrics {
         let to = &mut self.registry;
         let help = "When the process started, in seconds since 1970";
         to.register_with_unit("start_timestamp", help, Unit::Seconds, self.started.clone());
-        let help = "1 if confirmations are decided and never posted, else 0";
+        let help = "1 in a dry run: confirmations are recorded, and posted only after it; else 0";
         to.register("dry_run", help, self.dry_run.clone());
         let help = "How many messages are kept at most; beyond that new ones get 503";
         to.register("messages_limit", help, self.most_messages.clone());
@@ -253,7 +254,7 @@ impl Metrics {
         self.tally.add(Total::Failures, u64::from(PASSING.contains(&result)));
     }
 
-    /// One more accepted post whose answer did not name our message.
+    /// One more 2xx that did not name the posted message.
     pub fn upstream_mismatch(&self) {
         self.mismatches.inc();
         self.tally.add(Total::Unnamed, 1);

@@ -41,6 +41,19 @@ pub struct LaneDetail {
     pub since: Option<jiff::Timestamp>,
 }
 
+/// 2xx answers to an account's posts that were not Twilio's, since its last one that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignAnswers {
+    /// The latest of them, such as `200 with HTML`.
+    pub why: String,
+    /// When the first came.
+    pub since: jiff::Timestamp,
+    /// When the latest came.
+    pub latest: jiff::Timestamp,
+    /// How many came.
+    pub count: u64,
+}
+
 /// A jump of the system clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jump {
@@ -56,7 +69,9 @@ pub struct Jump {
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
+    dry_run: AtomicBool,
     lanes: Mutex<BTreeMap<String, LaneDetail>>,
+    foreign: Mutex<BTreeMap<String, ForeignAnswers>>,
     jump: Mutex<Option<Jump>>,
 }
 
@@ -76,6 +91,42 @@ impl Readiness {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Notes that this service records confirmations and posts none.
+    pub fn set_dry_run(&self, is_dry_run: bool) {
+        self.dry_run.store(is_dry_run, Ordering::Release);
+    }
+
+    /// Whether this service posts nothing.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.load(Ordering::Acquire)
+    }
+
+    /// Notes a 2xx that is not Twilio's answer to an account's post.
+    pub fn answered_by_another(&self, account: &str, why: &str, now: jiff::Timestamp) {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = foreign.entry(account.to_owned()).or_insert_with(|| ForeignAnswers {
+            why: String::new(),
+            since: now,
+            latest: now,
+            count: 0,
+        });
+        why.clone_into(&mut answers.why);
+        answers.latest = now;
+        answers.count = answers.count.saturating_add(1);
+    }
+
+    /// Notes that Twilio itself took an account's post: the answers before are over.
+    pub fn answered_by_twilio(&self, account: &str) {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+    }
+
+    /// The accounts whose latest 2xx was not Twilio's.
+    #[must_use]
+    pub fn foreign_answers(&self) -> BTreeMap<String, ForeignAnswers> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes how an account's lane is. `since` stays that of the first note of the same state.
@@ -134,6 +185,20 @@ mod tests {
         assert_eq!(json, r#"{"AC1":{"state":"open"}}"#);
         readiness.set_lane("AC1".to_owned(), paused(30));
         assert_eq!(readiness.lanes()["AC1"], paused(30));
+    }
+
+    #[test]
+    fn foreign_answers_are_counted_until_twilio_itself_answers() {
+        let readiness = Readiness::new();
+        let at = |second| jiff::Timestamp::from_second(second).expect("a time");
+        readiness.answered_by_another("AC1", "200 with HTML", at(10));
+        readiness.answered_by_another("AC1", "204 with an empty body", at(20));
+        readiness.answered_by_another("AC2", "200 with HTML", at(20));
+        let why = "204 with an empty body".to_owned();
+        let expected = ForeignAnswers { why, since: at(10), latest: at(20), count: 2 };
+        assert_eq!(readiness.foreign_answers()["AC1"], expected);
+        readiness.answered_by_twilio("AC1");
+        assert_eq!(readiness.foreign_answers().into_keys().collect::<Vec<_>>(), ["AC2"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::tools::ledger::{Frame, Head, Tally};
 use crate::tools::part;
 use crate::tools::progress;
 use crate::tools::reach::{Reach, Wrong, now};
+use crate::tools::stdio::note;
 
 /// Records that are asked for at a time.
 const PAGE: usize = 500;
@@ -91,7 +92,7 @@ pub(super) async fn run(
     };
     // What is written is not there before it is out of our hands.
     out.flush()?;
-    eprintln!("exported {}", tally.told());
+    note(format_args!("exported {}", tally.told()));
     Ok(true)
 }
 

@@ -6,6 +6,7 @@ use crate::cli::operate::HoldArgs;
 use crate::domain::sid::AccountSid;
 use crate::inbound::control::{Hold, Resume, ToHold};
 use crate::tools::reach::{Reach, Wrong, age, clock, now};
+use crate::tools::stdio::note;
 
 /// What is to become of an account.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,9 @@ pub(super) async fn run(
         writeln!(out, "{}", told(&came, asked.turn))?;
     }
     if !came.has_messages && !asked.json {
-        eprintln!("heardback: the store has no message of that account; is it the right one?");
+        note(format_args!(
+            "heardback: the store has no message of that account; is it the right one?"
+        ));
     }
     Ok(true)
 }

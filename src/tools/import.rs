@@ -16,6 +16,7 @@ use crate::tools::ledger::{Head, Lines};
 use crate::tools::progress;
 use crate::tools::progress::Bar;
 use crate::tools::reach::{Reach, Wrong};
+use crate::tools::stdio::note;
 
 /// Records that are taken over at a time: they share a sync.
 const AT_ONCE: usize = 100;
@@ -96,11 +97,11 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
     out.flush()?;
     taken.context("not all of it was imported; what was stays, so it can be run again")?;
     if adopted.differs > 0 {
-        eprintln!(
+        note(format_args!(
             "{} records are of another account or recipient, or lead elsewhere, than those of the same \
              name that are here; these stay as they are. `heardback show` says what is here",
             adopted.differs
-        );
+        ));
     }
     Ok(adopted.differs == 0)
 }

@@ -11,9 +11,11 @@ use crate::domain::sid::AccountSid;
 use crate::domain::signal::Named;
 use crate::domain::veil::veiled;
 use crate::inbound::control::{Found, List, Newest, Span};
+use crate::inbound::posting::{NextPost, Posting};
 use crate::inbound::view::RecordView;
 use crate::store::{Entry, Filter, Select};
-use crate::tools::reach::{Reach, Wrong, age, not_a_span, now, span};
+use crate::tools::reach::{Reach, Wrong, age, not_a_span, now, time_ago};
+use crate::tools::stdio::note;
 use crate::tools::table::{Table, width};
 
 /// How many people get to see.
@@ -67,7 +69,7 @@ fn calling_code(text: &str) -> Result<u16, Wrong> {
 }
 
 fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
-    now().checked_sub(span(flag, text)?).map_err(|_| not_a_span(flag, text))
+    time_ago(text).ok_or_else(|| not_a_span(flag, text))
 }
 
 /// Lists it.
@@ -100,7 +102,7 @@ pub(super) async fn run(
         out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
         // On a terminal the sum stands below what it sums up.
         out.flush()?;
-        eprintln!("{}", told(&found));
+        note(format_args!("{}", told(&found)));
     }
     Ok(true)
 }
@@ -154,8 +156,7 @@ fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
     for entry in entries {
         table.row(&match entry {
             Entry::Message(message) => {
-                let is_held = found.on_hold.contains_key(&message.account);
-                of_message(message, is_held, of_several, now).to_vec()
+                of_message(message, &found.posting, of_several, now).to_vec()
             }
             Entry::Parked(parked) => of_parked(parked, now).to_vec(),
         });
@@ -163,10 +164,15 @@ fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
     table
 }
 
-fn of_message(message: &Message, is_held: bool, of_several: bool, now: Timestamp) -> [String; 11] {
+fn of_message(
+    message: &Message,
+    posting: &Posting,
+    of_several: bool,
+    now: Timestamp,
+) -> [String; 11] {
     let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
     let service = || message.service.map(|service| service.to_string());
-    let attempts = message.delivery.attempts;
+    let attempts = message.posts_made();
     [
         message.sid.to_string(),
         message.state.as_str().to_owned(),
@@ -175,7 +181,7 @@ fn of_message(message: &Message, is_held: bool, of_several: bool, now: Timestamp
         message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         message.proof.as_ref().map(|proof| veiled(&proof.label)).unwrap_or_default(),
         if attempts == 0 { String::new() } else { attempts.to_string() },
-        next(message, is_held, now),
+        next(message, posting, now),
         last_answer(message),
         message.from.clone().or_else(service).unwrap_or_default(),
         if of_several { message.account.to_string() } else { String::new() },
@@ -195,8 +201,8 @@ fn last_answer(message: &Message) -> String {
     if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
 }
 
-/// When it is tried next, or why it is not.
-pub(super) fn next(message: &Message, is_held: bool, now: Timestamp) -> String {
+/// When it is posted next, or why it is not.
+pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> String {
     if let Some(refusal) = &message.refusal {
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
         return format!("{code}{}", refusal.message);
@@ -204,11 +210,10 @@ pub(super) fn next(message: &Message, is_held: bool, now: Timestamp) -> String {
     if let Some(instead) = message.converted_by {
         return format!("{instead} instead");
     }
-    if let Some(due) = message.delivery.due_at {
-        if is_held {
-            return "on hold".to_owned();
-        }
-        return if due <= now { "now".to_owned() } else { age(now, due) };
+    match posting.next(message) {
+        Some(NextPost::At(due)) if due > now => return age(now, due),
+        Some(next) => return next.words().to_owned(),
+        None => {}
     }
     message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
 }

@@ -26,5 +26,6 @@ pub mod restore;
 mod show;
 pub mod sign;
 mod stats;
+pub mod stdio;
 mod table;
 pub mod verify_store;

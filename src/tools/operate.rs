@@ -1,13 +1,14 @@
 //! The operator's commands, carried out on the store wherever that is: read what was asked for before anything
 //! is opened, find the store, write what comes of it.
 
-use std::io::{BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 
 use crate::cli::StoreArgs;
 use crate::cli::operate::Operate;
 use crate::config::{Env, Judgement, ReadFile, VisitSettings};
 use crate::tools::hold::Turn;
 use crate::tools::reach::{Reach, Wrong};
+use crate::tools::stdio::{Stdout, note};
 use crate::tools::{export, hold, import, list, past, requeue, show, stats};
 
 /// The environment, and files.
@@ -48,14 +49,18 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
         }
         Operate::Export(args) => {
             let asked = export::Asked::read(&args)?;
-            around.on(&args.store, async |reach, out| export::run(reach, &asked, out).await)
+            let export = async |reach: &Reach, out: &mut Out| export::run(reach, &asked, out).await;
+            let (done, is_closed) = around.by(&args.store, Reach::begin, export)?;
+            anyhow::ensure!(!is_closed, "the export is not whole: stdout was closed by its reader");
+            Ok(done)
         }
         Operate::Import(args) if args.csv => {
             let asked = past::Asked::read(&args, env, read)?;
             let judgement = Judgement::gather(env, read);
             let judgement = judgement.map_err(|problems| Wrong(problems.to_string()))?;
             let begin = |settings: &VisitSettings| Reach::judging(settings, &judgement);
-            around.by(&args.store, begin, async |reach, out| past::run(reach, asked, out).await)
+            let import = async |reach: &Reach, out: &mut Out| past::run(reach, asked, out).await;
+            around.by(&args.store, begin, import).map(finished)
         }
         Operate::Import(args) => {
             let asked = import::Asked::read(&args)?;
@@ -65,83 +70,54 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
 }
 
 impl Around<'_> {
-    /// A command that changes nothing: whoever has read enough of it (`| head`) has got what they asked for.
+    /// A command that changes nothing.
     fn look(
         &self,
         store: &StoreArgs,
-        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
+        command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
-        match self.by(store, Reach::begin, command) {
-            Err(error) if error.is::<Unread>() => Ok(true),
-            done => done,
-        }
+        let (done, _) = self.by(store, Reach::begin, command)?;
+        Ok(done)
     }
 
     fn on(
         &self,
         store: &StoreArgs,
-        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
+        command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
     ) -> anyhow::Result<bool> {
-        self.by(store, Reach::begin, command)
+        self.by(store, Reach::begin, command).map(finished)
     }
 
+    /// Whether all went as asked, and whether the reader of stdout closed it.
     fn by(
         &self,
         store: &StoreArgs,
         begin: impl FnOnce(&VisitSettings) -> anyhow::Result<Reach>,
-        command: impl AsyncFnOnce(&Reach, &mut Told) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<bool> {
+        command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<(bool, bool)> {
         let settings = VisitSettings::gather(store, self.env, self.read);
         let settings = settings.map_err(|problems| Wrong(problems.to_string()))?;
         actix_web::rt::System::new().block_on(async {
             let reach = begin(&settings)?;
-            let mut out = Told { out: BufWriter::new(std::io::stdout()), is_unread: false };
+            let mut out = Stdout::new(BufWriter::new(io::stdout()));
             let done = command(&reach, &mut out).await;
             reach.end().await;
             let done = done?;
             out.flush()?;
-            if out.is_unread { Err(Unread.into()) } else { Ok(done) }
+            Ok((done, out.is_closed()))
         })
     }
 }
 
-/// What is told of it was not read to its end.
-#[derive(Debug, thiserror::Error)]
-#[error("whoever read stdout went away; all was done, and not all of it was told")]
-struct Unread;
+type Out = Stdout<BufWriter<io::Stdout>>;
 
-/// Stdout. When nobody reads it any more, what a command does goes on: half of it would be worse.
-struct Told {
-    out: BufWriter<Stdout>,
-    is_unread: bool,
-}
-
-impl Told {
-    fn or_unread<T>(&mut self, done: std::io::Result<T>, instead: T) -> std::io::Result<T> {
-        match done {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.is_unread = true;
-                Ok(instead)
-            }
-            done => done,
-        }
+/// Of a command that changes something.
+fn finished((done, is_closed): (bool, bool)) -> bool {
+    if is_closed {
+        note(format_args!(
+            "heardback: stdout was closed by its reader; the command was carried out, and a part of its \
+             output was dropped"
+        ));
     }
-}
-
-impl Write for Told {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.is_unread {
-            return Ok(bytes.len());
-        }
-        let done = self.out.write(bytes);
-        self.or_unread(done, bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        if self.is_unread {
-            return Ok(());
-        }
-        let done = self.out.flush();
-        self.or_unread(done, ())
-    }
+    done
 }

@@ -2,6 +2,7 @@
 //! question has one answer, whoever gives it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use secrecy::ExposeSecret;
@@ -108,11 +109,13 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// A span of time that a flag was given.
-pub(super) fn span(flag: &str, text: &str) -> Result<std::time::Duration, Wrong> {
-    let read = text.parse::<Span>().ok();
-    let span = read.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let span = span.and_then(|span| std::time::Duration::try_from(span).ok());
-    span.ok_or_else(|| not_a_span(flag, text))
+pub(super) fn span(flag: &str, text: &str) -> Result<Duration, Wrong> {
+    duration(text).ok_or_else(|| not_a_span(flag, text))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let span = text.parse::<Span>().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
 pub(super) fn not_a_span(flag: &str, text: &str) -> Wrong {
@@ -127,6 +130,23 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
     let sign = if ago.is_negative() && seconds > 0 { "in " } else { "" };
     format!("{sign}{}{unit}", seconds / size)
+}
+
+/// The time that long before now; `None` if the text is no duration of that kind.
+pub(super) fn time_ago(text: &str) -> Option<Timestamp> {
+    now().checked_sub(duration(text)?).ok()
+}
+
+/// A time in the past: RFC 3339, or a duration before now.
+///
+/// # Errors
+/// [`Wrong`], if it is neither, or in the future.
+pub(super) fn at_or_ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
+    let at = text.parse::<Timestamp>().ok().or_else(|| time_ago(text));
+    at.filter(|at| *at <= now()).ok_or_else(|| {
+        let expected = "a past time such as 2026-11-23T10:00:00Z, or a duration such as 90m or 2d";
+        Wrong(format!("{flag}: {text:?}: expected {expected}"))
+    })
 }
 
 /// To the second, in UTC.

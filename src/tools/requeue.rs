@@ -1,13 +1,15 @@
-//! `requeue`: refused messages are reported again, those named or all.
+//! `requeue`: messages are reported again: refused ones, named or all, or those reported since a time.
 
 use std::io::Write;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::operate::RequeueArgs;
 use crate::domain::sid::MessageSid;
-use crate::inbound::control::{Requeue, RequeueRefused, Verdict};
-use crate::tools::reach::{Reach, Wrong};
+use crate::inbound::control::{Requeue, RequeueRefused, RequeueReported, RequeuedSome, Verdict};
+use crate::tools::reach::{Reach, Wrong, at_or_ago};
+use crate::tools::stdio::note;
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -18,6 +20,7 @@ pub(super) struct Asked {
 enum Which {
     These(Vec<MessageSid>),
     Refused(Option<u32>),
+    ReportedSince(Timestamp),
 }
 
 impl Asked {
@@ -26,6 +29,10 @@ impl Asked {
     /// # Errors
     /// [`Wrong`], if one of them is no SID: nothing is requeued then.
     pub(super) fn read(args: &RequeueArgs) -> Result<Self, Wrong> {
+        if let Some(text) = &args.reported_since {
+            let since = at_or_ago("--reported-since", text)?;
+            return Ok(Self { which: Which::ReportedSince(since), json: args.json });
+        }
         if args.all {
             return Ok(Self { which: Which::Refused(args.code), json: args.json });
         }
@@ -47,33 +54,41 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let mut count = Count::default();
-    match &asked.which {
-        Which::These(sids) => {
-            for verdict in reach.ask(Requeue { sids: sids.clone() }).await? {
-                count.tell(verdict, asked.json, out)?;
-            }
+    let mut cursor = None;
+    loop {
+        let page = page(reach, &asked.which, cursor).await?;
+        for verdict in page.verdicts {
+            count.tell(verdict, asked.json, out)?;
         }
-        Which::Refused(code) => {
-            let mut cursor = None;
-            loop {
-                let some = reach.ask(RequeueRefused { code: *code, cursor }).await?;
-                for verdict in some.verdicts {
-                    count.tell(verdict, asked.json, out)?;
-                }
-                cursor = some.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-            // Whoever was reported or requeued meanwhile was not named.
-            count.not = 0;
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
         }
+    }
+    if !matches!(asked.which, Which::These(_)) {
+        // A message whose state changed meanwhile was not named.
+        count.not = 0;
     }
     if !asked.json && (count.queued > 1 || count.not == 0) {
         out.flush()?;
-        eprintln!("requeued {}", count.queued);
+        note(format_args!("requeued {}", count.queued));
     }
     Ok(count.not == 0)
+}
+
+async fn page(
+    reach: &Reach,
+    which: &Which,
+    cursor: Option<Vec<u8>>,
+) -> anyhow::Result<RequeuedSome> {
+    match which {
+        Which::These(sids) => {
+            let verdicts = reach.ask(Requeue { sids: sids.clone() }).await?;
+            Ok(RequeuedSome { verdicts, next: None })
+        }
+        Which::Refused(code) => reach.ask(RequeueRefused { code: *code, cursor }).await,
+        Which::ReportedSince(since) => reach.ask(RequeueReported { since: *since, cursor }).await,
+    }
 }
 
 #[derive(Default)]
@@ -91,7 +106,7 @@ impl Count {
     ) -> anyhow::Result<()> {
         let (queued, why) = match verdict {
             Verdict::Queued => (true, None),
-            Verdict::NotRefused(state) => (false, Some(format!("it is {}", state.as_str()))),
+            Verdict::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
             Verdict::Unknown => (false, Some("it is not known".to_owned())),
         };
         *(if queued { &mut self.queued } else { &mut self.not }) += 1;

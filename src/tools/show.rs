@@ -11,9 +11,11 @@ use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
 use crate::domain::veil::veiled;
 use crate::inbound::control::{Known, Show};
+use crate::inbound::posting::Posting;
 use crate::inbound::view::{FullView, ParkedView};
 use crate::tools::list::{next, waits_for};
 use crate::tools::reach::{Reach, Wrong, clock, now};
+use crate::tools::stdio::note;
 use crate::tools::table::plain;
 
 /// What was asked for.
@@ -66,7 +68,7 @@ pub(super) async fn run(
     asked: &Asked,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let Known { messages, waiting, on_hold } = reach.ask(Show { name: asked.name.clone() }).await?;
+    let Known { messages, waiting, posting } = reach.ask(Show { name: asked.name.clone() }).await?;
     for (at, message) in messages.iter().enumerate() {
         if asked.json {
             writeln!(out, "{}", serde_json::to_string(&Told::of(message))?)?;
@@ -75,8 +77,7 @@ pub(super) async fn run(
         if at > 0 {
             writeln!(out)?;
         }
-        let is_held = on_hold.contains_key(&message.account);
-        out.write_all(of_message(message, is_held).as_bytes())?;
+        out.write_all(of_message(message, &posting).as_bytes())?;
     }
     for (at, parked) in waiting.iter().enumerate() {
         if asked.json {
@@ -91,12 +92,14 @@ pub(super) async fn run(
     let known = !messages.is_empty() || !waiting.is_empty();
     if !known {
         let name = plain(asked.name.as_str());
-        eprintln!("heardback: nothing is known of {name}: never registered, or forgotten since");
+        note(format_args!(
+            "heardback: nothing is known of {name}: never registered, or forgotten since"
+        ));
     }
     Ok(known)
 }
 
-fn of_message(message: &Message, is_held: bool) -> String {
+fn of_message(message: &Message, posting: &Posting) -> String {
     let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
     let status = message.status.map(|status| {
         let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
@@ -109,7 +112,7 @@ fn of_message(message: &Message, is_held: bool) -> String {
         ("service", message.service.map(|service| service.to_string())),
         ("calling code", calling_code.map(|code| format!("+{code}"))),
         ("status", status),
-        ("next", Some(next(message, is_held, now())).filter(|next| !next.is_empty())),
+        ("next", Some(next(message, posting, now())).filter(|next| !next.is_empty())),
     ];
     // Writing to a String cannot fail.
     let mut text = format!("{}  {}\n", message.sid, message.state.as_str());

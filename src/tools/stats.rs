@@ -36,6 +36,17 @@ pub(super) async fn run(
 
 fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
     let now = now();
+    if summary.dry_run {
+        let after = "confirmed messages are posted once HEARDBACK_DRY_RUN is switched off";
+        writeln!(out, "dry run: nothing is posted; {after}\n")?;
+    }
+    for (account, answers) in &summary.foreign_answers {
+        let (long, why) = (age(now, answers.since), plain(&answers.why));
+        writeln!(
+            out,
+            "another server has answered {account}'s posts instead of Twilio for {long}: {why}\n"
+        )?;
+    }
     for (account, since) in &summary.on_hold {
         let long = age(now, *since);
         writeln!(out, "{account} has been on hold for {long}; `heardback resume` ends it\n")?;

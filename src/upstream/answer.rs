@@ -1,8 +1,8 @@
 //! Answer: what came back, read into a [`Verdict`] (the table of DESIGN §6).
 //!
-//! Promises that what ends a message's story (done, missing, never) was read to its last byte; for
-//! the rest the status alone is enough. Deliberately absent: sockets, and any clock but the one
-//! that `Retry-After` needs when the answer bears no `Date`.
+//! Promises that an answer which settles a message (done, missing, never) was read to its last byte, and
+//! that a 2xx is done only if its body names the message (`body.rs`); otherwise the status alone is enough.
+//! Deliberately absent: sockets, and any clock but the one that `Retry-After` needs without a `Date`.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// What kept the body from coming in whole, if anything did.
     pub(crate) broken: Option<String>,
+    /// The body was longer than any of Twilio's, and was dropped.
+    pub(crate) is_oversized: bool,
 }
 
 impl Answer {
@@ -34,17 +36,24 @@ impl Answer {
         let verdict = self.judge(feedback);
         let Some(broken) = self.broken else { return verdict };
         match verdict {
-            Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
+            Verdict::Missing { .. } | Verdict::Never { .. } => {
                 let why = Why { status: Some(self.status.as_u16()), code: None, message: broken };
                 Verdict::Retry { why, after: None }
             }
-            Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => verdict,
+            Verdict::Done { .. }
+            | Verdict::Uncertain { .. }
+            | Verdict::Retry { .. }
+            | Verdict::Throttle { .. }
+            | Verdict::Pause { .. } => verdict,
         }
     }
 
     fn judge(&self, feedback: &Feedback) -> Verdict {
         match self.status.as_u16() {
-            status @ 200..=299 => Verdict::Done { status, echoed: self.names(feedback) },
+            status @ 200..=299 => match self.unlike_feedback(feedback) {
+                None => Verdict::Done { status },
+                Some(kind) => Verdict::Uncertain { why: self.because(None, kind) },
+            },
             300..=399 => Verdict::Pause { why: self.why_redirected() },
             401 | 403 => Verdict::Pause { why: self.why() },
             404 => Verdict::Missing { why: self.why() },
@@ -56,13 +65,7 @@ impl Answer {
         }
     }
 
-    fn names(&self, feedback: &Feedback) -> bool {
-        let body = self.json();
-        let named = body.as_ref().and_then(|body| body.get("message_sid")).and_then(Value::as_str);
-        named == Some(feedback.message.as_str())
-    }
-
-    fn json(&self) -> Option<Value> {
+    pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
@@ -76,7 +79,7 @@ impl Answer {
         self.because(code, message.unwrap_or_else(|| self.not_twilios()))
     }
 
-    fn because(&self, code: Option<u32>, message: String) -> Why {
+    pub(super) fn because(&self, code: Option<u32>, message: String) -> Why {
         Why { status: Some(self.status.as_u16()), code, message }
     }
 
@@ -86,7 +89,7 @@ impl Answer {
     }
 
     /// Names the host only: the rest of a `Location` is not ours to keep.
-    fn why_redirected(&self) -> Why {
+    pub(super) fn why_redirected(&self) -> Why {
         let target = self.header(&LOCATION).and_then(|location| Url::parse(location).ok());
         let host = target.as_ref().and_then(Url::host_str).map(printable);
         let to = host.map_or_else(String::new, |host| format!(" to {host}"));
@@ -100,7 +103,7 @@ impl Answer {
             .and_then(|value| retry_after::parse(value, date.unwrap_or_else(now)))
     }
 
-    fn header(&self, name: &HeaderName) -> Option<&str> {
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
@@ -129,13 +132,14 @@ mod tests {
     fn answer(status: u16, body: &str, broken: Option<&str>) -> Verdict {
         let status = StatusCode::from_u16(status).expect("a status");
         let (headers, broken) = (HeaderMap::new(), broken.map(str::to_owned));
-        Answer { status, headers, body: body.into(), broken }.verdict(&feedback())
+        let is_oversized = false;
+        Answer { status, headers, body: body.into(), broken, is_oversized }.verdict(&feedback())
     }
 
     #[test]
     fn every_status_has_its_verdict() {
         let table: &[(&str, &[u16])] = &[
-            ("done", &[200, 201, 202, 204, 226, 299]),
+            ("uncertain", &[200, 201, 202, 204, 226, 299]),
             ("pause", &[300, 301, 302, 303, 304, 307, 308, 399, 401, 403]),
             ("missing", &[404]),
             ("retry", &[100, 199, 408, 425, 500, 502, 503, 504, 521, 599, 600, 999]),
@@ -152,27 +156,9 @@ mod tests {
     #[test]
     fn what_ends_a_story_needs_a_whole_answer() {
         for (status, word) in
-            [(200, "retry"), (400, "retry"), (404, "retry"), (401, "pause"), (429, "throttle")]
+            [(200, "uncertain"), (400, "retry"), (404, "retry"), (401, "pause"), (429, "throttle")]
         {
             assert_eq!(answer(status, "", Some("broke off")).as_str(), word, "{status}");
-        }
-    }
-
-    #[test]
-    fn an_answer_echoes_only_if_it_names_the_very_same_sid() {
-        let sid = "SM0123456789abcdef0123456789abcdef";
-        for (body, expected) in [
-            (format!(r#"{{"message_sid":"{sid}","outcome":"confirmed"}}"#), true),
-            (format!(r#"{{"message_sid":"{}"}}"#, sid.replace('a', "A")), false),
-            (r#"{"message_sid":null}"#.to_owned(), false),
-            (format!("<html>{sid}</html>"), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(
-                answer(200, &body, None),
-                Verdict::Done { status: 200, echoed: expected },
-                "{body}"
-            );
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answer;
+mod body;
 mod probe;
 mod retry_after;
 
@@ -27,7 +28,7 @@ use crate::upstream::answer::{Answer, printable};
 const FORM: &str = "Outcome=confirmed";
 const FORM_TYPE: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
-/// An answer of Twilio's has some 400 bytes; whoever sends more than this is not Twilio.
+/// Twilio's answers have some 400 bytes. A longer body is not read further, and is not Twilio's.
 const ANSWER_CAP: usize = 16 * 1024;
 /// Shorter than the idle timeouts of common load balancers, so that they rarely hang up on us first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -147,21 +148,21 @@ impl Upstream {
     async fn read(&self, mut response: reqwest::Response) -> Answer {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
-        let broken = loop {
+        let (broken, is_oversized) = loop {
             match response.chunk().await {
-                Ok(None) => break None,
+                Ok(None) => break (None, false),
                 Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_CAP => {
                     body.extend_from_slice(&chunk);
                 }
-                // Too long to be Twilio's; the status still counts, the words do not.
+                // Of an error the status still counts; the body does not.
                 Ok(Some(_)) => {
                     body.clear();
-                    break None;
+                    break (None, true);
                 }
-                Err(error) => break Some(self.trouble(error)),
+                Err(error) => break (Some(self.trouble(error)), false),
             }
         };
-        Answer { status, headers, body, broken }
+        Answer { status, headers, body, broken, is_oversized }
     }
 
     /// What went wrong on the wire, in words for an operator: the stage and the root of it. Without
@@ -217,6 +218,7 @@ fn denied_with(verdict: &Verdict) -> Option<u16> {
     match verdict {
         Verdict::Pause { why } => why.status,
         Verdict::Done { .. }
+        | Verdict::Uncertain { .. }
         | Verdict::Retry { .. }
         | Verdict::Throttle { .. }
         | Verdict::Missing { .. }
@@ -237,6 +239,9 @@ fn graver(earlier: Verdict, later: Verdict) -> Verdict {
 fn proves_credential(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => true,
-        Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => false,
+        Verdict::Uncertain { .. }
+        | Verdict::Retry { .. }
+        | Verdict::Throttle { .. }
+        | Verdict::Pause { .. } => false,
     }
 }

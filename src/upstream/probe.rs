@@ -1,5 +1,8 @@
 //! Probe: does Twilio take a credential? Asked with GETs that change nothing and read nobody's data.
 //!
+//! Only Twilio's own answers count: JSON that names our account, or an error with Twilio's code. Any other
+//! answer is trouble, named by its status and body, for a proxy or a stand-in may have sent it.
+//!
 //! First the account itself. A Standard API key may not read that and is told 401 all the same
 //! (twilio-python #259; Twilio docs, "API keys": `/Accounts` needs a Main key), a restricted one 403
 //! with code 70051. So a key that is turned away is tried once more, on a message that cannot exist:
@@ -33,7 +36,7 @@ pub enum Probed {
     Limited,
     /// It is turned away.
     Denied(Why),
-    /// It is not known: another answer, or none.
+    /// It is not known: no answer, or none of Twilio's.
     Trouble(Why),
 }
 
@@ -52,18 +55,19 @@ impl Upstream {
             Ok(answer) => answer,
             Err(why) => return Probed::Trouble(why),
         };
-        if answer.broken.is_none() && answer.status.is_success() {
-            return Probed::Good { status: account_status(&answer) };
+        if answer.status.is_success() {
+            return match answer.unlike_account(account) {
+                None => Probed::Good { status: account_status(&answer) },
+                Some(kind) => Probed::Trouble(answer.because(None, kind)),
+            };
         }
-        let turned_away = matches!(answer.status.as_u16(), 401 | 403);
-        let why = answer.why();
-        match turned_away {
-            true if credential.user.starts_with(API_KEY) => {
-                self.probe_key(credential, account, why).await
-            }
-            true => Probed::Denied(why),
-            false => Probed::Trouble(why),
+        if !answer.is_twilios_denial() {
+            return Probed::Trouble(answer.trouble());
         }
+        if credential.user.starts_with(API_KEY) {
+            return self.probe_key(credential, account, answer.why()).await;
+        }
+        Probed::Denied(answer.why())
     }
 
     /// A key that may not read its account: is it let in at all?
@@ -73,12 +77,12 @@ impl Upstream {
         }
         let path = format!("Accounts/{account}/Messages/{NO_MESSAGE}.json");
         match self.get(key, &path).await {
-            Ok(answer) => match answer.status.as_u16() {
-                404 | 200..=299 => Probed::Limited,
-                401 | 403 if answer.why().code == Some(NOT_PERMITTED) => Probed::Limited,
-                401 | 403 => Probed::Denied(answer.why()),
-                _ => Probed::Trouble(answer.why()),
+            Ok(answer) if answer.is_twilios_404() => Probed::Limited,
+            Ok(answer) if answer.is_twilios_denial() => match answer.why() {
+                why if why.code == Some(NOT_PERMITTED) => Probed::Limited,
+                why => Probed::Denied(why),
             },
+            Ok(answer) => Probed::Trouble(answer.trouble()),
             Err(why) => Probed::Trouble(why),
         }
     }
@@ -92,6 +96,21 @@ impl Upstream {
         match request.send().await {
             Ok(response) => Ok(self.read(response).await),
             Err(error) => Err(Why { status: None, code: None, message: self.trouble(error) }),
+        }
+    }
+}
+
+impl Answer {
+    fn is_twilios_denial(&self) -> bool {
+        matches!(self.status.as_u16(), 401 | 403) && self.is_twilios_error()
+    }
+
+    /// Twilio's own words, or the kind of answer that another server gave.
+    fn trouble(&self) -> Why {
+        match self.status.as_u16() {
+            300..=399 => self.why_redirected(),
+            _ if self.is_twilios_error() => self.why(),
+            _ => self.because(None, self.described()),
         }
     }
 }

@@ -21,6 +21,13 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
         Settlement::Reported => tracing::info!(
             %message_sid, %account_sid, attempt, status, ms, trace_id, "{message_sid} reported"
         ),
+        Settlement::Retry { after, .. } if matches!(verdict, Verdict::Uncertain { .. }) => {
+            tracing::warn!(
+                %message_sid, %account_sid, attempt, reason, status, detail, ms, trace_id,
+                "{message_sid} not counted as reported: {detail}, which is not Twilio's answer. Next \
+                 attempt in {after:.1?}; check HEARDBACK_UPSTREAM_URL and the proxies before Twilio"
+            );
+        }
         Settlement::Retry { after, .. } => tracing::warn!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} not reported; next attempt in {after:.1?}"

@@ -186,7 +186,7 @@ impl Lane {
                 suspect = why.status == Some(403) && self.is_suspect(message);
                 if suspect { None } else { self.stop(why, now) }
             }
-            Verdict::Retry { .. } | Verdict::Never { .. } => None,
+            Verdict::Uncertain { .. } | Verdict::Retry { .. } | Verdict::Never { .. } => None,
         };
         Ruling { suspect, paused: self.pause.is_some(), hold: self.away(now, jitter), change }
     }

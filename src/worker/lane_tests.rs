@@ -54,7 +54,7 @@ fn why(status: u16) -> Why {
 }
 
 fn done() -> Verdict {
-    Verdict::Done { status: 200, echoed: true }
+    Verdict::Done { status: 200 }
 }
 
 fn pause(status: u16) -> Verdict {

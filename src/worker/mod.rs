@@ -54,7 +54,7 @@ pub struct WorkerConfig {
     pub give_up_after: Duration,
     /// How often a paused lane is probed. DESIGN: 60 s.
     pub probe_every: Duration,
-    /// Decide and record, never post.
+    /// Decide and record, but do not post. What was confirmed is posted by a later run without it.
     pub dry_run: bool,
 }
 
@@ -62,10 +62,8 @@ pub struct WorkerConfig {
 pub trait Observer: Send + Sync {
     /// An attempt ended with this verdict's word after that long.
     fn attempt(&self, verdict: &'static str, took: Duration);
-    /// The same, for traces: whose it was, and what it came to.
+    /// The same attempt, with its message and the whole verdict.
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration);
-    /// A 2xx did not name our message: is that Twilio?
-    fn mismatch(&self);
     /// An attempt's end was written down; the [`Settlement`]'s word.
     fn settled(&self, settlement: &'static str);
     /// An account's lane stands differently than before.
@@ -135,7 +133,10 @@ impl Worker {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         if self.config.dry_run {
-            tracing::warn!("dry run: confirmations are decided and recorded, and never reported");
+            tracing::warn!(
+                "dry run: confirmations are recorded and not posted; they are posted once \
+                 HEARDBACK_DRY_RUN is switched off"
+            );
             return shutdown.await;
         }
         let store = Arc::clone(&self.store);
@@ -288,7 +289,7 @@ impl Worker {
         };
         let policy = RetryPolicy { give_up_after: self.config.give_up_after };
         let end = conclude(&verdict, &facts, &policy, (self.jitter)());
-        self.observe(&verdict, took);
+        self.observer.attempt(verdict.as_str(), took);
         self.observer.posted(&claim, &verdict, took);
         journal::attempt(&claim, &verdict, took, &end);
         if let Some(change) = &ruling.change {
@@ -297,13 +298,6 @@ impl Worker {
         self.lanes.tell(self.observer.as_ref(), now);
         let attempt = Some(told(&claim, &verdict, (self.clock)(), took));
         Some(End { lease: claim.lease, settlement: end, attempt })
-    }
-
-    fn observe(&self, verdict: &Verdict, took: Duration) {
-        self.observer.attempt(verdict.as_str(), took);
-        if matches!(verdict, Verdict::Done { echoed: false, .. }) {
-            self.observer.mismatch();
-        }
     }
 }
 

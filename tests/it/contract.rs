@@ -8,12 +8,12 @@ use std::time::Duration;
 use heardback::domain::code::{Code, CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{Observed, Policy, Reason, Resend};
-use heardback::domain::message::{Basis, Message, Refusal, State};
+use heardback::domain::message::{Attempt, Basis, Message, Refusal, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{
-    Counts, Entry, Filter, Quotas, Requeued, Settled, Store, StoreError, Swept,
+    Counts, Entry, Filter, Quotas, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
 };
 use tempfile::TempDir;
 
@@ -350,15 +350,80 @@ async fn only_what_is_refused_can_be_requeued_and_it_starts_over() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        assert_eq!(store.requeue(sid(1)).await.expect("answered"), Requeued::Unknown);
+        assert_eq!(
+            store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered"),
+            Requeued::Unknown
+        );
         confirmed(&store, 1, 0).await;
-        let early = store.requeue(sid(1)).await.expect("answered");
-        assert_eq!(early, Requeued::NotRefused(State::Confirmed));
+        let early = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
+        assert_eq!(early, Requeued::Otherwise(State::Confirmed));
         refuse(&store, 1).await;
-        let queued = store.requeue(sid(1)).await.expect("answered");
+        let queued = store.requeue(sid(1), RequeueFrom::Refused).await.expect("answered");
         assert!(matches!(queued, Requeued::Queued(m) if m.state == State::Confirmed));
         let again = claim(&store).await[0];
         assert_eq!((again.attempts, again.spent), (1, Duration::ZERO));
+    }
+}
+
+#[tokio::test]
+async fn a_reported_message_is_requeued_only_if_it_was_reported_then_or_later_and_its_report_stays_noted()
+ {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let since = |second| RequeueFrom::ReportedSince(at(second));
+        confirmed(&store, 1, 0).await;
+        let early = store.requeue(sid(1), since(0)).await.expect("answered");
+        assert_eq!(early, Requeued::Otherwise(State::Confirmed), "it is not reported yet");
+        hands.set(10);
+        let lease = claim(&store).await[0].lease;
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
+        for from in [since(11), RequeueFrom::Refused] {
+            let other = store.requeue(sid(1), from).await.expect("answered");
+            assert_eq!(other, Requeued::Otherwise(State::Reported));
+        }
+        hands.set(20);
+        let queued = store.requeue(sid(1), since(10)).await.expect("answered");
+        let Requeued::Queued(message) = queued else { panic!("{queued:?}") };
+        assert_eq!((message.state, message.reported_at), (State::Confirmed, Some(at(10))));
+        assert_eq!(message.requeued_at(), Some(at(20)));
+        let again = claim(&store).await[0];
+        assert_eq!((again.attempts, again.spent), (1, Duration::ZERO));
+        store.settle(again.lease, Settlement::Reported, None).await.expect("settled");
+        let reported = store.show(sid(1)).await.expect("looked up").expect("there");
+        assert_eq!((reported.state, reported.reported_at), (State::Reported, Some(at(20))));
+        let unknown = store.requeue(sid(2), since(0)).await.expect("answered");
+        assert_eq!(unknown, Requeued::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_is_given_back_costs_no_attempt_and_is_counted_as_a_post() {
+    for backend in backends() {
+        let store = backend.usual(&Hands::default());
+        confirmed(&store, 1, 0).await;
+        let attempt = |number| Attempt {
+            number,
+            ended_at: at(0),
+            took_ms: 1,
+            status: Some(401),
+            code: Some(20003),
+            message: "Authenticate".to_owned(),
+        };
+        for posts in 1..=3 {
+            let claimed = claim(&store).await[0];
+            assert_eq!(claimed.attempts, 1, "the wait after it depends on none of them");
+            let release = Settlement::Release { after: Duration::ZERO };
+            let ended = Some(attempt(claimed.attempts));
+            store.settle(claimed.lease, release, ended).await.expect("settled");
+            let message = store.show(sid(1)).await.expect("looked up").expect("there");
+            assert_eq!((message.delivery.attempts, message.posts_made()), (0, posts));
+        }
+        let claimed = claim(&store).await[0];
+        let untried = Settlement::Release { after: Duration::ZERO };
+        store.settle(claimed.lease, untried, None).await.expect("settled");
+        let message = store.show(sid(1)).await.expect("looked up").expect("there");
+        assert_eq!(message.posts_made(), 3, "nothing was posted");
     }
 }
 
@@ -655,7 +720,7 @@ async fn a_closed_store_carries_nothing_out() {
         assert_eq!(label(store.expire(1).await), "closed");
         assert_eq!(label(store.list(Filter::Parked, None, 1).await), "closed");
         assert_eq!(label(store.show(sid(1)).await), "closed");
-        assert_eq!(label(store.requeue(sid(1)).await), "closed");
+        assert_eq!(label(store.requeue(sid(1), RequeueFrom::Refused).await), "closed");
         assert_eq!(label(store.health().await), "closed");
     }
 }
@@ -738,7 +803,7 @@ async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
                         store.settle(claim.lease, settlement, None).await.expect("settled");
                     }
                 }
-                8 => drop(store.requeue(sid(n)).await.expect("answered")),
+                8 => drop(store.requeue(sid(n), RequeueFrom::Refused).await.expect("answered")),
                 _ => drop(store.expire(20).await.expect("swept")),
             }
             if step % 300 == 299 {

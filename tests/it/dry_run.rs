@@ -13,6 +13,8 @@ use heardback::serve::{Listeners, Service};
 use wiremock::matchers::{any, body_string, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::upstream::taken;
+
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// The account of the recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
@@ -47,7 +49,7 @@ fn what_a_dry_run_confirmed_is_posted_once_it_is_switched_off() {
         let twilio = MockServer::start().await;
         let feedback = Mock::given(method("POST")).and(path(FEEDBACK));
         let feedback = feedback.and(body_string("Outcome=confirmed"));
-        feedback.respond_with(ResponseTemplate::new(200)).mount(&twilio).await;
+        feedback.respond_with(taken).mount(&twilio).await;
         Mock::given(any()).respond_with(ResponseTemplate::new(500)).mount(&twilio).await;
         let posts = async || twilio.received_requests().await.expect("recorded").len();
 

@@ -10,7 +10,7 @@ use heardback::domain::feedback::{Claim, Settlement};
 use heardback::domain::message::{Attempt, Message, Refusal, State};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::trace::TraceParent;
-use heardback::store::{Entry, Filter, Quotas, Select, Store};
+use heardback::store::{Entry, Filter, Quotas, RequeueFrom, Select, Store};
 use jiff::Timestamp;
 
 use crate::contract::backends;
@@ -100,7 +100,7 @@ async fn the_outbox_is_in_the_order_of_its_posts_and_the_latest_refusal_comes_fi
         assert_eq!(sids(&store.refused(9).await.expect("known")), [sid(2), sid(1)]);
         assert_eq!(sids(&store.refused(1).await.expect("known")), [sid(2)]);
         assert_eq!(sids(&store.outbox(9).await.expect("known")), [sid(3), sid(4)]);
-        store.requeue(sid(2)).await.expect("requeued");
+        store.requeue(sid(2), RequeueFrom::Refused).await.expect("requeued");
         assert_eq!(sids(&store.refused(9).await.expect("known")), [sid(1)]);
         let of_code = Select { code: Some(30001), ..Select::default() };
         let listed = store.list(Filter::Messages(of_code), None, 9).await.expect("listed");

@@ -8,7 +8,7 @@ use heardback::domain::feedback::{Feedback, Verdict, Why};
 use heardback::upstream::{Credential, Upstream, UpstreamConfig, UpstreamError};
 use serde_json::json;
 use wiremock::matchers::{any, basic_auth, path};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const MESSAGE: &str = "SM0123456789ABCDEF0123456789abcdef";
@@ -62,6 +62,21 @@ fn echo(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(body)
 }
 
+/// As Twilio answers a post of feedback that it takes, whichever message it is of.
+pub(crate) fn taken(post: &Request) -> ResponseTemplate {
+    let path = post.url.path();
+    let parts: Vec<&str> = path.split('/').collect();
+    let [_, _, _, account, _, message, ..] = parts[..] else { return ResponseTemplate::new(404) };
+    ResponseTemplate::new(200).set_body_json(json!({
+        "account_sid": account,
+        "date_created": "Thu, 30 Jul 2015 20:00:00 +0000",
+        "date_updated": "Thu, 30 Jul 2015 20:00:00 +0000",
+        "message_sid": message,
+        "outcome": "confirmed",
+        "uri": path,
+    }))
+}
+
 fn error(status: u16, code: u32, message: &str) -> ResponseTemplate {
     let body =
         json!({"code": code, "message": message, "status": status, "more_info": "https://…"});
@@ -76,7 +91,7 @@ fn why(status: u16, code: u32, message: &str) -> Why {
 async fn a_confirmation_is_posted_exactly_so() {
     let twilio = serve(echo(200)).await;
     let verdict = client(&twilio.uri(), &["token"]).post(&feedback()).await;
-    assert_eq!(verdict, Verdict::Done { status: 200, echoed: true });
+    assert_eq!(verdict, Verdict::Done { status: 200 });
     let requests = twilio.received_requests().await.expect("recorded");
     let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
     assert_eq!((request.method.as_str(), request.url.path()), ("POST", PATH));
@@ -118,30 +133,47 @@ fn a_proxy_in_the_environment_is_ignored() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-#[tokio::test]
-async fn any_complete_2xx_is_done() {
-    assert_eq!(post(echo(200)).await, Verdict::Done { status: 200, echoed: true });
-    assert_eq!(post(echo(201)).await, Verdict::Done { status: 201, echoed: true });
-    assert_eq!(
-        post(ResponseTemplate::new(204)).await,
-        Verdict::Done { status: 204, echoed: false }
-    );
+fn uncertain(status: u16, message: &str) -> Verdict {
+    let why = Why { status: Some(status), code: None, message: message.to_owned() };
+    Verdict::Uncertain { why }
 }
 
 #[tokio::test]
-async fn a_200_that_is_html_or_names_another_message_is_done_and_told_apart() {
-    let html = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
-    assert_eq!(post(html).await, Verdict::Done { status: 200, echoed: false });
-    let other = json!({"message_sid": MESSAGE.to_lowercase().replacen("sm", "SM", 1)});
-    let other = ResponseTemplate::new(200).set_body_json(other);
-    assert_eq!(post(other).await, Verdict::Done { status: 200, echoed: false });
+async fn any_2xx_that_names_our_message_is_done() {
+    for status in [200, 201, 202] {
+        assert_eq!(post(echo(status)).await, Verdict::Done { status });
+    }
 }
 
 #[tokio::test]
-async fn a_200_that_is_too_long_is_done_and_not_read_to_its_end() {
+async fn a_2xx_that_does_not_name_our_message_is_uncertain_and_its_kind_is_named() {
+    let template = ResponseTemplate::new;
+    let other = MESSAGE.to_lowercase().replacen("sm", "SM", 1);
+    let html = "<html><head><title>Sign in</title></head></html>";
+    for (answer, kind) in [
+        (template(204), "204 with an empty body"),
+        (template(200), "200 with an empty body"),
+        (template(200).set_body_raw(html, "text/html"), "200 with HTML, titled \"Sign in\""),
+        (template(202).set_body_string("accepted"), "202 with plain text"),
+        (template(200).set_body_json(json!({"ok": true})), "200 with JSON that names no message"),
+        (
+            template(200).set_body_json(json!({"message_sid": other})),
+            "200 that names another message",
+        ),
+        (
+            template(200).insert_header("server", "squid/6").set_body_string("x"),
+            "200 with plain text (server: squid/6)",
+        ),
+    ] {
+        assert_eq!(post(answer).await, uncertain(kind[..3].parse().expect("a status"), kind));
+    }
+}
+
+#[tokio::test]
+async fn a_200_that_is_too_long_is_uncertain_and_not_read_to_its_end() {
     let long = json!({"message_sid": MESSAGE, "filler": "x".repeat(4_000_000)});
     let long = ResponseTemplate::new(200).set_body_json(long);
-    assert_eq!(post(long).await, Verdict::Done { status: 200, echoed: false });
+    assert_eq!(post(long).await, uncertain(200, "200 with a body that is too long"));
 }
 
 #[tokio::test]
@@ -239,9 +271,9 @@ async fn count(twilio: &MockServer) -> usize {
 async fn the_other_token_is_tried_first_and_remembered_if_it_works() {
     for status in [401, 403] {
         let (twilio, client) = two_tokens(error(status, 20003, "Authenticate"), echo(200)).await;
-        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200, echoed: true });
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200 });
         assert_eq!(count(&twilio).await, 2);
-        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200, echoed: true });
+        assert_eq!(client.post(&feedback()).await, Verdict::Done { status: 200 });
         assert_eq!(count(&twilio).await, 3);
     }
 }

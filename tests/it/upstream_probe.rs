@@ -61,8 +61,32 @@ async fn a_credential_that_may_read_its_account_is_good_and_the_accounts_state_i
         assert_eq!(probed(ACCOUNT, answer.clone(), says(500, 0)).await, expected);
         assert_eq!(probed(KEY, answer, says(500, 0)).await, expected);
     }
-    let html = ResponseTemplate::new(200).set_body_string("<html>");
-    assert_eq!(probed(ACCOUNT, html, says(500, 0)).await, Probed::Good { status: None });
+}
+
+#[tokio::test]
+async fn only_twilios_own_answers_are_believed_and_another_server_is_named() {
+    let page = |status| {
+        let html = "<html><title>Sign in</title></html>";
+        ResponseTemplate::new(status).insert_header("server", "nginx").set_body_string(html)
+    };
+    let other = json!({"sid": ACCOUNT.replace('a', "b"), "status": "active"});
+    for (answer, kind) in [
+        (page(200), "200 with HTML, titled \"Sign in\" (server: nginx)"),
+        (page(403), "403 with HTML, titled \"Sign in\" (server: nginx)"),
+        (page(407), "407 with HTML, titled \"Sign in\" (server: nginx)"),
+        (ResponseTemplate::new(200), "200 with an empty body"),
+        (ResponseTemplate::new(200).set_body_json(other), "200 that names another account"),
+        (ResponseTemplate::new(401).set_body_string("{}"), "401 with JSON that is not Twilio's"),
+    ] {
+        for user in [ACCOUNT, KEY] {
+            let probed = probed(user, answer.clone(), says(404, 20404)).await;
+            assert!(matches!(&probed, Probed::Trouble(why) if why.message == kind), "{probed:?}");
+        }
+    }
+    for answer in [page(404), page(200), page(401), ResponseTemplate::new(204)] {
+        let probed = probed(KEY, says(401, 20003), answer).await;
+        assert!(matches!(&probed, Probed::Trouble(_)), "{probed:?}");
+    }
 }
 
 /// A Standard key gets a 401 for its account, as a wrong one does (twilio-python #259).
@@ -105,9 +129,10 @@ async fn anything_else_is_trouble_and_says_what() {
 #[tokio::test]
 async fn each_credential_is_asked_about_in_its_order() {
     let twilio = MockServer::start().await;
-    for (token, status) in [("first", 401), ("second", 200)] {
+    let good = ResponseTemplate::new(200).set_body_json(json!({"sid": ACCOUNT}));
+    for (token, answer) in [("first", says(401, 20003)), ("second", good)] {
         let asked = Mock::given(path(OF_ACCOUNT)).and(basic_auth(ACCOUNT, token));
-        asked.respond_with(says(status, 20003)).mount(&twilio).await;
+        asked.respond_with(answer).mount(&twilio).await;
     }
     let tokens = [(ACCOUNT, "first"), (ACCOUNT, "second")];
     let probed = client(&twilio.uri(), &tokens).probe(account()).await;

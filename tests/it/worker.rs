@@ -17,10 +17,10 @@ use heardback::worker::{Observer, Tick, Worker, WorkerConfig};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use wiremock::matchers::{any, path_regex};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::given::policy;
-use crate::upstream::{LONG, config};
+use crate::upstream::{LONG, config, taken};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -54,9 +54,6 @@ impl Observer for Notes {
         self.write(verdict.to_owned());
     }
     fn posted(&self, _claim: &Claim, _verdict: &Verdict, _took: Duration) {}
-    fn mismatch(&self) {
-        self.write("mismatch".to_owned());
-    }
     fn settled(&self, settlement: &'static str) {
         self.write(format!("settled {settlement}"));
         self.settled.notify_one();
@@ -100,14 +97,14 @@ impl Scene {
         Self { _folder: folder, store, twilio, upstreams, worker, notes, seconds }
     }
 
-    async fn answering(answer: ResponseTemplate) -> Self {
+    async fn answering(answer: impl Respond + 'static) -> Self {
         let scene = Self::new(CONFIG).await;
         scene.answer(answer).await;
         scene
     }
 
     /// From now on Twilio answers so, whatever it is asked.
-    async fn answer(&self, answer: ResponseTemplate) {
+    async fn answer(&self, answer: impl Respond + 'static) {
         self.twilio.reset().await;
         Mock::given(any()).respond_with(answer).mount(&self.twilio).await;
     }
@@ -229,7 +226,7 @@ fn status(status: u16) -> ResponseTemplate {
 
 #[tokio::test]
 async fn a_confirmation_is_reported_and_never_posted_again() {
-    let mut scene = Scene::answering(status(200)).await;
+    let mut scene = Scene::answering(taken).await;
     scene.confirm(1..2, 0).await;
     assert_eq!(scene.worker.tick().await.started, 1);
     assert!(scene.worker.finished().await);
@@ -239,14 +236,58 @@ async fn a_confirmation_is_reported_and_never_posted_again() {
     let message = scene.message(1).await;
     assert_eq!((message.state, message.delivery.attempts), (State::Reported, 1));
     assert_eq!(scene.posts().await, 1);
-    for line in ["done", "mismatch", "settled reported"] {
+    for line in ["done", "settled reported"] {
         assert_eq!(scene.notes.count(line), 1, "{line}");
     }
 }
 
+/// Row P1 of the inputs from the field: none of these is Twilio's answer about the message.
+#[tokio::test]
+async fn a_2xx_that_is_not_twilios_is_retried_and_given_up_with_its_kind_and_never_reported() {
+    let other = format!(r#"{{"message_sid":"{}"}}"#, sid(9));
+    for (answer, kind) in [
+        (status(200).set_body_raw("<html>Sign in</html>", "text/html"), "200 with HTML"),
+        (status(204), "204 with an empty body"),
+        (status(200).set_body_string("{}"), "200 with JSON that names no message"),
+        (status(201).set_body_string(other), "201 that names another message"),
+    ] {
+        let mut scene = Scene::answering(answer).await;
+        scene.confirm(1..2, 0).await;
+        scene.step().await;
+        let message = scene.message(1).await;
+        assert_eq!((message.state, message.posts_made()), (State::Confirmed, 1), "{kind}");
+        assert_eq!(message.last_attempt.expect("kept").message, kind);
+        assert_eq!((scene.notes.count("uncertain"), scene.notes.count("done")), (1, 0), "{kind}");
+        // A day of waits, in as many steps as it takes.
+        while scene.message(1).await.state == State::Confirmed {
+            scene.pass(900);
+            scene.step().await;
+        }
+        let message = scene.message(1).await;
+        assert_eq!((message.state, message.reported_at), (State::Refused, None), "{kind}");
+        let refusal = message.refusal.expect("kept");
+        assert_eq!(refusal.message, format!("given up after 24h: {kind}"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_twilios_does_not_reopen_a_paused_lane() {
+    let mut scene = Scene::answering(status(401)).await;
+    scene.confirm(1..2, 0).await;
+    scene.step().await;
+    assert!(scene.notes.count("lane paused 4") > 0);
+    assert_eq!(scene.message(1).await.posts_made(), 1, "a post that was given back was made");
+    scene.answer(status(200)).await;
+    tokio::time::sleep(CONFIG.probe_every).await;
+    scene.pass(120);
+    scene.step().await;
+    assert_eq!((scene.notes.count("uncertain"), scene.notes.count("lane open 4")), (1, 1));
+    assert_eq!(scene.message(1).await.posts_made(), 2);
+}
+
 #[tokio::test]
 async fn no_more_are_claimed_than_may_be_under_way() {
-    let mut scene = Scene::answering(status(200)).await;
+    let mut scene = Scene::answering(taken).await;
     scene.confirm(0..10, 0).await;
     assert_eq!(scene.worker.tick().await, Tick { started: 4, again_in: None });
     assert_eq!(scene.worker.tick().await, Tick { started: 0, again_in: None });
@@ -266,7 +307,7 @@ async fn trouble_is_retried_when_its_time_has_come_and_the_attempt_counts() {
     let delivery = scene.message(1).await.delivery;
     assert_eq!(delivery.attempts, 1);
     assert!(delivery.spent >= Duration::from_secs(105), "{:?}", delivery.spent);
-    scene.answer(status(200)).await;
+    scene.answer(taken).await;
     scene.pass(110);
     assert_eq!(scene.step().await.started, 1);
     assert_eq!(scene.message(1).await.state, State::Reported);
@@ -318,7 +359,7 @@ async fn twenty_404s_in_a_row_do_not_refuse_the_backlog() {
     }
     let refused = scene.count(State::Refused);
     assert!(refused < 20, "{refused}");
-    scene.answer(status(200)).await;
+    scene.answer(taken).await;
     scene.run_dry().await;
     assert_eq!(scene.count(State::Reported), 40 - refused);
 }
@@ -340,7 +381,7 @@ async fn a_401_and_a_redirect_pause_the_account_and_burn_nothing() {
         assert!(wait <= CONFIG.probe_every);
         tokio::time::sleep(wait).await;
         assert_eq!(scene.step().await.started, 1, "one probe");
-        scene.answer(status(200)).await;
+        scene.answer(taken).await;
         scene.run_dry().await;
         assert_eq!(scene.count(State::Reported), 8);
     }
@@ -367,7 +408,7 @@ async fn a_message_that_gets_403_while_others_succeed_is_refused() {
     let scene = &mut Scene::new(CONFIG).await;
     let own = Mock::given(path_regex(sid(3).as_str())).respond_with(status(403)).with_priority(1);
     own.mount(&scene.twilio).await;
-    Mock::given(any()).respond_with(status(200)).mount(&scene.twilio).await;
+    Mock::given(any()).respond_with(taken).mount(&scene.twilio).await;
     scene.confirm(0..8, 0).await;
     scene.run_dry().await;
     assert_eq!(scene.message(3).await.state, State::Refused);
@@ -384,7 +425,7 @@ async fn a_429_burns_nothing_and_halves_what_is_under_way() {
     let wait = scene.step().await.again_in.expect("held");
     assert!(!wait.is_zero() && wait <= Duration::from_millis(1500), "{wait:?}");
     assert_eq!(scene.message(0).await.delivery.attempts, 0);
-    scene.answer(status(200)).await;
+    scene.answer(taken).await;
     scene.pass(2);
     tokio::time::sleep(wait).await;
     assert_eq!(scene.worker.tick().await.started, 2);
@@ -397,7 +438,7 @@ async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
     let mut scene = Scene::new(CONFIG).await;
     let own = Mock::given(path_regex(ACCOUNT)).respond_with(status(401)).with_priority(1);
     own.mount(&scene.twilio).await;
-    Mock::given(any()).respond_with(status(200)).mount(&scene.twilio).await;
+    Mock::given(any()).respond_with(taken).mount(&scene.twilio).await;
     scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
     scene.confirm(0..50, 0).await;
     assert_eq!(scene.step().await.started, 4, "nobody knows yet");
@@ -420,7 +461,7 @@ async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
 
 #[tokio::test]
 async fn for_an_account_that_is_no_longer_configured_nothing_is_posted_until_it_is_again() {
-    let mut scene = Scene::answering(status(200)).await;
+    let mut scene = Scene::answering(taken).await;
     scene.upstreams.replace(configured(&scene.twilio, &[OTHER])).expect("clients");
     scene.confirm(0..8, 0).await;
     confirm_for(OTHER, scene.store.as_ref(), 100, at(0), at(0)).await;
@@ -454,7 +495,7 @@ async fn a_post_is_not_started_if_its_lease_could_end_before_it() {
 
 #[tokio::test]
 async fn a_store_that_is_not_available_is_asked_ever_more_rarely() {
-    let mut scene = Scene::answering(status(200)).await;
+    let mut scene = Scene::answering(taken).await;
     scene.confirm(1..2, 0).await;
     scene.store.close().await;
     for seconds in [1, 2, 4, 8, 16, 30, 30] {
@@ -465,7 +506,8 @@ async fn a_store_that_is_not_available_is_asked_ever_more_rarely() {
 
 #[tokio::test]
 async fn the_loop_wakes_for_what_is_new_and_on_shutdown_finishes_what_is_under_way() {
-    let scene = Scene::answering(status(200).set_delay(Duration::from_millis(100))).await;
+    let scene =
+        Scene::answering(|post: &Request| taken(post).set_delay(Duration::from_millis(100))).await;
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(scene.worker.run(async move { drop(stopped.await) }));
     confirm(scene.store.as_ref(), 1, at(0), at(0)).await;

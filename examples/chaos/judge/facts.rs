@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Credential, Event, Role, What};
+use crate::history::{Credential, Event, FOREIGN, Role, What};
 
 /// A nanosecond's worth of a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -62,7 +62,7 @@ pub(crate) struct Post {
 
 impl Post {
     pub(crate) fn is_taken(&self) -> bool {
-        (200..300).contains(&self.status)
+        (200..300).contains(&self.status) && self.answer != FOREIGN
     }
 
     /// When the whole answer was out, if it ever was.

@@ -21,15 +21,15 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// How finely it is told since when, in seconds: as many counts are kept as there are such spans in
-    /// the time that something can stand there. `None` where nobody asks: nothing is done about it.
-    fn grain(self) -> Option<i64> {
+    /// Whether the age of the oldest record is kept, by the second. Of the other states no age is shown.
+    fn has_age(self) -> bool {
         match self {
-            Self::Message(State::Confirmed) => Some(10),
-            Self::Message(State::Pending | State::Undelivered | State::Refused)
+            Self::Message(
+                State::Confirmed | State::Pending | State::Undelivered | State::Refused,
+            )
             | Self::Parked
-            | Self::Orphaned => Some(60),
-            Self::Message(State::Untracked | State::Expired | State::Reported) => None,
+            | Self::Orphaned => true,
+            Self::Message(State::Untracked | State::Expired | State::Reported) => false,
         }
     }
 }
@@ -86,10 +86,9 @@ impl Entry {
         Self { standing, since: parked.parked_at, message: None }
     }
 
-    /// Where, and since which span of time.
+    /// Where, and since which second.
     pub(super) fn stands(&self) -> Option<(Standing, i64)> {
-        let grain = self.standing.grain()?;
-        Some((self.standing, self.since.as_second().div_euclid(grain) * grain))
+        self.standing.has_age().then(|| (self.standing, self.since.as_second()))
     }
 }
 

@@ -14,6 +14,7 @@ pub use tally::{Tally, WAIT_BOUNDS};
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use jiff::Timestamp;
 
@@ -41,7 +42,8 @@ pub struct Census {
     codes: BTreeMap<(i64, Option<u16>), Tally>,
     /// By day of creation and sender.
     senders: BTreeMap<(i64, SenderNo), Tally>,
-    /// What stands where, by since when.
+    /// How many records stand where, by the second since when. A [summary](Self::summary) has the first second
+    /// of each alone.
     standing: BTreeMap<(Standing, i64), u64>,
     /// Messages of each account.
     accounts: BTreeMap<AccountSid, u64>,
@@ -75,8 +77,29 @@ impl Census {
         }
     }
 
-    /// Since when the longest has stood there: to ten seconds of what is to be reported, else to the minute.
-    /// `None` also of untracked, expired and reported messages, of which nobody asks.
+    /// A copy for readers: all but the seconds, of which only the oldest of each kind is copied. Its size is
+    /// bounded by the retention, and by the number of senders that are told apart.
+    #[must_use]
+    pub fn summary(&self) -> Self {
+        let mut standing = BTreeMap::new();
+        let mut next = self.standing.first_key_value();
+        while let Some((&(kind, since), count)) = next {
+            standing.insert((kind, since), *count);
+            next = self.standing.range((Excluded((kind, i64::MAX)), Unbounded)).next();
+        }
+        Self {
+            standing,
+            hours: self.hours.clone(),
+            codes: self.codes.clone(),
+            senders: self.senders.clone(),
+            accounts: self.accounts.clone(),
+            names: self.names.clone(),
+            since_start: self.since_start.clone(),
+        }
+    }
+
+    /// Since when the oldest record has stood there, to the second. `None` also of untracked, expired and
+    /// reported messages.
     #[must_use]
     pub fn oldest(&self, standing: Standing) -> Option<Timestamp> {
         let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));

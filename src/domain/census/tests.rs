@@ -184,18 +184,24 @@ fn however_many_pairs_there_are_each_message_is_counted_under_its_country() {
 }
 
 #[test]
-fn the_oldest_is_told_as_finely_as_it_matters() {
+fn the_oldest_record_of_each_kind_is_known_to_the_second_and_so_it_is_in_a_summary() {
     let mut census = Census::default();
     let mut confirmed = message(4, 90, State::Confirmed);
+    census.finds(&Entry::of_message(&message(5, 97, State::Confirmed)));
     census.finds(&Entry::of_message(&confirmed));
-    let since = census.oldest(Standing::Message(State::Confirmed)).expect("there");
-    assert!((at(86)..=at(95)).contains(&since), "{since}");
+    let oldest = |census: &Census, state| census.oldest(Standing::Message(state));
+    let since = oldest(&census, State::Confirmed).expect("there");
+    assert_eq!(since, confirmed.proof.as_ref().expect("proven").confirmed_at);
     let known = Entry::of_message(&confirmed);
     confirmed.state = State::Refused;
     census.turns(Some(&known), Some(&Entry::of_message(&confirmed)));
-    assert_eq!(census.oldest(Standing::Message(State::Confirmed)), None);
-    let since = census.oldest(Standing::Message(State::Refused)).expect("there");
-    assert!((at(31)..=at(90)).contains(&since), "{since}");
+    assert!(oldest(&census, State::Confirmed).expect("there") > since, "the other one");
+    assert_eq!(oldest(&census, State::Refused), Some(confirmed.since));
+    let summary = census.summary();
+    assert_eq!(summary.standing.len(), 2);
+    for state in State::ALL {
+        assert_eq!(oldest(&summary, state), oldest(&census, state));
+    }
 }
 
 #[test]

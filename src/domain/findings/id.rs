@@ -268,8 +268,8 @@ impl FindingId {
             Self::UpstreamMismatch => (
                 "upstream_mismatch",
                 Critical,
-                "Twilio's answer names the message that was reported; these answers did not, so another host may have \
-                 sent them. Check HEARDBACK_UPSTREAM_URL, and look for a proxy or a captive portal.",
+                "None of these answers counts as reported; each post is retried. Check HEARDBACK_UPSTREAM_URL, and look \
+                 for a proxy or a captive portal. `heardback requeue --reported-since` repeats earlier posts.",
             ),
             Self::StoreSilent => (
                 "store_silent",

@@ -3,7 +3,8 @@
 use jiff::SignedDuration;
 
 use crate::domain::findings::{
-    Finding, FindingId, OutboxFacts, PausedLane, Severity, Situation, ThrottledLane, pause_advice,
+    Finding, FindingId, ForeignServer, OutboxFacts, PausedLane, Severity, Situation, ThrottledLane,
+    pause_advice,
 };
 use crate::domain::span::rough;
 use crate::domain::veil::veiled;
@@ -26,6 +27,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         let what = format!("Reporting for {} is on hold", hold.account);
         Finding::new(FindingId::LaneOnHold, what).about(&hold.account).since(hold.since)
     }));
+    findings.extend(now.foreign.iter().map(foreign));
     findings.extend(mismatch(now));
     findings.extend(refused(now));
     if now.is_dry_run {
@@ -57,17 +59,20 @@ fn throttled(lane: &ThrottledLane) -> Finding {
     Finding::new(FindingId::LaneThrottled, what).about(account).at_most(severity)
 }
 
+fn foreign(server: &ForeignServer) -> Finding {
+    let ForeignServer { account, since, why } = server;
+    let what =
+        format!("Another server than Twilio answers the posts of {account}: {}", veiled(why));
+    Finding::new(FindingId::UpstreamMismatch, what).about(account).since(*since)
+}
+
+/// Answers of the last hour that have ended since.
 fn mismatch(now: &Situation) -> Option<Finding> {
-    let upstream = &now.upstream;
-    let what = format!(
-        "{} posts were answered with success within an hour, but not in Twilio's name",
-        upstream.unnamed
-    );
-    // One odd answer among many is not another host.
-    let is_most = upstream.unnamed.saturating_mul(2) > upstream.attempts_in_an_hour;
-    let severity = if is_most { Severity::Critical } else { Severity::Warning };
-    (upstream.unnamed > 0)
-        .then(|| Finding::new(FindingId::UpstreamMismatch, what).at_most(severity))
+    let unnamed = now.upstream.unnamed;
+    let what =
+        format!("{unnamed} posts were answered within an hour with a 2xx that is not Twilio's");
+    (unnamed > 0 && now.foreign.is_empty())
+        .then(|| Finding::new(FindingId::UpstreamMismatch, what).at_most(Severity::Warning))
 }
 
 fn refused(now: &Situation) -> Option<Finding> {
@@ -118,4 +123,29 @@ fn failing(now: &Situation) -> Option<Finding> {
         "{} of {} posts failed within 15 minutes",
         upstream.failures, upstream.attempts
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::findings::UpstreamFacts;
+
+    #[test]
+    fn a_server_in_twilios_place_is_critical_until_twilio_answers_and_a_warning_for_an_hour() {
+        let server = ForeignServer {
+            account: "AC1".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            why: "200 with HTML".to_owned(),
+        };
+        let found = |foreign| {
+            let upstream = UpstreamFacts { unnamed: 3, ..UpstreamFacts::default() };
+            let mut findings = Vec::new();
+            judge(&Situation { foreign, upstream, ..Situation::default() }, &mut findings);
+            let found = findings.iter().map(|finding| (finding.id, finding.severity));
+            found.collect::<Vec<_>>()
+        };
+        let id = FindingId::UpstreamMismatch;
+        assert_eq!(found(vec![server]), [(id, Severity::Critical)]);
+        assert_eq!(found(Vec::new()), [(id, Severity::Warning)]);
+    }
 }

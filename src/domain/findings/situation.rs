@@ -28,6 +28,8 @@ pub struct Situation {
     pub keys: Vec<KeyFacts>,
     /// Accounts whose posts Twilio rejects.
     pub paused: Vec<PausedLane>,
+    /// Accounts whose latest 2xx to a post was not Twilio's.
+    pub foreign: Vec<ForeignServer>,
     /// Accounts that Twilio throttles.
     pub throttled: Vec<ThrottledLane>,
     /// Accounts that an operator put on hold.
@@ -135,6 +137,17 @@ pub struct PausedLane {
     pub code: Option<u32>,
     /// Twilio's words, or ours.
     pub message: String,
+}
+
+/// A server that answers an account's posts with a 2xx that is not Twilio's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignServer {
+    /// Which account.
+    pub account: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The kind of the latest answer, such as `200 with HTML`.
+    pub why: String,
 }
 
 /// An account that waits out a 429, or did so lately.

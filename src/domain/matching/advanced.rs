@@ -115,10 +115,21 @@ fn is_further(present: &Message, incoming: &Message) -> bool {
         (message.since, tried, message.delivery.attempts)
     };
     if present.state == State::Reported || incoming.state == State::Reported {
-        return present.state != State::Reported;
+        if is_requeued_after(present, incoming) {
+            return false;
+        }
+        return present.state != State::Reported || is_requeued_after(incoming, present);
     }
     let is_one_history = present.proof == incoming.proof;
     present.delivery.lease.is_none() && is_one_history && until(incoming) > until(present)
+}
+
+/// Whether an operator requeued this message after the report that the other record has.
+fn is_requeued_after(message: &Message, other: &Message) -> bool {
+    message.state != State::Reported
+        && message.reported_at.is_some()
+        && message.reported_at >= other.reported_at
+        && message.since > other.since
 }
 
 /// Takes over how far its reporting has come.

@@ -78,6 +78,19 @@ fn what_twilio_was_told_there_it_is_not_told_from_here() {
 }
 
 #[test]
+fn a_requeued_report_is_not_undone_by_the_report_before_it_and_goes_forward_elsewhere() {
+    let reported = Message { reported_at: Some(at(9)), ..proven(State::Reported, 9) };
+    for state in [State::Confirmed, State::Refused] {
+        let requeued = Message { reported_at: Some(at(9)), ..proven(state, 12) };
+        assert_eq!(met(&requeued, &reported), Met::Known, "{state:?}");
+        assert_eq!(advanced(&reported, &requeued).state, state);
+        let again = Message { reported_at: Some(at(15)), ..proven(State::Reported, 15) };
+        assert_eq!(advanced(&requeued, &again).reported_at, Some(at(15)));
+        assert_eq!(met(&again, &requeued), Met::Known);
+    }
+}
+
+#[test]
 fn of_refused_and_tried_again_the_later_holds_if_it_is_one_history() {
     let (confirmed, refused) = (proven(State::Confirmed, 6), proven(State::Refused, 8));
     let again = proven(State::Confirmed, 10);

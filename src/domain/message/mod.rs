@@ -158,7 +158,7 @@ pub struct Refusal {
 /// How the last attempt to report a message ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Which one it was, from 1. What is given back to a closed lane is tried under the same number again.
+    /// Which post it was since the message was confirmed or requeued, from 1.
     pub number: u32,
     /// When it ended.
     #[serde(with = "crate::domain::moment")]
@@ -244,7 +244,7 @@ pub struct Message {
     pub proof: Option<Proof>,
     /// The reporting.
     pub delivery: Delivery,
-    /// When Twilio took the feedback.
+    /// When Twilio took the feedback. Kept when such a message is requeued, until it is reported again.
     #[serde(with = "crate::domain::moment::optional")]
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
@@ -291,6 +291,35 @@ impl Message {
             last_attempt: None,
             trace: None,
         }
+    }
+
+    /// When it was put back into the queue, if it was and is not settled since: otherwise a confirmed message
+    /// has been confirmed for as long as it is proven.
+    #[must_use]
+    pub fn requeued_at(&self) -> Option<Timestamp> {
+        let proof = self.proof.as_ref()?;
+        let is_later = self.state == State::Confirmed && self.since > proof.confirmed_at;
+        is_later.then_some(self.since)
+    }
+
+    /// Posts made to report it, of the present turn in the queue. `delivery.attempts` counts the ones that the
+    /// next wait depends on, without those that a paused or throttled account gave back.
+    #[must_use]
+    pub fn posts_made(&self) -> u32 {
+        self.delivery.attempts.max(self.last_of_turn().map_or(0, |last| last.number))
+    }
+
+    fn last_of_turn(&self) -> Option<&Attempt> {
+        let requeued_at = self.requeued_at();
+        let last = self.last_attempt.as_ref();
+        last.filter(|last| requeued_at.is_none_or(|at| last.ended_at > at))
+    }
+
+    /// Notes how a post ended, and its number among all posts of the present turn.
+    pub fn note_attempt(&mut self, mut attempt: Attempt) {
+        let before = self.last_of_turn().map_or(0, |last| last.number);
+        attempt.number = attempt.number.max(before.saturating_add(1));
+        self.last_attempt = Some(attempt);
     }
 
     /// Moves to a state, and notes since when.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::message::State;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::inbound::control::Question;
-use crate::store::{Entry, Filter, Requeued, Select, Store, StoreError};
+use crate::store::{Entry, Filter, RequeueFrom, Requeued, Select, Store, StoreError};
 
 /// Messages that are requeued in one step: they share their syncs.
 const STEP: usize = 100;
@@ -82,7 +82,7 @@ async fn has_messages(store: &dyn Store, account: AccountSid) -> Result<bool, St
     Ok(store.census().await?.accounts().any(|known| known == account))
 }
 
-/// Tries these messages again.
+/// Requeues these refused messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Requeue {
     /// The messages.
@@ -94,8 +94,8 @@ pub struct Requeue {
 pub enum Verdict {
     /// It will be reported again.
     Queued,
-    /// It was not refused.
-    NotRefused(State),
+    /// It is in this state, and not among those that were to be requeued.
+    Otherwise(State),
     /// There is no such message.
     Unknown,
 }
@@ -108,7 +108,7 @@ impl Question for Requeue {
     async fn answer(self, store: &dyn Store) -> Result<Self::Answer, StoreError> {
         let mut all = Vec::new();
         for some in self.sids.chunks(STEP) {
-            all.extend(requeue(store, some).await?);
+            all.extend(requeue(store, some, RequeueFrom::Refused).await?);
         }
         Ok(all)
     }
@@ -117,29 +117,30 @@ impl Question for Requeue {
 async fn requeue(
     store: &dyn Store,
     sids: &[MessageSid],
+    from: RequeueFrom,
 ) -> Result<Vec<(MessageSid, Verdict)>, StoreError> {
     // All are waited for, though one fails: what was done is to be in the log.
-    join_all(sids.iter().map(|sid| requeue_one(store, *sid))).await.into_iter().collect()
+    join_all(sids.iter().map(|sid| requeue_one(store, *sid, from))).await.into_iter().collect()
 }
 
 async fn requeue_one(
     store: &dyn Store,
     sid: MessageSid,
+    from: RequeueFrom,
 ) -> Result<(MessageSid, Verdict), StoreError> {
-    let verdict = match store.requeue(sid).await? {
+    let verdict = match store.requeue(sid, from).await? {
         Requeued::Queued(message) => {
             let account_sid = message.account;
             tracing::info!(message_sid = %sid, %account_sid, "{sid} requeued by the operator");
             Verdict::Queued
         }
-        Requeued::NotRefused(state) => Verdict::NotRefused(state),
+        Requeued::Otherwise(state) => Verdict::Otherwise(state),
         Requeued::Unknown => Verdict::Unknown,
     };
     Ok((sid, verdict))
 }
 
-/// Tries the next refused messages again. Asked page by page, it ends, though some may be refused once
-/// more meanwhile.
+/// Requeues the next page of refused messages. The pages end, though some may be refused once more meanwhile.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequeueRefused {
     /// Only those that Twilio refused with this error code.
@@ -148,7 +149,17 @@ pub struct RequeueRefused {
     pub cursor: Option<Vec<u8>>,
 }
 
-/// One page of them.
+/// Requeues the next page of messages reported at or after a time. The pages end, though some may be reported
+/// once more meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RequeueReported {
+    /// Reported then or later.
+    pub since: Timestamp,
+    /// Where the page before ended.
+    pub cursor: Option<Vec<u8>>,
+}
+
+/// One page of requeued messages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequeuedSome {
     /// What became of each.
@@ -164,15 +175,33 @@ impl Question for RequeueRefused {
 
     async fn answer(self, store: &dyn Store) -> Result<RequeuedSome, StoreError> {
         let select = Select { state: Some(State::Refused), code: self.code, ..Select::default() };
-        let page = store.list(Filter::Messages(select), self.cursor, STEP).await?;
-        let sids: Vec<_> = page
-            .entries
-            .iter()
-            .filter_map(|entry| match entry {
-                Entry::Message(message) => Some(message.sid),
-                Entry::Parked(_) => None,
-            })
-            .collect();
-        Ok(RequeuedSome { verdicts: requeue(store, &sids).await?, next: page.next })
+        requeue_page(store, select, self.cursor, RequeueFrom::Refused).await
     }
+}
+
+#[async_trait]
+impl Question for RequeueReported {
+    const ROUTE: &'static str = "/requeue/reported";
+    type Answer = RequeuedSome;
+
+    async fn answer(self, store: &dyn Store) -> Result<RequeuedSome, StoreError> {
+        let (state, reported_from) = (Some(State::Reported), Some(self.since));
+        let select = Select { state, reported_from, ..Select::default() };
+        requeue_page(store, select, self.cursor, RequeueFrom::ReportedSince(self.since)).await
+    }
+}
+
+async fn requeue_page(
+    store: &dyn Store,
+    select: Select,
+    cursor: Option<Vec<u8>>,
+    from: RequeueFrom,
+) -> Result<RequeuedSome, StoreError> {
+    let page = store.list(Filter::Messages(select), cursor, STEP).await?;
+    let sids = page.entries.iter().filter_map(|entry| match entry {
+        Entry::Message(message) => Some(message.sid),
+        Entry::Parked(_) => None,
+    });
+    let sids: Vec<_> = sids.collect();
+    Ok(RequeuedSome { verdicts: requeue(store, &sids, from).await?, next: page.next })
 }

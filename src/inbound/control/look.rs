@@ -1,7 +1,7 @@
 //! Looking over the control socket: records by page, the newest of them, all that is known of a name.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,7 +12,9 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::Named;
 use crate::inbound::control::Question;
+use crate::inbound::posting::Posting;
 use crate::store::{Entry, Filter, Page, Select, Store, StoreError};
+use crate::telemetry::readiness::Readiness;
 
 /// Records that are looked at in one step.
 const STEP: usize = 500;
@@ -112,8 +114,8 @@ pub struct Found {
     pub of: u64,
     /// How many accounts there is anything of, asked for or not.
     pub accounts: usize,
-    /// Accounts on hold, and since when: nothing of them is next.
-    pub on_hold: BTreeMap<AccountSid, Timestamp>,
+    /// Whether confirmed messages are posted.
+    pub posting: Posting,
 }
 
 #[async_trait]
@@ -141,7 +143,12 @@ impl Question for Newest {
         }
         let entries = newest.into_sorted_vec().into_iter().map(|Reverse(dated)| dated.entry);
         let (accounts, on_hold) = (store.census().await?.accounts().count(), store.paused().await?);
-        Ok(Found { entries: entries.collect(), of, accounts, on_hold })
+        let posting = Posting::unserved(on_hold);
+        Ok(Found { entries: entries.collect(), of, accounts, posting })
+    }
+
+    fn served(found: &mut Found, readiness: &Readiness) {
+        found.posting.served(readiness);
     }
 }
 
@@ -200,8 +207,8 @@ pub struct Known {
     pub messages: Vec<Message>,
     /// Evidence that names it and waits, or whose message never came.
     pub waiting: Vec<Parked>,
-    /// Accounts on hold, and since when: nothing of them is next.
-    pub on_hold: BTreeMap<AccountSid, Timestamp>,
+    /// Whether confirmed messages are posted.
+    pub posting: Posting,
 }
 
 #[async_trait]
@@ -223,7 +230,11 @@ impl Question for Show {
             waiting.extend(naming(store, filter, sid, &self.name).await?);
         }
         waiting.truncate(WAITING);
-        Ok(Known { messages, waiting, on_hold: store.paused().await? })
+        Ok(Known { messages, waiting, posting: Posting::unserved(store.paused().await?) })
+    }
+
+    fn served(known: &mut Known, readiness: &Readiness) {
+        known.posting.served(readiness);
     }
 }
 

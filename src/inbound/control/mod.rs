@@ -15,7 +15,9 @@ mod traced;
 mod transfer;
 mod watch;
 
-pub use act::{Hold, Requeue, RequeueRefused, RequeuedSome, Resume, ToHold, Verdict};
+pub use act::{
+    Hold, Requeue, RequeueRefused, RequeueReported, RequeuedSome, Resume, ToHold, Verdict,
+};
 pub use forget::{Erased, Forget};
 pub use look::{Found, Known, List, Newest, Show, Span};
 pub use past::{Arrived, CameTo};
@@ -56,6 +58,9 @@ pub trait Question: Serialize + DeserializeOwned + Send + 'static {
 
     /// Answers it.
     async fn answer(self, store: &dyn Store) -> Result<Self::Answer, StoreError>;
+
+    /// Adds to an answer what only a service that runs knows.
+    fn served(_answer: &mut Self::Answer, _readiness: &Readiness) {}
 }
 
 /// Begins a backup in the backend's own way.
@@ -83,11 +88,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(List::ROUTE, web::post().to(answer::<List>))
         .route(Newest::ROUTE, web::post().to(answer::<Newest>))
         .route(Show::ROUTE, web::post().to(answer::<Show>))
-        .route(Stats::ROUTE, web::post().to(stats::answer))
+        .route(Stats::ROUTE, web::post().to(answer::<Stats>))
         .route(Hold::ROUTE, web::post().to(answer::<Hold>))
         .route(Resume::ROUTE, web::post().to(answer::<Resume>))
         .route(Requeue::ROUTE, web::post().to(answer::<Requeue>))
         .route(RequeueRefused::ROUTE, web::post().to(answer::<RequeueRefused>))
+        .route(RequeueReported::ROUTE, web::post().to(answer::<RequeueReported>))
         .route(Identify::ROUTE, web::post().to(answer::<Identify>))
         .route(HandOver::ROUTE, web::post().to(answer::<HandOver>))
         .route(TakeOver::ROUTE, web::post().to(answer::<TakeOver>))
@@ -98,7 +104,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn answer<Q: Question>(control: web::Data<Control>, question: web::Json<Q>) -> HttpResponse {
     match question.into_inner().answer(&*control.store).await {
-        Ok(answer) => HttpResponse::Ok().json(answer),
+        Ok(mut answer) => {
+            Q::served(&mut answer, &control.readiness);
+            HttpResponse::Ok().json(answer)
+        }
         Err(error) => refused(&error),
     }
 }

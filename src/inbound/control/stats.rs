@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpResponse, web};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::census::{Census, Standing, Tally, whole_hours};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
-use crate::inbound::control::{Control, Question, refused};
+use crate::inbound::control::Question;
 use crate::store::{Counts, Store, StoreError};
-use crate::telemetry::readiness::{LaneDetail, LaneState};
+use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
 
 /// The spans over which a funnel is told, in days, by name.
 const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
@@ -33,7 +32,7 @@ pub struct Stats {
 pub struct Waiting {
     /// How many.
     pub count: u64,
-    /// Since when the longest is one: to ten seconds of confirmed messages, else to the minute.
+    /// Since when the oldest is one, to the second.
     pub oldest: Option<Timestamp>,
 }
 
@@ -77,6 +76,12 @@ pub struct Summary {
     /// of any.
     #[serde(default)]
     pub lanes: BTreeMap<String, LaneDetail>,
+    /// Accounts whose posts another server answers instead of Twilio. Only a service that runs knows of any.
+    #[serde(default)]
+    pub foreign_answers: BTreeMap<String, ForeignAnswers>,
+    /// Whether a service runs that records confirmations and does not post them.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 #[async_trait]
@@ -87,6 +92,13 @@ impl Question for Stats {
     async fn answer(self, store: &dyn Store) -> Result<Summary, StoreError> {
         let (census, on_hold) = (store.census().await?, store.paused().await?);
         Ok(summary(&census, &store.counts(), on_hold, self.now))
+    }
+
+    fn served(summary: &mut Summary, readiness: &Readiness) {
+        summary.lanes = readiness.lanes();
+        summary.lanes.retain(|_, lane| lane.state != LaneState::Open);
+        summary.foreign_answers = readiness.foreign_answers();
+        summary.dry_run = readiness.is_dry_run();
     }
 }
 
@@ -126,18 +138,8 @@ fn summary(
         senders: most_first(senders.map(|(name, tally)| Share::of(name, tally)).collect()),
         on_hold,
         lanes: BTreeMap::new(),
-    }
-}
-
-/// The same of a service that runs, which knows besides how its lanes are.
-pub(super) async fn answer(control: web::Data<Control>, asked: web::Json<Stats>) -> HttpResponse {
-    match asked.into_inner().answer(&*control.store).await {
-        Ok(mut summary) => {
-            summary.lanes = control.readiness.lanes();
-            summary.lanes.retain(|_, lane| lane.state != LaneState::Open);
-            HttpResponse::Ok().json(summary)
-        }
-        Err(error) => refused(&error),
+        foreign_answers: BTreeMap::new(),
+        dry_run: false,
     }
 }
 

@@ -137,7 +137,7 @@ async fn requeue(
     let asked = Requeue { sids: vec![sid] }.answer(&*operator.store).await;
     let done = match asked.as_deref() {
         Ok([(_, Verdict::Queued), ..]) => Done::Requeued,
-        Ok([(_, Verdict::NotRefused(_)), ..]) => Done::NotRefused,
+        Ok([(_, Verdict::Otherwise(_)), ..]) => Done::NotRefused,
         Ok([(_, Verdict::Unknown), ..] | []) => Done::Unknown,
         Err(error) => not_now(error),
     };

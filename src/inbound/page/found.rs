@@ -11,7 +11,9 @@ use crate::inbound::control::{Known, Question, Show};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::tables;
 use crate::inbound::page::words;
+use crate::inbound::posting::Posting;
 use crate::store::{Store, StoreError};
+use crate::telemetry::readiness::Readiness;
 
 /// Messages of one reference that are shown: a login that was tried more often than that is an attack.
 const LIMIT: usize = 20;
@@ -19,12 +21,16 @@ const LIMIT: usize = 20;
 /// What was looked for, and what there is of it.
 pub(super) async fn found(
     store: &dyn Store,
+    readiness: &Readiness,
     asked: &str,
     now: Timestamp,
     visitor: &Visitor,
 ) -> Markup {
-    let Known { messages, waiting, on_hold } = match look(store, asked).await {
-        Ok(known) => known,
+    let Known { messages, waiting, posting } = match look(store, asked).await {
+        Ok(mut known) => {
+            Show::served(&mut known, readiness);
+            known
+        }
         Err(error) => {
             return html! {
                 section.health.ill { h1 { "The store does not answer" } p { (veiled(&error.to_string())) } }
@@ -39,7 +45,7 @@ pub(super) async fn found(
             p.note { "The newest " (LIMIT) " messages of this reference. " code { "heardback show" } " has more." }
         }
         @for message in messages.iter().take(LIMIT) {
-            (life_of(message, on_hold.contains_key(&message.account), now, visitor))
+            (life_of(message, &posting, now, visitor))
         }
         @if !waiting.is_empty() { (without_message(&waiting, now)) }
     }
@@ -100,7 +106,7 @@ fn without_message(waiting: &[Parked], now: Timestamp) -> Markup {
     }
 }
 
-fn life_of(message: &Message, is_held: bool, now: Timestamp, visitor: &Visitor) -> Markup {
+fn life_of(message: &Message, posting: &Posting, now: Timestamp, visitor: &Visitor) -> Markup {
     let sid = message.sid.as_str();
     html! {
         article aria-labelledby=(format!("h-{sid}")) {
@@ -113,12 +119,12 @@ fn life_of(message: &Message, is_held: bool, now: Timestamp, visitor: &Visitor) 
                 p { (tables::reason(message)) }
                 (tables::requeue(message, visitor))
             }
-            (facts(message, is_held, now))
+            (facts(message, posting, now))
         }
     }
 }
 
-fn facts(message: &Message, is_held: bool, now: Timestamp) -> Markup {
+fn facts(message: &Message, posting: &Posting, now: Timestamp) -> Markup {
     let service = message.service.map(|service| service.to_string());
     let to = message.recipient.and_then(|recipient| recipient.calling_code);
     let words = [
@@ -131,16 +137,13 @@ fn facts(message: &Message, is_held: bool, now: Timestamp) -> Markup {
         ("Twilio's error", message.error_code.map(|code| code.to_string())),
         ("trace", message.trace.map(|trace| trace.to_string())),
     ];
-    let waits = message.state == State::Confirmed;
     html! {
         dl.facts {
             @for (name, value) in words { @if let Some(value) = value {
                 div { dt { (name) } dd { (value) } }
             } }
-            @if let Some(due) = message.delivery.due_at.filter(|_| waits) {
-                div { dt { "next attempt" } dd {
-                    @if is_held { "when the account is no longer on hold" } @else { (words::moment(due, now)) }
-                } }
+            @if message.state == State::Confirmed {
+                div { dt { "next attempt" } dd { (tables::next_post(message, posting, now)) } }
             }
             @if message.state == State::Pending {
                 div { dt { "waits for evidence until" } dd { (words::moment(message.expires_at, now)) } }

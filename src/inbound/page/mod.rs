@@ -83,7 +83,8 @@ impl Page {
             return overview::overview(&*self.board.snapshot().await, visitor);
         };
         let sources = &self.board.sources;
-        found::found(&*sources.store, asked, (sources.clock)(), visitor).await
+        let (store, now) = (&*sources.store, (sources.clock)());
+        found::found(store, &sources.readiness, asked, now, visitor).await
     }
 }
 

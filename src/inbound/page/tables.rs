@@ -1,5 +1,6 @@
 //! What waits, what was refused and whose it is, with the buttons that go with it.
 
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::domain::message::{Message, State};
@@ -8,6 +9,7 @@ use crate::inbound::board::{SHOWN, Snapshot};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::layout::form_token;
 use crate::inbound::page::words;
+use crate::inbound::posting::{NextPost, Posting};
 use crate::telemetry::readiness::LaneState;
 
 /// What waits to be reported.
@@ -23,20 +25,21 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
                     th scope="col" { "Confirmed" } th scope="col" { "Next attempt" }
                     th.n scope="col" { "Attempts" } th scope="col" { "The last one" }
                 } }
-                tbody { @for message in now.outbox.iter().take(SHOWN) { (waiting(message, now)) } }
+                @let posting = now.posting();
+                tbody { @for message in now.outbox.iter().take(SHOWN) { (waiting(message, &posting, now)) } }
             } } }
             (rest(all, now.outbox.len().min(SHOWN)))
         }
     }
 }
 
-fn waiting(message: &Message, now: &Snapshot) -> Markup {
+fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
     html! { tr {
         th scope="row" { (named(message)) }
         td data-label="Proven by" { (proof(message)) }
         td data-label="Confirmed" { @if let Some(proof) = &message.proof { (words::moment(proof.confirmed_at, now.at)) } }
-        td data-label="Next attempt" { (next_attempt(message, now)) }
-        td.n data-label="Attempts" { (message.delivery.attempts) }
+        td data-label="Next attempt" { (next_post(message, posting, now.at)) }
+        td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="The last one" { @match &message.last_attempt {
             Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
             None => span.soft { "none yet" },
@@ -44,19 +47,13 @@ fn waiting(message: &Message, now: &Snapshot) -> Markup {
     } }
 }
 
-fn next_attempt(message: &Message, now: &Snapshot) -> Markup {
-    let lane = now.lanes.get(message.account.as_str()).map(|lane| lane.state);
-    html! {
-        @if now.on_hold.contains_key(&message.account) { "on hold" }
-        @else if now.is_dry_run { "after the dry run" }
-        @else if lane == Some(LaneState::Paused) { "when its lane opens" }
-        @else if message.delivery.lease.is_some() { "under way" }
-        @else { @match message.delivery.due_at {
-            Some(due) if due > now.at => (words::moment(due, now.at)),
-            Some(_) => "now",
-            None => "–",
-        } }
-    }
+/// When a message is posted next, or what it waits for.
+pub(super) fn next_post(message: &Message, posting: &Posting, now: Timestamp) -> Markup {
+    html! { @match posting.next(message) {
+        Some(NextPost::At(due)) if due > now => (words::moment(due, now)),
+        Some(next) => (next.words()),
+        None => "–",
+    } }
 }
 
 /// What Twilio would not take.

@@ -89,7 +89,9 @@ impl Ledger {
         let mut message = before.clone();
         message.delivery.lease = None;
         message.delivery.due_at = None;
-        message.last_attempt = attempt.or(message.last_attempt);
+        if let Some(attempt) = attempt {
+            message.note_attempt(attempt);
+        }
         match settlement {
             Settlement::Reported => {
                 message.enter(State::Reported, now);

@@ -12,19 +12,19 @@ use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::decode;
 use crate::store::sled::writing::Writing;
-use crate::store::{Requeued, Swept};
+use crate::store::{RequeueFrom, Requeued, Swept};
 
 /// How long evidence that named only a person is listed as orphaned: every stray reply ends up there.
 const INFERRED_ORPHANS_KEPT: Duration = Duration::from_hours(24);
 
 impl Ledger {
-    pub(super) fn requeue(&mut self, sid: MessageSid) -> Ruling<Requeued> {
+    pub(super) fn requeue(&mut self, sid: MessageSid, from: RequeueFrom) -> Ruling<Requeued> {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         let Some(before) = self.message(sid)? else { return Ok(Ok(Requeued::Unknown)) };
-        if before.state != State::Refused {
-            return Ok(Ok(Requeued::NotRefused(before.state)));
+        if !from.takes(&before) {
+            return Ok(Ok(Requeued::Otherwise(before.state)));
         }
         let now = self.now();
         let mut message = before.clone();

@@ -76,8 +76,8 @@ use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Job, QUEUE, Shared, Writer};
 use crate::store::{
-    Adopted, Counts, Filter, Forgotten, Page, Quotas, Record, Records, Requeued, Settled, Store,
-    StoreError, Swept,
+    Adopted, Counts, Filter, Forgotten, Page, Quotas, Record, Records, RequeueFrom, Requeued,
+    Settled, Store, StoreError, Swept,
 };
 
 /// The store in one embedded sled.
@@ -276,7 +276,7 @@ impl Store for SledStore {
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
-        self.ask(|ledger| Ok(Ok(ledger.census.clone()))).await
+        self.ask(|ledger| Ok(Ok(ledger.census.summary()))).await
     }
 
     async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
@@ -291,8 +291,8 @@ impl Store for SledStore {
         self.ask(|ledger| Ok(Ok(ledger.paused.clone()))).await
     }
 
-    async fn requeue(&self, sid: MessageSid) -> Result<Requeued, StoreError> {
-        self.ask(move |ledger| ledger.requeue(sid)).await
+    async fn requeue(&self, sid: MessageSid, from: RequeueFrom) -> Result<Requeued, StoreError> {
+        self.ask(move |ledger| ledger.requeue(sid, from)).await
     }
 
     async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError> {

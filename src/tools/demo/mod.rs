@@ -10,7 +10,7 @@ mod stand_in;
 mod story;
 mod switch;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::net::TcpListener;
 
 use anstyle::{AnsiColor, Style};
@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::tools::demo::stage::Stage;
 use crate::tools::demo::story::{STEPS, Step};
 use crate::tools::demo::switch::Switch;
+use crate::tools::stdio::Stdout;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -50,7 +51,7 @@ pub async fn run<R>(
 where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
-    let mut out = Audience { out: anstream::stdout(), may_leave: keep.is_some() };
+    let mut out = Stdout::new(anstream::stdout());
     let mut stage = Stage::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
     writeln!(out, "  receiver     {}", stage.receiver_url())?;
@@ -111,33 +112,6 @@ where
     }
     stage.close().await?;
     Ok(passed)
-}
-
-/// Whoever reads what the demo says. A demo that is kept goes on when nobody does any more.
-struct Audience<W> {
-    out: W,
-    may_leave: bool,
-}
-
-impl<W> Audience<W> {
-    fn unless_left<T>(&self, done: io::Result<T>, instead: T) -> io::Result<T> {
-        match done {
-            Err(error) if self.may_leave && error.kind() == ErrorKind::BrokenPipe => Ok(instead),
-            done => done,
-        }
-    }
-}
-
-impl<W: Write> Write for Audience<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let done = self.out.write(bytes);
-        self.unless_left(done, bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let done = self.out.flush();
-        self.unless_left(done, ())
-    }
 }
 
 fn line(out: &mut impl Write, step: &Step, request: &str, answer: &str) -> io::Result<()> {

@@ -11,7 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::tools::demo::story::{STUMBLES, UNWANTED};
 
@@ -140,6 +140,21 @@ async fn create(account: web::Path<String>, message: web::Form<Message>) -> Http
     }))
 }
 
+/// The answer to a feedback that is taken, with all fields of Twilio's.
+fn taken(account: &str, sid: &str) -> Value {
+    #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    let now = jiff::fmt::rfc2822::to_string(&now).ok();
+    json!({
+        "account_sid": account,
+        "date_created": now,
+        "date_updated": now,
+        "message_sid": sid,
+        "outcome": "confirmed",
+        "uri": format!("/2010-04-01/Accounts/{account}/Messages/{sid}/Feedback.json"),
+    })
+}
+
 async fn feedback(
     seen: web::Data<Seen>,
     path: web::Path<(String, String)>,
@@ -167,8 +182,7 @@ async fn feedback(
         });
         ("400, and it is kept as refused", HttpResponse::BadRequest().json(body))
     } else {
-        let body = json!({ "account_sid": account, "message_sid": sid, "outcome": "confirmed" });
-        ("200", HttpResponse::Ok().json(body))
+        ("200", HttpResponse::Ok().json(taken(&account, &sid)))
     };
     attempts.push(Attempt { sid, status });
     answer

@@ -28,6 +28,7 @@ use crate::tools::past::lines::{Bad, Lines, Past};
 use crate::tools::past::pace::Pace;
 use crate::tools::progress::bar;
 use crate::tools::reach::{Reach, Wrong, now};
+use crate::tools::stdio::note;
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -199,12 +200,14 @@ impl Tally {
             }
         }
         if *confirmed > 0 && !is_served {
-            eprintln!("They are reported to Twilio once `heardback serve` has this store.");
+            note(format_args!(
+                "They are reported to Twilio once `heardback serve` has this store."
+            ));
         }
         if *stopped {
-            eprintln!(
+            note(format_args!(
                 "heardback: stopped; what is confirmed stays so, and the same command goes on"
-            );
+            ));
         }
         Ok(nothing.is_empty() && refused.is_empty() && !stopped)
     }

@@ -34,6 +34,7 @@ use crate::tools::reach::Wrong;
 use crate::tools::recorded;
 use crate::tools::replay::aim::{Aim, Route, To};
 use crate::tools::replay::verdict::{Outcome, Verdict};
+use crate::tools::stdio::note;
 
 /// Twilio waits for so long.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -75,7 +76,7 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<Verdi
     if args.to.is_none() && !sent.is_empty() {
         let StoreUrl::Sled(store) = &settings.store;
         if let Err(error) = ask(store, &sent, &mut verdicts).await {
-            eprintln!("heardback: what came of it is not known: {error:#}");
+            note(format_args!("heardback: what came of it is not known: {error:#}"));
         }
     }
     Ok(Verdicts(verdicts))

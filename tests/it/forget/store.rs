@@ -11,7 +11,9 @@ use heardback::domain::matching::Observed;
 use heardback::domain::message::State;
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
-use heardback::store::{Counts, Filter, Forgotten, Page, Quotas, Requeued, Settled, Store};
+use heardback::store::{
+    Counts, Filter, Forgotten, Page, Quotas, RequeueFrom, Requeued, Settled, Store,
+};
 
 use crate::contract::backends;
 use crate::given::{
@@ -101,7 +103,7 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
             [(2, State::Pending), (5, State::Pending), (7, State::Reported), (9, State::Pending)];
         assert_eq!(states(&store).await, left);
         assert_eq!(store.counts().total(), 4);
-        assert_eq!(store.requeue(sid(8)).await, Ok(Requeued::Unknown));
+        assert_eq!(store.requeue(sid(8), RequeueFrom::Refused).await, Ok(Requeued::Unknown));
         let settled = store.settle(lease(6), Settlement::Reported, None).await;
         assert_eq!(settled, Ok(Settled::LeaseLost), "what is gone is not settled");
         assert_eq!(

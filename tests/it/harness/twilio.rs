@@ -11,6 +11,8 @@ use std::thread::JoinHandle;
 pub(crate) enum Manner {
     /// With this status; of a 2xx the body names the message, as Twilio's does, otherwise it is `{}`.
     Status(u16),
+    /// With this status and this body.
+    Body(u16, &'static str),
     /// 429 with `Retry-After: 1`.
     Throttle,
     /// 302 to somewhere else.
@@ -128,6 +130,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let (status, more, body) = match manner {
         Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
         Some(Manner::Status(status)) => (status, "", "{}"),
+        Some(Manner::Body(status, body)) => (status, "", body),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
         Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
         Some(Manner::Refuse(code)) => {

@@ -5,6 +5,8 @@ mod act;
 mod doubt;
 mod look;
 mod past;
+mod pipes;
+mod posting;
 
 use serde_json::Value;
 

@@ -92,14 +92,17 @@ fn told(account: &Account, name: &str, probed: &Probed, one_works: bool) -> Chec
             ),
         ),
         Probed::Trouble(why) => {
-            (Mark::Fail, format!("{host} could not be asked about {name}: {}", shown(why)))
+            (Mark::Fail, format!("{host} did not answer as Twilio about {name}: {}", shown(why)))
         }
     };
     Check::new(NAME, mark, says)
 }
 
 fn shown(why: &Why) -> String {
-    let status = why.status.map(|status| format!("{status}, "));
+    // An answer that is not Twilio's is named by its status already.
+    let status = why.status.map(|status| format!("{status}"));
+    let status = status.filter(|status| !why.message.starts_with(status.as_str()));
+    let status = status.map(|status| format!("{status}, "));
     let code = why.code.map(|code| format!("code {code}: "));
     format!("{}{}{}", status.unwrap_or_default(), code.unwrap_or_default(), why.message)
 }

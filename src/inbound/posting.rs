@@ -1,0 +1,129 @@
+//! Posting: when a confirmed message is posted next, or what keeps it from being posted. One judgement for the
+//! terminal and the page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::message::{Message, State};
+use crate::domain::sid::AccountSid;
+use crate::telemetry::readiness::{LaneState, Readiness};
+
+/// Whether confirmed messages are posted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// Accounts that an operator has put on hold, and since when.
+    pub on_hold: BTreeMap<AccountSid, Timestamp>,
+    /// Accounts that Twilio turns away.
+    pub paused: BTreeSet<String>,
+    /// Whether a service has the store open; without one nothing is posted.
+    pub is_served: bool,
+    /// Whether that service records and does not post.
+    pub is_dry_run: bool,
+}
+
+/// When a confirmed message is posted next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextPost {
+    /// Once the operator resumes its account.
+    OnHold,
+    /// Once a service has the store.
+    NotServed,
+    /// Once dry run is switched off.
+    DryRun,
+    /// Once Twilio takes a post of its account.
+    LanePaused,
+    /// A post is under way.
+    UnderWay,
+    /// Then, or at once if that is over.
+    At(Timestamp),
+}
+
+impl Posting {
+    /// That of a store that no service has open.
+    #[must_use]
+    pub fn unserved(on_hold: BTreeMap<AccountSid, Timestamp>) -> Self {
+        Self { on_hold, ..Self::default() }
+    }
+
+    /// The same of the service that has it open.
+    pub fn served(&mut self, readiness: &Readiness) {
+        let lanes = readiness.lanes().into_iter();
+        let paused = lanes.filter(|(_, lane)| lane.state == LaneState::Paused);
+        self.paused = paused.map(|(account, _)| account).collect();
+        (self.is_served, self.is_dry_run) = (true, readiness.is_dry_run());
+    }
+
+    /// When a message is posted next; `None` if it is not to be posted.
+    #[must_use]
+    pub fn next(&self, message: &Message) -> Option<NextPost> {
+        let due = message.delivery.due_at.filter(|_| message.state == State::Confirmed)?;
+        Some(if self.on_hold.contains_key(&message.account) {
+            NextPost::OnHold
+        } else if !self.is_served {
+            NextPost::NotServed
+        } else if self.is_dry_run {
+            NextPost::DryRun
+        } else if message.delivery.lease.is_some() {
+            NextPost::UnderWay
+        } else if self.paused.contains(message.account.as_str()) {
+            NextPost::LanePaused
+        } else {
+            NextPost::At(due)
+        })
+    }
+}
+
+impl NextPost {
+    /// In words; a time that is over, or has no words of its own, is `now`.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::OnHold => "on hold",
+            Self::NotServed => "when the service runs",
+            Self::DryRun => "after the dry run",
+            Self::LanePaused => "when its lane opens",
+            Self::UnderWay => "under way",
+            Self::At(_) => "now",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::readiness::LaneDetail;
+
+    #[test]
+    fn now_is_said_only_of_a_message_that_is_posted_now() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let mut message = Message::example(State::Confirmed, at(0));
+        message.delivery.due_at = Some(at(5));
+        let mut posting = Posting::unserved(BTreeMap::new());
+        assert_eq!(posting.next(&message), Some(NextPost::NotServed));
+        let readiness = Readiness::new();
+        posting.served(&readiness);
+        assert_eq!(posting.next(&message), Some(NextPost::At(at(5))));
+        message.delivery.lease = Some(1);
+        assert_eq!(posting.next(&message), Some(NextPost::UnderWay));
+        message.delivery.lease = None;
+        let lane = LaneDetail {
+            state: LaneState::Paused,
+            why: None,
+            status: None,
+            code: None,
+            since: None,
+        };
+        readiness.set_lane(message.account.to_string(), lane);
+        posting.served(&readiness);
+        assert_eq!(posting.next(&message), Some(NextPost::LanePaused));
+        readiness.set_dry_run(true);
+        posting.served(&readiness);
+        assert_eq!(posting.next(&message), Some(NextPost::DryRun));
+        posting.on_hold.insert(message.account, at(1));
+        assert_eq!(posting.next(&message), Some(NextPost::OnHold));
+        message.state = State::Reported;
+        assert_eq!(posting.next(&message), None);
+    }
+}

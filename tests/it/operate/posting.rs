@@ -1,0 +1,197 @@
+//! What the commands and the page say of messages that are confirmed: whether they are posted, how often they
+//! were, how old they are, and that they can be posted again.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::backup::binary::run;
+use crate::harness::twilio::Manner;
+use crate::harness::{LONG, RECIPIENT, Scene, eventually, sid};
+use crate::operate::{filled, lines, register, stop, told};
+
+/// A page of the operator's listener, as a browser on this machine gets it.
+fn page(scene: &Scene, path: &str) -> String {
+    let answer = crate::page::get(scene.service.ops, path, &[]);
+    assert_eq!(answer.status, 200, "{path}");
+    answer.text()
+}
+
+fn posts_of(scene: &Scene, number: u32) -> usize {
+    scene.twilio.posts().iter().filter(|post| post.contains(&sid(number))).count()
+}
+
+#[test]
+fn what_was_reported_since_a_time_is_posted_again_and_nothing_else() {
+    let scene = filled();
+    let before = posts_of(&scene, 1);
+    let (code, told, talk) = run(&["requeue", "--reported-since", "1h"], &scene.store());
+    assert_eq!((code, told.as_str()), (Some(0), &*format!("{} requeued\n", sid(1))), "{talk}");
+    assert!(talk.contains("requeued 1"), "{talk}");
+    eventually("it is posted again", LONG, || posts_of(&scene, 1) == before + 1);
+    scene.reaches(1, "reported");
+    scene.service.says(&format!("{} requeued by the operator", sid(1)));
+    let at = scene.message(1).expect("known")["reported_at"].as_str().map(str::to_owned);
+    let at: Timestamp = at.expect("reported").parse().expect("a time");
+    let later = (at + std::time::Duration::from_millis(1)).to_string();
+    assert!(lines(&scene, &["requeue", "--json", "--reported-since", &later]).is_empty());
+    let exactly = lines(&scene, &["requeue", "--json", "--reported-since", &at.to_string()]);
+    assert_eq!((exactly.len(), &exactly[0]["requeued"]), (1, &Value::Bool(true)));
+}
+
+#[test]
+fn a_stopped_store_is_requeued_as_well_and_a_requeued_report_is_told_as_one() {
+    let mut scene = filled();
+    stop(&mut scene);
+    let (code, _, talk) = run(&["requeue", "--reported-since", "2d"], &scene.store());
+    assert_eq!((code, talk.contains("requeued 1")), (Some(0), true), "{talk}");
+    let life = told(&scene, &["show", &sid(1)]).1;
+    assert!(life.starts_with(&format!("{}  confirmed\n", sid(1))), "{life}");
+    assert!(life.contains("  next          when the service runs\n"), "{life}");
+    let report = life.lines().find(|line| line.contains("reported, HTTP 200"));
+    let again = life.lines().find(|line| line.contains("requeued by the operator"));
+    assert!(report.is_some() && again.is_some(), "{life}");
+    let shown = &lines(&scene, &["show", "--json", &sid(1)])[0];
+    assert_eq!((&shown["reported_at"], &shown["attempts"]), (&Value::Null, &Value::from(0)));
+}
+
+#[test]
+fn a_time_that_is_none_or_to_come_is_wrong_usage() {
+    let scene = Scene::new(&[]);
+    for words in [
+        &["--reported-since", "yesterday"][..],
+        &["--reported-since", "2999-01-01T00:00:00Z"],
+        &["--reported-since", "2026-11-23"],
+        &["--reported-since", ""],
+        &["--reported-since", "1h", "--all"],
+        &["--reported-since", "1h", &sid(1)],
+    ] {
+        let (code, told, talk) = run(&[&["requeue"], words].concat(), &scene.store());
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{words:?} {talk}");
+    }
+}
+
+#[test]
+fn in_a_dry_run_nothing_is_said_to_be_posted_now_or_never() {
+    let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    register(&scene, 1, RECIPIENT, "login-1");
+    scene.confirm(1);
+    scene.service.says("they are posted once HEARDBACK_DRY_RUN is switched off");
+    assert!(!scene.service.logs().contains("never"), "{}", scene.service.logs());
+    let next = |words: &[&str]| told(&scene, words).1;
+    for words in [&["list"][..], &["show", &sid(1)]] {
+        let told = next(words);
+        assert!(told.contains("after the dry run") && !told.contains("  now"), "{told}");
+    }
+    let stats = next(&["stats"]);
+    assert!(stats.starts_with("dry run: nothing is posted; "), "{stats}");
+    assert_eq!(lines_of(&next(&["stats", "--json"]))["dry_run"], true);
+    for path in ["/", &format!("/messages/{}", sid(1))] {
+        // A snapshot may be a second old.
+        let is_told = || page(&scene, path).contains("after the dry run");
+        eventually(&format!("{path} says so"), LONG, is_told);
+    }
+    stop(&mut scene);
+    let stopped = told(&scene, &["list"]).1;
+    assert!(stopped.contains("when the service runs") && !stopped.contains("  now"), "{stopped}");
+}
+
+fn lines_of(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn a_post_that_twilio_turned_away_is_counted_wherever_its_answer_is_shown() {
+    let scene = Scene::new(&[]);
+    register(&scene, 1, RECIPIENT, "login-1");
+    scene.twilio.behave(Manner::Status(401));
+    scene.confirm(1);
+    scene.service.says("put back; the account's lane is closed");
+    eventually("it is written down", LONG, || {
+        scene.message(1).is_some_and(|message| message["attempts"] == 1)
+    });
+    assert_eq!(lines(&scene, &["list", "--json"])[0]["attempts"], 1);
+    let list = told(&scene, &["list"]).1;
+    let heads = list.lines().next().expect("heads");
+    let at = heads.find("tries").expect("a column");
+    let row = list.lines().find(|line| line.starts_with(&sid(1))).expect("its row");
+    assert!(row[at..].starts_with("1 "), "{list}");
+    assert!(row.contains("when its lane opens") && row.contains("HTTP 401"), "{list}");
+    let is_told = || page(&scene, "/").contains("data-label=\"Attempts\">1</td>");
+    eventually("the page counts it", LONG, is_told);
+}
+
+#[test]
+fn the_oldest_of_a_kind_is_as_old_as_it_is() {
+    let scene = Scene::new(&[]);
+    let before = now().as_second();
+    register(&scene, 1, RECIPIENT, "login-1");
+    scene.twilio.behave(Manner::Status(503));
+    register(&scene, 2, RECIPIENT, "login-2");
+    scene.confirm(2);
+    let stats = lines_of(&told(&scene, &["stats", "--json"]).1);
+    for kind in ["pending", "confirmed"] {
+        let oldest = stats["waiting"][kind]["oldest"].as_str().expect("a time");
+        let oldest: Timestamp = oldest.parse().expect("a time");
+        assert!((before..=now().as_second()).contains(&oldest.as_second()), "{kind} {oldest}");
+    }
+    let metrics = scene.service.operator("/metrics").text();
+    let age = |what: &str| {
+        let name = format!("heardback_oldest_seconds{{what=\"{what}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("there");
+        value.parse::<f64>().expect("a number")
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+    let most = (now().as_second() - before + 1) as f64;
+    assert!(age("pending") <= most && age("outbox") <= most, "{metrics}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the service's clock is the system's")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Row P1 of the inputs from the field, with the real binary.
+#[test]
+fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_with_twilios() {
+    let scene = Scene::new(&[]);
+    register(&scene, 1, RECIPIENT, "login-1");
+    scene.twilio.behave(Manner::Html);
+    scene.confirm(1);
+    scene.service.says("not counted as reported: 200 with HTML, which is not Twilio's answer");
+    assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
+    let metric = |name: &str| scene.service.metric(name);
+    assert!(metric("heardback_upstream_mismatch_total") >= 1);
+    assert!(metric("heardback_upstream_attempts_total{result=\"uncertain\"}") >= 1);
+    assert_eq!(metric("heardback_upstream_attempts_total{result=\"done\"}"), 0);
+    let account = "AC0123456789abcdef0123456789abcdef";
+    assert_eq!(scene.service.operator("/readyz").status, 200, "a webhook can be taken");
+    let why =
+        || scene.service.operator("/readyz").json()["foreign_answers"][account]["why"].clone();
+    eventually("/readyz names it", LONG, || why() == "200 with HTML");
+    let stats = told(&scene, &["stats"]).1;
+    assert!(stats.contains(&format!("another server has answered {account}'s posts")), "{stats}");
+    let first = page(&scene, "/");
+    assert!(first.contains(&format!("Another server than Twilio answers the posts of {account}")));
+    assert!(first.contains("200 with HTML"), "{first}");
+    assert!(!first.contains("All is well"), "{first}");
+    scene.twilio.behave(Manner::Status(200));
+    scene.reaches(1, "reported");
+    eventually("it is over", LONG, || {
+        scene.service.operator("/readyz").json()["foreign_answers"] == serde_json::json!({})
+    });
+}
+
+#[test]
+fn what_was_given_up_over_foreign_answers_is_refused_with_their_kind() {
+    let scene = Scene::new(&[("HEARDBACK_GIVE_UP_AFTER", "1s")]);
+    register(&scene, 1, RECIPIENT, "login-1");
+    scene.twilio.behave(Manner::Body(200, ""));
+    scene.confirm(1);
+    scene.reaches(1, "refused");
+    let refusal = &scene.message(1).expect("known")["refusal"];
+    assert_eq!(refusal["message"], "given up after 1s: 200 with an empty body", "{refusal}");
+    assert_eq!(refusal["status"], 200, "{refusal}");
+    scene.twilio.behave(Manner::Status(200));
+    assert_eq!(run(&["requeue", "--all"], &scene.store()).0, Some(0));
+    scene.reaches(1, "reported");
+}
