@@ -30,6 +30,8 @@ struct Shared {
     /// The request line and the body of each post.
     posts: Mutex<Vec<String>>,
     stopped: AtomicBool,
+    /// The `Date` of each answer, if it has one.
+    date: Mutex<Option<String>>,
 }
 
 pub(crate) struct Twilio {
@@ -60,6 +62,11 @@ impl Twilio {
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().expect("unpoisoned") = Some(manner);
         self.shared.changed.notify_all();
+    }
+
+    /// From now on its answers bear this `Date`, and its good ones name what was asked about.
+    pub(crate) fn says_it_is(&self, date: &str) {
+        *self.shared.date.lock().expect("unpoisoned") = Some(date.to_owned());
     }
 
     /// Each post so far: the request line and the body.
@@ -135,9 +142,29 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Some(Manner::Html) => (200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
         Some(Manner::Hold) | None => return Ok(()),
     };
+    let date = shared.date.lock().expect("unpoisoned").clone();
+    let named;
+    let body = match &date {
+        Some(_) if status == 200 => {
+            named = naming(line);
+            named.as_str()
+        }
+        Some(_) | None => body,
+    };
+    let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
     let length = body.len();
     write!(
         stream,
-        "HTTP/1.1 {status} X\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} X\r\n{more}{date}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
+}
+
+/// Twilio's good answer to a request with this first line.
+fn naming(line: &str) -> String {
+    let mut parts = line.split(['/', '.']).skip_while(|part| *part != "Accounts").skip(1);
+    let account = parts.next().unwrap_or_default();
+    match parts.nth(1).filter(|part| part.starts_with("SM")) {
+        Some(message) => format!(r#"{{"message_sid":"{message}","outcome":"confirmed"}}"#),
+        None => format!(r#"{{"sid":"{account}","status":"active"}}"#),
+    }
 }
