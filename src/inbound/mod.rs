@@ -6,6 +6,7 @@
 //! `X-Forwarded-*` and whatever else a stranger chooses.
 
 mod app;
+pub mod board;
 mod body;
 mod call;
 mod click;
@@ -24,6 +25,7 @@ mod rejection;
 mod signed;
 pub mod stocktaking;
 mod trace;
+mod trends;
 pub mod trust;
 mod twilio;
 pub mod view;

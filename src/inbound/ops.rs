@@ -6,12 +6,12 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
+use crate::inbound::board::Board;
 use crate::inbound::page;
 use crate::inbound::page::Page;
 use crate::inbound::stocktaking::{self, AskDisk};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
-use crate::telemetry::readiness::Readiness;
 
 /// `docs/openapi.yaml` as JSON, so that no YAML is read here. `tests/it/openapi` makes it and keeps the two the same.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -22,8 +22,8 @@ pub struct Operator {
     pub store: Arc<dyn Store>,
     /// What was counted.
     pub metrics: Arc<Metrics>,
-    /// Whether we are leaving, and how the lanes are.
-    pub readiness: Arc<Readiness>,
+    /// What is wrong.
+    pub board: Arc<Board>,
     /// Tells how old something is.
     pub clock: Clock,
     /// Tells how full the disk is.
@@ -47,21 +47,24 @@ async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
 }
 
-/// The store can take an event: shown by letting it take one. Twilio's trouble is a detail.
+/// The store can take an event: shown by letting it take one. All findings are details, and change no status: a
+/// deploy must not stop because Twilio has an outage, or because the store is full.
 async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
-    let lanes = operator.readiness.lanes();
-    let trouble = if operator.readiness.is_draining() {
-        Some("shutting down".to_owned())
-    } else {
-        operator.store.health().await.err().map(|error| error.to_string())
-    };
-    match trouble {
-        None => HttpResponse::Ok().json(json!({ "status": "ready", "lanes": lanes })),
-        Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
-            "status": "unavailable",
-            "reason": reason,
-            "lanes": lanes,
-        })),
+    let sick = operator.store.health().await.err().map(|error| error.to_string());
+    let now = operator.board.snapshot_knowing(sick.clone()).await;
+    let trouble = if now.is_draining { Some("shutting down".to_owned()) } else { sick };
+    let mut detail = json!({
+        "status": if trouble.is_none() { "ready" } else { "unavailable" },
+        "lanes": now.lanes,
+        "findings": now.findings,
+        "last_verified": now.last_verified,
+    });
+    match (trouble, detail.as_object_mut()) {
+        (Some(reason), Some(members)) => {
+            members.insert("reason".to_owned(), reason.into());
+            HttpResponse::ServiceUnavailable().json(detail)
+        }
+        (Some(_) | None, _) => HttpResponse::Ok().json(detail),
     }
 }
 

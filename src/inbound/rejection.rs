@@ -186,11 +186,12 @@ impl Refused {
         let why = why.into();
         // The route's own spelling, where there is one: `/%61pp/events` is the app's, too.
         let pattern = request.match_pattern();
-        let to_app = pattern.as_deref().unwrap_or(request.path()).starts_with("/app/");
+        let route = pattern.as_deref().unwrap_or(request.path());
+        let to_app = route.starts_with("/app/");
         if let Some(receiver) = request.app_data::<actix_web::web::Data<Receiver>>() {
             receiver.metrics.refusals(why.as_label());
             if why.is_forgery() {
-                receiver.metrics.signature_failures(why.as_label());
+                receiver.metrics.signature_failures(why.as_label(), route);
             }
         }
         journal::refused(request, &why);

@@ -99,8 +99,7 @@ fn tell(census: &Census, on_hold: &BTreeMap<AccountSid, Timestamp>, now: Timesta
 fn conversion(census: &Census) -> Vec<Conversion> {
     let mut by_labels = BTreeMap::<(String, String), Tally>::new();
     for (code, sender, tally) in census.since_start() {
-        let code = code.map_or_else(|| UNKNOWN.to_owned(), |code| code.to_string());
-        *by_labels.entry((code, sender_label(sender))).or_default() += *tally;
+        *by_labels.entry((code_label(code), sender_label(sender))).or_default() += *tally;
     }
     let rows = by_labels.into_iter().map(|((calling_code, sender), tally)| Conversion {
         calling_code,
@@ -114,8 +113,13 @@ fn conversion(census: &Census) -> Vec<Conversion> {
     rows.collect()
 }
 
+/// A calling code as a label.
+pub(super) fn code_label(code: Option<u16>) -> String {
+    code.map_or_else(|| UNKNOWN.to_owned(), |code| code.to_string())
+}
+
 /// A name or a short code as it is; of a number or a SID its channel or kind, and its end.
-fn sender_label(sender: &str) -> String {
+pub(super) fn sender_label(sender: &str) -> String {
     let (channel, name) = sender.split_once(':').unwrap_or(("", sender));
     let told = |text: &str| {
         let plain =

@@ -22,8 +22,10 @@ use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl};
+use crate::domain::findings::StartFacts;
 use crate::domain::twiml;
 use crate::inbound::Receiver;
+use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
@@ -92,6 +94,7 @@ pub struct Service {
     worker: Worker,
     connections: Connections,
     readiness: Arc<Readiness>,
+    board: Arc<Board>,
     traces: Option<Arc<Traces>>,
     watcher: Arc<Watcher>,
     /// Where to ask what time it is, unless this is a dry run.
@@ -146,16 +149,28 @@ impl Service {
             traces: traces.clone(),
         });
         let connections = Connections::new(handles, &metrics);
+        let started_at = clock();
+        metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
+        let start = StartFacts { started_at, ..StartFacts::default() };
+        let board = Arc::new(Board::new(Sources {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+            trust: Arc::clone(&trust),
+            clock: Arc::clone(&clock),
+            disk: disk_of(settings),
+            is_dry_run: settings.dry_run,
+            max_messages: settings.max_messages,
+            start,
+        }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
-        metrics.started(clock().as_second(), settings.dry_run, settings.max_messages);
-        let page = page(settings, &store, &readiness)?;
         let operator = web::Data::new(Operator {
             store: Arc::clone(&store),
             metrics,
-            readiness: Arc::clone(&readiness),
+            board: Arc::clone(&board),
             clock,
             disk: disk_of(settings),
-            page,
+            page: page(settings, &board)?,
         });
         let public_addr = listeners.public.local_addr()?;
         let ops_addr = listeners.ops.local_addr()?;
@@ -174,6 +189,7 @@ impl Service {
             worker,
             connections,
             readiness,
+            board,
             traces,
             watcher,
             clock_source,
@@ -228,6 +244,8 @@ impl Service {
         let checking = self
             .clock_source
             .map(|upstreams| actix_web::rt::spawn(clock::run(Arc::clone(&self.store), upstreams)));
+        let board = Arc::clone(&self.board);
+        let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
             // The sender gone is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -244,6 +262,7 @@ impl Service {
         self.readiness.drain();
         sweeping.abort();
         checking.inspect(actix_web::rt::task::JoinHandle::abort);
+        sampling.abort();
         let drained = async {
             // The receiver lives in the worker's task; gone or not, it stops.
             let _ = stop_worker.send(true);

@@ -52,6 +52,7 @@ impl Observer for Watcher {
 
     fn swept(&self, swept: &Swept) {
         self.metrics.swept(&swept.by_kind());
+        self.metrics.forgotten_early(swept.evicted as u64);
     }
 
     fn lane(&self, account: AccountSid, report: &LaneReport) {
@@ -62,9 +63,15 @@ impl Observer for Watcher {
         };
         let LaneReport { limit, in_flight, .. } = *report;
         self.metrics.set_lane(account.as_str(), report.state.as_str(), limit, in_flight);
-        let why = report.why.as_ref().map(|why| why.message.clone());
-        // Nobody asks since when all is well.
-        let since = (state != LaneState::Open).then(now);
-        self.readiness.set_lane(account.to_string(), LaneDetail { state, why, since });
+        let why = report.why.as_ref();
+        let detail = LaneDetail {
+            state,
+            status: why.and_then(|why| why.status),
+            code: why.and_then(|why| why.code),
+            why: why.map(|why| why.message.clone()),
+            // An open lane needs no beginning.
+            since: (state != LaneState::Open).then(now),
+        };
+        self.readiness.set_lane(account.to_string(), detail);
     }
 }

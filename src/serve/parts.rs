@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use crate::config::{Settings, TraceSettings};
 use crate::domain::clock::Jump;
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
+use crate::domain::span::rough;
 use crate::inbound::Receiver;
+use crate::inbound::board::Board;
 use crate::inbound::connections::Connections;
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::ops::Operator;
@@ -66,21 +68,10 @@ pub(super) fn controls(
     web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
 }
 
-pub(super) fn page(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    readiness: &Arc<Readiness>,
-) -> anyhow::Result<Page> {
+pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<Page> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("the system has no randomness")?;
-    Ok(Page::new(Parts {
-        store: Arc::clone(store),
-        readiness: Arc::clone(readiness),
-        clock: Arc::new(now),
-        is_dry_run: settings.dry_run,
-        token: settings.ops_token.clone(),
-        random,
-    }))
+    Ok(Page::new(Parts { board: Arc::clone(board), token: settings.ops_token.clone(), random }))
 }
 
 pub(super) fn worker(
@@ -157,17 +148,17 @@ pub(super) fn log_jump(jump: Option<Jump>) {
     let Some(jump) = jump else {
         return tracing::info!("clock confirmed: records expire and are removed by it again");
     };
-    let (ahead, seconds) = (jump.ahead.unsigned_abs(), jump.ahead.as_secs());
+    let (by, seconds) = (rough(jump.ahead.abs()), jump.ahead.as_secs());
     if jump.holds_back() {
         tracing::warn!(
             ahead_s = seconds,
-            "clock jumped {ahead:.0?} ahead; no record expires or is removed by it until Twilio's Date agrees; \
+            "clock jumped {by} ahead; no record expires or is removed by it until Twilio's Date agrees; \
              if it is right, run `heardback clock --confirm`, else correct it"
         );
     } else {
         tracing::warn!(
             ahead_s = seconds,
-            "clock jumped {ahead:.0?} back; records expire and are removed later until it is right; \
+            "clock jumped {by} back; records expire and are removed later until it is right; \
              compare it with a time server"
         );
     }

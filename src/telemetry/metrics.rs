@@ -19,6 +19,7 @@ use crate::telemetry::labels::{
     Evidence, Kind, Lane, LaneStands, Outcome, Reason, Request, Route, Settled, Signer, StreamEvent,
 };
 use crate::telemetry::stock::{Shelf, Stock};
+use crate::telemetry::totals::{Side, Tally, Total, Totals};
 
 /// What [`Metrics::render`] makes, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -53,6 +54,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     sync_seconds: Histogram,
     commit_entries: Histogram,
+    tally: Tally,
 }
 
 /// Seconds. From one sync of a good disk to the 15 s after which Twilio gives up.
@@ -66,6 +68,13 @@ const COMMIT_BUCKETS: [f64; 12] =
 const RELOADS: [&str; 2] = ["done", "refused"];
 /// How a lane can stand.
 const LANE_STATES: [&str; 3] = ["open", "held", "paused"];
+/// A commit that takes longer is slow.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+/// Reasons for which a signed request, or a click, is not usable; the same as in `HeardbackRefusals`.
+const UNUSABLE: [&str; 5] =
+    ["malformed", "contradiction", "unsupported", "not_a_message", "unknown_link"];
+/// Results of posts that failed in a way that may pass; the same as in `HeardbackUpstreamFailing`.
+const PASSING: [&str; 3] = ["retry", "throttle", "pause"];
 /// Entries. A commit takes at most 128 entries' worth.
 const ENTRY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
@@ -102,6 +111,7 @@ impl Metrics {
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             sync_seconds: Histogram::new(COMMIT_BUCKETS),
             commit_entries: Histogram::new(ENTRY_BUCKETS),
+            tally: Tally::default(),
         };
         metrics.register_inbound();
         metrics.register_outbound();
@@ -197,21 +207,27 @@ impl Metrics {
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { route, status }).inc();
         self.request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        self.tally.add(Total::ServerErrors, u64::from(status >= 500));
     }
 
     /// One more event of Event Streams. Both words are of our own making.
     pub fn events(&self, about: &'static str, result: &'static str) {
         self.events.get_or_create(&StreamEvent { r#type: about, result }).inc();
+        self.tally.add(Total::MalformedEvents, u64::from(result == "malformed"));
     }
 
     /// One more request refused.
     pub fn refusals(&self, reason: &'static str) {
         self.refusals.get_or_create(&Reason { reason }).inc();
+        self.tally.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
     }
 
-    /// One more signature that is none of ours.
-    pub fn signature_failures(&self, reason: &'static str) {
+    /// One more signature that is none of ours, on that route.
+    pub fn signature_failures(&self, reason: &'static str, route: &str) {
         self.forgeries.get_or_create(&Reason { reason }).inc();
+        if let Some(side) = Side::of(route) {
+            self.tally.failed(side, reason);
+        }
     }
 
     /// So many more connections cut off.
@@ -238,16 +254,20 @@ impl Metrics {
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
         self.attempts.get_or_create(&Outcome { result }).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
+        self.tally.add(Total::Attempts, 1);
+        self.tally.add(Total::Failures, u64::from(PASSING.contains(&result)));
     }
 
     /// One more accepted post whose answer did not name our message.
     pub fn upstream_mismatch(&self) {
         self.mismatches.inc();
+        self.tally.add(Total::Unnamed, 1);
     }
 
     /// One more attempt's end written down: reported, retry, release or refused.
     pub fn settled(&self, settlement: &'static str) {
         self.settled.get_or_create(&Settled { settlement }).inc();
+        self.tally.add(Total::RefusedByTwilio, u64::from(settlement == "refused"));
     }
 
     /// How an account's posts are, how many it may have under way, and how many it has. Bounded: one
@@ -268,6 +288,22 @@ impl Metrics {
     pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
         let signer = Signer { route, account: account.to_owned(), key: key.to_owned() };
         self.keys.get_or_create(&signer).set(second);
+        if let Some(side) = Side::of(route) {
+            self.tally.verified(side, second);
+        }
+    }
+
+    /// When a key last matched on one of these routes, in seconds since 1970; `None`: not since the start.
+    #[must_use]
+    pub fn key_last_matched(
+        &self,
+        routes: &[&'static str],
+        account: &str,
+        key: &str,
+    ) -> Option<i64> {
+        let signer = |route| Signer { route, account: account.to_owned(), key: key.to_owned() };
+        let matched = |route: &&'static str| Some(self.keys.get(&signer(route))?.get());
+        routes.iter().filter_map(matched).max()
     }
 
     /// That name is another key's now, or nobody's.
@@ -280,6 +316,12 @@ impl Metrics {
     /// The settings were read again: `done`, or `refused` and left as they were.
     pub fn config_reload(&self, result: &'static str) {
         self.reloads.get_or_create(&Outcome { result }).inc();
+        self.tally.add(Total::ReloadsRefused, u64::from(result == "refused"));
+    }
+
+    /// So many more finished records forgotten before their time, for want of room.
+    pub fn forgotten_early(&self, count: u64) {
+        self.tally.add(Total::ForgottenEarly, count);
     }
 
     /// One more step of the sweep: how many records of each kind.
@@ -295,6 +337,20 @@ impl Metrics {
         self.sync_seconds.observe(synced.as_secs_f64());
         self.commit_seconds.observe(took.as_secs_f64());
         self.commit_entries.observe(u32::try_from(entries).map_or(f64::MAX, f64::from));
+        self.tally.add(Total::Commits, 1);
+        self.tally.add(Total::SlowCommits, u64::from(took > SLOW_COMMIT));
+    }
+
+    /// What findings are judged from, since the start.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.tally.totals()
+    }
+
+    /// When a signature of that side last verified, in seconds since 1970; `None`: not since the start.
+    #[must_use]
+    pub fn last_verified(&self, side: Side) -> Option<i64> {
+        self.tally.last_verified(side)
     }
 
     /// All of it as `OpenMetrics` text ([`CONTENT_TYPE`]).

@@ -41,7 +41,7 @@ fn everything_shows_under_its_name_and_total_only_once() {
     metrics.started(1_700_000_000, true, 1_000);
     metrics.http_requests("/twilio/message", 200, Duration::from_millis(3));
     metrics.refusals("signature_mismatch");
-    metrics.signature_failures("signature_mismatch");
+    metrics.signature_failures("signature_mismatch", "/twilio/status");
     metrics.connections_shut("overdue", 2);
     metrics.evidence("reply", "confirmed");
     metrics.upstream_attempt("done", Duration::from_millis(300));

@@ -4,9 +4,11 @@
 //! is handed what to count with.
 
 mod collector;
+pub mod history;
 mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
 pub mod stock;
+pub mod totals;
 pub mod traces;

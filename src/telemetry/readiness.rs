@@ -1,7 +1,8 @@
 //! What `/readyz` tells beside the store's health: are we leaving, and how are the lanes?
 //!
 //! A lane's trouble is a detail and never a failure: a webhook can be taken while Twilio's API
-//! cannot be reached. No clock here; `since` is whatever the caller's clock said.
+//! cannot be reached. No clock here; `since` is whatever the caller's clock said. What is wrong is judged elsewhere
+//! (`domain/findings/`), from this among other facts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,12 @@ pub enum LaneState {
 pub struct LaneDetail {
     /// Whether posts flow.
     pub state: LaneState,
+    /// HTTP status of the answer that closed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Twilio's error code in that answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
     /// Why they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -84,7 +91,9 @@ mod tests {
     fn paused(since: i64) -> LaneDetail {
         LaneDetail {
             state: LaneState::Paused,
-            why: Some("401, code 20003".to_owned()),
+            status: Some(401),
+            code: Some(20003),
+            why: Some("Authenticate".to_owned()),
             since: jiff::Timestamp::from_second(since).ok(),
         }
     }
@@ -95,7 +104,8 @@ mod tests {
         readiness.set_lane("AC1".to_owned(), paused(10));
         readiness.set_lane("AC1".to_owned(), paused(20));
         assert_eq!(readiness.lanes()["AC1"], paused(10));
-        let open = LaneDetail { state: LaneState::Open, why: None, since: None };
+        let open =
+            LaneDetail { state: LaneState::Open, status: None, code: None, why: None, since: None };
         readiness.set_lane("AC1".to_owned(), open.clone());
         let json = serde_json::to_string(&readiness.lanes()).expect("plain data");
         assert_eq!(json, r#"{"AC1":{"state":"open"}}"#);

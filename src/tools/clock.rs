@@ -2,9 +2,12 @@
 
 use std::io::Write;
 
+use jiff::SignedDuration;
+
 use crate::cli::operate::ClockArgs;
+use crate::domain::span::rough;
 use crate::inbound::control::{CheckClock, ClockState};
-use crate::tools::reach::{Reach, age, clock};
+use crate::tools::reach::{Reach, clock};
 
 /// Does it. Whether the clock is agreed upon.
 ///
@@ -34,12 +37,12 @@ fn text(state: &ClockState) -> String {
         Some(seconds) if seconds.is_positive() => format!(
             "The clock jumped {} ahead{since}. No record expires or is removed by it. Correct the clock, \
              or run `heardback clock --confirm` if it is right.",
-            age(*wall, *trusted)
+            rough(wall.duration_since(*trusted))
         ),
         Some(seconds) => format!(
-            "The clock jumped {} s back{since}. Records expire and are removed later than they should. \
+            "The clock jumped {} back{since}. Records expire and are removed later than they should. \
              Correct the clock, or run `heardback clock --confirm` if it is right.",
-            seconds.unsigned_abs()
+            rough(SignedDuration::from_secs(*seconds).abs())
         ),
     };
     format!("{times}{verdict}\n")
@@ -62,7 +65,7 @@ mod tests {
         };
         assert!(text(&state(None)).contains("They agree"));
         let ahead = text(&state(Some(40 * 86_400)));
-        assert!(ahead.contains("jumped 40d ahead") && ahead.contains("--confirm"), "{ahead}");
-        assert!(text(&state(Some(-7200))).contains("jumped 7200 s back"));
+        assert!(ahead.contains("jumped 40 days ahead") && ahead.contains("--confirm"), "{ahead}");
+        assert!(text(&state(Some(-7200))).contains("jumped 2 h back"));
     }
 }

@@ -4,6 +4,7 @@ mod status;
 
 pub use status::Status;
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -170,6 +171,23 @@ pub struct Attempt {
     pub code: Option<u32>,
     /// Twilio's words, or ours; empty where Twilio took it.
     pub message: String,
+}
+
+/// In a line: `HTTP 503, error 20503: Service Unavailable`.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "HTTP {status}")?,
+            None => f.write_str("no answer")?,
+        }
+        if let Some(code) = self.code {
+            write!(f, ", error {code}")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
 }
 
 /// How far the reporting of a confirmed message has come.

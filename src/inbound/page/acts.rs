@@ -97,7 +97,7 @@ async fn log_in(
     if !page.guard.wants_token() {
         return see_other("/");
     }
-    match page.guard.log_in(&request, brought.token.trim(), (page.board.clock)()) {
+    match page.guard.log_in(&request, brought.token.trim(), (page.board.sources.clock)()) {
         Ok(cookie) => with_cookie(see_other("/"), &cookie),
         Err(Denied::WrongToken) => {
             layout::log_in(StatusCode::FORBIDDEN, Some("That is not the token."))

@@ -1,7 +1,7 @@
 //! The operator's page: is all well, what happened, what waits, and the few buttons that go with it.
 //!
-//! Rendered here, whole, for whoever has no JavaScript; with it, `live.rs` tells what changes. It looks at
-//! the store and at the lanes, and decides nothing. On the operator's listener alone: the public routes do
+//! Rendered here, whole, for whoever has no JavaScript; with it, `live.rs` tells what changes. It shows what
+//! the board (`inbound/board.rs`) found, and decides nothing. On the operator's listener alone: the public routes do
 //! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
 
 mod acts;
@@ -14,7 +14,6 @@ mod layout;
 mod live;
 mod mac;
 mod overview;
-mod snapshot;
 mod tables;
 mod tries;
 mod words;
@@ -29,13 +28,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+use crate::inbound::board::Board;
 use crate::inbound::ops::Operator;
 use crate::inbound::page::acts::Done;
 use crate::inbound::page::auth::{Denied, Guard, Visitor};
 use crate::inbound::page::layout::Frame;
-use crate::inbound::page::snapshot::Board;
-use crate::store::{Clock, Store};
-use crate::telemetry::readiness::Readiness;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
@@ -49,21 +46,15 @@ const VIEWERS: usize = 32;
 
 /// What the page works with.
 pub struct Page {
-    board: Board,
+    board: Arc<Board>,
     guard: Guard,
     viewers: Arc<Semaphore>,
 }
 
 /// What a page is made of.
 pub struct Parts {
-    /// The store that it shows.
-    pub store: Arc<dyn Store>,
-    /// How the lanes are.
-    pub readiness: Arc<Readiness>,
-    /// Tells the time.
-    pub clock: Clock,
-    /// Whether nothing is posted.
-    pub is_dry_run: bool,
+    /// The snapshots that it shows.
+    pub board: Arc<Board>,
     /// What it asks for before it shows anything. `None`: it is for this machine alone.
     pub token: Option<SecretString>,
     /// Of this process alone.
@@ -74,16 +65,16 @@ impl Page {
     /// Shows nothing yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, readiness, clock, is_dry_run, token, random } = parts;
+        let Parts { board, token, random } = parts;
         Self {
-            board: Board::new(store, readiness, clock, is_dry_run),
+            board,
             guard: Guard::new(token.as_ref(), random),
             viewers: Arc::new(Semaphore::new(VIEWERS)),
         }
     }
 
     fn admit(&self, request: &HttpRequest) -> Result<Visitor, Denied> {
-        self.guard.admit(request, (self.board.clock)())
+        self.guard.admit(request, (self.board.sources.clock)())
     }
 
     /// What stands on a page, as of now: on the first one, or where something is looked for.
@@ -91,7 +82,8 @@ impl Page {
         let Some(asked) = asked else {
             return overview::overview(&*self.board.snapshot().await, visitor);
         };
-        found::found(&*self.board.store, asked, (self.board.clock)(), visitor).await
+        let sources = &self.board.sources;
+        found::found(&*sources.store, asked, (sources.clock)(), visitor).await
     }
 }
 
@@ -150,7 +142,7 @@ async fn show(request: &HttpRequest, page: &Page, asked: Option<&str>) -> HttpRe
     };
     if let Some(asked) = asked
         && looks_like_a_number(asked)
-        && !found::is_known(&*page.board.store, asked).await
+        && !found::is_known(&*page.board.sources.store, asked).await
     {
         // It is left in no address, and told again in none.
         return see_other("/numbers");

@@ -3,13 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use crate::domain::census::{Census, Standing, Tally, whole_hours};
-use crate::domain::message::State;
+use crate::domain::census::{Census, Tally, whole_hours};
+use crate::inbound::board::Snapshot;
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::charts;
 use crate::inbound::page::charts::Slot;
 use crate::inbound::page::health;
-use crate::inbound::page::snapshot::Snapshot;
 use crate::inbound::page::tables;
 use crate::inbound::page::words;
 
@@ -30,7 +29,7 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
     let fortnight = slots(census, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
     let today = day.iter().fold(Tally::default(), |all, slot| all + slot.tally);
     html! {
-        (how_it_is(now))
+        (health::health(now))
         section aria-labelledby="h-funnel" {
             h2 #h-funnel { "Sent " (since) }
             (funnel(&today))
@@ -67,33 +66,6 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
             }
         }
         (tables::accounts(now, visitor))
-    }
-}
-
-fn how_it_is(now: &Snapshot) -> Markup {
-    let findings = health::findings(now);
-    let mood = health::mood(&findings);
-    let states = State::ALL.iter().map(|state| (state.as_str(), now.counts.of(*state)));
-    let evidence = [("parked", now.counts.parked), ("orphaned", now.counts.orphaned)];
-    let oldest = |state| now.census.oldest(Standing::Message(state));
-    html! {
-        section class={ "health " (mood.class()) } aria-labelledby="h-health" {
-            h1 #h-health { (mood.words()) }
-            @if findings.is_empty() {
-                p { "The store takes events, every account's posts flow, and nothing waits too long." }
-            }
-            ul { @for finding in &findings {
-                li class=(finding.mood.class()) { strong { (finding.what) "." } " " (finding.advice) }
-            } }
-            dl.counts {
-                @for (name, count) in states.chain(evidence) {
-                    div { dt { (name) } dd { (words::count(count)) } }
-                }
-                @if let Some(since) = oldest(State::Confirmed) {
-                    div { dt { "oldest waiting" } dd { (words::moment(since, now.at)) } }
-                }
-            }
-        }
     }
 }
 

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use crate::domain::message::{Message, State};
 use crate::domain::veil::veiled;
+use crate::inbound::board::{SHOWN, Snapshot};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::layout::form_token;
-use crate::inbound::page::snapshot::{SHOWN, Snapshot};
 use crate::inbound::page::words;
 use crate::telemetry::readiness::LaneState;
 
@@ -38,7 +38,7 @@ fn waiting(message: &Message, now: &Snapshot) -> Markup {
         td data-label="Next attempt" { (next_attempt(message, now)) }
         td.n data-label="Attempts" { (message.delivery.attempts) }
         td.why data-label="The last one" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&words::attempt(attempt))) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
+            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -65,7 +65,7 @@ pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
     html! {
         section #refused aria-labelledby="h-refused" {
             h2 #h-refused { "Refused by Twilio" (many(all)) }
-            @if now.refused.is_empty() { p.empty { "Twilio took all that it was told." } }
+            @if now.refused.is_empty() { p.empty { "No confirmation was refused." } }
             @else { div.scroll #refused-scroll tabindex="0" role="region" aria-labelledby="h-refused" { table.stack {
                 thead { tr {
                     th scope="col" { "Message" } th scope="col" { "Refused" } th scope="col" { "Why" }

@@ -5,7 +5,7 @@
 //! work of one account's keys; what names none, or is JSON, is tried with all. An account that is not
 //! ours costs the same work, in vain. Deliberately absent: secrets in any form but that of a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -202,6 +202,13 @@ impl Trust {
             ((held.account.to_string(), held.name.to_string()), probe)
         });
         named.collect()
+    }
+
+    /// Every key of either kind by its account and name, as a metric names it.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<(String, String)> {
+        let all = self.account_keys.held.iter().chain(&self.app_keys.held);
+        all.map(|held| (held.account.to_string(), held.name.to_string())).collect()
     }
 
     fn keys(&self, signers: Signers) -> &Keys {

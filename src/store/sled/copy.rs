@@ -6,9 +6,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::domain::findings::MIN_FREE;
 use crate::store::sled::folder::DB_FILE;
 use crate::store::sled::heal::ASIDE;
-use crate::store::sled::ledger::{FreeSpace, MIN_FREE};
+use crate::store::sled::ledger::FreeSpace;
 
 /// Where sled's files are copied to while it opens them.
 pub(super) const COPY: &str = "before-opening";

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::census::Census;
+use crate::domain::findings::MIN_FREE;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{Changes, Now, Observed, Parked, Policy, Remembered, Rows, Touched};
@@ -45,8 +46,6 @@ pub(super) type Ruling<T> = Result<Result<T, StoreError>, Fatal>;
 /// How much room there is where the store lies, in bytes.
 pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 
-/// Below this, nothing new comes in: sled needs room to open again (`facts/sled.md` §3).
-pub(super) const MIN_FREE: u64 = 128 << 20;
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
 

@@ -98,11 +98,11 @@ fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
     let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
     shim.shift(40 * DAY);
     shim.restart(&mut scene, &[]);
-    scene.service.says("clock jumped 40 d ahead");
+    scene.service.says("clock jumped 40 days ahead");
     is_untouched(&scene);
     assert!(ahead(&scene) > 39 * DAY.unsigned_abs());
     let (code, told, _) = run(&["clock"], &scene.store());
-    assert!(code == Some(1) && told.contains("jumped 40d ahead"), "{told}");
+    assert!(code == Some(1) && told.contains("jumped 40 days ahead"), "{told}");
 
     // Twilio says otherwise.
     scene.twilio.says_it_is(&date(0));
@@ -142,7 +142,7 @@ fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
     let before = scene.twilio.posts().len();
     shim.shift(40 * DAY);
     shim.restart(&mut scene, &[]);
-    scene.service.says("clock jumped 40 d ahead");
+    scene.service.says("clock jumped 40 days ahead");
     scene.service.says("clock confirmed");
     let asked = scene.twilio.posts().split_off(before);
     assert!(asked.iter().all(|line| line.starts_with("GET /2010-04-01/Accounts/")), "{asked:?}");
@@ -156,7 +156,7 @@ fn in_dry_run_twilio_is_not_asked_and_the_operator_confirms_the_clock() {
     let before = scene.twilio.posts().len();
     shim.shift(20 * DAY);
     shim.restart(&mut scene, &dry);
-    scene.service.says("clock jumped 20 d ahead");
+    scene.service.says("clock jumped 20 days ahead");
     is_untouched(&scene);
     let (code, told, talk) = run(&["clock", "--confirm"], &scene.store());
     assert!(code == Some(0) && told.contains("They agree"), "{told}{talk}");

@@ -1,0 +1,120 @@
+//! Findings about what goes out: lanes, holds, the outbox, Twilio's answers.
+
+use jiff::SignedDuration;
+
+use crate::domain::findings::{
+    Finding, FindingId, OutboxFacts, PausedLane, Severity, Situation, ThrottledLane, pause_advice,
+};
+use crate::domain::span::rough;
+use crate::domain::veil::veiled;
+
+/// Retries begin within seconds, so a confirmation that waits this long is late …
+const LATE: SignedDuration = SignedDuration::from_mins(5);
+/// … and this long is an alert.
+const TOO_LATE: SignedDuration = SignedDuration::from_mins(15);
+/// An outbox that is smaller than this does not grow.
+const SMALL_OUTBOX: u64 = 100;
+/// Fewer failures than this are not a trend.
+const FEW_FAILURES: u64 = 10;
+/// Throttled for more than this share of the time is too much.
+const MOSTLY: f64 = 0.5;
+
+pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+    findings.extend(now.paused.iter().map(paused));
+    findings.extend(now.throttled.iter().map(throttled));
+    findings.extend(now.on_hold.iter().map(|hold| {
+        let what = format!("Reporting for {} is on hold", hold.account);
+        Finding::new(FindingId::LaneOnHold, what).about(&hold.account).since(hold.since)
+    }));
+    findings.extend(mismatch(now));
+    findings.extend(refused(now));
+    if now.is_dry_run {
+        let what = "This is a dry run: no confirmation is posted";
+        findings.push(Finding::new(FindingId::DryRun, what).since(now.start.started_at));
+        return;
+    }
+    findings.extend(old(now));
+    findings.extend(growing(&now.outbox));
+    findings.extend(failing(now));
+}
+
+fn paused(lane: &PausedLane) -> Finding {
+    let PausedLane { account, since, status, code, message } = lane;
+    let status = status.map(|status| format!("HTTP {status}"));
+    let code = code.map(|code| format!("error {code}"));
+    let message = Some(veiled(message)).filter(|message| !message.is_empty());
+    let why: Vec<String> = status.into_iter().chain(code).chain(message).collect();
+    let what =
+        format!("Twilio rejects the posts of {account}, which are paused: {}", why.join(", "));
+    let advice = pause_advice(lane.status, lane.code, &lane.message);
+    Finding::new(FindingId::LanePaused, what).about(account).since(*since).advising(advice)
+}
+
+fn throttled(lane: &ThrottledLane) -> Finding {
+    let ThrottledLane { account, share } = lane;
+    let what = format!("Twilio throttles {account} ({:.0}% of the last 30 minutes)", share * 100.0);
+    let severity = if *share > MOSTLY { Severity::Warning } else { Severity::Info };
+    Finding::new(FindingId::LaneThrottled, what).about(account).at_most(severity)
+}
+
+fn mismatch(now: &Situation) -> Option<Finding> {
+    let upstream = &now.upstream;
+    let what = format!(
+        "{} posts were answered with success within an hour, but not in Twilio's name",
+        upstream.unnamed
+    );
+    // One odd answer among many is not another host.
+    let is_most = upstream.unnamed.saturating_mul(2) > upstream.attempts_in_an_hour;
+    let severity = if is_most { Severity::Critical } else { Severity::Warning };
+    (upstream.unnamed > 0)
+        .then(|| Finding::new(FindingId::UpstreamMismatch, what).at_most(severity))
+}
+
+fn refused(now: &Situation) -> Option<Finding> {
+    let today = now.upstream.refused_today.max(now.upstream.refused);
+    let at_least = if now.upstream.is_cut { "at least " } else { "" };
+    let noun = if today == 1 { "confirmation" } else { "confirmations" };
+    let what = format!("Twilio refused {at_least}{today} {noun} in the last 24 hours");
+    (today > 0).then(|| Finding::new(FindingId::RefusedByTwilio, what))
+}
+
+/// Confirmations of paused accounts, and of accounts on hold, are not counted: their own finding covers them.
+fn old(now: &Situation) -> Option<Finding> {
+    let oldest = now.outbox.oldest?;
+    let waited = now.now.duration_since(oldest);
+    let severity = if waited >= TOO_LATE { Severity::Critical } else { Severity::Warning };
+    let what = format!("The oldest confirmation has waited for {} to be reported", rough(waited));
+    let finding = Finding::new(FindingId::OutboxOld, what).since(oldest).at_most(severity);
+    (waited >= LATE).then_some(finding)
+}
+
+fn growing(outbox: &OutboxFacts) -> Option<Finding> {
+    let OutboxFacts { waiting, half_an_hour_ago, .. } = outbox;
+    let before = half_an_hour_ago.filter(|before| before < waiting && *waiting > SMALL_OUTBOX)?;
+    let what =
+        format!("{waiting} confirmations wait to be reported, after {before} half an hour ago");
+    Some(Finding::new(FindingId::OutboxGrowing, what))
+}
+
+/// What has failed and still waits, or else what failed most of the time.
+fn failing(now: &Situation) -> Option<Finding> {
+    let (outbox, upstream) = (&now.outbox, &now.upstream);
+    let finding = |what| Some(Finding::new(FindingId::UpstreamFailing, what));
+    if let Some(last) = &outbox.last_failure {
+        let at_least = if outbox.is_cut { "At least " } else { "" };
+        let noun = if outbox.failed == 1 { "report" } else { "reports" };
+        let last = veiled(last);
+        return finding(format!(
+            "{at_least}{} {noun} failed and will be retried; the last: {last}",
+            outbox.failed
+        ));
+    }
+    let mostly = upstream.failures > FEW_FAILURES && upstream.failures * 2 > upstream.attempts;
+    if !mostly || !now.paused.is_empty() {
+        return None;
+    }
+    finding(format!(
+        "{} of {} posts failed within 15 minutes",
+        upstream.failures, upstream.attempts
+    ))
+}

@@ -1,0 +1,101 @@
+//! Why Twilio rejects the posts of an account, and what to do about it.
+
+/// The cause, as far as the answer shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Twilio does not know the credentials.
+    Credentials,
+    /// The account is suspended or closed.
+    Inactive,
+    /// The credentials are valid, and may not post feedback.
+    Permission,
+    /// Twilio knows no such account or message here.
+    Unknown,
+    /// The answer may be another host's.
+    Foreign,
+    /// The account is in no setting, so nothing was sent.
+    Unconfigured,
+}
+
+/// Twilio: "Account not active".
+const NOT_ACTIVE: u32 = 20005;
+/// Twilio: "Authenticate".
+const AUTHENTICATE: u32 = 20003;
+
+impl Cause {
+    fn of(status: Option<u16>, code: Option<u32>, message: &str) -> Self {
+        let message = message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        let is_rejection = matches!(status, Some(401 | 403));
+        if code == Some(NOT_ACTIVE)
+            || is_rejection
+                && says(&["suspended", "closed", "not active", "inactive", "deactivated"])
+        {
+            return Self::Inactive;
+        }
+        match (status, code) {
+            (Some(401), _) | (Some(403), Some(AUTHENTICATE)) => Self::Credentials,
+            (Some(403), _) => Self::Permission,
+            (Some(404), _) => Self::Unknown,
+            (Some(_), _) => Self::Foreign,
+            (None, _) => Self::Unconfigured,
+        }
+    }
+}
+
+/// What to do about a paused account, by the answer that paused it. `status` is `None` if nothing was sent.
+#[must_use]
+pub fn pause_advice(status: Option<u16>, code: Option<u32>, message: &str) -> &'static str {
+    match Cause::of(status, code, message) {
+        Cause::Credentials => {
+            "Twilio does not accept the credentials: correct the API key and its secret, or the auth token, of this \
+             account and region."
+        }
+        Cause::Inactive => {
+            "The account is suspended or closed, and its credentials are not the cause: settle that with Twilio \
+             (Console, Billing or Account)."
+        }
+        Cause::Permission => {
+            "The credentials are valid, but may not do this: check that the account is active, and give a restricted API \
+             key the permission /twilio/messaging/messages.feedback/create."
+        }
+        Cause::Unknown => {
+            "Twilio knows none of the messages under this account: check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
+        }
+        Cause::Foreign => {
+            "This is not an answer of Twilio's API: check HEARDBACK_UPSTREAM_URL, and what stands between this machine \
+             and Twilio."
+        }
+        Cause::Unconfigured => {
+            "The account is in no setting any more: put it back into HEARDBACK_ACCOUNTS_FILE and send SIGHUP, unless it \
+             was removed on purpose."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_follows_the_cause() {
+        for (status, code, message, word) in [
+            (Some(401), Some(20003), "Authenticate", "correct the API key"),
+            (Some(401), None, "", "correct the API key"),
+            (Some(403), Some(20003), "Permission Denied", "correct the API key"),
+            (Some(401), Some(20003), "Account AC1 is suspended", "suspended or closed"),
+            (Some(403), Some(20005), "Account not active", "suspended or closed"),
+            (Some(401), Some(20005), "", "suspended or closed"),
+            (Some(403), None, "This account has been CLOSED", "suspended or closed"),
+            (Some(403), Some(70051), "Authorization scope is missing", "messages.feedback/create"),
+            (Some(403), None, "Forbidden", "messages.feedback/create"),
+            (Some(404), Some(20404), "20 answers of 404 in a row", "TWILIO_ACCOUNT_SID"),
+            (Some(404), Some(20404), "the connection was closed", "TWILIO_ACCOUNT_SID"),
+            (Some(302), None, "redirected to example.com", "HEARDBACK_UPSTREAM_URL"),
+            (None, None, "no such account", "HEARDBACK_ACCOUNTS_FILE"),
+        ] {
+            let advice = pause_advice(status, code, message);
+            assert!(advice.contains(word), "{status:?} {code:?} {message}: {advice}");
+        }
+    }
+}

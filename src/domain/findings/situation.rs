@@ -1,0 +1,239 @@
+//! What findings are judged from: plain numbers and words about the running service.
+//!
+//! Counts are increases over a window that ends now; the field says which window. The windows are those of
+//! `ops/alerts.yml`. Deliberately absent: addresses, message SIDs, keys.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How the service stands at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Situation {
+    /// The moment.
+    pub now: Timestamp,
+    /// What was found out at start and stays.
+    pub start: StartFacts,
+    /// Whether the process shuts down.
+    pub is_draining: bool,
+    /// Whether `HEARDBACK_DRY_RUN` is on.
+    pub is_dry_run: bool,
+    /// Reloads that were refused, in 30 minutes.
+    pub reloads_refused: u64,
+    /// Signatures on the routes below `/twilio/`.
+    pub twilio: SignatureFacts,
+    /// Signatures on the routes below `/app/`.
+    pub app: SignatureFacts,
+    /// Requests that were answered, and evidence that came in.
+    pub requests: RequestFacts,
+    /// Keys that have matched since the start.
+    pub keys: Vec<KeyFacts>,
+    /// Accounts whose posts Twilio rejects.
+    pub paused: Vec<PausedLane>,
+    /// Accounts that Twilio throttles.
+    pub throttled: Vec<ThrottledLane>,
+    /// Accounts that an operator put on hold.
+    pub on_hold: Vec<HeldAccount>,
+    /// Confirmations that wait to be reported.
+    pub outbox: OutboxFacts,
+    /// Posts to Twilio.
+    pub upstream: UpstreamFacts,
+    /// The store and its disk.
+    pub store: StoreFacts,
+    /// Conversion by calling code.
+    pub countries: Vec<Traffic>,
+    /// Conversion by sender.
+    pub senders: Vec<Traffic>,
+    /// A jump of the system clock that still matters.
+    pub clock_jump: Option<ClockJump>,
+}
+
+/// Facts that `serve` finds out at start.
+#[derive(Debug, Clone, Default)]
+pub struct StartFacts {
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// Earlier starts on the same store, as far as they are known.
+    pub earlier_starts: Vec<Timestamp>,
+    /// The file system of the store, such as `tmpfs`, if it does not keep what was acknowledged.
+    pub unsafe_file_system: Option<String>,
+    /// A limit of open files that is too small.
+    pub fd_limit: Option<FdLimit>,
+    /// Whether the store was opened without its seal.
+    pub is_seal_missing: bool,
+}
+
+/// A limit of open files that is below what the listeners reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdLimit {
+    /// The limit in force.
+    pub limit: u64,
+    /// The least that is needed.
+    pub needed: u64,
+}
+
+/// Signatures of one side.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SignatureFacts {
+    /// When a signature last verified; `None`: not since the start.
+    pub last_verified: Option<Timestamp>,
+    /// Verified, in 15 minutes.
+    pub verified: u64,
+    /// Signed, and refused for the signature or the account, in 15 minutes.
+    pub refused: u64,
+    /// The same since the start.
+    pub refused_since_start: u64,
+    /// Refused without a readable signature since the start.
+    pub unsigned_since_start: u64,
+}
+
+/// Requests and events by result.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestFacts {
+    /// Answered with 5xx, in 10 minutes.
+    pub server_errors: u64,
+    /// Refused for their signature (unsigned ones excluded), in 15 minutes.
+    pub signature_failures: u64,
+    /// The same a day ago; `None` if the process is younger.
+    pub signature_failures_a_day_ago: Option<u64>,
+    /// Signed and not usable, in 30 minutes.
+    pub unusable: u64,
+    /// Malformed events of Event Streams, in an hour.
+    pub malformed_events: u64,
+    /// Evidence that was orphaned, in 6 hours.
+    pub orphaned: u64,
+}
+
+/// A key, and when it last matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The account that it belongs to.
+    pub account: String,
+    /// Its name, such as `token 1`.
+    pub name: String,
+    /// When it last made a valid signature.
+    pub last_matched: Timestamp,
+}
+
+/// An account whose posts are paused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PausedLane {
+    /// Which account.
+    pub account: String,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// HTTP status of the answer that paused it; `None` if no request was sent.
+    pub status: Option<u16>,
+    /// Twilio's error code.
+    pub code: Option<u32>,
+    /// Twilio's words, or ours.
+    pub message: String,
+}
+
+/// An account that waits out a 429, or did so lately.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ThrottledLane {
+    /// Which account.
+    pub account: String,
+    /// The share of the last 30 minutes that it was throttled, from 0 to 1.
+    pub share: f64,
+}
+
+/// An account on hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldAccount {
+    /// Which account.
+    pub account: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Confirmations that wait to be reported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutboxFacts {
+    /// All of them.
+    pub waiting: u64,
+    /// How many waited 30 minutes ago; `None` if the process is younger.
+    pub half_an_hour_ago: Option<u64>,
+    /// Since when the oldest waits, of accounts that are neither paused nor on hold.
+    pub oldest: Option<Timestamp>,
+    /// How many of those were tried and failed. A lower bound if [`Self::is_cut`].
+    pub failed: u64,
+    /// How the last attempt of those ended.
+    pub last_failure: Option<String>,
+    /// Whether only the first of them were looked at.
+    pub is_cut: bool,
+}
+
+/// Posts to Twilio.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpstreamFacts {
+    /// Posts, in 15 minutes.
+    pub attempts: u64,
+    /// Of these, those that failed in a way that may pass.
+    pub failures: u64,
+    /// Confirmations that Twilio refused for good, in an hour.
+    pub refused: u64,
+    /// Messages in the store that were refused in 24 hours. A lower bound if [`Self::is_cut`].
+    pub refused_today: u64,
+    /// Whether only the last refused messages were looked at.
+    pub is_cut: bool,
+    /// Posts, in an hour.
+    pub attempts_in_an_hour: u64,
+    /// 2xx answers that did not name the reported message, in an hour: another host may have sent them.
+    pub unnamed: u64,
+}
+
+/// The store and its disk.
+#[derive(Debug, Clone, Default)]
+pub struct StoreFacts {
+    /// Why it cannot take events, or does not answer.
+    pub trouble: Option<String>,
+    /// Free bytes on its disk; `None` if not known.
+    pub free: Option<u64>,
+    /// Free bytes at an earlier time, and how long ago that was: at most six hours.
+    pub free_before: Option<(SignedDuration, u64)>,
+    /// Records that count towards the limit.
+    pub records: u64,
+    /// Messages that could be evicted to make room for new ones.
+    pub evictable: u64,
+    /// Click links, which have the same limit of their own.
+    pub links: u64,
+    /// `HEARDBACK_MAX_MESSAGES`; 0 if not known.
+    pub max_records: u64,
+    /// Finished records that were forgotten early for want of room, in an hour.
+    pub forgotten_early: u64,
+    /// Commits, in 10 minutes.
+    pub commits: u64,
+    /// Of these, those that took longer than a second.
+    pub slow_commits: u64,
+}
+
+/// Messages of one calling code or sender, in two hours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// The calling code or the sender, as a metric names it.
+    pub name: String,
+    /// Sent, and confirmed.
+    pub now: TrafficCount,
+    /// The same two hours a day ago; `None` if the process is younger.
+    pub a_day_ago: Option<TrafficCount>,
+}
+
+/// Messages sent, and messages confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrafficCount {
+    /// Sent with feedback requested.
+    pub sent: u64,
+    /// Confirmed.
+    pub confirmed: u64,
+}
+
+/// A jump of the system clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockJump {
+    /// How far; positive if the clock went forward.
+    pub by: SignedDuration,
+    /// When it was noticed, by the trusted time.
+    pub noticed: Timestamp,
+    /// Whether no record expires or is removed by the clock until a second source agrees.
+    pub is_held_back: bool,
+}

@@ -1,0 +1,89 @@
+//! Findings about the store and its disk.
+
+use jiff::SignedDuration;
+
+use crate::domain::findings::{Finding, FindingId, Situation, StoreFacts};
+use crate::domain::veil::veiled;
+
+/// Free bytes below which the store takes no new event: sled needs room to open again.
+pub const MIN_FREE: u64 = 128 << 20;
+/// Below this the volume has to be extended now.
+const CRITICAL_FREE: u64 = 192 << 20;
+/// The volume is filling if it will be full within this time.
+const FORESIGHT: SignedDuration = SignedDuration::from_hours(48);
+/// A trend takes at least this much time.
+const SHORTEST_TREND: SignedDuration = SignedDuration::from_mins(60);
+
+pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
+    let store = &now.store;
+    if let Some(trouble) = &store.trouble {
+        let what = format!("The store cannot take events: {}", veiled(trouble));
+        findings.push(Finding::new(FindingId::StoreSilent, what));
+    }
+    findings.extend(free(store));
+    findings.extend(filling(store));
+    findings.extend(too_many(store.records.saturating_sub(store.evictable), "messages", store));
+    findings.extend(too_many(store.links, "click links", store));
+    if store.forgotten_early > 0 {
+        let what = format!(
+            "The store is full: {} finished records were forgotten early within an hour",
+            store.forgotten_early
+        );
+        findings.push(Finding::new(FindingId::StoreFull, what));
+    }
+    if store.slow_commits > 0 && store.slow_commits * 100 > store.commits {
+        let what = format!(
+            "{} of {} commits took longer than a second within 10 minutes",
+            store.slow_commits, store.commits
+        );
+        findings.push(Finding::new(FindingId::CommitSlow, what));
+    }
+    if let Some(name) = &now.start.unsafe_file_system {
+        let what = format!("The store lies on {name}, which does not keep what was acknowledged");
+        findings.push(Finding::new(FindingId::StorePlacement, what).since(now.start.started_at));
+    }
+    if now.start.is_seal_missing {
+        let what = "The store had no seal when it was opened";
+        findings.push(Finding::new(FindingId::StoreSealMissing, what).since(now.start.started_at));
+    }
+}
+
+fn free(store: &StoreFacts) -> Option<Finding> {
+    let free = store.free.filter(|free| *free < CRITICAL_FREE)?;
+    let left = format!("The volume of the store has {} MiB left", free >> 20);
+    let what = if free < MIN_FREE {
+        format!("{left}, less than the {} MiB that are needed: new events get 503", MIN_FREE >> 20)
+    } else {
+        format!("{left}; below {} MiB new events get 503", MIN_FREE >> 20)
+    };
+    Some(Finding::new(FindingId::StoreNearlyFull, what))
+}
+
+/// Extrapolates the loss of room, as the alert does.
+fn filling(store: &StoreFacts) -> Option<Finding> {
+    let free = store.free.filter(|free| *free >= CRITICAL_FREE)?;
+    let (span, before) = store.free_before.filter(|(span, _)| *span >= SHORTEST_TREND)?;
+    let lost = u128::from(before.checked_sub(free)?);
+    let room = u128::from(free.saturating_sub(MIN_FREE));
+    let seconds = |span: SignedDuration| u128::try_from(span.as_secs()).unwrap_or_default();
+    if lost == 0 || room * seconds(span) >= lost * seconds(FORESIGHT) {
+        return None;
+    }
+    let hours = room * seconds(span) / lost / 3_600;
+    let what = format!("The volume of the store will be full in about {hours} h");
+    Some(Finding::new(FindingId::StoreFilling, what))
+}
+
+/// `what` of the two kinds of records that the limit holds for.
+fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
+    let most = store.max_records;
+    // Nine tenths, without a fraction.
+    if most == 0 || u128::from(count) * 10 <= u128::from(most) * 9 {
+        return None;
+    }
+    let kept =
+        format!("{count} {what} have to be kept, of at most {most} (HEARDBACK_MAX_MESSAGES)");
+    let reached = if count >= most { ": new ones get 503" } else { "" };
+    let finding = Finding::new(FindingId::TooManyMessages, format!("{kept}{reached}"));
+    Some(finding.about(what))
+}

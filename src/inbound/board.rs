@@ -1,0 +1,273 @@
+//! The board: a snapshot of the service, taken at most once a second, with all findings about it.
+//!
+//! The operator's page and `/readyz` show the same snapshot, so they cannot disagree. It comes from the store, the
+//! lanes, the totals of the metrics and their history (`trends.rs`). Deliberately absent: recipients.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::web;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::domain::census::Census;
+use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
+use crate::domain::message::Message;
+use crate::domain::sid::AccountSid;
+use crate::inbound::stocktaking::AskDisk;
+use crate::inbound::trends::Trends;
+use crate::inbound::trust::Trusted;
+use crate::store::{Clock, Counts, Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::{LaneDetail, Readiness};
+
+/// How many messages of the outbox, and of the refused ones, are shown.
+pub(super) const SHOWN: usize = 25;
+/// How many messages of the outbox are judged.
+pub(super) const JUDGED: usize = 100;
+/// Accounts that are shown.
+const ACCOUNTS: usize = 100;
+/// How long a snapshot is the latest.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long the store counts as healthy: the check writes to the disk.
+const HEALTHY: Duration = Duration::from_secs(5);
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often a sample is taken for the history, whether or not a snapshot is requested.
+const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+
+/// The service at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    /// The moment.
+    pub(super) at: Timestamp,
+    /// Why the store cannot take an event, if it cannot.
+    pub(super) sick: Option<String>,
+    pub(super) is_draining: bool,
+    pub(super) is_dry_run: bool,
+    pub(super) counts: Counts,
+    /// Messages that could be evicted to make room for new ones.
+    pub(super) evictable: u64,
+    pub(super) census: Census,
+    /// The next to be reported; more than are shown.
+    pub(super) outbox: Vec<Message>,
+    /// The last to be refused.
+    pub(super) refused: Vec<Message>,
+    /// Accounts on hold, and since when.
+    pub(super) on_hold: BTreeMap<AccountSid, Timestamp>,
+    pub(super) lanes: BTreeMap<String, LaneDetail>,
+    /// Free bytes on the disk of the store.
+    pub(super) free: Option<u64>,
+    /// When a signature last verified.
+    pub(super) last_verified: Option<Timestamp>,
+    /// All that is wrong, the worst first.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Snapshot {
+    /// Every account that there is anything of.
+    pub(super) fn accounts(&self) -> BTreeSet<AccountSid> {
+        let lanes = self.lanes.keys().filter_map(|account| AccountSid::parse(account).ok());
+        let known = self.census.accounts().chain(self.on_hold.keys().copied()).chain(lanes);
+        known.take(ACCOUNTS).collect()
+    }
+}
+
+/// What a board looks at.
+pub struct Sources {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Totals since the start.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process drains, and how the lanes are.
+    pub readiness: Arc<Readiness>,
+    /// The configured keys.
+    pub trust: Arc<Trusted>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Tells how full the disk is.
+    pub disk: AskDisk,
+    /// Whether nothing is posted.
+    pub is_dry_run: bool,
+    /// `HEARDBACK_MAX_MESSAGES`.
+    pub max_messages: u64,
+    /// What was found out at start.
+    pub start: StartFacts,
+}
+
+/// Where snapshots are taken.
+pub struct Board {
+    pub(super) sources: Sources,
+    began: Instant,
+    latest: Mutex<Latest>,
+    trends: StdMutex<Trends>,
+    /// When each finding was first made, as long as it persists.
+    known: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
+}
+
+#[derive(Default)]
+struct Latest {
+    snapshot: Option<(Instant, Arc<Snapshot>)>,
+    health: Option<(Instant, Option<String>)>,
+}
+
+impl Latest {
+    fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let (made, snapshot) = self.snapshot.as_ref()?;
+        (made.elapsed() < FRESH).then(|| Arc::clone(snapshot))
+    }
+}
+
+impl Board {
+    /// Without a snapshot yet.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            began: Instant::now(),
+            latest: Mutex::default(),
+            trends: StdMutex::default(),
+            known: StdMutex::default(),
+        }
+    }
+
+    /// The service now, or a second ago.
+    pub(super) async fn snapshot(&self) -> Arc<Snapshot> {
+        let mut latest = self.latest.lock().await;
+        if let Some(snapshot) = latest.fresh() {
+            return snapshot;
+        }
+        let sick = self.health(&mut latest.health).await;
+        self.take(&mut latest, sick).await
+    }
+
+    /// The same, with the health of the store as the caller has just found it.
+    pub(super) async fn snapshot_knowing(&self, sick: Option<String>) -> Arc<Snapshot> {
+        let mut latest = self.latest.lock().await;
+        latest.health = Some((Instant::now(), sick.clone()));
+        match latest.fresh() {
+            Some(snapshot) if snapshot.sick == sick => snapshot,
+            Some(_) | None => self.take(&mut latest, sick).await,
+        }
+    }
+
+    /// Drops the latest snapshot: an operator has just changed something, and sees that at once.
+    pub(super) async fn forget(&self) {
+        self.latest.lock().await.snapshot = None;
+    }
+
+    /// Samples the service until it is dropped, so that findings can compare it with itself a while ago.
+    pub async fn keep_history(&self) {
+        loop {
+            let mut latest = self.latest.lock().await;
+            // The check writes to the disk; for a history the last one is enough.
+            let sick = latest.health.as_ref().and_then(|(_, sick)| sick.clone());
+            self.take(&mut latest, sick).await;
+            drop(latest);
+            tokio::time::sleep(SAMPLE_EVERY).await;
+        }
+    }
+
+    async fn health(&self, known: &mut Option<(Instant, Option<String>)>) -> Option<String> {
+        if let Some((asked, health)) = known
+            && asked.elapsed() < HEALTHY
+            && health.is_none()
+        {
+            return None;
+        }
+        let health = match timeout(PATIENCE, self.sources.store.health()).await {
+            Ok(health) => health.err().map(|error| error.to_string()),
+            Err(_) => Some(silent()),
+        };
+        *known = Some((Instant::now(), health.clone()));
+        health
+    }
+
+    async fn take(&self, latest: &mut Latest, sick: Option<String>) -> Arc<Snapshot> {
+        let mut snapshot = self.gather(sick).await;
+        self.judge(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
+        latest.snapshot = Some((Instant::now(), Arc::clone(&snapshot)));
+        snapshot
+    }
+
+    async fn gather(&self, mut sick: Option<String>) -> Snapshot {
+        let Sources { store, readiness, clock, disk, is_dry_run, .. } = &self.sources;
+        let asked = async {
+            tokio::join!(
+                store.census(),
+                store.outbox(JUDGED),
+                store.refused(SHOWN),
+                store.paused(),
+                store.evictable()
+            )
+        };
+        let (census, outbox, refused, on_hold, evictable) = match timeout(PATIENCE, asked).await {
+            Ok((census, outbox, refused, on_hold, evictable)) => (
+                known(census, &mut sick),
+                known(outbox, &mut sick),
+                known(refused, &mut sick),
+                known(on_hold, &mut sick),
+                known(evictable, &mut sick),
+            ),
+            Err(_) => {
+                sick.get_or_insert_with(silent);
+                Default::default()
+            }
+        };
+        let disk = Arc::clone(disk);
+        let disk = timeout(PATIENCE, web::block(move || disk())).await;
+        let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
+        Snapshot {
+            at: clock(),
+            sick,
+            is_draining: readiness.is_draining(),
+            is_dry_run: *is_dry_run,
+            counts: store.counts(),
+            evictable,
+            census,
+            outbox,
+            refused,
+            on_hold,
+            lanes: readiness.lanes(),
+            free: disk.map(|disk| disk.free),
+            last_verified: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Notes the snapshot in the history, and judges it.
+    fn judge(&self, snapshot: &mut Snapshot) {
+        let uptime = self.began.elapsed();
+        let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = self.sources.metrics.totals();
+        trends.note(uptime, snapshot, totals);
+        let situation = trends.situation(uptime, snapshot, totals, &self.sources);
+        drop(trends);
+        snapshot.last_verified = situation.twilio.last_verified.max(situation.app.last_verified);
+        snapshot.findings = judge(&situation);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut still = BTreeMap::new();
+        for finding in &mut snapshot.findings {
+            let kind = (finding.id, finding.subject.clone());
+            let first = known.get(&kind).copied().unwrap_or(snapshot.at);
+            finding.since.get_or_insert(first);
+            still.insert(kind, first);
+        }
+        *known = still;
+    }
+}
+
+fn silent() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}
+
+/// The answer of the store; if there is none, the reason is noted.
+fn known<T: Default>(answer: Result<T, StoreError>, sick: &mut Option<String>) -> T {
+    answer.unwrap_or_else(|error| {
+        sick.get_or_insert_with(|| error.to_string());
+        T::default()
+    })
+}

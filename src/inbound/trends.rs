@@ -1,0 +1,317 @@
+//! Trends: samples of the running service, and the situation that they and a snapshot amount to.
+//!
+//! A fine history covers the last hour, a coarse one the last day, for the windows of `ops/alerts.yml`. Both are
+//! bounded: labels are those of the metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::census::Census;
+use crate::domain::findings::{
+    ClockJump, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts, SignatureFacts,
+    Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+};
+use crate::domain::message::{Message, State};
+use crate::inbound::ROUTES;
+use crate::inbound::board::{JUDGED, Snapshot, Sources};
+use crate::inbound::stocktaking::{code_label, sender_label};
+use crate::telemetry::history::History;
+use crate::telemetry::readiness::{LaneDetail, LaneState};
+use crate::telemetry::totals::{Side, Total, Totals};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: Duration = Duration::from_secs(24 * HOUR);
+const FINE_STEP: Duration = Duration::from_secs(15);
+const FINE_SPAN: Duration = Duration::from_secs(HOUR);
+const COARSE_STEP: Duration = Duration::from_secs(15 * MINUTE);
+/// A day, and the longest window that is compared with the one a day before.
+const COARSE_SPAN: Duration = Duration::from_secs(26 * HOUR);
+/// Windows, as in `ops/alerts.yml`.
+const TEN_MINUTES: Duration = Duration::from_secs(10 * MINUTE);
+const QUARTER_HOUR: Duration = Duration::from_secs(15 * MINUTE);
+const HALF_HOUR: Duration = Duration::from_secs(30 * MINUTE);
+const ONE_HOUR: Duration = Duration::from_secs(HOUR);
+const TWO_HOURS: Duration = Duration::from_secs(2 * HOUR);
+const SIX_HOURS: Duration = Duration::from_secs(6 * HOUR);
+/// Samples in half an hour.
+const HALF_HOUR_SAMPLES: u32 = 120;
+
+/// Conversion since the start, by name.
+type Counts = BTreeMap<String, TrafficCount>;
+
+/// A sample of every 15 seconds.
+#[derive(Debug)]
+struct Fine {
+    totals: Totals,
+    outbox: u64,
+    throttled: BTreeSet<String>,
+}
+
+/// A sample of every 15 minutes.
+#[derive(Debug)]
+struct Coarse {
+    totals: Totals,
+    orphaned: u64,
+    free: Option<u64>,
+    countries: Counts,
+    senders: Counts,
+}
+
+/// The histories.
+#[derive(Debug)]
+pub(super) struct Trends {
+    fine: History<Fine>,
+    coarse: History<Coarse>,
+}
+
+impl Default for Trends {
+    fn default() -> Self {
+        Self {
+            fine: History::new(FINE_STEP, FINE_SPAN),
+            coarse: History::new(COARSE_STEP, COARSE_SPAN),
+        }
+    }
+}
+
+impl Trends {
+    /// Takes the samples that are due. `uptime` is the age of the process.
+    pub(super) fn note(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
+        if self.fine.is_due(uptime) {
+            let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneState::Held);
+            let throttled = throttled.map(|(account, _)| account.clone());
+            let outbox = now.counts.of(State::Confirmed);
+            self.fine.note(uptime, Fine { totals, outbox, throttled: throttled.collect() });
+        }
+        if self.coarse.is_due(uptime) {
+            let (countries, senders) = traffic(&now.census);
+            let (orphaned, free) = (now.counts.orphaned, now.free);
+            self.coarse.note(uptime, Coarse { totals, orphaned, free, countries, senders });
+        }
+    }
+
+    /// What findings are judged from.
+    pub(super) fn situation(
+        &self,
+        uptime: Duration,
+        now: &Snapshot,
+        totals: Totals,
+        sources: &Sources,
+    ) -> Situation {
+        let grown = |window, total| self.grown(uptime, window, &totals, total);
+        let signatures = |side, [verified, refused, unsigned]: [Total; 3]| SignatureFacts {
+            last_verified: sources.metrics.last_verified(side).and_then(second),
+            verified: grown(QUARTER_HOUR, verified),
+            refused: grown(QUARTER_HOUR, refused),
+            refused_since_start: totals.of(refused),
+            unsigned_since_start: totals.of(unsigned),
+        };
+        let (countries, senders) = traffic(&now.census);
+        let jump = sources.store.clock_guard().jump();
+        Situation {
+            now: now.at,
+            start: sources.start.clone(),
+            is_draining: now.is_draining,
+            is_dry_run: now.is_dry_run,
+            reloads_refused: grown(HALF_HOUR, Total::ReloadsRefused),
+            twilio: signatures(
+                Side::Twilio,
+                [Total::VerifiedTwilio, Total::RefusedTwilio, Total::UnsignedTwilio],
+            ),
+            app: signatures(Side::App, [Total::VerifiedApp, Total::RefusedApp, Total::UnsignedApp]),
+            requests: RequestFacts {
+                server_errors: grown(TEN_MINUTES, Total::ServerErrors),
+                signature_failures: grown(QUARTER_HOUR, Total::SignatureFailures),
+                signature_failures_a_day_ago: self.a_day_ago(uptime),
+                unusable: grown(HALF_HOUR, Total::Unusable),
+                malformed_events: grown(ONE_HOUR, Total::MalformedEvents),
+                orphaned: self.orphaned(uptime, now.counts.orphaned),
+            },
+            keys: keys(sources),
+            paused: paused(&now.lanes),
+            throttled: self.throttled(uptime, &now.lanes),
+            on_hold: on_hold(now),
+            outbox: self.outbox(uptime, now),
+            upstream: UpstreamFacts {
+                attempts: grown(QUARTER_HOUR, Total::Attempts),
+                failures: grown(QUARTER_HOUR, Total::Failures),
+                refused: grown(ONE_HOUR, Total::RefusedByTwilio),
+                attempts_in_an_hour: grown(ONE_HOUR, Total::Attempts),
+                unnamed: grown(ONE_HOUR, Total::Unnamed),
+                ..refused_today(now)
+            },
+            store: StoreFacts {
+                trouble: now.sick.clone(),
+                free: now.free,
+                free_before: self.free_before(uptime),
+                records: now.counts.total(),
+                evictable: now.evictable,
+                links: now.counts.links,
+                max_records: sources.max_messages,
+                forgotten_early: grown(ONE_HOUR, Total::ForgottenEarly),
+                commits: grown(TEN_MINUTES, Total::Commits),
+                slow_commits: grown(TEN_MINUTES, Total::SlowCommits),
+            },
+            countries: self.compared(uptime, countries, |sample| &sample.countries),
+            senders: self.compared(uptime, senders, |sample| &sample.senders),
+            clock_jump: jump.map(|jump| ClockJump {
+                by: jump.ahead,
+                noticed: jump.since,
+                is_held_back: jump.holds_back(),
+            }),
+        }
+    }
+
+    /// The growth of a total over a window that ends now. A process that is younger counts from its start.
+    fn grown(&self, uptime: Duration, window: Duration, now: &Totals, total: Total) -> u64 {
+        let before = self.fine.before(uptime, window).map_or(&Totals::ZERO, |fine| &fine.totals);
+        now.growth(before, total)
+    }
+
+    fn a_day_ago(&self, uptime: Duration) -> Option<u64> {
+        let end = &self.coarse.before(uptime, DAY)?.totals;
+        let start = self.coarse.before(uptime, DAY + QUARTER_HOUR);
+        let start = start.map_or(&Totals::ZERO, |coarse| &coarse.totals);
+        Some(end.growth(start, Total::SignatureFailures))
+    }
+
+    /// The count of orphans outlives the process, so it is compared with the first sample.
+    fn orphaned(&self, uptime: Duration, now: u64) -> u64 {
+        let before = self.coarse.oldest(uptime, SIX_HOURS).map(|(_, coarse)| coarse.orphaned);
+        now.saturating_sub(before.unwrap_or(now))
+    }
+
+    fn free_before(&self, uptime: Duration) -> Option<(SignedDuration, u64)> {
+        let (age, coarse) = self.coarse.oldest(uptime, SIX_HOURS)?;
+        Some((age.try_into().ok()?, coarse.free?))
+    }
+
+    fn throttled(
+        &self,
+        uptime: Duration,
+        lanes: &BTreeMap<String, LaneDetail>,
+    ) -> Vec<ThrottledLane> {
+        let share = |account: &String| {
+            let samples = self.fine.within(uptime, HALF_HOUR);
+            let throttled = samples.filter(|fine| fine.throttled.contains(account)).count();
+            f64::from(u32::try_from(throttled).unwrap_or(u32::MAX)) / f64::from(HALF_HOUR_SAMPLES)
+        };
+        let lanes = lanes.iter().filter(|(_, lane)| lane.state != LaneState::Paused);
+        let lanes = lanes.map(|(account, lane)| {
+            let lane_is_held = lane.state == LaneState::Held;
+            (lane_is_held, ThrottledLane { account: account.clone(), share: share(account) })
+        });
+        // An open lane is throttled if it was so for most of the time.
+        let matters = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
+        lanes.filter(matters).map(|(_, lane)| lane).collect()
+    }
+
+    fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
+        let is_open = |message: &&Message| {
+            let lane = now.lanes.get(message.account.as_str());
+            let is_paused = lane.is_some_and(|lane| lane.state != LaneState::Open);
+            !is_paused && !now.on_hold.contains_key(&message.account)
+        };
+        let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
+        let confirmed =
+            open.iter().filter_map(|message| Some(message.proof.as_ref()?.confirmed_at));
+        let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());
+        OutboxFacts {
+            waiting: now.counts.of(State::Confirmed),
+            half_an_hour_ago: self.fine.before(uptime, HALF_HOUR).map(|fine| fine.outbox),
+            oldest: confirmed.min(),
+            failed: failed.clone().count() as u64,
+            last_failure: failed.max_by_key(|attempt| attempt.ended_at).map(ToString::to_string),
+            is_cut: now.outbox.len() >= JUDGED,
+        }
+    }
+
+    fn compared(
+        &self,
+        uptime: Duration,
+        now: Counts,
+        of: impl Fn(&Coarse) -> &Counts,
+    ) -> Vec<Traffic> {
+        let at = |age| self.coarse.before(uptime, age).map(&of);
+        let (recent, day) = (at(TWO_HOURS), at(DAY));
+        let before = at(DAY + TWO_HOURS);
+        let count = |counts: Option<&Counts>, name: &str| {
+            counts.and_then(|counts| counts.get(name)).copied().unwrap_or_default()
+        };
+        now.into_iter()
+            .map(|(name, total)| Traffic {
+                now: growth(total, count(recent, &name)),
+                a_day_ago: day.map(|_| growth(count(day, &name), count(before, &name))),
+                name,
+            })
+            .collect()
+    }
+}
+
+fn growth(now: TrafficCount, before: TrafficCount) -> TrafficCount {
+    TrafficCount {
+        sent: now.sent.saturating_sub(before.sent),
+        confirmed: now.confirmed.saturating_sub(before.confirmed),
+    }
+}
+
+/// Conversion since the start, by calling code and by sender.
+fn traffic(census: &Census) -> (Counts, Counts) {
+    let (mut countries, mut senders) = (Counts::new(), Counts::new());
+    for (code, sender, tally) in census.since_start() {
+        for (counts, name) in
+            [(&mut countries, code_label(code)), (&mut senders, sender_label(sender))]
+        {
+            let count = counts.entry(name).or_default();
+            count.sent += tally.sent;
+            count.confirmed += tally.confirmed;
+        }
+    }
+    (countries, senders)
+}
+
+fn second(second: i64) -> Option<Timestamp> {
+    Timestamp::from_second(second).ok()
+}
+
+/// Keys that have matched since the start.
+fn keys(sources: &Sources) -> Vec<KeyFacts> {
+    let names = sources.trust.now().names();
+    let matched = names.into_iter().filter_map(|(account, name)| {
+        let last = sources.metrics.key_last_matched(&ROUTES, &account, &name)?;
+        Some(KeyFacts { account, name, last_matched: second(last)? })
+    });
+    matched.collect()
+}
+
+fn paused(lanes: &BTreeMap<String, LaneDetail>) -> Vec<PausedLane> {
+    let paused = lanes.iter().filter(|(_, lane)| lane.state == LaneState::Paused);
+    let paused = paused.map(|(account, lane)| PausedLane {
+        account: account.clone(),
+        since: lane.since,
+        status: lane.status,
+        code: lane.code,
+        message: lane.why.clone().unwrap_or_default(),
+    });
+    paused.collect()
+}
+
+fn on_hold(now: &Snapshot) -> Vec<HeldAccount> {
+    let held = now.on_hold.iter();
+    held.map(|(account, since)| HeldAccount { account: account.to_string(), since: *since })
+        .collect()
+}
+
+/// What the store still knows of refused messages.
+fn refused_today(now: &Snapshot) -> UpstreamFacts {
+    let is_new = |message: &&Message| now.at.duration_since(message.since).unsigned_abs() < DAY;
+    let today = now.refused.iter().filter(is_new).count();
+    let all = now.counts.of(State::Refused);
+    UpstreamFacts {
+        refused_today: today as u64,
+        is_cut: today == now.refused.len() && all > today as u64,
+        ..UpstreamFacts::default()
+    }
+}

@@ -1,0 +1,104 @@
+//! A rolling history of samples, so that a process can compare itself with itself a while ago.
+//!
+//! Moments are durations since the start of the process: a jump of the wall clock moves no window. Its size is bounded
+//! by its step and its span.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Samples, at least one step apart, over one span of time.
+#[derive(Debug)]
+pub struct History<T> {
+    step: Duration,
+    span: Duration,
+    samples: VecDeque<(Duration, T)>,
+}
+
+impl<T> History<T> {
+    /// Without a sample yet.
+    #[must_use]
+    pub fn new(step: Duration, span: Duration) -> Self {
+        Self { step, span, samples: VecDeque::new() }
+    }
+
+    /// Whether a step has passed since the last sample.
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.samples.back().is_none_or(|(last, _)| now.saturating_sub(*last) >= self.step)
+    }
+
+    /// Adds a sample if one is due, and drops those that are older than the span.
+    pub fn note(&mut self, now: Duration, sample: T) {
+        if !self.is_due(now) {
+            return;
+        }
+        self.samples.push_back((now, sample));
+        // The oldest that is kept lies at the beginning of the span, or before it.
+        let begins = now.saturating_sub(self.span);
+        while self.samples.get(1).is_some_and(|(second, _)| *second <= begins) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The last sample that was taken at that moment or before; `None` if the process is younger.
+    #[must_use]
+    pub fn at(&self, moment: Duration) -> Option<&T> {
+        let older = self.samples.partition_point(|(at, _)| *at <= moment);
+        self.samples.get(older.checked_sub(1)?).map(|(_, sample)| sample)
+    }
+
+    /// The last sample from before a window that ends now; `None` if the process is younger than the window.
+    #[must_use]
+    pub fn before(&self, now: Duration, window: Duration) -> Option<&T> {
+        self.at(now.checked_sub(window)?)
+    }
+
+    /// The oldest sample of a window that ends now, and how old it is.
+    #[must_use]
+    pub fn oldest(&self, now: Duration, window: Duration) -> Option<(Duration, &T)> {
+        let begins = now.saturating_sub(window);
+        let (at, sample) = self.samples.iter().find(|(at, _)| *at >= begins)?;
+        Some((now.saturating_sub(*at), sample))
+    }
+
+    /// The samples of a window that ends now.
+    pub fn within(&self, now: Duration, window: Duration) -> impl Iterator<Item = &T> {
+        let begins = now.saturating_sub(window);
+        self.samples.iter().filter(move |(at, _)| *at >= begins).map(|(_, sample)| sample)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_last_sample_before_a_window_is_what_a_count_began_with() {
+        let mut history = History::new(seconds(10), seconds(60));
+        assert_eq!(history.before(seconds(5), seconds(0)), None);
+        for at in 0..=200 {
+            history.note(seconds(at), at);
+        }
+        assert_eq!(history.before(seconds(205), seconds(60)), Some(&140));
+        assert_eq!(history.before(seconds(200), seconds(60)), Some(&140));
+        assert_eq!(history.before(seconds(205), seconds(500)), None, "the process is younger");
+        assert_eq!(history.oldest(seconds(205), seconds(60)), Some((seconds(55), &150)));
+        assert_eq!(
+            history.within(seconds(205), seconds(30)).collect::<Vec<_>>(),
+            [&180, &190, &200]
+        );
+        assert_eq!(history.samples.len(), 7, "older ones are dropped");
+    }
+
+    #[test]
+    fn a_window_that_begins_before_the_kept_samples_has_no_sample() {
+        let mut history = History::new(seconds(10), seconds(60));
+        history.note(seconds(300), "first");
+        assert_eq!(history.before(seconds(320), seconds(60)), None);
+        assert_eq!(history.before(seconds(320), seconds(20)), Some(&"first"));
+    }
+}
