@@ -379,6 +379,27 @@ async fn next_due_is_zero_for_what_is_overdue_and_none_when_nothing_waits() {
 }
 
 #[tokio::test]
+async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        hands.set(2 * DAY);
+        confirmed(&store, 1, 2 * DAY).await;
+        let lease = claim(&store).await[0].lease;
+        let retry = Settlement::Retry { after: Duration::from_secs(5), spent: LEASE };
+        store.settle(lease, retry, None).await.expect("settled");
+        confirmed(&store, 2, 2 * DAY).await;
+        hands.set(0);
+        let due = store.next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(due, Some(Duration::ZERO));
+        assert_eq!(claimed(&store, 1, &Quotas::default()).await, [sid(2)]);
+        assert_eq!(claimed(&store, 9, &Quotas::default()).await, [sid(1)]);
+        let due = store.next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(due, Some(LEASE), "each is leased by the time that counts now");
+    }
+}
+
+#[tokio::test]
 async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
@@ -720,6 +741,30 @@ async fn what_bears_a_reference_is_not_evicted_while_others_of_it_may_be_confirm
 }
 
 #[tokio::test]
+async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 3);
+        let bearing = |n, at| Sighting { reference: Some(reference("x")), ..registered(n, at) };
+        store.remember(bearing(1, 0)).await.expect("remembered");
+        store.remember(bearing(2, 60)).await.expect("remembered");
+        store.observe(direct(2, 70)).await.expect("observed");
+        let lease = claim(&store).await.first().expect("claimed").lease;
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
+        // The older one lapsed a minute ago, and was not swept yet.
+        let week = 7 * DAY + 60;
+        hands.set(week);
+        for (n, total) in [(10, 3), (11, 2)] {
+            store.remember(registered(n, week)).await.expect("taken in");
+            assert_eq!(store.counts().total(), total, "at {n}");
+        }
+        let late = store.observe(shared("x", week)).await.expect("observed");
+        assert!(matches!(late, Observed::Parked { .. }), "nothing is left to confirm: {late:?}");
+        assert_eq!((state(&store, 1).await, state(&store, 2).await), (None, None));
+    }
+}
+
+#[tokio::test]
 async fn the_untracked_are_evicted_first_and_the_refused_last() {
     for backend in backends() {
         let hands = Hands::default();
@@ -784,16 +829,21 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                         Err(_) => refused += 1,
                     }
                 }
-                kind @ 3..=4 => {
-                    let signal = if kind == 3 {
-                        acted(person(1 + dice.n(3)), Some(SENDER), now)
-                    } else {
-                        shared(&dice.n(3).to_string(), now)
-                    };
+                3 => {
+                    let signal = acted(person(1 + dice.n(3)), Some(SENDER), now);
                     let room = roomy.observe(signal.clone()).await.expect("observed");
                     let tight = full.observe(signal).await.expect("observed");
+                    if matches!(tight, Observed::Confirmed(_)) {
+                        assert_eq!(tight, room, "step {step}");
+                    }
+                }
+                4 => {
+                    let name = dice.n(3).to_string();
+                    roomy.observe(shared(&name, now)).await.expect("observed");
+                    let tight = full.observe(shared(&name, now)).await.expect("observed");
                     if let Observed::Confirmed(sid) = tight {
-                        assert_eq!(room, Observed::Confirmed(sid), "step {step}");
+                        let all = roomy.bearing(reference(&name), 1).await.expect("found");
+                        assert_eq!(all.first().map(|newest| newest.sid), Some(sid), "step {step}");
                     }
                 }
                 _ => {
@@ -802,6 +852,7 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                             let lease = claim.lease;
                             store.settle(lease, Settlement::Reported, None).await.expect("settled");
                         }
+                        sweep(store).await;
                     }
                 }
             }

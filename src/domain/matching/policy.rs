@@ -147,6 +147,17 @@ impl Policy {
         Some((rank, self.shields_until(message).max(message.since)))
     }
 
+    /// Whether these messages may be evicted together: one message, or all that bear its reference. A part of them
+    /// may not: evidence by the reference would take the rest for all.
+    #[must_use]
+    pub fn may_evict(&self, together: &[Message], by: Timestamp) -> bool {
+        together.iter().all(|message| {
+            let mut message = message.clone();
+            message.age(by);
+            self.evictable_from(&message).is_some_and(|(_, from)| from <= by)
+        })
+    }
+
     /// When a message must have been created for inferred evidence of that moment to count for it.
     #[must_use]
     pub fn window(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {

@@ -7,11 +7,12 @@
 //! message by it looks into the record for the whole.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::address::Person;
-use crate::domain::matching::{EvictionRank, Policy};
+use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::chunks::Chunks;
@@ -181,6 +182,19 @@ impl Index {
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
+    /// The messages of an account that are due later than that.
+    pub(super) fn due_after(
+        &self,
+        account: AccountSid,
+        after: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let Some(waiting) = self.due.get(&account) else { return Vec::new() };
+        let from = moment(later(after, Duration::from_millis(1)));
+        let found = waiting.between(&from, &[u8::MAX; BY_TIME - SID], false, limit);
+        found.iter().filter_map(|key| read_by_time(key)).collect()
+    }
+
     /// What Twilio would not take, the latest first.
     pub(super) fn refused(&self, limit: usize) -> impl Iterator<Item = MessageSid> {
         let found = self.refused.between(&[], &[u8::MAX; BY_TIME - SID], true, limit);
@@ -222,7 +236,6 @@ fn read_moment(bytes: [u8; 6]) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -347,6 +360,10 @@ mod tests {
             due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
             let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
             prop_assert_eq!(index.due_of(account, limit), due);
+            let after = all.iter().filter(|places| {
+                places.due.is_some_and(|(of, due)| of == account && due > at(from))
+            });
+            prop_assert_eq!(index.due_after(account, at(from), usize::MAX).len(), after.count());
         }
         Ok(())
     }
