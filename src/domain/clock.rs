@@ -49,10 +49,8 @@ impl Discipline {
     /// Begins with the store's last trusted time; `None`: a new store, with nothing in it to lose.
     #[must_use]
     pub fn start(now: Reading, last: Option<Timestamp>) -> Self {
-        let wall = last.map_or(now.wall, |last| match is_within(now.wall.duration_since(last)) {
-            true => now.wall,
-            false => last,
-        });
+        let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
+        let wall = last.filter(is_far).unwrap_or(now.wall);
         let mut started = Self { agreed: Reading { wall, ..now }, jump: None };
         started.trusted(now);
         started

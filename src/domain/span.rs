@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Below this, an event counts as present.
-const PRESENT: SignedDuration = SignedDuration::from_secs(10);
+/// Below this, an event counts as present: a live page does not count seconds.
+const PRESENT: SignedDuration = SignedDuration::from_mins(1);
 
 /// A duration in one unit: `12 s`, `3 min`, `25 h`, `4 days`. Negative durations count as zero.
 #[must_use]
@@ -34,7 +34,7 @@ mod tests {
             [-5, 59, 60, 7_199, 90_000, 180_000].map(|s| rough(SignedDuration::from_secs(s)));
         assert_eq!(spans, ["0 s", "59 s", "1 min", "1 h", "25 h", "2 days"]);
         let now = Timestamp::UNIX_EPOCH;
-        let ages = [-60, 0, 9, 10].map(|s| ago(now - SignedDuration::from_secs(s), now));
-        assert_eq!(ages, ["just now", "just now", "just now", "10 s ago"]);
+        let ages = [-60, 0, 59, 60].map(|s| ago(now - SignedDuration::from_secs(s), now));
+        assert_eq!(ages, ["just now", "just now", "just now", "1 min ago"]);
     }
 }

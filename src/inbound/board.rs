@@ -113,13 +113,6 @@ struct Latest {
     health: Option<(Instant, Option<String>)>,
 }
 
-impl Latest {
-    fn fresh(&self) -> Option<Arc<Snapshot>> {
-        let (made, snapshot) = self.snapshot.as_ref()?;
-        (made.elapsed() < FRESH).then(|| Arc::clone(snapshot))
-    }
-}
-
 impl Board {
     /// Without a snapshot yet.
     #[must_use]
@@ -136,21 +129,21 @@ impl Board {
     /// The service now, or a second ago.
     pub(super) async fn snapshot(&self) -> Arc<Snapshot> {
         let mut latest = self.latest.lock().await;
-        if let Some(snapshot) = latest.fresh() {
-            return snapshot;
+        if let Some((made, snapshot)) = &latest.snapshot
+            && made.elapsed() < FRESH
+        {
+            return Arc::clone(snapshot);
         }
         let sick = self.health(&mut latest.health).await;
-        self.take(&mut latest, sick).await
+        let snapshot = Arc::new(self.take(sick).await);
+        latest.snapshot = Some((Instant::now(), Arc::clone(&snapshot)));
+        snapshot
     }
 
-    /// The same, with the health of the store as the caller has just found it.
-    pub(super) async fn snapshot_knowing(&self, sick: Option<String>) -> Arc<Snapshot> {
-        let mut latest = self.latest.lock().await;
-        latest.health = Some((Instant::now(), sick.clone()));
-        match latest.fresh() {
-            Some(snapshot) if snapshot.sick == sick => snapshot,
-            Some(_) | None => self.take(&mut latest, sick).await,
-        }
+    /// The service now, with the health of the store as the caller has just found it.
+    pub(super) async fn snapshot_knowing(&self, sick: Option<String>) -> Snapshot {
+        self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
+        self.take(sick).await
     }
 
     /// Drops the latest snapshot: an operator has just changed something, and sees that at once.
@@ -161,11 +154,9 @@ impl Board {
     /// Samples the service until it is dropped, so that findings can compare it with itself a while ago.
     pub async fn keep_history(&self) {
         loop {
-            let mut latest = self.latest.lock().await;
             // The check writes to the disk; for a history the last one is enough.
-            let sick = latest.health.as_ref().and_then(|(_, sick)| sick.clone());
-            self.take(&mut latest, sick).await;
-            drop(latest);
+            let health = self.latest.lock().await.health.clone();
+            self.take(health.and_then(|(_, sick)| sick)).await;
             tokio::time::sleep(SAMPLE_EVERY).await;
         }
     }
@@ -185,11 +176,9 @@ impl Board {
         health
     }
 
-    async fn take(&self, latest: &mut Latest, sick: Option<String>) -> Arc<Snapshot> {
+    async fn take(&self, sick: Option<String>) -> Snapshot {
         let mut snapshot = self.gather(sick).await;
         self.judge(&mut snapshot);
-        let snapshot = Arc::new(snapshot);
-        latest.snapshot = Some((Instant::now(), Arc::clone(&snapshot)));
         snapshot
     }
 
@@ -204,33 +193,27 @@ impl Board {
                 store.evictable()
             )
         };
-        let (census, outbox, refused, on_hold, evictable) = match timeout(PATIENCE, asked).await {
-            Ok((census, outbox, refused, on_hold, evictable)) => (
-                known(census, &mut sick),
-                known(outbox, &mut sick),
-                known(refused, &mut sick),
-                known(on_hold, &mut sick),
-                known(evictable, &mut sick),
-            ),
-            Err(_) => {
-                sick.get_or_insert_with(silent);
-                Default::default()
-            }
-        };
+        let (census, outbox, refused, on_hold, evictable) =
+            timeout(PATIENCE, asked).await.map_or_else(
+                |_| Default::default(),
+                |(census, outbox, refused, on_hold, evictable)| {
+                    (Some(census), Some(outbox), Some(refused), Some(on_hold), Some(evictable))
+                },
+            );
         let disk = Arc::clone(disk);
         let disk = timeout(PATIENCE, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
         Snapshot {
             at: clock(),
-            sick,
             is_draining: readiness.is_draining(),
             is_dry_run: *is_dry_run,
             counts: store.counts(),
-            evictable,
-            census,
-            outbox,
-            refused,
-            on_hold,
+            census: known(census, &mut sick),
+            outbox: known(outbox, &mut sick),
+            refused: known(refused, &mut sick),
+            on_hold: known(on_hold, &mut sick),
+            evictable: known(evictable, &mut sick),
+            sick,
             lanes: readiness.lanes(),
             free: disk.map(|disk| disk.free),
             last_verified: None,
@@ -265,7 +248,11 @@ fn silent() -> String {
 }
 
 /// The answer of the store; if there is none, the reason is noted.
-fn known<T: Default>(answer: Result<T, StoreError>, sick: &mut Option<String>) -> T {
+fn known<T: Default>(answer: Option<Result<T, StoreError>>, sick: &mut Option<String>) -> T {
+    let answer = answer.unwrap_or_else(|| {
+        let (reason, label) = (silent(), "silent");
+        Err(StoreError::Unavailable { reason, label })
+    });
     answer.unwrap_or_else(|error| {
         sick.get_or_insert_with(|| error.to_string());
         T::default()

@@ -315,3 +315,7 @@ fn refused_today(now: &Snapshot) -> UpstreamFacts {
         ..UpstreamFacts::default()
     }
 }
+
+#[cfg(test)]
+#[path = "trends_tests.rs"]
+mod tests;

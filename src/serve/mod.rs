@@ -10,6 +10,7 @@ mod observe;
 mod parts;
 pub mod reload;
 pub mod signals;
+mod starts;
 mod store;
 
 use std::net::{SocketAddr, TcpListener};
@@ -151,7 +152,8 @@ impl Service {
         let connections = Connections::new(handles, &metrics);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
-        let start = StartFacts { started_at, ..StartFacts::default() };
+        let earlier_starts = starts::note(&settings.store, started_at);
+        let start = StartFacts { started_at, earlier_starts, ..StartFacts::default() };
         let board = Arc::new(Board::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),

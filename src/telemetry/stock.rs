@@ -203,7 +203,7 @@ fn seconds(whole: u64) -> f64 {
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn level<V: EncodeGaugeValue>(
+    fn level<V: EncodeGaugeValue + Copy>(
         &mut self,
         name: &str,
         help: &str,

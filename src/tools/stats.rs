@@ -5,6 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use crate::cli::operate::StatsArgs;
+use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
 use crate::inbound::control::{Share, Stats, Summary};
 use crate::telemetry::readiness::{LaneDetail, LaneState};
@@ -68,18 +69,23 @@ fn text(summary: &Summary, out: &mut impl Write) -> std::io::Result<()> {
 /// What keeps the account's posts from flowing, of which Twilio is the cause.
 fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let long = lane.since.map(|since| format!(" for {}", age(now, since))).unwrap_or_default();
-    let why = lane.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let why = lane.why.as_deref().unwrap_or_default();
+    let shown = if why.is_empty() { String::new() } else { format!(" ({why})") };
     let what = match lane.state {
         LaneState::Open => "takes its posts",
         LaneState::Held => "has asked its posts to wait",
-        LaneState::Paused => "turns its posts away; they go on once that is put right",
+        LaneState::Paused => "rejects its posts",
     };
     let is = match lane.state {
         LaneState::Open => "open",
         LaneState::Held => "held",
         LaneState::Paused => "paused",
     };
-    format!("{account} has been {is}{long}: Twilio {what}{why}")
+    let advice = match lane.state {
+        LaneState::Open | LaneState::Held => String::new(),
+        LaneState::Paused => format!(". {}", pause_advice(lane.status, lane.code, why)),
+    };
+    format!("{account} has been {is}{long}: Twilio {what}{shown}{advice}")
 }
 
 fn table(head: &'static str, shares: &[Share]) -> Table {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Settlement, Verdict, Why};
+use crate::domain::findings::{FindingId, pause_advice};
 use crate::domain::sid::AccountSid;
 use crate::store::Swept;
 use crate::worker::lane::Change;
@@ -80,26 +81,12 @@ pub(crate) fn change(account_sid: AccountSid, change: &Change) {
     match change {
         Change::Paused(Why { status, code, message }) => tracing::error!(
             %account_sid, status, code, detail = message,
-            "reporting for {account_sid} is paused: {message}. {}. Nothing is lost, callbacks are \
-             still taken; one message is tried each minute until Twilio takes one",
-            advice(*status)
+            "reporting for {account_sid} is paused: {message}. {} {}",
+            pause_advice(*status, *code, message),
+            FindingId::LanePaused.advice()
         ),
         Change::Reopened => tracing::info!(
             %account_sid, "reporting for {account_sid} goes on: Twilio has taken one"
         ),
-    }
-}
-
-fn advice(status: Option<u16>) -> &'static str {
-    match status {
-        Some(401) => "Check its API key and secret, or its auth token",
-        Some(403) => {
-            "Check that the account is active, and that a restricted API key has the permission \
-             /twilio/messaging/messages.feedback/create"
-        }
-        Some(404) => "Check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION",
-        Some(_) => "Check HEARDBACK_UPSTREAM_URL, and what stands between here and Twilio",
-        // There was no answer, for nothing was sent.
-        None => "Put it back into HEARDBACK_ACCOUNTS_FILE and send SIGHUP, if that was not meant",
     }
 }

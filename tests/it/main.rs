@@ -24,6 +24,8 @@ mod dry_run;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod findings;
+#[cfg(test)]
 mod fixtures;
 mod forget;
 #[cfg(test)]

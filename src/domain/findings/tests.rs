@@ -1,3 +1,5 @@
+//! Each finding provoked through a situation, and what is close to it and is none.
+
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
@@ -39,4 +41,307 @@ fn each_id_has_a_name_of_its_own_and_an_alert_or_none() {
     assert_eq!(FindingId::SmsPumping.runbook(), "docs/operations.md#heardbacksmspumping");
     assert_eq!(FindingId::DryRun.alert(), None);
     assert_eq!(FindingId::DryRun.runbook(), "docs/operations.md#finding-dry-run");
+}
+
+fn traffic(now: (u64, u64), a_day_ago: Option<(u64, u64)>) -> Vec<Traffic> {
+    let count = |(sent, confirmed)| TrafficCount { sent, confirmed };
+    let name = "49".to_owned();
+    vec![Traffic { name, now: count(now), a_day_ago: a_day_ago.map(count) }]
+}
+
+fn key(name: &str, minute: i64) -> KeyFacts {
+    KeyFacts { account: "AC1".to_owned(), name: name.to_owned(), last_matched: at(minute) }
+}
+
+fn paused(status: Option<u16>, code: Option<u32>, message: &str) -> Vec<PausedLane> {
+    let (account, message) = ("AC1".to_owned(), message.to_owned());
+    vec![PausedLane { account, since: Some(at(9_000)), status, code, message }]
+}
+
+fn throttled(share: f64) -> Vec<ThrottledLane> {
+    vec![ThrottledLane { account: "AC1".to_owned(), share }]
+}
+
+type Change = fn(&mut Situation);
+
+/// For each kind of finding: what brings it about, how bad it is then, and what is close to it and does not.
+#[expect(clippy::too_many_lines, reason = "a row for each kind")]
+fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
+    use FindingId as Id;
+    use Severity::{Critical, Info, Warning};
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    let restarts: (Change, Change) = (
+        |now| {
+            now.start.started_at = at(9_999);
+            now.start.earlier_starts = vec![at(9_950), at(9_960), at(9_970)];
+        },
+        |now| {
+            now.start.started_at = at(9_999);
+            now.start.earlier_starts = vec![at(9_930), at(9_960), at(9_970)];
+        },
+    );
+    let filling: (Change, Change) = (
+        |now| now.store.free_before = Some((HOUR * 6, (1 << 30) + (400 << 20))),
+        |now| now.store.free_before = Some((HOUR * 6, (1 << 30) + (100 << 20))),
+    );
+    vec![
+        (Id::Restarting, Critical, restarts.0, restarts.1),
+        (Id::ServerErrors, Critical, |now| now.requests.server_errors = 1, |_| {}),
+        (Id::ReloadRefused, Warning, |now| now.reloads_refused = 1, |_| {}),
+        (
+            Id::SignatureFailures,
+            Warning,
+            |now| {
+                now.requests.signature_failures = 31;
+                now.requests.signature_failures_a_day_ago = Some(10);
+            },
+            |now| {
+                now.requests.signature_failures = 30;
+                now.requests.signature_failures_a_day_ago = Some(10);
+            },
+        ),
+        (
+            Id::NothingVerifies,
+            Critical,
+            |now| {
+                now.twilio.verified = 0;
+                now.twilio.refused = 11;
+            },
+            |now| {
+                now.twilio.verified = 1;
+                now.twilio.refused = 1_000;
+                now.twilio.unsigned_since_start = 9;
+                now.app.last_verified = Some(at(1));
+            },
+        ),
+        (Id::Refusals, Warning, |now| now.requests.unusable = 21, |now| now.requests.unusable = 20),
+        (Id::MalformedEvents, Warning, |now| now.requests.malformed_events = 1, |_| {}),
+        (Id::Orphans, Warning, |now| now.requests.orphaned = 21, |now| now.requests.orphaned = 20),
+        (
+            Id::OutboxOld,
+            Critical,
+            |now| now.outbox.oldest = Some(at(9_985)),
+            |now| now.outbox.oldest = Some(at(9_996)),
+        ),
+        (
+            Id::OutboxGrowing,
+            Warning,
+            |now| {
+                now.outbox =
+                    OutboxFacts { waiting: 101, half_an_hour_ago: Some(9), ..now.outbox.clone() }
+            },
+            |now| {
+                now.outbox =
+                    OutboxFacts { waiting: 101, half_an_hour_ago: None, ..now.outbox.clone() }
+            },
+        ),
+        (Id::LanePaused, Critical, |now| now.paused = paused(Some(401), None, ""), |_| {}),
+        (Id::LaneThrottled, Warning, |now| now.throttled = throttled(0.6), |_| {}),
+        (
+            Id::LaneOnHold,
+            Warning,
+            |now| now.on_hold = vec![HeldAccount { account: "AC1".to_owned(), since: at(9_999) }],
+            |_| {},
+        ),
+        (
+            Id::UpstreamFailing,
+            Warning,
+            |now| now.upstream = UpstreamFacts { attempts: 21, failures: 11, ..now.upstream },
+            |now| now.upstream = UpstreamFacts { attempts: 22, failures: 11, ..now.upstream },
+        ),
+        (Id::RefusedByTwilio, Warning, |now| now.upstream.refused_today = 1, |_| {}),
+        (
+            Id::UpstreamMismatch,
+            Critical,
+            |now| {
+                now.upstream = UpstreamFacts { attempts_in_an_hour: 1, unnamed: 1, ..now.upstream }
+            },
+            |now| now.upstream.attempts_in_an_hour = 1,
+        ),
+        (Id::StoreSilent, Critical, |now| now.store.trouble = Some("no answer".to_owned()), |_| {}),
+        (
+            Id::StoreNearlyFull,
+            Critical,
+            |now| now.store.free = Some((192 << 20) - 1),
+            |now| now.store.free = Some(192 << 20),
+        ),
+        (Id::StoreFilling, Warning, filling.0, filling.1),
+        (
+            Id::TooManyMessages,
+            Critical,
+            |now| now.store.records = 901,
+            |now| now.store.records = 900,
+        ),
+        (
+            Id::CommitSlow,
+            Warning,
+            |now| now.store = StoreFacts { commits: 100, slow_commits: 2, ..now.store.clone() },
+            |now| now.store = StoreFacts { commits: 100, slow_commits: 1, ..now.store.clone() },
+        ),
+        (
+            Id::NothingConfirmed,
+            Critical,
+            |now| now.countries = traffic((31, 0), None),
+            |now| now.countries = traffic((30, 0), None),
+        ),
+        (
+            Id::ConversionDropped,
+            Warning,
+            |now| now.countries = traffic((100, 44), Some((100, 90))),
+            |now| now.countries = traffic((100, 45), Some((100, 90))),
+        ),
+        (
+            Id::SenderConversionDropped,
+            Warning,
+            |now| now.senders = traffic((100, 44), Some((100, 90))),
+            |now| now.senders = traffic((100, 44), Some((30, 27))),
+        ),
+        (
+            Id::SmsPumping,
+            Critical,
+            |now| now.countries = traffic((301, 60), Some((100, 20))),
+            |now| now.countries = traffic((300, 60), Some((100, 20))),
+        ),
+        (
+            Id::KeyIdle,
+            Info,
+            |now| now.keys = vec![key("token 1", 9_990), key("token 2", 8_000)],
+            |now| now.keys = vec![key("token 2", 8_000)],
+        ),
+        (Id::Draining, Critical, |now| now.is_draining = true, |_| {}),
+        (Id::DryRun, Warning, |now| now.is_dry_run = true, |_| {}),
+        (
+            Id::NoVerifiedRequest,
+            Warning,
+            |now| now.twilio = SignatureFacts::default(),
+            |now| now.twilio.last_verified = Some(at(10_000 - 24 * 60)),
+        ),
+        (
+            Id::StorePlacement,
+            Warning,
+            |now| now.start.unsafe_file_system = Some("tmpfs".to_owned()),
+            |_| {},
+        ),
+        (
+            Id::FdLimit,
+            Warning,
+            |now| now.start.fd_limit = Some(FdLimit { limit: 64, needed: 256 }),
+            |_| {},
+        ),
+        (Id::StoreSealMissing, Warning, |now| now.start.is_seal_missing = true, |_| {}),
+        (
+            Id::ClockJump,
+            Warning,
+            |now| {
+                let (by, noticed) = (HOUR * 960, at(9_999));
+                now.clock_jump = Some(ClockJump { by, noticed, is_held_back: true });
+            },
+            |_| {},
+        ),
+        (Id::StoreFull, Warning, |now| now.store.forgotten_early = 1, |_| {}),
+    ]
+}
+
+#[test]
+fn each_finding_is_provoked_alone_and_by_nothing_less() {
+    let mut provoked = BTreeSet::new();
+    for (id, severity, provokes, does_not) in provocations() {
+        assert_eq!(found(provokes), [(id, severity)], "{id:?}");
+        assert_eq!(found(does_not), [], "{id:?}");
+        provoked.insert(id);
+    }
+    assert_eq!(provoked, FindingId::ALL.into_iter().collect());
+}
+
+#[test]
+fn each_finding_says_what_is_wrong_in_a_sentence_and_ends_with_the_advice_of_its_kind() {
+    for (id, _, provokes, _) in provocations() {
+        let mut now = well();
+        provokes(&mut now);
+        for finding in judge(&now) {
+            let Finding { what, advice, severity, .. } = &finding;
+            assert!(what.len() > 20 && !what.ends_with('.'), "{id:?}: {what}");
+            assert!(
+                what.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit() || c == 't'),
+                "{what}"
+            );
+            assert!(advice.ends_with(id.advice()) && advice.ends_with('.'), "{id:?}: {advice}");
+            assert!(*severity <= id.severity(), "{id:?} is worse than its alert");
+        }
+    }
+}
+
+#[test]
+fn each_side_is_judged_alone() {
+    let refused = |refused| SignatureFacts {
+        refused,
+        refused_since_start: refused,
+        ..SignatureFacts::default()
+    };
+    // The app's requests verify nothing of Twilio's, and the other way round.
+    let sides: [fn(&mut Situation) -> &mut SignatureFacts; 2] =
+        [|now| &mut now.app, |now| &mut now.twilio];
+    for side in sides {
+        let change = |now: &mut Situation| {
+            (now.app, now.twilio) = (well().twilio, well().twilio);
+            *side(now) = refused(1);
+        };
+        assert_eq!(found(change), [(FindingId::NothingVerifies, Severity::Critical)]);
+    }
+    let mut both = well();
+    (both.app, both.twilio) = (refused(3), refused(2));
+    let subjects: Vec<_> = judge(&both).into_iter().map(|finding| finding.subject).collect();
+    assert_eq!(subjects, [Some("twilio".to_owned()), Some("app".to_owned())]);
+}
+
+#[test]
+fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_not_an_outage() {
+    let nothing_verifies = |severity| vec![(FindingId::NothingVerifies, severity)];
+    let change = |now: &mut Situation| (now.twilio.verified, now.twilio.refused) = (0, 1);
+    assert_eq!(found(change), nothing_verifies(Severity::Warning));
+    let change = |now: &mut Situation| now.app.unsigned_since_start = 1;
+    assert_eq!(found(change), nothing_verifies(Severity::Warning));
+}
+
+#[test]
+fn at_the_limit_it_is_said_that_new_events_get_503() {
+    let says = |change: Change| {
+        let mut now = well();
+        change(&mut now);
+        judge(&now).into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; ")
+    };
+    assert!(!says(|now| now.store.records = 999).contains("503"));
+    assert!(says(|now| now.store.records = 1_000).contains("new ones get 503"));
+    assert!(says(|now| now.store.links = 1_001).contains("1001 click links"));
+    assert!(says(|now| now.store.free = Some(150 << 20)).contains("150 MiB left; below 128 MiB"));
+    assert!(says(|now| now.store.free = Some(127 << 20)).contains("127 MiB left, less than"));
+}
+
+#[test]
+fn what_an_operator_or_twilio_holds_back_is_not_called_late() {
+    // The facts leave such messages out; a dry run holds back all.
+    let change = |now: &mut Situation| {
+        now.is_dry_run = true;
+        now.outbox = OutboxFacts { oldest: Some(at(0)), waiting: 999, ..OutboxFacts::default() };
+    };
+    assert_eq!(found(change), [(FindingId::DryRun, Severity::Warning)]);
+}
+
+#[test]
+fn the_worst_comes_first_and_foreign_words_are_veiled() {
+    let mut now = well();
+    now.is_dry_run = true;
+    now.store.trouble = Some("no room for +15551234567".to_owned());
+    now.paused = paused(Some(403), Some(20005), "Account not active");
+    let findings = judge(&now);
+    let severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
+    assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Warning]);
+    assert!(!format!("{findings:?}").contains("15551234567"));
+    let lane = findings.iter().find(|finding| finding.id == FindingId::LanePaused).expect("one");
+    assert!(lane.what.contains("HTTP 403, error 20005, Account not active"), "{}", lane.what);
+    assert!(lane.advice.contains("suspended or closed"), "{}", lane.advice);
+    assert!(!lane.advice.contains("correct the API key"), "{}", lane.advice);
+    assert_eq!(lane.since, Some(at(9_000)));
+    let json = serde_json::to_value(lane).expect("plain data");
+    assert_eq!((&json["id"], &json["severity"]), (&"lane_paused".into(), &"critical".into()));
 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 /// How a post is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status and an empty JSON object.
+    /// With this status; of a 2xx the body names the message, as Twilio's does, otherwise it is `{}`.
     Status(u16),
     /// 429 with `Retry-After: 1`.
     Throttle,
@@ -64,7 +64,7 @@ impl Twilio {
         self.shared.changed.notify_all();
     }
 
-    /// From now on its answers bear this `Date`, and its good ones name what was asked about.
+    /// From now on its answers bear this `Date`.
     pub(crate) fn says_it_is(&self, date: &str) {
         *self.shared.date.lock().expect("unpoisoned") = Some(date.to_owned());
     }
@@ -131,7 +131,9 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let held = |manner: &mut Option<Manner>| *manner == Some(Manner::Hold);
     let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
     let refused;
+    let taken = taken(line);
     let (status, more, body) = match manner {
+        Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
         Some(Manner::Status(status)) => (status, "", "{}"),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
         Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
@@ -143,14 +145,6 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Some(Manner::Hold) | None => return Ok(()),
     };
     let date = shared.date.lock().expect("unpoisoned").clone();
-    let named;
-    let body = match &date {
-        Some(_) if status == 200 => {
-            named = naming(line);
-            named.as_str()
-        }
-        Some(_) | None => body,
-    };
     let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
     let length = body.len();
     write!(
@@ -159,12 +153,15 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     )
 }
 
-/// Twilio's good answer to a request with this first line.
-fn naming(line: &str) -> String {
-    let mut parts = line.split(['/', '.']).skip_while(|part| *part != "Accounts").skip(1);
-    let account = parts.next().unwrap_or_default();
-    match parts.nth(1).filter(|part| part.starts_with("SM")) {
-        Some(message) => format!(r#"{{"message_sid":"{message}","outcome":"confirmed"}}"#),
+/// What Twilio answers to the feedback of this request line, or about the account that it names.
+fn taken(line: &str) -> String {
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let mut parts = path.split('/').skip_while(|part| *part != "Accounts").skip(1);
+    let account = parts.next().unwrap_or_default().trim_end_matches(".json");
+    match parts.nth(1) {
+        Some(message) => format!(
+            r#"{{"account_sid":"{account}","date_created":null,"date_updated":null,"message_sid":"{message}","outcome":"confirmed","uri":"{path}"}}"#
+        ),
         None => format!(r#"{{"sid":"{account}","status":"active"}}"#),
     }
 }

@@ -255,7 +255,7 @@ fn the_statistics_tell_what_an_operator_holds_from_what_twilio_has_closed() {
     assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
     let (_, text) = told(&scene, &["stats"]);
     assert!(text.starts_with(&format!("{ACCOUNT} has been on hold for ")), "{text}");
-    assert!(text.contains("Twilio turns its posts away"), "{text}");
+    assert!(text.contains("Twilio rejects its posts"), "{text}");
     assert!(stats(&scene)["on_hold"][ACCOUNT].is_string());
     stop(&mut scene);
     let stopped = stats(&scene);

@@ -5,6 +5,7 @@
 //! `HEARDBACK_CI=1` makes a failure of that.
 
 mod dashboard;
+mod findings;
 mod labels;
 mod rules;
 mod scraped;

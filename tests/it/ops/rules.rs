@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use heardback::domain::findings::FindingId;
 use serde_json::Value;
 
 use crate::ops::{promtool, read, root};
 
-fn alerts() -> Vec<Value> {
+pub(super) fn alerts() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(&read("ops/alerts.yml")).expect("YAML");
     let groups = rules["groups"].as_array().expect("groups").clone();
     groups.iter().flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
@@ -21,7 +22,7 @@ pub(super) fn expressions() -> Vec<String> {
     alerts().iter().map(|alert| word(alert, "expr").to_owned()).chain(series).collect()
 }
 
-fn word<'a>(of: &'a Value, name: &str) -> &'a str {
+pub(super) fn word<'a>(of: &'a Value, name: &str) -> &'a str {
     of[name].as_str().unwrap_or_else(|| panic!("no {name} in {of}"))
 }
 
@@ -65,6 +66,9 @@ fn each_alert_is_tried_and_says_what_happened_how_bad_it_is_and_where_to_read_on
         let is_tried = [format!("alertname=\"{name}\""), format!("alertname: {name}\n")];
         assert!(is_tried.iter().any(|trial| tried.contains(trial)), "{name} is not tried");
     }
-    let anchors = page.matches("<a id=\"").count();
+    let anchors = page.matches("<a id=\"heardback").count();
     assert_eq!(anchors, names.len(), "a runbook for an alert that is not there");
+    let anchors = page.matches("<a id=\"finding-").count();
+    let findings = FindingId::ALL.iter().filter(|id| !id.has_alert()).count();
+    assert_eq!(anchors, findings, "a runbook for a finding that is not there");
 }

@@ -137,7 +137,7 @@ fn somebody_logs_in_works_and_logs_out_in_a_browser() {
     assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script sees it");
     desk.browser.evaluate(&format!("document.getElementById('pause-{ACCOUNT}').click()"));
     desk.shows("document.querySelector('.done')?.innerText", "On hold");
-    desk.health("was put on hold just now");
+    desk.health("is on hold.");
     desk.browser.evaluate("document.querySelector('[action=\"/logout\"] button').click()");
     desk.shows("location.pathname", "/login");
     desk.open("/");
@@ -170,7 +170,7 @@ fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     twilio.behave(Manner::Status(401));
     full.confirm(message(5_003).as_str());
     full.open("/");
-    full.health("posts are paused");
+    full.health("which are paused");
     fits(&mut full, "failing");
 }
 

@@ -91,7 +91,7 @@ fn no_other_sites_page_presses_a_button() {
     let right = format!("token={}", serde_urlencoded::to_string([("", TOKEN)]).expect("encodes"));
     let login = ask(ops, "POST", "/login", &[foreign], &right.replace("token==", "token="));
     assert_eq!(login.status, 403, "a login that another site wants");
-    let held = "was put on hold";
+    let held = " is on hold.";
     assert!(!get(ops, "/", &[&cookie]).text().contains(held), "nothing of it was done");
 
     let own = format!("Origin: http://{ops}");
@@ -130,7 +130,7 @@ fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: cross-site"], &body).status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &[], "").status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: same-origin"], &body).status, 303);
-    assert!(get(ops, "/", &[]).text().contains(&format!("{ACCOUNT} was put on hold")));
+    assert!(get(ops, "/", &[]).text().contains(&format!("Reporting for {ACCOUNT} is on hold")));
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     let page = demo.line("open http", "").split(' ').nth(1).expect("an URL").to_owned();
     browser.open(&page);
     // One is refused, as the demo has it; all else is well.
-    browser.shows(HEALTH, "Twilio refused 1 message");
+    browser.shows(HEALTH, "Twilio refused 1 confirmation");
     browser.shows("document.querySelector('#pulse').innerText", "live");
     browser.shows(FUNNEL, "7 reported");
     browser.evaluate("window.loadedOnce = true; document.querySelector('#q').value = 'half a na'");
@@ -138,13 +138,13 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     let second = demo.confirms();
     let third = demo.confirms();
     browser.shows(OUTBOX, &third);
-    browser.shows(HEALTH, "not taken");
+    browser.shows(HEALTH, "failed and will be retried");
     browser.shows(HEALTH, "no answer: cannot connect");
     browser.shows(OUTBOX, "cannot connect");
     eventually(&waits, PATIENCE, || demo.holds(&waits));
 
     demo.types("/revoke");
-    browser.shows(HEALTH, &format!("Twilio turns {ACCOUNT} away, so its posts are paused"));
+    browser.shows(HEALTH, &format!("Twilio rejects the posts of {ACCOUNT}, which are paused"));
     browser.shows(HEALTH, "Needs attention");
     browser.shows(OUTBOX, "when its lane opens");
     browser.shows("document.querySelector('#accounts').innerText", "paused");

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::harness::twilio::Manner;
 use crate::harness::wire::Line;
-use crate::harness::{RECIPIENT, SENDER, Scene, code_entered, json as json_post, sid};
+use crate::harness::{
+    LONG, RECIPIENT, SENDER, Scene, code_entered, eventually, json as json_post, sid,
+};
 use crate::page::{ask, form_token, get};
 
 /// A message to somebody, with a reference.
@@ -21,11 +23,19 @@ fn text(scene: &Scene, path: &str) -> String {
 }
 
 #[test]
-fn an_empty_service_is_well_and_says_so() {
+fn a_service_that_verified_nothing_says_so_and_is_well_once_something_has_verified() {
     let scene = Scene::new(&[]);
     let answer = get(scene.service.ops, "/", &[]);
     let page = answer.text();
-    assert!(page.contains("All is well") && page.contains("Nothing waits to be reported."));
+    assert!(page.contains("Nothing waits to be reported."));
+    assert!(
+        page.contains("No request has verified since the start") && page.contains("Worth a look")
+    );
+    assert!(!page.contains("All is well"), "nothing shows yet that it works");
+    registered(&scene, 1, "login-1");
+    let well = || text(&scene, "/");
+    eventually("the page is taken anew", LONG, || well().contains("All is well"));
+    assert!(well().contains("Last verified signature: <time"), "{}", well());
     let policy = answer.header("Content-Security-Policy").expect("a policy");
     for rule in
         ["default-src 'none'", "style-src 'self'", "script-src 'self'", "form-action 'self'"]
@@ -56,7 +66,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     scene.send(&code_entered(1));
     scene.reaches(1, "refused");
     let page = text(&scene, "/");
-    assert!(page.contains("Twilio refused 1 message in the last 24 hours"), "{page}");
+    assert!(page.contains("Twilio refused 1 confirmation in the last 24 hours"), "{page}");
     assert!(page.contains("Of these, 0 undelivered and 1 refused by Twilio."), "{page}");
     assert!(page.contains(&format!("href=\"/messages/{}\"", sid(1))) && page.contains("HTTP 400"));
 
@@ -95,7 +105,12 @@ fn an_account_on_hold_keeps_what_is_confirmed_until_it_is_resumed() {
     assert_eq!(ask(scene.service.ops, "POST", &pause, &[], &body).status, 303);
     scene.send(&code_entered(1));
     let page = text(&scene, "/");
-    assert!(page.contains("Worth a look") && page.contains("was put on hold just now"), "{page}");
+    assert!(
+        page.contains("Worth a look")
+            && page.contains(" is on hold.")
+            && page.contains(", just now."),
+        "{page}"
+    );
     let resume = pause.replace("pause", "resume");
     assert_eq!(scene.twilio.posts().len(), 0);
     assert_eq!(ask(scene.service.ops, "POST", &resume, &[], &body).status, 303);

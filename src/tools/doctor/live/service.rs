@@ -1,5 +1,5 @@
-//! The service that runs, as its operator's listener tells: is it ready, and which key did each route
-//! match last? That says when an old key can go.
+//! The running service, as its operator's listener shows it: whether it is ready, its findings, and when each key last
+//! matched on each route, which says when an old key can be removed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::Settings;
+use crate::domain::findings::Severity;
+use crate::domain::span::ago;
+use crate::domain::veil::plain;
 use crate::tools::check::human;
 use crate::tools::doctor::live::reach::get;
 use crate::tools::doctor::live::{Check, Mark};
@@ -17,13 +20,13 @@ const LAST_MATCHED: &str = "heardback_key_last_matched_timestamp_seconds{";
 pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<Check> {
     let at = reachable(settings.ops_listen);
     let ready = match get(http, &format!("http://{at}/readyz")).await {
-        Ok((status, body)) => readiness(at, status, &body),
+        Ok((status, body)) => readiness(at, status, &body, now()),
         Err(trouble) => {
             let says = format!("no running service found at {at} ({trouble})");
             return vec![Check::new("service", Mark::Warn, says)];
         }
     };
-    let mut checks = vec![ready];
+    let mut checks = ready;
     if let Ok((200, text)) = get(http, &format!("http://{at}/metrics")).await {
         checks.extend(last_matched(&text, now()));
     }
@@ -40,27 +43,52 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn readiness(at: SocketAddr, status: u16, body: &str) -> Check {
+/// The service as `/readyz` shows it, and a line for each of its findings.
+fn readiness(at: SocketAddr, status: u16, body: &str, now: Timestamp) -> Vec<Check> {
     let body: Option<Value> = serde_json::from_str(body).ok();
     let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
     let Some(word) = field("status").and_then(Value::as_str) else {
         let says = format!("what answers at {at} ({status}) is no Heardback");
-        return Check::new("service", Mark::Warn, says);
+        return vec![Check::new("service", Mark::Warn, says)];
     };
-    let lanes = field("lanes").and_then(Value::as_object);
-    let paused = lanes.into_iter().flatten().find_map(|(_, lane)| {
-        (lane.get("state")? == "paused").then(|| {
-            let why = lane.get("why").and_then(Value::as_str).unwrap_or("no reason given");
-            format!("; but posting is paused: {why}")
-        })
-    });
-    let reason = field("reason").and_then(Value::as_str);
-    let (mark, more) = match (status, paused, reason) {
-        (200, None, _) => (Mark::Ok, String::new()),
-        (200, Some(paused), _) => (Mark::Fail, paused),
-        (_, _, reason) => (Mark::Fail, format!(": {}", reason.unwrap_or("no reason given"))),
+    let reason = || field("reason").and_then(Value::as_str).unwrap_or("no reason given");
+    let (mark, more) = match status {
+        200 => (Mark::Ok, String::new()),
+        _ => (Mark::Fail, format!(": {}", reason())),
     };
-    Check::new("service", mark, format!("at {at}: {word}{more}"))
+    let mut checks = vec![Check::new("service", mark, format!("at {at}: {word}{more}"))];
+    let Some(findings) = field("findings").and_then(Value::as_array) else {
+        let says = "it reports no findings: it is another release of Heardback";
+        checks.push(Check::new("service", Mark::Warn, says));
+        return checks;
+    };
+    checks.extend(findings.iter().map(|finding| said(finding, now)));
+    if let Some(last) = field("last_verified").and_then(moment) {
+        let says = format!("a signature last verified {}", ago(last, now));
+        checks.push(Check::new("service", Mark::Ok, says));
+    }
+    checks
+}
+
+/// A finding of the service, as it words it.
+fn said(finding: &Value, now: Timestamp) -> Check {
+    let word = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
+    // A word that this release does not know is worth a look.
+    let mark =
+        if word("severity") == Severity::Critical.as_str() { Mark::Fail } else { Mark::Warn };
+    let since = finding.get("since").and_then(moment);
+    let since = since.map(|since| format!(" (since {}, {})", short(since), ago(since, now)));
+    let (what, advice, runbook) = (word("what"), word("advice"), word("runbook"));
+    let says = format!("{what}{}. {advice} {runbook}", since.unwrap_or_default());
+    Check::new("finding", mark, plain(&says))
+}
+
+fn moment(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+fn short(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// A line for each key of each route, by route.
@@ -146,20 +174,34 @@ heardback_outbox 5
     }
 
     #[test]
-    fn readiness_is_told_as_the_service_tells_it() {
+    fn each_finding_of_the_service_is_a_check_and_a_critical_one_fails() {
         let at = "127.0.0.1:9091".parse().expect("an address");
+        let now: Timestamp = "2026-01-01T12:03:00Z".parse().expect("a time");
+        let finding = |severity: &str| {
+            format!(
+                r#"{{"status":"ready","lanes":{{}},"findings":[{{"id":"lane_paused","severity":"{severity}",
+                "what":"Paused","since":"2026-01-01T12:00:00Z","advice":"Correct it.","runbook":"docs/x.md#y"}}]}}"#
+            )
+        };
+        let said = "Paused (since 2026-01-01 12:00:00 UTC, 3 min ago). Correct it. docs/x.md#y";
+        let verified = r#"{"status":"ready","findings":[],"last_verified":"2026-01-01T12:01:00Z"}"#;
         for (status, body, mark, word) in [
-            (200, r#"{"status":"ready","lanes":{}}"#, Mark::Ok, "ready"),
+            (200, r#"{"status":"ready","findings":[]}"#, Mark::Ok, "ready"),
+            (200, verified, Mark::Ok, "a signature last verified 2 min ago"),
+            (200, r#"{"status":"ready","lanes":{}}"#, Mark::Warn, "another release"),
+            (200, &finding("info"), Mark::Warn, said),
+            (200, &finding("warning"), Mark::Warn, said),
+            (200, &finding("critical"), Mark::Fail, said),
             (
-                200,
-                r#"{"status":"ready","lanes":{"AC1":{"state":"paused","why":"401, 20003"}}}"#,
+                503,
+                r#"{"status":"unavailable","reason":"disk full","findings":[]}"#,
                 Mark::Fail,
-                "posting is paused: 401, 20003",
+                "disk full",
             ),
-            (503, r#"{"status":"unavailable","reason":"disk full"}"#, Mark::Fail, "disk full"),
             (200, "<html>", Mark::Warn, "no Heardback"),
         ] {
-            let check = readiness(at, status, body);
+            let checks = readiness(at, status, body, now);
+            let check = checks.last().expect("one");
             assert_eq!(check.mark, mark, "{body}");
             assert!(check.says.contains(word), "{}", check.says);
         }

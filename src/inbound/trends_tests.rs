@@ -1,0 +1,140 @@
+//! What a history amounts to: windows, comparisons, and whose messages count.
+
+use super::*;
+use crate::domain::message::{Attempt, Basis, Proof};
+use crate::telemetry::metrics::Metrics;
+
+const ONE: &str = "AC0123456789abcdef0123456789abcdef";
+const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * MINUTE)
+}
+
+/// Now is minute 100.
+fn at(minute: i64) -> Timestamp {
+    Timestamp::from_second(1_750_000_000 + minute * 60).expect("a time")
+}
+
+fn lane(state: LaneState) -> LaneDetail {
+    LaneDetail { state, status: None, code: None, why: None, since: None }
+}
+
+fn confirmed(account: &str, minute: i64, tried: bool) -> Message {
+    let confirmed_at = at(minute);
+    let proof = Proof {
+        label: "reply".to_owned(),
+        basis: Basis::Direct,
+        occurred_at: confirmed_at,
+        confirmed_at,
+    };
+    let attempt = Attempt {
+        number: 1,
+        ended_at: confirmed_at,
+        took_ms: 1,
+        status: Some(503),
+        code: None,
+        message: String::new(),
+    };
+    Message {
+        account: account.parse().expect("valid"),
+        proof: Some(proof),
+        last_attempt: tried.then_some(attempt),
+        ..Message::example(State::Confirmed, confirmed_at)
+    }
+}
+
+#[test]
+fn a_total_counts_within_its_window_and_from_the_start_of_a_younger_process() {
+    let (metrics, mut trends, now) = (Metrics::new(), Trends::default(), Snapshot::default());
+    metrics.events("message", "malformed");
+    let grown = |trends: &Trends, uptime| {
+        trends.grown(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
+    };
+    assert_eq!(grown(&trends, minutes(0)), 1, "before any sample");
+    trends.note(minutes(1), &now, metrics.totals());
+    assert_eq!(grown(&trends, minutes(59)), 1);
+    metrics.events("message", "malformed");
+    assert_eq!(grown(&trends, minutes(62)), 1, "the first is out of the window");
+    trends.note(minutes(62), &now, metrics.totals());
+    assert_eq!(grown(&trends, minutes(123)), 0);
+}
+
+#[test]
+fn conversion_is_compared_with_the_same_hours_a_day_ago_once_there_was_one() {
+    let mut trends = Trends::default();
+    let counts =
+        |sent| Counts::from([("49".to_owned(), TrafficCount { sent, confirmed: sent / 2 })]);
+    let hour = |hour: u64| minutes(60 * hour);
+    let traffic = |trends: &Trends, uptime, total| {
+        let traffic = trends.compared(uptime, counts(total), |sample| &sample.countries);
+        let [traffic] = traffic.as_slice() else { unreachable!("{traffic:?}") };
+        (traffic.now.sent, traffic.a_day_ago.map(|before| before.sent))
+    };
+    // A hundred an hour, from the start on.
+    for quarter in 0..=4 * 30 {
+        let uptime = minutes(15 * quarter);
+        let (countries, senders) = (counts(25 * quarter), Counts::new());
+        let sample = Coarse { totals: Totals::ZERO, orphaned: 0, free: None, countries, senders };
+        if quarter == 4 {
+            assert_eq!(traffic(&trends, hour(1), 100), (100, None));
+        }
+        trends.coarse.note(uptime, sample);
+    }
+    assert_eq!(traffic(&trends, hour(30), 3_000), (200, Some(200)));
+    assert_eq!(traffic(&trends, hour(25), 2_500).1, Some(100), "it was an hour old then");
+    assert_eq!(traffic(&trends, hour(23), 2_300).1, None);
+}
+
+#[test]
+fn orphans_and_room_are_compared_with_the_first_sample_not_with_nothing() {
+    let mut trends = Trends::default();
+    assert_eq!(trends.orphaned(minutes(0), 500), 0);
+    let mut now = Snapshot { free: Some(1_000), ..Snapshot::default() };
+    now.counts.orphaned = 500;
+    trends.note(minutes(0), &now, Totals::ZERO);
+    assert_eq!(trends.orphaned(minutes(90), 507), 7);
+    let before = (SignedDuration::from_mins(90), 1_000);
+    assert_eq!(trends.free_before(minutes(90)), Some(before));
+}
+
+#[test]
+fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
+    let mut trends = Trends::default();
+    let lanes = |state| BTreeMap::from([(ONE.to_owned(), lane(state))]);
+    let held = Snapshot { lanes: lanes(LaneState::Held), ..Snapshot::default() };
+    for sample in 0..100 {
+        trends.note(FINE_STEP * sample, &held, Totals::ZERO);
+    }
+    let now = FINE_STEP * 100;
+    let throttled = trends.throttled(now, &lanes(LaneState::Open));
+    assert!(throttled.iter().all(|lane| (0.8..0.9).contains(&lane.share)), "{throttled:?}");
+    assert_eq!(throttled.len(), 1);
+    assert_eq!(
+        trends.throttled(now, &lanes(LaneState::Paused)),
+        [],
+        "its pause is another finding"
+    );
+    assert_eq!(Trends::default().throttled(now, &lanes(LaneState::Held)).len(), 1);
+    assert_eq!(Trends::default().throttled(now, &lanes(LaneState::Open)), []);
+}
+
+#[test]
+fn an_account_is_not_judged_by_the_messages_of_another() {
+    let trends = Trends::default();
+    let outbox = |now: &Snapshot| {
+        let OutboxFacts { oldest, failed, last_failure, .. } = trends.outbox(minutes(1), now);
+        (oldest, failed, last_failure)
+    };
+    let mut now = Snapshot { at: at(100), ..Snapshot::default() };
+    now.on_hold.insert(OTHER.parse().expect("valid"), at(0));
+    // Those of the account on hold are old, and many.
+    now.outbox = (0..30).map(|minute| confirmed(OTHER, minute, true)).collect();
+    assert_eq!(outbox(&now), (None, 0, None));
+    now.outbox.push(confirmed(ONE, 99, false));
+    assert_eq!(outbox(&now), (Some(at(99)), 0, None));
+    now.outbox.push(confirmed(ONE, 98, true));
+    assert_eq!(outbox(&now), (Some(at(98)), 1, Some("HTTP 503".to_owned())));
+    now.lanes.insert(ONE.to_owned(), lane(LaneState::Paused));
+    assert_eq!(outbox(&now), (None, 0, None), "its pause is another finding");
+}

@@ -1,0 +1,214 @@
+//! What is wrong with a real service is on its page, in `/readyz` and in `doctor`, in the same words: the outages that
+//! all three once called well.
+
+use std::process::{Command, Stdio};
+
+use heardback::domain::signature::SigningKey;
+use serde_json::Value;
+
+use crate::disk::Disk;
+use crate::harness::running::{BINARY, Running, command, settings};
+use crate::harness::twilio::{Manner, Twilio};
+use crate::harness::{
+    ACCOUNT, BASE, LONG, Scene, code_entered, eventually, get, sid, signed, status_callback, wire,
+};
+use crate::page::get as page;
+
+/// A running service, what it stores where, and its Twilio.
+struct Watched<'a> {
+    service: &'a Running,
+    twilio: &'a Twilio,
+    store: std::path::PathBuf,
+}
+
+impl<'a> Watched<'a> {
+    fn of(scene: &'a Scene) -> Self {
+        Self { service: &scene.service, twilio: &scene.twilio, store: scene.store() }
+    }
+
+    fn findings(&self) -> Vec<Value> {
+        let ready = self.service.operator("/readyz").json();
+        ready["findings"].as_array().expect("a list").clone()
+    }
+
+    fn has(&self, id: &str, subject: Option<&str>) -> bool {
+        let is_it = |finding: &Value| {
+            finding["id"] == id && subject.is_none_or(|subject| finding["subject"] == subject)
+        };
+        self.findings().iter().any(is_it)
+    }
+
+    /// Page, `/readyz` and `doctor` have it, with that severity; nobody says that all is well.
+    fn agree_on(&self, id: &str, severity: &str, words: &str) {
+        eventually(id, LONG, || self.has(id, None));
+        let findings = self.findings();
+        let found = findings.iter().find(|finding| finding["id"] == id).expect("there");
+        assert_eq!(found["severity"], severity, "{found}");
+        let word =
+            |name: &str| found[name].as_str().unwrap_or_else(|| unreachable!("{name}: {found}"));
+        assert!(word("what").contains(words), "{found}");
+        let page = page(self.service.ops, "/", &[]).text();
+        assert!(page.contains(&format!("data-finding=\"{id}\"")), "{page}");
+        assert!(!page.contains("All is well"), "{page}");
+        let heading = if severity == "critical" { "Needs attention" } else { "Worth a look" };
+        assert!(page.contains(heading), "{page}");
+        let (code, said) = self.doctor();
+        assert_eq!(code, i32::from(severity == "critical"), "{said}");
+        let line = said.lines().find(|line| line.contains(words)).unwrap_or_default();
+        let mark = if severity == "critical" { "FAIL" } else { "warn" };
+        assert!(line.starts_with(mark), "{line}\n{said}");
+        assert!(line.contains(word("advice")) && line.contains(word("runbook")), "{line}");
+        assert!(!said.contains("All is well"), "{said}");
+    }
+
+    /// `heardback doctor` beside it: exit code and stdout.
+    fn doctor(&self) -> (i32, String) {
+        let mut command = Command::new(BINARY);
+        command.arg("doctor").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+        command.envs(settings(&self.store, self.twilio));
+        let public = format!("http://{}", self.service.public);
+        command.env("HEARDBACK_PUBLIC_URL", public);
+        command.env("HEARDBACK_OPS_LISTEN", self.service.ops.to_string());
+        let output = command.output().expect("it ran");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        (output.status.code().expect("no signal"), said)
+    }
+}
+
+#[test]
+fn a_side_whose_requests_are_all_refused_for_their_signature_is_critical_and_the_other_is_not() {
+    let scene = Scene::new(&[]);
+    let watched = Watched::of(&scene);
+    let rotated = SigningKey::new(b"another token altogether");
+    assert_eq!(scene.confirm(1).status, 200, "the app signs as configured");
+    for number in 1..=3 {
+        let request = status_callback(number, "sent").signed(&rotated, BASE);
+        assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
+    }
+    watched.agree_on("nothing_verifies", "critical", "No request to /twilio/ has verified");
+    assert!(watched.has("nothing_verifies", Some("twilio")));
+    assert!(!watched.has("nothing_verifies", Some("app")));
+    assert_eq!(scene.service.operator("/readyz").status, 200, "the store takes events");
+    // One that verifies is the end of it.
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    eventually("nothing is found", LONG, || watched.findings().is_empty());
+    let verified = scene.service.operator("/readyz").json();
+    assert!(verified["last_verified"].as_str().is_some_and(|at| !at.is_empty()), "{verified}");
+    let (code, said) = watched.doctor();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("a signature last verified just now"), "{said}");
+}
+
+#[test]
+fn an_app_whose_requests_are_all_refused_is_critical_though_twilios_verify() {
+    let scene = Scene::new(&[]);
+    let watched = Watched::of(&scene);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    let request = code_entered(1).signed(&SigningKey::new(b"no app key of ours"), BASE);
+    assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
+    watched.agree_on("nothing_verifies", "critical", "No request to /app/ has verified");
+    assert!(!watched.has("nothing_verifies", Some("twilio")));
+}
+
+#[test]
+fn a_service_that_verified_nothing_is_not_called_well() {
+    let scene = Scene::new(&[]);
+    Watched::of(&scene).agree_on("no_verified_request", "warning", "No request has verified");
+}
+
+#[test]
+fn a_store_with_as_many_messages_as_it_may_hold_is_critical_while_readyz_answers_200() {
+    let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "10")]);
+    let watched = Watched::of(&scene);
+    for number in 1..=9 {
+        assert_eq!(scene.send(&status_callback(number, "sent")).status, 204);
+    }
+    eventually("all is well below nine tenths", LONG, || watched.findings().is_empty());
+    assert_eq!(scene.send(&status_callback(10, "sent")).status, 204);
+    assert_eq!(scene.send(&status_callback(11, "sent")).status, 503);
+    watched.agree_on("too_many_messages", "critical", "new ones get 503");
+    watched.agree_on("server_errors", "critical", "answered with 5xx");
+    assert_eq!(scene.service.operator("/readyz").status, 200);
+}
+
+#[test]
+fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
+    let Some(disk) = Disk::mount("400m") else { return };
+    let twilio = Twilio::start();
+    let service = Running::start(command(&disk.store(), &twilio, &[]));
+    let watched = Watched { service: &service, twilio: &twilio, store: disk.store() };
+    let sent = service.exchange(&wire::bytes(&signed(&status_callback(1, "sent"))));
+    assert_eq!(sent.status, 204);
+    eventually("there is room", LONG, || !watched.has("store_nearly_full", None));
+    disk.resize("180m");
+    watched.agree_on("store_nearly_full", "critical", "below 128 MiB new events get 503");
+    assert_eq!(service.operator("/readyz").status, 200, "it still takes events");
+    disk.resize("120m");
+    watched.agree_on("store_nearly_full", "critical", "less than the 128 MiB that are needed");
+    assert!(watched.has("store_silent", None));
+    assert_eq!(service.operator("/readyz").status, 503);
+    disk.resize("400m");
+    eventually("there is room again", LONG, || !watched.has("store_nearly_full", None));
+}
+
+#[test]
+fn a_host_that_answers_200_in_twilios_place_is_critical() {
+    let scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::Html);
+    let watched = Watched::of(&scene);
+    scene.confirm(1);
+    // `doctor` asks the same host for the credentials; what it makes of that is its own check.
+    eventually("it is found", LONG, || watched.has("upstream_mismatch", None));
+    let findings = watched.findings();
+    let found = findings.iter().find(|finding| finding["id"] == "upstream_mismatch").expect("one");
+    assert_eq!(found["severity"], "critical", "{found}");
+    let page = page(scene.service.ops, "/", &[]).text();
+    assert!(
+        page.contains("data-finding=\"upstream_mismatch\"") && page.contains("Needs attention")
+    );
+    let (code, said) = watched.doctor();
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.lines()
+            .any(|line| line.starts_with("FAIL  finding") && line.contains("not in Twilio's name")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_paused_lane_is_critical_with_advice_that_follows_the_cause() {
+    let scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::Status(401));
+    let watched = Watched::of(&scene);
+    scene.confirm(1);
+    watched.agree_on("lane_paused", "critical", &format!("rejects the posts of {ACCOUNT}"));
+    assert!(scene.service.logs().contains("Twilio does not accept the credentials"));
+    let page = page(scene.service.ops, "/", &[]).text();
+    assert!(!page.contains("Twilio took all"), "{page}");
+    assert_eq!(scene.service.operator("/readyz").status, 200);
+}
+
+#[test]
+fn no_message_and_no_number_is_in_a_finding() {
+    let scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::Status(503));
+    scene.confirm(1);
+    let watched = Watched::of(&scene);
+    eventually("a failure is found", LONG, || watched.has("upstream_failing", None));
+    let said = scene.service.operator("/readyz").text();
+    assert!(!said.contains(&sid(1)) && !said.contains("15551234567"), "{said}");
+    let shown = scene.send(&get(&format!("/app/messages/{}", sid(1))));
+    assert_eq!(shown.status, 200);
+}
+
+#[test]
+fn a_service_that_starts_again_and_again_says_so() {
+    let mut scene = Scene::new(&[]);
+    for _ in 0..3 {
+        scene.service.signal(rustix::process::Signal::TERM);
+        assert!(scene.service.ends_within(LONG).success());
+        scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+    }
+    let watched = Watched::of(&scene);
+    watched.agree_on("restarting", "critical", "The process started 4 times within an hour");
+}
