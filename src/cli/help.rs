@@ -208,6 +208,22 @@ Examples:
   heardback pause AC0123456789abcdef0123456789abcdef
   heardback resume AC0123456789abcdef0123456789abcdef";
 
+pub(super) const CLOCK_HELP: &str = "\
+Records expire and are removed by a trusted time: the wall clock's, but never more than an hour
+ahead of the store's last time plus the time that has passed. After a larger jump ahead the
+service goes on by that time until the Date of one of Twilio's answers agrees with the clock, or
+you do. A service in dry run never hears from Twilio, so there it is up to you.
+
+It asks the service that has the store open; if none runs, it opens the store itself, and then
+needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it. A service that was off for longer
+than an hour asks Twilio itself when it starts.
+
+Exit codes: 0 the clock is agreed upon, 1 it jumped; 2 wrong usage.
+
+Examples:
+  heardback clock
+  heardback clock --confirm";
+
 pub(super) const REQUEUE_HELP: &str = "\
 A refused message is reported again, its attempts counted anew. `heardback list --state
 refused` lists them.

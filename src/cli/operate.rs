@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 
 use crate::cli::StoreArgs;
 use crate::cli::help::{
-    CSV_HELP, EXPORT_HELP, IMPORT_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP, STATS_HELP,
+    CLOCK_HELP, CSV_HELP, EXPORT_HELP, IMPORT_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP,
+    STATS_HELP,
 };
 
 /// The states by name, as they are in answers.
@@ -31,6 +32,9 @@ pub enum Operate {
     /// Go on reporting what an account on hold has waiting
     #[command(after_help = PAUSE_HELP)]
     Resume(HoldArgs),
+    /// Compare the clock with the store's own time; records are removed by a time that both agree on
+    #[command(after_help = CLOCK_HELP)]
+    Clock(ClockArgs),
     /// Report again what Twilio would not take
     #[command(after_help = REQUEUE_HELP)]
     Requeue(RequeueArgs),
@@ -115,6 +119,20 @@ pub struct HoldArgs {
     /// The account
     #[arg(value_name = "ACCOUNT", env = "TWILIO_ACCOUNT_SID", hide_env_values = true)]
     pub account: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Arguments of `clock`.
+#[derive(Debug, Default, Args)]
+pub struct ClockArgs {
+    /// Say that the clock is right, after it jumped
+    #[arg(long)]
+    pub confirm: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

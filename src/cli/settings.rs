@@ -197,7 +197,8 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub retention: Option<String>,
-    /// Above it, new messages are answered with 503; so are new click links above as many
+    /// At the limit a new message evicts the oldest finished one, or is answered with 503 if none can go; new
+    /// click links above as many get 503
     /// [default: 1000000]
     #[arg(
         long,

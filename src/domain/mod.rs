@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod census;
+pub mod clock;
 pub mod code;
 pub mod crawlers;
 pub mod erasure;

@@ -14,6 +14,8 @@ pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 pub const BACKOFF_CAP: Duration = Duration::from_mins(15);
 /// No wait is shorter: full jitter may draw zero, and a retry at once is no retry.
 pub const BACKOFF_FLOOR: Duration = Duration::from_millis(50);
+/// Longer than any wait for the next attempt. A due time beyond it comes from a clock that was ahead.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(2);
 /// A longer `Retry-After` is cut to this: no upstream's typing error may park a message for a year.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_hours(1);
 /// A message younger than this may not be visible everywhere at Twilio yet, so that a 404 is no

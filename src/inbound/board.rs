@@ -49,6 +49,8 @@ pub(super) struct Snapshot {
     pub(super) is_draining: bool,
     pub(super) is_dry_run: bool,
     pub(super) counts: Counts,
+    /// Messages that could be evicted to make room for new ones.
+    pub(super) evictable: u64,
     pub(super) census: Census,
     /// The next to be reported; more than are shown.
     pub(super) outbox: Vec<Message>,
@@ -198,14 +200,21 @@ impl Board {
     async fn gather(&self, mut sick: Option<String>) -> Snapshot {
         let Sources { store, readiness, clock, disk, is_dry_run, .. } = &self.sources;
         let asked = async {
-            tokio::join!(store.census(), store.outbox(JUDGED), store.refused(SHOWN), store.paused())
+            tokio::join!(
+                store.census(),
+                store.outbox(JUDGED),
+                store.refused(SHOWN),
+                store.paused(),
+                store.evictable()
+            )
         };
-        let (census, outbox, refused, on_hold) = timeout(PATIENCE, asked).await.map_or_else(
-            |_| Default::default(),
-            |(census, outbox, refused, on_hold)| {
-                (Some(census), Some(outbox), Some(refused), Some(on_hold))
-            },
-        );
+        let (census, outbox, refused, on_hold, evictable) =
+            timeout(PATIENCE, asked).await.map_or_else(
+                |_| Default::default(),
+                |(census, outbox, refused, on_hold, evictable)| {
+                    (Some(census), Some(outbox), Some(refused), Some(on_hold), Some(evictable))
+                },
+            );
         let disk = Arc::clone(disk);
         let disk = timeout(PATIENCE, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
@@ -218,6 +227,7 @@ impl Board {
             outbox: known(outbox, &mut sick),
             refused: known(refused, &mut sick),
             on_hold: known(on_hold, &mut sick),
+            evictable: known(evictable, &mut sick),
             sick,
             lanes: readiness.lanes(),
             foreign: readiness.foreign_answers(),

@@ -46,10 +46,12 @@ pub type AskDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 pub async fn take(store: &Arc<dyn Store>, clock: &Clock, disk: &AskDisk) -> Stock {
     let asked = async {
         let census = store.census().await?;
-        Ok::<_, StoreError>((census, store.paused().await?))
+        Ok::<_, StoreError>((census, store.paused().await?, store.evictable().await?))
     };
     let told = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok((census, on_hold))) => Some(tell(&census, &on_hold, clock())),
+        Ok(Ok((census, on_hold, evictable))) => {
+            Some(Told { evictable, ..tell(&census, &on_hold, clock()) })
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store did not answer a scrape");
             None
@@ -69,7 +71,8 @@ pub async fn take(store: &Arc<dyn Store>, clock: &Clock, disk: &AskDisk) -> Stoc
         outbox: counts.of(State::Confirmed),
         links: counts.links,
     };
-    Stock { amounts, told, disk }
+    let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
+    Stock { amounts, clock_jump, told, disk }
 }
 
 fn tell(census: &Census, on_hold: &BTreeMap<AccountSid, Timestamp>, now: Timestamp) -> Told {
@@ -88,6 +91,7 @@ fn tell(census: &Census, on_hold: &BTreeMap<AccountSid, Timestamp>, now: Timesta
         on_hold: by_account.into_iter().map(|(who, age)| (who.to_string(), age)).collect(),
         conversion: conversion(census),
         wait_bounds: &WAIT_BOUNDS,
+        ..Told::default()
     }
 }
 

@@ -116,7 +116,7 @@ impl Trends {
             },
         };
         let (countries, senders) = traffic(&now.census);
-        let jump = sources.readiness.clock_jump();
+        let jump = sources.store.clock_guard().jump();
         Situation {
             now: now.at,
             start: sources.start.clone(),
@@ -155,6 +155,7 @@ impl Trends {
                 free: now.free,
                 free_before: self.free_before(uptime),
                 records: now.counts.total(),
+                evictable: now.evictable,
                 links: now.counts.links,
                 max_records: sources.max_messages,
                 forgotten_early: grown(ONE_HOUR, Total::ForgottenEarly),
@@ -164,9 +165,9 @@ impl Trends {
             countries: self.compared(uptime, countries, |sample| &sample.countries),
             senders: self.compared(uptime, senders, |sample| &sample.senders),
             clock_jump: jump.map(|jump| ClockJump {
-                by: SignedDuration::from_secs(jump.seconds),
-                noticed: jump.noticed,
-                is_sweep_suspended: jump.is_sweep_suspended,
+                by: jump.ahead,
+                noticed: jump.since,
+                is_held_back: jump.holds_back(),
             }),
         }
     }

@@ -37,16 +37,17 @@ use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::parts::{
-    controls, fresh_token, now, ops_server, page, public_server, start_traces, worker,
+    controls, fresh_token, log_jump, now, ops_server, page, public_server, start_traces, uptime,
+    worker,
 };
 use crate::serve::reload::Reloader;
 use crate::serve::store::{disk_of, open_store};
-use crate::store::{Clock, Store};
+use crate::store::{Clock, ClockGuard, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, sweep};
+use crate::worker::{Worker, clock, sweep};
 
 /// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
 /// post or a commit may take.
@@ -97,6 +98,9 @@ pub struct Service {
     readiness: Arc<Readiness>,
     board: Arc<Board>,
     traces: Option<Arc<Traces>>,
+    watcher: Arc<Watcher>,
+    /// Where to ask what time it is, unless this is a dry run.
+    clock_source: Option<Arc<Upstreams>>,
     reloader: Option<Reloader>,
     public_addr: SocketAddr,
     ops_addr: SocketAddr,
@@ -113,16 +117,20 @@ impl Service {
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());
         readiness.set_dry_run(settings.dry_run);
-        let sled = open_store(settings, &clock, &metrics)?;
+        let guard =
+            ClockGuard::disciplined(Arc::clone(&clock), Arc::new(uptime), Arc::new(log_jump));
+        let sled = open_store(settings, &guard, &metrics)?;
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);
-        let watcher = Watcher {
+        let watcher = Arc::new(Watcher {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
             traces: traces.clone(),
-        };
-        let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings))?);
-        let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::new(watcher));
+        });
+        let on_date = Arc::new(move |date| guard.agree(date));
+        let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
+        let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::clone(&watcher));
+        let clock_source = (!settings.dry_run).then(|| Arc::clone(&upstreams));
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
         let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
@@ -187,6 +195,8 @@ impl Service {
             readiness,
             board,
             traces,
+            watcher,
+            clock_source,
             reloader: Some(reloader),
             public_addr,
             ops_addr,
@@ -234,7 +244,10 @@ impl Service {
             (path, handle)
         });
         let mut watching = actix_web::rt::spawn(self.connections.watch());
-        let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store)));
+        let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
+        let checking = self
+            .clock_source
+            .map(|upstreams| actix_web::rt::spawn(clock::run(Arc::clone(&self.store), upstreams)));
         let board = Arc::clone(&self.board);
         let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
@@ -252,6 +265,7 @@ impl Service {
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
         sweeping.abort();
+        checking.inspect(actix_web::rt::task::JoinHandle::abort);
         sampling.abort();
         let drained = async {
             // The receiver lives in the worker's task; gone or not, it stops.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
 use crate::serve::parts::now;
+use crate::store::Swept;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneState, Readiness};
 use crate::telemetry::traces::{Ids, Post, Traces};
@@ -56,6 +57,11 @@ impl Observer for Watcher {
 
     fn settled(&self, settlement: &'static str) {
         self.metrics.settled(settlement);
+    }
+
+    fn swept(&self, swept: &Swept) {
+        self.metrics.swept(&swept.by_kind());
+        self.metrics.forgotten_early(swept.evicted as u64);
     }
 
     fn lane(&self, account: AccountSid, report: &LaneReport) {

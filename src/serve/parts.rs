@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::config::{Settings, TraceSettings};
+use crate::domain::clock::Jump;
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
+use crate::domain::span::rough;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
 use crate::inbound::connections::Connections;
@@ -128,6 +130,38 @@ pub(super) fn ops_server(
 #[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
+}
+
+/// A clock without jumps, which goes on while the machine sleeps.
+pub(super) fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(STEADY);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+#[cfg(target_os = "linux")]
+const STEADY: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const STEADY: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+/// One line when the clock jumps, and one when that is over.
+pub(super) fn log_jump(jump: Option<Jump>) {
+    let Some(jump) = jump else {
+        return tracing::info!("clock confirmed: records expire and are removed by it again");
+    };
+    let (by, seconds) = (rough(jump.ahead.abs()), jump.ahead.as_secs());
+    if jump.holds_back() {
+        tracing::warn!(
+            ahead_s = seconds,
+            "clock jumped {by} ahead; no record expires or is removed by it until Twilio's Date agrees; \
+             if it is right, run `heardback clock --confirm`, else correct it"
+        );
+    } else {
+        tracing::warn!(
+            ahead_s = seconds,
+            "clock jumped {by} back; records expire and are removed later until it is right; \
+             compare it with a time server"
+        );
+    }
 }
 
 pub(super) fn fresh_token() -> Option<LinkToken> {

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::matching::Policy;
 use crate::inbound::stocktaking::AskDisk;
-use crate::store::Clock;
+use crate::store::ClockGuard;
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::stock::Disk;
@@ -15,7 +15,7 @@ use crate::telemetry::stock::Disk;
 /// The store that the settings name, which tells the metrics of each commit.
 pub(super) fn open_store(
     settings: &Settings,
-    clock: &Clock,
+    clock: &Arc<ClockGuard>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<SledStore>> {
     let StoreUrl::Sled(path) = &settings.store;
@@ -26,7 +26,9 @@ pub(super) fn open_store(
         read_confirms: settings.read_confirms,
         resend: settings.resend,
     };
-    let mut options = Options::new(path, policy, Arc::clone(clock));
+    let wall = Arc::clone(clock);
+    let mut options = Options::new(path, policy, Arc::new(move || wall.wall()));
+    options.clock = Arc::clone(clock);
     options.max_messages = settings.max_messages;
     options.person_key =
         settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());

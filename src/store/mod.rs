@@ -4,9 +4,11 @@
 //! not a backend's business; each of them loads the rows that a command touches, calls
 //! [`crate::domain::matching`], and writes what it says.
 
+mod clock;
 pub mod sled;
 mod transfer;
 
+pub use clock::{ClockGuard, OnJump, Uptime};
 pub use transfer::{Adopted, Record, Records};
 
 use std::collections::BTreeMap;
@@ -99,10 +101,54 @@ pub struct Swept {
     pub expired: usize,
     /// Parked evidence whose message never came.
     pub orphaned: usize,
-    /// Finished records that were forgotten.
-    pub forgotten: usize,
+    /// Finished messages removed after their retention.
+    pub messages: usize,
+    /// Orphaned evidence removed.
+    pub evidence: usize,
+    /// Click links removed.
+    pub links: usize,
+    /// Marks of replies, calls and events already counted, removed after their window.
+    pub marks: usize,
+    /// Messages evicted since the last step, because the store was full and a new message came.
+    pub evicted: usize,
     /// Whether the step came to the end of the store; the next one starts over.
     pub complete: bool,
+}
+
+impl Swept {
+    /// All records that the sweep removed.
+    #[must_use]
+    pub fn forgotten(&self) -> usize {
+        self.messages + self.evidence + self.links + self.marks
+    }
+
+    /// The counts by kind, for a log line and a metric.
+    #[must_use]
+    pub fn by_kind(&self) -> [(&'static str, usize); 7] {
+        [
+            ("expired", self.expired),
+            ("orphaned", self.orphaned),
+            ("messages", self.messages),
+            ("evidence", self.evidence),
+            ("links", self.links),
+            ("marks", self.marks),
+            ("evicted", self.evicted),
+        ]
+    }
+}
+
+impl std::ops::AddAssign for Swept {
+    /// Adds a later step.
+    fn add_assign(&mut self, step: Self) {
+        self.expired += step.expired;
+        self.orphaned += step.orphaned;
+        self.messages += step.messages;
+        self.evidence += step.evidence;
+        self.links += step.links;
+        self.marks += step.marks;
+        self.evicted += step.evicted;
+        self.complete = step.complete;
+    }
 }
 
 /// What [`Store::forget`] erased.
@@ -244,7 +290,13 @@ pub trait Store: Send + Sync + 'static {
     /// The key that turns recipients' addresses into persons.
     fn person_key(&self) -> &PersonKey;
 
-    /// A message was seen. Settles evidence that waited for it.
+    /// The clock that decides what has lapsed. Whatever the wall clock does, a store expires and removes
+    /// nothing by a time that the guard does not trust.
+    fn clock_guard(&self) -> &ClockGuard;
+
+    /// A message was seen. Settles evidence that waited for it. In a full store a new message evicts one that
+    /// needs nothing any more ([`Policy::evictable_from`](crate::domain::matching::Policy::evictable_from)); if
+    /// there is none, the new one is `Unavailable`.
     async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError>;
 
     /// A recipient did something.
@@ -284,7 +336,8 @@ pub trait Store: Send + Sync + 'static {
     /// is shared with other processes may miss some. One that came since the last call counts.
     async fn changed(&self);
 
-    /// Sweeps up to `limit` records: expires, orphans and forgets. Correctness never waits for it.
+    /// Sweeps up to `limit` records: expires, orphans and forgets by the trusted time. Correctness never waits
+    /// for it.
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError>;
 
     /// A page of records from `cursor` on (from the start if `None`), at most `limit` of them.
@@ -350,6 +403,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many records there are. Cheap.
     fn counts(&self) -> Counts;
+
+    /// How many messages could be evicted now to make room for new ones.
+    async fn evictable(&self) -> Result<u64, StoreError>;
 
     /// Finishes what was begun and lets go of the store. Every verb afterwards is `Unavailable`.
     async fn close(&self);

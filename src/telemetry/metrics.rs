@@ -16,7 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::labels::{
-    Evidence, Lane, LaneStands, Outcome, Reason, Request, Route, Settled, Signer, StreamEvent,
+    Evidence, Kind, Lane, LaneStands, Outcome, Reason, Request, Route, Settled, Signer, StreamEvent,
 };
 use crate::telemetry::stock::{Shelf, Stock};
 use crate::telemetry::totals::{Side, Tally, Total, Totals};
@@ -49,6 +49,7 @@ pub struct Metrics {
     in_flight: Family<Lane, Gauge>,
     keys: Family<Signer, Gauge>,
     reloads: Family<Outcome, Counter>,
+    swept: Family<Kind, Counter>,
     commits: Counter,
     commit_seconds: Histogram,
     sync_seconds: Histogram,
@@ -105,6 +106,7 @@ impl Metrics {
             in_flight: Family::default(),
             keys: Family::default(),
             reloads: Family::default(),
+            swept: Family::default(),
             commits: Counter::default(),
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             sync_seconds: Histogram::new(COMMIT_BUCKETS),
@@ -176,10 +178,13 @@ impl Metrics {
         to.register_with_unit("start_timestamp", help, Unit::Seconds, self.started.clone());
         let help = "1 in a dry run: confirmations are recorded, and posted only after it; else 0";
         to.register("dry_run", help, self.dry_run.clone());
-        let help = "How many messages are kept at most; beyond that new ones get 503";
+        let help = "How many messages are kept at most; beyond that new ones evict finished ones, or get 503";
         to.register("messages_limit", help, self.most_messages.clone());
         let help = "Times that the accounts and secrets were read again, by what came of it";
         to.register("config_reloads", help, self.reloads.clone());
+        let help =
+            "Records that expired or were removed, by kind; evicted: to make room in a full store";
+        to.register("swept", help, self.swept.clone());
         to.register("store_commits", "Groups made durable", self.commits.clone());
         let help = "How long one group took, sync included";
         let seconds = self.commit_seconds.clone();
@@ -318,6 +323,13 @@ impl Metrics {
     /// So many more finished records forgotten before their time, for want of room.
     pub fn forgotten_early(&self, count: u64) {
         self.tally.add(Total::ForgottenEarly, count);
+    }
+
+    /// One more step of the sweep: how many records of each kind.
+    pub fn swept(&self, by_kind: &[(&'static str, usize)]) {
+        for (kind, count) in by_kind {
+            self.swept.get_or_create(&Kind { kind }).inc_by(*count as u64);
+        }
     }
 
     /// One more group made durable: how many entries, how long all of it took, and how long the disk.

@@ -21,6 +21,7 @@ fn stock() -> Stock {
             pair("49", "ACME", [0, 1, 1]),
             pair("1", "*2661", [0, 0, 0]),
         ],
+        evictable: 8,
         wait_bounds: &[5, 60],
     };
     let amounts = Amounts {
@@ -30,7 +31,8 @@ fn stock() -> Stock {
         outbox: 5,
         links: 6,
     };
-    Stock { amounts, told: Some(told), disk: Some(Disk { used: 1_024, free: 4_096 }) }
+    let disk = Some(Disk { used: 1_024, free: 4_096 });
+    Stock { amounts, clock_jump: -7, told: Some(told), disk }
 }
 
 #[test]
@@ -68,6 +70,8 @@ fn everything_shows_under_its_name_and_total_only_once() {
         "heardback_messages{state=\"reported\"} 2",
         "heardback_parked 4",
         "heardback_orphaned 7",
+        "heardback_messages_evictable 8",
+        "heardback_clock_jump_seconds -7",
         "heardback_outbox 5",
         "heardback_links 6",
         "heardback_oldest_seconds{what=\"outbox\"} 90.0",

@@ -54,17 +54,6 @@ pub struct ForeignAnswers {
     pub count: u64,
 }
 
-/// A jump of the system clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Jump {
-    /// How far, in seconds; positive if the clock went forward.
-    pub seconds: i64,
-    /// When it was noticed, by the new time.
-    pub noticed: jiff::Timestamp,
-    /// Whether no record is swept until a second source agrees.
-    pub is_sweep_suspended: bool,
-}
-
 /// Shared by who knows (the worker, the shutdown) and who tells (`/readyz`). Never waits long.
 #[derive(Debug, Default)]
 pub struct Readiness {
@@ -72,7 +61,6 @@ pub struct Readiness {
     dry_run: AtomicBool,
     lanes: Mutex<BTreeMap<String, LaneDetail>>,
     foreign: Mutex<BTreeMap<String, ForeignAnswers>>,
-    jump: Mutex<Option<Jump>>,
 }
 
 impl Readiness {
@@ -138,17 +126,6 @@ impl Readiness {
             detail.since = known.since.or(detail.since);
         }
         lanes.insert(account, detail);
-    }
-
-    /// Notes a jump of the system clock; `None` once it no longer matters.
-    pub fn set_clock_jump(&self, jump: Option<Jump>) {
-        *self.jump.lock().unwrap_or_else(PoisonError::into_inner) = jump;
-    }
-
-    /// The jump of the system clock that still matters.
-    #[must_use]
-    pub fn clock_jump(&self) -> Option<Jump> {
-        *self.jump.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every lane by its account, sorted.

@@ -38,6 +38,8 @@ pub struct Told {
     pub oldest: Vec<(&'static str, Duration)>,
     /// How long an account has been on hold; zero if it is not.
     pub on_hold: Vec<(String, Duration)>,
+    /// Messages that could be evicted to make room for new ones.
+    pub evictable: u64,
     /// Since the start.
     pub conversion: Vec<Conversion>,
     /// Upper bounds of [`Conversion::waits`], in seconds; the last of those has none.
@@ -77,6 +79,8 @@ pub struct Disk {
 pub struct Stock {
     /// From memory.
     pub amounts: Amounts,
+    /// How far the wall clock is ahead of the expected time, in seconds; 0 without a jump.
+    pub clock_jump: i64,
     /// From the store, unless it does not answer.
     pub told: Option<Told>,
     /// From the file system, unless it does not answer.
@@ -98,6 +102,9 @@ impl Collector for Shelf {
         let stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(encoder);
         amounts(&mut page, &stock.amounts)?;
+        let help =
+            "How far the wall clock jumped ahead, negative: back; 0 once a second source agrees";
+        page.level("clock_jump", help, Some(&Unit::Seconds), stock.clock_jump)?;
         page.level(
             "store_up",
             "1 if the store answered this scrape, else 0",
@@ -114,6 +121,8 @@ impl Collector for Shelf {
         let help = "How long the oldest has waited, or stood, there; 0 if there is none";
         let oldest = told.oldest.iter().map(|(what, age)| ([("what", *what)], age.as_secs_f64()));
         page.levels("oldest", help, Some(&Unit::Seconds), oldest)?;
+        let help = "Messages that could be evicted to make room for new ones";
+        page.level("messages_evictable", help, None, told.evictable)?;
         let help = "How long the operator has had an account on hold; 0 if it is not";
         let on_hold = told.on_hold.iter();
         let on_hold = on_hold.map(|(who, age)| ([("account", who.as_str())], age.as_secs_f64()));
@@ -194,7 +203,13 @@ fn seconds(whole: u64) -> f64 {
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn level(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
+    fn level<V: EncodeGaugeValue + Copy>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: V,
+    ) -> fmt::Result {
         // The registry ends its own help with a full stop, too.
         let help = format!("{help}.");
         self.0.encode_descriptor(name, &help, unit, MetricType::Gauge)?.encode_gauge(&value)

@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod check;
+mod clock;
 mod control;
 pub mod demo;
 pub mod doctor;

@@ -9,7 +9,7 @@ use crate::config::{Env, Judgement, ReadFile, VisitSettings};
 use crate::tools::hold::Turn;
 use crate::tools::reach::{Reach, Wrong};
 use crate::tools::stdio::{Stdout, note};
-use crate::tools::{export, hold, import, list, past, requeue, show, stats};
+use crate::tools::{clock, export, hold, import, list, past, requeue, show, stats};
 
 /// The environment, and files.
 struct Around<'a> {
@@ -42,6 +42,9 @@ pub fn run(command: Operate, env: Env<'_>, read: ReadFile<'_>) -> anyhow::Result
         Operate::Resume(args) => {
             let asked = hold::Asked::read(&args, Turn::Resume)?;
             around.on(&args.store, async |reach, out| hold::run(reach, &asked, out).await)
+        }
+        Operate::Clock(args) => {
+            around.on(&args.store, async |reach, out| clock::run(reach, &args, out).await)
         }
         Operate::Requeue(args) => {
             let asked = requeue::Asked::read(&args)?;

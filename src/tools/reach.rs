@@ -10,15 +10,16 @@ use secrecy::ExposeSecret;
 use crate::config::{Judgement, StoreUrl, VisitSettings};
 use crate::domain::matching::{Policy, Resend};
 use crate::inbound::control::Question;
+use crate::store::ClockGuard;
 use crate::store::sled::{Options, Visit};
 use crate::tools::backup::PATIENCE;
 use crate::tools::control::Service;
 
 /// What the store is opened with. Nothing is judged here, nor swept.
 pub(super) const POLICY: Policy = Policy {
-    pending_ttl: std::time::Duration::MAX,
-    reply_window: std::time::Duration::MAX,
-    retention: std::time::Duration::MAX,
+    pending_ttl: Duration::MAX,
+    reply_window: Duration::MAX,
+    retention: Duration::MAX,
     read_confirms: false,
     resend: Resend::Newest,
 };
@@ -96,6 +97,9 @@ pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
     let StoreUrl::Sled(store) = &settings.store;
     let mut options = Options::new(store, policy, Arc::new(now));
     options.lock_patience = PATIENCE;
+    // A command is over before its clock could jump: it is compared with the store's own time alone.
+    options.clock =
+        ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     // How many a service takes in is its own affair, unless it is said here too.
     options.max_messages = settings.max_messages.unwrap_or(u64::MAX);
     let key = settings.phone_key.as_ref();

@@ -4,20 +4,27 @@
 //! not among them nothing is posted, and the verdict pauses its lane until it is.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::domain::feedback::{Feedback, Verdict, Why};
 use crate::domain::sid::AccountSid;
-use crate::upstream::{Upstream, UpstreamConfig, UpstreamError, connect};
+use crate::upstream::{OnDate, Upstream, UpstreamConfig, UpstreamError, connect};
 
 type ByAccount = HashMap<AccountSid, Arc<Upstream>>;
 
 /// The clients of all accounts.
-#[derive(Debug)]
 pub struct Upstreams {
     pool: reqwest::Client,
+    on_date: OnDate,
     by_account: RwLock<ByAccount>,
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstreams").field("by_account", &self.by_account).finish_non_exhaustive()
+    }
 }
 
 impl Upstreams {
@@ -25,11 +32,14 @@ impl Upstreams {
     ///
     /// # Errors
     /// [`UpstreamError`], for no account at all too.
-    pub fn new(accounts: Vec<(AccountSid, UpstreamConfig)>) -> Result<Self, UpstreamError> {
+    pub fn new(
+        accounts: Vec<(AccountSid, UpstreamConfig)>,
+        on_date: OnDate,
+    ) -> Result<Self, UpstreamError> {
         let (_, first) = accounts.first().ok_or(UpstreamError::NoCredentials)?;
         let pool = connect(first)?;
-        let by_account = RwLock::new(clients(&pool, accounts)?);
-        Ok(Self { pool, by_account })
+        let by_account = RwLock::new(clients(&pool, &on_date, accounts)?);
+        Ok(Self { pool, on_date, by_account })
     }
 
     /// From now on it is these.
@@ -40,7 +50,7 @@ impl Upstreams {
         &self,
         accounts: Vec<(AccountSid, UpstreamConfig)>,
     ) -> Result<(), UpstreamError> {
-        let clients = clients(&self.pool, accounts)?;
+        let clients = clients(&self.pool, &self.on_date, accounts)?;
         *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = clients;
         Ok(())
     }
@@ -50,6 +60,19 @@ impl Upstreams {
     pub fn longest_post(&self) -> Duration {
         let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
         known.values().map(|upstream| upstream.longest_post()).max().unwrap_or_default()
+    }
+
+    /// Asks Twilio about an account, only to learn what time it is there; about the next one where that fails.
+    pub async fn ask_time(&self) {
+        let known: Vec<_> = {
+            let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
+            known.iter().map(|(account, upstream)| (*account, Arc::clone(upstream))).collect()
+        };
+        for (account, upstream) in known {
+            if upstream.ask_time(account).await {
+                return;
+            }
+        }
     }
 
     /// Reports one confirmation, as its account.
@@ -72,8 +95,12 @@ fn not_configured() -> Why {
 
 fn clients(
     pool: &reqwest::Client,
+    on_date: &OnDate,
     accounts: Vec<(AccountSid, UpstreamConfig)>,
 ) -> Result<ByAccount, UpstreamError> {
-    let client = |(account, config)| Ok((account, Arc::new(Upstream::over(pool.clone(), config)?)));
+    let client = |(account, config)| {
+        let client = Upstream::over(pool.clone(), config, Arc::clone(on_date))?;
+        Ok((account, Arc::new(client)))
+    };
     accounts.into_iter().map(client).collect()
 }

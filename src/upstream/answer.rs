@@ -6,6 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
@@ -65,6 +66,31 @@ impl Answer {
         }
     }
 
+    /// The `Date` of a whole answer that only Twilio can have given: it names the message or account that was
+    /// asked about, or has Twilio's own form of an error.
+    pub(super) fn twilios_date(&self, sid: &str) -> Option<Timestamp> {
+        if self.broken.is_some() {
+            return None;
+        }
+        let body = self.json()?;
+        let is_named = || {
+            ["message_sid", "sid"]
+                .iter()
+                .any(|name| body.get(*name).and_then(Value::as_str) == Some(sid))
+        };
+        let is_error = || {
+            let status = body.get("status").and_then(Value::as_u64);
+            body.get("code").is_some_and(Value::is_u64)
+                && status == Some(u64::from(self.status.as_u16()))
+        };
+        let is_twilios = if self.status.is_success() { is_named() } else { is_error() };
+        Timestamp::try_from(self.date().filter(|_| is_twilios)?).ok()
+    }
+
+    fn date(&self) -> Option<SystemTime> {
+        self.header(&DATE).and_then(|date| httpdate::parse_http_date(date).ok())
+    }
+
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
@@ -98,9 +124,8 @@ impl Answer {
 
     fn retry_after(&self) -> Option<Duration> {
         // A date is read against the sender's own clock, so that ours may be wrong.
-        let date = self.header(&DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         self.header(&RETRY_AFTER)
-            .and_then(|value| retry_after::parse(value, date.unwrap_or_else(now)))
+            .and_then(|value| retry_after::parse(value, self.date().unwrap_or_else(now)))
     }
 
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -159,6 +184,33 @@ mod tests {
             [(200, "uncertain"), (400, "retry"), (404, "retry"), (401, "pause"), (429, "throttle")]
         {
             assert_eq!(answer(status, "", Some("broke off")).as_str(), word, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_an_answer_of_twilios_own_says_what_time_it_is() {
+        let sid = "SM0123456789abcdef0123456789abcdef";
+        let echo = format!(r#"{{"message_sid":"{sid}","outcome":"confirmed"}}"#);
+        let error =
+            r#"{"code":20003,"message":"Authenticate","more_info":"https://x","status":401}"#;
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let known = Timestamp::from_second(784_111_777).ok();
+        for (status, body, date, broken, expected) in [
+            (201, echo.as_str(), date, None, known),
+            (401, error, date, None, known),
+            (201, echo.as_str(), "yesterday", None, None),
+            (201, echo.as_str(), date, Some("broke off"), None),
+            (200, r#"{"message_sid":"SM1"}"#, date, None, None),
+            (200, "<html>Sign in</html>", date, None, None),
+            (403, error, date, None, None),
+            (502, "Bad Gateway", date, None, None),
+            (200, error, date, None, None),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let headers = HeaderMap::from_iter([(DATE, date.parse().expect("a header"))]);
+            let broken = broken.map(str::to_owned);
+            let answer = Answer { status, headers, body: body.into(), broken, is_oversized: false };
+            assert_eq!(answer.twilios_date(sid), expected, "{status} {body} {date}");
         }
     }
 

@@ -15,9 +15,11 @@ pub use crate::upstream::probe::Probed;
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -58,6 +60,9 @@ pub struct UpstreamConfig {
     pub user_agent: String,
 }
 
+/// Called with the `Date` of each answer that only Twilio can have given. Must not block.
+pub type OnDate = Arc<dyn Fn(Timestamp) + Send + Sync>;
+
 /// Why there is no client. A matter of settings or of the machine; found at start.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -75,6 +80,7 @@ pub struct Upstream {
     client: reqwest::Client,
     /// Which credential worked last. A hint: two posts may race for it, and either is right.
     preferred: AtomicUsize,
+    on_date: OnDate,
 }
 
 impl fmt::Debug for Upstream {
@@ -90,15 +96,19 @@ impl Upstream {
     /// [`UpstreamError`] without credentials, or where the TLS roots cannot be read.
     pub fn new(config: UpstreamConfig) -> Result<Self, UpstreamError> {
         let client = connect(&config)?;
-        Self::over(client, config)
+        Self::over(client, config, Arc::new(|_| {}))
     }
 
     /// The same over connections that are shared.
-    fn over(client: reqwest::Client, config: UpstreamConfig) -> Result<Self, UpstreamError> {
+    fn over(
+        client: reqwest::Client,
+        config: UpstreamConfig,
+        on_date: OnDate,
+    ) -> Result<Self, UpstreamError> {
         if config.credentials.is_empty() {
             return Err(UpstreamError::NoCredentials);
         }
-        Ok(Self { config, client, preferred: AtomicUsize::new(0) })
+        Ok(Self { config, client, preferred: AtomicUsize::new(0), on_date })
     }
 
     /// The longest that a [`Self::post`] can take: every credential may use its whole time.
@@ -140,9 +150,20 @@ impl Upstream {
             .header(CONTENT_TYPE, FORM_TYPE)
             .body(FORM);
         match request.send().await {
-            Ok(response) => self.read(response).await.verdict(feedback),
+            Ok(response) => {
+                let answer = self.read(response).await;
+                self.note_date(&answer, message.as_str());
+                answer.verdict(feedback)
+            }
             Err(error) => broken(&self.trouble(error)),
         }
+    }
+
+    /// Notes what time it is with Twilio, if this is Twilio's answer about that message or account.
+    /// Whether it is.
+    fn note_date(&self, answer: &Answer, sid: &str) -> bool {
+        let date = answer.twilios_date(sid);
+        date.inspect(|date| (self.on_date)(*date)).is_some()
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Answer {

@@ -50,6 +50,13 @@ impl Upstream {
         probed
     }
 
+    /// Asks Twilio about the account, only to learn what time it is there. Whether it said so.
+    pub(super) async fn ask_time(&self, account: AccountSid) -> bool {
+        let Some(credential) = self.config.credentials.first() else { return false };
+        let answer = self.get(credential, &format!("Accounts/{account}.json")).await;
+        answer.is_ok_and(|answer| self.note_date(&answer, account.as_str()))
+    }
+
     async fn probe_as(&self, credential: &Credential, account: AccountSid) -> Probed {
         let answer = match self.get(credential, &format!("Accounts/{account}.json")).await {
             Ok(answer) => answer,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::feedback::{Claim, Settlement, Verdict, Why};
 use crate::domain::findings::{FindingId, pause_advice};
 use crate::domain::sid::AccountSid;
+use crate::store::Swept;
 use crate::worker::lane::Change;
 
 /// How an attempt ended.
@@ -49,6 +50,31 @@ pub(crate) fn untried(claim: &Claim) {
     tracing::info!(
         %message_sid, %account_sid, attempt = claim.attempts, trace_id = trace_id(claim),
         "{message_sid} put back before it was tried"
+    );
+}
+
+/// What a walk of the sweep did, if it did anything.
+pub(crate) fn swept(swept: &Swept) {
+    let done: Vec<String> = swept
+        .by_kind()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    if done.is_empty() {
+        return;
+    }
+    let Swept { expired, orphaned, messages, evidence, links, marks, evicted, .. } = *swept;
+    tracing::info!(
+        expired,
+        orphaned,
+        messages,
+        evidence,
+        links,
+        marks,
+        evicted,
+        "records swept: {}",
+        done.join(", ")
     );
 }
 

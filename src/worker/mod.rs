@@ -5,6 +5,7 @@
 //! lease has lapsed ("confirmed" said twice is the same state). Deliberately absent: anything that
 //! a webhook could wait for. The worker cannot see `inbound`, nor slow it down.
 
+pub mod clock;
 mod ends;
 mod journal;
 pub mod lane;
@@ -23,7 +24,7 @@ use crate::domain::feedback::{Claim, Feedback, Settlement, Verdict, Why};
 use crate::domain::message::Attempt;
 use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
-use crate::store::{Clock, Store, StoreError};
+use crate::store::{Clock, Store, StoreError, Swept};
 use crate::upstream::Upstreams;
 use crate::worker::ends::{Book, End, settle, settle_all};
 use crate::worker::lane::{LaneReport, Room};
@@ -66,6 +67,8 @@ pub trait Observer: Send + Sync {
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration);
     /// An attempt's end was written down; the [`Settlement`]'s word.
     fn settled(&self, settlement: &'static str);
+    /// A step of the sweep.
+    fn swept(&self, swept: &Swept);
     /// An account's lane stands differently than before.
     fn lane(&self, account: AccountSid, report: &LaneReport);
 }

@@ -74,9 +74,7 @@ async fn sweep(store: &Arc<dyn Store>) -> Swept {
     let mut all = Swept::default();
     loop {
         let step = store.expire(7).await.expect("swept");
-        all.expired += step.expired;
-        all.orphaned += step.orphaned;
-        all.forgotten += step.forgotten;
+        all += step;
         if step.complete {
             return all;
         }
@@ -446,6 +444,27 @@ async fn next_due_is_zero_for_what_is_overdue_and_none_when_nothing_waits() {
 }
 
 #[tokio::test]
+async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        hands.set(2 * DAY);
+        confirmed(&store, 1, 2 * DAY).await;
+        let lease = claim(&store).await[0].lease;
+        let retry = Settlement::Retry { after: Duration::from_secs(5), spent: LEASE };
+        store.settle(lease, retry, None).await.expect("settled");
+        confirmed(&store, 2, 2 * DAY).await;
+        hands.set(0);
+        let due = store.next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(due, Some(Duration::ZERO));
+        assert_eq!(claimed(&store, 1, &Quotas::default()).await, [sid(2)]);
+        assert_eq!(claimed(&store, 9, &Quotas::default()).await, [sid(1)]);
+        let due = store.next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(due, Some(LEASE), "each is leased by the time that counts now");
+    }
+}
+
+#[tokio::test]
 async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
@@ -487,9 +506,9 @@ async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
         assert_eq!(entries(&store, Filter::Orphaned, 2).await.len(), 1);
 
         hands.set(37 * DAY - 1);
-        assert_eq!(sweep(&store).await.forgotten, 0);
+        assert_eq!(sweep(&store).await.forgotten(), 0);
         hands.set(37 * DAY);
-        assert_eq!(sweep(&store).await.forgotten, 21);
+        assert_eq!(sweep(&store).await.forgotten(), 21);
         assert_eq!(store.counts(), Counts::default());
     }
 }
@@ -592,10 +611,10 @@ async fn what_is_pending_or_confirmed_is_never_forgotten_and_the_finished_only_i
         store.remember(failed).await.expect("remembered");
         hands.set(30 * DAY - 1);
         store.remember(registered(5, 30 * DAY - 1)).await.expect("remembered");
-        assert_eq!(sweep(&store).await.forgotten, 1, "only the untracked one, after a day");
+        assert_eq!(sweep(&store).await.forgotten(), 1, "only the untracked one, after a day");
         assert_eq!(state(&store, 3).await, None);
         hands.set(30 * DAY);
-        assert_eq!(sweep(&store).await.forgotten, 2, "refused and undelivered");
+        assert_eq!(sweep(&store).await.forgotten(), 2, "refused and undelivered");
         hands.set(1000 * DAY);
         sweep(&store).await;
         assert_eq!(state(&store, 1).await, Some(State::Confirmed));
@@ -616,7 +635,7 @@ async fn what_may_still_be_the_newest_is_not_forgotten_however_short_the_retenti
         let replied = store.observe(reply(1, 10 * MINUTE)).await.expect("observed");
         assert_eq!(replied, Observed::Already(sid(2)), "not the older one");
         hands.set(2 * HOUR);
-        assert_eq!(sweep(&store).await.forgotten, 1, "but in the end it is");
+        assert_eq!(sweep(&store).await.forgotten(), 1, "but in the end it is");
         assert_eq!(state(&store, 1).await, Some(State::Pending));
     }
 }
@@ -633,7 +652,7 @@ async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
         let replayed = store.observe(reply(1, 7 * DAY + 10)).await.expect("observed");
         assert_eq!(replayed, Observed::Nothing(Reason::Duplicate));
         hands.set(8 * DAY);
-        assert_eq!(sweep(&store).await.forgotten, 2, "the reply and its orphan, in the end");
+        assert_eq!(sweep(&store).await.forgotten(), 2, "the reply and its orphan, in the end");
     }
 }
 
@@ -701,6 +720,210 @@ async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
         store.remember(registered(2, 0)).await.expect("known");
         let proven = store.observe(direct(1, 0)).await.expect("observed");
         assert_eq!(proven, Observed::Confirmed(sid(1)));
+    }
+}
+
+/// Registers message `n` for a person of its own, and has it reported, all at that second.
+async fn reported(store: &Arc<dyn Store>, hands: &Hands, n: u32, seconds: i64) {
+    hands.set(seconds);
+    let alone = Sighting { recipient: Some(person(n)), ..registered(n, seconds) };
+    store.remember(alone).await.expect("remembered");
+    store.observe(direct(n, seconds)).await.expect("observed");
+    for claim in claim(store).await {
+        store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_evicts_the_messages_that_finished_first_for_new_ones() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let mut store = backend.open(&hands, policy(), 3);
+        for (n, second) in [(3, 0), (1, 1), (2, 2)] {
+            reported(&store, &hands, n, second).await;
+        }
+        let after = HOUR + 11 * MINUTE;
+        for (new, second, evicted) in [(10, after, 3), (11, after + 1, 1), (12, after + 2, 2)] {
+            hands.set(second);
+            drop(store);
+            store = backend.open(&hands, policy(), 3);
+            assert_eq!(store.evictable().await.expect("counted"), 13 - u64::from(new));
+            let remembered = store.remember(registered(new, second)).await.expect("taken in");
+            assert!(remembered.new);
+            assert_eq!(state(&store, evicted).await, None, "{evicted} goes for {new}");
+            assert_eq!(store.counts(), recount(&store).await);
+            assert_eq!(store.counts().total(), 3);
+        }
+        assert_eq!(label(store.remember(registered(13, after)).await), "max_messages", "all wait");
+        let swept = sweep(&store).await;
+        assert_eq!((swept.evicted, swept.forgotten()), (1, 0), "since it was opened");
+        assert_eq!(sweep(&store).await.evicted, 0);
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_waits_or_shields_is_evicted() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 4);
+        // An older message to the same person, and one that shields it from replies for an hour and ten minutes.
+        store.remember(registered(1, 0)).await.expect("remembered");
+        reported(&store, &hands, 9, 0).await;
+        hands.set(10);
+        confirmed(&store, 2, 10).await;
+        let lease = claim(&store).await.first().expect("claimed").lease;
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
+        confirmed(&store, 3, 11).await;
+        let full = HOUR + 10 * MINUTE;
+        hands.set(full - 1);
+        assert_eq!(label(store.remember(registered(20, full)).await), "max_messages");
+        hands.set(full);
+        assert!(store.remember(registered(20, full)).await.expect("taken in").new);
+        assert_eq!(state(&store, 9).await, None);
+        assert_eq!(label(store.remember(registered(21, full)).await), "max_messages");
+        hands.set(full + 10);
+        assert!(store.remember(registered(21, full)).await.expect("taken in").new);
+        let states = [state(&store, 1).await, state(&store, 2).await, state(&store, 3).await];
+        assert_eq!(states, [Some(State::Pending), None, Some(State::Confirmed)]);
+    }
+}
+
+#[tokio::test]
+async fn what_bears_a_reference_is_not_evicted_while_others_of_it_may_be_confirmed() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 1);
+        let bearing = Sighting { reference: Some(reference("x")), ..registered(1, 0) };
+        store.remember(bearing).await.expect("remembered");
+        store.observe(direct(1, 0)).await.expect("observed");
+        let lease = claim(&store).await.first().expect("claimed").lease;
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
+        hands.set(7 * DAY - 1);
+        assert_eq!(label(store.remember(registered(2, 7 * DAY)).await), "max_messages");
+        hands.set(7 * DAY);
+        assert!(store.remember(registered(2, 7 * DAY)).await.expect("taken in").new);
+    }
+}
+
+#[tokio::test]
+async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 3);
+        let bearing = |n, at| Sighting { reference: Some(reference("x")), ..registered(n, at) };
+        store.remember(bearing(1, 0)).await.expect("remembered");
+        store.remember(bearing(2, 60)).await.expect("remembered");
+        store.observe(direct(2, 70)).await.expect("observed");
+        let lease = claim(&store).await.first().expect("claimed").lease;
+        store.settle(lease, Settlement::Reported, None).await.expect("settled");
+        // The older one lapsed a minute ago, and was not swept yet.
+        let week = 7 * DAY + 60;
+        hands.set(week);
+        for (n, total) in [(10, 3), (11, 2)] {
+            store.remember(registered(n, week)).await.expect("taken in");
+            assert_eq!(store.counts().total(), total, "at {n}");
+        }
+        let late = store.observe(shared("x", week)).await.expect("observed");
+        assert!(matches!(late, Observed::Parked { .. }), "nothing is left to confirm: {late:?}");
+        assert_eq!((state(&store, 1).await, state(&store, 2).await), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn the_untracked_are_evicted_first_and_the_refused_last() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 4);
+        confirmed(&store, 1, 0).await;
+        refuse(&store, 1).await;
+        reported(&store, &hands, 2, 1).await;
+        let failed = Sighting { status: status(3, "failed", 2).status, ..registered(3, 2) };
+        store.remember(failed).await.expect("remembered");
+        hands.set(5);
+        store.remember(status(4, "sent", 5)).await.expect("remembered");
+        hands.set(DAY / 2);
+        for (new, evicted) in [(11, 4), (12, 2), (13, 3), (14, 1)] {
+            assert!(store.remember(registered(new, DAY / 2)).await.expect("taken in").new);
+            assert_eq!(state(&store, evicted).await, None, "{evicted} goes for {new}");
+        }
+        assert_eq!(store.counts().of(State::Pending), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_store_above_a_lowered_limit_shrinks_a_little_with_each_new_message() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        for n in 1..=10 {
+            reported(&store, &hands, n, i64::from(n)).await;
+        }
+        drop(store);
+        hands.set(2 * HOUR);
+        let store = backend.open(&hands, policy(), 8);
+        let mut totals = Vec::new();
+        for n in 21..=24 {
+            store.remember(registered(n, 2 * HOUR)).await.expect("taken in");
+            totals.push(store.counts().total());
+        }
+        assert_eq!(totals, [9, 8, 8, 8]);
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    for _ in 0..12 {
+        let hands = Hands::default();
+        let [full, roomy] = [backends(), backends()].map(|mut all| all.remove(0));
+        let (full, roomy) =
+            (full.open(&hands, policy(), 30), roomy.open(&hands, policy(), 1_000_000));
+        let (mut now, mut refused) = (0, 0);
+        for step in 1..=250_u32 {
+            now += i64::from(dice.n(30) * dice.n(600));
+            hands.set(now);
+            match dice.below(6) {
+                0..=2 => {
+                    let mut sighting = registered(step, now);
+                    sighting.recipient = Some(person(1 + dice.n(3)));
+                    sighting.reference =
+                        dice.n(8).eq(&0).then(|| reference(&dice.n(3).to_string()));
+                    match full.remember(sighting.clone()).await {
+                        Ok(_) => drop(roomy.remember(sighting).await.expect("remembered")),
+                        // It comes again, to both.
+                        Err(_) => refused += 1,
+                    }
+                }
+                3 => {
+                    let signal = acted(person(1 + dice.n(3)), Some(SENDER), now);
+                    let room = roomy.observe(signal.clone()).await.expect("observed");
+                    let tight = full.observe(signal).await.expect("observed");
+                    if matches!(tight, Observed::Confirmed(_)) {
+                        assert_eq!(tight, room, "step {step}");
+                    }
+                }
+                4 => {
+                    let name = dice.n(3).to_string();
+                    roomy.observe(shared(&name, now)).await.expect("observed");
+                    let tight = full.observe(shared(&name, now)).await.expect("observed");
+                    if let Observed::Confirmed(sid) = tight {
+                        let all = roomy.bearing(reference(&name), 1).await.expect("found");
+                        assert_eq!(all.first().map(|newest| newest.sid), Some(sid), "step {step}");
+                    }
+                }
+                _ => {
+                    for store in [&full, &roomy] {
+                        for claim in claim(store).await {
+                            let lease = claim.lease;
+                            store.settle(lease, Settlement::Reported, None).await.expect("settled");
+                        }
+                        sweep(store).await;
+                    }
+                }
+            }
+        }
+        assert!(full.counts().total() <= 30 && roomy.counts().total() > 50, "{refused}");
+        assert_eq!(full.counts(), recount(&full).await);
     }
 }
 

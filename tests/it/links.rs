@@ -243,13 +243,13 @@ async fn a_link_lapses_at_its_time_and_is_swept_without_a_trace() {
         assert_eq!(observed(&store, clicked(1, 37 * DAY)).await.as_str(), "parked");
         assert!(store.remember(holding(1, 37 * DAY)).await.is_err());
         let swept = store.expire(100).await.expect("swept");
-        assert_eq!((swept.forgotten, swept.complete), (2, true));
+        assert_eq!((swept.forgotten(), swept.complete), (2, true));
         drop(store);
         // It opens again, so its seal agrees with what is left.
         let store = backend.usual(&hands);
         let parked = store.list(Filter::Parked, None, 10).await.expect("listed");
         assert_eq!(parked.entries.len(), 1);
-        assert_eq!(store.expire(100).await.expect("swept").forgotten, 0);
+        assert_eq!(store.expire(100).await.expect("swept").forgotten(), 0);
     }
 }
 

@@ -11,6 +11,8 @@ mod chromium;
 #[cfg(test)]
 mod churn;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;

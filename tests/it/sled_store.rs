@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use heardback::store::sled::{OpenError, Options, SledStore};
-use heardback::store::{Quotas, Store, StoreError};
+use heardback::store::{ClockGuard, Quotas, Store, StoreError};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -383,10 +383,10 @@ async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_h
     let broken = Arc::new(AtomicUsize::new(0));
     let breaks = Arc::clone(&broken);
     let store = SledStore::open(Options {
-        clock: Arc::new(move || {
+        clock: ClockGuard::believing(Arc::new(move || {
             assert_eq!(breaks.load(Ordering::SeqCst), 0, "injected");
             at(0)
-        }),
+        })),
         on_fatal: Arc::new(|_| {}),
         ..options(folder.path(), Hands::default().clock())
     })
@@ -410,12 +410,12 @@ async fn what_a_group_changes_twice_is_counted_as_one_entry() {
     let told = Arc::clone(&groups);
     let store = SledStore::open(Options {
         // The first command of a group waits until the others are there.
-        clock: Arc::new(move || {
+        clock: ClockGuard::believing(Arc::new(move || {
             if held.swap(0, Ordering::SeqCst) == 1 {
                 waits.lock().expect("held").recv().expect("goes on");
             }
             at(0)
-        }),
+        })),
         on_commit: Arc::new(move |commit| told.lock().expect("held").push(commit.entries)),
         ..options(folder.path(), Hands::default().clock())
     })
@@ -463,12 +463,12 @@ async fn when_too_many_wait_for_the_disk_the_rest_is_told_so_and_nobody_forgotte
     let gate = Arc::new(AtomicUsize::new(0));
     let shut = Arc::clone(&gate);
     let store = SledStore::open(Options {
-        clock: Arc::new(move || {
+        clock: ClockGuard::believing(Arc::new(move || {
             while shut.load(Ordering::SeqCst) == 1 {
                 std::thread::yield_now();
             }
             at(0)
-        }),
+        })),
         ..options(folder.path(), Hands::default().clock())
     })
     .expect("opens");

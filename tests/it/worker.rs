@@ -9,8 +9,8 @@ use heardback::domain::feedback::{Claim, Verdict};
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
-use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Store, Swept};
 use heardback::upstream::{UpstreamConfig, Upstreams};
 use heardback::worker::lane::{LaneReport, LaneState};
 use heardback::worker::{Observer, Tick, Worker, WorkerConfig};
@@ -58,6 +58,7 @@ impl Observer for Notes {
         self.write(format!("settled {settlement}"));
         self.settled.notify_one();
     }
+    fn swept(&self, _swept: &Swept) {}
     fn lane(&self, _account: AccountSid, report: &LaneReport) {
         self.write(format!("lane {} {}", report.state.as_str(), report.limit));
     }
@@ -84,7 +85,8 @@ impl Scene {
         let store = Arc::new(store.expect("opened"));
         let twilio = MockServer::start().await;
         let notes = Arc::new(Notes::default());
-        let upstreams = Upstreams::new(configured(&twilio, &[ACCOUNT])).expect("clients");
+        let upstreams =
+            Upstreams::new(configured(&twilio, &[ACCOUNT]), Arc::new(|_| {})).expect("clients");
         let upstreams = Arc::new(upstreams);
         let worker = Worker::new(
             store.clone(),
@@ -473,7 +475,7 @@ async fn for_an_account_that_is_no_longer_configured_nothing_is_posted_until_it_
     scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
     scene.run_dry().await;
     assert_eq!(scene.count(State::Reported), 9);
-    assert!(Upstreams::new(Vec::new()).is_err());
+    assert!(Upstreams::new(Vec::new(), Arc::new(|_| {})).is_err());
 }
 
 #[tokio::test]

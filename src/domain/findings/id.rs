@@ -55,6 +55,8 @@ pub enum FindingId {
     TooManyMessages,
     /// Commits are slow.
     CommitSlow,
+    /// The system clock jumped.
+    ClockJump,
     /// Many messages are sent, and none is confirmed.
     NothingConfirmed,
     /// Conversion to a country has dropped.
@@ -77,8 +79,6 @@ pub enum FindingId {
     FdLimit,
     /// The store was opened without its seal.
     StoreSealMissing,
-    /// The system clock jumped.
-    ClockJump,
     /// The store is full, and forgets finished records before their time.
     StoreFull,
 }
@@ -110,6 +110,7 @@ impl FindingId {
         Id::StoreFilling,
         Id::TooManyMessages,
         Id::CommitSlow,
+        Id::ClockJump,
         Id::NothingConfirmed,
         Id::ConversionDropped,
         Id::SenderConversionDropped,
@@ -121,7 +122,6 @@ impl FindingId {
         Id::StorePlacement,
         Id::FdLimit,
         Id::StoreSealMissing,
-        Id::ClockJump,
         Id::StoreFull,
     ];
 
@@ -368,7 +368,8 @@ impl FindingId {
             Self::ClockJump => (
                 "clock_jump",
                 Warning,
-                "Records expire by the clock. Check the time synchronization of this machine.",
+                "After a jump ahead records expire by the expected time, until Twilio's Date agrees with the clock. Check \
+                 the time synchronization of this machine; if its clock is right, run `heardback clock --confirm`.",
             ),
             Self::StoreFull => (
                 "store_full",

@@ -25,8 +25,8 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     if let Some(jump) = now.clock_jump {
         let (by, way) =
             (rough(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
-        let sweep = if jump.is_sweep_suspended {
-            "; nothing is swept until another source agrees"
+        let sweep = if jump.is_held_back {
+            "; no record expires or is removed by it until Twilio's Date or the operator agrees"
         } else {
             ""
         };

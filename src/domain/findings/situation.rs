@@ -217,6 +217,8 @@ pub struct StoreFacts {
     pub free_before: Option<(SignedDuration, u64)>,
     /// Records that count towards the limit.
     pub records: u64,
+    /// Messages that could be evicted to make room for new ones.
+    pub evictable: u64,
     /// Click links, which have the same limit of their own.
     pub links: u64,
     /// `HEARDBACK_MAX_MESSAGES`; 0 if not known.
@@ -254,8 +256,8 @@ pub struct TrafficCount {
 pub struct ClockJump {
     /// How far; positive if the clock went forward.
     pub by: SignedDuration,
-    /// When it was noticed, by the new time.
+    /// When it was noticed, by the trusted time.
     pub noticed: Timestamp,
-    /// Whether no record is swept until a second source agrees.
-    pub is_sweep_suspended: bool,
+    /// Whether no record expires or is removed by the clock until a second source agrees.
+    pub is_held_back: bool,
 }

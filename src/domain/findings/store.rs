@@ -22,7 +22,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
     findings.extend(free(store));
     findings.extend(filling(store));
-    findings.extend(too_many(store.records, "messages", store));
+    findings.extend(too_many(store.records.saturating_sub(store.evictable), "messages", store));
     findings.extend(too_many(store.links, "click links", store));
     if store.forgotten_early > 0 {
         let what = format!(
@@ -81,7 +81,8 @@ fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
     if most == 0 || u128::from(count) * 10 <= u128::from(most) * 9 {
         return None;
     }
-    let kept = format!("{count} {what} are kept, of at most {most} (HEARDBACK_MAX_MESSAGES)");
+    let kept =
+        format!("{count} {what} have to be kept, of at most {most} (HEARDBACK_MAX_MESSAGES)");
     let reached = if count >= most { ": new ones get 503" } else { "" };
     let finding = Finding::new(FindingId::TooManyMessages, format!("{kept}{reached}"));
     Some(finding.about(what))

@@ -234,7 +234,7 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             Warning,
             |now| {
                 let (by, noticed) = (HOUR * 960, at(9_999));
-                now.clock_jump = Some(ClockJump { by, noticed, is_sweep_suspended: true });
+                now.clock_jump = Some(ClockJump { by, noticed, is_held_back: true });
             },
             |_| {},
         ),

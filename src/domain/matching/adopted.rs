@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::domain::matching::decide::Ledger;
-use crate::domain::matching::{Changes, Parked, Policy, Rows};
+use crate::domain::matching::{Changes, Now, Parked, Policy, Rows};
 use crate::domain::message::{Basis, Message, State};
 use crate::domain::signal::Named;
 
@@ -28,8 +28,8 @@ pub fn taken_over(message: &Message, now: Timestamp) -> Message {
 
 /// Settles what waits among these rows, of which one was just taken over.
 #[must_use]
-pub fn reconcile(rows: Rows, policy: &Policy, now: Timestamp) -> Changes {
-    let mut ledger = Ledger::open(rows, policy, now);
+pub fn reconcile(rows: Rows, policy: &Policy, now: impl Into<Now>) -> Changes {
+    let mut ledger = Ledger::open(rows, policy, now.into());
     for parked in std::mem::take(&mut ledger.parked) {
         if ledger.known.values().any(|message| ledger.has_proven(&parked, message)) {
             ledger.changes.unpark.push(parked);

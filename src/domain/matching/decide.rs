@@ -11,7 +11,7 @@ use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::pick::{Choice, Known, Pick, Typed};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
-    CLOCK_SKEW, Changes, Contradiction, Observed, Parked, Policy, Reason, Remembered, Rows,
+    CLOCK_SKEW, Changes, Contradiction, Now, Observed, Parked, Policy, Reason, Remembered, Rows,
     UNSAID_FOR, later,
 };
 use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
@@ -28,16 +28,16 @@ pub fn remember(
     rows: Rows,
     sighting: &Sighting,
     policy: &Policy,
-    now: Timestamp,
+    now: impl Into<Now>,
 ) -> Result<(Changes, Remembered), Contradiction> {
-    let sighting = &in_milliseconds(sighting);
+    let (sighting, now) = (&in_milliseconds(sighting), now.into());
     let mut ledger = Ledger::open(rows, policy, now);
     let new = ledger.sight(sighting)?;
     ledger.settle_parked();
     let message = ledger.known.get(&sighting.sid).cloned();
     let (changes, confirmed) = ledger.close();
     // `sight` has just put it there; a fresh one says the same.
-    let message = message.unwrap_or_else(|| fresh(sighting, policy, now));
+    let message = message.unwrap_or_else(|| fresh(sighting, policy, now.wall));
     Ok((changes, Remembered { message, new, confirmed }))
 }
 
@@ -49,12 +49,12 @@ pub fn observe(
     rows: Rows,
     signal: &Signal,
     policy: &Policy,
-    now: Timestamp,
+    now: impl Into<Now>,
 ) -> Result<(Changes, Observed), Contradiction> {
     if rows.seen {
         return Ok((Changes::default(), Observed::Nothing(Reason::Duplicate)));
     }
-    let mut ledger = Ledger::open(rows, policy, now);
+    let mut ledger = Ledger::open(rows, policy, now.into());
     ledger.changes.seen.clone_from(&signal.once);
     if let Some(sighting) = &signal.remembers {
         ledger.sight(&in_milliseconds(sighting))?;
@@ -116,15 +116,15 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
+    pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
         let Rows { message, same_reference, same_person, links, mut parked, services, seen: _ } =
             rows;
         let mut known = Known::new();
         for mut message in same_reference.into_iter().chain(same_person).chain(message) {
-            message.age(now);
+            message.age(now.trusted);
             known.insert(message.sid, message);
         }
-        parked.retain(|parked| !parked.orphaned && parked.until > now);
+        parked.retain(|parked| !parked.orphaned && parked.until > now.trusted);
         parked.sort_by_key(|parked| (parked.evidence.occurred_at, parked.parked_at));
         Self {
             known,
@@ -135,7 +135,7 @@ impl<'a> Ledger<'a> {
             links,
             changes: Changes::default(),
             policy,
-            now,
+            now: now.wall,
         }
     }
 

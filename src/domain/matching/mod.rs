@@ -17,7 +17,8 @@ pub use advanced::{Met, is_proven, met_link, met_message, met_parked};
 pub use decide::observe;
 pub use decide::remember;
 pub use policy::{
-    CLOCK_SKEW, INFERRED_PARKED_FOR, Policy, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
+    CLOCK_SKEW, EvictionRank, INFERRED_PARKED_FOR, Now, Policy, Resend, UNSAID_FOR, UNTRACKED_FOR,
+    earlier, later,
 };
 
 use std::collections::BTreeMap;

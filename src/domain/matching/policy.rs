@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::link::Link;
-use crate::domain::message::Message;
+use crate::domain::message::{Message, State};
 use crate::domain::signal::fields::to_millisecond;
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
@@ -25,6 +25,22 @@ pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
 /// message is younger than what was done with it.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
+/// What time it is. The two differ while the wall clock has jumped ahead and no second source agrees
+/// ([`crate::domain::clock`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// To date what is written.
+    pub wall: Timestamp,
+    /// To judge what has lapsed.
+    pub trusted: Timestamp,
+}
+
+impl From<Timestamp> for Now {
+    fn from(at: Timestamp) -> Self {
+        Self { wall: at, trusted: at }
+    }
+}
+
 /// The settings that judgement depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -38,6 +54,22 @@ pub struct Policy {
     pub read_confirms: bool,
     /// Which of several messages under one reference is confirmed.
     pub resend: Resend,
+}
+
+/// In which order messages are evicted from a full store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvictionRank {
+    /// Nobody asked for its feedback.
+    Untracked,
+    /// Nothing is left to do for it.
+    Finished,
+    /// The operator may still requeue it.
+    Refused,
+}
+
+impl EvictionRank {
+    /// Every rank, the first to go first.
+    pub const ALL: [Self; 3] = [Self::Untracked, Self::Finished, Self::Refused];
 }
 
 /// Which of several messages under one reference evidence confirms that names only the reference.
@@ -84,17 +116,46 @@ impl Policy {
         earlier(occurred_at, self.reply_window)..=later(occurred_at, UNSAID_FOR)
     }
 
-    /// Until when a finished message is kept: for the retention, and for as long as it can still be
-    /// the newest that somebody may have acted upon.
+    /// Until when a finished message is kept: for the retention, and for as long as it shields others.
     #[must_use]
     pub fn kept_until(&self, message: &Message) -> Timestamp {
+        later(message.since, self.retention).max(self.shields_until(message))
+    }
+
+    /// Until when judgement needs a message, whatever its state: for as long as it can be the newest that
+    /// a person may have acted upon. Without it, evidence would slide to an older message.
+    #[must_use]
+    pub fn shields_until(&self, message: &Message) -> Timestamp {
         let shields = later(later(message.created_at, self.reply_window), UNSAID_FOR);
-        let kept = later(message.since, self.retention).max(shields);
         // Evidence by its reference or code has to see it among the others, or takes them for all.
         if message.reference.is_some() || message.code.is_some() {
-            return kept.max(later(message.remembered_at, self.pending_ttl));
+            return shields.max(later(message.remembered_at, self.pending_ttl));
         }
-        kept
+        shields
+    }
+
+    /// Whether a message may be removed early to make room for a new one in a full store, and from when
+    /// on; the smallest first. `None`: never, because its confirmation is still awaited or unreported.
+    #[must_use]
+    pub fn evictable_from(&self, message: &Message) -> Option<(EvictionRank, Timestamp)> {
+        let rank = match message.state {
+            State::Pending | State::Confirmed => return None,
+            State::Untracked => EvictionRank::Untracked,
+            State::Expired | State::Undelivered | State::Reported => EvictionRank::Finished,
+            State::Refused => EvictionRank::Refused,
+        };
+        Some((rank, self.shields_until(message).max(message.since)))
+    }
+
+    /// Whether these messages may be evicted together: one message, or all that bear its reference. A part of them
+    /// may not: evidence by the reference would take the rest for all.
+    #[must_use]
+    pub fn may_evict(&self, together: &[Message], by: Timestamp) -> bool {
+        together.iter().all(|message| {
+            let mut message = message.clone();
+            message.age(by);
+            self.evictable_from(&message).is_some_and(|(_, from)| from <= by)
+        })
     }
 
     /// When a message must have been created for inferred evidence of that moment to count for it.

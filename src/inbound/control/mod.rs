@@ -7,6 +7,7 @@
 
 mod act;
 mod backup;
+mod clock;
 mod forget;
 mod look;
 mod past;
@@ -18,6 +19,7 @@ mod watch;
 pub use act::{
     Hold, Requeue, RequeueRefused, RequeueReported, RequeuedSome, Resume, ToHold, Verdict,
 };
+pub use clock::{CheckClock, ClockState};
 pub use forget::{Erased, Forget};
 pub use look::{Found, Known, List, Newest, Show, Span};
 pub use past::{Arrived, CameTo};
@@ -98,6 +100,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(HandOver::ROUTE, web::post().to(answer::<HandOver>))
         .route(TakeOver::ROUTE, web::post().to(answer::<TakeOver>))
         .route(Arrived::ROUTE, web::post().to(answer::<Arrived>))
+        .route(CheckClock::ROUTE, web::post().to(answer::<CheckClock>))
         .route(Traced::ROUTE, web::post().to(answer::<Traced>))
         .default_service(web::to(unknown));
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::domain::feedback::{Claim, Feedback, Lease, Settlement};
 use crate::domain::matching::later;
 use crate::domain::message::{Attempt, State};
+use crate::domain::retry::LONGEST_WAIT;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::draft::From;
 use crate::store::sled::keys;
@@ -62,13 +63,15 @@ impl Ledger {
         self.index.accounts_waiting().filter(|account| !self.paused.contains_key(account))
     }
 
-    /// The longest due of all accounts, of none more than its quota.
+    /// The longest due of all accounts, of none more than its quota; at last those whose due time is further away
+    /// than any wait, because it comes from a clock that was ahead.
     fn due_by(&self, now: Timestamp, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
         let mut due = Vec::new();
         for account in self.accounts_waiting() {
             let quota = quotas.get(&account).map_or(limit, |quota| limit.min(*quota));
-            let of_account = self.index.due_of(account, quota);
-            due.extend(of_account.into_iter().take_while(|(at, _)| *at <= now));
+            let by_now = self.index.due_of(account, quota).into_iter();
+            let far = self.index.due_after(account, later(now, LONGEST_WAIT), quota);
+            due.extend(by_now.take_while(|(at, _)| *at <= now).chain(far).take(quota));
         }
         // Stable, and each account's are in order already.
         due.sort_by_key(|(at, _)| *at);
@@ -117,9 +120,13 @@ impl Ledger {
     pub(super) fn next_due(&self, quotas: &Quotas) -> Option<Duration> {
         let waiting = self.accounts_waiting();
         let waiting = waiting.filter(|account| quotas.get(account) != Some(&0));
-        let first =
-            waiting.flat_map(|account| self.index.due_of(account, 1)).map(|(at, _)| at).min();
         let now = self.now();
+        let far = later(now, LONGEST_WAIT);
+        let first = waiting.flat_map(|account| {
+            let far = self.index.due_after(account, far, 1).into_iter().map(|_| now);
+            self.index.due_of(account, 1).into_iter().map(|(at, _)| at).chain(far)
+        });
+        let first = first.min();
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
         first.map(wait)
     }

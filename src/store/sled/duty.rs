@@ -46,7 +46,10 @@ impl Ledger {
     }
 
     pub(super) fn expire(&mut self, limit: usize) -> Ruling<Swept> {
-        let mut swept = Swept { complete: true, ..Swept::default() };
+        let evicted = std::mem::take(&mut self.evicted);
+        let mut swept = Swept { evicted, complete: true, ..Swept::default() };
+        // An idle store also knows when it was last open.
+        self.written += usize::from(self.last_seen_is_stale().is_some());
         let from = std::mem::replace(&mut self.sweep_from, keys::SWEEP_FROM.to_vec());
         let range = from..keys::SWEEP_TO.to_vec();
         let mut rows = self.draft.range(range, From::Start, limit.saturating_add(1))?;
@@ -70,19 +73,19 @@ impl Ledger {
     fn sweep_seen(&mut self, key: &[u8], value: &[u8], swept: &mut Swept) -> Result<(), Fatal> {
         let at = <[u8; 8]>::try_from(value).map_or(0, i64::from_be_bytes);
         let at = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MIN);
-        if self.terms.policy.seen_until(at) <= self.now() {
+        if self.terms.policy.seen_until(at) <= self.trusted() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;
-            swept.forgotten += 1;
+            swept.marks += 1;
         }
         Ok(())
     }
 
     fn sweep_link(&mut self, key: &[u8], link: &Link, swept: &mut Swept) -> Result<(), Fatal> {
-        if self.terms.policy.link_until(link) <= self.now() {
+        if self.terms.policy.link_until(link) <= self.trusted() {
             self.remove_link(key, link)?;
-            swept.forgotten += 1;
+            swept.links += 1;
         }
         Ok(())
     }
@@ -98,7 +101,7 @@ impl Ledger {
     }
 
     fn sweep_parked(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {
-        let now = self.now();
+        let now = self.trusted();
         let kept = match parked.evidence.named {
             Named::Person { .. } | Named::Caller { .. } => INFERRED_ORPHANS_KEPT,
             Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.terms.policy.retention,
@@ -106,7 +109,7 @@ impl Ledger {
         let mut writing = Writing::default();
         if parked.orphaned && parked.until <= earlier(now, kept) {
             writing.parked(Some(parked), None)?;
-            swept.forgotten += 1;
+            swept.evidence += 1;
         } else if !parked.orphaned && parked.until <= now {
             let orphan = Parked { orphaned: true, ..parked.clone() };
             writing.parked(Some(parked), Some(&orphan))?;
@@ -116,7 +119,7 @@ impl Ledger {
     }
 
     fn sweep_message(&mut self, before: &Message, swept: &mut Swept) -> Result<(), Fatal> {
-        let now = self.now();
+        let now = self.trusted();
         let mut message = before.clone();
         message.age(now);
         let forget = match message.state {
@@ -129,10 +132,10 @@ impl Ledger {
         };
         let mut writing = Writing::default();
         if forget {
-            writing.message(Some(before), None)?;
-            swept.forgotten += 1;
+            writing.message(&self.terms.policy, Some(before), None)?;
+            swept.messages += 1;
         } else if message != *before {
-            writing.message(Some(before), Some(&message))?;
+            writing.message(&self.terms.policy, Some(before), Some(&message))?;
             swept.expired += 1;
         }
         self.apply(writing)
@@ -140,7 +143,7 @@ impl Ledger {
 
     pub(super) fn rewrite(&mut self, before: &Message, after: &Message) -> Result<(), Fatal> {
         let mut writing = Writing::default();
-        writing.message(Some(before), Some(after))?;
+        writing.message(&self.terms.policy, Some(before), Some(after))?;
         self.apply(writing)
     }
 }

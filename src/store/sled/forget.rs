@@ -90,7 +90,7 @@ impl Ledger {
                 Row::Message(sid) => {
                     let Some(message) = self.message(*sid)? else { continue };
                     let mut writing = Writing::default();
-                    writing.message(Some(&message), None)?;
+                    writing.message(&self.terms.policy, Some(&message), None)?;
                     self.apply(writing)?;
                     forgotten.messages += 1;
                     forgotten.unreported += u64::from(message.state == State::Confirmed);

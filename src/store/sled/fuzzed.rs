@@ -67,11 +67,11 @@ fn is_found_again(message: &Message) {
         assert_eq!(keys::read_named(&key), Some(message.sid));
     }
     let mut index = Index::default();
-    index.enters(&Places::of(message));
+    index.enters(&Places::of(message, &POLICY));
     let due = index.accounts_waiting().flat_map(|account| index.due_of(account, 2));
     let waits = message.state == State::Confirmed && message.delivery.due_at.is_some();
     assert_eq!(due.count(), usize::from(waits));
-    index.leaves(&Places::of(message));
+    index.leaves(&Places::of(message, &POLICY));
     assert_eq!(index.accounts_waiting().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);

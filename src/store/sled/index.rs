@@ -7,12 +7,15 @@
 //! message by it looks into the record for the whole.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::address::Person;
+use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::sled::chunks::Chunks;
 use crate::store::sled::ordered::{Gathering, Keys, Shelves};
 
 /// A packed message SID, as Twilio's are: those with capitals in them are longer.
@@ -34,16 +37,19 @@ pub(super) struct Places {
     pub(super) due: Option<(AccountSid, Timestamp)>,
     /// Since when Twilio would not take it.
     refused: Option<Timestamp>,
+    /// From when on it may be evicted from a full store.
+    evictable: Option<(EvictionRank, Timestamp)>,
 }
 
 impl Places {
-    pub(super) fn of(message: &Message) -> Self {
+    pub(super) fn of(message: &Message, policy: &Policy) -> Self {
         let waits = message.state == State::Confirmed;
         Self {
             sid: message.sid,
             person: message.recipient.map(|to| (to.person, message.created_at)),
             due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
             refused: (message.state == State::Refused).then_some(message.since),
+            evictable: policy.evictable_from(message),
         }
     }
 }
@@ -54,17 +60,27 @@ pub(super) struct Index {
     /// None of them is empty.
     due: BTreeMap<AccountSid, Keys<BY_TIME>>,
     refused: Keys<BY_TIME>,
+    /// By when they may be evicted.
+    evictable: [Chunks<BY_TIME>; EvictionRank::ALL.len()],
 }
 
 /// What is to be an index, as it comes out of the records.
-#[derive(Default)]
 pub(super) struct Gathered {
+    policy: Policy,
     persons: Gathering<BY_PERSON>,
     index: Index,
 }
 
 impl Gathered {
-    pub(super) fn take_in(&mut self, places: Places) {
+    pub(super) fn by(policy: Policy) -> Self {
+        Self { policy, persons: Gathering::default(), index: Index::default() }
+    }
+
+    pub(super) fn take_in(&mut self, message: &Message) {
+        self.place(Places::of(message, &self.policy));
+    }
+
+    fn place(&mut self, places: Places) {
         let Some((person, at)) = places.person else { return self.index.enters(&places) };
         match by_person(person, at, &packed(places.sid)).try_into() {
             Ok(key) => self.persons.push(key),
@@ -74,7 +90,7 @@ impl Gathered {
     }
 
     pub(super) fn into_index(self) -> Index {
-        let Self { persons, mut index } = self;
+        let Self { persons, mut index, policy: _ } = self;
         persons.fill(&mut index.persons);
         index
     }
@@ -90,6 +106,9 @@ impl Index {
         }
         if let Some(at) = places.refused {
             self.refused.insert(&by_time(at, &packed(places.sid)));
+        }
+        if let Some((rank, at)) = places.evictable {
+            self.ranked(rank).insert(&by_time(at, &packed(places.sid)));
         }
     }
 
@@ -108,6 +127,33 @@ impl Index {
         if let Some(at) = places.refused {
             self.refused.remove(&by_time(at, &packed(places.sid)));
         }
+        if let Some((rank, at)) = places.evictable {
+            self.ranked(rank).remove(&by_time(at, &packed(places.sid)));
+        }
+    }
+
+    fn ranked(&mut self, rank: EvictionRank) -> &mut Chunks<BY_TIME> {
+        let [untracked, finished, refused] = &mut self.evictable;
+        match rank {
+            EvictionRank::Untracked => untracked,
+            EvictionRank::Finished => finished,
+            EvictionRank::Refused => refused,
+        }
+    }
+
+    /// The messages to evict first, of those that may be evicted by then.
+    pub(super) fn first_evictable(&self, by: Timestamp, limit: usize) -> Vec<MessageSid> {
+        let mut found = Vec::new();
+        for ranked in &self.evictable {
+            let room = limit.saturating_sub(found.len());
+            found.extend(ranked.first(&moment(by), room));
+        }
+        found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
+    }
+
+    /// How many may be evicted by then.
+    pub(super) fn evictable_by(&self, by: Timestamp) -> u64 {
+        self.evictable.iter().map(|ranked| ranked.count(&moment(by)) as u64).sum()
     }
 
     /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
@@ -133,6 +179,19 @@ impl Index {
     pub(super) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
         let Some(waiting) = self.due.get(&account) else { return Vec::new() };
         let found = waiting.between(&[], &[u8::MAX; BY_TIME - SID], false, limit);
+        found.iter().filter_map(|key| read_by_time(key)).collect()
+    }
+
+    /// The messages of an account that are due later than that.
+    pub(super) fn due_after(
+        &self,
+        account: AccountSid,
+        after: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let Some(waiting) = self.due.get(&account) else { return Vec::new() };
+        let from = moment(later(after, Duration::from_millis(1)));
+        let found = waiting.between(&from, &[u8::MAX; BY_TIME - SID], false, limit);
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
@@ -182,6 +241,15 @@ mod tests {
 
     use super::*;
     use crate::domain::address::{Address, PersonKey};
+    use crate::domain::matching::Resend;
+
+    const POLICY: Policy = Policy {
+        pending_ttl: Duration::ZERO,
+        reply_window: Duration::ZERO,
+        retention: Duration::ZERO,
+        read_confirms: false,
+        resend: Resend::Newest,
+    };
 
     fn person(n: u8) -> Person {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
@@ -208,6 +276,7 @@ mod tests {
             person: (to > 0).then(|| (person(to), at(created))),
             due: due.map(|seconds| (account, at(seconds))),
             refused: due.is_none().then(|| at(created)),
+            evictable: due.is_none().then(|| (EvictionRank::ALL[usize::from(n % 3)], at(created))),
         }
     }
 
@@ -235,9 +304,9 @@ mod tests {
                     all.push(next);
                 }
             }
-            let mut gathered = Gathered::default();
+            let mut gathered = Gathered::by(POLICY);
             for places in &all {
-                gathered.take_in(*places);
+                gathered.place(*places);
             }
             // As it came to be, and as it is when the store is opened again.
             for index in [index, gathered.into_index()] {
@@ -273,6 +342,15 @@ mod tests {
         let refused: Vec<_> =
             refused.into_iter().rev().take(limit).map(|(_, _, sid)| sid).collect();
         prop_assert_eq!(index.refused(limit).collect::<Vec<_>>(), refused);
+        let mut evictable: Vec<_> = all
+            .iter()
+            .filter_map(|places| Some((places.evictable?, packed(places.sid), places.sid)))
+            .filter(|((_, from), _, _)| *from <= at(to))
+            .collect();
+        evictable.sort();
+        prop_assert_eq!(index.evictable_by(at(to)), evictable.len() as u64);
+        let evictable: Vec<_> = evictable.into_iter().take(limit).map(|(_, _, sid)| sid).collect();
+        prop_assert_eq!(index.first_evictable(at(to), limit), evictable);
         let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
         prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
         for account in accounts {
@@ -282,6 +360,10 @@ mod tests {
             due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
             let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
             prop_assert_eq!(index.due_of(account, limit), due);
+            let after = all.iter().filter(|places| {
+                places.due.is_some_and(|(of, due)| of == account && due > at(from))
+            });
+            prop_assert_eq!(index.due_after(account, at(from), usize::MAX).len(), after.count());
         }
         Ok(())
     }

@@ -50,8 +50,20 @@ pub(super) const PERSON_CHECK: &[u8] = b"!person-check";
 pub(super) const SEAL: &[u8] = b"!seal";
 /// What the keys of the store's own affairs begin with; the seal does not cover them.
 pub(super) const OWN: u8 = b'!';
+/// The trusted time at one of the last commits.
+pub(super) const LAST_SEEN: &[u8] = b"!last-seen";
 /// Written to prove that writing works.
 pub(super) const HEALTH: &[u8] = b"!health";
+
+/// The value of [`LAST_SEEN`].
+pub(super) fn last_seen(at: Timestamp) -> Vec<u8> {
+    at.as_millisecond().to_be_bytes().to_vec()
+}
+
+/// Reads it; `None` if it is damaged.
+pub(super) fn read_last_seen(value: &[u8]) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::from_be_bytes(value.try_into().ok()?)).ok()
+}
 
 /// A key of that kind, with room for all that follows in most.
 fn begin(kind: u8) -> Vec<u8> {

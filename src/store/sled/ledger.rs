@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,7 +13,7 @@ use crate::domain::census::Census;
 use crate::domain::findings::MIN_FREE;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Rows, Touched};
+use crate::domain::matching::{Changes, Now, Observed, Parked, Policy, Remembered, Rows, Touched};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
@@ -23,10 +24,11 @@ use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
 use crate::store::sled::record::{Damaged, decode, encode};
+use crate::store::sled::rows::MAX_RELATED;
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::{Writing, parked_key, tally};
-use crate::store::{Clock, Counts, StoreError};
+use crate::store::{ClockGuard, Counts, StoreError};
 
 /// The store cannot go on: what it holds can no longer be read, or written.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +50,17 @@ pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
 
+/// The most messages that are looked at to make room for one command.
+const MAX_CANDIDATES: usize = 128;
+
+/// How exactly the store knows when it was last open. Far below [`crate::domain::clock::MAX_JUMP`].
+const LAST_SEEN_EVERY: Duration = Duration::from_mins(5);
+
 /// What the ledger decides by.
 pub(super) struct Terms {
     pub(super) policy: Policy,
     pub(super) max_messages: u64,
-    pub(super) clock: Clock,
+    pub(super) clock: Arc<ClockGuard>,
     pub(super) free_space: FreeSpace,
 }
 
@@ -74,6 +82,10 @@ pub(super) struct Ledger {
     pub(super) written: usize,
     /// Whether something may be due that was not before.
     pub(super) stirred: bool,
+    /// The trusted time that stands in the store, this group's change included.
+    pub(super) last_seen: Option<Timestamp>,
+    /// Messages evicted since the last sweep.
+    pub(super) evicted: usize,
     /// Where the sweep goes on.
     pub(super) sweep_from: Vec<u8>,
     /// Names the next attempt.
@@ -91,8 +103,18 @@ impl Ledger {
         self.draft.look_again();
     }
 
+    /// The wall clock, to date what is written.
     pub(super) fn now(&self) -> Timestamp {
-        to_millisecond((self.terms.clock)())
+        to_millisecond(self.terms.clock.wall())
+    }
+
+    /// The time to expire and remove records by.
+    pub(super) fn trusted(&self) -> Timestamp {
+        to_millisecond(self.terms.clock.trusted())
+    }
+
+    pub(super) fn both(&self) -> Now {
+        Now { wall: self.now(), trusted: self.trusted() }
     }
 
     pub(super) fn remember(&mut self, sighting: &Sighting) -> Ruling<Remembered> {
@@ -102,7 +124,7 @@ impl Ledger {
         let known = self.message(sighting.sid)?;
         let touched = Touched::by_sighting(sighting, known.as_ref());
         let rows = self.rows(sighting.account, known, &touched, None, false)?;
-        let judged = matching::remember(rows, sighting, &self.terms.policy, self.now());
+        let judged = matching::remember(rows, sighting, &self.terms.policy, self.both());
         self.carry_out(judged.map_err(StoreError::from))
     }
 
@@ -114,7 +136,7 @@ impl Ledger {
         for once in &signal.once {
             rows.seen |= self.draft.get(&keys::seen(once))?.is_some();
         }
-        let judged = matching::observe(rows, signal, &self.terms.policy, self.now());
+        let judged = matching::observe(rows, signal, &self.terms.policy, self.both());
         self.carry_out(judged.map_err(StoreError::from))
     }
 
@@ -179,7 +201,7 @@ impl Ledger {
         let Some(value) = self.draft.get(&keys::link(id))? else { return Ok(None) };
         let link: Link = decode(&value)?;
         // What has lapsed has lapsed, swept or not.
-        Ok(Some(link).filter(|link| self.terms.policy.link_until(link) > self.now()))
+        Ok(Some(link).filter(|link| self.terms.policy.link_until(link) > self.trusted()))
     }
 
     /// Writes the changes of a judgement, all of them or none.
@@ -189,13 +211,19 @@ impl Ledger {
             Err(error) => return Ok(Err(error)),
         };
         let mut writing = Writing::default();
+        let mut new = 0;
         for message in &changes.messages {
             let before = self.message(message.sid)?;
-            if before.is_none() && self.counts.total() >= self.terms.max_messages {
-                return Ok(Err(self.full("messages")));
-            }
-            writing.message(before.as_ref(), Some(message))?;
+            new += usize::from(before.is_none());
+            writing.message(&self.terms.policy, before.as_ref(), Some(message))?;
         }
+        let Some(evicted) = self.make_room(new, &changes.messages)? else {
+            return Ok(Err(self.full("messages")));
+        };
+        for message in &evicted {
+            writing.message(&self.terms.policy, Some(message), None)?;
+        }
+        self.evicted += evicted.len();
         for parked in &changes.park {
             // What lapsed before may lie under the same key, and is no longer counted then.
             let before = self.draft.get(&parked_key(parked)?)?;
@@ -219,6 +247,43 @@ impl Ledger {
         }
         self.apply(writing)?;
         Ok(Ok(outcome))
+    }
+
+    /// The messages to evict for so many new ones: the same number, and one more where the store holds more
+    /// than it may. `None`: too few can go. Those that the command itself changes stay, and all messages under
+    /// a reference go together or not at all.
+    fn make_room(&self, new: usize, changed: &[Message]) -> Result<Option<Vec<Message>>, Fatal> {
+        let total = self.counts.total().saturating_add(new as u64);
+        let excess = total.saturating_sub(self.terms.max_messages);
+        if new == 0 || excess == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let least = excess.min(new as u64);
+        let most = usize::try_from(excess).unwrap_or(usize::MAX).min(new + 1);
+        let by = self.trusted();
+        let mut evicted: Vec<Message> = Vec::with_capacity(most);
+        for sid in self.index.first_evictable(by, MAX_CANDIDATES) {
+            if evicted.len() >= most {
+                break;
+            }
+            if evicted.iter().any(|message| message.sid == sid) {
+                continue;
+            }
+            let Some(message) = self.message(sid)? else { continue };
+            let stays = changed.iter().any(|changed| {
+                let shares = message.reference.is_some() && changed.reference == message.reference;
+                changed.sid == sid || (shares && changed.account == message.account)
+            });
+            let together = match &message.reference {
+                Some(reference) => self.bearing(message.account, reference)?,
+                None => vec![message],
+            };
+            let is_all = together.len() < MAX_RELATED;
+            if !stays && is_all && self.terms.policy.may_evict(&together, by) {
+                evicted.extend(together);
+            }
+        }
+        Ok((evicted.len() as u64 >= least).then_some(evicted))
     }
 
     /// One command is in the draft as a whole or not at all.
@@ -271,11 +336,22 @@ impl Ledger {
     /// Hands the draft to sled, with the seal that belongs to it.
     pub(super) fn write(&mut self) -> Result<(), Fatal> {
         self.seal.batches += 1;
+        if let Some(at) = self.last_seen_is_stale() {
+            self.draft.set(keys::LAST_SEEN.to_vec(), Some(keys::last_seen(at)));
+            self.last_seen = Some(at);
+        }
         self.draft.set(keys::SEAL.to_vec(), Some(self.seal.to_bytes().to_vec()));
         if let Some(tee) = &mut self.tee {
             tee.note(&self.draft);
         }
         Ok(self.draft.write()?)
+    }
+
+    /// The trusted time, if the store has none that is recent enough.
+    pub(super) fn last_seen_is_stale(&self) -> Option<Timestamp> {
+        let at = self.trusted();
+        let is_recent = |last: Timestamp| at.duration_since(last).unsigned_abs() < LAST_SEEN_EVERY;
+        (!self.last_seen.is_some_and(is_recent)).then_some(at)
     }
 
     pub(super) fn message(&self, sid: MessageSid) -> Result<Option<Message>, Fatal> {
@@ -293,7 +369,9 @@ impl Ledger {
 
     pub(super) fn full(&self, of: &str) -> StoreError {
         let most = self.terms.max_messages;
-        let reason = format!("HEARDBACK_MAX_MESSAGES ({most}) {of} are kept already");
+        let reason = format!(
+            "HEARDBACK_MAX_MESSAGES ({most}) {of} are kept already, and none of them can be evicted yet"
+        );
         StoreError::Unavailable { reason, label: "max_messages" }
     }
 

@@ -10,6 +10,7 @@
 
 mod asking;
 pub mod backup;
+mod chunks;
 mod copy;
 mod draft;
 mod due;
@@ -76,13 +77,14 @@ use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Job, QUEUE, Shared, Writer};
 use crate::store::{
-    Adopted, Counts, Filter, Forgotten, Page, Quotas, Record, Records, RequeueFrom, Requeued,
-    Settled, Store, StoreError, Swept,
+    Adopted, ClockGuard, Counts, Filter, Forgotten, Page, Quotas, Record, Records, RequeueFrom,
+    Requeued, Settled, Store, StoreError, Swept,
 };
 
 /// The store in one embedded sled.
 pub struct SledStore {
     person_key: PersonKey,
+    clock: Arc<ClockGuard>,
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     reader: Mutex<Option<Reader>>,
@@ -99,18 +101,30 @@ impl SledStore {
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
         let Surveyed {
-            counts, seal, sparse, census, paused, places, has_former, interrupted, ..
+            counts,
+            entries,
+            seal,
+            sparse,
+            census,
+            paused,
+            places,
+            has_former,
+            interrupted,
+            ..
         } = opened.surveyed;
+        // A store that has records and no time is of an older release, or lost it: any time is a jump then.
+        let last = opened.last_seen.or((entries > 0).then_some(Timestamp::UNIX_EPOCH));
+        clock.begin(last);
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
-            clock: clock.clone(),
+            clock: Arc::clone(&clock),
             policy,
             _lock: Arc::clone(&lock),
         };
         let mut ledger = Ledger {
             draft: Draft::over(opened.tree),
-            terms: Terms { policy, max_messages, clock, free_space },
+            terms: Terms { policy, max_messages, clock: Arc::clone(&clock), free_space },
             counts,
             seal,
             index: places.map(Gathered::into_index).unwrap_or_default(),
@@ -119,6 +133,8 @@ impl SledStore {
             sparse,
             written: 0,
             stirred: false,
+            last_seen: opened.last_seen,
+            evicted: 0,
             sweep_from: keys::SWEEP_FROM.to_vec(),
             next_lease: getrandom::u64().unwrap_or_default(),
             tee: None,
@@ -175,6 +191,7 @@ impl SledStore {
         })?;
         Ok(Self {
             person_key: opened.person_key,
+            clock,
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
             reader: Mutex::new(Some(reader)),
@@ -187,6 +204,10 @@ impl SledStore {
 impl Store for SledStore {
     fn person_key(&self) -> &PersonKey {
         &self.person_key
+    }
+
+    fn clock_guard(&self) -> &ClockGuard {
+        &self.clock
     }
 
     async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError> {
@@ -249,7 +270,7 @@ impl Store for SledStore {
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError> {
         // Through the writer, so that what is shown is durable.
         self.ask(move |ledger| {
-            let now = ledger.now();
+            let now = ledger.trusted();
             let message = ledger.message(sid)?;
             Ok(Ok(message.map(|mut message| {
                 message.age(now);
@@ -313,6 +334,10 @@ impl Store for SledStore {
 
     fn counts(&self) -> Counts {
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn evictable(&self) -> Result<u64, StoreError> {
+        self.ask(|ledger| Ok(Ok(ledger.index.evictable_by(ledger.trusted())))).await
     }
 
     async fn close(&self) {

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::sled::{Db, Tree};
+use jiff::Timestamp;
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
+use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
@@ -35,6 +37,8 @@ pub(super) struct Opened {
     pub(super) seal: SealFile,
     pub(super) person_key: PersonKey,
     pub(super) surveyed: Surveyed,
+    /// The trusted time at one of the last commits.
+    pub(super) last_seen: Option<Timestamp>,
     /// Held as long as the store is.
     pub(super) lock: File,
     /// What it was made in, or made into since.
@@ -61,7 +65,8 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
         folder.keeping_a_copy(&options.free_space, || {
-            let read = folder.read_through(complete, options.cache)?;
+            let places = Gathered::by(options.policy);
+            let read = folder.read_through(complete, options.cache, Some(places))?;
             let person_key = folder.person_key(&read.tree, complete, options)?;
             Ok((read, person_key))
         })?;
@@ -78,7 +83,10 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     }
     // What was not made completely holds nothing of an older format.
     let format = if complete { format } else { FORMAT };
-    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock, format })
+    let last_seen =
+        tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
+    let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
+    Ok(Opened { db, tree, file, seal, person_key, surveyed, last_seen, lock, format })
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
@@ -93,8 +101,8 @@ pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenE
     }
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(patience)?;
-    let read =
-        folder.keeping_a_copy(&free_space(path), || folder.read_through(complete, STILL_CACHE))?;
+    let read = folder
+        .keeping_a_copy(&free_space(path), || folder.read_through(complete, STILL_CACHE, None))?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     read.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
@@ -151,7 +159,12 @@ impl Folder<'_> {
         read
     }
 
-    fn read_through(&self, complete: bool, cache: u64) -> Result<Read, OpenError> {
+    fn read_through(
+        &self,
+        complete: bool,
+        cache: u64,
+        places: Option<Gathered>,
+    ) -> Result<Read, OpenError> {
         let db = match self.open_sled(cache) {
             Err(OpenError::Damaged { what, .. }) if !complete => {
                 // Nobody was ever answered for this store: its making was cut short.
@@ -171,7 +184,7 @@ impl Folder<'_> {
             }
         }
         let noted = SealFile::read(self.path).filter(|_| complete);
-        let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted)));
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted, places)));
         let surveyed = read
             .map_err(|_| self.damaged("sled panicked while reading it"))?
             .map_err(|loss| damaged(&loss))?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::matching::Policy;
-use crate::store::Clock;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::open::LOCK_PATIENCE;
 use crate::store::sled::writer::{OnCommit, OnFatal};
+use crate::store::{Clock, ClockGuard};
 
 /// How to open a store.
 pub struct Options {
@@ -22,12 +22,13 @@ pub struct Options {
     pub must_be_there: bool,
     /// What judgement depends on.
     pub policy: Policy,
-    /// Above this, new messages are refused, and so are new links above as many.
+    /// Above this, a new message evicts a finished one, or is refused if there is none; above as many links,
+    /// new links are refused.
     pub max_messages: u64,
     /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
     pub cache: u64,
-    /// Tells the time.
-    pub clock: Clock,
+    /// Tells the time, and which time to expire and remove records by.
+    pub clock: Arc<ClockGuard>,
     /// How long to wait for another process to let go of the folder.
     pub lock_patience: Duration,
     /// Tells how much room there is.
@@ -39,7 +40,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual: the disk's own word on its room, ten seconds of patience, the process ends (exit
+    /// The usual: the clock is believed, the disk's own word on its room, ten seconds of patience, the process ends (exit
     /// code 1) when the store cannot go on.
     #[must_use]
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
@@ -51,7 +52,7 @@ impl Options {
             max_messages: 1_000_000,
             // sled's own default of 1 GB would kill a small machine.
             cache: 8 << 20,
-            clock,
+            clock: ClockGuard::believing(clock),
             lock_patience: LOCK_PATIENCE,
             free_space: free_space(path),
             on_commit: Arc::new(|_| {}),

@@ -42,7 +42,7 @@ impl Ledger {
         found.sort_by_key(|message| std::cmp::Reverse(message.created_at));
         found.truncate(limit);
         for message in &mut found {
-            message.age(self.now());
+            message.age(self.trusted());
         }
         Ok(found)
     }

@@ -11,14 +11,14 @@ use crate::domain::message::Message;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
 use crate::store::sled::record::decode;
-use crate::store::{Clock, Entry, Filter, Page};
+use crate::store::{ClockGuard, Entry, Filter, Page};
 
 /// What looking without asking the writer takes. sled lets go of its files with the last of its
 /// handles, so each of them holds our lock, and drops it after sled's.
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) tree: Tree,
-    pub(super) clock: Clock,
+    pub(super) clock: Arc<ClockGuard>,
     pub(super) policy: Policy,
     pub(super) _lock: Arc<File>,
 }
@@ -27,7 +27,7 @@ impl Reader {
     pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
         let Some(value) = self.tree.get(keys::link(id))? else { return Ok(None) };
         let link: Link = decode(&value)?;
-        Ok(Some(link).filter(|link| self.policy.link_until(link) > (self.clock)()))
+        Ok(Some(link).filter(|link| self.policy.link_until(link) > self.clock.trusted()))
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn page(
     cursor: Option<Vec<u8>>,
     limit: usize,
 ) -> Result<Page, Fatal> {
-    let now = (reader.clock)();
+    let now = reader.clock.trusted();
     let prefix = match filter {
         Filter::Messages(_) => keys::MESSAGE,
         Filter::Parked | Filter::Orphaned => keys::PARKED,

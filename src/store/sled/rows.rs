@@ -14,7 +14,7 @@ use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
 
 /// The most messages that are looked at for one reference or person: the newest ones.
-const MAX_RELATED: usize = 64;
+pub(super) const MAX_RELATED: usize = 64;
 
 impl Ledger {
     pub(super) fn rows(

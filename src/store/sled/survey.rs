@@ -8,7 +8,7 @@ use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
-use crate::store::sled::index::{Gathered, Places};
+use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::overview::{Paused, read_hold};
@@ -64,7 +64,7 @@ impl Surveyed {
                 tally(&mut self.counts, None, Some(message.state));
                 self.census.finds(&Entry::of_message(&message));
                 if let Some(places) = &mut self.places {
-                    places.take_in(Places::of(&message));
+                    places.take_in(&message);
                 }
                 if message.delivery.lease.is_some() {
                     self.interrupted.push(message);
@@ -94,15 +94,20 @@ impl Surveyed {
     }
 }
 
-/// Reads every entry. `noted` is the number of batches that is known to have been synced.
-pub(super) fn survey(tree: &Tree, noted: Option<u64>) -> Result<Surveyed, Loss> {
+/// Reads every entry. `noted` is the number of batches that is known to have been synced; the index is built
+/// in `places`, if it is needed.
+pub(super) fn survey(
+    tree: &Tree,
+    noted: Option<u64>,
+    places: Option<Gathered>,
+) -> Result<Surveyed, Loss> {
     let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
     let sealed = sealed.ok_or(Loss::Unsealed)?;
     let missing = noted.unwrap_or_default().saturating_sub(sealed.batches);
     if missing > 0 {
         return Err(Loss::CutShort { missing });
     }
-    let (seal, places) = (Seal::of(sealed.batches), Some(Gathered::default()));
+    let seal = Seal::of(sealed.batches);
     let mut found = Surveyed { seal, places, ..Surveyed::default() };
     for entry in tree {
         let (key, value) = entry?;

@@ -208,7 +208,7 @@ impl Ledger {
             adopted.confirmed.push((message.sid, message.account));
         }
         let mut writing = Writing { is_found: true, ..Writing::default() };
-        writing.message(before.as_ref(), Some(&message))?;
+        writing.message(&self.terms.policy, before.as_ref(), Some(&message))?;
         self.apply(writing)?;
         let touched = Touched {
             sid: Some(message.sid),
@@ -299,7 +299,7 @@ impl Ledger {
     }
 
     fn reconcile(&mut self, rows: Rows, adopted: &mut Adopted) -> Result<Changes, Fatal> {
-        let changes = matching::reconcile(rows, &self.terms.policy, self.now());
+        let changes = matching::reconcile(rows, &self.terms.policy, self.both());
         let proven = changes.messages.iter().filter(|message| matching::is_proven(message));
         adopted.confirmed.extend(proven.map(|message| (message.sid, message.account)));
         // Only a new message could be one too many, and there is none among them.

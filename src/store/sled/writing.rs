@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::census::Entry as Counted;
-use crate::domain::matching::Parked;
+use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::{Message, State};
 use crate::store::Counts;
 use crate::store::sled::index::Places;
@@ -40,10 +40,12 @@ impl Writing {
     /// A message from one state of knowledge to the next, with the index entries that follow from it.
     pub(super) fn message(
         &mut self,
+        policy: &Policy,
         before: Option<&Message>,
         after: Option<&Message>,
     ) -> Result<(), Fatal> {
-        let (old, new) = (before.map(Places::of), after.map(Places::of));
+        let places = |message| Places::of(message, policy);
+        let (old, new) = (before.map(places), after.map(places));
         if old != new {
             self.places.push((old, new));
         }

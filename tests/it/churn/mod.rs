@@ -153,7 +153,7 @@ impl Course {
                 idle = true;
                 loop {
                     let swept = store.expire(STEP).await.expect("swept");
-                    idle &= swept.expired + swept.orphaned + swept.forgotten == 0;
+                    idle &= swept.expired + swept.orphaned + swept.forgotten() == 0;
                     if swept.complete {
                         break;
                     }

@@ -32,6 +32,8 @@ struct Shared {
     /// The request line and the body of each post.
     posts: Mutex<Vec<String>>,
     stopped: AtomicBool,
+    /// The `Date` of each answer, if it has one.
+    date: Mutex<Option<String>>,
 }
 
 pub(crate) struct Twilio {
@@ -62,6 +64,11 @@ impl Twilio {
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().expect("unpoisoned") = Some(manner);
         self.shared.changed.notify_all();
+    }
+
+    /// From now on its answers bear this `Date`.
+    pub(crate) fn says_it_is(&self, date: &str) {
+        *self.shared.date.lock().expect("unpoisoned") = Some(date.to_owned());
     }
 
     /// Each post so far: the request line and the body.
@@ -140,10 +147,12 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Some(Manner::Html) => (200, "Content-Type: text/html\r\n", "<html>Sign in</html>"),
         Some(Manner::Hold) | None => return Ok(()),
     };
+    let date = shared.date.lock().expect("unpoisoned").clone();
+    let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
     let length = body.len();
     write!(
         stream,
-        "HTTP/1.1 {status} X\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} X\r\n{more}{date}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     )
 }
 

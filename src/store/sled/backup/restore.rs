@@ -162,7 +162,8 @@ fn compare<F: Read + Seek>(folder: &Folder<'_>, whole: &Whole<F>) -> Result<(), 
     let db = folder.open_sled(STILL_CACHE)?;
     let tree: Tree = (*db).clone();
     let differs = |what: String| RestoreError::Differs { what };
-    let found = survey(&tree, Some(whole.end.batches)).map_err(|loss| differs(loss.to_string()))?;
+    let found =
+        survey(&tree, Some(whole.end.batches), None).map_err(|loss| differs(loss.to_string()))?;
     if found.seal != whole.seal() {
         return Err(differs("its seal is another one".to_owned()));
     }

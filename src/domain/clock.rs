@@ -1,0 +1,220 @@
+//! Wall clock discipline: which time is safe to expire and remove records by.
+//!
+//! The wall clock may jump: an NTP fault, a restored virtual machine, an operator's slip. The trusted time is
+//! the wall clock's, but never ahead of the last agreed time plus the time that has passed since. A larger
+//! step forward needs a second source: Twilio's `Date`, or the operator. A clock that is behind removes
+//! nothing early, so it is followed, and every later step forward is measured from there.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The largest difference that is taken for an ordinary restart or correction.
+pub const MAX_JUMP: Duration = Duration::from_hours(1);
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// A clock without jumps. Only differences between two readings of one process mean anything.
+    pub uptime: Duration,
+}
+
+/// A wall clock that differs from the expected time by more than [`MAX_JUMP`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jump {
+    /// How far the wall clock was ahead of the expected time when this was noticed; negative: behind.
+    pub ahead: SignedDuration,
+    /// When it was noticed, by the trusted time.
+    pub since: Timestamp,
+}
+
+impl Jump {
+    /// Whether expiry and removal go by the expected time instead of the wall clock's.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.ahead.is_positive()
+    }
+}
+
+/// The last agreed time, and the jump since, if there was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discipline {
+    agreed: Reading,
+    jump: Option<Jump>,
+}
+
+impl Discipline {
+    /// Begins with the store's last trusted time; `None`: a new store, with nothing in it to lose.
+    #[must_use]
+    pub fn start(now: Reading, last: Option<Timestamp>) -> Self {
+        let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
+        let wall = last.filter(is_far).unwrap_or(now.wall);
+        let mut started = Self { agreed: Reading { wall, ..now }, jump: None };
+        started.trusted(now);
+        started
+    }
+
+    /// The time to expire and remove records by.
+    pub fn trusted(&mut self, now: Reading) -> Timestamp {
+        let expected = self.expected(now);
+        let ahead = now.wall.duration_since(expected);
+        if is_within(ahead) {
+            if self.jump.is_some_and(|jump| jump.holds_back()) {
+                self.jump = None;
+            }
+            return now.wall;
+        }
+        if ahead.is_negative() {
+            self.agreed = now;
+            self.jump = Some(Jump { ahead, since: now.wall });
+            return now.wall;
+        }
+        if !self.jump.is_some_and(|jump| jump.holds_back()) {
+            self.jump = Some(Jump { ahead, since: expected });
+        }
+        expected
+    }
+
+    /// Twilio says what time it is.
+    pub fn agree(&mut self, now: Reading, theirs: Timestamp) {
+        let before = self.jump.take();
+        self.agreed = Reading { wall: theirs, ..now };
+        self.trusted(now);
+        // The same fault as before keeps the moment at which it was noticed.
+        if let (Some(before), Some(jump)) = (before, &mut self.jump)
+            && before.holds_back() == jump.holds_back()
+        {
+            jump.since = before.since;
+        }
+    }
+
+    /// The operator says that the wall clock is right.
+    pub fn confirm(&mut self, now: Reading) {
+        *self = Self { agreed: now, jump: None };
+    }
+
+    /// The jump that no second source has agreed to.
+    #[must_use]
+    pub fn jump(&self) -> Option<Jump> {
+        self.jump
+    }
+
+    /// The last agreed time, plus the time that has passed since.
+    fn expected(&self, now: Reading) -> Timestamp {
+        let passed = now.uptime.saturating_sub(self.agreed.uptime);
+        self.agreed.wall.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn is_within(difference: SignedDuration) -> bool {
+    difference.unsigned_abs() <= MAX_JUMP
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+
+    fn wall(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
+    }
+
+    fn reading(at: i64, uptime: u64) -> Reading {
+        Reading { wall: wall(at), uptime: Duration::from_secs(uptime) }
+    }
+
+    #[test]
+    fn a_new_store_and_a_short_pause_are_taken_as_they_are() {
+        for last in [None, Some(wall(0)), Some(wall(-HOUR)), Some(wall(HOUR))] {
+            let mut clock = Discipline::start(reading(0, 7), last);
+            assert_eq!((clock.jump(), clock.trusted(reading(10, 17))), (None, wall(10)));
+        }
+    }
+
+    #[test]
+    fn a_start_far_ahead_goes_on_from_the_last_time_until_twilio_agrees() {
+        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0)));
+        let jump = clock.jump().expect("a jump");
+        assert_eq!(jump.ahead, SignedDuration::from_hours(40 * 24));
+        assert_eq!(clock.trusted(reading(40 * DAY + 600, 600)), wall(600));
+        clock.agree(reading(40 * DAY + 600, 600), wall(40 * DAY + 599));
+        assert_eq!(
+            (clock.jump(), clock.trusted(reading(40 * DAY + 601, 601))),
+            (None, wall(40 * DAY + 601))
+        );
+    }
+
+    #[test]
+    fn a_clock_that_twilio_contradicts_stays_held_back_and_follows_twilios_time() {
+        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0)));
+        clock.agree(reading(40 * DAY + 5, 5), wall(HOUR * 9));
+        assert!(clock.jump().is_some_and(|jump| jump.holds_back() && jump.since == wall(0)));
+        assert_eq!(clock.trusted(reading(40 * DAY + 15, 15)), wall(HOUR * 9 + 10));
+        // It is put right.
+        assert_eq!(clock.trusted(reading(HOUR * 9 + 20, 25)), wall(HOUR * 9 + 20));
+        assert_eq!(clock.jump(), None);
+    }
+
+    #[test]
+    fn steps_that_are_each_small_do_not_add_up_to_a_large_one() {
+        let mut clock = Discipline::start(reading(0, 0), None);
+        let half = HOUR / 2;
+        assert_eq!(clock.trusted(reading(half, 1)), wall(half));
+        assert_eq!(clock.trusted(reading(2 * half, 2)), wall(2 * half));
+        assert_eq!(clock.trusted(reading(3 * half, 3)), wall(3), "measured from the agreed time");
+        assert!(clock.jump().is_some());
+    }
+
+    #[test]
+    fn a_clock_that_fell_back_and_leaps_forward_again_is_held_back() {
+        let mut clock = Discipline::start(reading(40 * DAY, 0), None);
+        assert_eq!(
+            clock.trusted(reading(10, 10)),
+            wall(10),
+            "nothing lapses early by an earlier time"
+        );
+        assert!(clock.jump().is_some_and(|jump| !jump.holds_back()));
+        assert_eq!(clock.trusted(reading(40 * DAY, 20)), wall(20));
+        assert!(clock.jump().is_some_and(|jump| jump.holds_back()));
+        clock.confirm(reading(40 * DAY, 30));
+        assert_eq!((clock.jump(), clock.trusted(reading(40 * DAY, 30))), (None, wall(40 * DAY)));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_twilios_is_followed_and_named() {
+        let mut clock = Discipline::start(reading(0, 0), None);
+        for uptime in [1, 2, 3] {
+            clock.agree(reading(0, uptime), wall(10 * DAY));
+            assert_eq!(clock.trusted(reading(0, uptime)), wall(0));
+            assert!(clock.jump().is_some_and(|jump| !jump.holds_back()));
+        }
+        clock.agree(reading(10 * DAY, 4), wall(10 * DAY));
+        assert_eq!((clock.jump(), clock.trusted(reading(10 * DAY, 5))), (None, wall(10 * DAY)));
+    }
+
+    proptest! {
+        /// However it jumps: trusted time is never ahead of the wall clock, nor of an honest clock by more
+        /// than the bound, as long as it began with an honest one.
+        #[test]
+        fn no_series_of_jumps_brings_the_trusted_time_ahead_of_the_true_one(
+            steps in prop::collection::vec((0_u64..10_000, -50 * DAY..50 * DAY), 1..40),
+        ) {
+            let mut clock = Discipline::start(reading(0, 0), None);
+            let (mut uptime, mut truth) = (0, 0);
+            for (passed, wrong) in steps {
+                uptime += passed;
+                truth += i64::try_from(passed).expect("small");
+                let at = reading(truth + wrong, uptime);
+                let trusted = clock.trusted(at);
+                prop_assert!(trusted <= at.wall);
+                prop_assert!(trusted <= wall(truth + HOUR), "{trusted} at {truth}");
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The real binary with a clock that is shifted under it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::backup::binary::run;
+use crate::disk::skipped_unless_ci;
+use crate::harness::running::{Running, command};
+use crate::harness::{LONG, RECIPIENT, SENDER, Scene, eventually, form, sid, status_callback};
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/shift.c");
+const DAY: i64 = 86_400;
+const JUMP: &str = "heardback_clock_jump_seconds";
+
+/// The built shim, and the file that it reads.
+struct Shim(TempDir);
+
+impl Shim {
+    fn build() -> Option<Self> {
+        if !cfg!(target_os = "linux") {
+            skipped_unless_ci("the shim over the clock is for Linux");
+            return None;
+        }
+        let shim = Self(tempfile::tempdir().expect("a folder"));
+        shim.shift(0);
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-o"]);
+        let Ok(built) = cc.arg(shim.path("shift.so")).arg(SOURCE).output() else {
+            skipped_unless_ci("there is no `cc`");
+            return None;
+        };
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        Some(shim)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// From now on the clock is so many seconds ahead.
+    fn shift(&self, seconds: i64) {
+        // Renamed into place, so that no reading finds half of it.
+        std::fs::write(self.path("next"), seconds.to_string()).expect("written");
+        std::fs::rename(self.path("next"), self.path("shift")).expect("renamed");
+    }
+
+    fn start(&self, scene: &Scene, more: &[(&str, &str)]) -> Running {
+        let mut command = command(&scene.store(), &scene.twilio, more);
+        command.env("LD_PRELOAD", self.path("shift.so")).env("SHIFT_FILE", self.path("shift"));
+        Running::start(command)
+    }
+
+    fn restart(&self, scene: &mut Scene, more: &[(&str, &str)]) {
+        scene.service.signal(Signal::TERM);
+        scene.service.ends_within(LONG);
+        scene.service = self.start(scene, more);
+    }
+}
+
+/// What Twilio's `Date` says so many seconds from now.
+#[expect(clippy::disallowed_methods, reason = "the stand-in for Twilio tells the time")]
+fn date(shift: i64) -> String {
+    let shift = Duration::from_secs(shift.unsigned_abs());
+    httpdate::fmt_http_date(SystemTime::now() + shift)
+}
+
+fn register(scene: &Scene, number: u32) {
+    let fields = [("MessageSid", &*sid(number)), ("To", RECIPIENT), ("From", SENDER)];
+    assert!(scene.send(&form("/app/messages", &fields)).status < 300);
+}
+
+fn ahead(scene: &Scene) -> u64 {
+    scene.service.metric(JUMP)
+}
+
+/// 1 pending, 2 reported, 3 seen in a callback.
+fn filled() -> Scene {
+    let scene = Scene::new(&[]);
+    register(&scene, 1);
+    scene.confirm(2);
+    scene.reaches(2, "reported");
+    assert_eq!(scene.send(&status_callback(3, "sent")).status, 204);
+    scene
+}
+
+fn is_untouched(scene: &Scene) {
+    for (number, state) in [(1, "pending"), (2, "reported"), (3, "untracked")] {
+        assert_eq!(scene.state(number).as_deref(), Some(state), "{number}");
+    }
+}
+
+#[test]
+fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
+    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
+    shim.shift(40 * DAY);
+    shim.restart(&mut scene, &[]);
+    scene.service.says("clock jumped 40 days ahead");
+    is_untouched(&scene);
+    assert!(ahead(&scene) > 39 * DAY.unsigned_abs());
+    let (code, told, _) = run(&["clock"], &scene.store());
+    assert!(code == Some(1) && told.contains("jumped 40 days ahead"), "{told}");
+
+    // Twilio says otherwise.
+    scene.twilio.says_it_is(&date(0));
+    scene.confirm(4);
+    scene.reaches(4, "reported");
+    is_untouched(&scene);
+    assert!(ahead(&scene) > 39 * DAY.unsigned_abs(), "still");
+
+    // The clock is put right under the running service, and jumps again.
+    shim.shift(0);
+    eventually("it is no longer ahead", LONG, || ahead(&scene) == 0);
+    scene.service.says("clock confirmed");
+    shim.shift(40 * DAY);
+    eventually("it is ahead again", LONG, || ahead(&scene) > 0);
+    is_untouched(&scene);
+
+    // This time Twilio agrees.
+    scene.twilio.says_it_is(&date(40 * DAY));
+    scene.confirm(5);
+    scene.reaches(5, "reported");
+    eventually("it is agreed upon", LONG, || ahead(&scene) == 0);
+    assert_ne!(scene.state(1).as_deref(), Some("pending"));
+    shim.restart(&mut scene, &[]);
+    scene.service.says("records swept: ");
+    assert!((1..=3).all(|number| scene.message(number).is_none()), "all of it has lapsed");
+    let line = scene.service.logs();
+    let line = line.lines().find(|line| line.contains("records swept")).expect("a line").to_owned();
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&line["level"], &line["messages"]), (&"INFO".into(), &3.into()), "{line}");
+    assert!(!scene.service.logs().contains("clock jumped"), "{}", scene.service.logs());
+}
+
+#[test]
+fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
+    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
+    scene.twilio.says_it_is(&date(40 * DAY));
+    let before = scene.twilio.posts().len();
+    shim.shift(40 * DAY);
+    shim.restart(&mut scene, &[]);
+    scene.service.says("clock jumped 40 days ahead");
+    scene.service.says("clock confirmed");
+    let asked = scene.twilio.posts().split_off(before);
+    assert!(asked.iter().all(|line| line.starts_with("GET /2010-04-01/Accounts/")), "{asked:?}");
+}
+
+#[test]
+fn in_dry_run_twilio_is_not_asked_and_the_operator_confirms_the_clock() {
+    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
+    let dry = [("HEARDBACK_DRY_RUN", "true")];
+    scene.twilio.says_it_is(&date(20 * DAY));
+    let before = scene.twilio.posts().len();
+    shim.shift(20 * DAY);
+    shim.restart(&mut scene, &dry);
+    scene.service.says("clock jumped 20 days ahead");
+    is_untouched(&scene);
+    let (code, told, talk) = run(&["clock", "--confirm"], &scene.store());
+    assert!(code == Some(0) && told.contains("They agree"), "{told}{talk}");
+    assert_eq!((ahead(&scene), scene.state(1).as_deref()), (0, Some("expired")));
+    assert_eq!(scene.twilio.posts().len(), before, "nothing was sent");
+    shim.restart(&mut scene, &dry);
+    scene.service.says("records swept: ");
+    assert!(!scene.service.logs().contains("clock jumped"), "it was written down");
+}

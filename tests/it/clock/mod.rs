@@ -1,0 +1,220 @@
+//! A wall clock that jumps: nothing expires and nothing is removed by it before a second source agrees.
+
+mod binary;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use heardback::domain::code::{Code, CodeKey};
+use heardback::domain::matching::Observed;
+use heardback::domain::message::State;
+use heardback::domain::signal::Sighting;
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{ClockGuard, Store, Swept};
+use jiff::SignedDuration;
+use tempfile::TempDir;
+
+use crate::given::{DAY, HOUR, Hands, MINUTE, at, direct, options, registered, reply, sid, status};
+
+/// A store with a wall clock and an uptime that the test moves one by one.
+struct Bench {
+    folder: TempDir,
+    wall: Hands,
+    uptime: Arc<AtomicU64>,
+    store: Option<Arc<dyn Store>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut bench =
+            Self { folder, wall: Hands::default(), uptime: Arc::default(), store: None };
+        bench.start_at(0);
+        bench
+    }
+
+    /// Opens the store, for the first time or after it was closed, with the clock at that second.
+    fn start_at(&mut self, wall: i64) {
+        drop(self.store.take());
+        self.wall.set(wall);
+        let uptime = Arc::clone(&self.uptime);
+        let uptime = move || Duration::from_secs(uptime.load(Ordering::SeqCst));
+        let guard = ClockGuard::disciplined(self.wall.clock(), Arc::new(uptime), Arc::new(|_| {}));
+        self.store = Some(opened(self.folder.path(), &self.wall, guard));
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        self.store.as_ref().expect("open")
+    }
+
+    /// Both clocks at once: so much time has passed.
+    fn passes(&self, seconds: u64, wall: i64) {
+        self.uptime.fetch_add(seconds, Ordering::SeqCst);
+        self.wall.set(wall);
+    }
+
+    async fn sweep(&self) -> Swept {
+        let mut all = Swept::default();
+        while {
+            all += self.store().expire(7).await.expect("swept");
+            !all.complete
+        } {}
+        all
+    }
+
+    async fn state(&self, n: u32) -> Option<State> {
+        self.store().show(sid(n)).await.expect("shown").map(|message| message.state)
+    }
+
+    fn ahead(&self) -> Option<SignedDuration> {
+        self.store().clock_guard().jump().map(|jump| jump.ahead)
+    }
+}
+
+fn opened(folder: &Path, wall: &Hands, clock: Arc<ClockGuard>) -> Arc<dyn Store> {
+    let given = options(folder, wall.clock());
+    Arc::new(SledStore::open(Options { clock, ..given }).expect("it opens"))
+}
+
+/// One of everything that a sweep may expire, orphan or remove: a pending message (1), an undelivered one (2), an
+/// untracked one (3), evidence for a message to come (4), a reply that was counted.
+async fn filled() -> Bench {
+    let bench = Bench::new();
+    let store = bench.store();
+    let key = CodeKey::new(b"the app's key");
+    let coded = Sighting { code: Some(key.hmac(sid(1), "111111")), ..registered(1, 0) };
+    store.remember(coded).await.expect("remembered");
+    let failed = Sighting { status: status(2, "failed", 0).status, ..registered(2, 0) };
+    store.remember(failed).await.expect("remembered");
+    store.remember(status(3, "sent", -2 * HOUR)).await.expect("remembered");
+    store.observe(direct(4, 0)).await.expect("observed");
+    store.observe(reply(7, -3 * HOUR)).await.expect("observed");
+    bench
+}
+
+const NOTHING: Swept = Swept {
+    expired: 0,
+    orphaned: 0,
+    messages: 0,
+    evidence: 0,
+    links: 0,
+    marks: 0,
+    evicted: 0,
+    complete: true,
+};
+
+#[tokio::test]
+async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_is_right_again() {
+    let mut bench = filled().await;
+    let counts = bench.store().counts();
+    for start in [40 * DAY, 4000 * DAY, 41 * DAY] {
+        bench.start_at(start);
+        assert!(bench.ahead().is_some_and(|ahead| ahead.is_positive()), "a jump");
+        assert_eq!(bench.sweep().await, NOTHING);
+        bench.passes(60, start + 60);
+        assert_eq!(bench.sweep().await, NOTHING);
+    }
+    assert_eq!(bench.store().counts(), counts);
+    assert_eq!(bench.state(1).await, Some(State::Pending));
+    // What is written meanwhile makes nothing of it final either.
+    bench.store().remember(status(1, "sent", 41 * DAY)).await.expect("remembered");
+    let known = bench.store().show(sid(1)).await.expect("shown").expect("there");
+    assert!(known.state == State::Pending && matches!(known.code, Some(Code::Known(_))));
+    let late = bench.store().remember(registered(4, 0)).await.expect("remembered");
+    assert_eq!(late.confirmed, [sid(4)], "the evidence still waited");
+    bench.start_at(10 * MINUTE);
+    assert_eq!(bench.ahead(), None);
+    let replayed = bench.store().observe(reply(7, 10 * MINUTE)).await.expect("observed");
+    assert!(matches!(replayed, Observed::Nothing(_)), "it was counted: {replayed:?}");
+}
+
+#[tokio::test]
+async fn twilios_date_or_the_operator_sets_the_sweep_free() {
+    for operator in [false, true] {
+        let mut bench = filled().await;
+        bench.start_at(20 * DAY);
+        assert_eq!(bench.sweep().await, NOTHING);
+        let guard = bench.store().clock_guard();
+        if operator {
+            guard.confirm();
+        } else {
+            guard.agree(at(20 * DAY - 2));
+        }
+        assert_eq!(bench.ahead(), None);
+        let swept = bench.sweep().await;
+        assert_eq!((swept.expired, swept.orphaned), (1, 2), "{swept:?}");
+        assert_eq!((swept.messages, swept.marks), (1, 1), "{swept:?}");
+        bench.start_at(20 * DAY + MINUTE);
+        assert_eq!(bench.ahead(), None, "the store knows the new time");
+    }
+}
+
+#[tokio::test]
+async fn a_date_of_twilios_that_contradicts_the_clock_keeps_what_has_not_lapsed_by_it() {
+    let mut bench = filled().await;
+    bench.start_at(40 * DAY);
+    bench.store().clock_guard().agree(at(2 * DAY));
+    let swept = bench.sweep().await;
+    assert_eq!(swept, Swept { messages: 1, orphaned: 1, ..NOTHING }, "by two days");
+    assert!(bench.ahead().is_some());
+    assert_eq!(bench.state(1).await, Some(State::Pending));
+}
+
+#[tokio::test]
+async fn a_jump_while_it_runs_is_noticed_and_forgiven_when_the_clock_returns() {
+    let bench = filled().await;
+    bench.passes(600, 600);
+    bench.sweep().await;
+    assert_eq!(bench.ahead(), None);
+    bench.passes(60, 40 * DAY);
+    assert_eq!(bench.sweep().await, NOTHING);
+    assert!(bench.ahead().is_some());
+    bench.passes(60, 720);
+    assert_eq!((bench.ahead(), bench.state(1).await), (None, Some(State::Pending)));
+    // As much time as the clock says has really passed, asleep or not.
+    bench.passes(8 * 86_400, 8 * DAY + 720);
+    assert_eq!(bench.sweep().await.expired, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_falls_back_removes_nothing_early_when_it_leaps_forward_again() {
+    let mut bench = Bench::new();
+    bench.start_at(40 * DAY);
+    bench.store().remember(registered(1, 40 * DAY)).await.expect("remembered");
+    bench.start_at(0);
+    assert!(bench.ahead().is_some_and(|ahead| ahead.is_negative()));
+    bench.store().remember(registered(2, 0)).await.expect("remembered");
+    bench.passes(60, 40 * DAY);
+    assert_eq!(bench.sweep().await, NOTHING);
+    bench.start_at(40 * DAY + 60);
+    assert_eq!(bench.sweep().await, NOTHING);
+    assert_eq!(bench.state(2).await, Some(State::Pending));
+}
+
+#[tokio::test]
+async fn an_idle_store_knows_when_it_was_last_open() {
+    let mut bench = filled().await;
+    for minute in 1..=3 * 60 {
+        bench.passes(60, minute * MINUTE);
+        bench.sweep().await;
+    }
+    bench.start_at(3 * HOUR + 50 * MINUTE);
+    assert_eq!(bench.ahead(), None, "it was off for less than an hour");
+    bench.start_at(5 * HOUR);
+    assert!(bench.ahead().is_some());
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_know_when_it_was_last_open_removes_nothing_unasked() {
+    let mut bench = filled().await;
+    drop(bench.store.take());
+    let db = crate::given::raw_sled(bench.folder.path());
+    assert!(db.remove("!last-seen").expect("removed").is_some());
+    drop(db);
+    bench.start_at(20 * DAY);
+    assert_eq!(bench.sweep().await, NOTHING);
+    bench.store().clock_guard().agree(at(20 * DAY));
+    assert_eq!(bench.sweep().await.expired, 1);
+}
