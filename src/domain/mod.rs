@@ -25,6 +25,7 @@ pub mod retry;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod size;
 pub mod trace;
 pub mod twiml;
 pub mod upstream_url;

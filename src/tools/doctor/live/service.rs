@@ -1,12 +1,10 @@
 //! The service that runs, as its operator's listener tells: is it ready, and which key did each route
 //! match last? That says when an old key can go.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::Settings;
+use crate::config::{ListenAddr, Settings};
 use crate::tools::check::human;
 use crate::tools::doctor::live::reach::get;
 use crate::tools::doctor::live::{Check, Mark};
@@ -15,9 +13,9 @@ use crate::tools::doctor::live::{Check, Mark};
 const LAST_MATCHED: &str = "heardback_key_last_matched_timestamp_seconds{";
 
 pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<Check> {
-    let at = reachable(settings.ops_listen);
+    let at = settings.ops_listen.from_here();
     let ready = match get(http, &format!("http://{at}/readyz")).await {
-        Ok((status, body)) => readiness(at, status, &body),
+        Ok((status, body)) => readiness(&at, status, &body),
         Err(trouble) => {
             let says = format!("no running service found at {at} ({trouble})");
             return vec![Check::new("service", Mark::Warn, says)];
@@ -30,17 +28,7 @@ pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<C
     checks
 }
 
-/// Who listens everywhere is asked at this machine's own address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-fn readiness(at: SocketAddr, status: u16, body: &str) -> Check {
+fn readiness(at: &ListenAddr, status: u16, body: &str) -> Check {
     let body: Option<Value> = serde_json::from_str(body).ok();
     let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
     let Some(word) = field("status").and_then(Value::as_str) else {
@@ -147,7 +135,7 @@ heardback_outbox 5
 
     #[test]
     fn readiness_is_told_as_the_service_tells_it() {
-        let at = "127.0.0.1:9091".parse().expect("an address");
+        let at = ListenAddr::parse("127.0.0.1:9091").expect("an address");
         for (status, body, mark, word) in [
             (200, r#"{"status":"ready","lanes":{}}"#, Mark::Ok, "ready"),
             (
@@ -159,12 +147,9 @@ heardback_outbox 5
             (503, r#"{"status":"unavailable","reason":"disk full"}"#, Mark::Fail, "disk full"),
             (200, "<html>", Mark::Warn, "no Heardback"),
         ] {
-            let check = readiness(at, status, body);
+            let check = readiness(&at, status, body);
             assert_eq!(check.mark, mark, "{body}");
             assert!(check.says.contains(word), "{}", check.says);
         }
-        let everywhere = "0.0.0.0:9091".parse().expect("an address");
-        assert_eq!(reachable(everywhere), at);
-        assert_eq!(reachable("[::]:1".parse().expect("one")).to_string(), "[::1]:1");
     }
 }
