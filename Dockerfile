@@ -36,9 +36,13 @@ LABEL org.opencontainers.image.title="heardback" \
 
 USER 10001:10001
 WORKDIR /data
-# Mount a volume at /data: without one the store goes with the container.
-ENV HEARDBACK_STORE=sled:/data/heardback
+# Mount a volume at /data: without one the store would be lost with the container, so `serve` refuses to start.
+# [::] accepts IPv4 as well, and becomes 0.0.0.0 on a host without IPv6.
+ENV HEARDBACK_STORE=sled:/data/heardback \
+    HEARDBACK_LISTEN=[::]:8080
 EXPOSE 8080
+# Is the process alive? Not "is it ready?": to restart a container frees no full disk. A large store takes a while to open.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["heardback", "health"]
 # Exec form: a shell in between would swallow SIGTERM. Fly's init is PID 1 there; with plain Docker, `docker run --init` does its work.
 ENTRYPOINT ["heardback"]
 CMD ["serve"]

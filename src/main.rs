@@ -11,10 +11,11 @@ use heardback::cli::operate::Operate;
 use heardback::cli::settings::SettingsArgs;
 use heardback::cli::{
     BackupArgs, CheckArgs, Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ForgetArgs,
-    ManArgs, ReplayArgs, RestoreArgs, SignArgs, StoreArgs, VerifyStoreArgs,
+    HealthArgs, ManArgs, ReplayArgs, RestoreArgs, SignArgs, StoreArgs, VerifyStoreArgs,
 };
 use heardback::config::problems::Problems;
 use heardback::config::{self, LogFormat, Settings, StoreUrl, VisitSettings};
+use heardback::domain::size::Size;
 use heardback::domain::veil::veiled;
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service};
@@ -24,7 +25,8 @@ use heardback::tools::sign::{Output, SignRequest};
 use heardback::tools::stdio::{self, Stdout, note};
 use heardback::tools::verify_store::Report;
 use heardback::tools::{
-    backup, check, demo, doctor, forget, manual, operate, replay, restore, sign, verify_store,
+    backup, check, demo, doctor, forget, health, manual, operate, replay, restore, sign,
+    verify_store,
 };
 use tokio::sync::oneshot;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => run_doctor(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Forget(args) => run_forget(&args),
+        Command::Health(args) => run_health(&args),
         Command::Replay(args) => run_replay(&args),
         Command::Operate(command) => run_operate(command),
         Command::Restore(args) => run_restore(&args),
@@ -136,7 +139,8 @@ fn serve(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
 fn run_demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let passed = actix_web::rt::System::new().block_on(async {
         let launch = |settings: &Settings, public, ops, stop: oneshot::Receiver<()>| {
-            let service = Service::build(settings, Listeners { public, ops })?;
+            let service =
+                Service::build(settings, Listeners { public: vec![public], ops: vec![ops] })?;
             Ok(service.run(async move {
                 // Whoever could tell is gone: that is a stop as well.
                 let _ = stop.await;
@@ -239,6 +243,23 @@ fn watch_refused(settings: &Settings, args: &DoctorArgs) -> anyhow::Result<ExitC
     Ok(if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn run_health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
+    let listen = match config::ops_listen(args) {
+        Ok(listen) => listen,
+        Err(problems) => {
+            note(format_args!("{problems}"));
+            return Ok(ExitCode::from(WRONG));
+        }
+    };
+    let asked = health::ask(&listen, args.ready);
+    let (code, says) = match actix_web::rt::System::new().block_on(asked) {
+        Ok(says) => (ExitCode::SUCCESS, says),
+        Err(says) => (ExitCode::FAILURE, says),
+    };
+    print(&says)?;
+    Ok(code)
+}
+
 fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let settings = match gather(&args.settings) {
         Ok(settings) => settings,
@@ -265,9 +286,9 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         Err(wrong) => return Ok(wrong),
     };
     let made = actix_web::rt::System::new().block_on(backup::make(&store, &args.dir))?;
-    let size = made.size;
+    let size = Size(made.size);
     note(format_args!(
-        "The whole store is in {} ({size} bytes), read back and found sound.",
+        "The whole store is in {} ({size}), read back and found sound.",
         made.path.display()
     ));
     report(&Report::of(&made.path, Ok(made.contents)), args.json)

@@ -6,6 +6,7 @@ Examples:
   heardback check                         are the settings right, and what goes into Twilio?
   heardback serve                         run it; settings come from the environment
   heardback doctor                        is all well around it? with a FILE: why was it refused?
+  heardback health --ready                can it take an event? the exit code says it
   heardback stats                         how does it stand? then list, show, requeue
   heardback backup /data/backup           the whole store in one file, while it serves
   heardback forget +15551234567           erase what concerns a person
@@ -59,6 +60,21 @@ Examples:
   heardback doctor --watch --for 5m
   HEARDBACK_RECORD_REFUSED=/var/tmp/refused heardback serve     then, once a request was refused:
   heardback doctor /var/tmp/refused/*.http";
+
+pub(super) const HEALTH_HELP: &str = "\
+One line says what it found. It needs no secret and no other setting, waits 3 s at most, and asks
+over loopback where the service listens on every address ([::] or 0.0.0.0).
+
+--ready is false while the service opens its store, drains, or cannot write to its disk. Restart a
+container for want of `health`, never for want of `health --ready`: a full disk does not get
+emptier by it.
+
+Exit codes: 0 yes, 1 no, 2 wrong usage or settings.
+
+Examples:
+  heardback health
+  heardback health --ready
+  fly ssh console -C \"heardback health --ready\"";
 
 pub(super) const REPLAY_HELP: &str = "\
 Each request is signed as Twilio or your app would sign it now, with the key that the settings

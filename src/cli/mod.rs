@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cli::help::{
-    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, MAN_HELP, REPLAY_HELP,
-    RESTORE_HELP, SERVE_HELP, SIGN_HELP, VERIFY_HELP,
+    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, HEALTH_HELP, MAN_HELP,
+    REPLAY_HELP, RESTORE_HELP, SERVE_HELP, SIGN_HELP, VERIFY_HELP,
 };
 use crate::cli::operate::Operate;
 use crate::cli::settings::SettingsArgs;
@@ -50,6 +50,9 @@ pub enum Command {
     /// Say why a recorded request was refused; without one, look at what the service needs
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Box<DoctorArgs>),
+    /// Ask the service on this machine whether it is alive; exits with 0 if so, else with 1
+    #[command(after_help = HEALTH_HELP)]
+    Health(HealthArgs),
     /// Send recorded requests to the running service, signed afresh, and say what came of each
     // The service's own dry run is a setting of its; here the word is about what is sent to it.
     #[command(after_help = REPLAY_HELP,
@@ -211,6 +214,17 @@ pub struct DoctorArgs {
     /// The settings to look with: those of the service.
     #[command(flatten)]
     pub settings: SettingsArgs,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Default, Args)]
+pub struct HealthArgs {
+    /// Ask whether it can take an event (/readyz), not only whether it answers (/livez)
+    #[arg(long)]
+    pub ready: bool,
+    /// Where the operator's listener is, as `serve` has it [default: 127.0.0.1:9091]
+    #[arg(long, env = "HEARDBACK_OPS_LISTEN", hide_env_values = true, value_name = "HOST:PORT")]
+    pub ops_listen: Option<String>,
 }
 
 /// Arguments of `replay`.

@@ -84,12 +84,13 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub public_url: Option<String>,
-    /// Where webhooks and your app come in [default: 0.0.0.0:8080]
+    /// Where webhooks and your app come in: an address or a host name, and a port; [::] is IPv6 and
+    /// IPv4 [default: 0.0.0.0:8080]
     #[arg(
         long,
         env = "HEARDBACK_LISTEN",
         hide_env_values = true,
-        value_name = "ADDR:PORT",
+        value_name = "HOST:PORT",
         help_heading = "HTTP"
     )]
     pub listen: Option<String>,
@@ -99,7 +100,7 @@ pub struct SettingsArgs {
         long,
         env = "HEARDBACK_OPS_LISTEN",
         hide_env_values = true,
-        value_name = "ADDR:PORT",
+        value_name = "HOST:PORT",
         help_heading = "HTTP"
     )]
     pub ops_listen: Option<String>,
@@ -188,6 +189,10 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub store: Option<String>,
+    /// Let the store be on tmpfs, overlayfs, a network file system or FUSE, where acknowledged
+    /// records can be lost [default: false]
+    #[arg(long, env = "HEARDBACK_ALLOW_UNSAFE_STORE", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Store")]
+    pub allow_unsafe_store: Option<String>,
     /// How long finished records are kept [default: 30d]
     #[arg(
         long,

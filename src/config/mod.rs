@@ -6,6 +6,7 @@
 
 mod accounts;
 mod judgement;
+mod listen;
 pub mod problems;
 mod reader;
 mod rows;
@@ -20,20 +21,20 @@ mod unread;
 
 pub use accounts::{Account, Accounts};
 pub use judgement::Judgement;
+pub use listen::ListenAddr;
 pub use shared_keys::SharedKey;
 pub use signing_key::{ChosenKey, signing_key};
 pub use traces::TraceSettings;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::cli::StoreArgs;
 use crate::cli::settings::SettingsArgs;
-use crate::config::problems::Problems;
+use crate::cli::{HealthArgs, StoreArgs};
+use crate::config::problems::{Problem, Problems};
 use crate::config::reader::{Reader, text};
 use crate::domain::link::Links;
 use crate::domain::matching::{Policy, Resend};
@@ -48,6 +49,7 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// Everything that `serve` needs to know. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
@@ -65,12 +67,14 @@ pub struct Settings {
     pub upstream_concurrency: usize,
     /// Where the records are.
     pub store: StoreUrl,
+    /// Whether the store may be on a file system that can lose what was acknowledged.
+    pub allow_unsafe_store: bool,
     /// Keys the hash of recipients' addresses; without it, the store makes its own.
     pub phone_key: Option<SecretString>,
     /// The public listener.
-    pub listen: SocketAddr,
+    pub listen: ListenAddr,
     /// The operator's listener.
-    pub ops_listen: SocketAddr,
+    pub ops_listen: ListenAddr,
     /// What the operator's page asks for; never without it where other machines can reach it.
     pub ops_token: Option<SecretString>,
     /// The header that names the client's address; without it, it is the peer's.
@@ -177,7 +181,7 @@ impl Settings {
         let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
         let public_urls = rows::public_urls(&mut reader, args);
         let (listen, ops_listen) = rows::listeners(&mut reader, args);
-        let ops_token = rows::ops_token(&mut reader, ops_listen);
+        let ops_token = rows::ops_token(&mut reader, &ops_listen);
         let client_ip_header = rows::client_ip_header(&mut reader, args);
         let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
         if let Some(accounts) = &accounts {
@@ -196,6 +200,8 @@ impl Settings {
         let links = rows::links(&mut reader, args, &public_urls);
         let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
         let store = rows::store(&mut reader, args.store.as_ref());
+        let allow_unsafe_store =
+            reader.switch("HEARDBACK_ALLOW_UNSAFE_STORE", args.allow_unsafe_store.as_ref());
         let record_refused = rows::record_refused(&mut reader, args);
         let log = rows::log(&mut reader, args);
 
@@ -212,6 +218,7 @@ impl Settings {
             call_redirect,
             upstream_concurrency,
             store,
+            allow_unsafe_store,
             phone_key,
             listen,
             ops_listen,
@@ -242,6 +249,20 @@ impl Settings {
 pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
     let mut reader = Reader::new(&|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
     rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
+}
+
+/// Where the operator's listener is, for a command that needs nothing else.
+///
+/// # Errors
+/// It is no address, or has a port that only the running service knows.
+pub fn ops_listen(given: &HealthArgs) -> Result<ListenAddr, Problems> {
+    let mut reader = Reader::new(&|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
+    let listen = rows::ops_listen(&mut reader, given.ops_listen.as_ref());
+    if listen.port() == 0 {
+        let expected = "port 0 does not say where the service listens; expected its port";
+        reader.problem(Problem::shown("HEARDBACK_OPS_LISTEN", &listen.to_string(), expected));
+    }
+    if reader.problems.is_empty() { Ok(listen) } else { Err(reader.problems) }
 }
 
 /// What a command that may have to open the store itself needs of the service's settings.

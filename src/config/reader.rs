@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::listen::ListenAddr;
 use crate::config::problems::{Problem, Problems};
 use crate::config::{Env, ReadFile};
 
@@ -169,11 +170,14 @@ impl<'a> Reader<'a> {
         name: &str,
         value: Option<&String>,
         default: SocketAddr,
-    ) -> SocketAddr {
+    ) -> ListenAddr {
+        let default = ListenAddr::Socket(default);
         let Some(text) = text(value) else { return default };
-        text.parse().unwrap_or_else(|_| {
-            let expected =
-                format!("expected an IP address and a port, e.g. {default} or [::]:8080");
+        ListenAddr::parse(text).unwrap_or_else(|| {
+            let expected = format!(
+                "expected an address or a host name, and a port, e.g. {default}, [::]:8080 or localhost:8080; an \
+                 IPv6 address stands in brackets"
+            );
             self.problem(Problem::shown(name, text, expected));
             default
         })

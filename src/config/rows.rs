@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::settings::SettingsArgs;
 use crate::config::accounts::MAX_TOKENS;
+use crate::config::listen::ListenAddr;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 use crate::config::{ApiKey, LogFormat, LogSettings, StoreUrl};
@@ -42,6 +43,7 @@ const LINK_PATH_LEN: usize = 3 + link::TOKEN_LEN;
 const LONG_LINK: usize = 64;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const OPS_LISTEN: &str = "HEARDBACK_OPS_LISTEN";
 const DEFAULT_OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
 
 pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
@@ -186,29 +188,32 @@ pub(super) fn public_urls(reader: &mut Reader<'_>, args: &SettingsArgs) -> Vec<P
     urls
 }
 
-pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (SocketAddr, SocketAddr) {
-    const OPS: &str = "HEARDBACK_OPS_LISTEN";
+pub(super) fn listeners(reader: &mut Reader<'_>, args: &SettingsArgs) -> (ListenAddr, ListenAddr) {
     let listen = reader.address("HEARDBACK_LISTEN", args.listen.as_ref(), DEFAULT_LISTEN);
-    let ops = reader.address(OPS, args.ops_listen.as_ref(), DEFAULT_OPS_LISTEN);
-    let overlap =
-        listen.ip() == ops.ip() || listen.ip().is_unspecified() || ops.ip().is_unspecified();
-    if listen.port() == ops.port() && listen.port() != 0 && overlap {
+    let ops = ops_listen(reader, args.ops_listen.as_ref());
+    if listen.collides_with(&ops) {
         let expected = "HEARDBACK_LISTEN has the same port; expected another one";
-        reader.problem(Problem::shown(OPS, &ops.to_string(), expected));
+        reader.problem(Problem::shown(OPS_LISTEN, &ops.to_string(), expected));
     }
-    if !ops.ip().is_loopback() {
-        reader.warn(format!("{OPS} {ops} is open to other machines, /metrics without a password"));
+    if !ops.is_loopback() {
+        reader.warn(format!(
+            "{OPS_LISTEN} {ops} is open to other machines, /metrics without a password"
+        ));
     }
     (listen, ops)
 }
 
-/// What the operator's page asks for. Whoever listens for other machines must have one.
-pub(super) fn ops_token(reader: &mut Reader<'_>, listen: SocketAddr) -> Option<SecretString> {
+pub(super) fn ops_listen(reader: &mut Reader<'_>, given: Option<&String>) -> ListenAddr {
+    reader.address(OPS_LISTEN, given, DEFAULT_OPS_LISTEN)
+}
+
+/// The password of the operator's page. Required unless the listener is certainly loopback: a host name may lead anywhere.
+pub(super) fn ops_token(reader: &mut Reader<'_>, listen: &ListenAddr) -> Option<SecretString> {
     const NAME: &str = "HEARDBACK_OPS_TOKEN";
-    if !reader.is_set(NAME) && !listen.ip().is_loopback() {
+    if !reader.is_set(NAME) && !listen.is_loopback() {
         let way_out = format!(
-            "HEARDBACK_OPS_LISTEN {listen} is open to other machines, so the operator's page needs a \
-             password: set it, e.g. {RANDOM_HEX}, or listen on 127.0.0.1"
+            "{OPS_LISTEN} {listen} is open to other machines, so the operator's page needs a password: set it, \
+             e.g. {RANDOM_HEX}, or listen on 127.0.0.1"
         );
         reader.problem(Problem::missing(NAME, way_out));
     }

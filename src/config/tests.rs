@@ -134,7 +134,11 @@ fn each_bad_value_names_its_setting() {
             |a, v| a.store = Some(v),
             &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"],
         ),
-        ("HEARDBACK_LISTEN", |a, v| a.listen = Some(v), &["8080", ":8080", "localhost:8080"]),
+        (
+            "HEARDBACK_LISTEN",
+            |a, v| a.listen = Some(v),
+            &["8080", ":8080", "localhost", "::1:8080", "127.1:80"],
+        ),
         (
             "HEARDBACK_CLIENT_IP_HEADER",
             |a, v| a.client_ip_header = Some(v),
@@ -286,7 +290,19 @@ fn other_machines_see_the_operators_page_with_a_token_or_nothing_starts() {
     let problems = listening(open, &[]).expect_err("refused").to_string();
     assert!(problems.contains("HEARDBACK_OPS_TOKEN is missing"), "{problems}");
     assert!(problems.contains("openssl rand") && problems.contains("127.0.0.1"), "{problems}");
-    for loopback in ["127.0.0.1:9091", "[::1]:9091"] {
+    // A name may lead anywhere, so it needs the token as well.
+    for open in [
+        "[::]:9091",
+        "10.0.0.1:9091",
+        "fly-local-6pn:9091",
+        "localhost.example.com:9091",
+        "[fdaa::3]:1",
+    ] {
+        let problems = listening(open, &[]).expect_err("refused").to_string();
+        assert!(problems.contains("HEARDBACK_OPS_TOKEN is missing"), "{open}: {problems}");
+        assert!(problems.contains(open), "{problems}");
+    }
+    for loopback in ["127.0.0.1:9091", "[::1]:9091", "localhost:9091", "[::ffff:127.0.0.1]:9091"] {
         assert!(listening(loopback, &[]).expect("sound").ops_token.is_none());
     }
     let token = [("HEARDBACK_OPS_TOKEN", "sixteen bytes it")];

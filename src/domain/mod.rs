@@ -29,6 +29,7 @@ pub mod route;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod size;
 pub mod span;
 pub mod trace;
 pub mod twiml;

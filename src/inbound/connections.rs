@@ -27,8 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Connections without a good signature yet, at a time. An honest one is among them for as long as its
 /// request is under way; each may hold 128 KiB of a head that never ends.
 const STRANGERS: usize = 1024;
-/// Of the file handles that we may have, strangers get half; each takes two.
-const HANDLES_EACH: usize = 4;
 /// Bodies over [`LARGE_BODY`] that are read at a time.
 const LARGE_BODIES: usize = 32;
 /// In bytes: what every stranger may send us. Only batches of events are larger, up to 1 MiB.
@@ -100,12 +98,13 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// None so far. `handles`: how many file handles the process may have.
+    /// None so far. `most`: how many the listener accepts at a time. Unauthenticated ones get half, so that the newest is
+    /// accepted while the oldest is shut.
     #[must_use]
-    pub fn new(handles: usize, metrics: &Arc<Metrics>) -> Self {
+    pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
         Self {
             known: Arc::default(),
-            strangers: Arc::new(Crowd::new(STRANGERS.min(handles / HANDLES_EACH))),
+            strangers: Arc::new(Crowd::new(STRANGERS.min(most.div_ceil(2)))),
             large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
             metrics: Arc::clone(metrics),
             crowded_out: Arc::default(),
@@ -114,10 +113,7 @@ impl Connections {
 
     /// For `HttpServer::on_connect`: notes the connection, and lets its requests find it.
     pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
-        let Some(stream) = stream.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
-        // Out of file handles: the connection goes unwatched, but its first head is timed by actix.
-        let Ok(handle) = stream.as_fd().try_clone_to_owned() else { return };
-        let socket = Arc::new(TcpStream::from(handle));
+        let Some(socket) = second_handle(stream) else { return };
         let (place, shut) = self.strangers.admit(&socket);
         self.metrics.connections_shut("crowded_out", shut);
         self.crowded_out.fetch_add(shut, Ordering::Relaxed);
@@ -178,4 +174,30 @@ impl Connections {
     fn known(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connection>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keeps the newest connections of the operator's listener: idle ones cannot take all of its places.
+#[derive(Clone)]
+pub struct Newest(Arc<Crowd>);
+
+impl Newest {
+    /// So many at a time.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Crowd::new(most)))
+    }
+
+    /// For `HttpServer::on_connect`: the connection takes the oldest one's place if none is free.
+    pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
+        if let Some(socket) = second_handle(stream) {
+            data.insert(self.0.admit(&socket).0);
+        }
+    }
+}
+
+/// `None` without a descriptor to spare: the connection goes unwatched, but actix times its first head.
+fn second_handle(stream: &dyn Any) -> Option<Arc<TcpStream>> {
+    let stream = stream.downcast_ref::<actix_web::rt::net::TcpStream>()?;
+    let handle = stream.as_fd().try_clone_to_owned().ok()?;
+    Some(Arc::new(TcpStream::from(handle)))
 }

@@ -70,9 +70,10 @@ impl Forgers {
     }
 }
 
-/// The network that an address belongs to.
+/// The network that an address belongs to. A listener on `[::]` sees IPv4 clients as `::ffff:a.b.c.d`: they do not share
+/// one /64.
 pub(super) fn network_of(address: IpAddr) -> Network {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => Network::of_v4(address),
         IpAddr::V6(address) => Network::of_v6(address),
     }
@@ -114,5 +115,17 @@ mod tests {
             assert_eq!(of(FLY, &[line]), "2001:db8::/64", "{line}");
         }
         assert_eq!(of(FLY, &["10.0.0.1", "203.0.113.9"]), "203.0.113.0/24");
+        assert_eq!(of(FLY, &["::ffff:203.0.113.9"]), "203.0.113.0/24");
+    }
+
+    #[test]
+    fn ipv4_clients_of_a_dual_stack_listener_are_told_apart_by_their_own_networks() {
+        let of = |peer: &str| {
+            let request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
+            Forgers::new(None).network(&request.to_http_request()).expect("known").to_string()
+        };
+        assert_eq!(of("[::ffff:198.51.100.7]:1"), "198.51.100.0/24");
+        assert_eq!(of("[::ffff:203.0.113.9]:1"), "203.0.113.0/24");
+        assert_eq!(of("[2001:db8::9]:1"), "2001:db8::/64");
     }
 }

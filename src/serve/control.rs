@@ -18,6 +18,8 @@ use crate::serve::parts::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 
 /// Connections that wait to be taken: a command or two.
 const BACKLOG: i32 = 16;
+/// Commands at a time; more wait.
+const MAX_CONNECTIONS: usize = 16;
 
 /// The socket, as long as it is there.
 pub(super) struct ControlSocket {
@@ -75,6 +77,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 fn serve(listener: UnixListener, control: web::Data<Control>) -> io::Result<Server> {
     let server = HttpServer::new(move || App::new().app_data(control.clone()).configure(routes))
         .workers(1)
+        .max_connections(MAX_CONNECTIONS)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .disable_signals()

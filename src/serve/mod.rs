@@ -5,13 +5,17 @@
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
 mod control;
-mod handles;
+mod fd_limit;
+mod listen;
 mod observe;
 mod parts;
 pub mod reload;
 pub mod signals;
 mod starts;
 mod store;
+
+pub use fd_limit::FdBudget;
+pub use listen::Listeners;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -41,7 +45,7 @@ use crate::serve::parts::{
     worker,
 };
 use crate::serve::reload::Reloader;
-use crate::serve::store::{disk_of, open_store};
+use crate::serve::store::{check_placement, disk_of, open_store};
 use crate::store::{Clock, ClockGuard, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
@@ -52,40 +56,6 @@ use crate::worker::{Worker, clock, sweep};
 /// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
 /// post or a commit may take.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// Connections that wait to be accepted. Whoever finds the queue full connects a second or three
-/// later, and Twilio gives a connection five.
-const BACKLOG: i32 = 2048;
-
-/// The sockets to listen on, bound already.
-pub struct Listeners {
-    /// For Twilio and the app.
-    pub public: TcpListener,
-    /// For the operator.
-    pub ops: TcpListener,
-}
-
-impl Listeners {
-    /// Binds both.
-    ///
-    /// # Errors
-    /// Where an address is taken, or not ours.
-    pub fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        let listen = |address| -> std::io::Result<TcpListener> {
-            let listener = TcpListener::bind(address)?;
-            // std asks for 128; on a socket that listens already this only makes the queue longer.
-            rustix::net::listen(&listener, BACKLOG)?;
-            Ok(listener)
-        };
-        let bind = |name: &str, address: SocketAddr| {
-            listen(address).with_context(|| format!("cannot listen on {address} ({name})"))
-        };
-        Ok(Self {
-            public: bind("HEARDBACK_LISTEN", settings.listen)?,
-            ops: bind("HEARDBACK_OPS_LISTEN", settings.ops_listen)?,
-        })
-    }
-}
 
 /// A service that is built and listens, but does not answer yet.
 pub struct Service {
@@ -102,8 +72,8 @@ pub struct Service {
     /// Where to ask what time it is, unless this is a dry run.
     clock_source: Option<Arc<Upstreams>>,
     reloader: Option<Reloader>,
-    public_addr: SocketAddr,
-    ops_addr: SocketAddr,
+    public_addrs: Vec<SocketAddr>,
+    ops_addrs: Vec<SocketAddr>,
 }
 
 impl Service {
@@ -112,7 +82,8 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        let handles = handles::ask_for_more();
+        let descriptors = FdBudget::plan(settings.upstream_concurrency)?;
+        let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
         let readiness = Arc::new(Readiness::new());
@@ -120,6 +91,7 @@ impl Service {
         let guard =
             ClockGuard::disciplined(Arc::clone(&clock), Arc::new(uptime), Arc::new(log_jump));
         let sled = open_store(settings, &guard, &metrics)?;
+        let is_end_unverified = sled.is_end_unverified();
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);
         let watcher = Arc::new(Watcher {
@@ -151,11 +123,17 @@ impl Service {
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
-        let connections = Connections::new(handles, &metrics);
+        let connections = Connections::new(descriptors.connections, &metrics);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
         let earlier_starts = starts::note(&settings.store, started_at);
-        let start = StartFacts { started_at, earlier_starts, ..StartFacts::default() };
+        let start = StartFacts {
+            started_at,
+            earlier_starts,
+            unsafe_file_system: risk.map(|risk| risk.name.to_owned()),
+            fd_limit: descriptors.shortage(),
+            is_end_unverified,
+        };
         let board = Arc::new(Board::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
@@ -176,12 +154,12 @@ impl Service {
             disk: disk_of(settings),
             page: page(settings, &board)?,
         });
-        let public_addr = listeners.public.local_addr()?;
-        let ops_addr = listeners.ops.local_addr()?;
+        let public_addrs = addresses(&listeners.public)?;
+        let ops_addrs = addresses(&listeners.ops)?;
         let StoreUrl::Sled(folder) = &settings.store;
         let control = ControlSocket::open(folder, controls(sled, refusals, &readiness));
-        let public = public_server(listeners.public, receiver, connections.clone())?;
-        let ops = ops_server(listeners.ops, operator)?;
+        let public = public_server(listeners.public, receiver, connections.clone(), descriptors)?;
+        let ops = ops_server(listeners.ops, operator, descriptors)?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
@@ -198,8 +176,8 @@ impl Service {
             watcher,
             clock_source,
             reloader: Some(reloader),
-            public_addr,
-            ops_addr,
+            public_addrs,
+            ops_addrs,
         })
     }
 
@@ -208,10 +186,10 @@ impl Service {
         self.reloader.take()
     }
 
-    /// Where Twilio and the app are listened to.
+    /// The addresses for Twilio and the app; at least one.
     #[must_use]
-    pub fn public_addr(&self) -> SocketAddr {
-        self.public_addr
+    pub fn public_addrs(&self) -> &[SocketAddr] {
+        &self.public_addrs
     }
 
     /// Runs until `stop` completes, then drains. Has to be called on actix's system.
@@ -229,8 +207,12 @@ impl Service {
     }
 
     async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (public_addr, ops_addr) = (self.public_addr, self.ops_addr);
-        tracing::info!(%public_addr, %ops_addr, "listening on {public_addr}, for the operator on {ops_addr}");
+        let (public_addr, ops_addr) = (joined(&self.public_addrs), joined(&self.ops_addrs));
+        tracing::info!(
+            public_addr,
+            ops_addr,
+            "listening on {public_addr}, for the operator on {ops_addr}"
+        );
         let (stop_worker, mut stopped) = watch::channel(false);
         let public = self.public.handle();
         let ops = self.ops.handle();
@@ -287,4 +269,12 @@ impl Service {
         tracing::info!("drained; everything acknowledged is on disk");
         Ok(())
     }
+}
+
+fn addresses(listeners: &[TcpListener]) -> std::io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+fn joined(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -16,11 +16,12 @@ use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::span::rough;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
-use crate::inbound::connections::Connections;
+use crate::inbound::connections::{Connections, Newest};
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::ops::Operator;
 use crate::inbound::page::{Page, Parts};
 use crate::inbound::refused::Refusals;
+use crate::serve::fd_limit::FdBudget;
 use crate::serve::observe::Watcher;
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::Pace;
@@ -41,10 +42,6 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// than the watchdog's patience, so that a late request still has two seconds to arrive in.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that each HTTP worker holds; each takes two file handles.
-const MAX_CONNECTIONS: usize = 4096;
-/// HTTP workers: more would only wait for the one thread that writes.
-const MAX_WORKERS: usize = 4;
 
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
 pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
@@ -93,37 +90,47 @@ pub(super) fn worker(
 }
 
 pub(super) fn public_server(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     receiver: web::Data<Receiver>,
     connections: Connections,
+    descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         App::new().app_data(receiver.clone()).configure(crate::inbound::routes)
     })
     .on_connect(move |stream, data| connections.note(stream, data))
-    .workers(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS))
-    .max_connections(MAX_CONNECTIONS)
+    .workers(descriptors.workers)
+    .max_connections(descriptors.connections / descriptors.workers)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .shutdown_timeout(DRAIN_REQUESTS_SECS)
-    .disable_signals()
-    .listen(listener)?;
+    .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
     Ok(server.run())
 }
 
 pub(super) fn ops_server(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     operator: web::Data<Operator>,
+    descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
-    let server = HttpServer::new(move || {
+    // One below the limit, so that the newest is accepted while the oldest is shut.
+    let newest = Newest::new(descriptors.ops_connections - 1);
+    let mut server = HttpServer::new(move || {
         App::new().app_data(operator.clone()).configure(crate::inbound::ops::routes)
     })
+    .on_connect(move |stream, data| newest.note(stream, data))
     .workers(1)
+    .max_connections(descriptors.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .disable_signals()
-    .listen(listener)?;
+    .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
     Ok(server.run())
 }
 

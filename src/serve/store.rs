@@ -2,15 +2,40 @@
 
 use std::sync::Arc;
 
+use anyhow::bail;
 use secrecy::ExposeSecret;
 
 use crate::config::{Settings, StoreUrl};
 use crate::domain::matching::Policy;
 use crate::inbound::stocktaking::AskDisk;
 use crate::store::ClockGuard;
+use crate::store::sled::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::stock::Disk;
+
+/// Refuses a file system on which acknowledged records can be lost, or warns of it where the settings allow it. What was
+/// found out about the store's place; `None` where the system does not say.
+pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<StorePlacement>> {
+    let StoreUrl::Sled(path) = &settings.store;
+    let placement = match placement(path) {
+        Ok(placement) => placement,
+        Err(error) => {
+            // Opening the store says more, or succeeds.
+            tracing::debug!(%error, "cannot determine the file system of {}", path.display());
+            return Ok(None);
+        }
+    };
+    if let Some(warning) = placement.warning() {
+        if !settings.allow_unsafe_store {
+            bail!(
+                "{warning}; or set HEARDBACK_ALLOW_UNSAFE_STORE=true to accept that acknowledged records can be lost"
+            );
+        }
+        tracing::warn!(path = %path.display(), "{warning}");
+    }
+    Ok(Some(placement))
+}
 
 /// The store that the settings name, which tells the metrics of each commit.
 pub(super) fn open_store(

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 
+use crate::domain::size::Size;
 use crate::inbound::control::BACKUP;
 use crate::store::sled::backup::{Contents, backup, contents};
 use crate::tools::control;
@@ -115,8 +116,8 @@ impl Write for Sparing<'_> {
             let disk = rustix::fs::fstatvfs(self.file)?;
             if disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT_FREE {
                 return Err(io::Error::other(format!(
-                    "it would leave less than {} MB on the store's own disk; {}, or extend the volume",
-                    LEFT_FREE >> 20,
+                    "it would leave less than {} on the store's own disk; {}, or extend the volume",
+                    Size(LEFT_FREE),
                     self.elsewhere
                 )));
             }

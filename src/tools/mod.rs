@@ -10,6 +10,7 @@ pub mod demo;
 pub mod doctor;
 mod export;
 pub mod forget;
+pub mod health;
 mod hold;
 mod import;
 mod ledger;

@@ -215,11 +215,13 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 OpenError::NewerFormat { .. } => "newer",
                 OpenError::NotOurs { .. } => "not ours",
                 OpenError::NoPersonKey { .. } => "no key",
+                OpenError::SealMissing { .. } => "no seal",
                 other @ (OpenError::InUse { .. }
                 | OpenError::Absent { .. }
                 | OpenError::HalfRestored { .. }
                 | OpenError::OtherPersonKey { .. }
                 | OpenError::OlderFormat { .. }
+                | OpenError::Denied { .. }
                 | OpenError::Io { .. }) => panic!("{what}: {other}"),
             }
         }

@@ -91,7 +91,7 @@ fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is
         assert_eq!(ready.status, 503);
         let reason = ready.json();
         let reason = reason["reason"].as_str().unwrap_or_default();
-        assert!(reason.contains("MB left"), "{reason}");
+        assert!(reason.contains("MiB left, 128 MiB are needed"), "{reason}");
         assert_eq!(service.operator("/livez").status, 200);
         let counted = service.metric("heardback_refusals_total{reason=\"disk_full\"}");
         assert_eq!(counted, 2 * full, "each once");

@@ -32,13 +32,14 @@ fn service(store: &Path, twilio: &str, dry_run: bool) -> Service {
         store: Some(format!("sled:{}", store.display())),
         upstream_url: Some(twilio.to_owned()),
         dry_run: Some(dry_run.to_string()),
+        allow_unsafe_store: Some("true".to_owned()),
         ..SettingsArgs::default()
     };
     let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let settings = Settings::gather(&args, &env, &none).expect("sound");
     let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    Service::build(&settings, Listeners { public: bind(), ops: bind() }).expect("built")
+    Service::build(&settings, Listeners { public: vec![bind()], ops: vec![bind()] }).expect("built")
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn what_a_dry_run_confirmed_is_posted_once_it_is_switched_off() {
         let posts = async || twilio.received_requests().await.expect("recorded").len();
 
         let dry = service(&store, &twilio.uri(), true);
-        let url = format!("http://{}", dry.public_addr());
+        let url = format!("http://{}", dry.public_addrs()[0]);
         let signed =
             Recording::parse(EVENT).expect("one").signed(&SigningKey::new(TOKEN.as_bytes()), BASE);
         let entered = async {

@@ -44,6 +44,8 @@ mod laws;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod listen;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod manual;
@@ -61,6 +63,8 @@ mod ops;
 mod overview;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod placement;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

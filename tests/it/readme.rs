@@ -154,13 +154,14 @@ impl Server {
         let thread = std::thread::spawn(move || {
             let folder = tempfile::tempdir().expect("a folder");
             let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            let listeners = Listeners { public: bind(), ops: bind() };
-            let addr = listeners.public.local_addr().expect("bound").to_string();
+            let listeners = Listeners { public: vec![bind()], ops: vec![bind()] };
+            let addr = listeners.public[0].local_addr().expect("bound").to_string();
             let args = SettingsArgs {
                 public_url: Some(format!("http://{addr}")),
                 account_sid: Some(account.to_owned()),
                 store: Some(format!("sled:{}", folder.path().join("store").display())),
                 dry_run: Some("true".to_owned()),
+                allow_unsafe_store: Some("true".to_owned()),
                 ..SettingsArgs::default()
             };
             let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| token.to_owned());

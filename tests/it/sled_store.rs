@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use heardback::store::sled::{OpenError, Options, SledStore};
+use heardback::store::sled::backup::verify;
+use heardback::store::sled::{OpenError, Options, SledStore, glimpse};
 use heardback::store::{ClockGuard, Quotas, Store, StoreError};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -342,15 +343,44 @@ async fn a_log_that_ends_earlier_than_what_was_synced_is_refused() {
 }
 
 #[tokio::test]
-async fn a_torn_or_missing_seal_file_alone_is_no_damage() {
+async fn a_torn_seal_file_alone_is_no_damage_but_the_end_of_the_log_counts_as_unverified() {
     let folder = filled(20).await;
-    for torn in [Some(&b"half"[..]), Some(&[0; 16]), None] {
-        match torn {
-            Some(bytes) => fs::write(folder.path().join("SEAL"), bytes).expect("written"),
-            None => fs::remove_file(folder.path().join("SEAL")).expect("removed"),
-        }
-        assert_eq!(opened(folder.path()).expect("opens").counts().total(), 20);
+    for torn in [&b"half"[..], &[0; 16], &[]] {
+        fs::write(folder.path().join("SEAL"), torn).expect("written");
+        let store = opened(folder.path()).expect("opens");
+        assert_eq!(store.counts().total(), 20);
+        assert!(store.is_end_unverified());
+        drop(store);
+        assert!(!opened(folder.path()).expect("opens").is_end_unverified(), "it is noted anew");
     }
+}
+
+#[tokio::test]
+async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() {
+    let folder = filled(20).await;
+    let seal = folder.path().join("SEAL");
+    fs::remove_file(&seal).expect("removed");
+    let before = fs::read(folder.path().join("db")).expect("readable");
+    for _ in 0..2 {
+        let error = opened(folder.path()).err().expect("refused");
+        assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("no SEAL file") && said.contains(&format!("touch {}", seal.display())),
+            "{said}"
+        );
+        let error = verify(folder.path(), Duration::ZERO).expect_err("refused");
+        assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
+        let error = glimpse(folder.path()).expect_err("refused");
+        assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
+    }
+    assert!(!seal.exists(), "nothing makes a new one in silence");
+    assert_eq!(fs::read(folder.path().join("db")).expect("readable"), before);
+    // What the error says to type accepts the records that are there.
+    fs::write(&seal, []).expect("touched");
+    let store = opened(folder.path()).expect("opens");
+    assert!(store.is_end_unverified());
+    assert_eq!(store.counts().total(), 20);
 }
 
 #[tokio::test]

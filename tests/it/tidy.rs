@@ -183,6 +183,37 @@ fn the_domain_is_pure() {
 }
 
 #[test]
+fn sizes_are_in_binary_units_by_their_right_names() {
+    // docs/performance.md and docs/reliability.md have measured figures of other kinds as well.
+    let pages = [
+        "README.md",
+        "SECURITY.md",
+        "fly.toml",
+        "Dockerfile",
+        "docs/operations.md",
+        "docs/guarantees.md",
+    ];
+    let pages = pages
+        .map(|name| (name.to_owned(), fs::read_to_string(root().join(name)).expect("readable")));
+    let decimal = |line: &&str| {
+        let words = line.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.into_iter().any(|word| {
+            let unit = word.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            ["KB", "MB", "GB", "TB"].contains(&unit)
+        })
+    };
+    let mut broken = Vec::new();
+    for (file, text) in sources("src").into_iter().chain(pages) {
+        broken.extend(text.lines().filter(decimal).map(|line| format!("{file}: {line}")));
+    }
+    // `fly volumes` and fly.toml write 1GB for what they allocate.
+    broken.retain(|line| {
+        !line.starts_with("fly.toml: ") || !line.contains("size") && !line.contains("auto_extend")
+    });
+    none(&broken);
+}
+
+#[test]
 fn every_file_opens_with_why() {
     let files = sources("src").into_iter().chain(sources("tests"));
     let mute = files.filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| file);

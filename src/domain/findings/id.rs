@@ -77,8 +77,8 @@ pub enum FindingId {
     StorePlacement,
     /// The limit of open files is below what the listeners need.
     FdLimit,
-    /// The store was opened without its seal.
-    StoreSealMissing,
+    /// The file SEAL was torn or empty when the store was opened.
+    StoreEndUnverified,
     /// The store is full, and forgets finished records before their time.
     StoreFull,
 }
@@ -121,7 +121,7 @@ impl FindingId {
         Id::NoVerifiedRequest,
         Id::StorePlacement,
         Id::FdLimit,
-        Id::StoreSealMissing,
+        Id::StoreEndUnverified,
         Id::StoreFull,
     ];
 
@@ -359,10 +359,10 @@ impl FindingId {
                 "Idle connections can use up the open files, and then no request is answered. Raise the limit \
                  (`ulimit -n`, LimitNOFILE=).",
             ),
-            Self::StoreSealMissing => (
-                "store_seal_missing",
+            Self::StoreEndUnverified => (
+                "store_end_unverified",
                 Warning,
-                "Without its seal the store cannot show that no record is missing. Run `heardback verify-store`, and \
+                "A power cut can do this; without its seal the store cannot show that no record is missing. Run `heardback verify-store`, and \
                  compare with a backup.",
             ),
             Self::ClockJump => (

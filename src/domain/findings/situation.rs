@@ -59,8 +59,8 @@ pub struct StartFacts {
     pub unsafe_file_system: Option<String>,
     /// A limit of open files that is too small.
     pub fd_limit: Option<FdLimit>,
-    /// Whether the store was opened without its seal.
-    pub is_seal_missing: bool,
+    /// Whether the file SEAL was torn or empty when the store was opened.
+    pub is_end_unverified: bool,
 }
 
 /// A limit of open files that is below what the listeners reserve.

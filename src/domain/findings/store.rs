@@ -42,9 +42,10 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         let what = format!("The store lies on {name}, which does not keep what was acknowledged");
         findings.push(Finding::new(FindingId::StorePlacement, what).since(now.start.started_at));
     }
-    if now.start.is_seal_missing {
-        let what = "The store had no seal when it was opened";
-        findings.push(Finding::new(FindingId::StoreSealMissing, what).since(now.start.started_at));
+    if now.start.is_end_unverified {
+        let what = "The file SEAL was torn or empty when the store was opened";
+        findings
+            .push(Finding::new(FindingId::StoreEndUnverified, what).since(now.start.started_at));
     }
 }
 

@@ -228,7 +228,7 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             |now| now.start.fd_limit = Some(FdLimit { limit: 64, needed: 256 }),
             |_| {},
         ),
-        (Id::StoreSealMissing, Warning, |now| now.start.is_seal_missing = true, |_| {}),
+        (Id::StoreEndUnverified, Warning, |now| now.start.is_end_unverified = true, |_| {}),
         (
             Id::ClockJump,
             Warning,

@@ -23,7 +23,7 @@ use crate::domain::signal::Named;
 pub const TOKEN_BYTES: usize = 12;
 /// Characters in a token.
 pub const TOKEN_LEN: usize = 16;
-/// The longest target, in bytes. A record of the store has to stay under 4 KB.
+/// The longest target, in bytes. A record of the store has to stay under 4 KiB.
 pub const MAX_TARGET: usize = 2048;
 
 /// The unguessable part of a click link's address.

@@ -6,6 +6,9 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::store::sled::access::Denied;
+use crate::store::sled::seal::{Noted, SEAL_FILE, SealFile};
+
 /// The format that this release writes. It reads all before it, too, and makes them this one: 1 and 2
 /// had entries by due time and by recipient, of which 1 named no account in those by due time; 3 had
 /// shorter records, which are written anew only when they change, and no accounts on hold.
@@ -113,6 +116,26 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The file that notes how much was synced is gone.
+    #[error(
+        "the store {path} has no {SEAL_FILE} file, so records lost from the end of its log would go unnoticed; put that \
+         file back, or restore it from a backup with `heardback restore`; if nothing but {SEAL_FILE} was deleted, `touch \
+         {path}/{SEAL_FILE}` accepts the records that are there"
+    )]
+    SealMissing {
+        /// The folder.
+        path: String,
+    },
+    /// Access is denied to it.
+    #[error("cannot {doing} {path}: Permission denied; {denied}")]
+    Denied {
+        /// What was tried.
+        doing: &'static str,
+        /// The folder.
+        path: String,
+        /// To what, whose that is, and what to do.
+        denied: Denied,
+    },
     /// The system refuses.
     #[error("cannot {doing} {path}: {error}")]
     Io {
@@ -135,7 +158,13 @@ impl Folder<'_> {
     }
 
     pub(super) fn io(&self, doing: &'static str, error: io::Error) -> OpenError {
-        OpenError::Io { doing, path: self.name(), error }
+        let denied = (error.kind() == io::ErrorKind::PermissionDenied)
+            .then(|| Denied::find(self.path))
+            .flatten();
+        match denied {
+            Some(denied) => OpenError::Denied { doing, path: self.name(), denied },
+            None => OpenError::Io { doing, path: self.name(), error },
+        }
     }
 
     pub(super) fn damaged(&self, what: &str) -> OpenError {
@@ -226,6 +255,14 @@ impl Folder<'_> {
             return Err(self.damaged("sled's file `db` is gone"));
         }
         Ok((found, complete))
+    }
+
+    /// What the seal's file says of a complete store.
+    pub(super) fn noted(&self) -> Result<Noted, OpenError> {
+        match SealFile::read(self.path).map_err(|error| self.io("read the SEAL file of", error))? {
+            Noted::Missing => Err(OpenError::SealMissing { path: self.name() }),
+            noted @ (Noted::Batches(_) | Noted::Torn) => Ok(noted),
+        }
     }
 
     pub(super) fn write_format(&self, text: &str) -> Result<(), OpenError> {

@@ -22,7 +22,7 @@ pub enum Glimpse {
         /// What that wrote into the lock file.
         holder: String,
     },
-    /// It is there, of a format that this release reads, and nobody has it open.
+    /// It is there, of a format that this release reads, and nobody has it open. Its records were not read.
     Free,
 }
 
@@ -47,7 +47,11 @@ pub fn glimpse(path: &Path) -> Result<Glimpse, OpenError> {
     if !is_there(FORMAT_FILE) && !is_there(DB_FILE) {
         return Ok(Glimpse::Absent);
     }
-    folder.check_format().map(|_| Glimpse::Free)
+    let (_, is_complete) = folder.check_format()?;
+    if is_complete {
+        folder.noted()?;
+    }
+    Ok(Glimpse::Free)
 }
 
 /// What whoever holds the lock wrote into its file.

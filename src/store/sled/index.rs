@@ -3,7 +3,7 @@
 //! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
 //! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
 //! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
-//! A million messages take 40 MB here, so persons stand in it by four bytes of their hash: whoever finds a
+//! A million messages take 40 MiB here, so persons stand in it by four bytes of their hash: whoever finds a
 //! message by it looks into the record for the whole.
 
 use std::collections::BTreeMap;

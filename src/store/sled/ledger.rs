@@ -18,6 +18,7 @@ use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::size::Size;
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
 use crate::store::sled::index::Index;
@@ -381,9 +382,9 @@ impl Ledger {
         let reason = match free.get_or_insert_with(ask) {
             Ok(free) if *free >= least => return Ok(()),
             Ok(free) => format!(
-                "the store's disk has {} MB left, {} MB are needed; extend the volume",
-                *free >> 20,
-                least >> 20
+                "the store's disk has {} left, {} are needed; extend the volume",
+                Size(*free),
+                Size(least)
             ),
             Err(error) => format!("cannot tell how much room the store's disk has: {error}"),
         };

@@ -8,6 +8,7 @@
 //! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
 //! from seven callers on.
 
+mod access;
 mod asking;
 pub mod backup;
 mod chunks;
@@ -29,6 +30,7 @@ mod options;
 mod ordered;
 mod overview;
 mod owner;
+pub mod placement;
 mod reader;
 mod record;
 mod rows;
@@ -41,6 +43,7 @@ mod visit;
 mod writer;
 mod writing;
 
+pub use access::Denied;
 pub use folder::OpenError;
 pub use glimpse::{Glimpse, glimpse};
 pub use ledger::FreeSpace;
@@ -89,9 +92,16 @@ pub struct SledStore {
     thread: Mutex<Option<JoinHandle<()>>>,
     reader: Mutex<Option<Reader>>,
     shared: Arc<Shared>,
+    is_end_unverified: bool,
 }
 
 impl SledStore {
+    /// Whether nothing said, when it was opened, where its log has to end: records missing there would be unnoticed.
+    #[must_use]
+    pub fn is_end_unverified(&self) -> bool {
+        self.is_end_unverified
+    }
+
     /// Opens the store, or makes a new one where the folder is empty or missing.
     ///
     /// # Errors
@@ -196,6 +206,7 @@ impl SledStore {
             thread: Mutex::new(Some(thread)),
             reader: Mutex::new(Some(reader)),
             shared,
+            is_end_unverified: opened.is_end_unverified,
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::seal::{Seal, SealFile};
+use crate::store::sled::seal::{Noted, Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
 
 /// A rolling restart may overlap with the old process by so much.
@@ -43,6 +43,8 @@ pub(super) struct Opened {
     pub(super) lock: File,
     /// What it was made in, or made into since.
     pub(super) format: u32,
+    /// Whether nothing says where the log has to end.
+    pub(super) is_end_unverified: bool,
 }
 
 pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
@@ -61,12 +63,13 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     if options.must_be_there && format < FORMAT {
         return Err(OpenError::OlderFormat { path: folder.name(), found: format });
     }
+    let noted = complete.then(|| folder.noted()).transpose()?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
         folder.keeping_a_copy(&options.free_space, || {
             let places = Gathered::by(options.policy);
-            let read = folder.read_through(complete, options.cache, Some(places))?;
+            let read = folder.read_through(noted, options.cache, Some(places))?;
             let person_key = folder.person_key(&read.tree, complete, options)?;
             Ok((read, person_key))
         })?;
@@ -79,14 +82,37 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     });
     let seal = seal.map_err(|error| folder.io("write the SEAL file of", error))?;
     if !complete {
+        // The seal's name before the store's: a complete store without a seal is refused.
+        let synced = File::open(path).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| folder.io("sync", error))?;
         folder.write_format(&format!("{FORMAT}\n"))?;
+    }
+    let is_end_unverified = noted == Some(Noted::Torn);
+    if is_end_unverified {
+        tracing::warn!(
+            path = %folder.name(),
+            "the SEAL file of the store {} holds no number, as after a power cut: whether records are missing from the end \
+             of the log is not known; `heardback verify-store` reads those that are there",
+            folder.name()
+        );
     }
     // What was not made completely holds nothing of an older format.
     let format = if complete { format } else { FORMAT };
     let last_seen =
         tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
     let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
-    Ok(Opened { db, tree, file, seal, person_key, surveyed, last_seen, lock, format })
+    Ok(Opened {
+        db,
+        tree,
+        file,
+        seal,
+        person_key,
+        surveyed,
+        last_seen,
+        lock,
+        format,
+        is_end_unverified,
+    })
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
@@ -99,10 +125,11 @@ pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenE
     if !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
+    let noted = Some(folder.noted()?);
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(patience)?;
     let read = folder
-        .keeping_a_copy(&free_space(path), || folder.read_through(complete, STILL_CACHE, None))?;
+        .keeping_a_copy(&free_space(path), || folder.read_through(noted, STILL_CACHE, None))?;
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     read.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
@@ -159,12 +186,14 @@ impl Folder<'_> {
         read
     }
 
+    /// `noted`: what the seal's file says; `None` of a store that was not made completely.
     fn read_through(
         &self,
-        complete: bool,
+        noted: Option<Noted>,
         cache: u64,
         places: Option<Gathered>,
     ) -> Result<Read, OpenError> {
+        let complete = noted.is_some();
         let db = match self.open_sled(cache) {
             Err(OpenError::Damaged { what, .. }) if !complete => {
                 // Nobody was ever answered for this store: its making was cut short.
@@ -183,7 +212,10 @@ impl Folder<'_> {
                 tree.insert(keys::SEAL, &seal).map_err(|error| damaged(&error))?;
             }
         }
-        let noted = SealFile::read(self.path).filter(|_| complete);
+        let noted = match noted {
+            Some(Noted::Batches(batches)) => Some(batches),
+            Some(Noted::Torn | Noted::Missing) | None => None,
+        };
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted, places)));
         let surveyed = read
             .map_err(|_| self.damaged("sled panicked while reading it"))?

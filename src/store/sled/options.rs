@@ -50,7 +50,7 @@ impl Options {
             must_be_there: false,
             policy,
             max_messages: 1_000_000,
-            // sled's own default of 1 GB would kill a small machine.
+            // sled's own default of 1 GiB would kill a small machine.
             cache: 8 << 20,
             clock: ClockGuard::believing(clock),
             lock_patience: LOCK_PATIENCE,

@@ -1,7 +1,7 @@
 //! Ordered sets of short keys, as small as they can be: a million of them stand in the index.
 //!
 //! A set that is made of all its keys at once has full nodes, and takes two thirds of what it takes if they come one by
-//! one in no order: 14 MB less of a million messages. But while it is made, all keys are there twice. So keys
+//! one in no order: 14 MiB less of a million messages. But while it is made, all keys are there twice. So keys
 //! that are asked for by how they begin lie in a set for each first byte: one of these is twice there at a time, and
 //! opening a store takes no more memory than having it open.
 

@@ -1,4 +1,4 @@
-//! Values: one byte for the version, then postcard. Each stays far below 4 KB, since sled keeps
+//! Values: one byte for the version, then postcard. Each stays far below 4 KiB, since sled keeps
 //! large values in files that it never syncs (`facts/sled.md` §1).
 
 use serde::Serialize;

@@ -4,7 +4,8 @@
 //! whose end is gone as if it had ended earlier. So every batch also writes the seal: the number of
 //! batches so far, and a sum over all entries. A hole makes the sum wrong. After each sync the number
 //! goes into a small file beside sled's as well: a log that ends earlier has the smaller number.
-//! That file needs no sync of its own: it is never ahead of what was synced.
+//! That file needs no sync of its own: it is never ahead of what was synced. A power cut may leave it torn, but never takes
+//! it away: its name is synced before the store is complete. A complete store without it is refused.
 
 use std::fs::File;
 use std::io;
@@ -53,6 +54,17 @@ impl Seal {
     }
 }
 
+/// What the file beside sled's says of the batches that were synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// So many at least.
+    Batches(u64),
+    /// The file holds no number: a power cut can leave it so.
+    Torn,
+    /// There is no file.
+    Missing,
+}
+
 /// The file beside sled's. A number and its complement, so that a torn one is told apart.
 pub(super) struct SealFile(File);
 
@@ -63,13 +75,20 @@ impl SealFile {
         Ok(Self(options.open(folder.join(SEAL_FILE))?))
     }
 
-    /// The number noted last; `None` if there is none, or it is torn.
-    pub(super) fn read(folder: &Path) -> Option<u64> {
-        let bytes = std::fs::read(folder.join(SEAL_FILE)).ok()?;
-        let (number, complement) = bytes.split_first_chunk::<8>()?;
-        let number = u64::from_be_bytes(*number);
-        let complement = u64::from_be_bytes(complement.try_into().ok()?);
-        (complement == !number).then_some(number)
+    /// What it says.
+    pub(super) fn read(folder: &Path) -> io::Result<Noted> {
+        let bytes = match std::fs::read(folder.join(SEAL_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Noted::Missing),
+            Err(error) => return Err(error),
+        };
+        let number = || {
+            let (number, complement) = bytes.split_first_chunk::<8>()?;
+            let number = u64::from_be_bytes(*number);
+            let complement = u64::from_be_bytes(complement.try_into().ok()?);
+            (complement == !number).then_some(number)
+        };
+        Ok(number().map_or(Noted::Torn, Noted::Batches))
     }
 
     pub(super) fn note(&self, batches: u64) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! `check`: what was understood of the settings, and what to paste into Twilio.
 //!
-//! Pure: sound settings in, text out. It opens nothing, connects to nothing and shows no secret.
-//! Problems never come here; the caller prints those on stderr and exits with 2.
+//! Sound settings in, text out. It opens nothing, connects to nothing and shows no secret; it asks the system which file
+//! system the store is on. Problems never come here; the caller prints those on stderr and exits with 2.
 
 mod understood;
 
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::Settings;
+use crate::config::{Settings, StoreUrl};
+use crate::store::sled::placement::placement;
 use crate::tools::check::understood::understood;
 
 /// Connection overrides for both webhooks. By default Twilio tries again only after a failed
@@ -45,23 +46,42 @@ pub struct Webhooks {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct Report {
     ok: bool,
     settings: serde_json::Map<String, serde_json::Value>,
-    warnings: &'a [String],
+    warnings: Vec<String>,
     webhooks: Vec<Webhooks>,
+}
+
+/// What is wrong with the file system that the store is on, or will be, and what `serve` does about it.
+#[must_use]
+pub fn placement_warning(settings: &Settings) -> Option<String> {
+    let StoreUrl::Sled(path) = &settings.store;
+    let warning = placement(path).ok()?.warning()?;
+    let way_out = if settings.allow_unsafe_store {
+        "HEARDBACK_ALLOW_UNSAFE_STORE accepts it"
+    } else {
+        "`heardback serve` refuses it unless HEARDBACK_ALLOW_UNSAFE_STORE=true"
+    };
+    Some(format!("{warning}; {way_out}"))
+}
+
+/// The settings' warnings, and the store's.
+fn warnings(settings: &Settings) -> Vec<String> {
+    settings.warnings.iter().cloned().chain(placement_warning(settings)).collect()
 }
 
 /// The report for people.
 #[must_use]
 pub fn text(settings: &Settings) -> String {
+    let warnings = warnings(settings);
     let mut out = String::from("The settings are sound.\n\n");
     for (name, value) in understood(settings) {
         line(&mut out, &format!("  {name:<31}{value}"));
     }
-    if !settings.warnings.is_empty() {
+    if !warnings.is_empty() {
         out.push_str("\nWorth a second look:\n");
-        for warning in &settings.warnings {
+        for warning in &warnings {
             line(&mut out, &format!("  - {warning}"));
         }
     }
@@ -121,7 +141,7 @@ pub fn json(settings: &Settings) -> Result<String, serde_json::Error> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), serde_json::Value::String(value)))
             .collect(),
-        warnings: &settings.warnings,
+        warnings: warnings(settings),
         webhooks: settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect(),
     };
     serde_json::to_string_pretty(&report).map(|text| text + "\n")
@@ -263,6 +283,9 @@ mod tests {
             value["webhooks"][0]["inbound_message"],
             "https://hooks.example.com/hb/twilio/message#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000"
         );
-        assert_eq!(value["warnings"].as_array().map(Vec::len), Some(2));
+        let warnings = value["warnings"].as_array().expect("a list").iter();
+        // This folder may be on overlayfs.
+        let of_settings = warnings.filter(|it| !it.to_string().contains("the store "));
+        assert_eq!(of_settings.count(), 2);
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_UPSTREAM_URL", settings.accounts.first().upstream.to_string()),
         ("HEARDBACK_UPSTREAM_CONCURRENCY", settings.upstream_concurrency.to_string()),
         ("HEARDBACK_STORE", format!("sled:{}", path.display())),
+        ("HEARDBACK_ALLOW_UNSAFE_STORE", settings.allow_unsafe_store.to_string()),
         ("HEARDBACK_PHONE_KEY", phone_key.to_owned()),
         ("HEARDBACK_LISTEN", settings.listen.to_string()),
         (

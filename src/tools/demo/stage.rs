@@ -200,6 +200,8 @@ fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<
         public_url: Some(base.to_owned()),
         account_sid: Some(ACCOUNT.to_owned()),
         store: Some(format!("sled:{}", folder.path().join("store").display())),
+        // Temporary folders are often in memory, and all that is in this one is discarded.
+        allow_unsafe_store: Some("true".to_owned()),
         upstream_url: Some(format!("http://{twilio}")),
         ..SettingsArgs::default()
     };

@@ -15,7 +15,6 @@ mod verdict;
 
 pub use verdict::Verdicts;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,19 +97,12 @@ fn service(settings: &Settings, to: Option<&str>) -> Result<String, Wrong> {
         })?;
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
-    let mut address = settings.listen;
-    if address.port() == 0 {
+    if settings.listen.port() == 0 {
         let why =
             "HEARDBACK_LISTEN has port 0, so nobody knows where the service is: name it with --to";
         return Err(Wrong(why.to_owned()));
     }
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    Ok(format!("http://{address}"))
+    Ok(format!("http://{}", settings.listen.from_here()))
 }
 
 /// A trace of its own, which no collector need record.

@@ -18,7 +18,7 @@ const OURS: usize = 600;
 const STRANGERS: u64 = 1024;
 
 /// As many connections as this process may have, at most [`WANTED`].
-fn affordable() -> usize {
+pub(crate) fn affordable() -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let limits = Rlimit { current: maximum, maximum };
     setrlimit(Resource::Nofile, limits).expect("up to the maximum anybody may");

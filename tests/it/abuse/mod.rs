@@ -3,7 +3,7 @@
 //! wrong in an otherwise proper request, in `http/refusals.rs`.
 
 mod base;
-mod crowd;
+pub(crate) mod crowd;
 mod forgers;
 mod shapes;
 mod slow;

@@ -61,20 +61,20 @@ pub(super) fn ratio(of: u64, to: u64) -> f64 {
     of as f64 / to as f64
 }
 
-pub(super) fn megabytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{:.1}", ratio(bytes, 1 << 20))
 }
 
 pub(super) const HEAD: &str = "\
-| messages | live | parked, orphaned | links | on disk, MB | files, MB | RSS, MB | s |
+| messages | live | parked, orphaned | links | on disk, MiB | files, MiB | RSS, MiB | s |
 | --: | --: | --: | --: | --: | --: | --: | --: |";
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { messages, counts, folder, memory, after } = self;
         let (live, waiting) = (counts.total(), counts.parked + counts.orphaned);
-        let (disk, files) = (megabytes(folder.0), megabytes(folder.1));
-        let (memory, links) = (megabytes(*memory), counts.links);
+        let (disk, files) = (mebibytes(folder.0), mebibytes(folder.1));
+        let (memory, links) = (mebibytes(*memory), counts.links);
         let after = after.as_secs();
         write!(
             f,

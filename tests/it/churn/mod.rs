@@ -20,7 +20,7 @@ use heardback::store::sled::{Options, SledStore, backup};
 use heardback::store::{Counts, Filter, Quotas, Store};
 
 use crate::churn::lives::{STAGES, live, settle};
-use crate::churn::measured::{HEAD, Sample, allocated, megabytes, ratio};
+use crate::churn::measured::{HEAD, Sample, allocated, mebibytes, ratio};
 use crate::given::{DAY, HOUR, Hands, at, options, policy};
 
 /// Messages and days in CI: a thousand are live, in some six of sled's segments.
@@ -203,9 +203,9 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
     let store = course.open(folder);
     let opening = began.elapsed();
     println!(
-        "in the end: {} live entries, {} MB; open again after {opening:.1?}",
+        "in the end: {} live entries, {} MiB; open again after {opening:.1?}",
         live.entries,
-        megabytes(records)
+        mebibytes(records)
     );
     assert_eq!(store.counts().total(), live.counts.total());
     assert!(
@@ -222,7 +222,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
     let began = Instant::now();
     let left = backup::verify(folder, PATIENCE).expect("it opens");
     let empty = allocated(folder);
-    println!("emptied: {} MB on disk, read in {:.1?}", megabytes(empty.0), began.elapsed());
+    println!("emptied: {} MiB on disk, read in {:.1?}", mebibytes(empty.0), began.elapsed());
     assert_eq!(left.entries, lives::SENDERS, "but for our own senders' services");
 
     let mut halves = greatest(&samples);
@@ -238,7 +238,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
     println!("second half over first: {:.3}", ratio(halves.1, halves.0));
     println!("greatest over records: {:.1}", ratio(most, records));
     assert!(levels_off(halves), "it grows: {halves:?}");
-    assert!(spread <= SPREAD, "{} MB for {}", megabytes(most), megabytes(records));
+    assert!(spread <= SPREAD, "{} MiB for {}", mebibytes(most), mebibytes(records));
     let before = greatest(&samples);
     assert!(empty.0.max(empty.1) <= before.0.max(before.1) + SLACK, "forgetting takes no room");
 }

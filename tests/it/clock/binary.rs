@@ -9,9 +9,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::backup::binary::run;
-use crate::disk::skipped_unless_ci;
 use crate::harness::running::{Running, command};
 use crate::harness::{LONG, RECIPIENT, SENDER, Scene, eventually, form, sid, status_callback};
+use crate::skip::skipped_unless_ci;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/shift.c");
 const DAY: i64 = 86_400;

@@ -26,6 +26,8 @@ pub(crate) fn settings(store: &Path, twilio: &Twilio) -> Vec<(String, String)> {
         ("HEARDBACK_PUBLIC_URL", BASE.to_owned()),
         ("HEARDBACK_STORE", format!("sled:{}", store.display())),
         ("HEARDBACK_UPSTREAM_URL", format!("http://{}", twilio.addr)),
+        // Temporary folders may be on tmpfs or overlayfs.
+        ("HEARDBACK_ALLOW_UNSAFE_STORE", "true".to_owned()),
         ("HEARDBACK_LOG_FORMAT", "json".to_owned()),
         ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
         ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),

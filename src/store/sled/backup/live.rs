@@ -28,7 +28,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        // About 50 KB a piece; 8 MB are seconds of the heaviest traffic, and a small machine has them.
+        // About 50 KiB a piece; 8 MiB are seconds of the heaviest traffic, and a small machine has them.
         Self { piece: 256, most: 8 << 20, patience: Duration::from_mins(1) }
     }
 }

@@ -3,7 +3,7 @@
 //! It looks and changes nothing: GETs only, the store's lock tried and given back, no file made. What
 //! may well be fine from where it runs (the public URL, a service on another machine) is a warning.
 
-mod reach;
+pub(in crate::tools) mod reach;
 mod service;
 mod twilio;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::config::{Settings, StoreUrl};
 use crate::store::sled::{Glimpse, glimpse};
-use crate::tools::check::{Webhooks, webhooks};
+use crate::tools::check::{Webhooks, placement_warning, webhooks};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,6 +65,7 @@ pub async fn look(settings: &Settings) -> anyhow::Result<Report> {
     let http = reach::client()?;
     let mut checks = of_settings(settings);
     checks.push(of_store(settings));
+    checks.extend(of_file_system(settings));
     checks.extend(twilio::checks(settings).await?);
     for url in &settings.public_urls {
         checks.push(reach::public_url(&http, url).await);
@@ -91,7 +92,8 @@ fn of_store(settings: &Settings) -> Check {
             (Mark::Ok, format!("{shown} is in use ({holder}), as it is while the service runs"))
         }
         Ok(Glimpse::Free) => {
-            (Mark::Ok, format!("{shown} is there and readable; no service has it open"))
+            let says = "no service has it open; its records were not read: `heardback verify-store` does that";
+            (Mark::Ok, format!("{shown} is there, {says}"))
         }
         Ok(Glimpse::Absent) => {
             (Mark::Warn, format!("there is no store at {shown} yet; `heardback serve` makes it"))
@@ -99,6 +101,13 @@ fn of_store(settings: &Settings) -> Check {
         Err(error) => (Mark::Fail, error.to_string()),
     };
     Check::new("store", mark, says)
+}
+
+/// A file system that `serve` refuses is a failure, one that it was told to accept a warning.
+fn of_file_system(settings: &Settings) -> Option<Check> {
+    let warning = placement_warning(settings)?;
+    let mark = if settings.allow_unsafe_store { Mark::Warn } else { Mark::Fail };
+    Some(Check::new("store", mark, warning))
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();

@@ -1,12 +1,10 @@
 //! The running service, as its operator's listener shows it: whether it is ready, its findings, and when each key last
 //! matched on each route, which says when an old key can be removed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::config::Settings;
+use crate::config::{ListenAddr, Settings};
 use crate::domain::findings::Severity;
 use crate::domain::span::ago;
 use crate::domain::veil::plain;
@@ -18,9 +16,9 @@ use crate::tools::doctor::live::{Check, Mark};
 const LAST_MATCHED: &str = "heardback_key_last_matched_timestamp_seconds{";
 
 pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<Check> {
-    let at = reachable(settings.ops_listen);
+    let at = settings.ops_listen.from_here();
     let ready = match get(http, &format!("http://{at}/readyz")).await {
-        Ok((status, body)) => readiness(at, status, &body, now()),
+        Ok((status, body)) => readiness(&at, status, &body, now()),
         Err(trouble) => {
             let says = format!("no running service found at {at} ({trouble})");
             return vec![Check::new("service", Mark::Warn, says)];
@@ -33,18 +31,8 @@ pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<C
     checks
 }
 
-/// Who listens everywhere is asked at this machine's own address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 /// The service as `/readyz` shows it, and a line for each of its findings.
-fn readiness(at: SocketAddr, status: u16, body: &str, now: Timestamp) -> Vec<Check> {
+fn readiness(at: &ListenAddr, status: u16, body: &str, now: Timestamp) -> Vec<Check> {
     let body: Option<Value> = serde_json::from_str(body).ok();
     let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
     let Some(word) = field("status").and_then(Value::as_str) else {
@@ -175,7 +163,7 @@ heardback_outbox 5
 
     #[test]
     fn each_finding_of_the_service_is_a_check_and_a_critical_one_fails() {
-        let at = "127.0.0.1:9091".parse().expect("an address");
+        let at = ListenAddr::parse("127.0.0.1:9091").expect("an address");
         let now: Timestamp = "2026-01-01T12:03:00Z".parse().expect("a time");
         let finding = |severity: &str| {
             format!(
@@ -200,13 +188,10 @@ heardback_outbox 5
             ),
             (200, "<html>", Mark::Warn, "no Heardback"),
         ] {
-            let checks = readiness(at, status, body, now);
+            let checks = readiness(&at, status, body, now);
             let check = checks.last().expect("one");
             assert_eq!(check.mark, mark, "{body}");
             assert!(check.says.contains(word), "{}", check.says);
         }
-        let everywhere = "0.0.0.0:9091".parse().expect("an address");
-        assert_eq!(reachable(everywhere), at);
-        assert_eq!(reachable("[::]:1".parse().expect("one")).to_string(), "[::1]:1");
     }
 }

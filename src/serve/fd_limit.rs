@@ -1,0 +1,174 @@
+//! File descriptors: the limit is raised as far as the system allows, and shared out before anything is opened.
+//!
+//! A public connection takes two descriptors. The process, the store, the posts and the operator's listener get theirs
+//! first; the public listener gets the rest. So idle clients never take what `/readyz` and a commit need.
+
+use anyhow::bail;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::domain::findings::FdLimit;
+
+/// HTTP workers: more would only wait for the one thread that writes.
+const MAX_WORKERS: usize = 4;
+/// Connections of each HTTP worker.
+const MAX_CONNECTIONS: usize = 4096;
+/// What a worker opens for itself: an epoll instance, its event and its sockets.
+const OF_A_WORKER: usize = 4;
+/// A worker more is worth it from so many connections on.
+const WORTH_A_WORKER: usize = 64;
+/// What a service with one worker opens after its listeners: 22 by measurement, for servers, store and signals.
+const OF_THE_SERVICE: usize = 24;
+/// Opened for a moment: a snapshot of sled's, a name that is resolved, a recording, a command on the control socket.
+const FOR_A_MOMENT: usize = 6;
+/// A connection's own, and the one by which the watchdog shuts it.
+const OF_A_CONNECTION: usize = 2;
+
+/// Connections of the operator's listener: 32 open pages, and what scrapes and probes.
+const OPS_CONNECTIONS: usize = 64;
+/// The least: a probe, a scrape, and one that is about to be shut.
+const MIN_OPS_CONNECTIONS: usize = 3;
+/// The least of the public listener.
+const MIN_CONNECTIONS: usize = 3;
+/// Fewer are too few for a flood of idle clients, or a proxy with many connections.
+const ENOUGH_CONNECTIONS: usize = 256;
+
+/// How the process's file descriptors are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdBudget {
+    /// How many the process may have.
+    pub limit: usize,
+    /// HTTP workers of the public listener.
+    pub workers: usize,
+    /// Connections of the public listener at a time.
+    pub connections: usize,
+    /// Connections of the operator's listener at a time.
+    pub ops_connections: usize,
+    /// The limit from which on nothing is said of it.
+    pub recommended: usize,
+}
+
+impl FdBudget {
+    /// Raises the limit, and shares it out. `posts`: how many are under way at a time.
+    ///
+    /// # Errors
+    /// The limit is too low to serve at all; says what to type.
+    pub(super) fn plan(posts: usize) -> anyhow::Result<Self> {
+        let limit = raise();
+        let open = open_now();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let budget = Self::of(limit, open, posts, cores);
+        let needed = own(open, posts) + OF_A_CONNECTION * (MIN_OPS_CONNECTIONS + MIN_CONNECTIONS);
+        let Some(budget) = budget else {
+            bail!(
+                "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
+                 `ulimit -n 65536` in the shell that starts it, LimitNOFILE=65536 for systemd, `--ulimit \
+                 nofile=65536` for Docker"
+            );
+        };
+        if budget.is_low() {
+            tracing::warn!(limit, connections = budget.connections, "{}", budget.words());
+        }
+        Ok(budget)
+    }
+
+    fn of(limit: usize, open: usize, posts: usize, cores: usize) -> Option<Self> {
+        let spare = limit.checked_sub(own(open, posts))?;
+        let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
+        let rest = spare.checked_sub(OF_A_CONNECTION * ops_connections)?;
+        let affordable = rest / (OF_A_WORKER + OF_A_CONNECTION * WORTH_A_WORKER);
+        let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
+        let rest = rest.saturating_sub(OF_A_WORKER * (workers - 1));
+        let connections = (rest / OF_A_CONNECTION).min(MAX_CONNECTIONS * workers);
+        let recommended = own(open, posts)
+            + OF_A_CONNECTION * (OPS_CONNECTIONS + ENOUGH_CONNECTIONS)
+            + OF_A_WORKER * (MAX_WORKERS - 1);
+        let budget = Self { limit, workers, connections, ops_connections, recommended };
+        (connections >= MIN_CONNECTIONS).then_some(budget)
+    }
+
+    /// Whether a flood of idle clients could keep others waiting.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.connections < ENOUGH_CONNECTIONS
+    }
+
+    /// The same as a finding's numbers.
+    pub(super) fn shortage(&self) -> Option<FdLimit> {
+        let number = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        let (limit, needed) = (number(self.limit), number(self.recommended));
+        self.is_low().then_some(FdLimit { limit, needed })
+    }
+
+    /// What a low limit means, and what to do.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { limit, connections, recommended, .. } = self;
+        format!(
+            "the limit of open files (ulimit -n) is {limit}, so the public listener takes {connections} connections at a \
+             time, and more clients wait; raise it to {recommended} or more (LimitNOFILE= for systemd, --ulimit nofile= for Docker)"
+        )
+    }
+}
+
+/// What the process itself needs.
+fn own(open: usize, posts: usize) -> usize {
+    [open, OF_THE_SERVICE, FOR_A_MOMENT, posts].into_iter().fold(0, usize::saturating_add)
+}
+
+/// Asks for as many as the system allows, as Go's runtime does for every program. Returns the limit.
+fn raise() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // No limit is as good as this.
+    let count = |limit: Option<u64>| limit.and_then(|n| n.try_into().ok()).unwrap_or(usize::MAX);
+    if current == maximum {
+        return count(current);
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+        return count(current);
+    }
+    count(maximum)
+}
+
+/// Open descriptors, without the one that lists them: a parent may leave some behind.
+fn open_now() -> usize {
+    /// The standard streams, two listeners, the runtime's.
+    const USUALLY: usize = 12;
+    std::fs::read_dir("/proc/self/fd").map_or(USUALLY, |open| open.count().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_budget_promises_more_descriptors_than_there_are() {
+        for limit in (0..300).chain([512, 1024, 4096, 65_536, 1 << 20, usize::MAX]) {
+            for (posts, cores) in [(1, 1), (4, 2), (64, 4), (64, 96)] {
+                let Some(budget) = FdBudget::of(limit, 12, posts, cores) else {
+                    assert!(limit < 170, "{limit} {posts}");
+                    continue;
+                };
+                let FdBudget { workers, connections, ops_connections, .. } = budget;
+                let total = own(12, posts)
+                    + OF_A_WORKER * (workers - 1)
+                    + OF_A_CONNECTION * (connections + ops_connections);
+                assert!(total <= limit, "{limit}: {budget:?}");
+                assert!(connections >= MIN_CONNECTIONS && ops_connections >= MIN_OPS_CONNECTIONS);
+                assert!(connections / workers >= 1 && workers <= cores, "{budget:?}");
+            }
+        }
+        let usual = FdBudget::of(1 << 20, 12, 4, 4).expect("enough");
+        assert_eq!((usual.workers, usual.connections, usual.ops_connections), (4, 4 * 4096, 64));
+        assert!(!usual.is_low() && !FdBudget::of(1024, 12, 4, 4).expect("enough").is_low());
+        assert!(FdBudget::of(256, 12, 4, 4).expect("enough").is_low());
+        let recommended = usual.recommended;
+        assert!((600..800).contains(&recommended), "{recommended}");
+        for cores in 1..8 {
+            assert!(!FdBudget::of(recommended, 12, 4, cores).expect("enough").is_low(), "{cores}");
+        }
+        let least = FdBudget::of(own(12, 4) + 12, 12, 4, 4).expect("just enough");
+        assert_eq!((least.connections, least.ops_connections), (3, 3));
+        assert_eq!(FdBudget::of(own(12, 4) + 11, 12, 4, 4), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! The file system under the store. On some of them an acknowledged record is lost however well it was synced, or the
+//! lock that keeps a second process out does not hold.
+//!
+//! One `statfs`, of the folder or of the nearest one above it that exists. Not detectable so: an `emptyDir` of Kubernetes,
+//! or a machine's own disk that is discarded with the machine; both are ext4 or xfs.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a file system loses records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hazard {
+    /// It is memory.
+    Memory,
+    /// It is a container's own layer.
+    Container,
+    /// Another machine has the disk.
+    Network,
+    /// A program has the files.
+    Userspace,
+}
+
+/// A file system that the store is not safe on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsafeFileSystem {
+    /// Its name, as `findmnt` shows it.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub hazard: Hazard,
+}
+
+/// Where a store is, or will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePlacement {
+    /// The store's folder.
+    pub folder: PathBuf,
+    /// `None`: nothing is known against its file system.
+    pub risk: Option<UnsafeFileSystem>,
+}
+
+/// `f_type` of statfs(2). The numbers are those of `linux/magic.h` (7.0), where not noted otherwise.
+const UNSAFE: [(u64, &str, Hazard); 21] = [
+    (0x0102_1994, "tmpfs", Hazard::Memory),
+    (0x8584_58f6, "ramfs", Hazard::Memory),
+    (0x794c_7630, "overlayfs", Hazard::Container),
+    // statfs(2); gone from Linux, still met in old container hosts.
+    (0x6175_6673, "aufs", Hazard::Container),
+    (0x6969, "nfs", Hazard::Network),
+    (0x517b, "smbfs", Hazard::Network),
+    (0xff53_4d42, "cifs", Hazard::Network),
+    (0xfe53_4d42, "smb3", Hazard::Network),
+    (0x564c, "ncpfs", Hazard::Network),
+    (0x00c3_6400, "ceph", Hazard::Network),
+    (0x5346_414f, "afs", Hazard::Network),
+    (0x6b41_4653, "afs", Hazard::Network),
+    (0x7375_7245, "coda", Hazard::Network),
+    // fs/orangefs, and the Lustre and GPFS clients, which are not in Linux.
+    (0x2003_0528, "orangefs", Hazard::Network),
+    (0x0bd0_0bd0, "lustre", Hazard::Network),
+    (0x4750_4653, "gpfs", Hazard::Network),
+    // A hypervisor's or a sandbox's share: its flush may end in the host's memory.
+    (0x0102_1997, "9p", Hazard::Network),
+    (0x786f_4256, "vboxsf", Hazard::Network),
+    // VMware's open-vm-tools.
+    (0xbacb_acbc, "hgfs", Hazard::Network),
+    // virtiofs has FUSE's number as well.
+    (0x6573_5546, "fuse", Hazard::Userspace),
+    // statfs(2): FUSE block devices of old.
+    (0x6573_5542, "fuseblk", Hazard::Userspace),
+];
+
+/// Of the store in this folder, which need not exist yet.
+///
+/// # Errors
+/// The file system cannot be determined: the folder, or one above it, is not accessible.
+pub fn placement(folder: &Path) -> io::Result<StorePlacement> {
+    let mut found = None;
+    for above in folder.ancestors() {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match rustix::fs::statfs(above) {
+            Err(rustix::io::Errno::NOENT) => {}
+            known => {
+                found = Some(known?);
+                break;
+            }
+        }
+    }
+    let kind = found.and_then(|found| u64::try_from(found.f_type).ok());
+    Ok(StorePlacement { folder: folder.to_path_buf(), risk: kind.and_then(known) })
+}
+
+fn known(kind: u64) -> Option<UnsafeFileSystem> {
+    let (_, name, hazard) = UNSAFE.into_iter().find(|(number, _, _)| *number == kind)?;
+    Some(UnsafeFileSystem { name, hazard })
+}
+
+impl StorePlacement {
+    /// What is wrong with it, and what to do. `None`: nothing is known against it.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let folder = self.folder.display();
+        let risk = self.risk?;
+        let cure = match risk.hazard {
+            Hazard::Container => format!("mount a volume at {folder}, or at a folder above it"),
+            Hazard::Memory | Hazard::Network | Hazard::Userspace => {
+                "point HEARDBACK_STORE at a local ext4 or xfs file system".to_owned()
+            }
+        };
+        Some(format!("the store {folder} is on {risk}: {cure}"))
+    }
+}
+
+impl fmt::Display for UnsafeFileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.hazard {
+            Hazard::Memory => {
+                "which is memory: a restart of the machine or container loses every record"
+            }
+            Hazard::Container => {
+                "the container's own layer: every record is lost with the container"
+            }
+            Hazard::Network => {
+                "which is remote: a sync may not reach a disk, and a lock may not keep a second process out"
+            }
+            Hazard::Userspace => "a file system in user space: a sync may not reach a disk",
+        };
+        write!(f, "{}, {why}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_is_known_once_and_local_disks_are_not_among_them() {
+        let mut numbers: Vec<u64> = UNSAFE.iter().map(|(number, _, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), UNSAFE.len());
+        // ext4, xfs, btrfs, zfs, f2fs, bcachefs.
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0xf2f5_2010, 0xca45_1a4e] {
+            assert_eq!(known(local), None, "{local:x}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_memory_is_found_before_it_exists() {
+        // Every Linux has /dev/shm or /dev on tmpfs (devtmpfs has its number); without either there is nothing to see.
+        let Some(memory) = ["/dev/shm", "/dev"].iter().map(Path::new).find(|it| {
+            rustix::fs::statfs(*it)
+                .is_ok_and(|found| u64::try_from(found.f_type) == Ok(0x0102_1994))
+        }) else {
+            return;
+        };
+        let found = placement(&memory.join("no-such-folder/store")).expect("determined");
+        assert_eq!(found.risk, Some(UnsafeFileSystem { name: "tmpfs", hazard: Hazard::Memory }));
+        let warning = found.warning().expect("a risk");
+        assert!(
+            warning.contains("no-such-folder/store is on tmpfs") && warning.contains("ext4"),
+            "{warning}"
+        );
+        assert!(placement(Path::new("/proc/version/store")).is_err(), "not a folder");
+    }
+}
