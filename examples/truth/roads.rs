@@ -180,6 +180,7 @@ impl Roads<'_> {
             person_key: self.person_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
+            reference_tag: None,
             now: moment(at),
             trace: None,
         }

@@ -25,6 +25,7 @@ pub mod retry;
 pub mod sid;
 pub mod signal;
 pub mod signature;
+pub mod switch;
 pub mod trace;
 pub mod twiml;
 pub mod upstream_url;

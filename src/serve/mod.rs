@@ -128,6 +128,7 @@ impl Service {
             home_regions: HomeRegions::default(),
             forgers: Forgers::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
+            reference_tag: settings.reference_tag.clone(),
             refusals: refusals.clone(),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),

@@ -11,7 +11,7 @@ use ::sled::{Db, Tree};
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
+use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder, note_starting};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
@@ -57,7 +57,8 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     if options.must_be_there && format < FORMAT {
         return Err(OpenError::OlderFormat { path: folder.name(), found: format });
     }
-    note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
+    let note = if options.must_be_there { note_holder } else { note_starting };
+    note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
         folder.keeping_a_copy(&options.free_space, || {
