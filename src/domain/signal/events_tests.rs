@@ -316,7 +316,10 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
                 let reference = sighting.reference.map(|known| known.as_str().to_owned());
                 Some((sighting.tracked, reference))
             }
-            _ => None,
+            Incoming::Signal(_)
+            | Incoming::Ignored
+            | Incoming::OtherAccount
+            | Incoming::Malformed(_) => None,
         }
     };
     let login = |name: &str| Some((true, Some(name.to_owned())));

@@ -126,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(at), "{text}");
         }
-        assert_eq!(parse("1795428131.25").map(|at| at.subsec_millisecond()), Ok(250));
+        assert_eq!(parse("1795428131.25").map(Timestamp::subsec_millisecond), Ok(250));
     }
 
     #[test]
