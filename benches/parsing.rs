@@ -31,6 +31,7 @@ fn reading(person_key: &PersonKey) -> Reading<'_> {
         person_key,
         code_keys: &[],
         ignores_crawlers: true,
+        reference_tag: None,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }

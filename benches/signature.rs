@@ -73,6 +73,7 @@ fn signal(pairs: &[Pair<'_>], person_key: &PersonKey) -> Result<Signal, Malforme
         person_key,
         code_keys: &[],
         ignores_crawlers: true,
+        reference_tag: None,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };

@@ -31,6 +31,19 @@ pub(crate) enum Names {
     Code,
     /// By the person alone.
     To,
+    /// By the SID of the newest message, whichever the code was read off.
+    NewestSid,
+}
+
+/// Whether an app receives the replies itself and passes them on, often late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PassesOn {
+    /// Twilio calls Heardback.
+    Nothing,
+    /// The app says when each reply came (`OccurredAt`).
+    WithTime,
+    /// It does not.
+    WithoutTime,
 }
 
 /// Who sends.
@@ -55,6 +68,10 @@ pub(crate) struct Brand {
     pub(crate) clock_ahead: i64,
     /// Whether human agents write and call from the same number.
     pub(crate) agents: bool,
+    /// Whether its reference is the user's id, the same for every login.
+    pub(crate) reference_is_person: bool,
+    /// What it does with replies.
+    pub(crate) passes_on: PassesOn,
     /// Whether what comes in goes to Event Streams as well, from where it comes hours late at times.
     pub(crate) streams: bool,
 }
@@ -67,7 +84,7 @@ impl Brand {
 }
 
 /// The brands. Each stands for one way to use Twilio.
-pub(crate) const BRANDS: [Brand; 6] = [
+pub(crate) const BRANDS: [Brand; 12] = [
     Brand {
         account: 0,
         service: Some("MGa0000000000000000000000000000000"),
@@ -80,6 +97,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 0,
         clock_ahead: 0,
         agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
         streams: true,
     },
     Brand {
@@ -93,6 +112,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 4_000,
         clock_ahead: -20 * SECOND,
         agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
         streams: false,
     },
     Brand {
@@ -107,6 +128,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 3_000,
         clock_ahead: 2 * SECOND,
         agents: true,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
         streams: false,
     },
     Brand {
@@ -120,6 +143,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 2_000,
         clock_ahead: 0,
         agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
         streams: false,
     },
     Brand {
@@ -133,6 +158,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 5_000,
         clock_ahead: 0,
         agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
         streams: false,
     },
     Brand {
@@ -146,6 +173,104 @@ pub(crate) const BRANDS: [Brand; 6] = [
         same_code: 2_000,
         clock_ahead: 40 * SECOND,
         agents: true,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
+        streams: false,
+    },
+    Brand {
+        // Only the user id is at hand (an auth hook), and registrations come from a queue.
+        account: 0,
+        service: None,
+        senders: &["+15017170001"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::Answer,
+        names: Names::Reference,
+        same_code: 3_000,
+        clock_ahead: 0,
+        agents: false,
+        reference_is_person: true,
+        passes_on: PassesOn::Nothing,
+        streams: false,
+    },
+    Brand {
+        // Two accounts send from one shared short code.
+        account: 0,
+        service: Some("MGa2222222222222222222222222222222"),
+        senders: &["27512"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::AtOnce,
+        names: Names::To,
+        same_code: 2_000,
+        clock_ahead: 0,
+        agents: true,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
+        streams: false,
+    },
+    Brand {
+        // The other one, whose people answer to the same short code.
+        account: 1,
+        service: Some("MGb3333333333333333333333333333333"),
+        senders: &["27512"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::AtOnce,
+        names: Names::To,
+        same_code: 2_000,
+        clock_ahead: -5 * SECOND,
+        agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
+        streams: false,
+    },
+    Brand {
+        // It keeps the newest SID, and a resend repeats the code.
+        account: 1,
+        service: None,
+        senders: &["+15017180001"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::AtOnce,
+        names: Names::NewestSid,
+        same_code: 6_000,
+        clock_ahead: 0,
+        agents: false,
+        reference_is_person: false,
+        passes_on: PassesOn::Nothing,
+        streams: false,
+    },
+    Brand {
+        // Its numbers have webhooks of its own.
+        account: 0,
+        service: None,
+        senders: &["+15017190001"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::AtOnce,
+        names: Names::Code,
+        same_code: 2_000,
+        clock_ahead: 3 * SECOND,
+        agents: true,
+        reference_is_person: false,
+        passes_on: PassesOn::WithTime,
+        streams: false,
+    },
+    Brand {
+        // The same, before anyone has read the docs.
+        account: 1,
+        service: None,
+        senders: &["+15017200001"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::AtOnce,
+        names: Names::Code,
+        same_code: 2_000,
+        clock_ahead: 0,
+        agents: true,
+        reference_is_person: false,
+        passes_on: PassesOn::WithoutTime,
         streams: false,
     },
 ];

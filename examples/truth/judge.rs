@@ -45,6 +45,9 @@ pub(crate) struct Judgement {
     pub(crate) overall: Score,
     /// Wrong confirmations that only inferred or shared, by what was truly behind them.
     pub(crate) misled: BTreeMap<&'static str, u64>,
+    /// Wrong confirmations that the app itself asked for: it named a message whose code was read off another one,
+    /// or was read out in a call.
+    pub(crate) apps_word: u64,
     /// What must not happen, with its history.
     pub(crate) broken: Vec<String>,
     /// A number that any difference between two plays changes.
@@ -72,6 +75,7 @@ impl Judgement {
             *self.misled.entry(cause).or_default() += count;
         }
         self.overall.add(other.overall);
+        self.apps_word += other.apps_word;
         self.broken.extend(other.broken);
         self.digest = self.digest.rotate_left(7) ^ other.digest;
     }
@@ -91,6 +95,7 @@ pub(crate) fn word(road: Road) -> &'static str {
         Road::ReplyQuoted => "reply that quotes",
         Road::ReplyWithCode => "reply with the code",
         Road::ReplyByHandset => "automatic reply",
+        Road::ReplyPassedOn => "reply, passed on by the app",
         Road::Call => "call",
         Road::Click => "click (Twilio)",
         Road::Link => "own link",
@@ -103,6 +108,7 @@ fn behind(cause: Cause) -> &'static str {
         Cause::Message(_) => "an act upon another message",
         Cause::Unrelated => "a reply or call about something else",
         Cause::Carrier(_) => "a carrier that answered for a number",
+        Cause::AppsWord(_) => "the app's own wrong word",
         Cause::OptOut => "an opt-out",
         Cause::Scanner => "a scanner",
         Cause::Replay => "a captured request, sent again",
@@ -164,6 +170,10 @@ impl Judgement {
                 return false;
             }
         };
+        if !right && case.act.is_some_and(|act| matches!(act.cause, Cause::AppsWord(_))) {
+            self.apps_word += 1;
+            return false;
+        }
         let score = self.scores.entry((kind, Some(case.proof.basis))).or_default();
         for count in [score, &mut self.overall] {
             *(if right { &mut count.right } else { &mut count.wrong }) += 1;
@@ -226,6 +236,8 @@ fn forbidden(case: &Case<'_>, act: &Act, right: bool) -> Option<&'static str> {
         Cause::Stranger | Cause::Sibling => return Some("was confirmed by another account"),
         Cause::Scanner => return Some("was confirmed by a scanner, a preview or a crawler"),
         Cause::OptOut => return Some("was confirmed by an opt-out"),
+        // What the app itself says wrongly is counted apart.
+        Cause::AppsWord(_) => return None,
         Cause::Message(_) | Cause::Unrelated | Cause::Carrier(_) => {}
     }
     match case.proof.basis {

@@ -3,7 +3,7 @@
 //! `logins` and `talk` say what people do; here is how a message is sent, how word of an act gets on
 //! its way, and how much of everything there is.
 
-use crate::brands::{BRANDS, Brand, Registers};
+use crate::brands::{BRANDS, Brand, PassesOn, Registers};
 use crate::carriers::{CARRIERS, Carrier, WHATSAPP, WIRE};
 use crate::random::Random;
 use crate::world::{
@@ -137,7 +137,7 @@ impl Life {
     /// nothing can be read proves nothing.
     fn answering_machines(&mut self, number: usize, message: &Message, line: Line) {
         let by_itself = match message.arrived {
-            Some(arrived) if self.random.chance(60) => Some((
+            Some(arrived) if line.machine && self.random.chance(9_000) => Some((
                 arrived + self.random.between(SECOND, 4 * SECOND),
                 Road::ReplyByHandset,
                 Cause::Message(number),
@@ -165,8 +165,21 @@ impl Life {
             sender = self.some_sender(brand);
         }
         let names = matches!(road, Road::ReplyQuoted | Road::ReplyWithCode).then_some(number);
+        let passes_on = brand.passes_on;
+        let clock_ahead = brand.clock_ahead;
         let (line, brand, whatsapp) = (to.line, to.brand, to.whatsapp);
-        self.act(Act { sender, names, ..Act::of(road, cause, (line, brand, whatsapp), at) });
+        let act = Act { sender, names, ..Act::of(road, cause, (line, brand, whatsapp), at) };
+        if passes_on == PassesOn::Nothing {
+            self.act(act);
+            return;
+        }
+        let late = self.random.spread(&[
+            (70, SECOND / 5, 5 * SECOND),
+            (20, 5 * SECOND, 20 * MINUTE),
+            (10, 20 * MINUTE, 4 * HOUR),
+        ]);
+        let stated = (passes_on == PassesOn::WithTime).then_some(at + clock_ahead);
+        self.hear(Act { road: Road::ReplyPassedOn, heard: at + late, stated, ..act });
     }
 
     /// Puts word of an act on its way.
@@ -207,7 +220,7 @@ impl Life {
     }
 
     pub(crate) fn line(&self, number: usize) -> Line {
-        let nobody = Line { carrier: 0, family: 1, landline: false };
+        let nobody = Line { carrier: 0, family: 1, landline: false, machine: false };
         self.world.lines.get(number).copied().unwrap_or(nobody)
     }
 
@@ -267,5 +280,6 @@ fn line(random: &mut Random) -> Line {
         carrier: Carrier::of(random),
         family: random.one_of(&family).copied().unwrap_or(1),
         landline: random.chance(60),
+        machine: random.chance(60),
     }
 }

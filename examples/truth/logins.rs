@@ -51,7 +51,14 @@ impl Life {
         }
         // The page stays open: whatever comes within some minutes is still typed.
         if let Some((number, typed)) = self.next_typed(&login, now, now + 9 * MINUTE) {
-            self.entered(&login, number, typed);
+            return self.entered(&login, number, typed);
+        }
+        // "Call me instead": the code is read out, and the app reports the message all the same.
+        if let Some(newest) = login.sent.last().copied()
+            && self.random.chance(400)
+        {
+            let typed = now + self.random.between(MINUTE, 3 * MINUTE);
+            self.reported(&login, newest, typed, Cause::AppsWord(newest));
         }
     }
 
@@ -89,10 +96,21 @@ impl Life {
 
     /// The code was right: the app tells so in its own way.
     fn entered(&mut self, login: &Login, number: usize, typed: i64) {
+        let names = |number: &usize| self.world.messages.get(*number).map(|it| it.brand().names);
+        let named = match names(&number) {
+            Some(Names::NewestSid) => login.sent.last().copied().unwrap_or(number),
+            _ => number,
+        };
+        let is_right = named == number;
+        let cause = if is_right { Cause::Message(number) } else { Cause::AppsWord(named) };
+        self.reported(login, named, typed, cause);
+    }
+
+    fn reported(&mut self, login: &Login, number: usize, typed: i64, cause: Cause) {
         let Some(message) = self.world.messages.get(number).copied() else { return };
         let brand = message.brand();
         let road = match brand.names {
-            Names::Sid => Road::CodeBySid,
+            Names::Sid | Names::NewestSid => Road::CodeBySid,
             Names::Reference => Road::CodeByReference,
             Names::Code => Road::CodeWithCode,
             Names::To => Road::CodeByTo,
@@ -106,7 +124,7 @@ impl Life {
             self.random.spread(&WIRE).min(SECOND)
         };
         let who = (login.line, login.brand, message.whatsapp);
-        let act = Act::of(road, Cause::Message(number), who, typed);
+        let act = Act::of(road, cause, who, typed);
         self.hear(Act {
             names: Some(number),
             stated,
@@ -115,7 +133,7 @@ impl Life {
             ..act
         });
         // A few answer as well: with the code, or with a word of thanks.
-        if self.random.chance(250) {
+        if cause == Cause::Message(number) && self.random.chance(250) {
             let at = typed + self.random.between(SECOND, 5 * MINUTE);
             let road = if self.random.chance(5_000) { Road::ReplyWithCode } else { Road::Reply };
             self.reply(number, &message, at, road, Cause::Message(number));

@@ -35,6 +35,27 @@ fn escaped(text: &str) -> String {
     text.replace('+', "%2B").replace(':', "%3A").replace(' ', "+")
 }
 
+/// A code as people type it: with separators, in a sentence, in their own digits.
+fn in_the_wild(code: u32, once: u64) -> String {
+    let plain = code.to_string();
+    let (first, last) = plain.split_at(plain.len() / 2);
+    let in_digits_from = |zero: u32| -> String {
+        let digit = |c: char| char::from_u32(zero + c.to_digit(10)?);
+        plain.chars().filter_map(digit).collect()
+    };
+    match once % 7 {
+        0 => plain,
+        1 => format!("it is {plain}"),
+        2 => format!("my code is {first} {last}."),
+        3 => format!("{first}-{last}"),
+        4 => in_digits_from('\u{660}'.into()),
+        5 => in_digits_from('\u{ff10}'.into()),
+        _ => format!(
+            "Liked \u{201c}Hello, and welcome back to your account; {plain} is the code to log in, do not share it\u{201d}"
+        ),
+    }
+}
+
 /// The account that a message is of.
 pub(crate) fn owner(message: &Message) -> &'static str {
     ACCOUNTS.get(message.brand().account).copied().unwrap_or_default()
@@ -53,6 +74,7 @@ impl Act {
             Cause::Message(_)
             | Cause::Unrelated
             | Cause::Carrier(_)
+            | Cause::AppsWord(_)
             | Cause::OptOut
             | Cause::Scanner
             | Cause::Replay => self.own(),
@@ -169,16 +191,18 @@ impl World {
 
     /// The app says that a code was entered.
     pub(crate) fn event(&self, act: &Act) -> String {
-        let message = act.names.and_then(|number| self.messages.get(number));
-        let (login, code) = message.map_or((0, 0), |message| (message.login, message.code));
+        let message = act.names.and_then(|number| Some((number, self.messages.get(number)?)));
+        let reference = message.and_then(|(number, message)| Self::reference(number, message));
+        let reference = reference.unwrap_or_default();
+        let code = message.map_or(0, |(_, message)| message.code);
         let mut json = format!(r#"{{"AccountSid":"{}","Type":"code_entered""#, act.account());
         let _ = match (act.road, act.names) {
             (Road::CodeBySid, Some(number)) => {
                 write!(json, r#","MessageSid":"{}""#, self.sid(number))
             }
-            (Road::CodeByReference, _) => write!(json, r#","Reference":"login-{login}""#),
+            (Road::CodeByReference, _) => write!(json, r#","Reference":"{reference}""#),
             (Road::CodeWithCode, _) => {
-                write!(json, r#","Reference":"login-{login}","Code":"{code}""#)
+                write!(json, r#","Reference":"{reference}","Code":"{code}""#)
             }
             _ => {
                 let to = self.address(act.line, act.whatsapp);
@@ -199,7 +223,10 @@ impl World {
             (Cause::Carrier(_), _) => "This number does not accept messages".to_owned(),
             (_, Road::ReplyByHandset) => "I am driving and will call you back".to_owned(),
             (_, Road::ReplyWithCode) => {
-                format!("it is {}", message.map_or(0, |message| message.code))
+                in_the_wild(message.map_or(0, |message| message.code), act.once)
+            }
+            (_, Road::ReplyPassedOn) if act.names.is_some() => {
+                in_the_wild(message.map_or(0, |message| message.code), act.once)
             }
             _ => "Thanks a lot".to_owned(),
         }
@@ -224,6 +251,9 @@ impl World {
             && !act.once.is_multiple_of(4)
         {
             let _ = write!(form, "&MessagingServiceSid={service}");
+        }
+        if let Some(stated) = act.stated {
+            let _ = write!(form, "&OccurredAt={}", escaped(&moment(stated).to_string()));
         }
         if let (Road::ReplyQuoted, Some(number)) = (act.road, act.names) {
             let _ = write!(form, "&OriginalRepliedMessageSid={}", self.sid(number));
@@ -296,6 +326,7 @@ impl World {
             | Road::CodeWithCode
             | Road::CodeByTo
             | Road::ReplyQuoted
+            | Road::ReplyPassedOn
             | Road::Call
             | Road::Link => return None,
         };

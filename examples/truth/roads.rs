@@ -101,7 +101,11 @@ impl Roads<'_> {
             Road::CodeBySid | Road::CodeByReference | Road::CodeWithCode | Road::CodeByTo => {
                 app::event(&json(world.event(act))?, &reading)?.into()
             }
-            Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
+            Road::Reply
+            | Road::ReplyQuoted
+            | Road::ReplyWithCode
+            | Road::ReplyPassedOn
+            | Road::ReplyByHandset => {
                 callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
             Road::Call => {
@@ -180,6 +184,7 @@ impl Roads<'_> {
             person_key: self.person_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
+            reference_tag: None,
             now: moment(at),
             trace: None,
         }

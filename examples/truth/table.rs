@@ -4,7 +4,20 @@ use std::collections::BTreeMap;
 
 use heardback::domain::message::Basis;
 
-use crate::judge::{Judgement, Score};
+use crate::judge::{Judgement, Score, word};
+use crate::world::Road;
+
+/// Evidence that names a reference.
+const SHARED: [Road; 2] = [Road::CodeByReference, Road::CodeWithCode];
+/// Evidence that names a person.
+const INFERRED: [Road; 6] = [
+    Road::CodeByTo,
+    Road::Reply,
+    Road::ReplyWithCode,
+    Road::ReplyByHandset,
+    Road::ReplyPassedOn,
+    Road::Call,
+];
 
 /// Prints what each kind of evidence came to.
 pub(crate) fn kinds(judgement: &Judgement) {
@@ -47,6 +60,15 @@ pub(crate) fn kinds(judgement: &Judgement) {
         judgement.overall.heard,
         share(judgement.overall.heard, judgement.overall.given),
     );
+    for (name, roads) in [("shared", &SHARED[..]), ("inferred", &INFERRED)] {
+        let mut sum = Score::default();
+        for road in roads {
+            let score = judgement.scores.get(&(word(*road), None));
+            sum.add(score.copied().unwrap_or_default());
+        }
+        println!("\nrecall of {name} evidence: {}", share(sum.heard, sum.given));
+    }
+    println!("\nwrong by the app's own word, counted apart: {}", judgement.apps_word);
     println!(
         "\n| what misled, where a choice had to be made | wrong confirmations |\n| --- | --- |"
     );

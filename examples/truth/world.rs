@@ -25,6 +25,8 @@ pub(crate) struct Line {
     pub(crate) family: u8,
     /// A number at which nothing can be read, and something answers for it.
     pub(crate) landline: bool,
+    /// A handset that answers each message by itself.
+    pub(crate) machine: bool,
 }
 
 /// What a message was for.
@@ -104,6 +106,8 @@ pub(crate) enum Road {
     ReplyQuoted,
     ReplyWithCode,
     ReplyByHandset,
+    /// A reply that the app received and passes on.
+    ReplyPassedOn,
     Call,
     Click,
     Link,
@@ -118,6 +122,8 @@ pub(crate) enum Cause {
     Unrelated,
     /// A carrier answered for a number that takes no messages.
     Carrier(usize),
+    /// The app names this message, though the code was read off another one, or read out in a call.
+    AppsWord(usize),
     /// A person opted out.
     OptOut,
     /// A scanner, a preview or a crawler opened the link before anybody could read it.
@@ -194,6 +200,9 @@ pub(crate) struct World {
 impl World {
     /// What a message says that it belongs to, where it says so.
     pub(crate) fn reference(number: usize, message: &Message) -> Option<String> {
+        if message.brand().reference_is_person {
+            return Some(format!("user-{}-{}", message.brand, message.line));
+        }
         match message.login {
             0 if message.has_own_link() => Some(format!("link-{number}")),
             0 => None,

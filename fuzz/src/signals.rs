@@ -44,6 +44,7 @@ pub fn holds(data: &[u8]) {
         person_key: &person_key,
         code_keys: &code_keys,
         ignores_crawlers: true,
+        reference_tag: None,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };

@@ -232,23 +232,15 @@ enum Chosen {
 fn chosen(settings: Option<&[u8]>) -> Chosen {
     let Some(settings) = settings else { return Chosen::Tokens };
     let Ok(text) = std::str::from_utf8(settings) else { return Chosen::Nobody };
-    let mut said: Vec<(&str, &str)> = Vec::new();
-    for entry in text.split(',') {
-        match entry.split_once('=') {
-            Some((name, value)) => said.push((name.trim(), value.trim())),
-            None if entry.trim().is_empty() => {}
-            None => return Chosen::Nobody,
-        }
-    }
-    let of = |wanted: &str| -> Vec<&str> {
-        said.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| *value).collect()
+    let pairs: Vec<(&str, &str)> = text.split(',').filter_map(|it| it.split_once('=')).collect();
+    let first = |wanted: &str| {
+        let values = pairs.iter().filter(|(name, _)| name.trim() == wanted);
+        values.map(|(_, value)| value.trim()).find(|value| !value.is_empty())
     };
-    match (of("key").as_slice(), of("algorithm").as_slice()) {
-        ([], [] | ["HMAC_SHA1"]) => Chosen::Tokens,
-        ([id], []) => Chosen::Shared((*id).to_owned(), "HMAC_SHA1".to_owned()),
-        ([id], [name @ ("HMAC_SHA1" | "HMAC_SHA256")]) => {
-            Chosen::Shared((*id).to_owned(), (*name).to_owned())
-        }
+    let algorithm = first("algorithm").unwrap_or("HMAC_SHA1").to_ascii_uppercase();
+    match (first("key"), algorithm.as_str()) {
+        (None, "HMAC_SHA1") => Chosen::Tokens,
+        (Some(id), "HMAC_SHA1" | "HMAC_SHA256") => Chosen::Shared(id.to_owned(), algorithm),
         _ => Chosen::Nobody,
     }
 }

@@ -333,8 +333,8 @@ a minute: 600/m). On a stopped store nothing waits, all is posted once `serve` s
 is refused. What
 was confirmed before is counted as known and costs no time: an import that was interrupted is
 simply run again. A line that cannot be used is listed by its number; the others go on.
-Such is one with more or fewer columns than the first, of more than 64 KiB, or with a quote that
-spans lines: then none of these is used.
+Such is one with more or fewer columns than the first, of more than 64 KiB, or with a stray quote
+that swallows other lines: then none of these is used. A text in quotes may hold line breaks.
 Twilio names no date after which feedback is too late, but it deletes messages, by default after
 400 days, and it wants ProvideFeedback=true to have been set when the message was created: what
 it will not take shows in `heardback list --state refused`.

@@ -155,11 +155,21 @@ pub struct SettingsArgs {
         help_heading = "Judgement"
     )]
     pub resend: Option<String>,
+    /// The tag of a message that holds its reference: Event Streams register a message that bears it
+    #[arg(
+        long,
+        env = "HEARDBACK_REFERENCE_TAG",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Judgement"
+    )]
+    pub reference_tag: Option<String>,
     /// Take no known crawler's click as evidence [default: true]
     #[arg(long, env = "HEARDBACK_IGNORE_CRAWLERS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub ignore_crawlers: Option<String>,
-    /// What happens when somebody opens one of our own click links: off, confirm-on-post (a page with a
-    /// button) or confirm-on-get (a scanner's fetch counts, too) [default: confirm-on-post]
+    /// What happens when a person opens one of our own click links: off, confirm-on-post (a page with a button,
+    /// which a script presses), confirm-on-press (only a person's press counts) or confirm-on-get (a scanner's
+    /// fetch counts, too) [default: confirm-on-post]
     #[arg(
         long,
         env = "HEARDBACK_LINKS",

@@ -93,6 +93,8 @@ pub struct Settings {
     pub read_confirms: bool,
     /// Which of several messages under one reference is confirmed.
     pub resend: Resend,
+    /// The tag of a message that holds its reference, in Event Streams.
+    pub reference_tag: Option<String>,
     /// Whether known crawlers' clicks are no evidence.
     pub ignore_crawlers: bool,
     /// What happens when somebody opens one of our click links.
@@ -195,6 +197,7 @@ impl Settings {
             reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
         let Judgement { policy, max_messages } = Judgement::read(&mut reader, args);
         let Policy { pending_ttl, reply_window, retention, read_confirms, resend } = policy;
+        let reference_tag = text(args.reference_tag.as_ref()).map(str::to_owned);
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let links = rows::links(&mut reader, args, &public_urls);
@@ -231,6 +234,7 @@ impl Settings {
             max_messages,
             read_confirms,
             resend,
+            reference_tag,
             ignore_crawlers,
             links,
             dry_run,

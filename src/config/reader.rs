@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::listen::ListenAddr;
 use crate::config::problems::{Problem, Problems};
 use crate::config::{Env, ReadFile};
+use crate::domain::switch;
 
 /// In seconds.
 const HOUR: u64 = 3600;
@@ -136,14 +137,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn switch(&mut self, name: &str, value: Option<&String>) -> bool {
         let Some(text) = text(value) else { return false };
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" => true,
-            "false" | "0" | "no" => false,
-            _ => {
-                self.problem(Problem::shown(name, text, "expected true or false"));
-                false
-            }
-        }
+        switch::parse(text).unwrap_or_else(|| {
+            self.problem(Problem::shown(name, text, "expected true or false"));
+            false
+        })
     }
 
     pub(super) fn count<T>(

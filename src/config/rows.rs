@@ -361,7 +361,7 @@ pub(super) fn links(
     let given = text(args.links.as_ref());
     let found = given.unwrap_or(Links::default().as_str());
     let Some(links) = Links::ALL.into_iter().find(|links| links.as_str() == found) else {
-        let expected = "expected off, confirm-on-post or confirm-on-get";
+        let expected = "expected off, confirm-on-post, confirm-on-press or confirm-on-get";
         reader.problem(Problem::shown(NAME, found, expected));
         return Links::default();
     };

@@ -50,7 +50,7 @@ fn what_is_wrong_with_a_key_is_said_without_a_word_of_it() {
         ("hush", "key 1: expected id:algorithm:secret"),
         ("hush:HMAC_SHA1", "expected id:algorithm:secret"),
         ("hush:HMAC_SHA512:hush", "its algorithm must be HMAC_SHA1 or HMAC_SHA256"),
-        ("hush:hmac_sha1:hush", "its algorithm must be"),
+        ("hush:hmac-sha1:hush", "its algorithm must be"),
         ("hush::hush", "its algorithm must be"),
         (":HMAC_SHA1:hush", "its id must be"),
         ("hush hush:HMAC_SHA1:hush", "its id must be"),

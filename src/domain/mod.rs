@@ -31,6 +31,7 @@ pub mod signal;
 pub mod signature;
 pub mod size;
 pub mod span;
+pub mod switch;
 pub mod trace;
 pub mod twiml;
 pub mod upstream_url;

@@ -69,6 +69,8 @@ pub struct Receiver {
     pub home_regions: HomeRegions,
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
+    /// The tag of a message that holds its reference, in Event Streams.
+    pub reference_tag: Option<String>,
     /// The path of clicks without a signature, where there is one.
     pub click_secret: Option<PathSecret>,
     /// What Twilio hears when somebody calls, in `TwiML`.

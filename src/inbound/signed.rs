@@ -198,6 +198,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         person_key: receiver.store.person_key(),
         code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
+        reference_tag: receiver.reference_tag.as_deref(),
         now,
         trace: trace::of(request),
     };

@@ -8,6 +8,7 @@ use crate::domain::signal::call::Road;
 use crate::domain::signal::callback::{self, Reading};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Sighting, Signal};
+use crate::domain::veil::veiled;
 use crate::inbound::journal;
 use crate::inbound::journal::Heard;
 use crate::inbound::rejection::Refused;
@@ -88,6 +89,8 @@ impl<F: Caller> Wire for Reply<F> {
 
 struct Status<F> {
     sighting: Sighting,
+    /// What the callback URL says of feedback, if that is neither true nor false.
+    unreadable_feedback: Option<String>,
     from: std::marker::PhantomData<F>,
 }
 
@@ -97,7 +100,8 @@ impl<F: Caller> Wire for Status<F> {
     const JSON: bool = false;
     fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
         let sighting = callback::status(parts.fields, parts.query, reading)?;
-        Ok(Self { sighting, from: std::marker::PhantomData })
+        let unreadable_feedback = callback::unreadable_feedback(parts.query).map(veiled);
+        Ok(Self { sighting, unreadable_feedback, from: std::marker::PhantomData })
     }
 }
 
@@ -115,7 +119,15 @@ async fn status<F: Caller>(
     receiver: web::Data<Receiver>,
     Signed(status): Signed<Status<F>>,
 ) -> Result<HttpResponse, Refused> {
-    remember(&request, &receiver, status.sighting).await?;
+    let remembered = remember(&request, &receiver, status.sighting).await?;
+    if let Some(word) = status.unreadable_feedback.filter(|_| remembered.new) {
+        let sid = remembered.message.sid;
+        tracing::warn!(
+            message_sid = %sid,
+            "{sid} is not tracked: its status callback URL says feedback={word:?}, which is neither true nor \
+             false; write feedback=1"
+        );
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 

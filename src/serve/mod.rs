@@ -113,6 +113,7 @@ impl Service {
             home_regions: HomeRegions::default(),
             forgers: Forgers::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
+            reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
             refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),

@@ -12,25 +12,49 @@ use reqwest::{Client, Response};
 use serde::Serialize;
 
 use crate::inbound::control::{Question, SOCKET};
+use crate::store::sled::{Lock, lock};
 
 /// How long the service may stay silent in the midst of an answer.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// Whether a service has the store open, and answers.
+/// Between two attempts to reach a service.
+const RETRY: Duration = Duration::from_millis(100);
+/// Attempts while a service reads its store: a minute. Ten million messages take 39 s (docs/performance.md).
+const STARTING: u32 = 600;
+/// Attempts while the lock is held otherwise: two seconds, for a service that is just about to listen.
+const HELD: u32 = 20;
+
+/// Whether a service has the store open, and answers. A service that starts is awaited.
 pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
     let socket = store.join(SOCKET);
-    match UnixStream::connect(&socket) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            bail!(
-                "{} is for the store's owner; run this as that user, or as root",
-                socket.display()
-            )
+    for attempt in 0.. {
+        match UnixStream::connect(&socket) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                bail!(
+                    "{} is for the store's owner; run this as that user, or as root",
+                    socket.display()
+                )
+            }
+            // No service runs, or it does not listen: it starts, or the path of its socket is too long.
+            Err(_) => {}
         }
-        // None was made, or it was left behind. If a service runs all the same (its socket's path may be
-        // too long), the store's lock says so.
-        Err(_) => Ok(false),
+        let attempts = match lock(store) {
+            Lock::Free => 0,
+            Lock::Starting => STARTING,
+            Lock::Held => HELD,
+        };
+        if attempt >= attempts {
+            break;
+        }
+        if attempt == HELD {
+            eprintln!(
+                "The service is still reading its store; this command waits until it listens."
+            );
+        }
+        std::thread::park_timeout(RETRY);
     }
+    Ok(false)
 }
 
 /// A service that has the store open, and answers.

@@ -111,6 +111,7 @@ impl Desk {
             home_regions: HomeRegions::default(),
             forgers: heardback::inbound::forgers::Forgers::new(Some(CLIENT.to_owned())),
             ignores_crawlers: true,
+            reference_tag: None,
             click_secret: None,
             call_twiml: heardback::domain::twiml::answer_to_a_call(None),
             links: Links::ConfirmOnPost,

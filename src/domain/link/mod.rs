@@ -148,13 +148,17 @@ pub enum Links {
     /// A page with a button, whose press is the evidence: scanners and previews only ever fetch.
     #[default]
     ConfirmOnPost,
+    /// The same without a script that presses for the person, and only where the browser says that a person
+    /// pressed it (`Sec-Fetch-User`).
+    ConfirmOnPress,
     /// Fetching it is the evidence already, known crawlers aside.
     ConfirmOnGet,
 }
 
 impl Links {
     /// Every setting.
-    pub const ALL: [Self; 3] = [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnGet];
+    pub const ALL: [Self; 4] =
+        [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnPress, Self::ConfirmOnGet];
 
     /// The word used in the settings.
     #[must_use]
@@ -162,6 +166,7 @@ impl Links {
         match self {
             Self::Off => "off",
             Self::ConfirmOnPost => "confirm-on-post",
+            Self::ConfirmOnPress => "confirm-on-press",
             Self::ConfirmOnGet => "confirm-on-get",
         }
     }

@@ -1,16 +1,14 @@
 //! What the app tells us: a message that it sent, something that a recipient did.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::domain::address::{Address, Recipient};
 use crate::domain::code::{CodeHmac, Probe};
-use crate::domain::matching::later;
-use crate::domain::message::{MAX_REFERENCE, Reference};
+use crate::domain::message::Reference;
 use crate::domain::sid::{AccountSid, MessageSid, kind};
 use crate::domain::signal::callback::Reading;
-use crate::domain::signal::fields::{Fields, missing, to_millisecond};
+use crate::domain::signal::fields::{Fields, missing};
+use crate::domain::signal::timestamps;
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
 
 /// The longest `Type`, in bytes.
@@ -37,6 +35,7 @@ pub struct Registration {
 /// [`Malformed`], naming the field.
 pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
     let account = account(fields, reading)?;
+    fields.refuse_placeholders(&NAMES)?;
     let sid = message_sid(fields)?;
     let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
@@ -52,6 +51,7 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
 /// [`Malformed`], naming the field.
 pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
     let account = account(fields, reading)?;
+    fields.refuse_placeholders(&NAMES)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
     let named = match (sid, reference(fields)?, recipient) {
@@ -116,14 +116,14 @@ fn sighting(
         error_code: None,
         code: code_hmac(fields)?,
         link: None,
-        created_at: fields.moment("CreatedAt")?.or_else(|| date_created(fields)),
+        created_at: created_at(fields)?,
         seen_at: reading.now,
         trace: reading.trace,
     })
 }
 
 fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
-    fields.sid::<kind::Message>("MessageSid", Some("sid"))
+    fields.sid::<kind::Message>("MessageSid", Some("Sid"))
 }
 
 fn recipient(
@@ -149,11 +149,11 @@ fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
     })
 }
 
+/// The fields that would name something, had the app's program had a value for them.
+const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
+
 fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
-    let Some(text) = fields.get("Reference") else { return Ok(None) };
-    let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
-    let reference = Reference::parse(text);
-    reference.map(Some).ok_or_else(|| Malformed::Field { field: "Reference", expected: expected() })
+    fields.reference("Reference")
 }
 
 fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
@@ -174,12 +174,12 @@ fn label(fields: &Fields) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// Twilio's own word on when it created the message, RFC 2822 and so cut to the second. Rounded up:
-/// what a person did within that second may have been before it.
-fn date_created(fields: &Fields) -> Option<Timestamp> {
-    let text = fields.get("DateCreated")?;
-    let created = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(to_millisecond(later(created, Duration::from_millis(999))))
+/// When the message was created, by the app's word or as Twilio's answer says it.
+fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
+    match fields.moment("CreatedAt")? {
+        Some(created_at) => Ok(Some(created_at)),
+        None => fields.read("DateCreated", timestamps::parse_created),
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +212,7 @@ mod tests {
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
+            reference_tag: None,
             now,
             trace: None,
         };

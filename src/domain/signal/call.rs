@@ -15,7 +15,8 @@ use crate::domain::address::Address;
 use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, CallSid, kind};
 use crate::domain::signal::callback::{Heard, Reading};
-use crate::domain::signal::fields::{Fields, missing, to_millisecond};
+use crate::domain::signal::fields::{Fields, missing};
+use crate::domain::signal::timestamps;
 use crate::domain::signal::{Evidence, Malformed, Named, Once, SenderHint, Signal, Source};
 
 /// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
@@ -183,13 +184,10 @@ fn key(letter: char) -> char {
     }
 }
 
-/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second. In events of
-/// Event Streams RFC 3339.
+/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second; in events of Event
+/// Streams RFC 3339. `None` if it does not say a real moment.
 pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
-    let text = fields.get("Timestamp")?;
-    let told = text.parse().ok();
-    let told = told.or_else(|| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp()));
-    told.map(to_millisecond)
+    timestamps::parse(fields.get("Timestamp")?).ok()
 }
 
 #[cfg(test)]
@@ -215,6 +213,7 @@ mod tests {
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
+            reference_tag: None,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
             trace: None,
         };

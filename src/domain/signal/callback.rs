@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use crate::domain::address::{Address, PersonKey, Recipient};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::Reason;
-use crate::domain::message::{Reference, Status};
+use crate::domain::message::Status;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
     Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
 };
+use crate::domain::switch;
 use crate::domain::trace::TraceParent;
 
 /// What reading a signal takes besides its fields.
@@ -28,6 +29,8 @@ pub struct Reading<'a> {
     pub code_keys: &'a [CodeKey],
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
+    /// The tag of a message that holds its reference, in Event Streams. A message that bears it is tracked.
+    pub reference_tag: Option<&'a str>,
     /// When the request came in.
     pub now: Timestamp,
     /// The trace that it came in with.
@@ -53,9 +56,10 @@ impl Reading<'_> {
     }
 }
 
-/// Replies that are about the sender and not about the message: Twilio's default keywords
-/// (Messaging, "Advanced Opt-Out"). `YES` is left out: it opts in, but it also answers.
-const OPT_OUT_WORDS: [&str; 12] = [
+/// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters count: `Opt-out.` is one.
+/// `YES` is left out: it opts in, but it also answers.
+const OPT_OUT_WORDS: [&str; 15] = [
     "STOP",
     "STOPALL",
     "UNSUBSCRIBE",
@@ -64,10 +68,13 @@ const OPT_OUT_WORDS: [&str; 12] = [
     "QUIT",
     "REVOKE",
     "OPTOUT",
+    "OPTIN",
     "START",
     "UNSTOP",
     "HELP",
     "INFO",
+    "ARRET",
+    "ARRÊT",
 ];
 
 /// An inbound message: somebody replied.
@@ -160,13 +167,13 @@ fn is_opt_out(fields: &Fields) -> bool {
     if fields.get("OptOutType").is_some() {
         return true;
     }
-    let body = fields.get("Body").unwrap_or_default();
-    let word = body.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation());
-    OPT_OUT_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
+    let letters = fields.get("Body").unwrap_or_default().chars().filter(|c| c.is_alphanumeric());
+    let word: String = letters.flat_map(char::to_uppercase).collect();
+    OPT_OUT_WORDS.contains(&word.as_str())
 }
 
-/// A status callback. `query` is the callback URL's own: whoever sent the message may say there that
-/// feedback was asked for, and for what it was sent.
+/// A status callback. `query` is the callback URL's own: the sender of the message may say there that feedback was
+/// asked for, and for what the message was sent.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -180,17 +187,23 @@ pub fn status(
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
-    let reference = query.get("reference").map(|text| {
-        Reference::parse(text).ok_or_else(|| Malformed::Field {
-            field: "reference",
-            expected: "expected 1 to 128 bytes".to_owned(),
-        })
-    });
-    Ok(Sighting {
-        tracked: matches!(query.get("feedback"), Some("1" | "true")),
-        reference: reference.transpose()?,
-        ..sighted(fields, reading, account, sid, word)?
-    })
+    registered(sighted(fields, reading, account, sid, word)?, query)
+}
+
+/// A message with what its status callback URL says of it.
+pub(super) fn registered(sighting: Sighting, query: &Fields) -> Result<Sighting, Malformed> {
+    let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
+    Ok(Sighting { tracked, reference: query.reference("reference")?, ..sighting })
+}
+
+/// The first word of a status callback URL's `feedback` that is neither true nor false: its message is not tracked.
+#[must_use]
+pub fn unreadable_feedback(query: &Fields) -> Option<&str> {
+    feedback_words(query).find(|word| switch::parse(word).is_none())
+}
+
+fn feedback_words(query: &Fields) -> impl Iterator<Item = &str> {
+    query.typed("feedback").chain(query.typed("ProvideFeedback"))
 }
 
 /// A message of which Twilio said that it has come so far.
@@ -257,6 +270,7 @@ mod tests {
             person_key: &person_key,
             code_keys: &[],
             ignores_crawlers: true,
+            reference_tag: None,
             now: Timestamp::UNIX_EPOCH,
             trace: None,
         };
@@ -276,6 +290,7 @@ mod tests {
             person_key: &person_key,
             code_keys: &[],
             ignores_crawlers: true,
+            reference_tag: None,
             now: Timestamp::UNIX_EPOCH,
             trace: None,
         };
@@ -296,6 +311,11 @@ mod tests {
             "Body=+Stop.%0A",
             "Body=UNSUBSCRIBE",
             "Body=help",
+            "Body=OPT+OUT",
+            "Body=opt-out",
+            "Body=Stop+all!",
+            "Body=%E2%80%9CSTOP%E2%80%9D",
+            "Body=arr%C3%AAt",
         ] {
             let signal = read(&format!("{BASE}{end}")).expect(end);
             assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");

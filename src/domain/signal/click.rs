@@ -77,6 +77,7 @@ mod tests {
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers,
+            reference_tag: None,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
             trace: None,
         };

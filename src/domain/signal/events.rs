@@ -11,13 +11,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::address::Address;
+use crate::domain::form;
 use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, kind};
 use crate::domain::signal::call::{Stage, called, timestamp};
-use crate::domain::signal::callback::{Heard, Reading, message_sid, replied, sighted};
+use crate::domain::signal::callback::{Heard, Reading, message_sid, registered, replied, sighted};
 use crate::domain::signal::click::clicked;
-use crate::domain::signal::fields::{Fields, Spelling, missing, to_millisecond};
+use crate::domain::signal::fields::{Fields, Spelling, missing};
 use crate::domain::signal::json::{Json, Members, member};
+use crate::domain::signal::timestamps;
 use crate::domain::signal::{Evidence, Malformed, Named, Once, Sighting, Signal};
 
 /// The longest `id` by which an event is recognised, in bytes. Twilio's have 34.
@@ -145,6 +147,8 @@ struct Told<'a> {
     data: Fields,
     /// Of a call: what its webhook was asked with, where that is told; else the data.
     asked: Fields,
+    /// What the app tagged its message with.
+    tags: Fields,
     account: AccountSid,
     heard: Heard,
     reading: &'a Reading<'a>,
@@ -164,18 +168,18 @@ impl<'a> Told<'a> {
             Some(parameters) => Fields::from_members(parameters, Spelling::Any),
             None => data.clone(),
         };
+        let tags = Fields::from_members(&tags(&members), Spelling::Twilio);
         let account = account(&asked, &data, envelope, reading)?;
-        let at = timestamp(&data).or_else(|| timestamp(&asked)).or_else(|| {
-            let time = envelope.get("Time")?.parse().ok();
-            time.map(to_millisecond)
-        });
+        let at = timestamp(&data)
+            .or_else(|| timestamp(&asked))
+            .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
         let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
         let heard = Heard {
             at: at.map(|at| at.min(reading.now)),
             event: id.map(|id| Once::Event(id.to_owned())),
         };
         let last = name.rsplit('.').next().unwrap_or_default();
-        Ok(Self { kind, last, data, asked, account, heard, reading })
+        Ok(Self { kind, last, data, asked, tags, account, heard, reading })
     }
 
     fn read(&self) -> Result<Incoming, Malformed> {
@@ -208,10 +212,25 @@ impl<'a> Told<'a> {
         let sid = message_sid(&self.data)?;
         let word = self.data.get("MessageStatus").unwrap_or(self.last);
         let sighting = sighted(&self.data, self.reading, self.account, sid, word)?;
+        let sighting = self.registered(sighting)?;
         // Its message was there when it was told of, however late that reaches us.
         let late = earlier(self.reading.now, LATE);
         let seen_at: Option<Timestamp> = self.heard.at.filter(|at| *at >= late);
         Ok(Sighting { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
+    }
+
+    /// The message with what its status callback URL (schema 8) or its tag says of it, as `/twilio/status` would
+    /// have read it. So a message is tracked without a call of the app's.
+    fn registered(&self, sighting: Sighting) -> Result<Sighting, Malformed> {
+        let spellings = ["StatusCallBackUrl", "StatusCallbackUrl"];
+        let url = spellings.into_iter().find_map(|name| self.data.get(name));
+        let query = url.and_then(status_query).unwrap_or_default();
+        let query = Fields::from_pairs(&form::pairs(query.as_bytes()), Spelling::Twilio)?;
+        let sighting = registered(sighting, &query)?;
+        let tag = self.reading.reference_tag.filter(|tag| self.tags.get(tag).is_some());
+        let Some(tag) = tag else { return Ok(sighting) };
+        let tagged = self.tags.reference_of(tag, "tags")?;
+        Ok(Sighting { tracked: true, reference: sighting.reference.or(tagged), ..sighting })
     }
 
     fn call(&self) -> Result<Signal, Malformed> {
@@ -227,6 +246,26 @@ impl<'a> Told<'a> {
             _ => Stage::Underway,
         };
         Ok(called(&self.asked, self.reading, (self.account, sid), stage, &self.heard))
+    }
+}
+
+/// The query of a status callback URL that leads to our route. What other services understand by `feedback` is not
+/// ours to read.
+fn status_query(url: &str) -> Option<&str> {
+    let url = url.split('#').next().unwrap_or_default();
+    let (path, query) = url.split_once('?')?;
+    path.trim_end_matches('/').ends_with("/twilio/status").then_some(query)
+}
+
+/// The message's tags: an object, or the text of one.
+fn tags(data: &[(String, Json)]) -> Members {
+    match member(data, "tags") {
+        Some(Json::Object(tags)) => tags.clone(),
+        Some(Json::Scalar(text)) => match Json::parse(text.as_bytes()) {
+            Ok(Json::Object(tags)) => tags,
+            Ok(Json::Null | Json::Scalar(_) | Json::Array(_)) | Err(_) => Members::new(),
+        },
+        Some(Json::Null | Json::Array(_)) | None => Members::new(),
     }
 }
 

@@ -18,6 +18,7 @@ fn read(body: &str) -> Result<Vec<Event>, Malformed> {
         person_key: &PersonKey::new(b"key"),
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,
+        reference_tag: None,
         now: NOW.parse().expect("valid"),
         trace: None,
     };
@@ -57,7 +58,14 @@ fn a_status_is_a_sighting_of_its_own_time() {
         ),
         ("sent", "", Status::Sent, "2026-11-23T10:04:00Z"),
         ("read", r#","timestamp":"2027-01-01T00:00:00Z""#, Status::Read, NOW),
-        ("undelivered", r#","timestamp":"1970-01-01T00:00:00Z""#, Status::Undelivered, NOW),
+        ("undelivered", r#","timestamp":"2026-11-01T00:00:00Z""#, Status::Undelivered, NOW),
+        // The zero value of a type is no moment: the envelope's counts.
+        (
+            "queued",
+            r#","timestamp":"1970-01-01T00:00:00Z""#,
+            Status::Queued,
+            "2026-11-23T10:04:00Z",
+        ),
     ] {
         let event = one(&format!("messaging.message.{kind}"), &data(more));
         let Incoming::Status(sighting) = event.incoming else { panic!("{event:?}") };
@@ -283,4 +291,71 @@ fn the_first_of_repeated_members_counts_and_a_long_id_is_no_id() {
     let event = read(&long).expect("read").pop().expect("one");
     let Incoming::Signal(signal) = event.incoming else { panic!("{event:?}") };
     assert_eq!(signal.once, []);
+}
+
+#[test]
+fn a_status_event_registers_its_message_by_callback_url_or_tag() {
+    let own = "https://hooks.example.com/twilio/status";
+    let read_with = |more: &str, reference_tag| {
+        let reading = Reading {
+            account: AccountSid::parse(ACCOUNT).expect("valid"),
+            others: &[],
+            person_key: &PersonKey::new(b"key"),
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag,
+            now: NOW.parse().expect("valid"),
+            trace: None,
+        };
+        let body = format!(
+            r#"{{"type":"com.twilio.messaging.message.delivered","id":"EZ1","data":{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}"{more}}}}}"#
+        );
+        let event = batch(body.as_bytes(), &reading).expect("read").pop().expect("one");
+        match event.incoming {
+            Incoming::Status(sighting) => {
+                let reference = sighting.reference.map(|known| known.as_str().to_owned());
+                Some((sighting.tracked, reference))
+            }
+            Incoming::Signal(_)
+            | Incoming::Ignored
+            | Incoming::OtherAccount
+            | Incoming::Malformed(_) => None,
+        }
+    };
+    let login = |name: &str| Some((true, Some(name.to_owned())));
+    for (more, tag, expected) in [
+        (
+            format!(r#","statusCallBackUrl":"{own}?feedback=1&reference=login-9""#),
+            None,
+            login("login-9"),
+        ),
+        (
+            format!(r#","statusCallbackUrl":"{own}/?reference=login%209&feedback=True#rc=3""#),
+            None,
+            login("login 9"),
+        ),
+        (format!(r#","statusCallBackUrl":"{own}?feedback=1""#), None, Some((true, None))),
+        (
+            format!(r#","statusCallBackUrl":"{own}?feedback=0&reference=login-9""#),
+            None,
+            Some((false, Some("login-9".to_owned()))),
+        ),
+        (format!(r#","statusCallBackUrl":"{own}#?feedback=1""#), None, Some((false, None))),
+        (format!(r#","statusCallBackUrl":"{own}?feedback=1&reference=undefined""#), None, None),
+        // What another service understands by it is not ours to read.
+        (
+            r#","statusCallBackUrl":"https://shop.example/rate?feedback=1&reference=a""#.to_owned(),
+            None,
+            Some((false, None)),
+        ),
+        (r#","statusCallBackUrl":null"#.to_owned(), None, Some((false, None))),
+        (r#","tags":{"login":"login-9","team":"x"}"#.to_owned(), Some("login"), login("login-9")),
+        (r#","tags":"{\"login\":\"login-9\"}""#.to_owned(), Some("login"), login("login-9")),
+        (r#","tags":{"login":"login-9"}"#.to_owned(), None, Some((false, None))),
+        (r#","tags":{"team":"x"}"#.to_owned(), Some("login"), Some((false, None))),
+        (r#","tags":{"login":"null"}"#.to_owned(), Some("login"), None),
+        (r#","tags":["login"]"#.to_owned(), Some("login"), Some((false, None))),
+    ] {
+        assert_eq!(read_with(&more, tag), expected, "{more}");
+    }
 }

@@ -4,9 +4,12 @@
 use jiff::Timestamp;
 
 use crate::domain::form::{Pair, Text};
+use crate::domain::message::{MAX_REFERENCE, Reference};
 use crate::domain::sid::{AccountSid, Kind, Sid};
 use crate::domain::signal::Malformed;
-use crate::domain::signal::json::Json;
+use crate::domain::signal::json::{Json, member};
+use crate::domain::signal::placeholder::{is_placeholder, is_shared_by_everyone};
+use crate::domain::signal::timestamps;
 
 /// How field names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,22 +56,33 @@ impl Fields {
         }
     }
 
-    /// From the members of a JSON object that are texts, numbers or truth values.
+    /// From the members of a JSON object that are texts, numbers or truth values, or an object that a helper
+    /// library of Twilio's writes for one.
     #[must_use]
     pub fn from_members(members: &[(String, Json)], spelling: Spelling) -> Self {
         let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
         for (name, value) in members {
-            if let Json::Scalar(value) = value {
-                fields.push(name.clone(), value.clone());
+            if let Some(value) = scalar(value) {
+                fields.push(name.clone(), value);
             }
         }
         fields
     }
 
     fn push(&mut self, name: String, value: String) {
-        if !value.is_empty() {
-            self.pairs.push((name, value));
-        }
+        self.pairs.push((name, value));
+    }
+
+    /// The fields under names that differ from this one in case, `_` and `-` alone, in Twilio's spelling or not;
+    /// also those that are empty. For a URL that somebody typed.
+    pub(super) fn typed<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
+        let plain = |name: &str| -> String {
+            let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+            letters.flat_map(char::to_lowercase).collect()
+        };
+        let field = plain(field);
+        let named = self.pairs.iter().filter(move |(name, _)| plain(name) == field);
+        named.map(|(_, value)| value.as_str())
     }
 
     /// The value of a field: of the first that bears its name.
@@ -97,21 +111,80 @@ impl Fields {
     /// The moment in a field.
     ///
     /// # Errors
-    /// [`Malformed::Field`] where it is not RFC 3339.
+    /// [`Malformed`] where it is not a moment ([`timestamps::parse`]).
     pub fn moment(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
-        let Some(text) = self.get(field) else { return Ok(None) };
-        let moment = text.parse::<Timestamp>().map_err(|_| Malformed::Field {
-            field,
-            expected: "expected RFC 3339 with its offset, such as 2026-11-23T10:02:11Z".to_owned(),
-        })?;
-        Ok(Some(to_millisecond(moment)))
+        self.read(field, timestamps::parse)
+    }
+
+    /// The reference in a field.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is too long, or would be the same for everyone (`undefined`).
+    pub fn reference(&self, field: &'static str) -> Result<Option<Reference>, Malformed> {
+        self.reference_of(field, field)
+    }
+
+    /// The same of a field whose name the settings choose; `shown` names it in an error.
+    pub(super) fn reference_of(
+        &self,
+        name: &str,
+        shown: &'static str,
+    ) -> Result<Option<Reference>, Malformed> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let malformed = |expected| Malformed::Field { field: shown, expected };
+        if is_shared_by_everyone(text) {
+            let expected = "expected a name of its own for each login; programs write this where a value is missing";
+            return Err(malformed(expected.to_owned()));
+        }
+        let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
+        Reference::parse(text).map(Some).ok_or_else(|| malformed(expected()))
+    }
+
+    /// Refuses a field that says that there is no value: `undefined`, `null`.
+    ///
+    /// # Errors
+    /// [`Malformed`], naming the first such field.
+    pub fn refuse_placeholders(&self, fields: &[&'static str]) -> Result<(), Malformed> {
+        fields.iter().try_for_each(|field| match self.get(field) {
+            Some(text) if is_placeholder(text) => Err(Malformed::Field {
+                field,
+                expected: "expected a value; programs write this where one is missing".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        })
+    }
+
+    /// Reads a field, if it is there.
+    pub(super) fn read<T, E: Into<String>>(
+        &self,
+        field: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Malformed> {
+        let read = self.get(field).map(parse).transpose();
+        read.map_err(|expected| Malformed::Field { field, expected: expected.into() })
     }
 
     fn all<'a, 'f>(&'a self, field: &'f str) -> impl Iterator<Item = &'a str> + use<'a, 'f> {
         self.pairs
             .iter()
-            .filter(move |(name, _)| is_named(name, field, self.spelling))
+            .filter(move |(name, value)| !value.is_empty() && is_named(name, field, self.spelling))
             .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A value as text. PHP writes a `DateTime` as `{"date", "timezone"}`, Java a `PhoneNumber` as `{"endpoint"}`.
+fn scalar(value: &Json) -> Option<String> {
+    let of = |members: &[(String, Json)], name| match member(members, name) {
+        Some(Json::Scalar(value)) => Some(value.clone()),
+        Some(Json::Null | Json::Array(_) | Json::Object(_)) | None => None,
+    };
+    match value {
+        Json::Scalar(value) => Some(value.clone()),
+        Json::Object(members) => match (of(members, "date"), of(members, "timezone")) {
+            (Some(date), Some(zone)) => Some(format!("{date} {zone}")),
+            (None, _) | (_, None) => of(members, "endpoint"),
+        },
+        Json::Null | Json::Array(_) => None,
     }
 }
 

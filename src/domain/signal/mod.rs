@@ -10,6 +10,8 @@ pub mod click;
 pub mod events;
 pub mod fields;
 pub mod json;
+pub mod placeholder;
+pub mod timestamps;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

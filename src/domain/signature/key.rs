@@ -22,10 +22,11 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// As Twilio writes it: `HMAC_SHA1` or `HMAC_SHA256`. Nothing else is known.
+    /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries take it. Nothing else is known.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::HmacSha1, Self::HmacSha256].into_iter().find(|known| known.as_str() == text)
+        let is = |known: &Self| known.as_str().eq_ignore_ascii_case(text);
+        [Self::HmacSha1, Self::HmacSha256].into_iter().find(is)
     }
 
     /// Twilio's word for it.

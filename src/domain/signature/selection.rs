@@ -1,8 +1,9 @@
-//! `X-Twilio-Webhooks-Signature-Settings`: which key a request says that it is signed with.
+//! `X-Twilio-Webhooks-Signature-Settings`: which key a request names as its signer.
 //!
-//! A comma list of `name=value` (twilio-python 9.13.0, `request_validator.py`). Nobody signs this
-//! header, so it can only choose among what the settings hold, each key with the algorithm that it
-//! is bound to there. What it says otherwise selects nothing.
+//! A comma list of `name=value`, read as both official libraries read it (`PyPI` twilio 9.13.0
+//! `request_validator.py`, npm twilio 6.3.1 `webhooks.js`): the first `algorithm` with a value counts, in any case;
+//! what is no pair is passed over. Nobody signs this header, so it can only choose among the keys of the settings,
+//! each with the algorithm that it is bound to there.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,21 +30,13 @@ impl<'a> Selection<'a> {
 
     fn read(header: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(header).ok()?;
-        let (mut key, mut algorithm) = (None, None);
-        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            let (name, value) = entry.split_once('=')?;
-            let place = match name.trim() {
-                "key" => &mut key,
-                "algorithm" => &mut algorithm,
-                _ => continue,
-            };
-            // Said twice, it cannot be told which of them was meant.
-            if place.replace(value.trim()).is_some() {
-                return None;
-            }
-        }
-        let algorithm = algorithm.map_or(Some(Algorithm::HmacSha1), Algorithm::parse)?;
-        match (key, algorithm) {
+        let pairs = || text.split(',').filter_map(|entry| entry.split_once('='));
+        let first = |asked: &str| {
+            let mut values = pairs().filter(|(name, _)| name.trim() == asked);
+            values.find_map(|(_, value)| Some(value.trim()).filter(|value| !value.is_empty()))
+        };
+        let algorithm = first("algorithm").map_or(Some(Algorithm::HmacSha1), Algorithm::parse)?;
+        match (first("key"), algorithm) {
             (Some(id), algorithm) => Some(Self::Shared { id, algorithm }),
             (None, Algorithm::HmacSha1) => Some(Self::Tokens),
             (None, Algorithm::HmacSha256) => None,
@@ -110,18 +103,28 @@ mod tests {
             "algorithm=HMAC_SHA256, key=k1",
             " key = k1 ,, algorithm=HMAC_SHA256,",
             "key=k1,algorithm=HMAC_SHA256,version=2",
+            "key=k1,algorithm=hmac_sha256",
+            "key=k1,algorithm=Hmac_Sha256",
+            "key=k1,algorithm=,algorithm=HMAC_SHA256",
+            "key=k1,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1",
+            "v2,key=k1,algorithm=HMAC_SHA256",
         ] {
             assert_eq!(of(header), Selection::Shared { id, algorithm }, "{header}");
         }
         let algorithm = Algorithm::HmacSha1;
-        assert_eq!(of("key=k1"), Selection::Shared { id, algorithm });
-        assert_eq!(of("key="), Selection::Shared { id: "", algorithm });
+        for header in
+            ["key=k1", "key=k1,key=k2", "key=,key=k1", "key=k1,HMAC_SHA256", "key=k1,algorithm="]
+        {
+            assert_eq!(of(header), Selection::Shared { id, algorithm }, "{header}");
+        }
     }
 
     #[test]
     fn without_a_key_it_is_an_auth_token_with_hmac_sha1() {
         assert_eq!(Selection::of(None), Selection::Tokens);
-        for header in ["", " ", ",", "algorithm=HMAC_SHA1", "version=2"] {
+        for header in
+            ["", " ", ",", "algorithm=HMAC_SHA1", "algorithm=hmac_sha1", "version=2", "k1", "key="]
+        {
             assert_eq!(of(header), Selection::Tokens, "{header}");
         }
         assert_eq!(of("algorithm=HMAC_SHA256"), Selection::Nothing);
@@ -130,14 +133,10 @@ mod tests {
     #[test]
     fn what_it_cannot_mean_selects_nothing() {
         for header in [
-            "k1",
-            "key=k1,HMAC_SHA1",
-            "key=k1,algorithm=hmac_sha1",
             "key=k1,algorithm=HMAC_MD5",
-            "key=k1,algorithm=",
             "key=k1,algorithm=none",
-            "key=k1,key=k1",
-            "key=k1,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1",
+            "key=k1,algorithm=HMAC-SHA256",
+            "key=k1,algorithm=HMAC_SHA256 HMAC_SHA1",
         ] {
             assert_eq!(of(header), Selection::Nothing, "{header}");
         }

@@ -75,6 +75,7 @@ impl Question for Arrived {
             person_key: store.person_key(),
             code_keys: &[],
             ignores_crawlers: true,
+            reference_tag: None,
             now,
             trace: None,
         };

@@ -59,7 +59,9 @@ pub(super) fn asked(receiver: &Receiver, text: Option<&str>) -> Result<Option<As
     let Some(text) = text else { return Ok(None) };
     let read = match receiver.links {
         Links::Off => Err("links are switched off here (HEARDBACK_LINKS=off)"),
-        Links::ConfirmOnPost | Links::ConfirmOnGet => Asked::read(text, &receiver.bases),
+        Links::ConfirmOnPost | Links::ConfirmOnPress | Links::ConfirmOnGet => {
+            Asked::read(text, &receiver.bases)
+        }
     };
     read.map(Some).map_err(|expected| {
         Malformed::Field { field: "Link", expected: expected.to_owned() }.into()
@@ -105,7 +107,9 @@ async fn other_method(
 ) -> Refused {
     match receiver.links {
         Links::Off => not_found(request, payload).await,
-        Links::ConfirmOnPost | Links::ConfirmOnGet => wrong_method(request, payload).await,
+        Links::ConfirmOnPost | Links::ConfirmOnPress | Links::ConfirmOnGet => {
+            wrong_method(request, payload).await
+        }
     }
 }
 
@@ -135,14 +139,16 @@ async fn open(
         // What may take its time from here on is ours to answer for, not the visitor's.
         connection.progress();
     }
-    let visit = Visit::of(&request);
+    let visit = Visit::of(&request, receiver.links);
     let follows = match receiver.links {
         // A page that was fetched ahead of time may be all that is asked for when its time has come.
         Links::ConfirmOnGet => visit != Visit::Prefetch,
-        Links::ConfirmOnPost | Links::Off => request.method() == Method::POST,
+        Links::ConfirmOnPost | Links::ConfirmOnPress | Links::Off => {
+            request.method() == Method::POST
+        }
     };
     if !follows && request.method() != Method::POST {
-        return Ok(page::go_on(&link.target));
+        return Ok(page::go_on(&link.target, receiver.links));
     }
     if request.method() != Method::HEAD {
         // Whoever has the token of a link was told it.
@@ -176,6 +182,7 @@ async fn witness(
         Visit::Person => None,
         Visit::Crawler => receiver.ignores_crawlers.then_some(Reason::Crawler),
         Visit::Prefetch => Some(Reason::Preview),
+        Visit::Script => Some(Reason::Crawler),
     };
     if let Some(reason) = reason {
         return heard.came_to(receiver, &Observed::Nothing(reason));

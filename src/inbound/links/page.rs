@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::link::LinkTarget;
+use crate::domain::link::{LinkTarget, Links};
 
 /// When to come back after a 503, in seconds.
 const COME_BACK_AFTER: &str = "5";
@@ -73,13 +73,18 @@ fn hash(text: &str) -> String {
 
 /// Where it leads, and a button. The form has no address of its own: it posts to where it came from,
 /// whatever stands in front of us.
-pub(super) fn go_on(target: &LinkTarget) -> HttpResponse {
+pub(super) fn go_on(target: &LinkTarget, links: Links) -> HttpResponse {
     let host = escaped(target.host());
     let main = format!(
         "<p>This link takes you to</p>\n<h1>{host}</h1>\n\
          <form method=\"post\"><button type=\"submit\">Continue</button></form>"
     );
-    let script = format!("<script>{SCRIPT}</script>\n");
+    let script = match links {
+        Links::ConfirmOnPress => String::new(),
+        Links::Off | Links::ConfirmOnPost | Links::ConfirmOnGet => {
+            format!("<script>{SCRIPT}</script>\n")
+        }
+    };
     page(StatusCode::OK, &format!("Continue to {host}"), &main, &script)
 }
 
@@ -135,7 +140,7 @@ mod tests {
     fn whatever_a_host_holds_is_text_on_the_page() {
         assert_eq!(escaped("a&b<i>\"'"), "a&amp;b&lt;i&gt;&quot;&#39;");
         let target = LinkTarget::parse("https://a&b'c.example/");
-        let answer = go_on(&target.expect("a target"));
+        let answer = go_on(&target.expect("a target"), Links::default());
         let body = answer.into_body().try_into_bytes().expect("at hand");
         let html = String::from_utf8(body.to_vec()).expect("UTF-8");
         assert!(html.contains("<h1>a&amp;b&#39;c.example</h1>"), "{html}");

@@ -5,6 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderValue, USER_AGENT};
 
 use crate::domain::crawlers;
+use crate::domain::link::Links;
 
 /// Headers with which browsers say that nobody has asked for this yet: `Sec-Purpose` (Fetch
 /// standard), `Purpose` (Chromium's of old, Safari), `X-Purpose` (Safari's previews), `X-Moz`
@@ -20,10 +21,16 @@ pub(super) enum Visit {
     Crawler,
     /// A browser, before anybody has asked it to.
     Prefetch,
+    /// A program or a page's script where only a person's press counts.
+    Script,
 }
 
+/// Browsers send it with a navigation that a person's press, tap or key began (Fetch Metadata, 2.4; all of them
+/// since 2023). A script cannot set it.
+const PRESSED: &str = "Sec-Fetch-User";
+
 impl Visit {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    pub(super) fn of(request: &HttpRequest, links: Links) -> Self {
         let said = |name: &str| {
             let value = request.headers().get(name).map(HeaderValue::as_bytes);
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
@@ -33,6 +40,10 @@ impl Visit {
         }
         let purposes = PURPOSES.map(|name| said(name).to_ascii_lowercase());
         let ahead = |said: &String| AHEAD_OF_TIME.iter().any(|word| said.contains(word));
-        if purposes.iter().any(ahead) { Self::Prefetch } else { Self::Person }
+        if purposes.iter().any(ahead) {
+            return Self::Prefetch;
+        }
+        let needs_press = links == Links::ConfirmOnPress;
+        if needs_press && said(PRESSED) != "?1" { Self::Script } else { Self::Person }
     }
 }

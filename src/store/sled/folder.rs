@@ -302,9 +302,21 @@ pub(super) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
-/// Says in the lock file who holds it, for whoever finds it taken.
-pub(super) fn note_holder(mut lock: &File) -> io::Result<()> {
+/// Names the holder of the lock in its file.
+pub(super) fn note_holder(lock: &File) -> io::Result<()> {
+    note(lock, "")
+}
+
+/// The same for a service that still reads its store, and listens only after that.
+pub(super) fn note_starting(lock: &File) -> io::Result<()> {
+    note(lock, STARTING)
+}
+
+/// What [`note_starting`] adds to the holder's process id.
+pub(super) const STARTING: &str = ", starting";
+
+fn note(mut lock: &File, state: &str) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
-    lock.write_all(format!("pid {}\n", std::process::id()).as_bytes())
+    lock.write_all(format!("pid {}{state}\n", std::process::id()).as_bytes())
 }

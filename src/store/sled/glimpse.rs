@@ -10,7 +10,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::store::sled::folder::{DB_FILE, FORMAT_FILE, Folder, LOCK_FILE, OpenError, locked};
+use crate::store::sled::folder::{
+    DB_FILE, FORMAT_FILE, Folder, LOCK_FILE, OpenError, STARTING, locked,
+};
 
 /// How a store's folder looks.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +56,28 @@ pub fn glimpse(path: &Path) -> Result<Glimpse, OpenError> {
     Ok(Glimpse::Free)
 }
 
-/// What whoever holds the lock wrote into its file.
+/// Whether a process holds a store's lock, and whether it still reads the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Nothing holds it, as far as can be seen.
+    Free,
+    /// A service that starts: it answers commands once it listens.
+    Starting,
+    /// Any other process.
+    Held,
+}
+
+/// Looks at a store's lock.
+#[must_use]
+pub fn lock(path: &Path) -> Lock {
+    match holder(path) {
+        Ok(Some(holder)) if holder.ends_with(STARTING) => Lock::Starting,
+        Ok(Some(_)) => Lock::Held,
+        Ok(None) | Err(_) => Lock::Free,
+    }
+}
+
+/// What the holder of the lock wrote into its file.
 fn holder(path: &Path) -> io::Result<Option<String>> {
     let mut lock = match File::open(path.join(LOCK_FILE)) {
         Ok(lock) => lock,

@@ -45,7 +45,7 @@ mod writing;
 
 pub use access::Denied;
 pub use folder::OpenError;
-pub use glimpse::{Glimpse, glimpse};
+pub use glimpse::{Glimpse, Lock, glimpse, lock};
 pub use ledger::FreeSpace;
 pub use options::Options;
 pub use usage::{Usage, usage};
@@ -73,7 +73,7 @@ use crate::domain::message::{Attempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE};
+use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE, note_holder};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -173,6 +173,8 @@ impl SledStore {
         }
         ledger.take_back(interrupted).map_err(damaged)?;
         ledger.written = 0;
+        let noted = note_holder(&lock);
+        noted.map_err(|error| Folder { path: &path }.io("write the lock file of", error))?;
         let shared = Arc::new(Shared {
             counts: Mutex::new(ledger.counts),
             changed: Notify::new(),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder};
+use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder, note_starting};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
@@ -64,7 +64,8 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         return Err(OpenError::OlderFormat { path: folder.name(), found: format });
     }
     let noted = complete.then(|| folder.noted()).transpose()?;
-    note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
+    let note = if options.must_be_there { note_holder } else { note_starting };
+    note(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
         folder.keeping_a_copy(&options.free_space, || {

@@ -70,6 +70,10 @@ pub(super) fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
         ("HEARDBACK_RESEND", settings.resend.as_str().to_owned()),
+        (
+            "HEARDBACK_REFERENCE_TAG",
+            settings.reference_tag.clone().unwrap_or_else(|| "not set".to_owned()),
+        ),
         ("HEARDBACK_IGNORE_CRAWLERS", settings.ignore_crawlers.to_string()),
         ("HEARDBACK_LINKS", settings.links.as_str().to_owned()),
         ("HEARDBACK_DRY_RUN", dry_run.to_owned()),

@@ -1,16 +1,17 @@
-//! A CSV cut into its records: each on a line of its own, of a bounded length.
+//! A CSV cut into its records, of a bounded length (RFC 4180): a field in quotes may hold line breaks.
 //!
-//! A record may span lines, if a quote says so, and then a stray quote swallows the lines behind it. Nobody can
-//! tell the one from the other, so what spans lines is read to its end and used for nothing.
+//! A stray quote reads like such a field, and swallows the lines behind it. So a record that spans lines is used
+//! only if each quote in it stands where RFC 4180 allows one, and it holds the SID of one message only.
 
 use std::io::{self, BufRead};
 
+use crate::domain::sid::MessageSid;
 use crate::tools::past::lines::Bad;
 
-/// The longest line, in bytes. A message with all its columns has a few thousand.
+/// The longest record, in bytes. A message with all its columns has a few thousand.
 pub(super) const LONGEST: usize = 64 << 10;
 
-/// The number of its first line, and its only one.
+/// The number of its first line, and its bytes.
 pub(super) type Record = (u64, Result<Vec<u8>, Bad>);
 
 /// The file, line by line.
@@ -37,37 +38,42 @@ impl Framed {
     /// It cannot be read on.
     pub(super) fn next(&mut self) -> io::Result<Option<Record>> {
         loop {
-            let mut quotes = Quotes { delimiter: self.delimiter, state: State::Start };
-            let Some(line) = self.one(&mut quotes)? else { return Ok(None) };
+            let mut quotes = Quotes::new(self.delimiter);
+            let Some(mut record) = self.one(&mut quotes)? else { return Ok(None) };
             let first = self.line;
-            if line.is_empty() {
+            if record.is_empty() {
                 continue;
             }
-            if !quotes.are_open() && line.len() <= LONGEST {
-                return Ok(Some((first, Ok(line))));
+            let mut sids = count_sids(&record);
+            while quotes.is_open()
+                && let Some(line) = self.one(&mut quotes)?
+            {
+                sids += count_sids(&line);
+                let room = (LONGEST + 1).saturating_sub(record.len());
+                record.push(b'\n');
+                record.extend(line.into_iter().take(room));
             }
-            while quotes.are_open() && self.one(&mut quotes)?.is_some() {}
-            return Ok(Some((first, Err(self.bad(first, quotes.are_open())))));
+            let spans = self.line > first;
+            let is_sound = !quotes.is_open() && !(spans && (sids > 1 || quotes.is_stray()));
+            if is_sound && record.len() <= LONGEST {
+                return Ok(Some((first, Ok(record))));
+            }
+            return Ok(Some((first, Err(self.bad(first, quotes.is_open(), is_sound)))));
         }
     }
 
-    fn bad(&self, first: u64, is_open: bool) -> Bad {
+    fn bad(&self, first: u64, is_open: bool, is_sound: bool) -> Bad {
         let last = self.line;
-        if is_open {
-            let why = format!(
-                "a quote opens in it and is never closed, so nothing of lines {first} to {last} was used: \
-                 take it out"
-            );
-            return Bad::new("line", why);
+        if is_sound {
+            return Bad::new("line", format!("the record is longer than {LONGEST} bytes"));
         }
-        if last > first {
-            let why = format!(
-                "a quote opens in it and closes on line {last}, so nothing of lines {first} to {last} was \
-                 used: take the quote or the line breaks out"
-            );
-            return Bad::new("line", why);
-        }
-        Bad::new("line", format!("it is longer than {LONGEST} bytes"))
+        let end =
+            if is_open { "is never closed".to_owned() } else { format!("closes on line {last}") };
+        let why = format!(
+            "a quote opens in it and {end}, and seems to be a stray one: nothing of lines {first} to {last} was \
+             used; remove the quote"
+        );
+        Bad::new("line", why)
     }
 
     /// A line without its break; of one that is longer than [`LONGEST`] only the beginning.
@@ -102,11 +108,19 @@ impl Framed {
     }
 }
 
+fn count_sids(line: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(line);
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| MessageSid::parse(word).is_ok()).count()
+}
+
 /// Whether a quote is open, as the `csv` crate reads it: one opens at a field's beginning only, and two within
 /// are one.
 struct Quotes {
     delimiter: u8,
     state: State,
+    /// Whether a quote stood where RFC 4180 allows none.
+    stray: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,8 +134,17 @@ enum State {
 }
 
 impl Quotes {
+    fn new(delimiter: u8) -> Self {
+        Self { delimiter, state: State::Start, stray: false }
+    }
+
     fn see(&mut self, byte: u8) {
         let is_quote = byte == b'"';
+        self.stray |= match self.state {
+            State::Plain => is_quote,
+            State::Closing => !is_quote && byte != self.delimiter && byte != b'\r',
+            State::Start | State::Quoted => false,
+        };
         self.state = match self.state {
             State::Start | State::Closing if is_quote => State::Quoted,
             State::Quoted if is_quote => State::Closing,
@@ -138,7 +161,11 @@ impl Quotes {
         };
     }
 
-    fn are_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.state == State::Quoted
+    }
+
+    fn is_stray(&self) -> bool {
+        self.stray
     }
 }

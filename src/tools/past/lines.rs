@@ -171,9 +171,10 @@ fn delimiter(file: &[u8]) -> u8 {
     }
 }
 
-/// The one record of a line.
+/// The one record of these bytes.
 fn record(line: &[u8], delimiter: u8) -> anyhow::Result<ByteRecord> {
-    if line.contains(&b'\r') {
+    let is_lone = |pair: &[u8]| pair.first() == Some(&b'\r') && pair.get(1) != Some(&b'\n');
+    if line.windows(2).any(is_lone) || line.ends_with(b"\r") {
         return Err(anyhow!("expected no carriage return but before a line feed"));
     }
     let mut reader = ReaderBuilder::new();

@@ -30,6 +30,7 @@ pub(super) fn counts_as_of_now(
         person_key: &PersonKey::new(b"of nobody"),
         code_keys: &[],
         ignores_crawlers: true,
+        reference_tag: None,
         now: later(present, AHEAD),
         trace: None,
     };

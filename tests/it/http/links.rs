@@ -422,6 +422,30 @@ fn with_confirm_on_get_a_persons_fetch_is_the_evidence_and_a_scanners_is_not() {
 }
 
 #[test]
+fn with_confirm_on_press_only_a_press_that_the_browser_vouches_for_counts() {
+    let scene = Scene::new(&[("HEARDBACK_LINKS", "confirm-on-press")]);
+    let link = made(&scene, Some(1));
+    let page = as_phone(&scene, "GET", &link);
+    assert!(
+        page.status == 200 && page.text().contains("<button") && !page.text().contains("<script")
+    );
+    for headers in [
+        // A script's press, a browser that does not say, a program.
+        &[("User-Agent", PHONE), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "same-origin")]
+            [..],
+        &[("User-Agent", PHONE)],
+        &[("User-Agent", PHONE), ("Sec-Fetch-User", "?0")],
+        &[("User-Agent", PHONE), ("Sec-Fetch-User", "?1"), ("Sec-Purpose", "prefetch")],
+        &[("User-Agent", "curl/8.14.1"), ("Sec-Fetch-User", "?1")],
+    ] {
+        is_sent_on(&visit(&scene, "POST", &link, headers));
+        assert_eq!(scene.state(1).as_deref(), Some("pending"), "{headers:?}");
+    }
+    is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", PHONE), ("Sec-Fetch-User", "?1")]));
+    scene.reaches(1, "reported");
+}
+
+#[test]
 fn crawlers_count_where_the_settings_say_so() {
     let scene = Scene::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
     let link = made(&scene, Some(1));

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod answers;
+mod field_values;
 mod links;
 mod operator;
 mod refusals;

@@ -80,6 +80,16 @@ const BREAKS: [Broken; 19] = [
     Broken::UpperHash,
 ];
 
+/// Spellings of the header that both libraries read alike.
+const SETTINGS: [&str; 6] = [
+    "key=k1,algorithm=HMAC_SHA256",
+    "key=k1,algorithm=hmac_sha256",
+    " algorithm = Hmac_Sha256 , key = k1 ",
+    "v2,key=k1,algorithm=HMAC_SHA256",
+    "key=k1,algorithm=,algorithm=HMAC_SHA256",
+    "key=k1,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1",
+];
+
 const HASH_BREAKS: [Broken; 4] =
     [Broken::NoHash, Broken::OtherHash, Broken::TwoHashes, Broken::UpperHash];
 
@@ -87,8 +97,8 @@ const HASH_BREAKS: [Broken; 4] =
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) token: String,
-    /// Whether the token is a `SharedKey` with HMAC-SHA256.
-    pub(super) shared: bool,
+    /// What names the token as a `SharedKey` with HMAC-SHA256, if it is one.
+    pub(super) settings: Option<&'static str>,
     pub(super) base: String,
     pub(super) target: String,
     pub(super) kind: Kind,
@@ -111,7 +121,7 @@ impl Request {
         let (scheme, host) = (dice.one_of(&SCHEMES), dice.one_of(&HOSTS));
         let mut request = Self {
             token: dice.one_of(&TOKENS).to_owned(),
-            shared: dice.once_in(8),
+            settings: dice.once_in(8).then(|| dice.one_of(&SETTINGS)),
             base: format!("{scheme}://{host}{}", dice.one_of(&PORTS)),
             target: format!("{}{}", dice.one_of(&PATHS), query(dice)),
             kind,
@@ -161,16 +171,12 @@ impl Request {
     }
 
     pub(super) fn key(&self) -> SigningKey {
-        if self.shared {
+        if self.settings.is_some() {
             let id = KeyId::parse("k1").expect("an id");
             SigningKey::shared(id, Algorithm::HmacSha256, self.token.as_bytes())
         } else {
             SigningKey::new(self.token.as_bytes())
         }
-    }
-
-    pub(super) fn settings(&self) -> Option<&'static str> {
-        self.shared.then_some("key=k1,algorithm=HMAC_SHA256")
     }
 
     /// The line that a validator gets.
@@ -186,7 +192,7 @@ impl Request {
             "kind": kind,
             "body": self.body,
             "signature": self.signature,
-            "settings": self.settings(),
+            "settings": self.settings,
         })
         .to_string()
     }

@@ -42,8 +42,40 @@ fn a_stray_quote_swallows_nothing_in_silence() {
     let long = format!("{heads}{}{}", row(9, &"x".repeat(70_000)), row(10, "j"));
     let (code, told, _) = imported(&scene, &long);
     assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("line 2 refused: line: it is longer than 65536 bytes"), "{told}");
+    assert!(told.contains("line 2 refused: line: the record is longer than 65536 bytes"), "{told}");
     assert!(told.contains("confirmed 1, known 0"), "{told}");
+}
+
+#[test]
+fn a_text_in_quotes_may_hold_line_breaks() {
+    let scene = Scene::new(&[]);
+    let row = |body: &str, number: u32| {
+        format!("+15558675310,{body},delivered,{ACCOUNT},{}\n", sid(number))
+    };
+    let bodies = [
+        "\"Your code is 111111\n\nDo not share it.\"",
+        "\"She said \"\"hi, you\"\",\r\nthen left\"",
+        "\"\n\"",
+        "plain",
+    ];
+    let rows: String = (1..).zip(bodies).map(|(number, body)| row(body, number)).collect();
+    let (code, out, _) = imported(&scene, &format!("To,Body,Status,AccountSid,Sid\n{rows}"));
+    assert_eq!((code, out.as_str()), (Some(0), "confirmed 4, known 0\n"));
+    // Both records below have the header's columns, and each says that its own message did not arrive.
+    let swallowing = [
+        format!(
+            "+15558675310,\"stray,undelivered,{ACCOUNT},{}\n+15558675310,x\",delivered,{ACCOUNT},{}\n",
+            sid(5),
+            sid(6)
+        ),
+        format!("+15558675310,\"a\nb\"c,delivered,{ACCOUNT},{}\n", sid(7)),
+    ];
+    for record in swallowing {
+        let (code, out, _) = imported(&scene, &format!("To,Body,Status,AccountSid,Sid\n{record}"));
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains("seems to be a stray one") && out.contains("confirmed 0"), "{out}");
+    }
+    assert!((5..8).all(|number| scene.message(number).is_none()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `list`, `show` and `stats`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -295,4 +296,23 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let output = child.wait_with_output().expect("it ran");
     let talk = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!((output.status.code(), talk.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_command_in_the_first_moments_of_a_service_waits_until_it_listens() {
+    let mut scene = filled();
+    stop(&mut scene);
+    // The state of a service that reads a large store: it has the lock, and no socket yet.
+    let path = scene.store().join("heardback.lock");
+    let lock = std::fs::File::options().write(true).open(&path).expect("there");
+    lock.try_lock().expect("free");
+    std::fs::write(&path, "pid 1, starting\n").expect("written");
+    let mut command = about(&["stats", "--json"], &scene.store());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().expect("piped")).read_line(&mut said).expect("readable");
+    assert!(said.contains("waits until it listens"), "{said}");
+    drop(lock);
+    let output = child.wait_with_output().expect("it ended");
+    assert!(output.status.success(), "{output:?}");
 }

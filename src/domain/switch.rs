@@ -1,0 +1,11 @@
+//! Words for true and false, one list for settings and for what a callback URL says.
+
+/// Reads a switch: `true`, `1`, `yes`, `on` and their opposites, in any case.
+#[must_use]
+pub fn parse(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}

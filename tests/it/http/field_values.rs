@@ -1,0 +1,139 @@
+//! Field values as apps in the field really send them: words for a missing value, zero timestamps, the JSON of
+//! Twilio's helper libraries, a callback URL that somebody typed.
+
+use serde_json::{Value, json};
+
+use crate::harness::wire::Answer;
+use crate::harness::{ACCOUNT, RECIPIENT, SENDER, Scene, form, json as json_post, sid};
+
+fn field(answer: &Answer) -> String {
+    let field = answer.json().get("field").and_then(Value::as_str).map(str::to_owned);
+    field.unwrap_or_default()
+}
+
+#[test]
+fn a_reference_that_would_be_everyones_is_refused_by_its_field_on_every_route() {
+    let scene = Scene::new(&[]);
+    for reference in
+        ["undefined", "null", "None", "NaN", "[object Object]", "login-undefined", "${id}", "0"]
+    {
+        let sid = sid(1);
+        for request in [
+            json_post("/app/messages", &json!({ "MessageSid": sid, "Reference": reference })),
+            form("/app/messages", &[("MessageSid", &sid), ("Reference", reference)]),
+            form("/app/events", &[("Reference", reference), ("Type", "code_entered")]),
+            form(
+                "/app/messages",
+                &[("Link", "https://app.example.com/"), ("Reference", reference)],
+            ),
+        ] {
+            let answer = scene.send(&request);
+            assert_eq!((answer.status, field(&answer).as_str()), (400, "Reference"), "{reference}");
+        }
+    }
+    assert!(scene.message(1).is_none());
+    let callback = form(
+        "/twilio/status?feedback=1&reference=undefined",
+        &[("MessageSid", &sid(2)), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")],
+    );
+    assert_eq!(scene.send(&callback).status, 400);
+}
+
+#[test]
+fn a_word_for_a_missing_value_is_no_name_of_anything_else() {
+    let scene = Scene::new(&[]);
+    for (name, word) in
+        [("From", "undefined"), ("From", "None"), ("To", "null"), ("Code", "nil"), ("Link", "NaN")]
+    {
+        let answer = scene.send(&form("/app/messages", &[("MessageSid", &sid(1)), (name, word)]));
+        assert_eq!((answer.status, field(&answer).as_str()), (400, name), "{word}");
+    }
+    assert!(scene.message(1).is_none());
+}
+
+#[test]
+fn a_time_that_was_never_set_is_refused_by_its_field() {
+    let scene = Scene::new(&[]);
+    for zero in [
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "1899-12-30T00:00:00Z",
+        "0000-00-00 00:00:00",
+        "9999-12-30T23:59:59Z",
+    ] {
+        for (target, name) in [
+            ("/app/messages", "CreatedAt"),
+            ("/app/messages", "DateCreated"),
+            ("/app/events", "OccurredAt"),
+        ] {
+            let answer = scene.send(&form(target, &[("MessageSid", &sid(1)), (name, zero)]));
+            assert_eq!((answer.status, field(&answer).as_str()), (400, name), "{zero}");
+        }
+    }
+    assert!(scene.message(1).is_none());
+}
+
+#[test]
+fn twilios_answer_is_read_as_each_helper_library_writes_it() {
+    let scene = Scene::new(&[]);
+    let second = "2026-11-23T09:59:58.999Z";
+    let shapes = [
+        json!({ "dateCreated": "2026-11-23T09:59:58.000Z", "from": SENDER, "to": RECIPIENT }),
+        json!({ "date_created": "2026-11-23T09:59:58+00:00", "from_": SENDER, "to": RECIPIENT }),
+        json!({ "date_created": "2026-11-23 09:59:58+00:00", "to": RECIPIENT }),
+        json!({ "dateCreated": { "date": "2026-11-23 09:59:58.000000", "timezone_type": 3, "timezone": "UTC" } }),
+        json!({ "dateCreated": { "date": "2026-11-23 10:59:58.000000", "timezone_type": 1, "timezone": "+01:00" } }),
+        json!({ "date_created": "2026-11-23 09:59:58 UTC" }),
+        json!({ "DateCreated": "2026-11-23T09:59:58Z", "To": RECIPIENT, "From": {} }),
+        json!({ "dateCreated": "2026-11-23T09:59:58Z[UTC]", "from": { "endpoint": SENDER }, "to": RECIPIENT }),
+        json!({ "dateCreated": 1_795_427_998, "to": RECIPIENT }),
+        json!({ "date_created": "Mon, 23 Nov 2026 09:59:58 +0000", "to": RECIPIENT }),
+    ];
+    for (number, mut shape) in (1..).zip(shapes) {
+        let name = if number % 2 == 0 { "Sid" } else { "sid" };
+        shape.as_object_mut().expect("an object").insert(name.to_owned(), json!(sid(number)));
+        let answer = scene.send(&json_post("/app/messages", &shape));
+        assert_eq!(answer.status, 201, "{shape}: {}", answer.text());
+        let message = scene.message(number).expect("registered");
+        assert_eq!(message.get("created_at"), Some(&json!(second)), "{shape}");
+    }
+}
+
+#[test]
+fn feedback_in_a_callback_url_is_read_as_a_setting_is_and_an_unreadable_word_is_logged() {
+    let scene = Scene::new(&[]);
+    for (number, query) in (1..).zip([
+        "feedback=1",
+        "feedback=True",
+        "feedback=YES",
+        "feedback=on",
+        "Feedback=true",
+        "provideFeedback=true",
+        "ProvideFeedback=true",
+        "provide_feedback=TRUE",
+        "provide-feedback=1",
+    ]) {
+        assert_eq!(scene.send(&status(number, query)).status, 204);
+        assert_eq!(scene.state(number).as_deref(), Some("pending"), "{query}");
+    }
+    for (number, query) in
+        (20..).zip(["feedback=0", "feedback=False", "feedback=off", "other=1", ""])
+    {
+        assert_eq!(scene.send(&status(number, query)).status, 204);
+        assert_eq!(scene.state(number).as_deref(), Some("untracked"), "{query}");
+    }
+    assert!(!scene.service.logs().contains("is not tracked"));
+    for (number, query) in (30..).zip(["feedback=maybe", "feedback=", "feedback"]) {
+        assert_eq!(scene.send(&status(number, query)).status, 204);
+        assert_eq!(scene.state(number).as_deref(), Some("untracked"), "{query}");
+        scene.service.says(&format!("{} is not tracked", sid(number)));
+    }
+    scene.service.says("feedback=\\\"maybe\\\"");
+}
+
+fn status(number: u32, query: &str) -> heardback::recording::Recording {
+    let target = format!("/twilio/status?{query}");
+    let sid = sid(number);
+    let fields = [("MessageSid", sid.as_str()), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")];
+    form(&target, &fields)
+}
