@@ -16,12 +16,12 @@ const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
 pub struct ChosenKey {
     /// The secret.
     pub secret: SecretString,
-    /// Which one it is, and why, in words; it shows no secret.
-    pub says: String,
+    /// Names the chosen key and the reason. It contains no secret.
+    pub explanation: String,
 }
 
 /// Chooses the secret. An app route takes an app key (by default the auth token), a route of Twilio's the auth
-/// token; for any other path it is the first of both that is set.
+/// token; any other path takes the app key if it is set, else the auth token.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
@@ -46,7 +46,7 @@ pub fn signing_key(
         Some(secret) if reader.problems.is_empty() => {
             let which =
                 if count > 1 { format!("the first of {count} in {name}") } else { name.to_owned() };
-            Ok(ChosenKey { secret, says: format!("Signed with {which}, {why}.") })
+            Ok(ChosenKey { secret, explanation: format!("Signed with {which}, {why}.") })
         }
         Some(_) | None => Err(reader.problems),
     }
@@ -120,7 +120,11 @@ mod tests {
         ] {
             let found = chosen(&args).expect("a key");
             assert_eq!(found.secret.expose_secret(), secret, "{}", args.url);
-            assert!(found.says.contains(says) && !found.says.contains(secret), "{}", found.says);
+            assert!(
+                found.explanation.contains(says) && !found.explanation.contains(secret),
+                "{}",
+                found.explanation
+            );
         }
         let none = SignArgs { key_env: words("NONE"), ..at(APP) };
         assert!(chosen(&none).expect_err("missing").to_string().contains("NONE is missing"));
@@ -132,7 +136,11 @@ mod tests {
         let token = |name: &str| (name == AUTH_TOKEN).then(|| "a token".to_owned());
         let found = signing_key(&at(APP), &token, &none).expect("a key");
         assert_eq!(found.secret.expose_secret(), "a token");
-        assert!(found.says.contains("HEARDBACK_APP_KEYS is not set"), "{}", found.says);
+        assert!(
+            found.explanation.contains("HEARDBACK_APP_KEYS is not set"),
+            "{}",
+            found.explanation
+        );
         let app = |name: &str| (name == APP_KEYS).then(|| "an app key".to_owned());
         for (url, env) in [(TWILIO, &app as Env<'_>), (APP, &|_: &str| None)] {
             let missing = signing_key(&at(url), env, &none).expect_err("missing").to_string();

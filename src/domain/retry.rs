@@ -84,7 +84,8 @@ pub fn conclude(
         Verdict::Done { .. } => Settlement::Reported,
         Verdict::Uncertain { why } => again(why, None, facts, policy, jitter),
         Verdict::Retry { why, after } => again(why, *after, facts, policy, jitter),
-        Verdict::Pause { why } if facts.suspect => refused(why),
+        // Without Twilio's code, the answer may be a proxy's.
+        Verdict::Pause { why } if facts.suspect && why.code.is_some() => refused(why),
         Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
         // Twenty in a row paused the lane: a wrong account must not refuse the whole backlog.
         Verdict::Missing { .. } if facts.paused => release,
@@ -219,6 +220,9 @@ mod tests {
         let facts = AttemptFacts { suspect: true, ..FACTS };
         let verdict = Verdict::Pause { why: why(403, 70051) };
         assert_eq!(refusal_of(conclude(&verdict, &facts, &DAY, 0.5)), why(403, 70051));
+        let from_a_proxy = Verdict::Pause { why: Why { code: None, ..why(403, 0) } };
+        let end = conclude(&from_a_proxy, &facts, &DAY, 0.5);
+        assert_eq!(end, Settlement::Release { after: facts.hold });
     }
 
     #[test]

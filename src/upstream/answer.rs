@@ -1,7 +1,7 @@
 //! Answer: what came back, read into a [`Verdict`] (the table of DESIGN §6).
 //!
-//! Promises that an answer which settles a message (done, missing, never) was read to its last byte, and
-//! that a 2xx is done only if its body names the message (`body.rs`); otherwise the status alone is enough.
+//! Promises that an answer which settles a message (done, missing, never) was read to its last byte and is Twilio's
+//! own (`body.rs`): a 2xx names the message, a 4xx has Twilio's form of an error. Otherwise the status alone is enough.
 //! Deliberately absent: sockets, and any clock but the one that `Retry-After` needs without a `Date`.
 
 use std::time::{Duration, SystemTime};
@@ -33,23 +33,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// What the answer means for the feedback that it answers.
-    pub(crate) fn verdict(self, feedback: &Feedback) -> Verdict {
-        let verdict = self.judge(feedback);
-        let Some(broken) = self.broken else { return verdict };
-        match verdict {
-            Verdict::Missing { .. } | Verdict::Never { .. } => {
-                let why = Why { status: Some(self.status.as_u16()), code: None, message: broken };
-                Verdict::Retry { why, after: None }
-            }
-            Verdict::Done { .. }
-            | Verdict::Uncertain { .. }
-            | Verdict::Retry { .. }
-            | Verdict::Throttle { .. }
-            | Verdict::Pause { .. } => verdict,
-        }
-    }
-
-    fn judge(&self, feedback: &Feedback) -> Verdict {
+    pub(crate) fn verdict(&self, feedback: &Feedback) -> Verdict {
         match self.status.as_u16() {
             status @ 200..=299 => match self.unlike_feedback(feedback) {
                 None => Verdict::Done { status },
@@ -57,9 +41,13 @@ impl Answer {
             },
             300..=399 => Verdict::Pause { why: self.why_redirected() },
             401 | 403 => Verdict::Pause { why: self.why() },
-            404 => Verdict::Missing { why: self.why() },
             408 | 425 => Verdict::Retry { why: self.why(), after: self.retry_after() },
             429 => Verdict::Throttle { why: self.why(), after: self.retry_after() },
+            // A proxy's error page says nothing of what Twilio would answer.
+            400..=499 if !self.is_twilios_error() => {
+                Verdict::Uncertain { why: self.because(None, self.described()) }
+            }
+            404 => Verdict::Missing { why: self.why() },
             400..=499 => Verdict::Never { why: self.why() },
             // 5xx, and numbers that HTTP does not have.
             _ => Verdict::Retry { why: self.why(), after: self.retry_after() },
@@ -173,16 +161,39 @@ mod tests {
         ];
         for (word, statuses) in table {
             for status in *statuses {
-                assert_eq!(answer(*status, "", None).as_str(), *word, "{status}");
+                let error = format!(r#"{{"code":20001,"message":"No","status":{status}}}"#);
+                assert_eq!(answer(*status, &error, None).as_str(), *word, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_4xx_that_is_not_twilios_settles_nothing_and_its_kind_is_named() {
+        for status in [400, 404, 405, 410, 413, 451] {
+            for (body, kind) in [
+                ("", "with an empty body"),
+                ("<html><title>Blocked</title></html>", "with HTML, titled \"Blocked\""),
+                ("{}", "with JSON that is not Twilio's"),
+                (r#"{"code":"blocked"}"#, "with JSON that is not Twilio's"),
+                ("Not Found", "with plain text"),
+            ] {
+                let Verdict::Uncertain { why } = answer(status, body, None) else {
+                    panic!("{status} {body}")
+                };
+                assert_eq!(why.message, format!("{status} {kind}"));
             }
         }
     }
 
     #[test]
     fn what_ends_a_story_needs_a_whole_answer() {
-        for (status, word) in
-            [(200, "uncertain"), (400, "retry"), (404, "retry"), (401, "pause"), (429, "throttle")]
-        {
+        for (status, word) in [
+            (200, "uncertain"),
+            (400, "uncertain"),
+            (404, "uncertain"),
+            (401, "pause"),
+            (429, "throttle"),
+        ] {
             assert_eq!(answer(status, "", Some("broke off")).as_str(), word, "{status}");
         }
     }

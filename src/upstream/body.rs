@@ -44,9 +44,9 @@ impl Answer {
         })
     }
 
-    /// Whether this is an error in Twilio's words: JSON with a numeric `code`.
+    /// Whether this is an error in Twilio's words: JSON with a numeric `code`, read whole.
     pub(super) fn is_twilios_error(&self) -> bool {
-        self.code().is_some()
+        self.broken.is_none() && self.code().is_some()
     }
 
     /// Whether Twilio says that the resource does not exist.

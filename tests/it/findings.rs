@@ -126,7 +126,7 @@ fn a_store_with_as_many_messages_as_it_may_hold_is_critical_while_readyz_answers
     eventually("all is well below nine tenths", LONG, || watched.findings().is_empty());
     assert_eq!(scene.send(&status_callback(10, "sent")).status, 204);
     assert_eq!(scene.send(&status_callback(11, "sent")).status, 503);
-    watched.agree_on("too_many_messages", "critical", "new ones get 503");
+    watched.agree_on("too_many_messages", "critical", "new ones are rejected with HTTP 503");
     watched.agree_on("server_errors", "critical", "answered with 5xx");
     assert_eq!(scene.service.operator("/readyz").status, 200);
 }
@@ -141,7 +141,7 @@ fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
     assert_eq!(sent.status, 204);
     eventually("there is room", LONG, || !watched.has("store_nearly_full", None));
     disk.resize("180m");
-    watched.agree_on("store_nearly_full", "critical", "below 128 MiB new events get 503");
+    watched.agree_on("store_nearly_full", "critical", "below 128 MiB new events are rejected with HTTP 503");
     assert_eq!(service.operator("/readyz").status, 200, "it still takes events");
     disk.resize("120m");
     watched.agree_on("store_nearly_full", "critical", "less than the 128 MiB that are needed");

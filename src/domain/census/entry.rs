@@ -71,9 +71,9 @@ impl Entry {
             state: message.state,
             wait,
         };
-        // As it is kept: one whose lifetime is over is pending until somebody has swept it.
+        // The stored state: a pending message past its lifetime counts as pending until the sweep marks it expired.
         let standing = Standing::Message(message.state);
-        // Of what is to be reported: since it was proven, however often it was put back.
+        // The age of a confirmed message runs from its confirmation, even if it was requeued later.
         let since = message.proof.as_ref().map(|proof| proof.confirmed_at);
         let since = since.filter(|_| message.state == State::Confirmed).unwrap_or(message.since);
         Self { standing, since, message: Some(sent) }
@@ -93,7 +93,7 @@ impl Entry {
 }
 
 impl Sent {
-    /// `None` where nobody asked for feedback: then there is nothing to convert.
+    /// `None` for an untracked message: no feedback was requested, so it has no conversion.
     pub(super) fn tally(&self) -> Option<Tally> {
         if self.state == State::Untracked {
             return None;

@@ -9,10 +9,10 @@ use crate::domain::veil::veiled;
 pub const MIN_FREE: u64 = 128 << 20;
 /// Below this the volume has to be extended now.
 const CRITICAL_FREE: u64 = 192 << 20;
-/// The volume is filling if it will be full within this time.
-const FORESIGHT: SignedDuration = SignedDuration::from_hours(48);
-/// A trend takes at least this much time.
-const SHORTEST_TREND: SignedDuration = SignedDuration::from_mins(60);
+/// The finding is given if the volume is projected to be full within this time.
+const FILL_HORIZON: SignedDuration = SignedDuration::from_hours(48);
+/// An extrapolation takes at least this much time.
+const MIN_TREND_SPAN: SignedDuration = SignedDuration::from_mins(60);
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     let store = &now.store;
@@ -26,7 +26,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     findings.extend(too_many(store.links, "click links", store));
     if store.forgotten_early > 0 {
         let what = format!(
-            "The store is full: {} finished records were forgotten early within an hour",
+            "The store is full: {} finished records were evicted before the end of their retention within an hour",
             store.forgotten_early
         );
         findings.push(Finding::new(FindingId::StoreFull, what));
@@ -39,11 +39,12 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(FindingId::CommitSlow, what));
     }
     if let Some(name) = &now.start.unsafe_file_system {
-        let what = format!("The store lies on {name}, which does not keep what was acknowledged");
+        let what =
+            format!("The store is on {name}, a file system that can lose acknowledged records");
         findings.push(Finding::new(FindingId::StorePlacement, what).since(now.start.started_at));
     }
     if now.start.is_end_unverified {
-        let what = "The file SEAL was torn or empty when the store was opened";
+        let what = "The file SEAL was incomplete or empty when the store was opened";
         findings
             .push(Finding::new(FindingId::StoreEndUnverified, what).since(now.start.started_at));
     }
@@ -53,21 +54,24 @@ fn free(store: &StoreFacts) -> Option<Finding> {
     let free = store.free.filter(|free| *free < CRITICAL_FREE)?;
     let left = format!("The volume of the store has {} MiB left", free >> 20);
     let what = if free < MIN_FREE {
-        format!("{left}, less than the {} MiB that are needed: new events get 503", MIN_FREE >> 20)
+        format!(
+            "{left}, less than the required {} MiB: new events are rejected with HTTP 503",
+            MIN_FREE >> 20
+        )
     } else {
-        format!("{left}; below {} MiB new events get 503", MIN_FREE >> 20)
+        format!("{left}; below {} MiB new events are rejected with HTTP 503", MIN_FREE >> 20)
     };
     Some(Finding::new(FindingId::StoreNearlyFull, what))
 }
 
-/// Extrapolates the loss of room, as the alert does.
+/// Extrapolates the loss of free space, as the alert does.
 fn filling(store: &StoreFacts) -> Option<Finding> {
     let free = store.free.filter(|free| *free >= CRITICAL_FREE)?;
-    let (span, before) = store.free_before.filter(|(span, _)| *span >= SHORTEST_TREND)?;
+    let (span, before) = store.free_before.filter(|(span, _)| *span >= MIN_TREND_SPAN)?;
     let lost = u128::from(before.checked_sub(free)?);
     let room = u128::from(free.saturating_sub(MIN_FREE));
     let seconds = |span: SignedDuration| u128::try_from(span.as_secs()).unwrap_or_default();
-    if lost == 0 || room * seconds(span) >= lost * seconds(FORESIGHT) {
+    if lost == 0 || room * seconds(span) >= lost * seconds(FILL_HORIZON) {
         return None;
     }
     let hours = room * seconds(span) / lost / 3_600;
@@ -75,7 +79,7 @@ fn filling(store: &StoreFacts) -> Option<Finding> {
     Some(Finding::new(FindingId::StoreFilling, what))
 }
 
-/// `what` of the two kinds of records that the limit holds for.
+/// `what` names the kind of record. The limit holds for messages and for click links.
 fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
     let most = store.max_records;
     // Nine tenths, without a fraction.
@@ -83,8 +87,8 @@ fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
         return None;
     }
     let kept =
-        format!("{count} {what} have to be kept, of at most {most} (HEARDBACK_MAX_MESSAGES)");
-    let reached = if count >= most { ": new ones get 503" } else { "" };
+        format!("{count} {what} cannot be evicted; the limit is {most} (HEARDBACK_MAX_MESSAGES)");
+    let reached = if count >= most { ": new ones are rejected with HTTP 503" } else { "" };
     let finding = Finding::new(FindingId::TooManyMessages, format!("{kept}{reached}"));
     Some(finding.about(what))
 }

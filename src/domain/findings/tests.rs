@@ -321,7 +321,7 @@ fn at_the_limit_it_is_said_that_new_events_get_503() {
         judge(&now).into_iter().map(|finding| finding.what).collect::<Vec<_>>().join("; ")
     };
     assert!(!says(|now| now.store.records = 999).contains("503"));
-    assert!(says(|now| now.store.records = 1_000).contains("new ones get 503"));
+    assert!(says(|now| now.store.records = 1_000).contains("new ones are rejected with HTTP 503"));
     assert!(says(|now| now.store.links = 1_001).contains("1001 click links"));
     assert!(says(|now| now.store.free = Some(150 << 20)).contains("150 MiB left; below 128 MiB"));
     assert!(says(|now| now.store.free = Some(127 << 20)).contains("127 MiB left, less than"));

@@ -93,7 +93,7 @@ impl LinkId {
     }
 }
 
-/// Where a link leads: https, no credentials, no fragment of ours to lose.
+/// The destination of a link: an absolute https address without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LinkTarget(String);
 

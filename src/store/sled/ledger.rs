@@ -250,9 +250,9 @@ impl Ledger {
         Ok(Ok(outcome))
     }
 
-    /// The messages to evict for so many new ones: the same number, and one more where the store holds more
-    /// than it may. `None`: too few can go. Those that the command itself changes stay, and all messages under
-    /// a reference go together or not at all.
+    /// Selects the messages to evict for `new` messages: as many as needed to stay within the limit, plus one if the
+    /// store is above it already. `None` if too few can be evicted. Messages that this command changes stay, and
+    /// messages that share a reference are evicted together or not at all.
     fn make_room(&self, new: usize, changed: &[Message]) -> Result<Option<Vec<Message>>, Fatal> {
         let total = self.counts.total().saturating_add(new as u64);
         let excess = total.saturating_sub(self.terms.max_messages);
@@ -371,7 +371,7 @@ impl Ledger {
     pub(super) fn full(&self, of: &str) -> StoreError {
         let most = self.terms.max_messages;
         let reason = format!(
-            "HEARDBACK_MAX_MESSAGES ({most}) {of} are kept already, and none of them can be evicted yet"
+            "the limit of {most} {of} (HEARDBACK_MAX_MESSAGES) is reached, and too few of them can be evicted"
         );
         StoreError::Unavailable { reason, label: "max_messages" }
     }
@@ -382,11 +382,11 @@ impl Ledger {
         let reason = match free.get_or_insert_with(ask) {
             Ok(free) if *free >= least => return Ok(()),
             Ok(free) => format!(
-                "the store's disk has {} left, {} are needed; extend the volume",
+                "the store's disk has {} left, {} required; extend the volume",
                 Size(*free),
                 Size(least)
             ),
-            Err(error) => format!("cannot tell how much room the store's disk has: {error}"),
+            Err(error) => format!("cannot read the free space of the store's disk: {error}"),
         };
         Err(StoreError::Unavailable { reason, label: "disk_full" })
     }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 /// How a post is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status; of a 2xx the body names the message, as Twilio's does, otherwise it is `{}`.
+    /// With this status. As Twilio's, the body of a 2xx names the message, that of a 400 or 404 has a code; else it is `{}`.
     Status(u16),
     /// With this status and this body.
     Body(u16, &'static str),
@@ -136,6 +136,10 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let taken = taken(line);
     let (status, more, body) = match manner {
         Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
+        Some(Manner::Status(status @ (400 | 404))) => {
+            refused = format!(r#"{{"code":20{status},"message":"X","status":{status}}}"#);
+            (status, "Content-Type: application/json\r\n", refused.as_str())
+        }
         Some(Manner::Status(status)) => (status, "", "{}"),
         Some(Manner::Body(status, body)) => (status, "", body),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
