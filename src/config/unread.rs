@@ -38,10 +38,10 @@ const ALIASES: [(&str, &str); 6] = [
     ("TWILIO_SIGNING_KEY", "TWILIO_AUTH_TOKEN"),
 ];
 
-/// Words that alone say too little for a name to be close to a setting.
-const GENERIC_WORDS: [&str; 14] = [
+/// Words that alone say too little for a name to be close to a setting: `HEARDBACK_TAG` may be an image's.
+const GENERIC_WORDS: [&str; 15] = [
     "API", "APP", "CALL", "CLIENT", "FILE", "FORMAT", "GIVE", "IP", "MAX", "OPS", "PATH", "READ",
-    "RUN", "UP",
+    "RUN", "TAG", "UP",
 ];
 
 /// A longer name, or one with a longer word, is not shown.
@@ -82,8 +82,18 @@ pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
             continue;
         }
         let shown = shown(name);
+        let is_set = |name: &str| env(name).is_some_and(|value| !value.trim().is_empty());
         match verdict(name, &value, &known) {
             Verdict::Fine => {}
+            // Beside the setting itself, a name in Twilio's namespace is probably another program's.
+            Verdict::Slip(meant)
+                if !name.to_ascii_uppercase().starts_with(OURS)
+                    && (is_set(meant) || is_set(&format!("{meant}{FILE}"))) =>
+            {
+                warnings.push(format!(
+                    "{shown} is set, but Heardback does not read it: it reads {meant}, which is set as well"
+                ));
+            }
             Verdict::Slip(meant) if is_file_of(name, meant) => {
                 let how = format!("{meant} cannot be read from a file; set it to the value itself");
                 problems.push(Problem::unknown(&shown, how));

@@ -210,8 +210,8 @@ impl Service {
     async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (public_addr, ops_addr) = (joined(&self.public_addrs), joined(&self.ops_addrs));
         tracing::info!(
-            public_addr,
-            ops_addr,
+            %public_addr,
+            %ops_addr,
             "listening on {public_addr}, for the operator on {ops_addr}"
         );
         let (stop_worker, mut stopped) = watch::channel(false);

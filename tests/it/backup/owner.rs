@@ -143,7 +143,7 @@ fn the_services_user_needs_nobody_elses_rights() {
     fs::set_permissions(&around, PermissionsExt::from_mode(0o755)).expect("set");
     // The binary may lie where only root may look.
     let binary = around.join("heardback");
-    fs::copy(BINARY, &binary).expect("copied");
+    crate::harness::copy_binary(&binary);
     let (backup, volume) = (around.join("backup"), around.join("volume"));
     for made in [&backup, &volume] {
         fs::create_dir(made).expect("made");
