@@ -88,6 +88,7 @@ pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
             // Beside the setting itself, a name in Twilio's namespace is probably another program's.
             Verdict::Slip(meant)
                 if !name.to_ascii_uppercase().starts_with(OURS)
+                    && !is_file_of(name, meant)
                     && (is_set(meant) || is_set(&format!("{meant}{FILE}"))) =>
             {
                 warnings.push(format!(
