@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, Recipient};
+use crate::domain::address::{Address, Recipient, Sender};
 use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::matching::later;
 use crate::domain::message::{MAX_REFERENCE, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
 use crate::domain::signal::callback::Reading;
+use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing, to_millisecond};
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
 
@@ -37,6 +38,7 @@ pub struct Registration {
 /// [`Malformed`], naming the field.
 pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
     let account = account(fields, reading)?;
+    direction::outbound(fields)?;
     let sid = message_sid(fields)?;
     let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
@@ -52,6 +54,7 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
 /// [`Malformed`], naming the field.
 pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
     let account = account(fields, reading)?;
+    direction::neither(fields)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
     let named = match (sid, reference(fields)?, recipient) {
@@ -140,13 +143,17 @@ fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {
 }
 
 fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
-    let address = fields.get("From").map(Address::parse).transpose();
-    let address =
-        address.map_err(|error| Malformed::Field { field: "From", expected: error.to_string() })?;
-    Ok(SenderHint {
-        address: address.map(|from| from.to_sender()),
-        service: fields.sid("MessagingServiceSid", None)?,
-    })
+    let service = fields.sid("MessagingServiceSid", None)?;
+    let sender = fields.get("From").map(Sender::parse).transpose();
+    let wrong = |expected: String| Malformed::Field { field: "From", expected };
+    match sender.map_err(|error| wrong(error.to_string()))? {
+        None => Ok(SenderHint { address: None, service }),
+        Some(Sender::Address(from)) => Ok(SenderHint { address: Some(from.to_sender()), service }),
+        Some(Sender::Service(of)) if service.is_some_and(|service| service != of) => {
+            Err(wrong("names another Messaging Service than MessagingServiceSid".to_owned()))
+        }
+        Some(Sender::Service(of)) => Ok(SenderHint { address: None, service: Some(of) }),
+    }
 }
 
 fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
@@ -242,6 +249,11 @@ mod tests {
             (r#""OccurredAt":"2026-11-23 10:00""#, "OccurredAt"),
             (r#""MessagingServiceSid":"MG1""#, "MessagingServiceSid"),
             (r#""Type":"a\nb""#, "Type"),
+            (r#""From":"PN0123456789abcdef0123456789abcdef""#, "From"),
+            (r#""From":"5017122661""#, "From"),
+            (r#""To":"+1555867531O""#, "To"),
+            (r#""MessageStatus":"delivered""#, "MessageStatus"),
+            (r#""direction":"inbound""#, "Direction"),
         ] {
             match (with(more), wrong) {
                 (Ok(_), "") => {}
@@ -255,6 +267,23 @@ mod tests {
             read(r#"{"Link":"https://example.com/"}"#, message)
                 .is_ok_and(|it| it.message.is_none())
         );
+    }
+
+    #[test]
+    fn the_sender_may_be_a_messaging_service_by_its_sid() {
+        const MG: &str = "MG0123456789abcdef0123456789abcdef";
+        let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), message);
+        let of = |more: &str| {
+            let sighting = with(more).expect(more).message.expect("named");
+            (sighting.from, sighting.service.map(|sid| sid.to_string()))
+        };
+        let service = Some(MG.to_owned());
+        assert_eq!(of(&format!(r#""From":"{MG}""#)), (None, service.clone()));
+        assert_eq!(of(&format!(r#""From":"{MG}","MessagingServiceSid":"{MG}""#)), (None, service));
+        assert_eq!(of(r#""From":"15017122661""#), (Some("+15017122661".to_owned()), None));
+        let other = MG.replace("MG0", "MG1");
+        let both = with(&format!(r#""From":"{MG}","MessagingServiceSid":"{other}""#));
+        assert!(matches!(both, Err(Malformed::Field { field: "From", .. })), "{both:?}");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, PersonKey, Recipient};
+use crate::domain::address::{Address, PersonKey, Recipient, Sender};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
+use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
     Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
@@ -99,6 +100,7 @@ pub(super) fn replied(
     heard: &Heard,
 ) -> Result<Signal, Malformed> {
     let inbound = message_sid(fields)?;
+    direction::inbound(fields)?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
     let person = reading.person_key.recipient(account, &person);
@@ -201,12 +203,14 @@ pub(super) fn sighted(
     sid: MessageSid,
     word: &str,
 ) -> Result<Sighting, Malformed> {
-    // An inbound message at the wrong route names its parties the other way round: who wrote to us is a
-    // person, and no sender to be kept in clear.
-    let mut words = [Some(word), fields.get("SmsStatus")].into_iter().flatten();
-    let is_inbound = words.any(|word| matches!(word, "received" | "receiving"));
-    let party = |field| if is_inbound { Ok(None) } else { optional(address(fields, field)) };
-    let recipient = party("To")?;
+    direction::outbound(fields)?;
+    let recipient = optional(address(fields, "To"))?;
+    // Kept in clear: a text that is no sender is not kept.
+    let (from, of_service) = match fields.get("From").map(Sender::parse) {
+        Some(Ok(Sender::Address(from))) => (Some(from.to_sender()), None),
+        Some(Ok(Sender::Service(of))) => (None, Some(of)),
+        Some(Err(_)) | None => (None, None),
+    };
     Ok(Sighting {
         sid,
         account,
@@ -214,8 +218,8 @@ pub(super) fn sighted(
         strict: false,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
-        from: party("From")?.map(|from| from.to_sender()),
-        service: service(fields)?,
+        from,
+        service: service(fields)?.or(of_service),
         reference: None,
         // A word that Twilio invents later is no reason to refuse what else it says.
         status: Status::parse(word),
@@ -264,11 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inbound_message_at_the_wrong_route_is_no_sender() {
-        let fields = |word: &str| {
-            let form = format!("{BASE}SmsStatus={word}");
-            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8")
-        };
+    fn a_form_at_the_route_of_the_other_direction_is_refused() {
         let person_key = PersonKey::new(b"key");
         let reading = Reading {
             account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
@@ -279,10 +279,19 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
             trace: None,
         };
-        for (word, kept) in [("received", false), ("receiving", false), ("sent", true)] {
-            let fields = fields(word);
-            let sighting = status(&fields, &fields, &reading).expect(word);
-            assert_eq!((sighting.from.is_some(), sighting.recipient.is_some()), (kept, kept));
+        for (more, is_reply, is_status) in [
+            ("SmsStatus=received", true, false),
+            ("MessageStatus=receiving", true, false),
+            ("MessageStatus=sent", false, true),
+            ("SmsStatus=delivered", false, true),
+            ("MessageStatus=DELIVERED&Body=hi", false, true),
+            ("MessageStatus=sent&SmsStatus=received", false, false),
+        ] {
+            let form = format!("{BASE}{more}");
+            let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
+            let fields = fields.expect("UTF-8");
+            assert_eq!(reply(&fields, &reading).is_ok(), is_reply, "{more}");
+            assert_eq!(status(&fields, &fields, &reading).is_ok(), is_status, "{more}");
         }
     }
 

@@ -7,6 +7,7 @@ pub mod app;
 pub mod call;
 pub mod callback;
 pub mod click;
+mod direction;
 pub mod events;
 pub mod fields;
 pub mod json;

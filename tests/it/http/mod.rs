@@ -2,6 +2,7 @@
 
 mod accounts;
 mod answers;
+mod identity;
 mod links;
 mod operator;
 mod refusals;
