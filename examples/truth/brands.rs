@@ -31,9 +31,12 @@ pub(crate) enum Names {
     Code,
     /// By the person alone.
     To,
+    /// By the person, and with the code.
+    CodeTo,
 }
 
 /// Who sends.
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(crate) struct Brand {
     /// Which of [`ACCOUNTS`].
     pub(crate) account: usize,
@@ -57,17 +60,21 @@ pub(crate) struct Brand {
     pub(crate) agents: bool,
     /// Whether what comes in goes to Event Streams as well, from where it comes hours late at times.
     pub(crate) streams: bool,
+    /// Whether the app takes replies and passes them on, minutes late at times.
+    pub(crate) passes_on: bool,
+    /// Whether its references are its users' ids, the same for all logins of one.
+    pub(crate) by_user: bool,
 }
 
 impl Brand {
     /// Whether it registers what tells a message's code from others.
     pub(crate) fn hmacs(&self) -> bool {
-        matches!(self.names, Names::Sid | Names::Code)
+        matches!(self.names, Names::Sid | Names::Code | Names::CodeTo)
     }
 }
 
 /// The brands. Each stands for one way to use Twilio.
-pub(crate) const BRANDS: [Brand; 6] = [
+pub(crate) const BRANDS: [Brand; 9] = [
     Brand {
         account: 0,
         service: Some("MGa0000000000000000000000000000000"),
@@ -76,11 +83,13 @@ pub(crate) const BRANDS: [Brand; 6] = [
         whatsapp: None,
         registers: Registers::Answer,
         names: Names::Sid,
-        // One code for several messages, and it could not tell which one was entered.
-        same_code: 0,
+        // It keeps the newest SID only, and reports that whichever message was read.
+        same_code: 600,
         clock_ahead: 0,
         agents: false,
         streams: true,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -94,6 +103,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         clock_ahead: -20 * SECOND,
         agents: false,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -108,6 +119,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         clock_ahead: 2 * SECOND,
         agents: true,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -121,6 +134,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         clock_ahead: 0,
         agents: false,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 1,
@@ -134,6 +149,8 @@ pub(crate) const BRANDS: [Brand; 6] = [
         clock_ahead: 0,
         agents: false,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 1,
@@ -147,5 +164,53 @@ pub(crate) const BRANDS: [Brand; 6] = [
         clock_ahead: 40 * SECOND,
         agents: true,
         streams: false,
+        passes_on: false,
+        by_user: false,
+    },
+    // Two accounts that share a short code.
+    Brand {
+        account: 0,
+        service: Some("MGa2222222222222222222222222222222"),
+        senders: &["28777"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::Answer,
+        names: Names::CodeTo,
+        same_code: 2_000,
+        clock_ahead: -90 * SECOND,
+        agents: true,
+        streams: false,
+        passes_on: true,
+        by_user: false,
+    },
+    Brand {
+        account: 1,
+        service: Some("MGb2222222222222222222222222222222"),
+        senders: &["28777"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::ByCallback,
+        names: Names::To,
+        same_code: 2_000,
+        clock_ahead: 0,
+        agents: false,
+        streams: false,
+        passes_on: true,
+        by_user: false,
+    },
+    Brand {
+        account: 0,
+        service: None,
+        senders: &["+15017180001"],
+        sticky: true,
+        whatsapp: None,
+        registers: Registers::Answer,
+        names: Names::Reference,
+        same_code: 4_000,
+        clock_ahead: 5 * SECOND,
+        agents: false,
+        streams: false,
+        passes_on: false,
+        by_user: true,
     },
 ];

@@ -91,6 +91,11 @@ impl Carrier {
                 (1, HOUR, 12 * HOUR),
             ]);
             receipts.push((known + on_its_way, word));
+            // Each segment has a receipt of its own.
+            if random.chance(100) {
+                let other = if word == "delivered" { "undelivered" } else { "delivered" };
+                receipts.push((known + random.between(SECOND, 30 * SECOND), other));
+            }
             if random.chance(200) {
                 receipts.push((known + on_its_way + random.between(SECOND, MINUTE), word));
             }

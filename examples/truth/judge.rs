@@ -43,6 +43,8 @@ pub(crate) struct Judgement {
     pub(crate) scores: BTreeMap<(&'static str, Option<Basis>), Score>,
     /// All kinds together.
     pub(crate) overall: Score,
+    /// Wrong confirmations that follow from what an app itself said wrongly, by kind of evidence.
+    pub(crate) said_wrongly: BTreeMap<&'static str, u64>,
     /// Wrong confirmations that only inferred or shared, by what was truly behind them.
     pub(crate) misled: BTreeMap<&'static str, u64>,
     /// What must not happen, with its history.
@@ -68,6 +70,9 @@ impl Judgement {
         for (kind, score) in other.scores {
             self.scores.entry(kind).or_default().add(score);
         }
+        for (kind, count) in other.said_wrongly {
+            *self.said_wrongly.entry(kind).or_default() += count;
+        }
         for (cause, count) in other.misled {
             *self.misled.entry(cause).or_default() += count;
         }
@@ -87,6 +92,7 @@ pub(crate) fn word(road: Road) -> &'static str {
         Road::CodeByReference => "code, by reference",
         Road::CodeWithCode => "code, by reference and code",
         Road::CodeByTo => "code, by To",
+        Road::CodeWithCodeByTo => "code, by To and code",
         Road::Reply => "reply",
         Road::ReplyQuoted => "reply that quotes",
         Road::ReplyWithCode => "reply with the code",
@@ -164,6 +170,10 @@ impl Judgement {
                 return false;
             }
         };
+        if !right && case.act.is_some_and(|act| act.errs) {
+            *self.said_wrongly.entry(kind).or_default() += 1;
+            return false;
+        }
         let score = self.scores.entry((kind, Some(case.proof.basis))).or_default();
         for count in [score, &mut self.overall] {
             *(if right { &mut count.right } else { &mut count.wrong }) += 1;
@@ -185,7 +195,7 @@ impl Judgement {
         for act in &world.acts {
             let Cause::Message(number) = act.cause else { continue };
             let Some(message) = world.messages.get(number) else { continue };
-            if message.is_tracked() && message.had_arrived(act.did) {
+            if message.is_tracked() && message.had_arrived(act.did) && !act.errs {
                 given.insert((number, act.road), confirmed.get(&number) == Some(&true));
             }
         }

@@ -43,6 +43,7 @@ impl Life {
         for day in [3, 7, 9].into_iter().filter(|day| *day <= habits.days) {
             life.tell(day * DAY + HOUR, Word::Sweep);
         }
+        life.tell(habits.days * DAY + 5 * HOUR, Word::Sweep);
         // Each start reads the whole store.
         for _ in 0..habits.days.min(3) {
             let at = life.random.between(HOUR, habits.days * DAY);
@@ -172,6 +173,14 @@ impl Life {
     /// Puts word of an act on its way.
     pub(crate) fn act(&mut self, mut act: Act) -> usize {
         act.heard = act.did + self.random.spread(&WIRE);
+        let passes_on = BRANDS.get(act.brand).filter(|brand| brand.passes_on);
+        if let (Some(brand), Road::Reply | Road::ReplyByHandset | Road::ReplyWithCode) =
+            (passes_on, act.road)
+        {
+            act.heard += self.random.spread(&[(85, 0, SECOND), (15, SECOND, 20 * MINUTE)]);
+            act.stated = (!self.random.chance(500)).then_some(act.did + brand.clock_ahead);
+            act.sent = Some(act.heard + brand.clock_ahead);
+        }
         self.hear(act)
     }
 
@@ -256,6 +265,8 @@ impl Act {
             did,
             heard: did,
             stated: None,
+            sent: None,
+            errs: false,
             once: 0,
         }
     }

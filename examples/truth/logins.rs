@@ -33,6 +33,10 @@ impl Life {
         let lenient = self.random.chance(2_500);
         let mut login = Login { line, brand, number: self.logins, sent: Vec::new(), lenient };
         self.send_code(&mut login, at);
+        // To some, support reads the code out, and the app reports that it was entered.
+        if self.random.chance(30) {
+            return self.read_out(&login, at);
+        }
         // Some go away, and never type anything.
         if self.random.chance(700) {
             return;
@@ -52,6 +56,17 @@ impl Life {
         // The page stays open: whatever comes within some minutes is still typed.
         if let Some((number, typed)) = self.next_typed(&login, now, now + 9 * MINUTE) {
             self.entered(&login, number, typed);
+        }
+    }
+
+    fn read_out(&mut self, login: &Login, at: i64) {
+        let typed = at + self.random.between(30 * SECOND, 3 * MINUTE);
+        let before = self.world.acts.len();
+        if let Some(number) = login.sent.last().copied() {
+            self.entered(login, number, typed);
+        }
+        for act in self.world.acts.iter_mut().skip(before) {
+            act.errs = true;
         }
     }
 
@@ -96,20 +111,27 @@ impl Life {
             Names::Reference => Road::CodeByReference,
             Names::Code => Road::CodeWithCode,
             Names::To => Road::CodeByTo,
+            Names::CodeTo => Road::CodeWithCodeByTo,
         };
+        // An app that keeps the newest SID reports that, whichever message was read.
+        let newest = login.sent.last().copied().unwrap_or(number);
+        let named = if road == Road::CodeBySid { newest } else { number };
         // Some apps say when it was, by their own clock; from a queue they must.
         let queued = self.random.chance(300);
-        let stated = (queued || self.random.chance(5_000)).then_some(typed + brand.clock_ahead);
+        let stated = (queued || !self.random.chance(300)).then_some(typed + brand.clock_ahead);
         let after = if queued {
             self.random.between(SECOND, 40 * MINUTE)
         } else {
             self.random.spread(&WIRE).min(SECOND)
         };
+        let sent = (!brand.by_user).then_some(typed + after + brand.clock_ahead);
         let who = (login.line, login.brand, message.whatsapp);
         let act = Act::of(road, Cause::Message(number), who, typed);
         self.hear(Act {
-            names: Some(number),
+            names: Some(named),
+            errs: named != number,
             stated,
+            sent: stated.and(sent),
             heard: typed + after,
             sender: message.sender,
             ..act

@@ -170,23 +170,31 @@ impl World {
     /// The app says that a code was entered.
     pub(crate) fn event(&self, act: &Act) -> String {
         let message = act.names.and_then(|number| self.messages.get(number));
-        let (login, code) = message.map_or((0, 0), |message| (message.login, message.code));
+        let code = message.map_or(0, |message| message.code);
+        let login = message.zip(act.names).and_then(|(of, number)| Self::reference(number, of));
+        let login = login.unwrap_or_default();
         let mut json = format!(r#"{{"AccountSid":"{}","Type":"code_entered""#, act.account());
         let _ = match (act.road, act.names) {
             (Road::CodeBySid, Some(number)) => {
                 write!(json, r#","MessageSid":"{}""#, self.sid(number))
             }
-            (Road::CodeByReference, _) => write!(json, r#","Reference":"login-{login}""#),
+            (Road::CodeByReference, _) => write!(json, r#","Reference":"{login}""#),
             (Road::CodeWithCode, _) => {
-                write!(json, r#","Reference":"login-{login}","Code":"{code}""#)
+                write!(json, r#","Reference":"{login}","Code":"{code}""#)
             }
             _ => {
                 let to = self.address(act.line, act.whatsapp);
                 write!(json, r#","To":"{to}","From":"{}""#, act.sender())
             }
         };
+        if act.road == Road::CodeWithCodeByTo {
+            let _ = write!(json, r#","Code":"{code}""#);
+        }
         if let Some(stated) = act.stated {
             let _ = write!(json, r#","OccurredAt":"{}""#, moment(stated));
+        }
+        if let Some(sent) = act.sent {
+            let _ = write!(json, r#","SentAt":"{}""#, moment(sent));
         }
         json.push('}');
         json
@@ -199,7 +207,21 @@ impl World {
             (Cause::Carrier(_), _) => "This number does not accept messages".to_owned(),
             (_, Road::ReplyByHandset) => "I am driving and will call you back".to_owned(),
             (_, Road::ReplyWithCode) => {
-                format!("it is {}", message.map_or(0, |message| message.code))
+                let code = message.map_or(0, |message| message.code).to_string();
+                let (left, right) = code.split_at(code.len() / 2);
+                match act.once % 5 {
+                    0 => format!("it is {code}"),
+                    1 => format!("my code is {left} {right}"),
+                    2 => format!("{left}-{right}, thanks"),
+                    // In Persian digits, which begin at U+06F0.
+                    3 => code
+                        .chars()
+                        .filter_map(|c| char::from_u32(0x6f0 + c.to_digit(10)?))
+                        .collect(),
+                    _ => format!(
+                        "Liked “Here is the code that you asked for, please keep it to yourself: {code}”"
+                    ),
+                }
             }
             _ => "Thanks a lot".to_owned(),
         }
@@ -224,6 +246,13 @@ impl World {
             && !act.once.is_multiple_of(4)
         {
             let _ = write!(form, "&MessagingServiceSid={service}");
+        }
+        if BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on) {
+            for (field, at) in [("OccurredAt", act.stated), ("SentAt", act.sent)] {
+                if let (Some(at), true) = (at, act.stated.is_some()) {
+                    let _ = write!(form, "&{field}={}", escaped(&moment(at).to_string()));
+                }
+            }
         }
         if let (Road::ReplyQuoted, Some(number)) = (act.road, act.names) {
             let _ = write!(form, "&OriginalRepliedMessageSid={}", self.sid(number));
@@ -295,6 +324,7 @@ impl World {
             | Road::CodeByReference
             | Road::CodeWithCode
             | Road::CodeByTo
+            | Road::CodeWithCodeByTo
             | Road::ReplyQuoted
             | Road::Call
             | Road::Link => return None,

@@ -47,6 +47,37 @@ pub(crate) fn kinds(judgement: &Judgement) {
         judgement.overall.heard,
         share(judgement.overall.heard, judgement.overall.given),
     );
+    println!("\n| named by | right, wrong | precision | given | heard | recall |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for (name, basis) in [("a reference", Basis::Shared), ("the person", Basis::Inferred)] {
+        let mut sum = judgement.of(basis);
+        let kinds = judgement.scores.iter().filter(|((kind, of), _)| {
+            let by_person = matches!(
+                *kind,
+                "automatic reply" | "call" | "code, by To" | "code, by To and code" | "reply"
+            );
+            let by_reference =
+                matches!(*kind, "code, by reference" | "code, by reference and code" | "own link");
+            of.is_none() && if basis == Basis::Shared { by_reference } else { by_person }
+        });
+        for (_, score) in kinds {
+            sum.given += score.given;
+            sum.heard += score.heard;
+        }
+        println!(
+            "| {name} | {} | {} | {} | {} | {} |",
+            pair(sum),
+            share(sum.right, sum.right + sum.wrong),
+            sum.given,
+            sum.heard,
+            share(sum.heard, sum.given),
+        );
+    }
+    println!("\n| what an app itself said wrongly, not counted above | wrong confirmations |");
+    println!("| --- | --- |");
+    for (kind, count) in &judgement.said_wrongly {
+        println!("| {kind} | {count} |");
+    }
     println!(
         "\n| what misled, where a choice had to be made | wrong confirmations |\n| --- | --- |"
     );

@@ -100,6 +100,7 @@ pub(crate) enum Road {
     CodeByReference,
     CodeWithCode,
     CodeByTo,
+    CodeWithCodeByTo,
     Reply,
     ReplyQuoted,
     ReplyWithCode,
@@ -153,6 +154,10 @@ pub(crate) struct Act {
     pub(crate) heard: i64,
     /// What the app's clock said, if the app says when.
     pub(crate) stated: Option<i64>,
+    /// What it said when the app sent word of it, if the app says that, too.
+    pub(crate) sent: Option<i64>,
+    /// Whether the app itself says something that is not so.
+    pub(crate) errs: bool,
     /// Names the inbound message, call or event; the same for the same request sent twice.
     pub(crate) once: u64,
 }
@@ -197,6 +202,7 @@ impl World {
         match message.login {
             0 if message.has_own_link() => Some(format!("link-{number}")),
             0 => None,
+            _ if message.brand().by_user => Some(format!("user-{}", message.line)),
             login => Some(format!("login-{login}")),
         }
     }

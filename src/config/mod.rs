@@ -15,6 +15,7 @@ mod shared_keys_tests;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod windows;
 
 pub use accounts::{Account, Accounts};
 pub use judgement::Judgement;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub pending_ttl: Duration,
     /// How old a message may be for inferred evidence to confirm it; at most `pending_ttl`.
     pub reply_window: Duration,
+    /// How old a message may be for an app's event with only a `To` to confirm it; at most `pending_ttl`.
+    pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
     /// Above it, new messages are refused for now.
@@ -166,7 +169,8 @@ impl Settings {
         let give_up_after =
             reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
         let Judgement { policy, max_messages } = Judgement::read(&mut reader, args);
-        let Policy { pending_ttl, reply_window, retention, read_confirms, resend } = policy;
+        let Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend } =
+            policy;
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
         let links = rows::links(&mut reader, args, &public_urls);
@@ -196,6 +200,7 @@ impl Settings {
             give_up_after,
             pending_ttl,
             reply_window,
+            event_window,
             retention,
             max_messages,
             read_confirms,

@@ -90,16 +90,23 @@ impl Erasure {
         let bears = self.is_named(message.account, name);
         bears.then(|| Message {
             reference: None,
+            held: message.held.clone().filter(|held| !self.names(&held.evidence.named, message)),
             converted_by: message.converted_by.filter(|sid| !self.messages.contains(sid)),
             ..message.clone()
         })
+    }
+
+    /// Whether evidence that confirmed a message bears one of their names.
+    fn names(&self, named: &Named, message: &Message) -> bool {
+        matches!(named, Named::Reference(name) if self.is_named(message.account, name))
     }
 
     fn is_named(&self, account: AccountSid, name: &Reference) -> bool {
         self.references.contains(&(account, name.clone()))
     }
 
-    fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
+    /// Whether a person is one of them, as that account knows them.
+    pub fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
         let Self { key, addresses, people, .. } = self;
         let known = people.entry(account).or_insert_with(|| {
             let mut known = BTreeSet::new();

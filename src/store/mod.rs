@@ -76,6 +76,8 @@ pub struct Swept {
     pub expired: usize,
     /// Parked evidence whose message never came.
     pub orphaned: usize,
+    /// Messages that evidence confirmed which had waited for a newer one.
+    pub confirmed: usize,
     /// Finished records that were forgotten.
     pub forgotten: usize,
     /// Whether the step came to the end of the store; the next one starts over.

@@ -17,6 +17,7 @@ use crate::tools::control::Service;
 pub(super) const POLICY: Policy = Policy {
     pending_ttl: std::time::Duration::MAX,
     reply_window: std::time::Duration::MAX,
+    event_window: std::time::Duration::MAX,
     retention: std::time::Duration::MAX,
     read_confirms: false,
     resend: Resend::Newest,

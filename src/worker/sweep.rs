@@ -19,6 +19,12 @@ pub async fn run(store: Arc<dyn Store>) {
     loop {
         let rest = match store.expire(STEP).await {
             Ok(swept) => {
+                if swept.confirmed > 0 {
+                    tracing::info!(
+                        messages = swept.confirmed,
+                        "confirmed by parked evidence: no newer message was registered meanwhile"
+                    );
+                }
                 if swept.expired + swept.orphaned + swept.forgotten > 0 {
                     tracing::debug!(swept.expired, swept.orphaned, swept.forgotten, "swept");
                 }

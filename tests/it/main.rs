@@ -22,6 +22,8 @@ mod dry_run;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod false_confirmations;
+#[cfg(test)]
 mod fixtures;
 mod forget;
 #[cfg(test)]
@@ -51,6 +53,8 @@ mod openapi;
 mod operate;
 #[cfg(test)]
 mod ops;
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod overview;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use heardback::domain::feedback::{Claim, Verdict};
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use heardback::upstream::{UpstreamConfig, Upstreams};
@@ -194,6 +194,7 @@ async fn confirm_for(
         account,
         tracked: true,
         strict: true,
+        by_twilio: false,
         recipient: None,
         number: None,
         from: None,
@@ -208,8 +209,14 @@ async fn confirm_for(
         trace: None,
     };
     let named = Named::Message(sid);
-    let evidence =
-        Evidence { account, named, label: "code_entered".to_owned(), occurred_at: seen_at };
+    let evidence = Evidence {
+        account,
+        named,
+        label: "code_entered".to_owned(),
+        occurred_at: seen_at,
+        time_source: TimeSource::Exact,
+        source: Source::App,
+    };
     let remembers = Some(sighting);
     let signal = Signal {
         source: Source::App,

@@ -14,6 +14,12 @@ use crate::domain::sid::AccountSid;
 pub struct Person(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl Person {
+    /// A person, from the bytes of a key in a store.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, for a key in a store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
@@ -28,7 +34,7 @@ impl fmt::Debug for Person {
 }
 
 /// Whom a message went to, without saying who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Recipient {
     /// The keyed hash.
     pub person: Person,

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::domain::address::{Address, Recipient, Sender};
 use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::matching::later;
-use crate::domain::message::{MAX_REFERENCE, Reference};
+use crate::domain::message::{MAX_REFERENCE, Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
-use crate::domain::signal::callback::Reading;
+use crate::domain::signal::callback::{Reading, When};
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing, to_millisecond};
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
@@ -67,13 +67,13 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         }
     };
     let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
-    // Nobody tells us of the future: a clock that says so is wrong.
-    let occurred_at = fields.moment("OccurredAt")?.unwrap_or(reading.now).min(reading.now);
-    let evidence = Evidence { account, named, label: label(fields)?, occurred_at };
+    let When { at: occurred_at, source: time_source } = reading.when(fields)?;
+    let (label, source) = (label(fields)?, Source::App);
+    let evidence = Evidence { account, named, label, occurred_at, time_source, source };
     Ok(Signal {
         source: Source::App,
         once: Vec::new(),
-        code: fields.get("Code").and_then(|code| Probe::new(code, reading.code_keys)),
+        code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
         evidence: Ok(evidence),
         remembers,
         seen_at: reading.now,
@@ -110,12 +110,13 @@ fn sighting(
         account,
         tracked: true,
         strict: true,
+        by_twilio: false,
         recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
         number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         from: sender.address,
         service: sender.service,
         reference: reference(fields)?,
-        status: None,
+        status: scheduled(fields),
         error_code: None,
         code: code_hmac(fields)?,
         link: None,
@@ -123,6 +124,12 @@ fn sighting(
         seen_at: reading.now,
         trace: reading.trace,
     })
+}
+
+/// Whether Twilio's answer says that the message is scheduled. Its other first words say nothing that matters.
+fn scheduled(fields: &Fields) -> Option<Status> {
+    let status = Status::parse(fields.get("Status")?)?;
+    (status == Status::Scheduled).then_some(status)
 }
 
 fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
@@ -193,6 +200,7 @@ fn date_created(fields: &Fields) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::domain::address::PersonKey;
+    use crate::domain::signal::callback::Road;
     use crate::domain::signal::fields::Spelling;
 
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
@@ -219,6 +227,7 @@ mod tests {
             person_key: &PersonKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
+            road: Road::App,
             now,
             trace: None,
         };

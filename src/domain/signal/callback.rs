@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use crate::domain::address::{Address, PersonKey, Recipient, Sender};
 use crate::domain::code::{CodeKey, Probe};
-use crate::domain::matching::Reason;
+use crate::domain::matching::{CLOCK_SKEW, Reason};
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
-    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
+    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
 };
 use crate::domain::trace::TraceParent;
 
@@ -29,13 +29,51 @@ pub struct Reading<'a> {
     pub code_keys: &'a [CodeKey],
     /// Whether known crawlers' clicks are no evidence.
     pub ignores_crawlers: bool,
+    /// Whether Twilio itself sent the request, or the app passes it on.
+    pub road: Road,
     /// When the request came in.
     pub now: Timestamp,
     /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
+/// By which road a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// From Twilio itself, as it happens.
+    Twilio,
+    /// From the app, or passed on by it: how late, only the app can say.
+    App,
+}
+
 impl Reading<'_> {
+    /// When something happened of which this request tells, and whose clock says so. Twilio sends webhooks as things
+    /// happen. What an app passes on without a time happened at any time before.
+    ///
+    /// # Errors
+    /// [`Malformed::Field`] where a time is not RFC 3339.
+    pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
+        let source = match self.road {
+            Road::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Road::App => TimeSource::App,
+        };
+        let (stated, sent) = (fields.moment("OccurredAt")?, fields.moment("SentAt")?);
+        let Some(stated) = stated else {
+            return Ok(When { at: self.now, source: TimeSource::Unknown });
+        };
+        // The app's clock at sending tells how far it is off. One that was sent hours ago tells nothing.
+        let ahead = sent.map(|sent| sent.duration_since(self.now));
+        let skew = jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
+        let (at, source) = match ahead {
+            Some(ahead) if ahead.abs() <= skew => {
+                (stated.checked_sub(ahead).unwrap_or(stated), TimeSource::Exact)
+            }
+            Some(_) | None => (stated, source),
+        };
+        // Nobody tells us of the future: a clock that says so is wrong.
+        Ok(When { at: at.min(self.now), source })
+    }
+
     /// Whether a request may be about this account.
     #[must_use]
     pub fn speaks_for(&self, account: AccountSid) -> bool {
@@ -80,13 +118,23 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     let account = reading.account(fields)?;
     message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
-    replied(fields, reading, account, &Heard { at: Some(reading.now), event: None })
+    let when = reading.when(fields)?;
+    replied(fields, reading, account, &Heard { when: Some(when), event: None })
+}
+
+/// When something happened, and whose clock says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// The time.
+    pub at: Timestamp,
+    /// Whose clock.
+    pub source: TimeSource,
 }
 
 /// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
 pub(super) struct Heard {
-    /// When. `None` if nobody says so.
-    pub(super) at: Option<Timestamp>,
+    /// When. `None` if the event does not say so.
+    pub(super) when: Option<When>,
     /// The `CloudEvent`.
     pub(super) event: Option<Once>,
 }
@@ -105,11 +153,14 @@ pub(super) fn replied(
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
     let person = reading.person_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
+    let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
     let evidence = named(fields, person, sender)?.and_then(|named| {
         let is_direct = matches!(named, Named::Message(_));
-        let occurred_at = heard.at.or(is_direct.then_some(reading.now));
-        let occurred_at = occurred_at.ok_or(Reason::TimeUnknown)?;
-        Ok(Evidence { account, named, label: "reply".to_owned(), occurred_at })
+        let unknown = When { at: reading.now, source: TimeSource::Unknown };
+        let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
+        let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
+        let (label, source) = ("reply".to_owned(), Source::Reply);
+        Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
@@ -119,7 +170,7 @@ pub(super) fn replied(
     Ok(Signal {
         source: Source::Reply,
         once,
-        code: fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys)),
+        code: probe,
         evidence,
         remembers: None,
         seen_at: reading.now,
@@ -216,6 +267,7 @@ pub(super) fn sighted(
         account,
         tracked: false,
         strict: false,
+        by_twilio: reading.road == Road::Twilio,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
         from,
@@ -261,6 +313,7 @@ mod tests {
             person_key: &person_key,
             code_keys: &[],
             ignores_crawlers: true,
+            road: Road::Twilio,
             now: Timestamp::UNIX_EPOCH,
             trace: None,
         };
@@ -276,6 +329,7 @@ mod tests {
             person_key: &person_key,
             code_keys: &[],
             ignores_crawlers: true,
+            road: Road::Twilio,
             now: Timestamp::UNIX_EPOCH,
             trace: None,
         };

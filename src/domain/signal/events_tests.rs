@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::address::PersonKey;
 use crate::domain::code::CodeKey;
 use crate::domain::message::Status;
+use crate::domain::signal::callback::Road;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -18,6 +19,7 @@ fn read(body: &str) -> Result<Vec<Event>, Malformed> {
         person_key: &PersonKey::new(b"key"),
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,
+        road: Road::Twilio,
         now: NOW.parse().expect("valid"),
         trace: None,
     };

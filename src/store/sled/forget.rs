@@ -10,7 +10,7 @@ use ::sled::IVec;
 
 use crate::domain::erasure::Erasure;
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::Parked;
+use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
 use crate::store::sled::SledStore;
@@ -29,6 +29,7 @@ enum Row {
     Message(MessageSid),
     Link(LinkId),
     Evidence(IVec),
+    Automatic(IVec),
     /// Somebody else's message that bears one of their references.
     Named(MessageSid),
 }
@@ -72,6 +73,14 @@ fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>
             rows.push(Row::Evidence(key));
         }
     }
+    for entry in reader.tree.scan_prefix([keys::AUTOMATIC]) {
+        let (key, value) = entry?;
+        let automatic: AutomaticReplies = decode(&value)?;
+        let person = keys::read_automatic(&key);
+        if person.is_some_and(|person| erasure.is_one(automatic.account, person)) {
+            rows.push(Row::Automatic(key));
+        }
+    }
     for (account, name) in erasure.references() {
         for entry in reader.tree.scan_prefix(keys::reference(account, name)) {
             // Those of theirs are gone when it comes to this.
@@ -108,6 +117,11 @@ impl Ledger {
                     writing.parked(Some(&parked), None)?;
                     self.apply(writing)?;
                     forgotten.evidence += 1;
+                }
+                Row::Automatic(key) => {
+                    let mut writing = Writing::default();
+                    writing.remove(key.to_vec());
+                    self.apply(writing)?;
                 }
                 Row::Named(sid) => {
                     let Some(before) = self.message(*sid)? else { continue };

@@ -15,9 +15,10 @@ use crate::domain::matching::{Changes, Observed, Parked, Policy, Remembered, Row
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::signal::{Evidence, Sighting, Signal};
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
+use crate::store::sled::held::Held;
 use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
@@ -65,6 +66,8 @@ pub(super) struct Ledger {
     pub(super) seal: Seal,
     /// Which messages went to whom, and which are due, this group's changes included.
     pub(super) index: Index,
+    /// Which messages hold the evidence that confirmed them, this group's changes included.
+    pub(super) held: Held,
     /// What all messages come to, this group's changes included.
     pub(super) census: Census,
     /// Which accounts are on hold, this group's changes included.
@@ -102,7 +105,7 @@ impl Ledger {
         }
         let known = self.message(sighting.sid)?;
         let touched = Touched::by_sighting(sighting, known.as_ref());
-        let rows = self.rows(sighting.account, known, &touched, None, false)?;
+        let rows = self.rows(sighting.account, &touched, None)?;
         let judged = matching::remember(rows, sighting, &self.terms.policy, self.now());
         self.carry_out(judged.map_err(StoreError::from))
     }
@@ -121,41 +124,17 @@ impl Ledger {
 
     fn rows_of(&self, signal: &Signal) -> Result<Rows, Fatal> {
         let evidence = signal.evidence.as_ref().ok();
-        if let Some(sighting) = &signal.remembers {
-            let known = self.message(sighting.sid)?;
-            let touched = Touched::by_sighting(sighting, known.as_ref());
-            return self.rows(sighting.account, known, &touched, evidence, false);
-        }
-        match evidence {
-            Some(evidence) => self.rows_by(evidence, signal.code.is_some()),
-            None => Ok(Rows::default()),
-        }
+        let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
+        let Some(sighting) = &signal.remembers else { return self.rows_by(new) };
+        let known = self.message(sighting.sid)?;
+        let touched = Touched::by_sighting(sighting, known.as_ref());
+        self.rows(sighting.account, &touched, new)
     }
 
     /// What a piece of evidence touches.
-    pub(super) fn rows_by(&self, evidence: &Evidence, typed: bool) -> Result<Rows, Fatal> {
-        let mut touched = Touched::by_evidence(evidence);
-        let named = match &evidence.named {
-            // Where the link leads is known here; what that proves is not ours to say.
-            Named::Link(id) => self.link(*id)?.map(|link| link.names(*id)),
-            Named::Message(_)
-            | Named::Reference(_)
-            | Named::Person { .. }
-            | Named::Caller { .. } => Some(evidence.named.clone()),
-        };
-        let known = match named {
-            Some(Named::Message(sid)) => self.message(sid)?,
-            Some(Named::Reference(reference)) => {
-                touched.reference = Some(reference);
-                None
-            }
-            Some(Named::Person { .. } | Named::Caller { .. } | Named::Link(_)) | None => None,
-        };
-        if let Some(known) = &known {
-            touched.sid = Some(known.sid);
-            touched.reference.clone_from(&known.reference);
-        }
-        self.rows(evidence.account, known, &touched, Some(evidence), typed)
+    pub(super) fn rows_by(&self, new: Option<(&Evidence, bool)>) -> Result<Rows, Fatal> {
+        let Some((evidence, _)) = new else { return Ok(Rows::default()) };
+        self.rows(evidence.account, &Touched::by_evidence(evidence), new)
     }
 
     /// Keeps a click link, whether or not its message is known yet.
@@ -197,14 +176,12 @@ impl Ledger {
             }
             writing.message(before.as_ref(), Some(message))?;
         }
-        for parked in &changes.park {
+        for (before, after) in &changes.parked {
+            let Some(parked) = after.as_ref().or(before.as_ref()) else { continue };
             // What lapsed before may lie under the same key, and is no longer counted then.
             let before = self.draft.get(&parked_key(parked)?)?;
             let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
-            writing.parked(before.as_ref(), Some(parked))?;
-        }
-        for parked in &changes.unpark {
-            writing.parked(Some(parked), None)?;
+            writing.parked(before.as_ref(), after.as_ref())?;
         }
         for once in &changes.seen {
             writing.put(keys::seen(once), self.now().as_millisecond().to_be_bytes().to_vec());
@@ -215,8 +192,11 @@ impl Ledger {
                 writing.remove(key);
             }
         }
-        if let Some((address, service)) = &changes.learned {
-            writing.put(keys::sender(address), encode(service)?);
+        if let Some((account, address, service)) = &changes.learned {
+            writing.put(keys::sender(*account, address), encode(service)?);
+        }
+        for (person, automatic) in &changes.automatic {
+            writing.put(keys::automatic(*person), encode(automatic)?);
         }
         self.apply(writing)?;
         Ok(Ok(outcome))
@@ -250,6 +230,10 @@ impl Ledger {
                 self.index.enters(to);
                 self.stirred |= to.due.is_some() && to.due != from.and_then(|from| from.due);
             }
+        }
+        for (from, to) in &writing.held {
+            from.inspect(|entry| self.held.remove(*entry));
+            to.inspect(|entry| self.held.insert(*entry));
         }
         for (before, after) in &writing.turns {
             match (before, after) {

@@ -20,6 +20,7 @@ mod forget;
 pub mod fuzzed;
 mod glimpse;
 mod heal;
+mod held;
 mod index;
 mod keys;
 mod ledger;
@@ -69,7 +70,6 @@ use crate::domain::message::{Attempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -98,9 +98,8 @@ impl SledStore {
         let opened = open::open(&options)?;
         let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
             options;
-        let Surveyed {
-            counts, seal, sparse, census, paused, places, has_former, interrupted, ..
-        } = opened.surveyed;
+        let Surveyed { counts, seal, sparse, held, census, paused, places, interrupted, .. } =
+            opened.surveyed;
         let lock = Arc::new(opened.lock);
         let reader = Reader {
             tree: opened.tree.clone(),
@@ -114,6 +113,7 @@ impl SledStore {
             counts,
             seal,
             index: places.map(Gathered::into_index).unwrap_or_default(),
+            held,
             census,
             paused,
             sparse,
@@ -128,23 +128,6 @@ impl SledStore {
             path: path.display().to_string(),
             what: fatal.to_string(),
         };
-        if opened.format < FORMAT {
-            let folder = Folder { path: &path };
-            if opened.format < PARKED_IN_PLACE {
-                ledger.move_parked_keys().map_err(damaged)?;
-            }
-            opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
-            let synced =
-                opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));
-            synced.map_err(|error| folder.io("sync", error))?;
-            // Only now: until then it is a store of the old format, of which some keys are new. And before
-            // what only that has is removed: it would not find what is to be reported.
-            folder.write_format(&format!("{FORMAT}\n"))?;
-            tracing::info!(from = opened.format, to = FORMAT, "the store has a new format");
-        }
-        if has_former {
-            ledger.remove_former().map_err(damaged)?;
-        }
         ledger.take_back(interrupted).map_err(damaged)?;
         ledger.written = 0;
         let shared = Arc::new(Shared {

@@ -37,8 +37,6 @@ pub(super) struct Opened {
     pub(super) surveyed: Surveyed,
     /// Held as long as the store is.
     pub(super) lock: File,
-    /// What it was made in, or made into since.
-    pub(super) format: u32,
 }
 
 pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
@@ -50,12 +48,9 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         folder.create()?;
     }
     let lock = folder.lock(*patience)?;
-    let (format, complete) = folder.check_format()?;
+    let (_, complete) = folder.check_format()?;
     if options.must_be_there && !complete {
         return Err(OpenError::Absent { path: folder.name() });
-    }
-    if options.must_be_there && format < FORMAT {
-        return Err(OpenError::OlderFormat { path: folder.name(), found: format });
     }
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
     folder.await_sled(*patience)?;
@@ -76,9 +71,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     if !complete {
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
-    // What was not made completely holds nothing of an older format.
-    let format = if complete { format } else { FORMAT };
-    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock, format })
+    Ok(Opened { db, tree, file, seal, person_key, surveyed, lock })
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
