@@ -236,7 +236,8 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
         };
         let (once, code, remembers) = (Vec::new(), None, None);
         let evidence = Ok(evidence);
-        let signal = Signal { source, once, code, evidence, remembers, seen_at, trace: None };
+        let signal =
+            Signal { source, once, code, evidence, names: None, remembers, seen_at, trace: None };
         let observed = store.observe(signal).await?;
         ensure!(observed == Observed::Confirmed(sid), "{observed:?}");
     }
@@ -259,6 +260,7 @@ pub(crate) fn sighting(store: &SledStore, number: u32) -> Sighting {
         by_twilio: false,
         recipient: Some(store.person_key().recipient(account, &to)),
         number: None,
+        names: None,
         from: Some("+14155550123".to_owned()),
         service: None,
         reference: None,

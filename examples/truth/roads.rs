@@ -159,6 +159,7 @@ impl Roads<'_> {
             once: Vec::new(),
             code: None,
             evidence: Ok(evidence),
+            names: None,
             remembers: None,
             seen_at: reading.now,
             trace: None,

@@ -9,7 +9,7 @@ use std::ops::AddAssign;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::Person;
+use crate::domain::address::{Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
@@ -56,6 +56,14 @@ pub enum Record {
         /// Its service.
         service: ServiceSid,
     },
+    /// Names of one person that are tied.
+    Names {
+        /// The account that knows the person by them.
+        account: AccountSid,
+        /// The names.
+        #[serde(flatten)]
+        tied: TiedNames,
+    },
     /// A person whose texts are automatic.
     Automatic {
         /// The person.
@@ -92,6 +100,8 @@ impl Record {
             },
             Self::Sender { address, .. } => (address.is_empty() || address.len() > MAX_SENDER)
                 .then_some("a sender has 1 to 256 bytes"),
+            Self::Names { tied, .. } => (!tied.names.is_sound())
+                .then_some("a person has 2 to 9 names, one of them a user id"),
             Self::Parked(_)
             | Self::Link { .. }
             | Self::Counted { .. }
@@ -120,6 +130,7 @@ impl Record {
             Self::Sender { address, .. } => address.len(),
             Self::Link { .. }
             | Self::Counted { .. }
+            | Self::Names { .. }
             | Self::Automatic { .. }
             | Self::Hold { .. } => 0,
         }

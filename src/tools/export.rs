@@ -121,6 +121,7 @@ async fn write(reach: &Reach, to: &mut impl Write) -> anyhow::Result<Tally> {
                 | Record::Link { .. }
                 | Record::Counted { .. }
                 | Record::Sender { .. }
+                | Record::Names { .. }
                 | Record::Automatic { .. }
                 | Record::Hold { .. } => line(record, to)?,
             }

@@ -51,6 +51,8 @@ pub(super) struct Tally {
     links: u64,
     senders: u64,
     #[serde(default)]
+    names: u64,
+    #[serde(default)]
     automatic: u64,
     parked: u64,
 }
@@ -63,13 +65,14 @@ impl Tally {
             Record::Link { .. } => &mut self.links,
             Record::Counted { .. } => &mut self.counted,
             Record::Sender { .. } => &mut self.senders,
+            Record::Names { .. } => &mut self.names,
             Record::Automatic { .. } => &mut self.automatic,
             Record::Hold { .. } => &mut self.holds,
         } += 1;
     }
 
     pub(super) fn total(&self) -> u64 {
-        let known = self.senders + self.automatic + self.holds;
+        let known = self.senders + self.names + self.automatic + self.holds;
         self.counted + self.messages + self.links + self.parked + known
     }
 
@@ -81,6 +84,7 @@ impl Tally {
             (self.links, "click links"),
             (self.counted, "counted once"),
             (self.senders, "senders"),
+            (self.names, "people with several names"),
             (self.automatic, "automatic repliers"),
             (self.holds, "accounts on hold"),
         ];

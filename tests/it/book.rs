@@ -7,7 +7,7 @@ use heardback::domain::link::{Link, LinkId};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use heardback::domain::address::Person;
+use heardback::domain::address::{NameKind, Person, TiedNames};
 use heardback::domain::matching::{
     self, AutomaticReplies, Changes, Contradiction, Observed, Parked, Policy, REGISTERED_WITHIN,
     Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
@@ -27,6 +27,7 @@ pub(crate) struct Book {
     pub(crate) links: BTreeMap<LinkId, Link>,
     seen: BTreeSet<Once>,
     services: BTreeMap<(AccountSid, String), ServiceSid>,
+    pub(crate) tied: BTreeMap<Person, TiedNames>,
     pub(crate) automatic: BTreeMap<Person, AutomaticReplies>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
@@ -42,6 +43,7 @@ impl Default for Book {
             links: BTreeMap::new(),
             seen: BTreeSet::new(),
             services: BTreeMap::new(),
+            tied: BTreeMap::new(),
             automatic: BTreeMap::new(),
             labels: BTreeSet::new(),
         }
@@ -72,15 +74,17 @@ impl Book {
     pub(crate) fn try_observe(&mut self, signal: &Signal) -> Result<Observed, Contradiction> {
         let evidence = signal.evidence.as_ref().ok();
         let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
-        let mut rows = match (&signal.remembers, evidence) {
-            (Some(sighting), _) => {
-                let known = self.messages.get(&sighting.sid);
-                self.rows(sighting.account, &Touched::by_sighting(sighting, known), new)
-            }
-            (None, Some(evidence)) => {
-                self.rows(evidence.account, &Touched::by_evidence(evidence), new)
-            }
-            (None, None) => Rows::default(),
+        let names = signal.names.as_ref();
+        let touched = match (&signal.remembers, evidence) {
+            (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
+            (None, Some(evidence)) => Touched::by_evidence(evidence),
+            (None, None) => Touched::default(),
+        };
+        let account = evidence.map(|evidence| evidence.account);
+        let touched = Touched { names: names.map(|(_, names)| names.clone()), ..touched };
+        let mut rows = match account.or(names.map(|(account, _)| *account)) {
+            Some(account) => self.rows(account, &touched, new),
+            None => Rows::default(),
         };
         rows.seen = signal.once.iter().any(|once| self.seen.contains(once));
         self.labels.extend(evidence.map(|evidence| evidence.label.clone()));
@@ -138,6 +142,11 @@ impl Book {
         if let Some((account, sender, service)) = changes.learned {
             self.services.insert((account, sender), service);
         }
+        if let Some((_, learned)) = changes.tied {
+            self.tied.retain(|name, _| !learned.dropped.contains(name));
+            let names = learned.tied.names.all().map(|name| (name, learned.tied.clone()));
+            self.tied.extend(names.collect::<Vec<_>>());
+        }
         self.automatic.extend(changes.automatic);
     }
 
@@ -184,10 +193,10 @@ impl Source for Book {
         person: Person,
         span: RangeInclusive<Timestamp>,
     ) -> Result<Vec<Message>, Infallible> {
-        let theirs = self.messages.values().filter(|message| {
-            message.recipient.is_some_and(|to| to.person == person)
-                && span.contains(&message.created_at)
-        });
+        let theirs = self
+            .messages
+            .values()
+            .filter(|message| message.is_to(person) && span.contains(&message.created_at));
         Ok(theirs.cloned().collect())
     }
 
@@ -243,6 +252,25 @@ impl Source for Book {
         sender: &str,
     ) -> Result<Option<ServiceSid>, Infallible> {
         Ok(self.services.get(&(account, sender.to_owned())).copied())
+    }
+
+    fn tied(&self, _: AccountSid, person: Person) -> Result<Option<TiedNames>, Infallible> {
+        Ok(self.tied.get(&person).cloned())
+    }
+
+    fn sent_to_kind(
+        &self,
+        account: AccountSid,
+        kind: NameKind,
+        span: RangeInclusive<Timestamp>,
+    ) -> Result<Vec<Message>, Infallible> {
+        let of_kind = self.messages.values().filter(|message| {
+            message.account == account
+                && message.alias.is_none()
+                && message.recipient.is_some_and(|to| to.kind == kind)
+                && span.contains(&message.created_at)
+        });
+        Ok(of_kind.cloned().collect())
     }
 
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Infallible> {

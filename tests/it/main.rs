@@ -36,6 +36,7 @@ mod given;
 mod harness;
 mod http;
 #[cfg(test)]
+mod identity;
 mod laws;
 #[cfg(test)]
 mod links;

@@ -6,12 +6,14 @@
 //! that cannot be read and repeats nothing else.
 
 mod countries;
+mod names;
 mod notation;
 mod numbering;
 mod person;
 mod sender;
 
-pub use person::{Person, PersonKey, Recipient};
+pub use names::{Learned, Names, TiedNames};
+pub use person::{NameKind, Person, PersonKey, Recipient};
 pub use sender::{Sender, is_alphanumeric};
 
 use std::fmt;
@@ -170,6 +172,14 @@ impl Address {
         Some(Self { channel: WHATSAPP.to_owned(), value: user_id(id)? })
     }
 
+    /// Whether a text is a person's address and nothing else: a full number with its plus, or an address on WhatsApp.
+    /// Such a text must not get into a field that is kept in clear.
+    #[must_use]
+    pub fn is_personal(text: &str) -> bool {
+        Self::parse_recipient(text)
+            .is_ok_and(|address| address.is_e164() || (address.is_whatsapp() && text.contains(':')))
+    }
+
     /// Why this is no full number.
     fn without_plus(&self) -> AddressError {
         if is_digits(&self.value) && (self.value.starts_with("00") || self.value.starts_with("011"))
@@ -206,6 +216,18 @@ impl Address {
     #[must_use]
     pub fn is_whatsapp_id(&self) -> bool {
         self.is_whatsapp() && !self.is_e164() && user_id(&self.value).is_some()
+    }
+
+    /// What kind of name it is.
+    #[must_use]
+    pub fn kind(&self) -> NameKind {
+        if self.is_whatsapp_id() {
+            NameKind::WhatsappId
+        } else if self.is_whatsapp() && self.is_e164() {
+            NameKind::WhatsappNumber
+        } else {
+            NameKind::Other
+        }
     }
 
     /// The country calling code (ITU E.164), for statistics; of a user id by its country. `None` for what is

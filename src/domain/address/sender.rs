@@ -10,6 +10,8 @@ use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 const ALPHANUMERIC: usize = 11;
 /// The longest name.
 const MAX_NAME: usize = 64;
+/// What programs write where there is nothing.
+const NOTHING: [&str; 6] = ["undefined", "null", "none", "nil", "nan", "unknown"];
 /// A number has this many digits or more.
 const NUMBER_DIGITS: usize = 7;
 
@@ -89,6 +91,9 @@ fn is_sid(text: &str) -> bool {
 
 /// An alphanumeric sender: letters, digits, and a few signs between them.
 fn is_name(text: &str) -> bool {
+    if NOTHING.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return false;
+    }
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     text.bytes().any(|b| b.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" +-_&.".contains(&b))
@@ -160,6 +165,8 @@ mod tests {
             ("%2B15558675310", "short code"),
             ("whatsapp:US.13491208655302741918", "plus"),
             ("whatsapp:5017122661", "plus"),
+            ("undefined", "short code"),
+            ("None", "short code"),
             ("undefined\u{7}", "U+0007"),
             ("", "address"),
         ] {

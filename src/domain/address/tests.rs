@@ -134,6 +134,20 @@ fn an_unreadable_recipient_is_refused_with_the_character_that_is_in_the_way() {
 }
 
 #[test]
+fn a_persons_address_is_recognised_where_it_must_not_be_kept_in_clear() {
+    for text in
+        ["+15551234567", "tel:+1 555 123 4567", "whatsapp:+15551234567", "whatsapp:US.1349120865"]
+    {
+        assert!(Address::is_personal(text), "{text}");
+    }
+    for text in
+        ["login-1", "15551234567", "order:15551234567", "ab.123", "+1", "", "+15551234567#2"]
+    {
+        assert!(!Address::is_personal(text), "{text}");
+    }
+}
+
+#[test]
 fn user_ids_of_whatsapp_are_recipients() {
     for text in [
         "whatsapp:US.13491208655302741918",

@@ -25,6 +25,7 @@ fn message(n: u8, created: i64, state: State) -> Message {
         by_twilio: false,
         recipient: Some(PersonKey::new(b"key").recipient(account, &to)),
         number: None,
+        names: None,
         from: (!n.is_multiple_of(7)).then(|| format!("+1501712{n:04}")),
         service: None,
         reference: None,

@@ -54,17 +54,15 @@ impl Ledger<'_> {
     /// records were handed over, one after the other. What one person did twice in one millisecond is one.
     fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
         let evidence = &parked.evidence;
-        let to = message.recipient.map(|recipient| recipient.person);
+        let is_to = |person| self.people.is_to(message, person);
         let (names, bases) = match &evidence.named {
             Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
             Named::Reference(name) => {
                 (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
             }
-            Named::Person { recipient, .. } => {
-                (to == Some(recipient.person), &[Basis::Inferred][..])
-            }
+            Named::Person { recipient, .. } => (is_to(recipient.person), &[Basis::Inferred][..]),
             Named::Caller { recipient, whatsapp, .. } => {
-                (to == Some(recipient.person) || to == Some(*whatsapp), &[Basis::Inferred][..])
+                (is_to(recipient.person) || is_to(*whatsapp), &[Basis::Inferred][..])
             }
             Named::Link(id) => {
                 let link = self.links.get(id);

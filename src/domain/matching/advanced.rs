@@ -31,8 +31,10 @@ impl<T: PartialEq> Met<T> {
 /// not confirmed there.
 #[must_use]
 pub fn met_message(present: &Message, incoming: &Message, now: Timestamp) -> Met<Message> {
-    let persons = present.recipient.zip(incoming.recipient);
-    if present.account != incoming.account || persons.is_some_and(|(a, b)| a.person != b.person) {
+    let is_other = present.recipient.zip(incoming.recipient).is_some_and(|(_, to)| {
+        !incoming.names().any(|name| present.is_to(name)) && !present.is_named_otherwise(to)
+    });
+    if present.account != incoming.account || is_other {
         return Met::Differs;
     }
     let mut message = present.clone();
@@ -95,7 +97,9 @@ pub fn is_proven(message: &Message) -> bool {
 
 /// Fills in what is not known here, as a sighting would.
 fn fill(message: &mut Message, incoming: &Message) {
-    message.recipient = message.recipient.or(incoming.recipient);
+    for recipient in incoming.recipient.into_iter().chain(incoming.alias) {
+        message.name(recipient);
+    }
     message.service = message.service.or(incoming.service);
     message.from = message.from.take().or_else(|| incoming.from.clone());
     message.reference = message.reference.take().or_else(|| incoming.reference.clone());

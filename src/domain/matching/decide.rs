@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::address::Person;
+use crate::domain::address::{Names, Person};
 use crate::domain::code::Probe;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
@@ -15,11 +15,11 @@ use crate::domain::matching::pick::Known;
 use crate::domain::matching::settle::{Origin, Piece};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
-    AutomaticReplies, Changes, Contradiction, Observed, Parked, Policy, Reason, Remembered, Rows,
-    TypedCode,
+    AutomaticReplies, Changes, Contradiction, Observed, Parked, People, Policy, Reason, Remembered,
+    Rows, TypedCode,
 };
 use crate::domain::message::{Message, Status};
-use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use crate::domain::trace::TraceParent;
@@ -62,6 +62,9 @@ pub fn observe(
     }
     let mut ledger = Ledger::open(rows, policy, now);
     ledger.take_back();
+    if let Some((account, names)) = &signal.names {
+        ledger.tie(*account, names);
+    }
     if let Some(sighting) = &signal.remembers {
         ledger.sight(&in_milliseconds(sighting))?;
     }
@@ -113,6 +116,7 @@ pub(super) struct Ledger<'a> {
     /// The evidence that is there already and that the new evidence repeats.
     pub(super) repeated: Option<Parked>,
     pub(super) services: BTreeMap<String, ServiceSid>,
+    pub(super) people: People,
     pub(super) automatic: BTreeMap<Person, AutomaticReplies>,
     automatic_before: BTreeMap<Person, AutomaticReplies>,
     pub(super) links: BTreeMap<LinkId, Link>,
@@ -133,7 +137,8 @@ pub(super) struct Closed {
 
 impl<'a> Ledger<'a> {
     pub(super) fn open(rows: Rows, policy: &'a Policy, now: Timestamp) -> Self {
-        let Rows { messages, links, mut parked, services, automatic, is_cut, seen: _ } = rows;
+        let Rows { messages, links, mut parked, services, people, automatic, is_cut, seen: _ } =
+            rows;
         let mut known = messages;
         for message in known.values_mut() {
             message.age(now);
@@ -146,6 +151,7 @@ impl<'a> Ledger<'a> {
             pieces,
             repeated: None,
             services,
+            people,
             automatic_before: automatic.clone(),
             automatic,
             links,
@@ -189,13 +195,16 @@ impl<'a> Ledger<'a> {
     /// Takes in what a sighting says. Returns whether nothing was known of the message before.
     fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
         self.learn(sighting);
+        if let Some(names) = &sighting.names {
+            self.tie(sighting.account, names);
+        }
         let known = self.known.get(&sighting.sid).cloned();
         let new = known.is_none();
         let sighting = &self.bind(sighting, known.as_ref())?;
         let message = match &known {
             None => fresh(sighting, self.policy, self.now),
             Some(known) => {
-                if let Some(field) = contradiction(known, sighting) {
+                if let Some(field) = contradiction(known, sighting, &self.people) {
                     let contradiction = Contradiction { sid: sighting.sid, field };
                     return if sighting.strict { Err(contradiction) } else { Ok(false) };
                 }
@@ -205,6 +214,12 @@ impl<'a> Ledger<'a> {
         self.known.insert(message.sid, message);
         self.read(sighting);
         Ok(new)
+    }
+
+    /// Names of one person are learned from what Twilio signed: an app's word could make two people one.
+    fn tie(&mut self, account: AccountSid, names: &Names) {
+        let learned = self.people.tie(names, self.now);
+        self.changes.tied = learned.map(|learned| (account, learned));
     }
 
     /// Senders are learned from what Twilio signed and names both. An app's word is its own account's at best.

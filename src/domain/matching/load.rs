@@ -10,87 +10,16 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::Person;
-use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked, Policy, Rows, Touched, UNSAID_FOR};
-use crate::domain::matching::{earlier, later};
+use crate::domain::address::{Names, Person};
+use crate::domain::matching::people::shielded;
+use crate::domain::matching::source::{Source, WaitsFor};
+use crate::domain::matching::{Parked, Policy, Rows, Touched, UNSAID_FOR, earlier, later};
 use crate::domain::message::{Message, Reference};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::sid::AccountSid;
 use crate::domain::signal::{Evidence, Named};
 
 /// The most keys with evidence that one command follows. With more, nothing that was confirmed is judged anew.
 const MAX_KEYS: usize = 64;
-
-/// What evidence waits for, and is found by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WaitsFor {
-    /// One message.
-    Message(MessageSid),
-    /// Messages that bear a reference.
-    Reference(AccountSid, Reference),
-    /// Messages to a person.
-    Person(Person),
-    /// The message that a click link is in.
-    Link(LinkId),
-}
-
-impl WaitsFor {
-    /// The key of a piece of evidence.
-    #[must_use]
-    pub fn of(evidence: &Evidence) -> Self {
-        match &evidence.named {
-            Named::Message(sid) => Self::Message(*sid),
-            Named::Reference(name) => Self::Reference(evidence.account, name.clone()),
-            Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
-                Self::Person(recipient.person)
-            }
-            Named::Link(id) => Self::Link(*id),
-        }
-    }
-}
-
-/// Where rows come from. The newest ones, where there are too many.
-#[expect(clippy::missing_errors_doc, reason = "each of them fails where rows cannot be read")]
-pub trait Source {
-    /// Why rows cannot be read.
-    type Error;
-    /// A message.
-    fn message(&self, sid: MessageSid) -> Result<Option<Message>, Self::Error>;
-    /// The messages to a person that were created in a span of time.
-    fn sent_to(
-        &self,
-        person: Person,
-        span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Self::Error>;
-    /// The messages of an account that bear a reference.
-    fn bearing(
-        &self,
-        account: AccountSid,
-        reference: &Reference,
-    ) -> Result<Vec<Message>, Self::Error>;
-    /// A click link that is still kept.
-    fn link(&self, id: LinkId) -> Result<Option<Link>, Self::Error>;
-    /// The click links made for a reference that are in no message yet.
-    fn links_for(
-        &self,
-        account: AccountSid,
-        reference: &Reference,
-    ) -> Result<Vec<LinkId>, Self::Error>;
-    /// The evidence that waits under a key.
-    fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Self::Error>;
-    /// Whether evidence may wait under a key, or confirmed a message that Twilio was not sent anything of.
-    fn may_concern(&self, key: &WaitsFor) -> bool;
-    /// The messages that hold such evidence. It may name some that hold other evidence.
-    fn holding(&self, key: &WaitsFor) -> Vec<MessageSid>;
-    /// The Messaging Service that an account's sender is known to belong to.
-    fn service_of(
-        &self,
-        account: AccountSid,
-        sender: &str,
-    ) -> Result<Option<ServiceSid>, Self::Error>;
-    /// Whether and when texts of a person were automatic.
-    fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Self::Error>;
-}
 
 /// Loads the rows of a command: what it touches, and its new evidence if there is any. `typed` says whether that
 /// holds a code.
@@ -116,6 +45,7 @@ pub fn gather<S: Source>(
         evidence: new,
         reaches: BTreeSet::new(),
         names: BTreeSet::new(),
+        said: touched.names.as_ref(),
         bearing: BTreeSet::new(),
     };
     loading.start(touched)?;
@@ -147,7 +77,9 @@ struct Loading<'a, S> {
     reaches: BTreeSet<WaitsFor>,
     /// The references of what is at hand.
     names: BTreeSet<Reference>,
-    /// Those whose messages are at hand.
+    /// Names that Twilio gives to one person.
+    said: Option<&'a Names>,
+    /// The references whose messages are at hand.
     bearing: BTreeSet<Reference>,
 }
 
@@ -158,6 +90,7 @@ impl<S: Source> Loading<'_, S> {
         let reference = touched.reference.clone();
         keys.extend(reference.map(|name| WaitsFor::Reference(self.account, name)));
         keys.extend(touched.persons.iter().copied().map(WaitsFor::Person));
+        keys.extend(touched.names.iter().flat_map(Names::all).map(WaitsFor::Person));
         keys.extend(touched.link.map(WaitsFor::Link));
         if let Some(sid) = touched.sid {
             self.add(self.source.message(sid)?);
@@ -253,8 +186,9 @@ impl<S: Source> Loading<'_, S> {
                 }
             }
             WaitsFor::Person(person) => {
+                self.follow_names(*person, is_concerned || is_reached)?;
                 if is_concerned || is_reached {
-                    let span = self.span(&parked);
+                    let span = self.span(*person, &parked);
                     for message in self.source.sent_to(*person, span)? {
                         self.add(Some(message));
                     }
@@ -266,6 +200,24 @@ impl<S: Source> Loading<'_, S> {
         for parked in parked {
             self.found(&parked.evidence);
             self.rows.parked.push(parked);
+        }
+        Ok(())
+    }
+
+    /// Follows the other names of a person. If evidence is about one of them, it is about each.
+    fn follow_names(&mut self, person: Person, is_about: bool) -> Result<(), S::Error> {
+        let tied = self.source.tied(self.account, person)?;
+        let said = self.said.filter(|said| said.contains(person));
+        let known = tied.iter().map(|tied| &tied.names).chain(said);
+        let others: Vec<Person> =
+            known.flat_map(Names::all).filter(|name| *name != person).collect();
+        self.rows.people.tied.extend(tied.map(|tied| (person, tied)));
+        for other in others {
+            let key = WaitsFor::Person(other);
+            if is_about && self.reaches.insert(key.clone()) {
+                self.done.remove(&key);
+            }
+            self.pending.push(key);
         }
         Ok(())
     }
@@ -318,7 +270,7 @@ impl<S: Source> Loading<'_, S> {
     }
 
     /// When the messages were created that evidence about a person may be about.
-    fn span(&self, parked: &[Parked]) -> RangeInclusive<Timestamp> {
+    fn span(&self, person: Person, parked: &[Parked]) -> RangeInclusive<Timestamp> {
         let window = self.policy.longest_window();
         let new = self.evidence.map(|(evidence, typed)| {
             // A code is that of its message for as long as that is pending.
@@ -326,7 +278,11 @@ impl<S: Source> Loading<'_, S> {
             (earlier(evidence.occurred_at, back), evidence.occurred_at)
         });
         let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
-        let known = parked.iter().chain(held).map(|parked| {
+        // What waits for another name of the same person is about this one, too.
+        let is_tied = self.rows.people.tied.contains_key(&person)
+            || self.said.is_some_and(|said| said.contains(person));
+        let others = self.rows.parked.iter().filter(|_| is_tied);
+        let known = parked.iter().chain(others).chain(held).map(|parked| {
             let at = parked.evidence.occurred_at;
             (earlier(at, window), at)
         });
@@ -336,7 +292,34 @@ impl<S: Source> Loading<'_, S> {
         from..=later(to, UNSAID_FOR)
     }
 
+    /// Adds the messages to names of WhatsApp that may be another name of a person whom evidence names.
+    fn add_untied(&mut self) -> Result<(), S::Error> {
+        let rows = &self.rows;
+        let held = rows.messages.values().filter_map(|message| message.held.as_deref());
+        let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
+        let mut untied = BTreeMap::new();
+        for evidence in waiting.chain(self.evidence.map(|(evidence, _)| evidence)) {
+            let Some((person, kind)) = shielded(evidence) else { continue };
+            let is_said = self.said.is_some_and(|said| said.contains(person) && said.is_complete());
+            if is_said || rows.people.is_complete(person) {
+                continue;
+            }
+            let from = earlier(evidence.occurred_at, self.policy.window_of(evidence));
+            let span = from..=later(evidence.occurred_at, UNSAID_FOR);
+            let found = self.source.sent_to_kind(evidence.account, kind, span)?;
+            untied.extend(found.into_iter().map(|message| (message.sid, message)));
+        }
+        self.rows.people.untied = untied;
+        let persons = self.rows.people.untied.values().filter_map(|message| message.recipient);
+        for person in persons.map(|to| to.person).collect::<BTreeSet<_>>() {
+            let tied = self.source.tied(self.account, person)?;
+            self.rows.people.tied.extend(tied.map(|tied| (person, tied)));
+        }
+        Ok(())
+    }
+
     fn end(mut self, touched: &Touched) -> Result<Rows, S::Error> {
+        self.add_untied()?;
         let rows = &mut self.rows;
         let held = rows.messages.values().filter_map(|message| message.held.as_deref());
         let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
@@ -357,6 +340,6 @@ impl<S: Source> Loading<'_, S> {
 fn keys_of(message: &Message) -> Vec<WaitsFor> {
     let reference = message.reference.clone();
     let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
-    let person = message.recipient.map(|to| WaitsFor::Person(to.person));
-    [Some(WaitsFor::Message(message.sid)), reference, person].into_iter().flatten().collect()
+    let names = message.names().map(WaitsFor::Person);
+    [Some(WaitsFor::Message(message.sid)), reference].into_iter().flatten().chain(names).collect()
 }

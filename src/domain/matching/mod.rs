@@ -12,29 +12,33 @@ mod decide;
 mod fitting;
 mod load;
 mod parking;
+mod people;
 mod pick;
 mod policy;
 mod sender;
 mod settle;
 mod sighted;
+mod source;
 
 pub use adopted::{reconcile, taken_over};
 pub use advanced::{Met, is_proven, met_link, met_message, met_parked};
 pub use automatic::AutomaticReplies;
 pub use code::TypedCode;
 pub use decide::{observe, reconsider, remember};
-pub use load::{Source, WaitsFor, gather};
+pub use load::gather;
+pub use people::People;
 pub use policy::{
     AUTOMATIC_FOR, AUTOMATIC_WITHIN, CLOCK_SKEW, INFERRED_PARKED_FOR, Policy, REFERENCE_FRESH_FOR,
     REGISTERED_WITHIN, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
 };
+pub use source::{Source, WaitsFor};
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::Person;
+use crate::domain::address::{Learned, Names, Person};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -57,6 +61,8 @@ pub struct Rows {
     pub parked: Vec<Parked>,
     /// The Messaging Services that the account's senders in question are known to belong to.
     pub services: BTreeMap<String, ServiceSid>,
+    /// The names of the people in question.
+    pub people: People,
     /// The persons in question whose texts are automatic.
     pub automatic: BTreeMap<Person, AutomaticReplies>,
     /// Whether there were too many. Then nothing that was confirmed is judged anew.
@@ -106,6 +112,8 @@ pub struct Changes {
     pub bound: Option<(LinkId, Link)>,
     /// A sender of the account, and the Messaging Service that it turned out to belong to.
     pub learned: Option<(AccountSid, String, ServiceSid)>,
+    /// Names that turned out to be one person's.
+    pub tied: Option<(AccountSid, Learned)>,
     /// Persons whose texts turned out to be automatic.
     pub automatic: Vec<(Person, AutomaticReplies)>,
 }
@@ -155,6 +163,8 @@ pub enum Reason {
     Automatic,
     /// Twilio says that its message was never sent.
     NotSent,
+    /// A newer message went to a user id or a number of WhatsApp that may be the same person's.
+    RecipientUnknown,
     /// The link is not known (any more), or not bound to a message yet.
     LinkUnknown,
 }
@@ -184,6 +194,7 @@ impl Reason {
             Self::OlderPending => "older_pending",
             Self::Automatic => "automatic",
             Self::NotSent => "not_sent",
+            Self::RecipientUnknown => "recipient_unknown",
             Self::LinkUnknown => "link_unknown",
         }
     }
@@ -253,6 +264,8 @@ pub struct Touched {
     pub reference: Option<Reference>,
     /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
     pub persons: Vec<Person>,
+    /// Names that Twilio gives to one person.
+    pub names: Option<Names>,
     /// The sender whose Messaging Service is asked for.
     pub sender: Option<String>,
     /// The click link, and parked evidence by it.
@@ -267,17 +280,17 @@ impl Touched {
         known: Option<&Message>,
     ) -> Self {
         let known_reference = known.and_then(|m| m.reference.clone());
-        let known_person = known.and_then(|m| m.recipient);
         let known_from = known.and_then(|m| m.from.clone());
         Self {
             sid: Some(sighting.sid),
             reference: known_reference.or_else(|| sighting.reference.clone()),
-            persons: known_person
-                .or(sighting.recipient)
-                .map(|of| of.person)
+            persons: known
                 .into_iter()
+                .flat_map(Message::names)
+                .chain(sighting.recipient.map(|to| to.person))
                 .chain(sighting.number)
                 .collect(),
+            names: sighting.names.clone(),
             sender: known_from.or_else(|| sighting.from.clone()),
             link: sighting.link,
         }

@@ -10,8 +10,8 @@ use crate::domain::matching::automatic::is_too_fast;
 use crate::domain::matching::fitting::{Fitting, is_within_skew};
 use crate::domain::matching::sender::{is_from_hint, sent_by};
 use crate::domain::matching::{
-    AutomaticReplies, CLOCK_SKEW, Parked, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN, Reason,
-    Resend, TypedCode, UNSAID_FOR, earlier, later,
+    AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
+    Reason, Resend, TypedCode, UNSAID_FOR, earlier, later,
 };
 use crate::domain::message::{Basis, Message, Reference, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -38,6 +38,7 @@ pub(super) type Known = BTreeMap<MessageSid, Message>;
 pub(super) struct Choice<'a> {
     pub(super) known: &'a Known,
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
+    pub(super) people: &'a People,
     pub(super) automatic: &'a BTreeMap<Person, AutomaticReplies>,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
@@ -54,11 +55,14 @@ impl Choice<'_> {
                 self.unless_newer_may_come(parked, pick)
             }
             Named::Person { recipient, sender } => {
-                self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender)
+                let pick =
+                    self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender);
+                self.unless_shielded(parked, pick, sender)
             }
             Named::Caller { recipient, whatsapp, sender } => {
                 let persons = [recipient.person, *whatsapp];
-                self.by_person(parked, &self.sent_to(evidence, &persons), sender)
+                let pick = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
+                self.unless_shielded(parked, pick, sender)
             }
             Named::Link(_) => Pick::Wait(Reason::LinkUnknown),
         }
@@ -71,11 +75,15 @@ impl Choice<'_> {
             Named::Message(sid) => {
                 let about = self.known.get(sid);
                 let reference = about.and_then(|about| about.reference.as_ref());
-                let person = about.and_then(|about| about.recipient).map(|to| to.person);
+                let is_theirs = |message: &Message| {
+                    about.is_some_and(|about| {
+                        about.names().any(|name| self.people.is_to(message, name))
+                    })
+                };
                 let is_near = |message: &&Message| {
                     message.sid == *sid
                         || (reference.is_some() && message.reference.as_ref() == reference)
-                        || (person.is_some() && message.recipient.map(|to| to.person) == person)
+                        || is_theirs(message)
                 };
                 ours.filter(is_near).map(|message| (message, true)).collect()
             }
@@ -96,9 +104,10 @@ impl Choice<'_> {
     }
 
     fn sent_to(&self, evidence: &Evidence, persons: &[Person]) -> Vec<&Message> {
+        let persons = self.people.all(persons);
         let is_theirs = |message: &&Message| {
             message.account == evidence.account
-                && message.recipient.is_some_and(|to| persons.contains(&to.person))
+                && message.names().any(|name| persons.contains(&name))
         };
         self.known.values().filter(is_theirs).collect()
     }
@@ -193,9 +202,10 @@ impl Choice<'_> {
 
     fn is_automatic(&self, evidence: &Evidence) -> bool {
         let Named::Person { recipient, .. } = &evidence.named else { return false };
-        let span = self.automatic.get(&recipient.person);
+        let names = self.people.all(&[recipient.person]);
+        let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
         evidence.is_plain_text()
-            && (span.is_some_and(|span| span.include(evidence.occurred_at))
+            && (spans.any(|span| span.include(evidence.occurred_at))
                 || is_too_fast(evidence, self.known, self.services, false))
     }
 
@@ -379,6 +389,6 @@ fn newest<'m>(messages: &[&'m Message]) -> Option<&'m Message> {
 }
 
 /// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
-fn age_order(message: &Message) -> (Timestamp, MessageSid) {
+pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
 }

@@ -55,7 +55,7 @@ pub(super) fn is_from_hint(
 }
 
 /// Whether a message came from that sender or its service. `None` where that cannot be told.
-fn is_from(
+pub(super) fn is_from(
     message: &Message,
     hint: &SenderHint,
     services: &BTreeMap<String, ServiceSid>,

@@ -133,8 +133,8 @@ impl Ledger<'_> {
     }
 
     pub(super) fn choice<'c>(&'c self, known: &'c Known) -> Choice<'c> {
-        let (services, automatic) = (&self.services, &self.automatic);
-        Choice { known, services, automatic, policy: self.policy, now: self.now }
+        let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
+        Choice { known, services, people, automatic, policy: self.policy, now: self.now }
     }
 
     /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.

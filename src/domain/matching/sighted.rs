@@ -4,7 +4,8 @@
 
 use jiff::Timestamp;
 
-use crate::domain::matching::{Policy, later};
+use crate::domain::address::Recipient;
+use crate::domain::matching::{People, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::signal::Sighting;
 
@@ -31,7 +32,9 @@ pub(super) fn merged(
 
 /// Fills what was unknown, moves the status on, never back.
 fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) {
-    message.recipient = message.recipient.or(sighting.recipient);
+    if let Some(recipient) = sighting.recipient {
+        message.name(recipient);
+    }
     message.service = message.service.or(sighting.service);
     message.from = message.from.take().or_else(|| sighting.from.clone());
     message.reference = message.reference.take().or_else(|| sighting.reference.clone());
@@ -69,16 +72,23 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
 }
 
 /// The first field in which a sighting says otherwise than what is known.
-pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'static str> {
+pub(super) fn contradiction(
+    known: &Message,
+    sighting: &Sighting,
+    people: &People,
+) -> Option<&'static str> {
     fn differ<T: PartialEq>(known: Option<&T>, said: Option<&T>) -> bool {
         known.zip(said).is_some_and(|(known, said)| known != said)
     }
-    let person = |recipient: &crate::domain::address::Recipient| recipient.person;
-    let (known_person, said_person) =
-        (known.recipient.as_ref().map(person), sighting.recipient.as_ref().map(person));
+    // The SID names the message. A number and a user id of WhatsApp may be two names of one person.
+    let is_other = |said: Recipient| {
+        known.recipient.is_some()
+            && !people.is_to(known, said.person)
+            && !known.is_named_otherwise(said)
+    };
     [
         ("AccountSid", known.account != sighting.account),
-        ("To", sighting.strict && differ(known_person.as_ref(), said_person.as_ref())),
+        ("To", sighting.strict && sighting.recipient.is_some_and(is_other)),
         ("From", sighting.strict && differ(known.from.as_ref(), sighting.from.as_ref())),
         (
             "MessagingServiceSid",

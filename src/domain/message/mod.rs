@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::address::Recipient;
+use crate::domain::address::{NameKind, Person, Recipient};
 use crate::domain::code::CodeHmac;
 use crate::domain::matching::Parked;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -191,6 +191,9 @@ pub struct Message {
     pub state: State,
     /// Whom it went to, where known.
     pub recipient: Option<Recipient>,
+    /// The same person by a user id of WhatsApp, where the message was named by a number and by an id.
+    #[serde(default)]
+    pub alias: Option<Recipient>,
     /// The exact sender in Twilio's notation, where known. Not personal.
     pub from: Option<String>,
     /// The Messaging Service it was sent through, where known.
@@ -257,6 +260,7 @@ impl Message {
             account,
             state: State::Untracked,
             recipient: None,
+            alias: None,
             from: None,
             service: None,
             reference: None,
@@ -280,6 +284,39 @@ impl Message {
             last_attempt: None,
             trace: None,
         }
+    }
+
+    /// Every name of the person whom it went to.
+    pub fn names(&self) -> impl Iterator<Item = Person> {
+        self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
+    }
+
+    /// Whether it went to the person of that name.
+    #[must_use]
+    pub fn is_to(&self, person: Person) -> bool {
+        self.names().any(|name| name == person)
+    }
+
+    /// Notes another name of the person whom it went to. A number comes before a user id, whichever is known first.
+    pub fn name(&mut self, recipient: Recipient) {
+        match self.recipient {
+            None => self.recipient = Some(recipient),
+            Some(known) if self.is_named_otherwise(recipient) => {
+                let (number, id) = match known.kind {
+                    NameKind::WhatsappId => (recipient, known),
+                    NameKind::WhatsappNumber | NameKind::Other => (known, recipient),
+                };
+                (self.recipient, self.alias) = (Some(number), Some(id));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a name may be the other one of the person whom it went to: one is a number on WhatsApp, one a user id.
+    #[must_use]
+    pub fn is_named_otherwise(&self, recipient: Recipient) -> bool {
+        self.alias.is_none()
+            && self.recipient.is_some_and(|known| Some(known.kind) == recipient.kind.counterpart())
     }
 
     /// Moves to a state, and notes since when.

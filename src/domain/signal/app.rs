@@ -75,6 +75,7 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         once: Vec::new(),
         code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
         evidence: Ok(evidence),
+        names: None,
         remembers,
         seen_at: reading.now,
         trace: reading.trace,
@@ -113,6 +114,7 @@ fn sighting(
         by_twilio: false,
         recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
         number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: None,
         from: sender.address,
         service: sender.service,
         reference: reference(fields)?,
@@ -163,8 +165,22 @@ fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
     }
 }
 
+/// References and types are kept in clear, so neither may be a person's address.
+///
+/// # Errors
+/// [`Malformed::Field`].
+pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
+    if !Address::is_personal(text) {
+        return Ok(());
+    }
+    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
+                    person's address is not taken";
+    Err(Malformed::Field { field, expected: expected.to_owned() })
+}
+
 fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
     let Some(text) = fields.get("Reference") else { return Ok(None) };
+    not_personal("Reference", text)?;
     let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
     let reference = Reference::parse(text);
     reference.map(Some).ok_or_else(|| Malformed::Field { field: "Reference", expected: expected() })
@@ -181,6 +197,7 @@ fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
 
 fn label(fields: &Fields) -> Result<String, Malformed> {
     let text = fields.get("Type").unwrap_or("event");
+    not_personal("Type", text)?;
     if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
         let expected = format!("expected at most {MAX_TYPE} bytes without control characters");
         return Err(Malformed::Field { field: "Type", expected });
@@ -260,6 +277,8 @@ mod tests {
             (r#""Type":"a\nb""#, "Type"),
             (r#""From":"PN0123456789abcdef0123456789abcdef""#, "From"),
             (r#""From":"5017122661""#, "From"),
+            (r#""Reference":"+15551234567""#, "Reference"),
+            (r#""Type":"whatsapp:+15551234567""#, "Type"),
             (r#""To":"+1555867531O""#, "To"),
             (r#""MessageStatus":"delivered""#, "MessageStatus"),
             (r#""direction":"inbound""#, "Direction"),

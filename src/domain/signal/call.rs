@@ -116,6 +116,7 @@ pub(super) fn called(
         once,
         code: None,
         evidence,
+        names: None,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,

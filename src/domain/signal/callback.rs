@@ -4,11 +4,12 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, PersonKey, Recipient, Sender};
+use crate::domain::address::{Address, Names, PersonKey, Recipient, Sender};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Reason};
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
+use crate::domain::signal::app::not_personal;
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
@@ -151,6 +152,7 @@ pub(super) fn replied(
     direction::inbound(fields)?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
+    let names = names(fields, reading, account, &person).map(|names| (account, names));
     let person = reading.person_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
     let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
@@ -172,6 +174,7 @@ pub(super) fn replied(
         once,
         code: probe,
         evidence,
+        names,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,
@@ -234,6 +237,7 @@ pub fn status(
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
     let reference = query.get("reference").map(|text| {
+        not_personal("reference", text)?;
         Reference::parse(text).ok_or_else(|| Malformed::Field {
             field: "reference",
             expected: "expected 1 to 128 bytes".to_owned(),
@@ -269,6 +273,7 @@ pub(super) fn sighted(
         strict: false,
         by_twilio: reading.road == Road::Twilio,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
         from,
         service: service(fields)?.or(of_service),
@@ -288,6 +293,31 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
     fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
 }
 
+/// All names that Twilio gives to the person at this address, where it gives several. An app may pass a form on, but
+/// only what Twilio itself sent makes two names one person's.
+fn names(
+    fields: &Fields,
+    reading: &Reading<'_>,
+    account: AccountSid,
+    address: &Address,
+) -> Option<Names> {
+    if reading.road != Road::Twilio || !address.is_whatsapp() {
+        return None;
+    }
+    let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
+    let ids = ids.filter_map(|field| Address::parse_user_id(fields.get(field)?));
+    let mut addresses: Vec<Address> = std::iter::once(address.clone()).chain(ids).collect();
+    // The number, without its plus. It is there where the user does not hide it.
+    if address.is_whatsapp_id()
+        && let Some(digits) = fields.get("WaId")
+        && let Ok(number) =
+            Address::parse_recipient(&format!("whatsapp:+{}", digits.trim_start_matches('+')))
+    {
+        addresses.push(number);
+    }
+    Names::of(reading.person_key, account, &addresses)
+}
+
 fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
     let Some(text) = fields.get(field) else { return Ok(None) };
     let parsed = Address::parse(text);
@@ -295,111 +325,5 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::form;
-    use crate::domain::signal::fields::Spelling;
-
-    const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
-
-    fn read(form: &str) -> Result<Signal, Malformed> {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        let fields =
-            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8");
-        let person_key = PersonKey::new(b"key");
-        let reading = Reading {
-            account,
-            others: &[],
-            person_key: &person_key,
-            code_keys: &[],
-            ignores_crawlers: true,
-            road: Road::Twilio,
-            now: Timestamp::UNIX_EPOCH,
-            trace: None,
-        };
-        reply(&fields, &reading)
-    }
-
-    #[test]
-    fn a_form_at_the_route_of_the_other_direction_is_refused() {
-        let person_key = PersonKey::new(b"key");
-        let reading = Reading {
-            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-            others: &[],
-            person_key: &person_key,
-            code_keys: &[],
-            ignores_crawlers: true,
-            road: Road::Twilio,
-            now: Timestamp::UNIX_EPOCH,
-            trace: None,
-        };
-        for (more, is_reply, is_status) in [
-            ("SmsStatus=received", true, false),
-            ("MessageStatus=receiving", true, false),
-            ("MessageStatus=sent", false, true),
-            ("SmsStatus=delivered", false, true),
-            ("MessageStatus=DELIVERED&Body=hi", false, true),
-            ("MessageStatus=sent&SmsStatus=received", false, false),
-        ] {
-            let form = format!("{BASE}{more}");
-            let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
-            let fields = fields.expect("UTF-8");
-            assert_eq!(reply(&fields, &reading).is_ok(), is_reply, "{more}");
-            assert_eq!(status(&fields, &fields, &reading).is_ok(), is_status, "{more}");
-        }
-    }
-
-    #[test]
-    fn opting_out_in_or_asking_for_help_is_no_evidence() {
-        for end in [
-            "OptOutType=STOP&Body=STOP",
-            "OptOutType=START&Body=Go",
-            "OptOutType=HELP&Body=?",
-            "Body=stop",
-            "Body=+Stop.%0A",
-            "Body=UNSUBSCRIBE",
-            "Body=help",
-        ] {
-            let signal = read(&format!("{BASE}{end}")).expect(end);
-            assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
-            assert!(!signal.once.is_empty(), "it still counts as seen: {end}");
-        }
-        for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
-            assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");
-        }
-    }
-
-    #[test]
-    fn a_quoted_message_is_named_directly() {
-        let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
-        let signal = read(&format!("{BASE}{quoted}")).expect("read");
-        assert!(matches!(signal.evidence.expect("evidence").named, Named::Message(_)));
-    }
-
-    #[test]
-    fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
-        let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
-        let signal = read(&format!("{BASE}{quoted}")).expect("read");
-        assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
-    }
-
-    #[test]
-    fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
-        let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
-        let Named::Person { sender, .. } = signal.evidence.expect("evidence").named else {
-            panic!("a person is named");
-        };
-        assert_eq!(sender.service, None);
-    }
-
-    #[test]
-    fn what_is_missing_or_another_accounts_is_told_apart() {
-        assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
-        let other = BASE.replace("AC0", "AC1");
-        assert_eq!(read(&other), Err(Malformed::OtherAccount));
-        let twice = format!("{BASE}MessageSid=SM1123456789abcdef0123456789abcdef");
-        assert!(matches!(read(&twice), Err(Malformed::Ambiguous { field: "MessageSid" })));
-        let call = BASE.replace("=SM0", "=CA0");
-        assert!(matches!(read(&call), Err(Malformed::NotAMessage { field: "MessageSid", .. })));
-    }
-}
+#[path = "callback_tests.rs"]
+mod tests;

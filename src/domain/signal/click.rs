@@ -51,6 +51,7 @@ pub(super) fn clicked(
         once: heard.event.iter().cloned().collect(),
         code: None,
         evidence,
+        names: None,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,

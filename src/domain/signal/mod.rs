@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::address::{Person, Recipient};
+use crate::domain::address::{Names, Person, Recipient};
 use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::link::LinkId;
 use crate::domain::matching::Reason;
@@ -41,6 +41,8 @@ pub struct Sighting {
     pub recipient: Option<Recipient>,
     /// The same by number alone, where that is another person: whom a call names.
     pub number: Option<Person>,
+    /// All names of the recipient, where Twilio itself gives several.
+    pub names: Option<Names>,
     /// The exact sender.
     pub from: Option<String>,
     /// The Messaging Service.
@@ -236,6 +238,8 @@ pub struct Signal {
     pub code: Option<Probe>,
     /// What it proves; or why it proves nothing, but must still be counted as seen.
     pub evidence: Result<Evidence, Reason>,
+    /// All names of the person who acted, where Twilio itself gives several.
+    pub names: Option<(AccountSid, Names)>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
     pub remembers: Option<Sighting>,
     /// When it came in.

@@ -194,6 +194,7 @@ async fn witness(
         once: Vec::new(),
         code: None,
         evidence: Ok(evidence),
+        names: None,
         remembers: None,
         seen_at: now,
         trace,

@@ -67,6 +67,7 @@ impl Ledger {
                 Some(&keys::PARKED) => self.sweep_parked(&decode(&value)?, &mut swept)?,
                 Some(&keys::LINK) => self.sweep_link(&key, &decode(&value)?, &mut swept)?,
                 Some(&keys::MESSAGE) => self.sweep_message(&decode(&value)?, &mut swept)?,
+                Some(&keys::NAMES) => self.sweep_names(&key, &decode(&value)?, &mut swept)?,
                 Some(_) | None => {}
             }
         }

@@ -26,6 +26,8 @@ pub(super) const PARKED: u8 = b'k';
 pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
+/// Names of one person that are tied, by account and name.
+pub(super) const NAMES: u8 = b'n';
 /// Click links that are not yet in a message, by the reference that they were made for.
 const LINK_REFERENCE: u8 = b'q';
 /// Messages by reference and creation.
@@ -39,7 +41,7 @@ const USUAL: usize = 48;
 /// The first key that a sweep looks at. Seen, automatic, parked, links and messages lie side by side.
 pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
 /// The first key after those that a sweep looks at.
-pub(super) const SWEEP_TO: [u8; 1] = [MESSAGE + 1];
+pub(super) const SWEEP_TO: [u8; 1] = [NAMES + 1];
 
 /// The store's own secret for hashing recipients.
 pub(super) const PERSON_KEY: &[u8] = b"!person-key";
@@ -163,6 +165,20 @@ pub(super) fn read_automatic(key: &[u8]) -> Option<Person> {
     key.get(1..)?.try_into().ok().map(Person::from_bytes)
 }
 
+pub(super) fn names(account: AccountSid, person: Person) -> Vec<u8> {
+    let mut key = begin(NAMES);
+    account.pack_into(&mut key);
+    key.extend_from_slice(person.as_bytes());
+    key
+}
+
+/// The account and the name that such a key is of.
+pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, Person)> {
+    let key = key.get(1..)?;
+    let (account, person) = key.split_at_checked(AccountSid::packed_len(key)?)?;
+    Some((AccountSid::unpack(account)?, Person::from_bytes(person.try_into().ok()?)))
+}
+
 /// All messages that bear a reference.
 pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
     let mut key = begin(REFERENCE);
@@ -221,6 +237,7 @@ pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
         [PARKED, b'm', sid @ ..] => key.get(..2 + MessageSid::packed_len(sid)?),
         [PARKED, ..] => key.get(..2 + 16),
         [LINK_REFERENCE, ..] => key.get(..1 + 16),
+        [NAMES, ..] => Some(key),
         _ => None,
     }
 }

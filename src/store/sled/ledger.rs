@@ -125,10 +125,22 @@ impl Ledger {
     fn rows_of(&self, signal: &Signal) -> Result<Rows, Fatal> {
         let evidence = signal.evidence.as_ref().ok();
         let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
-        let Some(sighting) = &signal.remembers else { return self.rows_by(new) };
-        let known = self.message(sighting.sid)?;
-        let touched = Touched::by_sighting(sighting, known.as_ref());
-        self.rows(sighting.account, &touched, new)
+        let touched = match (&signal.remembers, evidence) {
+            (Some(sighting), _) => {
+                let known = self.message(sighting.sid)?;
+                Touched::by_sighting(sighting, known.as_ref())
+            }
+            (None, Some(evidence)) => Touched::by_evidence(evidence),
+            (None, None) => Touched::default(),
+        };
+        let names = signal.names.as_ref();
+        let account = signal.remembers.as_ref().map(|sighting| sighting.account);
+        let account = account.or(evidence.map(|evidence| evidence.account));
+        let Some(account) = account.or(names.map(|(account, _)| *account)) else {
+            return Ok(Rows::default());
+        };
+        let names = names.map(|(_, names)| names.clone());
+        self.rows(account, &Touched { names, ..touched }, new)
     }
 
     /// What a piece of evidence touches.
@@ -194,6 +206,9 @@ impl Ledger {
         }
         if let Some((account, address, service)) = &changes.learned {
             writing.put(keys::sender(*account, address), encode(service)?);
+        }
+        if let Some((account, learned)) = &changes.tied {
+            writing.names(*account, learned)?;
         }
         for (person, automatic) in &changes.automatic {
             writing.put(keys::automatic(*person), encode(automatic)?);

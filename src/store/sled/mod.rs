@@ -24,6 +24,7 @@ mod held;
 mod index;
 mod keys;
 mod ledger;
+mod names;
 mod open;
 mod options;
 mod ordered;

@@ -4,19 +4,23 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::Person;
+use crate::domain::address::{NameKind, Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked, Rows, Source, Touched, WaitsFor, gather};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Evidence;
 use crate::store::sled::draft::{From, Pair};
+use crate::store::sled::index::untied;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::record::decode;
 
 /// The most messages that are looked at for one reference or person: the newest ones.
 const MAX_RELATED: usize = 64;
+/// The most messages to user ids, or to numbers on WhatsApp, that are looked at for evidence from a person who is known
+/// by one kind of name only: the newest ones.
+const MAX_UNTIED: usize = 256;
 
 impl Ledger {
     /// The rows of a command. `new`: its evidence, and whether that holds a code.
@@ -67,9 +71,7 @@ impl Source for Ledger {
     ) -> Result<Vec<Message>, Fatal> {
         let mut messages = Vec::new();
         for sid in self.index.to_person(person, *span.start(), *span.end(), MAX_RELATED) {
-            let is_theirs =
-                |message: &Message| message.recipient.is_some_and(|to| to.person == person);
-            messages.extend(self.message(sid)?.filter(is_theirs));
+            messages.extend(self.message(sid)?.filter(|message| message.is_to(person)));
         }
         Ok(messages)
     }
@@ -104,6 +106,28 @@ impl Source for Ledger {
     fn service_of(&self, account: AccountSid, sender: &str) -> Result<Option<ServiceSid>, Fatal> {
         let value = self.draft.get(&keys::sender(account, sender))?;
         Ok(value.map(|value| decode(&value)).transpose()?)
+    }
+
+    fn tied(&self, account: AccountSid, person: Person) -> Result<Option<TiedNames>, Fatal> {
+        self.tied(account, person)
+    }
+
+    fn sent_to_kind(
+        &self,
+        account: AccountSid,
+        kind: NameKind,
+        span: RangeInclusive<Timestamp>,
+    ) -> Result<Vec<Message>, Fatal> {
+        let Some(untied) = untied(account, kind) else { return Ok(Vec::new()) };
+        let mut messages = Vec::new();
+        for sid in self.index.to_person(untied, *span.start(), *span.end(), MAX_UNTIED) {
+            let is_of_kind = |message: &Message| {
+                let is_of_kind = message.recipient.is_some_and(|to| to.kind == kind);
+                message.account == account && message.alias.is_none() && is_of_kind
+            };
+            messages.extend(self.message(sid)?.filter(is_of_kind));
+        }
+        Ok(messages)
     }
 
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Fatal> {

@@ -3,6 +3,7 @@
 
 use ::sled::Tree;
 
+use crate::domain::address::TiedNames;
 use crate::domain::census::{Census, Entry};
 use crate::domain::link::Link;
 use crate::domain::matching::Parked;
@@ -78,6 +79,9 @@ impl Surveyed {
             Some(&keys::LINK) => {
                 let _: Link = decode(value)?;
                 self.counts.links += 1;
+            }
+            Some(&keys::NAMES) => {
+                let _: TiedNames = decode(value)?;
             }
             Some(&keys::PARKED) => {
                 let parked: Parked = decode(value)?;

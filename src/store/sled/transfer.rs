@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::address::Person;
+use crate::domain::address::{Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{AutomaticReplies, Changes, Met, Parked, Rows, Touched};
@@ -22,9 +22,10 @@ use crate::store::{Adopted, Record, Records, StoreError};
 /// In this order: a hold, so that nothing is reported that was on hold; what was counted, or what came in
 /// again might count twice; evidence before the messages that it may prove meanwhile; and links after the
 /// messages that they may be found in meanwhile.
-const KINDS: [u8; 7] = [
+const KINDS: [u8; 8] = [
     keys::PAUSED,
     keys::SEEN,
+    keys::NAMES,
     keys::AUTOMATIC,
     keys::PARKED,
     keys::MESSAGE,
@@ -51,10 +52,22 @@ pub(super) fn records(
                 page.next = Some(key.to_vec());
                 return Ok(page);
             }
-            page.records.push(read(&key, &value)?);
+            if !is_repeated(&key, &value)? {
+                page.records.push(read(&key, &value)?);
+            }
         }
     }
     Ok(page)
+}
+
+/// Names that are tied lie under each of them, and are handed over once.
+fn is_repeated(key: &[u8], value: &[u8]) -> Result<bool, Fatal> {
+    if key.first() != Some(&keys::NAMES) {
+        return Ok(false);
+    }
+    let tied: TiedNames = decode(value)?;
+    let first = tied.names.all().next();
+    Ok(keys::read_names(key).is_none_or(|(_, person)| Some(person) != first))
 }
 
 fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
@@ -91,6 +104,10 @@ fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
             let automatic = decode(value)?;
             named(keys::read_automatic(key).map(|person| Record::Automatic { person, automatic }))
         }
+        Some(&keys::NAMES) => {
+            let tied = decode(value)?;
+            named(keys::read_names(key).map(|(account, _)| Record::Names { account, tied }))
+        }
         Some(_) | None => Err(Damaged::key().into()),
     }
 }
@@ -112,6 +129,7 @@ fn can_be_read_again(record: &Record) -> bool {
             moment(at.as_millisecond()).is_ok()
         }
         Record::Sender { service, .. } => reads(service),
+        Record::Names { tied, .. } => reads(tied),
         Record::Automatic { automatic, .. } => reads(automatic),
     }
 }
@@ -172,6 +190,11 @@ impl Ledger {
                 Record::Automatic { person, automatic } => {
                     self.adopt_automatic(*person, *automatic)?
                 }
+                Record::Names { account, tied } => match self.adopt_names(*account, tied)? {
+                    None => Came::Known,
+                    Some(true) => Came::Forward,
+                    Some(false) => Came::New,
+                },
                 Record::Hold { account, since } => {
                     self.adopt_hold(*account, *since, &mut adopted)?
                 }
@@ -199,6 +222,7 @@ impl Ledger {
                 Record::Parked(_)
                 | Record::Counted { .. }
                 | Record::Sender { .. }
+                | Record::Names { .. }
                 | Record::Automatic { .. }
                 | Record::Hold { .. } => {}
             }
@@ -234,7 +258,8 @@ impl Ledger {
         let touched = Touched {
             sid: Some(message.sid),
             reference: message.reference.clone(),
-            persons: message.recipient.map(|to| to.person).into_iter().collect(),
+            persons: message.names().collect(),
+            names: None,
             sender: message.from.clone(),
             link: None,
         };

@@ -186,6 +186,7 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
             time_source: TimeSource::Exact,
             source: Source::Reply,
         }),
+        names: None,
         remembers: None,
         seen_at,
         trace: None,

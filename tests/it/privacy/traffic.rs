@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{ACCOUNT, SENDER, form, get, json as json_post, post, sid};
 use crate::privacy::canaries::{
     AGENT, API_SECRET, CITY, CLICK_SECRET, CODE, HEADER, MEDIA, NAME, PATH, PEOPLE, PHONE_KEY,
-    QUERY, TEXT, TOKEN, ZIP,
+    QUERY, TEXT, TOKEN, USER_ID, ZIP,
 };
 
 /// Created long enough ago that a 404 is Twilio's last word.
@@ -82,6 +82,16 @@ pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
     for word in ["queued", "sent", "delivered", "undelivered", "READ"] {
         all.push(astray(status("/twilio/message", word), "/twilio/message"));
     }
+    // By a user id of WhatsApp, beside the number.
+    let named =
+        [("ExternalUserId", USER_ID), ("ParentExternalUserId", USER_ID), ("ProfileUsername", NAME)];
+    let from_id = format!("whatsapp:{USER_ID}");
+    let by_id = sid(number + 0x8000);
+    let more = [("From", &*from_id), ("To", "whatsapp:+14155238886"), ("MessageSid", &*by_id)];
+    all.push(reply(&[&more[..], &named].concat()));
+    let more = [("To", &*whatsapp), ("From", "whatsapp:+14155238886"), ("MessageSid", &*by_id)];
+    let more = [&more[..], &named, &[("MessageStatus", "sent")]].concat();
+    all.push(form("/twilio/status", &with(person, &more)));
     let query = String::from_utf8(all[3].body.clone()).expect("a form");
     all.push(get(&format!("/twilio/message?{query}")));
     for path in ["/twilio/click", &format!("/twilio/click/{CLICK_SECRET}")] {

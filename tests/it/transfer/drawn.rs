@@ -203,6 +203,7 @@ async fn grows(before: Vec<Step>, after: Vec<Step>) {
             | Record::Counted { .. }
             | Record::Sender { .. }
             | Record::Automatic { .. }
+            | Record::Names { .. }
             | Record::Hold { .. } => true,
         };
         let waits: Vec<_> = waits.into_iter().filter(is_waiting).collect();

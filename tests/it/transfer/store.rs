@@ -268,6 +268,7 @@ async fn waiting(store: &Arc<dyn Store>) -> Parked {
         | Record::Counted { .. }
         | Record::Sender { .. }
         | Record::Automatic { .. }
+        | Record::Names { .. }
         | Record::Hold { .. } => None,
     });
     parked.expect("something waits")
@@ -434,6 +435,7 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
             Record::Counted { at, .. } => *at = beyond,
             Record::Hold { since, .. } => *since = beyond,
             Record::Automatic { automatic, .. } => automatic.until = beyond,
+            Record::Names { tied, .. } => tied.seen_at = beyond,
             Record::Sender { .. } => return None,
         }
         Some(record)
