@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use heardback::domain::address::PersonKey;
 use heardback::domain::form;
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, Reading};
+use heardback::domain::signal::callback::{self, Reading, Road};
 use heardback::domain::signal::fields::{Fields, Spelling};
 use heardback::domain::signal::{Malformed, Sighting, Signal, app, events};
 use jiff::Timestamp;
@@ -32,6 +32,7 @@ fn reading(person_key: &PersonKey) -> Reading<'_> {
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
+        road: Road::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }

@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use heardback::domain::address::PersonKey;
 use heardback::domain::form::{self, Pair};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, Reading};
+use heardback::domain::signal::callback::{self, Reading, Road};
 use heardback::domain::signal::fields::{Fields, Spelling};
 use heardback::domain::signal::{Malformed, Signal};
 use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
@@ -74,6 +74,7 @@ fn signal(pairs: &[Pair<'_>], person_key: &PersonKey) -> Result<Signal, Malforme
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
+        road: Road::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };

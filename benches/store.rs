@@ -12,7 +12,7 @@ use heardback::domain::feedback::Settlement;
 use heardback::domain::matching::{Observed, Policy, Resend};
 use heardback::domain::message::Status;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Quotas, Settled, Store};
 use jiff::Timestamp;
@@ -36,6 +36,7 @@ impl Bench {
         let policy = Policy {
             pending_ttl: Duration::from_hours(7 * 24),
             reply_window: Duration::from_hours(1),
+            event_window: std::time::Duration::from_mins(15),
             retention: Duration::from_hours(30 * 24),
             read_confirms: false,
             resend: Resend::Newest,
@@ -110,8 +111,10 @@ fn told(n: u32) -> Sighting {
         account: account(),
         tracked: true,
         strict: false,
+        by_twilio: false,
         recipient: None,
         number: None,
+        names: None,
         from: Some("+14155550123".to_owned()),
         service: None,
         reference: None,
@@ -128,13 +131,21 @@ fn told(n: u32) -> Sighting {
 /// What the app tells when its code was used.
 fn used(n: u32) -> Signal {
     let (named, label) = (Named::Message(sid(n)), "code_entered".to_owned());
-    let evidence = Ok(Evidence { account: account(), named, label, occurred_at: NOW });
+    let evidence = Ok(Evidence {
+        account: account(),
+        named,
+        label,
+        occurred_at: NOW,
+        time_source: TimeSource::Exact,
+        source: Source::App,
+    });
     let source = Source::App;
     Signal {
         source,
         once: Vec::new(),
         code: None,
         evidence,
+        names: None,
         remembers: None,
         seen_at: NOW,
         trace: None,

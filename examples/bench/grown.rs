@@ -15,7 +15,7 @@ use heardback::domain::address::Address;
 use heardback::domain::matching::{Observed, Policy, Resend};
 use heardback::domain::message::Status;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use jiff::Timestamp;
@@ -190,6 +190,7 @@ pub(crate) fn options(path: &Path) -> Options {
     let policy = Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
+        event_window: std::time::Duration::from_mins(15),
         retention: Duration::from_hours(30 * 24),
         read_confirms: false,
         resend: Resend::Newest,
@@ -225,11 +226,18 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
     if confirmed {
         let source = Source::App;
         let label = "code_entered".to_owned();
-        let evidence =
-            Evidence { account, named: Named::Message(sid), label, occurred_at: seen_at };
+        let evidence = Evidence {
+            account,
+            named: Named::Message(sid),
+            label,
+            occurred_at: seen_at,
+            time_source: TimeSource::Exact,
+            source: Source::App,
+        };
         let (once, code, remembers) = (Vec::new(), None, None);
         let evidence = Ok(evidence);
-        let signal = Signal { source, once, code, evidence, remembers, seen_at, trace: None };
+        let signal =
+            Signal { source, once, code, evidence, names: None, remembers, seen_at, trace: None };
         let observed = store.observe(signal).await?;
         ensure!(observed == Observed::Confirmed(sid), "{observed:?}");
     }
@@ -249,8 +257,10 @@ pub(crate) fn sighting(store: &SledStore, number: u32) -> Sighting {
         account,
         tracked: true,
         strict: false,
+        by_twilio: false,
         recipient: Some(store.person_key().recipient(account, &to)),
         number: None,
+        names: None,
         from: Some("+14155550123".to_owned()),
         service: None,
         reference: None,

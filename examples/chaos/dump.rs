@@ -21,6 +21,7 @@ pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
     let policy = Policy {
         pending_ttl: 7 * 24 * HOUR,
         reply_window: HOUR,
+        event_window: std::time::Duration::from_mins(15),
         retention: 30 * 24 * HOUR,
         read_confirms: false,
         resend: heardback::domain::matching::Resend::default(),

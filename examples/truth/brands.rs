@@ -31,22 +31,12 @@ pub(crate) enum Names {
     Code,
     /// By the person alone.
     To,
-    /// By the SID of the newest message, whichever the code was read off.
-    NewestSid,
-}
-
-/// Whether an app receives the replies itself and passes them on, often late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PassesOn {
-    /// Twilio calls Heardback.
-    Nothing,
-    /// The app says when each reply came (`OccurredAt`).
-    WithTime,
-    /// It does not.
-    WithoutTime,
+    /// By the person, and with the code.
+    CodeTo,
 }
 
 /// Who sends.
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(crate) struct Brand {
     /// Which of [`ACCOUNTS`].
     pub(crate) account: usize,
@@ -68,23 +58,23 @@ pub(crate) struct Brand {
     pub(crate) clock_ahead: i64,
     /// Whether human agents write and call from the same number.
     pub(crate) agents: bool,
-    /// Whether its reference is the user's id, the same for every login.
-    pub(crate) reference_is_person: bool,
-    /// What it does with replies.
-    pub(crate) passes_on: PassesOn,
     /// Whether what comes in goes to Event Streams as well, from where it comes hours late at times.
     pub(crate) streams: bool,
+    /// Whether the app takes replies and passes them on, minutes late at times.
+    pub(crate) passes_on: bool,
+    /// Whether its references are its users' ids, the same for all logins of one.
+    pub(crate) by_user: bool,
 }
 
 impl Brand {
     /// Whether it registers what tells a message's code from others.
     pub(crate) fn hmacs(&self) -> bool {
-        matches!(self.names, Names::Sid | Names::Code)
+        matches!(self.names, Names::Sid | Names::Code | Names::CodeTo)
     }
 }
 
 /// The brands. Each stands for one way to use Twilio.
-pub(crate) const BRANDS: [Brand; 12] = [
+pub(crate) const BRANDS: [Brand; 9] = [
     Brand {
         account: 0,
         service: Some("MGa0000000000000000000000000000000"),
@@ -93,13 +83,13 @@ pub(crate) const BRANDS: [Brand; 12] = [
         whatsapp: None,
         registers: Registers::Answer,
         names: Names::Sid,
-        // One code for several messages, and it could not tell which one was entered.
-        same_code: 0,
+        // It keeps the newest SID only, and reports that whichever message was read.
+        same_code: 600,
         clock_ahead: 0,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: true,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -112,9 +102,9 @@ pub(crate) const BRANDS: [Brand; 12] = [
         same_code: 4_000,
         clock_ahead: -20 * SECOND,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -128,9 +118,9 @@ pub(crate) const BRANDS: [Brand; 12] = [
         same_code: 3_000,
         clock_ahead: 2 * SECOND,
         agents: true,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 0,
@@ -143,9 +133,9 @@ pub(crate) const BRANDS: [Brand; 12] = [
         same_code: 2_000,
         clock_ahead: 0,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 1,
@@ -158,9 +148,9 @@ pub(crate) const BRANDS: [Brand; 12] = [
         same_code: 5_000,
         clock_ahead: 0,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
     Brand {
         account: 1,
@@ -173,104 +163,54 @@ pub(crate) const BRANDS: [Brand; 12] = [
         same_code: 2_000,
         clock_ahead: 40 * SECOND,
         agents: true,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: false,
+        by_user: false,
     },
+    // Two accounts that share a short code.
     Brand {
-        // Only the user id is at hand (an auth hook), and registrations come from a queue.
         account: 0,
-        service: None,
-        senders: &["+15017170001"],
+        service: Some("MGa2222222222222222222222222222222"),
+        senders: &["28777"],
         sticky: true,
         whatsapp: None,
         registers: Registers::Answer,
-        names: Names::Reference,
-        same_code: 3_000,
-        clock_ahead: 0,
-        agents: false,
-        reference_is_person: true,
-        passes_on: PassesOn::Nothing,
-        streams: false,
-    },
-    Brand {
-        // Two accounts send from one shared short code.
-        account: 0,
-        service: Some("MGa2222222222222222222222222222222"),
-        senders: &["27512"],
-        sticky: true,
-        whatsapp: None,
-        registers: Registers::AtOnce,
-        names: Names::To,
+        names: Names::CodeTo,
         same_code: 2_000,
-        clock_ahead: 0,
+        clock_ahead: -90 * SECOND,
         agents: true,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: true,
+        by_user: false,
     },
     Brand {
-        // The other one, whose people answer to the same short code.
         account: 1,
-        service: Some("MGb3333333333333333333333333333333"),
-        senders: &["27512"],
+        service: Some("MGb2222222222222222222222222222222"),
+        senders: &["28777"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::AtOnce,
+        registers: Registers::ByCallback,
         names: Names::To,
         same_code: 2_000,
-        clock_ahead: -5 * SECOND,
+        clock_ahead: 0,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
+        passes_on: true,
+        by_user: false,
     },
     Brand {
-        // It keeps the newest SID, and a resend repeats the code.
-        account: 1,
+        account: 0,
         service: None,
         senders: &["+15017180001"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::AtOnce,
-        names: Names::NewestSid,
-        same_code: 6_000,
-        clock_ahead: 0,
+        registers: Registers::Answer,
+        names: Names::Reference,
+        same_code: 4_000,
+        clock_ahead: 5 * SECOND,
         agents: false,
-        reference_is_person: false,
-        passes_on: PassesOn::Nothing,
         streams: false,
-    },
-    Brand {
-        // Its numbers have webhooks of its own.
-        account: 0,
-        service: None,
-        senders: &["+15017190001"],
-        sticky: true,
-        whatsapp: None,
-        registers: Registers::AtOnce,
-        names: Names::Code,
-        same_code: 2_000,
-        clock_ahead: 3 * SECOND,
-        agents: true,
-        reference_is_person: false,
-        passes_on: PassesOn::WithTime,
-        streams: false,
-    },
-    Brand {
-        // The same, before anyone has read the docs.
-        account: 1,
-        service: None,
-        senders: &["+15017200001"],
-        sticky: true,
-        whatsapp: None,
-        registers: Registers::AtOnce,
-        names: Names::Code,
-        same_code: 2_000,
-        clock_ahead: 0,
-        agents: true,
-        reference_is_person: false,
-        passes_on: PassesOn::WithoutTime,
-        streams: false,
+        passes_on: false,
+        by_user: true,
     },
 ];

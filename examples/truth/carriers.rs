@@ -22,9 +22,6 @@ pub(crate) struct Carrier {
     denies: u64,
 }
 
-/// Of the receipts, so many in ten thousand have a second one that contradicts them: one a segment.
-const CONTRADICTED: u64 = 120;
-
 const SWIFT: [Spread; 4] = [
     (85, SECOND, 6 * SECOND),
     (11, 6 * SECOND, 40 * SECOND),
@@ -94,9 +91,10 @@ impl Carrier {
                 (1, HOUR, 12 * HOUR),
             ]);
             receipts.push((known + on_its_way, word));
-            if random.chance(CONTRADICTED) {
+            // Each segment has a receipt of its own.
+            if random.chance(100) {
                 let other = if word == "delivered" { "undelivered" } else { "delivered" };
-                receipts.push((known + random.between(SECOND / 4, MINUTE), other));
+                receipts.push((known + random.between(SECOND, 30 * SECOND), other));
             }
             if random.chance(200) {
                 receipts.push((known + on_its_way + random.between(SECOND, MINUTE), word));

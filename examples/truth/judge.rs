@@ -43,11 +43,10 @@ pub(crate) struct Judgement {
     pub(crate) scores: BTreeMap<(&'static str, Option<Basis>), Score>,
     /// All kinds together.
     pub(crate) overall: Score,
+    /// Wrong confirmations that follow from what an app itself said wrongly, by kind of evidence.
+    pub(crate) said_wrongly: BTreeMap<&'static str, u64>,
     /// Wrong confirmations that only inferred or shared, by what was truly behind them.
     pub(crate) misled: BTreeMap<&'static str, u64>,
-    /// Wrong confirmations that the app itself asked for: it named a message whose code was read off another one,
-    /// or was read out in a call.
-    pub(crate) apps_word: u64,
     /// What must not happen, with its history.
     pub(crate) broken: Vec<String>,
     /// A number that any difference between two plays changes.
@@ -71,11 +70,13 @@ impl Judgement {
         for (kind, score) in other.scores {
             self.scores.entry(kind).or_default().add(score);
         }
+        for (kind, count) in other.said_wrongly {
+            *self.said_wrongly.entry(kind).or_default() += count;
+        }
         for (cause, count) in other.misled {
             *self.misled.entry(cause).or_default() += count;
         }
         self.overall.add(other.overall);
-        self.apps_word += other.apps_word;
         self.broken.extend(other.broken);
         self.digest = self.digest.rotate_left(7) ^ other.digest;
     }
@@ -91,11 +92,11 @@ pub(crate) fn word(road: Road) -> &'static str {
         Road::CodeByReference => "code, by reference",
         Road::CodeWithCode => "code, by reference and code",
         Road::CodeByTo => "code, by To",
+        Road::CodeWithCodeByTo => "code, by To and code",
         Road::Reply => "reply",
         Road::ReplyQuoted => "reply that quotes",
         Road::ReplyWithCode => "reply with the code",
         Road::ReplyByHandset => "automatic reply",
-        Road::ReplyPassedOn => "reply, passed on by the app",
         Road::Call => "call",
         Road::Click => "click (Twilio)",
         Road::Link => "own link",
@@ -108,7 +109,6 @@ fn behind(cause: Cause) -> &'static str {
         Cause::Message(_) => "an act upon another message",
         Cause::Unrelated => "a reply or call about something else",
         Cause::Carrier(_) => "a carrier that answered for a number",
-        Cause::AppsWord(_) => "the app's own wrong word",
         Cause::OptOut => "an opt-out",
         Cause::Scanner => "a scanner",
         Cause::Replay => "a captured request, sent again",
@@ -170,8 +170,8 @@ impl Judgement {
                 return false;
             }
         };
-        if !right && case.act.is_some_and(|act| matches!(act.cause, Cause::AppsWord(_))) {
-            self.apps_word += 1;
+        if !right && case.act.is_some_and(|act| act.errs) {
+            *self.said_wrongly.entry(kind).or_default() += 1;
             return false;
         }
         let score = self.scores.entry((kind, Some(case.proof.basis))).or_default();
@@ -195,7 +195,7 @@ impl Judgement {
         for act in &world.acts {
             let Cause::Message(number) = act.cause else { continue };
             let Some(message) = world.messages.get(number) else { continue };
-            if message.is_tracked() && message.had_arrived(act.did) {
+            if message.is_tracked() && message.had_arrived(act.did) && !act.errs {
                 given.insert((number, act.road), confirmed.get(&number) == Some(&true));
             }
         }
@@ -236,8 +236,6 @@ fn forbidden(case: &Case<'_>, act: &Act, right: bool) -> Option<&'static str> {
         Cause::Stranger | Cause::Sibling => return Some("was confirmed by another account"),
         Cause::Scanner => return Some("was confirmed by a scanner, a preview or a crawler"),
         Cause::OptOut => return Some("was confirmed by an opt-out"),
-        // What the app itself says wrongly is counted apart.
-        Cause::AppsWord(_) => return None,
         Cause::Message(_) | Cause::Unrelated | Cause::Carrier(_) => {}
     }
     match case.proof.basis {

@@ -3,7 +3,7 @@
 //! `logins` and `talk` say what people do; here is how a message is sent, how word of an act gets on
 //! its way, and how much of everything there is.
 
-use crate::brands::{BRANDS, Brand, PassesOn, Registers};
+use crate::brands::{BRANDS, Brand, Registers};
 use crate::carriers::{CARRIERS, Carrier, WHATSAPP, WIRE};
 use crate::random::Random;
 use crate::world::{
@@ -43,6 +43,7 @@ impl Life {
         for day in [3, 7, 9].into_iter().filter(|day| *day <= habits.days) {
             life.tell(day * DAY + HOUR, Word::Sweep);
         }
+        life.tell(habits.days * DAY + 5 * HOUR, Word::Sweep);
         // Each start reads the whole store.
         for _ in 0..habits.days.min(3) {
             let at = life.random.between(HOUR, habits.days * DAY);
@@ -137,7 +138,7 @@ impl Life {
     /// nothing can be read proves nothing.
     fn answering_machines(&mut self, number: usize, message: &Message, line: Line) {
         let by_itself = match message.arrived {
-            Some(arrived) if line.machine && self.random.chance(9_000) => Some((
+            Some(arrived) if self.random.chance(60) => Some((
                 arrived + self.random.between(SECOND, 4 * SECOND),
                 Road::ReplyByHandset,
                 Cause::Message(number),
@@ -165,26 +166,21 @@ impl Life {
             sender = self.some_sender(brand);
         }
         let names = matches!(road, Road::ReplyQuoted | Road::ReplyWithCode).then_some(number);
-        let passes_on = brand.passes_on;
-        let clock_ahead = brand.clock_ahead;
         let (line, brand, whatsapp) = (to.line, to.brand, to.whatsapp);
-        let act = Act { sender, names, ..Act::of(road, cause, (line, brand, whatsapp), at) };
-        if passes_on == PassesOn::Nothing {
-            self.act(act);
-            return;
-        }
-        let late = self.random.spread(&[
-            (70, SECOND / 5, 5 * SECOND),
-            (20, 5 * SECOND, 20 * MINUTE),
-            (10, 20 * MINUTE, 4 * HOUR),
-        ]);
-        let stated = (passes_on == PassesOn::WithTime).then_some(at + clock_ahead);
-        self.hear(Act { road: Road::ReplyPassedOn, heard: at + late, stated, ..act });
+        self.act(Act { sender, names, ..Act::of(road, cause, (line, brand, whatsapp), at) });
     }
 
     /// Puts word of an act on its way.
     pub(crate) fn act(&mut self, mut act: Act) -> usize {
         act.heard = act.did + self.random.spread(&WIRE);
+        let passes_on = BRANDS.get(act.brand).filter(|brand| brand.passes_on);
+        if let (Some(brand), Road::Reply | Road::ReplyByHandset | Road::ReplyWithCode) =
+            (passes_on, act.road)
+        {
+            act.heard += self.random.spread(&[(85, 0, SECOND), (15, SECOND, 20 * MINUTE)]);
+            act.stated = (!self.random.chance(500)).then_some(act.did + brand.clock_ahead);
+            act.sent = Some(act.heard + brand.clock_ahead);
+        }
         self.hear(act)
     }
 
@@ -220,7 +216,7 @@ impl Life {
     }
 
     pub(crate) fn line(&self, number: usize) -> Line {
-        let nobody = Line { carrier: 0, family: 1, landline: false, machine: false };
+        let nobody = Line { carrier: 0, family: 1, landline: false };
         self.world.lines.get(number).copied().unwrap_or(nobody)
     }
 
@@ -269,6 +265,8 @@ impl Act {
             did,
             heard: did,
             stated: None,
+            sent: None,
+            errs: false,
             once: 0,
         }
     }
@@ -280,6 +278,5 @@ fn line(random: &mut Random) -> Line {
         carrier: Carrier::of(random),
         family: random.one_of(&family).copied().unwrap_or(1),
         landline: random.chance(60),
-        machine: random.chance(60),
     }
 }

@@ -33,6 +33,10 @@ impl Life {
         let lenient = self.random.chance(2_500);
         let mut login = Login { line, brand, number: self.logins, sent: Vec::new(), lenient };
         self.send_code(&mut login, at);
+        // To some, support reads the code out, and the app reports that it was entered.
+        if self.random.chance(30) {
+            return self.read_out(&login, at);
+        }
         // Some go away, and never type anything.
         if self.random.chance(700) {
             return;
@@ -51,14 +55,18 @@ impl Life {
         }
         // The page stays open: whatever comes within some minutes is still typed.
         if let Some((number, typed)) = self.next_typed(&login, now, now + 9 * MINUTE) {
-            return self.entered(&login, number, typed);
+            self.entered(&login, number, typed);
         }
-        // "Call me instead": the code is read out, and the app reports the message all the same.
-        if let Some(newest) = login.sent.last().copied()
-            && self.random.chance(400)
-        {
-            let typed = now + self.random.between(MINUTE, 3 * MINUTE);
-            self.reported(&login, newest, typed, Cause::AppsWord(newest));
+    }
+
+    fn read_out(&mut self, login: &Login, at: i64) {
+        let typed = at + self.random.between(30 * SECOND, 3 * MINUTE);
+        let before = self.world.acts.len();
+        if let Some(number) = login.sent.last().copied() {
+            self.entered(login, number, typed);
+        }
+        for act in self.world.acts.iter_mut().skip(before) {
+            act.errs = true;
         }
     }
 
@@ -96,44 +104,40 @@ impl Life {
 
     /// The code was right: the app tells so in its own way.
     fn entered(&mut self, login: &Login, number: usize, typed: i64) {
-        let names = |number: &usize| self.world.messages.get(*number).map(|it| it.brand().names);
-        let named = match names(&number) {
-            Some(Names::NewestSid) => login.sent.last().copied().unwrap_or(number),
-            _ => number,
-        };
-        let is_right = named == number;
-        let cause = if is_right { Cause::Message(number) } else { Cause::AppsWord(named) };
-        self.reported(login, named, typed, cause);
-    }
-
-    fn reported(&mut self, login: &Login, number: usize, typed: i64, cause: Cause) {
         let Some(message) = self.world.messages.get(number).copied() else { return };
         let brand = message.brand();
         let road = match brand.names {
-            Names::Sid | Names::NewestSid => Road::CodeBySid,
+            Names::Sid => Road::CodeBySid,
             Names::Reference => Road::CodeByReference,
             Names::Code => Road::CodeWithCode,
             Names::To => Road::CodeByTo,
+            Names::CodeTo => Road::CodeWithCodeByTo,
         };
+        // An app that keeps the newest SID reports that, whichever message was read.
+        let newest = login.sent.last().copied().unwrap_or(number);
+        let named = if road == Road::CodeBySid { newest } else { number };
         // Some apps say when it was, by their own clock; from a queue they must.
         let queued = self.random.chance(300);
-        let stated = (queued || self.random.chance(5_000)).then_some(typed + brand.clock_ahead);
+        let stated = (queued || !self.random.chance(300)).then_some(typed + brand.clock_ahead);
         let after = if queued {
             self.random.between(SECOND, 40 * MINUTE)
         } else {
             self.random.spread(&WIRE).min(SECOND)
         };
+        let sent = (!brand.by_user).then_some(typed + after + brand.clock_ahead);
         let who = (login.line, login.brand, message.whatsapp);
-        let act = Act::of(road, cause, who, typed);
+        let act = Act::of(road, Cause::Message(number), who, typed);
         self.hear(Act {
-            names: Some(number),
+            names: Some(named),
+            errs: named != number,
             stated,
+            sent: stated.and(sent),
             heard: typed + after,
             sender: message.sender,
             ..act
         });
         // A few answer as well: with the code, or with a word of thanks.
-        if cause == Cause::Message(number) && self.random.chance(250) {
+        if self.random.chance(250) {
             let at = typed + self.random.between(SECOND, 5 * MINUTE);
             let road = if self.random.chance(5_000) { Road::ReplyWithCode } else { Road::Reply };
             self.reply(number, &message, at, road, Cause::Message(number));

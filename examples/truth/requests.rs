@@ -35,27 +35,6 @@ fn escaped(text: &str) -> String {
     text.replace('+', "%2B").replace(':', "%3A").replace(' ', "+")
 }
 
-/// A code as people type it: with separators, in a sentence, in their own digits.
-fn in_the_wild(code: u32, once: u64) -> String {
-    let plain = code.to_string();
-    let (first, last) = plain.split_at(plain.len() / 2);
-    let in_digits_from = |zero: u32| -> String {
-        let digit = |c: char| char::from_u32(zero + c.to_digit(10)?);
-        plain.chars().filter_map(digit).collect()
-    };
-    match once % 7 {
-        0 => plain,
-        1 => format!("it is {plain}"),
-        2 => format!("my code is {first} {last}."),
-        3 => format!("{first}-{last}"),
-        4 => in_digits_from('\u{660}'.into()),
-        5 => in_digits_from('\u{ff10}'.into()),
-        _ => format!(
-            "Liked \u{201c}Hello, and welcome back to your account; {plain} is the code to log in, do not share it\u{201d}"
-        ),
-    }
-}
-
 /// The account that a message is of.
 pub(crate) fn owner(message: &Message) -> &'static str {
     ACCOUNTS.get(message.brand().account).copied().unwrap_or_default()
@@ -74,7 +53,6 @@ impl Act {
             Cause::Message(_)
             | Cause::Unrelated
             | Cause::Carrier(_)
-            | Cause::AppsWord(_)
             | Cause::OptOut
             | Cause::Scanner
             | Cause::Replay => self.own(),
@@ -191,26 +169,32 @@ impl World {
 
     /// The app says that a code was entered.
     pub(crate) fn event(&self, act: &Act) -> String {
-        let message = act.names.and_then(|number| Some((number, self.messages.get(number)?)));
-        let reference = message.and_then(|(number, message)| Self::reference(number, message));
-        let reference = reference.unwrap_or_default();
-        let code = message.map_or(0, |(_, message)| message.code);
+        let message = act.names.and_then(|number| self.messages.get(number));
+        let code = message.map_or(0, |message| message.code);
+        let login = message.zip(act.names).and_then(|(of, number)| Self::reference(number, of));
+        let login = login.unwrap_or_default();
         let mut json = format!(r#"{{"AccountSid":"{}","Type":"code_entered""#, act.account());
         let _ = match (act.road, act.names) {
             (Road::CodeBySid, Some(number)) => {
                 write!(json, r#","MessageSid":"{}""#, self.sid(number))
             }
-            (Road::CodeByReference, _) => write!(json, r#","Reference":"{reference}""#),
+            (Road::CodeByReference, _) => write!(json, r#","Reference":"{login}""#),
             (Road::CodeWithCode, _) => {
-                write!(json, r#","Reference":"{reference}","Code":"{code}""#)
+                write!(json, r#","Reference":"{login}","Code":"{code}""#)
             }
             _ => {
                 let to = self.address(act.line, act.whatsapp);
                 write!(json, r#","To":"{to}","From":"{}""#, act.sender())
             }
         };
+        if act.road == Road::CodeWithCodeByTo {
+            let _ = write!(json, r#","Code":"{code}""#);
+        }
         if let Some(stated) = act.stated {
             let _ = write!(json, r#","OccurredAt":"{}""#, moment(stated));
+        }
+        if let Some(sent) = act.sent {
+            let _ = write!(json, r#","SentAt":"{}""#, moment(sent));
         }
         json.push('}');
         json
@@ -223,10 +207,21 @@ impl World {
             (Cause::Carrier(_), _) => "This number does not accept messages".to_owned(),
             (_, Road::ReplyByHandset) => "I am driving and will call you back".to_owned(),
             (_, Road::ReplyWithCode) => {
-                in_the_wild(message.map_or(0, |message| message.code), act.once)
-            }
-            (_, Road::ReplyPassedOn) if act.names.is_some() => {
-                in_the_wild(message.map_or(0, |message| message.code), act.once)
+                let code = message.map_or(0, |message| message.code).to_string();
+                let (left, right) = code.split_at(code.len() / 2);
+                match act.once % 5 {
+                    0 => format!("it is {code}"),
+                    1 => format!("my code is {left} {right}"),
+                    2 => format!("{left}-{right}, thanks"),
+                    // In Persian digits, which begin at U+06F0.
+                    3 => code
+                        .chars()
+                        .filter_map(|c| char::from_u32(0x6f0 + c.to_digit(10)?))
+                        .collect(),
+                    _ => format!(
+                        "Liked “Here is the code that you asked for, please keep it to yourself: {code}”"
+                    ),
+                }
             }
             _ => "Thanks a lot".to_owned(),
         }
@@ -252,8 +247,12 @@ impl World {
         {
             let _ = write!(form, "&MessagingServiceSid={service}");
         }
-        if let Some(stated) = act.stated {
-            let _ = write!(form, "&OccurredAt={}", escaped(&moment(stated).to_string()));
+        if BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on) {
+            for (field, at) in [("OccurredAt", act.stated), ("SentAt", act.sent)] {
+                if let (Some(at), true) = (at, act.stated.is_some()) {
+                    let _ = write!(form, "&{field}={}", escaped(&moment(at).to_string()));
+                }
+            }
         }
         if let (Road::ReplyQuoted, Some(number)) = (act.road, act.names) {
             let _ = write!(form, "&OriginalRepliedMessageSid={}", self.sid(number));
@@ -325,8 +324,8 @@ impl World {
             | Road::CodeByReference
             | Road::CodeWithCode
             | Road::CodeByTo
+            | Road::CodeWithCodeByTo
             | Road::ReplyQuoted
-            | Road::ReplyPassedOn
             | Road::Call
             | Road::Link => return None,
         };

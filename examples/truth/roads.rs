@@ -10,12 +10,14 @@ use heardback::domain::form;
 use heardback::domain::link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::message::Reference;
 use heardback::domain::sid::AccountSid;
+use heardback::domain::signal::callback;
 use heardback::domain::signal::callback::Reading;
 use heardback::domain::signal::events::Incoming;
 use heardback::domain::signal::fields::{Fields, Spelling};
-use heardback::domain::signal::{Evidence, Malformed, Named, Sighting, Signal, Source};
-use heardback::domain::signal::{app, call, callback, click, events};
+use heardback::domain::signal::{Evidence, Malformed, Named, Sighting, Signal, Source, TimeSource};
+use heardback::domain::signal::{app, call, click, events};
 
+use crate::brands::BRANDS;
 use crate::random::mixed;
 use crate::requests::{moment, owner};
 use crate::world::{Act, Cause, Message, Road, Word, World};
@@ -82,7 +84,7 @@ impl Roads<'_> {
         let [key] = self.code_keys;
         let json = self.world.registration(number, message, key);
         let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        let registration = app::message(&fields, &self.reading(owner(message), at))?;
+        let registration = app::message(&fields, &self.by_app(owner(message), at))?;
         let Some(mut sighting) = registration.message else { return Ok(Heard::Nothing) };
         sighting.link = message.has_own_link().then(|| self.token(number).id());
         Ok(sighting.into())
@@ -98,19 +100,22 @@ impl Roads<'_> {
         let (world, reading) = (self.world, self.reading(act.signed_by(), at));
         let json = |text: String| Fields::from_json(text.as_bytes(), Spelling::Any);
         Ok(match act.road {
-            Road::CodeBySid | Road::CodeByReference | Road::CodeWithCode | Road::CodeByTo => {
-                app::event(&json(world.event(act))?, &reading)?.into()
+            Road::CodeBySid
+            | Road::CodeByReference
+            | Road::CodeWithCode
+            | Road::CodeByTo
+            | Road::CodeWithCodeByTo => {
+                app::event(&json(world.event(act))?, &self.by_app(act.signed_by(), at))?.into()
             }
-            Road::Reply
-            | Road::ReplyQuoted
-            | Road::ReplyWithCode
-            | Road::ReplyPassedOn
-            | Road::ReplyByHandset => {
+            Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
+                let passes_on = BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on);
+                let road = if passes_on { callback::Road::App } else { callback::Road::Twilio };
+                let reading = Reading { road, ..reading };
                 callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
             Road::Call => {
                 let fields = form_fields(&world.call(act))?;
-                call::call(&fields, &reading, call::Road::Twilio)?.signal.into()
+                call::call(&fields, &reading)?.signal.into()
             }
             Road::Click => {
                 let signal = click::click(&json(world.click(act))?, &reading)?;
@@ -146,12 +151,15 @@ impl Roads<'_> {
             named: Named::Link(self.token(number).id()),
             label: "link_opened".to_owned(),
             occurred_at: reading.now,
+            time_source: TimeSource::Exact,
+            source: Source::Link,
         };
         Heard::from(Signal {
             source: Source::Link,
             once: Vec::new(),
             code: None,
             evidence: Ok(evidence),
+            names: None,
             remembers: None,
             seen_at: reading.now,
             trace: None,
@@ -177,6 +185,11 @@ impl Roads<'_> {
         LinkToken::from_random(bytes)
     }
 
+    /// The same, of a request that the app signs.
+    fn by_app(&self, account: &str, at: i64) -> Reading<'_> {
+        Reading { road: callback::Road::App, ..self.reading(account, at) }
+    }
+
     fn reading(&self, account: &str, at: i64) -> Reading<'_> {
         Reading {
             account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
@@ -185,6 +198,7 @@ impl Roads<'_> {
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,
+            road: callback::Road::Twilio,
             now: moment(at),
             trace: None,
         }

@@ -4,20 +4,7 @@ use std::collections::BTreeMap;
 
 use heardback::domain::message::Basis;
 
-use crate::judge::{Judgement, Score, word};
-use crate::world::Road;
-
-/// Evidence that names a reference.
-const SHARED: [Road; 2] = [Road::CodeByReference, Road::CodeWithCode];
-/// Evidence that names a person.
-const INFERRED: [Road; 6] = [
-    Road::CodeByTo,
-    Road::Reply,
-    Road::ReplyWithCode,
-    Road::ReplyByHandset,
-    Road::ReplyPassedOn,
-    Road::Call,
-];
+use crate::judge::{Judgement, Score};
 
 /// Prints what each kind of evidence came to.
 pub(crate) fn kinds(judgement: &Judgement) {
@@ -60,15 +47,37 @@ pub(crate) fn kinds(judgement: &Judgement) {
         judgement.overall.heard,
         share(judgement.overall.heard, judgement.overall.given),
     );
-    for (name, roads) in [("shared", &SHARED[..]), ("inferred", &INFERRED)] {
-        let mut sum = Score::default();
-        for road in roads {
-            let score = judgement.scores.get(&(word(*road), None));
-            sum.add(score.copied().unwrap_or_default());
+    println!("\n| named by | right, wrong | precision | given | heard | recall |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for (name, basis) in [("a reference", Basis::Shared), ("the person", Basis::Inferred)] {
+        let mut sum = judgement.of(basis);
+        let kinds = judgement.scores.iter().filter(|((kind, of), _)| {
+            let by_person = matches!(
+                *kind,
+                "automatic reply" | "call" | "code, by To" | "code, by To and code" | "reply"
+            );
+            let by_reference =
+                matches!(*kind, "code, by reference" | "code, by reference and code" | "own link");
+            of.is_none() && if basis == Basis::Shared { by_reference } else { by_person }
+        });
+        for (_, score) in kinds {
+            sum.given += score.given;
+            sum.heard += score.heard;
         }
-        println!("\nrecall of {name} evidence: {}", share(sum.heard, sum.given));
+        println!(
+            "| {name} | {} | {} | {} | {} | {} |",
+            pair(sum),
+            share(sum.right, sum.right + sum.wrong),
+            sum.given,
+            sum.heard,
+            share(sum.heard, sum.given),
+        );
     }
-    println!("\nwrong by the app's own word, counted apart: {}", judgement.apps_word);
+    println!("\n| what an app itself said wrongly, not counted above | wrong confirmations |");
+    println!("| --- | --- |");
+    for (kind, count) in &judgement.said_wrongly {
+        println!("| {kind} | {count} |");
+    }
     println!(
         "\n| what misled, where a choice had to be made | wrong confirmations |\n| --- | --- |"
     );

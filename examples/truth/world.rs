@@ -25,8 +25,6 @@ pub(crate) struct Line {
     pub(crate) family: u8,
     /// A number at which nothing can be read, and something answers for it.
     pub(crate) landline: bool,
-    /// A handset that answers each message by itself.
-    pub(crate) machine: bool,
 }
 
 /// What a message was for.
@@ -102,12 +100,11 @@ pub(crate) enum Road {
     CodeByReference,
     CodeWithCode,
     CodeByTo,
+    CodeWithCodeByTo,
     Reply,
     ReplyQuoted,
     ReplyWithCode,
     ReplyByHandset,
-    /// A reply that the app received and passes on.
-    ReplyPassedOn,
     Call,
     Click,
     Link,
@@ -122,8 +119,6 @@ pub(crate) enum Cause {
     Unrelated,
     /// A carrier answered for a number that takes no messages.
     Carrier(usize),
-    /// The app names this message, though the code was read off another one, or read out in a call.
-    AppsWord(usize),
     /// A person opted out.
     OptOut,
     /// A scanner, a preview or a crawler opened the link before anybody could read it.
@@ -159,6 +154,10 @@ pub(crate) struct Act {
     pub(crate) heard: i64,
     /// What the app's clock said, if the app says when.
     pub(crate) stated: Option<i64>,
+    /// What it said when the app sent word of it, if the app says that, too.
+    pub(crate) sent: Option<i64>,
+    /// Whether the app itself says something that is not so.
+    pub(crate) errs: bool,
     /// Names the inbound message, call or event; the same for the same request sent twice.
     pub(crate) once: u64,
 }
@@ -200,12 +199,10 @@ pub(crate) struct World {
 impl World {
     /// What a message says that it belongs to, where it says so.
     pub(crate) fn reference(number: usize, message: &Message) -> Option<String> {
-        if message.brand().reference_is_person {
-            return Some(format!("user-{}-{}", message.brand, message.line));
-        }
         match message.login {
             0 if message.has_own_link() => Some(format!("link-{number}")),
             0 => None,
+            _ if message.brand().by_user => Some(format!("user-{}", message.line)),
             login => Some(format!("login-{login}")),
         }
     }

@@ -12,8 +12,8 @@ use heardback::domain::code::CodeKey;
 use heardback::domain::form::{self, Pair, Text};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::app::Registration;
-use heardback::domain::signal::call::{Call, Road};
-use heardback::domain::signal::callback::Reading;
+use heardback::domain::signal::call::Call;
+use heardback::domain::signal::callback::{Reading, Road};
 use heardback::domain::signal::events::{Event, Incoming};
 use heardback::domain::signal::fields::{Fields, Spelling, one_account, to_millisecond};
 use heardback::domain::signal::json::Json;
@@ -45,6 +45,7 @@ pub fn holds(data: &[u8]) {
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
+        road: Road::Twilio,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };
@@ -87,7 +88,7 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &Reading<'_>) -> Outc
     let outcome = (
         callback::reply(fields, reading),
         callback::status(fields, query, reading),
-        [Road::Twilio, Road::App].map(|road| call::call(fields, reading, road)),
+        [Road::Twilio, Road::App].map(|road| call::call(fields, &Reading { road, ..*reading })),
         click::click(fields, reading),
         app::message(fields, reading),
         app::event(fields, reading),

@@ -142,6 +142,15 @@ pub struct SettingsArgs {
         help_heading = "Judgement"
     )]
     pub reply_window: Option<String>,
+    /// How old a message may be for an app's event with only a `To` to confirm it [default: 15m]
+    #[arg(
+        long,
+        env = "HEARDBACK_EVENT_WINDOW",
+        hide_env_values = true,
+        value_name = "DURATION",
+        help_heading = "Judgement"
+    )]
+    pub event_window: Option<String>,
     /// Let the status `read` count as evidence [default: false]
     #[arg(long, env = "HEARDBACK_READ_CONFIRMS", hide_env_values = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Judgement")]
     pub read_confirms: Option<String>,

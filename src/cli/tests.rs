@@ -96,6 +96,7 @@ fn help_names_every_setting() {
             "HEARDBACK_GIVE_UP_AFTER",
             "HEARDBACK_PENDING_TTL",
             "HEARDBACK_REPLY_WINDOW",
+            "HEARDBACK_EVENT_WINDOW",
             "HEARDBACK_RETENTION",
             "HEARDBACK_MAX_MESSAGES",
             "HEARDBACK_READ_CONFIRMS",

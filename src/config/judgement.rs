@@ -4,7 +4,7 @@
 use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problems;
 use crate::config::reader::Reader;
-use crate::config::{DAY, Env, ReadFile, rows};
+use crate::config::{DAY, Env, ReadFile, rows, windows};
 use crate::domain::matching::Policy;
 
 /// What a store is opened with to judge as the service would.
@@ -25,6 +25,7 @@ impl Judgement {
         let args = SettingsArgs {
             pending_ttl: env("HEARDBACK_PENDING_TTL"),
             reply_window: env("HEARDBACK_REPLY_WINDOW"),
+            event_window: env("HEARDBACK_EVENT_WINDOW"),
             retention: env("HEARDBACK_RETENTION"),
             max_messages: env("HEARDBACK_MAX_MESSAGES"),
             read_confirms: env("HEARDBACK_READ_CONFIRMS"),
@@ -40,14 +41,16 @@ impl Judgement {
     pub(super) fn read(reader: &mut Reader<'_>, args: &SettingsArgs) -> Self {
         let ttl = args.pending_ttl.as_ref();
         let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
-        let reply_window = rows::reply_window(reader, args, pending_ttl);
+        let reply_window = windows::reply_window(reader, args, pending_ttl);
+        let event_window = windows::event_window(reader, args, pending_ttl);
         let retention = reader.duration("HEARDBACK_RETENTION", args.retention.as_ref(), 30 * DAY);
         let max_messages = reader
             .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)
             .unwrap_or(1_000_000);
         let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
         let resend = rows::resend(reader, args);
-        let policy = Policy { pending_ttl, reply_window, retention, read_confirms, resend };
+        let policy =
+            Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend };
         Self { policy, max_messages }
     }
 }

@@ -18,6 +18,7 @@ mod signing_key;
 mod tests;
 mod traces;
 mod unread;
+mod windows;
 
 pub use accounts::{Account, Accounts};
 pub use judgement::Judgement;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub pending_ttl: Duration,
     /// How old a message may be for inferred evidence to confirm it; at most `pending_ttl`.
     pub reply_window: Duration,
+    /// How old a message may be for an app's event with only a `To` to confirm it; at most `pending_ttl`.
+    pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
     /// Above it, new messages are refused for now.
@@ -196,7 +199,8 @@ impl Settings {
         let give_up_after =
             reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
         let Judgement { policy, max_messages } = Judgement::read(&mut reader, args);
-        let Policy { pending_ttl, reply_window, retention, read_confirms, resend } = policy;
+        let Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend } =
+            policy;
         let reference_tag = text(args.reference_tag.as_ref()).map(str::to_owned);
         let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
             || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
@@ -230,6 +234,7 @@ impl Settings {
             give_up_after,
             pending_ttl,
             reply_window,
+            event_window,
             retention,
             max_messages,
             read_confirms,

@@ -119,7 +119,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn duration(&mut self, name: &str, value: Option<&String>, hours: u64) -> Duration {
-        let default = Duration::from_secs(hours * HOUR);
+        self.duration_or(name, value, Duration::from_secs(hours * HOUR))
+    }
+
+    pub(super) fn duration_or(
+        &mut self,
+        name: &str,
+        value: Option<&String>,
+        default: Duration,
+    ) -> Duration {
         let Some(text) = text(value) else { return default };
         let read = text
             .parse::<Span>()

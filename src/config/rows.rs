@@ -5,7 +5,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
@@ -373,20 +372,4 @@ pub(super) fn links(
         ));
     }
     links
-}
-
-/// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.
-pub(super) fn reply_window(
-    reader: &mut Reader<'_>,
-    args: &SettingsArgs,
-    pending_ttl: Duration,
-) -> Duration {
-    const NAME: &str = "HEARDBACK_REPLY_WINDOW";
-    let window = reader.duration(NAME, args.reply_window.as_ref(), 1);
-    let Some(found) = text(args.reply_window.as_ref()) else { return window.min(pending_ttl) };
-    if window > pending_ttl {
-        let expected = "longer than HEARDBACK_PENDING_TTL, for which a message waits at all";
-        reader.problem(Problem::shown(NAME, found, expected));
-    }
-    window
 }

@@ -109,7 +109,7 @@ fn without_anything_every_missing_setting_is_named_with_its_place() {
 #[test]
 fn each_bad_value_names_its_setting() {
     type Change = fn(&mut SettingsArgs, String);
-    let rows: [(&str, Change, &[&str]); 21] = [
+    let rows: [(&str, Change, &[&str]); 22] = [
         ("HEARDBACK_LINKS", |a, v| a.links = Some(v), &["on", "confirm", "Off"]),
         (
             "HEARDBACK_PUBLIC_URL",
@@ -152,6 +152,7 @@ fn each_bad_value_names_its_setting() {
         ),
         ("HEARDBACK_PENDING_TTL", |a, v| a.pending_ttl = Some(v), &["0s", "x"]),
         ("HEARDBACK_REPLY_WINDOW", |a, v| a.reply_window = Some(v), &["0s", "8d"]),
+        ("HEARDBACK_EVENT_WINDOW", |a, v| a.event_window = Some(v), &["0s", "8d"]),
         ("HEARDBACK_RETENTION", |a, v| a.retention = Some(v), &["0s", "x"]),
         ("HEARDBACK_MAX_MESSAGES", |a, v| a.max_messages = Some(v), &["0", "many", "1e6"]),
         ("HEARDBACK_READ_CONFIRMS", |a, v| a.read_confirms = Some(v), &["maybe", "2"]),

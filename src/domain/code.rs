@@ -6,6 +6,8 @@
 //! the same code in two messages two different values. What was typed is tried and dropped; nothing
 //! here prints it.
 
+mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -17,15 +19,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 
 use crate::domain::sid::MessageSid;
-
-/// Shorter words are in every other sentence.
-const MIN_CODE: usize = 4;
-/// A shorter number may be a time, a year or a house, and be some message's code by chance.
-const SURE_CODE: usize = 6;
-/// Longer ones are no code that a person types.
-const MAX_CODE: usize = 16;
-/// A text with more words than this is no answer to a code.
-const MAX_WORDS: usize = 16;
 
 /// HMAC-SHA256 over `MessageSid` and code, under the app's key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,27 +44,6 @@ impl CodeHmac {
     }
 }
 
-/// What is kept of a message's code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// What tells it from others.
-    Known(CodeHmac),
-    /// It had one. Another message's may have been the same: that can no longer be told.
-    Forgotten,
-}
-
-impl Code {
-    /// What tells it from others, if that is still known.
-    #[must_use]
-    pub fn hmac(&self) -> Option<&CodeHmac> {
-        match self {
-            Self::Known(hmac) => Some(hmac),
-            Self::Forgotten => None,
-        }
-    }
-}
-
 /// As an app would send it where people read, as it is in a store.
 impl Serialize for CodeHmac {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -91,6 +63,29 @@ impl<'de> Deserialize<'de> for CodeHmac {
         }
         Ok(Self(Deserialize::deserialize(from)?))
     }
+}
+
+/// Reads what a record says of its code. Exports of earlier releases say otherwise that it is known or forgotten.
+///
+/// # Errors
+/// It is none of these.
+pub fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CodeHmac>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Now(CodeHmac),
+        Known { known: CodeHmac },
+        Forgotten(String),
+    }
+    if !from.is_human_readable() {
+        return Option::deserialize(from);
+    }
+    Ok(match Option::<Kept>::deserialize(from)? {
+        Some(Kept::Now(hmac) | Kept::Known { known: hmac }) => Some(hmac),
+        Some(Kept::Forgotten(word)) if word == "forgotten" => None,
+        Some(Kept::Forgotten(_)) => return Err(D::Error::custom("expected 32 bytes in base64")),
+        None => None,
+    })
 }
 
 impl fmt::Debug for CodeHmac {
@@ -140,67 +135,62 @@ impl fmt::Debug for CodeKey {
     }
 }
 
-/// What somebody typed, ready to be tried against the codes of messages. Never stored.
+/// A typed text or an entered code, ready to be tried against the codes of messages. Never stored.
 #[derive(Clone)]
 pub struct Probe {
-    words: Vec<String>,
+    spellings: Vec<String>,
     keys: Vec<CodeKey>,
+    is_code: bool,
+    is_explicit: bool,
 }
 
 impl Probe {
-    /// The words of a text that could be codes. `None` if there are none, or no key to try them with.
+    /// Finds the possible codes in a text that a person wrote. `None` if there are none, or no key to try them with.
     #[must_use]
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
-        let fits = |word: &str| {
-            (MIN_CODE..=MAX_CODE).contains(&word.len())
-                && word.chars().all(|c| c.is_alphanumeric() || c == '-')
-        };
-        // `123 456` and `G-123456` are typed as they were sent, or without what stands between.
-        let whole = text.trim();
-        let joined: String = whole.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
-        let mut words: Vec<String> = Vec::new();
-        let split = text.split(|c: char| !c.is_alphanumeric());
-        for word in [whole, joined.as_str()].into_iter().chain(split).filter(|word| fits(word)) {
-            for spelled in [word.to_owned(), word.to_uppercase()] {
-                if !words.contains(&spelled) {
-                    words.push(spelled);
-                }
-            }
-        }
-        words.truncate(MAX_WORDS);
-        (!words.is_empty() && !keys.is_empty()).then(|| Self { words, keys: keys.to_vec() })
+        let text::Found { spellings, is_code } = text::possible_codes(text);
+        let is_usable = !spellings.is_empty() && !keys.is_empty();
+        is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code, is_explicit: false })
     }
 
-    /// Whether one of the words is the code of that message.
+    /// Takes a code that the app received from a person, however short it is. `None` without a key to try it with.
+    #[must_use]
+    pub fn entered(code: &str, keys: &[CodeKey]) -> Option<Self> {
+        let spellings = text::spellings_of_code(code);
+        let is_usable = !spellings.is_empty() && !keys.is_empty();
+        is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code: true, is_explicit: true })
+    }
+
+    /// Whether one of the spellings is the code of that message.
     #[must_use]
     pub fn proves(&self, sid: MessageSid, code: &CodeHmac) -> bool {
-        self.proven_with(sid, code, MIN_CODE)
+        self.proven_with(sid, code, 1)
     }
 
-    /// The same for words so long that nobody types them by chance.
+    /// The same for spellings so long that nobody types them by chance. A short number may be a time, a year or a house.
     #[must_use]
     pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
-        self.proven_with(sid, code, SURE_CODE)
+        self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE })
     }
 
     fn proven_with(&self, sid: MessageSid, code: &CodeHmac, least: usize) -> bool {
-        let words = || self.words.iter().filter(|word| word.len() >= least);
+        let spellings = || self.spellings.iter().filter(|spelling| spelling.len() >= least);
         // `verify_slice` compares in constant time.
         let fits = |key: &CodeKey, word: &str| key.fed(sid, word).verify_slice(&code.0).is_ok();
-        self.keys.iter().any(|key| words().any(|word| fits(key, word)))
+        self.keys.iter().any(|key| spellings().any(|spelling| fits(key, spelling)))
     }
 
-    /// Whether one of the words is digits only, as most codes are.
+    /// Whether it has the shape of a code. If it fits no known code, it is the code of another message.
     #[must_use]
-    pub fn has_number(&self) -> bool {
-        self.words.iter().any(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+    pub fn is_code(&self) -> bool {
+        self.is_code
     }
 }
 
 /// By what was typed. Keys say nothing about what a signal is.
 impl PartialEq for Probe {
     fn eq(&self, other: &Self) -> bool {
-        self.words == other.words
+        self.spellings == other.spellings
     }
 }
 
@@ -247,7 +237,7 @@ mod tests {
             assert!(Probe::new(text, &keys).is_none(), "{text}");
         }
         assert!(Probe::new("123456", &[]).is_none(), "no key to try it with");
-        assert!(!Probe::new("thanks", &keys).expect("a word").has_number());
+        assert!(!Probe::new("thanks", &keys).expect("a word").is_code());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! affairs) goes from every other message too: else evidence by that name, which may have meant the
 //! message that is gone, would prove another one. Nothing here tells who was meant: that is the hash's.
 //!
-//! A store shows it all its messages first, then all links, then all evidence.
+//! A store shows it all groups of names first, then all its messages, then all links, then all evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,10 +41,25 @@ impl Erasure {
         }
     }
 
+    /// Adds the other names of those people: `groups` are names of one person, as an account knows them.
+    pub fn add_names(&mut self, groups: &[(AccountSid, Vec<Person>)]) {
+        // A name of one group may be in another: until nothing is added.
+        let mut is_complete = false;
+        while !is_complete {
+            is_complete = true;
+            for (account, names) in groups {
+                let known = names.iter().filter(|name| self.is_one(*account, **name)).count();
+                if known > 0 && known < names.len() {
+                    self.people.entry(*account).or_default().extend(names);
+                    is_complete = false;
+                }
+            }
+        }
+    }
+
     /// Whether a message went to one of them.
     pub fn takes_message(&mut self, message: &Message) -> bool {
-        let Some(recipient) = message.recipient else { return false };
-        if !self.is_one(message.account, recipient.person) {
+        if !message.names().any(|name| self.is_one(message.account, name)) {
             return false;
         }
         self.messages.insert(message.sid);
@@ -90,16 +105,23 @@ impl Erasure {
         let bears = self.is_named(message.account, name);
         bears.then(|| Message {
             reference: None,
+            held: message.held.clone().filter(|held| !self.names(&held.evidence.named, message)),
             converted_by: message.converted_by.filter(|sid| !self.messages.contains(sid)),
             ..message.clone()
         })
+    }
+
+    /// Whether evidence that confirmed a message bears one of their names.
+    fn names(&self, named: &Named, message: &Message) -> bool {
+        matches!(named, Named::Reference(name) if self.is_named(message.account, name))
     }
 
     fn is_named(&self, account: AccountSid, name: &Reference) -> bool {
         self.references.contains(&(account, name.clone()))
     }
 
-    fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
+    /// Whether a person is one of them, as that account knows them.
+    pub fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
         let Self { key, addresses, people, .. } = self;
         let known = people.entry(account).or_insert_with(|| {
             let mut known = BTreeSet::new();

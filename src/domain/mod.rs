@@ -19,7 +19,6 @@ pub mod link;
 pub mod matching;
 pub mod message;
 pub mod moment;
-pub mod numbering;
 pub mod origin;
 pub mod path_secret;
 pub mod public_url;

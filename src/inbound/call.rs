@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::signal::call;
-use crate::domain::signal::call::{Road, Wants};
-use crate::domain::signal::callback::Reading;
+use crate::domain::signal::call::Wants;
+use crate::domain::signal::callback::{Reading, Road};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::journal::Heard;
@@ -43,7 +43,7 @@ impl<F: Caller> Wire for Call<F> {
     const SPELLING: Spelling = Spelling::Twilio;
     const JSON: bool = false;
     fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
-        let call = call::call(parts.fields, reading, F::ROAD)?;
+        let call = call::call(&parts.timed(reading), reading)?;
         Ok(Self { call, from: PhantomData })
     }
 }

@@ -14,6 +14,9 @@ use crate::inbound::rejection::Rejection;
 use crate::inbound::{Receiver, trace};
 use crate::store::StoreError;
 
+/// An event names one message, and has the code of another.
+const CODE_OF_ANOTHER: &str = "code_of_another";
+
 /// What can be said of a signal whatever comes of it; noted before the store has it.
 pub(super) struct Heard {
     pub(super) source: &'static str,
@@ -56,6 +59,7 @@ impl Heard {
     pub(super) fn came_to(&self, receiver: &Receiver, observed: &Observed) {
         let source = self.source;
         receiver.metrics.evidence(source, observed.as_str());
+        self.contradicts(receiver, observed);
         match observed {
             Observed::Confirmed(sid) => tracing::info!(
                 message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
@@ -68,6 +72,24 @@ impl Heard {
             Observed::Nothing(reason) => self.unmatched(receiver, "proves nothing", *reason),
             Observed::Parked { reason, .. } => self.unmatched(receiver, "parked", *reason),
         }
+    }
+
+    /// An app named one message, and the code that it reported is another's: the code decides.
+    fn contradicts(&self, receiver: &Receiver, observed: &Observed) {
+        let (Some(named), Observed::Confirmed(sid) | Observed::Already(sid)) =
+            (self.message, observed)
+        else {
+            return;
+        };
+        if named == *sid {
+            return;
+        }
+        receiver.metrics.unmatched(CODE_OF_ANOTHER);
+        tracing::warn!(
+            message_sid = %sid, named = %named, account_sid = self.account(),
+            reason = CODE_OF_ANOTHER, trace_id = self.trace(),
+            "an event names {named}, but its code is that of {sid}: {sid} counts; report the SID whose code was entered"
+        );
     }
 
     /// It has confirmed nothing, or nothing yet.
@@ -116,6 +138,13 @@ pub(super) fn remembered(receiver: &Receiver, request: &HttpRequest, remembered:
             message_sid = %confirmed, %account_sid, source = "parked",
             trace_id = waited.map(|trace| trace.trace_id_hex()),
             "confirmed {confirmed} by what waited for it"
+        );
+    }
+    for withdrawn in &remembered.withdrawn {
+        receiver.metrics.evidence("parked", "withdrawn");
+        tracing::info!(
+            message_sid = %withdrawn, %account_sid,
+            "confirmation of {withdrawn} withdrawn before it was posted: what is known since contradicts it"
         );
     }
 }

@@ -19,7 +19,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use crate::domain::form;
 use crate::domain::sid::kind;
 use crate::domain::signal::Malformed;
-use crate::domain::signal::callback::Reading;
+use crate::domain::signal::callback::{Reading, Road};
 use crate::domain::signal::fields::{self, Fields, Spelling, to_millisecond};
 use crate::domain::signature::{Content, Mistrust, Presented};
 use crate::inbound::Receiver;
@@ -86,6 +86,16 @@ pub(super) struct Parts<'a> {
     pub(super) body: &'a [u8],
     /// The path's variable part, if the route has one.
     pub(super) sid: Option<&'a str>,
+}
+
+impl Parts<'_> {
+    /// The fields, with the time that an app may put into the query of what it passes on.
+    pub(super) fn timed(&self, reading: &Reading<'_>) -> Fields {
+        match reading.road {
+            Road::Twilio => self.fields.clone(),
+            Road::App => self.fields.or_of(self.query, &["OccurredAt", "SentAt"]),
+        }
+    }
 }
 
 /// A request whose signature is good, read.
@@ -199,6 +209,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),
+        road: if T::RING == Ring::App { Road::App } else { Road::Twilio },
         now,
         trace: trace::of(request),
     };

@@ -4,8 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::matching::{Observed, Remembered};
-use crate::domain::signal::call::Road;
-use crate::domain::signal::callback::{self, Reading};
+use crate::domain::signal::callback::{self, Reading, Road};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Sighting, Signal};
 use crate::domain::veil::veiled;
@@ -82,7 +81,7 @@ impl<F: Caller> Wire for Reply<F> {
     const SPELLING: Spelling = Spelling::Twilio;
     const JSON: bool = false;
     fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
-        let signal = callback::reply(parts.fields, reading)?;
+        let signal = callback::reply(&parts.timed(reading), reading)?;
         Ok(Self { signal, from: std::marker::PhantomData })
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn open_store(
     let policy = Policy {
         pending_ttl: settings.pending_ttl,
         reply_window: settings.reply_window,
+        event_window: settings.event_window,
         retention: settings.retention,
         read_confirms: settings.read_confirms,
         resend: settings.resend,

@@ -101,13 +101,16 @@ pub struct Swept {
     pub expired: usize,
     /// Parked evidence whose message never came.
     pub orphaned: usize,
+    /// Messages that evidence confirmed which had waited for a newer one.
+    pub confirmed: usize,
     /// Finished messages removed after their retention.
     pub messages: usize,
     /// Orphaned evidence removed.
     pub evidence: usize,
     /// Click links removed.
     pub links: usize,
-    /// Marks of replies, calls and events already counted, removed after their window.
+    /// Marks of replies, calls and events already counted, of automatic replies and of tied names, removed after their
+    /// time.
     pub marks: usize,
     /// Messages evicted since the last step, because the store was full and a new message came.
     pub evicted: usize,

@@ -9,8 +9,9 @@ use std::ops::AddAssign;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::address::{Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::Parked;
+use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Mark;
@@ -45,12 +46,31 @@ pub enum Record {
         #[serde(with = "crate::domain::moment")]
         at: Timestamp,
     },
-    /// A sender, and the Messaging Service that it belongs to.
+    /// A sender of an account, and the Messaging Service that it belongs to.
     Sender {
+        /// The account. Exports of earlier releases do not say it: then the sender is learned anew.
+        #[serde(default)]
+        account: Option<AccountSid>,
         /// The sender, in Twilio's notation.
         address: String,
         /// Its service.
         service: ServiceSid,
+    },
+    /// Names of one person that are tied.
+    Names {
+        /// The account that knows the person by them.
+        account: AccountSid,
+        /// The names.
+        #[serde(flatten)]
+        tied: TiedNames,
+    },
+    /// A person whose texts are automatic.
+    Automatic {
+        /// The person.
+        person: Person,
+        /// Since when, and until when.
+        #[serde(flatten)]
+        automatic: AutomaticReplies,
     },
     /// An account on hold.
     Hold {
@@ -80,7 +100,13 @@ impl Record {
             },
             Self::Sender { address, .. } => (address.is_empty() || address.len() > MAX_SENDER)
                 .then_some("a sender has 1 to 256 bytes"),
-            Self::Parked(_) | Self::Link { .. } | Self::Counted { .. } | Self::Hold { .. } => None,
+            Self::Names { tied, .. } => (!tied.names.is_sound())
+                .then_some("a person has 2 to 9 names, one of them a user id"),
+            Self::Parked(_)
+            | Self::Link { .. }
+            | Self::Counted { .. }
+            | Self::Automatic { .. }
+            | Self::Hold { .. } => None,
         }
     }
 
@@ -102,7 +128,11 @@ impl Record {
                 parked.evidence.label.len() + sender.map_or(0, String::len)
             }
             Self::Sender { address, .. } => address.len(),
-            Self::Link { .. } | Self::Counted { .. } | Self::Hold { .. } => 0,
+            Self::Link { .. }
+            | Self::Counted { .. }
+            | Self::Names { .. }
+            | Self::Automatic { .. }
+            | Self::Hold { .. } => 0,
         }
     }
 }

@@ -122,6 +122,8 @@ async fn write(reach: &Reach, to: &mut impl Write) -> anyhow::Result<Tally> {
                 | Record::Link { .. }
                 | Record::Counted { .. }
                 | Record::Sender { .. }
+                | Record::Names { .. }
+                | Record::Automatic { .. }
                 | Record::Hold { .. } => line(record, to)?,
             }
         }

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Record;
 
-/// What is written, and all that is read.
-const FORMAT: u32 = 1;
+/// The format that is written.
+const FORMAT: u32 = 2;
+/// The earliest format that is read. It lacks what later records say besides.
+const OLDEST_FORMAT: u32 = 1;
 /// The longest line, in bytes: several times the longest record. A hundred of them are less than what the control
 /// socket takes at once.
 const MAX_LINE: u64 = 16 << 10;
@@ -48,6 +50,10 @@ pub(super) struct Tally {
     messages: u64,
     links: u64,
     senders: u64,
+    #[serde(default)]
+    names: u64,
+    #[serde(default)]
+    automatic: u64,
     parked: u64,
 }
 
@@ -59,12 +65,15 @@ impl Tally {
             Record::Link { .. } => &mut self.links,
             Record::Counted { .. } => &mut self.counted,
             Record::Sender { .. } => &mut self.senders,
+            Record::Names { .. } => &mut self.names,
+            Record::Automatic { .. } => &mut self.automatic,
             Record::Hold { .. } => &mut self.holds,
         } += 1;
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.holds + self.counted + self.messages + self.links + self.senders + self.parked
+        let known = self.senders + self.names + self.automatic + self.holds;
+        self.counted + self.messages + self.links + self.parked + known
     }
 
     /// For people.
@@ -75,6 +84,8 @@ impl Tally {
             (self.links, "click links"),
             (self.counted, "counted once"),
             (self.senders, "senders"),
+            (self.names, "people with several names"),
+            (self.automatic, "automatic repliers"),
             (self.holds, "accounts on hold"),
         ];
         let rows = rows.iter().filter(|(count, _)| *count > 0);
@@ -163,11 +174,11 @@ impl<R: BufRead> Lines<R> {
         let Some(Line::Head(head)) = first else {
             anyhow::bail!("line 1 is no header: expected what `heardback export` wrote")
         };
-        if head.format != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&head.format) {
             let (found, by) = (head.format, plain(&head.release));
             anyhow::bail!(
-                "it is of format {found}, written by release {by}; this release reads format {FORMAT} \
-                 only, so import it with that one"
+                "it is of format {found}, written by release {by}; this release reads formats up to {FORMAT}, \
+                 so import it with that one"
             )
         }
         Ok(Self { from, number: 1, head, tally: Tally::default(), ended: false })

@@ -41,11 +41,11 @@ fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
     let long = format!(r#"{{"type":"hold","account":"{}"}}"#, secret.repeat(2_000));
     let unproven =
         r#"{"type":"sender","address":"","service":"MG0123456789abcdef0123456789abcdef"}"#;
-    let later = HEAD.replace(r#""format":1"#, r#""format":2"#);
+    let later = HEAD.replace(r#""format":1"#, r#""format":3"#);
     for (lines, said) in [
         (&[secret][..], "line 1 is no header"),
         (&[HOLD, END], "line 1 is no header"),
-        (&[&later], "it is of format 2"),
+        (&[&later], "it is of format 3"),
         (&[HEAD], "it has no end: it was cut after line 1"),
         (&[HEAD, HOLD], "it has no end: it was cut after line 2"),
         (&[HEAD, HOLD, secret], "line 3 cannot be read: it is no JSON"),
@@ -66,7 +66,7 @@ fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
 
 #[test]
 fn a_strangers_header_does_nothing_to_a_terminal() {
-    let later = HEAD.replace(r#""format":1"#, r#""format":2"#);
+    let later = HEAD.replace(r#""format":1"#, r#""format":3"#);
     let told = read(&[&later.replace("0.1.0", r"\u001b[2J")]).expect_err("another format");
     assert!(told.contains("release unknown") && !told.contains('\u{1b}'), "{told:?}");
     assert!(read(&[&later]).expect_err("another format").contains("release 0.1.0"));

@@ -19,6 +19,7 @@ use crate::tools::control::Service;
 pub(super) const POLICY: Policy = Policy {
     pending_ttl: Duration::MAX,
     reply_window: Duration::MAX,
+    event_window: Duration::MAX,
     retention: Duration::MAX,
     read_confirms: false,
     resend: Resend::Newest,

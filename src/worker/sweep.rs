@@ -23,6 +23,12 @@ pub async fn run(store: Arc<dyn Store>, observer: Arc<dyn Observer>) {
     loop {
         let rest = match store.expire(STEP).await {
             Ok(step) => {
+                if step.confirmed > 0 {
+                    tracing::info!(
+                        messages = step.confirmed,
+                        "confirmed by parked evidence: no newer message was registered meanwhile"
+                    );
+                }
                 observer.swept(&step);
                 walk.swept += step;
                 if step.complete || walk.logged.elapsed() >= LOG_EVERY {

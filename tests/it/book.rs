@@ -4,12 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use heardback::domain::link::{Link, LinkId};
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
+
+use heardback::domain::address::{NameKind, Person, TiedNames};
 use heardback::domain::matching::{
-    self, Changes, Contradiction, Observed, Parked, Policy, Remembered, Rows, Touched,
+    self, AutomaticReplies, Changes, Contradiction, Observed, Parked, Policy, REGISTERED_WITHIN,
+    Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
 };
-use heardback::domain::message::{Message, State};
-use heardback::domain::sid::{MessageSid, ServiceSid};
-use heardback::domain::signal::{Named, Once, Sighting, Signal};
+use heardback::domain::message::{Message, Reference, State};
+use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use heardback::domain::signal::{Evidence, Once, Sighting, Signal};
+use jiff::Timestamp;
 
 use crate::given::{at, policy};
 
@@ -20,7 +26,9 @@ pub(crate) struct Book {
     pub(crate) parked: Vec<Parked>,
     pub(crate) links: BTreeMap<LinkId, Link>,
     seen: BTreeSet<Once>,
-    services: BTreeMap<String, ServiceSid>,
+    services: BTreeMap<(AccountSid, String), ServiceSid>,
+    pub(crate) tied: BTreeMap<Person, TiedNames>,
+    pub(crate) automatic: BTreeMap<Person, AutomaticReplies>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
 }
@@ -35,6 +43,8 @@ impl Default for Book {
             links: BTreeMap::new(),
             seen: BTreeSet::new(),
             services: BTreeMap::new(),
+            tied: BTreeMap::new(),
+            automatic: BTreeMap::new(),
             labels: BTreeSet::new(),
         }
     }
@@ -46,7 +56,7 @@ impl Book {
         sighting: &Sighting,
     ) -> Result<Remembered, Contradiction> {
         let known = self.messages.get(&sighting.sid);
-        let rows = self.rows(&Touched::by_sighting(sighting, known), Some(sighting.sid));
+        let rows = self.rows(sighting.account, &Touched::by_sighting(sighting, known), None);
         let (changes, remembered) = matching::remember(rows, sighting, &self.policy, at(self.now))?;
         self.labels.insert("read".to_owned());
         self.enter(changes);
@@ -58,31 +68,29 @@ impl Book {
     }
 
     pub(crate) fn observe(&mut self, signal: &Signal) -> Observed {
-        let touched = match (&signal.remembers, &signal.evidence) {
+        self.try_observe(signal).expect("no contradiction")
+    }
+
+    pub(crate) fn try_observe(&mut self, signal: &Signal) -> Result<Observed, Contradiction> {
+        let evidence = signal.evidence.as_ref().ok();
+        let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
+        let names = signal.names.as_ref();
+        let touched = match (&signal.remembers, evidence) {
             (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
-            (None, Ok(evidence)) => {
-                let mut touched = Touched::by_evidence(evidence);
-                let link = touched.link.and_then(|id| Some((id, self.links.get(&id)?)));
-                match link.map_or(evidence.named.clone(), |(id, link)| link.names(id)) {
-                    Named::Message(sid) => touched.sid = Some(sid),
-                    Named::Reference(reference) => touched.reference = Some(reference),
-                    Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => {}
-                }
-                let known = touched.sid.and_then(|sid| self.messages.get(&sid));
-                if let Some(reference) = known.and_then(|message| message.reference.clone()) {
-                    touched.reference = Some(reference);
-                }
-                touched
-            }
-            (None, Err(_)) => Touched::default(),
+            (None, Some(evidence)) => Touched::by_evidence(evidence),
+            (None, None) => Touched::default(),
         };
-        let mut rows = self.rows(&touched, touched.sid);
+        let account = evidence.map(|evidence| evidence.account);
+        let touched = Touched { names: names.map(|(_, names)| names.clone()), ..touched };
+        let mut rows = match account.or(names.map(|(account, _)| *account)) {
+            Some(account) => self.rows(account, &touched, new),
+            None => Rows::default(),
+        };
         rows.seen = signal.once.iter().any(|once| self.seen.contains(once));
-        self.labels.extend(signal.evidence.iter().map(|evidence| evidence.label.clone()));
-        let (changes, observed) =
-            matching::observe(rows, signal, &self.policy, at(self.now)).expect("no contradiction");
+        self.labels.extend(evidence.map(|evidence| evidence.label.clone()));
+        let (changes, observed) = matching::observe(rows, signal, &self.policy, at(self.now))?;
         self.enter(changes);
-        observed
+        Ok(observed)
     }
 
     pub(crate) fn state(&self, sid: MessageSid) -> State {
@@ -94,51 +102,29 @@ impl Book {
         proven.map(|message| message.sid).collect()
     }
 
-    fn rows(&self, touched: &Touched, sid: Option<MessageSid>) -> Rows {
-        let all = || self.messages.values().cloned();
-        let mut persons = touched.persons.clone();
-        for parked in &self.parked {
-            if let Named::Caller { recipient, whatsapp, .. } = &parked.evidence.named
-                && touched.persons.contains(&recipient.person)
-            {
-                persons.extend([recipient.person, *whatsapp]);
+    /// What was confirmed and not posted, since that may still be undone.
+    pub(crate) fn claim_all(&mut self) {
+        for message in self.messages.values_mut() {
+            message.held = None;
+        }
+    }
+
+    /// What the sweep does about evidence that waited for a newer message.
+    pub(crate) fn sweep(&mut self) {
+        for parked in self.parked.clone() {
+            let waited = matching::later(parked.parked_at, REGISTERED_WITHIN) <= at(self.now);
+            if parked.reason == Reason::NewerMayCome && waited {
+                let evidence = &parked.evidence;
+                let touched = Touched::by_evidence(evidence);
+                let rows = self.rows(evidence.account, &touched, Some((evidence, false)));
+                self.enter(matching::reconsider(rows, &self.policy, at(self.now)).0);
             }
         }
-        let kept = |link: &Link| self.policy.link_until(link) > at(self.now);
-        let of_link = touched.link.and_then(|id| self.links.get(&id)?.reference.clone());
-        let reference = touched.reference.clone().or(of_link);
-        let made_for = |link: &Link| link.message.is_none() && link.reference.is_some();
-        let links: BTreeMap<LinkId, Link> = (self.links.iter())
-            .filter(|(id, link)| {
-                let by_reference = made_for(link) && link.reference == touched.reference;
-                kept(link) && (touched.link == Some(**id) || by_reference)
-            })
-            .map(|(id, link)| (*id, link.clone()))
-            .collect();
-        let waits = |parked: &&Parked| match &parked.evidence.named {
-            Named::Message(sid) => touched.sid == Some(*sid),
-            Named::Reference(name) => reference.as_ref() == Some(name),
-            Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
-                touched.persons.contains(&recipient.person)
-            }
-            Named::Link(id) => touched.link == Some(*id) || links.contains_key(id),
-        };
-        let to_them =
-            |m: &&Message| m.recipient.is_some_and(|recipient| persons.contains(&recipient.person));
-        let theirs = self.messages.values().filter(to_them);
-        let named: BTreeSet<_> =
-            theirs.filter_map(|m| m.reference.clone()).chain(reference.clone()).collect();
-        Rows {
-            message: sid.and_then(|sid| self.messages.get(&sid).cloned()),
-            seen: false,
-            same_reference: all()
-                .filter(|m| m.reference.as_ref().is_some_and(|name| named.contains(name)))
-                .collect(),
-            same_person: self.messages.values().filter(to_them).cloned().collect(),
-            parked: self.parked.iter().filter(waits).cloned().collect(),
-            links,
-            services: self.services.clone(),
-        }
+    }
+
+    fn rows(&self, account: AccountSid, touched: &Touched, new: Option<(&Evidence, bool)>) -> Rows {
+        let Ok(rows) = gather(self, account, touched, new, (&self.policy, at(self.now)));
+        rows
     }
 
     fn enter(&mut self, changes: Changes) {
@@ -147,34 +133,147 @@ impl Book {
             self.watch(before, &message);
             self.messages.insert(message.sid, message);
         }
-        self.parked.retain(|parked| !changes.unpark.contains(parked));
-        self.parked.extend(changes.park);
+        for (before, after) in changes.parked {
+            self.parked.retain(|parked| Some(parked) != before.as_ref());
+            self.parked.extend(after);
+        }
         self.seen.extend(changes.seen);
         self.links.extend(changes.bound);
-        self.services.extend(changes.learned);
+        if let Some((account, sender, service)) = changes.learned {
+            self.services.insert((account, sender), service);
+        }
+        if let Some((_, learned)) = changes.tied {
+            self.tied.retain(|name, _| !learned.dropped.contains(name));
+            let names = learned.tied.names.all().map(|name| (name, learned.tied.clone()));
+            self.tied.extend(names.collect::<Vec<_>>());
+        }
+        self.automatic.extend(changes.automatic);
     }
 
-    /// States move along DESIGN's arrows only, and what is proven was proven by something, once.
+    /// States move along the design's arrows only, and what Twilio may have been sent is not undone.
     fn watch(&self, before: Option<&Message>, after: &Message) {
         use State::{Confirmed, Expired, Pending, Undelivered, Untracked};
         let from = before.map(|message| message.state);
+        let is_final = before.is_some_and(|message| message.held.is_none());
         let along_an_arrow = from == Some(after.state)
             || match from {
                 // A registration, a receipt and parked evidence may come to one step.
                 None | Some(Untracked) => {
                     matches!(after.state, Untracked | Pending | Undelivered | Confirmed)
                 }
+                // Receipts may contradict each other.
                 Some(Pending) => matches!(after.state, Confirmed | Expired | Undelivered),
-                Some(Expired | Undelivered) => after.state == Confirmed,
-                Some(State::Confirmed | State::Reported | State::Refused) => false,
+                Some(Undelivered) => matches!(after.state, Confirmed | Expired | Pending),
+                Some(Expired) => after.state == Confirmed,
+                Some(Confirmed) => {
+                    !is_final && matches!(after.state, Pending | Undelivered | Expired)
+                }
+                Some(State::Reported | State::Refused) => false,
             };
         assert!(along_an_arrow, "{from:?} to {:?}", after.state);
         assert_eq!(after.proof.is_some(), after.state == Confirmed);
-        if let Some(proof) = before.and_then(|message| message.proof.as_ref()) {
+        if let Some(proof) = before.filter(|_| is_final).and_then(|it| it.proof.as_ref()) {
             assert_eq!(Some(proof), after.proof.as_ref(), "confirmed twice");
         }
         if let Some(proof) = &after.proof {
             assert!(self.labels.contains(&proof.label), "confirmed without evidence");
         }
+    }
+}
+
+impl Source for Book {
+    type Error = Infallible;
+
+    fn message(&self, sid: MessageSid) -> Result<Option<Message>, Infallible> {
+        Ok(self.messages.get(&sid).cloned())
+    }
+
+    fn sent_to(
+        &self,
+        person: Person,
+        span: RangeInclusive<Timestamp>,
+    ) -> Result<Vec<Message>, Infallible> {
+        let theirs = self
+            .messages
+            .values()
+            .filter(|message| message.is_to(person) && span.contains(&message.created_at));
+        Ok(theirs.cloned().collect())
+    }
+
+    fn bearing(
+        &self,
+        account: AccountSid,
+        reference: &Reference,
+    ) -> Result<Vec<Message>, Infallible> {
+        let bearing = self.messages.values().filter(|message| {
+            message.account == account && message.reference.as_ref() == Some(reference)
+        });
+        Ok(bearing.cloned().collect())
+    }
+
+    fn link(&self, id: LinkId) -> Result<Option<Link>, Infallible> {
+        let kept = |link: &&Link| self.policy.link_until(link) > at(self.now);
+        Ok(self.links.get(&id).filter(kept).cloned())
+    }
+
+    fn links_for(
+        &self,
+        account: AccountSid,
+        reference: &Reference,
+    ) -> Result<Vec<LinkId>, Infallible> {
+        let unbound = self.links.iter().filter(|(_, link)| {
+            link.account == account
+                && link.message.is_none()
+                && link.reference.as_ref() == Some(reference)
+        });
+        Ok(unbound.map(|(id, _)| *id).collect())
+    }
+
+    fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Infallible> {
+        let waits = |parked: &&Parked| WaitsFor::of(&parked.evidence) == *key;
+        Ok(self.parked.iter().filter(waits).cloned().collect())
+    }
+
+    fn may_concern(&self, key: &WaitsFor) -> bool {
+        let held = self.messages.values().filter_map(|message| message.held.as_deref());
+        held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key)
+    }
+
+    fn holding(&self, key: &WaitsFor) -> Vec<MessageSid> {
+        let holds = |message: &&Message| {
+            message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
+        };
+        self.messages.values().filter(holds).map(|message| message.sid).collect()
+    }
+
+    fn service_of(
+        &self,
+        account: AccountSid,
+        sender: &str,
+    ) -> Result<Option<ServiceSid>, Infallible> {
+        Ok(self.services.get(&(account, sender.to_owned())).copied())
+    }
+
+    fn tied(&self, _: AccountSid, person: Person) -> Result<Option<TiedNames>, Infallible> {
+        Ok(self.tied.get(&person).cloned())
+    }
+
+    fn sent_to_kind(
+        &self,
+        account: AccountSid,
+        kind: NameKind,
+        span: RangeInclusive<Timestamp>,
+    ) -> Result<Vec<Message>, Infallible> {
+        let of_kind = self.messages.values().filter(|message| {
+            message.account == account
+                && message.alias.is_none()
+                && message.recipient.is_some_and(|to| to.kind == kind)
+                && span.contains(&message.created_at)
+        });
+        Ok(of_kind.cloned().collect())
+    }
+
+    fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Infallible> {
+        Ok(self.automatic.get(&person).copied())
     }
 }

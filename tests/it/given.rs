@@ -10,7 +10,9 @@ use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Sighting, Signal, Source};
+use heardback::domain::signal::{
+    Evidence, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
+};
 use heardback::store::sled::{OpenError, Options, SledStore};
 use heardback::store::{Clock, Store};
 use jiff::Timestamp;
@@ -64,6 +66,7 @@ pub(crate) fn policy() -> Policy {
     Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
+        event_window: std::time::Duration::from_mins(15),
         retention: Duration::from_hours(30 * 24),
         read_confirms: false,
         resend: Resend::Newest,
@@ -77,8 +80,10 @@ pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
         account: account(),
         tracked: true,
         strict: true,
+        by_twilio: false,
         recipient: Some(person(1)),
         number: None,
+        names: None,
         from: Some(SENDER.to_owned()),
         service: None,
         reference: None,
@@ -97,6 +102,7 @@ pub(crate) fn status(n: u32, word: &str, seconds: i64) -> Sighting {
     Sighting {
         tracked: false,
         strict: false,
+        by_twilio: true,
         created_at: None,
         status: Some(Status::parse(word).expect("Twilio's word")),
         ..registered(n, seconds)
@@ -104,7 +110,14 @@ pub(crate) fn status(n: u32, word: &str, seconds: i64) -> Sighting {
 }
 
 pub(crate) fn evidence(named: Named, seconds: i64) -> Evidence {
-    Evidence { account: account(), named, label: "reply".to_owned(), occurred_at: at(seconds) }
+    Evidence {
+        account: account(),
+        named,
+        label: "reply".to_owned(),
+        occurred_at: at(seconds),
+        time_source: TimeSource::Exact,
+        source: Source::App,
+    }
 }
 
 pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
@@ -113,6 +126,7 @@ pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
         once: Vec::new(),
         code: None,
         evidence: Ok(evidence(named, seconds)),
+        names: None,
         remembers: None,
         seen_at: at(seconds),
         trace: None,
@@ -132,7 +146,9 @@ pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
 
 /// Somebody opens link `n`.
 pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
-    Signal { source: Source::Link, ..signal(Named::Link(token(n).id()), seconds) }
+    let mut clicked = signal(Named::Link(token(n).id()), seconds);
+    clicked.evidence.as_mut().expect("evidence").source = Source::Link;
+    Signal { source: Source::Link, ..clicked }
 }
 
 /// An app's event that names a message, but tells nothing else of it.
@@ -152,11 +168,19 @@ pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Sign
 
 /// Person 1 replies to [`SENDER`]; `n` names the inbound message.
 pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
-    Signal {
-        source: Source::Reply,
-        once: vec![Once::Message(sid(0xface_0000 + n))],
-        ..acted(person(1), Some(SENDER), seconds)
-    }
+    texted(n, acted(person(1), Some(SENDER), seconds))
+}
+
+/// The same act as an inbound message, which `n` names.
+pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
+    act.evidence.as_mut().expect("evidence").source = Source::Reply;
+    Signal { source: Source::Reply, once: vec![Once::Message(sid(0xface_0000 + n))], ..act }
+}
+
+/// An app's event of which the app's own clock says when it was, or nothing does.
+pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
+    act.evidence.as_mut().expect("evidence").time_source = time_source;
+    act
 }
 
 pub(crate) fn options(folder: &Path, clock: Clock) -> Options {

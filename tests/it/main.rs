@@ -25,6 +25,7 @@ mod doctor;
 mod dry_run;
 #[cfg(test)]
 mod examples;
+mod false_confirmations;
 #[cfg(test)]
 mod findings;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod given;
 mod harness;
 mod http;
 #[cfg(test)]
+mod identity;
 mod laws;
 #[cfg(test)]
 mod links;
@@ -59,6 +61,8 @@ mod openapi;
 mod operate;
 #[cfg(test)]
 mod ops;
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod overview;
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn a_store_of_a_newer_format_or_of_somebody_elses_is_refused_and_left_alone() {
     assert!(scene.service.ends_within(DRAINED).success());
     let format = scene.store().join("FORMAT");
     for (content, said) in
-        [(&b"5\n"[..], "format 5"), (b"99 creating\n", "format 99"), (b"?", "no number")]
+        [(&b"6\n"[..], "format 6"), (b"99 creating\n", "format 99"), (b"?", "no number")]
     {
         std::fs::write(&format, content).expect("written");
         let before = files(&scene.store());

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::given::{
-    Hands, at, options, policy, raw_sled, registered, reply, sid, sled, status, try_sled,
+    Hands, at, direct, options, policy, raw_sled, registered, reply, sid, sled, status, try_sled,
 };
 
 /// Every file in a folder and the folders below, with its bytes.
@@ -48,7 +48,7 @@ async fn filled(messages: u32) -> TempDir {
     for n in 1..=messages {
         store.remember(registered(n, -1)).await.expect("remembered");
         if n.is_multiple_of(3) {
-            store.observe(reply(n, 0)).await.expect("observed");
+            store.observe(direct(n, 0)).await.expect("observed");
         }
     }
     store.close().await;
@@ -92,7 +92,7 @@ async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() 
     let folder = tempfile::tempdir().expect("a folder");
     let (store, free) = with_room(&folder);
     store.remember(registered(1, -1)).await.expect("remembered");
-    store.observe(reply(1, 0)).await.expect("observed");
+    store.observe(direct(1, 0)).await.expect("observed");
     free.store((64 << 20) - 1, Ordering::SeqCst);
     assert_eq!(
         unavailable(store.claim(1, Duration::from_secs(30), &Quotas::default()).await),
@@ -139,10 +139,10 @@ fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
 #[tokio::test]
 async fn a_newer_format_is_refused_and_no_file_touched() {
     let folder = filled(10).await;
-    fs::write(folder.path().join("FORMAT"), "5\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "6\n").expect("written");
     let before = files(folder.path());
     let error = opened(folder.path()).err().expect("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 5, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 6, .. }), "{error}");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -185,14 +185,14 @@ async fn a_store_whose_db_is_gone_is_damaged_not_new() {
 #[tokio::test]
 async fn a_store_whose_making_was_cut_short_is_made_anew() {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("FORMAT"), "1 creating\n").expect("written");
+    fs::write(folder.path().join("FORMAT"), "5 creating\n").expect("written");
     fs::write(folder.path().join("conf"), b"").expect("written");
     fs::write(folder.path().join("db"), b"").expect("written");
     let store = opened(folder.path()).expect("nobody was ever answered for it");
     store.remember(registered(1, 0)).await.expect("remembered");
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
-    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "4\n");
+    assert_eq!(fs::read_to_string(folder.path().join("FORMAT")).expect("there"), "5\n");
 }
 
 fn snapshot(folder: &Path) -> std::path::PathBuf {
@@ -473,7 +473,7 @@ async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_a
     for n in 1..=60_u32 {
         store.remember(registered(n, -1)).await.expect("remembered");
         if n.is_multiple_of(20) {
-            store.observe(reply(n, 0)).await.expect("observed");
+            store.observe(direct(n, 0)).await.expect("observed");
             store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed");
             // Nothing was closed, synced or let go of: this is what the disk holds.
             let killed = tempfile::tempdir().expect("a folder");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use heardback::domain::feedback::{Claim, Verdict};
 use heardback::domain::message::{Message, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Store, Swept};
 use heardback::upstream::{UpstreamConfig, Upstreams};
@@ -193,8 +193,10 @@ async fn confirm_for(
         account,
         tracked: true,
         strict: true,
+        by_twilio: false,
         recipient: None,
         number: None,
+        names: None,
         from: None,
         service: None,
         reference: None,
@@ -207,14 +209,21 @@ async fn confirm_for(
         trace: None,
     };
     let named = Named::Message(sid);
-    let evidence =
-        Evidence { account, named, label: "code_entered".to_owned(), occurred_at: seen_at };
+    let evidence = Evidence {
+        account,
+        named,
+        label: "code_entered".to_owned(),
+        occurred_at: seen_at,
+        time_source: TimeSource::Exact,
+        source: Source::App,
+    };
     let remembers = Some(sighting);
     let signal = Signal {
         source: Source::App,
         once: Vec::new(),
         code: None,
         evidence: Ok(evidence),
+        names: None,
         remembers,
         seen_at,
         trace: None,

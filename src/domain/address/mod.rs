@@ -1,23 +1,39 @@
-//! Who is who: the addresses of people and senders, and the keyed hash that stands for a person.
+//! Addresses of people and senders, each parsed once at the edge, and the keyed hash that stands for a person.
 //!
-//! A person's address is never stored, logged or shown: [`Address`] has no `Display`, its `Debug`
-//! is redacted, and what goes on is a [`Recipient`]: a keyed hash and the calling code.
+//! [`notation`] folds the characters, [`numbering`] gives a number its one notation, [`Sender`] reads the sender of a
+//! registration. A person's address is never stored, logged or shown: [`Address`] has no `Display`, its `Debug`
+//! is redacted, and the store gets a [`Recipient`]: a keyed hash and the calling code. An error names the character
+//! that cannot be read and repeats nothing else.
 
+mod countries;
+mod names;
+mod notation;
+mod numbering;
 mod person;
+mod sender;
 
-pub use person::{Person, PersonKey, Recipient};
+pub use names::{Learned, Names, TiedNames};
+pub use person::{NameKind, Person, PersonKey, Recipient};
+pub use sender::{Sender, is_alphanumeric};
 
 use std::fmt;
-
-use crate::domain::numbering;
 
 /// The longest address that is read, in bytes. Twilio's are far shorter.
 const MAX_LEN: usize = 256;
 /// The channel that is an account of its own under a number.
 const WHATSAPP: &str = "whatsapp";
+/// Schemes in front of a plain number (RFC 3966, RFC 5724, and what phones and browsers use for them).
+const PLAIN: [&str; 6] = ["tel", "sms", "smsto", "mms", "mmsto", "callto"];
+/// Schemes of addresses that no message can be sent to.
+const WITHOUT_MESSAGES: [&str; 9] =
+    ["client", "sip", "sips", "sim", "wireless", "http", "https", "mailto", "urn"];
+/// What may stand between the digits of a number, after folding.
+const DECORATION: &str = " -.()[]/~";
+/// The longest user id of WhatsApp behind its country and dot (Meta, "Business-scoped user IDs").
+const MAX_USER_ID: usize = 128;
 
 /// An address on a channel, normalised: `+15551234567`, `whatsapp:+15551234567`, `12345`,
-/// `rcs:brand_agent`.
+/// `whatsapp:US.13491208655302741918`, `rcs:brand_agent`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Lower-case channel prefix without its colon; empty for SMS, MMS and calls.
@@ -28,45 +44,93 @@ pub struct Address {
 /// Why a text is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing there, control characters, or longer than any address.
+    /// Empty, or longer than any address.
     #[error("expected an address such as +15551234567 or whatsapp:+15551234567")]
     Malformed,
     /// Digits without the plus that tells the country.
     #[error("expected E.164 with its plus sign, such as +15551234567 or whatsapp:+15551234567")]
     NotE164,
+    /// An international prefix instead of the plus.
+    #[error(
+        "00 or 011 in front is an international prefix that depends on the caller's country; \
+         write + instead, such as +15551234567"
+    )]
+    DialPrefix,
+    /// A character that no number has.
+    #[error("the character {} is not part of a number; expected one such as +15551234567", shown(*.0))]
+    InTheWay(char),
+    /// `(0)` in a country whose numbers may begin with 0.
+    #[error(
+        "(0) is ambiguous, since numbers of that country may begin with 0; \
+         write the number as it is dialled from abroad"
+    )]
+    TrunkZero,
+    /// A scheme that no message goes to.
+    #[error("no message can be sent to a {0}: address; expected one such as +15551234567")]
+    WithoutMessages(&'static str),
+    /// A scheme in front of a full number that is no channel of Twilio's.
+    #[error("the channel in front of the number is unknown; expected whatsapp:, rcs: or sms:")]
+    UnknownChannel,
+    /// No name that Twilio sends from.
+    #[error(
+        "expected a number such as +15017122661, a short code, an alphanumeric sender, a channel's \
+         address, or a Messaging Service's SID (MG…)"
+    )]
+    NotASender,
+}
+
+/// A character by its code point, and as it is where it can be seen.
+fn shown(c: char) -> String {
+    let point = u32::from(c);
+    if c.is_ascii_graphic() { format!("{c} (U+{point:04X})") } else { format!("U+{point:04X}") }
 }
 
 impl Address {
-    /// Reads whatever Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
-    /// senders, channel addresses. Spaces, dashes, dots and brackets in a number do not count; nor does
-    /// the digit that some countries' mobiles may have or not ([`numbering`]). `00` is no plus: it
-    /// calls another country from some countries only.
+    /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
+    /// senders, channel addresses, user ids of WhatsApp. Digits of every script count, spaces, dashes, dots,
+    /// brackets and invisible marks in a number do not; nor do digits that a country's numbers had before it
+    /// changed its plan ([`numbering`]).
     ///
-    /// `rcs:` and `sms:` in front of a full number are the plain number: it is the same thread on the
+    /// `tel:`, `sms:` or `rcs:` in front of a full number is the plain number: it is the same thread on the
     /// same phone. WhatsApp is an account of its own. `rcs:` in front of a name is a brand's agent.
     ///
     /// # Errors
-    /// [`AddressError::Malformed`].
+    /// [`AddressError`], which names the character that stands in the way.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
-        if text.is_empty() || text.len() > MAX_LEN || text.chars().any(char::is_control) {
+        if text.len() > MAX_LEN {
             return Err(AddressError::Malformed);
         }
+        let text = notation::folded(text)?;
         let (channel, value) = match text.split_once(':') {
-            Some((channel, value)) if is_channel(channel) => {
-                (channel.to_ascii_lowercase(), value.trim())
+            Some((channel, value)) if is_channel(channel.trim_end()) => {
+                (channel.trim_end().to_ascii_lowercase(), value.trim())
             }
-            _ => (String::new(), text),
+            _ => (String::new(), text.as_str()),
+        };
+        let (channel, value) = if PLAIN.contains(&channel.as_str()) {
+            (String::new(), value.trim_start_matches('/'))
+        } else {
+            (channel, value)
         };
         if value.is_empty() {
             return Err(AddressError::Malformed);
         }
-        let mut address = Self { channel, value: normalise(value) };
+        let is_by_number = matches!(channel.as_str(), "" | "rcs" | WHATSAPP);
+        let value = match number(value) {
+            Ok(Some(number)) => number,
+            Err(wrong) if is_by_number => return Err(wrong),
+            Ok(None) | Err(_) => value.to_owned(),
+        };
+        let mut address = Self { channel, value };
         if address.is_e164() {
             address.value = numbering::canonical(&address.value).into_owned();
-            if matches!(address.channel.as_str(), "sms" | "rcs") {
+            if address.channel == "rcs" {
                 address.channel.clear();
             }
+        } else if address.is_whatsapp()
+            && let Some(id) = user_id(&address.value)
+        {
+            address.value = id;
         }
         Ok(address)
     }
@@ -77,12 +141,52 @@ impl Address {
     /// [`AddressError`]; a number without its plus is refused, since it would silently match nobody.
     pub fn parse_recipient(text: &str) -> Result<Self, AddressError> {
         let address = Self::parse(text)?;
+        if let Some(scheme) = WITHOUT_MESSAGES.into_iter().find(|known| *known == address.channel) {
+            return Err(AddressError::WithoutMessages(scheme));
+        }
         // Other channels have ids of their own making, often of digits.
-        let by_number = matches!(address.channel.as_str(), "" | "sms" | WHATSAPP | "rcs");
-        if address.is_e164() || !by_number {
+        let is_by_number = matches!(address.channel.as_str(), "" | WHATSAPP | "rcs");
+        if address.is_e164() && !is_by_number {
+            return Err(AddressError::UnknownChannel);
+        }
+        if address.is_e164() || !is_by_number || address.is_whatsapp_id() {
             return Ok(address);
         }
-        Err(AddressError::NotE164)
+        match user_id(&address.value) {
+            Some(value) if address.channel.is_empty() => {
+                Ok(Self { channel: WHATSAPP.to_owned(), value })
+            }
+            Some(_) | None => Err(address.without_plus()),
+        }
+    }
+
+    /// Reads a user id of WhatsApp from a field that holds only that, with its channel or without.
+    #[must_use]
+    pub fn parse_user_id(text: &str) -> Option<Self> {
+        let text = notation::folded(text).ok()?;
+        let id = match text.split_once(':') {
+            Some((channel, id)) if channel.eq_ignore_ascii_case(WHATSAPP) => id.trim(),
+            Some(_) => return None,
+            None => text.as_str(),
+        };
+        Some(Self { channel: WHATSAPP.to_owned(), value: user_id(id)? })
+    }
+
+    /// Whether a text is a person's address and nothing else: a full number with its plus, or an address on WhatsApp.
+    /// Such a text must not get into a field that is kept in clear.
+    #[must_use]
+    pub fn is_personal(text: &str) -> bool {
+        Self::parse_recipient(text)
+            .is_ok_and(|address| address.is_e164() || (address.is_whatsapp() && text.contains(':')))
+    }
+
+    /// Why this is no full number.
+    fn without_plus(&self) -> AddressError {
+        if is_digits(&self.value) && (self.value.starts_with("00") || self.value.starts_with("011"))
+        {
+            return AddressError::DialPrefix;
+        }
+        AddressError::NotE164
     }
 
     /// The address in Twilio's notation. For senders only: a person's address goes nowhere.
@@ -108,26 +212,34 @@ impl Address {
         self.channel == WHATSAPP
     }
 
-    /// The country calling code (ITU E.164), for statistics. `None` for what is no full number.
+    /// Whether it is a user id of WhatsApp, which stands for a person whose number may not be known.
+    #[must_use]
+    pub fn is_whatsapp_id(&self) -> bool {
+        self.is_whatsapp() && !self.is_e164() && user_id(&self.value).is_some()
+    }
+
+    /// What kind of name it is.
+    #[must_use]
+    pub fn kind(&self) -> NameKind {
+        if self.is_whatsapp_id() {
+            NameKind::WhatsappId
+        } else if self.is_whatsapp() && self.is_e164() {
+            NameKind::WhatsappNumber
+        } else {
+            NameKind::Other
+        }
+    }
+
+    /// The country calling code (ITU E.164), for statistics; of a user id by its country. `None` for what is
+    /// neither.
     #[must_use]
     pub fn calling_code(&self) -> Option<u16> {
-        if !self.is_e164() {
-            return None;
+        if self.is_whatsapp_id() {
+            return countries::of_country(self.value.get(..2)?);
         }
-        let digits = self.value.strip_prefix('+')?;
-        let length = match digits.as_bytes() {
-            [b'1' | b'7', ..] => 1,
-            // ITU-T E.164's list of assigned codes: the two-digit ones; all the others have three.
-            [b'2', b'0' | b'7', ..]
-            | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
-            | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
-            | [b'5', b'1'..=b'8', ..]
-            | [b'6', b'0'..=b'6', ..]
-            | [b'8', b'1' | b'2' | b'4' | b'6', ..]
-            | [b'9', b'0'..=b'5' | b'8', ..] => 2,
-            _ => 3,
-        };
-        digits.get(..length)?.parse().ok()
+        let digits = self.value.strip_prefix('+').filter(|_| self.is_e164())?;
+        // An unassigned code is counted by its three digits.
+        countries::calling_code(digits).or(digits.get(..3))?.parse().ok()
     }
 
     fn is_e164(&self) -> bool {
@@ -135,12 +247,6 @@ impl Address {
             is_digits(digits) && (7..=15).contains(&digits.len()) && !digits.starts_with('0')
         })
     }
-}
-
-/// Whether a sender is a name, such as a brand's, and no number: nobody can answer it.
-#[must_use]
-pub fn is_alphanumeric(sender: &str) -> bool {
-    !sender.contains(':') && sender.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 fn is_channel(prefix: &str) -> bool {
@@ -151,17 +257,55 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A number loses its decoration; anything else (an alphanumeric sender, a client's name) stays.
-fn normalise(value: &str) -> String {
-    // The last few are spaces and hyphens that do not break, and marks of direction: what comes along
-    // when a number is copied.
-    let counts = |c: &char| {
-        let decoration =
-            " -.()\u{a0}\u{202f}\u{2009}\u{2010}\u{2011}\u{2013}\u{200e}\u{202a}\u{202c}";
-        !decoration.contains(*c)
+/// A user id of WhatsApp: a country (ISO 3166), a dot and up to 128 letters and digits, such as
+/// `US.13491208655302741918`. A parent's has `ENT.` between.
+fn user_id(text: &str) -> Option<String> {
+    let (country, id) = text.split_once('.')?;
+    let bare = id.strip_prefix("ENT.").unwrap_or(id);
+    let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_id =
+        (1..=MAX_USER_ID).contains(&bare.len()) && bare.bytes().all(|b| b.is_ascii_alphanumeric());
+    (is_country && is_id).then(|| format!("{}.{id}", country.to_ascii_uppercase()))
+}
+
+/// A number without its decoration; `None` for anything else, such as an alphanumeric sender.
+fn number(value: &str) -> Result<Option<String>, AddressError> {
+    let is_decoration = |c: char| DECORATION.contains(c);
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let is_meant = value.split('+').skip(1).any(|after| {
+        after.trim_start_matches(is_decoration).starts_with(|c: char| c.is_ascii_digit())
+    });
+    let odd = value.chars().find(|c| !c.is_ascii_digit() && *c != '+' && !is_decoration(*c));
+    match odd {
+        Some(odd) if is_meant && digits >= 7 => return Err(AddressError::InTheWay(odd)),
+        None if digits > 0 => {}
+        Some(_) | None => return Ok(None),
+    }
+    let bare = |text: &str| text.chars().filter(|c| !is_decoration(*c)).collect::<String>();
+    let Some((before, after)) = value.split_once('+') else { return Ok(Some(bare(value))) };
+    if !bare(before).is_empty() || after.contains('+') {
+        return Err(AddressError::InTheWay('+'));
+    }
+    let Some((code, rest)) = split_at_trunk_zero(after) else {
+        return Ok(Some(format!("+{}", bare(after))));
     };
-    let bare: String = value.chars().filter(counts).collect();
-    if is_digits(bare.strip_prefix('+').unwrap_or(&bare)) { bare } else { value.to_owned() }
+    let code = bare(code);
+    if countries::calling_code(&code) != Some(&code) {
+        return Err(AddressError::InTheWay('('));
+    }
+    if countries::keeps_zero(&code) {
+        return Err(AddressError::TrunkZero);
+    }
+    Ok(Some(format!("+{code}{}", bare(rest))))
+}
+
+/// What stands before and behind a 0 in brackets.
+fn split_at_trunk_zero(text: &str) -> Option<(&str, &str)> {
+    [('(', ')'), ('[', ']')].into_iter().find_map(|(open, close)| {
+        let (before, from) = text.split_once(open)?;
+        let (inside, behind) = from.split_once(close)?;
+        (inside.trim() == "0").then_some((before, behind))
+    })
 }
 
 impl fmt::Debug for Address {
@@ -171,116 +315,4 @@ impl fmt::Debug for Address {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::sid::AccountSid;
-
-    fn recipient(address: &str) -> Recipient {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        PersonKey::new(b"key").recipient(account, &Address::parse(address).expect("valid"))
-    }
-
-    #[test]
-    fn decoration_does_not_make_another_person_but_a_channel_does() {
-        let plain = recipient("+15551234567");
-        assert_eq!(plain, recipient(" +1 (555) 123-45.67 "));
-        assert_ne!(plain.person, recipient("whatsapp:+15551234567").person);
-        assert_eq!(recipient("WhatsApp:+15551234567"), recipient("whatsapp:+1 555 123 4567"));
-    }
-
-    #[test]
-    fn one_person_is_known_by_every_notation_of_their_number() {
-        for (one, other, same) in [
-            ("+5215512345678", "+52 55 1234-5678", true),
-            ("whatsapp:+5215512345678", "whatsapp:+525512345678", true),
-            ("whatsapp:+5215512345678", "+525512345678", false),
-            ("+54 9 11 2345-6789", "+541123456789", true),
-            ("whatsapp:+551187654321", "whatsapp:+5511987654321", true),
-            ("+551123456789", "+5511923456789", false),
-            ("rcs:+15551234567", "+15551234567", true),
-            ("SMS:+1 555 123 4567", "+15551234567", true),
-            ("rcs:+5215512345678", "+525512345678", true),
-            ("messenger:15551234567", "+15551234567", false),
-            ("0015551234567", "+15551234567", false),
-            ("\u{202a}+1\u{a0}(555)\u{a0}123\u{2011}4567\u{202c}", "+15551234567", true),
-        ] {
-            assert_eq!(recipient(one).person == recipient(other).person, same, "{one} {other}");
-        }
-    }
-
-    #[test]
-    fn a_sender_is_named_alike_however_it_is_written() {
-        for (text, sender) in [
-            ("+1 (501) 712-26.61", "+15017122661"),
-            ("whatsapp:+1 501 712 2661", "whatsapp:+15017122661"),
-            ("rcs:brand_agent", "rcs:brand_agent"),
-            ("rcs:brand_0k9d1agent", "rcs:brand_0k9d1agent"),
-            ("RCS:Brand.Agent", "rcs:Brand.Agent"),
-            ("12345", "12345"),
-            ("123-456", "123456"),
-            ("Brand-Name", "Brand-Name"),
-            ("whatsapp:+5215512345678", "whatsapp:+525512345678"),
-            ("+551187654321", "+5511987654321"),
-        ] {
-            assert_eq!(Address::parse(text).expect("valid").to_sender(), sender, "{text}");
-        }
-    }
-
-    #[test]
-    fn without_the_key_nobody_can_be_guessed() {
-        let address = Address::parse("+15550000001").expect("valid");
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        let person = |key: &[u8]| PersonKey::new(key).recipient(account, &address).person;
-        assert_eq!(person(b"one"), person(b"one"));
-        assert_ne!(person(b"one"), person(b"another"));
-        assert_ne!(PersonKey::new(b"one").check(), PersonKey::new(b"another").check());
-    }
-
-    #[test]
-    fn a_caller_is_two_persons_and_an_agent_is_none() {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        let caller = |text: &str| {
-            PersonKey::new(b"key").caller(account, &Address::parse(text).expect("valid"))
-        };
-        let both = (recipient("+15551234567"), recipient("whatsapp:+15551234567").person);
-        assert_eq!(caller("+1 555 123 4567"), Some(both));
-        assert_eq!(caller("whatsapp:+15551234567"), Some(both));
-        for text in ["client:tommy", "sip:a@b.example", "12345", "rcs:agent", "messenger:1234567"] {
-            assert_eq!(caller(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn calling_codes_are_those_of_e164() {
-        for (number, code) in [
-            ("+15551234567", Some(1)),
-            ("+79161234567", Some(7)),
-            ("+4915112345678", Some(49)),
-            ("+420601123456", Some(420)),
-            ("+35312345678", Some(353)),
-            ("+85212345678", Some(852)),
-            ("+989121234567", Some(98)),
-            ("whatsapp:+5215512345678", Some(52)),
-            ("12345", None),
-            ("HEARDBACK", None),
-        ] {
-            assert_eq!(Address::parse(number).expect("valid").calling_code(), code, "{number}");
-        }
-    }
-
-    #[test]
-    fn a_recipient_without_a_country_is_refused() {
-        for text in ["15551234567", "5551234567", "12345", "", "BRAND", "+0123456789"] {
-            assert!(Address::parse_recipient(text).is_err(), "{text}");
-        }
-        assert!(Address::parse_recipient("+1 555 123 4567").is_ok());
-        assert!(Address::parse_recipient("messenger:1234567890123456").is_ok());
-        assert!(Address::parse_recipient("whatsapp:15551234567").is_err());
-    }
-
-    #[test]
-    fn nothing_prints_an_address() {
-        let address = Address::parse("+15551234567").expect("valid");
-        assert!(!format!("{address:?} {:?}", recipient("+15551234567")).contains("555"));
-    }
-}
+mod tests;

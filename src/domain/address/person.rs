@@ -14,6 +14,12 @@ use crate::domain::sid::AccountSid;
 pub struct Person(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl Person {
+    /// A person, from the bytes of a key in a store.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes, for a key in a store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
@@ -27,13 +33,43 @@ impl fmt::Debug for Person {
     }
 }
 
+/// What kind of name stands for a person.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum NameKind {
+    /// A plain number, or another channel's address: it is the only one.
+    #[default]
+    Other,
+    /// A number on WhatsApp.
+    WhatsappNumber,
+    /// A user id of WhatsApp.
+    WhatsappId,
+}
+
+impl NameKind {
+    /// The other kind of name that the same person may have.
+    #[must_use]
+    pub fn counterpart(self) -> Option<Self> {
+        match self {
+            Self::Other => None,
+            Self::WhatsappNumber => Some(Self::WhatsappId),
+            Self::WhatsappId => Some(Self::WhatsappNumber),
+        }
+    }
+}
+
 /// Whom a message went to, without saying who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Recipient {
     /// The keyed hash.
     pub person: Person,
-    /// Country calling code, where the address is a full number.
+    /// Country calling code, where the address tells it.
     pub calling_code: Option<u16>,
+    /// What kind of name it is.
+    #[serde(default)]
+    pub kind: NameKind,
 }
 
 /// The key of the hash. An unkeyed hash of a phone number can be reversed by trying all numbers.
@@ -61,7 +97,7 @@ impl PersonKey {
     #[must_use]
     pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
         let person = Person(self.hash(&[account.as_str(), &address.channel, &address.value]));
-        Recipient { person, calling_code: address.calling_code() }
+        Recipient { person, calling_code: address.calling_code(), kind: address.kind() }
     }
 
     /// Whoever calls from this number, as the person that plain messages and as the one that WhatsApp

@@ -22,8 +22,10 @@ fn message(n: u8, created: i64, state: State) -> Message {
         account,
         tracked: state != State::Untracked,
         strict: false,
+        by_twilio: false,
         recipient: Some(PersonKey::new(b"key").recipient(account, &to)),
         number: None,
+        names: None,
         from: (!n.is_multiple_of(7)).then(|| format!("+1501712{n:04}")),
         service: None,
         reference: None,
@@ -38,6 +40,7 @@ fn message(n: u8, created: i64, state: State) -> Message {
     let policy = Policy {
         pending_ttl: std::time::Duration::from_secs(1_000_000),
         reply_window: std::time::Duration::from_secs(1_000),
+        event_window: std::time::Duration::from_mins(15),
         retention: std::time::Duration::from_secs(1_000_000),
         read_confirms: false,
         resend: Resend::Newest,

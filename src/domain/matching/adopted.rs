@@ -14,6 +14,13 @@ use crate::domain::signal::Named;
 pub fn taken_over(message: &Message, now: Timestamp) -> Message {
     let mut message = message.clone();
     message.delivery.lease = None;
+    // An earlier release kept the furthest status only.
+    if let Some(status) = message.status {
+        message.receipts.add(status);
+    }
+    if message.state == State::Undelivered && !message.receipts.deny() {
+        message.receipts.undelivered = true;
+    }
     message.delivery.due_at = match message.state {
         State::Confirmed => message.delivery.due_at.or(Some(now)),
         State::Untracked
@@ -30,14 +37,16 @@ pub fn taken_over(message: &Message, now: Timestamp) -> Message {
 #[must_use]
 pub fn reconcile(rows: Rows, policy: &Policy, now: impl Into<Now>) -> Changes {
     let mut ledger = Ledger::open(rows, policy, now.into());
-    for parked in std::mem::take(&mut ledger.parked) {
-        if ledger.known.values().any(|message| ledger.has_proven(&parked, message)) {
-            ledger.changes.unpark.push(parked);
-        } else if ledger.names_one(&parked) {
-            ledger.settle_waiting(parked);
+    for piece in std::mem::take(&mut ledger.pieces) {
+        if ledger.known.values().any(|message| ledger.has_proven(&piece.parked, message)) {
+            ledger.changes.parked.push((Some(piece.parked), None));
+        } else if ledger.names_one(&piece.parked) {
+            ledger.pieces.push(piece);
         }
     }
-    ledger.close().0
+    ledger.settle();
+    ledger.enter_pieces();
+    ledger.close().changes
 }
 
 impl Ledger<'_> {
@@ -45,17 +54,15 @@ impl Ledger<'_> {
     /// records were handed over, one after the other. What one person did twice in one millisecond is one.
     fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
         let evidence = &parked.evidence;
-        let to = message.recipient.map(|recipient| recipient.person);
+        let is_to = |person| self.people.is_to(message, person);
         let (names, bases) = match &evidence.named {
             Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
             Named::Reference(name) => {
                 (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
             }
-            Named::Person { recipient, .. } => {
-                (to == Some(recipient.person), &[Basis::Inferred][..])
-            }
+            Named::Person { recipient, .. } => (is_to(recipient.person), &[Basis::Inferred][..]),
             Named::Caller { recipient, whatsapp, .. } => {
-                (to == Some(recipient.person) || to == Some(*whatsapp), &[Basis::Inferred][..])
+                (is_to(recipient.person) || is_to(*whatsapp), &[Basis::Inferred][..])
             }
             Named::Link(id) => {
                 let link = self.links.get(id);
@@ -67,7 +74,8 @@ impl Ledger<'_> {
             && message.account == evidence.account
             && message.parked_at == Some(parked.parked_at)
             && message.proof.as_ref().is_some_and(|proof| {
-                bases.contains(&proof.basis)
+                let is_by_code = proof.basis == Basis::Direct && parked.code.is_some();
+                (bases.contains(&proof.basis) || is_by_code)
                     && proof.occurred_at == evidence.occurred_at
                     && proof.label == evidence.label
             })

@@ -5,11 +5,10 @@
 
 use jiff::Timestamp;
 
-use crate::domain::code::Code;
 use crate::domain::link::Link;
-use crate::domain::matching::Parked;
 use crate::domain::matching::adopted::taken_over;
-use crate::domain::message::{Message, State, Status};
+use crate::domain::matching::{Parked, Reason};
+use crate::domain::message::{Message, State};
 
 /// What comes of a record that is here already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +31,10 @@ impl<T: PartialEq> Met<T> {
 /// not confirmed there.
 #[must_use]
 pub fn met_message(present: &Message, incoming: &Message, now: Timestamp) -> Met<Message> {
-    let persons = present.recipient.zip(incoming.recipient);
-    if present.account != incoming.account || persons.is_some_and(|(a, b)| a.person != b.person) {
+    let is_other = present.recipient.zip(incoming.recipient).is_some_and(|(_, to)| {
+        !incoming.names().any(|name| present.is_to(name)) && !present.is_named_otherwise(to)
+    });
+    if present.account != incoming.account || is_other {
         return Met::Differs;
     }
     let mut message = present.clone();
@@ -44,14 +45,12 @@ pub fn met_message(present: &Message, incoming: &Message, now: Timestamp) -> Met
             message.expires_at = incoming.expires_at;
             message.converted_by = incoming.converted_by;
             (message.parked_at, message.trace) = (incoming.parked_at, incoming.trace);
+            message.held.clone_from(&incoming.held);
             stand_as(&mut message, incoming, now);
         }
         (true, true) if is_further(present, incoming) => stand_as(&mut message, incoming, now),
         (false, false) => wait_as(&mut message, incoming, now),
         (true, true | false) => {}
-    }
-    if message.state.is_settled() {
-        message.code = message.code.map(|_| Code::Forgotten);
     }
     Met::from(present, message)
 }
@@ -78,6 +77,11 @@ pub fn met_parked(present: &Parked, incoming: &Parked) -> Met<Parked> {
     if incoming.parked_at > present.parked_at {
         return Met::from(present, incoming.clone());
     }
+    // What waits there for its message waits here as well.
+    let is_known = |parked: &Parked| parked.reason == Reason::Known;
+    if incoming.parked_at == present.parked_at && is_known(present) && !is_known(incoming) {
+        return Met::from(present, incoming.clone());
+    }
     let is_over = incoming.orphaned && incoming.parked_at == present.parked_at;
     Met::from(present, Parked { orphaned: present.orphaned || is_over, ..present.clone() })
 }
@@ -93,7 +97,9 @@ pub fn is_proven(message: &Message) -> bool {
 
 /// Fills in what is not known here, as a sighting would.
 fn fill(message: &mut Message, incoming: &Message) {
-    message.recipient = message.recipient.or(incoming.recipient);
+    for recipient in incoming.recipient.into_iter().chain(incoming.alias) {
+        message.name(recipient);
+    }
     message.service = message.service.or(incoming.service);
     message.from = message.from.take().or_else(|| incoming.from.clone());
     message.reference = message.reference.take().or_else(|| incoming.reference.clone());
@@ -101,10 +107,16 @@ fn fill(message: &mut Message, incoming: &Message) {
     message.created_at = message.created_at.min(incoming.created_at);
     message.created_at_known |= incoming.created_at_known;
     message.remembered_at = message.remembered_at.min(incoming.remembered_at);
+    message.receipts.merge(incoming.receipts);
+    message.went_out_at = earliest(message.went_out_at, incoming.went_out_at);
     if incoming.status > message.status {
         message.status = incoming.status;
         message.error_code = incoming.error_code.or(message.error_code);
     }
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 /// What Twilio was told there it is not told again. Otherwise the later of one history holds, unless an attempt
@@ -139,6 +151,9 @@ fn stand_as(message: &mut Message, incoming: &Message, now: Timestamp) {
     (message.state, message.since, message.delivery) = (state, since, delivery);
     (message.reported_at, message.refusal) = (reported_at, refusal);
     message.last_attempt = last_attempt;
+    if !message.is_provisional() {
+        message.held = None;
+    }
 }
 
 /// Of a message that is not proven anywhere: whether it is waited for, and for how long.
@@ -152,9 +167,7 @@ fn wait_as(message: &mut Message, incoming: &Message, now: Timestamp) {
         (message.state, message.since) = (incoming.state, incoming.since);
         message.expires_at = incoming.expires_at;
     }
-    if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
-        message.enter(State::Undelivered, now);
-    }
+    message.heed_receipts(now);
 }
 
 fn stage(message: &Message) -> u8 {

@@ -2,14 +2,16 @@
 
 use super::*;
 use crate::domain::address::{Address, PersonKey};
-use crate::domain::message::{Attempt, Basis, Delivery, Proof, Reference};
+use crate::domain::message::{Attempt, Basis, Delivery, Proof, Reference, Status};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
 }
 
 fn message(state: State) -> Message {
-    Message { expires_at: at(1000), ..Message::example(state, at(0)) }
+    let mut message = Message { expires_at: at(1000), ..Message::example(state, at(0)) };
+    message.receipts.undelivered = state == State::Undelivered;
+    message
 }
 
 fn proven(state: State, since: i64) -> Message {
@@ -53,8 +55,11 @@ fn what_was_proven_there_is_proven_here_and_stands_as_it_stood_there() {
         [State::Confirmed, State::Reported, State::Refused].map(|after| (before, after))
     }) {
         let incoming = proven(after, 6);
-        assert_eq!(advanced(&message(before), &incoming), incoming, "{before:?} {after:?}");
-        assert_eq!(met(&incoming, &message(before)), Met::Known, "{after:?} {before:?}");
+        let receipts = message(before).receipts;
+        let here = Message { receipts, ..incoming.clone() };
+        assert_eq!(advanced(&message(before), &incoming), here, "{before:?} {after:?}");
+        let met = met(&here, &message(before));
+        assert_eq!(met, Met::Known, "{after:?} {before:?}");
     }
     // An attempt that was under way there is not here.
     let mut under_way = proven(State::Confirmed, 6);
@@ -123,7 +128,8 @@ fn what_nobody_asked_feedback_for_here_is_waited_for_as_there() {
         assert_eq!(advanced(&here, &message(state)), message(state));
         assert_eq!(met(&message(state), &here), Met::Known);
     }
-    let failed = Message { status: Some(Status::Failed), ..here };
+    let mut failed = Message { status: Some(Status::Failed), ..here };
+    failed.receipts.add(Status::Failed);
     assert_eq!(advanced(&failed, &message(State::Pending)).state, State::Undelivered);
     assert_eq!(advanced(&message(State::Pending), &failed).state, State::Undelivered);
 }
@@ -155,13 +161,6 @@ fn what_was_unknown_is_filled_in_and_what_was_known_stays() {
     let receipt = Message { status: Some(Status::Delivered), ..message(State::Pending) };
     let both = advanced(&done, &receipt);
     assert_eq!(both, Message { status: Some(Status::Delivered), ..done });
-}
-
-#[test]
-fn a_code_is_forgotten_once_it_is_settled() {
-    let coded = Message { code: Some(Code::Forgotten), ..proven(State::Confirmed, 6) };
-    assert_eq!(advanced(&proven(State::Confirmed, 6), &coded).code, Some(Code::Forgotten));
-    assert_eq!(advanced(&message(State::Pending), &coded).code, Some(Code::Forgotten));
 }
 
 #[test]

@@ -1,23 +1,27 @@
-//! The two commands: a message was seen, a recipient did something.
+//! The commands: a message was seen, a recipient did something, time has passed.
 //!
-//! Both work on the rows at hand as on a small ledger, so that a registration settles the evidence
-//! that waited for it by the very rule that would have settled it at once.
+//! Each works on the rows at hand as on a small ledger: it takes back what may still be judged otherwise, adds what is
+//! new, and settles all evidence by the same rules (`settle`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::domain::address::{Names, Person};
+use crate::domain::code::Probe;
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::pick::{Choice, Known, Pick, Typed};
+use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
+use crate::domain::matching::pick::Known;
+use crate::domain::matching::settle::{Origin, Piece};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
-    CLOCK_SKEW, Changes, Contradiction, Now, Observed, Parked, Policy, Reason, Remembered, Rows,
-    UNSAID_FOR, later,
+    AutomaticReplies, Changes, Contradiction, Now, Observed, Parked, People, Policy, Reason,
+    Remembered, Rows, TypedCode,
 };
-use crate::domain::message::{Basis, Delivery, Message, Proof, State, Status};
-use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::message::{Message, Status};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use crate::domain::trace::TraceParent;
 
 /// A message was seen.
@@ -32,13 +36,15 @@ pub fn remember(
 ) -> Result<(Changes, Remembered), Contradiction> {
     let (sighting, now) = (&in_milliseconds(sighting), now.into());
     let mut ledger = Ledger::open(rows, policy, now);
+    ledger.take_back();
     let new = ledger.sight(sighting)?;
-    ledger.settle_parked();
+    ledger.settle();
+    ledger.enter_pieces();
     let message = ledger.known.get(&sighting.sid).cloned();
-    let (changes, confirmed) = ledger.close();
+    let Closed { changes, confirmed, withdrawn } = ledger.close();
     // `sight` has just put it there; a fresh one says the same.
     let message = message.unwrap_or_else(|| fresh(sighting, policy, now.wall));
-    Ok((changes, Remembered { message, new, confirmed }))
+    Ok((changes, Remembered { message, new, confirmed, withdrawn }))
 }
 
 /// A recipient did something.
@@ -55,33 +61,41 @@ pub fn observe(
         return Ok((Changes::default(), Observed::Nothing(Reason::Duplicate)));
     }
     let mut ledger = Ledger::open(rows, policy, now.into());
+    ledger.take_back();
+    if let Some((account, names)) = &signal.names {
+        ledger.tie(*account, names);
+    }
     ledger.changes.seen.clone_from(&signal.once);
     if let Some(sighting) = &signal.remembers {
         ledger.sight(&in_milliseconds(sighting))?;
     }
+    if let Ok(evidence) = &signal.evidence {
+        let occurred_at = to_millisecond(evidence.occurred_at);
+        let evidence = Evidence { occurred_at, ..evidence.clone() };
+        ledger.take_in(evidence, signal.code.as_ref(), signal.trace);
+    }
+    ledger.settle();
+    let observed = ledger.enter_pieces();
     let observed = match &signal.evidence {
         Err(reason) => Observed::Nothing(*reason),
-        Ok(evidence) => {
-            let occurred_at = to_millisecond(evidence.occurred_at);
-            let evidence = &Evidence { occurred_at, ..evidence.clone() };
-            let typed = signal.code.as_ref().map_or(Typed::Nothing, Typed::Words);
-            let origin = Origin { trace: signal.trace, parked_at: None };
-            match ledger.settle(evidence, typed, origin) {
-                Pick::Confirms(sids, _) => {
-                    sids.first().map_or(Observed::Nothing(Reason::NoMessage), |newest| {
-                        Observed::Confirmed(*newest)
-                    })
-                }
-                Pick::Already(sid) => Observed::Already(sid),
-                Pick::Nothing(reason) => Observed::Nothing(reason),
-                Pick::Wait(reason) => ledger.park(evidence, typed, reason, signal.trace),
-            }
-        }
+        Ok(_) => observed.unwrap_or(Observed::Nothing(Reason::NoMessage)),
     };
-    if signal.remembers.is_some() {
-        ledger.settle_parked();
+    // What proves nothing for want of a time may still come by another road.
+    if observed != Observed::Nothing(Reason::TimeUnknown) {
+        ledger.changes.seen.clone_from(&signal.once);
     }
-    Ok((ledger.close().0, observed))
+    Ok((ledger.close().changes, observed))
+}
+
+/// Time has passed: what waited for a newer message is judged anew. Returns what is confirmed by that.
+#[must_use]
+pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
+    let mut ledger = Ledger::open(rows, policy, now.into());
+    ledger.take_back();
+    ledger.settle();
+    ledger.enter_pieces();
+    let Closed { changes, confirmed, .. } = ledger.close();
+    (changes, confirmed)
 }
 
 /// What is judged is no finer than what a store keeps, or a judgement would depend on whether its rows
@@ -94,88 +108,133 @@ fn in_milliseconds(sighting: &Sighting) -> Sighting {
     }
 }
 
-/// By which road evidence came.
-#[derive(Clone, Copy)]
-struct Origin {
-    trace: Option<TraceParent>,
-    /// Since when it waited, if it did.
-    parked_at: Option<Timestamp>,
-}
-
 /// The rows at hand, and what becomes of them.
 pub(super) struct Ledger<'a> {
+    /// The messages as they were loaded.
+    pub(super) loaded: Known,
     pub(super) known: Known,
-    touched: BTreeSet<MessageSid>,
-    confirmed: Vec<MessageSid>,
-    pub(super) parked: Vec<Parked>,
-    services: BTreeMap<String, ServiceSid>,
+    pub(super) pieces: Vec<Piece>,
+    /// The evidence that is there already and that the new evidence repeats.
+    pub(super) repeated: Option<Parked>,
+    pub(super) services: BTreeMap<String, ServiceSid>,
+    pub(super) people: People,
+    pub(super) automatic: BTreeMap<Person, AutomaticReplies>,
+    automatic_before: BTreeMap<Person, AutomaticReplies>,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) changes: Changes,
+    is_cut: bool,
     pub(super) policy: &'a Policy,
+    /// The wall clock, to date what is written.
     pub(super) now: Timestamp,
+    /// The trusted time, to judge what has lapsed.
+    pub(super) trusted: Timestamp,
+}
+
+/// What a command changes.
+pub(super) struct Closed {
+    pub(super) changes: Changes,
+    /// What was confirmed.
+    pub(super) confirmed: Vec<MessageSid>,
+    /// What was confirmed before, and is not any more.
+    pub(super) withdrawn: Vec<MessageSid>,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
-        let Rows { message, same_reference, same_person, links, mut parked, services, seen: _ } =
+        let Rows { messages, links, mut parked, services, people, automatic, is_cut, seen: _ } =
             rows;
-        let mut known = Known::new();
-        for mut message in same_reference.into_iter().chain(same_person).chain(message) {
+        let mut known = messages;
+        for message in known.values_mut() {
             message.age(now.trusted);
-            known.insert(message.sid, message);
         }
         parked.retain(|parked| !parked.orphaned && parked.until > now.trusted);
-        parked.sort_by_key(|parked| (parked.evidence.occurred_at, parked.parked_at));
+        let pieces = parked.into_iter().map(|parked| Piece::new(parked, Origin::Parked)).collect();
         Self {
+            loaded: known.clone(),
             known,
-            touched: BTreeSet::new(),
-            confirmed: Vec::new(),
-            parked,
+            pieces,
+            repeated: None,
             services,
+            people,
+            automatic_before: automatic.clone(),
+            automatic,
             links,
             changes: Changes::default(),
+            is_cut,
             policy,
             now: now.wall,
+            trusted: now.trusted,
         }
     }
 
-    pub(super) fn close(mut self) -> (Changes, Vec<MessageSid>) {
-        let touched = self.touched;
-        self.changes.messages.extend(self.known.into_values().filter(|m| touched.contains(&m.sid)));
-        (self.changes, self.confirmed)
+    /// Takes back what was confirmed and not attempted yet, if all that it depends on is at hand.
+    fn take_back(&mut self) {
+        if !self.is_cut {
+            self.take_back_provisional();
+        }
+    }
+
+    pub(super) fn close(mut self) -> Closed {
+        let (mut confirmed, mut withdrawn) = (Vec::new(), Vec::new());
+        for (sid, mut message) in self.known {
+            let before = self.loaded.get(&sid);
+            if before == Some(&message) {
+                continue;
+            }
+            message.age(self.trusted);
+            let was_proven = before.is_some_and(|before| before.proof.is_some());
+            match (was_proven, message.proof.is_some()) {
+                (false, true) => confirmed.push(sid),
+                (true, false) => withdrawn.push(sid),
+                (true, true) | (false, false) => {}
+            }
+            self.changes.messages.push(message);
+        }
+        let is_new = |(person, span): &(Person, AutomaticReplies)| {
+            self.automatic_before.get(person) != Some(span)
+        };
+        self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));
+        Closed { changes: self.changes, confirmed, withdrawn }
     }
 
     /// Takes in what a sighting says. Returns whether nothing was known of the message before.
     fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
         self.learn(sighting);
+        if let Some(names) = &sighting.names {
+            self.tie(sighting.account, names);
+        }
         let known = self.known.get(&sighting.sid).cloned();
         let new = known.is_none();
         let sighting = &self.bind(sighting, known.as_ref())?;
         let message = match &known {
             None => fresh(sighting, self.policy, self.now),
             Some(known) => {
-                if let Some(field) = contradiction(known, sighting) {
+                if let Some(field) = contradiction(known, sighting, &self.people) {
                     let contradiction = Contradiction { sid: sighting.sid, field };
                     return if sighting.strict { Err(contradiction) } else { Ok(false) };
                 }
                 merged(known, sighting, self.policy, self.now)
             }
         };
-        if known.as_ref() != Some(&message) {
-            self.touched.insert(message.sid);
-            self.known.insert(message.sid, message);
-        }
+        self.known.insert(message.sid, message);
         self.read(sighting);
         Ok(new)
     }
 
-    /// "Senders learned from status callbacks, which name both."
+    /// Names of one person are learned from what Twilio signed: an app's word could make two people one.
+    fn tie(&mut self, account: AccountSid, names: &Names) {
+        let learned = self.people.tie(names, self.now);
+        self.changes.tied = learned.map(|learned| (account, learned));
+    }
+
+    /// Senders are learned from what Twilio signed and names both. An app's word is its own account's at best.
     fn learn(&mut self, sighting: &Sighting) {
-        if let (Some(from), Some(service)) = (&sighting.from, sighting.service)
+        if let (true, Some(from), Some(service)) =
+            (sighting.by_twilio, &sighting.from, sighting.service)
             && self.services.get(from) != Some(&service)
         {
             self.services.insert(from.clone(), service);
-            self.changes.learned = Some((from.clone(), service));
+            self.changes.learned = Some((sighting.account, from.clone(), service));
         }
     }
 
@@ -207,117 +266,36 @@ impl<'a> Ledger<'a> {
     /// The status `read` proves as much as the settings say.
     fn read(&mut self, sighting: &Sighting) {
         let status = self.known.get(&sighting.sid).and_then(|message| message.status);
-        if self.policy.read_confirms
-            && (status == Some(Status::Read) || sighting.status == Some(Status::Read))
-        {
-            let read = Evidence {
-                account: sighting.account,
-                named: Named::Message(sighting.sid),
-                label: "read".to_owned(),
-                occurred_at: sighting.seen_at,
-            };
-            let origin = Origin { trace: sighting.trace, parked_at: None };
-            self.settle(&read, Typed::Nothing, origin);
-        }
-    }
-
-    fn settle_parked(&mut self) {
-        for parked in std::mem::take(&mut self.parked) {
-            self.settle_waiting(parked);
-        }
-    }
-
-    pub(super) fn settle_waiting(&mut self, parked: Parked) {
-        let typed = if parked.held_number { Typed::Number } else { Typed::Nothing };
-        let origin = Origin { trace: parked.trace, parked_at: Some(parked.parked_at) };
-        match self.settle(&parked.evidence, typed, origin) {
-            Pick::Wait(_) => {}
-            Pick::Confirms(..) | Pick::Already(_) | Pick::Nothing(_) => {
-                self.changes.unpark.push(parked);
-            }
-        }
-    }
-
-    fn settle(&mut self, evidence: &Evidence, typed: Typed<'_>, origin: Origin) -> Pick {
-        let link = match &evidence.named {
-            Named::Link(id) => self.links.get(id).map(|link| (link, link.names(*id))),
-            Named::Message(_)
-            | Named::Reference(_)
-            | Named::Person { .. }
-            | Named::Caller { .. } => None,
-        };
-        let (link, named) = link.unzip();
-        let named = named.unwrap_or_else(|| evidence.named.clone());
-        // A link is bound to what is known: what is not has been forgotten.
-        let forgotten = |sid| !self.known.contains_key(&sid);
-        let bound = link.and_then(|link| link.message);
-        if bound.is_some_and(forgotten) || self.is_yet_to_come(bound, evidence) {
-            return Pick::Nothing(Reason::NoMessage);
-        }
-        // A link is made before its text is sent, so it is in no message that was known by then.
-        let younger: Known;
-        let known = match link.filter(|link| link.message.is_none()) {
-            None => &self.known,
-            Some(link) => {
-                let known = self.known.clone().into_iter();
-                younger = known.filter(|(_, m)| m.remembered_at >= link.created_at).collect();
-                &younger
-            }
-        };
-        let evidence = &Evidence { named, ..evidence.clone() };
-        let services = &self.services;
-        let pick = Choice { known, services, policy: self.policy, typed }.pick(evidence);
-        if let Pick::Confirms(sids, basis) = &pick {
-            for sid in sids {
-                self.confirm(*sid, *basis, evidence, origin);
-            }
-            self.convert(sids, evidence);
-        }
-        pick
-    }
-
-    /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.
-    fn is_yet_to_come(&self, bound: Option<MessageSid>, evidence: &Evidence) -> bool {
-        bound.and_then(|sid| self.known.get(&sid)).is_some_and(|message| {
-            let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
-            message.created_at > later(evidence.occurred_at, slack)
-        })
-    }
-
-    /// Notes on the other messages under a reference which one was confirmed instead of them.
-    fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
-        let Some(newest) = confirmed.first() else { return };
-        let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
-        else {
+        let is_read = status == Some(Status::Read) || sighting.status == Some(Status::Read);
+        if !self.policy.read_confirms || !is_read {
             return;
+        }
+        let read = Evidence {
+            account: sighting.account,
+            named: Named::Message(sighting.sid),
+            label: "read".to_owned(),
+            occurred_at: sighting.seen_at,
+            time_source: TimeSource::Exact,
+            source: Source::Reply,
         };
-        for message in self.known.values_mut() {
-            let passed_over = message.account == evidence.account
-                && message.reference.as_ref() == Some(&reference)
-                && message.proof.is_none()
-                && message.converted_by.is_none()
-                && message.created_at <= evidence.occurred_at;
-            if passed_over {
-                message.converted_by = Some(*newest);
-                self.touched.insert(message.sid);
-            }
+        let parked = parked_as(read, None, sighting.trace, (self.policy, self.now));
+        if !self.pieces.iter().any(|piece| proves_as_much(&piece.parked, &parked)) {
+            self.pieces.push(Piece::new(parked, Origin::Status));
         }
     }
 
-    fn confirm(&mut self, sid: MessageSid, basis: Basis, evidence: &Evidence, origin: Origin) {
-        if let Some(message) = self.known.get_mut(&sid) {
-            message.enter(State::Confirmed, self.now);
-            message.proof = Some(Proof {
-                label: evidence.label.clone(),
-                basis,
-                occurred_at: evidence.occurred_at,
-                confirmed_at: self.now,
-            });
-            message.delivery = Delivery { due_at: Some(self.now), ..Delivery::default() };
-            message.converted_by = None;
-            (message.parked_at, message.trace) = (origin.parked_at, origin.trace);
-            self.touched.insert(sid);
-            self.confirmed.push(sid);
+    /// Takes in new evidence. What it holds of a code is compared with the codes of the messages at hand, and dropped.
+    fn take_in(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
+        let code = probe.and_then(|probe| {
+            let among = self.choice(&self.known);
+            let among = among.comparable(&evidence, &evidence.named);
+            TypedCode::compared(probe, among.into_iter())
+        });
+        let parked = parked_as(evidence, code, trace, (self.policy, self.now));
+        let same = self.pieces.iter().find(|piece| proves_as_much(&piece.parked, &parked));
+        match same {
+            Some(piece) => self.repeated = Some(piece.parked.clone()),
+            None => self.pieces.push(Piece::new(parked, Origin::New)),
         }
     }
 }

@@ -6,30 +6,42 @@
 
 mod adopted;
 mod advanced;
+mod automatic;
+mod code;
 mod decide;
+mod fitting;
+mod load;
 mod parking;
+mod people;
 mod pick;
 mod policy;
+mod sender;
+mod settle;
 mod sighted;
+mod source;
 
 pub use adopted::{reconcile, taken_over};
 pub use advanced::{Met, is_proven, met_link, met_message, met_parked};
-pub use decide::observe;
-pub use decide::remember;
+pub use automatic::AutomaticReplies;
+pub use code::TypedCode;
+pub use decide::{observe, reconsider, remember};
+pub use load::gather;
+pub use people::People;
 pub use policy::{
-    CLOCK_SKEW, EvictionRank, INFERRED_PARKED_FOR, Now, Policy, Resend, UNSAID_FOR, UNTRACKED_FOR,
-    earlier, later,
+    AUTOMATIC_FOR, AUTOMATIC_WITHIN, CLOCK_SKEW, EvictionRank, INFERRED_PARKED_FOR, Now, Policy,
+    REFERENCE_FRESH_FOR, REGISTERED_WITHIN, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
 };
+pub use source::{Source, WaitsFor};
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::Person;
+use crate::domain::address::{Learned, Names, Person};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::message::{Message, Reference};
-use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, Once};
 use crate::domain::trace::TraceParent;
 
@@ -39,25 +51,25 @@ pub const MAX_PARKED: usize = 16;
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    /// The message that the command names by SID.
-    pub message: Option<Message>,
+    /// All messages that the command may change, or that have to be compared with those.
+    pub messages: BTreeMap<MessageSid, Message>,
     /// Whether the inbound message was counted before.
     pub seen: bool,
-    /// The messages that bear a reference in question: the touched one, or one of `same_person`.
-    pub same_reference: Vec<Message>,
-    /// The messages to the person in question, within the reply window of all evidence in question;
-    /// where it may hold a code, those of the pending lifetime.
-    pub same_person: Vec<Message>,
-    /// The click link in question, and those not yet in a message that were made for the reference in
-    /// question.
+    /// The click link in question, and those not yet in a message that were made for a reference in question.
     pub links: BTreeMap<LinkId, Link>,
-    /// The evidence parked for the message, the reference or the person in question.
+    /// The evidence that waits for one of the messages, references or persons in question.
     pub parked: Vec<Parked>,
-    /// The Messaging Services that the senders in question are known to belong to.
+    /// The Messaging Services that the account's senders in question are known to belong to.
     pub services: BTreeMap<String, ServiceSid>,
+    /// The names of the people in question.
+    pub people: People,
+    /// The persons in question whose texts are automatic.
+    pub automatic: BTreeMap<Person, AutomaticReplies>,
+    /// Whether there were too many. Then nothing that was confirmed is judged anew.
+    pub is_cut: bool,
 }
 
-/// Evidence that waits for its message.
+/// Evidence that waits for its message, or that is kept since it may be about one that is still to come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// The evidence.
@@ -72,10 +84,19 @@ pub struct Parked {
     pub reason: Reason,
     /// Whether its time has passed without its message.
     pub orphaned: bool,
-    /// Whether a number was typed in it, which is not kept: it proves nothing of a message with a code.
-    pub held_number: bool,
+    /// If it holds a code: which messages' code that is, and which not. The code itself is not kept.
+    #[serde(default, alias = "held_number", deserialize_with = "code::kept")]
+    pub code: Option<TypedCode>,
     /// The trace that it came in with.
     pub trace: Option<TraceParent>,
+}
+
+impl Parked {
+    /// Whether it is counted and listed as waiting. What is only kept in case that another message comes is not.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.orphaned && self.reason != Reason::Known
+    }
 }
 
 /// What a store is to write: all of it, or nothing.
@@ -83,16 +104,18 @@ pub struct Parked {
 pub struct Changes {
     /// Messages in their new state.
     pub messages: Vec<Message>,
-    /// Evidence to park.
-    pub park: Vec<Parked>,
-    /// Parked evidence that is settled.
-    pub unpark: Vec<Parked>,
+    /// Parked evidence, as it was and as it is from now on. `None`: not parked.
+    pub parked: Vec<(Option<Parked>, Option<Parked>)>,
     /// What to remember as counted.
     pub seen: Vec<Once>,
     /// A click link that is now known to be in a message.
     pub bound: Option<(LinkId, Link)>,
-    /// A sender, and the Messaging Service that it turned out to belong to.
-    pub learned: Option<(String, ServiceSid)>,
+    /// A sender of the account, and the Messaging Service that it turned out to belong to.
+    pub learned: Option<(AccountSid, String, ServiceSid)>,
+    /// Names that turned out to be one person's.
+    pub tied: Option<(AccountSid, Learned)>,
+    /// Persons whose texts turned out to be automatic.
+    pub automatic: Vec<(Person, AutomaticReplies)>,
 }
 
 /// Why evidence did not confirm anything (yet).
@@ -128,8 +151,20 @@ pub enum Reason {
     Anonymous,
     /// Several messages under the reference may have arrived, and the policy does not choose.
     Ambiguous,
-    /// It holds a code, but not that of the newest message.
+    /// It holds a code that is no known message's.
     OtherCode,
+    /// What it proves is known. It is kept for a while, since it may be about a message that is still to come.
+    Known,
+    /// Its message is much older than the act: a newer one may still be registered.
+    NewerMayCome,
+    /// An older message waits beside the newest one, and no receipt says that the newest arrived.
+    OlderPending,
+    /// It came faster than a person reads, or from a sender that answers automatically.
+    Automatic,
+    /// Twilio says that its message was never sent.
+    NotSent,
+    /// A newer message went to a user id or a number of WhatsApp that may be the same person's.
+    RecipientUnknown,
     /// The link is not known (any more), or not bound to a message yet.
     LinkUnknown,
 }
@@ -154,6 +189,12 @@ impl Reason {
             Self::Anonymous => "anonymous",
             Self::Ambiguous => "ambiguous",
             Self::OtherCode => "other_code",
+            Self::Known => "known",
+            Self::NewerMayCome => "newer_may_come",
+            Self::OlderPending => "older_pending",
+            Self::Automatic => "automatic",
+            Self::NotSent => "not_sent",
+            Self::RecipientUnknown => "recipient_unknown",
             Self::LinkUnknown => "link_unknown",
         }
     }
@@ -178,6 +219,8 @@ pub struct Remembered {
     pub new: bool,
     /// What was confirmed, by evidence that waited or by the status `read`.
     pub confirmed: Vec<MessageSid>,
+    /// What was confirmed before and is not any more. Twilio was not sent anything of it.
+    pub withdrawn: Vec<MessageSid>,
 }
 
 /// The outcome of [`observe`].
@@ -221,6 +264,8 @@ pub struct Touched {
     pub reference: Option<Reference>,
     /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
     pub persons: Vec<Person>,
+    /// Names that Twilio gives to one person.
+    pub names: Option<Names>,
     /// The sender whose Messaging Service is asked for.
     pub sender: Option<String>,
     /// The click link, and parked evidence by it.
@@ -235,17 +280,17 @@ impl Touched {
         known: Option<&Message>,
     ) -> Self {
         let known_reference = known.and_then(|m| m.reference.clone());
-        let known_person = known.and_then(|m| m.recipient);
         let known_from = known.and_then(|m| m.from.clone());
         Self {
             sid: Some(sighting.sid),
             reference: known_reference.or_else(|| sighting.reference.clone()),
-            persons: known_person
-                .or(sighting.recipient)
-                .map(|of| of.person)
+            persons: known
                 .into_iter()
+                .flat_map(Message::names)
+                .chain(sighting.recipient.map(|to| to.person))
                 .chain(sighting.number)
                 .collect(),
+            names: sighting.names.clone(),
             sender: known_from.or_else(|| sighting.from.clone()),
             link: sighting.link,
         }

@@ -1,76 +1,60 @@
 //! Evidence that has to wait: for how long, how much of it, and when another piece adds nothing.
 
-use crate::domain::matching::decide::Ledger;
-use crate::domain::matching::pick::Typed;
-use crate::domain::matching::{INFERRED_PARKED_FOR, MAX_PARKED, Observed, Parked, Reason, later};
+use jiff::Timestamp;
+
+use crate::domain::matching::{
+    INFERRED_PARKED_FOR, MAX_PARKED, Parked, Policy, Reason, TypedCode, WaitsFor, later,
+};
 use crate::domain::signal::{Evidence, Named};
 use crate::domain::trace::TraceParent;
 
-impl Ledger<'_> {
-    /// Lets evidence wait: what names a message for the pending lifetime, what names a person briefly.
-    pub(super) fn park(
-        &mut self,
-        evidence: &Evidence,
-        typed: Typed<'_>,
-        reason: Reason,
-        trace: Option<TraceParent>,
-    ) -> Observed {
-        let waiting: Vec<&Parked> =
-            self.parked.iter().filter(|other| waits_alike(&other.evidence, evidence)).collect();
-        if let Some(same) = waiting.iter().find(|other| proves_as_much(&other.evidence, evidence)) {
-            return Observed::Parked { until: same.until, reason };
-        }
-        if waiting.len() >= MAX_PARKED {
-            return Observed::Nothing(Reason::TooManyParked);
-        }
-        let patience = match evidence.named {
-            Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.policy.pending_ttl,
-            Named::Person { .. } | Named::Caller { .. } => INFERRED_PARKED_FOR,
-        };
-        let until = later(self.now, patience);
-        self.changes.park.push(Parked {
-            evidence: evidence.clone(),
-            parked_at: self.now,
-            until,
-            reason,
-            orphaned: false,
-            held_number: typed.has_number(),
-            trace,
-        });
-        Observed::Parked { until, reason }
-    }
+/// New evidence, as it is parked if it comes to that: what names a message waits for the pending lifetime, what names
+/// a person briefly.
+pub(super) fn fresh(
+    evidence: Evidence,
+    code: Option<TypedCode>,
+    trace: Option<TraceParent>,
+    (policy, now): (&Policy, Timestamp),
+) -> Parked {
+    let patience = match evidence.named {
+        Named::Message(_) | Named::Reference(_) | Named::Link(_) => policy.pending_ttl,
+        Named::Person { .. } | Named::Caller { .. } => INFERRED_PARKED_FOR,
+    };
+    let until = later(now, patience);
+    let reason = Reason::NoMessage;
+    Parked { evidence, parked_at: now, until, reason, orphaned: false, code, trace }
 }
 
-/// Whether both wait for the same message, reference or person.
-fn waits_alike(one: &Evidence, other: &Evidence) -> bool {
-    if one.account != other.account {
-        return false;
-    }
-    match (&one.named, &other.named) {
-        (Named::Message(a), Named::Message(b)) => a == b,
-        (Named::Reference(a), Named::Reference(b)) => a == b,
-        (Named::Link(a), Named::Link(b)) => a == b,
-        (
-            Named::Person { recipient: a, .. } | Named::Caller { recipient: a, .. },
-            Named::Person { recipient: b, .. } | Named::Caller { recipient: b, .. },
-        ) => a.person == b.person,
-        (
-            Named::Message(_)
-            | Named::Reference(_)
-            | Named::Person { .. }
-            | Named::Caller { .. }
-            | Named::Link(_),
-            _,
-        ) => false,
-    }
-}
-
-/// One piece of evidence that names a message is as good as two.
-fn proves_as_much(one: &Evidence, other: &Evidence) -> bool {
-    match &one.named {
-        Named::Message(_) | Named::Link(_) => one.named == other.named,
+/// Whether one piece of evidence proves as much as another: then it is kept once.
+pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
+    let (a, b) = (&one.evidence, &other.evidence);
+    let is_alike = a.account == b.account && a.named == b.named && one.code == other.code;
+    match &a.named {
+        // One piece of evidence that names a message is as good as two.
+        Named::Message(_) | Named::Link(_) => is_alike,
         Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
-            one.named == other.named && one.occurred_at == other.occurred_at
+            is_alike && a.occurred_at == b.occurred_at && a.source == b.source
         }
     }
+}
+
+/// Whether new evidence may be parked beside what is kept under the same key. What is only kept in case that another
+/// message comes makes room for it.
+pub(super) fn make_room(new: &Parked, kept: &mut [(Option<Parked>, Option<Parked>)]) -> bool {
+    let key = WaitsFor::of(&new.evidence);
+    let is_alike = |parked: &Parked| {
+        parked.evidence.account == new.evidence.account && WaitsFor::of(&parked.evidence) == key
+    };
+    let alike = || kept.iter().filter_map(|(_, after)| after.as_ref()).filter(|it| is_alike(it));
+    if alike().count() < MAX_PARKED {
+        return true;
+    }
+    let spare = alike().filter(|parked| parked.reason == Reason::Known);
+    let Some(oldest) = spare.min_by_key(|parked| parked.evidence.occurred_at).cloned() else {
+        return false;
+    };
+    for (_, after) in kept.iter_mut().filter(|(_, after)| after.as_ref() == Some(&oldest)) {
+        *after = None;
+    }
+    true
 }

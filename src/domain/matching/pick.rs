@@ -1,13 +1,21 @@
 //! Picking the one message that evidence may prove, among those that it may be about.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::domain::address::{Person, is_alphanumeric};
-use crate::domain::code::{Code, Probe};
-use crate::domain::matching::{CLOCK_SKEW, Policy, Reason, Resend, later};
-use crate::domain::message::{Basis, Message, Reference, State, Status};
+use jiff::Timestamp;
+
+use crate::domain::address::Person;
+use crate::domain::matching::automatic::is_too_fast;
+use crate::domain::matching::fitting::{Fitting, is_within_skew};
+use crate::domain::matching::sender::{is_from_hint, sent_by};
+use crate::domain::matching::{
+    AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
+    Reason, Resend, TypedCode, UNSAID_FOR, earlier, later,
+};
+use crate::domain::message::{Basis, Message, Reference, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named, SenderHint};
+use crate::domain::signal::{Evidence, Named, SenderHint, Source, TimeSource};
 
 /// What a piece of evidence comes to, with the messages known so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +24,7 @@ pub(super) enum Pick {
     /// say so.
     Confirms(Vec<MessageSid>, Basis),
     /// The message that it is about was confirmed before.
-    Already(MessageSid),
+    Already(MessageSid, Basis),
     /// It proves nothing, and never will.
     Nothing(Reason),
     /// It may prove something once more is known.
@@ -30,165 +38,264 @@ pub(super) type Known = BTreeMap<MessageSid, Message>;
 pub(super) struct Choice<'a> {
     pub(super) known: &'a Known,
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
+    pub(super) people: &'a People,
+    pub(super) automatic: &'a BTreeMap<Person, AutomaticReplies>,
     pub(super) policy: &'a Policy,
-    pub(super) typed: Typed<'a>,
-}
-
-/// What was typed, as far as it may be a code.
-#[derive(Clone, Copy)]
-pub(super) enum Typed<'a> {
-    /// Nothing that may be one.
-    Nothing,
-    /// These words.
-    Words(&'a Probe),
-    /// Some number. It was not kept when the evidence had to wait.
-    Number,
-}
-
-impl Typed<'_> {
-    pub(super) fn has_number(self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Words(probe) => probe.has_number(),
-            Self::Number => true,
-        }
-    }
-
-    /// Whether it is the code of that message; surely where chance is out of the question.
-    fn is_code_of(self, message: &Message, surely: bool) -> bool {
-        let (Self::Words(probe), Some(Code::Known(hmac))) = (self, &message.code) else {
-            return false;
-        };
-        if surely {
-            probe.proves_surely(message.sid, hmac)
-        } else {
-            probe.proves(message.sid, hmac)
-        }
-    }
+    pub(super) now: Timestamp,
 }
 
 impl Choice<'_> {
-    pub(super) fn pick(&self, evidence: &Evidence) -> Pick {
-        let ours: Vec<&Message> =
-            self.known.values().filter(|message| message.account == evidence.account).collect();
-        match &evidence.named {
-            Named::Message(sid) => {
-                direct(ours.into_iter().find(|message| message.sid == *sid), Basis::Direct)
+    /// What a piece of evidence comes to. `named` is what it names once links are followed.
+    pub(super) fn pick(&self, parked: &Parked, named: &Named) -> Pick {
+        let evidence = &parked.evidence;
+        match named {
+            Named::Message(sid) => self.by_sid(parked, *sid),
+            Named::Reference(name) => {
+                let pick = self.by_reference(parked, name);
+                self.unless_newer_may_come(parked, pick)
             }
-            Named::Reference(reference) => self.by_reference(evidence, reference, &ours),
             Named::Person { recipient, sender } => {
-                self.by_person(evidence, &[recipient.person], sender, &ours)
+                let pick =
+                    self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender);
+                self.unless_shielded(parked, pick, sender)
             }
             Named::Caller { recipient, whatsapp, sender } => {
-                self.by_person(evidence, &[recipient.person, *whatsapp], sender, &ours)
+                let persons = [recipient.person, *whatsapp];
+                let pick = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
+                self.unless_shielded(parked, pick, sender)
             }
             Named::Link(_) => Pick::Wait(Reason::LinkUnknown),
         }
     }
 
-    fn by_person(
-        &self,
-        evidence: &Evidence,
-        persons: &[Person],
-        sender: &SenderHint,
-        ours: &[&Message],
-    ) -> Pick {
-        let theirs = |message: &&&Message| {
-            message.recipient.is_some_and(|known| persons.contains(&known.person))
+    /// The messages with whose codes a typed one is compared, and whether each is recent enough for a short number.
+    pub(super) fn comparable(&self, evidence: &Evidence, named: &Named) -> Vec<(&Message, bool)> {
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
+        match named {
+            Named::Message(sid) => {
+                let about = self.known.get(sid);
+                let reference = about.and_then(|about| about.reference.as_ref());
+                let is_theirs = |message: &Message| {
+                    about.is_some_and(|about| {
+                        about.names().any(|name| self.people.is_to(message, name))
+                    })
+                };
+                let is_near = |message: &&Message| {
+                    message.sid == *sid
+                        || (reference.is_some() && message.reference.as_ref() == reference)
+                        || is_theirs(message)
+                };
+                ours.filter(is_near).map(|message| (message, true)).collect()
+            }
+            Named::Reference(name) => {
+                let bearing = ours.filter(|message| message.reference.as_ref() == Some(name));
+                bearing.map(|message| (message, true)).collect()
+            }
+            Named::Person { recipient, .. } => self.with_age(evidence, &[recipient.person]),
+            Named::Caller { .. } | Named::Link(_) => Vec::new(),
+        }
+    }
+
+    fn with_age(&self, evidence: &Evidence, persons: &[Person]) -> Vec<(&Message, bool)> {
+        let window = self.policy.window_of(evidence);
+        let from = earlier(evidence.occurred_at, window);
+        let theirs = self.sent_to(evidence, persons).into_iter();
+        theirs.map(|message| (message, message.created_at >= from)).collect()
+    }
+
+    fn sent_to(&self, evidence: &Evidence, persons: &[Person]) -> Vec<&Message> {
+        let persons = self.people.all(persons);
+        let is_theirs = |message: &&Message| {
+            message.account == evidence.account
+                && message.names().any(|name| persons.contains(&name))
         };
-        let theirs: Vec<&Message> = ours.iter().filter(theirs).copied().collect();
-        let fitting = fitting(evidence, &theirs, self.policy);
-        // Who typed the code has it, whatever the sender; and if it is no number like others, whatever
-        // the window.
-        let mut coded = self.coded(&theirs, true);
-        for recent in self.coded(&fitting, false) {
-            if !coded.iter().any(|known| known.sid == recent.sid) {
-                coded.push(recent);
+        self.known.values().filter(is_theirs).collect()
+    }
+
+    /// The SID names its message. But a code says more surely what a person read than an app that keeps one SID.
+    fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Pick {
+        let ours = |sid: &MessageSid| {
+            self.known.get(sid).filter(|message| message.account == parked.evidence.account)
+        };
+        let Some(typed) = &parked.code else { return direct(ours(&sid)) };
+        match typed.of.as_slice() {
+            of if of.contains(&sid) => direct(ours(&sid)),
+            [] if typed.not_of.contains(&sid) => Pick::Wait(Reason::OtherCode),
+            [] => direct(ours(&sid)),
+            [only] => direct(ours(only)),
+            several => {
+                let newest = several.iter().filter_map(ours).max_by_key(|it| age_order(it));
+                indirect(newest, Basis::Shared)
             }
         }
-        if let Some(pick) = self.by_code(&coded, &theirs, Basis::Inferred) {
-            return pick;
+    }
+
+    /// Evidence about a person: the newest message from the sender that the person turned to.
+    fn by_person(&self, parked: &Parked, theirs: &[&Message], sender: &SenderHint) -> Pick {
+        let evidence = &parked.evidence;
+        let fitting = self.fitting(evidence, theirs);
+        if let Some(typed) = &parked.code {
+            // Whoever typed the code has it, whatever the sender and the window.
+            let of: Vec<&Message> = among(theirs, &typed.of);
+            match of.as_slice() {
+                [] => {}
+                [only] => return direct(Some(only)),
+                several => return indirect(newest(several), Basis::Inferred),
+            }
+            if let Some(pick) = by_unknown_code(typed, &fitting.all, Basis::Inferred) {
+                return pick;
+            }
+        }
+        if evidence.time_source == TimeSource::Unknown {
+            return self.by_person_at_no_time(evidence, &fitting, theirs);
+        }
+        if self.is_automatic(evidence) {
+            return Pick::Nothing(Reason::Automatic);
         }
         let calls = matches!(evidence.named, Named::Caller { .. });
-        match sent_by(&fitting, sender, self.services, calls) {
+        match sent_by(&fitting.older, sender, self.services, calls) {
+            // With nothing older, the only message within the allowed skew is the one: the clocks differ.
+            Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
+                match sent_by(&fitting.younger, sender, self.services, calls) {
+                    Ok(only) => indirect(only, Basis::Inferred),
+                    Err(reason) => Pick::Wait(reason),
+                }
+            }
             // Unknown time proves nothing, and nothing may be proven past it.
             Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
-                Pick::Wait(Reason::TimeUnknown)
+                match fitting.older.as_slice() {
+                    [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
+                        indirect(Some(only), Basis::Inferred)
+                    }
+                    _ => Pick::Wait(Reason::TimeUnknown),
+                }
             }
-            // A number that is not its code was read somewhere else.
-            Ok(Some(newest)) if self.typed.has_number() && is_known(newest) => {
-                Pick::Nothing(Reason::OtherCode)
+            Ok(Some(newest)) if has_older_pending(newest, &fitting.older, sender, self) => {
+                Pick::Wait(Reason::OlderPending)
             }
             Ok(newest) => indirect(newest, Basis::Inferred),
             Err(reason) => Pick::Wait(reason),
         }
     }
 
-    /// A reference that one message bears is as good as its name. Where several bear it, the settings
-    /// choose among those that were there when the person acted, undelivered ones left out. One that is
-    /// known to be younger than the act is not among them: nobody acts upon what is yet to be sent. If
-    /// it is the only one, and younger by no more than clocks differ, the clocks are wrong.
-    fn by_reference(&self, evidence: &Evidence, reference: &Reference, ours: &[&Message]) -> Pick {
-        let skewed = later(evidence.occurred_at, CLOCK_SKEW);
-        let (younger, older): (Vec<&Message>, Vec<&Message>) = ours
-            .iter()
-            .filter(|message| message.reference.as_ref() == Some(reference))
-            .filter(|message| !message.created_at_known || message.created_at <= skewed)
-            .partition(|message| {
-                message.created_at_known && message.created_at > evidence.occurred_at
-            });
-        if let ([only], _) | ([], [only]) = (older.as_slice(), younger.as_slice()) {
-            return direct(Some(*only), Basis::Shared);
+    /// An app's event without a time is about the only message that there is, if that is recent. Nothing else that
+    /// names a person proves anything without a time.
+    fn by_person_at_no_time(
+        &self,
+        evidence: &Evidence,
+        fitting: &Fitting<'_>,
+        theirs: &[&Message],
+    ) -> Pick {
+        if evidence.source != Source::App {
+            return Pick::Nothing(Reason::TimeUnknown);
         }
-        let coded = self.coded(&older, false);
-        if let Some(pick) = self.by_code(&coded, &older, Basis::Shared) {
-            return pick;
+        let since = earlier(evidence.occurred_at, self.policy.longest_window());
+        let recent = theirs.iter().filter(|it| it.may_have_arrived() && it.created_at >= since);
+        match (fitting.older.as_slice(), recent.count()) {
+            ([only], 1) if only.created_at <= evidence.occurred_at => {
+                indirect(Some(only), Basis::Inferred)
+            }
+            ([], 0) => Pick::Wait(Reason::NoMessage),
+            _ => Pick::Wait(Reason::TimeUnknown),
         }
-        // What has another code than the one that was typed is not meant.
-        let all = older.len();
-        let mut candidates: Vec<&Message> =
-            older.into_iter().filter(|one| !self.typed.has_number() || !is_known(one)).collect();
-        if candidates.is_empty() && all > 0 {
-            return Pick::Nothing(Reason::OtherCode);
-        }
-        candidates.retain(|message| {
-            message.created_at <= evidence.occurred_at && may_have_arrived(message)
-        });
-        candidates.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
-        self.resent(&candidates)
     }
 
-    /// What a code proves, if one was typed. It names one message where no other can have had the same;
-    /// else the policy chooses among those that may.
-    fn by_code(&self, coded: &[&Message], among: &[&Message], basis: Basis) -> Option<Pick> {
-        let forgotten = |one: &&&Message| {
-            let alike = |it: &&Message| may_be_of_one_login(it, one);
-            one.code == Some(Code::Forgotten) && coded.iter().any(alike)
-        };
-        let forgotten: Vec<&Message> = among.iter().filter(forgotten).copied().collect();
-        match (coded, forgotten.as_slice()) {
-            ([], _) => None,
-            ([only], []) => Some(direct(Some(*only), Basis::Direct)),
-            (_, _) => {
-                let mut candidates: Vec<&Message> =
-                    coded.iter().copied().chain(forgotten).collect();
-                candidates.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
-                Some(match basis {
-                    Basis::Shared => self.resent(&candidates),
-                    Basis::Direct | Basis::Inferred => indirect(candidates.first().copied(), basis),
-                })
+    fn is_automatic(&self, evidence: &Evidence) -> bool {
+        let Named::Person { recipient, .. } = &evidence.named else { return false };
+        let names = self.people.all(&[recipient.person]);
+        let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
+        evidence.is_plain_text()
+            && (spans.any(|span| span.include(evidence.occurred_at))
+                || is_too_fast(evidence, self.known, self.services, false))
+    }
+
+    /// A reference is a shared name, also where only one message is known to bear it: another one may still be
+    /// registered. So it confirms only what is pending and may have arrived.
+    fn by_reference(&self, parked: &Parked, name: &Reference) -> Pick {
+        let evidence = &parked.evidence;
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
+        let bearing: Vec<&Message> =
+            ours.filter(|message| message.reference.as_ref() == Some(name)).collect();
+        let (older, younger) = Self::before_and_after(evidence, &bearing);
+        let all: Vec<&Message> = older.iter().chain(&younger).copied().collect();
+        if let Some(typed) = &parked.code {
+            let of = among(&bearing, &typed.of);
+            match of.as_slice() {
+                [] => {}
+                [only] => return direct(Some(only)),
+                several => return self.resent(&newest_first(several)),
             }
+            if let Some(pick) = by_unknown_code(typed, &all, Basis::Shared) {
+                return pick;
+            }
+        }
+        let is_first = older.is_empty();
+        let (older, younger) = (arrived(&older), arrived(&younger));
+        match (older.as_slice(), younger.as_slice()) {
+            ([], []) => Pick::Wait(Reason::NoMessage),
+            ([only], []) => indirect(Some(only), Basis::Shared),
+            // With nothing older, the only message within the allowed skew is the one: the clocks differ.
+            ([], [only]) if is_first => indirect(Some(only), Basis::Shared),
+            // Which of several were there when the person acted, depends on the time.
+            _ if evidence.time_source == TimeSource::Unknown => Pick::Wait(Reason::TimeUnknown),
+            ([], _) => Pick::Wait(Reason::TimeUnknown),
+            (_, [_, ..]) if self.is_in_the_way(evidence, &younger) => {
+                Pick::Wait(Reason::TimeUnknown)
+            }
+            (older, _) => self.resent(older),
+        }
+    }
+
+    /// Whether one of these may have been there before the person acted, for all that the clocks say.
+    fn is_in_the_way(&self, evidence: &Evidence, younger: &[&Message]) -> bool {
+        let is_exact = evidence.time_source == TimeSource::Exact;
+        let is_unsure = |message: &&Message| !is_exact || !message.created_at_known;
+        self.policy.resend != Resend::All && younger.iter().any(is_unsure)
+    }
+
+    /// The messages that were there when the person acted, and those that may have been if clocks differ or nobody
+    /// said when they were created.
+    fn before_and_after<'m>(
+        evidence: &Evidence,
+        messages: &[&'m Message],
+    ) -> (Vec<&'m Message>, Vec<&'m Message>) {
+        let at = evidence.occurred_at;
+        let sent = messages.iter().copied().filter(|message| !message.is_yet_to_go_out());
+        let near = sent.filter(|message| {
+            let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
+            message.created_at <= later(at, slack)
+        });
+        near.partition(|message| message.created_at <= at)
+    }
+
+    /// Waits with what is about an old message for as long as a newer one may still be registered.
+    fn unless_newer_may_come(&self, parked: &Parked, pick: Pick) -> Pick {
+        let (Pick::Confirms(sids, Basis::Shared), None) = (&pick, &parked.code) else {
+            return pick;
+        };
+        // A click link is made for one message.
+        if parked.evidence.source == Source::Link {
+            return pick;
+        }
+        let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now;
+        let newest = sids.first().and_then(|sid| self.known.get(sid));
+        let fresh_from = earlier(parked.evidence.occurred_at, REFERENCE_FRESH_FOR);
+        match newest {
+            Some(newest) if !is_over && newest.created_at < fresh_from => {
+                Pick::Wait(Reason::NewerMayCome)
+            }
+            Some(_) | None => pick,
         }
     }
 
     /// Which of several messages under one reference is confirmed, newest first.
     fn resent(&self, candidates: &[&Message]) -> Pick {
         match (self.policy.resend, candidates) {
-            (Resend::Newest, _) | (Resend::OnlyDeliverable, [] | [_]) => {
+            (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
                 indirect(candidates.first().copied(), Basis::Shared)
             }
-            // A receipt may still tell which of them did not arrive.
-            (Resend::OnlyDeliverable, _) => Pick::Wait(Reason::Ambiguous),
+            // A receipt may still tell which of them did not arrive; a code, which was meant.
+            (Resend::OnlyDeliverable | Resend::Code, _) => Pick::Wait(Reason::Ambiguous),
             (Resend::All, _) => {
                 let pending = candidates.iter().filter(|message| message.state == State::Pending);
                 let pending: Vec<MessageSid> = pending.map(|message| message.sid).collect();
@@ -198,35 +305,58 @@ impl Choice<'_> {
                     Pick::Confirms(pending, Basis::Shared)
                 }
             }
-            (Resend::Code, _) => Pick::Nothing(Reason::Ambiguous),
         }
     }
+}
 
-    fn coded<'m>(&self, messages: &[&'m Message], surely: bool) -> Vec<&'m Message> {
-        messages.iter().filter(|one| self.typed.is_code_of(one, surely)).copied().collect()
+/// What a code proves that is none of the codes with which it was compared. The next message that is registered with
+/// a code may be its own. `None` if no code is known at all: then it is no sign of anything.
+fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Option<Pick> {
+    let may_be: Vec<&Message> =
+        messages.iter().copied().filter(|message| typed.may_be_of(message)).collect();
+    match may_be.as_slice() {
+        [only] => Some(indirect(Some(only), basis)),
+        [] if among(messages, &typed.not_of).is_empty() => None,
+        [] => Some(Pick::Wait(Reason::OtherCode)),
+        _ => Some(Pick::Wait(Reason::Ambiguous)),
     }
 }
 
-/// Whether the same code may have been sent in both: what the app sent for two things it named
-/// differently has two codes.
-fn may_be_of_one_login(one: &Message, other: &Message) -> bool {
-    one.reference.is_none() || other.reference.is_none() || one.reference == other.reference
+fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {
+    messages.iter().copied().filter(|message| sids.contains(&message.sid)).collect()
 }
 
-/// Whether its code is known. Where a number was typed and this is asked, it was another.
-fn is_known(message: &Message) -> bool {
-    message.code.is_some_and(|code| code.hmac().is_some())
+/// Whether an older message from the same sender still waits beside the newest, and no receipt says that the newest
+/// arrived: then the person may have acted upon the older one.
+fn has_older_pending(
+    newest: &Message,
+    older: &[&Message],
+    sender: &SenderHint,
+    choice: &Choice<'_>,
+) -> bool {
+    let waits = |message: &&Message| {
+        message.state == State::Pending
+            && message.sid != newest.sid
+            && age_order(message) < age_order(newest)
+            && is_from_hint(message, sender, choice.services) != Some(false)
+    };
+    newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
 }
 
-/// "Direct evidence beats everything: it confirms an undelivered or expired message too."
-fn direct(message: Option<&Message>, basis: Basis) -> Pick {
+/// Direct evidence confirms an undelivered or expired message too, but none that was never sent.
+fn direct(message: Option<&Message>) -> Pick {
     let Some(message) = message else { return Pick::Wait(Reason::NoMessage) };
     match message.state {
         State::Untracked => Pick::Wait(Reason::Untracked),
-        State::Pending | State::Expired | State::Undelivered => {
-            Pick::Confirms(vec![message.sid], basis)
+        State::Pending | State::Expired | State::Undelivered if message.receipts.deny_sending() => {
+            Pick::Wait(Reason::NotSent)
         }
-        State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
+        State::Pending | State::Expired | State::Undelivered => {
+            Pick::Confirms(vec![message.sid], Basis::Direct)
+        }
+        State::Confirmed | State::Reported | State::Refused => {
+            Pick::Already(message.sid, Basis::Direct)
+        }
     }
 }
 
@@ -236,109 +366,29 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
     match message.state {
         State::Untracked => Pick::Wait(Reason::Untracked),
         State::Pending => Pick::Confirms(vec![message.sid], basis),
-        State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid),
-        State::Expired | State::Undelivered => Pick::Nothing(Reason::NotPending),
+        State::Confirmed | State::Reported | State::Refused => Pick::Already(message.sid, basis),
+        State::Expired | State::Undelivered => Pick::Wait(Reason::NotPending),
     }
 }
 
-/// The messages that an act of this person may be about, newest first: "created before
-/// `occurred_at` and inside the reply window, whatever its state except undelivered"; and those
-/// that may have been, for all that anybody said.
-fn fitting<'a>(evidence: &Evidence, theirs: &[&'a Message], policy: &Policy) -> Vec<&'a Message> {
-    let (window, span) = (policy.window(evidence.occurred_at), policy.span(evidence.occurred_at));
-    let mut fitting: Vec<&Message> = theirs
-        .iter()
-        .filter(|message| {
-            let in_time = window.contains(&message.created_at)
-                || (!message.created_at_known && span.contains(&message.created_at));
-            in_time && may_have_arrived(message)
-        })
-        .copied()
-        .collect();
-    fitting.sort_by_key(|message| std::cmp::Reverse(age_order(message)));
-    fitting
+/// Those that may have arrived, newest first.
+fn arrived<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
+    let mut arrived = newest_first(messages);
+    arrived.retain(|message| message.may_have_arrived());
+    arrived
 }
 
-/// Nobody acts upon what they did not get. One that nobody asked feedback for has no state of its
-/// own for that, only Twilio's status.
-fn may_have_arrived(message: &Message) -> bool {
-    match message.state {
-        State::Undelivered => false,
-        State::Untracked => !message.status.is_some_and(Status::is_undelivered),
-        State::Pending | State::Expired | State::Confirmed | State::Reported | State::Refused => {
-            true
-        }
-    }
+pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
+    let mut sorted = messages.to_vec();
+    sorted.sort_by_key(|message| Reverse(age_order(message)));
+    sorted
+}
+
+fn newest<'m>(messages: &[&'m Message]) -> Option<&'m Message> {
+    messages.iter().copied().max_by_key(|message| age_order(message))
 }
 
 /// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
-fn age_order(message: &Message) -> (jiff::Timestamp, MessageSid) {
+pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
-}
-
-/// The newest message from the sender that the person turned to. It never slides past one of which
-/// it cannot be told whether it came from there.
-fn sent_by<'a>(
-    fitting: &[&'a Message],
-    hint: &SenderHint,
-    services: &BTreeMap<String, ServiceSid>,
-    calls: bool,
-) -> Result<Option<&'a Message>, Reason> {
-    if *hint == SenderHint::default() {
-        return only_sender(fitting);
-    }
-    let learned = hint.address.as_ref().and_then(|address| services.get(address)).copied();
-    let service = hint.service.or(learned);
-    for message in fitting {
-        match is_from(message, hint.address.as_deref(), service, calls) {
-            Some(true) => return Ok(Some(message)),
-            Some(false) => {}
-            None => return Err(Reason::SenderUnknown),
-        }
-    }
-    Ok(None)
-}
-
-/// The app named only the person: their messages must all have come from one sender, or it cannot be
-/// told which one the person acted upon.
-fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reason> {
-    fn all_alike<T: PartialEq>(mut of: impl Iterator<Item = Option<T>>) -> bool {
-        let first = of.next().flatten();
-        first.is_some() && of.all(|other| other == first)
-    }
-    let one_sender = fitting.len() < 2
-        || all_alike(fitting.iter().map(|message| message.from.as_ref()))
-        || all_alike(fitting.iter().map(|message| message.service));
-    if !one_sender {
-        return Err(Reason::SenderUnknown);
-    }
-    Ok(fitting.first().copied())
-}
-
-/// Whether a message came from that sender or its service. `None` where that cannot be told.
-fn is_from(
-    message: &Message,
-    address: Option<&str>,
-    service: Option<ServiceSid>,
-    calls: bool,
-) -> Option<bool> {
-    // A call is made to the number, whatever channel it also is a sender on.
-    let from_number = |from: &str| {
-        let number = from.strip_prefix("whatsapp:").unwrap_or(from);
-        address.is_some_and(|address| address == from || (calls && address == number))
-    };
-    // "Alphanumeric senders cannot be replied to": whoever turned to a number did not answer a name.
-    if let (Some(from), Some(address)) = (message.from.as_deref(), address)
-        && is_alphanumeric(from)
-        && from != address
-    {
-        return Some(false);
-    }
-    let same_address = message.from.as_deref().zip(address).map(|(from, _)| from_number(from));
-    let same_service = message.service.zip(service).map(|(of, asked)| of == asked);
-    match (same_address, same_service) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, None) => None,
-    }
 }

@@ -1,6 +1,5 @@
 //! What judgement depends on besides the facts: the settings, and how far times reach.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +7,7 @@ use jiff::Timestamp;
 use crate::domain::link::Link;
 use crate::domain::message::{Message, State};
 use crate::domain::signal::fields::to_millisecond;
+use crate::domain::signal::{Evidence, Source};
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
 /// becomes known later than this was not the message that they answered.
@@ -24,6 +24,20 @@ pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
 /// How far the clocks of the app, of Twilio and of this machine may be apart before we believe that a
 /// message is younger than what was done with it.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
+
+/// Evidence that had to choose among messages is kept for so long, whatever it came to, since a message that it may
+/// be about may still be registered.
+pub const REGISTERED_WITHIN: Duration = INFERRED_PARKED_FOR;
+
+/// A message under a reference that is older than this when the person acts may be a former one under the same
+/// reference: evidence waits for [`REGISTERED_WITHIN`] before it confirms that.
+pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
+
+/// No person reads a message and answers it within this time of its creation.
+pub const AUTOMATIC_WITHIN: Duration = Duration::from_secs(5);
+
+/// For how long the texts of a sender that answered automatically prove nothing.
+pub const AUTOMATIC_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// What time it is. The two differ while the wall clock has jumped ahead and no second source agrees
 /// ([`crate::domain::clock`]).
@@ -46,8 +60,10 @@ impl From<Timestamp> for Now {
 pub struct Policy {
     /// How long a message stays pending.
     pub pending_ttl: Duration,
-    /// How old a message inferred evidence may confirm.
+    /// How old a message a reply or a call may confirm.
     pub reply_window: Duration,
+    /// How old a message an app's event may confirm that names only the person.
+    pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
     /// Whether the status `read` counts as evidence.
@@ -109,11 +125,19 @@ impl Policy {
         later(later(link.created_at, self.pending_ttl), self.retention)
     }
 
-    /// When the messages were first heard of that inferred evidence of that moment may be about: the
-    /// window, and a while longer for those of which nobody said when they were created.
+    /// How old a message this evidence may confirm, if it names only the person.
     #[must_use]
-    pub fn span(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
-        earlier(occurred_at, self.reply_window)..=later(occurred_at, UNSAID_FOR)
+    pub fn window_of(&self, evidence: &Evidence) -> Duration {
+        match evidence.source {
+            Source::App => self.event_window,
+            Source::Reply | Source::Call | Source::Click | Source::Link => self.reply_window,
+        }
+    }
+
+    /// The longest of these windows.
+    #[must_use]
+    pub fn longest_window(&self) -> Duration {
+        self.reply_window.max(self.event_window)
     }
 
     /// Until when a finished message is kept: for the retention, and for as long as it shields others.
@@ -126,7 +150,7 @@ impl Policy {
     /// a person may have acted upon. Without it, evidence would slide to an older message.
     #[must_use]
     pub fn shields_until(&self, message: &Message) -> Timestamp {
-        let shields = later(later(message.created_at, self.reply_window), UNSAID_FOR);
+        let shields = later(later(message.created_at, self.longest_window()), UNSAID_FOR);
         // Evidence by its reference or code has to see it among the others, or takes them for all.
         if message.reference.is_some() || message.code.is_some() {
             return shields.max(later(message.remembered_at, self.pending_ttl));
@@ -158,16 +182,10 @@ impl Policy {
         })
     }
 
-    /// When a message must have been created for inferred evidence of that moment to count for it.
-    #[must_use]
-    pub fn window(&self, occurred_at: Timestamp) -> RangeInclusive<Timestamp> {
-        earlier(occurred_at, self.reply_window)..=occurred_at
-    }
-
     /// When a message that nobody asked feedback for, first seen at that moment, is forgotten.
     #[must_use]
     pub fn untracked_until(&self, seen_at: Timestamp) -> Timestamp {
-        later(seen_at, self.reply_window.max(UNTRACKED_FOR))
+        later(seen_at, self.longest_window().max(UNTRACKED_FOR))
     }
 
     /// When an inbound message counted at that moment may be forgotten: later than any message that

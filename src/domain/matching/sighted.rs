@@ -4,9 +4,9 @@
 
 use jiff::Timestamp;
 
-use crate::domain::code::Code;
-use crate::domain::matching::{Policy, later};
-use crate::domain::message::{Message, State, Status};
+use crate::domain::address::Recipient;
+use crate::domain::matching::{People, Policy, later};
+use crate::domain::message::{Message, State};
 use crate::domain::signal::Sighting;
 
 pub(super) fn fresh(sighting: &Sighting, policy: &Policy, now: Timestamp) -> Message {
@@ -32,13 +32,13 @@ pub(super) fn merged(
 
 /// Fills what was unknown, moves the status on, never back.
 fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timestamp) {
-    message.recipient = message.recipient.or(sighting.recipient);
+    if let Some(recipient) = sighting.recipient {
+        message.name(recipient);
+    }
     message.service = message.service.or(sighting.service);
     message.from = message.from.take().or_else(|| sighting.from.clone());
     message.reference = message.reference.take().or_else(|| sighting.reference.clone());
-    if !message.state.is_settled() {
-        message.code = message.code.or(sighting.code.map(Code::Known));
-    }
+    message.code = message.code.or(sighting.code);
     // Nobody hears of a message before it exists, and signals race each other to the store.
     message.created_at = message.created_at.min(sighting.seen_at);
     if let Some(created_at) = sighting.created_at
@@ -48,31 +48,47 @@ fn fill(message: &mut Message, sighting: &Sighting, policy: &Policy, now: Timest
         message.created_at = created_at.min(message.created_at);
         message.created_at_known = true;
     }
+    if let Some(status) = sighting.status {
+        message.receipts.add(status);
+        if status.is_under_way() {
+            let seen_at = sighting.seen_at;
+            message.went_out_at = Some(message.went_out_at.map_or(seen_at, |at| at.min(seen_at)));
+        }
+    }
     if sighting.status > message.status {
         message.status = sighting.status;
         message.error_code = sighting.error_code.or(message.error_code);
+    }
+    // A scheduled message is as old as its sending, of which only the first word of it is known.
+    if let (true, Some(out)) = (message.receipts.scheduled, message.went_out_at) {
+        message.created_at = message.created_at.max(out);
+        message.created_at_known = false;
     }
     if sighting.tracked && message.state == State::Untracked {
         message.enter(State::Pending, now);
         message.expires_at = later(now, policy.pending_ttl);
     }
-    if message.state == State::Pending && message.status.is_some_and(Status::is_undelivered) {
-        message.enter(State::Undelivered, now);
-    }
+    message.heed_receipts(now);
 }
 
 /// The first field in which a sighting says otherwise than what is known.
-pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'static str> {
+pub(super) fn contradiction(
+    known: &Message,
+    sighting: &Sighting,
+    people: &People,
+) -> Option<&'static str> {
     fn differ<T: PartialEq>(known: Option<&T>, said: Option<&T>) -> bool {
         known.zip(said).is_some_and(|(known, said)| known != said)
     }
-    let person = |recipient: &crate::domain::address::Recipient| recipient.person;
-    let known_code = known.code.as_ref().and_then(Code::hmac);
-    let (known_person, said_person) =
-        (known.recipient.as_ref().map(person), sighting.recipient.as_ref().map(person));
+    // The SID names the message. A number and a user id of WhatsApp may be two names of one person.
+    let is_other = |said: Recipient| {
+        known.recipient.is_some()
+            && !people.is_to(known, said.person)
+            && !known.is_named_otherwise(said)
+    };
     [
         ("AccountSid", known.account != sighting.account),
-        ("To", sighting.strict && differ(known_person.as_ref(), said_person.as_ref())),
+        ("To", sighting.strict && sighting.recipient.is_some_and(is_other)),
         ("From", sighting.strict && differ(known.from.as_ref(), sighting.from.as_ref())),
         (
             "MessagingServiceSid",
@@ -82,7 +98,7 @@ pub(super) fn contradiction(known: &Message, sighting: &Sighting) -> Option<&'st
             "Reference",
             sighting.strict && differ(known.reference.as_ref(), sighting.reference.as_ref()),
         ),
-        ("CodeHmac", sighting.strict && differ(known_code, sighting.code.as_ref())),
+        ("CodeHmac", sighting.strict && differ(known.code.as_ref(), sighting.code.as_ref())),
     ]
     .into_iter()
     .find_map(|(field, differs)| differs.then_some(field))

@@ -1,7 +1,9 @@
 //! What we know of an outbound message, and the states that it passes through.
 
+mod receipts;
 mod status;
 
+pub use receipts::Receipts;
 pub use status::Status;
 
 use std::fmt;
@@ -11,8 +13,9 @@ use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::address::Recipient;
-use crate::domain::code::Code;
+use crate::domain::address::{NameKind, Person, Recipient};
+use crate::domain::code::CodeHmac;
+use crate::domain::matching::Parked;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::trace::TraceParent;
 
@@ -80,15 +83,6 @@ impl State {
         Self::Reported,
         Self::Refused,
     ];
-
-    /// Whether nothing is left to find out: its arrival is proven, or nobody waits for that any more.
-    #[must_use]
-    pub fn is_settled(self) -> bool {
-        match self {
-            Self::Untracked | Self::Pending | Self::Undelivered => false,
-            Self::Expired | Self::Confirmed | Self::Reported | Self::Refused => true,
-        }
-    }
 
     /// The word used in answers, metrics and the store.
     #[must_use]
@@ -215,6 +209,9 @@ pub struct Message {
     pub state: State,
     /// Whom it went to, where known.
     pub recipient: Option<Recipient>,
+    /// The same person by a user id of WhatsApp, where the message was named by a number and by an id.
+    #[serde(default)]
+    pub alias: Option<Recipient>,
     /// The exact sender in Twilio's notation, where known. Not personal.
     pub from: Option<String>,
     /// The Messaging Service it was sent through, where known.
@@ -223,6 +220,12 @@ pub struct Message {
     pub reference: Option<Reference>,
     /// The furthest status that Twilio reported.
     pub status: Option<Status>,
+    /// What all receipts together say, in whatever order they came.
+    #[serde(default)]
+    pub receipts: Receipts,
+    /// When the first status came in that says that Twilio began to send it.
+    #[serde(default, with = "crate::domain::moment::optional")]
+    pub went_out_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
     pub error_code: Option<u32>,
     /// When it was created, as far as anybody said; else when we first heard of it. Never too early:
@@ -249,8 +252,12 @@ pub struct Message {
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
-    /// Its code, if it has one. Forgotten once it is settled.
-    pub code: Option<Code>,
+    /// The HMAC of its code, if the app registered one. Erased at the end of the pending lifetime.
+    #[serde(deserialize_with = "crate::domain::code::kept")]
+    pub code: Option<CodeHmac>,
+    /// The evidence that proved it, until the first attempt to report it: until then it can be judged anew.
+    #[serde(default)]
+    pub held: Option<Box<Parked>>,
     /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
     /// Since when the evidence had waited that proved it, if it came before the message.
@@ -271,10 +278,13 @@ impl Message {
             account,
             state: State::Untracked,
             recipient: None,
+            alias: None,
             from: None,
             service: None,
             reference: None,
             status: None,
+            receipts: Receipts::default(),
+            went_out_at: None,
             error_code: None,
             created_at: at,
             created_at_known: false,
@@ -286,6 +296,7 @@ impl Message {
             reported_at: None,
             refusal: None,
             code: None,
+            held: None,
             converted_by: None,
             parked_at: None,
             last_attempt: None,
@@ -322,21 +333,103 @@ impl Message {
         self.last_attempt = Some(attempt);
     }
 
+    /// Every name of the person whom it went to.
+    pub fn names(&self) -> impl Iterator<Item = Person> {
+        self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
+    }
+
+    /// Whether it went to the person of that name.
+    #[must_use]
+    pub fn is_to(&self, person: Person) -> bool {
+        self.names().any(|name| name == person)
+    }
+
+    /// Notes another name of the person whom it went to. A number comes before a user id, whichever is known first.
+    pub fn name(&mut self, recipient: Recipient) {
+        match self.recipient {
+            None => self.recipient = Some(recipient),
+            Some(known) if self.is_named_otherwise(recipient) => {
+                let (number, id) = match known.kind {
+                    NameKind::WhatsappId => (recipient, known),
+                    NameKind::WhatsappNumber | NameKind::Other => (known, recipient),
+                };
+                (self.recipient, self.alias) = (Some(number), Some(id));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a name may be the other one of the person whom it went to: one is a number on WhatsApp, one a user id.
+    #[must_use]
+    pub fn is_named_otherwise(&self, recipient: Recipient) -> bool {
+        self.alias.is_none()
+            && self.recipient.is_some_and(|known| Some(known.kind) == recipient.kind.counterpart())
+    }
+
     /// Moves to a state, and notes since when.
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.state = state;
         self.since = now;
-        if state.is_settled() {
-            self.code = self.code.map(|_| Code::Forgotten);
-        }
     }
 
-    /// A pending message whose lifetime is over has expired, whether or not anybody swept it yet.
+    /// Applies what follows from the time alone, whether or not the sweep has come by: a pending message expires at
+    /// the end of its lifetime, and the HMAC of a code is erased then, whatever became of its message.
     pub fn age(&mut self, now: Timestamp) {
-        if self.state == State::Pending && self.expires_at <= now {
+        if self.expires_at > now {
+            return;
+        }
+        self.code = None;
+        if self.state == State::Pending {
             let expired = self.expires_at;
             self.enter(State::Expired, expired);
         }
+    }
+
+    /// Applies what the receipts say together to a message that is not proven.
+    pub fn heed_receipts(&mut self, now: Timestamp) {
+        match (self.state, self.receipts.deny()) {
+            (State::Pending, true) => self.enter(State::Undelivered, now),
+            (State::Undelivered, false) => {
+                self.enter(State::Pending, now);
+                self.age(now);
+            }
+            (
+                State::Pending
+                | State::Undelivered
+                | State::Untracked
+                | State::Expired
+                | State::Confirmed
+                | State::Reported
+                | State::Refused,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Whether it is confirmed, and Twilio was not sent anything of it yet: what is learned now may still undo that.
+    #[must_use]
+    pub fn is_provisional(&self) -> bool {
+        self.state == State::Confirmed
+            && self.held.is_some()
+            && self.delivery.attempts == 0
+            && self.delivery.lease.is_none()
+    }
+
+    /// Whether the person can have acted upon it, as far as receipts say.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        match self.state {
+            State::Confirmed | State::Reported | State::Refused => true,
+            State::Untracked | State::Pending | State::Expired | State::Undelivered => {
+                !self.receipts.deny()
+            }
+        }
+    }
+
+    /// Whether it is scheduled for later, and nothing says that it went out.
+    #[must_use]
+    pub fn is_yet_to_go_out(&self) -> bool {
+        self.receipts.scheduled && self.went_out_at.is_none()
     }
 }
 

@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
-/// one supersedes another. Callbacks come in any order and bear no time, so only the rank decides:
-/// a late status never moves a message back, and the word that it did not arrive is never
-/// overruled by a receipt.
+/// one supersedes another in what is shown. Callbacks come in any order and bear no time, so only the rank
+/// decides. What all of them say together is in [`Receipts`](crate::domain::message::Receipts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are Twilio's own")]
@@ -60,6 +59,22 @@ impl Status {
             Self::Failed => "failed",
             Self::Undelivered => "undelivered",
             Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether it says that Twilio began to send the message.
+    #[must_use]
+    pub fn is_under_way(self) -> bool {
+        match self {
+            Self::Scheduled | Self::Accepted | Self::Canceled => false,
+            Self::Queued
+            | Self::Sending
+            | Self::Sent
+            | Self::PartiallyDelivered
+            | Self::Delivered
+            | Self::Read
+            | Self::Failed
+            | Self::Undelivered => true,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, Recipient};
+use crate::domain::address::{Address, Recipient, Sender};
 use crate::domain::code::{CodeHmac, Probe};
-use crate::domain::message::Reference;
+use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
-use crate::domain::signal::callback::Reading;
+use crate::domain::signal::callback::{Reading, When};
+use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::timestamps;
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
@@ -36,6 +37,7 @@ pub struct Registration {
 pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
     let account = account(fields, reading)?;
     fields.refuse_placeholders(&NAMES)?;
+    direction::outbound(fields)?;
     let sid = message_sid(fields)?;
     let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
@@ -52,6 +54,7 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
 pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
     let account = account(fields, reading)?;
     fields.refuse_placeholders(&NAMES)?;
+    direction::neither(fields)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
     let named = match (sid, reference(fields)?, recipient) {
@@ -64,14 +67,15 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
         }
     };
     let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
-    // Nobody tells us of the future: a clock that says so is wrong.
-    let occurred_at = fields.moment("OccurredAt")?.unwrap_or(reading.now).min(reading.now);
-    let evidence = Evidence { account, named, label: label(fields)?, occurred_at };
+    let When { at: occurred_at, source: time_source } = reading.when(fields)?;
+    let (label, source) = (label(fields)?, Source::App);
+    let evidence = Evidence { account, named, label, occurred_at, time_source, source };
     Ok(Signal {
         source: Source::App,
         once: Vec::new(),
-        code: fields.get("Code").and_then(|code| Probe::new(code, reading.code_keys)),
+        code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
         evidence: Ok(evidence),
+        names: None,
         remembers,
         seen_at: reading.now,
         trace: reading.trace,
@@ -107,12 +111,14 @@ fn sighting(
         account,
         tracked: true,
         strict: true,
+        by_twilio: false,
         recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
         number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: None,
         from: sender.address,
         service: sender.service,
         reference: reference(fields)?,
-        status: None,
+        status: scheduled(fields),
         error_code: None,
         code: code_hmac(fields)?,
         link: None,
@@ -120,6 +126,12 @@ fn sighting(
         seen_at: reading.now,
         trace: reading.trace,
     })
+}
+
+/// Whether Twilio's answer says that the message is scheduled. Its other first words say nothing that matters.
+fn scheduled(fields: &Fields) -> Option<Status> {
+    let status = Status::parse(fields.get("Status")?)?;
+    (status == Status::Scheduled).then_some(status)
 }
 
 fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
@@ -140,19 +152,39 @@ fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {
 }
 
 fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
-    let address = fields.get("From").map(Address::parse).transpose();
-    let address =
-        address.map_err(|error| Malformed::Field { field: "From", expected: error.to_string() })?;
-    Ok(SenderHint {
-        address: address.map(|from| from.to_sender()),
-        service: fields.sid("MessagingServiceSid", None)?,
-    })
+    let service = fields.sid("MessagingServiceSid", None)?;
+    let sender = fields.get("From").map(Sender::parse).transpose();
+    let wrong = |expected: String| Malformed::Field { field: "From", expected };
+    match sender.map_err(|error| wrong(error.to_string()))? {
+        None => Ok(SenderHint { address: None, service }),
+        Some(Sender::Address(from)) => Ok(SenderHint { address: Some(from.to_sender()), service }),
+        Some(Sender::Service(of)) if service.is_some_and(|service| service != of) => {
+            Err(wrong("names another Messaging Service than MessagingServiceSid".to_owned()))
+        }
+        Some(Sender::Service(of)) => Ok(SenderHint { address: None, service: Some(of) }),
+    }
+}
+
+/// References and types are kept in clear, so neither may be a person's address.
+///
+/// # Errors
+/// [`Malformed::Field`].
+pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
+    if !Address::is_personal(text) {
+        return Ok(());
+    }
+    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
+                    person's address is not taken";
+    Err(Malformed::Field { field, expected: expected.to_owned() })
 }
 
 /// The fields that would name something, had the app's program had a value for them.
 const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
 
 fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
+    if let Some(text) = fields.get("Reference") {
+        not_personal("Reference", text)?;
+    }
     fields.reference("Reference")
 }
 
@@ -167,6 +199,7 @@ fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
 
 fn label(fields: &Fields) -> Result<String, Malformed> {
     let text = fields.get("Type").unwrap_or("event");
+    not_personal("Type", text)?;
     if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
         let expected = format!("expected at most {MAX_TYPE} bytes without control characters");
         return Err(Malformed::Field { field: "Type", expected });
@@ -186,6 +219,7 @@ fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
 mod tests {
     use super::*;
     use crate::domain::address::PersonKey;
+    use crate::domain::signal::callback::Road;
     use crate::domain::signal::fields::Spelling;
 
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
@@ -213,6 +247,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
+            road: Road::App,
             now,
             trace: None,
         };
@@ -243,6 +278,13 @@ mod tests {
             (r#""OccurredAt":"2026-11-23 10:00""#, "OccurredAt"),
             (r#""MessagingServiceSid":"MG1""#, "MessagingServiceSid"),
             (r#""Type":"a\nb""#, "Type"),
+            (r#""From":"PN0123456789abcdef0123456789abcdef""#, "From"),
+            (r#""From":"5017122661""#, "From"),
+            (r#""Reference":"+15551234567""#, "Reference"),
+            (r#""Type":"whatsapp:+15551234567""#, "Type"),
+            (r#""To":"+1555867531O""#, "To"),
+            (r#""MessageStatus":"delivered""#, "MessageStatus"),
+            (r#""direction":"inbound""#, "Direction"),
         ] {
             match (with(more), wrong) {
                 (Ok(_), "") => {}
@@ -256,6 +298,23 @@ mod tests {
             read(r#"{"Link":"https://example.com/"}"#, message)
                 .is_ok_and(|it| it.message.is_none())
         );
+    }
+
+    #[test]
+    fn the_sender_may_be_a_messaging_service_by_its_sid() {
+        const MG: &str = "MG0123456789abcdef0123456789abcdef";
+        let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), message);
+        let of = |more: &str| {
+            let sighting = with(more).expect(more).message.expect("named");
+            (sighting.from, sighting.service.map(|sid| sid.to_string()))
+        };
+        let service = Some(MG.to_owned());
+        assert_eq!(of(&format!(r#""From":"{MG}""#)), (None, service.clone()));
+        assert_eq!(of(&format!(r#""From":"{MG}","MessagingServiceSid":"{MG}""#)), (None, service));
+        assert_eq!(of(r#""From":"15017122661""#), (Some("+15017122661".to_owned()), None));
+        let other = MG.replace("MG0", "MG1");
+        let both = with(&format!(r#""From":"{MG}","MessagingServiceSid":"{other}""#));
+        assert!(matches!(both, Err(Malformed::Field { field: "From", .. })), "{both:?}");
     }
 
     #[test]

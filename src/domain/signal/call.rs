@@ -14,10 +14,12 @@ use jiff::Timestamp;
 use crate::domain::address::Address;
 use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, CallSid, kind};
-use crate::domain::signal::callback::{Heard, Reading};
+use crate::domain::signal::callback::{Heard, Reading, When};
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::timestamps;
-use crate::domain::signal::{Evidence, Malformed, Named, Once, SenderHint, Signal, Source};
+use crate::domain::signal::{
+    Evidence, Malformed, Named, Once, SenderHint, Signal, Source, TimeSource,
+};
 
 /// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
 /// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
@@ -41,15 +43,6 @@ pub struct Call {
     pub signal: Signal,
     /// What is to be answered.
     pub wants: Wants,
-}
-
-/// By which road a form comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Road {
-    /// From Twilio itself, as it happens.
-    Twilio,
-    /// Passed on by the app, who knows how late.
-    App,
 }
 
 /// How far a call had come.
@@ -78,7 +71,7 @@ impl Stage {
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn call(fields: &Fields, reading: &Reading<'_>, road: Road) -> Result<Call, Malformed> {
+pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
     let account = reading.account(fields)?;
     let sid = fields.sid::<kind::Call>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
@@ -90,13 +83,13 @@ pub fn call(fields: &Fields, reading: &Reading<'_>, road: Road) -> Result<Call, 
         Stage::Begins | Stage::Underway if !is_told => Wants::Twiml,
         Stage::Begins | Stage::Underway | Stage::Completed | Stage::Over => Wants::Nothing,
     };
-    let at = match (timestamp(fields), road, stage) {
-        (Some(at), _, _) => Some(at.min(reading.now)),
-        // An end of which nobody says when it was: taken for now, it would make the start too late.
-        (None, Road::App, Stage::Completed) => None,
-        (None, Road::Twilio | Road::App, _) => Some(reading.now),
+    let when = match timestamp(fields) {
+        Some(at) => When { at: at.min(reading.now), source: TimeSource::Exact },
+        // Passed on by the app: the time is that of what the form tells, its beginning or its end.
+        None => reading.when(fields)?,
     };
-    let signal = called(fields, reading, (account, sid), stage, &Heard { at, event: None });
+    let when = (when.source != TimeSource::Unknown).then_some(when);
+    let signal = called(fields, reading, (account, sid), stage, &Heard { when, event: None });
     Ok(Call { signal, wants })
 }
 
@@ -110,8 +103,10 @@ pub(super) fn called(
     heard: &Heard,
 ) -> Signal {
     let evidence = who(fields, reading, account).and_then(|named| {
-        let occurred_at = start(fields, stage, heard.at).ok_or(Reason::TimeUnknown)?;
-        Ok(Evidence { account, named, label: "call".to_owned(), occurred_at })
+        let began = start(fields, stage, heard.when).ok_or(Reason::TimeUnknown)?;
+        let When { at: occurred_at, source: time_source } = began;
+        let (label, source) = ("call".to_owned(), Source::Call);
+        Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = match evidence {
         Ok(_) => heard.event.iter().cloned().chain([Once::Call(sid)]).collect(),
@@ -122,6 +117,7 @@ pub(super) fn called(
         once,
         code: None,
         evidence,
+        names: None,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,
@@ -129,12 +125,13 @@ pub(super) fn called(
 }
 
 /// When a call began, told of at that moment.
-fn start(fields: &Fields, stage: Stage, at: Option<Timestamp>) -> Option<Timestamp> {
+fn start(fields: &Fields, stage: Stage, when: Option<When>) -> Option<When> {
     match stage {
-        Stage::Begins => at,
+        Stage::Begins => when,
         Stage::Completed => {
             let seconds = fields.get("CallDuration")?.parse().ok()?;
-            Some(earlier(at?, Duration::from_secs(seconds)))
+            let when = when?;
+            Some(When { at: earlier(when.at, Duration::from_secs(seconds)), ..when })
         }
         Stage::Underway | Stage::Over => None,
     }
@@ -195,6 +192,7 @@ mod tests {
     use super::*;
     use crate::domain::address::PersonKey;
     use crate::domain::form;
+    use crate::domain::signal::callback::Road;
     use crate::domain::signal::fields::Spelling;
 
     const CALL: &str = "CA0123456789abcdef0123456789abcdef";
@@ -214,10 +212,11 @@ mod tests {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
+            road,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
             trace: None,
         };
-        call(&fields.expect("UTF-8"), &reading, road)
+        call(&fields.expect("UTF-8"), &reading)
     }
 
     fn heard(end: &str) -> Call {
@@ -303,20 +302,22 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_call_that_is_passed_on_without_its_time_is_not_known() {
+    fn when_a_call_was_that_is_passed_on_without_its_time_is_not_known() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
             read_by(Road::App, &form).expect(more).signal
         };
         let ended = "CallStatus=completed&CallDuration=90";
-        for more in [ended.to_owned(), format!("{ended}&Timestamp=yesterday")] {
-            let signal = passed_on(&more);
+        let ringing = "CallStatus=ringing";
+        for more in [ended, &format!("{ended}&Timestamp=yesterday"), ringing] {
+            let signal = passed_on(more);
             assert_eq!((signal.evidence, signal.once), (Err(Reason::TimeUnknown), Vec::new()));
         }
         let timed = "&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000";
         for (more, start) in [
             (format!("{ended}{timed}"), "2026-11-23T10:03:00Z"),
-            ("CallStatus=ringing".to_owned(), "2026-11-23T10:05:00Z"),
+            (format!("{ringing}&OccurredAt=2026-11-23T10%3A04%3A00Z"), "2026-11-23T10:04:00Z"),
+            (format!("{ended}&OccurredAt=2026-11-23T10%3A04%3A30Z"), "2026-11-23T10:03:00Z"),
         ] {
             let began = passed_on(&more).evidence.map(|evidence| evidence.occurred_at);
             assert_eq!(began, Ok(start.parse().expect("valid")), "{more}");

@@ -4,14 +4,16 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, PersonKey, Recipient};
+use crate::domain::address::{Address, Names, PersonKey, Recipient, Sender};
 use crate::domain::code::{CodeKey, Probe};
-use crate::domain::matching::Reason;
+use crate::domain::matching::{CLOCK_SKEW, Reason};
 use crate::domain::message::Status;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
+use crate::domain::signal::app::not_personal;
+use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
-    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source,
+    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
 };
 use crate::domain::switch;
 use crate::domain::trace::TraceParent;
@@ -31,13 +33,51 @@ pub struct Reading<'a> {
     pub ignores_crawlers: bool,
     /// The tag of a message that holds its reference, in Event Streams. A message that bears it is tracked.
     pub reference_tag: Option<&'a str>,
+    /// Whether Twilio itself sent the request, or the app passes it on.
+    pub road: Road,
     /// When the request came in.
     pub now: Timestamp,
     /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
+/// By which road a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// From Twilio itself, as it happens.
+    Twilio,
+    /// From the app, or passed on by it: how late, only the app can say.
+    App,
+}
+
 impl Reading<'_> {
+    /// When something happened of which this request tells, and whose clock says so. Twilio sends webhooks as things
+    /// happen. What an app passes on without a time happened at any time before.
+    ///
+    /// # Errors
+    /// [`Malformed::Field`] where a time is not RFC 3339.
+    pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
+        let source = match self.road {
+            Road::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Road::App => TimeSource::App,
+        };
+        let (stated, sent) = (fields.moment("OccurredAt")?, fields.moment("SentAt")?);
+        let Some(stated) = stated else {
+            return Ok(When { at: self.now, source: TimeSource::Unknown });
+        };
+        // The app's clock at sending tells how far it is off. One that was sent hours ago tells nothing.
+        let ahead = sent.map(|sent| sent.duration_since(self.now));
+        let skew = jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
+        let (at, source) = match ahead {
+            Some(ahead) if ahead.abs() <= skew => {
+                (stated.checked_sub(ahead).unwrap_or(stated), TimeSource::Exact)
+            }
+            Some(_) | None => (stated, source),
+        };
+        // Nobody tells us of the future: a clock that says so is wrong.
+        Ok(When { at: at.min(self.now), source })
+    }
+
     /// Whether a request may be about this account.
     #[must_use]
     pub fn speaks_for(&self, account: AccountSid) -> bool {
@@ -86,13 +126,23 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     let account = reading.account(fields)?;
     message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
-    replied(fields, reading, account, &Heard { at: Some(reading.now), event: None })
+    let when = reading.when(fields)?;
+    replied(fields, reading, account, &Heard { when: Some(when), event: None })
+}
+
+/// When something happened, and whose clock says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// The time.
+    pub at: Timestamp,
+    /// Whose clock.
+    pub source: TimeSource,
 }
 
 /// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
 pub(super) struct Heard {
-    /// When. `None` if nobody says so.
-    pub(super) at: Option<Timestamp>,
+    /// When. `None` if the event does not say so.
+    pub(super) when: Option<When>,
     /// The `CloudEvent`.
     pub(super) event: Option<Once>,
 }
@@ -106,15 +156,20 @@ pub(super) fn replied(
     heard: &Heard,
 ) -> Result<Signal, Malformed> {
     let inbound = message_sid(fields)?;
+    direction::inbound(fields)?;
     let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
     let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
+    let names = names(fields, reading, account, &person).map(|names| (account, names));
     let person = reading.person_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
+    let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
     let evidence = named(fields, person, sender)?.and_then(|named| {
         let is_direct = matches!(named, Named::Message(_));
-        let occurred_at = heard.at.or(is_direct.then_some(reading.now));
-        let occurred_at = occurred_at.ok_or(Reason::TimeUnknown)?;
-        Ok(Evidence { account, named, label: "reply".to_owned(), occurred_at })
+        let unknown = When { at: reading.now, source: TimeSource::Unknown };
+        let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
+        let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
+        let (label, source) = ("reply".to_owned(), Source::Reply);
+        Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
@@ -124,8 +179,9 @@ pub(super) fn replied(
     Ok(Signal {
         source: Source::Reply,
         once,
-        code: fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys)),
+        code: probe,
         evidence,
+        names,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,
@@ -192,6 +248,9 @@ pub fn status(
 
 /// A message with what its status callback URL says of it.
 pub(super) fn registered(sighting: Sighting, query: &Fields) -> Result<Sighting, Malformed> {
+    if let Some(text) = query.get("reference") {
+        not_personal("reference", text)?;
+    }
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
     Ok(Sighting { tracked, reference: query.reference("reference")?, ..sighting })
 }
@@ -214,21 +273,25 @@ pub(super) fn sighted(
     sid: MessageSid,
     word: &str,
 ) -> Result<Sighting, Malformed> {
-    // An inbound message at the wrong route names its parties the other way round: who wrote to us is a
-    // person, and no sender to be kept in clear.
-    let mut words = [Some(word), fields.get("SmsStatus")].into_iter().flatten();
-    let is_inbound = words.any(|word| matches!(word, "received" | "receiving"));
-    let party = |field| if is_inbound { Ok(None) } else { optional(address(fields, field)) };
-    let recipient = party("To")?;
+    direction::outbound(fields)?;
+    let recipient = optional(address(fields, "To"))?;
+    // Kept in clear: a text that is no sender is not kept.
+    let (from, of_service) = match fields.get("From").map(Sender::parse) {
+        Some(Ok(Sender::Address(from))) => (Some(from.to_sender()), None),
+        Some(Ok(Sender::Service(of))) => (None, Some(of)),
+        Some(Err(_)) | None => (None, None),
+    };
     Ok(Sighting {
         sid,
         account,
         tracked: false,
         strict: false,
+        by_twilio: reading.road == Road::Twilio,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
-        from: party("From")?.map(|from| from.to_sender()),
-        service: service(fields)?,
+        from,
+        service: service(fields)?.or(of_service),
         reference: None,
         // A word that Twilio invents later is no reason to refuse what else it says.
         status: Status::parse(word),
@@ -245,6 +308,31 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
     fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
 }
 
+/// All names that Twilio gives to the person at this address, where it gives several. An app may pass a form on, but
+/// only what Twilio itself sent makes two names one person's.
+fn names(
+    fields: &Fields,
+    reading: &Reading<'_>,
+    account: AccountSid,
+    address: &Address,
+) -> Option<Names> {
+    if reading.road != Road::Twilio || !address.is_whatsapp() {
+        return None;
+    }
+    let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
+    let ids = ids.filter_map(|field| Address::parse_user_id(fields.get(field)?));
+    let mut addresses: Vec<Address> = std::iter::once(address.clone()).chain(ids).collect();
+    // The number, without its plus. It is there where the user does not hide it.
+    if address.is_whatsapp_id()
+        && let Some(digits) = fields.get("WaId")
+        && let Ok(number) =
+            Address::parse_recipient(&format!("whatsapp:+{}", digits.trim_start_matches('+')))
+    {
+        addresses.push(number);
+    }
+    Names::of(reading.person_key, account, &addresses)
+}
+
 fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
     let Some(text) = fields.get(field) else { return Ok(None) };
     let parsed = Address::parse(text);
@@ -252,111 +340,5 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::form;
-    use crate::domain::signal::fields::Spelling;
-
-    const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
-
-    fn read(form: &str) -> Result<Signal, Malformed> {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        let fields =
-            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8");
-        let person_key = PersonKey::new(b"key");
-        let reading = Reading {
-            account,
-            others: &[],
-            person_key: &person_key,
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            now: Timestamp::UNIX_EPOCH,
-            trace: None,
-        };
-        reply(&fields, &reading)
-    }
-
-    #[test]
-    fn an_inbound_message_at_the_wrong_route_is_no_sender() {
-        let fields = |word: &str| {
-            let form = format!("{BASE}SmsStatus={word}");
-            Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8")
-        };
-        let person_key = PersonKey::new(b"key");
-        let reading = Reading {
-            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-            others: &[],
-            person_key: &person_key,
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            now: Timestamp::UNIX_EPOCH,
-            trace: None,
-        };
-        for (word, kept) in [("received", false), ("receiving", false), ("sent", true)] {
-            let fields = fields(word);
-            let sighting = status(&fields, &fields, &reading).expect(word);
-            assert_eq!((sighting.from.is_some(), sighting.recipient.is_some()), (kept, kept));
-        }
-    }
-
-    #[test]
-    fn opting_out_in_or_asking_for_help_is_no_evidence() {
-        for end in [
-            "OptOutType=STOP&Body=STOP",
-            "OptOutType=START&Body=Go",
-            "OptOutType=HELP&Body=?",
-            "Body=stop",
-            "Body=+Stop.%0A",
-            "Body=UNSUBSCRIBE",
-            "Body=help",
-            "Body=OPT+OUT",
-            "Body=opt-out",
-            "Body=Stop+all!",
-            "Body=%E2%80%9CSTOP%E2%80%9D",
-            "Body=arr%C3%AAt",
-        ] {
-            let signal = read(&format!("{BASE}{end}")).expect(end);
-            assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
-            assert!(!signal.once.is_empty(), "it still counts as seen: {end}");
-        }
-        for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
-            assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");
-        }
-    }
-
-    #[test]
-    fn a_quoted_message_is_named_directly() {
-        let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
-        let signal = read(&format!("{BASE}{quoted}")).expect("read");
-        assert!(matches!(signal.evidence.expect("evidence").named, Named::Message(_)));
-    }
-
-    #[test]
-    fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
-        let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
-        let signal = read(&format!("{BASE}{quoted}")).expect("read");
-        assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
-    }
-
-    #[test]
-    fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
-        let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
-        let Named::Person { sender, .. } = signal.evidence.expect("evidence").named else {
-            panic!("a person is named");
-        };
-        assert_eq!(sender.service, None);
-    }
-
-    #[test]
-    fn what_is_missing_or_another_accounts_is_told_apart() {
-        assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
-        let other = BASE.replace("AC0", "AC1");
-        assert_eq!(read(&other), Err(Malformed::OtherAccount));
-        let twice = format!("{BASE}MessageSid=SM1123456789abcdef0123456789abcdef");
-        assert!(matches!(read(&twice), Err(Malformed::Ambiguous { field: "MessageSid" })));
-        let call = BASE.replace("=SM0", "=CA0");
-        assert!(matches!(read(&call), Err(Malformed::NotAMessage { field: "MessageSid", .. })));
-    }
-}
+#[path = "callback_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use crate::domain::matching::Reason;
 use crate::domain::sid::{AccountSid, kind};
 use crate::domain::signal::callback::{Heard, Reading};
 use crate::domain::signal::fields::{Fields, missing};
-use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source};
+use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source, TimeSource};
 
 /// A Link Shortening callback. `None` for what is neither a click nor a preview.
 ///
@@ -20,7 +20,7 @@ pub fn click(fields: &Fields, reading: &Reading<'_>) -> Result<Option<Signal>, M
         return Err(missing("EventType"));
     }
     // A click says when; what it names needs no time.
-    clicked(fields, reading, account, &Heard { at: None, event: None })
+    clicked(fields, reading, account, &Heard { when: None, event: None })
 }
 
 /// A click of which it is known whose it is. Without an `event_type` it is a click.
@@ -34,9 +34,12 @@ pub(super) fn clicked(
         Some("click") | None => {
             let sid = fields.sid::<kind::Message>("SmsSid", Some("MessageSid"))?;
             let named = Named::Message(sid.ok_or_else(|| missing("SmsSid"))?);
-            let told = fields.moment("ClickTime").ok().flatten().or(heard.at);
+            let at = heard.when.map(|when| when.at);
+            let told = fields.moment("ClickTime").ok().flatten().or(at);
             let occurred_at = told.unwrap_or(reading.now).min(reading.now);
-            let evidence = Evidence { account, named, label: "click".to_owned(), occurred_at };
+            let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
+            let source = Source::Click;
+            let evidence = Evidence { account, named, label, occurred_at, time_source, source };
             if is_crawler(fields, reading) { Err(Reason::Crawler) } else { Ok(evidence) }
         }
         Some("preview") => Err(Reason::Preview),
@@ -48,6 +51,7 @@ pub(super) fn clicked(
         once: heard.event.iter().cloned().collect(),
         code: None,
         evidence,
+        names: None,
         remembers: None,
         seen_at: reading.now,
         trace: reading.trace,
@@ -62,6 +66,7 @@ fn is_crawler(fields: &Fields, reading: &Reading<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::address::PersonKey;
+    use crate::domain::signal::callback::Road;
     use crate::domain::signal::fields::Spelling;
 
     const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
@@ -78,6 +83,7 @@ mod tests {
             code_keys: &[],
             ignores_crawlers,
             reference_tag: None,
+            road: Road::Twilio,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
             trace: None,
         };

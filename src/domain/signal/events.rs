@@ -15,12 +15,14 @@ use crate::domain::form;
 use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, kind};
 use crate::domain::signal::call::{Stage, called, timestamp};
-use crate::domain::signal::callback::{Heard, Reading, message_sid, registered, replied, sighted};
+use crate::domain::signal::callback::{
+    Heard, Reading, When, message_sid, registered, replied, sighted,
+};
 use crate::domain::signal::click::clicked;
 use crate::domain::signal::fields::{Fields, Spelling, missing};
 use crate::domain::signal::json::{Json, Members, member};
 use crate::domain::signal::timestamps;
-use crate::domain::signal::{Evidence, Malformed, Named, Once, Sighting, Signal};
+use crate::domain::signal::{Evidence, Malformed, Named, Once, Sighting, Signal, TimeSource};
 
 /// The longest `id` by which an event is recognised, in bytes. Twilio's have 34.
 const MAX_ID: usize = 128;
@@ -175,7 +177,7 @@ impl<'a> Told<'a> {
             .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
         let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
         let heard = Heard {
-            at: at.map(|at| at.min(reading.now)),
+            when: at.map(|at| When { at: at.min(reading.now), source: TimeSource::Exact }),
             event: id.map(|id| Once::Event(id.to_owned())),
         };
         let last = name.rsplit('.').next().unwrap_or_default();
@@ -215,7 +217,7 @@ impl<'a> Told<'a> {
         let sighting = self.registered(sighting)?;
         // Its message was there when it was told of, however late that reaches us.
         let late = earlier(self.reading.now, LATE);
-        let seen_at: Option<Timestamp> = self.heard.at.filter(|at| *at >= late);
+        let seen_at = self.heard.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
         Ok(Sighting { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::address::PersonKey;
 use crate::domain::code::CodeKey;
 use crate::domain::message::Status;
+use crate::domain::signal::callback::Road;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -19,6 +20,7 @@ fn read(body: &str) -> Result<Vec<Event>, Malformed> {
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,
         reference_tag: None,
+        road: Road::Twilio,
         now: NOW.parse().expect("valid"),
         trace: None,
     };
@@ -304,6 +306,7 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag,
+            road: Road::Twilio,
             now: NOW.parse().expect("valid"),
             trace: None,
         };

@@ -85,6 +85,18 @@ impl Fields {
         named.map(|(_, value)| value.as_str())
     }
 
+    /// The same, and those of these fields that only others have.
+    #[must_use]
+    pub fn or_of(&self, others: &Self, fields: &[&str]) -> Self {
+        let mut both = self.clone();
+        for field in fields.iter().filter(|field| self.get(field).is_none()) {
+            if let Some(value) = others.get(field) {
+                both.push((*field).to_owned(), value.to_owned());
+            }
+        }
+        both
+    }
+
     /// The value of a field: of the first that bears its name.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {

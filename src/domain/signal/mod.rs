@@ -7,6 +7,7 @@ pub mod app;
 pub mod call;
 pub mod callback;
 pub mod click;
+mod direction;
 pub mod events;
 pub mod fields;
 pub mod json;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::address::{Person, Recipient};
+use crate::domain::address::{Names, Person, Recipient};
 use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::link::LinkId;
 use crate::domain::matching::Reason;
@@ -36,10 +37,14 @@ pub struct Sighting {
     pub tracked: bool,
     /// Whether what contradicts the known facts is an error (the app's word) or ignored (a callback's).
     pub strict: bool,
+    /// Whether Twilio itself signed it. Only then it teaches which Messaging Service a sender belongs to.
+    pub by_twilio: bool,
     /// Whom it went to.
     pub recipient: Option<Recipient>,
     /// The same by number alone, where that is another person: whom a call names.
     pub number: Option<Person>,
+    /// All names of the recipient, where Twilio itself gives several.
+    pub names: Option<Names>,
     /// The exact sender.
     pub from: Option<String>,
     /// The Messaging Service.
@@ -50,7 +55,7 @@ pub struct Sighting {
     pub status: Option<Status>,
     /// Twilio's error code.
     pub error_code: Option<u32>,
-    /// What tells the code in it from others, until it is confirmed.
+    /// The HMAC of the code in it.
     pub code: Option<CodeHmac>,
     /// The click link that was written into its text.
     pub link: Option<LinkId>,
@@ -63,7 +68,7 @@ pub struct Sighting {
 }
 
 /// Which sender a person turned to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SenderHint {
     /// The exact sender, in Twilio's notation.
     pub address: Option<String>,
@@ -72,7 +77,7 @@ pub struct SenderHint {
 }
 
 /// What a piece of evidence names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Named {
     /// Exactly one message.
@@ -110,8 +115,23 @@ impl Named {
     }
 }
 
+/// Whose clock says when a person acted.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSource {
+    /// Twilio's clock or this service's: exact enough to compare with when a message was created.
+    Exact,
+    /// The app's clock, which may differ by as much as `CLOCK_SKEW`.
+    #[default]
+    App,
+    /// Nobody says when. The time of arrival is an upper bound only.
+    Unknown,
+}
+
 /// Something a recipient did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
     /// Whose messages it can prove.
     pub account: AccountSid,
@@ -122,10 +142,27 @@ pub struct Evidence {
     /// When the person acted.
     #[serde(with = "crate::domain::moment")]
     pub occurred_at: Timestamp,
+    /// Whose clock says so.
+    #[serde(default)]
+    pub time_source: TimeSource,
+    /// What kind of act it was.
+    #[serde(default)]
+    pub source: Source,
 }
 
-/// Where a signal came from, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Evidence {
+    /// Whether it is a text that a person or a machine sent, and that names nothing but the person.
+    #[must_use]
+    pub fn is_plain_text(&self) -> bool {
+        self.source == Source::Reply && matches!(self.named, Named::Person { .. })
+    }
+}
+
+/// Where a signal came from.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// An inbound message.
     Reply,
@@ -136,6 +173,7 @@ pub enum Source {
     /// A click on one of our own links.
     Link,
     /// The app.
+    #[default]
     App,
 }
 
@@ -202,6 +240,8 @@ pub struct Signal {
     pub code: Option<Probe>,
     /// What it proves; or why it proves nothing, but must still be counted as seen.
     pub evidence: Result<Evidence, Reason>,
+    /// All names of the person who acted, where Twilio itself gives several.
+    pub names: Option<(AccountSid, Names)>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
     pub remembers: Option<Sighting>,
     /// When it came in.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::matching::Observed;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::callback::Reading;
+use crate::domain::signal::callback::{Reading, Road};
 use crate::domain::signal::fields::{Fields, Spelling, missing};
 use crate::domain::signal::json::Json;
 use crate::domain::signal::{Malformed, app};
@@ -76,6 +76,7 @@ impl Question for Arrived {
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
+            road: Road::App,
             now,
             trace: None,
         };

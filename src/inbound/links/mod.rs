@@ -22,7 +22,7 @@ use crate::domain::matching::{Observed, Reason};
 use crate::domain::message::Reference;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source};
+use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source, TimeSource};
 use crate::domain::trace::TraceParent;
 use crate::inbound::body;
 use crate::inbound::connections::Connection;
@@ -193,12 +193,15 @@ async fn witness(
         named: Named::Link(id),
         label: LABEL.to_owned(),
         occurred_at: now,
+        time_source: TimeSource::Exact,
+        source: Source::Link,
     };
     let signal = Signal {
         source: Source::Link,
         once: Vec::new(),
         code: None,
         evidence: Ok(evidence),
+        names: None,
         remembers: None,
         seen_at: now,
         trace,

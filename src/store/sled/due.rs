@@ -11,17 +11,11 @@ use crate::domain::matching::later;
 use crate::domain::message::{Attempt, State};
 use crate::domain::retry::LONGEST_WAIT;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::sled::draft::From;
-use crate::store::sled::keys;
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
-use crate::store::sled::record::decode;
-use crate::store::sled::writing::{Writing, parked_key};
+use crate::store::sled::ledger::{Ledger, Ruling};
 use crate::store::{Quotas, Settled};
 
 /// The most that one call hands out: a group has room for 128 entries.
 const MAX_CLAIMS: usize = 100;
-/// Entries that one batch moves, or removes, when a store becomes one of today's format.
-const MOVED_AT_ONCE: usize = 64;
 
 impl Ledger {
     pub(super) fn claim(
@@ -45,6 +39,8 @@ impl Ledger {
             delivery.attempts = delivery.attempts.saturating_add(1);
             delivery.lease = Some(token);
             delivery.due_at = Some(later(now, lease));
+            // From here on nothing undoes it.
+            message.held = None;
             claims.push(Claim {
                 feedback: Feedback { account: message.account, message: sid },
                 lease: Lease { message: sid, token },
@@ -129,51 +125,5 @@ impl Ledger {
         let first = first.min();
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
         first.map(wait)
-    }
-
-    /// Removes what formats 1 and 2 had on the disk and is worked out now, a little at a time: there may be
-    /// millions. Cut short, or where the disk has no room, it goes on the next time; it is in nobody's way.
-    pub(super) fn remove_former(&mut self) -> Result<(), Fatal> {
-        for kind in keys::FORMER {
-            loop {
-                self.free.get_mut().take();
-                if let Err(full) = self.room_to_take_in() {
-                    tracing::warn!(%full, "what an older format had is left where it is: {full}");
-                    return Ok(());
-                }
-                let former = self.draft.beginning(&[kind], From::Start, MOVED_AT_ONCE)?;
-                if former.is_empty() {
-                    break;
-                }
-                let mut writing = Writing::default();
-                for (key, _) in &former {
-                    writing.remove(key.to_vec());
-                }
-                self.apply(writing)?;
-                self.write()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Format 1 knew one account only, and had none in the keys of what waits for a message; it and the next
-    /// made the rest of other bytes.
-    pub(super) fn move_parked_keys(&mut self) -> Result<(), Fatal> {
-        let parked = self.draft.beginning(&[keys::PARKED], From::Start, usize::MAX)?;
-        for some in parked.chunks(MOVED_AT_ONCE) {
-            let mut writing = Writing::default();
-            for (old, value) in some {
-                let key = parked_key(&decode(value)?)?;
-                if key != old.as_ref() {
-                    writing.remove(old.to_vec());
-                    writing.put(key, value.to_vec());
-                }
-            }
-            self.apply(writing)?;
-            if self.written > 0 {
-                self.write()?;
-            }
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::link::Link;
-use crate::domain::matching::{Parked, earlier};
+use crate::domain::matching;
+use crate::domain::matching::{
+    AutomaticReplies, Parked, REGISTERED_WITHIN, Reason, earlier, later,
+};
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::Named;
@@ -61,9 +64,13 @@ impl Ledger {
         for (key, value) in rows {
             match key.first() {
                 Some(&keys::SEEN) => self.sweep_seen(&key, &value, &mut swept)?,
+                Some(&keys::AUTOMATIC) => {
+                    self.sweep_automatic(&key, &decode(&value)?, &mut swept)?;
+                }
                 Some(&keys::PARKED) => self.sweep_parked(&decode(&value)?, &mut swept)?,
                 Some(&keys::LINK) => self.sweep_link(&key, &decode(&value)?, &mut swept)?,
                 Some(&keys::MESSAGE) => self.sweep_message(&decode(&value)?, &mut swept)?,
+                Some(&keys::NAMES) => self.sweep_names(&key, &decode(&value)?, &mut swept)?,
                 Some(_) | None => {}
             }
         }
@@ -74,6 +81,21 @@ impl Ledger {
         let at = <[u8; 8]>::try_from(value).map_or(0, i64::from_be_bytes);
         let at = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MIN);
         if self.terms.policy.seen_until(at) <= self.trusted() {
+            let mut writing = Writing::default();
+            writing.remove(key.to_vec());
+            self.apply(writing)?;
+            swept.marks += 1;
+        }
+        Ok(())
+    }
+
+    fn sweep_automatic(
+        &mut self,
+        key: &[u8],
+        automatic: &AutomaticReplies,
+        swept: &mut Swept,
+    ) -> Result<(), Fatal> {
+        if automatic.until <= self.trusted() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;
@@ -106,8 +128,14 @@ impl Ledger {
             Named::Person { .. } | Named::Caller { .. } => INFERRED_ORPHANS_KEPT,
             Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.terms.policy.retention,
         };
+        let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now;
+        if parked.reason == Reason::NewerMayCome && waited && parked.until > now {
+            return self.reconsider(parked, swept);
+        }
         let mut writing = Writing::default();
-        if parked.orphaned && parked.until <= earlier(now, kept) {
+        if !parked.orphaned && parked.until <= now && !parked.is_waiting() {
+            writing.parked(Some(parked), None)?;
+        } else if parked.orphaned && parked.until <= earlier(now, kept) {
             writing.parked(Some(parked), None)?;
             swept.evidence += 1;
         } else if !parked.orphaned && parked.until <= now {
@@ -116,6 +144,16 @@ impl Ledger {
             swept.orphaned += 1;
         }
         self.apply(writing)
+    }
+
+    /// No newer message came: judges evidence about an older one anew.
+    fn reconsider(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {
+        let rows = self.rows_by(Some((&parked.evidence, false)))?;
+        let (changes, confirmed) = matching::reconsider(rows, &self.terms.policy, self.both());
+        swept.confirmed += confirmed.len();
+        // Only a new message could be one too many, and there is none among them.
+        let _ = self.carry_out(Ok((changes, ())))?;
+        Ok(())
     }
 
     fn sweep_message(&mut self, before: &Message, swept: &mut Swept) -> Result<(), Fatal> {
@@ -136,7 +174,7 @@ impl Ledger {
             swept.messages += 1;
         } else if message != *before {
             writing.message(&self.terms.policy, Some(before), Some(&message))?;
-            swept.expired += 1;
+            swept.expired += usize::from(message.state != before.state);
         }
         self.apply(writing)
     }

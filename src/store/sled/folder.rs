@@ -9,12 +9,8 @@ use std::time::{Duration, Instant};
 use crate::store::sled::access::Denied;
 use crate::store::sled::seal::{Noted, SEAL_FILE, SealFile};
 
-/// The format that this release writes. It reads all before it, too, and makes them this one: 1 and 2
-/// had entries by due time and by recipient, of which 1 named no account in those by due time; 3 had
-/// shorter records, which are written anew only when they change, and no accounts on hold.
-pub(super) const FORMAT: u32 = 4;
-/// From this one on, parked evidence lies where it lies today.
-pub(super) const PARKED_IN_PLACE: u32 = 3;
+/// The format that this release writes, and the only one that it reads. Nothing older was released.
+pub(super) const FORMAT: u32 = 5;
 pub(super) const FORMAT_FILE: &str = "FORMAT";
 /// What stands in that file while a store is restored. An older release takes it for no format at all.
 pub(super) const RESTORING: &str = "restoring";
@@ -49,10 +45,10 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
-    /// An older release wrote it, and it is for the service to make it today's.
+    /// An older release wrote it.
     #[error(
-        "the store {path} has format {found}, and only `heardback serve` makes it {FORMAT}, after which \
-         older releases cannot read it; start that once"
+        "the store {path} has format {found}, this release reads {FORMAT} only; run `heardback export` of the release \
+         that wrote it, move the folder away, and `heardback import` the file with this release"
     )]
     OlderFormat {
         /// The folder.
@@ -249,6 +245,9 @@ impl Folder<'_> {
         })?;
         if found > FORMAT {
             return Err(OpenError::NewerFormat { path: self.name(), found });
+        }
+        if found < FORMAT {
+            return Err(OpenError::OlderFormat { path: self.name(), found });
         }
         let complete = words.next().is_none();
         if complete && !has_db {

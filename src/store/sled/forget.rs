@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use ::sled::IVec;
 
+use crate::domain::address::{Person, TiedNames};
 use crate::domain::erasure::Erasure;
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::Parked;
+use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
-use crate::domain::sid::MessageSid;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::SledStore;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
@@ -29,6 +30,9 @@ enum Row {
     Message(MessageSid),
     Link(LinkId),
     Evidence(IVec),
+    /// Names that are tied.
+    Names(IVec),
+    Automatic(IVec),
     /// Somebody else's message that bears one of their references.
     Named(MessageSid),
 }
@@ -54,6 +58,14 @@ impl SledStore {
 
 fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>), Fatal> {
     let mut rows = Vec::new();
+    erasure.add_names(&groups(reader)?);
+    for entry in reader.tree.scan_prefix([keys::NAMES]) {
+        let (key, _) = entry?;
+        let named = keys::read_names(&key);
+        if named.is_some_and(|(account, person)| erasure.is_one(account, person)) {
+            rows.push(Row::Names(key));
+        }
+    }
     for entry in reader.tree.scan_prefix([keys::MESSAGE]) {
         let message: Message = decode(&entry?.1)?;
         if erasure.takes_message(&message) {
@@ -72,6 +84,14 @@ fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>
             rows.push(Row::Evidence(key));
         }
     }
+    for entry in reader.tree.scan_prefix([keys::AUTOMATIC]) {
+        let (key, value) = entry?;
+        let automatic: AutomaticReplies = decode(&value)?;
+        let person = keys::read_automatic(&key);
+        if person.is_some_and(|person| erasure.is_one(automatic.account, person)) {
+            rows.push(Row::Automatic(key));
+        }
+    }
     for (account, name) in erasure.references() {
         for entry in reader.tree.scan_prefix(keys::reference(account, name)) {
             // Those of theirs are gone when it comes to this.
@@ -79,6 +99,24 @@ fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>
         }
     }
     Ok((erasure, rows))
+}
+
+/// The names of one person each: those that are tied, and those of one message.
+fn groups(reader: &Reader) -> Result<Vec<(AccountSid, Vec<Person>)>, Fatal> {
+    let mut groups = Vec::new();
+    for entry in reader.tree.scan_prefix([keys::NAMES]) {
+        let (key, value) = entry?;
+        let tied: TiedNames = decode(&value)?;
+        let account = keys::read_names(&key).map(|(account, _)| account);
+        groups.extend(account.map(|account| (account, tied.names.everywhere().collect())));
+    }
+    for entry in reader.tree.scan_prefix([keys::MESSAGE]) {
+        let message: Message = decode(&entry?.1)?;
+        if message.alias.is_some() {
+            groups.push((message.account, message.names().collect()));
+        }
+    }
+    Ok(groups)
 }
 
 impl Ledger {
@@ -108,6 +146,11 @@ impl Ledger {
                     writing.parked(Some(&parked), None)?;
                     self.apply(writing)?;
                     forgotten.evidence += 1;
+                }
+                Row::Automatic(key) | Row::Names(key) => {
+                    let mut writing = Writing::default();
+                    writing.remove(key.to_vec());
+                    self.apply(writing)?;
                 }
                 Row::Named(sid) => {
                     let Some(before) = self.message(*sid)? else { continue };

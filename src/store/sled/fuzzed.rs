@@ -25,6 +25,7 @@ use crate::store::sled::writing::parked_key;
 const POLICY: Policy = Policy {
     pending_ttl: Duration::from_hours(24 * 7),
     reply_window: Duration::from_mins(10),
+    event_window: Duration::from_mins(10),
     retention: Duration::from_hours(24 * 30),
     read_confirms: false,
     resend: Resend::Newest,
@@ -75,7 +76,7 @@ fn is_found_again(message: &Message) {
     assert_eq!(index.accounts_waiting().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);
-    let _ = (POLICY.kept_until(&aged), POLICY.span(aged.created_at), keys::message(aged.sid));
+    let _ = (POLICY.kept_until(&aged), keys::message(aged.sid));
 }
 
 fn reads_as_a_key(data: &[u8]) {

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
-use crate::domain::address::Person;
+use crate::domain::address::{NameKind, Person};
 use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
@@ -31,8 +32,9 @@ const BY_TIME: usize = 6 + SID;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Places {
     sid: MessageSid,
-    /// To whom it went, and when it was created.
-    person: Option<(Person, Timestamp)>,
+    /// Whom it went to: by each name, or by its one name and among all that WhatsApp knows by one.
+    persons: [Option<Person>; 2],
+    created_at: Timestamp,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
     /// Since when Twilio would not take it.
@@ -46,7 +48,14 @@ impl Places {
         let waits = message.state == State::Confirmed;
         Self {
             sid: message.sid,
-            person: message.recipient.map(|to| (to.person, message.created_at)),
+            persons: [
+                message.recipient.map(|to| to.person),
+                message
+                    .alias
+                    .map(|to| to.person)
+                    .or_else(|| message.recipient.and_then(|to| untied(message.account, to.kind))),
+            ],
+            created_at: message.created_at,
             due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
             refused: (message.state == State::Refused).then_some(message.since),
             evictable: policy.evictable_from(message),
@@ -81,12 +90,13 @@ impl Gathered {
     }
 
     fn place(&mut self, places: Places) {
-        let Some((person, at)) = places.person else { return self.index.enters(&places) };
-        match by_person(person, at, &packed(places.sid)).try_into() {
-            Ok(key) => self.persons.push(key),
-            Err(odd) => self.index.persons.insert(&odd),
+        for person in places.persons.into_iter().flatten() {
+            match by_person(person, places.created_at, &packed(places.sid)).try_into() {
+                Ok(key) => self.persons.push(key),
+                Err(odd) => self.index.persons.insert(&odd),
+            }
         }
-        self.index.enters(&Places { person: None, ..places });
+        self.index.enters(&Places { persons: [None; 2], ..places });
     }
 
     pub(super) fn into_index(self) -> Index {
@@ -98,8 +108,8 @@ impl Gathered {
 
 impl Index {
     pub(super) fn enters(&mut self, places: &Places) {
-        if let Some((person, at)) = places.person {
-            self.persons.insert(&by_person(person, at, &packed(places.sid)));
+        for person in places.persons.into_iter().flatten() {
+            self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
         }
         if let Some((account, at)) = places.due {
             self.due.entry(account).or_default().insert(&by_time(at, &packed(places.sid)));
@@ -113,8 +123,8 @@ impl Index {
     }
 
     pub(super) fn leaves(&mut self, places: &Places) {
-        if let Some((person, at)) = places.person {
-            self.persons.remove(&by_person(person, at, &packed(places.sid)));
+        for person in places.persons.into_iter().flatten() {
+            self.persons.remove(&by_person(person, places.created_at, &packed(places.sid)));
         }
         if let Some((account, at)) = places.due
             && let Some(waiting) = self.due.get_mut(&account)
@@ -202,6 +212,13 @@ impl Index {
     }
 }
 
+/// Stands for all recipients of an account that a message names by that kind of name of WhatsApp alone.
+pub(super) fn untied(account: AccountSid, kind: NameKind) -> Option<Person> {
+    kind.counterpart()?;
+    let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));
+    digest.finalize().first_chunk().copied().map(Person::from_bytes)
+}
+
 fn packed(sid: MessageSid) -> Vec<u8> {
     let mut packed = Vec::with_capacity(SID);
     sid.pack_into(&mut packed);
@@ -246,6 +263,7 @@ mod tests {
     const POLICY: Policy = Policy {
         pending_ttl: Duration::ZERO,
         reply_window: Duration::ZERO,
+        event_window: Duration::ZERO,
         retention: Duration::ZERO,
         read_confirms: false,
         resend: Resend::Newest,
@@ -273,7 +291,8 @@ mod tests {
         let account = AccountSid::parse(account).expect("valid");
         Places {
             sid: sid(n),
-            person: (to > 0).then(|| (person(to), at(created))),
+            persons: [(to > 0).then(|| person(to)), (to > 1).then(|| person(to - 1))],
+            created_at: at(created),
             due: due.map(|seconds| (account, at(seconds))),
             refused: due.is_none().then(|| at(created)),
             evictable: due.is_none().then(|| (EvictionRank::ALL[usize::from(n % 3)], at(created))),
@@ -325,11 +344,11 @@ mod tests {
         for to_whom in 1..4 {
             let mut expected: Vec<_> = all
                 .iter()
-                .filter_map(|places| Some((places.person?, packed(places.sid), places.sid)))
-                .filter(|((to, _), _, _)| *to == person(to_whom))
-                .filter(|((_, created), _, _)| (at(from)..=at(to)).contains(created))
+                .filter(|places| places.persons.contains(&Some(person(to_whom))))
+                .filter(|places| (at(from)..=at(to)).contains(&places.created_at))
+                .map(|places| (places.created_at, packed(places.sid), places.sid))
                 .collect();
-            expected.sort_by_key(|((_, created), packed, _)| (*created, packed.clone()));
+            expected.sort_by_key(|(created, packed, _)| (*created, packed.clone()));
             let expected: Vec<_> =
                 expected.iter().rev().take(limit).map(|(_, _, sid)| *sid).collect();
             let found: Vec<_> = index.to_person(person(to_whom), at(from), at(to), limit).collect();

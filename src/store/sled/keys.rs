@@ -9,38 +9,39 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::address::Person;
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::Parked;
+use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, CallSid, MessageSid};
-use crate::domain::signal::{Mark, Named, Once};
+use crate::domain::signal::{Mark, Once};
 
-/// What only formats 1 and 2 had: confirmed messages by due time, and messages by recipient. Both are
-/// worked out from the messages now.
-pub(super) const FORMER: [u8; 2] = [b'd', b'p'];
 /// Accounts on hold.
 pub(super) const PAUSED: u8 = b'h';
 /// Inbound messages, calls and events that were counted.
 pub(super) const SEEN: u8 = b'i';
+/// Persons whose texts are automatic.
+pub(super) const AUTOMATIC: u8 = b'j';
 /// Evidence that waits for its message.
 pub(super) const PARKED: u8 = b'k';
 /// Click links.
 pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
+/// Names of one person that are tied, by account and name.
+pub(super) const NAMES: u8 = b'n';
 /// Click links that are not yet in a message, by the reference that they were made for.
 const LINK_REFERENCE: u8 = b'q';
 /// Messages by reference and creation.
 const REFERENCE: u8 = b'r';
-/// Messaging Services by sender.
+/// Messaging Services by account and sender.
 pub(super) const SENDER: u8 = b's';
 
 /// Room for most keys, in bytes.
 const USUAL: usize = 48;
 
-/// The first key that a sweep looks at. Seen, parked, links and messages lie side by side.
+/// The first key that a sweep looks at. Seen, automatic, parked, links and messages lie side by side.
 pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
 /// The first key after those that a sweep looks at.
-pub(super) const SWEEP_TO: [u8; 1] = [MESSAGE + 1];
+pub(super) const SWEEP_TO: [u8; 1] = [NAMES + 1];
 
 /// The store's own secret for hashing recipients.
 pub(super) const PERSON_KEY: &[u8] = b"!person-key";
@@ -151,15 +152,43 @@ pub(super) fn read_link(key: &[u8]) -> Option<LinkId> {
     key.last_chunk().copied().map(LinkId::from_bytes)
 }
 
-pub(super) fn sender(address: &str) -> Vec<u8> {
+pub(super) fn sender(account: AccountSid, address: &str) -> Vec<u8> {
     let mut key = begin(SENDER);
+    account.pack_into(&mut key);
     key.extend_from_slice(address.as_bytes());
     key
 }
 
-/// The sender that such a key names.
-pub(super) fn read_sender(key: &[u8]) -> Option<&str> {
-    std::str::from_utf8(key.get(1..)?).ok()
+/// The account and the sender that such a key names.
+pub(super) fn read_sender(key: &[u8]) -> Option<(AccountSid, &str)> {
+    let key = key.get(1..)?;
+    let (account, address) = key.split_at_checked(AccountSid::packed_len(key)?)?;
+    Some((AccountSid::unpack(account)?, std::str::from_utf8(address).ok()?))
+}
+
+pub(super) fn automatic(person: Person) -> Vec<u8> {
+    let mut key = begin(AUTOMATIC);
+    key.extend_from_slice(person.as_bytes());
+    key
+}
+
+/// The person that such a key names.
+pub(super) fn read_automatic(key: &[u8]) -> Option<Person> {
+    key.get(1..)?.try_into().ok().map(Person::from_bytes)
+}
+
+pub(super) fn names(account: AccountSid, person: Person) -> Vec<u8> {
+    let mut key = begin(NAMES);
+    account.pack_into(&mut key);
+    key.extend_from_slice(person.as_bytes());
+    key
+}
+
+/// The account and the name that such a key is of.
+pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, Person)> {
+    let key = key.get(1..)?;
+    let (account, person) = key.split_at_checked(AccountSid::packed_len(key)?)?;
+    Some((AccountSid::unpack(account)?, Person::from_bytes(person.try_into().ok()?)))
 }
 
 /// All messages that bear a reference.
@@ -188,32 +217,30 @@ pub(super) fn named(message: &Message) -> Option<Vec<u8>> {
     Some(key)
 }
 
-/// All evidence parked for a message.
-pub(super) fn parked_for_message(sid: MessageSid) -> Vec<u8> {
-    let mut key = begin_parked(b'm');
-    sid.pack_into(&mut key);
-    key
-}
-
-/// All evidence parked for a reference.
-pub(super) fn parked_for_reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
-    let mut key = begin_parked(b'r');
-    key.extend_from_slice(&reference_hash(account, reference));
-    key
-}
-
-/// All evidence parked for a person.
-pub(super) fn parked_for_person(person: Person) -> Vec<u8> {
-    let mut key = begin_parked(b'p');
-    key.extend_from_slice(person.as_bytes());
-    key
-}
-
-/// All evidence parked for a click link.
-pub(super) fn parked_for_link(id: LinkId) -> Vec<u8> {
-    let mut key = begin_parked(b'l');
-    key.extend_from_slice(id.as_bytes());
-    key
+/// All evidence parked under one key.
+pub(super) fn parked_for(key: &WaitsFor) -> Vec<u8> {
+    match key {
+        WaitsFor::Message(sid) => {
+            let mut key = begin_parked(b'm');
+            sid.pack_into(&mut key);
+            key
+        }
+        WaitsFor::Reference(account, reference) => {
+            let mut key = begin_parked(b'r');
+            key.extend_from_slice(&reference_hash(*account, reference));
+            key
+        }
+        WaitsFor::Person(person) => {
+            let mut key = begin_parked(b'p');
+            key.extend_from_slice(person.as_bytes());
+            key
+        }
+        WaitsFor::Link(id) => {
+            let mut key = begin_parked(b'l');
+            key.extend_from_slice(id.as_bytes());
+            key
+        }
+    }
 }
 
 /// What the scan begins with that looks for such a key: one for what waits, be it evidence or a link.
@@ -222,26 +249,14 @@ pub(super) fn scanned(key: &[u8]) -> Option<&[u8]> {
         [PARKED, b'm', sid @ ..] => key.get(..2 + MessageSid::packed_len(sid)?),
         [PARKED, ..] => key.get(..2 + 16),
         [LINK_REFERENCE, ..] => key.get(..1 + 16),
+        [NAMES, ..] => Some(key),
         _ => None,
     }
 }
 
 /// One piece of parked evidence. The end tells apart what waits for the same since the same moment.
 pub(super) fn parked(parked: &Parked, value: &[u8]) -> Vec<u8> {
-    let evidence = &parked.evidence;
-    let prefix = match &evidence.named {
-        Named::Message(sid) => {
-            let mut key = parked_for_message(*sid);
-            evidence.account.pack_into(&mut key);
-            return key;
-        }
-        Named::Link(id) => return parked_for_link(*id),
-        Named::Reference(name) => parked_for_reference(evidence.account, name),
-        // A caller waits as the person with that number does.
-        Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
-            parked_for_person(recipient.person)
-        }
-    };
+    let prefix = parked_for(&WaitsFor::of(&parked.evidence));
     let mut key = created(prefix, parked.parked_at);
     key.extend(Sha256::digest(value).iter().take(8));
     key

@@ -17,10 +17,11 @@ use crate::domain::matching::{Changes, Now, Observed, Parked, Policy, Remembered
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Named, Sighting, Signal};
+use crate::domain::signal::{Evidence, Sighting, Signal};
 use crate::domain::size::Size;
 use crate::store::sled::backup::Tee;
 use crate::store::sled::draft::Draft;
+use crate::store::sled::held::Held;
 use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
@@ -73,6 +74,8 @@ pub(super) struct Ledger {
     pub(super) seal: Seal,
     /// Which messages went to whom, and which are due, this group's changes included.
     pub(super) index: Index,
+    /// Which messages hold the evidence that confirmed them, this group's changes included.
+    pub(super) held: Held,
     /// What all messages come to, this group's changes included.
     pub(super) census: Census,
     /// Which accounts are on hold, this group's changes included.
@@ -124,7 +127,7 @@ impl Ledger {
         }
         let known = self.message(sighting.sid)?;
         let touched = Touched::by_sighting(sighting, known.as_ref());
-        let rows = self.rows(sighting.account, known, &touched, None, false)?;
+        let rows = self.rows(sighting.account, &touched, None)?;
         let judged = matching::remember(rows, sighting, &self.terms.policy, self.both());
         self.carry_out(judged.map_err(StoreError::from))
     }
@@ -143,41 +146,29 @@ impl Ledger {
 
     fn rows_of(&self, signal: &Signal) -> Result<Rows, Fatal> {
         let evidence = signal.evidence.as_ref().ok();
-        if let Some(sighting) = &signal.remembers {
-            let known = self.message(sighting.sid)?;
-            let touched = Touched::by_sighting(sighting, known.as_ref());
-            return self.rows(sighting.account, known, &touched, evidence, false);
-        }
-        match evidence {
-            Some(evidence) => self.rows_by(evidence, signal.code.is_some()),
-            None => Ok(Rows::default()),
-        }
+        let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
+        let touched = match (&signal.remembers, evidence) {
+            (Some(sighting), _) => {
+                let known = self.message(sighting.sid)?;
+                Touched::by_sighting(sighting, known.as_ref())
+            }
+            (None, Some(evidence)) => Touched::by_evidence(evidence),
+            (None, None) => Touched::default(),
+        };
+        let names = signal.names.as_ref();
+        let account = signal.remembers.as_ref().map(|sighting| sighting.account);
+        let account = account.or(evidence.map(|evidence| evidence.account));
+        let Some(account) = account.or(names.map(|(account, _)| *account)) else {
+            return Ok(Rows::default());
+        };
+        let names = names.map(|(_, names)| names.clone());
+        self.rows(account, &Touched { names, ..touched }, new)
     }
 
     /// What a piece of evidence touches.
-    pub(super) fn rows_by(&self, evidence: &Evidence, typed: bool) -> Result<Rows, Fatal> {
-        let mut touched = Touched::by_evidence(evidence);
-        let named = match &evidence.named {
-            // Where the link leads is known here; what that proves is not ours to say.
-            Named::Link(id) => self.link(*id)?.map(|link| link.names(*id)),
-            Named::Message(_)
-            | Named::Reference(_)
-            | Named::Person { .. }
-            | Named::Caller { .. } => Some(evidence.named.clone()),
-        };
-        let known = match named {
-            Some(Named::Message(sid)) => self.message(sid)?,
-            Some(Named::Reference(reference)) => {
-                touched.reference = Some(reference);
-                None
-            }
-            Some(Named::Person { .. } | Named::Caller { .. } | Named::Link(_)) | None => None,
-        };
-        if let Some(known) = &known {
-            touched.sid = Some(known.sid);
-            touched.reference.clone_from(&known.reference);
-        }
-        self.rows(evidence.account, known, &touched, Some(evidence), typed)
+    pub(super) fn rows_by(&self, new: Option<(&Evidence, bool)>) -> Result<Rows, Fatal> {
+        let Some((evidence, _)) = new else { return Ok(Rows::default()) };
+        self.rows(evidence.account, &Touched::by_evidence(evidence), new)
     }
 
     /// Keeps a click link, whether or not its message is known yet.
@@ -225,14 +216,12 @@ impl Ledger {
             writing.message(&self.terms.policy, Some(message), None)?;
         }
         self.evicted += evicted.len();
-        for parked in &changes.park {
+        for (before, after) in &changes.parked {
+            let Some(parked) = after.as_ref().or(before.as_ref()) else { continue };
             // What lapsed before may lie under the same key, and is no longer counted then.
             let before = self.draft.get(&parked_key(parked)?)?;
             let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
-            writing.parked(before.as_ref(), Some(parked))?;
-        }
-        for parked in &changes.unpark {
-            writing.parked(Some(parked), None)?;
+            writing.parked(before.as_ref(), after.as_ref())?;
         }
         for once in &changes.seen {
             writing.put(keys::seen(once), self.now().as_millisecond().to_be_bytes().to_vec());
@@ -243,8 +232,14 @@ impl Ledger {
                 writing.remove(key);
             }
         }
-        if let Some((address, service)) = &changes.learned {
-            writing.put(keys::sender(address), encode(service)?);
+        if let Some((account, address, service)) = &changes.learned {
+            writing.put(keys::sender(*account, address), encode(service)?);
+        }
+        if let Some((account, learned)) = &changes.tied {
+            writing.names(*account, learned)?;
+        }
+        for (person, automatic) in &changes.automatic {
+            writing.put(keys::automatic(*person), encode(automatic)?);
         }
         self.apply(writing)?;
         Ok(Ok(outcome))
@@ -315,6 +310,10 @@ impl Ledger {
                 self.index.enters(to);
                 self.stirred |= to.due.is_some() && to.due != from.and_then(|from| from.due);
             }
+        }
+        for (from, to) in &writing.held {
+            from.inspect(|entry| self.held.remove(*entry));
+            to.inspect(|entry| self.held.insert(*entry));
         }
         for (before, after) in &writing.turns {
             match (before, after) {

@@ -22,9 +22,11 @@ mod forget;
 pub mod fuzzed;
 mod glimpse;
 mod heal;
+mod held;
 mod index;
 mod keys;
 mod ledger;
+mod names;
 mod open;
 mod options;
 mod ordered;
@@ -73,7 +75,7 @@ use crate::domain::message::{Attempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Sighting, Signal};
 use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{FORMAT, Folder, PARKED_IN_PLACE, note_holder};
+use crate::store::sled::folder::{Folder, note_holder};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Terms};
 use crate::store::sled::reader::{Reader, page};
@@ -115,14 +117,14 @@ impl SledStore {
             entries,
             seal,
             sparse,
+            held,
             census,
             paused,
             places,
-            has_former,
             interrupted,
             ..
         } = opened.surveyed;
-        // A store that has records and no time is of an older release, or lost it: any time is a jump then.
+        // A store that has records and no time lost it: any time is a jump then.
         let last = opened.last_seen.or((entries > 0).then_some(Timestamp::UNIX_EPOCH));
         clock.begin(last);
         let lock = Arc::new(opened.lock);
@@ -138,6 +140,7 @@ impl SledStore {
             counts,
             seal,
             index: places.map(Gathered::into_index).unwrap_or_default(),
+            held,
             census,
             paused,
             sparse,
@@ -154,23 +157,6 @@ impl SledStore {
             path: path.display().to_string(),
             what: fatal.to_string(),
         };
-        if opened.format < FORMAT {
-            let folder = Folder { path: &path };
-            if opened.format < PARKED_IN_PLACE {
-                ledger.move_parked_keys().map_err(damaged)?;
-            }
-            opened.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
-            let synced =
-                opened.file.sync_data().and_then(|()| opened.seal.note(ledger.seal.batches));
-            synced.map_err(|error| folder.io("sync", error))?;
-            // Only now: until then it is a store of the old format, of which some keys are new. And before
-            // what only that has is removed: it would not find what is to be reported.
-            folder.write_format(&format!("{FORMAT}\n"))?;
-            tracing::info!(from = opened.format, to = FORMAT, "the store has a new format");
-        }
-        if has_former {
-            ledger.remove_former().map_err(damaged)?;
-        }
         ledger.take_back(interrupted).map_err(damaged)?;
         ledger.written = 0;
         let noted = note_holder(&lock);

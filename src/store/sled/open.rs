@@ -41,8 +41,6 @@ pub(super) struct Opened {
     pub(super) last_seen: Option<Timestamp>,
     /// Held as long as the store is.
     pub(super) lock: File,
-    /// What it was made in, or made into since.
-    pub(super) format: u32,
     /// Whether nothing says where the log has to end.
     pub(super) is_end_unverified: bool,
 }
@@ -56,12 +54,9 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         folder.create()?;
     }
     let lock = folder.lock(*patience)?;
-    let (format, complete) = folder.check_format()?;
+    let (_, complete) = folder.check_format()?;
     if options.must_be_there && !complete {
         return Err(OpenError::Absent { path: folder.name() });
-    }
-    if options.must_be_there && format < FORMAT {
-        return Err(OpenError::OlderFormat { path: folder.name(), found: format });
     }
     let noted = complete.then(|| folder.noted()).transpose()?;
     let note = if options.must_be_there { note_holder } else { note_starting };
@@ -97,23 +92,10 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
             folder.name()
         );
     }
-    // What was not made completely holds nothing of an older format.
-    let format = if complete { format } else { FORMAT };
     let last_seen =
         tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
     let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
-    Ok(Opened {
-        db,
-        tree,
-        file,
-        seal,
-        person_key,
-        surveyed,
-        last_seen,
-        lock,
-        format,
-        is_end_unverified,
-    })
+    Ok(Opened { db, tree, file, seal, person_key, surveyed, last_seen, lock, is_end_unverified })
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its

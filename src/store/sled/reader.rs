@@ -61,7 +61,11 @@ pub(super) fn page(
             }
             Filter::Parked | Filter::Orphaned => {
                 let parked: Parked = decode(&value)?;
-                if parked.orphaned == (filter == Filter::Orphaned) {
+                let is_asked_for = match filter {
+                    Filter::Orphaned => parked.orphaned,
+                    Filter::Messages(_) | Filter::Parked => parked.is_waiting(),
+                };
+                if is_asked_for {
                     page.entries.push(Entry::Parked(Box::new(parked)));
                 }
             }

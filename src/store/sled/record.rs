@@ -4,17 +4,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The version that is written.
-const VERSION: u8 = 3;
-/// The one before it, whose messages end before how they were proven and reported, in three fields.
-pub(super) const SECOND: u8 = 2;
-/// The first release's, whose messages end before the code and what converted them, too.
-const FIRST: u8 = 1;
+/// The version of all records of this format.
+const VERSION: u8 = 5;
 /// Room for most records, in bytes.
 const USUAL: usize = 192;
-/// How postcard writes that these five are not there.
-const NOT_THERE: [u8; 5] = [0; 5];
-
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
@@ -36,16 +29,12 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Damaged> {
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => read(rest),
-        // What stands behind the end of a record that has fewer such fields is not looked at.
-        Some((&(FIRST | SECOND), rest)) => read(&[rest, &NOT_THERE].concat()),
+        Some((&VERSION, rest)) => {
+            postcard::from_bytes(rest).map_err(|error| Damaged(error.to_string()))
+        }
         Some((version, _)) => Err(Damaged(format!("version {version} is not known"))),
         None => Err(Damaged("it is empty".to_owned())),
     }
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damaged> {
-    postcard::from_bytes(bytes).map_err(|error| Damaged(error.to_string()))
 }
 
 #[cfg(test)]
@@ -57,14 +46,14 @@ mod tests {
 
     use super::*;
     use crate::domain::address::{Address, PersonKey};
-    use crate::domain::code::{Code, CodeKey};
+    use crate::domain::code::CodeKey;
     use crate::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
-    use crate::domain::matching::{Parked, Reason};
+    use crate::domain::matching::{Parked, Reason, TypedCode};
     use crate::domain::message::{
         Attempt, Basis, Delivery, Message, Proof, Reference, Refusal, State, Status,
     };
     use crate::domain::sid::{AccountSid, MessageSid};
-    use crate::domain::signal::{Evidence, Named, SenderHint};
+    use crate::domain::signal::{Evidence, Named, SenderHint, Source, TimeSource};
     use crate::domain::trace::TraceParent;
 
     fn bare() -> Message {
@@ -113,7 +102,7 @@ mod tests {
                 code: Some(21_609),
                 message: "no".to_owned(),
             }),
-            code: Some(Code::Known(CodeKey::new(b"app key").hmac(sid, "123456"))),
+            code: Some(CodeKey::new(b"app key").hmac(sid, "123456")),
             converted_by: Some(sid),
             parked_at: Some(at(-6)),
             last_attempt: Some(Attempt {
@@ -129,12 +118,19 @@ mod tests {
         };
         let sender = SenderHint { address: Some("+15550009999".to_owned()), service: None };
         let parked = |named, orphaned| Parked {
-            evidence: Evidence { account, named, label: "reply".to_owned(), occurred_at: at(8) },
+            evidence: Evidence {
+                account,
+                named,
+                label: "reply".to_owned(),
+                occurred_at: at(8),
+                time_source: TimeSource::App,
+                source: Source::Call,
+            },
             parked_at: at(9),
             until: at(10),
             reason: Reason::SenderUnknown,
             orphaned,
-            held_number: true,
+            code: Some(TypedCode { of: vec![sid], not_of: vec![] }),
             trace,
         };
         let id = LinkToken::from_random([3; TOKEN_BYTES]).id();
@@ -157,7 +153,7 @@ mod tests {
 
     /// What is read as text elsewhere must not change what lies on the disk.
     #[test]
-    fn records_lie_on_the_disk_as_format_4_wrote_them() {
+    fn records_lie_on_the_disk_as_format_5_wrote_them() {
         let (message, caller, opened, link) = full();
         let sums = [
             sum(&encode(&message).expect("encoded")),
@@ -166,28 +162,21 @@ mod tests {
             sum(&encode(&link).expect("encoded")),
         ];
         let were = [
-            "313 bytes, fdfde7ed01defe06",
-            "138 bytes, 3c590daa49305b97",
-            "105 bytes, 65ed6bc3ed527817",
-            "100 bytes, 15ec81a3927edbad",
+            "318 bytes, c69c6bac8376bce2",
+            "160 bytes, 044e3babeaf68ade",
+            "127 bytes, 4cb154ac3bc586f2",
+            "100 bytes, 6d74d120bfa05a35",
         ];
         assert_eq!(sums, were);
         assert_eq!(decode::<Message>(&encode(&message).expect("encoded")).expect("read"), message);
     }
 
     #[test]
-    fn what_earlier_releases_wrote_is_read() {
-        let message = bare();
-        let mut bytes = encode(&message).expect("encoded");
-        assert_eq!(decode::<Message>(&bytes).expect("this release's"), message);
-        for (version, fewer) in [(SECOND, 3), (FIRST, 2)] {
-            bytes.truncate(bytes.len() - fewer);
-            bytes[0] = VERSION;
-            assert!(decode::<Message>(&bytes).is_err(), "this release's records are not so short");
+    fn a_record_of_another_version_is_not_read() {
+        let mut bytes = encode(&bare()).expect("encoded");
+        for version in [VERSION - 1, VERSION + 1] {
             bytes[0] = version;
-            assert_eq!(decode::<Message>(&bytes).expect("an earlier release's"), message);
+            assert!(decode::<Message>(&bytes).is_err(), "{version}");
         }
-        bytes[0] = VERSION + 1;
-        assert!(decode::<Message>(&bytes).is_err(), "a later release's");
     }
 }

@@ -3,11 +3,13 @@
 
 use ::sled::Tree;
 
+use crate::domain::address::TiedNames;
 use crate::domain::census::{Census, Entry};
 use crate::domain::link::Link;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::store::Counts;
+use crate::store::sled::held::{Held, held_by};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
@@ -25,12 +27,11 @@ pub(super) struct Surveyed {
     pub(super) entries: u64,
     pub(super) seal: Seal,
     pub(super) sparse: Sparse,
+    pub(super) held: Held,
     pub(super) census: Census,
     pub(super) paused: Paused,
     /// `None`: only counted.
     pub(super) places: Option<Gathered>,
-    /// Whether there are entries that only older formats had.
-    pub(super) has_former: bool,
     /// Messages whose attempt the process before this one began, and did not end.
     pub(super) interrupted: Vec<Message>,
 }
@@ -66,6 +67,7 @@ impl Surveyed {
                 if let Some(places) = &mut self.places {
                     places.take_in(&message);
                 }
+                held_by(&message).inspect(|entry| self.held.insert(*entry));
                 if message.delivery.lease.is_some() {
                     self.interrupted.push(message);
                 }
@@ -78,14 +80,19 @@ impl Surveyed {
                 let _: Link = decode(value)?;
                 self.counts.links += 1;
             }
+            Some(&keys::NAMES) => {
+                let _: TiedNames = decode(value)?;
+            }
             Some(&keys::PARKED) => {
                 let parked: Parked = decode(value)?;
-                self.census.finds(&Entry::of_parked(&parked));
                 let counts = &mut self.counts;
-                *(if parked.orphaned { &mut counts.orphaned } else { &mut counts.parked }) += 1;
+                counts.orphaned += u64::from(parked.orphaned);
+                counts.parked += u64::from(parked.is_waiting());
+                if parked.orphaned || parked.is_waiting() {
+                    self.census.finds(&Entry::of_parked(&parked));
+                }
             }
-            Some(kind) => self.has_former |= keys::FORMER.contains(kind),
-            None => {}
+            Some(_) | None => {}
         }
         self.entries += 1;
         self.seal.enters(key, value);

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::domain::address::{Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{Changes, Met, Parked, Rows, Touched};
+use crate::domain::matching::{AutomaticReplies, Changes, Met, Parked, Rows, Touched};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::store::sled::keys;
@@ -21,8 +22,16 @@ use crate::store::{Adopted, Record, Records, StoreError};
 /// In this order: a hold, so that nothing is reported that was on hold; what was counted, or what came in
 /// again might count twice; evidence before the messages that it may prove meanwhile; and links after the
 /// messages that they may be found in meanwhile.
-const KINDS: [u8; 6] =
-    [keys::PAUSED, keys::SEEN, keys::PARKED, keys::MESSAGE, keys::LINK, keys::SENDER];
+const KINDS: [u8; 8] = [
+    keys::PAUSED,
+    keys::SEEN,
+    keys::NAMES,
+    keys::AUTOMATIC,
+    keys::PARKED,
+    keys::MESSAGE,
+    keys::LINK,
+    keys::SENDER,
+];
 
 pub(super) fn records(
     reader: &Reader,
@@ -43,10 +52,22 @@ pub(super) fn records(
                 page.next = Some(key.to_vec());
                 return Ok(page);
             }
-            page.records.push(read(&key, &value)?);
+            if !is_repeated(&key, &value)? {
+                page.records.push(read(&key, &value)?);
+            }
         }
     }
     Ok(page)
+}
+
+/// Names that are tied lie under each of them, and are handed over once.
+fn is_repeated(key: &[u8], value: &[u8]) -> Result<bool, Fatal> {
+    if key.first() != Some(&keys::NAMES) {
+        return Ok(false);
+    }
+    let tied: TiedNames = decode(value)?;
+    let first = tied.names.all().next();
+    Ok(keys::read_names(key).is_none_or(|(_, person)| Some(person) != first))
 }
 
 fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
@@ -73,8 +94,19 @@ fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
         }
         Some(&keys::SENDER) => {
             let service = decode(value)?;
-            let address = keys::read_sender(key).map(str::to_owned);
-            named(address.map(|address| Record::Sender { address, service }))
+            named(keys::read_sender(key).map(|(account, address)| Record::Sender {
+                account: Some(account),
+                address: address.to_owned(),
+                service,
+            }))
+        }
+        Some(&keys::AUTOMATIC) => {
+            let automatic = decode(value)?;
+            named(keys::read_automatic(key).map(|person| Record::Automatic { person, automatic }))
+        }
+        Some(&keys::NAMES) => {
+            let tied = decode(value)?;
+            named(keys::read_names(key).map(|(account, _)| Record::Names { account, tied }))
         }
         Some(_) | None => Err(Damaged::key().into()),
     }
@@ -97,6 +129,8 @@ fn can_be_read_again(record: &Record) -> bool {
             moment(at.as_millisecond()).is_ok()
         }
         Record::Sender { service, .. } => reads(service),
+        Record::Names { tied, .. } => reads(tied),
+        Record::Automatic { automatic, .. } => reads(automatic),
     }
 }
 
@@ -149,9 +183,18 @@ impl Ledger {
                     let at = at.as_millisecond().to_be_bytes().to_vec();
                     self.adopt_entry(keys::marked(once), at)?
                 }
-                Record::Sender { address, service } => {
-                    self.adopt_entry(keys::sender(address), encode(service)?)?
+                Record::Sender { account: Some(account), address, service } => {
+                    self.adopt_entry(keys::sender(*account, address), encode(service)?)?
                 }
+                Record::Sender { account: None, .. } => Came::Known,
+                Record::Automatic { person, automatic } => {
+                    self.adopt_automatic(*person, *automatic)?
+                }
+                Record::Names { account, tied } => match self.adopt_names(*account, tied)? {
+                    None => Came::Known,
+                    Some(true) => Came::Forward,
+                    Some(false) => Came::New,
+                },
                 Record::Hold { account, since } => {
                     self.adopt_hold(*account, *since, &mut adopted)?
                 }
@@ -179,6 +222,8 @@ impl Ledger {
                 Record::Parked(_)
                 | Record::Counted { .. }
                 | Record::Sender { .. }
+                | Record::Names { .. }
+                | Record::Automatic { .. }
                 | Record::Hold { .. } => {}
             }
         }
@@ -213,11 +258,12 @@ impl Ledger {
         let touched = Touched {
             sid: Some(message.sid),
             reference: message.reference.clone(),
-            persons: message.recipient.map(|to| to.person).into_iter().collect(),
+            persons: message.names().collect(),
+            names: None,
             sender: message.from.clone(),
             link: None,
         };
-        let rows = self.rows(message.account, Some(message), &touched, None, false)?;
+        let rows = self.rows(message.account, &touched, None)?;
         self.reconcile(rows, adopted)?;
         Ok(came)
     }
@@ -237,9 +283,10 @@ impl Ledger {
         let mut writing = Writing::default();
         writing.parked(before.as_ref(), Some(&parked))?;
         self.apply(writing)?;
-        let rows = self.rows_by(&parked.evidence, false)?;
+        let rows = self.rows_by(Some((&parked.evidence, false)))?;
         let changes = self.reconcile(rows, adopted)?;
-        let is_known = changes.unpark.contains(&parked) && changes.messages.is_empty();
+        let is_gone = changes.parked.contains(&(Some(parked), None));
+        let is_known = is_gone && changes.messages.is_empty();
         Ok(if is_known { Came::Known } else { came })
     }
 
@@ -266,9 +313,8 @@ impl Ledger {
             Some(_) | None => {}
         }
         self.apply(writing)?;
-        let known = link.message.map(|sid| self.message(sid)).transpose()?.flatten();
         let touched = Touched { sid: link.message, link: Some(id), ..Touched::default() };
-        let rows = self.rows(link.account, known, &touched, None, false)?;
+        let rows = self.rows(link.account, &touched, None)?;
         self.reconcile(rows, adopted)?;
         Ok(came)
     }
@@ -284,6 +330,26 @@ impl Ledger {
             self.paused.insert(account, since);
             adopted.holds.push(account);
         }
+        Ok(came)
+    }
+
+    fn adopt_automatic(
+        &mut self,
+        person: Person,
+        automatic: AutomaticReplies,
+    ) -> Result<Came, Fatal> {
+        let key = keys::automatic(person);
+        let before = self.draft.get(&key)?;
+        let before: Option<AutomaticReplies> = before.map(|value| decode(&value)).transpose()?;
+        let both = before.map_or(automatic, |before| before.and(automatic));
+        let mut writing = Writing::default();
+        writing.put(key, encode(&both)?);
+        let came = match before {
+            None => Came::New,
+            Some(before) if before == both => return Ok(Came::Known),
+            Some(_) => Came::Forward,
+        };
+        self.apply(writing)?;
         Ok(came)
     }
 

@@ -6,10 +6,11 @@ use crate::domain::census::Entry as Counted;
 use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::{Message, State};
 use crate::store::Counts;
+use crate::store::sled::held::{HeldBy, held_by};
 use crate::store::sled::index::Places;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
-use crate::store::sled::record::{SECOND, encode};
+use crate::store::sled::record::encode;
 
 /// What one command writes.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub(super) struct Writing {
     /// What each key is to hold; `None`: nothing any more.
     pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) moved: Vec<(Option<State>, Option<State>)>,
+    /// By which evidence messages were held, and by which they are held now.
+    pub(super) held: Vec<(Option<HeldBy>, Option<HeldBy>)>,
     /// Where messages stood in the index, and where they stand now.
     pub(super) places: Vec<(Option<Places>, Option<Places>)>,
     /// What the census is to take out, and what to take in.
@@ -49,6 +52,10 @@ impl Writing {
         if old != new {
             self.places.push((old, new));
         }
+        let (old, new) = (before.and_then(held_by), after.and_then(held_by));
+        if old != new {
+            self.held.push((old, new));
+        }
         self.turn(before.map(Counted::of_message), after.map(Counted::of_message));
         let (old, new) = (before.and_then(keys::named), after.and_then(keys::named));
         if old != new {
@@ -74,8 +81,10 @@ impl Writing {
         before: Option<&Parked>,
         after: Option<&Parked>,
     ) -> Result<(), Fatal> {
-        self.turn(before.map(Counted::of_parked), after.map(Counted::of_parked));
-        for (parked, step) in [(before, -1), (after, 1)] {
+        let counted = |parked: &&Parked| parked.orphaned || parked.is_waiting();
+        let (old, new) = (before.filter(counted), after.filter(counted));
+        self.turn(old.map(Counted::of_parked), new.map(Counted::of_parked));
+        for (parked, step) in [(old, -1), (new, 1)] {
             if let Some(parked) = parked {
                 let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
                 *count += step;
@@ -96,14 +105,9 @@ impl Writing {
     }
 }
 
-/// An orphan keeps the key that it was parked under, and so does what an earlier release parked: the key is made
-/// of the evidence as format 3 wrote it.
+/// Evidence keeps the key that it was parked under, whatever becomes of it.
 pub(super) fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
-    let mut evidence = encode(&parked.evidence)?;
-    if let Some(version) = evidence.first_mut() {
-        *version = SECOND;
-    }
-    Ok(keys::parked(parked, &evidence))
+    Ok(keys::parked(parked, &encode(&parked.evidence)?))
 }
 
 /// Counts a message out of one state and into another.

@@ -66,6 +66,7 @@ pub(super) fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_GIVE_UP_AFTER", human(settings.give_up_after)),
         ("HEARDBACK_PENDING_TTL", human(settings.pending_ttl)),
         ("HEARDBACK_REPLY_WINDOW", human(settings.reply_window)),
+        ("HEARDBACK_EVENT_WINDOW", human(settings.event_window)),
         ("HEARDBACK_RETENTION", human(settings.retention)),
         ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),

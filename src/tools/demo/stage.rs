@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::cli::settings::SettingsArgs;
 use crate::config::Settings;
+use crate::domain::matching::earlier;
 use crate::domain::signature::{Content, SigningKey, sign};
 use crate::recording::Recording;
 use crate::tools::demo::Launch;
@@ -217,8 +218,11 @@ fn at_present(body: &[u8]) -> Vec<u8> {
     let mut moved = parts.next().unwrap_or_default().to_owned();
     #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
     let now = Timestamp::now();
+    // A reply that came as soon as its message was created would be a machine's.
+    let sent = earlier(now, std::time::Duration::from_mins(1));
     for part in parts {
-        moved.push_str(&now.to_string());
+        let moment = if moved.ends_with("CreatedAt=") { sent } else { now };
+        moved.push_str(&moment.to_string());
         moved.push_str(part.split_once('Z').map_or("", |(_, rest)| rest));
     }
     // The one that is written as Twilio's API writes them.

@@ -7,7 +7,7 @@ use crate::config::{Account, Settings};
 use crate::domain::form;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::call::Road;
+use crate::domain::signal::callback::Road;
 use crate::domain::signal::fields::{Fields, Spelling};
 use crate::recording::{BODY_HASH_NOTE, HASHED_NOTE, Recording};
 use crate::tools::replay::key::{Signer, account_key, app_key};

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::domain::address::PersonKey;
 use crate::domain::matching::later;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::call::{self, Road};
-use crate::domain::signal::callback::{self, Reading};
+use crate::domain::signal::call;
+use crate::domain::signal::callback::{self, Reading, Road};
 use crate::domain::signal::fields::Fields;
 use crate::domain::signal::{Named, Sighting, Signal, app};
 use crate::tools::reach::now;
@@ -31,6 +31,7 @@ pub(super) fn counts_as_of_now(
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
+        road,
         now: later(present, AHEAD),
         trace: None,
     };
@@ -42,7 +43,7 @@ pub(super) fn counts_as_of_now(
     let is_young = |sighting: Sighting| sighting.tracked && sighting.created_at.is_none();
     match route {
         Route::Reply => callback::reply(fields, &reading).is_ok_and(is_late),
-        Route::Call => call::call(fields, &reading, road).is_ok_and(|call| is_late(call.signal)),
+        Route::Call => call::call(fields, &reading).is_ok_and(|call| is_late(call.signal)),
         Route::Event => app::event(fields, &reading).is_ok_and(is_late),
         Route::Messages => app::message(fields, &reading)
             .is_ok_and(|registered| registered.message.is_some_and(is_young)),

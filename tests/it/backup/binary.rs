@@ -143,7 +143,7 @@ fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup()
     let served = verified(&[], &scene.store());
     assert_eq!(
         (messages(&served), &served["format"], &served["seal"]),
-        (31, &4.into(), &"sound".into())
+        (31, &5.into(), &"sound".into())
     );
     assert_eq!(served["messages"]["confirmed"], 1);
     assert_eq!(served["person_key_inside"], true);
@@ -280,7 +280,7 @@ fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again(
         child.kill().expect("killed");
         child.wait().expect("ended");
         let format = fs::read_to_string(store.join("FORMAT")).unwrap_or_default();
-        if format == "4\n" {
+        if format == "5\n" {
             whole += 1;
             assert_eq!(messages(&verified(&[], &store)), 1500, "step {step}");
             fs::remove_dir_all(&store).expect("removed");

@@ -332,7 +332,7 @@ async fn a_stopped_store_is_looked_at_and_backed_up_and_stays_what_it_is() {
     let before = entries(image(folder.path()).path());
 
     let seen = verify(folder.path(), Duration::ZERO).expect("sound");
-    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 4, false));
+    assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 5, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
     // No key was made for it, no lease taken back.

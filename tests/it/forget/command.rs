@@ -95,14 +95,14 @@ fn a_store_that_nobody_has_open_forgets_and_stays_sound() {
 }
 
 #[test]
-fn a_store_of_an_older_format_is_left_to_the_service() {
+fn a_store_of_an_older_format_is_left_alone() {
     let mut scene = filled(&[]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success());
     fs::write(scene.store().join("FORMAT"), "2\n").expect("written");
     let (code, told, talk) = run(&["forget", RECIPIENT], &scene.store());
     assert_eq!((code, told.as_str()), (Some(1), ""));
-    assert!(talk.contains("format 2") && talk.contains("heardback serve"), "{talk}");
+    assert!(talk.contains("format 2") && talk.contains("heardback export"), "{talk}");
     assert_eq!(fs::read_to_string(scene.store().join("FORMAT")).expect("there"), "2\n");
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod answers;
 mod field_values;
+mod identity;
 mod links;
 mod operator;
 mod refusals;

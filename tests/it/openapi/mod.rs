@@ -83,6 +83,11 @@ fn every_route_of_the_apps_is_described_and_no_other() {
 fn every_field_that_is_read_of_an_app_is_described() {
     let source = read("src/domain/signal/app.rs");
     let source = source.split("#[cfg(test)]").next().expect("code");
+    // When an act was is read as in what an app passes on.
+    let callback = read("src/domain/signal/callback.rs");
+    let when = between(&callback, "pub fn when", "/// Whether a request may be about");
+    let source = format!("{source}{}", when.into_iter().next().expect("it reads the time"));
+    let source = source.as_str();
     let mut fields = BTreeSet::from(["AccountSid", "CodeHmac"]);
     for reading in ["get(\"", "moment(\"", "sid(\"", "read(\"", "reference(\"", "Message>(\""] {
         fields.extend(between(source, reading, "\""));

@@ -11,7 +11,7 @@ use heardback::domain::link::LinkToken;
 use heardback::domain::matching::{Observed, Parked, Reason};
 use heardback::domain::message::{Message, State, Status};
 use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Signal, Source};
+use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Signal, Source, TimeSource};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Clock, Entry, Filter, Store};
 use jiff::Timestamp;
@@ -178,7 +178,15 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
         source: Source::Reply,
         once: vec![Once::Message(sid(inbound))],
         code: None,
-        evidence: Ok(Evidence { account: given::account(), named, label, occurred_at }),
+        evidence: Ok(Evidence {
+            account: given::account(),
+            named,
+            label,
+            occurred_at,
+            time_source: TimeSource::Exact,
+            source: Source::Reply,
+        }),
+        names: None,
         remembers: None,
         seen_at,
         trace: None,

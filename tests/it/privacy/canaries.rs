@@ -11,6 +11,8 @@ use sha2::Digest as _;
 /// A person, and one of whom nobody honest ever speaks: as they are written, and as at home.
 pub(super) const PEOPLE: [&str; 2] = ["+4915770192837", "+4915770374651"];
 const COUNTRY: &str = "+49";
+/// A user id of WhatsApp.
+pub(super) const USER_ID: &str = "DE.48151623420815162342";
 /// What they write, and what stands in the messages to them.
 pub(super) const TEXT: &str = "a canary sang brinjalvortex, to you & me";
 pub(super) const CODE: &str = "73914628";
@@ -51,6 +53,7 @@ impl Canaries {
             all.number(number);
         }
         for (what, text) in [
+            ("a user id", "48151623420815162342"),
             ("a text", TEXT),
             ("a word of a text", "brinjalvortex"),
             ("a code", CODE),

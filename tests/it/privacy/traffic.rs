@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{ACCOUNT, SENDER, form, get, json as json_post, post, sid};
 use crate::privacy::canaries::{
     AGENT, API_SECRET, CITY, CLICK_SECRET, CODE, HEADER, MEDIA, NAME, PATH, PEOPLE, PHONE_KEY,
-    QUERY, TEXT, TOKEN, ZIP,
+    QUERY, TEXT, TOKEN, USER_ID, ZIP,
 };
 
 /// Created long enough ago that a 404 is Twilio's last word.
@@ -70,10 +70,28 @@ pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
         called("completed", "inbound"),
         called("completed", "outbound-api"),
     ];
-    // At the wrong route: who wrote to us is no sender of ours.
-    let mut astray = reply(&[("MessageSid", &sid(number + 0x3000)), ("SmsStatus", "received")]);
-    "/twilio/status".clone_into(&mut astray.target);
-    all.push(astray);
+    // At the route for the other direction, where the person would be taken for a sender.
+    let astray = |mut request: Recording, target: &str| {
+        target.clone_into(&mut request.target);
+        request.headers.push(("X-Astray".to_owned(), "yes".to_owned()));
+        request
+    };
+    let received = sid(number + 0x3000);
+    let received = reply(&[("MessageSid", &received), ("SmsStatus", "received")]);
+    all.push(astray(received, "/twilio/status"));
+    for word in ["queued", "sent", "delivered", "undelivered", "READ"] {
+        all.push(astray(status("/twilio/message", word), "/twilio/message"));
+    }
+    // By a user id of WhatsApp, beside the number.
+    let named =
+        [("ExternalUserId", USER_ID), ("ParentExternalUserId", USER_ID), ("ProfileUsername", NAME)];
+    let from_id = format!("whatsapp:{USER_ID}");
+    let by_id = sid(number + 0x8000);
+    let more = [("From", &*from_id), ("To", "whatsapp:+14155238886"), ("MessageSid", &*by_id)];
+    all.push(reply(&[&more[..], &named].concat()));
+    let more = [("To", &*whatsapp), ("From", "whatsapp:+14155238886"), ("MessageSid", &*by_id)];
+    let more = [&more[..], &named, &[("MessageStatus", "sent")]].concat();
+    all.push(form("/twilio/status", &with(person, &more)));
     let query = String::from_utf8(all[3].body.clone()).expect("a form");
     all.push(get(&format!("/twilio/message?{query}")));
     for path in ["/twilio/click", &format!("/twilio/click/{CLICK_SECRET}")] {
@@ -155,6 +173,15 @@ pub(super) fn from_app(number: u32, person: &str) -> Vec<Recording> {
         json_post("/app/events", &json!({ "To": person, "Type": "password_used", "Name": NAME })),
         event(&[("MessageSid", &own), ("Type", "code_entered"), ("Code", CODE)]),
     ];
+    // Twilio's own forms at the app's routes.
+    for target in ["/app/events", "/app/messages"] {
+        let inbound = sid(number + 0x280);
+        let fields = [("MessageSid", &*inbound), ("From", person), ("To", SENDER)];
+        let mut astray =
+            form(target, &with(person, &[&fields[..], &[("SmsStatus", "received")]].concat()));
+        astray.headers.push(("X-Astray".to_owned(), "yes".to_owned()));
+        all.push(astray);
+    }
     let passed_on = from_twilio(number + 0x300, person).into_iter().filter(|request| {
         ["/twilio/message", "/twilio/status", "/twilio/call"].contains(&request.target.as_str())
             && request.method == "POST"
@@ -192,10 +219,7 @@ pub(super) fn malformed(request: &Recording) -> Vec<Recording> {
     };
     let private = [PEOPLE[1], TEXT, API_SECRET, PHONE_KEY, TOKEN];
     let mut all = Vec::new();
-    // Our own number's field: senders are no persons, and are kept as they come.
-    let is_to_us = ["/twilio/message", "/twilio/call"].iter().any(|it| request.target.contains(it));
-    let sender = if is_to_us { "To" } else { "From" };
-    for (at, shaped) in SHAPED.into_iter().filter(|name| *name != sender).enumerate() {
+    for (at, shaped) in SHAPED.into_iter().enumerate() {
         let mut secret = private[at % private.len()].to_owned();
         // Its own words are the app's to choose, and a number is one for a recipient.
         match shaped {

@@ -101,7 +101,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     let all = lines(&file);
     let [head, end] = [all.first(), all.last()]
         .map(|line| serde_json::from_str::<Value>(line.expect("a line")).expect("JSON"));
-    assert_eq!((&head["type"], &head["format"]), (&json!("heardback"), &json!(1)));
+    assert_eq!((&head["type"], &head["format"]), (&json!("heardback"), &json!(2)));
     assert_eq!(end["type"], "end");
     // 1 to 4 are among those that had a callback.
     let expected = (&json!(700), &json!(4), &json!(1), &json!(1));

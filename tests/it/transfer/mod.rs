@@ -9,7 +9,7 @@ use std::sync::Arc;
 use heardback::store::{Adopted, Record, Store};
 
 /// Everything, in pages of so many.
-async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
+pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
         let page = store.records(cursor, page_of).await.expect("handed over");
@@ -22,7 +22,7 @@ async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
     }
 }
 
-async fn adopt(store: &Arc<dyn Store>, records: &[Record]) -> Adopted {
+pub(crate) async fn adopt(store: &Arc<dyn Store>, records: &[Record]) -> Adopted {
     store.adopt(records.to_vec()).await.expect("taken over")
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use heardback::domain::code::{Code, CodeKey};
+use heardback::domain::code::CodeKey;
 use heardback::domain::feedback::{Claim, Settlement};
 use heardback::domain::link::Link;
 use heardback::domain::matching::{Observed, Parked, Reason, Remembered};
@@ -64,7 +64,8 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
         remember(store, Sighting { reference: Some(reference("a")), ..registered(n, 0) }).await;
     }
     let code = Some(CodeKey::new(b"app key").hmac(sid(5), "123456"));
-    remember(store, Sighting { code, service: Some(service(1)), ..registered(5, 1) }).await;
+    let fifth = Sighting { code, service: Some(service(1)), by_twilio: true, ..registered(5, 1) };
+    remember(store, fifth).await;
     remember(store, status(6, "sent", 1)).await;
     remember(store, status(7, "undelivered", 1)).await;
     remember(store, Sighting { status: status(7, "undelivered", 1).status, ..registered(8, 1) })
@@ -266,6 +267,8 @@ async fn waiting(store: &Arc<dyn Store>) -> Parked {
         | Record::Link { .. }
         | Record::Counted { .. }
         | Record::Sender { .. }
+        | Record::Automatic { .. }
+        | Record::Names { .. }
         | Record::Hold { .. } => None,
     });
     parked.expect("something waits")
@@ -364,7 +367,7 @@ async fn what_takes_a_choice_waits_until_all_are_there() {
     remember(&other, registered(2, 50)).await;
     adopt(&target, &all(&other, 1000).await).await;
     assert_eq!(state(&target, 2).await, Some(State::Pending));
-    remember(&target, registered(2, 50)).await;
+    remember(&target, status(2, "delivered", 55)).await;
     assert_eq!(state(&target, 1).await, Some(State::Pending));
     assert_eq!(state(&target, 2).await, Some(State::Confirmed));
 }
@@ -431,6 +434,8 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
             Record::Link { link, .. } => link.created_at = beyond,
             Record::Counted { at, .. } => *at = beyond,
             Record::Hold { since, .. } => *since = beyond,
+            Record::Automatic { automatic, .. } => automatic.until = beyond,
+            Record::Names { tied, .. } => tied.seen_at = beyond,
             Record::Sender { .. } => return None,
         }
         Some(record)
@@ -483,7 +488,8 @@ async fn a_code_and_a_late_signal_work_on_as_if_nothing_had_happened() {
     remember(&source, Sighting { code, ..registered(1, 0) }).await;
     remember(&source, registered(2, 5)).await;
     adopt(&target, &all(&source, 1000).await).await;
-    assert_eq!(message(&target, 1).await.code, code.map(Code::Known));
+    assert_eq!(message(&target, 1).await.code, code);
+    remember(&target, status(2, "delivered", 6)).await;
     hands.set(HOUR / 2);
     // Found by the person, who is known by a hash alone.
     assert_eq!(observe(&target, reply(1, 10)).await, Observed::Confirmed(sid(2)));

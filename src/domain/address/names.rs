@@ -1,0 +1,232 @@
+//! Names: WhatsApp knows one person by a number and by user ids, and a webhook bears one of them or several.
+//!
+//! Since 2026 a user of WhatsApp may hide the number. `From` and `To` are then a user id, such as
+//! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside whatever name is
+//! used (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
+//! id. A number has an id for each business portfolio, and a parent's id (Meta, "Business-scoped user IDs").
+//!
+//! Names are tied by what Twilio signed only. Each is a keyed hash of its account, so no tie reaches beyond one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::{Address, NameKind, Person, PersonKey};
+use crate::domain::sid::AccountSid;
+
+/// The most user ids of one person. More than these is a placeholder in every webhook, not a person.
+const MAX_IDS: usize = 8;
+/// How long names that no webhook repeats stay tied: as long as Twilio keeps messages by default.
+const KEPT_FOR: Duration = Duration::from_hours(400 * 24);
+/// A tie that is repeated is written again this much later.
+const REFRESHED_AFTER: Duration = Duration::from_hours(24);
+
+/// A number on WhatsApp, and the same number off it: another recipient of messages, and the same person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Number {
+    whatsapp: Person,
+    plain: Option<Person>,
+}
+
+/// The names of one person on WhatsApp: at most one number, and user ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    number: Option<Number>,
+    ids: BTreeSet<Person>,
+}
+
+/// Names that are tied, and when a webhook said so last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TiedNames {
+    /// The names.
+    pub names: Names,
+    /// When.
+    #[serde(with = "crate::domain::moment")]
+    pub seen_at: Timestamp,
+}
+
+/// What is to be kept of names that were learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learned {
+    /// All names of the person.
+    pub tied: TiedNames,
+    /// Numbers on WhatsApp that were tied to one of the ids, and are not any more.
+    pub dropped: BTreeSet<Person>,
+}
+
+impl Names {
+    /// The names that one form gives to one person of that account. `None` where that is no more than one name, or
+    /// where they are not all WhatsApp's, or where two numbers are among them.
+    #[must_use]
+    pub fn of(key: &PersonKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
+        let mut names = Self::default();
+        for address in addresses {
+            let person = key.recipient(account, address).person;
+            match address.kind() {
+                NameKind::WhatsappId => {
+                    names.ids.insert(person);
+                }
+                NameKind::WhatsappNumber => {
+                    let plain = key.by_number(account, address);
+                    let before = names.number.replace(Number { whatsapp: person, plain });
+                    if before.is_some_and(|number| number.whatsapp != person) {
+                        return None;
+                    }
+                }
+                NameKind::Other => return None,
+            }
+        }
+        (names.all().count() > 1 && names.ids.len() <= MAX_IDS).then_some(names)
+    }
+
+    /// Every name on WhatsApp, the number first.
+    pub fn all(&self) -> impl Iterator<Item = Person> {
+        self.number.map(|number| number.whatsapp).into_iter().chain(self.ids.iter().copied())
+    }
+
+    /// Every name, the number off WhatsApp included.
+    pub fn everywhere(&self) -> impl Iterator<Item = Person> {
+        self.all().chain(self.number.and_then(|number| number.plain))
+    }
+
+    /// Whether it is one of those on WhatsApp.
+    #[must_use]
+    pub fn contains(&self, person: Person) -> bool {
+        self.all().any(|name| name == person)
+    }
+
+    /// Whether a number and an id are among them: then no other name can be this person's.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.number.is_some() && !self.ids.is_empty()
+    }
+
+    /// How many there may be, and how long an export's line may get by that.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        (1..=MAX_IDS).contains(&self.ids.len()) && self.all().count() > 1
+    }
+}
+
+impl TiedNames {
+    /// When they are forgotten, unless a webhook repeats them.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.seen_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)
+    }
+
+    /// What is known once these are said too. `known` are the tied names that share one with them. `None` where
+    /// nothing is learned: it is known already, or contradicts what is known.
+    #[must_use]
+    pub fn learned(&self, known: &[Self]) -> Option<Learned> {
+        let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
+        let number = match self.names.number {
+            Some(number) => Some(number),
+            // Two people: a parent's id, say, that both were given.
+            None if numbers.len() > 1 => return None,
+            None => numbers.first().copied(),
+        };
+        let mut ids = self.names.ids.clone();
+        ids.extend(known.iter().flat_map(|tied| tied.names.ids.iter().copied()));
+        if ids.len() > MAX_IDS {
+            return None;
+        }
+        let names = Names { number, ids };
+        let fresh = self.seen_at.checked_sub(REFRESHED_AFTER).unwrap_or(Timestamp::MIN);
+        if known.iter().any(|tied| tied.names == names && tied.seen_at > fresh) {
+            return None;
+        }
+        let seen_at = known.iter().map(|tied| tied.seen_at).fold(self.seen_at, Timestamp::max);
+        let dropped = numbers.into_iter().map(|old| old.whatsapp);
+        let dropped = dropped.filter(|old| !names.contains(*old)).collect();
+        Some(Learned { tied: Self { names, seen_at }, dropped })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> AccountSid {
+        AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid")
+    }
+
+    fn name(text: &str) -> Address {
+        Address::parse(text).expect("valid")
+    }
+
+    fn number(n: u32) -> Address {
+        name(&format!("whatsapp:+1555000{n:04}"))
+    }
+
+    fn id(n: u32) -> Address {
+        name(&format!("whatsapp:US.1{n}"))
+    }
+
+    fn person(address: &Address) -> Person {
+        PersonKey::new(b"key").recipient(account(), address).person
+    }
+
+    fn names(addresses: &[Address]) -> Option<Names> {
+        Names::of(&PersonKey::new(b"key"), account(), addresses)
+    }
+
+    fn tied(addresses: &[Address], hours: i64) -> TiedNames {
+        let seen_at = Timestamp::from_second(hours * 3600).expect("a time");
+        TiedNames { names: names(addresses).expect("names"), seen_at }
+    }
+
+    #[test]
+    fn names_are_of_whatsapp_and_more_than_one_and_hold_one_number() {
+        let both = names(&[number(1), id(1)]).expect("two");
+        assert!(both.is_complete() && both.contains(person(&id(1))));
+        let plain = person(&name("+15550000001"));
+        assert!(both.everywhere().any(|it| it == plain) && !both.contains(plain));
+        assert!(!names(&[id(1), id(2)]).expect("two").is_complete());
+        assert!(names(&[number(1), id(1), id(1), id(2)]).is_some());
+        assert!(names(&[number(1)]).is_none());
+        assert!(names(&[number(1), number(1)]).is_none());
+        assert!(names(&[number(1), number(2), id(1)]).is_none());
+        assert!(names(&[name("+15550000001"), id(1)]).is_none());
+        assert!(names(&[name("messenger:15550000001"), id(1)]).is_none());
+        assert!(names(&(0..9).map(id).collect::<Vec<_>>()).is_none());
+    }
+
+    #[test]
+    fn what_is_said_adds_to_what_is_known() {
+        let all = [number(1), id(1), id(2), id(3)];
+        let learned = tied(&[number(1), id(3)], 1)
+            .learned(&[tied(&[number(1), id(1)], 1), tied(&[id(2), id(3)], 1)]);
+        let learned = learned.expect("new");
+        assert_eq!(learned.tied, tied(&all, 1));
+        assert!(learned.dropped.is_empty());
+        assert_eq!(tied(&[id(1), id(3)], 1).learned(&[tied(&all, 1)]), None);
+        let later = tied(&[id(1), id(3)], 48).learned(&[tied(&all, 1)]).expect("it is refreshed");
+        assert_eq!(later.tied, tied(&all, 48));
+    }
+
+    #[test]
+    fn an_id_belongs_to_the_number_that_it_was_seen_with_last() {
+        let moved = tied(&[number(2), id(1)], 2).learned(&[tied(&[number(1), id(1)], 1)]);
+        let moved = moved.expect("new");
+        assert_eq!(moved.tied, tied(&[number(2), id(1)], 2));
+        assert_eq!(moved.dropped, BTreeSet::from([person(&number(1))]));
+    }
+
+    #[test]
+    fn two_people_are_not_made_one_by_an_id_that_both_have() {
+        let both = [tied(&[number(1), id(1)], 1), tied(&[number(2), id(2)], 1)];
+        assert_eq!(tied(&[id(1), id(2)], 1).learned(&both), None);
+    }
+
+    #[test]
+    fn a_placeholder_in_every_webhook_ties_no_more_than_one_number() {
+        let mut known = tied(&[number(0), id(0)], 1);
+        for n in 1..20 {
+            known = tied(&[number(n), id(0)], 1).learned(&[known]).expect("new").tied;
+            assert_eq!(known.names.all().count(), 2);
+        }
+    }
+}

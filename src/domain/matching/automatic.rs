@@ -1,0 +1,86 @@
+//! Texts that no person wrote: whoever answers within seconds of a message's creation is a machine.
+//!
+//! Handsets and carriers answer such, also for numbers at which nobody can read. So the rule looks at every message
+//! to the person, whatever its receipts say: a later receipt must not make the text a person's.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::address::Person;
+use crate::domain::matching::pick::Known;
+use crate::domain::matching::sender::is_from_hint;
+use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, earlier, later};
+use crate::domain::sid::{AccountSid, ServiceSid};
+use crate::domain::signal::{Evidence, Named, TimeSource};
+
+/// When the texts of a person are automatic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomaticReplies {
+    /// The account that knows the person by this hash.
+    pub account: AccountSid,
+    /// From the first automatic text on.
+    #[serde(with = "crate::domain::moment")]
+    pub from: Timestamp,
+    /// Until a week after the last one.
+    #[serde(with = "crate::domain::moment")]
+    pub until: Timestamp,
+}
+
+impl AutomaticReplies {
+    /// Whether a text of that moment is one.
+    #[must_use]
+    pub fn include(&self, at: Timestamp) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+
+    /// Together with another span: the later one, if there is a gap between them.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let (first, second) = if self.from <= other.from { (self, other) } else { (other, self) };
+        if second.from > first.until {
+            return second;
+        }
+        Self { until: first.until.max(second.until), ..first }
+    }
+}
+
+/// The spans that follow from these pieces of evidence, and from what is known already.
+pub(super) fn spans<'a>(
+    pieces: impl Iterator<Item = &'a Parked>,
+    known: &Known,
+    services: &BTreeMap<String, ServiceSid>,
+    automatic: &mut BTreeMap<Person, AutomaticReplies>,
+) {
+    for evidence in pieces.map(|piece| &piece.evidence) {
+        let Named::Person { recipient, .. } = &evidence.named else { continue };
+        let is_text = evidence.is_plain_text() && evidence.time_source == TimeSource::Exact;
+        if is_text && is_too_fast(evidence, known, services, true) {
+            let (from, until) = (evidence.occurred_at, later(evidence.occurred_at, AUTOMATIC_FOR));
+            let span = AutomaticReplies { account: evidence.account, from, until };
+            let before = automatic.get(&recipient.person).copied();
+            automatic.insert(recipient.person, before.map_or(span, |before| before.and(span)));
+        }
+    }
+}
+
+/// Whether it came within seconds of the creation of a message to that person from that sender. `is_sure`: only of
+/// one of which it is known when it was created.
+pub(super) fn is_too_fast(
+    evidence: &Evidence,
+    known: &Known,
+    services: &BTreeMap<String, ServiceSid>,
+    is_sure: bool,
+) -> bool {
+    let Named::Person { recipient, sender } = &evidence.named else { return false };
+    let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
+    known.values().any(|message| {
+        message.account == evidence.account
+            && message.recipient.is_some_and(|to| to.person == recipient.person)
+            && (message.created_at_known || !is_sure)
+            && message.created_at > after
+            && message.created_at <= evidence.occurred_at
+            && is_from_hint(message, sender, services) != Some(false)
+    })
+}

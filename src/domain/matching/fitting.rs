@@ -1,0 +1,51 @@
+//! Which messages an act of a person may be about, as far as times tell.
+
+use crate::domain::matching::pick::{Choice, newest_first};
+use crate::domain::matching::{CLOCK_SKEW, UNSAID_FOR, earlier, later};
+use crate::domain::message::Message;
+use crate::domain::signal::{Evidence, TimeSource};
+
+/// The messages that an act may be about, newest first.
+pub(super) struct Fitting<'m> {
+    /// All of that time, also those that did not arrive.
+    pub(super) all: Vec<&'m Message>,
+    /// Those that were there, and those of which nobody says whether they were.
+    pub(super) older: Vec<&'m Message>,
+    /// Those that were created after it by the app's clock, but by no more than that may differ.
+    pub(super) younger: Vec<&'m Message>,
+}
+
+/// Whether a message is younger than an act by no more than the app's clock may differ.
+pub(super) fn is_within_skew(message: &Message, evidence: &Evidence) -> bool {
+    evidence.time_source == TimeSource::App
+        && message.created_at <= later(evidence.occurred_at, CLOCK_SKEW)
+}
+
+impl Choice<'_> {
+    /// The messages that an act of this person may be about: created before it and within the window, whatever their
+    /// state except undelivered.
+    pub(super) fn fitting<'m>(&self, evidence: &Evidence, theirs: &[&'m Message]) -> Fitting<'m> {
+        let at = evidence.occurred_at;
+        let from = earlier(at, self.policy.window_of(evidence));
+        let is_app = evidence.time_source == TimeSource::App;
+        let mut fitting = Fitting { all: Vec::new(), older: Vec::new(), younger: Vec::new() };
+        for message in newest_first(theirs) {
+            if message.is_yet_to_go_out() || message.created_at < from {
+                continue;
+            }
+            let is_unsaid =
+                !message.created_at_known && message.created_at <= later(at, UNSAID_FOR);
+            let is_older = message.created_at <= at || is_unsaid;
+            let is_near = is_app && is_within_skew(message, evidence);
+            if !is_older && !is_near {
+                continue;
+            }
+            fitting.all.push(message);
+            if message.may_have_arrived() {
+                let list = if is_older { &mut fitting.older } else { &mut fitting.younger };
+                list.push(message);
+            }
+        }
+        fitting
+    }
+}

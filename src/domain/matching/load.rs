@@ -1,0 +1,345 @@
+//! Which rows a command needs: all that may be judged otherwise once it is carried out.
+//!
+//! New knowledge of a message concerns the evidence that waits for it, for its reference or for its person; that
+//! evidence may be about other messages; and those may be confirmed by other evidence, as long as Twilio was not sent
+//! anything of them. So the keys are followed until there are no more. Hardly any key has evidence, and a store knows
+//! that without reading: [`Source::may_concern`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Names, Person};
+use crate::domain::matching::people::shielded;
+use crate::domain::matching::source::{Source, WaitsFor};
+use crate::domain::matching::{Parked, Policy, Rows, Touched, UNSAID_FOR, earlier, later};
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::AccountSid;
+use crate::domain::signal::{Evidence, Named};
+
+/// The most keys with evidence that one command follows. With more, nothing that was confirmed is judged anew.
+const MAX_KEYS: usize = 64;
+
+/// Loads the rows of a command: what it touches, and its new evidence if there is any. `typed` says whether that
+/// holds a code.
+///
+/// # Errors
+/// Rows cannot be read.
+pub fn gather<S: Source>(
+    source: &S,
+    account: AccountSid,
+    touched: &Touched,
+    new: Option<(&Evidence, bool)>,
+    (policy, now): (&Policy, Timestamp),
+) -> Result<Rows, S::Error> {
+    let mut loading = Loading {
+        source,
+        account,
+        policy,
+        now,
+        rows: Rows::default(),
+        pending: Vec::new(),
+        done: BTreeSet::new(),
+        concerned: 0,
+        evidence: new,
+        reaches: BTreeSet::new(),
+        names: BTreeSet::new(),
+        said: touched.names.as_ref(),
+        bearing: BTreeSet::new(),
+    };
+    loading.start(touched)?;
+    loop {
+        while let Some(key) = loading.pending.pop() {
+            loading.follow(&key)?;
+        }
+        // A confirmation is noted on the others under its reference, however old they are and whoever got them.
+        if !loading.add_siblings()? {
+            return loading.end(touched);
+        }
+    }
+}
+
+struct Loading<'a, S> {
+    source: &'a S,
+    account: AccountSid,
+    policy: &'a Policy,
+    now: Timestamp,
+    rows: Rows,
+    /// Keys to follow.
+    pending: Vec<WaitsFor>,
+    done: BTreeSet<WaitsFor>,
+    /// How many of them may have evidence.
+    concerned: usize,
+    /// The new evidence, and whether it holds a code.
+    evidence: Option<(&'a Evidence, bool)>,
+    /// The keys that the new evidence is about, whether or not other evidence waits there.
+    reaches: BTreeSet<WaitsFor>,
+    /// The references of what is at hand.
+    names: BTreeSet<Reference>,
+    /// Names that Twilio gives to one person.
+    said: Option<&'a Names>,
+    /// The references whose messages are at hand.
+    bearing: BTreeSet<Reference>,
+}
+
+impl<S: Source> Loading<'_, S> {
+    fn start(&mut self, touched: &Touched) -> Result<(), S::Error> {
+        let mut keys = Vec::new();
+        keys.extend(touched.sid.map(WaitsFor::Message));
+        let reference = touched.reference.clone();
+        keys.extend(reference.map(|name| WaitsFor::Reference(self.account, name)));
+        keys.extend(touched.persons.iter().copied().map(WaitsFor::Person));
+        keys.extend(touched.names.iter().flat_map(Names::all).map(WaitsFor::Person));
+        keys.extend(touched.link.map(WaitsFor::Link));
+        if let Some(sid) = touched.sid {
+            self.add(self.source.message(sid)?);
+        }
+        if let Some((evidence, _)) = self.evidence {
+            self.reach(evidence)?;
+        }
+        self.pending.extend(keys);
+        Ok(())
+    }
+
+    /// Notes what new evidence is about.
+    fn reach(&mut self, evidence: &Evidence) -> Result<(), S::Error> {
+        let key = WaitsFor::of(evidence);
+        if let WaitsFor::Message(sid) = &key {
+            let known = self.source.message(*sid)?;
+            let known = known.filter(|message| message.account == self.account);
+            // A code that is another message's is looked for among those.
+            if let Some(message) = &known {
+                self.reaches.extend(keys_of(message));
+            }
+            self.add(known);
+        }
+        if let WaitsFor::Link(id) = &key
+            && let Some(link) = self.source.link(*id)?
+        {
+            match link.names(*id) {
+                Named::Message(sid) => {
+                    let known = self.source.message(sid)?;
+                    self.add(known);
+                    self.pending.push(WaitsFor::Message(sid));
+                }
+                Named::Reference(name) => {
+                    let key = WaitsFor::Reference(self.account, name);
+                    self.reaches.insert(key.clone());
+                    self.pending.push(key);
+                }
+                Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => {}
+            }
+        }
+        if let Named::Caller { whatsapp, .. } = &evidence.named {
+            self.reaches.insert(WaitsFor::Person(*whatsapp));
+        }
+        self.reaches.insert(key);
+        self.pending.extend(self.reaches.iter().cloned());
+        Ok(())
+    }
+
+    fn follow(&mut self, key: &WaitsFor) -> Result<(), S::Error> {
+        if !self.done.insert(key.clone()) {
+            return Ok(());
+        }
+        let (is_reached, is_concerned) = (self.reaches.contains(key), self.source.may_concern(key));
+        let mut parked = Vec::new();
+        if is_concerned {
+            self.concerned += 1;
+            if self.concerned > MAX_KEYS {
+                self.rows.is_cut = true;
+                return Ok(());
+            }
+            parked = self.source.parked(key)?;
+            // Another account's evidence for the same SID waits beside ours.
+            parked.retain(|parked| parked.evidence.account == self.account);
+            for sid in self.source.holding(key) {
+                let message = self.source.message(sid)?;
+                self.add(message.filter(|message| message.account == self.account));
+            }
+        }
+        match key {
+            WaitsFor::Message(sid) => {
+                if is_concerned || is_reached {
+                    let known = self.source.message(*sid)?;
+                    self.add(known);
+                }
+            }
+            WaitsFor::Link(id) => {
+                if let Some(link) = self.source.link(*id)? {
+                    let message = link.message.map(|sid| self.source.message(sid)).transpose()?;
+                    self.add(message.flatten());
+                    let name = link.reference.clone();
+                    self.pending.extend(name.map(|name| WaitsFor::Reference(link.account, name)));
+                    self.rows.links.insert(*id, link);
+                }
+            }
+            // Links are bound by the registration of a message with their reference, too.
+            WaitsFor::Reference(account, name) => {
+                self.names.insert(name.clone());
+                for id in self.source.links_for(*account, name)? {
+                    self.pending.push(WaitsFor::Link(id));
+                }
+                if is_concerned || is_reached {
+                    self.add_bearing(*account, name)?;
+                }
+            }
+            WaitsFor::Person(person) => {
+                self.follow_names(*person, is_concerned || is_reached)?;
+                if is_concerned || is_reached {
+                    let span = self.span(*person, &parked);
+                    for message in self.source.sent_to(*person, span)? {
+                        self.add(Some(message));
+                    }
+                    let known = self.source.automatic(*person)?;
+                    self.rows.automatic.extend(known.map(|known| (*person, known)));
+                }
+            }
+        }
+        for parked in parked {
+            self.found(&parked.evidence);
+            self.rows.parked.push(parked);
+        }
+        Ok(())
+    }
+
+    /// Follows the other names of a person. If evidence is about one of them, it is about each.
+    fn follow_names(&mut self, person: Person, is_about: bool) -> Result<(), S::Error> {
+        let tied = self.source.tied(self.account, person)?;
+        let said = self.said.filter(|said| said.contains(person));
+        let known = tied.iter().map(|tied| &tied.names).chain(said);
+        let others: Vec<Person> =
+            known.flat_map(Names::all).filter(|name| *name != person).collect();
+        self.rows.people.tied.extend(tied.map(|tied| (person, tied)));
+        for other in others {
+            let key = WaitsFor::Person(other);
+            if is_about && self.reaches.insert(key.clone()) {
+                self.done.remove(&key);
+            }
+            self.pending.push(key);
+        }
+        Ok(())
+    }
+
+    fn add_bearing(&mut self, account: AccountSid, name: &Reference) -> Result<(), S::Error> {
+        if self.bearing.insert(name.clone()) {
+            for message in self.source.bearing(account, name)? {
+                self.add(Some(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the messages under the references of those at hand, if there is evidence to judge. Returns whether keys
+    /// are left to follow.
+    fn add_siblings(&mut self) -> Result<bool, S::Error> {
+        let mut messages = self.rows.messages.values();
+        let is_judging = self.evidence.is_some()
+            || !self.rows.parked.is_empty()
+            || messages.any(|message| message.held.is_some());
+        if is_judging {
+            for name in self.names.clone() {
+                self.add_bearing(self.account, &name)?;
+            }
+        }
+        Ok(!self.pending.is_empty())
+    }
+
+    /// Follows the keys of evidence that was found.
+    fn found(&mut self, evidence: &Evidence) {
+        self.pending.push(WaitsFor::of(evidence));
+        if let Named::Caller { whatsapp, .. } = &evidence.named {
+            let key = WaitsFor::Person(*whatsapp);
+            self.reaches.insert(key.clone());
+            self.done.remove(&key);
+            self.pending.push(key);
+        }
+    }
+
+    /// Takes in a message, and follows its keys.
+    fn add(&mut self, message: Option<Message>) {
+        let Some(message) = message else { return };
+        if message.account == self.account && !self.rows.messages.contains_key(&message.sid) {
+            self.pending.extend(keys_of(&message));
+            if let Some(held) = &message.held {
+                self.found(&held.evidence);
+            }
+        }
+        self.rows.messages.insert(message.sid, message);
+    }
+
+    /// When the messages were created that evidence about a person may be about.
+    fn span(&self, person: Person, parked: &[Parked]) -> RangeInclusive<Timestamp> {
+        let window = self.policy.longest_window();
+        let new = self.evidence.map(|(evidence, typed)| {
+            // A code is that of its message for as long as that is pending.
+            let back = if typed { window.max(self.policy.pending_ttl) } else { window };
+            (earlier(evidence.occurred_at, back), evidence.occurred_at)
+        });
+        let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
+        // What waits for another name of the same person is about this one, too.
+        let is_tied = self.rows.people.tied.contains_key(&person)
+            || self.said.is_some_and(|said| said.contains(person));
+        let others = self.rows.parked.iter().filter(|_| is_tied);
+        let known = parked.iter().chain(others).chain(held).map(|parked| {
+            let at = parked.evidence.occurred_at;
+            (earlier(at, window), at)
+        });
+        let all: Vec<_> = new.into_iter().chain(known).collect();
+        let from = all.iter().map(|span| span.0).min().unwrap_or(self.now);
+        let to = all.iter().map(|span| span.1).max().unwrap_or(self.now);
+        from..=later(to, UNSAID_FOR)
+    }
+
+    /// Adds the messages to names of WhatsApp that may be another name of a person whom evidence names.
+    fn add_untied(&mut self) -> Result<(), S::Error> {
+        let rows = &self.rows;
+        let held = rows.messages.values().filter_map(|message| message.held.as_deref());
+        let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
+        let mut untied = BTreeMap::new();
+        for evidence in waiting.chain(self.evidence.map(|(evidence, _)| evidence)) {
+            let Some((person, kind)) = shielded(evidence) else { continue };
+            let is_said = self.said.is_some_and(|said| said.contains(person) && said.is_complete());
+            if is_said || rows.people.is_complete(person) {
+                continue;
+            }
+            let from = earlier(evidence.occurred_at, self.policy.window_of(evidence));
+            let span = from..=later(evidence.occurred_at, UNSAID_FOR);
+            let found = self.source.sent_to_kind(evidence.account, kind, span)?;
+            untied.extend(found.into_iter().map(|message| (message.sid, message)));
+        }
+        self.rows.people.untied = untied;
+        let persons = self.rows.people.untied.values().filter_map(|message| message.recipient);
+        for person in persons.map(|to| to.person).collect::<BTreeSet<_>>() {
+            let tied = self.source.tied(self.account, person)?;
+            self.rows.people.tied.extend(tied.map(|tied| (person, tied)));
+        }
+        Ok(())
+    }
+
+    fn end(mut self, touched: &Touched) -> Result<Rows, S::Error> {
+        self.add_untied()?;
+        let rows = &mut self.rows;
+        let held = rows.messages.values().filter_map(|message| message.held.as_deref());
+        let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
+        let all = waiting.chain(self.evidence.map(|(evidence, _)| evidence));
+        let senders = all.filter_map(|evidence| evidence.named.sender()?.address.clone());
+        let senders: BTreeSet<String> = senders.chain(touched.sender.clone()).collect();
+        let mut services = BTreeMap::new();
+        for sender in senders {
+            if let Some(service) = self.source.service_of(self.account, &sender)? {
+                services.insert(sender, service);
+            }
+        }
+        rows.services = services;
+        Ok(self.rows)
+    }
+}
+
+fn keys_of(message: &Message) -> Vec<WaitsFor> {
+    let reference = message.reference.clone();
+    let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
+    let names = message.names().map(WaitsFor::Person);
+    [Some(WaitsFor::Message(message.sid)), reference].into_iter().flatten().chain(names).collect()
+}

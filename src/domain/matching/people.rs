@@ -1,0 +1,123 @@
+//! Who is one person: names that are tied, and messages to names that are not tied yet.
+//!
+//! WhatsApp knows one person by a number and by user ids. A message to a user id that is tied to no number may have
+//! gone to any person who is known by a number alone, and the other way round. Such a message shields: evidence from
+//! such a person proves nothing of an older message, since this one may be the newest to that person. A person known by
+//! a number and an id is shielded by no other name. So recall suffers only until a webhook names both, which each one
+//! does since 2026; and an account without user ids is not concerned.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Learned, NameKind, Names, Person, TiedNames};
+use crate::domain::matching::pick::{Choice, Pick, age_order};
+use crate::domain::matching::sender::is_from;
+use crate::domain::matching::{Parked, Reason};
+use crate::domain::message::{Basis, Message};
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::{Evidence, Named, SenderHint};
+
+/// The names in question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct People {
+    /// All names of a person, by each of them, where there are several.
+    pub tied: BTreeMap<Person, TiedNames>,
+    /// Messages to a name of WhatsApp that is tied to none of the other kind.
+    pub untied: BTreeMap<MessageSid, Message>,
+}
+
+impl People {
+    /// These names, and all others of the same people.
+    pub(super) fn all(&self, names: &[Person]) -> Vec<Person> {
+        let tied = names.iter().filter_map(|name| self.tied.get(name));
+        names.iter().copied().chain(tied.flat_map(|tied| tied.names.all())).collect()
+    }
+
+    /// Whether a message went to the person of that name.
+    pub(super) fn is_to(&self, message: &Message, person: Person) -> bool {
+        self.all(&[person]).into_iter().any(|name| message.is_to(name))
+    }
+
+    /// Ties names. Returns what is to be kept of that, if it is new.
+    pub(super) fn tie(&mut self, names: &Names, now: Timestamp) -> Option<Learned> {
+        let mut known: Vec<TiedNames> = Vec::new();
+        for tied in names.all().filter_map(|name| self.tied.get(&name)) {
+            if !known.contains(tied) {
+                known.push(tied.clone());
+            }
+        }
+        let said = TiedNames { names: names.clone(), seen_at: now };
+        let learned = said.learned(&known)?;
+        for number in &learned.dropped {
+            self.tied.remove(number);
+        }
+        for name in learned.tied.names.all() {
+            self.tied.insert(name, learned.tied.clone());
+        }
+        Some(learned)
+    }
+
+    /// The messages that may have gone to the person of this evidence under another name.
+    pub(super) fn shields(&self, evidence: &Evidence) -> Vec<&Message> {
+        let Some((_, other)) = shielded(evidence).filter(|(person, _)| !self.is_complete(*person))
+        else {
+            return Vec::new();
+        };
+        let may_be_theirs = |message: &&Message| {
+            message.account == evidence.account
+                && message.alias.is_none()
+                && message
+                    .recipient
+                    .is_some_and(|to| to.kind == other && !self.is_complete(to.person))
+        };
+        self.untied.values().filter(may_be_theirs).collect()
+    }
+
+    /// Whether a person is known by a number and by a user id.
+    pub(super) fn is_complete(&self, person: Person) -> bool {
+        self.tied.get(&person).is_some_and(|tied| tied.names.is_complete())
+    }
+}
+
+/// The person on WhatsApp whom evidence names, and the kind of name that messages to the same person may bear.
+pub(super) fn shielded(evidence: &Evidence) -> Option<(Person, NameKind)> {
+    match &evidence.named {
+        Named::Person { recipient, .. } => Some((recipient.person, recipient.kind.counterpart()?)),
+        Named::Caller { whatsapp, .. } => Some((*whatsapp, NameKind::WhatsappId)),
+        Named::Message(_) | Named::Reference(_) | Named::Link(_) => None,
+    }
+}
+
+impl Choice<'_> {
+    /// Does not slide past a newer message that may have gone to the same person under another name. A code names its
+    /// message, whoever got a newer one.
+    pub(super) fn unless_shielded(&self, parked: &Parked, pick: Pick, sender: &SenderHint) -> Pick {
+        let evidence = &parked.evidence;
+        let older = match &pick {
+            Pick::Confirms(sids, Basis::Inferred) => sids.first(),
+            Pick::Already(sid, Basis::Inferred) => Some(sid),
+            Pick::Confirms(..) | Pick::Already(..) | Pick::Nothing(_) | Pick::Wait(_) => None,
+        };
+        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
+        if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
+            return pick;
+        }
+        let calls = matches!(evidence.named, Named::Caller { .. });
+        // What is known of a message by now may say that it went to this person, or to another.
+        let is_unsaid = |message: &&Message| {
+            self.known
+                .get(&message.sid)
+                .is_none_or(|known| known.recipient == message.recipient && known.alias.is_none())
+                && message.sid != older.sid
+        };
+        let shields: Vec<&Message> =
+            self.people.shields(evidence).into_iter().filter(is_unsaid).collect();
+        let shields = self.fitting(evidence, &shields);
+        let shields = shields.older.iter().chain(&shields.younger).any(|message| {
+            age_order(message) > age_order(older)
+                && is_from(message, sender, self.services, calls) != Some(false)
+        });
+        if shields { Pick::Wait(Reason::RecipientUnknown) } else { pick }
+    }
+}

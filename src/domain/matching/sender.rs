@@ -1,0 +1,85 @@
+//! Which sender a message came from, and whether that is the one that a person turned to.
+
+use std::collections::BTreeMap;
+
+use crate::domain::address::is_alphanumeric;
+use crate::domain::matching::Reason;
+use crate::domain::message::Message;
+use crate::domain::sid::ServiceSid;
+use crate::domain::signal::SenderHint;
+
+/// The newest message from the sender that the person turned to. It never slides past one of which
+/// it cannot be told whether it came from there.
+pub(super) fn sent_by<'a>(
+    fitting: &[&'a Message],
+    hint: &SenderHint,
+    services: &BTreeMap<String, ServiceSid>,
+    calls: bool,
+) -> Result<Option<&'a Message>, Reason> {
+    if *hint == SenderHint::default() {
+        return only_sender(fitting);
+    }
+    for message in fitting {
+        match is_from(message, hint, services, calls) {
+            Some(true) => return Ok(Some(message)),
+            Some(false) => {}
+            None => return Err(Reason::SenderUnknown),
+        }
+    }
+    Ok(None)
+}
+
+/// The app named only the person: their messages must all have come from one sender, or it cannot be
+/// told which one the person acted upon.
+fn only_sender<'a>(fitting: &[&'a Message]) -> Result<Option<&'a Message>, Reason> {
+    fn all_alike<T: PartialEq>(mut of: impl Iterator<Item = Option<T>>) -> bool {
+        let first = of.next().flatten();
+        first.is_some() && of.all(|other| other == first)
+    }
+    let one_sender = fitting.len() < 2
+        || all_alike(fitting.iter().map(|message| message.from.as_ref()))
+        || all_alike(fitting.iter().map(|message| message.service));
+    if !one_sender {
+        return Err(Reason::SenderUnknown);
+    }
+    Ok(fitting.first().copied())
+}
+
+/// Whether a message came from the sender that a text was sent to. `None` where that cannot be told.
+pub(super) fn is_from_hint(
+    message: &Message,
+    hint: &SenderHint,
+    services: &BTreeMap<String, ServiceSid>,
+) -> Option<bool> {
+    is_from(message, hint, services, false)
+}
+
+/// Whether a message came from that sender or its service. `None` where that cannot be told.
+pub(super) fn is_from(
+    message: &Message,
+    hint: &SenderHint,
+    services: &BTreeMap<String, ServiceSid>,
+    calls: bool,
+) -> Option<bool> {
+    let address = hint.address.as_deref();
+    let service = hint.service.or_else(|| services.get(address?).copied());
+    // A call is made to the number, whatever channel it also is a sender on.
+    let from_number = |from: &str| {
+        let number = from.strip_prefix("whatsapp:").unwrap_or(from);
+        address.is_some_and(|address| address == from || (calls && address == number))
+    };
+    // "Alphanumeric senders cannot be replied to": whoever turned to a number did not answer a name.
+    if let (Some(from), Some(address)) = (message.from.as_deref(), address)
+        && is_alphanumeric(from)
+        && from != address
+    {
+        return Some(false);
+    }
+    let same_address = message.from.as_deref().zip(address).map(|(from, _)| from_number(from));
+    let same_service = message.service.zip(service).map(|(of, asked)| of == asked);
+    match (same_address, same_service) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (None, None) => None,
+    }
+}

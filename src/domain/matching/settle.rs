@@ -1,0 +1,273 @@
+//! Settling: all evidence at hand is judged together, in an order of its own, so that the order of arrival changes
+//! nothing.
+//!
+//! Until Twilio is sent something of it, a confirmation is provisional: its message holds the evidence. Each command
+//! takes these confirmations back, and judges their evidence anew beside what waits and what is new. What ends as it
+//! was is not written.
+
+use std::collections::BTreeSet;
+
+use crate::domain::matching::decide::Ledger;
+use crate::domain::matching::parking::make_room;
+use crate::domain::matching::pick::{Choice, Known, Pick};
+use crate::domain::matching::{CLOCK_SKEW, Parked, REGISTERED_WITHIN, Reason, UNSAID_FOR, later};
+use crate::domain::matching::{Observed, automatic};
+use crate::domain::message::{Basis, Delivery, Message, Proof, State};
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::{Evidence, Named};
+
+/// Where a piece of evidence comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The command brought it.
+    New,
+    /// It is parked.
+    Parked,
+    /// It confirmed a message.
+    Held,
+    /// It follows from a message's status, and comes again with that.
+    Status,
+}
+
+/// A piece of evidence, and what it comes to.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) parked: Parked,
+    pub(super) origin: Origin,
+    pub(super) pick: Pick,
+}
+
+impl Piece {
+    pub(super) fn new(parked: Parked, origin: Origin) -> Self {
+        Self { parked, origin, pick: Pick::Wait(Reason::NoMessage) }
+    }
+
+    /// Evidence that names its message comes first, then the earliest; the rest only breaks ties.
+    fn rank(&self) -> (bool, &Evidence) {
+        let is_named = match self.parked.evidence.named {
+            Named::Message(_) | Named::Link(_) => true,
+            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
+                self.parked.code.as_ref().is_some_and(|typed| typed.of.len() == 1)
+            }
+        };
+        (!is_named, &self.parked.evidence)
+    }
+}
+
+impl Ledger<'_> {
+    /// Takes back what was confirmed and not attempted yet, with its evidence.
+    pub(super) fn take_back_provisional(&mut self) {
+        let mut taken = BTreeSet::new();
+        for message in self.known.values_mut().filter(|message| message.is_provisional()) {
+            if let Some(held) = message.held.take() {
+                let is_known =
+                    |piece: &Piece| piece.origin == Origin::Held && piece.parked == *held;
+                if !self.pieces.iter().any(is_known) {
+                    self.pieces.push(Piece::new(*held, Origin::Held));
+                }
+            }
+            taken.insert(message.sid);
+            *message = Message {
+                state: State::Pending,
+                proof: None,
+                delivery: Delivery::default(),
+                parked_at: None,
+                trace: None,
+                ..message.clone()
+            };
+        }
+        for message in self.known.values_mut() {
+            message.converted_by = message.converted_by.filter(|sid| !taken.contains(sid));
+        }
+    }
+
+    /// Judges all evidence, until nothing changes: a confirmation can only settle more.
+    pub(super) fn settle(&mut self) {
+        for message in self.known.values_mut() {
+            message.heed_receipts(self.now);
+        }
+        self.pieces.sort_by(|one, other| {
+            let tie = || one.parked.parked_at.cmp(&other.parked.parked_at);
+            (one.rank(), &one.parked.code).cmp(&(other.rank(), &other.parked.code)).then_with(tie)
+        });
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let all = pieces.iter().map(|piece| &piece.parked);
+        automatic::spans(all, &self.known, &self.services, &mut self.automatic);
+        let mut is_done = false;
+        while !is_done {
+            is_done = true;
+            for piece in pieces.iter_mut().filter(|piece| matches!(piece.pick, Pick::Wait(_))) {
+                piece.pick = self.judge(&piece.parked);
+                if let Pick::Confirms(sids, basis) = &piece.pick {
+                    is_done = false;
+                    for sid in sids {
+                        self.confirm(*sid, *basis, piece);
+                    }
+                    self.convert(sids, &piece.parked.evidence);
+                }
+            }
+        }
+        self.pieces = pieces;
+    }
+
+    /// What a piece of evidence comes to, by itself.
+    fn judge(&self, parked: &Parked) -> Pick {
+        let evidence = &parked.evidence;
+        let Named::Link(id) = &evidence.named else {
+            return self.choice(&self.known).pick(parked, &evidence.named);
+        };
+        let Some(link) = self.links.get(id) else {
+            return self.choice(&self.known).pick(parked, &evidence.named);
+        };
+        // A link is bound to a message that is known, unless that was forgotten.
+        let is_forgotten = |sid| !self.known.contains_key(&sid);
+        if link.message.is_some_and(is_forgotten) || self.is_yet_to_come(link.message, evidence) {
+            return Pick::Nothing(Reason::NoMessage);
+        }
+        // A link is made before its text is sent, so it is in no message that was known by then.
+        let mut younger = self.known.clone();
+        if link.message.is_none() {
+            younger.retain(|_, message| message.remembered_at >= link.created_at);
+        }
+        self.choice(&younger).pick(parked, &link.names(*id))
+    }
+
+    pub(super) fn choice<'c>(&'c self, known: &'c Known) -> Choice<'c> {
+        let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
+        Choice { known, services, people, automatic, policy: self.policy, now: self.trusted }
+    }
+
+    /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.
+    fn is_yet_to_come(&self, bound: Option<MessageSid>, evidence: &Evidence) -> bool {
+        bound.and_then(|sid| self.known.get(&sid)).is_some_and(|message| {
+            let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
+            message.created_at > later(evidence.occurred_at, slack)
+        })
+    }
+
+    /// Notes on the other messages under a reference which one was confirmed instead of them.
+    fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
+        let Some(newest) = confirmed.first() else { return };
+        let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
+        else {
+            return;
+        };
+        for message in self.known.values_mut() {
+            let passed_over = message.account == evidence.account
+                && message.reference.as_ref() == Some(&reference)
+                && message.proof.is_none()
+                && message.converted_by.is_none()
+                && message.created_at <= evidence.occurred_at;
+            if passed_over {
+                message.converted_by = Some(*newest);
+            }
+        }
+    }
+
+    fn confirm(&mut self, sid: MessageSid, basis: Basis, piece: &Piece) {
+        let (parked, now) = (&piece.parked, self.now);
+        let loaded = self.loaded.get(&sid);
+        let Some(message) = self.known.get_mut(&sid) else { return };
+        message.held = Some(Box::new(parked.clone()));
+        message.converted_by = None;
+        // What confirmed it before does so since then.
+        if let Some(before) = loaded.filter(|before| before.held == message.held) {
+            message.state = before.state;
+            message.since = before.since;
+            message.proof.clone_from(&before.proof);
+            message.delivery = before.delivery.clone();
+            (message.parked_at, message.trace) = (before.parked_at, before.trace);
+            return;
+        }
+        message.enter(State::Confirmed, now);
+        message.proof = Some(Proof {
+            label: parked.evidence.label.clone(),
+            basis,
+            occurred_at: parked.evidence.occurred_at,
+            confirmed_at: now,
+        });
+        message.delivery = Delivery { due_at: Some(now), ..Delivery::default() };
+        message.parked_at = (piece.origin != Origin::New).then_some(parked.parked_at);
+        message.trace = parked.trace;
+    }
+
+    /// Writes down what becomes of each piece of evidence. Returns what came of the new one.
+    pub(super) fn enter_pieces(&mut self) -> Option<Observed> {
+        let (new, others): (Vec<Piece>, Vec<Piece>) =
+            std::mem::take(&mut self.pieces).into_iter().partition(|it| it.origin == Origin::New);
+        let mut kept = Vec::new();
+        for piece in others.iter().filter(|piece| piece.origin != Origin::Status) {
+            let before = (piece.origin == Origin::Parked).then(|| piece.parked.clone());
+            let after = self.kept(piece);
+            let is_moved = |after: &Parked| after.evidence.named != piece.parked.evidence.named;
+            if before.is_some() && after.as_ref().is_some_and(is_moved) {
+                kept.push((before, None));
+                kept.push((None, after));
+            } else {
+                kept.push((before, after));
+            }
+        }
+        let observed = new.first().map(|piece| {
+            let parked = self.kept(piece);
+            let is_full = parked.as_ref().is_some_and(|parked| !make_room(parked, &mut kept));
+            if !is_full {
+                kept.push((None, parked));
+            }
+            self.observed(piece, is_full)
+        });
+        let observed = observed.or_else(|| {
+            let same = self.repeated.as_ref()?;
+            let piece = others.iter().find(|piece| piece.parked == *same)?;
+            Some(self.observed(piece, false))
+        });
+        self.changes.parked.extend(kept.into_iter().filter(|(before, after)| before != after));
+        observed
+    }
+
+    /// The evidence as it is kept: in case that it is about a message that is still to come.
+    fn kept(&self, piece: &Piece) -> Option<Parked> {
+        let parked = &piece.parked;
+        match piece.pick {
+            Pick::Confirms(..) | Pick::Nothing(_) | Pick::Already(_, Basis::Direct) => None,
+            Pick::Already(_, Basis::Shared | Basis::Inferred) => {
+                let until = parked.until.min(later(parked.parked_at, REGISTERED_WITHIN));
+                (until > self.trusted).then(|| Parked {
+                    reason: Reason::Known,
+                    until,
+                    ..parked.clone()
+                })
+            }
+            Pick::Wait(reason) => {
+                // The reason is that of the first time, but for what the sweep goes by.
+                let is_watched = |reason| matches!(reason, Reason::Known | Reason::NewerMayCome);
+                let is_first = piece.origin == Origin::New;
+                let changes = is_first || is_watched(reason) || is_watched(parked.reason);
+                let reason = if changes { reason } else { parked.reason };
+                let mut kept = Parked { reason, ..parked.clone() };
+                // What a link in a message waits for, is found by that message.
+                if let Named::Link(id) = parked.evidence.named
+                    && let Some(sid) = self.links.get(&id).and_then(|link| link.message)
+                {
+                    kept.evidence.named = Named::Message(sid);
+                }
+                Some(kept)
+            }
+        }
+    }
+
+    fn observed(&self, piece: &Piece, is_full: bool) -> Observed {
+        let was_proven =
+            |sid: &MessageSid| self.loaded.get(sid).is_some_and(|message| message.proof.is_some());
+        match &piece.pick {
+            Pick::Confirms(sids, _) => match sids.first() {
+                Some(newest) if was_proven(newest) => Observed::Already(*newest),
+                Some(newest) => Observed::Confirmed(*newest),
+                None => Observed::Nothing(Reason::NoMessage),
+            },
+            Pick::Already(sid, _) => Observed::Already(*sid),
+            Pick::Nothing(reason) => Observed::Nothing(*reason),
+            Pick::Wait(_) if is_full => Observed::Nothing(Reason::TooManyParked),
+            Pick::Wait(reason) => Observed::Parked { until: piece.parked.until, reason: *reason },
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Names of one person that are tied: each name has a row, and each row has all of them.
+
+use crate::domain::address::{Learned, Person, TiedNames};
+use crate::domain::sid::AccountSid;
+use crate::store::Swept;
+use crate::store::sled::keys;
+use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::record::{decode, encode};
+use crate::store::sled::writing::Writing;
+
+impl Ledger {
+    /// All names of the person of that name, where there are several.
+    pub(super) fn tied(
+        &self,
+        account: AccountSid,
+        person: Person,
+    ) -> Result<Option<TiedNames>, Fatal> {
+        let key = keys::names(account, person);
+        if !self.sparse.may_hold(&key) {
+            return Ok(None);
+        }
+        let Some(value) = self.draft.get(&key)? else { return Ok(None) };
+        let tied: TiedNames = decode(&value)?;
+        Ok(Some(tied).filter(|tied| tied.until() > self.trusted()))
+    }
+
+    /// Takes over names that another store had tied. `None` where they say nothing new; else whether some of them
+    /// were tied here.
+    pub(super) fn adopt_names(
+        &mut self,
+        account: AccountSid,
+        tied: &TiedNames,
+    ) -> Result<Option<bool>, Fatal> {
+        let mut known = Vec::new();
+        for person in tied.names.all() {
+            known.extend(self.tied(account, person)?);
+        }
+        let Some(learned) = tied.learned(&known) else { return Ok(None) };
+        let mut writing = Writing::default();
+        writing.names(account, &learned)?;
+        self.apply(writing)?;
+        Ok(Some(!known.is_empty()))
+    }
+
+    pub(super) fn sweep_names(
+        &mut self,
+        key: &[u8],
+        tied: &TiedNames,
+        swept: &mut Swept,
+    ) -> Result<(), Fatal> {
+        if tied.until() <= self.trusted() {
+            let mut writing = Writing::default();
+            writing.remove(key.to_vec());
+            self.apply(writing)?;
+            swept.marks += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Writing {
+    /// Ties names.
+    pub(super) fn names(&mut self, account: AccountSid, learned: &Learned) -> Result<(), Fatal> {
+        for person in &learned.dropped {
+            self.remove(keys::names(account, *person));
+        }
+        for person in learned.tied.names.all() {
+            self.put(keys::names(account, person), encode(&learned.tied)?);
+        }
+        Ok(())
+    }
+}

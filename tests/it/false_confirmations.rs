@@ -1,0 +1,465 @@
+//! What the field really sends, and what must not be confirmed by it. Each test is one kind; its rows are instances.
+
+use heardback::domain::code::{CodeKey, Probe};
+use heardback::domain::matching::{AUTOMATIC_FOR, Observed, Policy, Reason, Resend};
+use heardback::domain::message::{Basis, State};
+use heardback::domain::sid::AccountSid;
+use heardback::domain::signal::{
+    Evidence, Named, SenderHint, Sighting, Signal, Source, TimeSource,
+};
+
+use crate::book::Book;
+use crate::given::{
+    DAY, HOUR, MINUTE, SENDER, acted, at, direct, evidence, person, policy, reference, registered,
+    reply, service, shared, sid, signal, status, texted, timed,
+};
+
+const KEY: &[u8] = b"the app's key";
+
+fn bearing(n: u32, name: &str, seconds: i64) -> Sighting {
+    Sighting { reference: Some(reference(name)), ..registered(n, seconds) }
+}
+
+/// Message `n` to person 1 with a code.
+fn coded(n: u32, code: &str, seconds: i64) -> Sighting {
+    Sighting { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..registered(n, seconds) }
+}
+
+fn coded_bearing(n: u32, code: &str, seconds: i64) -> Sighting {
+    Sighting { reference: Some(reference("x")), ..coded(n, code, seconds) }
+}
+
+fn book(sightings: &[Sighting]) -> Book {
+    let mut book = Book::default();
+    for sighting in sightings {
+        book.remember(sighting);
+    }
+    book
+}
+
+fn typed(text: &str, signal: Signal) -> Signal {
+    Signal { code: Probe::new(text, &[CodeKey::new(KEY)]), ..signal }
+}
+
+fn entered(code: &str, signal: Signal) -> Signal {
+    Signal { code: Probe::entered(code, &[CodeKey::new(KEY)]), ..signal }
+}
+
+/// An event with only a `To`, by the app's clock.
+fn event(seconds: i64) -> Signal {
+    timed(acted(person(1), Some(SENDER), seconds), TimeSource::App)
+}
+
+fn reason(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
+        Observed::Confirmed(_) | Observed::Already(_) => None,
+    }
+}
+
+fn basis(book: &Book, n: u32) -> Option<Basis> {
+    book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
+}
+
+// Codes (K1, K19, T1, T2, T3).
+
+#[test]
+fn a_code_names_its_message_however_it_is_written_and_never_the_newest() {
+    for (first, second, text) in [
+        ("111111", "222222", "۱۱۱۱۱۱"),
+        ("111111", "222222", "my code is 111 111"),
+        ("111111", "222222", "1-1-1-1-1-1"),
+        ("111111", "222222", "１１１ １１１"),
+        ("111111", "222222", "1️⃣1️⃣1️⃣1️⃣1️⃣1️⃣"),
+        (
+            "111111",
+            "222222",
+            "Loved “Hello, and thank you very much for signing up with us today. Here \
+          is the code that you asked for, which nobody else should see: 111111”",
+        ),
+        ("k7m2qp", "z9x8cv", "K7m2qp"),
+        ("K7M2QP", "Z9X8CV", "it says k7m 2qp"),
+        ("G-111111", "G-222222", "g-111111"),
+        ("111-111", "222-222", "111111"),
+    ] {
+        let mut book = book(&[coded(1, first, 0), coded(2, second, 10)]);
+        let observed = book.observe(&typed(text, reply(1, 30)));
+        assert_eq!(observed, Observed::Confirmed(sid(1)), "{text}");
+        assert_eq!((basis(&book, 1), basis(&book, 2)), (Some(Basis::Direct), None), "{text}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
+    for text in ["333333", "the code is 33 33 33", "q1w2e3", "۳۳۳۳۳۳", "order 4711", "at 10:30"]
+    {
+        let mut book = book(&[coded(1, "111111", 0), coded(2, "222222", 10)]);
+        let observed = book.observe(&typed(text, reply(1, 30)));
+        assert_eq!(reason(&observed), Some(Reason::OtherCode), "{text}");
+        // Nor of a newest message that has no code, as long as one with a code is near.
+        book.remember(&registered(3, 20));
+        assert!(book.confirmed().is_empty(), "{text}");
+    }
+    let mut book = book(&[registered(1, 0), registered(2, 10)]);
+    book.remember(&status(2, "delivered", 12));
+    let observed = book.observe(&typed("333333", reply(1, 30)));
+    assert_eq!(
+        observed,
+        Observed::Confirmed(sid(2)),
+        "where no code is known, a number is no code"
+    );
+}
+
+#[test]
+fn an_event_that_names_a_message_and_has_another_ones_code_is_about_that() {
+    let seen = [coded_bearing(1, "111111", 0), coded_bearing(2, "222222", 10)];
+    let mut one = book(&seen);
+    let named = Signal { remembers: Some(seen[1].clone()), ..direct(2, 30) };
+    assert_eq!(one.observe(&entered("111111", named.clone())), Observed::Confirmed(sid(1)));
+    assert_eq!(one.confirmed(), [sid(1)].into());
+    let mut other = book(&seen);
+    let observed = other.observe(&entered("333333", named.clone()));
+    assert_eq!(reason(&observed), Some(Reason::OtherCode), "it is neither's");
+    let mut own = book(&seen);
+    assert_eq!(own.observe(&entered("222222", named)), Observed::Confirmed(sid(2)));
+    let mut without = book(&[registered(1, 0)]);
+    assert_eq!(without.observe(&entered("222222", direct(1, 5))), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn another_code_than_the_only_messages_waits_for_the_next_one_under_every_policy() {
+    for resend in Resend::ALL {
+        for event in [shared("x", 30), acted(person(1), Some(SENDER), 30)] {
+            let mut book = Book::default();
+            book.policy = Policy { resend, ..policy() };
+            book.remember(&coded_bearing(1, "111111", 0));
+            book.remember(&status(1, "undelivered", 5));
+            let event = entered("222222", event);
+            let observed = book.observe(&event);
+            assert_eq!(reason(&observed), Some(Reason::OtherCode), "{resend:?}");
+            assert_eq!(book.observe(&event), observed, "a repeat changes nothing");
+            let remembered = book.remember(&coded_bearing(2, "222222", 20));
+            assert_eq!(remembered.confirmed, [sid(2)], "{resend:?}");
+            assert_eq!(book.confirmed(), [sid(2)].into(), "{resend:?}");
+        }
+    }
+}
+
+#[test]
+fn an_event_sent_again_confirms_no_second_message() {
+    for event in [shared("x", 30), acted(person(1), Some(SENDER), 30)] {
+        for posted in [false, true] {
+            let mut book = book(&[coded_bearing(1, "111111", 0), bearing(2, "x", 10)]);
+            let event = entered("111111", event.clone());
+            assert_eq!(book.observe(&event), Observed::Confirmed(sid(1)));
+            if posted {
+                book.claim_all();
+            }
+            for later in [0, 5, 300] {
+                book.now += later;
+                assert_eq!(book.observe(&event), Observed::Already(sid(1)));
+            }
+            assert_eq!(book.confirmed(), [sid(1)].into());
+        }
+    }
+}
+
+#[test]
+fn a_code_before_its_message_is_confirmed_at_registration_and_never_kept() {
+    for act in [
+        acted(person(1), Some(SENDER), 5),
+        shared("x", 5),
+        texted(1, acted(person(1), Some(SENDER), 7)),
+    ] {
+        let mut book = book(&[]);
+        let observed = book.observe(&entered("111111", act));
+        assert_eq!(reason(&observed), Some(Reason::NoMessage));
+        assert!(!format!("{:?}", book.parked).contains("111111"));
+        assert_eq!(book.remember(&coded_bearing(1, "111111", 0)).confirmed, [sid(1)]);
+    }
+}
+
+#[test]
+fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
+    let mut book = book(&[]);
+    book.observe(&entered("222222", shared("x", 30)));
+    book.remember(&coded_bearing(1, "111111", 0));
+    book.remember(&coded_bearing(2, "222222", 10));
+    assert!(book.confirmed().is_empty(), "{:?}", book.confirmed());
+}
+
+// Receipts that contradict each other (K2, F14, T5).
+
+#[test]
+fn a_message_of_which_any_receipt_says_that_it_arrived_is_still_the_newest() {
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for words in [["sent", "delivered", "undelivered"], ["sent", "read", "failed"]] {
+        for order in orders {
+            let mut book = book(&[registered(1, 0), registered(2, 10)]);
+            for (at, word) in (11..).zip(order.map(|at| words[at])) {
+                book.remember(&status(2, word, at));
+            }
+            assert_eq!(book.state(sid(2)), State::Pending, "{words:?} {order:?}");
+            assert_eq!(book.observe(&reply(1, 30)), Observed::Confirmed(sid(2)), "{order:?}");
+            assert_eq!(book.state(sid(1)), State::Pending, "{words:?} {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
+    for word in ["undelivered", "failed", "canceled"] {
+        for act in [reply(1, 30), event(30), shared("x", 30)] {
+            let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10)]);
+            book.remember(&status(2, "sent", 12));
+            book.remember(&status(1, "delivered", 13));
+            book.observe(&act);
+            let remembered = book.remember(&status(2, word, 40));
+            assert_eq!(book.state(sid(2)), State::Undelivered, "{word}");
+            assert_eq!(book.confirmed(), [sid(1)].into(), "considered anew: {remembered:?}");
+            // What contradicts that makes it arrive again, and the evidence with it.
+            book.remember(&status(2, "delivered", 41));
+            assert_eq!(book.confirmed(), [sid(2)].into(), "{word}");
+        }
+        let mut posted = book(&[registered(1, 0)]);
+        posted.observe(&reply(1, 30));
+        posted.claim_all();
+        posted.remember(&status(1, word, 40));
+        assert_eq!(posted.state(sid(1)), State::Confirmed, "what was posted is not undone");
+    }
+}
+
+#[test]
+fn no_evidence_confirms_what_was_never_sent_and_direct_evidence_overrules_undelivered() {
+    for (word, is_overruled) in [("failed", false), ("canceled", false), ("undelivered", true)] {
+        for receipt_first in [true, false] {
+            let mut book = book(&[registered(1, 0)]);
+            if receipt_first {
+                book.remember(&status(1, word, 1));
+            }
+            book.observe(&direct(1, 5));
+            if !receipt_first {
+                book.remember(&status(1, word, 6));
+            }
+            assert_eq!(!book.confirmed().is_empty(), is_overruled, "{word} {receipt_first}");
+            book.remember(&status(1, "delivered", 9));
+            assert_eq!(book.confirmed(), [sid(1)].into(), "{word}: contradicted");
+        }
+    }
+}
+
+// Shared names (F1).
+
+#[test]
+fn a_reference_confirms_no_old_or_undelivered_message_while_its_own_may_still_come() {
+    for before in [
+        &[bearing(1, "user", -DAY), status(1, "undelivered", -DAY + 5)][..],
+        &[bearing(1, "user", -DAY)],
+        &[bearing(1, "user", -HOUR), status(1, "delivered", -HOUR + 5)],
+    ] {
+        let mut early = book(before);
+        let act = timed(shared("user", 30), TimeSource::App);
+        assert!(matches!(early.observe(&act), Observed::Parked { .. }));
+        assert!(early.confirmed().is_empty());
+        early.now = 45;
+        assert_eq!(early.remember(&bearing(2, "user", 5)).confirmed, [sid(2)]);
+        assert_eq!(early.confirmed(), [sid(2)].into());
+    }
+}
+
+#[test]
+fn an_old_message_under_a_reference_is_confirmed_once_no_newer_one_was_registered() {
+    let mut one = book(&[bearing(1, "x", -HOUR)]);
+    assert_eq!(reason(&one.observe(&shared("x", 0))), Some(Reason::NewerMayCome));
+    one.now = 5 * MINUTE;
+    one.sweep();
+    assert!(one.confirmed().is_empty());
+    one.now = 10 * MINUTE;
+    one.sweep();
+    assert_eq!(one.confirmed(), [sid(1)].into());
+    assert_eq!(basis(&one, 1), Some(Basis::Shared));
+    let mut denied = book(&[bearing(1, "x", -HOUR), status(1, "undelivered", -HOUR)]);
+    denied.observe(&shared("x", 0));
+    denied.now = 10 * MINUTE;
+    denied.sweep();
+    assert!(denied.confirmed().is_empty());
+}
+
+#[test]
+fn what_a_lone_message_was_confirmed_by_moves_to_the_newer_one_that_is_registered_later() {
+    for act in [shared("x", 30), event(30), reply(1, 30)] {
+        let mut book = book(&[bearing(1, "x", 0)]);
+        book.remember(&status(1, "delivered", 3));
+        assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
+        let remembered = book.remember(&Sighting { seen_at: at(40), ..bearing(2, "x", 20) });
+        book.remember(&status(2, "delivered", 41));
+        assert_eq!(book.confirmed(), [sid(2)].into(), "{remembered:?}");
+    }
+}
+
+#[test]
+fn evidence_by_a_reference_is_not_about_a_message_heard_of_long_after_it() {
+    let mut book = book(&[bearing(1, "user", -DAY), status(1, "undelivered", -DAY)]);
+    book.observe(&shared("user", 0));
+    book.now = DAY;
+    let next = Sighting { created_at: None, seen_at: at(DAY), ..bearing(2, "user", DAY) };
+    assert!(book.remember(&next).confirmed.is_empty());
+}
+
+// Time (F2, K4, K17, T4).
+
+#[test]
+fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
+    let unknown = |signal| timed(signal, TimeSource::Unknown);
+    for act in [unknown(reply(1, 700)), unknown(texted(2, acted(person(1), None, 700)))] {
+        for seen in [&[registered(1, 0), registered(2, 690)][..], &[registered(1, 600)]] {
+            let mut book = book(seen);
+            assert_eq!(book.observe(&act), Observed::Nothing(Reason::TimeUnknown));
+            assert!(book.confirmed().is_empty());
+            // It may still come by another road, with its time.
+            let timed = Signal { once: act.once.clone(), ..reply(1, 620) };
+            assert_ne!(book.observe(&timed), Observed::Nothing(Reason::Duplicate));
+        }
+    }
+    for act in [unknown(shared("x", 700)), unknown(acted(person(1), None, 700))] {
+        let mut several = book(&[bearing(1, "x", 0), bearing(2, "x", 690)]);
+        assert_eq!(reason(&several.observe(&act)), Some(Reason::TimeUnknown));
+        assert!(several.confirmed().is_empty());
+        let mut only = book(&[bearing(1, "x", 600)]);
+        assert_eq!(only.observe(&act), Observed::Confirmed(sid(1)), "the only one, and recent");
+        only.remember(&bearing(2, "x", 650));
+        assert!(only.confirmed().is_empty(), "not the only one after all");
+    }
+    let mut named = book(&[coded(1, "111111", 0), coded(2, "222222", 690)]);
+    let with_code = entered("111111", unknown(reply(1, 700)));
+    assert_eq!(named.observe(&with_code), Observed::Confirmed(sid(1)), "a code needs no time");
+}
+
+#[test]
+fn a_scheduled_message_is_as_old_as_its_sending() {
+    let scheduled = [
+        registered(1, -2 * HOUR),
+        status(1, "scheduled", -2 * HOUR),
+        registered(2, -10 * MINUTE),
+        status(1, "sent", 0),
+    ];
+    for rotated in 0..scheduled.len() {
+        let mut facts = scheduled.clone();
+        facts.rotate_left(rotated);
+        let mut book = book(&facts);
+        book.observe(&reply(1, 30));
+        assert_eq!(book.state(sid(2)), State::Pending, "{rotated}");
+    }
+    let mut waiting = book(&scheduled[..3]);
+    assert_eq!(waiting.observe(&reply(1, -5)), Observed::Confirmed(sid(2)), "it is yet to go out");
+}
+
+#[test]
+fn the_only_message_within_the_allowed_skew_is_meant_though_the_apps_clock_is_behind() {
+    let by_callback = Sighting { tracked: true, ..status(1, "sent", 90) };
+    for seen in [by_callback, registered(1, 90)] {
+        let mut one = book(std::slice::from_ref(&seen));
+        assert_eq!(one.observe(&event(0)), Observed::Confirmed(sid(1)));
+        let mut several = book(&[seen, registered(2, 100)]);
+        assert!(!matches!(several.observe(&event(0)), Observed::Confirmed(_)));
+        assert!(several.confirmed().is_empty());
+    }
+    let mut far = book(&[registered(1, 400)]);
+    assert!(!matches!(far.observe(&event(0)), Observed::Confirmed(_)));
+}
+
+#[test]
+fn by_reference_a_message_within_the_skew_is_in_the_way_unless_the_clocks_are_compared() {
+    let seen = [bearing(1, "x", 0), bearing(2, "x", 60)];
+    let mut skewed = book(&seen);
+    let observed = skewed.observe(&timed(shared("x", 30), TimeSource::App));
+    assert_eq!(reason(&observed), Some(Reason::TimeUnknown));
+    let mut exact = book(&seen);
+    assert_eq!(exact.observe(&shared("x", 30)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn events_by_person_have_a_shorter_window_than_replies() {
+    let mut book = book(&[registered(1, 0)]);
+    assert!(!matches!(book.observe(&event(16 * MINUTE)), Observed::Confirmed(_)));
+    assert_eq!(book.observe(&reply(1, 16 * MINUTE)), Observed::Confirmed(sid(1)));
+}
+
+// Accounts (F3).
+
+#[test]
+fn an_account_teaches_no_other_whose_a_sender_is() {
+    let other: AccountSid = "AC9123456789abcdef0123456789abcdef".parse().expect("valid");
+    let through = |n, via| Sighting { from: None, service: Some(service(via)), ..registered(n, 0) };
+    let teaches = |account, by_twilio| Sighting {
+        account,
+        by_twilio,
+        recipient: Some(person(7)),
+        service: Some(service(2)),
+        ..status(9, "sent", 1)
+    };
+    let own = registered(1, 0).account;
+    for (lesson, is_learned) in
+        [(teaches(other, true), false), (teaches(own, false), false), (teaches(own, true), true)]
+    {
+        let mut book = book(&[through(1, 2), lesson]);
+        let observed = book.observe(&reply(1, 30));
+        assert_eq!(observed == Observed::Confirmed(sid(1)), is_learned, "{observed:?}");
+    }
+}
+
+// Machines, and messages that still wait.
+
+#[test]
+fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_week() {
+    let week = i64::try_from(AUTOMATIC_FOR.as_secs()).expect("small");
+    for (after, is_automatic) in [(0, true), (4, true), (5, false), (60, false)] {
+        let mut book = book(&[registered(1, 0)]);
+        let observed = book.observe(&reply(1, after));
+        assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}");
+    }
+    let mut book = book(&[registered(1, 0)]);
+    book.observe(&reply(1, 2));
+    assert_eq!(book.observe(&reply(2, 60)), Observed::Nothing(Reason::Automatic));
+    book.now = week;
+    book.remember(&registered(2, week - 30));
+    assert_eq!(book.observe(&reply(3, week)), Observed::Nothing(Reason::Automatic));
+    book.remember(&status(2, "delivered", week));
+    assert_eq!(book.observe(&reply(4, week + 2)), Observed::Confirmed(sid(2)));
+}
+
+#[test]
+fn a_machine_that_quotes_or_holds_the_code_and_a_call_or_an_event_count_all_the_same() {
+    let mut quoted = book(&[registered(1, 0)]);
+    let quote = Evidence { source: Source::Reply, ..evidence(Named::Message(sid(1)), 2) };
+    let quote = Signal { evidence: Ok(quote), ..direct(1, 2) };
+    assert_eq!(quoted.observe(&quote), Observed::Confirmed(sid(1)));
+    let mut with_code = book(&[coded(1, "111111", 0)]);
+    assert_eq!(with_code.observe(&typed("111111", reply(1, 2))), Observed::Confirmed(sid(1)));
+    let mut told = book(&[registered(1, 0)]);
+    assert_eq!(told.observe(&event(2)), Observed::Confirmed(sid(1)));
+    let sender = SenderHint { address: Some(SENDER.to_owned()), service: None };
+    let whatsapp = person(99).person;
+    let call = Named::Caller { recipient: person(1), whatsapp, sender };
+    let mut called = book(&[registered(1, 0)]);
+    assert_eq!(called.observe(&signal(call, 2)), Observed::Confirmed(sid(1)));
+}
+
+#[test]
+fn a_receipt_that_comes_after_an_automatic_text_does_not_make_it_one_about_an_older_message() {
+    let mut book = book(&[registered(1, -MINUTE), registered(2, 0)]);
+    book.observe(&reply(1, 2));
+    book.remember(&status(2, "undelivered", 20));
+    assert!(book.confirmed().is_empty());
+}
+
+#[test]
+fn beside_an_older_message_that_waits_the_newest_needs_a_receipt() {
+    let mut book = book(&[registered(1, 0), registered(2, 10)]);
+    assert_eq!(reason(&book.observe(&reply(1, 30))), Some(Reason::OlderPending));
+    assert_eq!(book.remember(&status(2, "delivered", 35)).confirmed, [sid(2)]);
+    let mut settled = self::book(&[registered(1, 0), registered(2, 10)]);
+    settled.observe(&reply(1, 30));
+    settled.observe(&direct(1, 31));
+    assert_eq!(settled.confirmed(), [sid(1), sid(2)].into(), "none waits beside it any more");
+}

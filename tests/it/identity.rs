@@ -1,0 +1,389 @@
+//! One person by several names: forms through the real parsers, into a book and into every store.
+
+use std::sync::Arc;
+
+use heardback::domain::address::{Address, PersonKey};
+use heardback::domain::form;
+use heardback::domain::matching::{Observed, Reason};
+use heardback::domain::message::{State, Status};
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::callback::{self, Reading, Road};
+use heardback::domain::signal::fields::{Fields, Spelling};
+use heardback::domain::signal::{Sighting, Signal, app};
+use heardback::store::{Record, Store};
+
+use crate::book::Book;
+use crate::contract::backends;
+use crate::given::{DAY, Hands, at};
+use crate::transfer::{adopt, all};
+
+const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
+const US: &str = "whatsapp:+15017122661";
+const ANNA: &str = "whatsapp:+15551230001";
+const BERT: &str = "whatsapp:+15551230002";
+const ANNA_ID: &str = "US.13491208655302741918";
+const BERT_ID: &str = "US.24680246802468024680";
+
+/// Reads forms as the routes do, for one account.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    key: &'a PersonKey,
+    account: &'a str,
+    road: Road,
+}
+
+impl<'a> Reader<'a> {
+    fn of(key: &'a PersonKey) -> Self {
+        Self { key, account: ACCOUNT, road: Road::Twilio }
+    }
+
+    fn reading(&self, seconds: i64) -> Reading<'a> {
+        Reading {
+            account: AccountSid::parse(self.account).expect("valid"),
+            others: &[],
+            person_key: self.key,
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag: None,
+            road: self.road,
+            now: at(seconds),
+            trace: None,
+        }
+    }
+
+    fn fields(&self, sid: MessageSid, more: &[(&str, &str)], spelling: Spelling) -> Fields {
+        let sid = sid.to_string();
+        let mut all = vec![("MessageSid", sid.as_str()), ("AccountSid", self.account)];
+        all.extend_from_slice(more);
+        let form = serde_urlencoded::to_string(all).expect("encodes");
+        Fields::from_pairs(&form::pairs(form.as_bytes()), spelling).expect("UTF-8")
+    }
+
+    /// The app registers message `n`, created at that second.
+    fn registered(&self, n: u32, to: &str, seconds: i64) -> Sighting {
+        let created = at(seconds).to_string();
+        let more = [("To", to), ("From", US), ("CreatedAt", &*created)];
+        let fields = self.fields(self.sid(n), &more, Spelling::Any);
+        let read = app::message(&fields, &self.reading(seconds)).expect("read");
+        read.message.expect("a message")
+    }
+
+    /// Twilio reports message `n` as delivered, and was asked for feedback in the callback's URL.
+    fn delivered(&self, n: u32, to: &str, more: &[(&str, &str)], seconds: i64) -> Sighting {
+        let usual = [("To", to), ("From", US), ("MessageStatus", "delivered")];
+        let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), Spelling::Twilio);
+        let query =
+            Fields::from_pairs(&form::pairs(b"feedback=1"), Spelling::Twilio).expect("UTF-8");
+        callback::status(&fields, &query, &self.reading(seconds)).expect("read")
+    }
+
+    fn reply(&self, n: u32, from: &str, more: &[(&str, &str)], seconds: i64) -> Signal {
+        let usual = [("From", from), ("To", US), ("Body", "thanks")];
+        let fields =
+            self.fields(self.sid(0x100 + n), &[&usual[..], more].concat(), Spelling::Twilio);
+        callback::reply(&fields, &self.reading(seconds)).expect("read")
+    }
+
+    /// Of each account its own.
+    fn sid(&self, n: u32) -> MessageSid {
+        let own = u32::from(self.account == OTHER_ACCOUNT) << 16;
+        crate::given::sid(own + n)
+    }
+}
+
+fn id(id: &str) -> String {
+    format!("whatsapp:{id}")
+}
+
+fn reason(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
+        Observed::Confirmed(_) | Observed::Already(_) => None,
+    }
+}
+
+/// A fact, as it may come at any time.
+#[derive(Debug, Clone)]
+enum Fact {
+    Seen(Box<Sighting>),
+    Did(Box<Signal>),
+}
+
+fn every_order(facts: &[Fact]) -> Vec<Vec<Fact>> {
+    if facts.len() < 2 {
+        return vec![facts.to_vec()];
+    }
+    let mut orders = Vec::new();
+    for first in 0..facts.len() {
+        let mut rest = facts.to_vec();
+        let first = rest.remove(first);
+        for mut order in every_order(&rest) {
+            order.insert(0, first.clone());
+            orders.push(order);
+        }
+    }
+    orders
+}
+
+fn book() -> Book {
+    let mut book = Book::default();
+    book.now = 300;
+    book
+}
+
+fn told(facts: Vec<Fact>) -> Book {
+    let mut book = book();
+    for fact in facts {
+        match fact {
+            Fact::Seen(sighting) => drop(book.remember(&sighting)),
+            Fact::Did(signal) => drop(book.observe(&signal)),
+        }
+    }
+    book
+}
+
+/// Row W1.
+#[test]
+fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_confirmed() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let tied = [("ExternalUserId", ANNA_ID)];
+    let both = [("ExternalUserId", ANNA_ID), ("ParentExternalUserId", "US.ENT.118157992128868")];
+    let older = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
+    let newer = |more| Fact::Seen(Box::new(by.delivered(2, &id(ANNA_ID), more, 60)));
+    let reply = |more| Fact::Did(Box::new(by.reply(1, ANNA, more, 120)));
+    let receipt = Fact::Seen(Box::new(by.delivered(1, ANNA, &tied, 30)));
+    for facts in [
+        vec![older.clone(), newer(&tied), reply(&tied)],
+        vec![older.clone(), newer(&tied), receipt.clone(), reply(&[])],
+        vec![older, newer(&both), receipt, reply(&both)],
+    ] {
+        for order in every_order(&facts) {
+            let words = format!("{order:?}");
+            let book = told(order);
+            let states = [book.state(by.sid(1)), book.state(by.sid(2))];
+            assert_eq!(states, [State::Pending, State::Confirmed], "{words}");
+        }
+    }
+}
+
+/// Row W1: an id that is not tied to a number yet shields.
+#[test]
+fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let (anna_id, bert_id) = (id(ANNA_ID), id(BERT_ID));
+    // Message 1 to one kind of name, message 2 to the other, and a reply from the first.
+    for (first, second) in
+        [(ANNA, &*anna_id), (&*anna_id, ANNA), (ANNA, &*bert_id), (&*bert_id, ANNA)]
+    {
+        let mut book = book();
+        book.remember(&by.registered(1, first, 0));
+        book.remember(&by.delivered(2, second, &[], 60));
+        let observed = book.observe(&by.reply(1, first, &[], 120));
+        assert_eq!(reason(&observed), Some(Reason::RecipientUnknown), "{first} {second}");
+        assert!(book.confirmed().is_empty());
+    }
+}
+
+/// The shield must not cost what other people proved.
+#[test]
+fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind_shields() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let with = |between: &[Sighting], more: &[(&str, &str)]| {
+        let mut book = book();
+        book.remember(&by.registered(1, ANNA, 0));
+        for sighting in between {
+            book.remember(sighting);
+        }
+        book.observe(&by.reply(1, ANNA, more, 120))
+    };
+    let confirmed = Observed::Confirmed(by.sid(1));
+    let bert = id(BERT_ID);
+    let own = [("ExternalUserId", ANNA_ID)];
+    let untied = by.delivered(2, &bert, &[], 60);
+    // The webhook says which id is this person's: another id is another person.
+    assert_eq!(with(std::slice::from_ref(&untied), &own), confirmed);
+    assert_eq!(with(&[by.delivered(1, ANNA, &own, 30), untied.clone()], &[]), confirmed);
+    // The other id is tied to another number, before or after.
+    let elsewhere = by.delivered(3, BERT, &[("ExternalUserId", BERT_ID)], 40);
+    assert_eq!(with(&[elsewhere, untied.clone()], &[]), confirmed);
+    let other_sender =
+        Sighting { from: Some("whatsapp:+15017122662".to_owned()), ..untied.clone() };
+    let older = by.registered(2, &bert, -60);
+    let younger = by.registered(2, &bert, 180);
+    let failed = Sighting { status: Status::parse("undelivered"), ..untied.clone() };
+    let sms = by.delivered(2, "+15551230009", &[], 60);
+    let a_number = by.delivered(2, BERT, &[], 60);
+    for between in [other_sender, older, younger, failed, sms, a_number] {
+        assert_eq!(with(std::slice::from_ref(&between), &[]), confirmed, "{between:?}");
+    }
+    let of_other = Reader { account: OTHER_ACCOUNT, ..by }.delivered(2, &bert, &[], 60);
+    assert_eq!(with(&[of_other], &[]), confirmed);
+}
+
+/// What a message's own code or a quote proves, no other name hides.
+#[test]
+fn a_quote_names_its_message_whoever_got_a_newer_one() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let mut book = book();
+    book.remember(&by.registered(1, ANNA, 0));
+    book.remember(&by.delivered(2, &id(BERT_ID), &[], 60));
+    let quoted = by.sid(1).to_string();
+    let more = [("OriginalRepliedMessageSid", &*quoted)];
+    assert_eq!(book.observe(&by.reply(1, ANNA, &more, 120)), Observed::Confirmed(by.sid(1)));
+}
+
+/// Row W2.
+#[test]
+fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_as_one() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let tied = [("ExternalUserId", ANNA_ID)];
+    let sent = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
+    let receipt = Fact::Seen(Box::new(by.delivered(1, ANNA, &tied, 30)));
+    let reply = Fact::Did(Box::new(by.reply(1, &id(ANNA_ID), &tied, 60)));
+    for order in every_order(&[sent.clone(), receipt, reply]) {
+        assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
+    }
+    // Where the user does not hide the number, the reply itself names both.
+    let reply = Fact::Did(Box::new(by.reply(1, &id(ANNA_ID), &[("WaId", "15551230001")], 60)));
+    for order in every_order(&[sent, reply]) {
+        assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
+    }
+}
+
+#[test]
+fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let tied = [("ExternalUserId", ANNA_ID)];
+    let passed_on = Reader { road: Road::App, ..by };
+    let of_other = Reader { account: OTHER_ACCOUNT, ..by };
+    assert!(by.reply(1, ANNA, &tied, 0).names.is_some());
+    assert!(passed_on.reply(1, ANNA, &tied, 0).names.is_none());
+    assert!(passed_on.delivered(1, ANNA, &tied, 0).names.is_none());
+    assert!(by.reply(1, "+15551230001", &tied, 0).names.is_none(), "not on WhatsApp");
+    assert!(by.reply(1, ANNA, &[("ExternalUserId", "unknown")], 0).names.is_none());
+    let mut book = book();
+    book.remember(&by.registered(1, ANNA, 0));
+    book.remember(&of_other.registered(1, ANNA, 0));
+    book.remember(&of_other.delivered(1, ANNA, &tied, 30));
+    let observed = book.observe(&by.reply(1, &id(ANNA_ID), &[], 60));
+    assert_eq!(reason(&observed), Some(Reason::NoMessage), "another account knows them as one");
+    let observed = book.observe(&of_other.reply(2, &id(ANNA_ID), &[], 60));
+    assert_eq!(observed, Observed::Confirmed(of_other.sid(1)));
+}
+
+/// Row W4.
+#[test]
+fn a_message_that_is_named_by_an_id_and_by_a_number_went_to_both() {
+    let key = PersonKey::new(b"key");
+    let by = Reader::of(&key);
+    let by_number = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
+    let by_id = Fact::Seen(Box::new(by.delivered(1, &id(ANNA_ID), &[], 30)));
+    for from in [ANNA, &*id(ANNA_ID)] {
+        let reply = Fact::Did(Box::new(by.reply(1, from, &[], 60)));
+        for order in every_order(&[by_number.clone(), by_id.clone(), reply]) {
+            let book = told(order);
+            assert_eq!(book.state(by.sid(1)), State::Confirmed, "{from}");
+            assert_eq!(book.messages[&by.sid(1)].recipient, by.registered(1, ANNA, 0).recipient);
+        }
+    }
+    let mut book = book();
+    book.remember(&by.registered(1, ANNA, 0));
+    assert!(book.try_remember(&by.registered(1, BERT, 0)).is_err(), "two numbers are two people");
+}
+
+async fn remember(store: &Arc<dyn Store>, sighting: Sighting) {
+    store.remember(sighting).await.expect("remembered");
+}
+
+async fn forget(store: &Arc<dyn Store>, text: &str) -> u64 {
+    let address = Address::parse_recipient(text).expect("an address");
+    store.forget(vec![address]).await.expect("forgotten").messages
+}
+
+fn names(records: &[Record]) -> usize {
+    records.iter().filter(|record| matches!(record, Record::Names { .. })).count()
+}
+
+#[tokio::test]
+async fn tied_names_survive_a_restart_and_a_transfer() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let key = store.person_key().clone();
+        let by = Reader::of(&key);
+        let tied = by.reply(9, ANNA, &[("ExternalUserId", ANNA_ID)], -60);
+        store.observe(tied).await.expect("observed");
+        store.close().await;
+        drop(store);
+        let store = backend.usual(&hands);
+        let exported = all(&store, 1000).await;
+        assert_eq!(names(&exported), 1);
+        remember(&store, by.registered(1, ANNA, 0)).await;
+        let observed = store.observe(by.reply(1, &id(ANNA_ID), &[], 60)).await;
+        assert_eq!(observed, Ok(Observed::Confirmed(by.sid(1))));
+        store.close().await;
+
+        let elsewhere = backends().remove(0);
+        let store = elsewhere.usual(&hands);
+        let adopted = adopt(&store, &exported).await;
+        assert_eq!(adopted.added, exported.len() as u64);
+        let adopted = adopt(&store, &exported).await;
+        assert_eq!(adopted.known, exported.len() as u64);
+        assert_eq!(names(&all(&store, 1).await), 1);
+    }
+}
+
+/// Row W5.
+#[tokio::test]
+async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
+    for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {
+        let store = backends().remove(0).usual(&Hands::default());
+        let key = store.person_key().clone();
+        let by = Reader::of(&key);
+        let tied =
+            [("ExternalUserId", ANNA_ID), ("ParentExternalUserId", "US.ENT.118157992128868")];
+        remember(&store, by.delivered(1, ANNA, &tied, 0)).await;
+        remember(&store, by.registered(2, &id(ANNA_ID), 0)).await;
+        remember(&store, by.registered(3, "+15551230001", 0)).await;
+        remember(&store, by.delivered(4, BERT, &[("ExternalUserId", BERT_ID)], 0)).await;
+        assert_eq!(forget(&store, name).await, 3, "{name}");
+        let left = all(&store, 1000).await;
+        assert_eq!((left.len(), names(&left)), (2, 1), "{name}: {left:?}");
+    }
+    // Two names that only a message ties.
+    for name in [ANNA, &*id(ANNA_ID)] {
+        let store = backends().remove(0).usual(&Hands::default());
+        let key = store.person_key().clone();
+        let by = Reader::of(&key);
+        remember(&store, by.delivered(1, &id(ANNA_ID), &[], 0)).await;
+        remember(&store, by.registered(1, ANNA, 0)).await;
+        remember(&store, by.registered(2, &id(ANNA_ID), 0)).await;
+        remember(&store, by.registered(3, ANNA, 0)).await;
+        assert_eq!(forget(&store, name).await, 3, "{name}");
+        assert!(all(&store, 1000).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_webhook_repeats_are_forgotten_in_the_end() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let key = store.person_key().clone();
+        let by = Reader::of(&key);
+        remember(&store, by.delivered(1, ANNA, &[("ExternalUserId", ANNA_ID)], 0)).await;
+        hands.set(399 * DAY);
+        while !store.expire(100).await.expect("swept").complete {}
+        assert_eq!(names(&all(&store, 1000).await), 1);
+        hands.set(401 * DAY);
+        while !store.expire(100).await.expect("swept").complete {}
+        assert_eq!(names(&all(&store, 1000).await), 0);
+    }
+}
