@@ -210,13 +210,13 @@ impl Judgement {
         self.overall.heard += once.values().filter(|heard| **heard).count() as u64;
     }
 
-    /// What the store acknowledged must be there in the end.
+    /// What the store acknowledged must be there in the end. A confirmation may be withdrawn, since nothing is posted.
     fn losses(&mut self, played: &Played) {
         let held: HashMap<_, &Record> =
             played.records.iter().map(|record| (record.sid, record)).collect();
         for sid in &played.confirmed {
-            if held.get(sid).is_none_or(|record| record.proof.is_none()) {
-                self.broken.push(format!("{sid} was acknowledged as confirmed, and is not"));
+            if !held.contains_key(sid) {
+                self.broken.push(format!("{sid} was acknowledged as confirmed, and is gone"));
             }
         }
         let numbers: std::collections::HashSet<_> =

@@ -180,6 +180,17 @@ fn a_code_before_its_message_is_confirmed_at_registration_and_never_kept() {
 }
 
 #[test]
+fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
+    let mut book = book(&[coded_bearing(1, "111111", 0)]);
+    let act = entered("111111", shared("x", 30));
+    assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
+    book.remember(&coded_bearing(2, "111111", 20));
+    assert!(book.confirmed().is_empty(), "either may have been read");
+    book.remember(&coded_bearing(3, "222222", 60));
+    assert!(book.confirmed().is_empty());
+}
+
+#[test]
 fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
     let mut book = book(&[]);
     book.observe(&entered("222222", shared("x", 30)));

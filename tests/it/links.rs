@@ -79,7 +79,7 @@ fn a_click_beats_a_receipt_that_says_undelivered_and_an_expired_message() {
 fn a_click_before_the_link_is_bound_waits_and_settles_when_it_is() {
     let mut book = book(None);
     assert_eq!(parked_because(&book.observe(&clicked(1, 1))), Some(Reason::LinkUnknown));
-    assert_eq!(book.observe(&clicked(1, 2)).as_str(), "parked");
+    assert_eq!(book.observe(&clicked(1, 1)).as_str(), "parked");
     assert_eq!(book.parked.len(), 1, "two clicks are as good as one");
     assert!(book.remember(&registered(2, 2)).confirmed.is_empty(), "another message");
     assert_eq!(book.remember(&holding(1, 3)).confirmed, [sid(1)]);

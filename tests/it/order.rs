@@ -68,6 +68,9 @@ impl Truth {
             Fact::Register(n) => Some(self.message(*n)),
             Fact::Status(n, word) => {
                 let truth = self.message(*n);
+                // A link is opened in a message that has a time: how far that may be off is another matter for one
+                // that was scheduled.
+                let word = if *n == 3 { &(*word).max(1) } else { word };
                 let seen_at =
                     self.created[*n as usize - 1] + 2 + i64::try_from(*word).expect("small");
                 Some(Sighting {

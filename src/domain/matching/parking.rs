@@ -25,15 +25,18 @@ pub(super) fn fresh(
     Parked { evidence, parked_at: now, until, reason, orphaned: false, code, trace }
 }
 
-/// Whether one piece of evidence proves as much as another: then it is kept once.
+/// Whether one piece of evidence proves as much as another one: then that is not kept beside it.
 pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
     let (a, b) = (&one.evidence, &other.evidence);
     let is_alike = a.account == b.account && a.named == b.named && one.code == other.code;
     match &a.named {
         // One piece of evidence that names a message is as good as two.
-        Named::Message(_) | Named::Link(_) => is_alike,
+        Named::Message(_) => is_alike,
+        // A link may have been opened before its message was sent: the later act proves more.
+        Named::Link(_) => is_alike && a.occurred_at >= b.occurred_at,
         Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
-            is_alike && a.occurred_at == b.occurred_at && a.source == b.source
+            let times = |it: &Evidence| (it.occurred_at, it.time_source, it.source);
+            is_alike && times(a) == times(b)
         }
     }
 }

@@ -139,6 +139,7 @@ impl Choice<'_> {
             let of: Vec<&Message> = among(theirs, &typed.of);
             match of.as_slice() {
                 [] => {}
+                [_] if is_repeated(typed, &fitting.older) => return Pick::Wait(Reason::Ambiguous),
                 [only] => return direct(Some(only)),
                 several => return indirect(newest(several), Basis::Inferred),
             }
@@ -151,6 +152,10 @@ impl Choice<'_> {
         }
         if self.is_automatic(evidence) {
             return Pick::Nothing(Reason::Automatic);
+        }
+        // Of a message that may turn out to be older, it cannot be told yet.
+        if evidence.is_plain_text() && is_too_fast(evidence, self.known, self.services, false) {
+            return Pick::Wait(Reason::Automatic);
         }
         let calls = matches!(evidence.named, Named::Caller { .. });
         match sent_by(&fitting.older, sender, self.services, calls) {
@@ -204,9 +209,7 @@ impl Choice<'_> {
         let Named::Person { recipient, .. } = &evidence.named else { return false };
         let names = self.people.all(&[recipient.person]);
         let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
-        evidence.is_plain_text()
-            && (spans.any(|span| span.include(evidence.occurred_at))
-                || is_too_fast(evidence, self.known, self.services, false))
+        evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
     }
 
     /// A reference is a shared name, also where only one message is known to bear it: another one may still be
@@ -222,6 +225,7 @@ impl Choice<'_> {
             let of = among(&bearing, &typed.of);
             match of.as_slice() {
                 [] => {}
+                [_] if is_repeated(typed, &older) => return Pick::Wait(Reason::Ambiguous),
                 [only] => return direct(Some(only)),
                 several => return self.resent(&newest_first(several)),
             }
@@ -320,6 +324,11 @@ fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Op
         [] => Some(Pick::Wait(Reason::OtherCode)),
         _ => Some(Pick::Wait(Reason::Ambiguous)),
     }
+}
+
+/// Whether a message with a code was registered since, which may be the same: then a code does not name one message.
+fn is_repeated(typed: &TypedCode, messages: &[&Message]) -> bool {
+    messages.iter().any(|message| typed.may_be_of(message))
 }
 
 fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {

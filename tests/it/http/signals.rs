@@ -9,6 +9,7 @@ use crate::harness::wire;
 use crate::harness::{
     ACCOUNT, OTHER_ACCOUNT, RECIPIENT, SENDER, Scene, form, get, json as json_post, post, sid,
 };
+use crate::http::reply;
 
 const PERSON: &str = "+15558675310";
 const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Safari/604.1";
@@ -276,4 +277,29 @@ fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
     let metrics = open.service.operator("/metrics").text();
     assert!(metrics.contains("route=\"/twilio/click/{secret}\""));
     assert!(!metrics.contains(SECRET) && !open.service.logs().contains(SECRET));
+}
+
+/// A webhook's form bears no time; only the app knows how late it passes one on.
+#[test]
+fn what_the_app_passes_on_late_counts_as_of_the_time_that_it_gives_and_without_one_proves_nothing()
+{
+    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
+    let now = jiff::Timestamp::now();
+    let ago = |seconds| (now - jiff::SignedDuration::from_secs(seconds)).to_string();
+    let scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
+    for (number, seconds) in [(1, 600), (2, 30)] {
+        let (sid, created) = (sid(number), ago(seconds));
+        let fields =
+            [("MessageSid", &*sid), ("To", RECIPIENT), ("From", SENDER), ("CreatedAt", &created)];
+        assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
+    }
+    let states = || [1, 2].map(|number| scene.state(number).expect("known"));
+    let inbound_sid = sid(101);
+    let inbound = reply(&inbound_sid, &[("Body", "thanks")]);
+    assert_eq!(scene.send(&form("/app/twilio/message", &inbound)).status, 204);
+    assert_eq!(states(), ["pending", "pending"]);
+    let at = ago(300).replace(':', "%3A");
+    let target = format!("/app/twilio/message?OccurredAt={at}");
+    assert_eq!(scene.send(&form(&target, &inbound)).status, 204);
+    assert_eq!(states(), ["confirmed", "pending"], "2 was not there when the person wrote");
 }
