@@ -11,7 +11,6 @@ use std::process::{Command, Output};
 use rustix::process::Signal;
 
 use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
-use crate::harness::running::BINARY;
 use crate::harness::{LONG, Scene};
 use crate::skip::{skipped, skipped_unless_ci};
 
