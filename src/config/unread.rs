@@ -82,19 +82,8 @@ pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
             continue;
         }
         let shown = shown(name);
-        let is_set = |name: &str| env(name).is_some_and(|value| !value.trim().is_empty());
         match verdict(name, &value, &known) {
             Verdict::Fine => {}
-            // Beside the setting itself, a name in Twilio's namespace is probably another program's.
-            Verdict::Slip(meant)
-                if !name.to_ascii_uppercase().starts_with(OURS)
-                    && !is_file_of(name, meant)
-                    && (is_set(meant) || is_set(&format!("{meant}{FILE}"))) =>
-            {
-                warnings.push(format!(
-                    "{shown} is set, but Heardback does not read it: it reads {meant}, which is set as well"
-                ));
-            }
             Verdict::Slip(meant) if is_file_of(name, meant) => {
                 let how = format!("{meant} cannot be read from a file; set it to the value itself");
                 problems.push(Problem::unknown(&shown, how));

@@ -18,6 +18,7 @@ pub mod first_match;
 pub mod forgers;
 mod journal;
 pub mod links;
+pub mod near_miss;
 pub mod ops;
 pub mod page;
 pub mod posting;
@@ -49,6 +50,7 @@ use crate::inbound::connections::Connection;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::links::FreshToken;
+use crate::inbound::near_miss::NearMisses;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejection::{Refused, Rejection};
@@ -89,6 +91,8 @@ pub struct Receiver {
     pub forgers: Forgers,
     /// Says in the log what a route refused on which no key has matched yet.
     pub first_match: FirstMatch,
+    /// Logs signed requests that miss a route by a little.
+    pub near_misses: NearMisses,
     /// Records what is refused for its signature, while that is asked for.
     pub refusals: Arc<Refusals>,
 }
@@ -137,6 +141,9 @@ async fn greeting() -> HttpResponse {
 
 async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
     body::drain(&mut payload).await;
+    if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
+        receiver.near_misses.note(&request, (receiver.clock)());
+    }
     Refused::of(&request, Rejection::NotFound)
 }
 

@@ -34,6 +34,7 @@ use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
+use crate::inbound::near_miss::NearMisses;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
@@ -115,6 +116,7 @@ impl Service {
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
+            near_misses: NearMisses::default(),
             refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),

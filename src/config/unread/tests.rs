@@ -242,22 +242,6 @@ fn every_setting_is_known_and_an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn a_name_in_twilios_namespace_beside_the_setting_itself_is_a_warning() {
-    for (name, setting) in [
-        ("TWILIO_SID", "TWILIO_ACCOUNT_SID"),
-        ("TWILIO_TOKEN", "TWILIO_AUTH_TOKEN"),
-        ("TWILIO_TOKEN", "TWILIO_AUTH_TOKEN_FILE"),
-    ] {
-        let env = |asked: &str| [name, setting].contains(&asked).then(|| "hush".to_owned());
-        let (problems, warnings) = judge(&[name.to_owned(), setting.to_owned()], &env);
-        assert!(problems.is_empty() && warnings.len() == 1, "{name}: {problems} {warnings:?}");
-    }
-    let env = |_: &str| Some("hush".to_owned());
-    let names = ["HEARDBACK_DRYRUN", "HEARDBACK_DRY_RUN"].map(str::to_owned);
-    assert_eq!(judge(&names, &env).0.iter().count(), 1, "our own namespace is ours");
-}
-
-#[test]
 fn neither_a_value_nor_a_name_that_may_hold_a_secret_is_shown() {
     for name in [
         "HEARDBACK_APP_KEY hush",
