@@ -208,11 +208,13 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
         Ok(()) => "whole",
         Err(error) => {
             let said = error.to_string();
-            let says_what_to_do = ["restore it", "install the release", "an empty folder"];
+            let says_what_to_do =
+                ["restore it", "install the release", "heardback import", "an empty folder"];
             assert!(says_what_to_do.iter().any(|words| said.contains(words)), "{what}: {said}");
             match error {
                 OpenError::Damaged { .. } => "damaged",
                 OpenError::NewerFormat { .. } => "newer",
+                OpenError::OlderFormat { .. } => "older",
                 OpenError::NotOurs { .. } => "not ours",
                 OpenError::NoPersonKey { .. } => "no key",
                 OpenError::SealMissing { .. } => "no seal",
@@ -220,7 +222,6 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 | OpenError::Absent { .. }
                 | OpenError::HalfRestored { .. }
                 | OpenError::OtherPersonKey { .. }
-                | OpenError::OlderFormat { .. }
                 | OpenError::Denied { .. }
                 | OpenError::Io { .. }) => panic!("{what}: {other}"),
             }

@@ -65,7 +65,6 @@ pub fn observe(
     if let Some((account, names)) = &signal.names {
         ledger.tie(*account, names);
     }
-    ledger.changes.seen.clone_from(&signal.once);
     if let Some(sighting) = &signal.remembers {
         ledger.sight(&in_milliseconds(sighting))?;
     }

@@ -162,8 +162,8 @@ mod tests {
             sum(&encode(&link).expect("encoded")),
         ];
         let were = [
-            "318 bytes, c69c6bac8376bce2",
-            "160 bytes, 044e3babeaf68ade",
+            "320 bytes, 597c33ea40e84815",
+            "161 bytes, 92ab9cf8086ded77",
             "127 bytes, 4cb154ac3bc586f2",
             "100 bytes, 6d74d120bfa05a35",
         ];

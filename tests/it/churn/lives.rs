@@ -94,7 +94,8 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
             confirmed(store, n, Signal { source: Source::Link, ..clicked }).await;
         }
         (Life::Replied, 2) => {
-            let reply = acted(person(n), Some(SENDER), second);
+            let mut reply = acted(person(n), Some(SENDER), second);
+            reply.evidence.as_mut().expect("evidence").source = Source::Reply;
             let once = vec![Once::Message(sid(scattered(n)))];
             confirmed(store, n, Signal { source: Source::Reply, once, ..reply }).await;
         }
