@@ -119,6 +119,7 @@ impl Desk {
             clock,
             metrics: Arc::clone(&metrics),
             traces: None,
+            signatures: Arc::default(),
             first_match: heardback::inbound::first_match::FirstMatch::default(),
             refusals: Arc::new(refusals),
         });

@@ -59,7 +59,7 @@ fn paused(status: Option<u16>, code: Option<u32>, message: &str) -> Vec<PausedLa
 }
 
 fn throttled(share: f64) -> Vec<ThrottledLane> {
-    vec![ThrottledLane { account: "AC1".to_owned(), share }]
+    vec![ThrottledLane { account: "AC1".to_owned(), share, oldest: None }]
 }
 
 type Change = fn(&mut Situation);
@@ -154,7 +154,9 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             Id::UpstreamMismatch,
             Critical,
             |now| {
-                now.upstream = UpstreamFacts { attempts_in_an_hour: 1, unnamed: 1, ..now.upstream }
+                let (account, why) = ("AC1".to_owned(), "200 with HTML".to_owned());
+                now.foreign = vec![ForeignServer { account, since: at(9_999), why }];
+                now.upstream = UpstreamFacts { attempts_in_an_hour: 1, unnamed: 1, ..now.upstream };
             },
             |now| now.upstream.attempts_in_an_hour = 1,
         ),
@@ -311,6 +313,98 @@ fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_
         now.twilio = SignatureFacts { since_start: all, ..SignatureFacts::default() };
     };
     assert_eq!(found(change), nothing_verifies(Severity::Critical));
+}
+
+fn account(digit: &str) -> ClaimedAccount {
+    ClaimedAccount::Configured(format!("AC{}", digit.repeat(32)).parse().expect("valid"))
+}
+
+/// A route and account with these requests in the last 15 minutes.
+fn scope(
+    side: &'static str,
+    route: &'static str,
+    account: ClaimedAccount,
+    [verified, refused, unsigned]: [u64; 3],
+) -> RouteSignatures {
+    let failures = SignatureFailures { refused, unsigned };
+    let facts = SignatureFacts {
+        last_verified: (verified > 0).then(|| at(9_999)),
+        verified,
+        refused,
+        in_an_hour: failures,
+        since_start: failures,
+    };
+    RouteSignatures { side, route, account, facts }
+}
+
+/// Subject and severity of the findings about these requests.
+fn unverified(signatures: Vec<RouteSignatures>) -> Vec<(Option<String>, Severity)> {
+    let of = |side| signatures.iter().filter(move |one| one.side == side).map(|one| one.facts);
+    let (twilio, app) = (of("twilio").sum(), of("app").sum());
+    let found = judge(&Situation { twilio, app, signatures, ..well() });
+    assert!(found.iter().all(|finding| finding.id == FindingId::NothingVerifies), "{found:?}");
+    found.into_iter().map(|finding| (finding.subject, finding.severity)).collect()
+}
+
+#[test]
+fn a_route_or_an_account_of_which_no_request_verifies_has_a_finding_of_its_own() {
+    let (one, two) = (account("1"), account("2"));
+    let (message, status) = ("/twilio/message", "/twilio/status");
+    let found = unverified(vec![
+        scope("twilio", message, one, [1, 0, 0]),
+        scope("twilio", status, one, [0, 10, 0]),
+    ]);
+    assert_eq!(found, [(Some(status.to_owned()), Severity::Warning)], "a route");
+    let found = unverified(vec![
+        scope("twilio", message, one, [9, 0, 0]),
+        scope("twilio", message, two, [0, 11, 0]),
+    ]);
+    let of_two = format!("AC{} /twilio/", "2".repeat(32));
+    assert_eq!(found, [(Some(of_two), Severity::Critical)], "an account");
+    let found = unverified(vec![
+        scope("twilio", message, one, [9, 0, 0]),
+        scope("twilio", message, two, [0, 3, 0]),
+        scope("twilio", status, two, [4, 0, 0]),
+    ]);
+    let of_both = format!("AC{} /twilio/message", "2".repeat(32));
+    assert_eq!(found, [(Some(of_both), Severity::Warning)], "an account on a route");
+    let refused = scope("twilio", message, one, [0, 11, 0]);
+    let whole_side = [(Some("twilio".to_owned()), Severity::Critical)];
+    assert_eq!(unverified(vec![refused]), whole_side, "a whole side has one finding");
+    assert_eq!(unverified(vec![scope("twilio", message, one, [1, 1_000, 0])]), []);
+}
+
+#[test]
+fn a_scanner_neither_hides_a_refused_account_nor_is_one() {
+    let (one, two) = (account("1"), account("2"));
+    let message = "/twilio/message";
+    let scanner = || {
+        vec![
+            scope("twilio", message, one, [9, 0, 500]),
+            scope("twilio", message, ClaimedAccount::Unknown, [0, 0, 500]),
+            scope("twilio", message, ClaimedAccount::Unnamed, [0, 500, 500]),
+            scope("twilio", "/twilio/call", ClaimedAccount::Unnamed, [0, 0, 500]),
+        ]
+    };
+    assert_eq!(unverified(scanner()), []);
+    let mut both = scanner();
+    both.push(scope("twilio", message, two, [0, 3, 0]));
+    assert_eq!(unverified(both).len(), 1);
+    let mut signed = scanner();
+    signed.push(scope("twilio", message, ClaimedAccount::Unknown, [0, 3, 0]));
+    let unknown = Some("unknown account /twilio/".to_owned());
+    assert_eq!(unverified(signed), [(unknown, Severity::Warning)], "signed by a configured key");
+}
+
+#[test]
+fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five_minutes() {
+    for (minute, severity) in [(9_995, Severity::Warning), (9_996, Severity::Info)] {
+        let mut now = well();
+        let (account, oldest) = ("AC1".to_owned(), Some(at(minute)));
+        now.throttled = vec![ThrottledLane { account, share: 0.1, oldest }];
+        let found: Vec<_> = judge(&now).iter().map(|one| (one.id, one.severity)).collect();
+        assert_eq!(found, [(FindingId::LaneThrottled, severity)], "{minute}");
+    }
 }
 
 #[test]
