@@ -125,11 +125,9 @@ impl Receiver {
         let route = route_label(request.match_pattern().as_deref());
         self.first_match.refused(route, account, why, now);
         // Only a key of ours shows that a request for an unknown account is not a scanner's.
-        let is_unsigned = match why {
-            Rejection::Mistrusted(Mistrust::Missing | Mistrust::Malformed) => true,
-            Rejection::Mistrusted(_) => account == ClaimedAccount::Unknown,
-            _ => false,
-        };
+        let is_unsigned =
+            matches!(why, Rejection::Mistrusted(Mistrust::Missing | Mistrust::Malformed))
+                || matches!(why, Rejection::Mistrusted(_)) && account == ClaimedAccount::Unknown;
         if is_unsigned {
             self.signatures.unsigned((route, account));
         } else {

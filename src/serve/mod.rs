@@ -37,7 +37,6 @@ use crate::inbound::forgers::Forgers;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
-use crate::inbound::signature_tally::SignatureTally;
 use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
@@ -107,7 +106,6 @@ impl Service {
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
         let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
-        let signatures = Arc::new(SignatureTally::default());
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
@@ -117,7 +115,7 @@ impl Service {
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
-            signatures: Arc::clone(&signatures),
+            signatures: Arc::default(),
             refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
@@ -141,7 +139,7 @@ impl Service {
         let board = Arc::new(Board::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
-            signatures,
+            signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
             trust: Arc::clone(&trust),
             clock: Arc::clone(&clock),

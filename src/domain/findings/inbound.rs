@@ -107,7 +107,9 @@ fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
     let mut uncovered = all.clone();
     let mut findings = Vec::new();
-    for scope in [of_route, of_account, of_account_on_route] {
+    let scopes: [fn(&RouteSignatures) -> Option<Scope>; 3] =
+        [|one| Some(of_route(one)), of_account, of_account_on_route];
+    for scope in scopes {
         let scopes: BTreeSet<Scope> = uncovered.iter().filter_map(|one| scope(one)).collect();
         for known in scopes {
             let is_within = |one: &&RouteSignatures| scope(one).as_ref() == Some(&known);
@@ -122,8 +124,8 @@ fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     findings
 }
 
-fn of_route(one: &RouteSignatures) -> Option<Scope> {
-    Some((one.route.to_owned(), format!("to {}", one.route)))
+fn of_route(one: &RouteSignatures) -> Scope {
+    (one.route.to_owned(), format!("to {}", one.route))
 }
 
 fn of_account(one: &RouteSignatures) -> Option<Scope> {
