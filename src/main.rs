@@ -190,7 +190,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
     let url = args.url.clone();
     let request = SignRequest { url, method: None, form, json, key: key.secret, output };
     let signed = sign::run(&request)?;
-    eprintln!("{}", key.explanation);
+    note(format_args!("{}", key.explanation));
     print(&signed)
 }
 

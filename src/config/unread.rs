@@ -38,10 +38,10 @@ const ALIASES: [(&str, &str); 6] = [
     ("TWILIO_SIGNING_KEY", "TWILIO_AUTH_TOKEN"),
 ];
 
-/// Words that alone say too little for a name to be close to a setting.
-const GENERIC_WORDS: [&str; 14] = [
+/// Words that alone say too little for a name to be close to a setting: `HEARDBACK_TAG` may be an image's.
+const GENERIC_WORDS: [&str; 15] = [
     "API", "APP", "CALL", "CLIENT", "FILE", "FORMAT", "GIVE", "IP", "MAX", "OPS", "PATH", "READ",
-    "RUN", "UP",
+    "RUN", "TAG", "UP",
 ];
 
 /// A longer name, or one with a longer word, is not shown.

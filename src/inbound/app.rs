@@ -11,6 +11,7 @@ use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{self, Malformed, Signal};
 use crate::inbound::links;
+use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::twilio::{observe, remember};
@@ -20,7 +21,7 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource("/app/messages")
+            web::resource(spellings("/app/messages"))
                 .route(web::post().to(register))
                 .default_service(web::to(wrong_method)),
         )
@@ -30,7 +31,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/app/events")
+            web::resource(spellings("/app/events"))
                 .route(web::post().to(event))
                 .default_service(web::to(wrong_method)),
         );

@@ -13,6 +13,7 @@ use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::journal::Heard;
+use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::twilio::{Caller, FromApp, FromTwilio, observe};
@@ -21,13 +22,13 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource("/twilio/call")
+            web::resource(spellings("/twilio/call"))
                 .route(web::post().to(call::<FromTwilio>))
                 .route(web::get().to(call::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/app/twilio/call")
+            web::resource(spellings("/app/twilio/call"))
                 .route(web::post().to(call::<FromApp>))
                 .default_service(web::to(wrong_method)),
         );

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Signal, click};
+use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::twilio::observe;
@@ -16,7 +17,7 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource("/twilio/click")
+            web::resource(spellings("/twilio/click"))
                 .route(web::post().to(clicked::<BySignature>))
                 .default_service(web::to(wrong_method)),
         )

@@ -12,6 +12,7 @@ use crate::domain::signal::callback::Reading;
 use crate::domain::signal::events;
 use crate::domain::signal::events::{Event, Incoming};
 use crate::domain::signal::fields::Spelling;
+use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::trace;
@@ -27,7 +28,7 @@ const AT_ONCE: usize = 256;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
-        web::resource("/twilio/events")
+        web::resource(spellings("/twilio/events"))
             .route(web::post().to(batch))
             .default_service(web::to(wrong_method)),
     );

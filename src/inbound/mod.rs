@@ -18,6 +18,7 @@ pub mod first_match;
 pub mod forgers;
 mod journal;
 pub mod links;
+pub mod near_miss;
 pub mod ops;
 pub mod page;
 pub mod posting;
@@ -52,6 +53,7 @@ use crate::inbound::connections::Connection;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::links::FreshToken;
+use crate::inbound::near_miss::NearMisses;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejection::{Refused, Rejection};
@@ -95,6 +97,8 @@ pub struct Receiver {
     pub first_match: FirstMatch,
     /// Counts verified and refused requests for the findings.
     pub signatures: Arc<SignatureTally>,
+    /// Logs signed requests that miss a route by a little.
+    pub near_misses: NearMisses,
     /// Records what is refused for its signature, while that is asked for.
     pub refusals: Arc<Refusals>,
 }
@@ -166,6 +170,9 @@ async fn greeting() -> HttpResponse {
 
 async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
     body::drain(&mut payload).await;
+    if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
+        receiver.near_misses.note(&request, (receiver.clock)());
+    }
     Refused::of(&request, Rejection::NotFound)
 }
 

@@ -11,6 +11,7 @@ use crate::domain::signal::{Malformed, Sighting, Signal};
 use crate::domain::veil::veiled;
 use crate::inbound::journal;
 use crate::inbound::journal::Heard;
+use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::Refused;
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::{Receiver, wrong_method};
@@ -18,24 +19,24 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource("/twilio/message")
+            web::resource(spellings("/twilio/message"))
                 .route(web::post().to(message::<FromTwilio>))
                 .route(web::get().to(message::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/twilio/status")
+            web::resource(spellings("/twilio/status"))
                 .route(web::post().to(status::<FromTwilio>))
                 .route(web::get().to(status::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/app/twilio/message")
+            web::resource(spellings("/app/twilio/message"))
                 .route(web::post().to(message::<FromApp>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/app/twilio/status")
+            web::resource(spellings("/app/twilio/status"))
                 .route(web::post().to(status::<FromApp>))
                 .default_service(web::to(wrong_method)),
         );

@@ -34,6 +34,7 @@ use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
+use crate::inbound::near_miss::NearMisses;
 use crate::inbound::ops::Operator;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
@@ -116,6 +117,7 @@ impl Service {
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
             signatures: Arc::default(),
+            near_misses: NearMisses::default(),
             refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
@@ -128,10 +130,9 @@ impl Service {
         let connections = Connections::new(descriptors.connections, &metrics);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
-        let earlier_starts = starts::note(&settings.store, started_at);
         let start = StartFacts {
             started_at,
-            earlier_starts,
+            earlier_starts: starts::note(&settings.store, started_at),
             unsafe_file_system: risk.map(|risk| risk.name.to_owned()),
             fd_limit: descriptors.shortage(),
             is_end_unverified,
@@ -212,8 +213,8 @@ impl Service {
     async fn live(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (public_addr, ops_addr) = (joined(&self.public_addrs), joined(&self.ops_addrs));
         tracing::info!(
-            public_addr,
-            ops_addr,
+            %public_addr,
+            %ops_addr,
             "listening on {public_addr}, for the operator on {ops_addr}"
         );
         let (stop_worker, mut stopped) = watch::channel(false);

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::inbound::control::{Question, SOCKET};
 use crate::store::sled::{Lock, lock};
+use crate::tools::stdio::note;
 
 /// How long the service may stay silent in the midst of an answer.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -48,9 +49,9 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
             break;
         }
         if attempt == HELD {
-            eprintln!(
+            note(format_args!(
                 "The service is still reading its store; this command waits until it listens."
-            );
+            ));
         }
         std::thread::park_timeout(RETRY);
     }

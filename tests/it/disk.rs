@@ -91,7 +91,7 @@ fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is
         assert_eq!(ready.status, 503);
         let reason = ready.json();
         let reason = reason["reason"].as_str().unwrap_or_default();
-        assert!(reason.contains("MiB left, 128 MiB are needed"), "{reason}");
+        assert!(reason.contains("MiB left, 128 MiB required"), "{reason}");
         assert_eq!(service.operator("/livez").status, 200);
         let counted = service.metric("heardback_refusals_total{reason=\"disk_full\"}");
         assert_eq!(counted, 2 * full, "each once");
@@ -308,7 +308,7 @@ fn a_folder_that_may_not_be_written_is_said_and_the_store_in_it_is_not_called_da
     let output = if rustix::process::geteuid().is_root() {
         // The binary may lie where only root may look.
         let binary = folder.path().join("heardback");
-        std::fs::copy(BINARY, &binary).expect("copied");
+        crate::harness::copy_binary(&binary);
         let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
         let binary = binary.display().to_string();
         wrapped(&[&words[..], &[&binary, "serve"]].concat(), &store, &twilio, &[]).output()

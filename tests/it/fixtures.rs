@@ -121,6 +121,7 @@ impl Desk {
             traces: None,
             signatures: Arc::default(),
             first_match: heardback::inbound::first_match::FirstMatch::default(),
+            near_misses: heardback::inbound::near_miss::NearMisses::default(),
             refusals: Arc::new(refusals),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

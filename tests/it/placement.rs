@@ -192,7 +192,7 @@ impl Reachable {
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("set");
         // The binary may lie where only root may look.
         let binary = folder.path().join("heardback");
-        fs::copy(BINARY, &binary).expect("copied");
+        crate::harness::copy_binary(&binary);
         let binary = binary.display().to_string();
         Some(Self { folder, binary })
     }

@@ -222,6 +222,18 @@ async fn a_404_is_missing() {
 }
 
 #[tokio::test]
+async fn a_4xx_that_is_not_twilios_is_uncertain() {
+    for status in [400, 404, 407, 413, 451] {
+        let page =
+            ResponseTemplate::new(status).set_body_string("<html><title>Proxy</title></html>");
+        let verdict = post(page).await;
+        let Verdict::Uncertain { why } = &verdict else { panic!("{status}: {verdict:?}") };
+        assert_eq!(why.message, format!("{status} with HTML, titled \"Proxy\""));
+        assert_eq!(why.status, Some(status));
+    }
+}
+
+#[tokio::test]
 async fn another_4xx_is_never_taken_and_twilios_code_is_kept() {
     for status in [400, 405, 410, 415, 422] {
         let expected = Verdict::Never { why: why(status, 21609, "Invalid Outcome") };

@@ -156,6 +156,8 @@ async fn a_refusal_that_breaks_off_is_not_final() {
     for head in [
         "HTTP/1.1 400 Bad Request\r\ncontent-length: 50\r\n\r\n{\"code\":",
         "HTTP/1.1 404 Not Found\r\ncontent-length: 50\r\n\r\n{\"code\":",
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 50\r\n\r\n{\"code\":20404}",
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 50\r\n\r\n{\"code\":20001}",
     ] {
         post(Act::Say(head)).await;
     }

@@ -223,7 +223,8 @@ async fn confirm_for(
 }
 
 fn status(status: u16) -> ResponseTemplate {
-    ResponseTemplate::new(status)
+    let error = serde_json::json!({ "code": 20001, "message": "X", "status": status });
+    ResponseTemplate::new(status).set_body_json(error)
 }
 
 #[tokio::test]

@@ -193,3 +193,7 @@ fn idle_keys(now: &Situation) -> impl Iterator<Item = Finding> {
         Finding::new(FindingId::KeyIdle, what).about(&subject).since(key.last_matched)
     })
 }
+
+#[cfg(test)]
+#[path = "inbound_tests.rs"]
+mod tests;

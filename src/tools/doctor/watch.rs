@@ -22,6 +22,7 @@ use crate::tools::check::human;
 use crate::tools::control;
 use crate::tools::doctor::offline::{Finding, diagnose, shown_url};
 use crate::tools::reach::{Wrong, span};
+use crate::tools::stdio::note;
 
 const DEFAULT_TIME: Duration = Duration::from_mins(10);
 const LONGEST: Duration = Duration::from_hours(1);
@@ -89,7 +90,7 @@ pub async fn run(
             store.display()
         )
     };
-    eprintln!("{}", begins(asked));
+    note(format_args!("{}", begins(asked)));
     let mut watch = Watch { settings, asked, ring, all_found: true, seen: 0 };
     let mut stop = std::pin::pin!(stop);
     let end = tokio::select! {
@@ -106,7 +107,10 @@ pub async fn run(
             format!(" They are in {}: delete them when you are done.", folder.display())
         });
     let seen = watch.seen;
-    eprintln!("Watch over ({end}): {seen} seen, recording is off.{}", left.unwrap_or_default());
+    note(format_args!(
+        "Watch over ({end}): {seen} seen, recording is off.{}",
+        left.unwrap_or_default()
+    ));
     Ok(watch.all_found)
 }
 

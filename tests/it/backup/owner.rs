@@ -11,7 +11,6 @@ use std::process::{Command, Output};
 use rustix::process::Signal;
 
 use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
-use crate::harness::running::BINARY;
 use crate::harness::{LONG, Scene};
 use crate::skip::{skipped, skipped_unless_ci};
 
@@ -143,7 +142,7 @@ fn the_services_user_needs_nobody_elses_rights() {
     fs::set_permissions(&around, PermissionsExt::from_mode(0o755)).expect("set");
     // The binary may lie where only root may look.
     let binary = around.join("heardback");
-    fs::copy(BINARY, &binary).expect("copied");
+    crate::harness::copy_binary(&binary);
     let (backup, volume) = (around.join("backup"), around.join("volume"));
     for made in [&backup, &volume] {
         fs::create_dir(made).expect("made");

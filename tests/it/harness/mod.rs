@@ -6,7 +6,8 @@ pub(crate) mod running;
 pub(crate) mod twilio;
 pub(crate) mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use heardback::domain::signature::SigningKey;
@@ -14,7 +15,7 @@ use heardback::recording::Recording;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::running::{Running, command};
+use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::Answer;
 
@@ -141,4 +142,11 @@ pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut()
         assert!(began.elapsed() < deadline, "not within {deadline:?}: {what}");
         std::thread::park_timeout(LOOK_EVERY);
     }
+}
+
+/// A copy of the binary, for a user who may not enter the folder of ours. Another process makes it: a file that this
+/// one has open for writing could be inherited by a child of another test, and then not be executed (`ETXTBSY`).
+pub(crate) fn copy_binary(to: &Path) {
+    let copied = Command::new("cp").args([Path::new(BINARY), to]).status();
+    assert!(copied.expect("there is a `cp`").success());
 }

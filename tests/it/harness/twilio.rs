@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 /// How a post is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status. As Twilio's, the body of a 2xx names the message, that of a 400 or 404 has a code; else it is `{}`.
+    /// With this status. As Twilio's, the body of a 2xx names the message, that of a 4xx has a code; else it is `{}`.
     Status(u16),
     /// With this status and this body.
     Body(u16, &'static str),
@@ -138,8 +138,9 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let taken = taken(line);
     let (status, more, body) = match manner {
         Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
-        Some(Manner::Status(status @ (400 | 404))) => {
-            refused = format!(r#"{{"code":20{status},"message":"X","status":{status}}}"#);
+        Some(Manner::Status(status @ 400..=499)) => {
+            let code = if matches!(status, 401 | 403) { 20003 } else { 20000 + u32::from(status) };
+            refused = format!(r#"{{"code":{code},"message":"X","status":{status}}}"#);
             (status, "Content-Type: application/json\r\n", refused.as_str())
         }
         Some(Manner::Status(status)) => (status, "", "{}"),

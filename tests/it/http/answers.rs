@@ -243,3 +243,25 @@ fn a_body_in_chunks_or_after_a_100_continue_is_as_good_as_any() {
     line.end();
     assert_eq!(line.answer().expect("an answer").status, 204);
 }
+
+#[test]
+fn a_slash_too_many_is_the_route_and_another_near_miss_is_logged_with_the_nearest() {
+    let scene = Scene::new(&[]);
+    let sid = sid(1);
+    let fields = [("MessageSid", sid.as_str()), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")];
+    for path in ["/twilio/status/", "//twilio/status", "//twilio/status/"] {
+        assert_eq!(scene.send(&form(path, &fields)).status, 204, "{path}");
+    }
+    for path in ["/app/messages/", "//app/messages"] {
+        let answer = scene.send(&form(path, &[("MessageSid", &sid)]));
+        assert!(matches!(answer.status, 200 | 201), "{path}: {}", answer.text());
+    }
+    let unsigned = crate::harness::post("/twilio/statuses", "text/plain", b"");
+    assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 404);
+    for path in ["/Twilio/Status", "/hooks/twilio/status"] {
+        assert_eq!(scene.send(&form(path, &fields)).status, 404, "{path}");
+    }
+    scene.service.says("the nearest is /twilio/status");
+    let lines = scene.service.logs();
+    assert_eq!(lines.matches("the nearest is /twilio/status").count(), 1, "{lines}");
+}

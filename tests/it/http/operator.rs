@@ -80,6 +80,6 @@ fn a_lane_that_twilio_turns_away_is_a_detail_of_readiness_and_not_a_failure() {
     assert!(lane["since"].as_str().is_some_and(|since| !since.is_empty()), "{lane}");
     let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
     assert_eq!(scene.service.metric(&gauge), 1);
-    assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "it waits, and burns nothing");
-    assert_eq!(scene.message(1).expect("known")["attempts"], 0);
+    assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "it waits");
+    assert_eq!(scene.message(1).expect("known")["attempts"], 1, "the post that was given back");
 }

@@ -164,7 +164,7 @@ fn stores_that_nobody_has_open_do_the_same_by_pipe() {
         .expect("it ran");
     let said = String::from_utf8(few.stderr).expect("UTF-8");
     assert_eq!(few.status.code(), Some(1), "{said}");
-    assert!(said.contains("HEARDBACK_MAX_MESSAGES (3) messages"), "{said}");
+    assert!(said.contains("the limit of 3 messages (HEARDBACK_MAX_MESSAGES)"), "{said}");
     let (code, told, talk) = import(&target.store(), &["-"], Some(&whole));
     assert_eq!(code, Some(0), "{told}{talk}");
     let (_folder, file) = exported(&target.store());

@@ -465,7 +465,10 @@ async fn more_than_a_store_keeps_is_refused_as_a_whole() {
         let target = to.open(&hands, policy(), 2);
         let refused = target.adopt(some.clone()).await.expect_err("refused");
         let StoreError::Unavailable { reason, .. } = refused else { panic!("{refused:?}") };
-        assert!(reason.contains(&format!("HEARDBACK_MAX_MESSAGES (2) {of}")), "{reason}");
+        assert!(
+            reason.contains(&format!("the limit of 2 {of} (HEARDBACK_MAX_MESSAGES)")),
+            "{reason}"
+        );
         assert_eq!(all(&target, 1000).await, []);
         adopt(&target, &some[..2]).await;
         assert_eq!(adopt(&target, &some[..2]).await.known, 2, "what is known takes no room");

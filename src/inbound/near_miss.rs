@@ -1,0 +1,116 @@
+//! Requests that miss a route by a little: a slash too many is the route all the same; any other near miss is one
+//! WARN that names the nearest route. Twilio shows a 404 in its debugger only, and an app often logs none.
+//!
+//! The signature covers the URL as it was called, so a tolerated slash weakens nothing. A line is logged at most once
+//! a minute for each route, and only for a request that bears a signature: scanners bear none.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use jiff::Timestamp;
+
+use crate::domain::matching::later;
+use crate::domain::veil::veiled;
+use crate::inbound::ROUTES;
+
+/// How long the misses of a route that was logged are not logged again.
+const PAUSE: Duration = Duration::from_mins(1);
+/// So much of a path is logged, in characters.
+const SHOWN: usize = 80;
+
+/// The paths that can mean only this route: with a slash at its end, or two at its beginning, as a base URL with a
+/// slash and a path with one make it.
+pub(super) fn spellings(route: &str) -> [String; 4] {
+    [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
+}
+
+/// When the misses of each route were logged last.
+#[derive(Debug, Default)]
+pub struct NearMisses {
+    logged: Mutex<BTreeMap<&'static str, Timestamp>>,
+}
+
+impl NearMisses {
+    /// Logs a request that no route takes, if a route is near and the request bears a signature.
+    pub(super) fn note(&self, request: &HttpRequest, now: Timestamp) {
+        if !request.headers().contains_key("X-Twilio-Signature") {
+            return;
+        }
+        let Some(route) = nearest(request.path()) else { return };
+        if !self.is_time(route, now) {
+            return;
+        }
+        let shown: String = request.path().chars().take(SHOWN).collect();
+        let path = veiled(&shown);
+        tracing::warn!(
+            path,
+            nearest = route,
+            "signed request for {path} answered 404: there is no such route; the nearest is {route}, so correct the URL \
+             at Twilio or in the app"
+        );
+    }
+
+    fn is_time(&self, route: &'static str, now: Timestamp) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = logged.get(route).copied();
+        // A clock that went back does not silence it.
+        let is_quiet = last.is_some_and(|last| last <= now && now < later(last, PAUSE));
+        if !is_quiet {
+            logged.insert(route, now);
+        }
+        !is_quiet
+    }
+}
+
+/// The route whose path is closest: the same letters in other case, or one with the same beginning or end.
+fn nearest(path: &str) -> Option<&'static str> {
+    let segments = |path: &str| -> Vec<String> {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        parts.map(str::to_ascii_lowercase).collect()
+    };
+    let singular = |word: &String| word.trim_end_matches('s').to_owned();
+    let asked = segments(path);
+    let score = |route: &&'static str| {
+        let known = segments(route);
+        let same = asked.iter().rev().zip(known.iter().rev());
+        let from_the_end = same.take_while(|(a, b)| singular(a) == singular(b)).count();
+        let same = asked.iter().zip(&known);
+        let from_the_start = same.take_while(|(a, b)| singular(a) == singular(b)).count();
+        (from_the_end.max(from_the_start), usize::MAX - known.len().abs_diff(asked.len()))
+    };
+    let named = ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
+    named.filter(|route| score(route).0 > 0).max_by_key(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_route_shares_the_end_or_the_beginning() {
+        for (path, route) in [
+            ("/Twilio/Message", Some("/twilio/message")),
+            ("/twilio/messages", Some("/twilio/message")),
+            ("/twilio/statuses", Some("/twilio/status")),
+            ("/webhooks/twilio/status", Some("/twilio/status")),
+            ("/status", Some("/twilio/status")),
+            ("/app/event", Some("/app/events")),
+            ("/api/app/messages", Some("/app/messages")),
+            ("/wp-login.php", None),
+            ("/", None),
+        ] {
+            assert_eq!(nearest(path), route, "{path}");
+        }
+        assert!(nearest("/twilio/sms").is_some_and(|route| route.starts_with("/twilio/")));
+    }
+
+    #[test]
+    fn a_route_is_logged_once_a_minute() {
+        let misses = NearMisses::default();
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        assert!(misses.is_time("/app/events", at(0)) && !misses.is_time("/app/events", at(59)));
+        assert!(misses.is_time("/twilio/message", at(1)) && misses.is_time("/app/events", at(60)));
+    }
+}
