@@ -1,6 +1,7 @@
-//! The board: a snapshot of the service, taken at most once a second, with all findings about it.
+//! The board: a snapshot of the service, with all findings about it.
 //!
-//! The operator's page and `/readyz` show the same snapshot, so they cannot disagree. It comes from the store, the
+//! The operator's page shares one snapshot for a second; `/readyz` takes a new one for each request, after its own check
+//! of the store. Both are judged by the same rules. A snapshot comes from the store, the
 //! lanes, the totals of the metrics and their history (`trends.rs`). Deliberately absent: recipients.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::inbound::posting::Posting;
+use crate::inbound::signature_tally::{SignatureCounts, SignatureTally};
 use crate::inbound::stocktaking::AskDisk;
 use crate::inbound::trends::Trends;
 use crate::inbound::trust::Trusted;
@@ -61,6 +63,8 @@ pub(super) struct Snapshot {
     pub(super) lanes: BTreeMap<String, LaneDetail>,
     /// Accounts whose latest 2xx was not Twilio's.
     pub(super) foreign: BTreeMap<String, ForeignAnswers>,
+    /// Verified and refused requests since the start.
+    pub(super) signatures: SignatureCounts,
     /// Free bytes on the disk of the store.
     pub(super) free: Option<u64>,
     /// When a signature last verified.
@@ -96,6 +100,8 @@ pub struct Sources {
     pub store: Arc<dyn Store>,
     /// Totals since the start.
     pub metrics: Arc<Metrics>,
+    /// Verified and refused requests since the start.
+    pub signatures: Arc<SignatureTally>,
     /// Whether the process drains, and how the lanes are.
     pub readiness: Arc<Readiness>,
     /// The configured keys.
@@ -231,6 +237,7 @@ impl Board {
             sick,
             lanes: readiness.lanes(),
             foreign: readiness.foreign_answers(),
+            signatures: self.sources.signatures.counts(),
             free: disk.map(|disk| disk.free),
             last_verified: None,
             findings: Vec::new(),

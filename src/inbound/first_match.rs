@@ -1,55 +1,84 @@
-//! Says in the log that a route has refused requests and that no key has matched there yet: the first deploy
+//! Logs that a route refused requests of an account while no key has matched there for that account: the first deploy
 //! with a wrong token or URL, which nothing else shows at the default level.
 //!
-//! One INFO line a minute for each route and reason, while no key has matched on that route since the start.
-//! The state is bounded by routes and reasons; the clock is the caller's. It changes no answer.
+//! One INFO line a minute for each route, account and reason. Requests that name no account, or one that is not
+//! configured, are logged only while no key has matched on the route at all; a request for an unknown account whose key
+//! is good is logged always. The state is bounded by routes, configured accounts and reasons; the clock is the caller's.
+//! It changes no answer.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::findings::ClaimedAccount;
 use crate::domain::matching::later;
 use crate::inbound::ROUTES;
 use crate::inbound::rejection::Rejection;
 
-/// How long a route and reason that was logged is not logged again.
+/// How long a route, account and reason that was logged is not logged again.
 const PAUSE: Duration = Duration::from_mins(1);
+/// The reason of requests for an unknown account that a key of ours signed.
+const OTHER_ACCOUNT: &str = "other_account";
 
-/// What was refused on each route on which no key has matched.
+/// Routes and accounts that a key has matched for, and refused requests of the others.
 #[derive(Debug, Default)]
-pub struct FirstMatch {
-    matched: [AtomicBool; ROUTES.len()],
-    refused: Mutex<BTreeMap<(&'static str, &'static str), Refused>>,
+pub struct FirstMatch(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    matched: BTreeSet<(&'static str, ClaimedAccount)>,
+    refused: BTreeMap<(&'static str, ClaimedAccount, &'static str), Refused>,
 }
 
-/// The refusals of one route for one reason.
+/// The refusals of one route and account for one reason.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     count: u64,
     logged_at: Timestamp,
 }
 
-impl FirstMatch {
-    /// A key made a good signature on that route.
-    pub(super) fn matched(&self, route: &'static str) {
-        if let Some(matched) = self.of(route)
-            && !matched.load(Ordering::Relaxed)
-        {
-            matched.store(true, Ordering::Relaxed);
-            // What was counted is of no use any more.
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            refused.retain(|(refused_on, _), _| *refused_on != route);
+impl Known {
+    fn has_matched(&self, route: &'static str) -> bool {
+        self.matched.iter().any(|(known, _)| *known == route)
+    }
+
+    /// Whether a refusal is one of a third party, or of a single bad request: a key has matched there before.
+    fn is_usual(&self, route: &'static str, account: ClaimedAccount, reason: &str) -> bool {
+        match account {
+            ClaimedAccount::Configured(_) => self.matched.contains(&(route, account)),
+            ClaimedAccount::Unknown if reason == OTHER_ACCOUNT => false,
+            ClaimedAccount::Unknown | ClaimedAccount::Unnamed => self.has_matched(route),
         }
+    }
+}
+
+impl FirstMatch {
+    /// A key made a good signature on that route, for that account.
+    pub(super) fn matched(&self, route: &'static str, account: ClaimedAccount) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ROUTES.contains(&route) || !known.matched.insert((route, account)) {
+            return;
+        }
+        // Counts that are not logged any more.
+        let mut refused = std::mem::take(&mut known.refused);
+        refused.retain(|(on, of, reason), _| !known.is_usual(on, *of, reason));
+        known.refused = refused;
     }
 
     /// A request was refused for its signature, or for the account that it names.
-    pub(super) fn refused(&self, route: &'static str, why: &Rejection, now: Timestamp) {
+    pub(super) fn refused(
+        &self,
+        route: &'static str,
+        account: ClaimedAccount,
+        why: &Rejection,
+        now: Timestamp,
+    ) {
         let reason = why.as_label();
-        let Some(count) = self.count(route, reason, now) else { return };
+        let Some(count) = self.count(route, account, reason, now) else { return };
         let requests = if count == 1 { "request" } else { "requests" };
+        let whom = self.whom(route, account);
         let way_out = if matches!(why, Rejection::OtherAccount) {
             "the key is good, but the account in the request is not in the settings; `heardback check` \
              shows the accounts"
@@ -60,36 +89,45 @@ impl FirstMatch {
             route,
             reason,
             count,
-            "no key has matched on {route} yet, and {count} {requests} got 403 there ({reason}): {way_out}"
+            "no key has matched on {route}{whom} yet, and {count} {requests} got 403 there ({reason}): {way_out}"
         );
     }
 
+    /// The account in words, where a key has matched for another one.
+    fn whom(&self, route: &'static str, account: ClaimedAccount) -> String {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match account {
+            _ if !known.has_matched(route) => String::new(),
+            ClaimedAccount::Unnamed => String::new(),
+            ClaimedAccount::Unknown => " for an account that is not configured".to_owned(),
+            ClaimedAccount::Configured(account) => format!(" for {account}"),
+        }
+    }
+
     /// Counts one. The count so far if it is time to log it.
-    fn count(&self, route: &'static str, reason: &'static str, now: Timestamp) -> Option<u64> {
-        if self.of(route).is_none_or(|matched| matched.load(Ordering::Relaxed)) {
+    fn count(
+        &self,
+        route: &'static str,
+        account: ClaimedAccount,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ROUTES.contains(&route) || known.is_usual(route, account, reason) {
             return None;
         }
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = refused.get_mut(&(route, reason)) else {
-            refused.insert((route, reason), Refused { count: 1, logged_at: now });
+        let Some(refused) = known.refused.get_mut(&(route, account, reason)) else {
+            known.refused.insert((route, account, reason), Refused { count: 1, logged_at: now });
             return Some(1);
         };
-        known.count = known.count.saturating_add(1);
+        refused.count = refused.count.saturating_add(1);
         // A clock that went back does not silence it.
-        let is_quiet = known.logged_at <= now && now < later(known.logged_at, PAUSE);
+        let is_quiet = refused.logged_at <= now && now < later(refused.logged_at, PAUSE);
         if is_quiet {
             return None;
         }
-        known.logged_at = now;
-        Some(known.count)
-    }
-
-    fn of(&self, route: &str) -> Option<&AtomicBool> {
-        ROUTES
-            .iter()
-            .zip(&self.matched)
-            .find(|(known, _)| **known == route)
-            .map(|(_, matched)| matched)
+        refused.logged_at = now;
+        Some(refused.count)
     }
 }
 
@@ -98,6 +136,12 @@ mod tests {
     use super::*;
 
     const REPLIES: &str = "/twilio/message";
+    const ONE: ClaimedAccount = ClaimedAccount::Unnamed;
+
+    fn account(digit: &str) -> ClaimedAccount {
+        let account = format!("AC{}", digit.repeat(32));
+        ClaimedAccount::Configured(account.parse().expect("valid"))
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).expect("a time")
@@ -106,16 +150,16 @@ mod tests {
     #[test]
     fn each_route_and_reason_is_logged_once_a_minute_with_its_count() {
         let first = FirstMatch::default();
-        assert_eq!(first.count(REPLIES, "signature_mismatch", at(0)), Some(1));
+        assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(0)), Some(1));
         for second in [0, 1, 59] {
-            assert_eq!(first.count(REPLIES, "signature_mismatch", at(second)), None);
+            assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(second)), None);
         }
-        assert_eq!(first.count(REPLIES, "signature_missing", at(5)), Some(1));
-        assert_eq!(first.count("/app/events", "signature_mismatch", at(5)), Some(1));
-        assert_eq!(first.count(REPLIES, "signature_mismatch", at(60)), Some(5));
-        assert_eq!(first.count(REPLIES, "signature_mismatch", at(61)), None);
+        assert_eq!(first.count(REPLIES, ONE, "signature_missing", at(5)), Some(1));
+        assert_eq!(first.count("/app/events", ONE, "signature_mismatch", at(5)), Some(1));
+        assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(60)), Some(5));
+        assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(61)), None);
         assert_eq!(
-            first.count(REPLIES, "signature_mismatch", at(10)),
+            first.count(REPLIES, ONE, "signature_mismatch", at(10)),
             Some(7),
             "the clock went back"
         );
@@ -124,17 +168,32 @@ mod tests {
     #[test]
     fn once_a_key_has_matched_on_a_route_nothing_more_is_logged_for_it() {
         let first = FirstMatch::default();
-        assert_eq!(first.count(REPLIES, "signature_mismatch", at(0)), Some(1));
-        first.matched(REPLIES);
-        assert_eq!(first.count(REPLIES, "signature_mismatch", at(600)), None);
-        assert_eq!(first.count("/app/events", "signature_mismatch", at(600)), Some(1));
-        assert!(first.refused.lock().expect("unpoisoned").len() <= 1);
+        assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(0)), Some(1));
+        first.matched(REPLIES, ONE);
+        assert_eq!(first.count(REPLIES, ONE, "signature_mismatch", at(600)), None);
+        assert_eq!(first.count("/app/events", ONE, "signature_mismatch", at(600)), Some(1));
+        assert!(first.0.lock().expect("unpoisoned").refused.len() <= 1);
     }
 
     #[test]
     fn what_is_no_route_of_ours_takes_no_room() {
         let first = FirstMatch::default();
-        assert_eq!(first.count("other", "signature_mismatch", at(0)), None);
-        assert!(first.refused.lock().expect("unpoisoned").is_empty());
+        assert_eq!(first.count("other", ONE, "signature_mismatch", at(0)), None);
+        assert!(first.0.lock().expect("unpoisoned").refused.is_empty());
+    }
+
+    #[test]
+    fn an_account_whose_token_is_wrong_is_logged_though_another_one_matches() {
+        let first = FirstMatch::default();
+        first.matched(REPLIES, account("1"));
+        let count = |account, reason| first.count(REPLIES, account, reason, at(0));
+        assert_eq!(count(account("1"), "signature_mismatch"), None);
+        assert_eq!(count(account("2"), "signature_mismatch"), Some(1));
+        assert!(first.whom(REPLIES, account("2")).starts_with(" for AC222"));
+        assert_eq!(count(ClaimedAccount::Unnamed, "signature_mismatch"), None, "a scanner");
+        assert_eq!(count(ClaimedAccount::Unknown, "signature_mismatch"), None, "a scanner");
+        assert_eq!(count(ClaimedAccount::Unknown, "other_account"), Some(1), "signed by our key");
+        first.matched(REPLIES, account("2"));
+        assert_eq!(count(account("2"), "signature_mismatch"), None);
     }
 }

@@ -25,6 +25,7 @@ pub mod posting;
 pub mod refused;
 pub mod regions;
 mod rejection;
+pub mod signature_tally;
 mod signed;
 pub mod stocktaking;
 mod trace;
@@ -44,8 +45,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
+use crate::domain::findings::ClaimedAccount;
 use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
+use crate::domain::signature::Mistrust;
 use crate::inbound::connections::Connection;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
@@ -54,6 +57,7 @@ use crate::inbound::near_miss::NearMisses;
 use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::signature_tally::SignatureTally;
 use crate::inbound::trust::{Held, Trusted};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -91,6 +95,8 @@ pub struct Receiver {
     pub forgers: Forgers,
     /// Says in the log what a route refused on which no key has matched yet.
     pub first_match: FirstMatch,
+    /// Counts verified and refused requests for the findings.
+    pub signatures: Arc<SignatureTally>,
     /// Logs signed requests that miss a route by a little.
     pub near_misses: NearMisses,
     /// Records what is refused for its signature, while that is asked for.
@@ -98,16 +104,39 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Notes which key signed.
-    fn matched(&self, request: &HttpRequest, signer: &Held, now: Timestamp) {
+    /// Notes which key signed, for which account.
+    fn matched(
+        &self,
+        request: &HttpRequest,
+        signer: &Held,
+        account: ClaimedAccount,
+        now: Timestamp,
+    ) {
         let route = route_label(request.match_pattern().as_deref());
-        self.first_match.matched(route);
+        self.first_match.matched(route, account);
+        self.signatures.verified((route, account), now);
         self.metrics.key_matched(route, &signer.account, &signer.name, now.as_second());
     }
 
     /// Notes that a request has no signature that is good for it.
-    fn refused(&self, request: &HttpRequest, why: &Rejection, now: Timestamp) {
-        self.first_match.refused(route_label(request.match_pattern().as_deref()), why, now);
+    fn refused(
+        &self,
+        request: &HttpRequest,
+        account: ClaimedAccount,
+        why: &Rejection,
+        now: Timestamp,
+    ) {
+        let route = route_label(request.match_pattern().as_deref());
+        self.first_match.refused(route, account, why, now);
+        // Only a key of ours shows that a request for an unknown account is not a scanner's.
+        let is_unsigned =
+            matches!(why, Rejection::Mistrusted(Mistrust::Missing | Mistrust::Malformed))
+                || matches!(why, Rejection::Mistrusted(_)) && account == ClaimedAccount::Unknown;
+        if is_unsigned {
+            self.signatures.unsigned((route, account));
+        } else {
+            self.signatures.refused((route, account));
+        }
     }
 }
 

@@ -70,15 +70,23 @@ fn nearest(path: &str) -> Option<&'static str> {
         let parts = path.split('/').filter(|part| !part.is_empty());
         parts.map(str::to_ascii_lowercase).collect()
     };
-    let singular = |word: &String| word.trim_end_matches('s').to_owned();
+    // `messages` for `message`, `event` for `events`.
+    let is_like = |one: &str, other: &str| {
+        one == other
+            || (one.len().min(other.len()) > 3
+                && (one.starts_with(other) || other.starts_with(one)))
+    };
     let asked = segments(path);
     let score = |route: &&'static str| {
         let known = segments(route);
         let same = asked.iter().rev().zip(known.iter().rev());
-        let from_the_end = same.take_while(|(a, b)| singular(a) == singular(b)).count();
+        let from_the_end = same.take_while(|(a, b)| is_like(a, b)).count();
         let same = asked.iter().zip(&known);
-        let from_the_start = same.take_while(|(a, b)| singular(a) == singular(b)).count();
-        (from_the_end.max(from_the_start), usize::MAX - known.len().abs_diff(asked.len()))
+        let from_the_start = same.take_while(|(a, b)| is_like(a, b)).count();
+        {
+            let alike = from_the_end.max(from_the_start);
+            (alike, alike == known.len(), usize::MAX - known.len().abs_diff(asked.len()))
+        }
     };
     let named = ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
     named.filter(|route| score(route).0 > 0).max_by_key(score)

@@ -159,7 +159,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
                 receiver.home_regions.mismatched(request, trust.regions(claimed), now);
             }
             let why = Rejection::from(why);
-            receiver.refused(request, &why, now);
+            receiver.refused(request, trust.claim(claimed), &why, now);
             why
         });
         Some(found?)
@@ -168,7 +168,8 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         None
     };
     if let Some(signer) = signer {
-        receiver.matched(request, signer, now);
+        let account = claimed.unwrap_or(trust.mandate(Some(signer)).0);
+        receiver.matched(request, signer, trust.claim(Some(account)), now);
     }
     trace::open(receiver, request);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {

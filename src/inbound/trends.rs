@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::census::Census;
+use crate::domain::census::{Census, Standing};
 use crate::domain::findings::{
-    ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane, RequestFacts,
-    SignatureFacts, SignatureFailures, Situation, StoreFacts, ThrottledLane, Traffic, TrafficCount,
-    UpstreamFacts,
+    ClaimedAccount, ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
+    RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation, StoreFacts,
+    ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
 use crate::inbound::ROUTES;
 use crate::inbound::board::{JUDGED, Snapshot, Sources};
+use crate::inbound::signature_tally::{Scope, SignatureCounts};
 use crate::inbound::stocktaking::{code_label, sender_label};
 use crate::telemetry::history::History;
 use crate::telemetry::readiness::{LaneDetail, LaneState};
@@ -66,6 +67,7 @@ struct Coarse {
 pub(super) struct Trends {
     fine: History<Fine>,
     coarse: History<Coarse>,
+    signatures: History<SignatureCounts>,
 }
 
 impl Default for Trends {
@@ -73,6 +75,7 @@ impl Default for Trends {
         Self {
             fine: History::new(FINE_STEP, FINE_SPAN),
             coarse: History::new(COARSE_STEP, COARSE_SPAN),
+            signatures: History::new(Duration::from_secs(MINUTE), FINE_SPAN),
         }
     }
 }
@@ -85,6 +88,9 @@ impl Trends {
             let throttled = throttled.map(|(account, _)| account.clone());
             let outbox = now.counts.of(State::Confirmed);
             self.fine.note(uptime, Fine { totals, outbox, throttled: throttled.collect() });
+        }
+        if self.signatures.is_due(uptime) {
+            self.signatures.note(uptime, now.signatures.clone());
         }
         if self.coarse.is_due(uptime) {
             let (countries, senders) = traffic(&now.census);
@@ -102,18 +108,16 @@ impl Trends {
         sources: &Sources,
     ) -> Situation {
         let grown = |window, total| self.grown(uptime, window, &totals, total);
-        let signatures = |side, [verified, refused, unsigned]: [Total; 3]| SignatureFacts {
-            last_verified: sources.metrics.last_verified(side).and_then(second),
-            verified: grown(QUARTER_HOUR, verified),
-            refused: grown(QUARTER_HOUR, refused),
-            in_an_hour: SignatureFailures {
-                refused: grown(ONE_HOUR, refused),
-                unsigned: grown(ONE_HOUR, unsigned),
-            },
-            since_start: SignatureFailures {
-                refused: totals.of(refused),
-                unsigned: totals.of(unsigned),
-            },
+        let signatures = self.signatures(uptime, now);
+        let of = |side: Side| {
+            let of_side = signatures.iter().filter(|one| one.side == side.as_str());
+            of_side.map(|one| one.facts).sum()
+        };
+        let trust = sources.trust.now();
+        // A reload may have removed an account since its requests were counted.
+        let is_configured = |one: &RouteSignatures| match one.account {
+            ClaimedAccount::Configured(account) => trust.claim(Some(account)) == one.account,
+            ClaimedAccount::Unnamed | ClaimedAccount::Unknown => true,
         };
         let (countries, senders) = traffic(&now.census);
         let jump = sources.store.clock_guard().jump();
@@ -123,11 +127,9 @@ impl Trends {
             is_draining: now.is_draining,
             is_dry_run: now.is_dry_run,
             reloads_refused: grown(HALF_HOUR, Total::ReloadsRefused),
-            twilio: signatures(
-                Side::Twilio,
-                [Total::VerifiedTwilio, Total::RefusedTwilio, Total::UnsignedTwilio],
-            ),
-            app: signatures(Side::App, [Total::VerifiedApp, Total::RefusedApp, Total::UnsignedApp]),
+            twilio: of(Side::Twilio),
+            app: of(Side::App),
+            signatures: signatures.into_iter().filter(is_configured).collect(),
             requests: RequestFacts {
                 server_errors: grown(TEN_MINUTES, Total::ServerErrors),
                 signature_failures: grown(QUARTER_HOUR, Total::SignatureFailures),
@@ -139,7 +141,7 @@ impl Trends {
             keys: keys(sources),
             paused: paused(&now.lanes),
             foreign: foreign(now),
-            throttled: self.throttled(uptime, &now.lanes),
+            throttled: self.throttled(uptime, now),
             on_hold: on_hold(now),
             outbox: self.outbox(uptime, now),
             upstream: UpstreamFacts {
@@ -178,6 +180,31 @@ impl Trends {
         now.growth(before, total)
     }
 
+    /// Signatures of each route and account.
+    fn signatures(&self, uptime: Duration, now: &Snapshot) -> Vec<RouteSignatures> {
+        let before = |window| self.signatures.before(uptime, window);
+        let (quarter, hour) = (before(QUARTER_HOUR), before(ONE_HOUR));
+        let of = |counts: Option<&SignatureCounts>, scope: &Scope| {
+            counts.and_then(|counts| counts.get(scope)).copied().unwrap_or_default()
+        };
+        let facts = now.signatures.iter().filter_map(|(scope, total)| {
+            let (quarter, hour) = (of(quarter, scope), of(hour, scope));
+            let (route, account) = *scope;
+            let facts = SignatureFacts {
+                last_verified: total.last_verified,
+                verified: total.verified.saturating_sub(quarter.verified),
+                refused: total.refused.saturating_sub(quarter.refused),
+                in_an_hour: SignatureFailures {
+                    refused: total.refused.saturating_sub(hour.refused),
+                    unsigned: total.unsigned.saturating_sub(hour.unsigned),
+                },
+                since_start: SignatureFailures { refused: total.refused, unsigned: total.unsigned },
+            };
+            Some(RouteSignatures { side: Side::of(route)?.as_str(), route, account, facts })
+        });
+        facts.collect()
+    }
+
     fn a_day_ago(&self, uptime: Duration) -> Option<u64> {
         let end = &self.coarse.before(uptime, DAY)?.totals;
         let start = self.coarse.before(uptime, DAY + QUARTER_HOUR);
@@ -196,20 +223,18 @@ impl Trends {
         Some((age.try_into().ok()?, coarse.free?))
     }
 
-    fn throttled(
-        &self,
-        uptime: Duration,
-        lanes: &BTreeMap<String, LaneDetail>,
-    ) -> Vec<ThrottledLane> {
+    fn throttled(&self, uptime: Duration, now: &Snapshot) -> Vec<ThrottledLane> {
         let share = |account: &String| {
             let samples = self.fine.within(uptime, HALF_HOUR);
             let throttled = samples.filter(|fine| fine.throttled.contains(account)).count();
             f64::from(u32::try_from(throttled).unwrap_or(u32::MAX)) / f64::from(HALF_HOUR_SAMPLES)
         };
-        let lanes = lanes.iter().filter(|(_, lane)| lane.state != LaneState::Paused);
+        let lanes = now.lanes.iter().filter(|(_, lane)| lane.state != LaneState::Paused);
         let lanes = lanes.map(|(account, lane)| {
             let lane_is_held = lane.state == LaneState::Held;
-            (lane_is_held, ThrottledLane { account: account.clone(), share: share(account) })
+            let oldest = oldest_of(now, account).filter(|_| lane_is_held);
+            let account = account.clone();
+            (lane_is_held, ThrottledLane { share: share(&account), account, oldest })
         });
         // An open lane is throttled if it was so for most of the time.
         let matters = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
@@ -223,13 +248,11 @@ impl Trends {
             !is_paused && !now.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
-        let confirmed =
-            open.iter().filter_map(|message| Some(message.proof.as_ref()?.confirmed_at));
         let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());
         OutboxFacts {
             waiting: now.counts.of(State::Confirmed),
             half_an_hour_ago: self.fine.before(uptime, HALF_HOUR).map(|fine| fine.outbox),
-            oldest: confirmed.min(),
+            oldest: oldest(now),
             failed: failed.clone().count() as u64,
             last_failure: failed.max_by_key(|attempt| attempt.ended_at).map(ToString::to_string),
             is_cut: now.outbox.len() >= JUDGED,
@@ -256,6 +279,33 @@ impl Trends {
             })
             .collect()
     }
+}
+
+/// Since when the oldest confirmation waits, of accounts that are not on hold. The counts of the store know it for all
+/// accounts together, so an account on hold leaves only the messages that were looked at.
+fn oldest(now: &Snapshot) -> Option<Timestamp> {
+    if now.on_hold.is_empty() {
+        return now.census.oldest(Standing::Message(State::Confirmed));
+    }
+    let posted = now.outbox.iter().filter(|message| !now.on_hold.contains_key(&message.account));
+    posted.map(confirmed_at).min()
+}
+
+fn confirmed_at(message: &Message) -> Timestamp {
+    message.proof.as_ref().map_or(message.since, |proof| proof.confirmed_at)
+}
+
+/// The same of one account. If not all messages were looked at, the oldest of all stands for it.
+fn oldest_of(now: &Snapshot, account: &str) -> Option<Timestamp> {
+    let is_on_hold = now.on_hold.keys().any(|held| held.as_str() == account);
+    if is_on_hold {
+        return None;
+    }
+    let own = now.outbox.iter().filter(|message| message.account.as_str() == account);
+    let own = own.map(confirmed_at).min();
+    let is_cut = now.outbox.len() >= JUDGED;
+    let of_all = oldest(now).filter(|_| is_cut);
+    own.into_iter().chain(of_all).min()
 }
 
 fn growth(now: TrafficCount, before: TrafficCount) -> TrafficCount {

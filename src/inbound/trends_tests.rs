@@ -1,7 +1,10 @@
 //! What a history amounts to: windows, comparisons, and whose messages count.
 
 use super::*;
+use crate::domain::census::Entry;
+use crate::domain::findings::{FindingId, Severity, judge};
 use crate::domain::message::{Attempt, Basis, Proof};
+use crate::inbound::signature_tally::SignatureTally;
 use crate::telemetry::metrics::Metrics;
 
 const ONE: &str = "AC0123456789abcdef0123456789abcdef";
@@ -105,22 +108,25 @@ fn orphans_and_room_are_compared_with_the_first_sample_not_with_nothing() {
 #[test]
 fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
     let mut trends = Trends::default();
-    let lanes = |state| BTreeMap::from([(ONE.to_owned(), lane(state))]);
-    let held = Snapshot { lanes: lanes(LaneState::Held), ..Snapshot::default() };
+    let snapshot = |state| {
+        let lanes = BTreeMap::from([(ONE.to_owned(), lane(state))]);
+        Snapshot { lanes, ..Snapshot::default() }
+    };
+    let held = snapshot(LaneState::Held);
     for sample in 0..100 {
         trends.note(FINE_STEP * sample, &held, Totals::ZERO);
     }
     let now = FINE_STEP * 100;
-    let throttled = trends.throttled(now, &lanes(LaneState::Open));
+    let throttled = trends.throttled(now, &snapshot(LaneState::Open));
     assert!(throttled.iter().all(|lane| (0.8..0.9).contains(&lane.share)), "{throttled:?}");
     assert_eq!(throttled.len(), 1);
     assert_eq!(
-        trends.throttled(now, &lanes(LaneState::Paused)),
+        trends.throttled(now, &snapshot(LaneState::Paused)),
         [],
         "its pause is another finding"
     );
-    assert_eq!(Trends::default().throttled(now, &lanes(LaneState::Held)).len(), 1);
-    assert_eq!(Trends::default().throttled(now, &lanes(LaneState::Open)), []);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneState::Held)).len(), 1);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneState::Open)), []);
 }
 
 #[test]
@@ -137,8 +143,74 @@ fn an_account_is_not_judged_by_the_messages_of_another() {
     assert_eq!(outbox(&now), (None, 0, None));
     now.outbox.push(confirmed(ONE, 99, false));
     assert_eq!(outbox(&now), (Some(at(99)), 0, None));
-    now.outbox.push(confirmed(ONE, 98, true));
+    now.outbox.insert(0, confirmed(ONE, 98, true));
     assert_eq!(outbox(&now), (Some(at(98)), 1, Some("HTTP 503".to_owned())));
     now.lanes.insert(ONE.to_owned(), lane(LaneState::Paused));
-    assert_eq!(outbox(&now), (None, 0, None), "its pause is another finding");
+    assert_eq!(outbox(&now), (Some(at(98)), 0, None), "late as well, like the alert says");
+}
+
+/// Findings about these confirmed messages, at minute 100.
+fn judged(messages: &[Message], state: LaneState) -> Vec<(FindingId, Severity)> {
+    let trends = Trends::default();
+    let mut now = Snapshot { at: at(100), ..Snapshot::default() };
+    for message in messages {
+        now.census.finds(&Entry::of_message(message));
+    }
+    now.outbox = messages.iter().take(JUDGED).cloned().collect();
+    now.lanes.insert(ONE.to_owned(), lane(state));
+    let outbox = OutboxFacts { failed: 0, last_failure: None, ..trends.outbox(minutes(1), &now) };
+    let throttled = trends.throttled(minutes(1), &now);
+    let mut situation = Situation { now: at(100), outbox, throttled, ..Situation::default() };
+    situation.twilio.last_verified = Some(at(100));
+    judge(&situation).iter().map(|finding| (finding.id, finding.severity)).collect()
+}
+
+#[test]
+fn a_confirmation_that_waits_out_a_long_429_is_late_and_its_throttled_account_a_warning() {
+    let stuck: Vec<_> = (0..30).map(|_| confirmed(ONE, 70, false)).collect();
+    let late = (FindingId::OutboxOld, Severity::Critical);
+    let throttled = (FindingId::LaneThrottled, Severity::Warning);
+    assert_eq!(judged(&stuck, LaneState::Held), [late, throttled]);
+    let fresh = [confirmed(ONE, 99, false)];
+    assert_eq!(judged(&fresh, LaneState::Held), [(throttled.0, Severity::Info)]);
+}
+
+#[test]
+fn the_oldest_confirmation_is_late_though_a_hundred_others_are_posted_before_it() {
+    let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
+    messages.push(confirmed(ONE, 70, true));
+    let late = (FindingId::OutboxOld, Severity::Critical);
+    assert_eq!(judged(&messages, LaneState::Open), [late]);
+    let throttled = (FindingId::LaneThrottled, Severity::Warning);
+    assert_eq!(judged(&messages, LaneState::Held), [late, throttled]);
+}
+
+#[test]
+fn signatures_are_counted_by_route_and_account_within_their_windows() {
+    let (tally, mut trends) = (SignatureTally::default(), Trends::default());
+    let account = |text: &str| ClaimedAccount::Configured(text.parse().expect("valid"));
+    let (one, two) = (account(ONE), account(OTHER));
+    let snapshot = || Snapshot { at: at(100), signatures: tally.counts(), ..Snapshot::default() };
+    let found = |trends: &Trends, uptime| {
+        let signatures = trends.signatures(uptime, &snapshot());
+        let twilio = signatures.iter().map(|route| route.facts).sum();
+        let situation = Situation { now: at(100), twilio, signatures, ..Situation::default() };
+        judge(&situation).into_iter().filter_map(|finding| finding.subject).collect::<Vec<_>>()
+    };
+    tally.verified(("/twilio/message", one), at(99));
+    tally.refused(("/twilio/message", two));
+    tally.refused(("/twilio/status", one));
+    tally.unsigned(("/twilio/call", ClaimedAccount::Unnamed));
+    let refused = ["/twilio/status".to_owned(), format!("{OTHER} /twilio/")];
+    assert_eq!(found(&trends, minutes(1)), refused);
+    trends.note(minutes(2), &snapshot(), Totals::ZERO);
+    tally.verified(("/twilio/message", one), at(99));
+    assert_eq!(found(&trends, minutes(50)), refused, "none since the start, for an hour");
+    tally.verified(("/twilio/status", one), at(99));
+    tally.verified(("/twilio/message", two), at(99));
+    assert_eq!(found(&trends, minutes(50)), [""; 0]);
+    trends.note(minutes(60), &snapshot(), Totals::ZERO);
+    tally.verified(("/twilio/message", one), at(99));
+    tally.refused(("/twilio/message", two));
+    assert_eq!(found(&trends, minutes(80)), [format!("{OTHER} /twilio/")], "for 15 minutes");
 }

@@ -116,6 +116,7 @@ impl Service {
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
+            signatures: Arc::default(),
             near_misses: NearMisses::default(),
             refusals: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
@@ -129,10 +130,9 @@ impl Service {
         let connections = Connections::new(descriptors.connections, &metrics);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
-        let earlier_starts = starts::note(&settings.store, started_at);
         let start = StartFacts {
             started_at,
-            earlier_starts,
+            earlier_starts: starts::note(&settings.store, started_at),
             unsafe_file_system: risk.map(|risk| risk.name.to_owned()),
             fd_limit: descriptors.shortage(),
             is_end_unverified,
@@ -140,6 +140,7 @@ impl Service {
         let board = Arc::new(Board::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
+            signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
             trust: Arc::clone(&trust),
             clock: Arc::clone(&clock),

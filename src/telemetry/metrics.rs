@@ -226,9 +226,9 @@ impl Metrics {
     /// One more signature that is none of ours, on that route.
     pub fn signature_failures(&self, reason: &'static str, route: &str) {
         self.forgeries.get_or_create(&Reason { reason }).inc();
-        if let Some(side) = Side::of(route) {
-            self.tally.failed(side, reason);
-        }
+        let is_signed = !matches!(reason, "signature_missing" | "signature_malformed");
+        let counts = is_signed && Side::of(route).is_some();
+        self.tally.add(Total::SignatureFailures, u64::from(counts));
     }
 
     /// So many more connections cut off.
@@ -289,9 +289,6 @@ impl Metrics {
     pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
         let signer = Signer { route, account: account.to_owned(), key: key.to_owned() };
         self.keys.get_or_create(&signer).set(second);
-        if let Some(side) = Side::of(route) {
-            self.tally.verified(side, second);
-        }
     }
 
     /// When a key last matched on one of these routes, in seconds since 1970; `None`: not since the start.
@@ -346,12 +343,6 @@ impl Metrics {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.tally.totals()
-    }
-
-    /// When a signature of that side last verified, in seconds since 1970; `None`: not since the start.
-    #[must_use]
-    pub fn last_verified(&self, side: Side) -> Option<i64> {
-        self.tally.last_verified(side)
     }
 
     /// All of it as `OpenMetrics` text ([`CONTENT_TYPE`]).

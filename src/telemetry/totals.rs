@@ -2,7 +2,7 @@
 //!
 //! [`Metrics`](crate::telemetry::metrics::Metrics) counts them beside its own, for a registry cannot be read back.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Who signs the requests of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,23 +24,20 @@ impl Side {
             _ => None,
         }
     }
+
+    /// The first part of the path of its routes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Twilio => "twilio",
+            Self::App => "app",
+        }
+    }
 }
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
-    /// Requests with a valid signature, of Twilio.
-    VerifiedTwilio,
-    /// The same, of the app.
-    VerifiedApp,
-    /// Requests to `/twilio/` that were signed and refused for it.
-    RefusedTwilio,
-    /// The same to `/app/`.
-    RefusedApp,
-    /// Requests to `/twilio/` without a readable signature.
-    UnsignedTwilio,
-    /// The same to `/app/`.
-    UnsignedApp,
     /// Requests that were refused for their signature, unsigned ones excluded.
     SignatureFailures,
     /// Requests that were answered with 5xx.
@@ -94,8 +91,6 @@ impl Totals {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     totals: [AtomicU64; COUNT],
-    /// Seconds since 1970; 0: not since the start.
-    verified: [AtomicI64; 2],
 }
 
 impl Tally {
@@ -103,34 +98,6 @@ impl Tally {
         if let Some(counter) = self.totals.get(total as usize) {
             counter.fetch_add(count, Ordering::Relaxed);
         }
-    }
-
-    pub(super) fn verified(&self, side: Side, second: i64) {
-        self.add(if side == Side::App { Total::VerifiedApp } else { Total::VerifiedTwilio }, 1);
-        if let Some(last) = self.verified.get(side as usize) {
-            last.store(second, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn failed(&self, side: Side, reason: &str) {
-        let is_app = side == Side::App;
-        let total = match reason {
-            "signature_missing" | "signature_malformed" if is_app => Total::UnsignedApp,
-            "signature_missing" | "signature_malformed" => Total::UnsignedTwilio,
-            // The network failed too often; the signature may not have been looked at.
-            "limited" => return self.add(Total::SignatureFailures, 1),
-            _ if is_app => Total::RefusedApp,
-            _ => Total::RefusedTwilio,
-        };
-        self.add(total, 1);
-        if matches!(total, Total::RefusedApp | Total::RefusedTwilio) {
-            self.add(Total::SignatureFailures, 1);
-        }
-    }
-
-    pub(super) fn last_verified(&self, side: Side) -> Option<i64> {
-        let last = self.verified.get(side as usize)?.load(Ordering::Relaxed);
-        (last != 0).then_some(last)
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -147,23 +114,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_counts_for_its_side_and_by_its_kind() {
-        let tally = Tally::default();
+    fn a_route_has_the_side_that_signs_its_requests() {
         let sides =
             ["/twilio/status", "/app/twilio/status", "/c/{token}", "/twilio/click/{secret}"];
         assert_eq!(sides.map(Side::of), [Some(Side::Twilio), Some(Side::App), None, None]);
-        for reason in ["signature_mismatch", "other_account", "signature_missing", "limited"] {
-            tally.failed(Side::App, reason);
-        }
-        tally.verified(Side::Twilio, 7);
+    }
+
+    #[test]
+    fn a_total_grows_by_what_is_added() {
+        let tally = Tally::default();
+        tally.add(Total::SignatureFailures, 3);
         let totals = tally.totals();
-        let counted =
-            [Total::RefusedApp, Total::UnsignedApp, Total::SignatureFailures, Total::RefusedTwilio];
-        assert_eq!(counted.map(|total| totals.of(total)), [2, 1, 3, 0]);
-        assert_eq!(totals.growth(&Totals::ZERO, Total::VerifiedTwilio), 1);
-        assert_eq!(
-            (tally.last_verified(Side::Twilio), tally.last_verified(Side::App)),
-            (Some(7), None)
-        );
+        assert_eq!(totals.growth(&Totals::ZERO, Total::SignatureFailures), 3);
+        assert_eq!(totals.of(Total::ServerErrors), 0);
     }
 }

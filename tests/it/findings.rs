@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 use heardback::domain::signature::SigningKey;
 use serde_json::Value;
 
+use crate::clock::binary::Shim;
 use crate::disk::Disk;
 use crate::harness::running::{BINARY, Running, command, settings};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{
-    ACCOUNT, BASE, LONG, Scene, code_entered, eventually, get, sid, signed, status_callback, wire,
+    ACCOUNT, BASE, LONG, Scene, code_entered, eventually, form, get, sid, signed, status_callback,
+    wire,
 };
 use crate::page::get as page;
 
@@ -108,6 +110,96 @@ fn an_app_whose_requests_are_all_refused_is_critical_though_twilios_verify() {
     assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
     watched.agree_on("nothing_verifies", "critical", "No request to /app/ has verified");
     assert!(!watched.has("nothing_verifies", Some("twilio")));
+}
+
+#[test]
+fn a_route_whose_requests_are_all_refused_is_found_though_other_routes_verify() {
+    let scene = Scene::new(&[]);
+    let watched = Watched::of(&scene);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    assert_eq!(scene.confirm(1).status, 200);
+    let wrong = SigningKey::new(b"another token altogether");
+    for number in 1..=6 {
+        for route in ["/twilio/message", "/app/messages"] {
+            let fields = [("MessageSid", &*sid(number)), ("AccountSid", ACCOUNT)];
+            let request = form(route, &fields).signed(&wrong, BASE);
+            assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
+        }
+    }
+    watched.agree_on("nothing_verifies", "warning", "No request to /twilio/message has verified");
+    assert!(watched.has("nothing_verifies", Some("/app/messages")));
+    assert!(!watched.has("nothing_verifies", Some("/twilio/status")));
+}
+
+#[test]
+fn an_account_whose_requests_are_all_refused_is_found_though_another_account_verifies() {
+    const OTHER: &str = "AC11111111111111111111111111111111";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("accounts.toml");
+    let text = format!("[[account]]\nsid = \"{OTHER}\"\nauth_tokens = [\"{}\"]\n", "f".repeat(32));
+    std::fs::write(&file, text).expect("written");
+    let file = file.display().to_string();
+    let scene = Scene::new(&[("HEARDBACK_ACCOUNTS_FILE", &file)]);
+    let watched = Watched::of(&scene);
+    let of = |account: &str, number| {
+        let mut request = status_callback(number, "sent");
+        let body = String::from_utf8(request.body).expect("ASCII");
+        request.body = body.replace(ACCOUNT, account).into();
+        request
+    };
+    let wrong = SigningKey::new("e".repeat(32).as_bytes());
+    for number in 1..=9 {
+        assert_eq!(scene.send(&of(ACCOUNT, number)).status, 204);
+        let refused = of(OTHER, number).signed(&wrong, BASE);
+        assert_eq!(scene.service.exchange(&wire::bytes(&refused)).status, 403);
+        // A scanner: unsigned, and for an account that is not configured.
+        let unknown = of("AC22222222222222222222222222222222", number);
+        assert_eq!(scene.service.exchange(&wire::bytes(&unknown)).status, 403);
+    }
+    let subject = format!("{OTHER} /twilio/");
+    eventually("it is found", LONG, || watched.has("nothing_verifies", Some(&subject)));
+    assert_eq!(watched.findings().len(), 1, "{:?}", watched.findings());
+    let page = page(scene.service.ops, "/", &[]).text();
+    assert!(page.contains("data-finding=\"nothing_verifies\"") && !page.contains("All is well"));
+    scene.service.says(&format!("no key has matched on /twilio/status for {OTHER} yet"));
+}
+
+#[test]
+fn confirmations_that_wait_out_a_long_429_are_late_on_the_page_as_in_the_alert() {
+    let Some(shim) = Shim::build() else { return };
+    let mut scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::RetryAfter(429, "Retry-After: 3600\r\n"));
+    shim.restart(&mut scene, &[]);
+    for number in 1..=30 {
+        assert_eq!(scene.confirm(number).status, 200);
+    }
+    let watched = Watched::of(&scene);
+    eventually("it is throttled", LONG, || watched.has("lane_throttled", Some(ACCOUNT)));
+    shim.shift(1_800);
+    watched.agree_on("outbox_old", "critical", "The oldest confirmation has waited for 30");
+    let metrics = scene.service.operator("/metrics").text();
+    assert!(metrics.contains("heardback_oldest_seconds{what=\"outbox\"} 18"), "{metrics}");
+    let findings = watched.findings();
+    let lane = findings.iter().find(|finding| finding["id"] == "lane_throttled").expect("one");
+    assert_eq!(lane["severity"], "warning", "{lane}");
+    assert!(!lane["advice"].as_str().expect("text").contains("posts continue"), "{lane}");
+}
+
+#[test]
+fn an_old_confirmation_is_late_on_the_page_though_many_fresh_ones_are_due_before_it() {
+    let Some(shim) = Shim::build() else { return };
+    let mut scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::RetryAfter(503, "Retry-After: 3600\r\n"));
+    shim.restart(&mut scene, &[]);
+    assert_eq!(scene.confirm(1).status, 200);
+    let watched = Watched::of(&scene);
+    eventually("it failed", LONG, || watched.has("upstream_failing", None));
+    scene.twilio.behave(Manner::RetryAfter(503, "Retry-After: 60\r\n"));
+    shim.shift(1_500);
+    for number in 2..=121 {
+        assert_eq!(scene.confirm(number).status, 200);
+    }
+    watched.agree_on("outbox_old", "critical", "The oldest confirmation has waited for 25");
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Desk {
             clock,
             metrics: Arc::clone(&metrics),
             traces: None,
+            signatures: Arc::default(),
             first_match: heardback::inbound::first_match::FirstMatch::default(),
             near_misses: heardback::inbound::near_miss::NearMisses::default(),
             refusals: Arc::new(refusals),

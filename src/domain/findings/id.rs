@@ -21,7 +21,7 @@ pub enum FindingId {
     ReloadRefused,
     /// Far more signatures fail than a day ago.
     SignatureFailures,
-    /// All requests of one side are refused for their signature.
+    /// All requests of one side, of a route or of an account are refused for their signature.
     NothingVerifies,
     /// Signed requests that cannot be processed.
     Refusals,
@@ -195,14 +195,14 @@ impl FindingId {
                 "signature_failures",
                 Warning,
                 "Either a third party sends forged requests, or Twilio or your app signs with a key or for a URL that is \
-                 not configured here, and their events are lost. `heardback doctor` on a recorded request names the cause.",
+                 not configured here, and their events are lost. `heardback doctor --watch` names the cause.",
             ),
             Self::NothingVerifies => (
                 "nothing_verifies",
                 Critical,
                 "These requests get 403, and their events are lost. /twilio/: the auth token was rotated, or \
                  HEARDBACK_PUBLIC_URL is not the URL that Twilio calls. /app/: the app signs with a key that is not in \
-                 HEARDBACK_APP_KEYS, or for another URL. `heardback doctor` on a recorded request names the cause.",
+                 HEARDBACK_APP_KEYS, or for another URL. `heardback doctor --watch` names the cause.",
             ),
             Self::Refusals => (
                 "refusals",
@@ -245,7 +245,8 @@ impl FindingId {
                 "lane_throttled",
                 Warning,
                 "Twilio answers 429: the API concurrency of the account is used up, usually by your own sending. \
-                 Heardback has already reduced its own; posts continue.",
+                 Heardback has reduced its own. Until the Retry-After of a 429 is over, nothing is posted for the \
+                 account.",
             ),
             Self::LaneOnHold => (
                 "lane_on_hold",

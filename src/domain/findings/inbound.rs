@@ -1,9 +1,12 @@
 //! Findings about requests that come in: signatures, refusals, events.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
 use crate::domain::findings::{
-    Finding, FindingId, KeyFacts, Severity, SignatureFacts, SignatureFailures, Situation,
+    ClaimedAccount, Finding, FindingId, KeyFacts, RouteSignatures, Severity, SignatureFacts,
+    SignatureFailures, Situation,
 };
 use crate::domain::span::rough;
 
@@ -24,8 +27,12 @@ const IN_USE: SignedDuration = SignedDuration::from_hours(1);
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     let before = findings.len();
     let is_new = now.twilio.last_verified.max(now.app.last_verified).is_none();
-    findings.extend(nothing_verifies("twilio", &now.twilio, is_new));
-    findings.extend(nothing_verifies("app", &now.app, is_new));
+    for (side, facts) in [("twilio", &now.twilio), ("app", &now.app)] {
+        match nothing_verifies(side, facts, is_new) {
+            Some(finding) => findings.push(finding),
+            None => findings.extend(narrower(side, &now.signatures)),
+        }
+    }
     if findings.len() == before {
         findings.extend(no_verified_request(now));
     }
@@ -70,7 +77,9 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
             SignatureFailures { refused: 0, unsigned: 0 } => None,
             // These may be a scanner's.
             SignatureFailures { refused: 0, unsigned } => {
-                let what = format!("{start}; {unsigned} had no signature");
+                let what = format!(
+                    "{start}; {unsigned} had no readable signature, or named an account that is not configured"
+                );
                 Some(finding(what).at_most(Severity::Warning))
             }
             SignatureFailures { refused, .. } => {
@@ -87,6 +96,69 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
     );
     let severity = if facts.refused > FAILURES { Severity::Critical } else { Severity::Warning };
     Some(finding(what).at_most(severity))
+}
+
+/// Part of the requests of a side: its subject, and the words for it.
+type Scope = (String, String);
+
+/// A side verifies requests, but none of a route, or none of an account. Each refused request is in one finding: that
+/// of the widest scope of which none verifies.
+fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
+    let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
+    let mut uncovered = all.clone();
+    let mut findings = Vec::new();
+    let scopes: [fn(&RouteSignatures) -> Option<Scope>; 3] =
+        [|one| Some(of_route(one)), of_account, of_account_on_route];
+    for scope in scopes {
+        let scopes: BTreeSet<Scope> = uncovered.iter().filter_map(|one| scope(one)).collect();
+        for known in scopes {
+            let is_within = |one: &&RouteSignatures| scope(one).as_ref() == Some(&known);
+            let within = all.iter().filter(|one| is_within(one));
+            let facts = within.map(|one| one.facts).sum();
+            if let Some(finding) = nothing_verifies_of(&known, &facts) {
+                findings.push(finding);
+                uncovered.retain(|one| !is_within(one));
+            }
+        }
+    }
+    findings
+}
+
+fn of_route(one: &RouteSignatures) -> Scope {
+    (one.route.to_owned(), format!("to {}", one.route))
+}
+
+fn of_account(one: &RouteSignatures) -> Option<Scope> {
+    let side = one.side;
+    match one.account {
+        ClaimedAccount::Unnamed => None,
+        ClaimedAccount::Unknown => Some((
+            format!("unknown account /{side}/"),
+            format!("to /{side}/ for an account that is not configured"),
+        )),
+        ClaimedAccount::Configured(account) => {
+            Some((format!("{account} /{side}/"), format!("to /{side}/ for {account}")))
+        }
+    }
+}
+
+fn of_account_on_route(one: &RouteSignatures) -> Option<Scope> {
+    let ClaimedAccount::Configured(account) = one.account else { return None };
+    Some((format!("{account} {}", one.route), format!("to {} for {account}", one.route)))
+}
+
+/// Critical from as many failures on as the alert needs: a single forged request to an unused route is no outage.
+fn nothing_verifies_of((subject, words): &Scope, facts: &SignatureFacts) -> Option<Finding> {
+    let (refused, period) = match facts.last_verified {
+        None => (facts.in_an_hour.refused, "since the start"),
+        Some(_) => (facts.refused, "for 15 minutes"),
+    };
+    let what = format!(
+        "No request {words} has verified {period}; {refused} were refused for the signature"
+    );
+    let severity = if refused > FAILURES { Severity::Critical } else { Severity::Warning };
+    let finding = Finding::new(FindingId::NothingVerifies, what).about(subject).at_most(severity);
+    (facts.verified == 0 && refused > 0).then_some(finding)
 }
 
 fn no_verified_request(now: &Situation) -> Option<Finding> {
@@ -121,3 +193,7 @@ fn idle_keys(now: &Situation) -> impl Iterator<Item = Finding> {
         Finding::new(FindingId::KeyIdle, what).about(&subject).since(key.last_matched)
     })
 }
+
+#[cfg(test)]
+#[path = "inbound_tests.rs"]
+mod tests;

@@ -16,9 +16,9 @@ mod traffic;
 pub use id::{FindingId, OUTSIDE};
 pub use rejection::pause_advice;
 pub use situation::{
-    ClockJump, FdLimit, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
-    RequestFacts, SignatureFacts, SignatureFailures, Situation, StartFacts, StoreFacts,
-    ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
+    ClaimedAccount, ClockJump, FdLimit, ForeignServer, HeldAccount, KeyFacts, OutboxFacts,
+    PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
+    StartFacts, StoreFacts, ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 pub use store::MIN_FREE;
 

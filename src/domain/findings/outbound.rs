@@ -22,7 +22,7 @@ const MOSTLY: f64 = 0.5;
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     findings.extend(now.paused.iter().map(paused));
-    findings.extend(now.throttled.iter().map(throttled));
+    findings.extend(now.throttled.iter().map(|lane| throttled(lane, now)));
     findings.extend(now.on_hold.iter().map(|hold| {
         let what = format!("Reporting for {} is on hold", hold.account);
         Finding::new(FindingId::LaneOnHold, what).about(&hold.account).since(hold.since)
@@ -52,10 +52,19 @@ fn paused(lane: &PausedLane) -> Finding {
     Finding::new(FindingId::LanePaused, what).about(account).since(*since).advising(advice)
 }
 
-fn throttled(lane: &ThrottledLane) -> Finding {
-    let ThrottledLane { account, share } = lane;
-    let what = format!("Twilio throttles {account} ({:.0}% of the last 30 minutes)", share * 100.0);
-    let severity = if *share > MOSTLY { Severity::Warning } else { Severity::Info };
+/// A short 429 is Twilio's usual way to limit concurrency; one that delays a confirmation is not.
+fn throttled(lane: &ThrottledLane, now: &Situation) -> Finding {
+    let ThrottledLane { account, share, oldest } = lane;
+    let waited = oldest.map(|oldest| now.now.duration_since(oldest)).filter(|age| *age >= LATE);
+    let waits =
+        waited.map(|age| format!(", and its oldest confirmation has waited for {}", rough(age)));
+    let what = format!(
+        "Twilio throttles {account} ({:.0}% of the last 30 minutes){}",
+        share * 100.0,
+        waits.unwrap_or_default()
+    );
+    let matters = *share > MOSTLY || waited.is_some();
+    let severity = if matters { Severity::Warning } else { Severity::Info };
     Finding::new(FindingId::LaneThrottled, what).about(account).at_most(severity)
 }
 
@@ -84,7 +93,7 @@ fn refused(now: &Situation) -> Option<Finding> {
     (today > 0).then(|| finding.since(now.upstream.refused_since))
 }
 
-/// Confirmations of paused accounts, and of accounts on hold, are not counted: their own finding covers them.
+/// Like the alert, this counts every confirmation but those that an operator holds back.
 fn old(now: &Situation) -> Option<Finding> {
     let oldest = now.outbox.oldest?;
     let waited = now.now.duration_since(oldest);

@@ -3,7 +3,11 @@
 //! Counts are increases over a window that ends now; the field says which window. The windows are those of
 //! `ops/alerts.yml`. Deliberately absent: addresses, message SIDs, keys.
 
+use std::iter::Sum;
+
 use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::sid::AccountSid;
 
 /// How the service stands at one moment.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +26,8 @@ pub struct Situation {
     pub twilio: SignatureFacts,
     /// Signatures on the routes below `/app/`.
     pub app: SignatureFacts,
+    /// Signatures by route and account; `twilio` and `app` are sums of these.
+    pub signatures: Vec<RouteSignatures>,
     /// Requests that were answered, and evidence that came in.
     pub requests: RequestFacts,
     /// Keys that have matched since the start.
@@ -72,7 +78,31 @@ pub struct FdLimit {
     pub needed: u64,
 }
 
-/// Signatures of one side.
+/// The account that a request names. A request that is refused proves no account, so this is a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimedAccount {
+    /// It names none, or its body is not a form.
+    Unnamed,
+    /// It names an account that is not configured.
+    Unknown,
+    /// It names a configured account.
+    Configured(AccountSid),
+}
+
+/// Signatures of the requests to one route that name one account.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteSignatures {
+    /// `twilio` or `app`: the first part of the path.
+    pub side: &'static str,
+    /// The route, such as `/twilio/status`.
+    pub route: &'static str,
+    /// The account that the requests name.
+    pub account: ClaimedAccount,
+    /// Their signatures.
+    pub facts: SignatureFacts,
+}
+
+/// Signatures of one side, of a route, or of an account.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SignatureFacts {
     /// When a signature last verified; `None`: not since the start.
@@ -87,12 +117,28 @@ pub struct SignatureFacts {
     pub since_start: SignatureFailures,
 }
 
+impl Sum for SignatureFacts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let failures = |a: SignatureFailures, b: SignatureFailures| SignatureFailures {
+            refused: a.refused.saturating_add(b.refused),
+            unsigned: a.unsigned.saturating_add(b.unsigned),
+        };
+        all.fold(Self::default(), |sum, one| Self {
+            last_verified: sum.last_verified.max(one.last_verified),
+            verified: sum.verified.saturating_add(one.verified),
+            refused: sum.refused.saturating_add(one.refused),
+            in_an_hour: failures(sum.in_an_hour, one.in_an_hour),
+            since_start: failures(sum.since_start, one.since_start),
+        })
+    }
+}
+
 /// Requests that were refused for their signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignatureFailures {
     /// Signed, by another key or for another account.
     pub refused: u64,
-    /// Without a readable signature.
+    /// Without a readable signature, or without a valid one for an account that is not configured.
     pub unsigned: u64,
 }
 
@@ -157,6 +203,8 @@ pub struct ThrottledLane {
     pub account: String,
     /// The share of the last 30 minutes that it was throttled, from 0 to 1.
     pub share: f64,
+    /// Since when its oldest confirmation waits, if the account is throttled now.
+    pub oldest: Option<Timestamp>,
 }
 
 /// An account on hold.
@@ -175,9 +223,9 @@ pub struct OutboxFacts {
     pub waiting: u64,
     /// How many waited 30 minutes ago; `None` if the process is younger.
     pub half_an_hour_ago: Option<u64>,
-    /// Since when the oldest waits, of accounts that are neither paused nor on hold.
+    /// Since when the oldest waits, of accounts that are not on hold.
     pub oldest: Option<Timestamp>,
-    /// How many of those were tried and failed. A lower bound if [`Self::is_cut`].
+    /// How many of accounts that are neither paused, throttled nor on hold were tried and failed. A lower bound if [`Self::is_cut`].
     pub failed: u64,
     /// How the last attempt of those ended.
     pub last_failure: Option<String>,

@@ -7,12 +7,12 @@ use jiff::SignedDuration;
 use super::*;
 
 /// Minutes after some moment.
-fn at(minute: i64) -> Timestamp {
+pub(super) fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + minute * 60).expect("a time")
 }
 
 /// A service with nothing wrong, at minute 10,000, started at minute 0.
-fn well() -> Situation {
+pub(super) fn well() -> Situation {
     let start = StartFacts { started_at: at(0), ..StartFacts::default() };
     let twilio =
         SignatureFacts { last_verified: Some(at(9_997)), verified: 5, ..SignatureFacts::default() };
@@ -59,7 +59,7 @@ fn paused(status: Option<u16>, code: Option<u32>, message: &str) -> Vec<PausedLa
 }
 
 fn throttled(share: f64) -> Vec<ThrottledLane> {
-    vec![ThrottledLane { account: "AC1".to_owned(), share }]
+    vec![ThrottledLane { account: "AC1".to_owned(), share, oldest: None }]
 }
 
 type Change = fn(&mut Situation);
@@ -154,7 +154,9 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             Id::UpstreamMismatch,
             Critical,
             |now| {
-                now.upstream = UpstreamFacts { attempts_in_an_hour: 1, unnamed: 1, ..now.upstream }
+                let (account, why) = ("AC1".to_owned(), "200 with HTML".to_owned());
+                now.foreign = vec![ForeignServer { account, since: at(9_999), why }];
+                now.upstream = UpstreamFacts { attempts_in_an_hour: 1, unnamed: 1, ..now.upstream };
             },
             |now| now.upstream.attempts_in_an_hour = 1,
         ),
@@ -311,6 +313,17 @@ fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_
         now.twilio = SignatureFacts { since_start: all, ..SignatureFacts::default() };
     };
     assert_eq!(found(change), nothing_verifies(Severity::Critical));
+}
+
+#[test]
+fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five_minutes() {
+    for (minute, severity) in [(9_995, Severity::Warning), (9_996, Severity::Info)] {
+        let mut now = well();
+        let (account, oldest) = ("AC1".to_owned(), Some(at(minute)));
+        now.throttled = vec![ThrottledLane { account, share: 0.1, oldest }];
+        let found: Vec<_> = judge(&now).iter().map(|one| (one.id, one.severity)).collect();
+        assert_eq!(found, [(FindingId::LaneThrottled, severity)], "{minute}");
+    }
 }
 
 #[test]

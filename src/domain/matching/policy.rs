@@ -75,7 +75,7 @@ pub struct Policy {
 /// In which order messages are evicted from a full store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvictionRank {
-    /// Nobody asked for its feedback.
+    /// The message was sent without a request for feedback.
     Untracked,
     /// Nothing is left to do for it.
     Finished,

@@ -1,7 +1,7 @@
 //! The control socket: what a command at the terminal asks of a service that runs, for a store has one
 //! process and cannot be opened beside it.
 //!
-//! It lies in the store's folder, for its owner alone: whoever may read the store may ask. So nothing
+//! It lies in the store's folder, for its owner alone: a user who can read the store can query it. So nothing
 //! here asks for a signature, and nothing here is reachable over a network. Answers are JSON, errors
 //! `{"error": …}`.
 

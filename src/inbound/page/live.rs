@@ -1,7 +1,7 @@
-//! `/live`: a page's content told anew whenever it changes, as server-sent events.
+//! `/live`: the content of a page as server-sent events, one for each change.
 //!
-//! It is the same HTML that the page was made with, so the script only puts it in place. A look a second;
-//! nothing is sent but what differs, and a comment now and then so that a dead connection is noticed.
+//! An event has the same HTML as the page, so the script only replaces it. The content is rendered once a second and
+//! sent only if it differs. Comments in between reveal a dead connection.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

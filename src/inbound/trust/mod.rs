@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::domain::code::CodeKey;
+use crate::domain::findings::ClaimedAccount;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::{self, Mistrust, Presented, SigningKey};
 
@@ -177,6 +178,17 @@ impl Trust {
         match signer.and_then(|signer| signer.owner) {
             Some(owner) => (owner, &[]),
             None => (self.default, &self.accounts),
+        }
+    }
+
+    /// The account that a request names, as findings and the log group it.
+    pub(super) fn claim(&self, claimed: Option<AccountSid>) -> ClaimedAccount {
+        match claimed {
+            None => ClaimedAccount::Unnamed,
+            Some(account) if self.members.contains_key(&account) => {
+                ClaimedAccount::Configured(account)
+            }
+            Some(_) => ClaimedAccount::Unknown,
         }
     }
 

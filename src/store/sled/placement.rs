@@ -1,8 +1,8 @@
-//! The file system under the store. On some of them an acknowledged record is lost however well it was synced, or the
-//! lock that keeps a second process out does not hold.
+//! The file system under the store. Some file systems lose synced records, or do not enforce the lock that excludes a
+//! second process.
 //!
-//! One `statfs`, of the folder or of the nearest one above it that exists. Not detectable so: an `emptyDir` of Kubernetes,
-//! or a machine's own disk that is discarded with the machine; both are ext4 or xfs.
+//! `statfs` is called once, on the folder or on its nearest existing parent. It cannot detect an `emptyDir` of Kubernetes,
+//! or the disk of a machine that is discarded with the machine: both are ext4 or xfs.
 
 use std::fmt;
 use std::io;
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 /// How a file system loses records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hazard {
-    /// It is memory.
+    /// It keeps files in memory.
     Memory,
-    /// It is a container's own layer.
+    /// It is the writable layer of a container.
     Container,
-    /// Another machine has the disk.
+    /// The disk is in another machine.
     Network,
-    /// A program has the files.
+    /// A user-space program provides the files.
     Userspace,
 }
 

@@ -1,6 +1,6 @@
 //! `doctor --watch`: refused requests of a running service, diagnosed as they come in.
 //!
-//! The service sends them over its control socket while this command is connected; nobody has to restart it.
+//! The service sends them over its control socket while this command is connected, so no restart is needed.
 //! They are held in memory, one at a time, unless `--keep` names a folder. What is printed holds no value of a
 //! request, as with recorded ones.
 
@@ -99,7 +99,7 @@ pub async fn run(
             Some(WatchEnd::Time) => format!("{} are over", human(asked.time)),
             Some(WatchEnd::Count) => format!("{} requests were seen", asked.count),
             Some(WatchEnd::Replaced) => "another `heardback doctor --watch` has begun".to_owned(),
-            None => "nobody reads any more".to_owned(),
+            None => "the reader of stdout has gone away".to_owned(),
         },
     };
     let left =

@@ -18,10 +18,10 @@ const DAY: i64 = 86_400;
 const JUMP: &str = "heardback_clock_jump_seconds";
 
 /// The built shim, and the file that it reads.
-struct Shim(TempDir);
+pub(crate) struct Shim(TempDir);
 
 impl Shim {
-    fn build() -> Option<Self> {
+    pub(crate) fn build() -> Option<Self> {
         if !cfg!(target_os = "linux") {
             skipped_unless_ci("the shim over the clock is for Linux");
             return None;
@@ -43,7 +43,7 @@ impl Shim {
     }
 
     /// From now on the clock is so many seconds ahead.
-    fn shift(&self, seconds: i64) {
+    pub(crate) fn shift(&self, seconds: i64) {
         // Renamed into place, so that no reading finds half of it.
         std::fs::write(self.path("next"), seconds.to_string()).expect("written");
         std::fs::rename(self.path("next"), self.path("shift")).expect("renamed");
@@ -55,7 +55,7 @@ impl Shim {
         Running::start(command)
     }
 
-    fn restart(&self, scene: &mut Scene, more: &[(&str, &str)]) {
+    pub(crate) fn restart(&self, scene: &mut Scene, more: &[(&str, &str)]) {
         scene.service.signal(Signal::TERM);
         scene.service.ends_within(LONG);
         scene.service = self.start(scene, more);

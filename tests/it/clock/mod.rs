@@ -1,6 +1,6 @@
 //! A wall clock that jumps: nothing expires and nothing is removed by it before a second source agrees.
 
-mod binary;
+pub(crate) mod binary;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -15,6 +15,8 @@ pub(crate) enum Manner {
     Body(u16, &'static str),
     /// 429 with `Retry-After: 1`.
     Throttle,
+    /// With this status and this header line, which ends in CRLF.
+    RetryAfter(u16, &'static str),
     /// 302 to somewhere else.
     Redirect,
     /// 200 and a web page.
@@ -144,6 +146,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Some(Manner::Status(status)) => (status, "", "{}"),
         Some(Manner::Body(status, body)) => (status, "", body),
         Some(Manner::Throttle) => (429, "Retry-After: 1\r\n", "{}"),
+        Some(Manner::RetryAfter(status, header)) => (status, header, "{}"),
         Some(Manner::Redirect) => (302, "Location: http://192.0.2.1/\r\n", ""),
         Some(Manner::Refuse(code)) => {
             refused = format!(r#"{{"code":{code},"message":"Not this one"}}"#);

@@ -1,0 +1,59 @@
+//! Verified and refused requests since the start, by route and by the account that each request names.
+//!
+//! Findings are judged from these counts: the metrics have no account for a refused request. Bounded by the routes and
+//! the configured accounts; every account that is not configured shares one entry for each route.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::domain::findings::ClaimedAccount;
+
+/// A route, and the account that a request to it names.
+pub(super) type Scope = (&'static str, ClaimedAccount);
+/// Counts of every scope that had a request.
+pub(super) type SignatureCounts = BTreeMap<Scope, SignatureCount>;
+
+/// Requests of one scope since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SignatureCount {
+    /// Requests with a valid signature.
+    pub(super) verified: u64,
+    /// When the latest of them came.
+    pub(super) last_verified: Option<Timestamp>,
+    /// Signed requests that were refused for the signature or the account.
+    pub(super) refused: u64,
+    /// Refused requests without a readable signature, or without a valid one for an account that is not configured.
+    pub(super) unsigned: u64,
+}
+
+/// Where these requests are counted.
+#[derive(Debug, Default)]
+pub struct SignatureTally(Mutex<SignatureCounts>);
+
+impl SignatureTally {
+    pub(super) fn verified(&self, scope: Scope, now: Timestamp) {
+        self.change(scope, |count| {
+            count.verified = count.verified.saturating_add(1);
+            count.last_verified = Some(now);
+        });
+    }
+
+    pub(super) fn refused(&self, scope: Scope) {
+        self.change(scope, |count| count.refused = count.refused.saturating_add(1));
+    }
+
+    pub(super) fn unsigned(&self, scope: Scope) {
+        self.change(scope, |count| count.unsigned = count.unsigned.saturating_add(1));
+    }
+
+    pub(super) fn counts(&self) -> SignatureCounts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, scope: Scope, change: impl FnOnce(&mut SignatureCount)) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(counts.entry(scope).or_default());
+    }
+}
