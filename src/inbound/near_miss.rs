@@ -83,10 +83,8 @@ fn nearest(path: &str) -> Option<&'static str> {
         let from_the_end = same.take_while(|(a, b)| is_like(a, b)).count();
         let same = asked.iter().zip(&known);
         let from_the_start = same.take_while(|(a, b)| is_like(a, b)).count();
-        {
-            let alike = from_the_end.max(from_the_start);
-            (alike, alike == known.len(), usize::MAX - known.len().abs_diff(asked.len()))
-        }
+        let alike = from_the_end.max(from_the_start);
+        (alike, alike == known.len(), usize::MAX - known.len().abs_diff(asked.len()))
     };
     let named = ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
     named.filter(|route| score(route).0 > 0).max_by_key(score)
