@@ -58,7 +58,8 @@ fn reason(observed: &Observed) -> Option<Reason> {
 }
 
 fn basis(book: &Book, n: u32) -> Option<Basis> {
-    book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
+    let message = book.messages.get(&sid(n)).expect("known");
+    message.proof.as_ref().map(|proof| proof.basis)
 }
 
 // Codes (K1, K19, T1, T2, T3).

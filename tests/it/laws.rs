@@ -32,10 +32,14 @@ fn created(n: u32) -> i64 {
     i64::from(n) * 300
 }
 
+fn sender(number: usize) -> &'static str {
+    SENDERS.get(number).copied().expect("one of two")
+}
+
 fn truth(n: u32) -> Sighting {
     Sighting {
         recipient: Some(person(n % 2)),
-        from: Some(SENDERS[(n / 2 % 2) as usize].to_owned()),
+        from: Some(sender((n / 2 % 2) as usize).to_owned()),
         reference: (n.is_multiple_of(3)).then(|| reference("x")),
         ..registered(n, created(n))
     }
@@ -63,8 +67,8 @@ impl Step {
                 let once = reply(5000 + id, 0).once;
                 (Signal { once, ..shared("x", *at) }, format!("shared {id}"))
             }
-            Self::Reply { id, who, sender, at } => {
-                let acted = acted(person(*who), Some(SENDERS[*sender]), *at);
+            Self::Reply { id, who, sender: number, at } => {
+                let acted = acted(person(*who), Some(sender(*number)), *at);
                 (Signal { once: reply(*id, 0).once, ..acted }, format!("reply {id}"))
             }
         };
@@ -158,10 +162,11 @@ fn repeated(steps: &[Step], again: &[(Index, Index)]) -> Vec<Step> {
     let mut all = steps.to_vec();
     for (which, after) in again.iter().filter(|_| !steps.is_empty()) {
         let from = which.index(steps.len());
-        let first = all.iter().position(|s| format!("{s:?}") == format!("{:?}", steps[from]));
+        let step = steps.get(from).expect("an index of theirs");
+        let first = all.iter().position(|s| format!("{s:?}") == format!("{step:?}"));
         let first = first.expect("it is there");
         let place = first + 1 + after.index(all.len() - first);
-        all.insert(place, steps[from].clone());
+        all.insert(place, step.clone());
     }
     all
 }
