@@ -141,7 +141,11 @@ fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
     assert_eq!(sent.status, 204);
     eventually("there is room", LONG, || !watched.has("store_nearly_full", None));
     disk.resize("180m");
-    watched.agree_on("store_nearly_full", "critical", "below 128 MiB new events are rejected with HTTP 503");
+    watched.agree_on(
+        "store_nearly_full",
+        "critical",
+        "below 128 MiB new events are rejected with HTTP 503",
+    );
     assert_eq!(service.operator("/readyz").status, 200, "it still takes events");
     disk.resize("120m");
     watched.agree_on("store_nearly_full", "critical", "less than the 128 MiB that are needed");
