@@ -100,9 +100,9 @@ impl Ledger {
         self.draft.look_again();
     }
 
-    /// The wall clock, to date what is written.
+    /// The time to date records by.
     pub(super) fn now(&self) -> Timestamp {
-        to_millisecond(self.terms.clock.wall())
+        to_millisecond(self.terms.clock.dated())
     }
 
     /// The time to expire and remove records by.
@@ -307,9 +307,9 @@ impl Ledger {
         Ok(self.draft.write()?)
     }
 
-    /// The trusted time, if the store has none that is recent enough.
+    /// The time to begin with after a restart, if the store has none that is recent enough.
     pub(super) fn last_seen_is_stale(&self) -> Option<Timestamp> {
-        let at = self.trusted();
+        let at = to_millisecond(self.terms.clock.last());
         let is_recent = |last: Timestamp| at.duration_since(last).unsigned_abs() < LAST_SEEN_EVERY;
         (!self.last_seen.is_some_and(is_recent)).then_some(at)
     }
