@@ -15,7 +15,7 @@ use crate::given::{
 };
 
 async fn settle(store: &Arc<dyn Store>) {
-    let lease = Duration::from_secs(60);
+    let lease = Duration::from_mins(1);
     for claim in store.claim(50, lease, &Quotas::default()).await.expect("claimed") {
         store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
     }
