@@ -52,7 +52,7 @@ impl Ledger {
             let named = same_person.iter().filter(|message| message.account == account);
             let named = named.filter_map(|message| message.reference.as_ref());
             for reference in reference.into_iter().chain(named).collect::<BTreeSet<_>>() {
-                same_reference.extend(self.bearing(account, reference)?);
+                same_reference.extend(self.bearing(account, reference, MAX_RELATED)?);
             }
         }
         let services = self.services(touched, all())?;
@@ -84,10 +84,11 @@ impl Ledger {
         &self,
         account: AccountSid,
         reference: &Reference,
+        limit: usize,
     ) -> Result<Vec<Message>, Fatal> {
         let named = keys::reference(account, reference);
         let mut messages = Vec::new();
-        for (key, _) in self.draft.beginning(&named, From::End, MAX_RELATED)? {
+        for (key, _) in self.draft.beginning(&named, From::End, limit)? {
             if let Some(sid) = keys::read_named(&key) {
                 messages.extend(self.message(sid)?);
             }
