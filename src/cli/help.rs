@@ -228,7 +228,7 @@ pub(super) const CLOCK_HELP: &str = "\
 Records expire and are removed by a trusted time: the wall clock's, but never more than an hour
 ahead of the store's last time plus the time that has passed. After a larger jump ahead the
 service goes on by that time until the Date of one of Twilio's answers agrees with the clock, or
-you do. A service in dry run never hears from Twilio, so there it is up to you.
+you do. A service in dry run posts nothing, but asks Twilio what time it is as well.
 
 It asks the service that has the store open; if none runs, it opens the store itself, and then
 needs HEARDBACK_PHONE_KEY (or _FILE) if the service has it. A service that was off for longer

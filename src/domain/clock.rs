@@ -4,6 +4,9 @@
 //! the wall clock's, but never ahead of the last agreed time plus the time that has passed since. A larger
 //! step forward needs a second source: Twilio's `Date`, or the operator. A clock that is behind removes
 //! nothing early, so it is followed, and every later step forward is measured from there.
+//!
+//! Records are dated by the wall clock, except where it is known to be wrong: behind the expected time, or contradicted
+//! by Twilio. Then they are dated by the expected time, so a correction of the clock makes them no older.
 
 use std::time::Duration;
 
@@ -42,6 +45,10 @@ impl Jump {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discipline {
     agreed: Reading,
+    /// The last agreed time before the wall clock fell behind it.
+    before_fall: Option<Reading>,
+    /// Whether the agreed time is Twilio's, and the wall clock differed from it.
+    is_contradicted: bool,
     jump: Option<Jump>,
 }
 
@@ -51,7 +58,12 @@ impl Discipline {
     pub fn start(now: Reading, last: Option<Timestamp>) -> Self {
         let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
         let wall = last.filter(is_far).unwrap_or(now.wall);
-        let mut started = Self { agreed: Reading { wall, ..now }, jump: None };
+        let mut started = Self {
+            agreed: Reading { wall, ..now },
+            before_fall: None,
+            is_contradicted: false,
+            jump: None,
+        };
         started.trusted(now);
         started
     }
@@ -67,6 +79,7 @@ impl Discipline {
             return now.wall;
         }
         if ahead.is_negative() {
+            self.before_fall.get_or_insert(self.agreed);
             self.agreed = now;
             self.jump = Some(Jump { ahead, since: now.wall });
             return now.wall;
@@ -77,10 +90,28 @@ impl Discipline {
         expected
     }
 
+    /// The time to date records by.
+    pub fn dated(&mut self, now: Reading) -> Timestamp {
+        self.trusted(now);
+        let expected = Self::expected_from(self.before_fall.unwrap_or(self.agreed), now);
+        let ahead = now.wall.duration_since(expected);
+        let is_wrong = !is_within(ahead) && (ahead.is_negative() || self.is_contradicted);
+        if is_wrong { expected } else { now.wall }
+    }
+
+    /// The time for the store to begin with after a restart.
+    pub fn last(&mut self, now: Reading) -> Timestamp {
+        self.trusted(now).max(
+            Self::expected_from(self.before_fall.unwrap_or(self.agreed), now).min(self.dated(now)),
+        )
+    }
+
     /// Twilio says what time it is.
     pub fn agree(&mut self, now: Reading, theirs: Timestamp) {
         let before = self.jump.take();
         self.agreed = Reading { wall: theirs, ..now };
+        self.before_fall = None;
+        self.is_contradicted = !is_within(now.wall.duration_since(theirs));
         self.trusted(now);
         // The same fault as before keeps the moment at which it was noticed.
         if let (Some(before), Some(jump)) = (before, &mut self.jump)
@@ -92,7 +123,7 @@ impl Discipline {
 
     /// The operator says that the wall clock is right.
     pub fn confirm(&mut self, now: Reading) {
-        *self = Self { agreed: now, jump: None };
+        *self = Self { agreed: now, before_fall: None, is_contradicted: false, jump: None };
     }
 
     /// The jump that no second source has agreed to.
@@ -103,8 +134,12 @@ impl Discipline {
 
     /// The last agreed time, plus the time that has passed since.
     fn expected(&self, now: Reading) -> Timestamp {
-        let passed = now.uptime.saturating_sub(self.agreed.uptime);
-        self.agreed.wall.checked_add(passed).unwrap_or(Timestamp::MAX)
+        Self::expected_from(self.agreed, now)
+    }
+
+    fn expected_from(from: Reading, now: Reading) -> Timestamp {
+        let passed = now.uptime.saturating_sub(from.uptime);
+        from.wall.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -196,6 +231,26 @@ mod tests {
         }
         clock.agree(reading(10 * DAY, 4), wall(10 * DAY));
         assert_eq!((clock.jump(), clock.trusted(reading(10 * DAY, 5))), (None, wall(10 * DAY)));
+    }
+
+    #[test]
+    fn records_are_dated_by_the_expected_time_while_the_clock_is_known_to_be_wrong() {
+        let mut clock = Discipline::start(reading(-40 * DAY, 0), Some(wall(0)));
+        for (at, uptime) in [(-40 * DAY, 0), (-40 * DAY + 9, 9), (-50 * DAY, 60)] {
+            let seconds = i64::try_from(uptime).expect("small");
+            let at = reading(at, uptime);
+            assert_eq!((clock.dated(at), clock.last(at)), (wall(seconds), wall(seconds)));
+        }
+        // Put right, and not agreed upon yet.
+        let right = reading(70, 70);
+        assert_eq!((clock.dated(right), clock.last(right)), (wall(70), wall(70)));
+        clock.agree(right, wall(70));
+        assert_eq!((clock.dated(right), clock.trusted(right)), (wall(70), wall(70)));
+        // Ahead, it may be right until Twilio says otherwise.
+        let ahead = reading(40 * DAY, 80);
+        assert_eq!((clock.dated(ahead), clock.last(ahead)), (wall(40 * DAY), wall(80)));
+        clock.agree(ahead, wall(80));
+        assert_eq!((clock.dated(ahead), clock.trusted(ahead)), (wall(80), wall(80)));
     }
 
     proptest! {

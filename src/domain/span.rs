@@ -17,6 +17,18 @@ pub fn rough(span: SignedDuration) -> String {
     }
 }
 
+/// A duration in one unit, to the nearest.
+#[must_use]
+pub fn nearest(span: SignedDuration) -> String {
+    let half = match span.as_secs() {
+        ..60 => 0,
+        60..3_600 => 30,
+        3_600..172_800 => 1_800,
+        _ => 43_200,
+    };
+    rough(span.saturating_add(SignedDuration::from_secs(half)))
+}
+
 /// How long before `now`: `just now`, `3 min ago`.
 #[must_use]
 pub fn ago(at: Timestamp, now: Timestamp) -> String {
@@ -33,6 +45,9 @@ mod tests {
         let spans =
             [-5, 59, 60, 7_199, 90_000, 180_000].map(|s| rough(SignedDuration::from_secs(s)));
         assert_eq!(spans, ["0 s", "59 s", "1 min", "1 h", "25 h", "2 days"]);
+        let spans =
+            [59, 89, 90, 7_199, 86_399, 3_455_998].map(|s| nearest(SignedDuration::from_secs(s)));
+        assert_eq!(spans, ["59 s", "1 min", "2 min", "2 h", "24 h", "40 days"]);
         let now = Timestamp::UNIX_EPOCH;
         let ages = [-60, 0, 59, 60].map(|s| ago(now - SignedDuration::from_secs(s), now));
         assert_eq!(ages, ["just now", "just now", "just now", "1 min ago"]);

@@ -70,8 +70,8 @@ pub struct Service {
     board: Arc<Board>,
     traces: Option<Arc<Traces>>,
     watcher: Arc<Watcher>,
-    /// Where to ask what time it is, unless this is a dry run.
-    clock_source: Option<Arc<Upstreams>>,
+    /// Where to ask what time it is, in a dry run as well: it posts nothing.
+    clock_source: Arc<Upstreams>,
     reloader: Option<Reloader>,
     public_addrs: Vec<SocketAddr>,
     ops_addrs: Vec<SocketAddr>,
@@ -100,10 +100,11 @@ impl Service {
             readiness: Arc::clone(&readiness),
             traces: traces.clone(),
         });
+        let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::clone(&watcher));
-        let clock_source = (!settings.dry_run).then(|| Arc::clone(&upstreams));
+        let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
         let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
@@ -123,7 +124,7 @@ impl Service {
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
             fresh_token: Arc::new(fresh_token),
-            clock: Arc::clone(&clock),
+            clock: Arc::new(move || dating.dated()),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
@@ -231,9 +232,7 @@ impl Service {
         });
         let mut watching = actix_web::rt::spawn(self.connections.watch());
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
-        let checking = self
-            .clock_source
-            .map(|upstreams| actix_web::rt::spawn(clock::run(Arc::clone(&self.store), upstreams)));
+        let checking = actix_web::rt::spawn(clock::run(Arc::clone(&self.store), self.clock_source));
         let board = Arc::clone(&self.board);
         let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
@@ -251,7 +250,7 @@ impl Service {
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
         sweeping.abort();
-        checking.inspect(actix_web::rt::task::JoinHandle::abort);
+        checking.abort();
         sampling.abort();
         let drained = async {
             // The receiver lives in the worker's task; gone or not, it stops.

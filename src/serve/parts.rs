@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::config::{Settings, TraceSettings};
 use crate::domain::clock::Jump;
 use crate::domain::link::{LinkToken, TOKEN_BYTES};
-use crate::domain::span::rough;
+use crate::domain::span::nearest;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
 use crate::inbound::connections::{Connections, Newest};
@@ -155,7 +155,7 @@ pub(super) fn log_jump(jump: Option<Jump>) {
     let Some(jump) = jump else {
         return tracing::info!("clock confirmed: records expire and are removed by it again");
     };
-    let (by, seconds) = (rough(jump.ahead.abs()), jump.ahead.as_secs());
+    let (by, seconds) = (nearest(jump.ahead.abs()), jump.ahead.as_secs());
     if jump.holds_back() {
         tracing::warn!(
             ahead_s = seconds,

@@ -54,6 +54,19 @@ impl ClockGuard {
         trusted.flatten().unwrap_or_else(|| self.wall())
     }
 
+    /// The time to date records by: the wall clock's, unless that is known to be wrong.
+    #[must_use]
+    pub fn dated(&self) -> Timestamp {
+        let dated = self.with(|state, now| state.as_mut().map(|state| state.dated(now)));
+        dated.flatten().unwrap_or_else(|| self.wall())
+    }
+
+    /// The time for the store to begin with after a restart.
+    pub(super) fn last(&self) -> Timestamp {
+        let last = self.with(|state, now| state.as_mut().map(|state| state.last(now)));
+        last.flatten().unwrap_or_else(|| self.wall())
+    }
+
     /// Twilio says what time it is.
     pub fn agree(&self, theirs: Timestamp) {
         let _ = self.with(|state, now| {

@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::SignedDuration;
 
 use crate::cli::operate::ClockArgs;
-use crate::domain::span::rough;
+use crate::domain::span::nearest;
 use crate::inbound::control::{CheckClock, ClockState};
 use crate::tools::reach::{Reach, clock};
 
@@ -37,12 +37,12 @@ fn text(state: &ClockState) -> String {
         Some(seconds) if seconds.is_positive() => format!(
             "The clock jumped {} ahead{since}. No record expires or is removed by it. Correct the clock, \
              or run `heardback clock --confirm` if it is right.",
-            rough(wall.duration_since(*trusted))
+            nearest(wall.duration_since(*trusted))
         ),
         Some(seconds) => format!(
             "The clock jumped {} back{since}. Records expire and are removed later than they should. \
              Correct the clock, or run `heardback clock --confirm` if it is right.",
-            rough(SignedDuration::from_secs(*seconds).abs())
+            nearest(SignedDuration::from_secs(*seconds).abs())
         ),
     };
     format!("{times}{verdict}\n")

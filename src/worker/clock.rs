@@ -1,7 +1,7 @@
 //! The clock check: asks Twilio what time it is while the wall clock differs from the expected time.
 //!
 //! A service that posts hears it anyway: each of Twilio's answers has a `Date`. This is for one that has nothing
-//! to post. Not asked in dry run, which sends nothing.
+//! to post. A dry run asks as well: it posts nothing.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use heardback::domain::feedback::{Claim, Lease, Settlement};
 use heardback::domain::matching::{Observed, Policy, Reason, Resend};
 use heardback::domain::message::{Attempt, Basis, Message, Refusal, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
+use heardback::domain::signal::{Evidence, Named, SenderHint, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{
     Counts, Entry, Filter, Quotas, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
@@ -60,6 +60,18 @@ async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
 
 async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
     store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
+}
+
+/// Claims until nothing is due.
+async fn claim_each(store: &Arc<dyn Store>) -> Vec<Claim> {
+    let mut all = Vec::new();
+    loop {
+        let claims = claim(store).await;
+        if claims.is_empty() {
+            return all;
+        }
+        all.extend(claims);
+    }
 }
 
 async fn refuse(store: &Arc<dyn Store>, n: u32) {
@@ -724,11 +736,15 @@ async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
     }
 }
 
+/// A registration for a person who gets no other message.
+fn alone(n: u32, seconds: i64) -> Sighting {
+    Sighting { recipient: Some(person(n)), ..registered(n, seconds) }
+}
+
 /// Registers message `n` for a person of its own, and has it reported, all at that second.
 async fn reported(store: &Arc<dyn Store>, hands: &Hands, n: u32, seconds: i64) {
     hands.set(seconds);
-    let alone = Sighting { recipient: Some(person(n)), ..registered(n, seconds) };
-    store.remember(alone).await.expect("remembered");
+    store.remember(alone(n, seconds)).await.expect("remembered");
     store.observe(direct(n, seconds)).await.expect("observed");
     for claim in claim(store).await {
         store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
@@ -749,13 +765,13 @@ async fn a_full_store_evicts_the_messages_that_finished_first_for_new_ones() {
             drop(store);
             store = backend.open(&hands, policy(), 3);
             assert_eq!(store.evictable().await.expect("counted"), 13 - u64::from(new));
-            let remembered = store.remember(registered(new, second)).await.expect("taken in");
+            let remembered = store.remember(alone(new, second)).await.expect("taken in");
             assert!(remembered.new);
             assert_eq!(state(&store, evicted).await, None, "{evicted} goes for {new}");
             assert_eq!(store.counts(), recount(&store).await);
             assert_eq!(store.counts().total(), 3);
         }
-        assert_eq!(label(store.remember(registered(13, after)).await), "max_messages", "all wait");
+        assert_eq!(label(store.remember(alone(13, after)).await), "max_messages", "all wait");
         let swept = sweep(&store).await;
         assert_eq!((swept.evicted, swept.forgotten()), (1, 0), "since it was opened");
         assert_eq!(sweep(&store).await.evicted, 0);
@@ -777,15 +793,17 @@ async fn nothing_that_waits_or_shields_is_evicted() {
         confirmed(&store, 3, 11).await;
         let full = HOUR + 10 * MINUTE;
         hands.set(full - 1);
-        assert_eq!(label(store.remember(registered(20, full)).await), "max_messages");
+        assert_eq!(label(store.remember(alone(20, full)).await), "max_messages");
         hands.set(full);
-        assert!(store.remember(registered(20, full)).await.expect("taken in").new);
+        assert!(store.remember(alone(20, full)).await.expect("taken in").new);
         assert_eq!(state(&store, 9).await, None);
-        assert_eq!(label(store.remember(registered(21, full)).await), "max_messages");
+        assert_eq!(label(store.remember(alone(21, full)).await), "max_messages");
         hands.set(full + 10);
-        assert!(store.remember(registered(21, full)).await.expect("taken in").new);
+        assert_eq!(label(store.remember(alone(21, full)).await), "max_messages", "1 is pending");
+        store.observe(direct(1, full)).await.expect("observed");
+        assert!(store.remember(alone(21, full)).await.expect("taken in").new);
         let states = [state(&store, 1).await, state(&store, 2).await, state(&store, 3).await];
-        assert_eq!(states, [Some(State::Pending), None, Some(State::Confirmed)]);
+        assert_eq!(states, [Some(State::Confirmed), None, Some(State::Confirmed)]);
     }
 }
 
@@ -831,6 +849,104 @@ async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn late_evidence_confirms_no_older_message_after_an_eviction() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 2);
+        let theirs = |n, at| Sighting { recipient: Some(person(9)), ..registered(n, at) };
+        let since = 3 * HOUR;
+        hands.set(since);
+        store.remember(theirs(1, 0)).await.expect("remembered");
+        store.remember(theirs(2, 10 * MINUTE)).await.expect("remembered");
+        store.observe(direct(2, since)).await.expect("observed");
+        for claim in claim(&store).await {
+            store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+        }
+        let other = alone(3, since);
+        assert_eq!(label(store.remember(other.clone()).await), "max_messages", "2 stays for 1");
+        let sender = SenderHint::default();
+        let by_person = Named::Person { recipient: person(9), sender };
+        let by_person = evidence(by_person, 15 * MINUTE);
+        let late = store
+            .observe(Signal { evidence: Ok(by_person), ..direct(1, 15 * MINUTE) })
+            .await
+            .expect("observed");
+        assert!(matches!(late, Observed::Already(of) if of == sid(2)), "{late:?}");
+        // No evidence can confirm the older one any more.
+        hands.set(since + 7 * DAY);
+        assert!(store.remember(other).await.expect("taken in").new);
+        assert_eq!(store.counts().total(), 2);
+    }
+}
+
+#[tokio::test]
+async fn messages_that_stay_keep_no_other_message_from_being_evicted() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 2 * 130 + 2);
+        let of = |n: u32, at, user: u32| Sighting {
+            recipient: Some(person(5000 + user)),
+            reference: Some(reference(&format!("user-{user}"))),
+            ..registered(n, at)
+        };
+        for user in 0..130 {
+            store.remember(of(1000 + user, 0, user)).await.expect("remembered");
+            store.observe(direct(1000 + user, 0)).await.expect("observed");
+        }
+        for claim in claim_each(&store).await {
+            store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+        }
+        for n in [1, 2] {
+            reported(&store, &hands, n, 6 * DAY).await;
+        }
+        for user in 0..130 {
+            store.remember(of(2000 + user, 6 * DAY, user)).await.expect("remembered");
+        }
+        hands.set(7 * DAY);
+        for n in [11, 12] {
+            assert!(store.remember(alone(n, 7 * DAY)).await.expect("taken in").new, "{n}");
+        }
+        let new = alone(13, 7 * DAY);
+        assert_eq!(label(store.remember(new.clone()).await), "max_messages");
+        assert_eq!(store.evictable().await.expect("counted"), 0);
+        // A message under one of the references is settled, so its whole group can go once nothing shields.
+        store.observe(direct(2005, 7 * DAY)).await.expect("observed");
+        for claim in claim(&store).await {
+            store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+        }
+        assert_eq!(label(store.remember(new.clone()).await), "max_messages", "it shields");
+        hands.set(13 * DAY);
+        assert!(store.remember(new).await.expect("taken in").new);
+        assert_eq!(store.counts().total(), 2 * 130 + 1, "a group of two goes for one message");
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_under_one_reference_is_evicted_from_its_oldest_on() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.open(&hands, policy(), 70);
+        for n in 1..=70 {
+            let at = i64::from(n);
+            hands.set(at);
+            let of = Sighting { reference: Some(reference("signup")), ..alone(n, at) };
+            store.remember(of).await.expect("remembered");
+            store.observe(direct(n, at)).await.expect("observed");
+        }
+        for claim in claim_each(&store).await {
+            store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+        }
+        hands.set(8 * DAY);
+        for n in 1..=7 {
+            let new = 100 + n;
+            assert!(store.remember(alone(new, 8 * DAY)).await.expect("taken in").new, "{n}");
+            assert_eq!(state(&store, n).await, None, "{n}");
+        }
+        assert_eq!(store.counts().total(), 7, "the last 64 are evicted together");
+    }
+}
+
+#[tokio::test]
 async fn the_untracked_are_evicted_first_and_the_refused_last() {
     for backend in backends() {
         let hands = Hands::default();
@@ -838,13 +954,16 @@ async fn the_untracked_are_evicted_first_and_the_refused_last() {
         confirmed(&store, 1, 0).await;
         refuse(&store, 1).await;
         reported(&store, &hands, 2, 1).await;
-        let failed = Sighting { status: status(3, "failed", 2).status, ..registered(3, 2) };
+        let failed = Sighting { status: status(3, "failed", 2).status, ..alone(3, 2) };
         store.remember(failed).await.expect("remembered");
         hands.set(5);
-        store.remember(status(4, "sent", 5)).await.expect("remembered");
+        store
+            .remember(Sighting { recipient: Some(person(4)), ..status(4, "sent", 5) })
+            .await
+            .expect("remembered");
         hands.set(DAY / 2);
         for (new, evicted) in [(11, 4), (12, 2), (13, 3), (14, 1)] {
-            assert!(store.remember(registered(new, DAY / 2)).await.expect("taken in").new);
+            assert!(store.remember(alone(new, DAY / 2)).await.expect("taken in").new);
             assert_eq!(state(&store, evicted).await, None, "{evicted} goes for {new}");
         }
         assert_eq!(store.counts().of(State::Pending), 4);

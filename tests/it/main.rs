@@ -23,6 +23,7 @@ mod deploy;
 mod disk;
 mod doctor;
 mod dry_run;
+mod eviction;
 #[cfg(test)]
 mod examples;
 mod false_confirmations;

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::domain::findings::{Finding, FindingId, Situation};
-use crate::domain::span::rough;
+use crate::domain::span::nearest;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// So many earlier starts within an hour, this one excluded, are an alert.
@@ -24,7 +24,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     }
     if let Some(jump) = now.clock_jump {
         let (by, way) =
-            (rough(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
+            (nearest(jump.by.abs()), if jump.by.is_negative() { "back" } else { "forward" });
         let sweep = if jump.is_held_back {
             "; no record expires or is removed by it until Twilio's Date or the operator agrees"
         } else {

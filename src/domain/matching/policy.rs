@@ -1,5 +1,6 @@
 //! What judgement depends on besides the facts: the settings, and how far times reach.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -171,15 +172,37 @@ impl Policy {
         Some((rank, self.shields_until(message).max(message.since)))
     }
 
-    /// Whether these messages may be evicted together: one message, or all that bear its reference. A part of them
-    /// may not: evidence by the reference would take the rest for all.
+    /// Until when `message` has to stay in a full store because of `other`, a message to the same person. Without
+    /// `message`, late evidence would confirm `other`: evidence from before an outage, or replayed.
     #[must_use]
-    pub fn may_evict(&self, together: &[Message], by: Timestamp) -> bool {
-        together.iter().all(|message| {
-            let mut message = message.clone();
-            message.age(by);
-            self.evictable_from(&message).is_some_and(|(_, from)| from <= by)
-        })
+    pub fn stays_for(&self, message: &Message, other: &Message) -> Option<Timestamp> {
+        let age = |message: &Message| (message.created_at, message.sid);
+        if other.sid == message.sid || !self.reach(message).contains(&other.created_at) {
+            return None;
+        }
+        match other.state {
+            State::Pending => Some(other.expires_at),
+            // It may become pending. The older of the two can be evicted first.
+            State::Untracked if age(other) < age(message) => Some(other.expires_at),
+            State::Undelivered if age(other) < age(message) || other.code.is_some() => {
+                Some(self.kept_until(other))
+            }
+            State::Untracked
+            | State::Undelivered
+            | State::Expired
+            | State::Confirmed
+            | State::Reported
+            | State::Refused => None,
+        }
+    }
+
+    /// When messages were created that one piece of evidence may be about as well as about this one.
+    #[must_use]
+    pub fn reach(&self, message: &Message) -> RangeInclusive<Timestamp> {
+        let coded = message.code.map_or(Duration::ZERO, |_| self.pending_ttl);
+        // Either moment may be unknown and be corrected later.
+        let reach = self.longest_window().max(coded).saturating_add(2 * UNSAID_FOR);
+        earlier(message.created_at, reach)..=later(message.created_at, reach)
     }
 
     /// When a message that nobody asked feedback for, first seen at that moment, is forgotten.

@@ -16,7 +16,7 @@ use crate::domain::address::{NameKind, Person};
 use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::sled::chunks::Chunks;
+use crate::store::sled::candidates::Candidates;
 use crate::store::sled::ordered::{Gathering, Keys, Shelves};
 
 /// A packed message SID, as Twilio's are: those with capitals in them are longer.
@@ -26,7 +26,7 @@ const PERSON: usize = 4;
 /// That, milliseconds since 1970, the SID.
 const BY_PERSON: usize = PERSON + 6 + SID;
 /// Milliseconds, the SID.
-const BY_TIME: usize = 6 + SID;
+pub(super) const BY_TIME: usize = 6 + SID;
 
 /// Where a message stands in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) struct Index {
     due: BTreeMap<AccountSid, Keys<BY_TIME>>,
     refused: Keys<BY_TIME>,
     /// By when they may be evicted.
-    evictable: [Chunks<BY_TIME>; EvictionRank::ALL.len()],
+    pub(super) evictable: Candidates,
 }
 
 /// What is to be an index, as it comes out of the records.
@@ -117,9 +117,7 @@ impl Index {
         if let Some(at) = places.refused {
             self.refused.insert(&by_time(at, &packed(places.sid)));
         }
-        if let Some((rank, at)) = places.evictable {
-            self.ranked(rank).insert(&by_time(at, &packed(places.sid)));
-        }
+        self.evictable.enters(places.sid, places.evictable);
     }
 
     pub(super) fn leaves(&mut self, places: &Places) {
@@ -137,33 +135,7 @@ impl Index {
         if let Some(at) = places.refused {
             self.refused.remove(&by_time(at, &packed(places.sid)));
         }
-        if let Some((rank, at)) = places.evictable {
-            self.ranked(rank).remove(&by_time(at, &packed(places.sid)));
-        }
-    }
-
-    fn ranked(&mut self, rank: EvictionRank) -> &mut Chunks<BY_TIME> {
-        let [untracked, finished, refused] = &mut self.evictable;
-        match rank {
-            EvictionRank::Untracked => untracked,
-            EvictionRank::Finished => finished,
-            EvictionRank::Refused => refused,
-        }
-    }
-
-    /// The messages to evict first, of those that may be evicted by then.
-    pub(super) fn first_evictable(&self, by: Timestamp, limit: usize) -> Vec<MessageSid> {
-        let mut found = Vec::new();
-        for ranked in &self.evictable {
-            let room = limit.saturating_sub(found.len());
-            found.extend(ranked.first(&moment(by), room));
-        }
-        found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
-    }
-
-    /// How many may be evicted by then.
-    pub(super) fn evictable_by(&self, by: Timestamp) -> u64 {
-        self.evictable.iter().map(|ranked| ranked.count(&moment(by)) as u64).sum()
+        self.evictable.leaves(places.sid, places.evictable);
     }
 
     /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
@@ -219,7 +191,7 @@ pub(super) fn untied(account: AccountSid, kind: NameKind) -> Option<Person> {
     digest.finalize().first_chunk().copied().map(Person::from_bytes)
 }
 
-fn packed(sid: MessageSid) -> Vec<u8> {
+pub(super) fn packed(sid: MessageSid) -> Vec<u8> {
     let mut packed = Vec::with_capacity(SID);
     sid.pack_into(&mut packed);
     packed
@@ -230,17 +202,17 @@ fn by_person(person: Person, at: Timestamp, sid: &[u8]) -> Vec<u8> {
     [&part[..], &moment(at), sid].concat()
 }
 
-fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
+pub(super) fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
     [&moment(at)[..], sid].concat()
 }
 
-fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
+pub(super) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
     let (at, sid) = key.split_first_chunk::<6>()?;
     Some((read_moment(*at)?, MessageSid::unpack(sid)?))
 }
 
 /// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
-fn moment(at: Timestamp) -> [u8; 6] {
+pub(super) fn moment(at: Timestamp) -> [u8; 6] {
     let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
     milliseconds.to_be_bytes().last_chunk().copied().unwrap_or_default()
 }
@@ -367,9 +339,9 @@ mod tests {
             .filter(|((_, from), _, _)| *from <= at(to))
             .collect();
         evictable.sort();
-        prop_assert_eq!(index.evictable_by(at(to)), evictable.len() as u64);
+        prop_assert_eq!(index.evictable.count_by(at(to)), evictable.len() as u64);
         let evictable: Vec<_> = evictable.into_iter().take(limit).map(|(_, _, sid)| sid).collect();
-        prop_assert_eq!(index.first_evictable(at(to), limit), evictable);
+        prop_assert_eq!(index.evictable.first_by(at(to), limit), evictable);
         let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
         prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
         for account in accounts {

@@ -26,7 +26,6 @@ use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
 use crate::store::sled::record::{Damaged, decode, encode};
-use crate::store::sled::rows::MAX_RELATED;
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::{Writing, parked_key, tally};
@@ -51,9 +50,6 @@ pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
-
-/// The most messages that are looked at to make room for one command.
-const MAX_CANDIDATES: usize = 128;
 
 /// How exactly the store knows when it was last open. Far below [`crate::domain::clock::MAX_JUMP`].
 const LAST_SEEN_EVERY: Duration = Duration::from_mins(5);
@@ -107,9 +103,9 @@ impl Ledger {
         self.draft.look_again();
     }
 
-    /// The wall clock, to date what is written.
+    /// The time to date records by.
     pub(super) fn now(&self) -> Timestamp {
-        to_millisecond(self.terms.clock.wall())
+        to_millisecond(self.terms.clock.dated())
     }
 
     /// The time to expire and remove records by.
@@ -245,43 +241,6 @@ impl Ledger {
         Ok(Ok(outcome))
     }
 
-    /// Selects the messages to evict for `new` messages: as many as needed to stay within the limit, plus one if the
-    /// store is above it already. `None` if too few can be evicted. Messages that this command changes stay, and
-    /// messages that share a reference are evicted together or not at all.
-    fn make_room(&self, new: usize, changed: &[Message]) -> Result<Option<Vec<Message>>, Fatal> {
-        let total = self.counts.total().saturating_add(new as u64);
-        let excess = total.saturating_sub(self.terms.max_messages);
-        if new == 0 || excess == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        let least = excess.min(new as u64);
-        let most = usize::try_from(excess).unwrap_or(usize::MAX).min(new + 1);
-        let by = self.trusted();
-        let mut evicted: Vec<Message> = Vec::with_capacity(most);
-        for sid in self.index.first_evictable(by, MAX_CANDIDATES) {
-            if evicted.len() >= most {
-                break;
-            }
-            if evicted.iter().any(|message| message.sid == sid) {
-                continue;
-            }
-            let Some(message) = self.message(sid)? else { continue };
-            let stays = changed.iter().any(|changed| {
-                let shares = message.reference.is_some() && changed.reference == message.reference;
-                changed.sid == sid || (shares && changed.account == message.account)
-            });
-            let together = match &message.reference {
-                Some(reference) => self.bearing(message.account, reference)?,
-                None => vec![message],
-            };
-            let is_all = together.len() < MAX_RELATED;
-            if !stays && is_all && self.terms.policy.may_evict(&together, by) {
-                evicted.extend(together);
-            }
-        }
-        Ok((evicted.len() as u64 >= least).then_some(evicted))
-    }
-
     /// One command is in the draft as a whole or not at all.
     pub(super) fn apply(&mut self, writing: Writing) -> Result<(), Fatal> {
         if writing.entries.is_empty() {
@@ -347,9 +306,9 @@ impl Ledger {
         Ok(self.draft.write()?)
     }
 
-    /// The trusted time, if the store has none that is recent enough.
+    /// The time to begin with after a restart, if the store has none that is recent enough.
     pub(super) fn last_seen_is_stale(&self) -> Option<Timestamp> {
-        let at = self.trusted();
+        let at = to_millisecond(self.terms.clock.last());
         let is_recent = |last: Timestamp| at.duration_since(last).unsigned_abs() < LAST_SEEN_EVERY;
         (!self.last_seen.is_some_and(is_recent)).then_some(at)
     }

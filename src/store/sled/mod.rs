@@ -11,11 +11,13 @@
 mod access;
 mod asking;
 pub mod backup;
+mod candidates;
 mod chunks;
 mod copy;
 mod draft;
 mod due;
 mod duty;
+mod evict;
 mod folder;
 mod forget;
 #[cfg(any(test, fuzzing))]
@@ -336,7 +338,7 @@ impl Store for SledStore {
     }
 
     async fn evictable(&self) -> Result<u64, StoreError> {
-        self.ask(|ledger| Ok(Ok(ledger.index.evictable_by(ledger.trusted())))).await
+        self.ask(|ledger| Ok(Ok(ledger.index.evictable.count_by(ledger.trusted())))).await
     }
 
     async fn close(&self) {

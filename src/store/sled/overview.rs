@@ -11,6 +11,7 @@ use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::record::{Damaged, decode, encode};
+use crate::store::sled::rows::MAX_RELATED;
 use crate::store::sled::writing::Writing;
 
 /// The most that one look reads: meanwhile nothing is written.
@@ -37,7 +38,7 @@ impl Ledger {
     ) -> Result<Vec<Message>, Fatal> {
         let mut found = Vec::new();
         for account in self.census.accounts() {
-            found.extend(self.bearing(account, reference)?);
+            found.extend(self.bearing(account, reference, MAX_RELATED)?);
         }
         found.sort_by_key(|message| std::cmp::Reverse(message.created_at));
         found.truncate(limit);

@@ -37,10 +37,11 @@ impl Ledger {
         &self,
         account: AccountSid,
         reference: &Reference,
+        limit: usize,
     ) -> Result<Vec<Message>, Fatal> {
         let named = keys::reference(account, reference);
         let mut messages = Vec::new();
-        for (key, _) in self.draft.beginning(&named, From::End, MAX_RELATED)? {
+        for (key, _) in self.draft.beginning(&named, From::End, limit)? {
             if let Some(sid) = keys::read_named(&key) {
                 messages.extend(self.message(sid)?);
             }
@@ -77,7 +78,7 @@ impl Source for Ledger {
     }
 
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        self.bearing(account, reference)
+        self.bearing(account, reference, MAX_RELATED)
     }
 
     fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {

@@ -150,7 +150,7 @@ fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
 }
 
 #[test]
-fn in_dry_run_twilio_is_not_asked_and_the_operator_confirms_the_clock() {
+fn a_dry_run_asks_twilio_what_time_it_is_and_posts_nothing() {
     let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
     let dry = [("HEARDBACK_DRY_RUN", "true")];
     scene.twilio.says_it_is(&date(20 * DAY));
@@ -158,12 +158,44 @@ fn in_dry_run_twilio_is_not_asked_and_the_operator_confirms_the_clock() {
     shim.shift(20 * DAY);
     shim.restart(&mut scene, &dry);
     scene.service.says("clock jumped 20 days ahead");
+    scene.service.says("clock confirmed");
+    let asked = scene.twilio.posts().split_off(before);
+    assert!(asked.iter().all(|line| line.starts_with("GET /2010-04-01/Accounts/")), "{asked:?}");
+}
+
+#[test]
+fn the_operator_confirms_a_clock_that_twilio_contradicts() {
+    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
+    let dry = [("HEARDBACK_DRY_RUN", "true")];
+    scene.twilio.says_it_is(&date(0));
+    shim.shift(20 * DAY);
+    shim.restart(&mut scene, &dry);
+    scene.service.says("clock jumped 20 days ahead");
     is_untouched(&scene);
     let (code, told, talk) = run(&["clock", "--confirm"], &scene.store());
     assert!(code == Some(0) && told.contains("They agree"), "{told}{talk}");
     assert_eq!((ahead(&scene), scene.state(1).as_deref()), (0, Some("expired")));
-    assert_eq!(scene.twilio.posts().len(), before, "nothing was sent");
     shim.restart(&mut scene, &dry);
     scene.service.says("records swept: ");
     assert!(!scene.service.logs().contains("clock jumped"), "it was written down");
+}
+
+#[test]
+fn records_from_a_clock_that_was_behind_outlive_its_correction() {
+    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
+    scene.twilio.says_it_is(&date(0));
+    shim.shift(-40 * DAY);
+    shim.restart(&mut scene, &[]);
+    scene.service.says("clock jumped 40 days back");
+    register(&scene, 7);
+    shim.shift(0);
+    scene.confirm(8);
+    scene.reaches(8, "reported");
+    eventually("it is agreed upon", LONG, || ahead(&scene) == 0);
+    shim.restart(&mut scene, &[]);
+    is_untouched(&scene);
+    assert_eq!(scene.state(7).as_deref(), Some("pending"));
+    let created = scene.message(7).expect("there")["created_at"].to_string();
+    let other = scene.message(8).expect("there")["created_at"].to_string();
+    assert_eq!(created.get(..8), other.get(..8), "dated by the expected time");
 }

@@ -219,3 +219,21 @@ async fn a_store_that_does_not_know_when_it_was_last_open_removes_nothing_unaske
     bench.store().clock_guard().agree(at(20 * DAY));
     assert_eq!(bench.sweep().await.expired, 1);
 }
+
+#[tokio::test]
+async fn what_came_in_while_the_clock_was_behind_is_not_expired_by_its_correction() {
+    let mut bench = filled().await;
+    bench.start_at(-40 * DAY);
+    bench.passes(60, -40 * DAY + 60);
+    let seen = Sighting { created_at: None, ..registered(11, 60) };
+    bench.store().remember(seen).await.expect("remembered");
+    bench.store().observe(direct(12, 60)).await.expect("observed");
+    assert_eq!(bench.sweep().await, NOTHING);
+    bench.passes(60, 120);
+    assert_eq!(bench.sweep().await, NOTHING);
+    bench.store().clock_guard().agree(at(120));
+    assert_eq!((bench.ahead(), bench.sweep().await), (None, NOTHING));
+    assert_eq!(bench.state(11).await, Some(State::Pending));
+    let late = bench.store().remember(registered(12, 120)).await.expect("remembered");
+    assert_eq!(late.confirmed, [sid(12)], "the evidence still waited");
+}

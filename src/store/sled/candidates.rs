@@ -1,0 +1,104 @@
+//! The candidates for eviction, by the time from which on each may be evicted.
+//!
+//! A candidate that has to stay for another message is postponed: it stands at a later time until the other one changes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::domain::matching::EvictionRank;
+use crate::domain::sid::MessageSid;
+use crate::store::sled::chunks::Chunks;
+use crate::store::sled::index::{BY_TIME, by_time, moment, packed, read_by_time};
+
+/// Where a candidate stands by its own state.
+type Place = (EvictionRank, Timestamp);
+
+#[derive(Default)]
+pub(super) struct Candidates {
+    ranked: [Chunks<BY_TIME>; EvictionRank::ALL.len()],
+    postponed: BTreeMap<MessageSid, Postponed>,
+    /// The postponed candidates by their blocker.
+    blocked: BTreeMap<MessageSid, Vec<MessageSid>>,
+}
+
+struct Postponed {
+    place: Place,
+    until: Timestamp,
+    blocker: MessageSid,
+}
+
+impl Candidates {
+    pub(super) fn enters(&mut self, sid: MessageSid, place: Option<Place>) {
+        if let Some((rank, at)) = place {
+            self.ranked(rank).insert(&by_time(at, &packed(sid)));
+        }
+    }
+
+    /// A message leaves its place. Candidates that it blocked are judged anew.
+    pub(super) fn leaves(&mut self, sid: MessageSid, place: Option<Place>) {
+        self.resume(sid);
+        for blocked in self.blocked.get(&sid).cloned().unwrap_or_default() {
+            self.resume(blocked);
+        }
+        if let Some((rank, at)) = place {
+            self.ranked(rank).remove(&by_time(at, &packed(sid)));
+        }
+    }
+
+    /// Moves a candidate to a later time, or until its blocker changes.
+    pub(super) fn postpone(
+        &mut self,
+        sid: MessageSid,
+        place: Place,
+        until: Timestamp,
+        blocker: MessageSid,
+    ) {
+        self.resume(sid);
+        let (rank, from) = place;
+        self.ranked(rank).remove(&by_time(from, &packed(sid)));
+        self.ranked(rank).insert(&by_time(until, &packed(sid)));
+        self.postponed.insert(sid, Postponed { place, until, blocker });
+        self.blocked.entry(blocker).or_default().push(sid);
+    }
+
+    /// Puts a postponed candidate back to its own place.
+    fn resume(&mut self, sid: MessageSid) {
+        let Some(Postponed { place: (rank, from), until, blocker }) = self.postponed.remove(&sid)
+        else {
+            return;
+        };
+        self.ranked(rank).remove(&by_time(until, &packed(sid)));
+        self.ranked(rank).insert(&by_time(from, &packed(sid)));
+        if let Some(blocked) = self.blocked.get_mut(&blocker) {
+            blocked.retain(|other| *other != sid);
+            if blocked.is_empty() {
+                self.blocked.remove(&blocker);
+            }
+        }
+    }
+
+    fn ranked(&mut self, rank: EvictionRank) -> &mut Chunks<BY_TIME> {
+        let [untracked, finished, refused] = &mut self.ranked;
+        match rank {
+            EvictionRank::Untracked => untracked,
+            EvictionRank::Finished => finished,
+            EvictionRank::Refused => refused,
+        }
+    }
+
+    /// The messages to evict first, of those that may be evicted by then.
+    pub(super) fn first_by(&self, by: Timestamp, limit: usize) -> Vec<MessageSid> {
+        let mut found = Vec::new();
+        for ranked in &self.ranked {
+            let room = limit.saturating_sub(found.len());
+            found.extend(ranked.first(&moment(by), room));
+        }
+        found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
+    }
+
+    /// How many may be evicted by then, as far as they were judged.
+    pub(super) fn count_by(&self, by: Timestamp) -> u64 {
+        self.ranked.iter().map(|ranked| ranked.count(&moment(by)) as u64).sum()
+    }
+}

@@ -1,0 +1,155 @@
+//! Eviction: which messages go from a full store, so that a new one comes in.
+//!
+//! A message stays while another one could be confirmed in its place. Such a candidate is postponed in the index
+//! until its blocker changes or cannot be confirmed any more, so no later command reads it again in vain.
+
+use jiff::Timestamp;
+
+use crate::domain::matching::later;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::MessageSid;
+use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::rows::MAX_RELATED;
+
+/// The most candidates that are judged for one command.
+const MAX_CANDIDATES: usize = 1024;
+/// About how many records are read to make room for one command.
+const MAX_READS: usize = 4096;
+/// After this time a message is judged again that is too crowded to be judged.
+const CROWD_RECHECK: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// What becomes of a candidate.
+enum Verdict {
+    /// These are evicted together.
+    Goes(Vec<Message>),
+    /// It stays because this command changes a related message.
+    Stays,
+    /// It stays until then, or until this message changes.
+    Postponed(Timestamp, MessageSid),
+}
+
+impl Ledger {
+    /// Selects the messages to evict for `new` messages: as many as needed to stay within the limit, plus one if the
+    /// store is above it already. `None` if too few can be evicted. Messages that this command changes stay, and
+    /// messages that share a reference are evicted together or not at all.
+    pub(super) fn make_room(
+        &mut self,
+        new: usize,
+        changed: &[Message],
+    ) -> Result<Option<Vec<Message>>, Fatal> {
+        let total = self.counts.total().saturating_add(new as u64);
+        let excess = total.saturating_sub(self.terms.max_messages);
+        if new == 0 || excess == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let least = excess.min(new as u64);
+        let most = usize::try_from(excess).unwrap_or(usize::MAX).min(new + 1);
+        let by = self.trusted();
+        let mut evicted: Vec<Message> = Vec::with_capacity(most);
+        let mut reads = 0;
+        for sid in self.index.evictable.first_by(by, MAX_CANDIDATES) {
+            if evicted.len() >= most || reads >= MAX_READS {
+                break;
+            }
+            if evicted.iter().any(|message| message.sid == sid) {
+                continue;
+            }
+            let Some(message) = self.message(sid)? else { continue };
+            match self.judge_eviction(&message, changed, by, &mut reads)? {
+                Verdict::Goes(together) => evicted.extend(together),
+                Verdict::Stays => {}
+                Verdict::Postponed(until, blocker) => {
+                    if let Some(place) = self.terms.policy.evictable_from(&message) {
+                        self.index.evictable.postpone(sid, place, until, blocker);
+                    }
+                }
+            }
+        }
+        Ok((evicted.len() as u64 >= least).then_some(evicted))
+    }
+
+    fn judge_eviction(
+        &self,
+        message: &Message,
+        changed: &[Message],
+        by: Timestamp,
+        reads: &mut usize,
+    ) -> Result<Verdict, Fatal> {
+        let shares_reference = |other: &Message| {
+            message.reference.is_some()
+                && other.reference == message.reference
+                && other.account == message.account
+        };
+        if changed.iter().any(|other| other.sid == message.sid || shares_reference(other)) {
+            return Ok(Verdict::Stays);
+        }
+        let mut together = match &message.reference {
+            Some(reference) => self.bearing(message.account, reference, MAX_RELATED + 1)?,
+            None => vec![message.clone()],
+        };
+        *reads += together.len();
+        if together.len() > MAX_RELATED {
+            // Evidence sees the newest of them only, so an older one is evicted alone.
+            let Some(first_unseen) = together.pop() else { return Ok(Verdict::Stays) };
+            if together.iter().any(|seen| seen.sid == message.sid) {
+                return Ok(Verdict::Postponed(later(by, CROWD_RECHECK), first_unseen.sid));
+            }
+            together = vec![message.clone()];
+        }
+        for one in &together {
+            let mut aged = one.clone();
+            aged.age(by);
+            match self.terms.policy.evictable_from(&aged) {
+                Some((_, from)) if from <= by => {}
+                Some((_, from)) => return Ok(Verdict::Postponed(from, one.sid)),
+                None => {
+                    let pending = aged.state == State::Pending;
+                    let until = if pending { aged.expires_at } else { Timestamp::MAX };
+                    return Ok(Verdict::Postponed(until, one.sid));
+                }
+            }
+        }
+        for one in &together {
+            let goes = |other: &Message| together.iter().any(|one| one.sid == other.sid);
+            let blocks = |other: &Message| {
+                let mut other = other.clone();
+                other.age(by);
+                let until = self.terms.policy.stays_for(one, &other).filter(|until| *until > by);
+                until.filter(|_| !goes(&other)).map(|until| (until, other.sid))
+            };
+            if changed.iter().any(|other| is_same_person(one, other) && blocks(other).is_some()) {
+                return Ok(Verdict::Stays);
+            }
+            let room = MAX_READS.saturating_sub(*reads).max(MAX_RELATED);
+            let mut count = 0;
+            for sid in self.to_same_persons(one, room) {
+                count += 1;
+                *reads += 1;
+                let Some(other) = self.message(sid)? else { continue };
+                if let Some((until, blocker)) =
+                    blocks(&other).filter(|_| is_same_person(one, &other))
+                {
+                    return Ok(Verdict::Postponed(until, blocker));
+                }
+            }
+            if count >= room {
+                return Ok(if room >= MAX_READS / 2 {
+                    Verdict::Postponed(later(by, CROWD_RECHECK), message.sid)
+                } else {
+                    Verdict::Stays
+                });
+            }
+        }
+        Ok(Verdict::Goes(together))
+    }
+
+    /// The messages to the persons of this one that the same evidence may be about. Perhaps to others too.
+    fn to_same_persons(&self, message: &Message, limit: usize) -> Vec<MessageSid> {
+        let (from, to) = self.terms.policy.reach(message).into_inner();
+        message.names().flat_map(|person| self.index.to_person(person, from, to, limit)).collect()
+    }
+}
+
+fn is_same_person(one: &Message, other: &Message) -> bool {
+    one.names().any(|person| other.is_to(person))
+}

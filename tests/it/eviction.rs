@@ -1,0 +1,106 @@
+//! A full store against one with room: eviction makes evidence confirm nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use heardback::domain::feedback::Settlement;
+use heardback::domain::matching::Observed;
+use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Quotas, Store};
+use proptest::prelude::*;
+
+use crate::given::{
+    DAY, Hands, MINUTE, at, direct, evidence, options, person, reference, registered, sid,
+};
+
+async fn settle(store: &Arc<dyn Store>) {
+    let lease = Duration::from_mins(1);
+    for claim in store.claim(50, lease, &Quotas::default()).await.expect("claimed") {
+        store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+    }
+}
+
+/// What happens, to which message or person, and how many minutes back.
+type Step = (u8, u32, i64);
+
+async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let hands = Hands::default();
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let [full, room]: [Arc<dyn Store>; 2] = [3, 1000].map(|max_messages| {
+        let folder = folders.get(usize::from(max_messages > 3)).expect("two").path();
+        let given = options(folder, hands.clock());
+        Arc::new(SledStore::open(Options { max_messages, ..given }).expect("it opens"))
+            as Arc<dyn Store>
+    });
+    let (mut now, mut last) = (0, 0);
+    for (kind, n, back) in steps {
+        hands.set(now);
+        let then = now - back * MINUTE;
+        match kind {
+            0..=2 => {
+                last += 1;
+                let bears = None;
+                let of = Sighting {
+                    recipient: Some(person(n / 6)),
+                    reference: bears,
+                    seen_at: at(now),
+                    ..registered(last, now)
+                };
+                if full.remember(of.clone()).await.is_ok() {
+                    room.remember(of).await.expect("room");
+                } else {
+                    last -= 1;
+                }
+            }
+            3 | 4 if last > 0 => {
+                let of = sid(last - n % last.min(2));
+                if full.show(of).await.expect("shown").is_some() {
+                    for store in [&full, &room] {
+                        store.observe(direct(last - n % last.min(2), now)).await.expect("observed");
+                        settle(store).await;
+                    }
+                }
+            }
+            5 => {
+                now += match n {
+                    0..4 => 10 * MINUTE,
+                    4..10 => 75 * MINUTE,
+                    10 => DAY,
+                    _ => 8 * DAY,
+                };
+            }
+            _ => {
+                let sender = SenderHint::default();
+                let named = if n % 3 == 0 {
+                    Named::Reference(reference(&format!("r{n}")))
+                } else {
+                    Named::Person { recipient: person(n / 6), sender }
+                };
+                let late = Signal { evidence: Ok(evidence(named, then)), ..direct(1, then) };
+                let in_full = full.observe(late.clone()).await.expect("observed");
+                let in_room = room.observe(late).await.expect("observed");
+                if let Observed::Confirmed(sid) = in_full {
+                    prop_assert_eq!(in_room, Observed::Confirmed(sid));
+                }
+                settle(&full).await;
+                settle(&room).await;
+            }
+        }
+        now += 1;
+    }
+    Ok(())
+}
+
+proptest! {
+    // Always the same cases, and without references: a group that is evicted whole may be used again.
+    #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(5), ..ProptestConfig::with_cases(60) })]
+
+    #[test]
+    fn a_full_store_confirms_nothing_that_one_with_room_does_not(
+        steps in prop::collection::vec((0_u8..8, 0_u32..12, 0_i64..130), 1..80),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(play(steps))?;
+    }
+}
