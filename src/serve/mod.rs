@@ -165,9 +165,7 @@ impl Service {
         let control = ControlSocket::open(folder, controls(sled, refusals, &readiness));
         let public = public_server(listeners.public, receiver, connections.clone(), descriptors)?;
         let ops = ops_server(listeners.ops, operator, descriptors)?;
-        for warning in &settings.warnings {
-            tracing::warn!("{warning}");
-        }
+        settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             store,
             public,
