@@ -12,13 +12,12 @@ use actix_web::HttpRequest;
 use jiff::Timestamp;
 
 use crate::domain::matching::later;
-use crate::domain::veil::veiled;
 use crate::inbound::ROUTES;
 
 /// How long the misses of a route that was logged are not logged again.
 const PAUSE: Duration = Duration::from_mins(1);
-/// So much of a path is logged, in characters.
-const SHOWN: usize = 80;
+/// So many segments of a path are logged.
+const SHOWN: usize = 8;
 
 /// The paths that can mean only this route: with a slash at its end, or two at its beginning, as a base URL with a
 /// slash and a path with one make it.
@@ -42,8 +41,7 @@ impl NearMisses {
         if !self.is_time(route, now) {
             return;
         }
-        let shown: String = request.path().chars().take(SHOWN).collect();
-        let path = veiled(&shown);
+        let path = shown(request.path());
         tracing::warn!(
             path,
             nearest = route,
@@ -70,12 +68,6 @@ fn nearest(path: &str) -> Option<&'static str> {
         let parts = path.split('/').filter(|part| !part.is_empty());
         parts.map(str::to_ascii_lowercase).collect()
     };
-    // `messages` for `message`, `event` for `events`.
-    let is_like = |one: &str, other: &str| {
-        one == other
-            || (one.len().min(other.len()) > 3
-                && (one.starts_with(other) || other.starts_with(one)))
-    };
     let asked = segments(path);
     let score = |route: &&'static str| {
         let known = segments(route);
@@ -88,6 +80,25 @@ fn nearest(path: &str) -> Option<&'static str> {
     };
     let named = ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
     named.filter(|route| score(route).0 > 0).max_by_key(score)
+}
+
+/// `messages` for `message`, `event` for `events`.
+fn is_like(one: &str, other: &str) -> bool {
+    let is_long = one.len().min(other.len()) > 3;
+    one == other || (is_long && (one.starts_with(other) || other.starts_with(one)))
+}
+
+/// The segments of a path that are words of our routes, or nearly so. The client chose the others, and a log repeats
+/// nothing that may be a name or a secret.
+fn shown(path: &str) -> String {
+    let is_ours = |segment: &str| {
+        let lower = segment.to_ascii_lowercase();
+        let mut words = ROUTES.iter().flat_map(|route| route.split('/'));
+        words.any(|word| is_like(&lower, word) && lower.len().abs_diff(word.len()) <= 3)
+    };
+    let segments = path.split('/').take(SHOWN);
+    let shown = segments.map(|it| if it.is_empty() || is_ours(it) { it } else { "…" });
+    shown.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -110,6 +121,18 @@ mod tests {
             assert_eq!(nearest(path), route, "{path}");
         }
         assert!(nearest("/twilio/sms").is_some_and(|route| route.starts_with("/twilio/")));
+    }
+
+    #[test]
+    fn of_a_path_only_words_of_routes_are_shown() {
+        for (path, expected) in [
+            ("/Twilio/Messages", "/Twilio/Messages"),
+            ("/twilio/status/plover", "/twilio/status/…"),
+            ("/hooks/+15558675310/twilio/status/", "/…/…/twilio/status/"),
+            ("/twilio/status-of-ann", "/twilio/…"),
+        ] {
+            assert_eq!(shown(path), expected);
+        }
     }
 
     #[test]
