@@ -8,6 +8,8 @@ use heardback::domain::signal::{
     Evidence, Named, SenderHint, Sighting, Signal, Source, TimeSource,
 };
 
+use jiff::SignedDuration;
+
 use crate::book::Book;
 use crate::given::{
     DAY, HOUR, MINUTE, SENDER, acted, at, direct, evidence, person, policy, reference, registered,
@@ -429,6 +431,13 @@ fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_w
         let mut book = book(&[registered(1, 0)]);
         let observed = book.observe(&reply(1, after));
         assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}");
+    }
+    // Twilio cuts a creation time to the second, so five seconds later by its word may be five seconds later.
+    for (after, is_automatic) in [(5, false), (4, true)] {
+        let rounded_up = at(0) + SignedDuration::from_millis(999);
+        let mut book = book(&[Sighting { created_at: Some(rounded_up), ..registered(1, after) }]);
+        let observed = book.observe(&reply(1, after));
+        assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}, cut");
     }
     let mut book = book(&[registered(1, 0)]);
     book.observe(&reply(1, 2));

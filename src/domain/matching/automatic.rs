@@ -4,6 +4,7 @@
 //! to the person, whatever its receipts say: a later receipt must not make the text a person's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,13 @@ pub(super) fn spans<'a>(
     }
 }
 
+/// Twilio cuts a creation time to the second, and it is read as that second's last millisecond: the message may have
+/// been created 999 ms earlier.
+fn at_the_earliest(created_at: Timestamp) -> Timestamp {
+    let is_rounded_up = created_at.subsec_millisecond() == 999;
+    if is_rounded_up { earlier(created_at, Duration::from_millis(999)) } else { created_at }
+}
+
 /// Whether it came within seconds of the creation of a message to that person from that sender. `is_sure`: only of
 /// one of which it is known when it was created.
 pub(super) fn is_too_fast(
@@ -79,7 +87,7 @@ pub(super) fn is_too_fast(
         message.account == evidence.account
             && message.recipient.is_some_and(|to| to.person == recipient.person)
             && (message.created_at_known || !is_sure)
-            && message.created_at > after
+            && at_the_earliest(message.created_at) > after
             && message.created_at <= evidence.occurred_at
             && is_from_hint(message, sender, services) != Some(false)
     })
