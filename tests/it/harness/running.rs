@@ -1,12 +1,10 @@
 //! The real binary, running: where it listens, what it logs, how it ends.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,8 +56,8 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) public: SocketAddr,
     pub(crate) ops: SocketAddr,
-    logs: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
+    /// A file and not a pipe: what was logged before an answer is there when the answer is.
+    logs: File,
     /// The service's own process id, which is not the child's where it is wrapped.
     pid: Option<Pid>,
 }
@@ -67,38 +65,38 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it, and waits until it says where it listens.
     pub(crate) fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("spawned");
-        let stderr = child.stderr.take().expect("piped");
-        let logs = Arc::new(Mutex::new(Vec::new()));
-        let (found, listening) = channel();
-        let noted = Arc::clone(&logs);
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let _ = addresses(&line).map(|addresses| found.send(addresses));
-                noted.lock().expect("unpoisoned").push(line);
-            }
-        });
+        let logs = tempfile::tempfile().expect("a file");
+        let stderr = logs.try_clone().expect("the same file");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = command.spawn().expect("spawned");
         let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
         let pid = Some(Pid::from_child(&child));
-        let mut running =
-            Self { child, public: unbound, ops: unbound, logs, reader: Some(reader), pid };
-        (running.public, running.ops) = running.bound(&listening);
+        let mut running = Self { child, public: unbound, ops: unbound, logs, pid };
+        (running.public, running.ops) = running.bound();
         running
     }
 
-    fn bound(&self, listening: &Receiver<(SocketAddr, SocketAddr)>) -> (SocketAddr, SocketAddr) {
-        let found = listening.recv_timeout(LONG);
-        let gone = found == Err(RecvTimeoutError::Disconnected);
-        found.unwrap_or_else(|_| {
-            let how = if gone { "it ended" } else { "it took too long" };
-            unreachable!("it does not listen ({how}):\n{}", self.logs())
-        })
+    fn bound(&mut self) -> (SocketAddr, SocketAddr) {
+        let began = Instant::now();
+        loop {
+            let gone = self.child.try_wait().expect("ours").is_some();
+            let logs = self.logs();
+            if let Some(found) = logs.lines().find_map(addresses) {
+                return found;
+            }
+            let late = began.elapsed() > LONG;
+            assert!(!gone && !late, "it does not listen (ended: {gone}):\n{logs}");
+            std::thread::park_timeout(LOOK_EVERY);
+        }
     }
 
-    /// All that it has logged.
+    /// All that it has logged, in whole lines.
     pub(crate) fn logs(&self) -> String {
-        self.logs.lock().expect("unpoisoned").join("\n")
+        let size = usize::try_from(self.logs.metadata().expect("ours").len()).expect("a size");
+        let mut bytes = vec![0; size];
+        self.logs.read_exact_at(&mut bytes, 0).expect("readable");
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or_default());
+        String::from_utf8(bytes).expect("UTF-8")
     }
 
     /// Waits until it has logged that.
@@ -164,9 +162,6 @@ impl Running {
             end = self.child.try_wait().expect("ours");
             end.is_some()
         });
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
         end.expect("ended")
     }
 }
@@ -179,9 +174,6 @@ impl Drop for Running {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
     }
 }
 
