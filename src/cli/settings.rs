@@ -84,8 +84,8 @@ pub struct SettingsArgs {
         help_heading = "HTTP"
     )]
     pub public_url: Option<String>,
-    /// Where webhooks and your app come in: an address or a host name, and a port; [::] is IPv6 and
-    /// IPv4 [default: 0.0.0.0:8080]
+    /// Where webhooks and your app come in: an address or a host name, and a port; `[::]` is IPv6
+    /// and IPv4 [default: 0.0.0.0:8080]
     #[arg(
         long,
         env = "HEARDBACK_LISTEN",

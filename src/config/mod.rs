@@ -158,7 +158,7 @@ impl Settings {
     /// that looks like a setting and is none is a problem or a warning.
     ///
     /// # Errors
-    /// Every [`Problem`](problems::Problem) there is, not just the first.
+    /// Every [`Problem`] there is, not just the first.
     pub fn of_process(args: &SettingsArgs) -> Result<Self, Problems> {
         let read = |path: &Path| std::fs::read_to_string(path);
         let (unread, warnings) = unread::judge(&process_variables(), &process_env);
@@ -179,7 +179,7 @@ impl Settings {
     /// in the environment, and the files that `…_FILE` variables name.
     ///
     /// # Errors
-    /// Every [`Problem`](problems::Problem) there is, not just the first.
+    /// Every [`Problem`] there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
         let mut reader = Reader::new(env, read);
         let accounts = accounts::gather(&mut reader, args);

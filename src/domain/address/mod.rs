@@ -1,6 +1,6 @@
 //! Addresses of people and senders, each parsed once at the edge, and the keyed hash that stands for a person.
 //!
-//! [`notation`] folds the characters, [`numbering`] gives a number its one notation, [`Sender`] reads the sender of a
+//! `notation` folds the characters, `numbering` gives a number its one notation, [`Sender`] reads the sender of a
 //! registration. A person's address is never stored, logged or shown: [`Address`] has no `Display`, its `Debug`
 //! is redacted, and the store gets a [`Recipient`]: a keyed hash and the calling code. An error names the character
 //! that cannot be read and repeats nothing else.
@@ -14,7 +14,7 @@ mod sender;
 
 pub use names::{Learned, Names, TiedNames};
 pub use person::{NameKind, Person, PersonKey, Recipient};
-pub use sender::{Sender, is_alphanumeric};
+pub use sender::{Sender, SenderError, is_alphanumeric};
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ impl Address {
     /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
     /// senders, channel addresses, user ids of WhatsApp. Digits of every script count, spaces, dashes, dots,
     /// brackets and invisible marks in a number do not; nor do digits that a country's numbers had before it
-    /// changed its plan ([`numbering`]).
+    /// changed its plan (`numbering`).
     ///
     /// `tel:`, `sms:` or `rcs:` in front of a full number is the plain number: it is the same thread on the
     /// same phone. WhatsApp is an account of its own. `rcs:` in front of a name is a brand's agent.

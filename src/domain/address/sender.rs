@@ -40,7 +40,7 @@ impl Sender {
     /// without its plus is read where only one number can be meant.
     ///
     /// # Errors
-    /// [`SenderError`].
+    /// [`SenderError`], which says why the text is no sender.
     pub fn parse(text: &str) -> Result<Self, SenderError> {
         let bare = text.trim();
         if is_sid(bare) {
