@@ -140,6 +140,9 @@ impl Choice<'_> {
             match of.as_slice() {
                 [] => {}
                 [_] if is_repeated(typed, &fitting.older) => return Pick::Wait(Reason::Ambiguous),
+                [only] if may_be_in_another(&fitting.older) => {
+                    return indirect(Some(only), Basis::Inferred);
+                }
                 [only] => return direct(Some(only)),
                 several => return indirect(newest(several), Basis::Inferred),
             }
@@ -226,6 +229,9 @@ impl Choice<'_> {
             match of.as_slice() {
                 [] => {}
                 [_] if is_repeated(typed, &older) => return Pick::Wait(Reason::Ambiguous),
+                [only] if may_be_in_another(&older) => {
+                    return indirect(Some(only), Basis::Shared);
+                }
                 [only] => return direct(Some(only)),
                 several => return self.resent(&newest_first(several)),
             }
@@ -329,6 +335,12 @@ fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Op
 /// Whether a message with a code was registered since, which may be the same: then a code does not name one message.
 fn is_repeated(typed: &TypedCode, messages: &[&Message]) -> bool {
     messages.iter().any(|message| typed.may_be_of(message))
+}
+
+/// Whether a message of which no code is known was there too. The same code may have been in it: then a code still
+/// tells which message is likely, but does not name it.
+fn may_be_in_another(messages: &[&Message]) -> bool {
+    messages.iter().any(|message| message.code.is_none() && message.may_have_arrived())
 }
 
 fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {
