@@ -194,6 +194,20 @@ fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
 }
 
 #[test]
+fn a_code_is_not_direct_evidence_where_a_message_without_a_known_code_may_hold_it_too() {
+    let by_number = (event(30), Basis::Inferred, registered(2, 10), registered(2, 60));
+    let by_reference = (shared("x", 30), Basis::Shared, bearing(2, "x", 10), bearing(2, "x", 60));
+    for (act, unsure, before, later) in [by_number, by_reference] {
+        let act = entered("111111", act);
+        for (other, expected) in [(before, unsure), (later, Basis::Direct)] {
+            let mut book = book(&[coded_bearing(1, "111111", 0), other]);
+            assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
+            assert_eq!(basis(&book, 1), Some(expected), "{act:?}");
+        }
+    }
+}
+
+#[test]
 fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
     let mut book = book(&[]);
     book.observe(&entered("222222", shared("x", 30)));
