@@ -41,7 +41,7 @@ WORKDIR /data
 ENV HEARDBACK_STORE=sled:/data/heardback \
     HEARDBACK_LISTEN=[::]:8080
 EXPOSE 8080
-# Is the process alive? Not "is it ready?": to restart a container frees no full disk. A large store takes a while to open.
+# Liveness, not readiness: a restart does not help against a full disk. A large store takes a while to open.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m --retries=3 CMD ["heardback", "health"]
 # Exec form: a shell in between would swallow SIGTERM. Fly's init is PID 1 there; with plain Docker, `docker run --init` does its work.
 ENTRYPOINT ["heardback"]

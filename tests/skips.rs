@@ -9,7 +9,7 @@ use std::os::unix::process::parent_id;
 use std::path::Path;
 
 fn main() {
-    // Test runners ask for the list of tests: there is none here.
+    // Test runners request the list of tests, which is empty here.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
@@ -23,7 +23,7 @@ fn main() {
     remove_records_but_those_of_running_tests(&own);
 }
 
-/// A record whose parent process has ended is of no use any more; neither is the one just printed.
+/// Removes the record just printed, and every record whose parent process has ended.
 fn remove_records_but_those_of_running_tests(own: &Path) {
     let records = own.parent().map(fs::read_dir);
     for entry in records.into_iter().flatten().flatten().flatten() {

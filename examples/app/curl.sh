@@ -3,7 +3,7 @@
 # While openssl runs, the key is visible in the process list.
 set -eu
 
-# tell PATH NAME=VALUE…: in the background; after anything but a final answer it tries again, for an hour.
+# tell PATH NAME=VALUE…: posts in the background, and repeats for an hour until the answer is final.
 tell() {
     url=${HEARDBACK_PUBLIC_URL%%,*}$1 # the public URL, because it is signed
     shift
@@ -18,7 +18,7 @@ tell() {
         status=$(curl --silent --show-error --output /dev/null --max-time 2 --write-out '%{http_code}' \
             --header "X-Twilio-Signature: $signature" "$@" "$url") || true
         echo "$status $url" >&2
-        case $status in 2?? | 400 | 409 | 413 | 415) break ;; esac # taken, or it would be refused again
+        case $status in 2?? | 400 | 409 | 413 | 415) break ;; esac # accepted, or refused for good
         sleep "$wait"
     done &
 }

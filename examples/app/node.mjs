@@ -6,9 +6,9 @@ const [BASE, KEY] = [first('HEARDBACK_PUBLIC_URL'), first('HEARDBACK_APP_KEYS')]
 const { TWILIO_FROM, HEARDBACK_UPSTREAM_URL } = process.env;
 const client = twilio(process.env.TWILIO_ACCOUNT_SID, process.env.TWILIO_AUTH_TOKEN);
 if (HEARDBACK_UPSTREAM_URL) client.api.baseUrl = HEARDBACK_UPSTREAM_URL; // the demo's stand-in
-const FINAL = [400, 409, 413, 415]; // the same request would be refused again
+const FINAL = [400, 409, 413, 415]; // a repeat would be refused again
 
-// Make this a job of your queue: it throws where it is to be run again, after a timeout, a 503 or a 403.
+// Make this a job of your queue: it throws after a timeout, a 503 or a 403, so that the queue runs it again.
 async function tell(path, fields) {
   const url = BASE + path; // the public URL, because it is signed
   const headers = { 'X-Twilio-Signature': twilio.getExpectedTwilioSignature(KEY, url, fields) };
@@ -19,7 +19,7 @@ async function tell(path, fields) {
   console.error(path, answer.status, await answer.text());
 }
 
-// Without a queue: in the background, and it tries again for an hour.
+// Without a queue: runs in the background, and tries again for an hour.
 async function tellLater(path, fields) {
   for (let wait = 5; wait < 3600; wait *= 2) {
     try { return await tell(path, fields); } catch (error) { console.error(error.message, `again in ${wait} s`); }

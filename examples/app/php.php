@@ -12,7 +12,7 @@ function tellLater(string $path, array $fields): void {
     $is_whole ? rename("$job.new", "$job.job") : error_log("$path: the job could not be kept");
 }
 
-// It throws where it is to be run again, after a timeout, a 503 or a 403.
+// It throws after a timeout, a 503 or a 403, so that the job runs again.
 function tell(string $path, array $fields): void {
     $url = BASE . $path; // the public URL, because it is signed
     $signature = (new Twilio\Security\RequestValidator(KEY))->computeSignature($url, $fields);

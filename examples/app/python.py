@@ -11,7 +11,7 @@ client = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"
 client.api.base_url = os.environ.get("HEARDBACK_UPSTREAM_URL", client.api.base_url)  # the demo's stand-in
 
 def tell(path, fields):
-    """Make this a job of your queue: it raises where it is to be run again, after a timeout, a 503 or a 403."""
+    """Make this a job of your queue: it raises after a timeout, a 503 or a 403, so that the queue runs it again."""
     url = BASE + path  # the public URL, because it is signed
     headers = {"X-Twilio-Signature": VALIDATOR.compute_signature(url, fields)}
     answer = requests.post(url, data=fields, headers=headers, timeout=2)

@@ -7,7 +7,7 @@ CLIENT = Twilio::REST::Client.new(ENV.fetch('TWILIO_ACCOUNT_SID'), ENV.fetch('TW
 STAND_IN = ENV.fetch('HEARDBACK_UPSTREAM_URL', nil) # the demo's
 CLIENT.api.instance_variable_set(:@base_url, STAND_IN) if STAND_IN
 
-# Make this a job of your queue: it raises where it is to be run again, after a timeout, a 503 or a 403.
+# Make this a job of your queue: it raises after a timeout, a 503 or a 403, so that the queue runs it again.
 def tell(path, fields)
   url = URI(BASE + path) # the public URL, because it is signed
   signature = Twilio::Security::RequestValidator.new(KEY).build_signature_for(url.to_s, fields)
@@ -19,7 +19,7 @@ def tell(path, fields)
   warn "#{path} #{answer.code} #{answer.body}" # the same request would be refused again
 end
 
-# Without a queue: in the background, and it tries again for an hour.
+# Without a queue: runs in the background, and tries again for an hour.
 def tell_later(path, fields, wait = 5)
   Thread.new do
     tell(path, fields)

@@ -105,7 +105,7 @@ impl Heardback {
             ("HEARDBACK_UPSTREAM_URL", format!("http://127.0.0.1:{twilio}")),
             // The tables go up to ten million.
             ("HEARDBACK_MAX_MESSAGES", "20000000".to_owned()),
-            // What the disk costs is measured beside it; it may be one that `serve` refuses.
+            // The bench measures its disk separately, and `serve` may refuse that file system.
             ("HEARDBACK_ALLOW_UNSAFE_STORE", "true".to_owned()),
             ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
             ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),

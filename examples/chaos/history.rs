@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-/// The word for a 2xx that another server sends in Twilio's place: nothing is taken by it.
+/// The answer's name if another server sends a 2xx in Twilio's place: it confirms nothing at "Twilio".
 pub(crate) const FOREIGN: &str = "200, not Twilio's";
 
 /// Who sent a request, and what for.
@@ -75,8 +75,8 @@ pub(crate) enum What {
     Looked { sid: String, from: u64, state: String },
     /// The stand-in for Twilio read a post.
     Posted { post: u64, run: u64, account: String, sid: String, credential: Credential },
-    /// What it made of it. From here on a 2xx is a fact at "Twilio", whatever comes of the answer, unless the
-    /// answer is [`FOREIGN`].
+    /// The decision of the stand-in. From here on a 2xx is a fact at "Twilio", even if the answer is lost, unless
+    /// the answer is [`FOREIGN`].
     Decided { post: u64, answer: String, status: u16, retry_after: u64 },
     /// The answer was written to its last byte, or was not.
     Told { post: u64, whole: bool },

@@ -123,7 +123,7 @@ impl<'a> Story<'a> {
         (account, person, Cast::sender(self.owner))
     }
 
-    /// It quotes its message: a plain text within seconds of it counts as automatic, and would prove nothing.
+    /// A reply that quotes its message: a plain text within seconds counts as automatic and proves nothing.
     fn reply(&self) -> Request {
         let (account, person, sender) = self.parties();
         let inbound = self.cast.inbound(self.index);

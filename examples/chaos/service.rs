@@ -70,7 +70,7 @@ impl Place {
             ("HEARDBACK_UPSTREAM_CONCURRENCY", &CONCURRENCY.to_string()),
             ("HEARDBACK_ACCOUNTS_FILE", &self.accounts.display().to_string()),
             ("HEARDBACK_PHONE_KEY", &phone_key),
-            // A machine's temporary folder may be on tmpfs or overlayfs.
+            // The temporary folder may be on tmpfs or overlayfs, which `serve` refuses.
             ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
             ("HEARDBACK_LOG_FORMAT", "json"),
         ]);

@@ -1,7 +1,7 @@
 //! `.dockerignore` as Docker reads it (<https://docs.docker.com/build/concepts/context/#dockerignore-files>): each pattern
 //! is compared with a path and with every folder above it, and the last pattern that matches decides.
 //!
-//! Absent: `[…]` and `\`. A pattern with one of them is an error, so that it is never read wrongly.
+//! Absent: `[…]` and `\`. A pattern with one of them is an error, because a wrong reading would go unnoticed.
 
 use anyhow::ensure;
 
@@ -13,7 +13,7 @@ pub(crate) struct Ignore {
 
 #[derive(Debug)]
 struct Pattern {
-    /// Whether it lets in (`!`) or leaves out.
+    /// Whether the pattern lets files in (`!`) or leaves them out.
     lets_in: bool,
     glob: String,
 }

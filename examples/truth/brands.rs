@@ -31,7 +31,7 @@ pub(crate) enum Names {
     Code,
     /// By the person alone.
     To,
-    /// By the person, and with the code.
+    /// The recipient and the code.
     CodeTo,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct Brand {
     pub(crate) agents: bool,
     /// Whether what comes in goes to Event Streams as well, from where it comes hours late at times.
     pub(crate) streams: bool,
-    /// Whether the app takes replies and passes them on, minutes late at times.
+    /// Whether the app receives replies and passes them on, at times minutes late.
     pub(crate) passes_on: bool,
-    /// Whether its references are its users' ids, the same for all logins of one.
+    /// Whether its references are the ids of its users: the same for all logins of a user.
     pub(crate) by_user: bool,
 }
 
@@ -83,7 +83,7 @@ pub(crate) const BRANDS: [Brand; 9] = [
         whatsapp: None,
         registers: Registers::Answer,
         names: Names::Sid,
-        // It keeps the newest SID only, and reports that whichever message was read.
+        // The app keeps only the newest SID, and reports it even if an older message was read.
         same_code: 600,
         clock_ahead: 0,
         agents: false,

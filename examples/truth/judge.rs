@@ -43,7 +43,7 @@ pub(crate) struct Judgement {
     pub(crate) scores: BTreeMap<(&'static str, Option<Basis>), Score>,
     /// All kinds together.
     pub(crate) overall: Score,
-    /// Wrong confirmations that follow from what an app itself said wrongly, by kind of evidence.
+    /// Wrong confirmations that follow from a wrong statement of the app itself, by kind of evidence.
     pub(crate) said_wrongly: BTreeMap<&'static str, u64>,
     /// Wrong confirmations that only inferred or shared, by what was truly behind them.
     pub(crate) misled: BTreeMap<&'static str, u64>,
@@ -210,7 +210,7 @@ impl Judgement {
         self.overall.heard += once.values().filter(|heard| **heard).count() as u64;
     }
 
-    /// What the store acknowledged must be there in the end. A confirmation may be withdrawn, since nothing is posted.
+    /// Every acknowledged record must be there in the end. A confirmation may be withdrawn, because nothing is posted.
     fn losses(&mut self, played: &Played) {
         let held: HashMap<_, &Record> =
             played.records.iter().map(|record| (record.sid, record)).collect();

@@ -33,7 +33,7 @@ impl Life {
         let lenient = self.random.chance(2_500);
         let mut login = Login { line, brand, number: self.logins, sent: Vec::new(), lenient };
         self.send_code(&mut login, at);
-        // To some, support reads the code out, and the app reports that it was entered.
+        // Sometimes support reads the code out on the phone, and the app reports that it was entered.
         if self.random.chance(30) {
             return self.read_out(&login, at);
         }
@@ -113,7 +113,7 @@ impl Life {
             Names::To => Road::CodeByTo,
             Names::CodeTo => Road::CodeWithCodeByTo,
         };
-        // An app that keeps the newest SID reports that, whichever message was read.
+        // An app that keeps only the newest SID reports it, even if an older message was read.
         let newest = login.sent.last().copied().unwrap_or(number);
         let named = if road == Road::CodeBySid { newest } else { number };
         // Some apps say when it was, by their own clock; from a queue they must.

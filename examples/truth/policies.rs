@@ -16,7 +16,7 @@ pub(crate) fn defaults() -> Settings {
     let policy = Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
-        event_window: std::time::Duration::from_mins(15),
+        event_window: Duration::from_mins(15),
         retention: Duration::from_hours(30 * 24),
         read_confirms: false,
         resend: Resend::default(),

@@ -185,7 +185,7 @@ impl Roads<'_> {
         LinkToken::from_random(bytes)
     }
 
-    /// The same, of a request that the app signs.
+    /// The parse context of a request that the app signs.
     fn by_app(&self, account: &str, at: i64) -> Reading<'_> {
         Reading { road: callback::Road::App, ..self.reading(account, at) }
     }

@@ -154,9 +154,9 @@ pub(crate) struct Act {
     pub(crate) heard: i64,
     /// What the app's clock said, if the app says when.
     pub(crate) stated: Option<i64>,
-    /// What it said when the app sent word of it, if the app says that, too.
+    /// The app's clock when the app sent the request (`SentAt`), if the app gives it.
     pub(crate) sent: Option<i64>,
-    /// Whether the app itself says something that is not so.
+    /// Whether the app itself makes a wrong statement.
     pub(crate) errs: bool,
     /// Names the inbound message, call or event; the same for the same request sent twice.
     pub(crate) once: u64,

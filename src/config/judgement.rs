@@ -41,8 +41,7 @@ impl Judgement {
     pub(super) fn read(reader: &mut Reader<'_>, args: &SettingsArgs) -> Self {
         let ttl = args.pending_ttl.as_ref();
         let pending_ttl = reader.duration("HEARDBACK_PENDING_TTL", ttl, 7 * DAY);
-        let reply_window = windows::reply_window(reader, args, pending_ttl);
-        let event_window = windows::event_window(reader, args, pending_ttl);
+        let (reply_window, event_window) = windows::read(reader, args, pending_ttl);
         let retention = reader.duration("HEARDBACK_RETENTION", args.retention.as_ref(), 30 * DAY);
         let max_messages = reader
             .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)

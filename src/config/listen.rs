@@ -29,7 +29,7 @@ impl ListenAddr {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(mut address) = text.parse::<SocketAddr>() {
-            // `[::ffff:127.0.0.1]` is 127.0.0.1, for every rule about loopback as well.
+            // `[::ffff:127.0.0.1]` is 127.0.0.1, also in every rule about loopback.
             if let IpAddr::V4(mapped) = address.ip().to_canonical() {
                 address.set_ip(mapped.into());
             }
@@ -49,7 +49,7 @@ impl ListenAddr {
         }
     }
 
-    /// Whether only this machine can connect. Of the names, `localhost` alone.
+    /// Whether only this machine can connect. `localhost` is the only such name.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -70,7 +70,7 @@ impl ListenAddr {
         }
     }
 
-    /// Whether both certainly want the same port of the same address. Two names may still resolve to one address.
+    /// Whether both certainly have the same port of the same address. Two names may still resolve to one address.
     pub(super) fn collides_with(&self, other: &Self) -> bool {
         if self.port() != other.port() || self.port() == 0 {
             return false;
@@ -92,8 +92,8 @@ impl fmt::Display for ListenAddr {
     }
 }
 
-/// Letters, digits, `-` and `_` in labels. A last label of digits makes it an IPv4 address in a resolver's eyes (`127.1`,
-/// `1.2.3.256`): that is a typing error.
+/// Labels of letters, digits, `-` and `_`. A resolver reads a name whose last label is a number as an IPv4 address
+/// (`127.1`, `1.2.3.256`): that is a typing error.
 fn is_host_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_label = |label: &str| {

@@ -68,7 +68,7 @@ pub struct Settings {
     pub upstream_concurrency: usize,
     /// Where the records are.
     pub store: StoreUrl,
-    /// Whether the store may be on a file system that can lose what was acknowledged.
+    /// Whether the store may be on a file system that can lose acknowledged records.
     pub allow_unsafe_store: bool,
     /// Keys the hash of recipients' addresses; without it, the store makes its own.
     pub phone_key: Option<SecretString>,
@@ -155,7 +155,7 @@ const DAY: u64 = 24;
 
 impl Settings {
     /// Makes settings of the command line, this process's environment and the files that it names. A variable
-    /// that looks like a setting and is none is a problem or a warning.
+    /// that resembles a setting but is none is a problem or a warning.
     ///
     /// # Errors
     /// Every [`Problem`] there is, not just the first.
@@ -260,7 +260,7 @@ pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
     rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
 }
 
-/// Where the operator's listener is, for a command that needs nothing else.
+/// The address of the operator's listener, for a command that needs no other setting.
 ///
 /// # Errors
 /// It is no address, or has a port that only the running service knows.

@@ -206,7 +206,8 @@ pub(super) fn ops_listen(reader: &mut Reader<'_>, given: Option<&String>) -> Lis
     reader.address(OPS_LISTEN, given, DEFAULT_OPS_LISTEN)
 }
 
-/// The password of the operator's page. Required unless the listener is certainly loopback: a host name may lead anywhere.
+/// The password of the operator's page. It is optional only if the listener is certainly loopback: a host name may
+/// resolve to any address.
 pub(super) fn ops_token(reader: &mut Reader<'_>, listen: &ListenAddr) -> Option<SecretString> {
     const NAME: &str = "HEARDBACK_OPS_TOKEN";
     if !reader.is_set(NAME) && !listen.is_loopback() {

@@ -1,4 +1,4 @@
-//! The secret that `sign` signs with: the one that the command line names, else the one that the URL's route takes.
+//! The secret that `sign` signs with: the command line names it, or by default the URL's route selects it.
 
 use secrecy::SecretString;
 

@@ -1,9 +1,9 @@
-//! Environment variables that look like a setting and are none: `HEARDBACK_APP_KEY`, `TWILIO_TOKEN`.
+//! Environment variables that resemble a setting but are none: `HEARDBACK_APP_KEY`, `TWILIO_TOKEN`.
 //!
 //! A name close to that of a setting is a problem that names the setting, because the value would be ignored
-//! silently. Two kinds of names are left alone: variables that a platform makes out of a service's name
-//! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, as other
-//! software of Twilio's defines them. Any other `HEARDBACK_` name is a warning. Values are never shown.
+//! silently. Two kinds of names are ignored: variables that a platform derives from a service's name
+//! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, because
+//! other Twilio software defines such names. Any other `HEARDBACK_` name is a warning. Values are never shown.
 
 use crate::cli::settings::SettingsArgs;
 use crate::config::Env;
@@ -27,7 +27,7 @@ const FILE: &str = "_FILE";
 /// Read by the tests and the examples of this repository, beside a service.
 const OF_THE_REPOSITORY: [&str; 3] = ["HEARDBACK_CI", "HEARDBACK_PYTHON", "HEARDBACK_SPOOL"];
 
-/// Names that Twilio's samples use for what one of our settings holds: name, setting. They may be meant for
+/// Names in Twilio's samples with the same meaning as one of our settings: name, setting. They may be meant for
 /// another program, so they are only a warning.
 const ALIASES: [(&str, &str); 6] = [
     ("TWILIO_API_KEY_SID", "TWILIO_API_KEY"),
@@ -48,12 +48,12 @@ const GENERIC_WORDS: [&str; 15] = [
 const SHOWN_NAME: usize = 64;
 const SHOWN_WORD: usize = 24;
 
-/// What a variable's name is taken for.
+/// The judgement of a variable's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict<'a> {
-    /// A setting, or no concern of ours.
+    /// A setting, or a name of other software.
     Fine,
-    /// A slip of this setting's name.
+    /// A misspelling of this setting's name.
     Slip(&'a str),
     /// Maybe this setting was meant; another program may read the variable.
     Doubt(&'a str),
@@ -69,7 +69,7 @@ fn known() -> Vec<String> {
     known
 }
 
-/// What is wrong with the names, and what is doubtful. An empty variable counts as unset.
+/// Judges the names: problems and warnings. An empty variable counts as unset.
 pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
     let known = known();
     let mut problems = Problems::default();
@@ -134,7 +134,7 @@ fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> Verdict<'a> {
     near.unwrap_or(if is_ours { Verdict::Unknown } else { Verdict::Fine })
 }
 
-/// The same letters and digits, whatever stands between them.
+/// The setting with the same letters and digits. Other characters and case do not count.
 fn same_letters<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let squeezed = squeezed(name);
     known.iter().map(String::as_str).find(|known| self::squeezed(known) == squeezed)
@@ -285,7 +285,7 @@ fn is_subsequence(words: &[String], whole: &[String]) -> bool {
     words.iter().all(|word| rest.any(|other| same_word(word, other)))
 }
 
-/// What Kubernetes and Docker make out of the name of a service `heardback` or `heardback-…`.
+/// Whether Kubernetes or Docker derived the name from a service `heardback` or `heardback-…`.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = |text: &str| {
         let mut parts = text.split('_');
@@ -314,7 +314,7 @@ fn squeezed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// The edits that make one text the other: a letter added, removed, replaced, or two neighbours exchanged.
+/// The number of edits between two texts: a letter added, removed or replaced, or two neighbours exchanged.
 fn distance(one: &str, other: &str) -> usize {
     let other = other.as_bytes();
     let mut before_last: Vec<usize> = Vec::new();
@@ -342,7 +342,7 @@ fn distance(one: &str, other: &str) -> usize {
     last.last().copied().unwrap_or_default()
 }
 
-/// The name, unless it may hold a secret or a number.
+/// The name, or a fixed text if the name may hold a secret or a number.
 fn shown(name: &str) -> String {
     let is_plain_word = |word: &str| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();

@@ -6,37 +6,24 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, text};
 
-/// The reply window, at most the pending lifetime. The default shrinks with it; a given one does not.
-pub(super) fn reply_window(
+const REPLY: (&str, Duration) = ("HEARDBACK_REPLY_WINDOW", Duration::from_hours(1));
+const EVENT: (&str, Duration) = ("HEARDBACK_EVENT_WINDOW", Duration::from_mins(15));
+
+/// The reply window and the event window, each at most the pending lifetime.
+pub(super) fn read(
     reader: &mut Reader<'_>,
     args: &SettingsArgs,
     pending_ttl: Duration,
-) -> Duration {
-    window(
-        reader,
-        ("HEARDBACK_REPLY_WINDOW", Duration::from_hours(1)),
-        args.reply_window.as_ref(),
-        pending_ttl,
-    )
+) -> (Duration, Duration) {
+    let reply = window(reader, REPLY, args.reply_window.as_ref(), pending_ttl);
+    let event = window(reader, EVENT, args.event_window.as_ref(), pending_ttl);
+    (reply, event)
 }
 
-/// The window of events that name only a person, likewise.
-pub(super) fn event_window(
-    reader: &mut Reader<'_>,
-    args: &SettingsArgs,
-    pending_ttl: Duration,
-) -> Duration {
-    window(
-        reader,
-        ("HEARDBACK_EVENT_WINDOW", Duration::from_mins(15)),
-        args.event_window.as_ref(),
-        pending_ttl,
-    )
-}
-
+/// The default shrinks to the pending lifetime; a given window that exceeds it is a problem.
 fn window(
     reader: &mut Reader<'_>,
-    (name, default): (&'static str, Duration),
+    (name, default): (&str, Duration),
     given: Option<&String>,
     pending_ttl: Duration,
 ) -> Duration {

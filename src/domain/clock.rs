@@ -106,7 +106,7 @@ impl Discipline {
         )
     }
 
-    /// Twilio says what time it is.
+    /// Takes over the time in Twilio's answer.
     pub fn agree(&mut self, now: Reading, theirs: Timestamp) {
         let before = self.jump.take();
         self.agreed = Reading { wall: theirs, ..now };
@@ -121,7 +121,7 @@ impl Discipline {
         }
     }
 
-    /// The operator says that the wall clock is right.
+    /// Takes over the wall clock, which the operator has confirmed.
     pub fn confirm(&mut self, now: Reading) {
         *self = Self { agreed: now, before_fall: None, is_contradicted: false, jump: None };
     }

@@ -65,10 +65,10 @@ impl<'de> Deserialize<'de> for CodeHmac {
     }
 }
 
-/// Reads what a record says of its code. Exports of earlier releases say otherwise that it is known or forgotten.
+/// Reads the code of a record. Exports of earlier releases use another form, which marks a code as known or forgotten.
 ///
 /// # Errors
-/// It is none of these.
+/// The value has none of these forms.
 pub fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CodeHmac>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -167,7 +167,8 @@ impl Probe {
         self.proven_with(sid, code, 1)
     }
 
-    /// The same for spellings so long that nobody types them by chance. A short number may be a time, a year or a house.
+    /// The same, but only with spellings too long to match by chance. A short number may be a time, a year or a house
+    /// number.
     #[must_use]
     pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
         self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE })
@@ -180,7 +181,7 @@ impl Probe {
         self.keys.iter().any(|key| spellings().any(|spelling| fits(key, spelling)))
     }
 
-    /// Whether it has the shape of a code. If it fits no known code, it is the code of another message.
+    /// Whether it has the shape of a code. If it matches no known code, it is taken for another message's code.
     #[must_use]
     pub fn is_code(&self) -> bool {
         self.is_code

@@ -41,9 +41,9 @@ impl Erasure {
         }
     }
 
-    /// Adds the other names of those people: `groups` are names of one person, as an account knows them.
+    /// Adds the other names of those people. Each group holds the names of one person in one account.
     pub fn add_names(&mut self, groups: &[(AccountSid, Vec<Person>)]) {
-        // A name of one group may be in another: until nothing is added.
+        // Two groups may share a name, so this repeats until no group adds one.
         let mut is_complete = false;
         while !is_complete {
             is_complete = true;
@@ -111,7 +111,7 @@ impl Erasure {
         })
     }
 
-    /// Whether evidence that confirmed a message bears one of their names.
+    /// Whether the evidence that confirmed a message names one of their references.
     fn names(&self, named: &Named, message: &Message) -> bool {
         matches!(named, Named::Reference(name) if self.is_named(message.account, name))
     }
@@ -120,7 +120,7 @@ impl Erasure {
         self.references.contains(&(account, name.clone()))
     }
 
-    /// Whether a person is one of them, as that account knows them.
+    /// Whether the hash of that account stands for one of them.
     pub fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
         let Self { key, addresses, people, .. } = self;
         let known = people.entry(account).or_insert_with(|| {

@@ -44,7 +44,7 @@ pub enum Verdict {
     /// A 2xx that does not name our message. Another server may have answered, and Twilio may not
     /// have the confirmation.
     Uncertain {
-        /// What the body was instead.
+        /// The kind of body that came instead.
         why: Why,
     },
     /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.

@@ -44,7 +44,7 @@ pub fn of(message: &Message) -> Vec<Moment> {
     if let Some(attempt) = &message.last_attempt {
         let is_before = requeued_at.is_some_and(|at| attempt.ended_at <= at);
         let state = match is_before {
-            // An attempt that Twilio took has nothing to explain.
+            // The attempt that Twilio accepted has no message.
             true if attempt.message.is_empty() => State::Reported,
             true => State::Refused,
             false => message.state,

@@ -1,7 +1,7 @@
 //! Hosts that the public internet, and so Twilio, cannot reach, as far as the name or address itself says so.
 //!
 //! The ranges are those of IANA's special-purpose address registries (RFC 6890); the names are the special-use
-//! names (RFC 6761, 6762, 8375, 9476) and the suffixes of private DNS zones. DNS is not asked.
+//! names (RFC 6761, 6762, 8375, 9476) and the suffixes of private DNS zones. DNS is not queried.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -9,7 +9,7 @@ pub enum RouteSigner {
     App,
 }
 
-/// Who signs for that path, whatever prefix stands before the route. `None`: it is no route of ours.
+/// Who signs for that path, whatever prefix stands before the route. `None` if it is no route of ours.
 ///
 /// A prefix may itself hold `/app/` or `/twilio/`, so a whole route at the path's end decides first.
 #[must_use]

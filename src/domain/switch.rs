@@ -1,4 +1,4 @@
-//! Words for true and false, one list for settings and for what a callback URL says.
+//! Words for true and false, one list for settings and for callback URLs.
 
 /// Reads a switch: `true`, `1`, `yes`, `on` and their opposites, in any case.
 #[must_use]

@@ -32,9 +32,9 @@ pub(super) const SHOWN: usize = 25;
 pub(super) const JUDGED: usize = 100;
 /// Accounts that are shown.
 const ACCOUNTS: usize = 100;
-/// How long a snapshot is the latest.
+/// How long a snapshot is shared.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long the store counts as healthy: the check writes to the disk.
+/// How long a good health check stays valid: the check writes to the disk.
 const HEALTHY: Duration = Duration::from_secs(5);
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,7 +44,7 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(15);
 /// The service at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
-    /// The moment.
+    /// When it was taken.
     pub(super) at: Timestamp,
     /// Why the store cannot take an event, if it cannot.
     pub(super) sick: Option<String>,
@@ -54,14 +54,14 @@ pub(super) struct Snapshot {
     /// Messages that could be evicted to make room for new ones.
     pub(super) evictable: u64,
     pub(super) census: Census,
-    /// The next to be reported; more than are shown.
+    /// The messages to be posted next, up to [`JUDGED`].
     pub(super) outbox: Vec<Message>,
-    /// The last to be refused.
+    /// The messages refused last, up to [`SHOWN`].
     pub(super) refused: Vec<Message>,
     /// Accounts on hold, and since when.
     pub(super) on_hold: BTreeMap<AccountSid, Timestamp>,
     pub(super) lanes: BTreeMap<String, LaneDetail>,
-    /// Accounts whose latest 2xx was not Twilio's.
+    /// Answers to posts that were not Twilio's, by account.
     pub(super) foreign: BTreeMap<String, ForeignAnswers>,
     /// Verified and refused requests since the start.
     pub(super) signatures: SignatureCounts,
@@ -69,7 +69,7 @@ pub(super) struct Snapshot {
     pub(super) free: Option<u64>,
     /// When a signature last verified.
     pub(super) last_verified: Option<Timestamp>,
-    /// All that is wrong, the worst first.
+    /// Findings, the worst first.
     pub(super) findings: Vec<Finding>,
 }
 
@@ -86,7 +86,7 @@ impl Snapshot {
         }
     }
 
-    /// Every account that there is anything of.
+    /// Accounts with messages, a hold or a lane, up to [`ACCOUNTS`].
     pub(super) fn accounts(&self) -> BTreeSet<AccountSid> {
         let lanes = self.lanes.keys().filter_map(|account| AccountSid::parse(account).ok());
         let known = self.census.accounts().chain(self.on_hold.keys().copied()).chain(lanes);
@@ -94,7 +94,7 @@ impl Snapshot {
     }
 }
 
-/// What a board looks at.
+/// The sources of a snapshot.
 pub struct Sources {
     /// The store.
     pub store: Arc<dyn Store>,
@@ -106,25 +106,25 @@ pub struct Sources {
     pub readiness: Arc<Readiness>,
     /// The configured keys.
     pub trust: Arc<Trusted>,
-    /// Tells the time.
+    /// The wall clock.
     pub clock: Clock,
-    /// Tells how full the disk is.
+    /// Reads how full the disk is.
     pub disk: AskDisk,
-    /// Whether nothing is posted.
+    /// Whether this is a dry run: nothing is posted.
     pub is_dry_run: bool,
     /// `HEARDBACK_MAX_MESSAGES`.
     pub max_messages: u64,
-    /// What was found out at start.
+    /// Facts from the start of the process.
     pub start: StartFacts,
 }
 
-/// Where snapshots are taken.
+/// Takes snapshots, and shares the latest.
 pub struct Board {
     pub(super) sources: Sources,
     began: Instant,
     latest: Mutex<Latest>,
     trends: StdMutex<Trends>,
-    /// When each finding was first made, as long as it persists.
+    /// When each current finding first appeared.
     known: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
 }
 
@@ -135,7 +135,7 @@ struct Latest {
 }
 
 impl Board {
-    /// Without a snapshot yet.
+    /// A board without a snapshot.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Board {
         }
     }
 
-    /// The service now, or a second ago.
+    /// The latest snapshot, at most a second old.
     pub(super) async fn snapshot(&self) -> Arc<Snapshot> {
         let mut latest = self.latest.lock().await;
         if let Some((made, snapshot)) = &latest.snapshot
@@ -161,21 +161,21 @@ impl Board {
         snapshot
     }
 
-    /// The service now, with the health of the store as the caller has just found it.
+    /// A new snapshot, with the result of the caller's own health check.
     pub(super) async fn snapshot_knowing(&self, sick: Option<String>) -> Snapshot {
         self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
         self.take(sick).await
     }
 
-    /// Drops the latest snapshot: an operator has just changed something, and sees that at once.
+    /// Drops the latest snapshot, so that an operator sees a change at once.
     pub(super) async fn forget(&self) {
         self.latest.lock().await.snapshot = None;
     }
 
-    /// Samples the service until it is dropped, so that findings can compare it with itself a while ago.
+    /// Samples the service until the future is dropped. Findings compare it with the samples.
     pub async fn keep_history(&self) {
         loop {
-            // The check writes to the disk; for a history the last one is enough.
+            // A new check would write to the disk; the history takes the result of the last one.
             let health = self.latest.lock().await.health.clone();
             self.take(health.and_then(|(_, sick)| sick)).await;
             tokio::time::sleep(SAMPLE_EVERY).await;
@@ -244,7 +244,7 @@ impl Board {
         }
     }
 
-    /// Notes the snapshot in the history, and judges it.
+    /// Adds the snapshot to the history, and judges it.
     fn judge(&self, snapshot: &mut Snapshot) {
         let uptime = self.began.elapsed();
         let mut trends = self.trends.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +270,7 @@ fn silent() -> String {
     format!("no answer within {} s", PATIENCE.as_secs())
 }
 
-/// The answer of the store; if there is none, the reason is noted.
+/// The answer of the store, or the default with the reason in `sick`.
 fn known<T: Default>(answer: Option<Result<T, StoreError>>, sick: &mut Option<String>) -> T {
     let answer = answer.unwrap_or_else(|| {
         let (reason, label) = (silent(), "silent");

@@ -98,8 +98,8 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// None so far. `most`: how many the listener accepts at a time. Unauthenticated ones get half, so that the newest is
-    /// accepted while the oldest is shut.
+    /// No connections yet. `most` is the limit of the listener. Unauthenticated connections get half of
+    /// it, so that the newest is accepted while the oldest is shut.
     #[must_use]
     pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
         Self {
@@ -181,7 +181,7 @@ impl Connections {
 pub struct Newest(Arc<Crowd>);
 
 impl Newest {
-    /// So many at a time.
+    /// Keeps at most this many.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self(Arc::new(Crowd::new(most)))
@@ -195,7 +195,8 @@ impl Newest {
     }
 }
 
-/// `None` without a descriptor to spare: the connection goes unwatched, but actix times its first head.
+/// A second handle to the socket. `None` without a free descriptor: the connection goes unwatched,
+/// but actix times its first head.
 fn second_handle(stream: &dyn Any) -> Option<Arc<TcpStream>> {
     let stream = stream.downcast_ref::<actix_web::rt::net::TcpStream>()?;
     let handle = stream.as_fd().try_clone_to_owned().ok()?;

@@ -1,10 +1,10 @@
-//! Logs that a route refused requests of an account while no key has matched there for that account: the first deploy
-//! with a wrong token or URL, which nothing else shows at the default level.
+//! Logs refused requests of a route and account for which no key has matched yet. The usual cause is a first deploy
+//! with a wrong token or URL; no other line shows it at the default level.
 //!
 //! One INFO line a minute for each route, account and reason. Requests that name no account, or one that is not
-//! configured, are logged only while no key has matched on the route at all; a request for an unknown account whose key
-//! is good is logged always. The state is bounded by routes, configured accounts and reasons; the clock is the caller's.
-//! It changes no answer.
+//! configured, are logged only while no key has matched on the route at all. A request that a configured key signed for an
+//! unknown account is always logged. The state is bounded by routes, configured accounts and reasons; the clock is the
+//! caller's. It changes no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -17,9 +17,9 @@ use crate::domain::matching::later;
 use crate::inbound::ROUTES;
 use crate::inbound::rejection::Rejection;
 
-/// How long a route, account and reason that was logged is not logged again.
+/// The shortest time between two lines of one route, account and reason.
 const PAUSE: Duration = Duration::from_mins(1);
-/// The reason of requests for an unknown account that a key of ours signed.
+/// The reason of a request that a configured key signed for an unknown account.
 const OTHER_ACCOUNT: &str = "other_account";
 
 /// Routes and accounts that a key has matched for, and refused requests of the others.
@@ -44,7 +44,7 @@ impl Known {
         self.matched.iter().any(|(known, _)| *known == route)
     }
 
-    /// Whether a refusal is one of a third party, or of a single bad request: a key has matched there before.
+    /// Whether a key has matched there before. Such a refusal is a third party's, or one bad request.
     fn is_usual(&self, route: &'static str, account: ClaimedAccount, reason: &str) -> bool {
         match account {
             ClaimedAccount::Configured(_) => self.matched.contains(&(route, account)),
@@ -55,19 +55,19 @@ impl Known {
 }
 
 impl FirstMatch {
-    /// A key made a good signature on that route, for that account.
+    /// Notes a valid signature on that route, for that account.
     pub(super) fn matched(&self, route: &'static str, account: ClaimedAccount) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !ROUTES.contains(&route) || !known.matched.insert((route, account)) {
             return;
         }
-        // Counts that are not logged any more.
+        // Drops counts that are not logged any more.
         let mut refused = std::mem::take(&mut known.refused);
         refused.retain(|(on, of, reason), _| !known.is_usual(on, *of, reason));
         known.refused = refused;
     }
 
-    /// A request was refused for its signature, or for the account that it names.
+    /// Notes a request refused for its signature or its account, and logs it if a line is due.
     pub(super) fn refused(
         &self,
         route: &'static str,
@@ -104,7 +104,7 @@ impl FirstMatch {
         }
     }
 
-    /// Counts one. The count so far if it is time to log it.
+    /// Counts a refusal, and returns the count so far if a line is due.
     fn count(
         &self,
         route: &'static str,
@@ -121,7 +121,7 @@ impl FirstMatch {
             return Some(1);
         };
         refused.count = refused.count.saturating_add(1);
-        // A clock that went back does not silence it.
+        // A clock that went back does not suppress the line.
         let is_quiet = refused.logged_at <= now && now < later(refused.logged_at, PAUSE);
         if is_quiet {
             return None;

@@ -14,7 +14,7 @@ use crate::inbound::rejection::Rejection;
 use crate::inbound::{Receiver, trace};
 use crate::store::StoreError;
 
-/// An event names one message, and has the code of another.
+/// The reason of an event that names one message and holds the code of another.
 const CODE_OF_ANOTHER: &str = "code_of_another";
 
 /// What can be said of a signal whatever comes of it; noted before the store has it.
@@ -74,7 +74,7 @@ impl Heard {
         }
     }
 
-    /// An app named one message, and the code that it reported is another's: the code decides.
+    /// Logs an event that names one message and holds the code of another: the code decides.
     fn contradicts(&self, receiver: &Receiver, observed: &Observed) {
         let (Some(named), Observed::Confirmed(sid) | Observed::Already(sid)) =
             (self.message, observed)

@@ -93,13 +93,13 @@ pub struct Receiver {
     pub traces: Option<Arc<Traces>>,
     /// Limits failed signatures, and nothing else.
     pub forgers: Forgers,
-    /// Says in the log what a route refused on which no key has matched yet.
+    /// Logs refused requests of a route and account for which no key has matched yet.
     pub first_match: FirstMatch,
     /// Counts verified and refused requests for the findings.
     pub signatures: Arc<SignatureTally>,
     /// Logs signed requests that miss a route by a little.
     pub near_misses: NearMisses,
-    /// Records what is refused for its signature, while that is asked for.
+    /// Records requests that are refused for their signature, while recording is on.
     pub refusals: Arc<Refusals>,
 }
 
@@ -118,7 +118,7 @@ impl Receiver {
         self.metrics.key_matched(route, &signer.account, &signer.name, now.as_second());
     }
 
-    /// Notes that a request has no signature that is good for it.
+    /// Notes a request refused for its signature or its account.
     fn refused(
         &self,
         request: &HttpRequest,
@@ -128,7 +128,7 @@ impl Receiver {
     ) {
         let route = route_label(request.match_pattern().as_deref());
         self.first_match.refused(route, account, why, now);
-        // Only a key of ours shows that a request for an unknown account is not a scanner's.
+        // Without a configured key, a request for an unknown account may be a scanner's.
         let is_unsigned =
             matches!(why, Rejection::Mistrusted(Mistrust::Missing | Mistrust::Malformed))
                 || matches!(why, Rejection::Mistrusted(_)) && account == ClaimedAccount::Unknown;

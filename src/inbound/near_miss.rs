@@ -1,8 +1,9 @@
-//! Requests that miss a route by a little: a slash too many is the route all the same; any other near miss is one
-//! WARN that names the nearest route. Twilio shows a 404 in its debugger only, and an app often logs none.
+//! Requests that miss a route by a little. A path with a slash too many is served as the route; any other near miss
+//! logs a WARN with the nearest route. Twilio shows a 404 only in its debugger, and an app often logs none.
 //!
 //! The signature covers the URL as it was called, so a tolerated slash weakens nothing. A line is logged at most once
-//! a minute for each route, and only for a request that bears a signature: scanners bear none.
+//! a minute for each route, and only for a request with a signature header, which scanners rarely send. The signature
+//! is not verified.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +15,13 @@ use jiff::Timestamp;
 use crate::domain::matching::later;
 use crate::inbound::ROUTES;
 
-/// How long the misses of a route that was logged are not logged again.
+/// The shortest time between two lines that name one route.
 const PAUSE: Duration = Duration::from_mins(1);
-/// So many segments of a path are logged.
+/// At most this many segments of a path are logged.
 const SHOWN: usize = 8;
 
-/// The paths that can mean only this route: with a slash at its end, or two at its beginning, as a base URL with a
-/// slash and a path with one make it.
+/// The paths that can mean only this route: with or without a trailing slash, and with one or two
+/// leading ones. Two come from a base URL that ends with a slash.
 pub(super) fn spellings(route: &str) -> [String; 4] {
     [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
 }
@@ -32,7 +33,7 @@ pub struct NearMisses {
 }
 
 impl NearMisses {
-    /// Logs a request that no route takes, if a route is near and the request bears a signature.
+    /// Logs a request without a route, if a route is near and the request has a signature header.
     pub(super) fn note(&self, request: &HttpRequest, now: Timestamp) {
         if !request.headers().contains_key("X-Twilio-Signature") {
             return;
@@ -53,7 +54,7 @@ impl NearMisses {
     fn is_time(&self, route: &'static str, now: Timestamp) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let last = logged.get(route).copied();
-        // A clock that went back does not silence it.
+        // A clock that went back does not suppress the line.
         let is_quiet = last.is_some_and(|last| last <= now && now < later(last, PAUSE));
         if !is_quiet {
             logged.insert(route, now);
@@ -82,14 +83,14 @@ fn nearest(path: &str) -> Option<&'static str> {
     named.filter(|route| score(route).0 > 0).max_by_key(score)
 }
 
-/// `messages` for `message`, `event` for `events`.
+/// Whether two segments are equal, or one continues the other, as `messages` does `message`.
 fn is_like(one: &str, other: &str) -> bool {
     let is_long = one.len().min(other.len()) > 3;
     one == other || (is_long && (one.starts_with(other) || other.starts_with(one)))
 }
 
-/// The segments of a path that are words of our routes, or nearly so. The client chose the others, and a log repeats
-/// nothing that may be a name or a secret.
+/// The path with `…` for each segment that is not like a word of a route. The client chose these
+/// segments, and they may hold a name or a secret.
 fn shown(path: &str) -> String {
     let is_ours = |segment: &str| {
         let lower = segment.to_ascii_lowercase();

@@ -22,7 +22,7 @@ pub struct Operator {
     pub store: Arc<dyn Store>,
     /// What was counted.
     pub metrics: Arc<Metrics>,
-    /// What is wrong.
+    /// Takes snapshots with their findings.
     pub board: Arc<Board>,
     /// Tells how old something is.
     pub clock: Clock,
@@ -47,8 +47,8 @@ async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
 }
 
-/// The store can take an event: shown by letting it take one. All findings are details, and change no status: a
-/// deploy must not stop because Twilio has an outage, or because the store is full.
+/// Whether the store can take an event, shown by a test write. Findings are details and change no
+/// status: a deploy must not stop because Twilio has an outage, or because the store is full.
 async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
     let sick = operator.store.health().await.err().map(|error| error.to_string());
     let now = operator.board.snapshot_knowing(sick.clone()).await;
@@ -60,13 +60,11 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
         "findings": now.findings,
         "last_verified": now.last_verified,
     });
-    match (trouble, detail.as_object_mut()) {
-        (Some(reason), Some(members)) => {
-            members.insert("reason".to_owned(), reason.into());
-            HttpResponse::ServiceUnavailable().json(detail)
-        }
-        (Some(_) | None, _) => HttpResponse::Ok().json(detail),
+    let Some(reason) = trouble else { return HttpResponse::Ok().json(detail) };
+    if let Some(members) = detail.as_object_mut() {
+        members.insert("reason".to_owned(), reason.into());
     }
+    HttpResponse::ServiceUnavailable().json(detail)
 }
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {

@@ -1,5 +1,5 @@
-//! Posting: when a confirmed message is posted next, or what keeps it from being posted. One judgement for the
-//! terminal and the page.
+//! Posting: when a confirmed message is posted next, or why it is not posted yet. The terminal and the page share
+//! this judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use crate::telemetry::readiness::{LaneState, Readiness};
 pub struct Posting {
     /// Accounts that an operator has put on hold, and since when.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Accounts that Twilio turns away.
+    /// Accounts whose lane is paused.
     pub paused: BTreeSet<String>,
     /// Whether a service has the store open; without one nothing is posted.
     pub is_served: bool,
-    /// Whether that service records and does not post.
+    /// Whether that service records confirmations and does not post them.
     pub is_dry_run: bool,
 }
 
@@ -28,26 +28,26 @@ pub struct Posting {
 pub enum NextPost {
     /// Once the operator resumes its account.
     OnHold,
-    /// Once a service has the store.
+    /// Once a service has opened the store.
     NotServed,
     /// Once dry run is switched off.
     DryRun,
-    /// Once Twilio takes a post of its account.
+    /// Once Twilio accepts a post of its account.
     LanePaused,
     /// A post is under way.
     UnderWay,
-    /// Then, or at once if that is over.
+    /// At this time, or at once if it has passed.
     At(Timestamp),
 }
 
 impl Posting {
-    /// That of a store that no service has open.
+    /// For a store that no service has open.
     #[must_use]
     pub fn unserved(on_hold: BTreeMap<AccountSid, Timestamp>) -> Self {
         Self { on_hold, ..Self::default() }
     }
 
-    /// The same of the service that has it open.
+    /// Adds the state of the service that has the store open.
     pub fn served(&mut self, readiness: &Readiness) {
         let lanes = readiness.lanes().into_iter();
         let paused = lanes.filter(|(_, lane)| lane.state == LaneState::Paused);
@@ -76,7 +76,7 @@ impl Posting {
 }
 
 impl NextPost {
-    /// In words; a time that is over, or has no words of its own, is `now`.
+    /// In words. [`Self::At`] is always `now`; a caller shows a future time itself.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {

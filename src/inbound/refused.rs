@@ -1,5 +1,5 @@
 //! Records requests that were refused for their signature, for `heardback doctor`: into the folder that
-//! `HEARDBACK_RECORD_REFUSED` names, and to a `doctor --watch` that runs, through memory alone. Off otherwise.
+//! `HEARDBACK_RECORD_REFUSED` names, and through memory alone to a running `doctor --watch`. Off otherwise.
 //!
 //! What is kept, and why. A signature covers the URL and every parameter's name and value; whoever is
 //! to find out afterwards how it was made needs all of them as they came. Nothing less works: values
@@ -13,7 +13,7 @@
 //! anyway: then each value is replaced by a keyed hash (the key is random, and gone with the process),
 //! enough to see which values were equal.
 //!
-//! A watch ends when its receiver is dropped; a later one takes its place. What it does not take in time is dropped.
+//! A watch ends when its receiver is dropped or another watch begins. Recordings that it does not take in time are dropped.
 //!
 //! Nobody waits for it: a webhook hands over what it has and goes on; one thread writes; what it cannot
 //! take at once, or within a second of the last, is not recorded at all.
@@ -73,7 +73,7 @@ const KEPT_WHEN_HASHED: [&str; 4] =
 /// Recordings that a watch has not taken yet; more are dropped.
 const UNWATCHED: usize = 8;
 
-/// The watch that runs, if one does.
+/// The running watch, if there is one.
 #[derive(Default)]
 struct Watched(Mutex<Option<mpsc::Sender<Recording>>>);
 
@@ -85,7 +85,7 @@ impl Watched {
         recordings
     }
 
-    /// Where recordings go.
+    /// The sender to the running watch.
     fn watch(&self) -> Option<mpsc::Sender<Recording>> {
         let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.as_ref().is_some_and(mpsc::Sender::is_closed) {
@@ -121,7 +121,7 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// Opens the folder, if there is to be one, and starts the thread that writes.
+    /// Opens the folder, if one is set, and starts the thread that writes.
     ///
     /// # Errors
     /// Where the folder cannot be used, or the system grants no thread. Names the folder.
@@ -142,12 +142,12 @@ impl Refusals {
         Ok(Self { to_writer, ring, watched, clock, next })
     }
 
-    /// Removes everything that is recorded in the folder, and says how many files that was.
+    /// Removes all recordings from the folder, and returns how many files that was.
     pub(super) fn clear(&self) -> io::Result<u64> {
         self.ring.as_ref().map_or(Ok(0), |ring| ring.clear())
     }
 
-    /// Sends what is refused from now on, until the receiver is dropped or another watch begins.
+    /// Begins a watch: sends new recordings until the receiver is dropped or another watch begins.
     pub(super) fn watch(&self) -> mpsc::Receiver<Recording> {
         self.watched.begin()
     }
@@ -223,7 +223,7 @@ fn write(ring: Option<&Ring>, watched: &Watched, from_webhooks: &Receiver<Refusa
             tracing::warn!(%error, "a refused request could not be recorded");
         }
         if let Some(watch) = watched.watch() {
-            // It does not keep up, or has just ended: then it does not see this one.
+            // A watch that is full or has just ended misses this recording.
             let _ = watch.try_send(recording);
         }
     }

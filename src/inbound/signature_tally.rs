@@ -20,7 +20,7 @@ pub(super) type SignatureCounts = BTreeMap<Scope, SignatureCount>;
 pub(super) struct SignatureCount {
     /// Requests with a valid signature.
     pub(super) verified: u64,
-    /// When the latest of them came.
+    /// When the latest of them arrived.
     pub(super) last_verified: Option<Timestamp>,
     /// Signed requests that were refused for the signature or the account.
     pub(super) refused: u64,
@@ -28,7 +28,7 @@ pub(super) struct SignatureCount {
     pub(super) unsigned: u64,
 }
 
-/// Where these requests are counted.
+/// Counts verified and refused requests.
 #[derive(Debug, Default)]
 pub struct SignatureTally(Mutex<SignatureCounts>);
 

@@ -89,11 +89,11 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The fields, with the time that an app may put into the query of what it passes on.
-    pub(super) fn timed(&self, reading: &Reading<'_>) -> Fields {
+    /// The fields. An app may give the time of a request that it passes on in the query.
+    pub(super) fn timed(&self, reading: &Reading<'_>) -> Cow<'_, Fields> {
         match reading.road {
-            Road::Twilio => self.fields.clone(),
-            Road::App => self.fields.or_of(self.query, &["OccurredAt", "SentAt"]),
+            Road::Twilio => Cow::Borrowed(self.fields),
+            Road::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Trends: samples of the running service, and the situation that they and a snapshot amount to.
+//! Trends: samples of the running service, and the situation derived from them and a snapshot.
 //!
 //! A fine history covers the last hour, a coarse one the last day, for the windows of `ops/alerts.yml`. Both are
 //! bounded: labels are those of the metrics.
@@ -62,7 +62,7 @@ struct Coarse {
     senders: Counts,
 }
 
-/// The histories.
+/// The histories of all samples.
 #[derive(Debug)]
 pub(super) struct Trends {
     fine: History<Fine>,
@@ -99,7 +99,7 @@ impl Trends {
         }
     }
 
-    /// What findings are judged from.
+    /// The facts from which findings are judged.
     pub(super) fn situation(
         &self,
         uptime: Duration,
@@ -236,7 +236,7 @@ impl Trends {
             let account = account.clone();
             (lane_is_held, ThrottledLane { share: share(&account), account, oldest })
         });
-        // An open lane is throttled if it was so for most of the time.
+        // An open lane counts if it was throttled for most of the time.
         let matters = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
         lanes.filter(matters).map(|(_, lane)| lane).collect()
     }
@@ -244,8 +244,8 @@ impl Trends {
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
         let is_open = |message: &&Message| {
             let lane = now.lanes.get(message.account.as_str());
-            let is_paused = lane.is_some_and(|lane| lane.state != LaneState::Open);
-            !is_paused && !now.on_hold.contains_key(&message.account)
+            let is_closed = lane.is_some_and(|lane| lane.state != LaneState::Open);
+            !is_closed && !now.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
         let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());
@@ -281,8 +281,8 @@ impl Trends {
     }
 }
 
-/// Since when the oldest confirmation waits, of accounts that are not on hold. The counts of the store know it for all
-/// accounts together, so an account on hold leaves only the messages that were looked at.
+/// Since when the oldest confirmation waits, of accounts that are not on hold. The census knows it
+/// only for all accounts together, so during a hold it comes from the messages of the snapshot.
 fn oldest(now: &Snapshot) -> Option<Timestamp> {
     if now.on_hold.is_empty() {
         return now.census.oldest(Standing::Message(State::Confirmed));
@@ -295,7 +295,8 @@ fn confirmed_at(message: &Message) -> Timestamp {
     message.proof.as_ref().map_or(message.since, |proof| proof.confirmed_at)
 }
 
-/// The same of one account. If not all messages were looked at, the oldest of all stands for it.
+/// Since when the oldest confirmation of one account waits. If the snapshot does not have all
+/// messages, the oldest of all accounts counts as well.
 fn oldest_of(now: &Snapshot, account: &str) -> Option<Timestamp> {
     let is_on_hold = now.on_hold.keys().any(|held| held.as_str() == account);
     if is_on_hold {
@@ -339,16 +340,12 @@ fn traffic(census: &Census) -> (Counts, Counts) {
     (countries, senders)
 }
 
-fn second(second: i64) -> Option<Timestamp> {
-    Timestamp::from_second(second).ok()
-}
-
 /// Keys that have matched since the start.
 fn keys(sources: &Sources) -> Vec<KeyFacts> {
     let names = sources.trust.now().names();
     let matched = names.into_iter().filter_map(|(account, name)| {
         let last = sources.metrics.key_last_matched(&ROUTES, &account, &name)?;
-        Some(KeyFacts { account, name, last_matched: second(last)? })
+        Some(KeyFacts { account, name, last_matched: Timestamp::from_second(last).ok()? })
     });
     matched.collect()
 }
@@ -371,7 +368,7 @@ fn on_hold(now: &Snapshot) -> Vec<HeldAccount> {
         .collect()
 }
 
-/// What the store still knows of refused messages.
+/// Refused messages of the last day that the store still has.
 fn refused_today(now: &Snapshot) -> UpstreamFacts {
     let is_new = |message: &&Message| now.at.duration_since(message.since).unsigned_abs() < DAY;
     let today: Vec<_> = now.refused.iter().filter(is_new).collect();

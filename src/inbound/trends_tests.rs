@@ -1,4 +1,4 @@
-//! What a history amounts to: windows, comparisons, and whose messages count.
+//! Tests of the trends: windows, comparisons, and which accounts' messages count.
 
 use super::*;
 use crate::domain::census::Entry;

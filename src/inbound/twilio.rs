@@ -89,7 +89,7 @@ impl<F: Caller> Wire for Reply<F> {
 
 struct Status<F> {
     sighting: Sighting,
-    /// What the callback URL says of feedback, if that is neither true nor false.
+    /// The `feedback` value of the callback URL, if it is neither true nor false.
     unreadable_feedback: Option<String>,
     from: std::marker::PhantomData<F>,
 }

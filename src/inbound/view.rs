@@ -51,7 +51,7 @@ impl<'a> MessageView<'a> {
             created_at: message.created_at,
             remembered_at: message.remembered_at,
             confirmed_at: proof.map(|proof| proof.confirmed_at),
-            // One that was requeued is not reported now.
+            // A requeued message is no longer reported.
             reported_at: message.reported_at.filter(|_| message.state == State::Reported),
             expires_at: message.expires_at,
             attempts: message.posts_made(),

@@ -26,7 +26,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The note of a refused request that says why it was refused.
 pub const REFUSED_NOTE: &str = "refused";
-/// The note that says when a request was refused.
+/// The note with the time of the refusal.
 pub const AT_NOTE: &str = "at";
 /// The note that stands for a body that was not kept: its SHA-256 in hexadecimal, its length.
 pub const BODY_HASH_NOTE: &str = "body sha256";

@@ -23,7 +23,7 @@ pub const KEPT: usize = 20;
 /// So many of them may be ones with which nothing can be verified: a scanner's noise must not push
 /// out what is looked for.
 const KEPT_UNVERIFIABLE: usize = 5;
-/// How the moment is written that orders them, for `strftime`.
+/// The `strftime` format of the time that orders recordings.
 pub const WHEN: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
 /// Under this name a file is written before it gets its own. One writer, so one name.
 const DRAFT: &str = ".refused.new";

@@ -18,7 +18,7 @@ use crate::serve::parts::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 
 /// Connections that wait to be taken: a command or two.
 const BACKLOG: i32 = 16;
-/// Commands at a time; more wait.
+/// The most commands at a time; others wait.
 const MAX_CONNECTIONS: usize = 16;
 
 /// The socket, as long as it is there.

@@ -1,7 +1,7 @@
 //! File descriptors: the limit is raised as far as the system allows, and shared out before anything is opened.
 //!
 //! A public connection takes two descriptors. The process, the store, the posts and the operator's listener get theirs
-//! first; the public listener gets the rest. So idle clients never take what `/readyz` and a commit need.
+//! first; the public listener gets the rest. So idle clients never take the descriptors of `/readyz` and of a commit.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,22 +12,22 @@ use crate::domain::findings::FdLimit;
 const MAX_WORKERS: usize = 4;
 /// Connections of each HTTP worker.
 const MAX_CONNECTIONS: usize = 4096;
-/// What a worker opens for itself: an epoll instance, its event and its sockets.
+/// Descriptors of a worker: an epoll instance, its event and its sockets.
 const OF_A_WORKER: usize = 4;
-/// A worker more is worth it from so many connections on.
+/// One more worker needs at least so many connections.
 const WORTH_A_WORKER: usize = 64;
-/// What a service with one worker opens after its listeners: 22 by measurement, for servers, store and signals.
+/// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured.
 const OF_THE_SERVICE: usize = 24;
-/// Opened for a moment: a snapshot of sled's, a name that is resolved, a recording, a command on the control socket.
+/// Descriptors for a moment: a snapshot of sled's, a name lookup, a recording, a command on the control socket.
 const FOR_A_MOMENT: usize = 6;
-/// A connection's own, and the one by which the watchdog shuts it.
+/// Descriptors of a connection: its own, and the watchdog's duplicate.
 const OF_A_CONNECTION: usize = 2;
 
-/// Connections of the operator's listener: 32 open pages, and what scrapes and probes.
+/// Connections of the operator's listener: 32 open pages, scrapes and probes.
 const OPS_CONNECTIONS: usize = 64;
-/// The least: a probe, a scrape, and one that is about to be shut.
+/// The least of the operator's listener: a probe, a scrape, and one that is about to be shut.
 const MIN_OPS_CONNECTIONS: usize = 3;
-/// The least of the public listener.
+/// The fewest connections of the public listener.
 const MIN_CONNECTIONS: usize = 3;
 /// Fewer are too few for a flood of idle clients, or a proxy with many connections.
 const ENOUGH_CONNECTIONS: usize = 256;
@@ -35,7 +35,7 @@ const ENOUGH_CONNECTIONS: usize = 256;
 /// How the process's file descriptors are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdBudget {
-    /// How many the process may have.
+    /// How many descriptors the process may have.
     pub limit: usize,
     /// HTTP workers of the public listener.
     pub workers: usize,
@@ -43,15 +43,15 @@ pub struct FdBudget {
     pub connections: usize,
     /// Connections of the operator's listener at a time.
     pub ops_connections: usize,
-    /// The limit from which on nothing is said of it.
+    /// The lowest limit without a warning.
     pub recommended: usize,
 }
 
 impl FdBudget {
-    /// Raises the limit, and shares it out. `posts`: how many are under way at a time.
+    /// Raises the limit, and shares it out. `posts`: the most posts at a time.
     ///
     /// # Errors
-    /// The limit is too low to serve at all; says what to type.
+    /// The limit is too low to serve at all. The error names the command that raises it.
     pub(super) fn plan(posts: usize) -> anyhow::Result<Self> {
         let limit = raise();
         let open = open_now();
@@ -92,14 +92,14 @@ impl FdBudget {
         self.connections < ENOUGH_CONNECTIONS
     }
 
-    /// The same as a finding's numbers.
+    /// The numbers for a finding, if the limit is low.
     pub(super) fn shortage(&self) -> Option<FdLimit> {
         let number = |count| u64::try_from(count).unwrap_or(u64::MAX);
         let (limit, needed) = (number(self.limit), number(self.recommended));
         self.is_low().then_some(FdLimit { limit, needed })
     }
 
-    /// What a low limit means, and what to do.
+    /// The effect of a low limit, and the cure.
     #[must_use]
     pub fn words(&self) -> String {
         let Self { limit, connections, recommended, .. } = self;
@@ -110,15 +110,15 @@ impl FdBudget {
     }
 }
 
-/// What the process itself needs.
+/// Descriptors that the process needs without any connection.
 fn own(open: usize, posts: usize) -> usize {
     [open, OF_THE_SERVICE, FOR_A_MOMENT, posts].into_iter().fold(0, usize::saturating_add)
 }
 
-/// Asks for as many as the system allows, as Go's runtime does for every program. Returns the limit.
+/// Raises the limit as far as the system allows, as Go's runtime does for every program. Returns the limit.
 fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // No limit is as good as this.
+    // `usize::MAX` stands for no limit.
     let count = |limit: Option<u64>| limit.and_then(|n| n.try_into().ok()).unwrap_or(usize::MAX);
     if current == maximum {
         return count(current);
@@ -130,7 +130,7 @@ fn raise() -> usize {
     count(maximum)
 }
 
-/// Open descriptors, without the one that lists them: a parent may leave some behind.
+/// Descriptors that are open now, without the one that lists them. Some may be inherited from the parent process.
 fn open_now() -> usize {
     /// The standard streams, two listeners, the runtime's.
     const USUALLY: usize = 12;

@@ -16,19 +16,19 @@ use crate::config::{ListenAddr, Settings};
 /// Connections that wait to be accepted. A client that finds the queue full connects a second or three later, and Twilio
 /// gives a connection five.
 const BACKLOG: i32 = 2048;
-/// Port 0 of a name with several addresses: a port that is free on all of them is found in so many tries.
+/// So many tries find a port that is free on all addresses of a name with port 0.
 const TRIES: u32 = 16;
 
 /// The sockets to listen on, bound already.
 pub struct Listeners {
-    /// For Twilio and the app; at least one.
+    /// The public listeners, for Twilio and the app; at least one.
     pub public: Vec<TcpListener>,
-    /// For the operator; at least one.
+    /// The operator's listeners; at least one.
     pub ops: Vec<TcpListener>,
 }
 
 impl Listeners {
-    /// Resolves and binds both.
+    /// Resolves and binds both listeners.
     ///
     /// # Errors
     /// A name does not resolve, an address is taken or not of this machine, or the operator's listener would be open to
@@ -114,7 +114,7 @@ fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListen
     bail!("no port is free on all of {addresses:?} ({setting}); name one")
 }
 
-/// One of them, or `0.0.0.0` for `[::]` where there is no IPv6.
+/// Binds one address; `0.0.0.0` instead of `[::]` on a system without IPv6.
 fn listen(setting: &str, address: SocketAddr) -> io::Result<TcpListener> {
     let listener = listen_on(address);
     match listener {
@@ -149,7 +149,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     Errno::from_io_error(error) == Some(errno)
 }
 
-/// The machine has no such address, or nothing of its family.
+/// Whether the machine lacks the address, or its whole family.
 fn is_not_here(error: &io::Error) -> bool {
     [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].into_iter().any(|errno| is(error, errno))
 }
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_address_of_a_name_is_bound_to_one_port_and_one_that_is_not_here_is_left_out() {
-        // 203.0.113.1 is for documents: no machine has it.
+        // 203.0.113.1 is reserved for documentation (RFC 5737): no machine has it.
         for _ in 0..20 {
             let both = addresses(&["127.0.0.1:0", "203.0.113.1:0", "127.0.0.2:0"]);
             let bound = bind("HEARDBACK_LISTEN", &both).expect("bound");

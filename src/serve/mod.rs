@@ -70,7 +70,7 @@ pub struct Service {
     board: Arc<Board>,
     traces: Option<Arc<Traces>>,
     watcher: Arc<Watcher>,
-    /// Where to ask what time it is, in a dry run as well: it posts nothing.
+    /// Twilio's `Date` is requested here, also in a dry run, which posts nothing.
     clock_source: Arc<Upstreams>,
     reloader: Option<Reloader>,
     public_addrs: Vec<SocketAddr>,
@@ -189,7 +189,7 @@ impl Service {
         self.reloader.take()
     }
 
-    /// The addresses for Twilio and the app; at least one.
+    /// The public listeners' addresses, for Twilio and the app; at least one.
     #[must_use]
     pub fn public_addrs(&self) -> &[SocketAddr] {
         &self.public_addrs

@@ -78,7 +78,7 @@ impl Observer for Watcher {
             status: why.and_then(|why| why.status),
             code: why.and_then(|why| why.code),
             why: why.map(|why| why.message.clone()),
-            // An open lane needs no beginning.
+            // Of an open lane no beginning is shown.
             since: (state != LaneState::Open).then(now),
         };
         self.readiness.set_lane(account.to_string(), detail);

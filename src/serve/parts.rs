@@ -139,7 +139,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A clock without jumps, which goes on while the machine sleeps.
+/// A clock without jumps. On Linux it also runs while the machine sleeps.
 pub(super) fn uptime() -> Duration {
     let time = rustix::time::clock_gettime(STEADY);
     Duration::try_from(time).unwrap_or_default()
@@ -150,7 +150,7 @@ const STEADY: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const STEADY: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
-/// One line when the clock jumps, and one when that is over.
+/// Logs a line when the clock jumps, and one when the jump is over.
 pub(super) fn log_jump(jump: Option<Jump>) {
     let Some(jump) = jump else {
         return tracing::info!("clock confirmed: records expire and are removed by it again");

@@ -1,7 +1,7 @@
 //! Earlier starts on the same store, so that a process that restarts again and again can say so.
 //!
-//! A file in the store's folder, a time on each line. It is advice: a line that cannot be read is skipped, and a file
-//! that cannot be written delays no start.
+//! A file in the store's folder has a time on each line. It is advice only: an unreadable line is skipped, and a
+//! failed write does not delay the start.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,9 +13,9 @@ use crate::config::StoreUrl;
 
 /// The file's name in the store's folder.
 const FILE: &str = "starts";
-/// Earlier starts than these are forgotten.
+/// Older starts are dropped.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// How many are kept at most.
+/// The most starts that are kept.
 const MOST: usize = 32;
 
 /// Notes a start. Returns those of the hour before it.

@@ -14,14 +14,14 @@ use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::stock::Disk;
 
-/// Refuses a file system on which acknowledged records can be lost, or warns of it where the settings allow it. What was
-/// found out about the store's place; `None` where the system does not say.
+/// Refuses a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
+/// the store's placement; `None`: the system does not report it.
 pub(super) fn check_placement(settings: &Settings) -> anyhow::Result<Option<StorePlacement>> {
     let StoreUrl::Sled(path) = &settings.store;
     let placement = match placement(path) {
         Ok(placement) => placement,
         Err(error) => {
-            // Opening the store says more, or succeeds.
+            // Opening the store succeeds, or reports a better error.
             tracing::debug!(%error, "cannot determine the file system of {}", path.display());
             return Ok(None);
         }

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use crate::domain::clock::{Discipline, Jump, Reading};
 use crate::store::Clock;
 
-/// A clock without jumps. Injected, as the wall clock is.
+/// A clock without jumps. It is injected, as the wall clock is.
 pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Called with the new state when a [`Jump`] begins, turns round or ends. Must not block.
 pub type OnJump = Arc<dyn Fn(Option<Jump>) + Send + Sync>;
 
-/// The wall clock under discipline ([`crate::domain::clock`]), or believed as it is.
+/// The wall clock, either under discipline ([`crate::domain::clock`]) or trusted as it is.
 pub struct ClockGuard {
     clock: Clock,
     disciplined: Option<Disciplined>,
@@ -28,20 +28,20 @@ struct Disciplined {
 }
 
 impl ClockGuard {
-    /// Believes the clock, whatever it says: for clocks that a test moves.
+    /// Trusts the wall clock without a check: for clocks that a test moves.
     #[must_use]
     pub fn believing(clock: Clock) -> Arc<Self> {
         Arc::new(Self { clock, disciplined: None })
     }
 
-    /// Compares the clock with one without jumps, and with the last time that a store knows.
+    /// Compares the wall clock with a clock without jumps, and with the store's last trusted time.
     #[must_use]
     pub fn disciplined(clock: Clock, uptime: Uptime, on_jump: OnJump) -> Arc<Self> {
         let disciplined = Some(Disciplined { uptime, on_jump, state: Mutex::new(None) });
         Arc::new(Self { clock, disciplined })
     }
 
-    /// The wall clock.
+    /// The wall clock's time.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
         (self.clock)()
@@ -54,20 +54,20 @@ impl ClockGuard {
         trusted.flatten().unwrap_or_else(|| self.wall())
     }
 
-    /// The time to date records by: the wall clock's, unless that is known to be wrong.
+    /// The time to date records by: the wall clock's, if it is not known to be wrong.
     #[must_use]
     pub fn dated(&self) -> Timestamp {
         let dated = self.with(|state, now| state.as_mut().map(|state| state.dated(now)));
         dated.flatten().unwrap_or_else(|| self.wall())
     }
 
-    /// The time for the store to begin with after a restart.
+    /// The time to store, with which the clock check begins after a restart.
     pub(super) fn last(&self) -> Timestamp {
         let last = self.with(|state, now| state.as_mut().map(|state| state.last(now)));
         last.flatten().unwrap_or_else(|| self.wall())
     }
 
-    /// Twilio says what time it is.
+    /// Takes Twilio's time as the agreed time.
     pub fn agree(&self, theirs: Timestamp) {
         let _ = self.with(|state, now| {
             if let Some(state) = state {
@@ -76,7 +76,7 @@ impl ClockGuard {
         });
     }
 
-    /// The operator says that the wall clock is right.
+    /// Takes the wall clock's time as the agreed time: the operator has confirmed it.
     pub fn confirm(&self) {
         let _ = self.with(|state, now| {
             if let Some(state) = state {
@@ -85,7 +85,7 @@ impl ClockGuard {
         });
     }
 
-    /// The jump that no second source has agreed to, as of now.
+    /// The present jump of the wall clock, if no second source has agreed to it.
     #[must_use]
     pub fn jump(&self) -> Option<Jump> {
         self.with(|state, now| {
@@ -95,7 +95,7 @@ impl ClockGuard {
         })?
     }
 
-    /// A store is open, and this was its last trusted time; `None`: it is new.
+    /// Begins with the last trusted time of the store that was opened. `None`: the store is new.
     pub(super) fn begin(&self, last: Option<Timestamp>) {
         let _ = self.with(|state, now| *state = Some(Discipline::start(now, last)));
     }
@@ -103,7 +103,7 @@ impl ClockGuard {
     fn with<T>(&self, act: impl FnOnce(&mut Option<Discipline>, Reading) -> T) -> Option<T> {
         let Disciplined { uptime, on_jump, state } = self.disciplined.as_ref()?;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock, so that no later reading overtakes it.
+        // Both clocks are read under the lock, so that readings are applied in their order.
         let now = Reading { wall: self.wall(), uptime: uptime() };
         let kind = |state: &Option<Discipline>| {
             state.and_then(|state| state.jump()).map(|jump| jump.holds_back())

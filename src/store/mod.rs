@@ -65,12 +65,12 @@ pub enum Settled {
 pub enum RequeueFrom {
     /// A refused message.
     Refused,
-    /// A message reported then or later: the post may have gone to the wrong server.
+    /// A message reported at this time or later: its post may have gone to the wrong server.
     ReportedSince(Timestamp),
 }
 
 impl RequeueFrom {
-    /// Whether a message is one of them.
+    /// Whether a message is to be put back.
     #[must_use]
     pub fn takes(self, message: &Message) -> bool {
         match self {
@@ -86,9 +86,9 @@ impl RequeueFrom {
 /// What [`Store::requeue`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeued {
-    /// It will be posted again.
+    /// The message will be posted again.
     Queued(Box<Message>),
-    /// It is in this state, and not among the messages to put back.
+    /// The message is in this state, and is not to be put back.
     Otherwise(State),
     /// There is no such message.
     Unknown,
@@ -101,7 +101,7 @@ pub struct Swept {
     pub expired: usize,
     /// Parked evidence whose message never came.
     pub orphaned: usize,
-    /// Messages that evidence confirmed which had waited for a newer one.
+    /// Messages confirmed by evidence that had waited for a newer message.
     pub confirmed: usize,
     /// Finished messages removed after their retention.
     pub messages: usize,
@@ -109,8 +109,7 @@ pub struct Swept {
     pub evidence: usize,
     /// Click links removed.
     pub links: usize,
-    /// Marks of replies, calls and events already counted, of automatic replies and of tied names, removed after their
-    /// time.
+    /// Removed marks: of counted replies, calls and events, of automatic replies, and of tied names.
     pub marks: usize,
     /// Messages evicted since the last step, because the store was full and a new message came.
     pub evicted: usize,
@@ -141,7 +140,7 @@ impl Swept {
 }
 
 impl std::ops::AddAssign for Swept {
-    /// Adds a later step.
+    /// Adds the counts of a later step.
     fn add_assign(&mut self, step: Self) {
         self.expired += step.expired;
         self.orphaned += step.orphaned;
@@ -184,7 +183,7 @@ pub struct Select {
     pub created_before: Option<Timestamp>,
     /// Refused with this error code of Twilio's.
     pub code: Option<u32>,
-    /// Reported then or later.
+    /// Only messages reported at this time or later.
     pub reported_from: Option<Timestamp>,
 }
 
@@ -293,12 +292,12 @@ pub trait Store: Send + Sync + 'static {
     /// The key that turns recipients' addresses into persons.
     fn person_key(&self) -> &PersonKey;
 
-    /// The clock that decides what has lapsed. Whatever the wall clock does, a store expires and removes
-    /// nothing by a time that the guard does not trust.
+    /// The clock that decides which records have expired. A store expires and removes records by its trusted
+    /// time only, even if the wall clock jumps.
     fn clock_guard(&self) -> &ClockGuard;
 
-    /// A message was seen. Settles evidence that waited for it. In a full store a new message evicts one that
-    /// needs nothing any more ([`Policy::evictable_from`](crate::domain::matching::Policy::evictable_from)); if
+    /// A message was seen. Settles evidence that waited for it. In a full store a new message evicts a
+    /// finished one ([`Policy::evictable_from`](crate::domain::matching::Policy::evictable_from)); if
     /// there is none, the new one is `Unavailable`.
     async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError>;
 
@@ -380,8 +379,8 @@ pub trait Store: Send + Sync + 'static {
     /// The accounts on hold, and since when.
     async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError>;
 
-    /// Puts a message back into the queue, if it is one of those, with its attempts counted anew. When Twilio
-    /// took an earlier post stays noted.
+    /// Puts a message back into the queue, if `from` selects it. Its attempts are counted anew. The time of an
+    /// earlier report stays in the record.
     async fn requeue(&self, sid: MessageSid, from: RequeueFrom) -> Result<Requeued, StoreError>;
 
     /// Erases what concerns the people at these addresses ([`crate::domain::erasure`]), as far as it was

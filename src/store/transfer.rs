@@ -48,7 +48,7 @@ pub enum Record {
     },
     /// A sender of an account, and the Messaging Service that it belongs to.
     Sender {
-        /// The account. Exports of earlier releases do not say it: then the sender is learned anew.
+        /// The account. Exports of earlier releases lack it: then the sender is learned anew.
         #[serde(default)]
         account: Option<AccountSid>,
         /// The sender, in Twilio's notation.
@@ -56,7 +56,7 @@ pub enum Record {
         /// Its service.
         service: ServiceSid,
     },
-    /// Names of one person that are tied.
+    /// Tied names of one person.
     Names {
         /// The account that knows the person by them.
         account: AccountSid,
@@ -68,7 +68,7 @@ pub enum Record {
     Automatic {
         /// The person.
         person: Person,
-        /// Since when, and until when.
+        /// The time span of the automatic texts.
         #[serde(flatten)]
         automatic: AutomaticReplies,
     },

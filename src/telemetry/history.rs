@@ -1,4 +1,4 @@
-//! A rolling history of samples, so that a process can compare itself with itself a while ago.
+//! A rolling history of samples, so that a process can compare its state with an earlier one.
 //!
 //! Moments are durations since the start of the process: a jump of the wall clock moves no window. Its size is bounded
 //! by its step and its span.
@@ -15,7 +15,7 @@ pub struct History<T> {
 }
 
 impl<T> History<T> {
-    /// Without a sample yet.
+    /// A history without samples.
     #[must_use]
     pub fn new(step: Duration, span: Duration) -> Self {
         Self { step, span, samples: VecDeque::new() }

@@ -223,7 +223,7 @@ impl Metrics {
         self.tally.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
     }
 
-    /// One more signature that is none of ours, on that route.
+    /// One more request refused for its signature, on that route.
     pub fn signature_failures(&self, reason: &'static str, route: &str) {
         self.forgeries.get_or_create(&Reason { reason }).inc();
         let is_signed = !matches!(reason, "signature_missing" | "signature_malformed");
@@ -259,7 +259,7 @@ impl Metrics {
         self.tally.add(Total::Failures, u64::from(PASSING.contains(&result)));
     }
 
-    /// One more 2xx that did not name the posted message.
+    /// One more answer to a post that was not Twilio's.
     pub fn upstream_mismatch(&self) {
         self.mismatches.inc();
         self.tally.add(Total::Unnamed, 1);
@@ -291,7 +291,7 @@ impl Metrics {
         self.keys.get_or_create(&signer).set(second);
     }
 
-    /// When a key last matched on one of these routes, in seconds since 1970; `None`: not since the start.
+    /// When a key last matched on one of these routes, in seconds since 1970; `None` if never.
     #[must_use]
     pub fn key_last_matched(
         &self,
@@ -317,12 +317,12 @@ impl Metrics {
         self.tally.add(Total::ReloadsRefused, u64::from(result == "refused"));
     }
 
-    /// So many more finished records forgotten before their time, for want of room.
+    /// This many more finished records evicted to make room.
     pub fn forgotten_early(&self, count: u64) {
         self.tally.add(Total::ForgottenEarly, count);
     }
 
-    /// One more step of the sweep: how many records of each kind.
+    /// One more step of the sweep, with the number of records of each kind.
     pub fn swept(&self, by_kind: &[(&'static str, usize)]) {
         for (kind, count) in by_kind {
             self.swept.get_or_create(&Kind { kind }).inc_by(*count as u64);
@@ -339,7 +339,7 @@ impl Metrics {
         self.tally.add(Total::SlowCommits, u64::from(took > SLOW_COMMIT));
     }
 
-    /// What findings are judged from, since the start.
+    /// The totals since the start, from which findings are judged.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.tally.totals()

@@ -1,8 +1,8 @@
 //! What `/readyz` tells beside the store's health: are we leaving, and how are the lanes?
 //!
 //! A lane's trouble is a detail and never a failure: a webhook can be taken while Twilio's API
-//! cannot be reached. No clock here; `since` is whatever the caller's clock said. What is wrong is judged elsewhere
-//! (`domain/findings/`), from this among other facts.
+//! cannot be reached. No clock here; `since` comes from the caller's clock. Findings are judged in
+//! `domain/findings/`, from this state among other facts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub enum LaneState {
 pub struct LaneDetail {
     /// Whether posts flow.
     pub state: LaneState,
-    /// HTTP status of the answer that closed it.
+    /// HTTP status of the answer that closed the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Twilio's error code in that answer.
@@ -41,16 +41,16 @@ pub struct LaneDetail {
     pub since: Option<jiff::Timestamp>,
 }
 
-/// 2xx answers to an account's posts that were not Twilio's, since its last one that was.
+/// Answers to an account's posts that were not Twilio's, since the last post that Twilio accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignAnswers {
     /// The latest of them, such as `200 with HTML`.
     pub why: String,
-    /// When the first came.
+    /// When the first arrived.
     pub since: jiff::Timestamp,
-    /// When the latest came.
+    /// When the latest arrived.
     pub latest: jiff::Timestamp,
-    /// How many came.
+    /// How many arrived.
     pub count: u64,
 }
 
@@ -81,18 +81,18 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Notes that this service records confirmations and posts none.
+    /// Notes whether this is a dry run: the service records confirmations and posts none.
     pub fn set_dry_run(&self, is_dry_run: bool) {
         self.dry_run.store(is_dry_run, Ordering::Release);
     }
 
-    /// Whether this service posts nothing.
+    /// Whether this is a dry run.
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.dry_run.load(Ordering::Acquire)
     }
 
-    /// Notes a 2xx that is not Twilio's answer to an account's post.
+    /// Notes an answer to an account's post that is not Twilio's.
     pub fn answered_by_another(&self, account: &str, why: &str, now: jiff::Timestamp) {
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = foreign.entry(account.to_owned()).or_insert_with(|| ForeignAnswers {
@@ -106,12 +106,12 @@ impl Readiness {
         answers.count = answers.count.saturating_add(1);
     }
 
-    /// Notes that Twilio itself took an account's post: the answers before are over.
+    /// Notes that Twilio accepted an account's post, and drops the foreign answers before it.
     pub fn answered_by_twilio(&self, account: &str) {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
     }
 
-    /// The accounts whose latest 2xx was not Twilio's.
+    /// Foreign answers since the last accepted post, by account.
     #[must_use]
     pub fn foreign_answers(&self) -> BTreeMap<String, ForeignAnswers> {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,6 +1,6 @@
 //! Totals since the start: the counters that findings are judged from, as plain numbers.
 //!
-//! [`Metrics`](crate::telemetry::metrics::Metrics) counts them beside its own, for a registry cannot be read back.
+//! [`Metrics`](crate::telemetry::metrics::Metrics) counts them beside its own, because a registry cannot be read back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// Of a route by its pattern; `None` where nobody signs.
+    /// The side of a route, by its pattern; `None` for a route without signatures.
     #[must_use]
     pub fn of(route: &str) -> Option<Self> {
         match route {
@@ -35,7 +35,7 @@ impl Side {
     }
 }
 
-/// What is counted.
+/// The kinds of events that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Total {
     /// Requests that were refused for their signature, unsigned ones excluded.
@@ -50,7 +50,7 @@ pub enum Total {
     Attempts,
     /// Of these, those that failed in a way that may pass.
     Failures,
-    /// 2xx answers that did not name the reported message.
+    /// Answers to posts that were not Twilio's.
     Unnamed,
     /// Confirmations that Twilio refused for good.
     RefusedByTwilio,
@@ -74,20 +74,20 @@ impl Totals {
     /// All at zero, as they are at the start.
     pub const ZERO: Self = Self([0; COUNT]);
 
-    /// One of them.
+    /// The value of one total.
     #[must_use]
     pub fn of(&self, total: Total) -> u64 {
         self.0.get(total as usize).copied().unwrap_or_default()
     }
 
-    /// How much one has grown since an earlier moment.
+    /// The growth of one total since an earlier moment.
     #[must_use]
     pub fn growth(&self, since: &Self, total: Total) -> u64 {
         self.of(total).saturating_sub(since.of(total))
     }
 }
 
-/// Where they are counted.
+/// The counters of all totals.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     totals: [AtomicU64; COUNT],

@@ -1,4 +1,4 @@
-//! `clock`: whether the wall clock agrees with the store's own time, and the operator's word that it is right.
+//! `clock`: compares the wall clock with the store's own time; with `--confirm`, the operator confirms the wall clock.
 
 use std::io::Write;
 
@@ -9,10 +9,10 @@ use crate::domain::span::nearest;
 use crate::inbound::control::{CheckClock, ClockState};
 use crate::tools::reach::{Reach, clock};
 
-/// Does it. Whether the clock is agreed upon.
+/// Runs the command. Returns whether the clock is agreed upon.
 ///
 /// # Errors
-/// The store does not do it, or nobody reads what is written.
+/// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
     reach: &Reach,
     args: &ClockArgs,

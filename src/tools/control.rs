@@ -18,11 +18,11 @@ use crate::tools::stdio::note;
 /// How long the service may stay silent in the midst of an answer.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// Between two attempts to reach a service.
+/// The wait between two attempts to connect to a service.
 const RETRY: Duration = Duration::from_millis(100);
 /// Attempts while a service reads its store: a minute. Ten million messages take 39 s (docs/performance.md).
 const STARTING: u32 = 600;
-/// Attempts while the lock is held otherwise: two seconds, for a service that is just about to listen.
+/// Attempts while any other process holds the lock: two seconds, for a service that is about to listen.
 const HELD: u32 = 20;
 
 /// Whether a service has the store open, and answers. A service that starts is awaited.
@@ -37,7 +37,7 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
                     socket.display()
                 )
             }
-            // No service runs, or it does not listen: it starts, or the path of its socket is too long.
+            // No service runs, or it does not listen: it is starting, or its socket's path is too long.
             Err(_) => {}
         }
         let attempts = match lock(store) {

@@ -1,4 +1,4 @@
-//! `health`: is the service on this machine alive, or ready? One line and an exit code, for container health checks.
+//! `health`: whether the service on this machine is alive or ready. One line and an exit code, for container checks.
 //!
 //! It needs the address of the operator's listener and no secret. It opens neither the store nor its folder.
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 use crate::config::ListenAddr;
 use crate::tools::doctor::live::reach::get;
 
-/// Docker and Kubernetes give a probe a few seconds, and this one takes no longer than that for an answer.
+/// The longest wait for an answer. Docker and Kubernetes give a probe a few seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks `/livez`, or `/readyz`. What to print: for yes, or for no.
+/// Requests `/livez` or `/readyz`. Returns the line to print, as a success or an error.
 ///
 /// # Errors
 /// The service does not answer, or is not ready.
 pub async fn ask(listen: &ListenAddr, ready: bool) -> Result<String, String> {
     let at = listen.from_here();
-    // Certificates are of no use here: an image without any has to pass as well.
+    // The URL is plain HTTP, so no TLS certificates are needed: an image may have none.
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -13,7 +13,7 @@ use crate::store::Record;
 
 /// The format that is written.
 const FORMAT: u32 = 2;
-/// The earliest format that is read. It lacks what later records say besides.
+/// The earliest format that is read. It lacks fields of later records.
 const OLDEST_FORMAT: u32 = 1;
 /// The longest line, in bytes: several times the longest record. A hundred of them are less than what the control
 /// socket takes at once.

@@ -201,7 +201,7 @@ fn last_answer(message: &Message) -> String {
     if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
 }
 
-/// When it is posted next, or why it is not.
+/// When the message is posted next, or why it is not.
 pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> String {
     if let Some(refusal) = &message.refusal {
         let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();

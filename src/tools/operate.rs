@@ -91,7 +91,7 @@ impl Around<'_> {
         self.by(store, Reach::begin, command).map(finished)
     }
 
-    /// Whether all went as asked, and whether the reader of stdout closed it.
+    /// Runs a command. Returns whether it succeeded fully, and whether the reader of stdout closed it.
     fn by(
         &self,
         store: &StoreArgs,
@@ -114,7 +114,7 @@ impl Around<'_> {
 
 type Out = Stdout<BufWriter<io::Stdout>>;
 
-/// Of a command that changes something.
+/// The result of a command that changes something. Notes on stderr that a part of the output was dropped.
 fn finished((done, is_closed): (bool, bool)) -> bool {
     if is_closed {
         note(format_args!(

@@ -98,7 +98,7 @@ pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
     let StoreUrl::Sled(store) = &settings.store;
     let mut options = Options::new(store, policy, Arc::new(now));
     options.lock_patience = PATIENCE;
-    // A command is over before its clock could jump: it is compared with the store's own time alone.
+    // A command is short, so its clock is compared with the store's own time only, when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     // How many a service takes in is its own affair, unless it is said here too.
@@ -113,7 +113,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A span of time that a flag was given.
+/// Reads a flag's duration.
 pub(super) fn span(flag: &str, text: &str) -> Result<Duration, Wrong> {
     duration(text).ok_or_else(|| not_a_span(flag, text))
 }
@@ -137,7 +137,7 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     format!("{sign}{}{unit}", seconds / size)
 }
 
-/// The time that long before now; `None` if the text is no duration of that kind.
+/// The time before now by a duration. `None`: the text is no duration.
 pub(super) fn time_ago(text: &str) -> Option<Timestamp> {
     now().checked_sub(duration(text)?).ok()
 }

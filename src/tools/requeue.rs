@@ -1,4 +1,4 @@
-//! `requeue`: messages are reported again: refused ones, named or all, or those reported since a time.
+//! `requeue`: reports messages again: named or all refused ones, or those reported since a time.
 
 use std::io::Write;
 
@@ -66,7 +66,7 @@ pub(super) async fn run(
         }
     }
     if !matches!(asked.which, Which::These(_)) {
-        // A message whose state changed meanwhile was not named.
+        // The operator did not name these messages: one whose state changed meanwhile is no failure.
         count.not = 0;
     }
     if !asked.json && (count.queued > 1 || count.not == 0) {

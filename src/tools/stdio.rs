@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
-/// Standard output. Once its reader has closed it, what is written is dropped.
+/// Standard output. Once its reader has closed it, further output is dropped.
 pub struct Stdout<W> {
     out: W,
     is_closed: bool,
@@ -62,6 +62,6 @@ pub fn print(text: &str) -> io::Result<()> {
 
 /// A line on standard error. `eprintln!` panics if its reader is gone, and so does `2>&1 | head`.
 pub fn note(line: fmt::Arguments<'_>) {
-    // There is no other place to say that it cannot be written.
+    // A failure to write to standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -62,7 +62,7 @@ impl Upstreams {
         known.values().map(|upstream| upstream.longest_post()).max().unwrap_or_default()
     }
 
-    /// Asks Twilio about an account, only to learn what time it is there; about the next one where that fails.
+    /// Requests an account from Twilio for the `Date` of the answer; if that fails, the next account.
     pub async fn ask_time(&self) {
         let known: Vec<_> = {
             let known = self.by_account.read().unwrap_or_else(PoisonError::into_inner);

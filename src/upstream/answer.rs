@@ -54,8 +54,8 @@ impl Answer {
         }
     }
 
-    /// The `Date` of a whole answer that only Twilio can have given: it names the message or account that was
-    /// asked about, or has Twilio's own form of an error.
+    /// The `Date` of a complete answer of Twilio's own: it names the requested message or account, or
+    /// has Twilio's own form of an error.
     pub(super) fn twilios_date(&self, sid: &str) -> Option<Timestamp> {
         if self.broken.is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! Body: whether a 2xx is Twilio's own answer about one resource, and what it is otherwise.
+//! Body: whether an answer about one resource is Twilio's own, and how any other answer is named.
 //!
 //! A proxy's error page, a captive portal and a stand-in answer 2xx as well, so the status proves nothing.
 //! Twilio answers Feedback with `account_sid`, `message_sid`, `outcome`, `date_created`, `date_updated` and
@@ -49,7 +49,7 @@ impl Answer {
         self.broken.is_none() && self.code().is_some()
     }
 
-    /// Whether Twilio says that the resource does not exist.
+    /// Whether this is Twilio's own 404, for a resource that does not exist.
     pub(super) fn is_twilios_404(&self) -> bool {
         self.status.as_u16() == 404 && self.code() == Some(NOT_FOUND)
     }
@@ -81,11 +81,11 @@ impl Answer {
         Some(format!("{} {kind}{server}", self.status.as_u16()))
     }
 
-    /// What a body that is no JSON is.
+    /// The kind of a body that is not JSON.
     fn kind(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let text = text.trim_start_matches('\u{feff}').trim();
-        // ASCII only, so that offsets in it hold in `text`.
+        // Changes ASCII letters only, so that its offsets hold in `text`.
         let lower = text.to_ascii_lowercase();
         let media = self.header(&reqwest::header::CONTENT_TYPE).unwrap_or_default();
         let media = media.to_ascii_lowercase();

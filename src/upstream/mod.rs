@@ -60,7 +60,7 @@ pub struct UpstreamConfig {
     pub user_agent: String,
 }
 
-/// Called with the `Date` of each answer that only Twilio can have given. Must not block.
+/// Called with the `Date` of each answer of Twilio's own. Must not block.
 pub type OnDate = Arc<dyn Fn(Timestamp) + Send + Sync>;
 
 /// Why there is no client. A matter of settings or of the machine; found at start.
@@ -159,8 +159,8 @@ impl Upstream {
         }
     }
 
-    /// Notes what time it is with Twilio, if this is Twilio's answer about that message or account.
-    /// Whether it is.
+    /// Passes on the `Date` of Twilio's own answer about that message or account. Returns whether
+    /// there was one.
     fn note_date(&self, answer: &Answer, sid: &str) -> bool {
         let date = answer.twilios_date(sid);
         date.inspect(|date| (self.on_date)(*date)).is_some()
@@ -175,7 +175,7 @@ impl Upstream {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_CAP => {
                     body.extend_from_slice(&chunk);
                 }
-                // Of an error the status still counts; the body does not.
+                // The status of an error still counts; the body does not.
                 Ok(Some(_)) => {
                     body.clear();
                     break (None, true);

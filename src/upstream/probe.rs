@@ -1,7 +1,7 @@
 //! Probe: does Twilio take a credential? Asked with GETs that change nothing and read nobody's data.
 //!
 //! Only Twilio's own answers count: JSON that names our account, or an error with Twilio's code. Any other
-//! answer is trouble, named by its status and body, for a proxy or a stand-in may have sent it.
+//! answer is trouble, named by its status and body: a proxy or a stand-in may have sent it.
 //!
 //! First the account itself. A Standard API key may not read that and is told 401 all the same
 //! (twilio-python #259; Twilio docs, "API keys": `/Accounts` needs a Main key), a restricted one 403
@@ -36,7 +36,7 @@ pub enum Probed {
     Limited,
     /// It is turned away.
     Denied(Why),
-    /// It is not known: no answer, or none of Twilio's.
+    /// It is not known: there was no answer, or it was not Twilio's.
     Trouble(Why),
 }
 
@@ -50,7 +50,7 @@ impl Upstream {
         probed
     }
 
-    /// Asks Twilio about the account, only to learn what time it is there. Whether it said so.
+    /// Requests the account for the `Date` of Twilio's own answer. Returns whether there was one.
     pub(super) async fn ask_time(&self, account: AccountSid) -> bool {
         let Some(credential) = self.config.credentials.first() else { return false };
         let answer = self.get(credential, &format!("Accounts/{account}.json")).await;
@@ -112,7 +112,7 @@ impl Answer {
         matches!(self.status.as_u16(), 401 | 403) && self.is_twilios_error()
     }
 
-    /// Twilio's own words, or the kind of answer that another server gave.
+    /// Twilio's own error, or the kind of another server's answer.
     fn trouble(&self) -> Why {
         match self.status.as_u16() {
             300..=399 => self.why_redirected(),

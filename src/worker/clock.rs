@@ -1,7 +1,7 @@
-//! The clock check: asks Twilio what time it is while the wall clock differs from the expected time.
+//! The clock check: requests Twilio's time while the wall clock differs from the expected time.
 //!
-//! A service that posts hears it anyway: each of Twilio's answers has a `Date`. This is for one that has nothing
-//! to post. A dry run asks as well: it posts nothing.
+//! Twilio's answer to each post has a `Date` as well. This check is for a service that has nothing to post, and for a
+//! dry run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::store::Store;
 use crate::upstream::Upstreams;
 
-/// Between two looks at the clock.
+/// The time between two checks.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// Checks until it is dropped.
+/// Checks the clock until the future is dropped.
 pub async fn run(store: Arc<dyn Store>, upstreams: Arc<Upstreams>) {
     loop {
         if store.clock_guard().jump().is_some() {

@@ -53,7 +53,7 @@ pub(crate) fn untried(claim: &Claim) {
     );
 }
 
-/// What a walk of the sweep did, if it did anything.
+/// The counts of the sweep since its last line, if there are any.
 pub(crate) fn swept(swept: &Swept) {
     let done: Vec<String> = swept
         .by_kind()

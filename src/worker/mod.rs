@@ -55,7 +55,7 @@ pub struct WorkerConfig {
     pub give_up_after: Duration,
     /// How often a paused lane is probed. DESIGN: 60 s.
     pub probe_every: Duration,
-    /// Decide and record, but do not post. What was confirmed is posted by a later run without it.
+    /// Decide and record, but do not post. A later run without it posts these confirmations.
     pub dry_run: bool,
 }
 
@@ -67,7 +67,7 @@ pub trait Observer: Send + Sync {
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration);
     /// An attempt's end was written down; the [`Settlement`]'s word.
     fn settled(&self, settlement: &'static str);
-    /// A step of the sweep.
+    /// A step of the sweep ended.
     fn swept(&self, swept: &Swept);
     /// An account's lane stands differently than before.
     fn lane(&self, account: AccountSid, report: &LaneReport);

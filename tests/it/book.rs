@@ -2,12 +2,11 @@
 //! judge the judgement by. It also watches what must never happen.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use heardback::domain::link::{Link, LinkId};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
 use heardback::domain::address::{NameKind, Person, TiedNames};
+use heardback::domain::link::{Link, LinkId};
 use heardback::domain::matching::{
     self, AutomaticReplies, Changes, Contradiction, Observed, Parked, Policy, REGISTERED_WITHIN,
     Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
@@ -102,14 +101,14 @@ impl Book {
         proven.map(|message| message.sid).collect()
     }
 
-    /// What was confirmed and not posted, since that may still be undone.
+    /// Claims every confirmed message: a confirmation may be undone only before it is posted.
     pub(crate) fn claim_all(&mut self) {
         for message in self.messages.values_mut() {
             message.held = None;
         }
     }
 
-    /// What the sweep does about evidence that waited for a newer message.
+    /// The sweep's part for parked evidence that waited for a newer message.
     pub(crate) fn sweep(&mut self) {
         for parked in self.parked.clone() {
             let waited = matching::later(parked.parked_at, REGISTERED_WITHIN) <= at(self.now);
@@ -150,7 +149,7 @@ impl Book {
         self.automatic.extend(changes.automatic);
     }
 
-    /// States move along the design's arrows only, and what Twilio may have been sent is not undone.
+    /// States move only along the design's arrows, and no confirmation is undone once it may have been posted.
     fn watch(&self, before: Option<&Message>, after: &Message) {
         use State::{Confirmed, Expired, Pending, Undelivered, Untracked};
         let from = before.map(|message| message.state);

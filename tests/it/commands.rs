@@ -171,7 +171,7 @@ fn a_demo_that_is_kept_goes_on_when_nobody_reads_what_it_says() {
     assert!(demo.0.wait().expect("it ends").success());
 }
 
-/// Whether curl is installed; without it the test skips its curl commands.
+/// Whether curl is installed. Without it, a test skips its curl commands.
 pub(crate) fn has_curl() -> bool {
     let found = Command::new("curl").arg("--version").stdout(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());

@@ -62,7 +62,7 @@ async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
     store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
 }
 
-/// Claims until nothing is due.
+/// All claims, until nothing is due.
 async fn claim_each(store: &Arc<dyn Store>) -> Vec<Claim> {
     let mut all = Vec::new();
     loop {
@@ -783,7 +783,7 @@ async fn nothing_that_waits_or_shields_is_evicted() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 4);
-        // An older message to the same person, and one that shields it from replies for an hour and ten minutes.
+        // Message 2 shields message 1, an older one to the same person, from replies for an hour and ten minutes.
         store.remember(registered(1, 0)).await.expect("remembered");
         reported(&store, &hands, 9, 0).await;
         hands.set(10);
@@ -1010,7 +1010,7 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                         dice.n(8).eq(&0).then(|| reference(&dice.n(3).to_string()));
                     match full.remember(sighting.clone()).await {
                         Ok(_) => drop(roomy.remember(sighting).await.expect("remembered")),
-                        // It comes again, to both.
+                        // The registration will come again, to both stores.
                         Err(_) => refused += 1,
                     }
                 }

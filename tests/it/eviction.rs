@@ -1,4 +1,4 @@
-//! A full store against one with room: eviction makes evidence confirm nothing else.
+//! A full store against one with room: no eviction makes evidence confirm another message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use heardback::store::{Quotas, Store};
 use proptest::prelude::*;
 
 use crate::given::{
-    DAY, Hands, MINUTE, at, direct, evidence, options, person, reference, registered, sid,
+    DAY, Hands, MINUTE, direct, evidence, options, person, reference, registered, sid,
 };
 
 async fn settle(store: &Arc<dyn Store>) {
@@ -21,7 +21,7 @@ async fn settle(store: &Arc<dyn Store>) {
     }
 }
 
-/// What happens, to which message or person, and how many minutes back.
+/// The kind of step, the message or person, and how many minutes ago.
 type Step = (u8, u32, i64);
 
 async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -40,13 +40,7 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
         match kind {
             0..=2 => {
                 last += 1;
-                let bears = None;
-                let of = Sighting {
-                    recipient: Some(person(n / 6)),
-                    reference: bears,
-                    seen_at: at(now),
-                    ..registered(last, now)
-                };
+                let of = Sighting { recipient: Some(person(n / 6)), ..registered(last, now) };
                 if full.remember(of.clone()).await.is_ok() {
                     room.remember(of).await.expect("room");
                 } else {
@@ -54,10 +48,10 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             3 | 4 if last > 0 => {
-                let of = sid(last - n % last.min(2));
-                if full.show(of).await.expect("shown").is_some() {
+                let number = last - n % last.min(2);
+                if full.show(sid(number)).await.expect("shown").is_some() {
                     for store in [&full, &room] {
-                        store.observe(direct(last - n % last.min(2), now)).await.expect("observed");
+                        store.observe(direct(number, now)).await.expect("observed");
                         settle(store).await;
                     }
                 }
@@ -93,7 +87,7 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    // Always the same cases, and without references: a group that is evicted whole may be used again.
+    // A fixed seed, and no message with a reference: a reference whose group was evicted may be used again.
     #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(5), ..ProptestConfig::with_cases(60) })]
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the field really sends, and what must not be confirmed by it. Each test is one kind; its rows are instances.
+//! Inputs from the field that must not confirm a wrong message. Each test is one kind of input; its rows are instances.
 
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{AUTOMATIC_FOR, Observed, Policy, Reason, Resend};
@@ -7,13 +7,12 @@ use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{
     Evidence, Named, SenderHint, Sighting, Signal, Source, TimeSource,
 };
-
 use jiff::SignedDuration;
 
 use crate::book::Book;
 use crate::given::{
-    DAY, HOUR, MINUTE, SENDER, acted, at, direct, evidence, person, policy, reference, registered,
-    reply, service, shared, sid, signal, status, texted, timed,
+    DAY, HOUR, MINUTE, SENDER, acted, at, direct, evidence, person, policy, reason, reference,
+    registered, reply, service, shared, sid, signal, status, texted, timed,
 };
 
 const KEY: &[u8] = b"the app's key";
@@ -52,19 +51,12 @@ fn event(seconds: i64) -> Signal {
     timed(acted(person(1), Some(SENDER), seconds), TimeSource::App)
 }
 
-fn reason(observed: &Observed) -> Option<Reason> {
-    match observed {
-        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) => None,
-    }
-}
-
 fn basis(book: &Book, n: u32) -> Option<Basis> {
     let message = book.messages.get(&sid(n)).expect("known");
     message.proof.as_ref().map(|proof| proof.basis)
 }
 
-// Codes (K1, K19, T1, T2, T3).
+// Codes.
 
 #[test]
 fn a_code_names_its_message_however_it_is_written_and_never_the_newest() {
@@ -99,7 +91,7 @@ fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
         let mut book = book(&[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
         assert_eq!(reason(&observed), Some(Reason::OtherCode), "{text}");
-        // Nor of a newest message that has no code, as long as one with a code is near.
+        // Nor of the newest message, which has no code, while a message with a code is near.
         book.remember(&registered(3, 20));
         assert!(book.confirmed().is_empty(), "{text}");
     }
@@ -216,7 +208,7 @@ fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
     assert!(book.confirmed().is_empty(), "{:?}", book.confirmed());
 }
 
-// Receipts that contradict each other (K2, F14, T5).
+// Receipts that contradict each other.
 
 #[test]
 fn a_message_of_which_any_receipt_says_that_it_arrived_is_still_the_newest() {
@@ -245,7 +237,7 @@ fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
             let remembered = book.remember(&status(2, word, 40));
             assert_eq!(book.state(sid(2)), State::Undelivered, "{word}");
             assert_eq!(book.confirmed(), [sid(1)].into(), "considered anew: {remembered:?}");
-            // What contradicts that makes it arrive again, and the evidence with it.
+            // A contradicting receipt makes it count as arrived again, and the evidence confirms it again.
             book.remember(&status(2, "delivered", 41));
             assert_eq!(book.confirmed(), [sid(2)].into(), "{word}");
         }
@@ -276,7 +268,7 @@ fn no_evidence_confirms_what_was_never_sent_and_direct_evidence_overrules_undeli
     }
 }
 
-// Shared names (F1).
+// Shared names.
 
 #[test]
 fn a_reference_confirms_no_old_or_undelivered_message_while_its_own_may_still_come() {
@@ -334,7 +326,7 @@ fn evidence_by_a_reference_is_not_about_a_message_heard_of_long_after_it() {
     assert!(book.remember(&next).confirmed.is_empty());
 }
 
-// Time (F2, K4, K17, T4).
+// Time.
 
 #[test]
 fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
@@ -344,7 +336,7 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
             let mut book = book(seen);
             assert_eq!(book.observe(&act), Observed::Nothing(Reason::TimeUnknown));
             assert!(book.confirmed().is_empty());
-            // It may still come by another road, with its time.
+            // The same reply may still come from Twilio, with its time.
             let timed = Signal { once: act.once.clone(), ..reply(1, 620) };
             assert_ne!(book.observe(&timed), Observed::Nothing(Reason::Duplicate));
         }
@@ -413,7 +405,7 @@ fn events_by_person_have_a_shorter_window_than_replies() {
     assert_eq!(book.observe(&reply(1, 16 * MINUTE)), Observed::Confirmed(sid(1)));
 }
 
-// Accounts (F3).
+// Accounts.
 
 #[test]
 fn an_account_teaches_no_other_whose_a_sender_is() {
@@ -446,7 +438,7 @@ fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_w
         let observed = book.observe(&reply(1, after));
         assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}");
     }
-    // Twilio cuts a creation time to the second, so five seconds later by its word may be five seconds later.
+    // Twilio cuts a creation time to the second, and it is read as the end of that second: the limit allows for that.
     for (after, is_automatic) in [(5, false), (4, true)] {
         let rounded_up = at(0) + SignedDuration::from_millis(999);
         let mut book = book(&[Sighting { created_at: Some(rounded_up), ..registered(1, after) }]);

@@ -1,5 +1,5 @@
-//! What is wrong with a real service is on its page, in `/readyz` and in `doctor`, in the same words: the outages that
-//! all three once called well.
+//! The findings of a real service are on its page, in `/readyz` and in `doctor`, in the same words. The tests are outages
+//! that all three once reported as healthy.
 
 use std::process::{Command, Stdio};
 
@@ -16,7 +16,7 @@ use crate::harness::{
 };
 use crate::page::get as page;
 
-/// A running service, what it stores where, and its Twilio.
+/// A running service, the path of its store, and its Twilio.
 struct Watched<'a> {
     service: &'a Running,
     twilio: &'a Twilio,
@@ -40,7 +40,7 @@ impl<'a> Watched<'a> {
         self.findings().iter().any(is_it)
     }
 
-    /// Page, `/readyz` and `doctor` have it, with that severity; nobody says that all is well.
+    /// The page, `/readyz` and `doctor` have the finding with that severity, and none of them says that all is well.
     fn agree_on(&self, id: &str, severity: &str, words: &str) {
         eventually(id, LONG, || self.has(id, None));
         let findings = self.findings();
@@ -63,7 +63,7 @@ impl<'a> Watched<'a> {
         assert!(!said.contains("All is well"), "{said}");
     }
 
-    /// `heardback doctor` beside it: exit code and stdout.
+    /// `heardback doctor` beside the running service: exit code and stdout.
     fn doctor(&self) -> (i32, String) {
         let mut command = Command::new(BINARY);
         command.arg("doctor").env_clear().stdin(Stdio::null()).stderr(Stdio::null());
@@ -91,7 +91,7 @@ fn a_side_whose_requests_are_all_refused_for_their_signature_is_critical_and_the
     assert!(watched.has("nothing_verifies", Some("twilio")));
     assert!(!watched.has("nothing_verifies", Some("app")));
     assert_eq!(scene.service.operator("/readyz").status, 200, "the store takes events");
-    // One that verifies is the end of it.
+    // One request that verifies ends the finding.
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     eventually("nothing is found", LONG, || watched.findings().is_empty());
     let verified = scene.service.operator("/readyz").json();
@@ -253,7 +253,7 @@ fn a_host_that_answers_200_in_twilios_place_is_critical() {
     scene.twilio.behave(Manner::Html);
     let watched = Watched::of(&scene);
     scene.confirm(1);
-    // `doctor` asks the same host for the credentials; what it makes of that is its own check.
+    // `doctor` also checks the credentials at that host, so `agree_on` does not fit here.
     eventually("it is found", LONG, || watched.has("upstream_mismatch", None));
     let findings = watched.findings();
     let found = findings.iter().find(|finding| finding["id"] == "upstream_mismatch").expect("one");

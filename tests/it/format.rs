@@ -1,4 +1,4 @@
-//! Stores and exports of an older format: a store is refused untouched, an export is read.
+//! Older formats: a store is refused and left unchanged, an export is imported.
 
 use std::fs;
 

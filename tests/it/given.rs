@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use heardback::domain::address::{Address, PersonKey, Recipient};
 use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
-use heardback::domain::matching::{Policy, Resend};
+use heardback::domain::matching::{Observed, Policy, Reason, Resend};
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::{
@@ -66,7 +66,7 @@ pub(crate) fn policy() -> Policy {
     Policy {
         pending_ttl: Duration::from_hours(7 * 24),
         reply_window: Duration::from_hours(1),
-        event_window: std::time::Duration::from_mins(15),
+        event_window: Duration::from_mins(15),
         retention: Duration::from_hours(30 * 24),
         read_confirms: false,
         resend: Resend::Newest,
@@ -171,16 +171,24 @@ pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
     texted(n, acted(person(1), Some(SENDER), seconds))
 }
 
-/// The same act as an inbound message, which `n` names.
+/// The same act as an inbound message with number `n`.
 pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
     act.evidence.as_mut().expect("evidence").source = Source::Reply;
     Signal { source: Source::Reply, once: vec![Once::Message(sid(0xface_0000 + n))], ..act }
 }
 
-/// An app's event of which the app's own clock says when it was, or nothing does.
+/// The same act with its time from this source, such as the app's own clock or none.
 pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
     act.evidence.as_mut().expect("evidence").time_source = time_source;
     act
+}
+
+/// Why a signal confirmed nothing, whether it is parked or not.
+pub(crate) fn reason(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
+        Observed::Confirmed(_) | Observed::Already(_) => None,
+    }
 }
 
 pub(crate) fn options(folder: &Path, clock: Clock) -> Options {

@@ -14,7 +14,7 @@ use heardback::store::{Record, Store};
 
 use crate::book::Book;
 use crate::contract::backends;
-use crate::given::{DAY, Hands, at};
+use crate::given::{DAY, Hands, at, reason};
 use crate::transfer::{adopt, all};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         callback::reply(&fields, &self.reading(seconds)).expect("read")
     }
 
-    /// Of each account its own.
+    /// The SID of message `n`, which differs between the accounts.
     fn sid(&self, n: u32) -> MessageSid {
         let own = u32::from(self.account == OTHER_ACCOUNT) << 16;
         crate::given::sid(own + n)
@@ -96,14 +96,7 @@ fn id(id: &str) -> String {
     format!("whatsapp:{id}")
 }
 
-fn reason(observed: &Observed) -> Option<Reason> {
-    match observed {
-        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) => None,
-    }
-}
-
-/// A fact, as it may come at any time.
+/// A sighting or a signal, which may come at any time.
 #[derive(Debug, Clone)]
 enum Fact {
     Seen(Box<Sighting>),
@@ -143,7 +136,6 @@ fn told(facts: Vec<Fact>) -> Book {
     book
 }
 
-/// Row W1.
 #[test]
 fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_confirmed() {
     let key = PersonKey::new(b"key");
@@ -168,7 +160,7 @@ fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_conf
     }
 }
 
-/// Row W1: an id that is not tied to a number yet shields.
+/// An id that is not tied to a number yet shields.
 #[test]
 fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
     let key = PersonKey::new(b"key");
@@ -187,7 +179,7 @@ fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
     }
 }
 
-/// The shield must not cost what other people proved.
+/// The shield must not cost other people's proofs.
 #[test]
 fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind_shields() {
     let key = PersonKey::new(b"key");
@@ -204,7 +196,7 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
     let bert = id(BERT_ID);
     let own = [("ExternalUserId", ANNA_ID)];
     let untied = by.delivered(2, &bert, &[], 60);
-    // The webhook says which id is this person's: another id is another person.
+    // The webhook gives this person's id: another id is another person.
     assert_eq!(with(std::slice::from_ref(&untied), &own), confirmed);
     assert_eq!(with(&[by.delivered(1, ANNA, &own, 30), untied.clone()], &[]), confirmed);
     // The other id is tied to another number, before or after.
@@ -224,7 +216,7 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
     assert_eq!(with(&[of_other], &[]), confirmed);
 }
 
-/// What a message's own code or a quote proves, no other name hides.
+/// A quote or a code names its own message, so a message to another name does not shield it.
 #[test]
 fn a_quote_names_its_message_whoever_got_a_newer_one() {
     let key = PersonKey::new(b"key");
@@ -237,7 +229,6 @@ fn a_quote_names_its_message_whoever_got_a_newer_one() {
     assert_eq!(book.observe(&by.reply(1, ANNA, &more, 120)), Observed::Confirmed(by.sid(1)));
 }
 
-/// Row W2.
 #[test]
 fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_as_one() {
     let key = PersonKey::new(b"key");
@@ -249,7 +240,7 @@ fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_a
     for order in every_order(&[sent.clone(), receipt, reply]) {
         assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
     }
-    // Where the user does not hide the number, the reply itself names both.
+    // If the user does not hide the number, the reply itself names both.
     let reply = Fact::Did(Box::new(by.reply(1, &id(ANNA_ID), &[("WaId", "15551230001")], 60)));
     for order in every_order(&[sent, reply]) {
         assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
@@ -278,7 +269,6 @@ fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
     assert_eq!(observed, Observed::Confirmed(of_other.sid(1)));
 }
 
-/// Row W4.
 #[test]
 fn a_message_that_is_named_by_an_id_and_by_a_number_went_to_both() {
     let key = PersonKey::new(b"key");
@@ -340,7 +330,6 @@ async fn tied_names_survive_a_restart_and_a_transfer() {
     }
 }
 
-/// Row W5.
 #[tokio::test]
 async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
     for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {

@@ -194,7 +194,7 @@ proptest! {
         }).collect();
         let named: BTreeSet<MessageSid> =
             steps.iter().filter_map(directly_named).map(sid).collect();
-        // What was never sent cannot have arrived, unless a receipt says otherwise.
+        // A message that was never sent cannot have arrived, unless a receipt contradicts that.
         let said = |n: MessageSid, word: &str| {
             steps.iter().any(|step| matches!(step, Step::Status(m, it) if sid(*m) == n && *it == word))
         };
@@ -321,7 +321,7 @@ fn judged_alike(steps: Vec<(Step, i64)>) {
 }
 
 /// A shuffle that depends on nothing but its seed.
-fn shuffled(steps: &[Step], seed: u64) -> Vec<Step> {
+pub(crate) fn shuffled<T: Clone>(steps: &[T], seed: u64) -> Vec<T> {
     let mut steps = steps.to_vec();
     let mut dice = seed | 1;
     for last in (1..steps.len()).rev() {

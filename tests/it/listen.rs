@@ -1,5 +1,5 @@
-//! Where the real binary listens: both families, host names, the operator's page from a private network, few file
-//! descriptors; and `health`, which asks it.
+//! The listeners of the real binary: both address families, host names, the operator's page from a private network, few
+//! file descriptors; and `health`, which requests their routes.
 
 use std::fs;
 use std::io::Read as _;
@@ -16,19 +16,19 @@ use crate::abuse::crowd::affordable;
 use crate::disk::holder;
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::{Manner, Twilio};
-use crate::harness::wire::{self, Line};
+use crate::harness::wire::{self, Line, connected_from};
 use crate::harness::{BASE, LONG, Scene, eventually, signed, status_callback};
 use crate::page::{TOKEN, ask, form_token, get};
 use crate::skip::{skipped, skipped_unless_ci};
 use crate::weather::open_files;
 
 const OPS_TOKEN: (&str, &str) = ("HEARDBACK_OPS_TOKEN", TOKEN);
-/// For what a shell starts.
+/// For the programs that a shell starts.
 const PATH: (&str, &str) = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// A service with a store of its own, and these settings.
+/// A running service with its own store and Twilio.
 struct Place {
     service: Running,
     twilio: Twilio,
@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// Runs it to its end. Exit code, and all that it said.
+/// Runs a service that must refuse to start: its exit code and its output.
 fn refused(words: &[&str], more: &[(&str, &str)]) -> (Option<i32>, String) {
     let (twilio, folder) = (Twilio::start(), tempfile::tempdir().expect("a folder"));
     let store = folder.path().join("store");
@@ -98,13 +98,14 @@ fn both_listeners_on_the_unspecified_ipv6_address_answer_both_families() {
 
 #[test]
 fn a_dual_stack_listener_does_not_depend_on_bindv6only() {
-    // In a network of its own, where that may be set.
+    // In its own network namespace, because the sysctl needs one.
     let script = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/bindv6only || exit 77
         \"$0\" serve & service=$!
         tries=0
         until \"$0\" health --ready; do
             tries=$((tries + 1)); test $tries -lt 100 || break
             kill -0 $service 2>/dev/null || break
+            sleep 0.1
         done
         \"$0\" health --ready; code=$?
         kill $service; wait $service; exit $code";
@@ -171,7 +172,7 @@ fn a_host_name_is_accepted_and_localhost_needs_no_token() {
     assert!(said.contains("no-such-host.invalid (HEARDBACK_LISTEN)"), "{said}");
 }
 
-/// `serve` with these lines as its /etc/hosts. `None`, said loudly, without root.
+/// The command line of `serve` with this file as its /etc/hosts. `None`: the test is skipped, for example without root.
 fn serve_with_hosts(hosts: &Path) -> Option<Vec<String>> {
     let script = "mount --bind \"$1\" /etc/hosts && exec \"$0\" serve";
     let words = ["unshare", "-m", "sh", "-c", script, BINARY, &hosts.display().to_string()]
@@ -183,7 +184,7 @@ fn serve_with_hosts(hosts: &Path) -> Option<Vec<String>> {
     match tried {
         Ok(output) if output.status.success() => Some(words.to_vec()),
         Ok(output) => {
-            // Nobody but root may; so in CI as well.
+            // A mount needs root, and CI may not be root.
             skipped(&String::from_utf8_lossy(&output.stderr));
             None
         }
@@ -198,7 +199,7 @@ fn serve_with_hosts(hosts: &Path) -> Option<Vec<String>> {
 fn every_address_of_a_name_is_bound_and_a_localhost_that_is_not_loopback_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let hosts = folder.path().join("hosts");
-    // 203.0.113.1 is for documents: no machine has it.
+    // 203.0.113.1 is reserved for documentation: no machine has it.
     let lines = "127.0.0.1 both\n::1 both\n203.0.113.1 both\n203.0.113.1 localhost\n";
     fs::write(&hosts, lines).expect("written");
     let Some(words) = serve_with_hosts(&hosts) else { return };
@@ -251,21 +252,11 @@ fn the_operators_page_is_reached_as_fly_proxy_and_a_private_network_do() {
         let button = format!("token={}", form_token(&page.text()));
         let answer = ask(ops, "POST", "/logout", &[&host, &origin, &cookie], &button);
         assert_eq!(answer.status, 303, "{name}");
-        // Another site's page is kept out, whatever name leads here.
+        // A page of another site is refused under every name.
         let foreign =
             ask(ops, "POST", "/login", &[&host, "Origin: http://evil.example:9091"], &login);
         assert_eq!(foreign.status, 403, "{name}");
     }
-}
-
-/// A connection to it from another address of this machine.
-fn from(source: &str, to: SocketAddr) -> TcpStream {
-    let source: SocketAddr = format!("{source}:0").parse().expect("an address");
-    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM);
-    let socket = rustix::net::socket(family, kind, None).expect("a socket");
-    rustix::net::bind(&socket, &source).expect("bound");
-    rustix::net::connect(&socket, &to).expect("connected");
-    TcpStream::from(socket)
 }
 
 #[test]
@@ -278,7 +269,7 @@ fn ipv4_networks_are_limited_apart_on_a_dual_stack_listener() {
     let forged =
         wire::bytes(&status_callback(1, "sent").signed(&SigningKey::new(b"a guess"), BASE));
     let fails = |source: &str| {
-        let mut stream = from(source, to);
+        let mut stream = connected_from(source.parse().expect("an address"), to);
         std::io::Write::write_all(&mut stream, &forged).expect("sent");
         let mut head = [0; 12];
         stream.read_exact(&mut head).expect("an answer");
@@ -306,7 +297,7 @@ fn with_64_descriptors_idle_clients_of_both_listeners_keep_no_request_and_no_pro
             assert!(began.elapsed() < Duration::from_secs(5), "{number}: {:?}", began.elapsed());
         }
     }
-    // What is confirmed is posted as well.
+    // Confirmations are still posted.
     let confirmed = wire::bytes(&signed(&crate::harness::code_entered(1)));
     assert_eq!(service.exchange(&confirmed).status, 200);
     eventually("it is posted", LONG, || !place.twilio.posts().is_empty());
@@ -355,7 +346,7 @@ fn health_asks_over_loopback_wherever_the_service_listens() {
 fn health_says_in_one_line_why_not_and_never_waits_long() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = nobody.local_addr().expect("bound").to_string();
-    // It is connected to, and hears nothing.
+    // This listener accepts the connection and sends nothing.
     let began = Instant::now();
     let (code, said) = health(&[], &at);
     assert_eq!(code, 1, "{said}");
@@ -368,13 +359,13 @@ fn health_says_in_one_line_why_not_and_never_waits_long() {
         said.contains(&format!("no answer at {at}")) && said.contains("HEARDBACK_OPS_LISTEN"),
         "{said}"
     );
-    // The public listener is Heardback's, and not the operator's.
+    // The public listener is Heardback's, but does not serve the operator's routes.
     let scene = Scene::new(&[]);
     for words in [&[][..], &["--ready"]] {
         let (code, said) = health(words, &scene.service.public.to_string());
         assert!(code == 1 && said.contains("not Heardback"), "{said}");
     }
-    // While it drains it is alive, and not ready.
+    // A draining service is alive, and not ready.
     scene.twilio.behave(Manner::Hold);
     assert_eq!(scene.confirm(1).status, 200);
     eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());

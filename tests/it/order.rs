@@ -1,12 +1,9 @@
-//! The order of arrival changes nothing: for every history in which each message is registered within the parking time
-//! and nothing was posted yet. And no shared name confirms what a receipt denies.
-
-use std::collections::BTreeSet;
+//! The order of arrival changes nothing in any history where each message is registered within the parking time and
+//! nothing was posted yet. And no shared name confirms a message that a receipt denies.
 
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Basis, State};
-use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, Source, TimeSource};
 use proptest::prelude::*;
 
@@ -15,6 +12,7 @@ use crate::given::{
     SENDER, acted, address, at, clicked, direct, link, person, policy, reference, registered,
     shared, sid, signal, status, texted, timed, token,
 };
+use crate::laws::shuffled;
 
 const KEY: &[u8] = b"the app's key";
 const MESSAGES: u32 = 6;
@@ -23,7 +21,7 @@ const REFERENCES: [&str; 2] = ["x", "y"];
 const WORDS: [&str; 7] =
     ["scheduled", "sent", "delivered", "read", "undelivered", "failed", "canceled"];
 
-/// Something that happened. What is true of message `n` follows from `n` and `Truth`.
+/// An event of the history. The properties of message `n` follow from `n` and [`Truth`].
 #[derive(Debug, Clone)]
 enum Fact {
     Register(u32),
@@ -68,8 +66,8 @@ impl Truth {
             Fact::Register(n) => Some(self.message(*n)),
             Fact::Status(n, word) => {
                 let truth = self.message(*n);
-                // A link is opened in a message that has a time: how far that may be off is another matter for one
-                // that was scheduled.
+                // Message 3 has the link and is never scheduled: for a scheduled message, the allowed error of its
+                // time differs.
                 let word = if *n == 3 { &(*word).max(1) } else { word };
                 let seen_at =
                     self.created[*n as usize - 1] + 2 + i64::try_from(*word).expect("small");
@@ -166,7 +164,7 @@ fn played(truth: &Truth, resend: Resend, facts: &[(usize, Fact)]) -> Book {
     let mut book = Book::default();
     book.policy = Policy { resend, ..policy() };
     book.links.insert(token(1).id(), link(None, -1300));
-    // All of it comes in at one moment.
+    // All facts come in at one moment.
     book.now = 600;
     for (id, fact) in facts {
         if let Some(sighting) = truth.sighting(fact) {
@@ -177,10 +175,6 @@ fn played(truth: &Truth, resend: Resend, facts: &[(usize, Fact)]) -> Book {
         }
     }
     book
-}
-
-fn confirmed(book: &Book) -> BTreeSet<MessageSid> {
-    book.confirmed()
 }
 
 fn has_code(fact: &Fact) -> bool {
@@ -196,21 +190,7 @@ fn has_code(fact: &Fact) -> bool {
     }
 }
 
-/// A shuffle that depends on nothing but its seed.
-fn shuffled<T: Clone>(facts: &[T], seed: u64) -> Vec<T> {
-    let mut facts = facts.to_vec();
-    let mut dice = seed | 1;
-    for last in (1..facts.len()).rev() {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        let bound = u64::try_from(last + 1).expect("small");
-        facts.swap(last, usize::try_from(dice % bound).expect("small"));
-    }
-    facts
-}
-
-/// A code is kept nowhere, so it can be compared only with the codes that are known when it comes in.
+/// A typed code is never kept, so it can be compared only with the codes that are known when it comes in.
 fn codes_after_registrations(mut facts: Vec<(usize, Fact)>) -> Vec<(usize, Fact)> {
     facts.sort_by_key(|(_, fact)| has_code(fact));
     facts
@@ -231,7 +211,7 @@ proptest! {
         let other = codes_after_registrations(shuffled(&facts, other));
         let (first, second) = (played(&truth, resend, &one), played(&truth, resend, &other));
         prop_assert_eq!(
-            confirmed(&first), confirmed(&second), "{:?}\n{:#?}\n{:#?}", truth, one, other
+            first.confirmed(), second.confirmed(), "{:?}\n{:#?}\n{:#?}", truth, one, other
         );
     }
 
@@ -245,7 +225,7 @@ proptest! {
         let facts = codes_after_registrations(facts);
         let twice: Vec<_> = facts.iter().cloned().chain(shuffled(&facts, again)).collect();
         let (once, twice) = (played(&truth, resend, &facts), played(&truth, resend, &twice));
-        prop_assert_eq!(confirmed(&once), confirmed(&twice));
+        prop_assert_eq!(once.confirmed(), twice.confirmed());
     }
 
     #[test]
@@ -264,7 +244,7 @@ proptest! {
     }
 }
 
-/// Message 1 was sent twenty minutes ago, as seen from the facts.
+/// Checks the inputs of the properties above.
 #[test]
 fn the_facts_are_what_they_are_meant_to_be() {
     let truth = Truth { created: vec![0; 6], is_said: vec![true; 6], codes: vec![true; 6] };

@@ -1,5 +1,5 @@
-//! Where the store is: a file system that can lose it, a folder of another user, a seal that is gone. Said at the start,
-//! by `check` and by `doctor`, with what to type.
+//! The store's place: a file system that can lose it, another user's folder, a missing seal. `serve`, `check` and
+//! `doctor` report it with the command to type.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -15,10 +15,10 @@ use crate::harness::{LONG, Scene, status_callback};
 use crate::skip::{skipped, skipped_unless_ci};
 
 const ALLOW: &str = "HEARDBACK_ALLOW_UNSAFE_STORE";
-/// A user who is not root, and has a name wherever there is an /etc/passwd.
+/// The user `nobody`, who is not root.
 const USER: u32 = 65534;
 
-/// A command with a service's settings and these: exit code, and all that it said.
+/// Runs a command with a service's settings and these: its exit code and its output.
 fn run(words: &[&str], store: &Path, more: &[(&str, &str)]) -> (Option<i32>, String) {
     let twilio = Twilio::start();
     let (program, arguments) = words.split_first().expect("a program");
@@ -54,7 +54,7 @@ impl Overlay {
         match mount.output() {
             Ok(output) if output.status.success() => Some(Self(folder)),
             Ok(output) => {
-                // A container's own layer may carry no other, and not every kernel has it.
+                // An overlay in a container's own layer may be refused, and not every kernel has overlayfs.
                 skipped(&format!("no overlay here: {}", String::from_utf8_lossy(&output.stderr)));
                 None
             }
@@ -76,7 +76,7 @@ impl Drop for Overlay {
     }
 }
 
-/// Refused by `serve`, told by `check` and `doctor`; served with a warning where it is allowed.
+/// `serve` refuses the store, `check` and `doctor` report it, and a service that allows it logs a warning.
 fn is_said_and_refused(store: &Path, name: &str) {
     let said_so = |said: &str| {
         assert!(said.contains(&format!("the store {} is on {name}", store.display())), "{said}");
@@ -178,7 +178,7 @@ struct Reachable {
 }
 
 impl Reachable {
-    /// `None`, said loudly, without root.
+    /// `None`: the test is skipped, for example without root.
     fn new() -> Option<Self> {
         if !geteuid().is_root() {
             skipped("becoming another user takes root");
@@ -190,14 +190,14 @@ impl Reachable {
         }
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("set");
-        // The binary may lie where only root may look.
+        // The binary's own folder may be closed to other users.
         let binary = folder.path().join("heardback");
         crate::harness::copy_binary(&binary);
         let binary = binary.display().to_string();
         Some(Self { folder, binary })
     }
 
-    /// What `serve` says as that user.
+    /// The output of `serve` when that user runs it.
     fn serve(&self, store: &Path) -> String {
         let words =
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &self.binary, "serve"];
@@ -245,22 +245,22 @@ fn a_folder_of_another_user_says_whose_it_is_who_we_are_and_what_to_type() {
         &place.serve(&store),
         &["belongs to uid 10001", us, "chown -R", "or run this as uid 10001"],
     );
-    // It is ours, and its mode keeps us out.
+    // The folder belongs to the user, and its mode denies access.
     let store = place.make("ours", USER, 0o500);
     holds(&place.serve(&store), &["belongs to nobody (uid 65534)", "mode is 0500", "`chmod u+rwX"]);
-    // It has yet to be made, in a folder that is not ours.
+    // The store does not exist yet, and its parent belongs to root.
     let volume = place.make("volume", 0, 0o755);
     let said = place.serve(&volume.join("store"));
     let typed = format!("`install -d -m 700 -o 65534 -g 65534 {}`", volume.join("store").display());
     holds(&said, &[&format!("{} belongs to root (uid 0)", volume.display()), us, &typed]);
-    // The folder around it is closed.
+    // The parent folder is closed.
     let around = place.make("around", 0, 0o700);
     let inner = place.make("around/store", USER, 0o700);
     holds(
         &place.serve(&inner),
         &[&format!("{} belongs to root", around.display()), us, "chmod o+x"],
     );
-    // Root has left one file behind.
+    // One file belongs to root.
     let scene = {
         let mut scene = Scene::new(&[]);
         scene.service.signal(Signal::TERM);

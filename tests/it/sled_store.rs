@@ -26,7 +26,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         if path.is_dir() {
             found.extend(files(&path));
         } else if !path.ends_with("heardback.lock") {
-            // The lock's file names its last holder, whatever became of the store.
+            // The lock file names its last holder, so it changes even if the store does not.
             found.insert(path.display().to_string(), fs::read(&path).expect("readable"));
         }
     }
@@ -377,7 +377,7 @@ async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() 
     }
     assert!(!seal.exists(), "nothing makes a new one in silence");
     assert_eq!(fs::read(folder.path().join("db")).expect("readable"), before);
-    // What the error says to type accepts the records that are there.
+    // The command in the error accepts the records that are there.
     fs::write(&seal, []).expect("touched");
     let store = opened(folder.path()).expect("opens");
     assert!(store.is_end_unverified());

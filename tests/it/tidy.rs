@@ -184,7 +184,7 @@ fn the_domain_is_pure() {
 
 #[test]
 fn sizes_are_in_binary_units_by_their_right_names() {
-    // docs/performance.md and docs/reliability.md have measured figures of other kinds as well.
+    // docs/performance.md and docs/reliability.md also have measured figures in other units.
     let pages = [
         "README.md",
         "SECURITY.md",
@@ -206,7 +206,7 @@ fn sizes_are_in_binary_units_by_their_right_names() {
     for (file, text) in sources("src").into_iter().chain(pages) {
         broken.extend(text.lines().filter(decimal).map(|line| format!("{file}: {line}")));
     }
-    // `fly volumes` and fly.toml write 1GB for what they allocate.
+    // `fly volumes` and fly.toml write sizes as 1GB.
     broken.retain(|line| {
         !line.starts_with("fly.toml: ") || !line.contains("size") && !line.contains("auto_extend")
     });

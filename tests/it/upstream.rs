@@ -62,7 +62,7 @@ fn echo(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(body)
 }
 
-/// As Twilio answers a post of feedback that it takes, whichever message it is of.
+/// Twilio's answer to accepted feedback, for any message.
 pub(crate) fn taken(post: &Request) -> ResponseTemplate {
     let path = post.url.path();
     let parts: Vec<&str> = path.split('/').collect();

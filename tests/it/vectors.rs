@@ -195,7 +195,7 @@ fn nothing_in_the_unsigned_header_lowers_what_a_key_is_bound_to() {
         Some("key=another"),
     ];
     let unnamed = [format!("key={KEY_ID}"), format!("key={KEY_ID},algorithm=")];
-    // Of two algorithms the first counts, as for Twilio's libraries.
+    // Of two algorithms the first counts, as in Twilio's libraries.
     let twice = [
         (format!("{sha256},algorithm=HMAC_SHA1"), Algorithm::HmacSha256),
         (format!("{sha1},{sha256}"), Algorithm::HmacSha1),

@@ -1,5 +1,5 @@
-//! The first 403: the service's own log says that no key has matched, and `doctor --watch` shows why, without a
-//! restart. Recording is off before and after, bounded, and kept nowhere unless a folder is named.
+//! The first 403: the service's log says that no key has matched, and `doctor --watch` shows why, without a restart. A
+//! recording is off before and after, bounded, and not kept by default.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -18,11 +18,11 @@ use crate::harness::{
     signed, status_callback, wire,
 };
 
-/// A text that only its recipient should ever read.
+/// A text that must not show anywhere.
 const TEXT: &str = "my code is 424242";
 const HEARD: &str = "It was signed for http, not for https.";
 
-/// A reply, signed for http where https was meant.
+/// A reply whose signature covers an http URL instead of https.
 fn signed_for_http(number: u32) -> Vec<u8> {
     let sid = format!("SM{number:032x}");
     let fields = [
@@ -36,7 +36,7 @@ fn signed_for_http(number: u32) -> Vec<u8> {
     wire::bytes(&request.signed(&key(), "http://hooks.example.com"))
 }
 
-/// `heardback doctor --watch` that runs; it is gone when the test is.
+/// A running `heardback doctor --watch`, killed when dropped.
 struct Watch {
     child: Child,
     said: Receiver<String>,
@@ -272,7 +272,7 @@ fn once_a_key_has_matched_on_a_route_the_log_says_nothing_more_of_what_is_refuse
     let mut forged = signed(&status_callback(2, "sent"));
     forged.target.push_str("?x=1");
     assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
-    // What comes later is in the log.
+    // The log has a later refusal, on another route.
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     scene.service.says("no key has matched on /twilio/message yet, and 1 request got 403 there");
     assert_eq!(unmatched(&scene).len(), 1, "{}", scene.service.logs());

@@ -214,7 +214,7 @@ fn a_client_that_takes_every_connection_does_not_take_the_service_down() {
         assert_eq!(status, Some(204), "number {number}\n{}", service.logs());
     };
     tell(&mut line);
-    // Unauthenticated clients would be shut for newer ones; these hold the secret, and stay.
+    // An unauthenticated connection is closed in favour of a newer one; these clients have signed, and stay.
     let mut insider = || {
         let mut line = service.line();
         tell(&mut line);
@@ -225,7 +225,7 @@ fn a_client_that_takes_every_connection_does_not_take_the_service_down() {
     eventually("every connection is taken", LONG, || open_files(&service) >= 180);
     (0..500).for_each(|_| tell(&mut line));
     assert_eq!(service.operator("/readyz").status, 200, "the operator's descriptors are set aside");
-    // A later client is served as soon as the crowd has been cut off.
+    // A later client is served as soon as unauthenticated connections are closed.
     tell(&mut service.line());
     assert!(open_files(&service) < 256);
     drop((insiders, strangers));

@@ -253,7 +253,7 @@ async fn a_confirmation_is_reported_and_never_posted_again() {
     }
 }
 
-/// Row P1 of the inputs from the field: none of these is Twilio's answer about the message.
+/// None of these is Twilio's answer about the message.
 #[tokio::test]
 async fn a_2xx_that_is_not_twilios_is_retried_and_given_up_with_its_kind_and_never_reported() {
     let other = format!(r#"{{"message_sid":"{}"}}"#, sid(9));
@@ -270,7 +270,7 @@ async fn a_2xx_that_is_not_twilios_is_retried_and_given_up_with_its_kind_and_nev
         assert_eq!((message.state, message.posts_made()), (State::Confirmed, 1), "{kind}");
         assert_eq!(message.last_attempt.expect("kept").message, kind);
         assert_eq!((scene.notes.count("uncertain"), scene.notes.count("done")), (1, 0), "{kind}");
-        // A day of waits, in as many steps as it takes.
+        // The retries of a whole day.
         while scene.message(1).await.state == State::Confirmed {
             scene.pass(900);
             scene.step().await;

@@ -1,6 +1,6 @@
 /*
- * Shifts the wall clock of a process by the seconds that stand in the file $SHIFT_FILE, read anew each time.
- * For tests/it/clock: the real binary with a clock that jumps. Other clocks go on as they are.
+ * Shifts the wall clock of a process by the seconds that stand in the file $SHIFT_FILE, which it reads at each call.
+ * For tests/it/clock: the real binary with a clock that jumps. Other clocks stay as they are.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -22,12 +22,12 @@ use std::fmt;
 const MAX_LEN: usize = 256;
 /// The channel that is an account of its own under a number.
 const WHATSAPP: &str = "whatsapp";
-/// Schemes in front of a plain number (RFC 3966, RFC 5724, and what phones and browsers use for them).
+/// Schemes in front of a plain number (RFC 3966, RFC 5724, and those of phones and browsers).
 const PLAIN: [&str; 6] = ["tel", "sms", "smsto", "mms", "mmsto", "callto"];
 /// Schemes of addresses that no message can be sent to.
 const WITHOUT_MESSAGES: [&str; 9] =
     ["client", "sip", "sips", "sim", "wireless", "http", "https", "mailto", "urn"];
-/// What may stand between the digits of a number, after folding.
+/// Characters that may stand between the digits of a number, after folding.
 const DECORATION: &str = " -.()[]/~";
 /// The longest user id of WhatsApp behind its country and dot (Meta, "Business-scoped user IDs").
 const MAX_USER_ID: usize = 128;
@@ -71,7 +71,7 @@ pub enum AddressError {
     /// A scheme in front of a full number that is no channel of Twilio's.
     #[error("the channel in front of the number is unknown; expected whatsapp:, rcs: or sms:")]
     UnknownChannel,
-    /// No name that Twilio sends from.
+    /// Not a name that Twilio sends from.
     #[error(
         "expected a number such as +15017122661, a short code, an alphanumeric sender, a channel's \
          address, or a Messaging Service's SID (MG…)"
@@ -79,7 +79,7 @@ pub enum AddressError {
     NotASender,
 }
 
-/// A character by its code point, and as it is where it can be seen.
+/// A character with its code point; the code point alone if the character is not printable ASCII.
 fn shown(c: char) -> String {
     let point = u32::from(c);
     if c.is_ascii_graphic() { format!("{c} (U+{point:04X})") } else { format!("U+{point:04X}") }
@@ -87,15 +87,15 @@ fn shown(c: char) -> String {
 
 impl Address {
     /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
-    /// senders, channel addresses, user ids of WhatsApp. Digits of every script count, spaces, dashes, dots,
-    /// brackets and invisible marks in a number do not; nor do digits that a country's numbers had before it
-    /// changed its plan (`numbering`).
+    /// senders, channel addresses, user ids of WhatsApp. Digits of every script count. Spaces, dashes, dots,
+    /// brackets and invisible marks in a number do not count. A number of an old numbering plan is read as today's
+    /// (`numbering`).
     ///
     /// `tel:`, `sms:` or `rcs:` in front of a full number is the plain number: it is the same thread on the
     /// same phone. WhatsApp is an account of its own. `rcs:` in front of a name is a brand's agent.
     ///
     /// # Errors
-    /// [`AddressError`], which names the character that stands in the way.
+    /// [`AddressError`], which names the unreadable character.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.len() > MAX_LEN {
             return Err(AddressError::Malformed);
@@ -230,15 +230,15 @@ impl Address {
         }
     }
 
-    /// The country calling code (ITU E.164), for statistics; of a user id by its country. `None` for what is
-    /// neither.
+    /// The country calling code (ITU E.164), for statistics. A user id has the code of its country. `None` for any
+    /// other address.
     #[must_use]
     pub fn calling_code(&self) -> Option<u16> {
         if self.is_whatsapp_id() {
             return countries::of_country(self.value.get(..2)?);
         }
         let digits = self.value.strip_prefix('+').filter(|_| self.is_e164())?;
-        // An unassigned code is counted by its three digits.
+        // An unassigned code counts as its first three digits.
         countries::calling_code(digits).or(digits.get(..3))?.parse().ok()
     }
 
@@ -299,7 +299,7 @@ fn number(value: &str) -> Result<Option<String>, AddressError> {
     Ok(Some(format!("+{code}{}", bare(rest))))
 }
 
-/// What stands before and behind a 0 in brackets.
+/// The texts before and behind a 0 in brackets.
 fn split_at_trunk_zero(text: &str) -> Option<(&str, &str)> {
     [('(', ')'), ('[', ']')].into_iter().find_map(|(open, close)| {
         let (before, from) = text.split_once(open)?;

@@ -1,11 +1,12 @@
 //! Names: WhatsApp knows one person by a number and by user ids, and a webhook bears one of them or several.
 //!
 //! Since 2026 a user of WhatsApp may hide the number. `From` and `To` are then a user id, such as
-//! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside whatever name is
-//! used (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
+//! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside either name
+//! (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
 //! id. A number has an id for each business portfolio, and a parent's id (Meta, "Business-scoped user IDs").
 //!
-//! Names are tied by what Twilio signed only. Each is a keyed hash of its account, so no tie reaches beyond one.
+//! Only a request that Twilio signed ties names. Each name is a keyed hash within its account, so no tie crosses
+//! accounts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::address::{Address, NameKind, Person, PersonKey};
 use crate::domain::sid::AccountSid;
 
-/// The most user ids of one person. More than these is a placeholder in every webhook, not a person.
+/// The most user ids of one person. More ids are a sign of a placeholder that every webhook bears.
 const MAX_IDS: usize = 8;
 /// How long names that no webhook repeats stay tied: as long as Twilio keeps messages by default.
 const KEPT_FOR: Duration = Duration::from_hours(400 * 24);
-/// A tie that is repeated is written again this much later.
+/// A repeated tie is written again only after this time.
 const REFRESHED_AFTER: Duration = Duration::from_hours(24);
 
 /// A number on WhatsApp, and the same number off it: another recipient of messages, and the same person.
@@ -37,17 +38,17 @@ pub struct Names {
     ids: BTreeSet<Person>,
 }
 
-/// Names that are tied, and when a webhook said so last.
+/// Names that are tied, and when a webhook last bore them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TiedNames {
-    /// The names.
+    /// The tied names.
     pub names: Names,
-    /// When.
+    /// When a webhook last bore them together.
     #[serde(with = "crate::domain::moment")]
     pub seen_at: Timestamp,
 }
 
-/// What is to be kept of names that were learned.
+/// The record to keep once a webhook has tied names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Learned {
     /// All names of the person.
@@ -57,8 +58,8 @@ pub struct Learned {
 }
 
 impl Names {
-    /// The names that one form gives to one person of that account. `None` where that is no more than one name, or
-    /// where they are not all WhatsApp's, or where two numbers are among them.
+    /// The names that one form gives to one person of that account. `None` if there is only one name, if one is not
+    /// WhatsApp's, if there are two numbers, or if there are too many ids.
     #[must_use]
     pub fn of(key: &PersonKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
         let mut names = Self::default();
@@ -91,7 +92,7 @@ impl Names {
         self.all().chain(self.number.and_then(|number| number.plain))
     }
 
-    /// Whether it is one of those on WhatsApp.
+    /// Whether the name is one of those on WhatsApp.
     #[must_use]
     pub fn contains(&self, person: Person) -> bool {
         self.all().any(|name| name == person)
@@ -103,7 +104,7 @@ impl Names {
         self.number.is_some() && !self.ids.is_empty()
     }
 
-    /// How many there may be, and how long an export's line may get by that.
+    /// Whether the number of names is within its bounds, which also bound the length of an export's line.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         (1..=MAX_IDS).contains(&self.ids.len()) && self.all().count() > 1
@@ -117,14 +118,14 @@ impl TiedNames {
         self.seen_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)
     }
 
-    /// What is known once these are said too. `known` are the tied names that share one with them. `None` where
-    /// nothing is learned: it is known already, or contradicts what is known.
+    /// All names of the person, these included. `known` are the tied names that share a name with these. `None` if
+    /// nothing is learned: the names are known already, contradict the known ones, or are too many.
     #[must_use]
     pub fn learned(&self, known: &[Self]) -> Option<Learned> {
         let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
         let number = match self.names.number {
             Some(number) => Some(number),
-            // Two people: a parent's id, say, that both were given.
+            // Two people share an id, such as a parent's.
             None if numbers.len() > 1 => return None,
             None => numbers.first().copied(),
         };

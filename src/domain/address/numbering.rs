@@ -24,7 +24,7 @@
 //!   15 November 2018 (Ministry of Information and Communications, plan 798/2018).
 //!
 //! The last two, Mexico and Brazil are also the mobile migrations in libphonenumber's own list (`migrator`,
-//! `recipes.csv`). The library itself was tried and folds none of them: it parses `+52 1 55…` and `+52 55…` as two
+//! `recipes.csv`). The library itself folds none of them: it parses `+52 1 55…` and `+52 55…` as two
 //! numbers, and calls Benin's old notation invalid. Its metadata would add a megabyte for no answer.
 //!
 //! WhatsApp's own page on it: "About international phone number format"; the cases side by side:
@@ -37,7 +37,8 @@ use crate::domain::address::countries;
 /// The fewest digits of an international number.
 const SHORTEST: usize = 7;
 
-/// The one notation of a number in E.164, today's. What nobody renumbered stays as it is.
+/// Today's notation of a number in E.164. A number without an older notation stays as it is, and so does any
+/// other text.
 #[must_use]
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
     let Some(digits) = number.strip_prefix('+').filter(|digits| is_digits(digits, digits.len()))
@@ -56,7 +57,7 @@ pub(super) fn canonical(number: &str) -> Cow<'_, str> {
     }
 }
 
-/// Today's national number, where it was written otherwise before.
+/// Today's national number for one in an older notation; `None` for any other.
 fn renumbered(code: &str, national: &str) -> Option<String> {
     let first = national.bytes().next()?;
     match (code, national.len()) {

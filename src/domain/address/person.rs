@@ -33,13 +33,13 @@ impl fmt::Debug for Person {
     }
 }
 
-/// What kind of name stands for a person.
+/// The kind of a name that stands for a person.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum NameKind {
-    /// A plain number, or another channel's address: it is the only one.
+    /// A plain number, or another channel's address: the only name of its person.
     #[default]
     Other,
     /// A number on WhatsApp.
@@ -65,7 +65,7 @@ impl NameKind {
 pub struct Recipient {
     /// The keyed hash.
     pub person: Person,
-    /// Country calling code, where the address tells it.
+    /// The country calling code of the address, if it has one.
     pub calling_code: Option<u16>,
     /// What kind of name it is.
     #[serde(default)]

@@ -1,21 +1,22 @@
-//! Senders: the app's own numbers, names and channel addresses. They are kept and shown in clear, so nothing is
-//! read as one that could be a person's address by mistake of its shape.
+//! Senders: the app's own numbers, names and channel addresses. They are kept and shown in clear, so a text without
+//! the shape of a sender is refused: it may hold a person's address.
 
 use crate::domain::address::{
     Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, countries, is_digits, numbering,
 };
 use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 
-/// A name as long as this may hold any digits (Twilio: 11 characters); a longer one not as many as a number has.
+/// A name up to this length may hold any number of digits (Twilio: 11 characters). A longer name holds fewer digits
+/// than a number.
 const ALPHANUMERIC: usize = 11;
 /// The longest name.
 const MAX_NAME: usize = 64;
-/// What programs write where there is nothing.
+/// Words that programs write for a missing value.
 const NOTHING: [&str; 6] = ["undefined", "null", "none", "nil", "nan", "unknown"];
-/// A number has this many digits or more.
+/// The fewest digits of a number.
 const NUMBER_DIGITS: usize = 7;
 
-/// What a message was sent from.
+/// The sender of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sender {
     /// A number, short code, name or channel address, normalised.
@@ -46,32 +47,35 @@ impl Sender {
         if is_sid(bare) {
             return Ok(Self::Service(ServiceSid::parse(bare)?));
         }
-        let Address { channel, value } = Address::parse(text)?;
+        let read = Address::parse(text)?;
+        let Address { channel, value } = &read;
         if WITHOUT_MESSAGES.contains(&channel.as_str()) {
             return Err(AddressError::NotASender.into());
         }
-        let address =
-            |value: String| Ok(Self::Address(Address { channel: channel.clone(), value }));
-        let read = Address { channel: channel.clone(), value: value.clone() };
         if read.is_e164() {
             return Ok(Self::Address(read));
         }
         match channel.as_str() {
-            "" | WHATSAPP if is_digits(&value) => match with_plus(&value) {
-                Some(number) => address(numbering::canonical(&number).into_owned()),
-                None if channel.is_empty() && (3..=8).contains(&value.len()) => address(value),
+            "" | WHATSAPP if is_digits(value) => match with_plus(value) {
+                Some(number) => {
+                    let value = numbering::canonical(&number).into_owned();
+                    Ok(Self::Address(Address { value, ..read }))
+                }
+                None if channel.is_empty() && (3..=8).contains(&value.len()) => {
+                    Ok(Self::Address(read))
+                }
                 None => Err(read.without_plus().into()),
             },
-            "" if is_name(&value) => address(value),
+            "" if is_name(value) => Ok(Self::Address(read)),
             "" => Err(AddressError::NotASender.into()),
             WHATSAPP => Err(AddressError::NotE164.into()),
-            _ => address(value),
+            _ => Ok(Self::Address(read)),
         }
     }
 }
 
-/// The full number that these digits can only be: with a calling code, and longer than any national number; or of
-/// the North American plan, whose national numbers are shorter by the 1.
+/// The full number that these digits stand for, if only one is possible. Either they begin with a calling code and
+/// are longer than any national number, or they are a number of the North American plan with its 1.
 fn with_plus(digits: &str) -> Option<String> {
     let is_long = (12..=15).contains(&digits.len()) && countries::calling_code(digits).is_some();
     let of_ten = digits.strip_prefix('1').filter(|ten| ten.len() == 10);

@@ -1,4 +1,4 @@
-//! How addresses are read, and who is one person.
+//! How addresses are read, and which of them are one person's.
 
 use super::*;
 use crate::domain::sid::AccountSid;

@@ -21,7 +21,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether the age of the oldest record is kept, by the second. Of the other states no age is shown.
+    /// Whether the age of the oldest record is kept, to the second. The other states show no age.
     fn has_age(self) -> bool {
         match self {
             Self::Message(
@@ -86,7 +86,7 @@ impl Entry {
         Self { standing, since: parked.parked_at, message: None }
     }
 
-    /// Where, and since which second.
+    /// The standing, and the second since when.
     pub(super) fn stands(&self) -> Option<(Standing, i64)> {
         self.standing.has_age().then(|| (self.standing, self.since.as_second()))
     }

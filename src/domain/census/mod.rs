@@ -42,8 +42,8 @@ pub struct Census {
     codes: BTreeMap<(i64, Option<u16>), Tally>,
     /// By day of creation and sender.
     senders: BTreeMap<(i64, SenderNo), Tally>,
-    /// How many records stand where, by the second since when. A [summary](Self::summary) has the first second
-    /// of each alone.
+    /// Counts of records by standing and by the second since when. A [summary](Self::summary) keeps only the first
+    /// second of each standing.
     standing: BTreeMap<(Standing, i64), u64>,
     /// Messages of each account.
     accounts: BTreeMap<AccountSid, u64>,
@@ -77,8 +77,8 @@ impl Census {
         }
     }
 
-    /// A copy for readers: all but the seconds, of which only the oldest of each kind is copied. Its size is
-    /// bounded by the retention, and by the number of senders that are told apart.
+    /// A copy for readers, with only the oldest second of each standing. Its size is bounded by the retention and by
+    /// the number of senders that are counted apart.
     #[must_use]
     pub fn summary(&self) -> Self {
         let mut standing = BTreeMap::new();
@@ -98,8 +98,8 @@ impl Census {
         }
     }
 
-    /// Since when the oldest record has stood there, to the second. `None` also of untracked, expired and
-    /// reported messages.
+    /// Since when the oldest record has stood there, to the second. `None` also for untracked, expired
+    /// and reported messages.
     #[must_use]
     pub fn oldest(&self, standing: Standing) -> Option<Timestamp> {
         let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));

@@ -1,17 +1,17 @@
-//! Finds what may be a code in a text: in any script's digits, with any separators, within any sentence.
+//! Finds possible codes in a text: in any script's digits, with any separators, within any sentence.
 //!
 //! Messages are matched by the HMAC of the code as the app wrote it, so each possible code is tried in the few
 //! spellings that an app may have used: as typed, in lower case, in upper case, and with the usual separator.
 
-/// Shorter words are in every other sentence.
+/// The shortest code in a text, in characters. Shorter words are too frequent.
 const MIN_CODE: usize = 4;
-/// The shortest spelling that nobody types by chance.
+/// The length from which a spelling hardly matches a code by chance.
 pub(super) const SURE_CODE: usize = 6;
-/// Longer words are not typed as codes.
+/// The longest code in a text, in characters.
 const MAX_CODE: usize = 16;
 /// The most spellings that are tried. A text of ten SMS segments has about 300 words.
 const MAX_SPELLINGS: usize = 512;
-/// The most words that one code is split into: each digit by itself.
+/// The most words that one code is split into, such as single digits.
 const MAX_PARTS: usize = 8;
 /// The longest code that an app may report, in characters.
 const MAX_ENTERED: usize = 64;
@@ -29,9 +29,9 @@ const ZEROS: [u32; 76] = [
 
 /// The possible codes of a text.
 pub(super) struct Found {
-    /// Each in the spellings that an app may have sent it in.
+    /// Each possible code, in the spellings that an app may have sent.
     pub(super) spellings: Vec<String>,
-    /// Whether the text holds something of a code's shape: a digit, and four characters or more.
+    /// Whether the text contains a word in the shape of a code: a digit, and 4 to 16 characters.
     pub(super) is_code: bool,
 }
 
@@ -64,12 +64,12 @@ pub(super) fn possible_codes(text: &str) -> Found {
             if joined.chars().count() > MAX_CODE {
                 break;
             }
-            // "in 5 min" is no code, though it may be tried as one.
+            // "in 5 min" does not have a code's shape, but it is tried as a code.
             all_have_digits &= next.has_digit();
             is_code |= note_code(&joined, &written, &mut with_digits) && all_have_digits;
         }
     }
-    // Plain numbers first: they are tried however many other words there are.
+    // Plain numbers first, so that other words cannot displace them at the limit.
     with_digits.sort_by_key(|(joined, _)| !joined.bytes().all(|byte| byte.is_ascii_digit()));
     let mut spellings = Vec::new();
     for (joined, written) in &with_digits {
@@ -104,7 +104,7 @@ fn note_code(joined: &str, written: &str, found: &mut Vec<(String, String)>) -> 
     is_code
 }
 
-/// The spellings in which an app may have sent what was typed as `written`, or as `joined` without separators.
+/// The spellings that an app may have sent for a code that was typed as `written`, or `joined` without separators.
 fn add_spellings(joined: &str, written: &str, spellings: &mut Vec<String>) {
     let halves = halves(joined);
     let with = |separator: &str| halves.map(|(left, right)| format!("{left}{separator}{right}"));

@@ -10,7 +10,7 @@ use crate::domain::findings::Severity;
 pub const OUTSIDE: [(&str, &str); 1] =
     [("HeardbackDown", "a process that does not run judges nothing; only Prometheus can see that")];
 
-/// What is wrong, as one word. `alert` and `name` correspond: `lane_paused` is `HeardbackLanePaused`.
+/// The kind of a finding. Its name and its alert correspond: `lane_paused` is `HeardbackLanePaused`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FindingId {
     /// The process started several times within an hour.
@@ -137,7 +137,7 @@ impl FindingId {
         self.row().1
     }
 
-    /// What follows, and what to do. The description of its alert ends with the same words.
+    /// The consequence and the action. The description of its alert ends with the same words.
     #[must_use]
     pub fn advice(self) -> &'static str {
         self.row().2
@@ -160,7 +160,7 @@ impl FindingId {
         self.has_alert().then(|| format!("Heardback{}", name()))
     }
 
-    /// Where the documentation says what to do.
+    /// The section of the documentation about it.
     #[must_use]
     pub fn runbook(self) -> String {
         let anchor = self.alert().map_or_else(

@@ -66,8 +66,8 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
 }
 
 /// Judged for each side: Twilio and the app sign with different keys. A side that never verified counts its failures of
-/// one hour, or of all time while the other side has not verified either: a stranger's request to a side that is not
-/// used must not stay an outage.
+/// one hour; of all time only while the other side has not verified either. So a forged request to an unused side does
+/// not stay an outage.
 fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<Finding> {
     let finding = |what: String| Finding::new(FindingId::NothingVerifies, what).about(side);
     if facts.last_verified.is_none() {
@@ -98,11 +98,11 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
     Some(finding(what).at_most(severity))
 }
 
-/// Part of the requests of a side: its subject, and the words for it.
+/// A part of a side's requests: the subject of its finding, and the words for it.
 type Scope = (String, String);
 
-/// A side verifies requests, but none of a route, or none of an account. Each refused request is in one finding: that
-/// of the widest scope of which none verifies.
+/// For a side that verifies requests, but none of a route or none of an account. Each refused request is in one
+/// finding: that of the widest scope without a verified request.
 fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
     let mut uncovered = all.clone();

@@ -1,4 +1,4 @@
-//! Signatures by route and account: a finding for each scope of which none verifies.
+//! Signatures by route and account: a finding for each scope without a verified request.
 
 use super::*;
 use crate::domain::findings::judge;

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// For when there is time.
+    /// To be looked at when there is time.
     Info,
     /// To be looked at today.
     Warning,
@@ -52,7 +52,7 @@ impl Severity {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind.
+    /// The kind.
     pub id: FindingId,
     /// How bad.
     pub severity: Severity,
@@ -64,9 +64,9 @@ pub struct Finding {
     /// Since when, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// What follows, and what to do. Ends with [`FindingId::advice`].
+    /// The consequence and the action. Ends with [`FindingId::advice`].
     pub advice: String,
-    /// Where the documentation says more.
+    /// The section of the documentation about it.
     pub runbook: String,
 }
 
@@ -104,7 +104,7 @@ impl Finding {
     }
 }
 
-/// All that is wrong, the worst first.
+/// All findings, the worst first.
 #[must_use]
 pub fn judge(now: &Situation) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -117,7 +117,7 @@ pub fn judge(now: &Situation) -> Vec<Finding> {
     findings
 }
 
-/// The severity of the worst; `None` if all is well.
+/// The highest severity; `None` if there is no finding.
 #[must_use]
 pub fn worst(findings: &[Finding]) -> Option<Severity> {
     findings.iter().map(|finding| finding.severity).max()

@@ -1,4 +1,4 @@
-//! Findings about what goes out: lanes, holds, the outbox, Twilio's answers.
+//! Findings about reporting to Twilio: lanes, holds, the outbox, Twilio's answers.
 
 use jiff::SignedDuration;
 
@@ -13,11 +13,11 @@ use crate::domain::veil::veiled;
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 /// … and this long is an alert.
 const TOO_LATE: SignedDuration = SignedDuration::from_mins(15);
-/// An outbox that is smaller than this does not grow.
+/// An outbox of at most this size gives no finding.
 const SMALL_OUTBOX: u64 = 100;
-/// Fewer failures than this are not a trend.
+/// This many failures, or fewer, are no trend.
 const FEW_FAILURES: u64 = 10;
-/// Throttled for more than this share of the time is too much.
+/// Throttling for more than this share of the time is a warning.
 const MOSTLY: f64 = 0.5;
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
@@ -75,7 +75,7 @@ fn foreign(server: &ForeignServer) -> Finding {
     Finding::new(FindingId::UpstreamMismatch, what).about(account).since(*since)
 }
 
-/// Answers of the last hour that have ended since.
+/// Foreign answers of the last hour, from a server that no longer answers.
 fn mismatch(now: &Situation) -> Option<Finding> {
     let unnamed = now.upstream.unnamed;
     let what =
@@ -111,7 +111,7 @@ fn growing(outbox: &OutboxFacts) -> Option<Finding> {
     Some(Finding::new(FindingId::OutboxGrowing, what))
 }
 
-/// What has failed and still waits, or else what failed most of the time.
+/// Failed reports that will be retried; without any, posts of which most failed.
 fn failing(now: &Situation) -> Option<Finding> {
     let (outbox, upstream) = (&now.outbox, &now.upstream);
     let finding = |what| Some(Finding::new(FindingId::UpstreamFailing, what));

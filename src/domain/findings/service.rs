@@ -6,7 +6,7 @@ use crate::domain::findings::{Finding, FindingId, Situation};
 use crate::domain::span::nearest;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// So many earlier starts within an hour, this one excluded, are an alert.
+/// This many earlier starts within an hour, this one excluded, are an alert.
 const RESTARTS: usize = 3;
 
 pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {

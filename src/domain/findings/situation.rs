@@ -1,4 +1,4 @@
-//! What findings are judged from: plain numbers and words about the running service.
+//! The facts that findings are judged from: plain numbers and words about the running service.
 //!
 //! Counts are increases over a window that ends now; the field says which window. The windows are those of
 //! `ops/alerts.yml`. Deliberately absent: addresses, message SIDs, keys.
@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::sid::AccountSid;
 
-/// How the service stands at one moment.
+/// The state of the service at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Situation {
     /// The moment.
     pub now: Timestamp,
-    /// What was found out at start and stays.
+    /// Facts from the start of the process.
     pub start: StartFacts,
     /// Whether the process shuts down.
     pub is_draining: bool,
@@ -149,7 +149,7 @@ pub struct RequestFacts {
     pub server_errors: u64,
     /// Refused for their signature (unsigned ones excluded), in 15 minutes.
     pub signature_failures: u64,
-    /// The same a day ago; `None` if the process is younger.
+    /// The same count a day ago; `None` if the process is younger.
     pub signature_failures_a_day_ago: Option<u64>,
     /// Signed and not usable, in 30 minutes.
     pub unusable: u64,
@@ -181,7 +181,7 @@ pub struct PausedLane {
     pub status: Option<u16>,
     /// Twilio's error code.
     pub code: Option<u32>,
-    /// Twilio's words, or ours.
+    /// Twilio's message, or ours.
     pub message: String,
 }
 
@@ -219,13 +219,14 @@ pub struct HeldAccount {
 /// Confirmations that wait to be reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutboxFacts {
-    /// All of them.
+    /// All confirmations that wait.
     pub waiting: u64,
     /// How many waited 30 minutes ago; `None` if the process is younger.
     pub half_an_hour_ago: Option<u64>,
     /// Since when the oldest waits, of accounts that are not on hold.
     pub oldest: Option<Timestamp>,
-    /// How many of accounts that are neither paused, throttled nor on hold were tried and failed. A lower bound if [`Self::is_cut`].
+    /// Those with a failed attempt, of accounts that are neither paused, throttled nor on hold. A lower bound if
+    /// [`Self::is_cut`].
     pub failed: u64,
     /// How the last attempt of those ended.
     pub last_failure: Option<String>,

@@ -1,4 +1,4 @@
-//! Each finding provoked through a situation, and what is close to it and is none.
+//! Each finding, provoked by a situation; a situation close to it gives none.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) fn well() -> Situation {
     Situation { now: at(10_000), start, twilio, store, ..Situation::default() }
 }
 
-/// What is found once `change` is made to a service with nothing wrong.
+/// The findings after `change` to a service with nothing wrong.
 fn found(change: impl FnOnce(&mut Situation)) -> Vec<(FindingId, Severity)> {
     let mut now = well();
     change(&mut now);
@@ -64,7 +64,7 @@ fn throttled(share: f64) -> Vec<ThrottledLane> {
 
 type Change = fn(&mut Situation);
 
-/// For each kind of finding: what brings it about, how bad it is then, and what is close to it and does not.
+/// For each kind of finding: a change that provokes it, its severity then, and a similar change that does not.
 #[expect(clippy::too_many_lines, reason = "a row for each kind")]
 fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
     use FindingId as Id;

@@ -1,8 +1,8 @@
-//! Findings about conversion: what was sent and what was confirmed, compared with a day ago.
+//! Findings about conversion: messages sent and confirmed, compared with a day ago.
 
 use crate::domain::findings::{Finding, FindingId, Situation, Traffic, TrafficCount};
 
-/// So many messages in two hours, or fewer, prove nothing.
+/// This many messages in two hours, or fewer, prove nothing.
 const FEW: u64 = 30;
 /// More messages than this to one country may be SMS pumping …
 const PUMPED: u64 = 100;

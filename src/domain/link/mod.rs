@@ -148,8 +148,8 @@ pub enum Links {
     /// A page with a button, whose press is the evidence: scanners and previews only ever fetch.
     #[default]
     ConfirmOnPost,
-    /// The same without a script that presses for the person, and only where the browser says that a person
-    /// pressed it (`Sec-Fetch-User`).
+    /// A page with a button, and without a script that presses it. A press is evidence only if the browser says that
+    /// a person pressed (`Sec-Fetch-User`).
     ConfirmOnPress,
     /// Fetching it is the evidence already, known crawlers aside.
     ConfirmOnGet,

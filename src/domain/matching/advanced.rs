@@ -77,7 +77,7 @@ pub fn met_parked(present: &Parked, incoming: &Parked) -> Met<Parked> {
     if incoming.parked_at > present.parked_at {
         return Met::from(present, incoming.clone());
     }
-    // What waits there for its message waits here as well.
+    // Evidence that still waits in the other store waits in this store as well.
     let is_known = |parked: &Parked| parked.reason == Reason::Known;
     if incoming.parked_at == present.parked_at && is_known(present) && !is_known(incoming) {
         return Met::from(present, incoming.clone());

@@ -1,7 +1,7 @@
-//! Texts that no person wrote: whoever answers within seconds of a message's creation is a machine.
+//! Automatic texts: a text within seconds of a message's creation was sent by a machine.
 //!
-//! Handsets and carriers answer such, also for numbers at which nobody can read. So the rule looks at every message
-//! to the person, whatever its receipts say: a later receipt must not make the text a person's.
+//! Handsets and carriers send automatic texts, even for numbers without a reader. So the rule considers every message
+//! to the person, whatever its receipts say: a later receipt must not change the classification of the text.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,22 +21,22 @@ use crate::domain::signal::{Evidence, Named, TimeSource};
 pub struct AutomaticReplies {
     /// The account that knows the person by this hash.
     pub account: AccountSid,
-    /// From the first automatic text on.
+    /// The time of the first automatic text.
     #[serde(with = "crate::domain::moment")]
     pub from: Timestamp,
-    /// Until a week after the last one.
+    /// The end: a week after the last automatic text.
     #[serde(with = "crate::domain::moment")]
     pub until: Timestamp,
 }
 
 impl AutomaticReplies {
-    /// Whether a text of that moment is one.
+    /// Whether a text of that moment counts as automatic.
     #[must_use]
     pub fn include(&self, at: Timestamp) -> bool {
         (self.from..self.until).contains(&at)
     }
 
-    /// Together with another span: the later one, if there is a gap between them.
+    /// Merges with another span. With a gap between them, the later span is the result.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let (first, second) = if self.from <= other.from { (self, other) } else { (other, self) };
@@ -47,7 +47,7 @@ impl AutomaticReplies {
     }
 }
 
-/// The spans that follow from these pieces of evidence, and from what is known already.
+/// Adds the spans that follow from these pieces of evidence to the known spans.
 pub(super) fn spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
     known: &Known,
@@ -73,8 +73,8 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
     if is_rounded_up { earlier(created_at, Duration::from_millis(999)) } else { created_at }
 }
 
-/// Whether it came within seconds of the creation of a message to that person from that sender. `is_sure`: only of
-/// one of which it is known when it was created.
+/// Whether a text came within seconds of the creation of a message to that person from that sender. `is_sure` admits
+/// only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
     known: &Known,

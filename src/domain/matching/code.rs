@@ -1,4 +1,4 @@
-//! What is kept of a typed code: the messages whose code it is, and those whose code it is not. Never the code.
+//! The stored result of a typed code: the messages that it matched and those that it did not match. Never the code.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -6,10 +6,10 @@ use crate::domain::code::Probe;
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 
-/// The most messages that are noted. As many are compared with one piece of evidence.
+/// The most messages noted in each list.
 const MOST: usize = 64;
 
-/// Which messages a typed code is of, as far as they were known when it came in.
+/// The comparison of a typed code with the messages that were known when it arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TypedCode {
     /// The messages whose code it is.
@@ -18,7 +18,7 @@ pub struct TypedCode {
     pub not_of: Vec<MessageSid>,
 }
 
-/// Reads what is kept of a code. Exports of earlier releases say only whether there was a number.
+/// Reads a stored comparison. Exports of earlier releases say only whether there was a number.
 pub(super) fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TypedCode>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -37,8 +37,8 @@ pub(super) fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TypedCod
 }
 
 impl TypedCode {
-    /// Compares a probe with the codes of messages: `recent` ones, of which a short number may be the code, and all.
-    /// `None` if it holds no code.
+    /// Compares a probe with the codes of messages. The flag beside each message says whether it is recent: only then
+    /// a short number may be its code. `None` if the probe contains no code.
     #[must_use]
     pub(super) fn compared<'a>(
         probe: &Probe,
@@ -60,7 +60,7 @@ impl TypedCode {
         (probe.is_code() || !typed.of.is_empty()).then_some(typed)
     }
 
-    /// Whether a message has a code that this one was never compared with.
+    /// Whether a message has a code that the typed code was never compared with.
     #[must_use]
     pub(super) fn may_be_of(&self, message: &Message) -> bool {
         message.code.is_some()

@@ -1,7 +1,7 @@
-//! The commands: a message was seen, a recipient did something, time has passed.
+//! The commands: apply a sighting, observe a signal, reconsider evidence after some time.
 //!
-//! Each works on the rows at hand as on a small ledger: it takes back what may still be judged otherwise, adds what is
-//! new, and settles all evidence by the same rules (`settle`).
+//! Each command takes back the provisional confirmations among the loaded rows, adds the new facts, and settles all
+//! evidence by the same rules (`settle`).
 
 use std::collections::BTreeMap;
 
@@ -79,14 +79,14 @@ pub fn observe(
         Err(reason) => Observed::Nothing(*reason),
         Ok(_) => observed.unwrap_or(Observed::Nothing(Reason::NoMessage)),
     };
-    // What proves nothing for want of a time may still come by another road.
+    // Another webhook may deliver the same act with a time, so the act is not marked as counted.
     if observed != Observed::Nothing(Reason::TimeUnknown) {
         ledger.changes.seen.clone_from(&signal.once);
     }
     Ok((ledger.close().changes, observed))
 }
 
-/// Time has passed: what waited for a newer message is judged anew. Returns what is confirmed by that.
+/// Judges parked evidence anew after its wait for a newer message. Returns the messages that this confirms.
 #[must_use]
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
     let mut ledger = Ledger::open(rows, policy, now.into());
@@ -113,7 +113,7 @@ pub(super) struct Ledger<'a> {
     pub(super) loaded: Known,
     pub(super) known: Known,
     pub(super) pieces: Vec<Piece>,
-    /// The evidence that is there already and that the new evidence repeats.
+    /// The known evidence that the new evidence repeats.
     pub(super) repeated: Option<Parked>,
     pub(super) services: BTreeMap<String, ServiceSid>,
     pub(super) people: People,
@@ -123,18 +123,18 @@ pub(super) struct Ledger<'a> {
     pub(super) changes: Changes,
     is_cut: bool,
     pub(super) policy: &'a Policy,
-    /// The wall clock, to date what is written.
+    /// The wall clock, to date the written rows.
     pub(super) now: Timestamp,
-    /// The trusted time, to judge what has lapsed.
+    /// The trusted time, to judge which deadlines have passed.
     pub(super) trusted: Timestamp,
 }
 
-/// What a command changes.
+/// The rows that a command changes, and the outcome for the messages.
 pub(super) struct Closed {
     pub(super) changes: Changes,
-    /// What was confirmed.
+    /// The messages that the command confirmed.
     pub(super) confirmed: Vec<MessageSid>,
-    /// What was confirmed before, and is not any more.
+    /// The messages that were confirmed before and are not any more.
     pub(super) withdrawn: Vec<MessageSid>,
 }
 
@@ -220,13 +220,13 @@ impl<'a> Ledger<'a> {
         Ok(new)
     }
 
-    /// Names of one person are learned from what Twilio signed: an app's word could make two people one.
+    /// Ties the names of one person. Only Twilio's signed requests give names: an app could merge two people.
     fn tie(&mut self, account: AccountSid, names: &Names) {
         let learned = self.people.tie(names, self.now);
         self.changes.tied = learned.map(|learned| (account, learned));
     }
 
-    /// Senders are learned from what Twilio signed and names both. An app's word is its own account's at best.
+    /// Learns the Messaging Service of a sender, only from a request that Twilio signed and that names both.
     fn learn(&mut self, sighting: &Sighting) {
         if let (true, Some(from), Some(service)) =
             (sighting.by_twilio, &sighting.from, sighting.service)
@@ -283,7 +283,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Takes in new evidence. What it holds of a code is compared with the codes of the messages at hand, and dropped.
+    /// Takes in new evidence. Its possible codes are compared with the codes of the loaded messages, and dropped.
     fn take_in(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
             let among = self.choice(&self.known);

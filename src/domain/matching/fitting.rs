@@ -1,4 +1,4 @@
-//! Which messages an act of a person may be about, as far as times tell.
+//! Finds the messages that a person's act may be about, by time.
 
 use crate::domain::matching::pick::{Choice, newest_first};
 use crate::domain::matching::{CLOCK_SKEW, UNSAID_FOR, earlier, later};
@@ -7,11 +7,11 @@ use crate::domain::signal::{Evidence, TimeSource};
 
 /// The messages that an act may be about, newest first.
 pub(super) struct Fitting<'m> {
-    /// All of that time, also those that did not arrive.
+    /// All messages of that time, including those that did not arrive.
     pub(super) all: Vec<&'m Message>,
-    /// Those that were there, and those of which nobody says whether they were.
+    /// Messages that were created before the act, and messages without a known creation time that may have been.
     pub(super) older: Vec<&'m Message>,
-    /// Those that were created after it by the app's clock, but by no more than that may differ.
+    /// Messages that were created after the act by the app's clock, but within its allowed skew.
     pub(super) younger: Vec<&'m Message>,
 }
 

@@ -1,9 +1,9 @@
-//! Which rows a command needs: all that may be judged otherwise once it is carried out.
+//! Loads the rows that a command needs: all rows whose judgement the command may change.
 //!
-//! New knowledge of a message concerns the evidence that waits for it, for its reference or for its person; that
-//! evidence may be about other messages; and those may be confirmed by other evidence, as long as Twilio was not sent
-//! anything of them. So the keys are followed until there are no more. Hardly any key has evidence, and a store knows
-//! that without reading: [`Source::may_concern`].
+//! A new fact about a message concerns the evidence parked for the message, its reference or its person. That evidence
+//! may be about other messages, and other evidence may hold provisional confirmations of those. So the keys are
+//! followed until none is left. Few keys have evidence, and a store knows them without reading:
+//! [`Source::may_concern`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -18,11 +18,11 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::AccountSid;
 use crate::domain::signal::{Evidence, Named};
 
-/// The most keys with evidence that one command follows. With more, nothing that was confirmed is judged anew.
+/// The most keys with evidence that one command follows. Beyond it, no provisional confirmation is judged anew.
 const MAX_KEYS: usize = 64;
 
-/// Loads the rows of a command: what it touches, and its new evidence if there is any. `typed` says whether that
-/// holds a code.
+/// Loads the rows of a command, by the keys that it touches and by its new evidence, if any. The flag beside the
+/// evidence says whether it contains a code.
 ///
 /// # Errors
 /// Rows cannot be read.
@@ -53,7 +53,7 @@ pub fn gather<S: Source>(
         while let Some(key) = loading.pending.pop() {
             loading.follow(&key)?;
         }
-        // A confirmation is noted on the others under its reference, however old they are and whoever got them.
+        // A confirmation is noted on all other messages under its reference, of any age and to any recipient.
         if !loading.add_siblings()? {
             return loading.end(touched);
         }
@@ -69,17 +69,17 @@ struct Loading<'a, S> {
     /// Keys to follow.
     pending: Vec<WaitsFor>,
     done: BTreeSet<WaitsFor>,
-    /// How many of them may have evidence.
+    /// The number of followed keys that may have evidence.
     concerned: usize,
-    /// The new evidence, and whether it holds a code.
+    /// The new evidence, and whether it contains a code.
     evidence: Option<(&'a Evidence, bool)>,
-    /// The keys that the new evidence is about, whether or not other evidence waits there.
+    /// The keys whose messages evidence may be about, even if no evidence is parked there.
     reaches: BTreeSet<WaitsFor>,
-    /// The references of what is at hand.
+    /// The references of the loaded rows.
     names: BTreeSet<Reference>,
     /// Names that Twilio gives to one person.
     said: Option<&'a Names>,
-    /// The references whose messages are at hand.
+    /// The references whose messages are loaded.
     bearing: BTreeSet<Reference>,
 }
 
@@ -102,13 +102,13 @@ impl<S: Source> Loading<'_, S> {
         Ok(())
     }
 
-    /// Notes what new evidence is about.
+    /// Notes the keys that new evidence is about.
     fn reach(&mut self, evidence: &Evidence) -> Result<(), S::Error> {
         let key = WaitsFor::of(evidence);
         if let WaitsFor::Message(sid) = &key {
             let known = self.source.message(*sid)?;
             let known = known.filter(|message| message.account == self.account);
-            // A code that is another message's is looked for among those.
+            // The code may belong to another message with the same reference or recipient.
             if let Some(message) = &known {
                 self.reaches.extend(keys_of(message));
             }
@@ -152,7 +152,7 @@ impl<S: Source> Loading<'_, S> {
                 return Ok(());
             }
             parked = self.source.parked(key)?;
-            // Another account's evidence for the same SID waits beside ours.
+            // Another account's evidence for the same SID is parked under the same key.
             parked.retain(|parked| parked.evidence.account == self.account);
             for sid in self.source.holding(key) {
                 let message = self.source.message(sid)?;
@@ -175,7 +175,7 @@ impl<S: Source> Loading<'_, S> {
                     self.rows.links.insert(*id, link);
                 }
             }
-            // Links are bound by the registration of a message with their reference, too.
+            // The registration of a message binds the links of its reference, too.
             WaitsFor::Reference(account, name) => {
                 self.names.insert(name.clone());
                 for id in self.source.links_for(*account, name)? {
@@ -231,7 +231,7 @@ impl<S: Source> Loading<'_, S> {
         Ok(())
     }
 
-    /// Adds the messages under the references of those at hand, if there is evidence to judge. Returns whether keys
+    /// Adds the messages under the references of the loaded rows, if there is evidence to judge. Returns whether keys
     /// are left to follow.
     fn add_siblings(&mut self) -> Result<bool, S::Error> {
         let mut messages = self.rows.messages.values();
@@ -246,7 +246,7 @@ impl<S: Source> Loading<'_, S> {
         Ok(!self.pending.is_empty())
     }
 
-    /// Follows the keys of evidence that was found.
+    /// Follows the keys of loaded evidence.
     fn found(&mut self, evidence: &Evidence) {
         self.pending.push(WaitsFor::of(evidence));
         if let Named::Caller { whatsapp, .. } = &evidence.named {
@@ -257,7 +257,7 @@ impl<S: Source> Loading<'_, S> {
         }
     }
 
-    /// Takes in a message, and follows its keys.
+    /// Adds a message, and follows its keys.
     fn add(&mut self, message: Option<Message>) {
         let Some(message) = message else { return };
         if message.account == self.account && !self.rows.messages.contains_key(&message.sid) {
@@ -269,16 +269,16 @@ impl<S: Source> Loading<'_, S> {
         self.rows.messages.insert(message.sid, message);
     }
 
-    /// When the messages were created that evidence about a person may be about.
+    /// The creation times of the messages to a person that the evidence may be about.
     fn span(&self, person: Person, parked: &[Parked]) -> RangeInclusive<Timestamp> {
         let window = self.policy.longest_window();
         let new = self.evidence.map(|(evidence, typed)| {
-            // A code is that of its message for as long as that is pending.
+            // A code can match its message for as long as the message is pending.
             let back = if typed { window.max(self.policy.pending_ttl) } else { window };
             (earlier(evidence.occurred_at, back), evidence.occurred_at)
         });
         let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
-        // What waits for another name of the same person is about this one, too.
+        // Evidence parked under another name of the same person is about this name, too.
         let is_tied = self.rows.people.tied.contains_key(&person)
             || self.said.is_some_and(|said| said.contains(person));
         let others = self.rows.parked.iter().filter(|_| is_tied);
@@ -292,7 +292,7 @@ impl<S: Source> Loading<'_, S> {
         from..=later(to, UNSAID_FOR)
     }
 
-    /// Adds the messages to names of WhatsApp that may be another name of a person whom evidence names.
+    /// Adds the messages to untied WhatsApp names that may belong to a person in the evidence.
     fn add_untied(&mut self) -> Result<(), S::Error> {
         let rows = &self.rows;
         let held = rows.messages.values().filter_map(|message| message.held.as_deref());

@@ -51,7 +51,7 @@ pub const MAX_PARKED: usize = 16;
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    /// All messages that the command may change, or that have to be compared with those.
+    /// All messages that the command may change, or that must be compared with those messages.
     pub messages: BTreeMap<MessageSid, Message>,
     /// Whether the inbound message was counted before.
     pub seen: bool,
@@ -65,11 +65,11 @@ pub struct Rows {
     pub people: People,
     /// The persons in question whose texts are automatic.
     pub automatic: BTreeMap<Person, AutomaticReplies>,
-    /// Whether there were too many. Then nothing that was confirmed is judged anew.
+    /// Whether there were too many rows. Then no provisional confirmation is judged anew.
     pub is_cut: bool,
 }
 
-/// Evidence that waits for its message, or that is kept since it may be about one that is still to come.
+/// Evidence that waits for its message, or that is kept because its message may still be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// The evidence.
@@ -84,7 +84,7 @@ pub struct Parked {
     pub reason: Reason,
     /// Whether its time has passed without its message.
     pub orphaned: bool,
-    /// If it holds a code: which messages' code that is, and which not. The code itself is not kept.
+    /// If it contains a code: the messages with that code, and those with another. The code itself is not kept.
     #[serde(default, alias = "held_number", deserialize_with = "code::kept")]
     pub code: Option<TypedCode>,
     /// The trace that it came in with.
@@ -92,7 +92,7 @@ pub struct Parked {
 }
 
 impl Parked {
-    /// Whether it is counted and listed as waiting. What is only kept in case that another message comes is not.
+    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.orphaned && self.reason != Reason::Known
@@ -151,9 +151,9 @@ pub enum Reason {
     Anonymous,
     /// Several messages under the reference may have arrived, and the policy does not choose.
     Ambiguous,
-    /// It holds a code that is no known message's.
+    /// It contains a code that belongs to no known message.
     OtherCode,
-    /// What it proves is known. It is kept for a while, since it may be about a message that is still to come.
+    /// Its message was confirmed before. It is kept briefly, because its message may still be registered.
     Known,
     /// Its message is much older than the act: a newer one may still be registered.
     NewerMayCome,
@@ -219,7 +219,7 @@ pub struct Remembered {
     pub new: bool,
     /// What was confirmed, by evidence that waited or by the status `read`.
     pub confirmed: Vec<MessageSid>,
-    /// What was confirmed before and is not any more. Twilio was not sent anything of it.
+    /// The messages that were confirmed before and are not any more. No post was attempted for them.
     pub withdrawn: Vec<MessageSid>,
 }
 

@@ -1,4 +1,4 @@
-//! Evidence that has to wait: for how long, how much of it, and when another piece adds nothing.
+//! Parked evidence: its lifetime, its limit, and which pieces are redundant.
 
 use jiff::Timestamp;
 
@@ -8,8 +8,8 @@ use crate::domain::matching::{
 use crate::domain::signal::{Evidence, Named};
 use crate::domain::trace::TraceParent;
 
-/// New evidence, as it is parked if it comes to that: what names a message waits for the pending lifetime, what names
-/// a person briefly.
+/// New evidence in the form that would be parked. Evidence that names a person is parked briefly, all other evidence
+/// for the pending lifetime.
 pub(super) fn fresh(
     evidence: Evidence,
     code: Option<TypedCode>,
@@ -25,7 +25,7 @@ pub(super) fn fresh(
     Parked { evidence, parked_at: now, until, reason, orphaned: false, code, trace }
 }
 
-/// Whether one piece of evidence proves as much as another one: then that is not kept beside it.
+/// Whether one piece of evidence proves as much as another. Then the other one is redundant.
 pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
     let (a, b) = (&one.evidence, &other.evidence);
     let is_alike = a.account == b.account && a.named == b.named && one.code == other.code;
@@ -41,8 +41,8 @@ pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
     }
 }
 
-/// Whether new evidence may be parked beside what is kept under the same key. What is only kept in case that another
-/// message comes makes room for it.
+/// Whether new evidence may be parked beside the evidence under the same key. At the limit, the oldest evidence that
+/// is kept as [`Reason::Known`] is removed for it.
 pub(super) fn make_room(new: &Parked, kept: &mut [(Option<Parked>, Option<Parked>)]) -> bool {
     let key = WaitsFor::of(&new.evidence);
     let is_alike = |parked: &Parked| {

@@ -1,10 +1,10 @@
-//! Who is one person: names that are tied, and messages to names that are not tied yet.
+//! Identity of persons: names that are tied, and messages to names that are not tied yet.
 //!
-//! WhatsApp knows one person by a number and by user ids. A message to a user id that is tied to no number may have
-//! gone to any person who is known by a number alone, and the other way round. Such a message shields: evidence from
-//! such a person proves nothing of an older message, since this one may be the newest to that person. A person known by
-//! a number and an id is shielded by no other name. So recall suffers only until a webhook names both, which each one
-//! does since 2026; and an account without user ids is not concerned.
+//! WhatsApp identifies one person by a number and by user ids. A message to a user id without a tied number may have
+//! gone to any person who is known by a number alone, and the other way round. Such a message shields older messages:
+//! it may be the newest to that person, so that person's evidence does not prove an older one. For a person known by a
+//! number and an id, no other name shields. So recall suffers only until a webhook names both, as each webhook does
+//! since 2026. An account without user ids is not affected.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ use crate::domain::signal::{Evidence, Named, SenderHint};
 /// The names in question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
-    /// All names of a person, by each of them, where there are several.
+    /// All names of a person, by each name, if there are several.
     pub tied: BTreeMap<Person, TiedNames>,
-    /// Messages to a name of WhatsApp that is tied to none of the other kind.
+    /// Messages to a WhatsApp name that is not tied to a name of the other kind.
     pub untied: BTreeMap<MessageSid, Message>,
 }
 
@@ -39,7 +39,7 @@ impl People {
         self.all(&[person]).into_iter().any(|name| message.is_to(name))
     }
 
-    /// Ties names. Returns what is to be kept of that, if it is new.
+    /// Ties names. Returns the record to keep, if it is new.
     pub(super) fn tie(&mut self, names: &Names, now: Timestamp) -> Option<Learned> {
         let mut known: Vec<TiedNames> = Vec::new();
         for tied in names.all().filter_map(|name| self.tied.get(&name)) {
@@ -80,7 +80,7 @@ impl People {
     }
 }
 
-/// The person on WhatsApp whom evidence names, and the kind of name that messages to the same person may bear.
+/// The WhatsApp person in the evidence, and the other kind of name that messages to the same person may bear.
 pub(super) fn shielded(evidence: &Evidence) -> Option<(Person, NameKind)> {
     match &evidence.named {
         Named::Person { recipient, .. } => Some((recipient.person, recipient.kind.counterpart()?)),
@@ -90,8 +90,8 @@ pub(super) fn shielded(evidence: &Evidence) -> Option<(Person, NameKind)> {
 }
 
 impl Choice<'_> {
-    /// Does not slide past a newer message that may have gone to the same person under another name. A code names its
-    /// message, whoever got a newer one.
+    /// Makes evidence wait if a newer message may have gone to the same person under another name. Evidence with the
+    /// message's own code is not delayed.
     pub(super) fn unless_shielded(&self, parked: &Parked, pick: Pick, sender: &SenderHint) -> Pick {
         let evidence = &parked.evidence;
         let older = match &pick {
@@ -104,7 +104,7 @@ impl Choice<'_> {
             return pick;
         }
         let calls = matches!(evidence.named, Named::Caller { .. });
-        // What is known of a message by now may say that it went to this person, or to another.
+        // A message that has gained a second name since loading has a known recipient, so it does not shield.
         let is_unsaid = |message: &&Message| {
             self.known
                 .get(&message.sid)

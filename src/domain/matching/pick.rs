@@ -1,4 +1,4 @@
-//! Picking the one message that evidence may prove, among those that it may be about.
+//! Selects the one message that evidence may prove, among the messages that it may be about.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::domain::message::{Basis, Message, Reference, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, SenderHint, Source, TimeSource};
 
-/// What a piece of evidence comes to, with the messages known so far.
+/// The result for a piece of evidence, with the messages known so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pick {
     /// It proves that these messages arrived, the newest first. More than one only where the settings
@@ -34,7 +34,7 @@ pub(super) enum Pick {
 /// The messages at hand, by SID.
 pub(super) type Known = BTreeMap<MessageSid, Message>;
 
-/// What there is to pick from, and how.
+/// The rows to select from, and the rules to select by.
 pub(super) struct Choice<'a> {
     pub(super) known: &'a Known,
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
@@ -45,7 +45,7 @@ pub(super) struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// What a piece of evidence comes to. `named` is what it names once links are followed.
+    /// Judges a piece of evidence. `named` is its target once links are followed.
     pub(super) fn pick(&self, parked: &Parked, named: &Named) -> Pick {
         let evidence = &parked.evidence;
         match named {
@@ -68,7 +68,8 @@ impl Choice<'_> {
         }
     }
 
-    /// The messages with whose codes a typed one is compared, and whether each is recent enough for a short number.
+    /// The messages whose codes a typed code is compared with. The flag says whether each is recent enough for a
+    /// short number.
     pub(super) fn comparable(&self, evidence: &Evidence, named: &Named) -> Vec<(&Message, bool)> {
         let ours = self.known.values().filter(|message| message.account == evidence.account);
         match named {
@@ -112,7 +113,7 @@ impl Choice<'_> {
         self.known.values().filter(is_theirs).collect()
     }
 
-    /// The SID names its message. But a code says more surely what a person read than an app that keeps one SID.
+    /// The SID names its message. A code overrules it: the code was read in its message, and an app may reuse one SID.
     fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Pick {
         let ours = |sid: &MessageSid| {
             self.known.get(sid).filter(|message| message.account == parked.evidence.account)
@@ -135,7 +136,7 @@ impl Choice<'_> {
         let evidence = &parked.evidence;
         let fitting = self.fitting(evidence, theirs);
         if let Some(typed) = &parked.code {
-            // Whoever typed the code has it, whatever the sender and the window.
+            // A typed code was read in its message, whatever the sender and the window.
             let of: Vec<&Message> = among(theirs, &typed.of);
             match of.as_slice() {
                 [] => {}
@@ -156,20 +157,20 @@ impl Choice<'_> {
         if self.is_automatic(evidence) {
             return Pick::Nothing(Reason::Automatic);
         }
-        // Of a message that may turn out to be older, it cannot be told yet.
+        // The creation time of a fresh message may still be corrected to an earlier one.
         if evidence.is_plain_text() && is_too_fast(evidence, self.known, self.services, false) {
             return Pick::Wait(Reason::Automatic);
         }
         let calls = matches!(evidence.named, Named::Caller { .. });
         match sent_by(&fitting.older, sender, self.services, calls) {
-            // With nothing older, the only message within the allowed skew is the one: the clocks differ.
+            // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
                 match sent_by(&fitting.younger, sender, self.services, calls) {
                     Ok(only) => indirect(only, Basis::Inferred),
                     Err(reason) => Pick::Wait(reason),
                 }
             }
-            // Unknown time proves nothing, and nothing may be proven past it.
+            // A message of unknown age proves nothing, and no older message is selected instead of it.
             Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
                 match fitting.older.as_slice() {
                     [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
@@ -186,8 +187,8 @@ impl Choice<'_> {
         }
     }
 
-    /// An app's event without a time is about the only message that there is, if that is recent. Nothing else that
-    /// names a person proves anything without a time.
+    /// An app's event without a time is about the only message to the person, if that message is recent. Other
+    /// evidence about a person proves nothing without a time.
     fn by_person_at_no_time(
         &self,
         evidence: &Evidence,
@@ -215,8 +216,8 @@ impl Choice<'_> {
         evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
     }
 
-    /// A reference is a shared name, also where only one message is known to bear it: another one may still be
-    /// registered. So it confirms only what is pending and may have arrived.
+    /// A reference is a shared name, even if only one known message bears it: another one may still be registered.
+    /// So it confirms only a pending message that may have arrived.
     fn by_reference(&self, parked: &Parked, name: &Reference) -> Pick {
         let evidence = &parked.evidence;
         let ours = self.known.values().filter(|message| message.account == evidence.account);
@@ -244,9 +245,9 @@ impl Choice<'_> {
         match (older.as_slice(), younger.as_slice()) {
             ([], []) => Pick::Wait(Reason::NoMessage),
             ([only], []) => indirect(Some(only), Basis::Shared),
-            // With nothing older, the only message within the allowed skew is the one: the clocks differ.
+            // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             ([], [only]) if is_first => indirect(Some(only), Basis::Shared),
-            // Which of several were there when the person acted, depends on the time.
+            // The time decides which of several messages were there when the person acted.
             _ if evidence.time_source == TimeSource::Unknown => Pick::Wait(Reason::TimeUnknown),
             ([], _) => Pick::Wait(Reason::TimeUnknown),
             (_, [_, ..]) if self.is_in_the_way(evidence, &younger) => {
@@ -256,15 +257,15 @@ impl Choice<'_> {
         }
     }
 
-    /// Whether one of these may have been there before the person acted, for all that the clocks say.
+    /// Whether one of these messages may have been there before the person acted, within the error of the clocks.
     fn is_in_the_way(&self, evidence: &Evidence, younger: &[&Message]) -> bool {
         let is_exact = evidence.time_source == TimeSource::Exact;
         let is_unsure = |message: &&Message| !is_exact || !message.created_at_known;
         self.policy.resend != Resend::All && younger.iter().any(is_unsure)
     }
 
-    /// The messages that were there when the person acted, and those that may have been if clocks differ or nobody
-    /// said when they were created.
+    /// The messages that were there when the person acted, and the younger ones that may have been there: clocks
+    /// differ, or the creation time is unknown.
     fn before_and_after<'m>(
         evidence: &Evidence,
         messages: &[&'m Message],
@@ -278,7 +279,7 @@ impl Choice<'_> {
         near.partition(|message| message.created_at <= at)
     }
 
-    /// Waits with what is about an old message for as long as a newer one may still be registered.
+    /// Delays evidence about an old message while a newer message may still be registered.
     fn unless_newer_may_come(&self, parked: &Parked, pick: Pick) -> Pick {
         let (Pick::Confirms(sids, Basis::Shared), None) = (&pick, &parked.code) else {
             return pick;
@@ -304,7 +305,7 @@ impl Choice<'_> {
             (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
                 indirect(candidates.first().copied(), Basis::Shared)
             }
-            // A receipt may still tell which of them did not arrive; a code, which was meant.
+            // A later receipt may exclude one of them; later evidence with a code may select one.
             (Resend::OnlyDeliverable | Resend::Code, _) => Pick::Wait(Reason::Ambiguous),
             (Resend::All, _) => {
                 let pending = candidates.iter().filter(|message| message.state == State::Pending);
@@ -319,8 +320,8 @@ impl Choice<'_> {
     }
 }
 
-/// What a code proves that is none of the codes with which it was compared. The next message that is registered with
-/// a code may be its own. `None` if no code is known at all: then it is no sign of anything.
+/// Judges a code that matched none of the compared codes. The next message that is registered with a code may be its
+/// message. `None` if no code is known: then the code is not used.
 fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Option<Pick> {
     let may_be: Vec<&Message> =
         messages.iter().copied().filter(|message| typed.may_be_of(message)).collect();
@@ -332,13 +333,14 @@ fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Op
     }
 }
 
-/// Whether a message with a code was registered since, which may be the same: then a code does not name one message.
+/// Whether a message with a code was registered later. That code may be the same, so the typed code does not name one
+/// message.
 fn is_repeated(typed: &TypedCode, messages: &[&Message]) -> bool {
     messages.iter().any(|message| typed.may_be_of(message))
 }
 
-/// Whether a message of which no code is known was there too. The same code may have been in it: then a code still
-/// tells which message is likely, but does not name it.
+/// Whether a message without a known code was there too. It may contain the same code, so the typed code makes its
+/// message likely, but does not name it.
 fn may_be_in_another(messages: &[&Message]) -> bool {
     messages.iter().any(|message| message.code.is_none() && message.may_have_arrived())
 }
@@ -347,8 +349,8 @@ fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> 
     messages.iter().copied().filter(|message| sids.contains(&message.sid)).collect()
 }
 
-/// Whether an older message from the same sender still waits beside the newest, and no receipt says that the newest
-/// arrived: then the person may have acted upon the older one.
+/// Whether an older message from the same sender is pending beside the newest, and no receipt says that the newest
+/// arrived. Then the person may have acted upon the older one.
 fn has_older_pending(
     newest: &Message,
     older: &[&Message],
@@ -364,7 +366,7 @@ fn has_older_pending(
     newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
 }
 
-/// Direct evidence confirms an undelivered or expired message too, but none that was never sent.
+/// Direct evidence confirms an undelivered or expired message too, but no message that was never sent.
 fn direct(message: Option<&Message>) -> Pick {
     let Some(message) = message else { return Pick::Wait(Reason::NoMessage) };
     match message.state {
@@ -392,7 +394,7 @@ fn indirect(newest: Option<&Message>, basis: Basis) -> Pick {
     }
 }
 
-/// Those that may have arrived, newest first.
+/// The messages that may have arrived, newest first.
 fn arrived<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
     let mut arrived = newest_first(messages);
     arrived.retain(|message| message.may_have_arrived());

@@ -26,27 +26,27 @@ pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
 /// message is younger than what was done with it.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// Evidence that had to choose among messages is kept for so long, whatever it came to, since a message that it may
-/// be about may still be registered.
+/// Evidence that had to choose among messages is kept for this long, even after its message was confirmed: the message
+/// that it is about may still be registered.
 pub const REGISTERED_WITHIN: Duration = INFERRED_PARKED_FOR;
 
-/// A message under a reference that is older than this when the person acts may be a former one under the same
-/// reference: evidence waits for [`REGISTERED_WITHIN`] before it confirms that.
+/// A message that is older than this when the person acts may be a former one under the same reference. Evidence by
+/// reference waits for [`REGISTERED_WITHIN`] before it confirms such a message.
 pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
 
 /// No person reads a message and answers it within this time of its creation.
 pub const AUTOMATIC_WITHIN: Duration = Duration::from_secs(5);
 
-/// For how long the texts of a sender that answered automatically prove nothing.
+/// Texts of a sender that answered automatically prove nothing for this long.
 pub const AUTOMATIC_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// What time it is. The two differ while the wall clock has jumped ahead and no second source agrees
 /// ([`crate::domain::clock`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// To date what is written.
+    /// To date the written rows.
     pub wall: Timestamp,
-    /// To judge what has lapsed.
+    /// To judge which deadlines have passed.
     pub trusted: Timestamp,
 }
 
@@ -63,7 +63,7 @@ pub struct Policy {
     pub pending_ttl: Duration,
     /// How old a message a reply or a call may confirm.
     pub reply_window: Duration,
-    /// How old a message an app's event may confirm that names only the person.
+    /// The greatest age of a message that an app's event may confirm, if the event names only the person.
     pub event_window: Duration,
     /// How long finished records are kept.
     pub retention: Duration,
@@ -126,7 +126,7 @@ impl Policy {
         later(later(link.created_at, self.pending_ttl), self.retention)
     }
 
-    /// How old a message this evidence may confirm, if it names only the person.
+    /// The greatest age of a message that this evidence may confirm, if it names only the person.
     #[must_use]
     pub fn window_of(&self, evidence: &Evidence) -> Duration {
         match evidence.source {
@@ -135,7 +135,7 @@ impl Policy {
         }
     }
 
-    /// The longest of these windows.
+    /// The longer of the two windows.
     #[must_use]
     pub fn longest_window(&self) -> Duration {
         self.reply_window.max(self.event_window)
@@ -196,7 +196,7 @@ impl Policy {
         }
     }
 
-    /// When messages were created that one piece of evidence may be about as well as about this one.
+    /// The creation times of messages that compete with this one: one piece of evidence may be about either.
     #[must_use]
     pub fn reach(&self, message: &Message) -> RangeInclusive<Timestamp> {
         let coded = message.code.map_or(Duration::ZERO, |_| self.pending_ttl);

@@ -1,9 +1,9 @@
-//! Settling: all evidence at hand is judged together, in an order of its own, so that the order of arrival changes
+//! Settles evidence: all loaded evidence is judged together, in a fixed order, so that the order of arrival changes
 //! nothing.
 //!
-//! Until Twilio is sent something of it, a confirmation is provisional: its message holds the evidence. Each command
-//! takes these confirmations back, and judges their evidence anew beside what waits and what is new. What ends as it
-//! was is not written.
+//! Until the first attempt to post it, a confirmation is provisional: its message holds the evidence. Each command
+//! takes these confirmations back, and judges their evidence anew beside the parked and the new evidence. Unchanged
+//! rows are not written.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,17 @@ use crate::domain::signal::{Evidence, Named};
 /// Where a piece of evidence comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The command brought it.
+    /// The command contains it.
     New,
     /// It is parked.
     Parked,
     /// It confirmed a message.
     Held,
-    /// It follows from a message's status, and comes again with that.
+    /// It is derived from a message's status, and is derived again at the next sighting.
     Status,
 }
 
-/// A piece of evidence, and what it comes to.
+/// A piece of evidence, and its result.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) parked: Parked,
@@ -42,7 +42,8 @@ impl Piece {
         Self { parked, origin, pick: Pick::Wait(Reason::NoMessage) }
     }
 
-    /// Evidence that names its message comes first, then the earliest; the rest only breaks ties.
+    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. The other
+    /// fields only break ties.
     fn rank(&self) -> (bool, &Evidence) {
         let is_named = match self.parked.evidence.named {
             Named::Message(_) | Named::Link(_) => true,
@@ -55,7 +56,7 @@ impl Piece {
 }
 
 impl Ledger<'_> {
-    /// Takes back what was confirmed and not attempted yet, with its evidence.
+    /// Takes back each provisional confirmation, together with its evidence.
     pub(super) fn take_back_provisional(&mut self) {
         let mut taken = BTreeSet::new();
         for message in self.known.values_mut().filter(|message| message.is_provisional()) {
@@ -81,7 +82,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// Judges all evidence, until nothing changes: a confirmation can only settle more.
+    /// Judges all evidence until nothing changes: each confirmation may settle further evidence.
     pub(super) fn settle(&mut self) {
         for message in self.known.values_mut() {
             message.heed_receipts(self.now);
@@ -110,7 +111,7 @@ impl Ledger<'_> {
         self.pieces = pieces;
     }
 
-    /// What a piece of evidence comes to, by itself.
+    /// Judges one piece of evidence against the messages as they are now.
     fn judge(&self, parked: &Parked) -> Pick {
         let evidence = &parked.evidence;
         let Named::Link(id) = &evidence.named else {
@@ -119,7 +120,7 @@ impl Ledger<'_> {
         let Some(link) = self.links.get(id) else {
             return self.choice(&self.known).pick(parked, &evidence.named);
         };
-        // A link is bound to a message that is known, unless that was forgotten.
+        // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
         if link.message.is_some_and(is_forgotten) || self.is_yet_to_come(link.message, evidence) {
             return Pick::Nothing(Reason::NoMessage);
@@ -170,7 +171,7 @@ impl Ledger<'_> {
         let Some(message) = self.known.get_mut(&sid) else { return };
         message.held = Some(Box::new(parked.clone()));
         message.converted_by = None;
-        // What confirmed it before does so since then.
+        // The same evidence confirmed it before: keep the earlier confirmation with its times.
         if let Some(before) = loaded.filter(|before| before.held == message.held) {
             message.state = before.state;
             message.since = before.since;
@@ -191,7 +192,7 @@ impl Ledger<'_> {
         message.trace = parked.trace;
     }
 
-    /// Writes down what becomes of each piece of evidence. Returns what came of the new one.
+    /// Notes the change for each piece of evidence. Returns the outcome of the new one.
     pub(super) fn enter_pieces(&mut self) -> Option<Observed> {
         let (new, others): (Vec<Piece>, Vec<Piece>) =
             std::mem::take(&mut self.pieces).into_iter().partition(|it| it.origin == Origin::New);
@@ -224,7 +225,7 @@ impl Ledger<'_> {
         observed
     }
 
-    /// The evidence as it is kept: in case that it is about a message that is still to come.
+    /// The evidence as it stays parked, or `None` if it is settled. A later message may be the one that it is about.
     fn kept(&self, piece: &Piece) -> Option<Parked> {
         let parked = &piece.parked;
         match piece.pick {
@@ -238,13 +239,13 @@ impl Ledger<'_> {
                 })
             }
             Pick::Wait(reason) => {
-                // The reason is that of the first time, but for what the sweep goes by.
+                // Keep the first reason, except for the reasons that the sweep selects by.
                 let is_watched = |reason| matches!(reason, Reason::Known | Reason::NewerMayCome);
                 let is_first = piece.origin == Origin::New;
                 let changes = is_first || is_watched(reason) || is_watched(parked.reason);
                 let reason = if changes { reason } else { parked.reason };
                 let mut kept = Parked { reason, ..parked.clone() };
-                // What a link in a message waits for, is found by that message.
+                // Once its link is bound, evidence is parked under the message, where a registration finds it.
                 if let Named::Link(id) = parked.evidence.named
                     && let Some(sid) = self.links.get(&id).and_then(|link| link.message)
                 {

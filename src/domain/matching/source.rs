@@ -1,4 +1,4 @@
-//! What a store reads for a judgement, and by which keys.
+//! The rows that a store reads for a judgement, and their keys.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named};
 
-/// What evidence waits for, and is found by.
+/// The key that evidence is parked under and found by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitsFor {
     /// One message.
@@ -39,8 +39,8 @@ impl WaitsFor {
     }
 }
 
-/// Where rows come from. The newest ones, where there are too many.
-#[expect(clippy::missing_errors_doc, reason = "each of them fails where rows cannot be read")]
+/// Reads rows from a store: the newest rows, if there are too many.
+#[expect(clippy::missing_errors_doc, reason = "each method fails if rows cannot be read")]
 pub trait Source {
     /// Why rows cannot be read.
     type Error;
@@ -58,19 +58,19 @@ pub trait Source {
         account: AccountSid,
         reference: &Reference,
     ) -> Result<Vec<Message>, Self::Error>;
-    /// A click link that is still kept.
+    /// A click link, until it is removed.
     fn link(&self, id: LinkId) -> Result<Option<Link>, Self::Error>;
-    /// The click links made for a reference that are in no message yet.
+    /// The click links made for a reference that are not bound to a message yet.
     fn links_for(
         &self,
         account: AccountSid,
         reference: &Reference,
     ) -> Result<Vec<LinkId>, Self::Error>;
-    /// The evidence that waits under a key.
+    /// The evidence parked under a key.
     fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Self::Error>;
-    /// Whether evidence may wait under a key, or confirmed a message that Twilio was not sent anything of.
+    /// Whether evidence with this key may be parked, or may hold a provisional confirmation.
     fn may_concern(&self, key: &WaitsFor) -> bool;
-    /// The messages that hold such evidence. It may name some that hold other evidence.
+    /// The messages that hold such evidence. The result may include messages that hold other evidence.
     fn holding(&self, key: &WaitsFor) -> Vec<MessageSid>;
     /// The Messaging Service that an account's sender is known to belong to.
     fn service_of(
@@ -78,16 +78,16 @@ pub trait Source {
         account: AccountSid,
         sender: &str,
     ) -> Result<Option<ServiceSid>, Self::Error>;
-    /// All names of the person whom an account knows by this one, where there are several.
+    /// All names of the person behind this name in an account, if there are several.
     fn tied(&self, account: AccountSid, person: Person) -> Result<Option<TiedNames>, Self::Error>;
-    /// The messages of an account that were created in a span of time, and of which each bears one name of WhatsApp, of
-    /// that kind. Those whose recipient is known by a name of the other kind may be among them.
+    /// The messages of an account that were created in a span of time and bear one WhatsApp name, of that kind. The
+    /// result may include messages whose recipient has a tied name of the other kind.
     fn sent_to_kind(
         &self,
         account: AccountSid,
         kind: NameKind,
         span: RangeInclusive<Timestamp>,
     ) -> Result<Vec<Message>, Self::Error>;
-    /// Whether and when texts of a person were automatic.
+    /// The span in which texts of a person are automatic, if there is one.
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Self::Error>;
 }

@@ -209,7 +209,7 @@ pub struct Message {
     pub state: State,
     /// Whom it went to, where known.
     pub recipient: Option<Recipient>,
-    /// The same person by a user id of WhatsApp, where the message was named by a number and by an id.
+    /// The same person by a user id of WhatsApp, if both a number and an id are known.
     #[serde(default)]
     pub alias: Option<Recipient>,
     /// The exact sender in Twilio's notation, where known. Not personal.
@@ -220,10 +220,10 @@ pub struct Message {
     pub reference: Option<Reference>,
     /// The furthest status that Twilio reported.
     pub status: Option<Status>,
-    /// What all receipts together say, in whatever order they came.
+    /// The facts of all receipts, in any order of arrival.
     #[serde(default)]
     pub receipts: Receipts,
-    /// When the first status came in that says that Twilio began to send it.
+    /// When a status first said that Twilio began to send it.
     #[serde(default, with = "crate::domain::moment::optional")]
     pub went_out_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
@@ -255,7 +255,7 @@ pub struct Message {
     /// The HMAC of its code, if the app registered one. Erased at the end of the pending lifetime.
     #[serde(deserialize_with = "crate::domain::code::kept")]
     pub code: Option<CodeHmac>,
-    /// The evidence that proved it, until the first attempt to report it: until then it can be judged anew.
+    /// The evidence that proved it, kept until the first attempt to report it: until then it can be judged anew.
     #[serde(default)]
     pub held: Option<Box<Parked>>,
     /// The message under the same reference that was confirmed instead of this one.
@@ -304,8 +304,8 @@ impl Message {
         }
     }
 
-    /// When it was put back into the queue, if it was and is not settled since: otherwise a confirmed message
-    /// has been confirmed for as long as it is proven.
+    /// When it was requeued, if it is not settled since. A confirmed message that was never requeued is confirmed
+    /// since its proof.
     #[must_use]
     pub fn requeued_at(&self) -> Option<Timestamp> {
         let proof = self.proof.as_ref()?;
@@ -313,7 +313,7 @@ impl Message {
         is_later.then_some(self.since)
     }
 
-    /// Posts made to report it, of the present turn in the queue. `delivery.attempts` counts the ones that the
+    /// Posts made to report it since it was confirmed or requeued. `delivery.attempts` counts only the posts that the
     /// next wait depends on, without those that a paused or throttled account gave back.
     #[must_use]
     pub fn posts_made(&self) -> u32 {
@@ -326,25 +326,25 @@ impl Message {
         last.filter(|last| requeued_at.is_none_or(|at| last.ended_at > at))
     }
 
-    /// Notes how a post ended, and its number among all posts of the present turn.
+    /// Notes how a post ended, and its number among the posts since the message was confirmed or requeued.
     pub fn note_attempt(&mut self, mut attempt: Attempt) {
         let before = self.last_of_turn().map_or(0, |last| last.number);
         attempt.number = attempt.number.max(before.saturating_add(1));
         self.last_attempt = Some(attempt);
     }
 
-    /// Every name of the person whom it went to.
+    /// Every name of its recipient.
     pub fn names(&self) -> impl Iterator<Item = Person> {
         self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
     }
 
-    /// Whether it went to the person of that name.
+    /// Whether its recipient has that name.
     #[must_use]
     pub fn is_to(&self, person: Person) -> bool {
         self.names().any(|name| name == person)
     }
 
-    /// Notes another name of the person whom it went to. A number comes before a user id, whichever is known first.
+    /// Notes another name of its recipient. A number comes before a user id, whichever is known first.
     pub fn name(&mut self, recipient: Recipient) {
         match self.recipient {
             None => self.recipient = Some(recipient),
@@ -359,7 +359,7 @@ impl Message {
         }
     }
 
-    /// Whether a name may be the other one of the person whom it went to: one is a number on WhatsApp, one a user id.
+    /// Whether a name may be the other one of its recipient: one is a number on WhatsApp, one a user id.
     #[must_use]
     pub fn is_named_otherwise(&self, recipient: Recipient) -> bool {
         self.alias.is_none()
@@ -372,8 +372,8 @@ impl Message {
         self.since = now;
     }
 
-    /// Applies what follows from the time alone, whether or not the sweep has come by: a pending message expires at
-    /// the end of its lifetime, and the HMAC of a code is erased then, whatever became of its message.
+    /// Applies the effects of time, whether or not the sweep has come by. At the end of its lifetime a pending message
+    /// expires; a message in any state loses the HMAC of its code.
     pub fn age(&mut self, now: Timestamp) {
         if self.expires_at > now {
             return;
@@ -385,7 +385,7 @@ impl Message {
         }
     }
 
-    /// Applies what the receipts say together to a message that is not proven.
+    /// Applies all receipts together to a message that is not proven.
     pub fn heed_receipts(&mut self, now: Timestamp) {
         match (self.state, self.receipts.deny()) {
             (State::Pending, true) => self.enter(State::Undelivered, now),
@@ -406,7 +406,7 @@ impl Message {
         }
     }
 
-    /// Whether it is confirmed, and Twilio was not sent anything of it yet: what is learned now may still undo that.
+    /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
     #[must_use]
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
@@ -415,7 +415,7 @@ impl Message {
             && self.delivery.lease.is_none()
     }
 
-    /// Whether the person can have acted upon it, as far as receipts say.
+    /// Whether the receipts allow that its recipient acted upon it.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         match self.state {
@@ -426,7 +426,7 @@ impl Message {
         }
     }
 
-    /// Whether it is scheduled for later, and nothing says that it went out.
+    /// Whether it is scheduled for later, and no status says that it went out.
     #[must_use]
     pub fn is_yet_to_go_out(&self) -> bool {
         self.receipts.scheduled && self.went_out_at.is_none()

@@ -1,5 +1,5 @@
-//! What a message's receipts say together. Carriers send a receipt for each segment, late, twice and in any order, so
-//! they contradict each other; a set of facts has no order.
+//! The receipts of a message, taken together. Carriers send a receipt for each segment, late, twice and in any order,
+//! so receipts contradict each other; a set of facts has no order.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Receipts {
 }
 
 impl Receipts {
-    /// Takes in one status.
+    /// Adds one status.
     pub fn add(&mut self, status: Status) {
         match status {
             Status::Scheduled => self.scheduled = true,
@@ -34,7 +34,7 @@ impl Receipts {
         }
     }
 
-    /// Takes in what another store received.
+    /// Adds the receipts of another store.
     pub fn merge(&mut self, other: Self) {
         self.arrived |= other.arrived;
         self.undelivered |= other.undelivered;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
 /// one supersedes another in what is shown. Callbacks come in any order and bear no time, so only the rank
-/// decides. What all of them say together is in [`Receipts`](crate::domain::message::Receipts).
+/// decides. All of them together are in [`Receipts`](crate::domain::message::Receipts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are Twilio's own")]

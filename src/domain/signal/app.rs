@@ -128,7 +128,7 @@ fn sighting(
     })
 }
 
-/// Whether Twilio's answer says that the message is scheduled. Its other first words say nothing that matters.
+/// The status in Twilio's answer, if the message is scheduled. No other first status matters.
 fn scheduled(fields: &Fields) -> Option<Status> {
     let status = Status::parse(fields.get("Status")?)?;
     (status == Status::Scheduled).then_some(status)
@@ -178,7 +178,7 @@ pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malfor
     Err(Malformed::Field { field, expected: expected.to_owned() })
 }
 
-/// The fields that would name something, had the app's program had a value for them.
+/// Fields that must not hold a placeholder: each names something.
 const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
 
 fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
@@ -207,7 +207,7 @@ fn label(fields: &Fields) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// When the message was created, by the app's word or as Twilio's answer says it.
+/// When the message was created: the app's `CreatedAt`, or else the `DateCreated` of Twilio's answer.
 fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
     match fields.moment("CreatedAt")? {
         Some(created_at) => Ok(Some(created_at)),

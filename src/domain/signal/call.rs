@@ -85,7 +85,7 @@ pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
     };
     let when = match timestamp(fields) {
         Some(at) => When { at: at.min(reading.now), source: TimeSource::Exact },
-        // Passed on by the app: the time is that of what the form tells, its beginning or its end.
+        // If the app passes the form on, `OccurredAt` is the time of the form's stage: the beginning or the end.
         None => reading.when(fields)?,
     };
     let when = (when.source != TimeSource::Unknown).then_some(when);
@@ -182,7 +182,7 @@ fn key(letter: char) -> char {
 }
 
 /// When a status callback was sent: RFC 2822 by the documentation, and cut to the second; in events of Event
-/// Streams RFC 3339. `None` if it does not say a real moment.
+/// Streams RFC 3339. `None` if it is no real moment.
 pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
     timestamps::parse(fields.get("Timestamp")?).ok()
 }

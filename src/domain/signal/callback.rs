@@ -41,21 +41,21 @@ pub struct Reading<'a> {
     pub trace: Option<TraceParent>,
 }
 
-/// By which road a request comes.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Road {
-    /// From Twilio itself, as it happens.
+    /// Sent by Twilio itself, as its event happens.
     Twilio,
-    /// From the app, or passed on by it: how late, only the app can say.
+    /// Sent or passed on by the app, which alone knows how late it is.
     App,
 }
 
 impl Reading<'_> {
-    /// When something happened of which this request tells, and whose clock says so. Twilio sends webhooks as things
-    /// happen. What an app passes on without a time happened at any time before.
+    /// The time of this request's event, and the clock behind it. Twilio sends a webhook when its event happens. An
+    /// event that the app passes on without a time may have happened at any earlier time.
     ///
     /// # Errors
-    /// [`Malformed::Field`] where a time is not RFC 3339.
+    /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real moment.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
         let source = match self.road {
             Road::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
@@ -65,7 +65,7 @@ impl Reading<'_> {
         let Some(stated) = stated else {
             return Ok(When { at: self.now, source: TimeSource::Unknown });
         };
-        // The app's clock at sending tells how far it is off. One that was sent hours ago tells nothing.
+        // `SentAt` shows how far the app's clock is off. A larger difference may be a delay of the request.
         let ahead = sent.map(|sent| sent.duration_since(self.now));
         let skew = jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
         let (at, source) = match ahead {
@@ -74,7 +74,7 @@ impl Reading<'_> {
             }
             Some(_) | None => (stated, source),
         };
-        // Nobody tells us of the future: a clock that says so is wrong.
+        // An event cannot lie in the future: such a clock is wrong.
         Ok(When { at: at.min(self.now), source })
     }
 
@@ -97,7 +97,8 @@ impl Reading<'_> {
 }
 
 /// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
-/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters count: `Opt-out.` is one.
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count, so `Opt-out.`
+/// is one.
 /// `YES` is left out: it opts in, but it also answers.
 const OPT_OUT_WORDS: [&str; 15] = [
     "STOP",
@@ -130,18 +131,18 @@ pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     replied(fields, reading, account, &Heard { when: Some(when), event: None })
 }
 
-/// When something happened, and whose clock says so.
+/// The time of an event, and the clock behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When {
     /// The time.
     pub at: Timestamp,
-    /// Whose clock.
+    /// The clock behind it.
     pub source: TimeSource,
 }
 
 /// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
 pub(super) struct Heard {
-    /// When. `None` if the event does not say so.
+    /// The time. `None` if the event has none.
     pub(super) when: Option<When>,
     /// The `CloudEvent`.
     pub(super) event: Option<Once>,
@@ -228,8 +229,8 @@ fn is_opt_out(fields: &Fields) -> bool {
     OPT_OUT_WORDS.contains(&word.as_str())
 }
 
-/// A status callback. `query` is the callback URL's own: the sender of the message may say there that feedback was
-/// asked for, and for what the message was sent.
+/// A status callback. `query` is the callback URL's own: the sender of the message may state there that
+/// feedback was requested, and a reference.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -246,7 +247,7 @@ pub fn status(
     registered(sighted(fields, reading, account, sid, word)?, query)
 }
 
-/// A message with what its status callback URL says of it.
+/// A message with the `feedback` and the `reference` of its status callback URL.
 pub(super) fn registered(sighting: Sighting, query: &Fields) -> Result<Sighting, Malformed> {
     if let Some(text) = query.get("reference") {
         not_personal("reference", text)?;
@@ -275,7 +276,7 @@ pub(super) fn sighted(
 ) -> Result<Sighting, Malformed> {
     direction::outbound(fields)?;
     let recipient = optional(address(fields, "To"))?;
-    // Kept in clear: a text that is no sender is not kept.
+    // A sender is kept in clear, so a text that is no sender is dropped.
     let (from, of_service) = match fields.get("From").map(Sender::parse) {
         Some(Ok(Sender::Address(from))) => (Some(from.to_sender()), None),
         Some(Ok(Sender::Service(of))) => (None, Some(of)),
@@ -308,8 +309,8 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
     fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
 }
 
-/// All names that Twilio gives to the person at this address, where it gives several. An app may pass a form on, but
-/// only what Twilio itself sent makes two names one person's.
+/// All names that Twilio gives to the person at this address, if there are several. Only a form that Twilio itself
+/// sent ties names, not one that the app passes on.
 fn names(
     fields: &Fields,
     reading: &Reading<'_>,
@@ -322,7 +323,7 @@ fn names(
     let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
     let ids = ids.filter_map(|field| Address::parse_user_id(fields.get(field)?));
     let mut addresses: Vec<Address> = std::iter::once(address.clone()).chain(ids).collect();
-    // The number, without its plus. It is there where the user does not hide it.
+    // `WaId` is the number without its plus. It is absent if the user hides the number.
     if address.is_whatsapp_id()
         && let Some(digits) = fields.get("WaId")
         && let Ok(number) =

@@ -6,39 +6,32 @@ use crate::domain::signal::fields::Spelling;
 
 const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
 
-fn read(form: &str) -> Result<Signal, Malformed> {
-    let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-    let fields =
-        Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8");
-    let person_key = PersonKey::new(b"key");
-    let reading = Reading {
-        account,
+fn fields_of(form: &str) -> Fields {
+    Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8")
+}
+
+fn reading_with(person_key: &PersonKey) -> Reading<'_> {
+    Reading {
+        account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
         others: &[],
-        person_key: &person_key,
+        person_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
         road: Road::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
-    };
-    reply(&fields, &reading)
+    }
+}
+
+fn read(form: &str) -> Result<Signal, Malformed> {
+    reply(&fields_of(form), &reading_with(&PersonKey::new(b"key")))
 }
 
 #[test]
 fn a_form_at_the_route_of_the_other_direction_is_refused() {
     let person_key = PersonKey::new(b"key");
-    let reading = Reading {
-        account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-        others: &[],
-        person_key: &person_key,
-        code_keys: &[],
-        ignores_crawlers: true,
-        reference_tag: None,
-        road: Road::Twilio,
-        now: Timestamp::UNIX_EPOCH,
-        trace: None,
-    };
+    let reading = reading_with(&person_key);
     for (more, is_reply, is_status) in [
         ("SmsStatus=received", true, false),
         ("MessageStatus=receiving", true, false),
@@ -47,9 +40,7 @@ fn a_form_at_the_route_of_the_other_direction_is_refused() {
         ("MessageStatus=DELIVERED&Body=hi", false, true),
         ("MessageStatus=sent&SmsStatus=received", false, false),
     ] {
-        let form = format!("{BASE}{more}");
-        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
-        let fields = fields.expect("UTF-8");
+        let fields = fields_of(&format!("{BASE}{more}"));
         assert_eq!(reply(&fields, &reading).is_ok(), is_reply, "{more}");
         assert_eq!(status(&fields, &fields, &reading).is_ok(), is_status, "{more}");
     }

@@ -1,4 +1,4 @@
-//! Which way a message went, by what its form says itself, whatever route it comes to.
+//! The direction of a message, by the fields of its form and not by the route.
 //!
 //! The person is `From` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
 //! at a route for the other direction is refused: its person would be taken for a sender. Nothing of it is kept.
@@ -6,7 +6,7 @@
 use crate::domain::signal::Malformed;
 use crate::domain::signal::fields::Fields;
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Inbound,
@@ -15,10 +15,10 @@ enum Direction {
 
 /// The fields that hold a message's status.
 const STATUS: [&str; 2] = ["MessageStatus", "SmsStatus"];
-/// A field that only status callbacks have.
+/// Fields that only status callbacks have.
 const RECEIPTS: [&str; 3] = ["RawDlrDoneDate", "ChannelStatusMessage", "ChannelPrefix"];
 
-/// Each field of a form that tells the direction, and what it tells.
+/// Each field of a form that shows a direction, with that direction.
 fn told(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
     let is = |word: &str, known: &str| word.trim().eq_ignore_ascii_case(known);
     let by_status = STATUS.into_iter().filter_map(move |field| {
@@ -39,7 +39,7 @@ fn told(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
         .chain(by_receipt.map(|field| (field, Direction::Outbound)))
 }
 
-/// The first field that tells another direction than this.
+/// The first field that shows a different direction.
 fn other(fields: &Fields, than: Direction) -> Option<&'static str> {
     told(fields).find(|(_, direction)| *direction != than).map(|(field, _)| field)
 }
@@ -48,7 +48,7 @@ fn refusal(field: &'static str, expected: &str) -> Malformed {
     Malformed::Field { field, expected: expected.to_owned() }
 }
 
-/// That a form is an inbound message's, as far as it tells.
+/// Checks that no field contradicts an inbound message.
 ///
 /// # Errors
 /// [`Malformed::Field`], which names the route for status callbacks.
@@ -58,7 +58,7 @@ pub(super) fn inbound(fields: &Fields) -> Result<(), Malformed> {
     other(fields, Direction::Inbound).map_or(Ok(()), |field| Err(refusal(field, EXPECTED)))
 }
 
-/// That a form is of a message that was sent, as far as it tells.
+/// Checks that no field contradicts an outbound message.
 ///
 /// # Errors
 /// [`Malformed::Field`], which names the route for inbound messages.
@@ -68,8 +68,8 @@ pub(super) fn outbound(fields: &Fields) -> Result<(), Malformed> {
     other(fields, Direction::Outbound).map_or(Ok(()), |field| Err(refusal(field, EXPECTED)))
 }
 
-/// That fields are an app's own, and no form of Twilio's that belongs to another route: a status callback says
-/// nothing of what a person did.
+/// Checks that the fields are an app's own, and no form of Twilio's that belongs to another route. A status callback
+/// reports no act of a person.
 ///
 /// # Errors
 /// [`Malformed::Field`], which names the routes for Twilio's forms.

@@ -149,7 +149,7 @@ struct Told<'a> {
     data: Fields,
     /// Of a call: what its webhook was asked with, where that is told; else the data.
     asked: Fields,
-    /// What the app tagged its message with.
+    /// The tags that the app gave to its message.
     tags: Fields,
     account: AccountSid,
     heard: Heard,
@@ -221,8 +221,8 @@ impl<'a> Told<'a> {
         Ok(Sighting { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
     }
 
-    /// The message with what its status callback URL (schema 8) or its tag says of it, as `/twilio/status` would
-    /// have read it. So a message is tracked without a call of the app's.
+    /// The message with the facts of its status callback URL (schema 8) and of its tag. The URL is read as
+    /// `/twilio/status` reads it. So a message is tracked without a request of the app.
     fn registered(&self, sighting: Sighting) -> Result<Sighting, Malformed> {
         let spellings = ["StatusCallBackUrl", "StatusCallbackUrl"];
         let url = spellings.into_iter().find_map(|name| self.data.get(name));
@@ -251,8 +251,8 @@ impl<'a> Told<'a> {
     }
 }
 
-/// The query of a status callback URL that leads to our route. What other services understand by `feedback` is not
-/// ours to read.
+/// The query of a status callback URL that leads to our route. In the URL of another service, `feedback` has another
+/// meaning.
 fn status_query(url: &str) -> Option<&str> {
     let url = url.split('#').next().unwrap_or_default();
     let (path, query) = url.split_once('?')?;

@@ -345,7 +345,7 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
         ),
         (format!(r#","statusCallBackUrl":"{own}#?feedback=1""#), None, Some((false, None))),
         (format!(r#","statusCallBackUrl":"{own}?feedback=1&reference=undefined""#), None, None),
-        // What another service understands by it is not ours to read.
+        // In the URL of another service, `feedback` has another meaning.
         (
             r#","statusCallBackUrl":"https://shop.example/rate?feedback=1&reference=a""#.to_owned(),
             None,

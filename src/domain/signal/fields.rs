@@ -56,8 +56,8 @@ impl Fields {
         }
     }
 
-    /// From the members of a JSON object that are texts, numbers or truth values, or an object that a helper
-    /// library of Twilio's writes for one.
+    /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
+    /// Twilio's writes instead of a text.
     #[must_use]
     pub fn from_members(members: &[(String, Json)], spelling: Spelling) -> Self {
         let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
@@ -73,8 +73,8 @@ impl Fields {
         self.pairs.push((name, value));
     }
 
-    /// The fields under names that differ from this one in case, `_` and `-` alone, in Twilio's spelling or not;
-    /// also those that are empty. For a URL that somebody typed.
+    /// The values of fields with this name, in any case and with any `_` and `-`; empty values included. For URLs that
+    /// people type.
     pub(super) fn typed<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
         let plain = |name: &str| -> String {
             let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
@@ -85,7 +85,7 @@ impl Fields {
         named.map(|(_, value)| value.as_str())
     }
 
-    /// The same, and those of these fields that only others have.
+    /// A copy, with each of the named fields that is absent here taken from `others`.
     #[must_use]
     pub fn or_of(&self, others: &Self, fields: &[&str]) -> Self {
         let mut both = self.clone();
@@ -136,7 +136,7 @@ impl Fields {
         self.reference_of(field, field)
     }
 
-    /// The same of a field whose name the settings choose; `shown` names it in an error.
+    /// The reference in a field that the settings name. An error shows `shown` as its name.
     pub(super) fn reference_of(
         &self,
         name: &str,
@@ -152,7 +152,7 @@ impl Fields {
         Reference::parse(text).map(Some).ok_or_else(|| malformed(expected()))
     }
 
-    /// Refuses a field that says that there is no value: `undefined`, `null`.
+    /// Refuses a placeholder, such as `undefined` or `null`, in these fields.
     ///
     /// # Errors
     /// [`Malformed`], naming the first such field.

@@ -37,13 +37,13 @@ pub struct Sighting {
     pub tracked: bool,
     /// Whether what contradicts the known facts is an error (the app's word) or ignored (a callback's).
     pub strict: bool,
-    /// Whether Twilio itself signed it. Only then it teaches which Messaging Service a sender belongs to.
+    /// Whether Twilio itself signed it. Only such a request shows which Messaging Service a sender belongs to.
     pub by_twilio: bool,
     /// Whom it went to.
     pub recipient: Option<Recipient>,
     /// The same by number alone, where that is another person: whom a call names.
     pub number: Option<Person>,
-    /// All names of the recipient, where Twilio itself gives several.
+    /// All names of the recipient, if Twilio itself gives several.
     pub names: Option<Names>,
     /// The exact sender.
     pub from: Option<String>,
@@ -55,7 +55,7 @@ pub struct Sighting {
     pub status: Option<Status>,
     /// Twilio's error code.
     pub error_code: Option<u32>,
-    /// The HMAC of the code in it.
+    /// The HMAC of the code in its text.
     pub code: Option<CodeHmac>,
     /// The click link that was written into its text.
     pub link: Option<LinkId>,
@@ -115,7 +115,7 @@ impl Named {
     }
 }
 
-/// Whose clock says when a person acted.
+/// The clock behind the time of an act.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -126,7 +126,7 @@ pub enum TimeSource {
     /// The app's clock, which may differ by as much as `CLOCK_SKEW`.
     #[default]
     App,
-    /// Nobody says when. The time of arrival is an upper bound only.
+    /// None: the time of arrival is only an upper bound.
     Unknown,
 }
 
@@ -142,16 +142,16 @@ pub struct Evidence {
     /// When the person acted.
     #[serde(with = "crate::domain::moment")]
     pub occurred_at: Timestamp,
-    /// Whose clock says so.
+    /// The clock behind that time.
     #[serde(default)]
     pub time_source: TimeSource,
-    /// What kind of act it was.
+    /// The kind of act.
     #[serde(default)]
     pub source: Source,
 }
 
 impl Evidence {
-    /// Whether it is a text that a person or a machine sent, and that names nothing but the person.
+    /// Whether it is a reply that names only its person. A machine may have sent it.
     #[must_use]
     pub fn is_plain_text(&self) -> bool {
         self.source == Source::Reply && matches!(self.named, Named::Person { .. })
@@ -240,7 +240,7 @@ pub struct Signal {
     pub code: Option<Probe>,
     /// What it proves; or why it proves nothing, but must still be counted as seen.
     pub evidence: Result<Evidence, Reason>,
-    /// All names of the person who acted, where Twilio itself gives several.
+    /// All names of the person who acted, if Twilio itself gives several.
     pub names: Option<(AccountSid, Names)>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
     pub remembers: Option<Sighting>,

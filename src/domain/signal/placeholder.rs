@@ -1,8 +1,8 @@
-//! Words that programs write where there is no value: `undefined`, `null`, `None`, an empty template.
+//! Words that programs write for a missing value: `undefined`, `null`, `None`, an empty template.
 //!
 //! A JavaScript program that sends `Reference=undefined` for everyone makes all of its users one (whatwg/url#427).
 
-/// What a missing value is called: JavaScript, JSON, SQL; Python; Ruby, Go, Swift, Lua; C and Go's `fmt`; Excel.
+/// Names of a missing value: JavaScript, JSON, SQL; Python; Ruby, Go, Swift, Lua; C and Go's `fmt`; Excel.
 const NOTHING: [&str; 17] = [
     "undefined",
     "null",
@@ -33,12 +33,12 @@ const NO_NAMES: [&str; 8] = [
     "00000000-0000-0000-0000-000000000000",
     "00000000000000000000000000000000",
 ];
-/// The same inside a longer name, as programs print them: `login-undefined`.
+/// Names of a missing value as a part of a longer name: `login-undefined`.
 const PARTS: [&str; 7] = ["undefined", "null", "NULL", "None", "nil", "NaN", "Nil"];
 /// A template that was not filled in, or an object that was printed instead of its name.
 const TEMPLATES: [&str; 10] = ["${", "#{", "{{", "%{", "<%", "%s", "%d", "%v", "[object ", "%!"];
 
-/// Whether a text says that there is no value.
+/// Whether a text stands for a missing value.
 #[must_use]
 pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
@@ -47,8 +47,8 @@ pub fn is_placeholder(text: &str) -> bool {
         || is_template(text)
 }
 
-/// Whether a name would be the same for everyone: it is such a word, has one among its parts, or is a value of
-/// another type.
+/// Whether a name would be the same for everyone: a placeholder, a name with such a part, or a value of another
+/// type.
 #[must_use]
 pub fn is_shared_by_everyone(name: &str) -> bool {
     let name = name.trim();

@@ -1,5 +1,5 @@
-//! Timestamps as programs write them: RFC 3339, RFC 2822, and what the JSON of Twilio's helper libraries makes
-//! of `date_created`.
+//! Timestamps as programs write them: RFC 3339, RFC 2822, and the notations of `date_created` in the JSON of
+//! Twilio's helper libraries.
 //!
 //! A moment without an offset is not a moment. The zero value of a type ("0001-01-01", the Unix epoch) is not one
 //! either: programs write it where a time was never set. Source of the formats: the serialised `MessageResource`
@@ -24,7 +24,7 @@ const LAST_YEAR: i16 = 2100;
 /// Reads a moment, cut to the millisecond.
 ///
 /// # Errors
-/// What was expected, in words for the sender.
+/// The expected notation, in words for the sender.
 pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     let text = text.trim();
     let read = text
@@ -43,11 +43,11 @@ pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     }
 }
 
-/// The same for Twilio's `date_created`, which is cut to the second. Rounded up: an act within that second may
-/// have come before the message.
+/// Reads Twilio's `date_created`, which is cut to the second. It is rounded up: an act within that second may have
+/// come before the message.
 ///
 /// # Errors
-/// The same.
+/// As [`parse`].
 pub fn parse_created(text: &str) -> Result<Timestamp, &'static str> {
     let at = parse(text)?;
     let is_whole_second = at.subsec_nanosecond() == 0;
@@ -77,7 +77,7 @@ fn javascript_date(text: &str) -> Option<Timestamp> {
     strtime::parse("%a %b %d %Y %H:%M:%S GMT%z", text).ok()?.to_timestamp().ok()
 }
 
-/// Seconds or milliseconds since 1970, as today's have ten and thirteen digits; a fraction of a second may follow.
+/// Seconds (ten digits) or milliseconds (thirteen digits) since 1970; a fraction of a second may follow.
 fn unix_time(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

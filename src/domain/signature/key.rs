@@ -22,7 +22,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries take it. Nothing else is known.
+    /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries accept it; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is = |known: &Self| known.as_str().eq_ignore_ascii_case(text);

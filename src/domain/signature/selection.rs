@@ -2,7 +2,7 @@
 //!
 //! A comma list of `name=value`, read as both official libraries read it (`PyPI` twilio 9.13.0
 //! `request_validator.py`, npm twilio 6.3.1 `webhooks.js`): the first `algorithm` with a value counts, in any case;
-//! what is no pair is passed over. Nobody signs this header, so it can only choose among the keys of the settings,
+//! an entry without `=` is ignored. This header is not signed, so it can only choose among the keys of the settings,
 //! each with the algorithm that it is bound to there.
 
 use base64::Engine as _;

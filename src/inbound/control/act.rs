@@ -94,7 +94,7 @@ pub struct Requeue {
 pub enum Verdict {
     /// It will be reported again.
     Queued,
-    /// It is in this state, and not among those that were to be requeued.
+    /// It is in this state, so it was not requeued.
     Otherwise(State),
     /// There is no such message.
     Unknown,
@@ -153,9 +153,9 @@ pub struct RequeueRefused {
 /// once more meanwhile.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequeueReported {
-    /// Reported then or later.
+    /// Only messages reported at or after this time.
     pub since: Timestamp,
-    /// Where the page before ended.
+    /// The cursor of the page before.
     pub cursor: Option<Vec<u8>>,
 }
 

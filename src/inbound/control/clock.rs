@@ -1,4 +1,4 @@
-//! The clock: does it agree with the store's own time, and is it right if the operator says so?
+//! The clock: its state beside the store's trusted time, and the operator's confirmation of it.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::control::Question;
 use crate::store::{Store, StoreError};
 
-/// Asks for the state of the clock, and confirms it if asked to.
+/// Requests the state of the clock, and may confirm the clock first.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct CheckClock {
-    /// Whether the operator says that the wall clock is right.
+    /// Whether the operator confirms the wall clock.
     pub confirm: bool,
 }
 
@@ -19,9 +19,9 @@ pub struct CheckClock {
 pub struct ClockState {
     /// The wall clock.
     pub wall: Timestamp,
-    /// The time that records expire and are removed by.
+    /// The time by which records expire and are removed.
     pub trusted: Timestamp,
-    /// How far the wall clock jumped, in seconds; negative: back; `None`: it did not, or that is settled.
+    /// How far the wall clock jumped, in seconds; negative for back; `None` without an open jump.
     pub jumped_s: Option<i64>,
     /// When the jump was noticed, by the trusted time.
     pub since: Option<Timestamp>,
@@ -36,7 +36,7 @@ impl Question for CheckClock {
         let guard = store.clock_guard();
         if self.confirm {
             guard.confirm();
-            // Writes the confirmed time down as well, so that the next start begins with it.
+            // The health check stores the confirmed time, so that the next start begins with it.
             store.health().await?;
         }
         let jump = guard.jump();

@@ -61,7 +61,7 @@ pub trait Question: Serialize + DeserializeOwned + Send + 'static {
     /// Answers it.
     async fn answer(self, store: &dyn Store) -> Result<Self::Answer, StoreError>;
 
-    /// Adds to an answer what only a service that runs knows.
+    /// Adds the facts to an answer that only a running service knows.
     fn served(_answer: &mut Self::Answer, _readiness: &Readiness) {}
 }
 

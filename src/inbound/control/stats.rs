@@ -32,7 +32,7 @@ pub struct Stats {
 pub struct Waiting {
     /// How many.
     pub count: u64,
-    /// Since when the oldest is one, to the second.
+    /// Since when the oldest has waited, to the second.
     pub oldest: Option<Timestamp>,
 }
 
@@ -76,10 +76,10 @@ pub struct Summary {
     /// of any.
     #[serde(default)]
     pub lanes: BTreeMap<String, LaneDetail>,
-    /// Accounts whose posts another server answers instead of Twilio. Only a service that runs knows of any.
+    /// Answers to posts that were not Twilio's, by account. Only a running service has any.
     #[serde(default)]
     pub foreign_answers: BTreeMap<String, ForeignAnswers>,
-    /// Whether a service runs that records confirmations and does not post them.
+    /// Whether a running service records confirmations and does not post them.
     #[serde(default)]
     pub dry_run: bool,
 }

@@ -1,7 +1,7 @@
-//! Refused requests over the control socket, as they come in: recording is on while the connection is there.
+//! Refused requests over the control socket, as they arrive. Recording is on while the client is connected.
 //!
-//! The answer is a line of JSON for each recording and an empty line every second, so that a client that has gone
-//! is noticed. It is bounded in time and number, and nothing of it touches the disk.
+//! The answer is a line of JSON for each recording and an empty line every second, which reveals a closed
+//! connection. A watch is bounded in time and number, and writes nothing to the disk.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,21 +16,21 @@ use tokio::time::{Instant, Interval, interval, sleep_until};
 use crate::inbound::control::Control;
 use crate::recording::Recording;
 
-/// Asks for refused requests: `POST` with [`WatchRefused`], answered with lines of [`WatchLine`].
+/// The route of a watch: `POST` with [`WatchRefused`], answered with lines of [`WatchLine`].
 pub const WATCH_REFUSED: &str = "/refused/watch";
 
 const BEAT: Duration = Duration::from_secs(1);
 /// No watch is longer than this, in seconds.
 const LONGEST: u64 = 60 * 60;
-/// No watch takes more recordings.
+/// No watch returns more recordings.
 const MOST: u32 = 1000;
 
-/// How long and how many to watch.
+/// The limits of a watch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct WatchRefused {
-    /// At most so long, in seconds.
+    /// The longest duration, in seconds.
     pub seconds: u64,
-    /// At most so many recordings.
+    /// The highest number of recordings.
     pub count: u32,
 }
 
@@ -48,15 +48,15 @@ pub enum WatchLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchEnd {
-    /// Its time is over.
+    /// The time is over.
     Time,
-    /// It has seen as many as it asked for.
+    /// It has returned as many recordings as requested.
     Count,
     /// Another watch has begun.
     Replaced,
 }
 
-/// A watch that runs. When it is dropped, recording is off again.
+/// A running watch. When it is dropped, it records no more.
 struct Watch {
     recordings: mpsc::Receiver<Recording>,
     left: u32,
@@ -90,7 +90,7 @@ pub(super) async fn watch(
 }
 
 impl Watch {
-    /// The next line; `None` behind the last.
+    /// The next line; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         if self.has_ended {
             return None;
@@ -124,7 +124,7 @@ impl Drop for Watch {
 }
 
 fn line(line: &WatchLine) -> Bytes {
-    // Bytes and words: there is nothing in it that JSON cannot hold.
+    // A line holds bytes and words only, so its serialization cannot fail.
     let mut json = serde_json::to_vec(line).unwrap_or_default();
     json.push(b'\n');
     Bytes::from(json)

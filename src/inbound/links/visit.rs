@@ -21,7 +21,7 @@ pub(super) enum Visit {
     Crawler,
     /// A browser, before anybody has asked it to.
     Prefetch,
-    /// A program or a page's script where only a person's press counts.
+    /// A program or a script, where only a person's press counts.
     Script,
 }
 

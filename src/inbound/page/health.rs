@@ -1,6 +1,6 @@
-//! The first thing on the page: whether all is well, every finding with its advice, and how many messages are where.
+//! The top of the page: whether all is well, every finding with its advice, and the number of messages by state.
 //!
-//! Rendered from the snapshot alone. What is wrong is judged in `domain/findings/`.
+//! Rendered from the snapshot alone. Findings are judged in `domain/findings/`.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use crate::domain::span::ago;
 use crate::inbound::board::Snapshot;
 use crate::inbound::page::words;
 
-/// The heading, and the class that colours the section. For when there is time is well enough.
+/// The heading, and the class that colours the section. A finding of severity info changes neither.
 fn heading(worst: Option<Severity>) -> (&'static str, &'static str) {
     match worst {
         None | Some(Severity::Info) => ("All is well", "well"),
@@ -66,7 +66,7 @@ fn item(finding: &Finding, now: &Snapshot) -> Markup {
     }
 }
 
-/// Text in which commands stand in backticks.
+/// Renders text that has commands in backticks.
 fn with_code(text: &str) -> Markup {
     html! { @for (number, part) in text.split('`').enumerate() {
         @if number % 2 == 1 { code { (part) } } @else { (part) }

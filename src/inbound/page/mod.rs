@@ -1,7 +1,7 @@
 //! The operator's page: is all well, what happened, what waits, and the few buttons that go with it.
 //!
-//! Rendered here, whole, for whoever has no JavaScript; with it, `live.rs` tells what changes. It shows what
-//! the board (`inbound/board.rs`) found, and decides nothing. On the operator's listener alone: the public routes do
+//! Rendered here, whole, so that it works without JavaScript; with it, `live.rs` sends changes. It shows the
+//! snapshots of the board (`inbound/board.rs`), and decides nothing. On the operator's listener alone: the public routes do
 //! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
 
 mod acts;

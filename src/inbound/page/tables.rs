@@ -47,7 +47,7 @@ fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
     } }
 }
 
-/// When a message is posted next, or what it waits for.
+/// When a message is posted next, or the reason why it waits.
 pub(super) fn next_post(message: &Message, posting: &Posting, now: Timestamp) -> Markup {
     html! { @match posting.next(message) {
         Some(NextPost::At(due)) if due > now => (words::moment(due, now)),

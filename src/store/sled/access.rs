@@ -1,4 +1,4 @@
-//! Why the system denies access to a store's folder: which file it is about, whose that is, who we are, what to type.
+//! Why the system denies access to a store's folder: the file, its owner, this process's user, the command to type.
 
 use std::fmt;
 use std::fs;
@@ -24,8 +24,8 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// From the outside in: the first of the folders above a store, its folder and its files that this process may not use
-    /// as a store needs it. `None`: no owner and no mode explains it.
+    /// Searches the folders above a store, then its folder, then its files. Returns the first one that this process
+    /// may not use as a store needs it. `None`: no owner and no mode explains the denial.
     pub(super) fn find(folder: &Path) -> Option<Self> {
         let (us, group) = (geteuid().as_raw(), getegid().as_raw());
         let store = shell_word(folder);
@@ -76,7 +76,7 @@ impl fmt::Display for Denied {
     }
 }
 
-/// `None`: it is not there, or the system does not say.
+/// Whether this process may use a path so. `None`: it does not exist, or the system call fails otherwise.
 fn may(path: &Path, wanted: Access) -> Option<bool> {
     match access(path, wanted) {
         Ok(()) => Some(true),
@@ -85,7 +85,7 @@ fn may(path: &Path, wanted: Access) -> Option<bool> {
     }
 }
 
-/// `heardback (uid 10001)`, or the number alone where no name is known.
+/// `heardback (uid 10001)`, or the number alone if `/etc/passwd` has no name.
 fn user(uid: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = known.lines().find_map(|line| {
@@ -96,7 +96,7 @@ fn user(uid: u32) -> String {
     name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
 }
 
-/// As it is typed into a POSIX shell.
+/// A path, quoted for a POSIX shell.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);

@@ -1,6 +1,7 @@
-//! The candidates for eviction, by the time from which on each may be evicted.
+//! The candidates for eviction, by the time at which each becomes evictable.
 //!
-//! A candidate that has to stay for another message is postponed: it stands at a later time until the other one changes.
+//! A candidate that has to stay for another message is postponed: it is listed at a later time until that message
+//! changes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::domain::sid::MessageSid;
 use crate::store::sled::chunks::Chunks;
 use crate::store::sled::index::{BY_TIME, by_time, moment, packed, read_by_time};
 
-/// Where a candidate stands by its own state.
+/// The rank and the time that follow from a candidate's own state.
 type Place = (EvictionRank, Timestamp);
 
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl Candidates {
         }
     }
 
-    /// A message leaves its place. Candidates that it blocked are judged anew.
+    /// Removes a message. The candidates that it blocked return to their own places, and are judged anew.
     pub(super) fn leaves(&mut self, sid: MessageSid, place: Option<Place>) {
         self.resume(sid);
         for blocked in self.blocked.get(&sid).cloned().unwrap_or_default() {
@@ -87,7 +88,7 @@ impl Candidates {
         }
     }
 
-    /// The messages to evict first, of those that may be evicted by then.
+    /// The messages to evict first, of those that are evictable at this time.
     pub(super) fn first_by(&self, by: Timestamp, limit: usize) -> Vec<MessageSid> {
         let mut found = Vec::new();
         for ranked in &self.ranked {
@@ -97,7 +98,7 @@ impl Candidates {
         found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
     }
 
-    /// How many may be evicted by then, as far as they were judged.
+    /// How many are evictable at this time. A candidate that was not judged yet counts as evictable.
     pub(super) fn count_by(&self, by: Timestamp) -> u64 {
         self.ranked.iter().map(|ranked| ranked.count(&moment(by)) as u64).sum()
     }

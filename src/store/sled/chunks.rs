@@ -1,16 +1,16 @@
 //! An ordered set of short keys in sorted chunks, for the hundreds of thousands of finished messages.
 //!
-//! A B-tree of the standard library takes twice the room of its keys if they come in order, which finished
-//! messages do. Here a full last chunk is left full. Each operation moves one chunk at most.
+//! A `BTreeMap` takes twice the room of its keys if they are inserted in order, as finished messages are.
+//! Here a full last chunk is left full. Each operation moves one chunk at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most keys of a chunk.
 const CHUNK: usize = 256;
 
-/// An ordered set of keys that nearly all are `N` bytes long.
+/// An ordered set of keys. Nearly all of them are `N` bytes long.
 pub(super) struct Chunks<const N: usize> {
-    /// By their first key when the chunk was made: no key of a chunk is smaller. None of them is empty.
+    /// Each chunk by its first key when it was made: no key of the chunk is smaller. No chunk is empty.
     chunks: BTreeMap<[u8; N], Vec<[u8; N]>>,
     odd: BTreeSet<Vec<u8>>,
 }
@@ -99,7 +99,7 @@ impl<const N: usize> Chunks<N> {
     }
 }
 
-/// The greatest key that begins so.
+/// The greatest key with this beginning.
 fn bound<const N: usize>(start: &[u8]) -> [u8; N] {
     let mut end = [u8::MAX; N];
     end.iter_mut().zip(start).for_each(|(to, from)| *to = *from);

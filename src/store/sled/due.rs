@@ -39,7 +39,7 @@ impl Ledger {
             delivery.attempts = delivery.attempts.saturating_add(1);
             delivery.lease = Some(token);
             delivery.due_at = Some(later(now, lease));
-            // From here on nothing undoes it.
+            // An attempted confirmation is never taken back, so its evidence is not needed any more.
             message.held = None;
             claims.push(Claim {
                 feedback: Feedback { account: message.account, message: sid },
@@ -59,8 +59,8 @@ impl Ledger {
         self.index.accounts_waiting().filter(|account| !self.paused.contains_key(account))
     }
 
-    /// The longest due of all accounts, of none more than its quota; at last those whose due time is further away
-    /// than any wait, because it comes from a clock that was ahead.
+    /// The messages of all accounts that are due the longest, of each account at most its quota. A message whose
+    /// due time is further away than any wait comes last: that time comes from a clock that was ahead.
     fn due_by(&self, now: Timestamp, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
         let mut due = Vec::new();
         for account in self.accounts_waiting() {

@@ -51,7 +51,7 @@ impl Ledger {
     pub(super) fn expire(&mut self, limit: usize) -> Ruling<Swept> {
         let evicted = std::mem::take(&mut self.evicted);
         let mut swept = Swept { evicted, complete: true, ..Swept::default() };
-        // An idle store also knows when it was last open.
+        // An idle store commits its last trusted time as well.
         self.written += usize::from(self.last_seen_is_stale().is_some());
         let from = std::mem::replace(&mut self.sweep_from, keys::SWEEP_FROM.to_vec());
         let range = from..keys::SWEEP_TO.to_vec();
@@ -146,7 +146,7 @@ impl Ledger {
         self.apply(writing)
     }
 
-    /// No newer message came: judges evidence about an older one anew.
+    /// Judges evidence about an older message anew, because no newer message came.
     fn reconsider(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {
         let rows = self.rows_by(Some((&parked.evidence, false)))?;
         let (changes, confirmed) = matching::reconsider(rows, &self.terms.policy, self.both());

@@ -1,7 +1,7 @@
-//! Eviction: which messages go from a full store, so that a new one comes in.
+//! Eviction: which messages a full store removes to make room for a new one.
 //!
 //! A message stays while another one could be confirmed in its place. Such a candidate is postponed in the index
-//! until its blocker changes or cannot be confirmed any more, so no later command reads it again in vain.
+//! until its blocker changes or cannot be confirmed any more, so that later commands do not read it again.
 
 use jiff::Timestamp;
 
@@ -11,20 +11,20 @@ use crate::domain::sid::MessageSid;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::rows::MAX_RELATED;
 
-/// The most candidates that are judged for one command.
+/// At most so many candidates are judged for one command.
 const MAX_CANDIDATES: usize = 1024;
 /// About how many records are read to make room for one command.
 const MAX_READS: usize = 4096;
-/// After this time a message is judged again that is too crowded to be judged.
+/// A candidate with too many related messages is judged again after this time.
 const CROWD_RECHECK: std::time::Duration = std::time::Duration::from_mins(10);
 
-/// What becomes of a candidate.
+/// The decision on a candidate.
 enum Verdict {
     /// These are evicted together.
     Goes(Vec<Message>),
-    /// It stays because this command changes a related message.
+    /// The candidate stays, because this command changes a related message or its reads are used up.
     Stays,
-    /// It stays until then, or until this message changes.
+    /// The candidate stays until this time, or until this message changes.
     Postponed(Timestamp, MessageSid),
 }
 
@@ -143,7 +143,7 @@ impl Ledger {
         Ok(Verdict::Goes(together))
     }
 
-    /// The messages to the persons of this one that the same evidence may be about. Perhaps to others too.
+    /// Messages to the same persons that the same evidence may be about. The index may add messages to others.
     fn to_same_persons(&self, message: &Message, limit: usize) -> Vec<MessageSid> {
         let (from, to) = self.terms.policy.reach(message).into_inner();
         message.names().flat_map(|person| self.index.to_person(person, from, to, limit)).collect()

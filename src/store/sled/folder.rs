@@ -112,7 +112,7 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
-    /// The file that notes how much was synced is gone.
+    /// The seal's file is gone: it holds the number of synced batches.
     #[error(
         "the store {path} has no {SEAL_FILE} file, so records lost from the end of its log would go unnoticed; put that \
          file back, or restore it from a backup with `heardback restore`; if nothing but {SEAL_FILE} was deleted, `touch \
@@ -122,14 +122,14 @@ pub enum OpenError {
         /// The folder.
         path: String,
     },
-    /// Access is denied to it.
+    /// Access to the folder is denied.
     #[error("cannot {doing} {path}: Permission denied; {denied}")]
     Denied {
         /// What was tried.
         doing: &'static str,
         /// The folder.
         path: String,
-        /// To what, whose that is, and what to do.
+        /// The file or folder, its owner, and the command that helps.
         denied: Denied,
     },
     /// The system refuses.
@@ -256,7 +256,7 @@ impl Folder<'_> {
         Ok((found, complete))
     }
 
-    /// What the seal's file says of a complete store.
+    /// The content of the seal's file of a complete store.
     pub(super) fn noted(&self) -> Result<Noted, OpenError> {
         match SealFile::read(self.path).map_err(|error| self.io("read the SEAL file of", error))? {
             Noted::Missing => Err(OpenError::SealMissing { path: self.name() }),
@@ -301,17 +301,17 @@ pub(super) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
-/// Names the holder of the lock in its file.
+/// Writes the holder's process id into the lock file.
 pub(super) fn note_holder(lock: &File) -> io::Result<()> {
     note(lock, "")
 }
 
-/// The same for a service that still reads its store, and listens only after that.
+/// The same, for a service that still reads its store and does not listen yet.
 pub(super) fn note_starting(lock: &File) -> io::Result<()> {
     note(lock, STARTING)
 }
 
-/// What [`note_starting`] adds to the holder's process id.
+/// The text that [`note_starting`] adds to the holder's process id.
 pub(super) const STARTING: &str = ", starting";
 
 fn note(mut lock: &File, state: &str) -> io::Result<()> {

@@ -30,7 +30,7 @@ enum Row {
     Message(MessageSid),
     Link(LinkId),
     Evidence(IVec),
-    /// Names that are tied.
+    /// The row of a tied name.
     Names(IVec),
     Automatic(IVec),
     /// Somebody else's message that bears one of their references.
@@ -101,7 +101,7 @@ fn concerned(reader: &Reader, mut erasure: Erasure) -> Result<(Erasure, Vec<Row>
     Ok((erasure, rows))
 }
 
-/// The names of one person each: those that are tied, and those of one message.
+/// Groups of names, each of one person: tied names, and the names in one message.
 fn groups(reader: &Reader) -> Result<Vec<(AccountSid, Vec<Person>)>, Fatal> {
     let mut groups = Vec::new();
     for entry in reader.tree.scan_prefix([keys::NAMES]) {

@@ -24,7 +24,7 @@ pub enum Glimpse {
         /// What that wrote into the lock file.
         holder: String,
     },
-    /// It is there, of a format that this release reads, and nobody has it open. Its records were not read.
+    /// The store exists, this release reads its format, and no process has it open. Its records were not read.
     Free,
 }
 
@@ -59,15 +59,15 @@ pub fn glimpse(path: &Path) -> Result<Glimpse, OpenError> {
 /// Whether a process holds a store's lock, and whether it still reads the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// Nothing holds it, as far as can be seen.
+    /// No process holds it, or its file cannot be read.
     Free,
-    /// A service that starts: it answers commands once it listens.
+    /// A starting service holds it: it answers commands once it listens.
     Starting,
-    /// Any other process.
+    /// Any other process holds it.
     Held,
 }
 
-/// Looks at a store's lock.
+/// The state of a store's lock.
 #[must_use]
 pub fn lock(path: &Path) -> Lock {
     match holder(path) {
@@ -77,7 +77,7 @@ pub fn lock(path: &Path) -> Lock {
     }
 }
 
-/// What the holder of the lock wrote into its file.
+/// The text that the lock's holder wrote into its file.
 fn holder(path: &Path) -> io::Result<Option<String>> {
     let mut lock = match File::open(path.join(LOCK_FILE)) {
         Ok(lock) => lock,

@@ -1,8 +1,8 @@
-//! Held: which messages hold the evidence that confirmed them, by what that evidence is found by.
+//! The messages that hold the evidence that confirmed them, by the key of that evidence.
 //!
-//! In memory alone, worked out from the records when the store opens. A message holds evidence only until its first
-//! attempt is claimed, so there are few, but for a dry run or an outage. Keys stand in it by a hash of eight bytes:
-//! the message's record says what its evidence is.
+//! In memory alone, built from the records when the store opens. A message holds evidence only until its first
+//! attempt is claimed. So there are few, except in a dry run or an outage. A hash of eight bytes stands for each key:
+//! the message's record has the evidence itself.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -13,14 +13,14 @@ use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 use crate::store::sled::keys;
 
-/// A message that holds evidence, by the hash of the key of that.
+/// A message that holds evidence, and the hash of that evidence's key.
 pub(super) type HeldBy = (u64, MessageSid);
 
-/// All of them. No list is empty.
+/// All messages that hold evidence, by that hash. No list is empty.
 #[derive(Default)]
 pub(super) struct Held(BTreeMap<u64, Vec<MessageSid>>);
 
-/// Where a message stands among them.
+/// The entry of a message, if it holds evidence.
 pub(super) fn held_by(message: &Message) -> Option<HeldBy> {
     let held = message.held.as_ref()?;
     Some((hash(&keys::parked_for(&WaitsFor::of(&held.evidence))), message.sid))
@@ -32,7 +32,7 @@ impl Held {
         !self.0.is_empty() && self.0.contains_key(&hash(key))
     }
 
-    /// The messages that hold evidence under a key. Hardly ever another.
+    /// The messages that hold evidence under a key. A hash collision may add another message.
     pub(super) fn under(&self, key: &[u8]) -> Vec<MessageSid> {
         self.0.get(&hash(key)).cloned().unwrap_or_default()
     }

@@ -3,8 +3,8 @@
 //! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
 //! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
 //! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
-//! A million messages take 40 MiB here, so persons stand in it by four bytes of their hash: whoever finds a
-//! message by it looks into the record for the whole.
+//! A million messages take 40 MiB here, so only four bytes of a person's hash are kept. A caller that finds a
+//! message by them reads the whole hash in its record.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,14 +32,14 @@ pub(super) const BY_TIME: usize = 6 + SID;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Places {
     sid: MessageSid,
-    /// Whom it went to: by each name, or by its one name and among all that WhatsApp knows by one.
+    /// The recipient's names. With one name of WhatsApp only, the second is `untied`.
     persons: [Option<Person>; 2],
     created_at: Timestamp,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
     /// Since when Twilio would not take it.
     refused: Option<Timestamp>,
-    /// From when on it may be evicted from a full store.
+    /// The time from which on a full store may evict it.
     evictable: Option<(EvictionRank, Timestamp)>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Index {
     /// None of them is empty.
     due: BTreeMap<AccountSid, Keys<BY_TIME>>,
     refused: Keys<BY_TIME>,
-    /// By when they may be evicted.
+    /// The candidates for eviction.
     pub(super) evictable: Candidates,
 }
 
@@ -164,7 +164,7 @@ impl Index {
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
-    /// The messages of an account that are due later than that.
+    /// The messages of an account that are due after this time.
     pub(super) fn due_after(
         &self,
         account: AccountSid,
@@ -184,7 +184,7 @@ impl Index {
     }
 }
 
-/// Stands for all recipients of an account that a message names by that kind of name of WhatsApp alone.
+/// A key for all recipients of an account that messages name by this kind of WhatsApp name alone.
 pub(super) fn untied(account: AccountSid, kind: NameKind) -> Option<Person> {
     kind.counterpart()?;
     let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));

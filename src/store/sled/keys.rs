@@ -26,7 +26,7 @@ pub(super) const PARKED: u8 = b'k';
 pub(super) const LINK: u8 = b'l';
 /// Messages.
 pub(super) const MESSAGE: u8 = b'm';
-/// Names of one person that are tied, by account and name.
+/// Tied names of one person, by account and name.
 pub(super) const NAMES: u8 = b'n';
 /// Click links that are not yet in a message, by the reference that they were made for.
 const LINK_REFERENCE: u8 = b'q';
@@ -38,7 +38,7 @@ pub(super) const SENDER: u8 = b's';
 /// Room for most keys, in bytes.
 const USUAL: usize = 48;
 
-/// The first key that a sweep looks at. Seen, automatic, parked, links and messages lie side by side.
+/// The first key that a sweep reads. Seen, automatic, parked, links, messages and names lie side by side.
 pub(super) const SWEEP_FROM: [u8; 1] = [SEEN];
 /// The first key after those that a sweep looks at.
 pub(super) const SWEEP_TO: [u8; 1] = [NAMES + 1];
@@ -61,7 +61,7 @@ pub(super) fn last_seen(at: Timestamp) -> Vec<u8> {
     at.as_millisecond().to_be_bytes().to_vec()
 }
 
-/// Reads it; `None` if it is damaged.
+/// Reads the value of [`LAST_SEEN`]. `None`: it is damaged.
 pub(super) fn read_last_seen(value: &[u8]) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::from_be_bytes(value.try_into().ok()?)).ok()
 }
@@ -184,7 +184,7 @@ pub(super) fn names(account: AccountSid, person: Person) -> Vec<u8> {
     key
 }
 
-/// The account and the name that such a key is of.
+/// The account and the person that such a key names.
 pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, Person)> {
     let key = key.get(1..)?;
     let (account, person) = key.split_at_checked(AccountSid::packed_len(key)?)?;

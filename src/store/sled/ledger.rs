@@ -51,7 +51,7 @@ pub type FreeSpace = Arc<dyn Fn() -> std::io::Result<u64> + Send + Sync>;
 /// Below this, nothing goes out either: each attempt is written down, too.
 const MIN_FREE_TO_DELIVER: u64 = 64 << 20;
 
-/// How exactly the store knows when it was last open. Far below [`crate::domain::clock::MAX_JUMP`].
+/// The trusted time is committed this often. Far below [`crate::domain::clock::MAX_JUMP`].
 const LAST_SEEN_EVERY: Duration = Duration::from_mins(5);
 
 /// What the ledger decides by.
@@ -82,7 +82,7 @@ pub(super) struct Ledger {
     pub(super) written: usize,
     /// Whether something may be due that was not before.
     pub(super) stirred: bool,
-    /// The trusted time that stands in the store, this group's change included.
+    /// The trusted time that the store holds, this group's change included.
     pub(super) last_seen: Option<Timestamp>,
     /// Messages evicted since the last sweep.
     pub(super) evicted: usize,
@@ -306,7 +306,7 @@ impl Ledger {
         Ok(self.draft.write()?)
     }
 
-    /// The time to begin with after a restart, if the store has none that is recent enough.
+    /// The time to commit, if the one in the store is not recent enough to begin with after a restart.
     pub(super) fn last_seen_is_stale(&self) -> Option<Timestamp> {
         let at = to_millisecond(self.terms.clock.last());
         let is_recent = |last: Timestamp| at.duration_since(last).unsigned_abs() < LAST_SEEN_EVERY;

@@ -100,7 +100,7 @@ pub struct SledStore {
 }
 
 impl SledStore {
-    /// Whether nothing said, when it was opened, where its log has to end: records missing there would be unnoticed.
+    /// Whether the expected end of the log was unknown at opening. Records missing there would be unnoticed.
     #[must_use]
     pub fn is_end_unverified(&self) -> bool {
         self.is_end_unverified
@@ -126,7 +126,7 @@ impl SledStore {
             interrupted,
             ..
         } = opened.surveyed;
-        // A store that has records and no time lost it: any time is a jump then.
+        // A store with records but without a time has lost that: then every time counts as a jump.
         let last = opened.last_seen.or((entries > 0).then_some(Timestamp::UNIX_EPOCH));
         clock.begin(last);
         let lock = Arc::new(opened.lock);

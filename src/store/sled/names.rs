@@ -1,4 +1,4 @@
-//! Names of one person that are tied: each name has a row, and each row has all of them.
+//! Tied names of one person: each name has a row, and each row holds all of them.
 
 use crate::domain::address::{Learned, Person, TiedNames};
 use crate::domain::sid::AccountSid;
@@ -9,7 +9,7 @@ use crate::store::sled::record::{decode, encode};
 use crate::store::sled::writing::Writing;
 
 impl Ledger {
-    /// All names of the person of that name, where there are several.
+    /// All names of the person with this name, if there are several.
     pub(super) fn tied(
         &self,
         account: AccountSid,
@@ -24,8 +24,8 @@ impl Ledger {
         Ok(Some(tied).filter(|tied| tied.until() > self.trusted()))
     }
 
-    /// Takes over names that another store had tied. `None` where they say nothing new; else whether some of them
-    /// were tied here.
+    /// Takes over names that another store had tied. `None`: nothing is new. `Some`: whether any of them was
+    /// tied here before.
     pub(super) fn adopt_names(
         &mut self,
         account: AccountSid,
@@ -59,7 +59,7 @@ impl Ledger {
 }
 
 impl Writing {
-    /// Ties names.
+    /// Writes the rows of tied names, and removes those of dropped ones.
     pub(super) fn names(&mut self, account: AccountSid, learned: &Learned) -> Result<(), Fatal> {
         for person in &learned.dropped {
             self.remove(keys::names(account, *person));

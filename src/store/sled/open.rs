@@ -41,7 +41,7 @@ pub(super) struct Opened {
     pub(super) last_seen: Option<Timestamp>,
     /// Held as long as the store is.
     pub(super) lock: File,
-    /// Whether nothing says where the log has to end.
+    /// Whether the expected end of the log is unknown.
     pub(super) is_end_unverified: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     });
     let seal = seal.map_err(|error| folder.io("write the SEAL file of", error))?;
     if !complete {
-        // The seal's name before the store's: a complete store without a seal is refused.
+        // The name of the seal's file is synced before the store is complete: without it, a complete store is refused.
         let synced = File::open(path).and_then(|folder| folder.sync_all());
         synced.map_err(|error| folder.io("sync", error))?;
         folder.write_format(&format!("{FORMAT}\n"))?;
@@ -169,7 +169,7 @@ impl Folder<'_> {
         read
     }
 
-    /// `noted`: what the seal's file says; `None` of a store that was not made completely.
+    /// `noted`: the content of the seal's file; `None` for a store that was not made completely.
     fn read_through(
         &self,
         noted: Option<Noted>,

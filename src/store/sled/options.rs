@@ -22,12 +22,12 @@ pub struct Options {
     pub must_be_there: bool,
     /// What judgement depends on.
     pub policy: Policy,
-    /// Above this, a new message evicts a finished one, or is refused if there is none; above as many links,
-    /// new links are refused.
+    /// The most messages, and the most links. Beyond it, a new message evicts a finished one, or is refused if
+    /// there is none; a new link is refused.
     pub max_messages: u64,
     /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
     pub cache: u64,
-    /// Tells the time, and which time to expire and remove records by.
+    /// The wall clock, and the trusted time to expire and remove records by.
     pub clock: Arc<ClockGuard>,
     /// How long to wait for another process to let go of the folder.
     pub lock_patience: Duration,
@@ -40,8 +40,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual: the clock is believed, the disk's own word on its room, ten seconds of patience, the process ends (exit
-    /// code 1) when the store cannot go on.
+    /// The defaults: the wall clock is trusted, the free space is the disk's, the lock is awaited for ten seconds, and
+    /// the process ends with exit code 1 when the store cannot go on.
     #[must_use]
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
         Self {

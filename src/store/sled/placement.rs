@@ -24,9 +24,9 @@ pub enum Hazard {
 /// A file system that the store is not safe on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsafeFileSystem {
-    /// Its name, as `findmnt` shows it.
+    /// The file system's name, as `findmnt` shows it.
     pub name: &'static str,
-    /// What is wrong with it.
+    /// How it loses records.
     pub hazard: Hazard,
 }
 
@@ -35,7 +35,7 @@ pub struct UnsafeFileSystem {
 pub struct StorePlacement {
     /// The store's folder.
     pub folder: PathBuf,
-    /// `None`: nothing is known against its file system.
+    /// `None`: its file system is not known to be unsafe.
     pub risk: Option<UnsafeFileSystem>,
 }
 
@@ -66,11 +66,11 @@ const UNSAFE: [(u64, &str, Hazard); 21] = [
     (0xbacb_acbc, "hgfs", Hazard::Network),
     // virtiofs has FUSE's number as well.
     (0x6573_5546, "fuse", Hazard::Userspace),
-    // statfs(2): FUSE block devices of old.
+    // statfs(2): old FUSE block devices.
     (0x6573_5542, "fuseblk", Hazard::Userspace),
 ];
 
-/// Of the store in this folder, which need not exist yet.
+/// Determines the file system of a store's folder, which need not exist yet.
 ///
 /// # Errors
 /// The file system cannot be determined: the folder, or one above it, is not accessible.
@@ -96,7 +96,7 @@ fn known(kind: u64) -> Option<UnsafeFileSystem> {
 }
 
 impl StorePlacement {
-    /// What is wrong with it, and what to do. `None`: nothing is known against it.
+    /// The danger, and the cure. `None`: the file system is not known to be unsafe.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let folder = self.folder.display();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_folder_in_memory_is_found_before_it_exists() {
-        // Every Linux has /dev/shm or /dev on tmpfs (devtmpfs has its number); without either there is nothing to see.
+        // Linux has /dev/shm or /dev on tmpfs (devtmpfs has its number); without either there is nothing to test.
         let Some(memory) = ["/dev/shm", "/dev"].iter().map(Path::new).find(|it| {
             rustix::fs::statfs(*it)
                 .is_ok_and(|found| u64::try_from(found.f_type) == Ok(0x0102_1994))

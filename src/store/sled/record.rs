@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 const VERSION: u8 = 5;
 /// Room for most records, in bytes.
 const USUAL: usize = 192;
+
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]

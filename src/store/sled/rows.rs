@@ -18,8 +18,8 @@ use crate::store::sled::record::decode;
 
 /// The most messages that are looked at for one reference or person: the newest ones.
 pub(super) const MAX_RELATED: usize = 64;
-/// The most messages to user ids, or to numbers on WhatsApp, that are looked at for evidence from a person who is known
-/// by one kind of name only: the newest ones.
+/// The most messages to user ids, or to numbers on WhatsApp, that are read for one piece of evidence. It is read for a
+/// person who is known by one kind of name only, the newest messages first.
 const MAX_UNTIED: usize = 256;
 
 impl Ledger {

@@ -54,10 +54,10 @@ impl Seal {
     }
 }
 
-/// What the file beside sled's says of the batches that were synced.
+/// The number of synced batches, as the seal's file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noted {
-    /// So many at least.
+    /// At least so many batches were synced.
     Batches(u64),
     /// The file holds no number: a power cut can leave it so.
     Torn,
@@ -75,7 +75,7 @@ impl SealFile {
         Ok(Self(options.open(folder.join(SEAL_FILE))?))
     }
 
-    /// What it says.
+    /// Reads the seal's file in a store's folder.
     pub(super) fn read(folder: &Path) -> io::Result<Noted> {
         let bytes = match std::fs::read(folder.join(SEAL_FILE)) {
             Ok(bytes) => bytes,

@@ -60,7 +60,7 @@ pub(super) fn records(
     Ok(page)
 }
 
-/// Names that are tied lie under each of them, and are handed over once.
+/// Whether a row repeats another one: each tied name has a row with all names, and they are handed over once.
 fn is_repeated(key: &[u8], value: &[u8]) -> Result<bool, Fatal> {
     if key.first() != Some(&keys::NAMES) {
         return Ok(false);

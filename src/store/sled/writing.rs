@@ -18,7 +18,7 @@ pub(super) struct Writing {
     /// What each key is to hold; `None`: nothing any more.
     pub(super) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) moved: Vec<(Option<State>, Option<State>)>,
-    /// By which evidence messages were held, and by which they are held now.
+    /// The entries of messages that held evidence, and the entries that replace them.
     pub(super) held: Vec<(Option<HeldBy>, Option<HeldBy>)>,
     /// Where messages stood in the index, and where they stand now.
     pub(super) places: Vec<(Option<Places>, Option<Places>)>,
@@ -105,7 +105,7 @@ impl Writing {
     }
 }
 
-/// Evidence keeps the key that it was parked under, whatever becomes of it.
+/// The key of parked evidence. It does not change when the evidence becomes orphaned.
 pub(super) fn parked_key(parked: &Parked) -> Result<Vec<u8>, Fatal> {
     Ok(keys::parked(parked, &encode(&parked.evidence)?))
 }

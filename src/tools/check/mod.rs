@@ -1,7 +1,7 @@
 //! `check`: what was understood of the settings, and what to paste into Twilio.
 //!
-//! Sound settings in, text out. It opens nothing, connects to nothing and shows no secret; it asks the system which file
-//! system the store is on. Problems never come here; the caller prints those on stderr and exits with 2.
+//! Sound settings in, text out. It opens nothing, connects to nothing and shows no secret. It only queries the store's
+//! file system. Problems never come here; the caller prints those on stderr and exits with 2.
 
 mod understood;
 
@@ -53,7 +53,7 @@ struct Report {
     webhooks: Vec<Webhooks>,
 }
 
-/// What is wrong with the file system that the store is on, or will be, and what `serve` does about it.
+/// The danger of the store's file system, and the reaction of `serve`. `None`: it is not known to be unsafe.
 #[must_use]
 pub fn placement_warning(settings: &Settings) -> Option<String> {
     let StoreUrl::Sled(path) = &settings.store;
@@ -66,7 +66,7 @@ pub fn placement_warning(settings: &Settings) -> Option<String> {
     Some(format!("{warning}; {way_out}"))
 }
 
-/// The settings' warnings, and the store's.
+/// The warnings of the settings and of the store's file system.
 fn warnings(settings: &Settings) -> Vec<String> {
     settings.warnings.iter().cloned().chain(placement_warning(settings)).collect()
 }

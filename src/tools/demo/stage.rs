@@ -201,7 +201,7 @@ fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<
         public_url: Some(base.to_owned()),
         account_sid: Some(ACCOUNT.to_owned()),
         store: Some(format!("sled:{}", folder.path().join("store").display())),
-        // Temporary folders are often in memory, and all that is in this one is discarded.
+        // Temporary folders are often in memory. The demo discards this one anyway.
         allow_unsafe_store: Some("true".to_owned()),
         upstream_url: Some(format!("http://{twilio}")),
         ..SettingsArgs::default()
@@ -218,7 +218,7 @@ fn at_present(body: &[u8]) -> Vec<u8> {
     let mut moved = parts.next().unwrap_or_default().to_owned();
     #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
     let now = Timestamp::now();
-    // A reply that came as soon as its message was created would be a machine's.
+    // A reply at the moment of its message's creation would count as automatic.
     let sent = earlier(now, std::time::Duration::from_mins(1));
     for part in parts {
         let moment = if moved.ends_with("CreatedAt=") { sent } else { now };

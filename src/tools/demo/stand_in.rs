@@ -140,7 +140,7 @@ async fn create(account: web::Path<String>, message: web::Form<Message>) -> Http
     }))
 }
 
-/// The answer to a feedback that is taken, with all fields of Twilio's.
+/// The answer to accepted feedback, with all fields of Twilio's answer.
 fn taken(account: &str, sid: &str) -> Value {
     #[expect(clippy::disallowed_methods, reason = "the demo plays at the present moment")]
     let now = Timestamp::now().to_zoned(TimeZone::UTC);

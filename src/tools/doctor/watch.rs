@@ -1,8 +1,8 @@
 //! `doctor --watch`: refused requests of a running service, diagnosed as they come in.
 //!
 //! The service sends them over its control socket while this command is connected, so no restart is needed.
-//! They are held in memory, one at a time, unless `--keep` names a folder. What is printed holds no value of a
-//! request, as with recorded ones.
+//! They are held in memory, one at a time, unless `--keep` names a folder. The output holds no value of a request,
+//! as with recorded ones.
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 const DEFAULT_COUNT: u32 = 20;
 const MOST: u32 = 1000;
 
-/// What was asked for.
+/// The validated arguments.
 #[derive(Debug)]
 pub struct Asked {
     time: Duration,
@@ -39,7 +39,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads it.
+    /// Validates the arguments.
     ///
     /// # Errors
     /// [`Wrong`] names the flag.
@@ -69,8 +69,7 @@ struct Seen<'a> {
     finding: Finding,
 }
 
-/// Watches until `stop` completes, or one of the bounds is reached. Whether it is known of each request how it was
-/// signed.
+/// Watches until `stop` completes, or a bound is reached. Returns whether the cause of every refusal was found.
 ///
 /// # Errors
 /// No service has the store open, it ends meanwhile, or the folder cannot be used.
@@ -138,7 +137,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Prints what comes in, to the last line. `None`: nobody reads what is printed.
+    /// Prints each request up to the last line. `None`: the reader has closed the output.
     async fn follow(
         &mut self,
         answer: &mut Response,
@@ -170,7 +169,7 @@ impl Watch<'_> {
         bail!("the service has ended")
     }
 
-    /// Diagnoses one, and keeps it if it is to be kept.
+    /// Diagnoses a request, and keeps it if `--keep` names a folder.
     fn look(&mut self, recording: &Recording) -> anyhow::Result<String> {
         self.seen += 1;
         let file = self.ring.as_ref().map(|ring| keep(ring, recording)).transpose();
@@ -200,7 +199,7 @@ impl Watch<'_> {
     }
 }
 
-/// The name of the file that it is kept in.
+/// Keeps a request. Returns the name of its file.
 fn keep(ring: &Ring, recording: &Recording) -> std::io::Result<String> {
     let at = recording.note(AT_NOTE).and_then(|at| at.parse::<Timestamp>().ok());
     let when = at.unwrap_or(Timestamp::UNIX_EPOCH).strftime(WHEN).to_string();

@@ -171,7 +171,7 @@ fn delimiter(file: &[u8]) -> u8 {
     }
 }
 
-/// The one record of these bytes.
+/// Parses the single record in these bytes.
 fn record(line: &[u8], delimiter: u8) -> anyhow::Result<ByteRecord> {
     let is_lone = |pair: &[u8]| pair.first() == Some(&b'\r') && pair.get(1) != Some(&b'\n');
     if line.windows(2).any(is_lone) || line.ends_with(b"\r") {

@@ -1,4 +1,4 @@
-//! The real binary with a clock that is shifted under it.
+//! The real binary with a wall clock that the test shifts.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,15 +9,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::backup::binary::run;
+use crate::given::DAY;
 use crate::harness::running::{Running, command};
 use crate::harness::{LONG, RECIPIENT, SENDER, Scene, eventually, form, sid, status_callback};
 use crate::skip::skipped_unless_ci;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/shift.c");
-const DAY: i64 = 86_400;
 const JUMP: &str = "heardback_clock_jump_seconds";
 
-/// The built shim, and the file that it reads.
+/// The folder with the compiled shim (`tests/preload/shift.c`) and the file that the shim reads.
 pub(crate) struct Shim(TempDir);
 
 impl Shim {
@@ -42,9 +42,9 @@ impl Shim {
         self.0.path().join(name)
     }
 
-    /// From now on the clock is so many seconds ahead.
+    /// Sets the wall clock so many seconds ahead.
     pub(crate) fn shift(&self, seconds: i64) {
-        // Renamed into place, so that no reading finds half of it.
+        // The rename is atomic: the shim never reads half a number.
         std::fs::write(self.path("next"), seconds.to_string()).expect("written");
         std::fs::rename(self.path("next"), self.path("shift")).expect("renamed");
     }
@@ -62,8 +62,8 @@ impl Shim {
     }
 }
 
-/// What Twilio's `Date` says so many seconds from now.
-#[expect(clippy::disallowed_methods, reason = "the stand-in for Twilio tells the time")]
+/// The value of Twilio's `Date` header so many seconds from now.
+#[expect(clippy::disallowed_methods, reason = "the stand-in for Twilio has the real clock")]
 fn date(shift: i64) -> String {
     let shift = Duration::from_secs(shift.unsigned_abs());
     httpdate::fmt_http_date(SystemTime::now() + shift)
@@ -78,7 +78,7 @@ fn ahead(scene: &Scene) -> u64 {
     scene.service.metric(JUMP)
 }
 
-/// 1 pending, 2 reported, 3 seen in a callback.
+/// A service with three messages: 1 pending, 2 reported, 3 seen only in a callback.
 fn filled() -> Scene {
     let scene = Scene::new(&[]);
     register(&scene, 1);
@@ -105,14 +105,14 @@ fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
     let (code, told, _) = run(&["clock"], &scene.store());
     assert!(code == Some(1) && told.contains("jumped 40 days ahead"), "{told}");
 
-    // Twilio says otherwise.
+    // Twilio contradicts the clock.
     scene.twilio.says_it_is(&date(0));
     scene.confirm(4);
     scene.reaches(4, "reported");
     is_untouched(&scene);
     assert!(ahead(&scene) > 39 * DAY.unsigned_abs(), "still");
 
-    // The clock is put right under the running service, and jumps again.
+    // While the service runs, the clock is corrected, and jumps again.
     shim.shift(0);
     eventually("it is no longer ahead", LONG, || ahead(&scene) == 0);
     scene.service.says("clock confirmed");
@@ -136,31 +136,27 @@ fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
     assert!(!scene.service.logs().contains("clock jumped"), "{}", scene.service.logs());
 }
 
-#[test]
-fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
+/// With the clock so many days ahead, a service that posts nothing requests the time from Twilio, which agrees.
+fn only_requests_the_time(days: i64, more: &[(&str, &str)]) {
     let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
-    scene.twilio.says_it_is(&date(40 * DAY));
+    scene.twilio.says_it_is(&date(days * DAY));
     let before = scene.twilio.posts().len();
-    shim.shift(40 * DAY);
-    shim.restart(&mut scene, &[]);
-    scene.service.says("clock jumped 40 days ahead");
+    shim.shift(days * DAY);
+    shim.restart(&mut scene, more);
+    scene.service.says(&format!("clock jumped {days} days ahead"));
     scene.service.says("clock confirmed");
     let asked = scene.twilio.posts().split_off(before);
     assert!(asked.iter().all(|line| line.starts_with("GET /2010-04-01/Accounts/")), "{asked:?}");
 }
 
 #[test]
+fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
+    only_requests_the_time(40, &[]);
+}
+
+#[test]
 fn a_dry_run_asks_twilio_what_time_it_is_and_posts_nothing() {
-    let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
-    let dry = [("HEARDBACK_DRY_RUN", "true")];
-    scene.twilio.says_it_is(&date(20 * DAY));
-    let before = scene.twilio.posts().len();
-    shim.shift(20 * DAY);
-    shim.restart(&mut scene, &dry);
-    scene.service.says("clock jumped 20 days ahead");
-    scene.service.says("clock confirmed");
-    let asked = scene.twilio.posts().split_off(before);
-    assert!(asked.iter().all(|line| line.starts_with("GET /2010-04-01/Accounts/")), "{asked:?}");
+    only_requests_the_time(20, &[("HEARDBACK_DRY_RUN", "true")]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A wall clock that jumps: nothing expires and nothing is removed by it before a second source agrees.
+//! A wall clock that jumps: nothing expires and nothing is removed before a second source confirms the time.
 
 pub(crate) mod binary;
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::given::{DAY, HOUR, Hands, MINUTE, at, direct, options, registered, reply, sid, status};
 
-/// A store with a wall clock and an uptime that the test moves one by one.
+/// A store with a wall clock and an uptime, which the test moves separately.
 struct Bench {
     folder: TempDir,
     wall: Hands,
@@ -35,7 +35,7 @@ impl Bench {
         bench
     }
 
-    /// Opens the store, for the first time or after it was closed, with the clock at that second.
+    /// Opens the store with the wall clock at that second, and closes it first if it is open.
     fn start_at(&mut self, wall: i64) {
         drop(self.store.take());
         self.wall.set(wall);
@@ -49,7 +49,7 @@ impl Bench {
         self.store.as_ref().expect("open")
     }
 
-    /// Both clocks at once: so much time has passed.
+    /// Moves both clocks: the uptime by so many seconds, the wall clock to that second.
     fn passes(&self, seconds: u64, wall: i64) {
         self.uptime.fetch_add(seconds, Ordering::SeqCst);
         self.wall.set(wall);
@@ -119,7 +119,7 @@ async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_
     }
     assert_eq!(bench.store().counts(), counts);
     assert_eq!(bench.state(1).await, Some(State::Pending));
-    // What is written meanwhile makes nothing of it final either.
+    // A write in the meantime makes none of this final either.
     bench.store().remember(status(1, "sent", 41 * DAY)).await.expect("remembered");
     let known = bench.store().show(sid(1)).await.expect("shown").expect("there");
     assert!(known.state == State::Pending && known.code.is_some());
@@ -174,7 +174,7 @@ async fn a_jump_while_it_runs_is_noticed_and_forgiven_when_the_clock_returns() {
     assert!(bench.ahead().is_some());
     bench.passes(60, 720);
     assert_eq!((bench.ahead(), bench.state(1).await), (None, Some(State::Pending)));
-    // As much time as the clock says has really passed, asleep or not.
+    // The uptime grows as much as the wall clock: that time has really passed, in suspend or not.
     bench.passes(8 * 86_400, 8 * DAY + 720);
     assert_eq!(bench.sweep().await.expired, 1);
 }

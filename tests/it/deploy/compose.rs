@@ -37,7 +37,7 @@ fn the_compose_file_has_sound_settings_and_one_hardened_service() {
     let environment: BTreeMap<String, String> = environment
         .map(|(name, value)| (name.clone(), value.as_str().expect("text").to_owned()))
         .collect();
-    // Published to loopback alone, below.
+    // The assertion on `ports` below: this listener is published only to loopback.
     settings_are_sound(&environment, &["HEARDBACK_OPS_LISTEN"]);
 
     // Each secret that a setting reads is mounted, and comes from a file that Git ignores.
@@ -63,7 +63,7 @@ fn the_compose_file_has_sound_settings_and_one_hardened_service() {
     assert_eq!((&service["read_only"], &service["cap_drop"]), (&json!(true), &json!(["ALL"])));
     assert_eq!(service["restart"], "always");
     assert!(service.get("deploy").is_none(), "one container, never replicas");
-    // The operator's listener is published to this machine alone, and the public one not at all: Caddy is in front.
+    // The operator's listener is published only to loopback, and the public one not at all: Caddy is in front.
     let port = environment["HEARDBACK_OPS_LISTEN"].rsplit(':').next().expect("a port");
     assert_eq!(service["ports"], json!([format!("127.0.0.1:{port}:{port}")]));
     assert_eq!(

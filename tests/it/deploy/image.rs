@@ -16,7 +16,7 @@ use std::process::Command;
 use self::ignore::Ignore;
 use crate::deploy::{USER, read, root, said};
 
-/// The paths that Cargo.toml names, written out or by Cargo's rules for a target's name.
+/// The paths that Cargo.toml names, either by `path` or by Cargo's default for the target's name.
 fn named_by_the_manifest() -> BTreeSet<String> {
     let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("TOML");
     let mut paths: BTreeSet<String> =
@@ -128,7 +128,7 @@ fn no_secret_no_store_and_nothing_heavy_gets_into_the_image() {
 fn dockerignore_is_read_as_docker_reads_it() {
     let lets_in = |text: &str, path: &str| Ignore::parse(text).expect("known").lets_in(path);
     for (text, path, expected) in [
-        // Everything gets in unless a pattern says otherwise.
+        // Everything gets in by default.
         ("", "a", true),
         ("a", "a", false),
         // A pattern counts for all paths below it, and only from the root.
@@ -175,7 +175,7 @@ fn dockerignore_is_read_as_docker_reads_it() {
     for unknown in ["[a-z]", "a\\*", "!"] {
         assert!(Ignore::parse(unknown).is_err(), "{unknown}");
     }
-    // A folder that is out is walked where something below it may be in.
+    // An excluded folder is walked if a pattern may let in something below it.
     let ignore = Ignore::parse("*\n!a/b/c\n!d*/x").expect("known");
     assert!(ignore.may_hold("a") && ignore.may_hold("a/b") && ignore.may_hold("dd"));
     assert!(!ignore.may_hold("b") && !ignore.may_hold("a/c"));

@@ -40,7 +40,7 @@ fn the_stateful_set_has_sound_settings_from_values_and_mounted_secrets() {
     let settings: BTreeMap<String, String> = entries
         .map(|entry| (text(entry, "/name").to_owned(), text(entry, "/value").to_owned()))
         .collect();
-    // No Service with an address has this port.
+    // Only the headless Service has this port, so it has no cluster address.
     settings_are_sound(&settings, &["HEARDBACK_OPS_LISTEN"]);
     // Kubernetes would add HEARDBACK_PORT and others for the Service of that name.
     assert_eq!(set.pointer("/spec/template/spec/enableServiceLinks"), Some(&json!(false)));

@@ -1,5 +1,5 @@
-//! The files that deploy Heardback agree with the program, with one another and with the schemas of their readers:
-//! `Dockerfile`, `deploy/`, `.github/workflows/`, and the proxies of `docs/proxies.md`, which are run.
+//! The deployment files agree with the program, with one another and with the schemas of the tools that read them:
+//! `Dockerfile`, `deploy/` and `.github/workflows/`. The tests run the proxies of `docs/proxies.md`.
 
 mod compose;
 mod image;
@@ -35,7 +35,7 @@ fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).expect("YAML")
 }
 
-/// `key: value` below a mapping, as text.
+/// The text at that JSON pointer.
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}: {value}"))
 }
@@ -64,14 +64,15 @@ fn settings_are_sound(settings: &BTreeMap<String, String>, warned: &[&str]) {
     let output = check.output().expect("it runs");
     assert!(output.status.success(), "{settings:?}: {}", said(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    // Whether this machine's file system would suit the store says nothing about the files.
+    // A warning about this machine's file system says nothing about the deployment files.
     let expected: Vec<&str> = warned.iter().chain(&["HEARDBACK_STORE"]).copied().collect();
     let mut warnings = report["warnings"].as_array().expect("a list").clone();
     warnings.retain(|warning| !expected.iter().any(|name| warning.to_string().contains(name)));
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 
-/// A program that `.ci/run` installs with pip, from `HEARDBACK_PYTHON`'s folder or from the path. `None`: skipped.
+/// A program that `.ci/run` installs with pip, from `HEARDBACK_PYTHON`'s folder or from the path. `None`: the test is
+/// skipped.
 fn from_pip(program: &str) -> Option<PathBuf> {
     let python = process_env("HEARDBACK_PYTHON").map(PathBuf::from);
     let beside = python.and_then(|python| Some(python.parent()?.join(program)));

@@ -2,25 +2,24 @@
 //! requests get the same answers as without a proxy, and no client chooses which network its failures count for.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use heardback::domain::forgeries::BURST;
 use heardback::recording::Recording;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::deploy::{from_pip, read};
-use crate::harness::wire::{Answer, Line, bytes};
+use crate::harness::wire::{Answer, Line, bytes, connected_from};
 use crate::harness::{
     LONG, RECIPIENT, SENDER, Scene, code_entered, eventually, form, get, key, sid, signed,
     status_callback,
 };
 use crate::skip::skipped_unless_ci;
 
-/// Where the client is: neither where the proxy is, nor in its network.
+/// The client's address, outside the proxy's network.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 88, 99, 9);
 
 /// A proxy that runs in front of a service.
@@ -37,8 +36,8 @@ impl Drop for Proxy {
     }
 }
 
-/// An address for a proxy that takes no port 0. The loopback address is this process's own, so nothing else listens
-/// there between the moment that the port is found and the moment that the proxy takes it.
+/// An address for a proxy that cannot bind port 0. Only this process uses that loopback address, so the port stays free
+/// until the proxy binds it.
 fn free_addr() -> SocketAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
     let own = SocketAddr::from(([127, 77, high, low], 0));
@@ -58,7 +57,7 @@ impl Proxy {
 
     /// nginx with the server of `docs/proxies.md`, without TLS. `None`: skipped.
     fn nginx(service: SocketAddr) -> Option<Self> {
-        // Debian has it where only root looks.
+        // On Debian it is in /usr/sbin, which is only in root's PATH.
         let mut programs = ["nginx", "/usr/sbin/nginx"].into_iter();
         let there = |program: &&str| Command::new(program).arg("-v").output().is_ok();
         let Some(program) = programs.find(there) else {
@@ -110,17 +109,10 @@ impl Proxy {
         let at = sent.windows(9).position(|nine| nine == b"Host: x\r\n").expect("a host");
         let host = format!("Host: {}\r\n", self.addr);
         let sent = [&sent[..at], host.as_bytes(), &sent[at + 9..]].concat();
-        let mut line = Line::over(connected_from_client(self.addr));
+        let mut line = Line::over(connected_from(CLIENT, self.addr));
         line.send(&sent);
         line.answer().expect("an answer")
     }
-}
-
-fn connected_from_client(addr: SocketAddr) -> TcpStream {
-    let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    bind(&own, &SocketAddrV4::new(CLIENT, 0)).expect("bound");
-    connect(&own, &addr).expect("connected");
-    TcpStream::from(own)
 }
 
 /// Requests whose signature fails as soon as a proxy changes a byte of the URL or the body.
@@ -169,7 +161,7 @@ fn passes_everything_on_as_it_came(header: &str, start: fn(SocketAddr) -> Option
         let shown = |answer: &Answer| (answer.status, answer.json()["message_sid"].clone());
         assert_eq!(shown(&answer), shown(&expected), "{}: {}", request.target, answer.head);
     }
-    // The client writes itself a new address into each request; its failures are counted all the same.
+    // The client forges a new address in each request; its failures still count for its real network.
     let forged = |n: u32| {
         let mut request = code_entered(n).signed(&key(), "https://elsewhere.example.com");
         for name in ["X-Forwarded-For", "X-Real-IP", header] {

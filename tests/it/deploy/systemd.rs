@@ -38,7 +38,7 @@ fn systemd_takes_the_unit_without_a_warning_and_finds_little_exposed() {
     let unit = folder.path().join("heardback.service");
     let text = read("deploy/heardback.service");
     assert!(text.contains("\nExecStart=/usr/local/bin/heardback serve\n"));
-    // It looks for the program and for the manual.
+    // `systemd-analyze verify` looks for the program and for the manual.
     let text = text.replace("/usr/local/bin/heardback", BINARY);
     fs::write(&unit, text).expect("written");
     let analyze = |words: &[&str]| {
@@ -47,10 +47,10 @@ fn systemd_takes_the_unit_without_a_warning_and_finds_little_exposed() {
         assert!(output.status.success(), "{words:?}: {}", said(&output));
         said(&output)
     };
-    // It also loads other units of this machine, which may draw warnings of their own.
+    // `verify` also loads other units of this machine, which may have warnings of their own.
     let verified = analyze(&["verify", "--man=no"]);
     assert!(!verified.contains("heardback"), "{verified}");
-    // Of 100; a service without any hardening has 96.
+    // The exposure, of 100: a service without hardening has 96.
     analyze(&["security", "--offline=yes", "--threshold=15"]);
 }
 
@@ -146,14 +146,14 @@ fn the_unit_allows_every_system_call_that_a_working_service_makes() {
     assert!(service.ends_within(LONG).success(), "{}", service.logs());
 
     let trace = fs::read_to_string(trace).expect("written");
-    // `PID call(…`, and nothing for a signal or for the end of a call that was interrupted.
+    // Each call is `PID call(…`; lines for signals and resumed calls are left out.
     let made = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
     let made: BTreeSet<&str> = made.map(|(call, _)| call).collect();
     assert!(made.contains("fdatasync") && made.contains("accept4"), "{made:?}");
     let refused: Vec<&&str> =
         made.iter().filter(|call| !allowed.contains(**call) || denied.contains(**call)).collect();
     assert!(refused.is_empty(), "the unit's SystemCallFilter refuses {refused:?}");
-    // MemoryDenyWriteExecute.
+    // For MemoryDenyWriteExecute.
     let both = trace.lines().find(|line| line.contains("PROT_WRITE|PROT_EXEC"));
     assert_eq!(both, None, "the unit refuses memory that is writable and executable");
 }

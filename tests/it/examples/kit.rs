@@ -71,7 +71,7 @@ pub(super) struct Kit {
 }
 
 impl Kit {
-    /// `None` where something is missing: skipped, and reported for the caller's line.
+    /// `None` if a tool is missing: the test is skipped, with the caller's line in the record.
     #[track_caller]
     pub(super) fn of(example: Example) -> Option<Self> {
         let probe = Command::new(example.program()).args(example.probe()).output();

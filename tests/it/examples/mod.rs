@@ -175,7 +175,7 @@ fn whatever_went_wrong_each_tries_again() {
     });
 }
 
-/// A wrong key or URL is the operator's to repair, and nothing is lost meanwhile.
+/// The operator can repair a wrong key or URL, and nothing is lost until then.
 #[test]
 fn what_got_403_each_keeps_as_long_as_what_got_503() {
     std::thread::scope(|all| {

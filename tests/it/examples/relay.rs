@@ -18,9 +18,9 @@ pub(super) enum Trouble {
     Busy,
     /// The registration gets what is no HTTP, the event's connection is closed.
     Rude,
-    /// Both get a 403.
+    /// Both first requests get a 403.
     Forbidden,
-    /// Everything gets a 400.
+    /// Every request gets a 400.
     ForGood,
     /// Nothing.
     Nothing,

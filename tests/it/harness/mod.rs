@@ -144,8 +144,8 @@ pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut()
     }
 }
 
-/// A copy of the binary, for a user who may not enter the folder of ours. Another process makes it: a file that this
-/// one has open for writing could be inherited by a child of another test, and then not be executed (`ETXTBSY`).
+/// Copies the binary, for a user who may not enter its folder. `cp` makes the copy: if this process had it open for
+/// writing, a child of another test could inherit the descriptor, and the copy could not be executed (`ETXTBSY`).
 pub(crate) fn copy_binary(to: &Path) {
     let copied = Command::new("cp").args([Path::new(BINARY), to]).status();
     assert!(copied.expect("there is a `cp`").success());

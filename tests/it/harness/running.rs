@@ -24,7 +24,7 @@ pub(crate) fn settings(store: &Path, twilio: &Twilio) -> Vec<(String, String)> {
         ("HEARDBACK_PUBLIC_URL", BASE.to_owned()),
         ("HEARDBACK_STORE", format!("sled:{}", store.display())),
         ("HEARDBACK_UPSTREAM_URL", format!("http://{}", twilio.addr)),
-        // Temporary folders may be on tmpfs or overlayfs.
+        // Temporary folders may be on tmpfs or overlayfs, which `serve` refuses.
         ("HEARDBACK_ALLOW_UNSAFE_STORE", "true".to_owned()),
         ("HEARDBACK_LOG_FORMAT", "json".to_owned()),
         ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
@@ -56,7 +56,7 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) public: SocketAddr,
     pub(crate) ops: SocketAddr,
-    /// A file and not a pipe: what was logged before an answer is there when the answer is.
+    /// A file, not a pipe: every line that the service logs before it answers can be read once the answer is here.
     logs: File,
     /// The service's own process id, which is not the child's where it is wrapped.
     pid: Option<Pid>,
@@ -90,7 +90,7 @@ impl Running {
         }
     }
 
-    /// All that it has logged, in whole lines.
+    /// The complete lines of its log so far.
     pub(crate) fn logs(&self) -> String {
         let size = usize::try_from(self.logs.metadata().expect("ours").len()).expect("a size");
         let mut bytes = vec![0; size];

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 /// How a post is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status. As Twilio's, the body of a 2xx names the message, that of a 4xx has a code; else it is `{}`.
+    /// With this status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other is `{}`.
     Status(u16),
     /// With this status and this body.
     Body(u16, &'static str),
@@ -68,7 +68,7 @@ impl Twilio {
         self.shared.changed.notify_all();
     }
 
-    /// From now on its answers bear this `Date`.
+    /// From now on every answer has this `Date` header.
     pub(crate) fn says_it_is(&self, date: &str) {
         *self.shared.date.lock().expect("unpoisoned") = Some(date.to_owned());
     }
@@ -164,7 +164,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     )
 }
 
-/// What Twilio answers to the feedback of this request line, or about the account that it names.
+/// Twilio's answer to the feedback in this request line, or about the account that it names.
 fn taken(line: &str) -> String {
     let path = line.split(' ').nth(1).unwrap_or_default();
     let mut parts = path.split('/').skip_while(|part| *part != "Accounts").skip(1);

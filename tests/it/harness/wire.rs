@@ -3,13 +3,22 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use heardback::recording::Recording;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::Value;
 
 use crate::harness::LONG;
+
+/// A connection from that loopback address of this machine.
+pub(crate) fn connected_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&own, &SocketAddrV4::new(source, 0)).expect("bound");
+    connect(&own, &to).expect("connected");
+    TcpStream::from(own)
+}
 
 /// A request as its bytes, with its length.
 pub(crate) fn bytes(request: &Recording) -> Vec<u8> {
@@ -103,7 +112,7 @@ impl Line {
         TcpStream::connect(addr).ok().map(Self::over)
     }
 
-    /// A connection that is already made.
+    /// Uses a connection that is already open.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LONG)).expect("set");
         stream.set_write_timeout(Some(LONG)).expect("set");

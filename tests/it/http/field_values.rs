@@ -1,5 +1,5 @@
-//! Field values as apps in the field really send them: words for a missing value, zero timestamps, the JSON of
-//! Twilio's helper libraries, a callback URL that somebody typed.
+//! Field values as apps really send them: words for a missing value, zero timestamps, the JSON of Twilio's helper
+//! libraries, hand-written callback URLs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Who a person is, over real HTTP: every notation of an address, and forms at the route for the other direction.
+//! Recipients over real HTTP: every notation of an address, and forms at the route for the other direction.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
 /// A user id of WhatsApp.
 const USER_ID: &str = "US.13491208655302741918";
 
-/// A registration of a message that was created a minute ago: a reply within seconds is no person's.
+/// A registration of a message that was created a minute ago: a reply within seconds would count as automatic.
 fn register(scene: &Scene, number: u32, to: &str, from: &str) -> Recording {
     let created = before(scene, 60);
     let message =
@@ -43,7 +43,6 @@ fn is_proven(scene: &Scene, number: u32) -> bool {
     matches!(scene.state(number).as_deref(), Some("confirmed" | "reported"))
 }
 
-/// Row K7.
 #[test]
 fn a_registration_names_its_sender_in_any_notation_and_a_reply_finds_it() {
     for from in [
@@ -62,7 +61,6 @@ fn a_registration_names_its_sender_in_any_notation_and_a_reply_finds_it() {
     }
 }
 
-/// Row K7.
 #[test]
 fn a_sender_that_cannot_be_read_is_refused_by_its_field() {
     let scene = Scene::new(&[]);
@@ -82,7 +80,6 @@ fn a_sender_that_cannot_be_read_is_refused_by_its_field() {
     assert_eq!(scene.state(1), None);
 }
 
-/// Rows K10, K11 and W3.
 #[test]
 fn a_reply_finds_its_message_in_whatever_notation_the_recipient_was_registered() {
     let scene = Scene::new(&[]);
@@ -106,7 +103,6 @@ fn a_reply_finds_its_message_in_whatever_notation_the_recipient_was_registered()
     }
 }
 
-/// Row K10.
 #[test]
 fn a_recipient_that_cannot_be_read_is_refused_with_the_character_in_the_way() {
     let scene = Scene::new(&[]);
@@ -131,14 +127,13 @@ fn events(scene: &Scene, number: u32, to: &str) -> (u16, serde_json::Value) {
     (answer.status, answer.json())
 }
 
-/// Rows W1 and W2.
 #[test]
 fn a_reply_is_about_the_newest_message_to_any_name_of_its_person() {
     let scene = Scene::new(&[]);
     let sender = format!("whatsapp:{SENDER}");
     let (number, user_id) = ("whatsapp:+15558675310", format!("whatsapp:{USER_ID}"));
     let tied = [("ExternalUserId", USER_ID)];
-    // W1: the newer message bears the id, and the reply the number. Not tied yet, the id shields.
+    // The newer message has the id, and the reply has the number. An id that is not tied yet shields.
     assert_eq!(scene.send(&register(&scene, 1, number, &sender)).status, 201);
     let newer = [&tied[..], &[("MessageStatus", "delivered")]].concat();
     assert_eq!(scene.send(&status(2, &user_id, &sender, &newer)).status, 204);
@@ -152,14 +147,13 @@ fn a_reply_is_about_the_newest_message_to_any_name_of_its_person() {
     inbound(2, &[&tied[..], &[("From", number)]].concat());
     assert_eq!(scene.state(1).as_deref(), Some("pending"));
     assert_eq!(scene.state(2).as_deref(), Some("untracked"));
-    // W2: sent to the number, answered by the id.
+    // The message went to the number, and the reply comes from the id.
     let other = "whatsapp:+15558675311";
     assert_eq!(scene.send(&register(&scene, 3, other, &sender)).status, 201);
     inbound(3, &[("From", "whatsapp:BR.1502576394655843"), ("WaId", "15558675311")]);
     assert!(is_proven(&scene, 3));
 }
 
-/// Row W4.
 #[test]
 fn two_names_of_one_person_are_no_contradiction_and_two_numbers_are() {
     let scene = Scene::new(&[]);
@@ -176,7 +170,6 @@ fn two_names_of_one_person_are_no_contradiction_and_two_numbers_are() {
     assert_eq!(scene.send(&register(&scene, 1, "whatsapp:+15558675311", &sender)).status, 409);
 }
 
-/// Row W5.
 #[test]
 fn the_command_forgets_a_person_by_an_id_and_by_a_number() {
     for name in ["whatsapp:US.13491208655302741918", "+15558675310"] {
@@ -204,7 +197,6 @@ fn holds(folder: &Path, digits: &str) -> bool {
     })
 }
 
-/// Row K3 (F9).
 #[test]
 fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_kept() {
     const DIGITS: &str = "5559731264";
@@ -239,7 +231,7 @@ fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_ke
         let more = [&inbound[..], &[("SmsStatus", "received")]].concat();
         send(target, &more, "/twilio/message");
     }
-    // A status callback says nothing of what a person did.
+    // A status callback is no evidence of what a person did.
     send(
         "/app/events",
         &[&outbound[..], &[("MessageStatus", "delivered")]].concat(),

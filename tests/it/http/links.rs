@@ -430,7 +430,7 @@ fn with_confirm_on_press_only_a_press_that_the_browser_vouches_for_counts() {
         page.status == 200 && page.text().contains("<button") && !page.text().contains("<script")
     );
     for headers in [
-        // A script's press, a browser that does not say, a program.
+        // A script's press, a browser that sends no `Sec-Fetch-User`, a prefetch, a program.
         &[("User-Agent", PHONE), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "same-origin")]
             [..],
         &[("User-Agent", PHONE)],

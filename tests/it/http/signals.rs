@@ -279,7 +279,7 @@ fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
     assert!(!metrics.contains(SECRET) && !open.service.logs().contains(SECRET));
 }
 
-/// A webhook's form bears no time; only the app knows how late it passes one on.
+/// A webhook's form has no time. Only the app knows how late it passes a form on.
 #[test]
 fn what_the_app_passes_on_late_counts_as_of_the_time_that_it_gives_and_without_one_proves_nothing()
 {

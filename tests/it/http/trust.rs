@@ -60,7 +60,7 @@ fn the_request_line_is_signed_as_it_was_sent_and_nothing_is_decoded() {
     // A proxy may send the absolute form; its path and query count.
     assert_eq!(at("http://other.example.com/twilio/status", "/twilio/status"), 204);
     assert_eq!(at("http://other.example.com/twilio/status?x=1", "/twilio/status"), 403);
-    // A slash too many is the route, and is signed as it was sent.
+    // A path with a slash too many reaches the route, and its signature covers the path as sent.
     assert_eq!(at("//twilio/status/", "//twilio/status/"), 204);
     assert_eq!(at("//twilio/status", "/twilio/status"), 403);
     for (target, signed) in [

@@ -80,7 +80,7 @@ const BREAKS: [Broken; 19] = [
     Broken::UpperHash,
 ];
 
-/// Spellings of the header that both libraries read alike.
+/// Spellings of the header that both libraries interpret alike.
 const SETTINGS: [&str; 6] = [
     "key=k1,algorithm=HMAC_SHA256",
     "key=k1,algorithm=hmac_sha256",
@@ -97,7 +97,7 @@ const HASH_BREAKS: [Broken; 4] =
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) token: String,
-    /// What names the token as a `SharedKey` with HMAC-SHA256, if it is one.
+    /// The header that marks the token as a `SharedKey` with HMAC-SHA256, if it is one.
     pub(super) settings: Option<&'static str>,
     pub(super) base: String,
     pub(super) target: String,

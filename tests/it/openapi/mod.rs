@@ -83,7 +83,7 @@ fn every_route_of_the_apps_is_described_and_no_other() {
 fn every_field_that_is_read_of_an_app_is_described() {
     let source = read("src/domain/signal/app.rs");
     let source = source.split("#[cfg(test)]").next().expect("code");
-    // When an act was is read as in what an app passes on.
+    // The time of an event is read by the same function as that of a form that the app passes on.
     let callback = read("src/domain/signal/callback.rs");
     let when = between(&callback, "pub fn when", "/// Whether a request may be about");
     let source = format!("{source}{}", when.into_iter().next().expect("it reads the time"));

@@ -302,7 +302,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 fn a_command_in_the_first_moments_of_a_service_waits_until_it_listens() {
     let mut scene = filled();
     stop(&mut scene);
-    // The state of a service that reads a large store: it has the lock, and no socket yet.
+    // A service that still reads a large store has the lock, and no socket yet.
     let path = scene.store().join("heardback.lock");
     let lock = std::fs::File::options().write(true).open(&path).expect("there");
     lock.try_lock().expect("free");

@@ -1,4 +1,4 @@
-//! A reader that closes its end of a pipe: the exit code says what the command did.
+//! The reader closes its end of a pipe: the exit code still gives the result of the command.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use crate::harness::running::settings;
 use crate::harness::sid;
 use crate::operate::filled;
 
-/// The exit code with both stdout and stderr closed by their readers before a byte is written, or stdout alone.
+/// The exit code if the readers of stdout and stderr, or of stdout alone, close them before a byte is written.
 fn unread(words: &[&str], store: &Path, more: &[(String, String)], both: bool) -> Option<i32> {
     let mut command = about(words, store);
     command.envs(more.iter().map(|(name, value)| (name, value)));

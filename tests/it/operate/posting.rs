@@ -1,15 +1,15 @@
-//! What the commands and the page say of messages that are confirmed: whether they are posted, how often they
-//! were, how old they are, and that they can be posted again.
+//! Confirmed messages in the commands and on the page: whether they are posted, how often they were, how old they are,
+//! and how they are posted again.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::backup::binary::run;
 use crate::harness::twilio::Manner;
-use crate::harness::{LONG, RECIPIENT, Scene, eventually, sid};
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, eventually, sid};
 use crate::operate::{filled, lines, register, stop, told};
 
-/// A page of the operator's listener, as a browser on this machine gets it.
+/// A page of the operator's listener, requested from this machine.
 fn page(scene: &Scene, path: &str) -> String {
     let answer = crate::page::get(scene.service.ops, path, &[]);
     assert_eq!(answer.status, 200, "{path}");
@@ -150,7 +150,6 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Row P1 of the inputs from the field, with the real binary.
 #[test]
 fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_with_twilios() {
     let scene = Scene::new(&[]);
@@ -163,15 +162,14 @@ fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_wit
     assert!(metric("heardback_upstream_mismatch_total") >= 1);
     assert!(metric("heardback_upstream_attempts_total{result=\"uncertain\"}") >= 1);
     assert_eq!(metric("heardback_upstream_attempts_total{result=\"done\"}"), 0);
-    let account = "AC0123456789abcdef0123456789abcdef";
     assert_eq!(scene.service.operator("/readyz").status, 200, "a webhook can be taken");
     let why =
-        || scene.service.operator("/readyz").json()["foreign_answers"][account]["why"].clone();
+        || scene.service.operator("/readyz").json()["foreign_answers"][ACCOUNT]["why"].clone();
     eventually("/readyz names it", LONG, || why() == "200 with HTML");
     let stats = told(&scene, &["stats"]).1;
-    assert!(stats.contains(&format!("another server has answered {account}'s posts")), "{stats}");
+    assert!(stats.contains(&format!("another server has answered {ACCOUNT}'s posts")), "{stats}");
     let first = page(&scene, "/");
-    assert!(first.contains(&format!("Another server than Twilio answers the posts of {account}")));
+    assert!(first.contains(&format!("Another server than Twilio answers the posts of {ACCOUNT}")));
     assert!(first.contains("200 with HTML"), "{first}");
     assert!(!first.contains("All is well"), "{first}");
     scene.twilio.behave(Manner::Status(200));

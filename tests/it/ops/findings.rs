@@ -1,4 +1,4 @@
-//! The findings of page, `/readyz` and `doctor` are those of `ops/alerts.yml`: same names, severities and texts.
+//! The findings of the page, `/readyz` and `doctor` have the names, severities and texts of `ops/alerts.yml`.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn each_alert_has_its_finding_with_the_same_severity_runbook_and_advice() {
         );
     }
     assert!(left.is_empty(), "findings of alerts that are not there: {left:?}");
-    // The one thing that a process cannot see of itself.
+    // A process cannot see that it is down.
     assert_eq!(outside.into_iter().collect::<Vec<_>>(), ["HeardbackDown"]);
 }
 

@@ -70,7 +70,7 @@ pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
         called("completed", "inbound"),
         called("completed", "outbound-api"),
     ];
-    // At the route for the other direction, where the person would be taken for a sender.
+    // Forms at the route for the other direction, which would mistake the person for a sender.
     let astray = |mut request: Recording, target: &str| {
         target.clone_into(&mut request.target);
         request.headers.push(("X-Astray".to_owned(), "yes".to_owned()));
@@ -82,7 +82,7 @@ pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
     for word in ["queued", "sent", "delivered", "undelivered", "READ"] {
         all.push(astray(status("/twilio/message", word), "/twilio/message"));
     }
-    // By a user id of WhatsApp, beside the number.
+    // Forms with a WhatsApp user id beside the number.
     let named =
         [("ExternalUserId", USER_ID), ("ParentExternalUserId", USER_ID), ("ProfileUsername", NAME)];
     let from_id = format!("whatsapp:{USER_ID}");

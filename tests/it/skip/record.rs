@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The record of the test run with this parent process.
 pub(crate) fn file(parent: u32) -> PathBuf {
     let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    // proc(5): field 3 follows the last `)`, and field 22 is the start time.
+    // proc(5): field 3 follows the last `)`, and field 22 is the start time of the process.
     let behind = stat.rsplit(')').next().unwrap_or_default();
     let started = behind.split_whitespace().nth(19).unwrap_or("0");
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("skips").join(format!("{parent}-{started}"))

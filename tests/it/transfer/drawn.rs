@@ -171,7 +171,7 @@ async fn grows(before: Vec<Step>, after: Vec<Step>) {
     let [source, twice, once] = [0, 1, 2].map(|n: usize| places[n].usual(&hands));
     let mut now = 0;
     for (steps, last) in [(&before, false), (&after, true)] {
-        // An account on hold is claimed nothing of.
+        // Messages of an account on hold are not claimed.
         let left_out =
             |step: &Step| matches!(step, Step::Paused) || last && matches!(step, Step::Swept);
         let taken = |step: &&Step| !left_out(step);
@@ -180,7 +180,7 @@ async fn grows(before: Vec<Step>, after: Vec<Step>) {
             hands.set(now);
             take(&source, &hands, &mut now, step).await;
         }
-        // What nobody was sent yet may be undone there, which an import never does here.
+        // The source may undo a confirmation that was not claimed yet; an import never undoes one. So all are claimed.
         let none = Duration::from_secs(1);
         source.claim(100, none, &Quotas::default()).await.expect("claimed");
         now += 1;
@@ -195,7 +195,7 @@ async fn grows(before: Vec<Step>, after: Vec<Step>) {
     let stays = |records: Vec<Record>| {
         let is_parked = |record: &Record| matches!(record, Record::Parked(_));
         let (waits, stays): (Vec<_>, Vec<_>) = records.into_iter().partition(is_parked);
-        // What is kept only in case that another message comes, is not told apart by when it was read.
+        // Parked evidence that only a further message could need may differ by the order of reading: leave it out.
         let is_waiting = |record: &Record| match record {
             Record::Parked(parked) => parked.is_waiting(),
             Record::Message(_)

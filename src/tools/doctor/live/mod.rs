@@ -103,7 +103,7 @@ fn of_store(settings: &Settings) -> Check {
     Check::new("store", mark, says)
 }
 
-/// A file system that `serve` refuses is a failure, one that it was told to accept a warning.
+/// A file system that `serve` refuses is a failure; one that the settings allow is a warning.
 fn of_file_system(settings: &Settings) -> Option<Check> {
     let warning = placement_warning(settings)?;
     let mark = if settings.allow_unsafe_store { Mark::Warn } else { Mark::Fail };

@@ -58,10 +58,10 @@ fn readiness(at: &ListenAddr, status: u16, body: &str, now: Timestamp) -> Vec<Ch
     checks
 }
 
-/// A finding of the service, as it words it.
+/// A check for one of the service's findings, in the service's words.
 fn said(finding: &Value, now: Timestamp) -> Check {
     let word = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
-    // A word that this release does not know is worth a look.
+    // A severity that this release does not know is a warning.
     let mark =
         if word("severity") == Severity::Critical.as_str() { Mark::Fail } else { Mark::Warn };
     let since = finding.get("since").and_then(moment);

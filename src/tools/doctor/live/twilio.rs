@@ -99,7 +99,7 @@ fn told(account: &Account, name: &str, probed: &Probed, one_works: bool) -> Chec
 }
 
 fn shown(why: &Why) -> String {
-    // An answer that is not Twilio's is named by its status already.
+    // The text about an answer that is not Twilio's begins with its status.
     let status = why.status.map(|status| format!("{status}"));
     let status = status.filter(|status| !why.message.starts_with(status.as_str()));
     let status = status.map(|status| format!("{status}, "));

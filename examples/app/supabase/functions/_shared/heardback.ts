@@ -1,4 +1,4 @@
-// Reports to Heardback, with the signature that Twilio's libraries make: in the background, and it tries again for a minute.
+// Reports to Heardback in the background, with the signature that Twilio's libraries make. Tries again for a minute.
 export const env = (name: string) => Deno.env.get(name) ?? "";
 const first = (name: string) => env(name).split(",")[0]; // these settings may be lists
 
