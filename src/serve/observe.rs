@@ -27,16 +27,14 @@ impl Observer for Watcher {
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
         let account = claim.feedback.account.as_str();
         match verdict {
-            Verdict::Done { .. } => self.readiness.answered_by_twilio(account),
+            Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
+                self.readiness.answered_by_twilio(account);
+            }
             Verdict::Uncertain { why } => {
                 self.metrics.upstream_mismatch();
                 self.readiness.answered_by_another(account, &why.message, now());
             }
-            Verdict::Retry { .. }
-            | Verdict::Throttle { .. }
-            | Verdict::Pause { .. }
-            | Verdict::Missing { .. }
-            | Verdict::Never { .. } => {}
+            Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => {}
         }
         let Some(traces) = &self.traces else { return };
         traces.posted(&Post {

@@ -175,6 +175,12 @@ mod tests {
                 ("<html><title>Blocked</title></html>", "with HTML, titled \"Blocked\""),
                 ("{}", "with JSON that is not Twilio's"),
                 (r#"{"code":"blocked"}"#, "with JSON that is not Twilio's"),
+                (
+                    r#"{"code":5,"message":"Not Found","details":[]}"#,
+                    "with JSON that is not Twilio's",
+                ),
+                (r#"{"code":404,"message":"no route"}"#, "with JSON that is not Twilio's"),
+                (r#"{"code":20404,"status":502}"#, "with JSON that is not Twilio's"),
                 ("Not Found", "with plain text"),
             ] {
                 let Verdict::Uncertain { why } = answer(status, body, None) else {

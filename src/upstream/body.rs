@@ -5,6 +5,8 @@
 //! `uri` (its API description, 2025-06 and later); all but `outcome` may be null. Deliberately absent: any text of the
 //! body beyond an HTML title, for it may hold anything.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use crate::domain::feedback::Feedback;
@@ -13,6 +15,8 @@ use crate::upstream::answer::{Answer, printable};
 
 /// The longest HTML title that is quoted, in characters.
 const TITLE_CAP: usize = 60;
+/// Twilio's error codes have five digits. Codes of other servers' JSON, such as gRPC's or HTTP's, have fewer.
+const ERROR_CODES: RangeInclusive<u64> = 10_000..=99_999;
 /// Twilio's code for a resource that does not exist.
 const NOT_FOUND: u64 = 20404;
 
@@ -59,8 +63,12 @@ impl Answer {
         self.unlike("resource", |_| Some("with JSON that is not Twilio's")).unwrap_or_default()
     }
 
+    /// The error code of a body in Twilio's form. Its `status` repeats the HTTP status.
     fn code(&self) -> Option<u64> {
-        self.json()?.get("code")?.as_u64()
+        let body = self.json()?;
+        let number = |name: &str| body.get(name).and_then(Value::as_u64);
+        let is_ours = number("status").is_none_or(|said| said == u64::from(self.status.as_u16()));
+        number("code").filter(|code| is_ours && ERROR_CODES.contains(code))
     }
 
     fn unlike(

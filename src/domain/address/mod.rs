@@ -176,8 +176,9 @@ impl Address {
     /// Such a text must not get into a field that is kept in clear.
     #[must_use]
     pub fn is_personal(text: &str) -> bool {
+        let has_channel = || notation::folded(text).is_ok_and(|text| text.contains(':'));
         Self::parse_recipient(text)
-            .is_ok_and(|address| address.is_e164() || (address.is_whatsapp() && text.contains(':')))
+            .is_ok_and(|address| address.is_e164() || (address.is_whatsapp() && has_channel()))
     }
 
     /// Why this is no full number.

@@ -129,8 +129,13 @@ impl TiedNames {
             None if numbers.len() > 1 => return None,
             None => numbers.first().copied(),
         };
+        // A number changes its owner, and two people may share an id, such as a parent's: the names of another number
+        // stay another person's.
+        let (others, same): (Vec<&Self>, Vec<&Self>) = known
+            .iter()
+            .partition(|tied| tied.names.number.is_some_and(|known| Some(known) != number));
         let mut ids = self.names.ids.clone();
-        ids.extend(known.iter().flat_map(|tied| tied.names.ids.iter().copied()));
+        ids.extend(same.iter().flat_map(|tied| tied.names.ids.iter().copied()));
         if ids.len() > MAX_IDS {
             return None;
         }
@@ -140,7 +145,7 @@ impl TiedNames {
             return None;
         }
         let seen_at = known.iter().map(|tied| tied.seen_at).fold(self.seen_at, Timestamp::max);
-        let dropped = numbers.into_iter().map(|old| old.whatsapp);
+        let dropped = others.iter().flat_map(|tied| tied.names.all());
         let dropped = dropped.filter(|old| !names.contains(*old)).collect();
         Some(Learned { tied: Self { names, seen_at }, dropped })
     }
@@ -220,6 +225,14 @@ mod tests {
     fn two_people_are_not_made_one_by_an_id_that_both_have() {
         let both = [tied(&[number(1), id(1)], 1), tied(&[number(2), id(2)], 1)];
         assert_eq!(tied(&[id(1), id(2)], 1).learned(&both), None);
+    }
+
+    #[test]
+    fn an_id_that_two_people_share_ties_no_other_name_of_the_one_to_the_other() {
+        let first = tied(&[number(1), id(1), id(9)], 1);
+        let second = tied(&[number(2), id(9)], 2).learned(&[first]).expect("new");
+        assert_eq!(second.tied, tied(&[number(2), id(9)], 2));
+        assert_eq!(second.dropped, BTreeSet::from([person(&number(1)), person(&id(1))]));
     }
 
     #[test]

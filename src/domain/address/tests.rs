@@ -135,9 +135,13 @@ fn an_unreadable_recipient_is_refused_with_the_character_that_is_in_the_way() {
 
 #[test]
 fn a_persons_address_is_recognised_where_it_must_not_be_kept_in_clear() {
-    for text in
-        ["+15551234567", "tel:+1 555 123 4567", "whatsapp:+15551234567", "whatsapp:US.1349120865"]
-    {
+    for text in [
+        "+15551234567",
+        "tel:+1 555 123 4567",
+        "whatsapp:+15551234567",
+        "whatsapp:US.1349120865",
+        "whatsapp\u{ff1a}US.1349120865",
+    ] {
         assert!(Address::is_personal(text), "{text}");
     }
     for text in

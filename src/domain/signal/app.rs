@@ -8,7 +8,7 @@ use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
 use crate::domain::signal::callback::{Reading, When};
 use crate::domain::signal::direction;
-use crate::domain::signal::fields::{Fields, missing};
+use crate::domain::signal::fields::{Fields, missing, not_personal};
 use crate::domain::signal::timestamps;
 use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
 
@@ -44,7 +44,7 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
     if message.is_none() && link.is_none() {
         return Err(missing("MessageSid"));
     }
-    Ok(Registration { account, message, link, reference: reference(fields)? })
+    Ok(Registration { account, message, link, reference: fields.reference("Reference")? })
 }
 
 /// Something that a recipient did: code entered, password used, link opened …
@@ -57,7 +57,7 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     direction::neither(fields)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
-    let named = match (sid, reference(fields)?, recipient) {
+    let named = match (sid, fields.reference("Reference")?, recipient) {
         (Some(sid), _, _) => Named::Message(sid),
         (None, Some(reference), _) => Named::Reference(reference),
         (None, None, Some(recipient)) => Named::Person { recipient, sender: sender_hint(fields)? },
@@ -117,7 +117,7 @@ fn sighting(
         names: None,
         from: sender.address,
         service: sender.service,
-        reference: reference(fields)?,
+        reference: fields.reference("Reference")?,
         status: scheduled(fields),
         error_code: None,
         code: code_hmac(fields)?,
@@ -165,28 +165,8 @@ fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
     }
 }
 
-/// References and types are kept in clear, so neither may be a person's address.
-///
-/// # Errors
-/// [`Malformed::Field`].
-pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
-    if !Address::is_personal(text) {
-        return Ok(());
-    }
-    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
-                    person's address is not taken";
-    Err(Malformed::Field { field, expected: expected.to_owned() })
-}
-
 /// Fields that must not hold a placeholder: each names something.
 const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
-
-fn reference(fields: &Fields) -> Result<Option<Reference>, Malformed> {
-    if let Some(text) = fields.get("Reference") {
-        not_personal("Reference", text)?;
-    }
-    fields.reference("Reference")
-}
 
 fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
     const FIELD: &str = "CodeHmac";

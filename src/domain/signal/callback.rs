@@ -9,7 +9,6 @@ use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Reason};
 use crate::domain::message::Status;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
-use crate::domain::signal::app::not_personal;
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
@@ -249,9 +248,6 @@ pub fn status(
 
 /// A message with the `feedback` and the `reference` of its status callback URL.
 pub(super) fn registered(sighting: Sighting, query: &Fields) -> Result<Sighting, Malformed> {
-    if let Some(text) = query.get("reference") {
-        not_personal("reference", text)?;
-    }
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
     Ok(Sighting { tracked, reference: query.reference("reference")?, ..sighting })
 }

@@ -357,6 +357,7 @@ fn a_status_event_registers_its_message_by_callback_url_or_tag() {
         (r#","tags":{"login":"login-9"}"#.to_owned(), None, Some((false, None))),
         (r#","tags":{"team":"x"}"#.to_owned(), Some("login"), Some((false, None))),
         (r#","tags":{"login":"null"}"#.to_owned(), Some("login"), None),
+        (r#","tags":{"login":"+15551234567"}"#.to_owned(), Some("login"), None),
         (r#","tags":["login"]"#.to_owned(), Some("login"), Some((false, None))),
     ] {
         assert_eq!(read_with(&more, tag), expected, "{more}");

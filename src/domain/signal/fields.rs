@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use crate::domain::address::Address;
 use crate::domain::form::{Pair, Text};
 use crate::domain::message::{MAX_REFERENCE, Reference};
 use crate::domain::sid::{AccountSid, Kind, Sid};
@@ -143,6 +144,7 @@ impl Fields {
         shown: &'static str,
     ) -> Result<Option<Reference>, Malformed> {
         let Some(text) = self.get(name) else { return Ok(None) };
+        not_personal(shown, text)?;
         let malformed = |expected| Malformed::Field { field: shown, expected };
         if is_shared_by_everyone(text) {
             let expected = "expected a name of its own for each login; programs write this where a value is missing";
@@ -247,6 +249,19 @@ fn is_named(name: &str, field: &str, spelling: Spelling) -> bool {
     };
     name.chars().eq(field.chars().enumerate().map(camel))
         || name.chars().eq(field.chars().enumerate().flat_map(snake))
+}
+
+/// References and types are kept in clear, so neither may be a person's address.
+///
+/// # Errors
+/// [`Malformed::Field`].
+pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
+    if !Address::is_personal(text) {
+        return Ok(());
+    }
+    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
+                    person's address is not taken";
+    Err(Malformed::Field { field, expected: expected.to_owned() })
 }
 
 #[cfg(test)]

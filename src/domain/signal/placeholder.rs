@@ -36,7 +36,7 @@ const NO_NAMES: [&str; 8] = [
 /// Names of a missing value as a part of a longer name: `login-undefined`.
 const PARTS: [&str; 7] = ["undefined", "null", "NULL", "None", "nil", "NaN", "Nil"];
 /// A template that was not filled in, or an object that was printed instead of its name.
-const TEMPLATES: [&str; 10] = ["${", "#{", "{{", "%{", "<%", "%s", "%d", "%v", "[object ", "%!"];
+const TEMPLATES: [&str; 9] = ["${", "#{", "{{", "%{", "<%", "%s", "%v", "[object ", "%!"];
 
 /// Whether a text stands for a missing value.
 #[must_use]
@@ -61,7 +61,10 @@ pub fn is_shared_by_everyone(name: &str) -> bool {
 
 fn is_template(text: &str) -> bool {
     let is_within = |open, close| text.starts_with(open) && text.ends_with(close);
+    // `%d0` is an encoded byte, as in a link.
+    let is_encoded = |rest: &str| rest.starts_with(|c: char| c.is_ascii_hexdigit());
     TEMPLATES.iter().any(|template| text.contains(template))
+        || text.split("%d").skip(1).any(|rest| !is_encoded(rest))
         || is_within('{', '}')
         || is_within('<', '>')
         || is_within('[', ']')
@@ -120,6 +123,8 @@ mod tests {
             "--",
             "00000000-0000-0000-0000-000000000000",
             "login-%s",
+            "login-%d",
+            "%d-login",
             "login-${id}",
         ] {
             assert!(is_shared_by_everyone(name), "{name}");
@@ -130,6 +135,7 @@ mod tests {
     fn a_name_that_only_resembles_one_is_a_name() {
         for name in [
             "login-4711",
+            "login-%d0%bf",
             "1",
             "10",
             "00",

@@ -35,15 +35,15 @@ impl Visit {
             let value = request.headers().get(name).map(HeaderValue::as_bytes);
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
+        let lacks_press = links == Links::ConfirmOnPress && said(PRESSED) != "?1";
         if crawlers::is_known(&said(USER_AGENT.as_str())) {
-            return Self::Crawler;
+            return if lacks_press { Self::Script } else { Self::Crawler };
         }
         let purposes = PURPOSES.map(|name| said(name).to_ascii_lowercase());
         let ahead = |said: &String| AHEAD_OF_TIME.iter().any(|word| said.contains(word));
         if purposes.iter().any(ahead) {
             return Self::Prefetch;
         }
-        let needs_press = links == Links::ConfirmOnPress;
-        if needs_press && said(PRESSED) != "?1" { Self::Script } else { Self::Person }
+        if lacks_press { Self::Script } else { Self::Person }
     }
 }

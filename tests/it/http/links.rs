@@ -451,6 +451,12 @@ fn crawlers_count_where_the_settings_say_so() {
     let link = made(&scene, Some(1));
     is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
     scene.reaches(1, "reported");
+    // Nothing but a person's press counts under confirm-on-press.
+    let press = ("HEARDBACK_LINKS", "confirm-on-press");
+    let scene = Scene::new(&[press, ("HEARDBACK_IGNORE_CRAWLERS", "false")]);
+    let link = made(&scene, Some(1));
+    is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
+    assert_eq!(scene.state(1).as_deref(), Some("pending"));
 }
 
 #[test]
