@@ -187,16 +187,41 @@ fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
 
 #[test]
 fn a_code_is_not_direct_evidence_where_a_message_without_a_known_code_may_hold_it_too() {
-    let by_number = (event(30), Basis::Inferred, registered(2, 10), registered(2, 60));
-    let by_reference = (shared("x", 30), Basis::Shared, bearing(2, "x", 10), bearing(2, "x", 60));
-    for (act, unsure, before, later) in [by_number, by_reference] {
+    // Clocks may differ by five minutes.
+    let (near, far) = (60, 331);
+    let by_number = (event(30), Basis::Inferred, registered(2, near), registered(2, far));
+    let by_reference =
+        (shared("x", 30), Basis::Shared, bearing(2, "x", near), bearing(2, "x", far));
+    for (act, unsure, may_hold, later) in [by_number, by_reference] {
         let act = entered("111111", act);
-        for (other, expected) in [(before, unsure), (later, Basis::Direct)] {
+        for (other, expected) in [(may_hold, unsure), (later, Basis::Direct)] {
             let mut book = book(&[coded_bearing(1, "111111", 0), other]);
             assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
             assert_eq!(basis(&book, 1), Some(expected), "{act:?}");
         }
     }
+}
+
+#[test]
+fn a_code_is_no_direct_evidence_against_a_receipt_that_also_denies_a_message_without_a_known_code()
+{
+    for act in [event(30), shared("x", 30)] {
+        let mut book = book(&[coded_bearing(1, "111111", 0), bearing(2, "x", 10)]);
+        book.remember(&status(2, "undelivered", 12));
+        book.observe(&entered("111111", act));
+        assert_eq!(basis(&book, 1), Some(Basis::Direct));
+        book.remember(&status(1, "undelivered", 40));
+        assert!(book.confirmed().is_empty(), "{:?}", book.confirmed());
+    }
+}
+
+#[test]
+fn a_code_stays_direct_evidence_after_the_lifetime_of_its_message() {
+    let mut book = book(&[coded_bearing(1, "111111", 0), coded_bearing(2, "222222", 10)]);
+    book.observe(&entered("111111", shared("x", 30)));
+    book.now = 30 * DAY;
+    book.remember(&bearing(3, "x", 30 * DAY));
+    assert_eq!((book.confirmed(), basis(&book, 1)), ([sid(1)].into(), Some(Basis::Direct)));
 }
 
 #[test]
@@ -247,6 +272,38 @@ fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
         posted.remember(&status(1, word, 40));
         assert_eq!(posted.state(sid(1)), State::Confirmed, "what was posted is not undone");
     }
+}
+
+#[test]
+fn evidence_about_a_confirmed_message_has_its_full_time_again_once_that_is_undone() {
+    let mut book = book(&[bearing(1, "x", 0)]);
+    book.observe(&reply(1, 30));
+    assert_eq!(book.observe(&shared("x", 31)), Observed::Already(sid(1)));
+    book.remember(&status(1, "undelivered", 40));
+    assert!(book.confirmed().is_empty());
+    book.now = HOUR;
+    book.remember(&bearing(2, "x", 10));
+    assert_eq!(book.confirmed(), [sid(2)].into());
+}
+
+#[test]
+fn a_confirmation_that_is_not_posted_yet_outlives_the_lifetime_of_its_message() {
+    for act in [reply(1, 30), shared("x", 31), direct(1, 32)] {
+        let mut book = book(&[bearing(1, "x", 0)]);
+        book.observe(&act);
+        book.now = 30 * DAY;
+        book.remember(&bearing(2, "x", 30 * DAY));
+        assert_eq!(book.confirmed(), [sid(1)].into(), "{act:?}");
+    }
+}
+
+#[test]
+fn another_accounts_callback_undoes_no_confirmation() {
+    let mut book = book(&[registered(1, 0)]);
+    book.observe(&reply(1, 30));
+    let account = AccountSid::parse("AC1123456789abcdef0123456789abcdef").expect("valid");
+    book.remember(&Sighting { account, ..status(1, "undelivered", 40) });
+    assert_eq!((book.confirmed(), book.state(sid(1))), ([sid(1)].into(), State::Confirmed));
 }
 
 #[test]

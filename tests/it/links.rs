@@ -143,6 +143,20 @@ fn a_link_proves_nothing_about_a_message_that_was_known_before_it_was_made() {
 }
 
 #[test]
+fn a_click_that_chooses_takes_no_message_from_a_click_that_names_it() {
+    let mut book = book(Some("login-1"));
+    book.links.insert(token(2).id(), link(None, 0));
+    book.observe(&clicked(1, 5));
+    book.observe(&clicked(2, 6));
+    let first = Sighting { link: Some(token(2).id()), ..bearing(1, "login-1", 1) };
+    assert_eq!(book.remember(&first).confirmed, [sid(1)]);
+    assert_eq!(basis(&book, 1), Some(Basis::Direct));
+    // The earlier click was about the message that bears its link, which is registered only now.
+    assert_eq!(book.remember(&holding(2, 2)).confirmed, [sid(2)]);
+    assert_eq!((basis(&book, 1), basis(&book, 2)), (Some(Basis::Direct), Some(Basis::Direct)));
+}
+
+#[test]
 fn a_message_belongs_to_what_its_link_was_made_for() {
     let mut book = book(Some("login-1"));
     let message = book.remember(&holding(1, 1)).message;

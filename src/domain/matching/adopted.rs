@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use crate::domain::link::Link;
 use crate::domain::matching::decide::Ledger;
 use crate::domain::matching::{Changes, Now, Parked, Policy, Rows};
 use crate::domain::message::{Basis, Message, State};
@@ -65,9 +66,12 @@ impl Ledger<'_> {
                 (is_to(recipient.person) || is_to(*whatsapp), &[Basis::Inferred][..])
             }
             Named::Link(id) => {
-                let link = self.links.get(id);
-                let is_in = link.is_some_and(|link| link.message == Some(message.sid));
-                (is_in, &[Basis::Direct, Basis::Shared][..])
+                // Before a link had a message, the reference that it was made for named one.
+                let is_of = |link: &Link| {
+                    link.message == Some(message.sid)
+                        || (link.reference.is_some() && link.reference == message.reference)
+                };
+                (self.links.get(id).is_some_and(is_of), &[Basis::Direct, Basis::Shared][..])
             }
         };
         names

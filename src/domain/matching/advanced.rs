@@ -77,10 +77,11 @@ pub fn met_parked(present: &Parked, incoming: &Parked) -> Met<Parked> {
     if incoming.parked_at > present.parked_at {
         return Met::from(present, incoming.clone());
     }
-    // Evidence that still waits in the other store waits in this store as well.
-    let is_known = |parked: &Parked| parked.reason == Reason::Known;
-    if incoming.parked_at == present.parked_at && is_known(present) && !is_known(incoming) {
-        return Met::from(present, incoming.clone());
+    // Evidence that is open in one of the stores is open in both, and the sweep looks at it if either store's would.
+    let rank = |it: &Parked| (it.reason != Reason::Known, it.reason == Reason::NewerMayCome);
+    if incoming.parked_at == present.parked_at && rank(incoming) > rank(present) {
+        let orphaned = present.orphaned || incoming.orphaned;
+        return Met::from(present, Parked { orphaned, ..incoming.clone() });
     }
     let is_over = incoming.orphaned && incoming.parked_at == present.parked_at;
     Met::from(present, Parked { orphaned: present.orphaned || is_over, ..present.clone() })
@@ -159,15 +160,20 @@ fn stand_as(message: &mut Message, incoming: &Message, now: Timestamp) {
 /// Of a message that is not proven anywhere: whether it is waited for, and for how long.
 fn wait_as(message: &mut Message, incoming: &Message, now: Timestamp) {
     message.converted_by = message.converted_by.or(incoming.converted_by);
+    let before = message.state;
     // Another lifetime may hold here than there.
     let lives_on = message.state == State::Pending
         && incoming.state == State::Expired
         && incoming.expires_at < message.expires_at;
     if stage(incoming) > stage(message) && !lives_on {
-        (message.state, message.since) = (incoming.state, incoming.since);
+        message.state = incoming.state;
         message.expires_at = incoming.expires_at;
     }
     message.heed_receipts(now);
+    if message.state == incoming.state {
+        let is_same = message.state == before;
+        message.since = if is_same { message.since.max(incoming.since) } else { incoming.since };
+    }
 }
 
 fn stage(message: &Message) -> u8 {

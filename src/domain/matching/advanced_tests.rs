@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::address::{Address, PersonKey};
 use crate::domain::message::{Attempt, Basis, Delivery, Proof, Reference, Status};
+use crate::domain::signal::{Evidence, Named, Source, TimeSource};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
@@ -191,4 +192,39 @@ fn a_link_that_is_in_a_message_there_is_in_it_here() {
     assert_eq!(met_link(&bound, &Link { message: other, ..link.clone() }), Met::Differs);
     let named = Link { reference: Reference::parse("b"), ..bound };
     assert_eq!(met_link(&link, &named), Met::Differs);
+}
+
+#[test]
+fn evidence_that_either_store_would_look_at_again_is_looked_at_again() {
+    let message = message(State::Pending);
+    let parked = |reason| Parked {
+        evidence: Evidence {
+            account: message.account,
+            named: Named::Message(message.sid),
+            label: "reply".to_owned(),
+            occurred_at: at(1),
+            time_source: TimeSource::Exact,
+            source: Source::Reply,
+        },
+        parked_at: at(2),
+        until: at(9),
+        reason,
+        orphaned: false,
+        code: None,
+        trace: None,
+    };
+    let met = |present, incoming| match met_parked(&parked(present), &parked(incoming)) {
+        Met::Advanced(parked) => parked.reason,
+        Met::Known => present,
+        Met::Differs => panic!("differs"),
+    };
+    for (one, other, kept) in [
+        (Reason::Known, Reason::NoMessage, Reason::NoMessage),
+        (Reason::Known, Reason::NewerMayCome, Reason::NewerMayCome),
+        (Reason::NoMessage, Reason::NewerMayCome, Reason::NewerMayCome),
+        (Reason::TimeUnknown, Reason::NewerMayCome, Reason::NewerMayCome),
+    ] {
+        assert_eq!(met(one, other), kept, "{one:?} {other:?}");
+        assert_eq!(met(other, one), kept, "{other:?} {one:?}");
+    }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::address::Person;
 use crate::domain::matching::pick::Known;
 use crate::domain::matching::sender::is_from_hint;
-use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, earlier, later};
+use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, People, earlier, later};
 use crate::domain::sid::{AccountSid, ServiceSid};
 use crate::domain::signal::{Evidence, Named, TimeSource};
 
@@ -51,13 +51,13 @@ impl AutomaticReplies {
 pub(super) fn spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
     known: &Known,
-    services: &BTreeMap<String, ServiceSid>,
+    (services, people): (&BTreeMap<String, ServiceSid>, &People),
     automatic: &mut BTreeMap<Person, AutomaticReplies>,
 ) {
     for evidence in pieces.map(|piece| &piece.evidence) {
         let Named::Person { recipient, .. } = &evidence.named else { continue };
         let is_text = evidence.is_plain_text() && evidence.time_source == TimeSource::Exact;
-        if is_text && is_too_fast(evidence, known, services, true) {
+        if is_text && is_too_fast(evidence, known, (services, people), true) {
             let (from, until) = (evidence.occurred_at, later(evidence.occurred_at, AUTOMATIC_FOR));
             let span = AutomaticReplies { account: evidence.account, from, until };
             let before = automatic.get(&recipient.person).copied();
@@ -78,14 +78,14 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
 pub(super) fn is_too_fast(
     evidence: &Evidence,
     known: &Known,
-    services: &BTreeMap<String, ServiceSid>,
+    (services, people): (&BTreeMap<String, ServiceSid>, &People),
     is_sure: bool,
 ) -> bool {
     let Named::Person { recipient, sender } = &evidence.named else { return false };
     let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
     known.values().any(|message| {
         message.account == evidence.account
-            && message.recipient.is_some_and(|to| to.person == recipient.person)
+            && people.is_to(message, recipient.person)
             && (message.created_at_known || !is_sure)
             && at_the_earliest(message.created_at) > after
             && message.created_at <= evidence.occurred_at

@@ -63,8 +63,12 @@ impl TypedCode {
     /// Whether a message has a code that the typed code was never compared with.
     #[must_use]
     pub(super) fn may_be_of(&self, message: &Message) -> bool {
-        message.code.is_some()
-            && !self.of.contains(&message.sid)
-            && !self.not_of.contains(&message.sid)
+        message.code.is_some() && !self.is_compared_with(message)
+    }
+
+    /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
+    #[must_use]
+    pub(super) fn is_compared_with(&self, message: &Message) -> bool {
+        self.of.contains(&message.sid) || self.not_of.contains(&message.sid)
     }
 }

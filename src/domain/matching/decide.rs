@@ -109,6 +109,8 @@ fn in_milliseconds(sighting: &Sighting) -> Sighting {
 
 /// The rows at hand, and what becomes of them.
 pub(super) struct Ledger<'a> {
+    /// The account of the command.
+    pub(super) account: Option<AccountSid>,
     /// The messages as they were loaded.
     pub(super) loaded: Known,
     pub(super) known: Known,
@@ -140,15 +142,25 @@ pub(super) struct Closed {
 
 impl<'a> Ledger<'a> {
     pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
-        let Rows { messages, links, mut parked, services, people, automatic, is_cut, seen: _ } =
-            rows;
+        let Rows {
+            account,
+            messages,
+            links,
+            mut parked,
+            services,
+            people,
+            automatic,
+            is_cut,
+            seen: _,
+        } = rows;
         let mut known = messages;
         for message in known.values_mut() {
             message.age(now.trusted);
         }
-        parked.retain(|parked| !parked.orphaned && parked.until > now.trusted);
+        parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
         let pieces = parked.into_iter().map(|parked| Piece::new(parked, Origin::Parked)).collect();
         Self {
+            account,
             loaded: known.clone(),
             known,
             pieces,

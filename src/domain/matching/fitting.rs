@@ -1,5 +1,7 @@
 //! Finds the messages that a person's act may be about, by time.
 
+use std::time::Duration;
+
 use crate::domain::matching::pick::{Choice, newest_first};
 use crate::domain::matching::{CLOCK_SKEW, UNSAID_FOR, earlier, later};
 use crate::domain::message::Message;
@@ -19,6 +21,16 @@ pub(super) struct Fitting<'m> {
 pub(super) fn is_within_skew(message: &Message, evidence: &Evidence) -> bool {
     evidence.time_source == TimeSource::App
         && message.created_at <= later(evidence.occurred_at, CLOCK_SKEW)
+}
+
+/// Whether a message was created after an act, also if the clocks differ by as much as they may.
+pub(super) fn is_younger(message: &Message, evidence: &Evidence) -> bool {
+    let slack = match (message.created_at_known, evidence.time_source) {
+        (false, _) => UNSAID_FOR,
+        (true, TimeSource::Exact) => Duration::ZERO,
+        (true, TimeSource::App | TimeSource::Unknown) => CLOCK_SKEW,
+    };
+    message.created_at > later(evidence.occurred_at, slack)
 }
 
 impl Choice<'_> {

@@ -38,7 +38,7 @@ pub fn gather<S: Source>(
         account,
         policy,
         now,
-        rows: Rows::default(),
+        rows: Rows { account: Some(account), ..Rows::default() },
         pending: Vec::new(),
         done: BTreeSet::new(),
         concerned: 0,
@@ -278,10 +278,16 @@ impl<S: Source> Loading<'_, S> {
             (earlier(evidence.occurred_at, back), evidence.occurred_at)
         });
         let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
-        // Evidence parked under another name of the same person is about this name, too.
+        // Evidence parked under another name of the same person, or under the number of a call, is about this name, too.
         let is_tied = self.rows.people.tied.contains_key(&person)
             || self.said.is_some_and(|said| said.contains(person));
-        let others = self.rows.parked.iter().filter(|_| is_tied);
+        let is_called = |parked: &Parked| match &parked.evidence.named {
+            Named::Caller { whatsapp, .. } => *whatsapp == person,
+            Named::Message(_) | Named::Reference(_) | Named::Person { .. } | Named::Link(_) => {
+                false
+            }
+        };
+        let others = self.rows.parked.iter().filter(|parked| is_tied || is_called(parked));
         let known = parked.iter().chain(others).chain(held).map(|parked| {
             let at = parked.evidence.occurred_at;
             (earlier(at, window), at)

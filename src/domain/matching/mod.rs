@@ -51,6 +51,8 @@ pub const MAX_PARKED: usize = 16;
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
+    /// The account of the command. `None`: no rows were loaded.
+    pub account: Option<AccountSid>,
     /// All messages that the command may change, or that must be compared with those messages.
     pub messages: BTreeMap<MessageSid, Message>,
     /// Whether the inbound message was counted before.
@@ -92,6 +94,15 @@ pub struct Parked {
 }
 
 impl Parked {
+    /// Until when it may still prove something. Evidence whose message was confirmed before is kept only while its
+    /// own message may still be registered. If that confirmation is withdrawn, its full time applies again.
+    pub(crate) fn may_prove_until(&self) -> Timestamp {
+        if self.reason == Reason::Known {
+            return self.until.min(later(self.parked_at, REGISTERED_WITHIN));
+        }
+        self.until
+    }
+
     /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::domain::address::Person;
 use crate::domain::matching::automatic::is_too_fast;
-use crate::domain::matching::fitting::{Fitting, is_within_skew};
-use crate::domain::matching::sender::{is_from_hint, sent_by};
+use crate::domain::matching::fitting::{Fitting, is_within_skew, is_younger};
+use crate::domain::matching::sender::{is_from, sent_by};
 use crate::domain::matching::{
     AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
     Reason, Resend, TypedCode, UNSAID_FOR, earlier, later,
@@ -125,7 +125,9 @@ impl Choice<'_> {
             [] => direct(ours(&sid)),
             [only] => direct(ours(only)),
             several => {
-                let newest = several.iter().filter_map(ours).max_by_key(|it| age_order(it));
+                let there = several.iter().filter_map(ours);
+                let there = there.filter(|message| !is_younger(message, &parked.evidence));
+                let newest = there.max_by_key(|message| age_order(message));
                 indirect(newest, Basis::Shared)
             }
         }
@@ -135,33 +137,37 @@ impl Choice<'_> {
     fn by_person(&self, parked: &Parked, theirs: &[&Message], sender: &SenderHint) -> Pick {
         let evidence = &parked.evidence;
         let fitting = self.fitting(evidence, theirs);
+        let calls = matches!(evidence.named, Named::Caller { .. });
+        // A typed code was read in its message, whatever the sender and the window.
         if let Some(typed) = &parked.code {
-            // A typed code was read in its message, whatever the sender and the window.
-            let of: Vec<&Message> = among(theirs, &typed.of);
-            match of.as_slice() {
-                [] => {}
-                [_] if is_repeated(typed, &fitting.older) => return Pick::Wait(Reason::Ambiguous),
-                [only] if may_be_in_another(&fitting.older) => {
-                    return indirect(Some(only), Basis::Inferred);
+            match Coded::of(typed, theirs, &fitting.all, evidence) {
+                Coded::None => {}
+                Coded::Repeated => return Pick::Wait(Reason::Ambiguous),
+                Coded::Only(only) => return direct(Some(only)),
+                Coded::Likely(several) => {
+                    return indirect(several.first().copied(), Basis::Inferred);
                 }
-                [only] => return direct(Some(only)),
-                several => return indirect(newest(several), Basis::Inferred),
-            }
-            if let Some(pick) = by_unknown_code(typed, &fitting.all, Basis::Inferred) {
-                return pick;
             }
         }
-        if evidence.time_source == TimeSource::Unknown {
-            return self.by_person_at_no_time(evidence, &fitting, theirs);
-        }
-        if self.is_automatic(evidence) {
+        let is_timed = evidence.time_source != TimeSource::Unknown;
+        if is_timed && self.is_automatic(evidence) {
             return Pick::Nothing(Reason::Automatic);
         }
         // The creation time of a fresh message may still be corrected to an earlier one.
-        if evidence.is_plain_text() && is_too_fast(evidence, self.known, self.services, false) {
+        let names = (self.services, self.people);
+        if is_timed && evidence.is_plain_text() && is_too_fast(evidence, self.known, names, false) {
             return Pick::Wait(Reason::Automatic);
         }
-        let calls = matches!(evidence.named, Named::Caller { .. });
+        let may_be_from =
+            |message: &Message| is_from(message, sender, self.services, calls) != Some(false);
+        if let Some(typed) = &parked.code
+            && let Some(pick) = by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
+        {
+            return pick;
+        }
+        if !is_timed {
+            return self.by_person_at_no_time(evidence, &fitting, theirs);
+        }
         match sent_by(&fitting.older, sender, self.services, calls) {
             // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
@@ -179,7 +185,9 @@ impl Choice<'_> {
                     _ => Pick::Wait(Reason::TimeUnknown),
                 }
             }
-            Ok(Some(newest)) if has_older_pending(newest, &fitting.older, sender, self) => {
+            Ok(Some(newest))
+                if has_older_pending(newest, &fitting.older, (sender, calls), self) =>
+            {
                 Pick::Wait(Reason::OlderPending)
             }
             Ok(newest) => indirect(newest, Basis::Inferred),
@@ -226,17 +234,13 @@ impl Choice<'_> {
         let (older, younger) = Self::before_and_after(evidence, &bearing);
         let all: Vec<&Message> = older.iter().chain(&younger).copied().collect();
         if let Some(typed) = &parked.code {
-            let of = among(&bearing, &typed.of);
-            match of.as_slice() {
-                [] => {}
-                [_] if is_repeated(typed, &older) => return Pick::Wait(Reason::Ambiguous),
-                [only] if may_be_in_another(&older) => {
-                    return indirect(Some(only), Basis::Shared);
-                }
-                [only] => return direct(Some(only)),
-                several => return self.resent(&newest_first(several)),
+            match Coded::of(typed, &bearing, &all, evidence) {
+                Coded::None => {}
+                Coded::Repeated => return Pick::Wait(Reason::Ambiguous),
+                Coded::Only(only) => return direct(Some(only)),
+                Coded::Likely(several) => return self.resent(&several),
             }
-            if let Some(pick) = by_unknown_code(typed, &all, Basis::Shared) {
+            if let Some(pick) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
                 return pick;
             }
         }
@@ -322,9 +326,14 @@ impl Choice<'_> {
 
 /// Judges a code that matched none of the compared codes. The next message that is registered with a code may be its
 /// message. `None` if no code is known: then the code is not used.
-fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Option<Pick> {
-    let may_be: Vec<&Message> =
-        messages.iter().copied().filter(|message| typed.may_be_of(message)).collect();
+fn by_unknown_code(
+    typed: &TypedCode,
+    messages: &[&Message],
+    may_be_meant: impl Fn(&Message) -> bool,
+    basis: Basis,
+) -> Option<Pick> {
+    let may_be = |message: &&Message| typed.may_be_of(message) && may_be_meant(message);
+    let may_be: Vec<&Message> = messages.iter().copied().filter(may_be).collect();
     match may_be.as_slice() {
         [only] => Some(indirect(Some(only), basis)),
         [] if among(messages, &typed.not_of).is_empty() => None,
@@ -333,16 +342,44 @@ fn by_unknown_code(typed: &TypedCode, messages: &[&Message], basis: Basis) -> Op
     }
 }
 
-/// Whether a message with a code was registered later. That code may be the same, so the typed code does not name one
-/// message.
-fn is_repeated(typed: &TypedCode, messages: &[&Message]) -> bool {
-    messages.iter().any(|message| typed.may_be_of(message))
+/// The messages that have a typed code.
+enum Coded<'m> {
+    /// No known message.
+    None,
+    /// One message, but another one was registered with a code later: it may be the same code.
+    Repeated,
+    /// One message, and each other message has another code.
+    Only(&'m Message),
+    /// Several messages, or one beside a message without a known code, which may contain the same code. The newest
+    /// first, without the messages that were created after the act.
+    Likely(Vec<&'m Message>),
 }
 
-/// Whether a message without a known code was there too. It may contain the same code, so the typed code makes its
-/// message likely, but does not name it.
-fn may_be_in_another(messages: &[&Message]) -> bool {
-    messages.iter().any(|message| message.code.is_none() && message.may_have_arrived())
+impl<'m> Coded<'m> {
+    /// Compares among `messages`. `near` are the messages that may have been there when the person acted.
+    fn of(
+        typed: &TypedCode,
+        messages: &[&'m Message],
+        near: &[&'m Message],
+        evidence: &Evidence,
+    ) -> Self {
+        let of = among(messages, &typed.of);
+        // A message that a receipt denies is out of the question only beside one that no receipt denies.
+        let may_hold = |other: &&Message, than: &Message| {
+            let is_unknown = other.code.is_none() && !typed.is_compared_with(other);
+            is_unknown && (other.may_have_arrived() || !than.may_have_arrived())
+        };
+        match of.as_slice() {
+            [] => Self::None,
+            [_] if near.iter().any(|message| typed.may_be_of(message)) => Self::Repeated,
+            [only] if !near.iter().any(|other| may_hold(other, only)) => Self::Only(only),
+            several => {
+                let mut likely = newest_first(several);
+                likely.retain(|message| !is_younger(message, evidence));
+                Self::Likely(likely)
+            }
+        }
+    }
 }
 
 fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {
@@ -354,14 +391,14 @@ fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> 
 fn has_older_pending(
     newest: &Message,
     older: &[&Message],
-    sender: &SenderHint,
+    (sender, calls): (&SenderHint, bool),
     choice: &Choice<'_>,
 ) -> bool {
     let waits = |message: &&Message| {
         message.state == State::Pending
             && message.sid != newest.sid
             && age_order(message) < age_order(newest)
-            && is_from_hint(message, sender, choice.services) != Some(false)
+            && is_from(message, sender, choice.services, calls) != Some(false)
     };
     newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
 }
@@ -405,10 +442,6 @@ pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
     let mut sorted = messages.to_vec();
     sorted.sort_by_key(|message| Reverse(age_order(message)));
     sorted
-}
-
-fn newest<'m>(messages: &[&'m Message]) -> Option<&'m Message> {
-    messages.iter().copied().max_by_key(|message| age_order(message))
 }
 
 /// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::domain::matching::decide::Ledger;
 use crate::domain::matching::parking::make_room;
 use crate::domain::matching::pick::{Choice, Known, Pick};
-use crate::domain::matching::{CLOCK_SKEW, Parked, REGISTERED_WITHIN, Reason, UNSAID_FOR, later};
+use crate::domain::matching::{CLOCK_SKEW, Parked, Reason, UNSAID_FOR, later};
 use crate::domain::matching::{Observed, automatic};
 use crate::domain::message::{Basis, Delivery, Message, Proof, State};
 use crate::domain::sid::MessageSid;
@@ -41,25 +41,18 @@ impl Piece {
     pub(super) fn new(parked: Parked, origin: Origin) -> Self {
         Self { parked, origin, pick: Pick::Wait(Reason::NoMessage) }
     }
-
-    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. The other
-    /// fields only break ties.
-    fn rank(&self) -> (bool, &Evidence) {
-        let is_named = match self.parked.evidence.named {
-            Named::Message(_) | Named::Link(_) => true,
-            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
-                self.parked.code.as_ref().is_some_and(|typed| typed.of.len() == 1)
-            }
-        };
-        (!is_named, &self.parked.evidence)
-    }
 }
 
 impl Ledger<'_> {
     /// Takes back each provisional confirmation, together with its evidence.
     pub(super) fn take_back_provisional(&mut self) {
         let mut taken = BTreeSet::new();
-        for message in self.known.values_mut().filter(|message| message.is_provisional()) {
+        let now = self.now;
+        // A signed request that names another account's message must not change it.
+        let is_ours = |message: &&mut Message| {
+            Some(message.account) == self.account && message.is_provisional()
+        };
+        for message in self.known.values_mut().filter(is_ours) {
             if let Some(held) = message.held.take() {
                 let is_known =
                     |piece: &Piece| piece.origin == Origin::Held && piece.parked == *held;
@@ -70,6 +63,7 @@ impl Ledger<'_> {
             taken.insert(message.sid);
             *message = Message {
                 state: State::Pending,
+                since: now,
                 proof: None,
                 delivery: Delivery::default(),
                 parked_at: None,
@@ -85,15 +79,22 @@ impl Ledger<'_> {
     /// Judges all evidence until nothing changes: each confirmation may settle further evidence.
     pub(super) fn settle(&mut self) {
         for message in self.known.values_mut() {
+            let was_undelivered = message.state == State::Undelivered;
             message.heed_receipts(self.now);
+            // A confirmation that was only taken back does not expire by that.
+            if was_undelivered {
+                message.age(self.trusted);
+            }
         }
-        self.pieces.sort_by(|one, other| {
-            let tie = || one.parked.parked_at.cmp(&other.parked.parked_at);
-            (one.rank(), &one.parked.code).cmp(&(other.rank(), &other.parked.code)).then_with(tie)
-        });
         let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.sort_by(|one, other| {
+            let tie = || one.parked.parked_at.cmp(&other.parked.parked_at);
+            let (rank, code) = (self.rank(&one.parked), &one.parked.code);
+            (rank, code).cmp(&(self.rank(&other.parked), &other.parked.code)).then_with(tie)
+        });
         let all = pieces.iter().map(|piece| &piece.parked);
-        automatic::spans(all, &self.known, &self.services, &mut self.automatic);
+        let names = (&self.services, &self.people);
+        automatic::spans(all, &self.known, names, &mut self.automatic);
         let mut is_done = false;
         while !is_done {
             is_done = true;
@@ -109,6 +110,19 @@ impl Ledger<'_> {
             }
         }
         self.pieces = pieces;
+    }
+
+    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. The other
+    /// fields only break ties. Evidence that must choose cannot take a message from evidence that names it.
+    fn rank<'p>(&self, parked: &'p Parked) -> (bool, &'p Evidence) {
+        let is_named = match &parked.evidence.named {
+            Named::Message(_) => true,
+            Named::Link(id) => self.links.get(id).is_some_and(|link| link.message.is_some()),
+            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
+                parked.code.as_ref().is_some_and(|typed| typed.of.len() == 1)
+            }
+        };
+        (!is_named, &parked.evidence)
     }
 
     /// Judges one piece of evidence against the messages as they are now.
@@ -175,7 +189,7 @@ impl Ledger<'_> {
         if let Some(before) = loaded.filter(|before| before.held == message.held) {
             message.state = before.state;
             message.since = before.since;
-            message.proof.clone_from(&before.proof);
+            message.proof = before.proof.clone().map(|proof| Proof { basis, ..proof });
             message.delivery = before.delivery.clone();
             (message.parked_at, message.trace) = (before.parked_at, before.trace);
             return;
@@ -231,12 +245,8 @@ impl Ledger<'_> {
         match piece.pick {
             Pick::Confirms(..) | Pick::Nothing(_) | Pick::Already(_, Basis::Direct) => None,
             Pick::Already(_, Basis::Shared | Basis::Inferred) => {
-                let until = parked.until.min(later(parked.parked_at, REGISTERED_WITHIN));
-                (until > self.trusted).then(|| Parked {
-                    reason: Reason::Known,
-                    until,
-                    ..parked.clone()
-                })
+                let known = Parked { reason: Reason::Known, ..parked.clone() };
+                (known.may_prove_until() > self.trusted).then_some(known)
             }
             Pick::Wait(reason) => {
                 // Keep the first reason, except for the reasons that the sweep selects by.

@@ -385,14 +385,11 @@ impl Message {
         }
     }
 
-    /// Applies all receipts together to a message that is not proven.
+    /// Applies all receipts together to a message that is not proven. `now` dates the change; `age` applies the lifetime.
     pub fn heed_receipts(&mut self, now: Timestamp) {
         match (self.state, self.receipts.deny()) {
             (State::Pending, true) => self.enter(State::Undelivered, now),
-            (State::Undelivered, false) => {
-                self.enter(State::Pending, now);
-                self.age(now);
-            }
+            (State::Undelivered, false) => self.enter(State::Pending, now),
             (
                 State::Pending
                 | State::Undelivered

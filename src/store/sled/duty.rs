@@ -61,7 +61,9 @@ impl Ledger {
             swept.complete = false;
             rows.truncate(limit);
         }
-        for (key, value) in rows {
+        for (key, _) in rows {
+            // An earlier row of this step may have changed this one.
+            let Some(value) = self.draft.get(&key)? else { continue };
             match key.first() {
                 Some(&keys::SEEN) => self.sweep_seen(&key, &value, &mut swept)?,
                 Some(&keys::AUTOMATIC) => {
@@ -133,7 +135,7 @@ impl Ledger {
             return self.reconsider(parked, swept);
         }
         let mut writing = Writing::default();
-        if !parked.orphaned && parked.until <= now && !parked.is_waiting() {
+        if !parked.orphaned && !parked.is_waiting() && parked.may_prove_until() <= now {
             writing.parked(Some(parked), None)?;
         } else if parked.orphaned && parked.until <= earlier(now, kept) {
             writing.parked(Some(parked), None)?;

@@ -7,7 +7,7 @@ use heardback::domain::code::CodeKey;
 use heardback::domain::feedback::{Claim, Settlement};
 use heardback::domain::link::Link;
 use heardback::domain::matching::{Observed, Parked, Reason, Remembered};
-use heardback::domain::message::{Message, Refusal, State};
+use heardback::domain::message::{Message, Reference, Refusal, State};
 use heardback::domain::sid::CallSid;
 use heardback::domain::signal::{Named, Once, Sighting, Signal};
 use heardback::domain::trace::TraceParent;
@@ -281,9 +281,11 @@ async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
 /// Each kind of evidence waits, proves its message while the records are handed over, and comes with it.
 #[tokio::test]
 async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
-    let kinds: [(Signal, Sighting); 4] = [
+    let bearing = || Sighting { reference: Some(reference("a")), ..registered(1, 0) };
+    let kinds: [(Signal, Sighting); 5] = [
         (direct(1, 1), registered(1, 0)),
-        (shared("a", 1), Sighting { reference: Some(reference("a")), ..registered(1, 0) }),
+        (shared("a", 1), bearing()),
+        (clicked(1, 1), bearing()),
         (acted(person(1), Some(SENDER), 1), registered(1, 0)),
         (clicked(1, 1), Sighting { link: Some(token(1).id()), ..registered(1, 0) }),
     ];
@@ -292,10 +294,8 @@ async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
             let hands = Hands::default();
             let [(_from, source), (_to, target)] = pair(&hands);
             hands.set(1);
-            if sighting.link.is_some() {
-                let made = link(None, 0);
-                source.keep_link(token(1).id(), made).await.expect("kept");
-            }
+            let made = link(sighting.reference.as_ref().map(Reference::as_str), 0);
+            source.keep_link(token(1).id(), made).await.expect("kept");
             let parked = observe(&source, evidence.clone()).await;
             assert!(matches!(parked, Observed::Parked { .. }), "{parked:?}");
             let evidence_read = waiting(&source).await;
