@@ -171,7 +171,10 @@ async fn greeting() -> HttpResponse {
 async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
     body::drain(&mut payload).await;
     if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
-        receiver.near_misses.note(&request, (receiver.clock)());
+        let missed = receiver.near_misses.note(&request, (receiver.clock)());
+        if let Some((path, nearest)) = missed {
+            receiver.refusals.note_missed(&request, path, nearest);
+        }
     }
     Refused::of(&request, Rejection::NotFound)
 }

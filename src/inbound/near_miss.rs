@@ -33,22 +33,28 @@ pub struct NearMisses {
 }
 
 impl NearMisses {
-    /// Logs a request without a route, if a route is near and the request has a signature header.
-    pub(super) fn note(&self, request: &HttpRequest, now: Timestamp) {
+    /// Logs a request without a route, if a route is near and the request has a signature header. Returns the path
+    /// as far as it may be shown, and the nearest route.
+    pub(super) fn note(
+        &self,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Option<(String, &'static str)> {
         if !request.headers().contains_key("X-Twilio-Signature") {
-            return;
+            return None;
         }
-        let Some(route) = nearest(request.path()) else { return };
+        let route = nearest(request.path())?;
         if !self.is_time(route, now) {
-            return;
+            return None;
         }
         let path = shown(request.path());
         tracing::warn!(
             path,
             nearest = route,
-            "signed request for {path} answered 404: there is no such route; the nearest is {route}, so correct the URL \
-             at Twilio or in the app"
+            "request with a signature header for {path} answered 404: there is no such route; the nearest is {route}, \
+             so correct the URL at Twilio or in the app"
         );
+        Some((path, route))
     }
 
     fn is_time(&self, route: &'static str, now: Timestamp) -> bool {

@@ -1,4 +1,4 @@
-//! Records requests that were refused for their signature, for `heardback doctor`: into the folder that
+//! Records requests that were refused for their signature or missed a route, for `heardback doctor`: into the folder that
 //! `HEARDBACK_RECORD_REFUSED` names, and through memory alone to a running `doctor --watch`. Off otherwise.
 //!
 //! What is kept, and why. A signature covers the URL and every parameter's name and value; whoever is
@@ -9,7 +9,7 @@
 //! files for us alone (0600), off by default, and only the last twenty. Everything that no signature
 //! covers is left away: of the headers only those that tell of the way (host, proxies, media type);
 //! no cookies, no credentials, no client's address; of a JSON body only its SHA-256, for that is all
-//! that was signed. And where there is no signature of the right shape nothing could be verified
+//! that was signed. A form that was sent as multipart is kept like a form. And where there is no signature of the right shape nothing could be verified
 //! anyway: then each value is replaced by a keyed hash (the key is random, and gone with the process),
 //! enough to see which values were equal.
 //!
@@ -36,7 +36,8 @@ use crate::domain::form;
 use crate::domain::signature::{Mistrust, body_hash};
 use crate::recording::ring::{Ring, WHEN, Worth};
 use crate::recording::{
-    AT_NOTE, BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
+    AT_NOTE, BODY_HASH_NOTE, HASHED_NOTE, NEAREST_NOTE, REFUSED_NOTE, Recording,
+    SIGNATURE_LENGTH_NOTE,
 };
 use crate::store::Clock;
 
@@ -111,10 +112,39 @@ impl fmt::Debug for Refusals {
     }
 }
 
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    /// For its signature.
+    Mistrust(Mistrust),
+    /// Its path is no route; this is the nearest.
+    NoRoute(&'static str),
+}
+
+impl Why {
+    fn worth(self) -> Worth {
+        match self {
+            Self::Mistrust(
+                Mistrust::Mismatch | Mistrust::BodyHashMissing | Mistrust::BodyHashMismatch,
+            ) => Worth::Verifiable,
+            Self::Mistrust(Mistrust::Missing | Mistrust::Malformed) | Self::NoRoute(_) => {
+                Worth::Unverifiable
+            }
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Mistrust(why) => why.as_label(),
+            Self::NoRoute(_) => "no_route",
+        }
+    }
+}
+
 /// A request as it came, with what nobody needs left away already.
 struct Refusal {
     at: Timestamp,
-    why: Mistrust,
+    why: Why,
     route: String,
     recording: Recording,
     body: Bytes,
@@ -159,18 +189,24 @@ impl Refusals {
 
     /// Hands a refused request over, if there is room and it is time. Never waits for the disk.
     pub(super) fn note(&self, request: &HttpRequest, body: &Bytes, why: Mistrust) {
-        if !self.is_on() || !self.is_time(worth(why)) {
-            return;
-        }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        if target.len() > LONGEST {
-            return;
+        let why = Why::Mistrust(why);
+        if target.len() <= LONGEST && self.is_on() && self.is_time(why.worth()) {
+            self.hand_over(request, target.to_owned(), body, why);
         }
-        let mut recording = Recording {
-            method: request.method().as_str().to_owned(),
-            target: target.to_owned(),
-            ..Recording::default()
-        };
+    }
+
+    /// The same for a request whose path is no route. Only the part of the path that may be shown is recorded.
+    pub(super) fn note_missed(&self, request: &HttpRequest, path: String, nearest: &'static str) {
+        let why = Why::NoRoute(nearest);
+        if self.is_on() && self.is_time(why.worth()) {
+            self.hand_over(request, path, &Bytes::new(), why);
+        }
+    }
+
+    fn hand_over(&self, request: &HttpRequest, target: String, body: &Bytes, why: Why) {
+        let method = request.method().as_str().to_owned();
+        let mut recording = Recording { method, target, ..Recording::default() };
         for name in KEPT_HEADERS {
             let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
             let values = values.filter(|value| value.len() <= LONGEST).take(2);
@@ -199,22 +235,13 @@ impl Refusals {
     }
 }
 
-fn worth(why: Mistrust) -> Worth {
-    match why {
-        Mistrust::Mismatch | Mistrust::BodyHashMissing | Mistrust::BodyHashMismatch => {
-            Worth::Verifiable
-        }
-        Mistrust::Missing | Mistrust::Malformed => Worth::Unverifiable,
-    }
-}
-
 fn write(ring: Option<&Ring>, watched: &Watched, from_webhooks: &Receiver<Refusal>) {
     let hasher = RandomState::new();
     while let Ok(refusal) = from_webhooks.recv() {
         let when = refusal.at.strftime(WHEN).to_string();
         let route = refusal.route.trim_matches('/').replace('/', "-").replace(['{', '}'], "");
-        let what = format!("{route}-{}", refusal.why.as_label().replace('_', "-"));
-        let worth = worth(refusal.why);
+        let what = format!("{route}-{}", refusal.why.label().replace('_', "-"));
+        let worth = refusal.why.worth();
         let recording = match worth {
             Worth::Verifiable => covered(refusal),
             Worth::Unverifiable => hashed(refusal, &hasher),
@@ -233,13 +260,13 @@ fn write(ring: Option<&Ring>, watched: &Watched, from_webhooks: &Receiver<Refusa
 fn covered(refusal: Refusal) -> Recording {
     let Refusal { at, why, mut recording, body, .. } = refusal;
     recording.notes = vec![
-        format!("{REFUSED_NOTE}: {}", why.as_label()),
+        format!("{REFUSED_NOTE}: {}", why.label()),
         format!("{AT_NOTE}: {at}"),
         "values as they came, for the signature covers them: delete this file when you are done"
             .to_owned(),
     ];
-    if recording.is_form() || (recording.header("Content-Type").is_none() && is_like_a_form(&body))
-    {
+    let has_media = recording.header("Content-Type").is_some();
+    if recording.is_form() || is_multipart(&recording) || (!has_media && is_like_a_form(&body)) {
         recording.body = body.to_vec();
     } else if !body.is_empty() {
         let (hash, length) = (body_hash(&body), body.len());
@@ -253,14 +280,23 @@ fn is_like_a_form(body: &[u8]) -> bool {
     form::pairs(body).iter().any(|(name, _)| *name == b"AccountSid".as_slice().into())
 }
 
+/// A form that was sent as multipart: its fields may be what was signed.
+fn is_multipart(recording: &Recording) -> bool {
+    let media = recording.header("Content-Type").unwrap_or_default().trim_start();
+    media.get(..19).is_some_and(|start| start.eq_ignore_ascii_case("multipart/form-data"))
+}
+
 /// Nothing can be verified, so nobody needs the values.
 fn hashed(refusal: Refusal, hasher: &RandomState) -> Recording {
     let Refusal { at, why, mut recording, body, .. } = refusal;
     recording.notes = vec![
-        format!("{REFUSED_NOTE}: {}", why.as_label()),
+        format!("{REFUSED_NOTE}: {}", why.label()),
         format!("{AT_NOTE}: {at}"),
         format!("{HASHED_NOTE}: without a whole signature nothing can be verified with them"),
     ];
+    if let Why::NoRoute(nearest) = why {
+        recording.notes.push(format!("{NEAREST_NOTE}: {nearest}"));
+    }
     if let Some(signature) = recording.header("X-Twilio-Signature").filter(|text| !text.is_empty())
     {
         // Not the header itself: whoever sends nonsense there may send a secret.

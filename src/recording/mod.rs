@@ -14,6 +14,7 @@
 //! makes a fresh one. Deliberately absent: folded header lines, chunked bodies, anything but UTF-8 in
 //! the head.
 
+pub mod multipart;
 pub mod ring;
 
 use crate::domain::form;
@@ -32,6 +33,8 @@ pub const AT_NOTE: &str = "at";
 pub const BODY_HASH_NOTE: &str = "body sha256";
 /// The note of a request whose values were hashed, for nothing could be verified with them.
 pub const HASHED_NOTE: &str = "values hashed";
+/// The note of a request whose path is no route: the nearest route.
+pub const NEAREST_NOTE: &str = "nearest route";
 /// The note that stands for a signature that is none: how many characters it had.
 pub const SIGNATURE_LENGTH_NOTE: &str = "signature";
 
@@ -155,6 +158,12 @@ impl Recording {
         self.header("Content-Type")
             .and_then(|value| value.split(';').next())
             .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(FORM))
+    }
+
+    /// The fields of a form that was sent as `multipart/form-data`.
+    #[must_use]
+    pub fn multipart_fields(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        multipart::fields(self.header("Content-Type")?, &self.body)
     }
 
     /// A copy with a fresh signature for that public base (an origin, maybe with a path prefix, no

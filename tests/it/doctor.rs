@@ -71,6 +71,23 @@ fn reply() -> Recording {
 }
 
 #[test]
+fn a_request_that_misses_a_route_is_recorded_without_values_and_explained() {
+    let (scene, _folder, refused) = recorder();
+    let mut request = reply();
+    request.target = "/hooks/plover/twilio/messages?name=plover".to_owned();
+    let request = request.signed(&key(), "https://hooks.example.com");
+    assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 404);
+    let file = recorded(&refused, 1).remove(0);
+    let kept = fs::read_to_string(&file).expect("there");
+    for left_away in ["plover", TEXT, RECIPIENT.trim_start_matches('+')] {
+        assert!(!kept.contains(left_away), "{kept}");
+    }
+    let (code, said, talk) = doctor(&scene, &[&file.display().to_string()], &[]);
+    assert_eq!((code, talk.as_str()), (0, ""), "{said}");
+    assert!(said.contains("The nearest route is /twilio/message."), "{said}");
+}
+
+#[test]
 fn what_a_service_refused_is_recorded_and_explained() {
     let (scene, _folder, refused) = recorder();
     let mut request = reply().signed(&key(), "http://hooks.example.com");

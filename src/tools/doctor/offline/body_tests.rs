@@ -113,6 +113,17 @@ fn json_that_nothing_vouches_for_is_told_from_json_that_was_changed() {
         "text/plain",
     );
     assert_eq!(causes(&ours(), &request), ["content_type"]);
+    let part = |name: &str, value: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let fields = [part("To", "+15558675310"), part("Reference", "order-7")];
+    let multipart = format!("{}--b--\r\n", fields.concat());
+    let request = with(
+        arrived("/app/events", &multipart, &signed(APP_KEY, &bare, form)),
+        "Content-Type",
+        "multipart/form-data; boundary=b",
+    );
+    assert_eq!(causes(&ours(), &request), ["multipart"]);
     let upper =
         target.replace(&body_hash(body.as_bytes()), &body_hash(body.as_bytes()).to_uppercase());
     let request = json(&upper, body, &signed_url(APP_KEY, &format!("{BASE}{upper}")));

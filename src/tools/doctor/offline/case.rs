@@ -4,7 +4,7 @@
 use crate::domain::form;
 use crate::domain::route::{RouteSigner, signer_of};
 use crate::recording::{
-    BODY_HASH_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
+    BODY_HASH_NOTE, HASHED_NOTE, NEAREST_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
 };
 
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
@@ -57,6 +57,11 @@ impl<'a> Case<'a> {
     /// Why the receiver refused it, if it wrote that down.
     pub(super) fn refused_for(&self) -> Option<&'a str> {
         self.recording.note(REFUSED_NOTE)
+    }
+
+    /// The nearest route, if the receiver wrote down that the path is none.
+    pub(super) fn nearest_route(&self) -> Option<&'a str> {
+        self.recording.note(NEAREST_NOTE)
     }
 
     /// Whether its values are gone, so that nothing can be verified.
@@ -113,7 +118,10 @@ impl<'a> Case<'a> {
         match self.media {
             Media::Form => pairs.extend(self.parameters()),
             Media::Nothing => {}
-            Media::Other => pairs.extend(self.json_fields().unwrap_or_default()),
+            Media::Other => {
+                let fields = self.json_fields().or_else(|| self.recording.multipart_fields());
+                pairs.extend(fields.unwrap_or_default());
+            }
         }
         let found = pairs.into_iter().find(|(known, _)| known == name.as_bytes())?;
         String::from_utf8(found.1).ok()

@@ -203,6 +203,12 @@ fn other(list: &mut Readings, case: &Case<'_>) {
         let fix = "Sign the URL with bodySHA256 in its query, and nothing else; or send a form.";
         list.add(Some(fields), vec![Deviation::new("json_as_form", says, fix)]);
     }
+    if let Some(fields) = case.recording.multipart_fields() {
+        let says = "It was signed as a form, but it is sent as multipart/form-data.";
+        let fix = "Send it as application/x-www-form-urlencoded: most HTTP clients choose multipart where a \
+                   form object or a file is passed to them.";
+        list.add(Some(fields), vec![Deviation::new("multipart", says, fix)]);
+    }
     let says = "The raw body was signed behind the URL.";
     let fix = "Put the body's SHA-256 into the query as bodySHA256, and sign the URL alone.";
     list.add(Some(nameless(body.clone())), vec![Deviation::new("raw_body", says, fix)]);

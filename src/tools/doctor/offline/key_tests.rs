@@ -35,6 +35,34 @@ fn a_key_that_the_route_does_not_take_is_named() {
 }
 
 #[test]
+fn a_key_that_was_damaged_at_the_sender_is_named_with_its_damage() {
+    let sign_with = |key: &str, target: &str| {
+        arrived(target, BODY, &signed(key, &format!("{BASE}{target}"), BODY))
+    };
+    for (key, target, how) in [
+        (format!("{APP_KEY}\n"), "/app/events", "line break at its end"),
+        (format!("{APP_KEY}\r\n"), "/app/events", "Windows line break"),
+        (format!(" {TOKEN}"), TARGET, "blank before it"),
+        (format!("\"{TOKEN}\""), TARGET, "double quotes"),
+        (format!("'{APP_KEY}'"), "/app/events", "single quotes"),
+        (format!("\u{feff}{APP_KEY}"), "/app/events", "byte order mark"),
+        (TOKEN.to_uppercase(), TARGET, "upper case"),
+        (STANDARD.encode(APP_KEY), "/app/events", "encoded as base64"),
+        (APP_KEY[..APP_KEY.len() - 1].to_owned(), "/app/events", "without its last character"),
+        (format!("{TOKEN}{TOKEN}"), TARGET, "twice in a row"),
+    ] {
+        let request = sign_with(&key, target);
+        assert_eq!(causes(&ours(), &request), ["key_damaged"], "{how}");
+        let said = finding(&ours(), &request).text();
+        assert!(
+            said.contains(how)
+                && said.contains("of HEARDBACK_APP_KEYS") | said.contains("of TWILIO_AUTH_TOKEN"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_signature_that_was_mangled_is_repaired_and_named() {
     let url = format!("{BASE}{TARGET}");
     // Searched for, so that it has a `+` and a `/` to be mangled.

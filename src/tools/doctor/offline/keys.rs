@@ -10,6 +10,7 @@ use crate::config::{Account, Settings, SharedKey};
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
 use crate::tools::doctor::offline::case::{Case, Signer};
+use crate::tools::doctor::offline::damage;
 use crate::tools::doctor::offline::finding::Deviation;
 
 /// By this id a secret is tried with SHA-256, whatever it is bound to.
@@ -25,6 +26,22 @@ pub(super) struct Tryable {
     pub(super) owner: Option<AccountSid>,
     /// Empty for a key that the receiver takes.
     pub(super) wrong: Vec<Deviation>,
+    pub(super) ring: Ring,
+}
+
+/// The groups of keys, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ring {
+    /// The keys that the receiver takes.
+    Taken,
+    /// All other keys of the settings, and what is mistaken for a key.
+    Wrong,
+    /// Damaged forms of the keys. They are many, so no other deviation is tried with them.
+    Damaged,
+}
+
+impl Ring {
+    pub(super) const ALL: [Self; 3] = [Self::Taken, Self::Wrong, Self::Damaged];
 }
 
 /// The header that selects the [`Tryable`] keys of that algorithm.
@@ -38,27 +55,42 @@ pub(super) fn tried_settings(algorithm: Algorithm) -> Option<&'static [u8]> {
 /// All of them, ready to be tried with that algorithm.
 pub(super) fn keys(settings: &Settings, case: &Case<'_>, algorithm: Algorithm) -> Vec<Tryable> {
     let mut found: Vec<Tryable> = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for source in sources(settings, case.signer) {
+    let mut damaged: Vec<Tryable> = Vec::new();
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    let sources = sources(settings, case.signer);
+    for source in &sources {
         // The first name that a secret goes by is the one that counts.
-        if seen.contains(&source.secret) {
+        if seen.iter().any(|known| known == source.secret.as_bytes()) {
             continue;
         }
-        seen.push(source.secret);
-        let Some(key) = key(source.secret, algorithm) else { continue };
-        let wrong = wrong(&source, settings, case, algorithm);
+        seen.push(source.secret.as_bytes().to_vec());
+        let Some(key) = key(source.secret.as_bytes(), algorithm) else { continue };
+        let wrong = wrong(source, settings, case, algorithm);
         let owner = source.owner.map(|owner| owner.sid);
-        found.push(Tryable { name: source.name, key, owner, wrong });
+        let ring = if wrong.is_empty() { Ring::Taken } else { Ring::Wrong };
+        found.push(Tryable { name: source.name.clone(), key, owner, wrong, ring });
     }
+    let real = sources.iter().filter(|source| !matches!(source.kind, Kind::Mistake(_)));
+    for source in real {
+        for (secret, how) in damage::damaged(source.secret) {
+            if seen.contains(&secret) {
+                continue;
+            }
+            let Some(key) = key(&secret, algorithm) else { continue };
+            seen.push(secret);
+            let wrong = vec![key_damaged(&source.name, how)];
+            let (name, owner) = (source.name.clone(), source.owner.map(|owner| owner.sid));
+            damaged.push(Tryable { name, key, owner, wrong, ring: Ring::Damaged });
+        }
+    }
+    found.extend(damaged);
     found
 }
 
-fn key(secret: &str, algorithm: Algorithm) -> Option<SigningKey> {
+fn key(secret: &[u8], algorithm: Algorithm) -> Option<SigningKey> {
     Some(match algorithm {
-        Algorithm::HmacSha1 => SigningKey::new(secret.as_bytes()),
-        Algorithm::HmacSha256 => {
-            SigningKey::shared(KeyId::parse(TRIED_ID)?, algorithm, secret.as_bytes())
-        }
+        Algorithm::HmacSha1 => SigningKey::new(secret),
+        Algorithm::HmacSha256 => SigningKey::shared(KeyId::parse(TRIED_ID)?, algorithm, secret),
     })
 }
 
@@ -256,6 +288,14 @@ fn not_selected(source: &Source<'_>, case: &Case<'_>) -> Deviation {
     };
     let fix = "Let the proxy pass every X-Twilio-* header on as it came.";
     Deviation::new(id, says, fix)
+}
+
+fn key_damaged(name: &str, how: &str) -> Deviation {
+    Deviation::new(
+        "key_damaged",
+        format!("It is signed with {name} {how}: the sender's copy of the key is damaged."),
+        "Set the key at the sender again, exactly as it stands in the settings here, and restart the sender.",
+    )
 }
 
 fn quoted(name: &str) -> Deviation {

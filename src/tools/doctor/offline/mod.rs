@@ -9,6 +9,7 @@
 mod body_tests;
 mod case;
 mod contents;
+mod damage;
 mod files;
 mod finding;
 mod header;
@@ -44,6 +45,9 @@ pub const MOST_SIGNATURES: usize = 50_000;
 #[must_use]
 pub fn diagnose(settings: &Settings, recording: &Recording) -> Finding {
     let case = Case::new(recording);
+    if let Some(nearest) = case.nearest_route() {
+        return Finding::plain(no_route(nearest));
+    }
     if case.is_hashed() {
         return Finding::plain(header::not_kept(&case));
     }
@@ -66,6 +70,14 @@ pub fn diagnose(settings: &Settings, recording: &Recording) -> Finding {
         hints: hints::not_found(settings, &case),
         tried: search.tried(),
     }
+}
+
+fn no_route(nearest: &str) -> Deviation {
+    Deviation::new(
+        "no_route",
+        format!("There is no such route: it was answered 404. The nearest route is {nearest}."),
+        format!("Correct the URL at Twilio or in the app, so that its path ends with {nearest}."),
+    )
 }
 
 fn told(

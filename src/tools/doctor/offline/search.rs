@@ -8,7 +8,7 @@ use crate::tools::doctor::offline::MOST_SIGNATURES;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::contents::{Reading, readings};
 use crate::tools::doctor::offline::finding::{Deviation, Tried};
-use crate::tools::doctor::offline::keys::{Tryable, keys, tried_settings};
+use crate::tools::doctor::offline::keys::{Ring, Tryable, keys, tried_settings};
 use crate::tools::doctor::offline::urls::{Url, urls};
 use crate::tools::doctor::offline::vouched;
 
@@ -33,8 +33,8 @@ pub(super) struct Search<'a> {
     case: &'a Case<'a>,
     selected_by: Option<&'static [u8]>,
     keys: Vec<Tryable>,
-    /// The keys again: those that the route takes, then all others.
-    rings: [Vec<SigningKey>; 2],
+    /// The keys again, by [`Ring`].
+    rings: [Vec<SigningKey>; 3],
     urls: Vec<Url>,
     readings: Vec<Reading>,
     share: usize,
@@ -52,11 +52,8 @@ impl<'a> Search<'a> {
         runs: usize,
     ) -> Self {
         let keys = keys(settings, case, algorithm);
-        let ring = |wrong: bool| {
-            let of = keys.iter().filter(|key| key.wrong.is_empty() != wrong);
-            of.map(|key| key.key.clone()).collect()
-        };
-        let rings = [ring(false), ring(true)];
+        let of = |ring| keys.iter().filter(move |key| key.ring == ring).map(|key| key.key.clone());
+        let rings = Ring::ALL.map(|ring| of(ring).collect());
         let affordable = MOST_BYTES / (case.recording.body.len() + 512);
         Self {
             case,
@@ -86,9 +83,14 @@ impl<'a> Search<'a> {
     pub(super) fn run(&mut self, header: &str) -> Option<Found> {
         self.left = self.share;
         for total in 0..=MOST_DEVIATIONS {
-            for ring in 0..=1_usize {
+            for ring in Ring::ALL {
+                // A key that the receiver does not take is a deviation itself.
+                let of_key = usize::from(ring != Ring::Taken);
+                if ring == Ring::Damaged && total > of_key {
+                    continue;
+                }
                 for of_reading in 0..=total {
-                    let Some(of_url) = total.checked_sub(ring + of_reading) else { continue };
+                    let Some(of_url) = total.checked_sub(of_key + of_reading) else { continue };
                     let found = self.with(header, ring, of_url, of_reading);
                     if found.is_some() {
                         return found;
@@ -107,11 +109,11 @@ impl<'a> Search<'a> {
     fn with(
         &mut self,
         header: &str,
-        ring: usize,
+        ring: Ring,
         of_url: usize,
         of_reading: usize,
     ) -> Option<Found> {
-        let ring_keys = self.rings.get(ring)?;
+        let ring_keys = self.rings.get(ring as usize)?;
         let cost = ring_keys.len() * SPELLINGS;
         if ring_keys.is_empty() {
             return None;
@@ -144,9 +146,8 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn found(&self, ring: usize, at: usize, url: &Url, reading: &Reading) -> Option<Found> {
-        let is_wrong = ring == 1;
-        let mut keys = self.keys.iter().filter(|key| key.wrong.is_empty() != is_wrong);
+    fn found(&self, ring: Ring, at: usize, url: &Url, reading: &Reading) -> Option<Found> {
+        let mut keys = self.keys.iter().filter(|key| key.ring == ring);
         let key = keys.nth(at)?;
         let mut deviations: Vec<Deviation> = key.wrong.clone();
         deviations.extend(url.deviations.iter().cloned());
