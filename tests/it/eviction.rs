@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::Settlement;
 use heardback::domain::matching::Observed;
+use heardback::domain::message::Basis;
 use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Quotas, Store};
 use proptest::prelude::*;
 
 use crate::given::{
-    DAY, Hands, MINUTE, direct, evidence, options, person, reference, registered, sid,
+    DAY, Hands, MINUTE, acted, direct, evidence, options, person, reference, registered, sid, sled,
+    status,
 };
 
 async fn settle(store: &Arc<dyn Store>) {
@@ -19,6 +22,38 @@ async fn settle(store: &Arc<dyn Store>) {
     for claim in store.claim(50, lease, &Quotas::default()).await.expect("claimed") {
         store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
     }
+}
+
+/// A forgotten message would make evidence prove more than it did.
+#[tokio::test]
+async fn the_sweep_forgets_no_message_beside_which_a_confirmation_may_still_be_judged_anew() {
+    let hands = Hands::default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = sled(folder.path(), hands.clock());
+    let code = Some(CodeKey::new(b"the app's key").hmac(sid(1), "111111"));
+    store.remember(Sighting { code, ..registered(1, 0) }).await.expect("remembered");
+    // The app never registers this one, and it may contain the same code.
+    let unregistered = status(2, "delivered", 10);
+    store.remember(unregistered).await.expect("remembered");
+    hands.set(30);
+    let act = Signal {
+        code: Probe::entered("111111", &[CodeKey::new(b"the app's key")]),
+        ..acted(person(1), None, 30)
+    };
+    store.observe(act).await.expect("observed");
+    let basis = || async {
+        let shown = store.show(sid(1)).await.expect("shown").expect("there");
+        shown.proof.map(|proof| proof.basis)
+    };
+    assert_eq!(basis().await, Some(Basis::Inferred));
+    hands.set(2 * DAY);
+    while !store.expire(100).await.expect("swept").complete {}
+    assert!(store.show(sid(2)).await.expect("shown").is_some());
+    store.remember(registered(3, 2 * DAY)).await.expect("remembered");
+    assert_eq!(basis().await, Some(Basis::Inferred));
+    settle(&store).await;
+    while !store.expire(100).await.expect("swept").complete {}
+    assert!(store.show(sid(2)).await.expect("shown").is_none(), "once it is posted");
 }
 
 /// The kind of step, the message or person, and how many minutes ago.

@@ -1,11 +1,13 @@
 //! The ledger's other duties: sweeping, requeueing, proving that it can write.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::domain::address::Person;
 use crate::domain::link::Link;
 use crate::domain::matching;
 use crate::domain::matching::{
-    AutomaticReplies, Parked, REGISTERED_WITHIN, Reason, earlier, later,
+    AutomaticReplies, Parked, REGISTERED_WITHIN, Reason, Source, WaitsFor, earlier, later,
 };
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
@@ -171,7 +173,7 @@ impl Ledger {
             }
         };
         let mut writing = Writing::default();
-        if forget {
+        if forget && !self.is_judged_with_evidence(before)? {
             writing.message(&self.terms.policy, Some(before), None)?;
             swept.messages += 1;
         } else if message != *before {
@@ -179,6 +181,20 @@ impl Ledger {
             swept.expired += usize::from(message.state != before.state);
         }
         self.apply(writing)
+    }
+
+    /// Whether evidence is parked or held under one of the message's names. Without the message, that evidence could
+    /// prove more than it did, or prove it of an older message.
+    fn is_judged_with_evidence(&self, message: &Message) -> Result<bool, Fatal> {
+        let mut names: BTreeSet<Person> = message.names().collect();
+        for name in message.names() {
+            let tied = self.tied(message.account, name)?;
+            names.extend(tied.iter().flat_map(|tied| tied.names.all()));
+        }
+        let reference = message.reference.clone();
+        let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
+        let keys = names.into_iter().map(WaitsFor::Person).chain(reference);
+        Ok(keys.into_iter().any(|key| self.may_concern(&key)))
     }
 
     pub(super) fn rewrite(&mut self, before: &Message, after: &Message) -> Result<(), Fatal> {
