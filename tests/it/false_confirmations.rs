@@ -1,5 +1,7 @@
 //! Inputs from the field that must not confirm a wrong message. Each test is one kind of input; its rows are instances.
 
+use std::time::Duration;
+
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{AUTOMATIC_FOR, Observed, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, State};
@@ -222,6 +224,23 @@ fn a_code_stays_direct_evidence_after_the_lifetime_of_its_message() {
     book.now = 30 * DAY;
     book.remember(&bearing(3, "x", 30 * DAY));
     assert_eq!((book.confirmed(), basis(&book, 1)), ([sid(1)].into(), Some(Basis::Direct)));
+}
+
+#[test]
+fn a_code_of_a_message_before_the_window_does_not_slide_to_the_newest() {
+    for act in [reply(1, 400), event(400)] {
+        let mut book = Book::default();
+        let window = Duration::from_mins(1);
+        book.policy = Policy { reply_window: window, event_window: window, ..policy() };
+        book.remember(&coded(1, "111111", 0));
+        book.remember(&registered(2, 390));
+        book.observe(&entered("111111", act));
+        for word in ["undelivered", "sent"] {
+            book.remember(&status(1, word, 500));
+            book.remember(&status(2, "sent", 501));
+            assert!(!book.confirmed().contains(&sid(2)), "{:?}", book.confirmed());
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The order of arrival changes nothing in any history where each message is registered within the parking time and
 //! nothing was posted yet. And no shared name confirms a message that a receipt denies.
 
+use std::time::Duration;
+
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Basis, State};
@@ -160,9 +162,22 @@ fn histories() -> impl Strategy<Value = Vec<(usize, Fact)>> {
     })
 }
 
-fn played(truth: &Truth, resend: Resend, facts: &[(usize, Fact)]) -> Book {
+/// The settings that judgement depends on. Short windows exclude messages of the history.
+fn policies() -> impl Strategy<Value = Policy> {
+    let window = || prop::sample::select(vec![60, 400, 3600]).prop_map(Duration::from_secs);
+    (prop::sample::select(Resend::ALL.to_vec()), window(), window()).prop_map(
+        |(resend, reply_window, event_window)| Policy {
+            resend,
+            reply_window,
+            event_window,
+            ..policy()
+        },
+    )
+}
+
+fn played(truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
     let mut book = Book::default();
-    book.policy = Policy { resend, ..policy() };
+    book.policy = *policy;
     book.links.insert(token(1).id(), link(None, -1300));
     // All facts come in at one moment.
     book.now = 600;
@@ -203,13 +218,13 @@ proptest! {
     fn the_order_of_arrival_changes_nothing_that_is_confirmed(
         truth in truths(),
         facts in histories(),
-        resend in prop::sample::select(Resend::ALL.to_vec()),
+        policy in policies(),
         one in any::<u64>(),
         other in any::<u64>(),
     ) {
         let one = codes_after_registrations(shuffled(&facts, one));
         let other = codes_after_registrations(shuffled(&facts, other));
-        let (first, second) = (played(&truth, resend, &one), played(&truth, resend, &other));
+        let (first, second) = (played(&truth, &policy, &one), played(&truth, &policy, &other));
         prop_assert_eq!(
             first.confirmed(), second.confirmed(), "{:?}\n{:#?}\n{:#?}", truth, one, other
         );
@@ -219,12 +234,12 @@ proptest! {
     fn repetition_changes_nothing_that_is_confirmed(
         truth in truths(),
         facts in histories(),
-        resend in prop::sample::select(Resend::ALL.to_vec()),
+        policy in policies(),
         again in any::<u64>(),
     ) {
         let facts = codes_after_registrations(facts);
         let twice: Vec<_> = facts.iter().cloned().chain(shuffled(&facts, again)).collect();
-        let (once, twice) = (played(&truth, resend, &facts), played(&truth, resend, &twice));
+        let (once, twice) = (played(&truth, &policy, &facts), played(&truth, &policy, &twice));
         prop_assert_eq!(once.confirmed(), twice.confirmed());
     }
 
@@ -234,7 +249,7 @@ proptest! {
         facts in histories(),
         order in any::<u64>(),
     ) {
-        let book = played(&truth, Resend::All, &shuffled(&facts, order));
+        let book = played(&truth, &Policy { resend: Resend::All, ..policy() }, &shuffled(&facts, order));
         for message in book.messages.values() {
             let Some(proof) = &message.proof else { continue };
             prop_assert!(proof.basis == Basis::Direct || !message.receipts.deny(), "{:?}", message);

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::domain::address::{Names, Person};
 use crate::domain::matching::people::shielded;
 use crate::domain::matching::source::{Source, WaitsFor};
-use crate::domain::matching::{Parked, Policy, Rows, Touched, UNSAID_FOR, earlier, later};
+use crate::domain::matching::{Policy, Rows, Touched, UNSAID_FOR, earlier, later};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::AccountSid;
 use crate::domain::signal::{Evidence, Named};
@@ -41,6 +41,8 @@ pub fn gather<S: Source>(
         rows: Rows { account: Some(account), ..Rows::default() },
         pending: Vec::new(),
         done: BTreeSet::new(),
+        parked: BTreeSet::new(),
+        spans: BTreeMap::new(),
         concerned: 0,
         evidence: new,
         reaches: BTreeSet::new(),
@@ -54,7 +56,9 @@ pub fn gather<S: Source>(
             loading.follow(&key)?;
         }
         // A confirmation is noted on all other messages under its reference, of any age and to any recipient.
-        if !loading.add_siblings()? {
+        loading.add_siblings()?;
+        loading.widen()?;
+        if loading.pending.is_empty() {
             return loading.end(touched);
         }
     }
@@ -69,6 +73,10 @@ struct Loading<'a, S> {
     /// Keys to follow.
     pending: Vec<WaitsFor>,
     done: BTreeSet<WaitsFor>,
+    /// The keys whose parked evidence is loaded.
+    parked: BTreeSet<WaitsFor>,
+    /// The persons whose messages are loaded, and the span of the creation times.
+    spans: BTreeMap<Person, RangeInclusive<Timestamp>>,
     /// The number of followed keys that may have evidence.
     concerned: usize,
     /// The new evidence, and whether it contains a code.
@@ -144,16 +152,19 @@ impl<S: Source> Loading<'_, S> {
             return Ok(());
         }
         let (is_reached, is_concerned) = (self.reaches.contains(key), self.source.may_concern(key));
-        let mut parked = Vec::new();
-        if is_concerned {
+        if is_concerned && self.parked.insert(key.clone()) {
             self.concerned += 1;
             if self.concerned > MAX_KEYS {
                 self.rows.is_cut = true;
                 return Ok(());
             }
-            parked = self.source.parked(key)?;
-            // Another account's evidence for the same SID is parked under the same key.
-            parked.retain(|parked| parked.evidence.account == self.account);
+            for parked in self.source.parked(key)? {
+                // Another account's evidence for the same SID is parked under the same key.
+                if parked.evidence.account == self.account {
+                    self.found(&parked.evidence);
+                    self.rows.parked.push(parked);
+                }
+            }
             for sid in self.source.holding(key) {
                 let message = self.source.message(sid)?;
                 self.add(message.filter(|message| message.account == self.account));
@@ -188,18 +199,34 @@ impl<S: Source> Loading<'_, S> {
             WaitsFor::Person(person) => {
                 self.follow_names(*person, is_concerned || is_reached)?;
                 if is_concerned || is_reached {
-                    let span = self.span(*person, &parked);
-                    for message in self.source.sent_to(*person, span)? {
-                        self.add(Some(message));
-                    }
+                    self.add_sent_to(*person, self.span())?;
                     let known = self.source.automatic(*person)?;
                     self.rows.automatic.extend(known.map(|known| (*person, known)));
                 }
             }
         }
-        for parked in parked {
-            self.found(&parked.evidence);
-            self.rows.parked.push(parked);
+        Ok(())
+    }
+
+    fn add_sent_to(
+        &mut self,
+        person: Person,
+        span: RangeInclusive<Timestamp>,
+    ) -> Result<(), S::Error> {
+        self.spans.insert(person, span.clone());
+        for message in self.source.sent_to(person, span)? {
+            self.add(Some(message));
+        }
+        Ok(())
+    }
+
+    /// Loads a person's messages again if evidence that was found since may be about older or newer ones.
+    fn widen(&mut self) -> Result<(), S::Error> {
+        let span = self.span();
+        let is_narrow = |(_, loaded): &(&Person, &RangeInclusive<Timestamp>)| **loaded != span;
+        let narrow = self.spans.iter().filter(is_narrow).map(|(person, _)| *person);
+        for person in narrow.collect::<Vec<_>>() {
+            self.add_sent_to(person, span.clone())?;
         }
         Ok(())
     }
@@ -231,9 +258,8 @@ impl<S: Source> Loading<'_, S> {
         Ok(())
     }
 
-    /// Adds the messages under the references of the loaded rows, if there is evidence to judge. Returns whether keys
-    /// are left to follow.
-    fn add_siblings(&mut self) -> Result<bool, S::Error> {
+    /// Adds the messages under the references of the loaded rows, if there is evidence to judge.
+    fn add_siblings(&mut self) -> Result<(), S::Error> {
         let mut messages = self.rows.messages.values();
         let is_judging = self.evidence.is_some()
             || !self.rows.parked.is_empty()
@@ -243,7 +269,7 @@ impl<S: Source> Loading<'_, S> {
                 self.add_bearing(self.account, &name)?;
             }
         }
-        Ok(!self.pending.is_empty())
+        Ok(())
     }
 
     /// Follows the keys of loaded evidence.
@@ -269,29 +295,18 @@ impl<S: Source> Loading<'_, S> {
         self.rows.messages.insert(message.sid, message);
     }
 
-    /// The creation times of the messages to a person that the evidence may be about.
-    fn span(&self, person: Person, parked: &[Parked]) -> RangeInclusive<Timestamp> {
+    /// The creation times of the messages that the loaded evidence may be about.
+    fn span(&self) -> RangeInclusive<Timestamp> {
         let window = self.policy.longest_window();
-        let new = self.evidence.map(|(evidence, typed)| {
+        let of = |evidence: &Evidence, has_code: bool| {
             // A code can match its message for as long as the message is pending.
-            let back = if typed { window.max(self.policy.pending_ttl) } else { window };
+            let back = if has_code { window.max(self.policy.pending_ttl) } else { window };
             (earlier(evidence.occurred_at, back), evidence.occurred_at)
-        });
-        let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
-        // Evidence parked under another name of the same person, or under the number of a call, is about this name, too.
-        let is_tied = self.rows.people.tied.contains_key(&person)
-            || self.said.is_some_and(|said| said.contains(person));
-        let is_called = |parked: &Parked| match &parked.evidence.named {
-            Named::Caller { whatsapp, .. } => *whatsapp == person,
-            Named::Message(_) | Named::Reference(_) | Named::Person { .. } | Named::Link(_) => {
-                false
-            }
         };
-        let others = self.rows.parked.iter().filter(|parked| is_tied || is_called(parked));
-        let known = parked.iter().chain(others).chain(held).map(|parked| {
-            let at = parked.evidence.occurred_at;
-            (earlier(at, window), at)
-        });
+        let new = self.evidence.map(|(evidence, has_code)| of(evidence, has_code));
+        let held = self.rows.messages.values().filter_map(|message| message.held.as_deref());
+        let known = self.rows.parked.iter().chain(held);
+        let known = known.map(|parked| of(&parked.evidence, parked.code.is_some()));
         let all: Vec<_> = new.into_iter().chain(known).collect();
         let from = all.iter().map(|span| span.0).min().unwrap_or(self.now);
         let to = all.iter().map(|span| span.1).max().unwrap_or(self.now);
