@@ -21,6 +21,7 @@ mod damage;
 #[cfg(test)]
 mod deploy;
 mod disk;
+mod displaced;
 mod doctor;
 mod dry_run;
 mod eviction;

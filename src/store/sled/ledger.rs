@@ -25,6 +25,7 @@ use crate::store::sled::held::Held;
 use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
+use crate::store::sled::path_guard::Displaced;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
@@ -38,6 +39,8 @@ pub(super) enum Fatal {
     Sled(#[from] ::sled::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
     #[error("cannot sync {path}: {error}")]
     Sync { path: String, error: std::io::Error },
 }

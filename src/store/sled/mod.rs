@@ -34,6 +34,7 @@ mod options;
 mod ordered;
 mod overview;
 mod owner;
+mod path_guard;
 pub mod placement;
 mod reader;
 mod record;
@@ -173,6 +174,7 @@ impl SledStore {
             db: opened.db,
             file: opened.file,
             seal: opened.seal,
+            guard: opened.guard,
             path: path.clone(),
             ledger,
             shared: Arc::clone(&shared),
