@@ -69,6 +69,7 @@ mod order;
 mod overview;
 #[cfg(test)]
 mod page;
+mod parked;
 #[cfg(test)]
 mod placement;
 #[cfg(test)]
