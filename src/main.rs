@@ -18,7 +18,7 @@ use heardback::config::{self, LogFormat, Settings, StoreUrl, VisitSettings};
 use heardback::domain::size::Size;
 use heardback::domain::veil::veiled;
 use heardback::serve::signals::{Hangups, Signals};
-use heardback::serve::{Listeners, Service};
+use heardback::serve::{Listeners, Service, core_dump};
 use heardback::telemetry::logs;
 use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
@@ -34,6 +34,11 @@ use tokio::sync::oneshot;
 const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Err(error) = core_dump::disable() {
+        note(format_args!(
+            "heardback: a crash may write secrets to a core dump, since its limit cannot be set: {error}"
+        ));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return told(&error),

@@ -290,7 +290,8 @@ Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its ke
 before anything is written; stdin cannot be. It asks the service that has the store open; if
 none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FILE).
 
-On a stopped store HEARDBACK_MAX_MESSAGES holds if it is set for this command.
+On a stopped store HEARDBACK_MAX_MESSAGES and HEARDBACK_MAX_PARKED hold if they are set for this
+command.
 
 Exit codes: 0 all of it is there, 1 it is not, or contradicts what is there; 2 wrong usage or
 settings.

@@ -232,6 +232,16 @@ pub struct SettingsArgs {
         help_heading = "Store"
     )]
     pub max_messages: Option<String>,
+    /// The most evidence that is kept for messages not yet registered. An account may hold as much as is left free;
+    /// beyond that, more gets 503 [default: 200000]
+    #[arg(
+        long,
+        env = "HEARDBACK_MAX_PARKED",
+        hide_env_values = true,
+        value_name = "COUNT",
+        help_heading = "Store"
+    )]
+    pub max_parked: Option<String>,
     /// Keep the last 20 requests refused for their signature here, for doctor; they may hold phone
     /// numbers and texts [default: none are kept]
     #[arg(

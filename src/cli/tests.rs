@@ -99,6 +99,7 @@ fn help_names_every_setting() {
             "HEARDBACK_EVENT_WINDOW",
             "HEARDBACK_RETENTION",
             "HEARDBACK_MAX_MESSAGES",
+            "HEARDBACK_MAX_PARKED",
             "HEARDBACK_READ_CONFIRMS",
             "HEARDBACK_RESEND",
             "HEARDBACK_IGNORE_CRAWLERS",

@@ -5,7 +5,7 @@ use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problems;
 use crate::config::reader::Reader;
 use crate::config::{DAY, Env, ReadFile, rows, windows};
-use crate::domain::matching::Policy;
+use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
 
 /// What a store is opened with to judge as the service would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Judgement {
     pub policy: Policy,
     /// Above it, new messages are refused for now.
     pub max_messages: u64,
+    /// The most parked evidence.
+    pub max_parked: u64,
 }
 
 impl Judgement {
@@ -28,6 +30,7 @@ impl Judgement {
             event_window: env("HEARDBACK_EVENT_WINDOW"),
             retention: env("HEARDBACK_RETENTION"),
             max_messages: env("HEARDBACK_MAX_MESSAGES"),
+            max_parked: env("HEARDBACK_MAX_PARKED"),
             read_confirms: env("HEARDBACK_READ_CONFIRMS"),
             resend: env("HEARDBACK_RESEND"),
             ..SettingsArgs::default()
@@ -46,10 +49,13 @@ impl Judgement {
         let max_messages = reader
             .count("HEARDBACK_MAX_MESSAGES", args.max_messages.as_ref(), 1, u64::MAX)
             .unwrap_or(1_000_000);
+        let max_parked = reader
+            .count("HEARDBACK_MAX_PARKED", args.max_parked.as_ref(), 1, u64::MAX)
+            .unwrap_or(DEFAULT_MAX_PARKED);
         let read_confirms = reader.switch("HEARDBACK_READ_CONFIRMS", args.read_confirms.as_ref());
         let resend = rows::resend(reader, args);
         let policy =
             Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend };
-        Self { policy, max_messages }
+        Self { policy, max_messages, max_parked }
     }
 }

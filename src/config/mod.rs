@@ -92,6 +92,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Above it, new messages are refused for now.
     pub max_messages: u64,
+    /// The most parked evidence.
+    pub max_parked: u64,
     /// Whether the status `read` counts as evidence.
     pub read_confirms: bool,
     /// Which of several messages under one reference is confirmed.
@@ -198,7 +200,7 @@ impl Settings {
 
         let give_up_after =
             reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
-        let Judgement { policy, max_messages } = Judgement::read(&mut reader, args);
+        let Judgement { policy, max_messages, max_parked } = Judgement::read(&mut reader, args);
         let Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend } =
             policy;
         let reference_tag = text(args.reference_tag.as_ref()).map(str::to_owned);
@@ -237,6 +239,7 @@ impl Settings {
             event_window,
             retention,
             max_messages,
+            max_parked,
             read_confirms,
             resend,
             reference_tag,
@@ -285,6 +288,8 @@ pub struct VisitSettings {
     pub record_refused: Option<PathBuf>,
     /// `HEARDBACK_MAX_MESSAGES`, if it is set
     pub max_messages: Option<u64>,
+    /// `HEARDBACK_MAX_PARKED`, if it is set
+    pub max_parked: Option<u64>,
 }
 
 impl VisitSettings {
@@ -300,9 +305,11 @@ impl VisitSettings {
         let record_refused = text(record_refused.as_ref()).map(PathBuf::from);
         let most = env("HEARDBACK_MAX_MESSAGES");
         let max_messages = reader.count("HEARDBACK_MAX_MESSAGES", most.as_ref(), 1, u64::MAX);
+        let most = env("HEARDBACK_MAX_PARKED");
+        let max_parked = reader.count("HEARDBACK_MAX_PARKED", most.as_ref(), 1, u64::MAX);
         match store {
             Some(store) if reader.problems.is_empty() => {
-                Ok(Self { store, phone_key, record_refused, max_messages })
+                Ok(Self { store, phone_key, record_refused, max_messages, max_parked })
             }
             Some(_) | None => Err(reader.problems),
         }

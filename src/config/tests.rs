@@ -65,7 +65,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(settings.pending_ttl, hours(7 * 24));
     assert_eq!(settings.reply_window, hours(1));
     assert_eq!(settings.retention, hours(30 * 24));
-    assert_eq!(settings.max_messages, 1_000_000);
+    assert_eq!((settings.max_messages, settings.max_parked), (1_000_000, 200_000));
     assert!(!settings.read_confirms && !settings.dry_run);
     assert_eq!(settings.links, Links::ConfirmOnPost);
     assert_eq!(settings.log.filter, "info");
@@ -84,6 +84,7 @@ fn empty_is_unset() {
         dry_run: empty(),
         log: empty(),
         max_messages: empty(),
+        max_parked: empty(),
         upstream_url: empty(),
         ..args()
     };
@@ -109,7 +110,7 @@ fn without_anything_every_missing_setting_is_named_with_its_place() {
 #[test]
 fn each_bad_value_names_its_setting() {
     type Change = fn(&mut SettingsArgs, String);
-    let rows: [(&str, Change, &[&str]); 22] = [
+    let rows: [(&str, Change, &[&str]); 23] = [
         ("HEARDBACK_LINKS", |a, v| a.links = Some(v), &["on", "confirm", "Off"]),
         (
             "HEARDBACK_PUBLIC_URL",
@@ -155,6 +156,7 @@ fn each_bad_value_names_its_setting() {
         ("HEARDBACK_EVENT_WINDOW", |a, v| a.event_window = Some(v), &["0s", "8d"]),
         ("HEARDBACK_RETENTION", |a, v| a.retention = Some(v), &["0s", "x"]),
         ("HEARDBACK_MAX_MESSAGES", |a, v| a.max_messages = Some(v), &["0", "many", "1e6"]),
+        ("HEARDBACK_MAX_PARKED", |a, v| a.max_parked = Some(v), &["0", "-1", "2k"]),
         ("HEARDBACK_READ_CONFIRMS", |a, v| a.read_confirms = Some(v), &["maybe", "2"]),
         ("HEARDBACK_DRY_RUN", |a, v| a.dry_run = Some(v), &["maybe"]),
         ("HEARDBACK_LOG", |a, v| a.log = Some(v), &["inof", "info,heardbak", "heardback=loud"]),

@@ -67,12 +67,19 @@ pub async fn take(store: &Arc<dyn Store>, clock: &Clock, disk: &AskDisk) -> Stoc
     let amounts = Amounts {
         messages: State::ALL.map(|state| (state.as_str(), counts.of(state))).to_vec(),
         parked: counts.parked,
+        parked_used: used(counts.parked_fullest, counts.parked_share),
         orphaned: counts.orphaned,
         outbox: counts.of(State::Confirmed),
         links: counts.links,
     };
     let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
     Stock { amounts, clock_jump, told, disk }
+}
+
+/// The used part of a share.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a graph")]
+fn used(count: u64, share: u64) -> f64 {
+    count as f64 / share.max(1) as f64
 }
 
 fn tell(census: &Census, on_hold: &BTreeMap<AccountSid, Timestamp>, now: Timestamp) -> Told {

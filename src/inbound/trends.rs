@@ -158,6 +158,8 @@ impl Trends {
                 free_before: self.free_before(uptime),
                 records: now.counts.total(),
                 evictable: now.evictable,
+                parked: now.counts.parked_fullest,
+                parked_share: now.counts.parked_share,
                 links: now.counts.links,
                 max_records: sources.max_messages,
                 forgotten_early: grown(ONE_HOUR, Total::ForgottenEarly),

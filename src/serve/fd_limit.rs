@@ -16,7 +16,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const OF_A_WORKER: usize = 4;
 /// One more worker needs at least so many connections.
 const WORTH_A_WORKER: usize = 64;
-/// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured.
+/// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured, and
+/// the claim on the store's path is one more.
 const OF_THE_SERVICE: usize = 24;
 /// Descriptors for a moment: a snapshot of sled's, a name lookup, a recording, a command on the control socket.
 const FOR_A_MOMENT: usize = 6;

@@ -5,6 +5,7 @@
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
 mod control;
+pub mod core_dump;
 mod fd_limit;
 mod listen;
 mod observe;

@@ -56,6 +56,7 @@ pub(super) fn open_store(
     let mut options = Options::new(path, policy, Arc::new(move || wall.wall()));
     options.clock = Arc::clone(clock);
     options.max_messages = settings.max_messages;
+    options.max_parked = settings.max_parked;
     options.person_key =
         settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
     let metrics = Arc::clone(metrics);

@@ -265,6 +265,10 @@ pub struct Counts {
     pub orphaned: u64,
     /// Click links, bound to a message or not.
     pub links: u64,
+    /// Rows of parked evidence of the account that is closest to its share, briefly kept evidence included.
+    pub parked_fullest: u64,
+    /// The share of that account: beyond it, evidence that would be parked is refused.
+    pub parked_share: u64,
 }
 
 impl Counts {

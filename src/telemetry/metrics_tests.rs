@@ -27,6 +27,7 @@ fn stock() -> Stock {
     let amounts = Amounts {
         messages: vec![("pending", 1), ("reported", 2)],
         parked: 4,
+        parked_used: 0.5,
         orphaned: 7,
         outbox: 5,
         links: 6,
@@ -70,6 +71,7 @@ fn everything_shows_under_its_name_and_total_only_once() {
         "heardback_messages{state=\"reported\"} 2",
         "heardback_parked 4",
         "heardback_orphaned 7",
+        "heardback_parked_used_ratio 0.5",
         "heardback_messages_evictable 8",
         "heardback_clock_jump_seconds -7",
         "heardback_outbox 5",

@@ -23,6 +23,8 @@ pub struct Amounts {
     pub messages: Vec<(&'static str, u64)>,
     /// Evidence that waits for its message.
     pub parked: u64,
+    /// The used part of the share of parked evidence, of the account that is closest to its share; 1: all of it.
+    pub parked_used: f64,
     /// Evidence whose message never came.
     pub orphaned: u64,
     /// Confirmations that Twilio has not yet accepted.
@@ -137,6 +139,8 @@ fn amounts(page: &mut Page<'_>, amounts: &Amounts) -> fmt::Result {
     page.levels("messages", "Messages known, by state", None, states)?;
     let help = "Evidence that waits for its message to become known";
     page.level("parked", help, None, amounts.parked)?;
+    let help = "Parked evidence of the account closest to its share of HEARDBACK_MAX_PARKED, over that share";
+    page.level("parked_used_ratio", help, None, amounts.parked_used)?;
     page.level("orphaned", "Evidence whose message never became known", None, amounts.orphaned)?;
     page.level("outbox", "Confirmations that Twilio has not yet accepted", None, amounts.outbox)?;
     page.level("links", "Click links kept", None, amounts.links)

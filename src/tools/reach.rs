@@ -54,6 +54,7 @@ impl Reach {
     pub(super) fn judging(settings: &VisitSettings, judgement: &Judgement) -> anyhow::Result<Self> {
         let mut options = options(settings, judgement.policy);
         options.max_messages = judgement.max_messages;
+        options.max_parked = judgement.max_parked;
         Self::with(settings, options)
     }
 
@@ -103,6 +104,7 @@ pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
     // How many a service takes in is its own affair, unless it is said here too.
     options.max_messages = settings.max_messages.unwrap_or(u64::MAX);
+    options.max_parked = settings.max_parked.unwrap_or(u64::MAX);
     let key = settings.phone_key.as_ref();
     options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
     options

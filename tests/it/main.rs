@@ -21,6 +21,7 @@ mod damage;
 #[cfg(test)]
 mod deploy;
 mod disk;
+mod displaced;
 mod doctor;
 mod dry_run;
 mod eviction;
@@ -68,6 +69,7 @@ mod order;
 mod overview;
 #[cfg(test)]
 mod page;
+mod parked;
 #[cfg(test)]
 mod placement;
 #[cfg(test)]

@@ -310,6 +310,29 @@ fn it_takes_all_the_file_handles_that_it_may_have() {
 }
 
 #[test]
+fn a_crash_leaves_no_core_dump_whatever_limit_the_service_was_started_with() {
+    let twilio = Twilio::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let unlimited = format!("ulimit -c unlimited && cd \"$0\" && exec {BINARY} serve");
+    let here = folder.path().display().to_string();
+    let words = ["/bin/sh", "-c", &unlimited, &here];
+    let mut service = Running::start(wrapped(&words, &folder.path().join("store"), &twilio, &[]));
+    let of_process = |name: &str| {
+        let path = format!("/proc/{}/{name}", service.pid().as_raw_nonzero());
+        std::fs::read_to_string(path).expect("readable")
+    };
+    let limits = of_process("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a line");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{core}");
+    assert_eq!(of_process("coredump_filter").trim(), "00000000");
+    service.signal(Signal::ABORT);
+    assert_eq!(service.ends_within(LONG).code(), None, "killed by the signal");
+    let names: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+    let names: Vec<_> = names.iter().map(std::fs::DirEntry::file_name).collect();
+    assert_eq!(names, ["store"]);
+}
+
+#[test]
 fn logs_at_their_loudest_name_no_person_and_no_secret() {
     let secret = "an-api-keys-own-secret";
     let scene = Scene::new(&[

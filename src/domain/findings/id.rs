@@ -53,6 +53,8 @@ pub enum FindingId {
     StoreFilling,
     /// `HEARDBACK_MAX_MESSAGES` is reached, or nearly.
     TooManyMessages,
+    /// An account has used up its share of `HEARDBACK_MAX_PARKED`, or nearly.
+    TooManyParked,
     /// Commits are slow.
     CommitSlow,
     /// The system clock jumped.
@@ -88,7 +90,7 @@ use Severity::{Critical, Info, Warning};
 
 impl FindingId {
     /// Every finding: first those that have an alert, in the order of `ops/alerts.yml`.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Id::Restarting,
         Id::ServerErrors,
         Id::ReloadRefused,
@@ -109,6 +111,7 @@ impl FindingId {
         Id::StoreNearlyFull,
         Id::StoreFilling,
         Id::TooManyMessages,
+        Id::TooManyParked,
         Id::CommitSlow,
         Id::ClockJump,
         Id::NothingConfirmed,
@@ -183,7 +186,7 @@ impl FindingId {
                 "server_errors",
                 Critical,
                 "Each of these requests was not stored. Twilio repeats only Event Streams, your app what it repeats \
-                 itself. heardback_refusals_total by reason names the cause (disk_full, max_messages, busy, panicked).",
+                 itself. heardback_refusals_total by reason names the cause (disk_full, max_messages, max_parked, busy, panicked).",
             ),
             Self::ReloadRefused => (
                 "reload_refused",
@@ -295,6 +298,12 @@ impl FindingId {
                 Critical,
                 "At the limit every new message is answered with 503, and is lost unless the sender repeats it. Raise \
                  HEARDBACK_MAX_MESSAGES (memory grows with it), or keep less (HEARDBACK_RETENTION).",
+            ),
+            Self::TooManyParked => (
+                "too_many_parked",
+                Critical,
+                "At the limit evidence without a known message is answered with 503, and is lost unless the sender repeats \
+                 it. Register messages when they are sent, or raise HEARDBACK_MAX_PARKED (disk grows with it).",
             ),
             Self::CommitSlow => (
                 "commit_slow",

@@ -268,6 +268,10 @@ pub struct StoreFacts {
     pub records: u64,
     /// Messages that could be evicted to make room for new ones.
     pub evictable: u64,
+    /// Parked evidence of the account that is closest to its share.
+    pub parked: u64,
+    /// The share of that account; 0 if not known.
+    pub parked_share: u64,
     /// Click links, which have the same limit of their own.
     pub links: u64,
     /// `HEARDBACK_MAX_MESSAGES`; 0 if not known.

@@ -24,6 +24,7 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
     findings.extend(filling(store));
     findings.extend(too_many(store.records.saturating_sub(store.evictable), "messages", store));
     findings.extend(too_many(store.links, "click links", store));
+    findings.extend(too_many_parked(store));
     if store.forgotten_early > 0 {
         let what = format!(
             "The store is full: {} finished records were evicted before the end of their retention within an hour",
@@ -79,11 +80,27 @@ fn filling(store: &StoreFacts) -> Option<Finding> {
     Some(Finding::new(FindingId::StoreFilling, what))
 }
 
+fn too_many_parked(store: &StoreFacts) -> Option<Finding> {
+    let (parked, share) = (store.parked, store.parked_share);
+    if !is_nearly(parked, share) {
+        return None;
+    }
+    let reached = if parked >= share { ": more is rejected with HTTP 503" } else { "" };
+    let what = format!(
+        "{parked} pieces of evidence of one account wait for their messages; its share of HEARDBACK_MAX_PARKED is {share}{reached}"
+    );
+    Some(Finding::new(FindingId::TooManyParked, what))
+}
+
+/// Over nine tenths of a known limit.
+fn is_nearly(count: u64, most: u64) -> bool {
+    most > 0 && u128::from(count) * 10 > u128::from(most) * 9
+}
+
 /// `what` names the kind of record. The limit holds for messages and for click links.
 fn too_many(count: u64, what: &str, store: &StoreFacts) -> Option<Finding> {
     let most = store.max_records;
-    // Nine tenths, without a fraction.
-    if most == 0 || u128::from(count) * 10 <= u128::from(most) * 9 {
+    if !is_nearly(count, most) {
         return None;
     }
     let kept =

@@ -175,6 +175,12 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
             |now| now.store.records = 900,
         ),
         (
+            Id::TooManyParked,
+            Critical,
+            |now| now.store = StoreFacts { parked: 91, parked_share: 100, ..now.store.clone() },
+            |now| now.store = StoreFacts { parked: 90, parked_share: 100, ..now.store.clone() },
+        ),
+        (
             Id::CommitSlow,
             Warning,
             |now| now.store = StoreFacts { commits: 100, slow_commits: 2, ..now.store.clone() },

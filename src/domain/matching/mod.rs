@@ -48,6 +48,9 @@ use crate::domain::trace::TraceParent;
 /// The most evidence that waits for one reference or person. More than this is a loop, not a person.
 pub const MAX_PARKED: usize = 16;
 
+/// The default limit of all parked evidence. It leaves most of a volume of 1 GiB free.
+pub const DEFAULT_MAX_PARKED: u64 = 200_000;
+
 /// The rows that a command needs.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {

@@ -139,13 +139,18 @@ impl Ledger {
         let mut writing = Writing::default();
         if !parked.orphaned && !parked.is_waiting() && parked.may_prove_until() <= now {
             writing.parked(Some(parked), None)?;
-        } else if parked.orphaned && parked.until <= earlier(now, kept) {
+        } else if parked.orphaned
+            && (parked.until <= earlier(now, kept) || self.counts.orphaned > self.terms.max_parked)
+        {
             writing.parked(Some(parked), None)?;
             swept.evidence += 1;
         } else if !parked.orphaned && parked.until <= now {
             let orphan = Parked { orphaned: true, ..parked.clone() };
-            writing.parked(Some(parked), Some(&orphan))?;
+            // Orphaned evidence proves nothing more. It is kept to be listed, as far as there is room.
+            let has_room = self.counts.orphaned < self.terms.max_parked;
+            writing.parked(Some(parked), has_room.then_some(&orphan))?;
             swept.orphaned += 1;
+            swept.evidence += usize::from(!has_room);
         }
         self.apply(writing)
     }

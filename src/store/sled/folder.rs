@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::store::sled::access::Denied;
+use crate::store::sled::path_guard::PathClaim;
 use crate::store::sled::seal::{Noted, SEAL_FILE, SealFile};
 
 /// The format that this release writes, and the only one that it reads. Nothing older was released.
@@ -18,6 +19,9 @@ pub(super) const RESTORING: &str = "restoring";
 pub(super) const FORMAT_DRAFT: &str = ".FORMAT.new";
 pub(super) const LOCK_FILE: &str = "heardback.lock";
 pub(super) const DB_FILE: &str = "db";
+/// The holder of a path whose lock is free: its own lock moved away with its folder.
+const DISPLACED: &str =
+    "its folder was moved or deleted; a service notices that within seconds and ends";
 const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a store cannot be opened. Says what to do.
@@ -144,6 +148,12 @@ pub enum OpenError {
     },
 }
 
+/// Keeps other processes away from a store until it is dropped.
+pub(super) struct StoreLock {
+    file: File,
+    _claim: PathClaim,
+}
+
 pub(super) struct Folder<'a> {
     pub(super) path: &'a Path,
 }
@@ -197,20 +207,25 @@ impl Folder<'_> {
     }
 
     /// sled's own lock gives up at once; a rolling restart needs a moment.
-    pub(super) fn lock(&self, patience: Duration) -> Result<File, OpenError> {
-        let mut lock = File::options()
+    pub(super) fn lock(&self, patience: Duration) -> Result<StoreLock, OpenError> {
+        let mut file = File::options()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(self.path.join(LOCK_FILE))
             .map_err(|error| self.io("open the lock file of", error))?;
-        if locked(&lock, patience).map_err(|error| self.io("lock", error))? {
-            return Ok(lock);
+        if locked(&file, patience).map_err(|error| self.io("lock", error))? {
+            let claim = awaited(patience, || Ok(PathClaim::take(self.path)))
+                .map_err(|error| self.io("claim", error))?;
+            return match claim {
+                Some(claim) => Ok(StoreLock { file, _claim: claim }),
+                None => Err(OpenError::InUse { path: self.name(), holder: DISPLACED.to_owned() }),
+            };
         }
         let mut holder = String::new();
         // Best effort: the lock is what counts.
-        let _ = lock.read_to_string(&mut holder);
+        let _ = file.read_to_string(&mut holder);
         let holder = if holder.is_empty() { "unknown" } else { holder.trim() };
         Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() })
     }
@@ -288,27 +303,37 @@ impl Folder<'_> {
 
 /// Takes a lock, waiting for it if need be. Returns whether it was to be had.
 pub(super) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
+    let lock = awaited(patience, || match file.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    Ok(lock?.is_some())
+}
+
+/// Tries until it succeeds. `None`: not within this time.
+fn awaited<T>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
     let began = Instant::now();
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
-                std::thread::park_timeout(LOCK_RETRY);
-            }
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) => return Err(error),
+        let taken = attempt()?;
+        if taken.is_some() || began.elapsed() >= patience {
+            return Ok(taken);
         }
+        std::thread::park_timeout(LOCK_RETRY);
     }
 }
 
 /// Writes the holder's process id into the lock file.
-pub(super) fn note_holder(lock: &File) -> io::Result<()> {
-    note(lock, "")
+pub(super) fn note_holder(lock: &StoreLock) -> io::Result<()> {
+    note(&lock.file, "")
 }
 
 /// The same, for a service that still reads its store and does not listen yet.
-pub(super) fn note_starting(lock: &File) -> io::Result<()> {
-    note(lock, STARTING)
+pub(super) fn note_starting(lock: &StoreLock) -> io::Result<()> {
+    note(&lock.file, STARTING)
 }
 
 /// The text that [`note_starting`] adds to the holder's process id.

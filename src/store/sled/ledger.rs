@@ -25,6 +25,8 @@ use crate::store::sled::held::Held;
 use crate::store::sled::index::Index;
 use crate::store::sled::keys;
 use crate::store::sled::overview::Paused;
+use crate::store::sled::parked::ParkedRows;
+use crate::store::sled::path_guard::Displaced;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
@@ -38,6 +40,8 @@ pub(super) enum Fatal {
     Sled(#[from] ::sled::Error),
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
     #[error("cannot sync {path}: {error}")]
     Sync { path: String, error: std::io::Error },
 }
@@ -58,6 +62,7 @@ const LAST_SEEN_EVERY: Duration = Duration::from_mins(5);
 pub(super) struct Terms {
     pub(super) policy: Policy,
     pub(super) max_messages: u64,
+    pub(super) max_parked: u64,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) free_space: FreeSpace,
 }
@@ -72,6 +77,8 @@ pub(super) struct Ledger {
     pub(super) index: Index,
     /// Which messages hold the evidence that confirmed them, this group's changes included.
     pub(super) held: Held,
+    /// Rows of parked evidence by account, this group's changes included.
+    pub(super) parked: ParkedRows,
     /// What all messages come to, this group's changes included.
     pub(super) census: Census,
     /// Which accounts are on hold, this group's changes included.
@@ -137,6 +144,13 @@ impl Ledger {
             rows.seen |= self.draft.get(&keys::seen(once))?.is_some();
         }
         let judged = matching::observe(rows, signal, &self.terms.policy, self.both());
+        if let (Ok((changes, observed)), Ok(evidence)) = (&judged, &signal.evidence)
+            && !matches!(observed, Observed::Confirmed(_))
+            && adds_rows(changes)
+            && !self.parked.has_room(evidence.account, self.terms.max_parked)
+        {
+            return Ok(Err(self.full_of_parked(self.parked.of(evidence.account))));
+        }
         self.carry_out(judged.map_err(StoreError::from))
     }
 
@@ -289,6 +303,17 @@ impl Ledger {
         self.counts.parked = self.counts.parked.saturating_add_signed(writing.parked);
         self.counts.orphaned = self.counts.orphaned.saturating_add_signed(writing.orphaned);
         self.counts.links = self.counts.links.saturating_add_signed(writing.links);
+        if !writing.rows.is_empty() {
+            for (account, is_gained) in writing.rows {
+                if is_gained {
+                    self.parked.insert(account);
+                } else {
+                    self.parked.remove(account);
+                }
+            }
+            (self.counts.parked_fullest, self.counts.parked_share) =
+                self.parked.fullest(self.terms.max_parked);
+        }
         Ok(())
     }
 
@@ -334,6 +359,15 @@ impl Ledger {
         StoreError::Unavailable { reason, label: "max_messages" }
     }
 
+    pub(super) fn full_of_parked(&self, rows: u64) -> StoreError {
+        let most = self.terms.max_parked;
+        let reason = format!(
+            "{rows} pieces of evidence are parked already, which is the account's share of the limit of {most} \
+             (HEARDBACK_MAX_PARKED); register their messages, or raise the limit"
+        );
+        StoreError::Unavailable { reason, label: "max_parked" }
+    }
+
     fn room(&self, least: u64) -> Result<(), StoreError> {
         let mut free = self.free.borrow_mut();
         let ask = || (self.terms.free_space)().map_err(|error| error.to_string());
@@ -348,4 +382,11 @@ impl Ledger {
         };
         Err(StoreError::Unavailable { reason, label: "disk_full" })
     }
+}
+
+/// Whether a command keeps more evidence than before.
+fn adds_rows(changes: &Changes) -> bool {
+    let before = changes.parked.iter().filter(|(before, _)| before.is_some()).count();
+    let after = changes.parked.iter().filter(|(_, after)| after.is_some()).count();
+    after > before
 }

@@ -34,6 +34,8 @@ mod options;
 mod ordered;
 mod overview;
 mod owner;
+mod parked;
+mod path_guard;
 pub mod placement;
 mod reader;
 mod record;
@@ -112,14 +114,24 @@ impl SledStore {
     /// [`OpenError`]; nothing was lost.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let opened = open::open(&options)?;
-        let Options { path, clock, policy, max_messages, free_space, on_commit, on_fatal, .. } =
-            options;
+        let Options {
+            path,
+            clock,
+            policy,
+            max_messages,
+            max_parked,
+            free_space,
+            on_commit,
+            on_fatal,
+            ..
+        } = options;
         let Surveyed {
-            counts,
+            mut counts,
             entries,
             seal,
             sparse,
             held,
+            parked,
             census,
             paused,
             places,
@@ -136,13 +148,21 @@ impl SledStore {
             policy,
             _lock: Arc::clone(&lock),
         };
+        (counts.parked_fullest, counts.parked_share) = parked.fullest(max_parked);
         let mut ledger = Ledger {
             draft: Draft::over(opened.tree),
-            terms: Terms { policy, max_messages, clock: Arc::clone(&clock), free_space },
+            terms: Terms {
+                policy,
+                max_messages,
+                max_parked,
+                clock: Arc::clone(&clock),
+                free_space,
+            },
             counts,
             seal,
             index: places.map(Gathered::into_index).unwrap_or_default(),
             held,
+            parked,
             census,
             paused,
             sparse,
@@ -173,6 +193,7 @@ impl SledStore {
             db: opened.db,
             file: opened.file,
             seal: opened.seal,
+            guard: opened.guard,
             path: path.clone(),
             ledger,
             shared: Arc::clone(&shared),

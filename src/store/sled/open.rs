@@ -12,11 +12,14 @@ use jiff::Timestamp;
 
 use crate::domain::address::PersonKey;
 use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{DB_FILE, FORMAT, Folder, OpenError, note_holder, note_starting};
+use crate::store::sled::folder::{
+    DB_FILE, FORMAT, Folder, OpenError, StoreLock, note_holder, note_starting,
+};
 use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
+use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Noted, Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
@@ -33,6 +36,8 @@ pub(super) struct Opened {
     pub(super) tree: Tree,
     /// Our own handle on sled's file, to sync it.
     pub(super) file: File,
+    /// Notices that the path no longer names that file.
+    pub(super) guard: PathGuard,
     /// Where the number of batches goes after each sync.
     pub(super) seal: SealFile,
     pub(super) person_key: PersonKey,
@@ -40,7 +45,7 @@ pub(super) struct Opened {
     /// The trusted time at one of the last commits.
     pub(super) last_seen: Option<Timestamp>,
     /// Held as long as the store is.
-    pub(super) lock: File,
+    pub(super) lock: StoreLock,
     /// Whether the expected end of the log is unknown.
     pub(super) is_end_unverified: bool,
 }
@@ -83,6 +88,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         synced.map_err(|error| folder.io("sync", error))?;
         folder.write_format(&format!("{FORMAT}\n"))?;
     }
+    let guard = PathGuard::of(path, &file).map_err(|error| folder.io("look at", error))?;
     let is_end_unverified = noted == Some(Noted::Torn);
     if is_end_unverified {
         tracing::warn!(
@@ -95,7 +101,18 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let last_seen =
         tree.get(keys::LAST_SEEN).map_err(|error| folder.damaged(&error.to_string()))?;
     let last_seen = last_seen.and_then(|value| keys::read_last_seen(&value));
-    Ok(Opened { db, tree, file, seal, person_key, surveyed, last_seen, lock, is_end_unverified })
+    Ok(Opened {
+        db,
+        tree,
+        file,
+        guard,
+        seal,
+        person_key,
+        surveyed,
+        last_seen,
+        lock,
+        is_end_unverified,
+    })
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
@@ -124,7 +141,7 @@ pub(super) struct Still {
     // Dropped in this order.
     pub(super) read: Read,
     pub(super) format: u32,
-    _lock: File,
+    _lock: StoreLock,
 }
 
 /// What sled holds, read through.

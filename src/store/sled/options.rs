@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::matching::Policy;
+use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::open::LOCK_PATIENCE;
 use crate::store::sled::writer::{OnCommit, OnFatal};
@@ -25,6 +25,9 @@ pub struct Options {
     /// The most messages, and the most links. Beyond it, a new message evicts a finished one, or is refused if
     /// there is none; a new link is refused.
     pub max_messages: u64,
+    /// The most rows of parked evidence that are not orphaned, and the most that are. An account may hold as many as are
+    /// left free; beyond its share, evidence that would be parked is refused.
+    pub max_parked: u64,
     /// How much of itself sled keeps in memory, in bytes; it takes about twice as much.
     pub cache: u64,
     /// The wall clock, and the trusted time to expire and remove records by.
@@ -50,6 +53,7 @@ impl Options {
             must_be_there: false,
             policy,
             max_messages: 1_000_000,
+            max_parked: DEFAULT_MAX_PARKED,
             // sled's own default of 1 GiB would kill a small machine.
             cache: 8 << 20,
             clock: ClockGuard::believing(clock),

@@ -1,6 +1,5 @@
 //! Looking without asking the writer: for lists, which are a look and not a promise.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use ::sled::Tree;
@@ -8,6 +7,7 @@ use ::sled::Tree;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::Message;
+use crate::store::sled::folder::StoreLock;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::Fatal;
 use crate::store::sled::record::decode;
@@ -20,7 +20,7 @@ pub(super) struct Reader {
     pub(super) tree: Tree,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) policy: Policy,
-    pub(super) _lock: Arc<File>,
+    pub(super) _lock: Arc<StoreLock>,
 }
 
 impl Reader {

@@ -14,6 +14,7 @@ use crate::store::sled::index::Gathered;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::overview::{Paused, read_hold};
+use crate::store::sled::parked::ParkedRows;
 use crate::store::sled::record::decode;
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
@@ -28,6 +29,7 @@ pub(super) struct Surveyed {
     pub(super) seal: Seal,
     pub(super) sparse: Sparse,
     pub(super) held: Held,
+    pub(super) parked: ParkedRows,
     pub(super) census: Census,
     pub(super) paused: Paused,
     /// `None`: only counted.
@@ -88,6 +90,9 @@ impl Surveyed {
                 let counts = &mut self.counts;
                 counts.orphaned += u64::from(parked.orphaned);
                 counts.parked += u64::from(parked.is_waiting());
+                if !parked.orphaned {
+                    self.parked.insert(parked.evidence.account);
+                }
                 if parked.orphaned || parked.is_waiting() {
                     self.census.finds(&Entry::of_parked(&parked));
                 }

@@ -211,6 +211,7 @@ impl Ledger {
 
     fn room_for(&self, records: &[Record]) -> Ruling<()> {
         let (mut messages, mut links) = (self.counts.total(), self.counts.links);
+        let mut parked = self.parked.total();
         for record in records {
             match record {
                 Record::Message(message) => {
@@ -219,13 +220,19 @@ impl Ledger {
                 Record::Link { id, .. } => {
                     links += u64::from(self.draft.get(&keys::link(*id))?.is_none());
                 }
-                Record::Parked(_)
-                | Record::Counted { .. }
+                Record::Parked(it) => {
+                    let is_new = self.draft.get(&parked_key(it)?)?.is_none();
+                    parked += u64::from(is_new && !it.orphaned);
+                }
+                Record::Counted { .. }
                 | Record::Sender { .. }
                 | Record::Names { .. }
                 | Record::Automatic { .. }
                 | Record::Hold { .. } => {}
             }
+        }
+        if parked > self.terms.max_parked.max(self.parked.total()) {
+            return Ok(Err(self.full_of_parked(self.parked.total())));
         }
         let most = self.terms.max_messages;
         if messages > most.max(self.counts.total()) {

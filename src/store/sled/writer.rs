@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::store::Counts;
 use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::seal::SealFile;
 
 /// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
@@ -61,6 +62,7 @@ pub(super) struct Writer {
     pub(super) db: Db,
     pub(super) file: File,
     pub(super) seal: SealFile,
+    pub(super) guard: PathGuard,
     pub(super) path: PathBuf,
     pub(super) ledger: Ledger,
     pub(super) shared: Arc<Shared>,
@@ -71,7 +73,7 @@ pub(super) struct Writer {
 impl Writer {
     /// The thread's whole life: until nobody can send any more, or the store cannot go on.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        let watchdog = Watchdog::start(Arc::clone(&self.on_fatal));
+        let watchdog = Watchdog::start(Arc::clone(&self.on_fatal), self.guard.clone());
         let work = AssertUnwindSafe(|| self.serve(jobs, &watchdog));
         match std::panic::catch_unwind(work) {
             Ok(Ok(())) => {}
@@ -98,6 +100,8 @@ impl Writer {
                 }
             }
             self.commit(began)?;
+            // Nothing is acknowledged on files that the next start will not find.
+            self.guard.check()?;
             self.ledger.hand_over();
             watchdog.end();
             for answer in answers {
@@ -130,14 +134,14 @@ impl Writer {
     }
 }
 
-/// Ends the process if a commit does not end.
+/// Ends the process if a commit does not end, or if the path of the store no longer names the open database.
 struct Watchdog {
     began: Arc<Mutex<Option<Instant>>>,
     _stop: SyncSender<()>,
 }
 
 impl Watchdog {
-    fn start(on_fatal: OnFatal) -> Self {
+    fn start(on_fatal: OnFatal, guard: PathGuard) -> Self {
         let began = Arc::new(Mutex::new(None::<Instant>));
         let (stop, stopped) = sync_channel::<()>(0);
         let watched = Arc::clone(&began);
@@ -147,6 +151,10 @@ impl Watchdog {
                 let since = *watched.lock().unwrap_or_else(PoisonError::into_inner);
                 looks = if since.is_some() && since == known { looks + 1 } else { 0 };
                 known = since;
+                if let Err(displaced) = guard.check() {
+                    on_fatal(&displaced.to_string());
+                    return;
+                }
                 if looks >= COMMIT_DEADLINE {
                     on_fatal("a commit took longer than 10 s; the disk does not answer");
                     return;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::census::Entry as Counted;
 use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::{Message, State};
+use crate::domain::sid::AccountSid;
 use crate::store::Counts;
 use crate::store::sled::held::{HeldBy, held_by};
 use crate::store::sled::index::Places;
@@ -26,6 +27,8 @@ pub(super) struct Writing {
     pub(super) turns: Vec<(Option<Counted>, Option<Counted>)>,
     /// Whether what is new came to pass elsewhere, and is not to be counted as news.
     pub(super) is_found: bool,
+    /// Accounts that lose or gain a row of parked evidence that is not orphaned.
+    pub(super) rows: Vec<(AccountSid, bool)>,
     pub(super) parked: i64,
     pub(super) orphaned: i64,
     pub(super) links: i64,
@@ -89,6 +92,10 @@ impl Writing {
                 let count = if parked.orphaned { &mut self.orphaned } else { &mut self.parked };
                 *count += step;
             }
+        }
+        for (parked, is_gained) in [(before, false), (after, true)] {
+            let parked = parked.filter(|parked| !parked.orphaned);
+            self.rows.extend(parked.map(|parked| (parked.evidence.account, is_gained)));
         }
         match (before, after) {
             (_, Some(after)) => self.put(parked_key(after)?, encode(after)?),

@@ -69,6 +69,7 @@ pub(super) fn understood(settings: &Settings) -> Vec<(&'static str, String)> {
         ("HEARDBACK_EVENT_WINDOW", human(settings.event_window)),
         ("HEARDBACK_RETENTION", human(settings.retention)),
         ("HEARDBACK_MAX_MESSAGES", settings.max_messages.to_string()),
+        ("HEARDBACK_MAX_PARKED", settings.max_parked.to_string()),
         ("HEARDBACK_READ_CONFIRMS", settings.read_confirms.to_string()),
         ("HEARDBACK_RESEND", settings.resend.as_str().to_owned()),
         (

@@ -1,0 +1,103 @@
+//! The number of rows of parked evidence by account, and whether an account may add one.
+//!
+//! An account may hold as many rows as are left free for all (a dynamic threshold). Alone it gets half of the limit, two
+//! get a third each, and so on: whatever the others hold, as much is left for the next account as each of them has.
+
+use std::collections::BTreeMap;
+
+use crate::domain::sid::AccountSid;
+
+/// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
+#[derive(Debug, Default)]
+pub(super) struct ParkedRows {
+    by_account: BTreeMap<AccountSid, u64>,
+    total: u64,
+}
+
+impl ParkedRows {
+    pub(super) fn insert(&mut self, account: AccountSid) {
+        *self.by_account.entry(account).or_default() += 1;
+        self.total += 1;
+    }
+
+    pub(super) fn remove(&mut self, account: AccountSid) {
+        let Some(rows) = self.by_account.get_mut(&account) else { return };
+        *rows -= 1;
+        self.total -= 1;
+        if *rows == 0 {
+            self.by_account.remove(&account);
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(super) fn of(&self, account: AccountSid) -> u64 {
+        self.by_account.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Whether an account may add a row under this limit.
+    pub(super) fn has_room(&self, account: AccountSid, limit: u64) -> bool {
+        self.of(account).saturating_add(self.total) < limit
+    }
+
+    /// The rows of the account that is closest to its share, and that share.
+    pub(super) fn fullest(&self, limit: u64) -> (u64, u64) {
+        let rows = self.by_account.values().copied().max().unwrap_or_default();
+        let others = self.total - rows;
+        (rows, limit.saturating_sub(others).div_ceil(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(n: u32) -> AccountSid {
+        AccountSid::parse(&format!("AC{n:032x}")).expect("valid")
+    }
+
+    #[test]
+    fn no_account_can_use_up_the_room_of_another_and_the_limit_holds() {
+        for limit in [1, 2, 7, 100, 10_000] {
+            for hogs in 1..=4 {
+                let mut rows = ParkedRows::default();
+                // They take turns until none has room.
+                while (0..hogs).any(|n| rows.has_room(account(n), limit)) {
+                    for n in
+                        (0..hogs).filter(|n| rows.has_room(account(*n), limit)).collect::<Vec<_>>()
+                    {
+                        if rows.has_room(account(n), limit) {
+                            rows.insert(account(n));
+                        }
+                    }
+                }
+                let share = limit / u64::from(hogs + 1);
+                assert!(rows.total() <= limit, "{limit} {hogs}");
+                assert!(
+                    (0..hogs).all(|n| rows.of(account(n)) >= share),
+                    "{limit} {hogs}: {rows:?}"
+                );
+                let (used, most) = rows.fullest(limit);
+                assert!(used <= most && most <= used + 1, "{limit} {hogs}: {used} of {most}");
+                if limit > u64::from(hogs) {
+                    assert!(
+                        rows.has_room(account(99), limit),
+                        "{limit} {hogs}: a newcomer has room"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_without_rows_is_not_remembered() {
+        let mut rows = ParkedRows::default();
+        rows.insert(account(1));
+        rows.remove(account(1));
+        rows.remove(account(1));
+        assert_eq!((rows.total(), rows.of(account(1)), rows.by_account.len()), (0, 0, 0));
+        assert_eq!(rows.fullest(0), (0, 0));
+    }
+}

@@ -1,0 +1,168 @@
+//! The store's folder is moved, deleted or replaced while the real binary serves from it: nothing more is acknowledged,
+//! and the process ends with an error that names the next step.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use heardback::store::sled::{Options, SledStore};
+use heardback::store::{Store as _, StoreError};
+use rustix::process::Signal;
+
+use crate::backup::binary::{backed_up, run, text};
+use crate::disk::Disk;
+use crate::given::{Hands, options, registered};
+use crate::harness::running::{Running, command};
+use crate::harness::twilio::Twilio;
+use crate::harness::{LONG, Scene, eventually, signed, status_callback, wire};
+
+/// A change of the store's folder.
+type Event = (&'static str, fn(&Path));
+
+fn aside(store: &Path) -> std::path::PathBuf {
+    store.with_file_name("aside")
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("it ran");
+    assert!(copied.success(), "copied");
+}
+
+const EVENTS: [Event; 7] = [
+    ("renamed", |store| fs::rename(store, aside(store)).expect("renamed")),
+    ("renamed, and a new folder in its place", |store| {
+        fs::rename(store, aside(store)).expect("renamed");
+        fs::create_dir(store).expect("made");
+    }),
+    ("deleted", |store| fs::remove_dir_all(store).expect("deleted")),
+    ("deleted, and a new folder in its place", |store| {
+        fs::remove_dir_all(store).expect("deleted");
+        fs::create_dir(store).expect("made");
+    }),
+    ("replaced by its copy", |store| {
+        copy(store, &aside(store));
+        fs::rename(store, store.with_file_name("old")).expect("renamed");
+        fs::rename(aside(store), store).expect("renamed");
+    }),
+    ("db replaced by its copy", |store| {
+        copy(&store.join("db"), &store.join("copy"));
+        fs::rename(store.join("copy"), store.join("db")).expect("renamed");
+    }),
+    ("db deleted", |store| fs::remove_file(store.join("db")).expect("deleted")),
+];
+
+/// The process has ended with an error that says what happened and what to do.
+fn ends_with_advice(service: &mut Running, event: &str) {
+    let end = service.ends_within(LONG);
+    let logs = service.logs();
+    assert_eq!(end.code(), Some(1), "{event}\n{logs}");
+    for said in ["while this process had it open", "heardback restore"] {
+        assert!(logs.contains(said), "{event}: {said:?} is not in\n{logs}");
+    }
+}
+
+#[test]
+fn no_webhook_gets_a_2xx_after_the_stores_files_have_left_their_path() {
+    for (event, act) in EVENTS {
+        let mut scene = Scene::new(&[]);
+        assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+        act(&scene.store());
+        let mut line = scene.service.line();
+        line.send(&wire::bytes(&signed(&status_callback(2, "sent"))));
+        let status = line.answer().map(|answer| answer.status);
+        assert!(!matches!(status, Some(200..300)), "{event}: {status:?}");
+        ends_with_advice(&mut scene.service, event);
+        if event == "renamed" {
+            fs::rename(aside(&scene.store()), scene.store()).expect("moved back");
+            scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+            assert_eq!(scene.state(1).as_deref(), Some("untracked"), "no record is lost");
+        }
+    }
+}
+
+#[test]
+fn an_idle_service_ends_when_its_stores_files_have_left_their_path() {
+    for (event, act) in EVENTS.into_iter().take(4) {
+        let mut scene = Scene::new(&[]);
+        act(&scene.store());
+        ends_with_advice(&mut scene.service, event);
+    }
+}
+
+#[test]
+fn a_service_ends_when_its_volume_is_unmounted() {
+    let Some(disk) = Disk::mount("400m") else { return };
+    let twilio = Twilio::start();
+    let mut service = Running::start(command(&disk.store(), &twilio, &[]));
+    drop(disk);
+    ends_with_advice(&mut service, "unmounted");
+}
+
+#[test]
+fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_folder() {
+    let mut scene = Scene::new(&[]);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
+    backed_up(&store, &into);
+    // A stopped process notices nothing, and still has its files open.
+    scene.service.signal(Signal::STOP);
+    fs::rename(&store, aside(&store)).expect("renamed");
+    for made in [false, true] {
+        if made {
+            fs::create_dir_all(&store).expect("made");
+        }
+        let (code, _, talk) = run(&["restore", &text(&into)], &store);
+        assert_eq!(code, Some(1), "{talk}");
+        assert!(talk.contains("in use by another process"), "{talk}");
+        assert!(!store.join("FORMAT").exists() && !store.join("db").exists(), "nothing is made");
+    }
+    let second = command(&store, &scene.twilio, &[]).output().expect("it ran");
+    let talk = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{talk}");
+    assert!(talk.contains("in use by another process"), "{talk}");
+    scene.service.signal(Signal::CONT);
+    ends_with_advice(&mut scene.service, "restored beside it");
+    let (code, _, talk) = run(&["restore", &text(&into)], &store);
+    assert_eq!(code, Some(0), "{talk}");
+    scene.service = Running::start(command(&store, &scene.twilio, &[]));
+    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
+}
+
+#[test]
+fn a_deleted_lock_file_lets_no_second_process_in_and_stops_no_service() {
+    let scene = Scene::new(&[]);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    fs::remove_file(scene.store().join("heardback.lock")).expect("deleted");
+    let second = command(&scene.store(), &scene.twilio, &[]).output().expect("it ran");
+    let talk = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{talk}");
+    assert!(talk.contains("in use by another process"), "{talk}");
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204);
+    assert_eq!(scene.service.operator("/readyz").status, 200);
+}
+
+#[tokio::test]
+async fn a_command_on_a_moved_store_is_unavailable_and_the_process_is_told_to_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let fatal = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&fatal);
+    let store = SledStore::open(Options {
+        on_fatal: Arc::new(move |reason| noted.lock().expect("held").push(reason.to_owned())),
+        ..options(&path, Hands::default().clock())
+    });
+    let store = store.expect("opens");
+    store.remember(registered(1, 0)).await.expect("remembered");
+    fs::rename(&path, aside(&path)).expect("renamed");
+    for number in [2, 3] {
+        let refused = store.remember(registered(number, 0)).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable { label: "closed", .. })),
+            "{refused:?}"
+        );
+    }
+    assert!(store.health().await.is_err());
+    eventually("it is to end", LONG, || !fatal.lock().expect("held").is_empty());
+    assert!(fatal.lock().expect("held")[0].contains("was moved or deleted"));
+}
