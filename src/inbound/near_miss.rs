@@ -17,6 +17,8 @@ use crate::inbound::ROUTES;
 
 /// The shortest time between two lines that name one route.
 const PAUSE: Duration = Duration::from_mins(1);
+/// A longer path is near no route, in bytes. Comparing it would cost its sender's choice of work.
+const LONGEST: usize = 512;
 /// At most this many segments of a path are logged.
 const SHOWN: usize = 8;
 
@@ -35,7 +37,8 @@ pub struct NearMisses {
 impl NearMisses {
     /// Logs a request without a route, if a route is near and the request has a signature header.
     pub(super) fn note(&self, request: &HttpRequest, now: Timestamp) {
-        if !request.headers().contains_key("X-Twilio-Signature") {
+        let is_long = request.path().len() > LONGEST;
+        if is_long || !request.headers().contains_key("X-Twilio-Signature") {
             return;
         }
         let Some(route) = nearest(request.path()) else { return };
