@@ -3,6 +3,7 @@
 //! A test binary of its own, because its allocator counts.
 
 use heardback::domain::form;
+use heardback::domain::form::{MAX_PAIRS, Pairs};
 use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
 
 const BASE: &str = "https://hooks.example.com";
@@ -36,6 +37,48 @@ fn a_form_of_twenty_parameters_is_verified_and_refused_without_the_heap() {
         assert_eq!(verdict, Some(expected));
         assert_eq!(heap.count_total, 0, "{heap:?}");
     }
+}
+
+/// The largest form and target that are read before a signature is verified.
+const LARGEST: (usize, usize) = (64 << 10, 16 << 10);
+/// What one unsigned request may take of the heap besides its body.
+const AT_MOST: u64 = 128 << 10;
+
+#[test]
+fn whatever_a_forged_request_holds_its_verification_takes_at_most_128_kib_of_the_heap() {
+    let keys = (0..64).map(|n| SigningKey::new(format!("key {n}").as_bytes())).collect::<Vec<_>>();
+    let forged = sign(&SigningKey::new(b"a guess"), BASE, &Content::Nothing);
+    let bases = [BASE.to_owned(), "https://old.example.com:8443".to_owned()];
+    let (form_len, target_len) = LARGEST;
+    let mut worst = 0;
+    for piece in ["a&", "&", "a=b&", "%61=+&", "+", "%", "%27", "'", "@:'", "a", "=", "é", "AC"] {
+        let target = format!("{PATH}?{}", piece.repeat(target_len / piece.len()));
+        for filling in ["", piece] {
+            // As many parameters as are read, in as many bytes.
+            let long = filling.repeat(form_len / MAX_PAIRS / piece.len());
+            let body = format!("{long}&").repeat(MAX_PAIRS - 1) + &long;
+            for body in [body, piece.repeat(form_len / piece.len())] {
+                let read = form::is_within_limit(body.as_bytes());
+                let heap = allocation_counter::measure(|| {
+                    let within = form::is_within_limit(body.as_bytes());
+                    let pairs = if within { form::pairs(body.as_bytes()) } else { Pairs::new() };
+                    let presented = Presented {
+                        bases: &bases,
+                        path_and_query: &target,
+                        content: Content::Form { pairs: &pairs, body: body.as_bytes() },
+                        is_get: true,
+                        settings: None,
+                    };
+                    let verdict = verify(&keys, &presented, Some(forged.as_bytes()));
+                    assert_eq!(verdict, Err(Mistrust::Mismatch));
+                });
+                assert!(heap.bytes_max <= AT_MOST, "{piece:?} {filling:?} {read}: {heap:?}");
+                worst = worst.max(heap.bytes_max);
+            }
+        }
+    }
+    println!("{worst} bytes at most");
+    assert!(worst > 64 << 10, "the longest form is decoded once");
 }
 
 #[test]

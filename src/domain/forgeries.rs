@@ -113,6 +113,15 @@ impl<H: BuildHasher> Forgeries<H> {
         Self { rows: vec![[None; PLACES]; ROWS], hasher }
     }
 
+    /// Whether one more failure of that network would be too many. Counts nothing.
+    #[must_use]
+    pub fn is_over(&self, network: Network, now: Duration) -> bool {
+        let row = self.hasher.hash_one(network) % ROWS as u64;
+        let row = usize::try_from(row).ok().and_then(|row| self.rows.get(row));
+        let known = row.into_iter().flatten().flatten().find(|known| known.network == network);
+        known.copied().is_some_and(|mut known| known.fail(now) != Standing::Within)
+    }
+
     /// One more failure of that network. `now` comes from a clock that never goes back.
     pub fn count(&mut self, network: Network, now: Duration) -> Standing {
         let row = self.hasher.hash_one(network) % ROWS as u64;
@@ -174,6 +183,21 @@ mod tests {
         assert_eq!(count(101), Standing::Over, "said once, as long as it goes on");
         (0..60).for_each(|_| assert_eq!(count(200), Standing::Within));
         assert_eq!(count(200), Standing::JustOver, "and again after a pause");
+    }
+
+    #[test]
+    fn a_network_is_over_its_limit_exactly_while_its_next_failure_is_too_many() {
+        let mut forgeries = empty();
+        let mut over = 0;
+        for number in 0..200_u64 {
+            let now = Duration::from_millis(1_000 + number * 300);
+            let (is_over, again) = (forgeries.is_over(v4(1), now), forgeries.is_over(v4(1), now));
+            assert_eq!(is_over, again, "looking counts nothing");
+            over += u32::from(is_over);
+            assert_eq!(is_over, forgeries.count(v4(1), now) != Standing::Within, "{number}");
+        }
+        assert!((60..140).contains(&over), "{over}");
+        assert!(!forgeries.is_over(v4(2), Duration::from_secs(61)));
     }
 
     #[test]

@@ -95,6 +95,24 @@ pub enum SidError {
     },
 }
 
+/// How much of a text is searched for accounts. The first event of a batch names its account within two kilobytes.
+const SEARCHED: usize = 16 << 10;
+/// How many SIDs are read there.
+const READ: usize = 16;
+
+/// The account SIDs in a text of any format, in its order, repeats included. At most 16, all from its first 16 KiB, so that
+/// the cost is bounded for unauthenticated input.
+pub fn accounts_in(text: &[u8]) -> impl Iterator<Item = AccountSid> {
+    let text = text.get(..SEARCHED).unwrap_or(text);
+    let read = |at: usize| {
+        let sid = text.get(at..at + SID_LEN)?;
+        let digits = sid.get(2..)?;
+        let is_sid = digits.iter().all(u8::is_ascii_hexdigit);
+        is_sid.then(|| AccountSid::parse(std::str::from_utf8(sid).ok()?).ok()).flatten()
+    };
+    memchr::memmem::find_iter(text, "AC").filter_map(read).take(READ)
+}
+
 impl<K: Kind> Sid<K> {
     /// Reads a SID.
     ///
@@ -279,5 +297,23 @@ mod tests {
             let error = MessageSid::parse(text).expect_err("refused").to_string();
             assert!(text.len() < 3 || !error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn accounts_are_found_in_any_text_up_to_a_limit() {
+        let one = format!("AC{}", "1".repeat(32));
+        let other = format!("AC{}", "aF".repeat(16));
+        let json =
+            format!(r#"[{{"source":"/Accounts/{one}/x","data":{{"accountSid":"{other}"}}}}]"#);
+        let found: Vec<_> = accounts_in(json.as_bytes()).map(|sid| sid.to_string()).collect();
+        assert_eq!(found, [one.clone(), other]);
+        for none in
+            ["", "AC", "ACAC", &one[..33], &"ACX".repeat(1 << 19), "AC\u{e9}".repeat(99).as_str()]
+        {
+            assert_eq!(accounts_in(none.as_bytes()).count(), 0, "{none:.20}");
+        }
+        assert_eq!(accounts_in(format!("AC-{one}").as_bytes()).count(), 1);
+        assert_eq!(accounts_in(one.repeat(1000).as_bytes()).count(), READ);
+        assert_eq!(accounts_in((" ".repeat(SEARCHED) + &one).as_bytes()).count(), 0);
     }
 }

@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
 use crate::inbound::connections::{Connection, LARGE_BODY};
 use crate::inbound::rejection::Rejection;
@@ -19,12 +19,44 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const DRAIN_CAP: usize = 2 << 20;
 /// How long that may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
+/// Pieces that a body of any length may come in: chunks of its encoding, or reads of its connection.
+const PIECES: usize = 2048;
+/// It may have one more for each so many bytes. A piece costs the same work however small it is, and a chunk of one byte is
+/// six on the wire.
+const PIECE: usize = 256;
+
+/// Counts the pieces of a body, and shuts the connection that sends too many.
+struct Pieces<'a> {
+    request: &'a HttpRequest,
+    count: usize,
+    bytes: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(request: &'a HttpRequest) -> Self {
+        Self { request, count: 0, bytes: 0 }
+    }
+
+    /// # Errors
+    /// [`Rejection::Fragmented`]: actix would decode the rest for as long as it comes, so the connection is shut.
+    fn add(&mut self, piece: &[u8]) -> Result<(), Rejection> {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(piece.len());
+        if self.count <= PIECES + self.bytes / PIECE {
+            return Ok(());
+        }
+        if let Some(connection) = self.request.conn_data::<Arc<Connection>>() {
+            connection.shut();
+        }
+        Err(Rejection::Fragmented)
+    }
+}
 
 /// Reads the body.
 ///
 /// # Errors
 /// [`Rejection::TooLarge`] where more than `cap` bytes are declared or come; [`Rejection::TooSlow`];
-/// [`Rejection::Interrupted`] where it breaks off or is framed wrongly.
+/// [`Rejection::Interrupted`] where it breaks off or is framed wrongly; [`Rejection::Fragmented`].
 pub(super) async fn read(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -33,14 +65,16 @@ pub(super) async fn read(
     let declared = request.headers().get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > cap as u64) {
-        drain(payload).await;
+        drain(request, payload).await;
         return Err(Rejection::TooLarge { cap });
     }
     let gather = async {
         let mut body = BytesMut::new();
+        let mut pieces = Pieces::of(request);
         let mut place = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Rejection::Interrupted)?;
+            pieces.add(&chunk)?;
             if body.len() + chunk.len() > cap {
                 return Err(Rejection::TooLarge { cap });
             }
@@ -55,21 +89,17 @@ pub(super) async fn read(
     let read = tokio::time::timeout(DEADLINE, gather).await;
     let read = read.unwrap_or(Err(Rejection::TooSlow { deadline: DEADLINE }));
     if matches!(read, Err(Rejection::TooLarge { .. })) {
-        drain(payload).await;
+        drain(request, payload).await;
     }
     read
 }
 
-/// Reads what little remains of a body that nobody wants.
-pub(super) async fn drain<C, E>(payload: &mut (impl Stream<Item = Result<C, E>> + Unpin))
-where
-    C: AsRef<[u8]>,
-{
+/// Reads what little remains of a refused body.
+pub(super) async fn drain(request: &HttpRequest, payload: &mut Payload) {
     let swallow = async {
-        let mut left = DRAIN_CAP;
+        let mut pieces = Pieces::of(request);
         while let Some(Ok(chunk)) = payload.next().await {
-            left = left.saturating_sub(chunk.as_ref().len());
-            if left == 0 {
+            if pieces.add(&chunk).is_err() || pieces.bytes >= DRAIN_CAP {
                 break;
             }
         }

@@ -70,6 +70,13 @@ impl Connection {
         self.shut_in(FAREWELL);
     }
 
+    /// Shuts it at once. Its last answer may be lost.
+    pub(super) fn shut(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        // The peer may have gone already: then there is nothing to shut.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
     /// Whether an answer on it said that it ends. What was sent behind that request has no effect, or a
     /// refusal might hide another request (RFC 9112, 9.6); actix would go on with what it has read.
     pub(super) fn is_over(&self) -> bool {

@@ -29,6 +29,8 @@ pub struct FirstMatch(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     matched: BTreeSet<(&'static str, ClaimedAccount)>,
+    /// The routes of `matched`: refused requests look them up, and must not cost more with more accounts.
+    routes: BTreeSet<&'static str>,
     refused: BTreeMap<(&'static str, ClaimedAccount, &'static str), Refused>,
 }
 
@@ -41,7 +43,7 @@ struct Refused {
 
 impl Known {
     fn has_matched(&self, route: &'static str) -> bool {
-        self.matched.iter().any(|(known, _)| *known == route)
+        self.routes.contains(route)
     }
 
     /// Whether a key has matched there before. Such a refusal is a third party's, or one bad request.
@@ -61,6 +63,7 @@ impl FirstMatch {
         if !ROUTES.contains(&route) || !known.matched.insert((route, account)) {
             return;
         }
+        known.routes.insert(route);
         // Drops counts that are not logged any more.
         let mut refused = std::mem::take(&mut known.refused);
         refused.retain(|(on, of, reason), _| !known.is_usual(on, *of, reason));

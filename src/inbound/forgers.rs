@@ -55,6 +55,13 @@ impl Forgers {
         }
     }
 
+    /// Whether one more failed request from there would be one too many. Counts nothing.
+    pub(super) fn is_over(&self, request: &HttpRequest) -> bool {
+        let Some(network) = self.network(request) else { return false };
+        let forgeries = self.forgeries.lock().unwrap_or_else(PoisonError::into_inner);
+        forgeries.is_over(network, self.began.elapsed())
+    }
+
     fn count(&self, network: Network, now: Duration) -> Standing {
         self.forgeries.lock().unwrap_or_else(PoisonError::into_inner).count(network, now)
     }

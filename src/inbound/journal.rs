@@ -172,6 +172,9 @@ pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
         | Rejection::UnknownMessage
         | Rejection::WrongMethod { .. }
         | Rejection::TooLarge { .. }
+        | Rejection::TargetTooLong { .. }
+        | Rejection::TooManyParameters { .. }
+        | Rejection::Fragmented
         | Rejection::TooSlow { .. }
         | Rejection::Interrupted
         | Rejection::AfterTheEnd

@@ -168,8 +168,8 @@ async fn greeting() -> HttpResponse {
     HttpResponse::Ok().force_close().content_type("text/html; charset=utf-8").body("heardback\n")
 }
 
-async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
-    body::drain(&mut payload).await;
+async fn not_found(request: HttpRequest, payload: web::Payload) -> Refused {
+    body::drain(&request, &mut payload.into_inner()).await;
     if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
         let missed = receiver.near_misses.note(&request, (receiver.clock)());
         if let Some((path, nearest)) = missed {
@@ -179,8 +179,8 @@ async fn not_found(request: HttpRequest, mut payload: web::Payload) -> Refused {
     Refused::of(&request, Rejection::NotFound)
 }
 
-async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refused {
-    body::drain(&mut payload).await;
+async fn wrong_method(request: HttpRequest, payload: web::Payload) -> Refused {
+    body::drain(&request, &mut payload.into_inner()).await;
     let receiver = request.app_data::<web::Data<Receiver>>();
     let has_secret = receiver.is_some_and(|receiver| receiver.click_secret.is_some());
     let allowed = match request.match_pattern().as_deref() {
@@ -197,6 +197,21 @@ async fn wrong_method(request: HttpRequest, mut payload: web::Payload) -> Refuse
     Refused::of(&request, Rejection::WrongMethod { allowed })
 }
 
+/// The longest path and query, in bytes. On a GET the query holds the whole callback: an inbound message of 1,600 characters
+/// of three bytes each has 14,400, escaped.
+const MAX_TARGET: usize = 16 << 10;
+
+/// Refuses a target that is too long, before it is compared with any route.
+fn check_target(request: &ServiceRequest) -> Result<(), Refused> {
+    let uri = request.uri();
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let length = authority + uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if length <= MAX_TARGET {
+        return Ok(());
+    }
+    Err(Refused::of(request.request(), Rejection::TargetTooLong { most: MAX_TARGET }))
+}
+
 /// Counts each answer, and tells the connection's watchdog that a request has come to its end. A panic is
 /// one caller's trouble: what it left half done is in no store (`store/sled/draft.rs`), and its locks
 /// are taken by whoever comes next.
@@ -206,12 +221,18 @@ async fn account_for(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let began = Instant::now();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
-    let route = route_label(request.match_pattern().as_deref());
+    let checked = check_target(&request);
+    let route = match &checked {
+        Ok(()) => route_label(request.match_pattern().as_deref()),
+        Err(_) => route_label(None),
+    };
     let span = receiver.as_deref().and_then(|receiver| trace::begin(receiver, &request));
     let over =
         request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_over());
     let answered = if over {
         Err(Refused::of(request.request(), Rejection::AfterTheEnd).into())
+    } else if let Err(refused) = checked {
+        Err(refused.into())
     } else {
         let answer = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
         let panicked = |_| Refused::panicked(receiver.as_ref().map(web::Data::get_ref), route);

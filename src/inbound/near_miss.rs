@@ -17,6 +17,8 @@ use crate::inbound::ROUTES;
 
 /// The shortest time between two lines that name one route.
 const PAUSE: Duration = Duration::from_mins(1);
+/// A longer path is near no route, in bytes. Comparing it would cost its sender's choice of work.
+const LONGEST: usize = 512;
 /// At most this many segments of a path are logged.
 const SHOWN: usize = 8;
 
@@ -40,7 +42,8 @@ impl NearMisses {
         request: &HttpRequest,
         now: Timestamp,
     ) -> Option<(String, &'static str)> {
-        if !request.headers().contains_key("X-Twilio-Signature") {
+        let is_long = request.path().len() > LONGEST;
+        if is_long || !request.headers().contains_key("X-Twilio-Signature") {
             return None;
         }
         let route = nearest(request.path())?;

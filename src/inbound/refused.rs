@@ -277,7 +277,8 @@ fn covered(refusal: Refusal) -> Recording {
 
 /// One of Twilio's forms that lost its media type on the way.
 fn is_like_a_form(body: &[u8]) -> bool {
-    form::pairs(body).iter().any(|(name, _)| *name == b"AccountSid".as_slice().into())
+    form::is_within_limit(body)
+        && form::pairs(body).iter().any(|(name, _)| *name == b"AccountSid".as_slice().into())
 }
 
 /// A form that was sent as multipart: its fields may be what was signed.
@@ -304,7 +305,7 @@ fn hashed(refusal: Refusal, hasher: &RandomState) -> Recording {
         recording.notes.push(note);
     }
     recording.headers.retain(|(name, _)| KEPT_WHEN_HASHED.contains(&name.as_str()));
-    if recording.is_form() {
+    if recording.is_form() && form::is_within_limit(&body) {
         recording.body = pairs_hashed(&body, hasher).into_bytes();
     } else if !body.is_empty() {
         recording.notes.push(format!("a body of {} bytes is left away", body.len()));

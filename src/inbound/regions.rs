@@ -28,14 +28,15 @@ pub struct HomeRegions {
 
 impl HomeRegions {
     /// A signature did not match. `ours` are the regions of the keys that were tried.
-    pub(super) fn mismatched(
+    pub(super) fn mismatched<'a>(
         &self,
         request: &HttpRequest,
-        ours: Option<Vec<&str>>,
+        ours: impl FnOnce() -> Option<Vec<&'a str>>,
         now: Timestamp,
     ) {
         let header = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
-        let (Some(theirs), Some(ours)) = (header.and_then(region), ours) else { return };
+        let Some(theirs) = header.and_then(region) else { return };
+        let Some(ours) = ours() else { return };
         if ours.contains(&theirs) || !self.is_to_be_named(theirs, now) {
             return;
         }

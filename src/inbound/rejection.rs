@@ -32,6 +32,12 @@ pub(super) enum Rejection {
     WrongMethod { allowed: &'static str },
     /// The body is larger than the cap, in bytes.
     TooLarge { cap: usize },
+    /// The target is longer than this, in bytes.
+    TargetTooLong { most: usize },
+    /// The form or the query has more parameters than this.
+    TooManyParameters { most: usize },
+    /// The body came in too many small pieces. Its connection is shut, so the answer is for the metric and the log.
+    Fragmented,
     /// The body took longer than this.
     TooSlow { deadline: Duration },
     /// The body broke off, or its framing is wrong.
@@ -92,9 +98,12 @@ impl Rejection {
         match self {
             Self::NotFound | Self::UnknownMessage => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::TooManyParameters { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Interrupted | Self::AfterTheEnd | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Interrupted | Self::Fragmented | Self::AfterTheEnd | Self::Malformed(_) => {
+                StatusCode::BAD_REQUEST
+            }
             // Never 401: Twilio would send it again, with credentials.
             Self::Mistrusted(_) | Self::OtherAccount => StatusCode::FORBIDDEN,
             Self::Limited => StatusCode::TOO_MANY_REQUESTS,
@@ -112,6 +121,9 @@ impl Rejection {
             Self::UnknownMessage => "unknown_message",
             Self::WrongMethod { .. } => "method",
             Self::TooLarge { .. } => "too_large",
+            Self::TargetTooLong { .. } => "target_too_long",
+            Self::TooManyParameters { .. } => "too_many_parameters",
+            Self::Fragmented => "fragmented",
             Self::TooSlow { .. } => "too_slow",
             Self::Interrupted => "interrupted",
             Self::AfterTheEnd => "after_the_end",
@@ -143,6 +155,11 @@ impl Rejection {
             Self::UnknownMessage => "this message was never registered, or is forgotten".to_owned(),
             Self::WrongMethod { allowed } => format!("this route takes {allowed}"),
             Self::TooLarge { cap } => format!("the body may have {cap} bytes"),
+            Self::TargetTooLong { most } => format!("path and query may have {most} bytes"),
+            Self::TooManyParameters { most } => {
+                format!("a form and a query may have {most} parameters each")
+            }
+            Self::Fragmented => "the body came in too many pieces".to_owned(),
             Self::TooSlow { deadline } => {
                 format!("the body must arrive within {} s", deadline.as_secs())
             }

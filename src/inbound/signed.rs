@@ -1,10 +1,12 @@
 //! `Signed<T>`: the only door to a body. A handler that has one *has* the proof: a signature, or on the
 //! one route for callers that may not sign, and only if the settings open it, a secret in the path.
 //!
-//! The order is DESIGN §2's: cap and deadline (413, 408), signature (403), encoding and type (415),
-//! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good. Where
-//! too many failed from one network (`forgers.rs`), 403 is 429; what bears no signature at all is then
-//! turned away first, its body unread.
+//! The order is: cap, number of parameters and deadline (413, 408), signature (403), encoding and type (415),
+//! meaning (400, or 403 for another account's). Nothing is parsed before the signature is good, but for the parameters of a
+//! form, which are signed; their number is limited first. The work before the signature depends neither on the number of
+//! accounts nor on anything else that an unauthenticated client chooses without a limit.
+//! Where too many failed from one network (`forgers.rs`), 403 is 429; a request without a signature is then refused with its
+//! body unread, and one that no signature could make acceptable is refused before its signature is checked.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -14,21 +16,24 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
+use smallvec::SmallVec;
 
 use crate::domain::form;
-use crate::domain::sid::kind;
+use crate::domain::form::Pair;
+use crate::domain::sid::{AccountSid, accounts_in, kind};
 use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::{Reading, Road};
 use crate::domain::signal::fields::{self, Fields, Spelling, to_millisecond};
-use crate::domain::signature::{Content, Mistrust, Presented};
+use crate::domain::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::trace;
-use crate::inbound::trust::{Distrust, Signers};
+use crate::inbound::trust::{Distrust, MAX_MENTIONED, Signers, Trust};
 
-/// 64 KiB: Twilio's largest callback is far below. A route may say otherwise.
+/// 64 KiB: Twilio's largest callback is far below. A route may say otherwise of its JSON.
 const CAP: usize = 64 << 10;
 const SIGNATURE: &str = "X-Twilio-Signature";
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
@@ -64,7 +69,7 @@ pub(super) trait Wire: Sized + 'static {
     const JSON: bool;
     /// Whether forms are.
     const FORM: bool = true;
-    /// The largest body, in bytes.
+    /// The largest JSON body, in bytes.
     const CAP: usize = CAP;
     /// Whether the JSON is an object of fields; else the route reads the body itself.
     const FIELDS: bool = true;
@@ -115,29 +120,56 @@ impl<T: Wire> FromRequest for Signed<T> {
     }
 }
 
-async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T, Rejection> {
-    let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
+/// The body of a request, with what is known of it before its signature is checked.
+struct Unverified {
+    media: Media,
+    body: Bytes,
+    /// Its signature header is missing or unreadable. Counted as a failure already.
+    has_failed: bool,
+}
+
+/// Reads the body within the route's limits.
+async fn take<T: Wire>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    receiver: &Receiver,
+) -> Result<Unverified, Rejection> {
     if T::RING == Ring::PathSecret && receiver.click_secret.is_none() {
-        super::body::drain(payload).await;
+        super::body::drain(request, payload).await;
         return Err(Rejection::NotFound);
     }
-    let header = request.headers().get(SIGNATURE).map(HeaderValue::as_bytes);
-    // Without the header it cannot be signed, so it has failed already.
-    let has_failed = header.is_none() && T::RING.signers().is_some();
+    let too_many = Rejection::TooManyParameters { most: form::MAX_PAIRS };
+    if !form::is_within_limit(query(request)) {
+        super::body::drain(request, payload).await;
+        return Err(too_many);
+    }
+    // Without a readable header it cannot be signed, so it has failed already.
+    let has_failed = T::RING.signers().is_some() && !signature(request).is_some_and(is_signature);
     if has_failed && receiver.forgers.is_one_too_many(request) {
         return Err(Rejection::Limited);
     }
-    let body = super::body::read(request, payload, T::CAP).await?;
     let media = Media::of(request);
-    let pairs = if media == Media::Form { form::pairs(&body) } else { form::Pairs::new() };
+    let cap = if media == Media::Json { T::CAP } else { CAP };
+    let body = super::body::read(request, payload, cap).await?;
+    if media == Media::Form && !form::is_within_limit(&body) {
+        return Err(too_many);
+    }
+    Ok(Unverified { media, body, has_failed })
+}
+
+async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T, Rejection> {
+    let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
+    let unverified = take::<T>(request, payload, receiver).await?;
+    let Unverified { media, ref body, has_failed } = unverified;
+    let pairs = if media == Media::Form { form::pairs(body) } else { form::Pairs::new() };
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let is_get = request.method() == Method::GET;
     let content = match media {
         _ if is_get && body.is_empty() => Content::Nothing,
-        Media::Form => Content::Form { pairs: &pairs, body: &body },
-        Media::Json | Media::Other => Content::Other(&body),
+        Media::Form => Content::Form { pairs: &pairs, body },
+        Media::Json | Media::Other => Content::Other(body),
     };
-    let query_pairs = form::pairs(request.uri().query().unwrap_or_default().as_bytes());
+    let query_pairs = form::pairs(query(request));
     let settings = settings(request);
     let settings = settings.as_deref();
     let bases = &receiver.bases;
@@ -146,23 +178,34 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let claimed = fields::one_account(named, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
+    let is_form = is_get || media == Media::Form;
+    if !has_failed
+        && is_unacceptable::<T>(&trust, claimed, is_form)
+        && receiver.forgers.is_over(request)
+    {
+        receiver.forgers.is_one_too_many(request);
+        return Err(Rejection::Limited);
+    }
     let signer = if let Some(signers) = T::RING.signers() {
-        let found = trust.verify(signers, claimed, &presented, header).map_err(|why| {
+        let mentioned = match claimed {
+            Some(_) => SmallVec::new(),
+            None => mentioned::<T>(&trust, &query_pairs, if is_form { b"" } else { body }),
+        };
+        let header = signature(request);
+        let found = trust.verify(signers, claimed, &mentioned, &presented, header);
+        Some(found.map_err(|why| {
             let is_forged = matches!(why, Distrust::Mistrust(_));
             if is_forged && !has_failed && receiver.forgers.is_one_too_many(request) {
                 return Rejection::Limited;
             }
-            if let Distrust::Mistrust(why) = &why {
-                receiver.refusals.note(request, &body, *why);
-            }
+            note_refusal(request, receiver, body, &why);
             if signers == Signers::Twilio && why.is_mismatch() {
-                receiver.home_regions.mismatched(request, trust.regions(claimed), now);
+                receiver.home_regions.mismatched(request, || trust.regions(claimed), now);
             }
             let why = Rejection::from(why);
             receiver.refused(request, trust.claim(claimed), &why, now);
             why
-        });
-        Some(found?)
+        })?)
     } else {
         knows_the_secret(request, receiver)?;
         None
@@ -177,24 +220,11 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         // What may take its time from here on is ours to answer for, not the caller's.
         connection.progress();
     }
-    let accepted = match media {
-        _ if is_get => true,
-        Media::Form => T::FORM,
-        Media::Json => T::JSON,
-        Media::Other => false,
-    };
-    if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
-        let expected = match (T::FORM, T::JSON) {
-            (true, true) => "application/x-www-form-urlencoded or application/json",
-            (false, _) => "application/json",
-            (true, false) => "application/x-www-form-urlencoded",
-        };
-        return Err(Rejection::Unsupported { expected });
-    }
+    check_media::<T>(request, media)?;
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
-        Media::Json if T::FIELDS => Fields::from_json(&body, T::SPELLING)?,
+        Media::Json if T::FIELDS => Fields::from_json(body, T::SPELLING)?,
         Media::Json => Fields::from_members(&[], T::SPELLING),
         Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
@@ -202,7 +232,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     // Whose codes: of several accounts that it may speak for, the one that it names.
     let coder = fields.sid::<kind::Account>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
-    let parts = Parts { fields: &fields, query: &query, body: &body, sid };
+    let parts = Parts { fields: &fields, query: &query, body, sid };
     let reading = Reading {
         account,
         others,
@@ -217,11 +247,81 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     Ok(T::read(&parts, &reading)?)
 }
 
-/// The header that names a `SharedKey`. It is a list, so several lines are one.
+/// Records a request that was refused for its signature, while recording is on.
+fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &Distrust) {
+    if let Distrust::Mistrust(why) = why {
+        receiver.refusals.note(request, body, *why);
+    }
+}
+
+/// Refuses a content type that the route does not take, and every encoding.
+fn check_media<T: Wire>(request: &HttpRequest, media: Media) -> Result<(), Rejection> {
+    let accepted = match media {
+        _ if request.method() == Method::GET => true,
+        Media::Form => T::FORM,
+        Media::Json => T::JSON,
+        Media::Other => false,
+    };
+    if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
+        let expected = match (T::FORM, T::JSON) {
+            (true, true) => "application/x-www-form-urlencoded or application/json",
+            (false, _) => "application/json",
+            (true, false) => "application/x-www-form-urlencoded",
+        };
+        return Err(Rejection::Unsupported { expected });
+    }
+    Ok(())
+}
+
+fn query(request: &HttpRequest) -> &[u8] {
+    request.uri().query().unwrap_or_default().as_bytes()
+}
+
+fn signature(request: &HttpRequest) -> Option<&[u8]> {
+    request.headers().get(SIGNATURE).map(HeaderValue::as_bytes)
+}
+
+/// Whether no signature could make a request acceptable: it claims an account that is not in the settings, or it is one of
+/// Twilio's forms, which name theirs, and claims none.
+fn is_unacceptable<T: Wire>(trust: &Trust, claimed: Option<AccountSid>, is_form: bool) -> bool {
+    match claimed {
+        Some(account) => T::RING.signers().is_some() && !trust.knows(account),
+        None => T::RING == Ring::Account && is_form,
+    }
+}
+
+/// The configured accounts that a request mentions in its query or in a body that is not parsed yet. They choose the keys
+/// that are tried first, and nothing else.
+fn mentioned<T: Wire>(
+    trust: &Trust,
+    query: &[Pair<'_>],
+    body: &[u8],
+) -> SmallVec<[AccountSid; MAX_MENTIONED]> {
+    let in_query = fields::one_account(query, T::SPELLING);
+    let all = in_query.into_iter().chain(accounts_in(body));
+    let mut mentioned = SmallVec::new();
+    for account in all.filter(|account| trust.knows(*account)) {
+        if mentioned.len() < MAX_MENTIONED && !mentioned.contains(&account) {
+            mentioned.push(account);
+        }
+    }
+    mentioned
+}
+
+/// The header that names a `SharedKey`. It is a list, so several lines are one. Of lines longer than any such list only the
+/// beginning is joined, which is too long as well.
 fn settings(request: &HttpRequest) -> Option<Cow<'_, [u8]>> {
     let mut lines = request.headers().get_all(SETTINGS).map(HeaderValue::as_bytes);
-    let first = Cow::Borrowed(lines.next()?);
-    Some(lines.fold(first, |all, line| Cow::Owned([all.as_ref(), line].join(&b','))))
+    let first = lines.next()?;
+    let mut all = Cow::Borrowed(first);
+    for line in lines {
+        if all.len() > MAX_SETTINGS {
+            break;
+        }
+        all.to_mut().push(b',');
+        all.to_mut().extend(line.iter().take(MAX_SETTINGS + 1));
+    }
+    Some(all)
 }
 
 /// Whether the path holds the secret: the one way in without a signature.

@@ -15,7 +15,7 @@ use crate::domain::code::CodeKey;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
 use crate::inbound::ROUTES;
-use crate::inbound::trust::{Member, NamedKey, Trust, Trusted};
+use crate::inbound::trust::{MAX_TRIED, Member, NamedKey, Trust, Trusted};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
 
@@ -109,7 +109,16 @@ pub(super) fn trust(settings: &Settings) -> Trust {
     let member = |account: &Account| member(account, &settings.app_keys);
     let first = member(settings.accounts.first());
     let others = settings.accounts.iter().skip(1).map(member).collect();
-    Trust::new(first, others, named("app key", &settings.app_keys))
+    let trust = Trust::new(first, others, named("app key", &settings.app_keys));
+    if let Some(keys) = trust.exceeds_tried() {
+        tracing::warn!(
+            keys,
+            most = MAX_TRIED,
+            "the settings have {keys} keys of one kind; a request that names no account is tried with {MAX_TRIED} of them: \
+             have each app name its account (AccountSid in the body, or in the query of a GET)"
+        );
+    }
+    trust
 }
 
 fn member(account: &Account, shared: &[SecretString]) -> Member {

@@ -18,8 +18,11 @@ mod selection;
 
 pub use candidates::origin;
 pub use key::{Algorithm, KeyId, SigningKey};
+pub use selection::MAX_SETTINGS;
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::ops::{ControlFlow, Range};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +36,13 @@ use crate::domain::signature::selection::{Selection, Tag};
 
 /// The query parameter that carries a body's SHA-256, in Twilio's spelling.
 const BODY_HASH: &str = "bodySHA256";
+
+/// The most bytes that are hashed to verify one request, over all keys, public URLs and spellings. One try takes the URL and
+/// the parameters: 16 KiB and 64 KiB at most, by the limits of `inbound`. Twilio's callbacks take a few kilobytes, so all of
+/// their tries fit many times over.
+const MAX_HASHED: usize = 384 << 10;
+/// What an HMAC costs besides its text, in bytes hashed: its padding, the outer hash and the copy of its key.
+const OF_AN_HMAC: usize = 256;
 
 /// What is signed besides the URL.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +141,12 @@ pub fn verify<'k>(
     verdict
 }
 
+/// Whether a header holds a signature of some key: the right number of bytes, in base64.
+#[must_use]
+pub fn is_signature(header: &[u8]) -> bool {
+    Tag::read(header).is_some()
+}
+
 /// Verifies a request that names no `SharedKey`, and of which the whole public URL is known.
 /// [`verify`] does the same for each of its bases.
 ///
@@ -194,6 +210,14 @@ struct Claim<'a> {
     content: &'a Content<'a>,
     parameters: Parameters,
     is_get: bool,
+    work: Cell<Work>,
+}
+
+/// The hashing that was done for one request.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    hmacs: usize,
+    bytes: usize,
 }
 
 impl<'a> Claim<'a> {
@@ -206,7 +230,8 @@ impl<'a> Claim<'a> {
         let selection = Selection::of(settings);
         let tag = Tag::read(header.ok_or(Mistrust::Missing)?);
         let tag = tag.filter(|tag| tag.suits(selection)).ok_or(Mistrust::Malformed)?;
-        Ok(Self { tag, selection, content, parameters: signed_parameters(content), is_get })
+        let (parameters, work) = (signed_parameters(content), Cell::default());
+        Ok(Self { tag, selection, content, parameters, is_get, work })
     }
 
     fn verify<'k>(
@@ -225,20 +250,33 @@ impl<'a> Claim<'a> {
         let stand_in = none_chosen.then(|| Keyed::new(self.tag.algorithm(), b""));
         let key = candidates::find(base, rest, self.is_get, |url| {
             if let Some(stand_in) = &stand_in {
-                std::hint::black_box(self.is_made_by(stand_in, url));
-                return None;
+                std::hint::black_box(self.is_made_by(stand_in, url)?);
+                return ControlFlow::Continue(());
             }
-            chosen.clone().find(|(_, key)| self.is_made_by(&key.keyed, url)).map(|(at, _)| at)
+            for (at, key) in chosen.clone() {
+                if self.is_made_by(&key.keyed, url)? {
+                    return ControlFlow::Break(Some(at));
+                }
+            }
+            ControlFlow::Continue(())
         });
-        let key = key.ok_or(Mistrust::Mismatch)?;
+        let ControlFlow::Break(Some(key)) = key else { return Err(Mistrust::Mismatch) };
         // Only now: a stranger's megabyte is not worth hashing.
         self.verify_body(query)?;
         Ok(Match { key })
     }
 
-    fn is_made_by(&self, key: &Keyed, url: &[&str]) -> bool {
+    /// Whether that key made the signature for that URL. Breaks once [`MAX_HASHED`] is spent.
+    fn is_made_by(&self, key: &Keyed, url: &[&str]) -> ControlFlow<Option<usize>, bool> {
+        let Work { hmacs, bytes } = self.work.get();
+        let text: usize = url.iter().map(|piece| piece.len()).sum();
+        let bytes = bytes + OF_AN_HMAC + text + self.parameters.text.len();
+        if bytes > MAX_HASHED {
+            return ControlFlow::Break(None);
+        }
+        self.work.set(Work { hmacs: hmacs + 1, bytes });
         // `verify_slice` compares in constant time.
-        match (key, &self.tag) {
+        ControlFlow::Continue(match (key, &self.tag) {
             (Keyed::Sha1(key), Tag::Sha1(tag)) => {
                 fed(key, url, &self.parameters).verify_slice(tag).is_ok()
             }
@@ -246,7 +284,7 @@ impl<'a> Claim<'a> {
                 fed(key, url, &self.parameters).verify_slice(tag).is_ok()
             }
             (Keyed::Sha1(_), Tag::Sha256(_)) | (Keyed::Sha256(_), Tag::Sha1(_)) => false,
-        }
+        })
     }
 
     /// Every hash that the query carries must be the body's: two that differ would leave it open
@@ -269,34 +307,73 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A form's parameters as they are signed. Longer ones than any of Twilio's go to the heap.
-type Parameters = SmallVec<[u8; 1024]>;
-
-/// The parameters as they are signed: sorted by name, then by value, both bytewise, each value of a
-/// name once. Names repeat for each value.
-fn signed_parameters(content: &Content<'_>) -> Parameters {
-    let mut out = Parameters::new();
-    let Content::Form { pairs, .. } = content else {
-        return out;
-    };
-    // Most names differ in their first eight bytes.
-    let mut sorted: SmallVec<[(u64, &Pair<'_>); 32]> =
-        pairs.iter().map(|pair| (pair.0.prefix(), pair)).collect();
-    sorted.sort_unstable();
-    sorted.dedup();
-    for (_, (name, value)) in sorted {
-        name.append_to(&mut out);
-        value.append_to(&mut out);
-    }
-    out
+/// A form's parameters as they are signed: each once, sorted by name, then by value, both bytewise. Names repeat for each
+/// value. Longer ones than any of Twilio's go to the heap.
+#[derive(Default)]
+struct Parameters {
+    /// The decoded names and values, in the order of the body.
+    text: SmallVec<[u8; 1024]>,
+    /// Where each parameter lies in the text, in the order of the signature.
+    sorted: SmallVec<[Parameter; 32]>,
 }
 
-fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &[u8]) -> M {
+/// A parameter's place in [`Parameters::text`]: its name, and its value behind that.
+#[derive(Clone, Copy)]
+struct Parameter {
+    /// The first eight bytes of its name: most names differ in them.
+    prefix: u64,
+    name: u32,
+    value: u32,
+    end: u32,
+}
+
+impl Parameter {
+    fn name(self) -> Range<usize> {
+        self.name as usize..self.value as usize
+    }
+    fn value(self) -> Range<usize> {
+        self.value as usize..self.end as usize
+    }
+}
+
+impl Parameters {
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let place = |parameter: &Parameter| parameter.name().start..parameter.value().end;
+        self.sorted.iter().filter_map(move |parameter| self.text.get(place(parameter)))
+    }
+}
+
+/// Decodes each parameter once, so that sorting compares plain bytes: comparing while decoding would cost an attacker's
+/// kilobytes for each step of the sort.
+fn signed_parameters(content: &Content<'_>) -> Parameters {
+    let Content::Form { pairs, .. } = content else { return Parameters::default() };
+    let length = pairs.iter().map(|(name, value)| name.encoded_len() + value.encoded_len()).sum();
+    let mut text = SmallVec::with_capacity(length);
+    let mut sorted = SmallVec::with_capacity(pairs.len());
+    // No body has 4 GiB: `inbound` takes 64 KiB of a form, and a recording is a file of that.
+    let here = |text: &SmallVec<[u8; 1024]>| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    for (name, value) in *pairs {
+        let prefix = name.prefix();
+        let from = here(&text);
+        name.append_to(&mut text);
+        let middle = here(&text);
+        value.append_to(&mut text);
+        sorted.push(Parameter { prefix, name: from, value: middle, end: here(&text) });
+    }
+    let parts = |one: &Parameter| (one.prefix, text.get(one.name()), text.get(one.value()));
+    sorted.sort_unstable_by(|one, other| parts(one).cmp(&parts(other)));
+    sorted.dedup_by(|one, other| parts(one) == parts(other));
+    Parameters { text, sorted }
+}
+
+fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &Parameters) -> M {
     let mut mac = keyed.clone();
     for piece in url {
         mac.update(piece.as_bytes());
     }
-    mac.update(parameters);
+    for piece in parameters.pieces() {
+        mac.update(piece);
+    }
     mac
 }
 

@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::signature::key::{Algorithm, SigningKey};
 
+/// The longest header that is read, in bytes. An id has at most 128.
+pub const MAX_SETTINGS: usize = 4 << 10;
+
 /// Which keys are to be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Selection<'a> {
@@ -29,7 +32,7 @@ impl<'a> Selection<'a> {
     }
 
     fn read(header: &'a [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(header).ok()?;
+        let text = std::str::from_utf8(header).ok().filter(|text| text.len() <= MAX_SETTINGS)?;
         let pairs = || text.split(',').filter_map(|entry| entry.split_once('='));
         let first = |asked: &str| {
             let mut values = pairs().filter(|(name, _)| name.trim() == asked);
@@ -141,5 +144,7 @@ mod tests {
             assert_eq!(of(header), Selection::Nothing, "{header}");
         }
         assert_eq!(Selection::of(Some(b"key=\xff")), Selection::Nothing);
+        let long = format!("key=k1,{}", "v=1,".repeat(MAX_SETTINGS));
+        assert_eq!(of(&long), Selection::Nothing);
     }
 }

@@ -167,7 +167,7 @@ proptest! {
         *(if in_name { &mut pairs[at].0 } else { &mut pairs[at].1 }) = Text::from(changed.as_slice());
         // No delimiters are signed: a change may yield the same string in another way.
         let text = |content: &Content<'_>| -> Vec<u8> {
-            signed_parameters(content).to_vec()
+            signed_parameters(content).pieces().flatten().copied().collect::<Vec<u8>>()
         };
         prop_assume!(text(&form(&pairs)) != text(&form(&owned(&sent))));
         prop_assert_eq!(check(url, &form(&pairs), &signature), Err(Mistrust::Mismatch));
@@ -186,4 +186,68 @@ proptest! {
         prop_assume!(changed != url);
         prop_assert!(check(&changed, &Content::Nothing, &signature).is_err());
     }
+}
+
+/// The hashing that one forged request causes.
+fn work_of(
+    keys: usize,
+    bases: usize,
+    path_and_query: &str,
+    body: &[u8],
+    settings: Option<&[u8]>,
+) -> Work {
+    let keys: Vec<_> = (0..keys).map(|n| SigningKey::new(format!("key {n}").as_bytes())).collect();
+    let pairs = form::pairs(body);
+    let content =
+        if body.is_empty() { Content::Nothing } else { Content::Form { pairs: &pairs, body } };
+    let header = sign(&key(), "https://elsewhere.example", &Content::Nothing);
+    let claim = Claim::new(&content, body.is_empty(), Some(header.as_bytes()), settings);
+    let claim = claim.expect("a signature by its shape");
+    for base in 0..bases {
+        let base = format!("https://h{base}.example.com");
+        assert_eq!(claim.verify(keys.iter(), &base, path_and_query), Err(Mistrust::Mismatch));
+    }
+    claim.work.get()
+}
+
+#[test]
+fn a_forged_request_of_any_shape_costs_a_bounded_number_of_hashed_bytes() {
+    let marks = format!("/twilio/message?{}", "'@:%27%40%3A".repeat(1365));
+    let form = "a=".to_owned() + &"%61".repeat(21_000);
+    let many = "a=+&".repeat(512);
+    for (keys, bases) in [(1, 1), (4, 1), (4, 4), (64, 1), (64, 16), (10_000, 64)] {
+        for (target, body) in [
+            (marks.as_str(), ""),
+            ("/x", form.as_str()),
+            (marks.as_str(), form.as_str()),
+            ("/x", many.as_str()),
+            ("/x", ""),
+        ] {
+            for settings in [None, Some(&b"key=unknown"[..])] {
+                let work = work_of(keys, bases, target, body.as_bytes(), settings);
+                assert!(work.bytes <= MAX_HASHED, "{keys} keys, {bases} bases: {work:?}");
+                assert!(work.hmacs > 0 && work.hmacs <= MAX_HASHED / OF_AN_HMAC, "{work:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_spellings_of_the_longest_callback_are_tried_with_every_key_of_an_account() {
+    // An inbound message of 1,600 characters of three bytes each, escaped, with two auth tokens.
+    let query = format!("/twilio/message?Body={}%27%40%3A", "%E3%81%82".repeat(1600));
+    let work = work_of(1, 1, &query, b"", None);
+    assert_eq!(work.hmacs, 2 * 4, "{work:?}");
+    let body = format!("Body={}", "%E3%81%82".repeat(1600));
+    assert_eq!(work_of(4, 2, "/twilio/message?x=%27", body.as_bytes(), None).hmacs, 4 * 2 * 2 * 2);
+}
+
+#[test]
+fn a_url_is_hashed_once_for_each_key_and_spelling() {
+    assert_eq!(
+        work_of(3, 1, "/twilio/status", b"a=1", None).hmacs,
+        3 * 2,
+        "with and without the port"
+    );
+    assert_eq!(work_of(3, 2, "/twilio/status?a='", b"a=1", None).hmacs, 3 * 2 * 2 * 2);
 }

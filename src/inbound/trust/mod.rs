@@ -2,18 +2,28 @@
 //! says.
 //!
 //! The account that a form names is only a hint at whose keys to try, so that a forgery costs the
-//! work of one account's keys; what names none, or is JSON, is tried with all. An account that is not
-//! ours costs the same work, in vain. Deliberately absent: secrets in any form but that of a key.
+//! work of one account's keys. A request that names none (JSON does so only in its body, which is not parsed yet) is tried
+//! with at most [`MAX_TRIED`] keys, however many accounts there are. An account that is not
+//! ours costs the same work as the default one, in vain. Deliberately absent: secrets in any form but that of a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use smallvec::SmallVec;
+
 use crate::domain::code::CodeKey;
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::{self, Mistrust, Presented, SigningKey};
+
+/// The most keys that are tried for a request that names no account. They are tried in this order: those of the accounts that
+/// the request mentions, of the default account, of every account's app, of the other accounts in the order of the settings.
+pub const MAX_TRIED: usize = 64;
+
+/// The most accounts that a request can mention.
+pub(super) const MAX_MENTIONED: usize = 4;
 
 /// What stands for "every account" where an account is named.
 const ANY: &str = "any";
@@ -90,14 +100,19 @@ impl Keys {
         }
     }
 
-    /// Those to be tried for an account, or for one that is not named.
-    fn of(&self, account: Option<AccountSid>) -> impl Iterator<Item = &Held> + Clone {
-        let own = match account {
-            None => 0..self.anys_from,
-            Some(account) => self.of.get(&account).cloned().unwrap_or(0..0),
-        };
-        let own = self.held.get(own).unwrap_or_default();
-        own.iter().chain(self.held.get(self.anys_from..).unwrap_or_default())
+    /// Those of one account.
+    fn of(&self, account: AccountSid) -> &[Held] {
+        self.of.get(&account).and_then(|own| self.held.get(own.clone())).unwrap_or_default()
+    }
+
+    /// Those of every account.
+    fn anys(&self) -> &[Held] {
+        self.held.get(self.anys_from..).unwrap_or_default()
+    }
+
+    /// Those of all accounts, one account after the other.
+    fn owned(&self) -> &[Held] {
+        self.held.get(..self.anys_from).unwrap_or_default()
     }
 }
 
@@ -108,6 +123,8 @@ pub struct Trust {
     members: BTreeMap<AccountSid, (Vec<CodeKey>, Option<String>)>,
     account_keys: Keys,
     app_keys: Keys,
+    /// The distinct regions of all accounts, where all are known.
+    regions: Option<Vec<String>>,
 }
 
 /// Why a request is not trusted.
@@ -136,6 +153,7 @@ impl Trust {
             members: BTreeMap::new(),
             account_keys: Keys::default(),
             app_keys: Keys::default(),
+            regions: None,
         };
         for member in std::iter::once(default).chain(others) {
             trust.accounts.push(member.account);
@@ -144,10 +162,51 @@ impl Trust {
             trust.members.insert(member.account, (member.code_keys, member.region));
         }
         trust.app_keys.add(None, shared_app_keys);
+        let regions = trust.members.values().map(|(_, region)| region.clone());
+        let regions: Option<BTreeSet<String>> = regions.collect();
+        trust.regions = regions.map(|regions| regions.into_iter().collect());
         trust
     }
 
-    /// Whose key signed this. `claimed` is the account that the request names, if it does.
+    /// Whether the settings have that account.
+    pub(super) fn knows(&self, account: AccountSid) -> bool {
+        self.members.contains_key(&account)
+    }
+
+    /// The number of keys of the kind with more, if a request that names no account is not tried with all of them.
+    #[must_use]
+    pub fn exceeds_tried(&self) -> Option<usize> {
+        let most = self.account_keys.held.len().max(self.app_keys.held.len());
+        (most > MAX_TRIED).then_some(most)
+    }
+
+    /// The keys that a request is tried with. Their number does not depend on the number of accounts.
+    fn tried(
+        &self,
+        signers: Signers,
+        claimed: Option<AccountSid>,
+        mentioned: &[AccountSid],
+    ) -> SmallVec<[&Held; MAX_TRIED]> {
+        let keys = self.keys(signers);
+        if let Some(claimed) = claimed {
+            // Somebody else's costs what our own default would, and whatever comes of it is refused.
+            let tried = if self.knows(claimed) { claimed } else { self.default };
+            return keys.of(tried).iter().chain(keys.anys()).collect();
+        }
+        let likely = mentioned.iter().copied().chain([self.default]);
+        let mut first: SmallVec<[AccountSid; MAX_MENTIONED + 1]> = SmallVec::new();
+        for account in likely.filter(|account| self.knows(*account)) {
+            if first.len() <= MAX_MENTIONED && !first.contains(&account) {
+                first.push(account);
+            }
+        }
+        let is_other = |held: &&Held| held.owner.is_none_or(|owner| !first.contains(&owner));
+        let likely = first.iter().flat_map(|account| keys.of(*account)).chain(keys.anys());
+        likely.chain(keys.owned().iter().filter(is_other)).take(MAX_TRIED).collect()
+    }
+
+    /// Whose key signed this. `claimed` is the account that the request names, if it does; `mentioned` are accounts that
+    /// appear in a request that names none. Both only choose the keys that are tried.
     ///
     /// # Errors
     /// [`Distrust`]; every sender is told the same.
@@ -155,17 +214,15 @@ impl Trust {
         &self,
         signers: Signers,
         claimed: Option<AccountSid>,
+        mentioned: &[AccountSid],
         presented: &Presented<'_>,
         header: Option<&[u8]>,
     ) -> Result<&Held, Distrust> {
-        let is_ours = claimed.is_none_or(|account| self.members.contains_key(&account));
-        // Somebody else's costs what our own default would, and whatever comes of it is refused.
-        let tried = if is_ours { claimed } else { Some(self.default) };
-        let candidates = self.keys(signers).of(tried);
-        let keys = candidates.clone().map(|held| &held.key);
+        let is_ours = claimed.is_none_or(|account| self.knows(account));
+        let candidates = self.tried(signers, claimed, mentioned);
+        let keys = candidates.iter().map(|held| &held.key);
         let found = signature::verify(keys, presented, header).map_err(Distrust::Mistrust)?;
-        let held = candidates.into_iter().nth(found.key);
-        match held {
+        match candidates.get(found.key) {
             Some(held) if is_ours => Ok(held),
             Some(_) => Err(Distrust::OtherAccount),
             None => Err(Distrust::Mistrust(Mistrust::Mismatch)),
@@ -185,9 +242,7 @@ impl Trust {
     pub(super) fn claim(&self, claimed: Option<AccountSid>) -> ClaimedAccount {
         match claimed {
             None => ClaimedAccount::Unnamed,
-            Some(account) if self.members.contains_key(&account) => {
-                ClaimedAccount::Configured(account)
-            }
+            Some(account) if self.knows(account) => ClaimedAccount::Configured(account),
             Some(_) => ClaimedAccount::Unknown,
         }
     }
@@ -199,9 +254,11 @@ impl Trust {
 
     /// The regions that the keys were of that a request was tried with, where all are known.
     pub(super) fn regions(&self, claimed: Option<AccountSid>) -> Option<Vec<&str>> {
-        let known = self.members.iter();
-        let tried = known.filter(|(account, _)| claimed.is_none_or(|claimed| claimed == **account));
-        tried.map(|(_, (_, region))| region.as_deref()).collect()
+        let Some(claimed) = claimed else {
+            return self.regions.as_ref().map(|all| all.iter().map(String::as_str).collect());
+        };
+        let own = self.members.get(&claimed).map(|(_, region)| region.as_deref());
+        own.into_iter().collect()
     }
 
     /// Every key by account and name, of either kind, with what it makes of nothing: enough to see

@@ -62,7 +62,7 @@ fn verified(
         settings: settings.map(str::as_bytes),
     };
     let trust = trust();
-    let held = trust.verify(signers, claimed, &presented, Some(header.as_bytes()))?;
+    let held = trust.verify(signers, claimed, &[], &presented, Some(header.as_bytes()))?;
     let (default, others) = trust.mandate(Some(held));
     Ok(format!("{} {} of {default}, {} more", held.name, held.account, others.len()))
 }
@@ -126,7 +126,7 @@ fn a_shared_key_is_its_accounts_too() {
 fn the_regions_are_those_of_the_keys_that_were_tried() {
     let trust = trust();
     assert_eq!(trust.regions(Some(account("b"))), Some(vec!["ie1"]));
-    assert_eq!(trust.regions(None), Some(vec!["us1", "ie1"]));
+    assert_eq!(trust.regions(None), Some(vec!["ie1", "us1"]));
     let unknown = Member { region: None, ..member("a", "") };
     assert_eq!(Trust::new(unknown, Vec::new(), Vec::new()).regions(None), None);
 }
@@ -156,4 +156,55 @@ fn a_request_keeps_the_trust_that_it_began_with() {
     assert!(Arc::ptr_eq(&begun, &before));
     assert_eq!(begun.accounts.len(), 2);
     assert_eq!(trusted.now().accounts, [account("b")]);
+}
+
+/// An account of many, with two auth tokens and two app keys.
+fn numbered(number: u32) -> Member {
+    let account = AccountSid::parse(&format!("AC{number:032}")).expect("valid");
+    let keys =
+        |what: &str| [1, 2].map(|n| named(&format!("{what} {n}"), &format!("{what} {number} {n}")));
+    Member {
+        account,
+        account_keys: keys("token").to_vec(),
+        app_keys: keys("app key").to_vec(),
+        code_keys: Vec::new(),
+        region: None,
+    }
+}
+
+#[test]
+fn the_number_of_keys_that_are_tried_does_not_grow_with_the_number_of_accounts() {
+    for accounts in [1, 2, 30, 33, 500, 2000] {
+        let others = (2..=accounts).map(numbered).collect();
+        let shared = vec![named("app key 1", "any app")];
+        let trust = Trust::new(numbered(1), others, shared);
+        let last = numbered(accounts).account;
+        let tried = |signers, claimed, mentioned: &[AccountSid]| {
+            let tried = trust.tried(signers, claimed, mentioned);
+            tried.iter().map(|held| (held.owner, held.name.to_string())).collect::<Vec<_>>()
+        };
+        for signers in [Signers::Twilio, Signers::App] {
+            let anys = if signers == Signers::App { 1 } else { 0 };
+            assert_eq!(tried(signers, Some(last), &[]).len(), 2 + anys, "its own");
+            assert_eq!(tried(signers, Some(account("f")), &[]).len(), 2 + anys, "an unknown one's");
+            let unnamed = tried(signers, None, &[]);
+            assert!(unnamed.len() <= MAX_TRIED, "{} of {accounts}", unnamed.len());
+            assert_eq!(
+                unnamed.len() >= 2 * accounts as usize,
+                2 * accounts as usize + anys <= MAX_TRIED
+            );
+            assert_eq!(unnamed.first().and_then(|(owner, _)| *owner), Some(numbered(1).account));
+            let mentioned = tried(signers, None, &[account("f"), last, last]);
+            assert_eq!(
+                mentioned.first().and_then(|(owner, _)| *owner),
+                Some(last),
+                "of {accounts}"
+            );
+            let mut distinct = mentioned.clone();
+            distinct.sort();
+            distinct.dedup();
+            assert_eq!(distinct.len(), mentioned.len(), "none is tried twice");
+        }
+        assert_eq!(trust.exceeds_tried().is_some(), accounts > 31, "{accounts}");
+    }
 }

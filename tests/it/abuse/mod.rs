@@ -3,6 +3,7 @@
 //! wrong in an otherwise proper request, in `http/refusals.rs`.
 
 mod base;
+mod bounds;
 pub(crate) mod crowd;
 mod forgers;
 mod shapes;
