@@ -144,6 +144,10 @@ pub struct Claim {
     pub spent: Duration,
     /// When the message was created.
     pub created_at: Timestamp,
+    /// [`Message::is_missing`](crate::domain::message::Message::is_missing) before this attempt.
+    pub missing: bool,
+    /// [`Message::is_named_by_twilio`](crate::domain::message::Message::is_named_by_twilio).
+    pub named_by_twilio: bool,
     /// The trace of the signal that confirmed it.
     pub trace: Option<TraceParent>,
 }

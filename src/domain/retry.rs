@@ -45,12 +45,10 @@ pub struct AttemptFacts {
     pub took: Duration,
     /// How old the message is.
     pub age: Duration,
-    /// It got 403 before, and another message of its account has succeeded since: the fault is its
-    /// own, not the account's.
+    /// It got the same 403 or 404 before, and another message of its account succeeded: the fault is its own, not the
+    /// account's.
     pub suspect: bool,
-    /// Its account's lane is paused by now, this verdict considered.
-    pub paused: bool,
-    /// How long its account's lane wants it to stay away. Used where the attempt is given back.
+    /// How long its account's lane wants it to stay away. Used if the attempt is given back, and after a 404.
     pub hold: Duration,
 }
 
@@ -87,14 +85,22 @@ pub fn conclude(
         // Without Twilio's code, the answer may be a proxy's.
         Verdict::Pause { why } if facts.suspect && why.code.is_some() => refused(why),
         Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
-        // Twenty in a row paused the lane: a wrong account must not refuse the whole backlog.
-        Verdict::Missing { .. } if facts.paused => release,
-        Verdict::Missing { why } if facts.age < MISSING_GRACE => {
-            again(why, None, facts, policy, jitter)
+        Verdict::Missing { why } if facts.suspect && facts.age >= MISSING_GRACE => {
+            let message = format!("{UNKNOWN_SID}: {}", why.message);
+            refused(&Why { message, ..why.clone() })
         }
-        Verdict::Missing { why } | Verdict::Never { why } => refused(why),
+        // A wrong account or region gives the same answer, and must refuse nothing: no time counts.
+        Verdict::Missing { .. } => {
+            let own = backoff(facts.attempts, jitter);
+            let after = if facts.age < MISSING_GRACE { own } else { own.max(facts.hold) };
+            Settlement::Retry { after, spent: facts.spent }
+        }
+        Verdict::Never { why } => refused(why),
     }
 }
+
+/// The reason of a message that is refused for its second 404.
+const UNKNOWN_SID: &str = "Twilio answered 404 twice and accepts other messages of the account, so it does not know this SID";
 
 fn again(
     why: &Why,
@@ -144,7 +150,6 @@ mod tests {
         took: Duration::from_secs(2),
         age: Duration::from_hours(1),
         suspect: false,
-        paused: false,
         hold: Duration::from_secs(7),
     };
 
@@ -226,20 +231,21 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_message_is_retried_in_its_first_minute_and_refused_after_it() {
+    fn a_404_refuses_only_a_suspect_of_a_minute_and_otherwise_costs_no_lifetime() {
         let verdict = Verdict::Missing { why: why(404, 20404) };
-        let young = AttemptFacts { age: Duration::from_secs(59), ..FACTS };
-        assert!(matches!(conclude(&verdict, &young, &DAY, 0.5), Settlement::Retry { .. }));
-        let old = AttemptFacts { age: MISSING_GRACE, ..FACTS };
-        assert_eq!(refusal_of(conclude(&verdict, &old, &DAY, 0.5)), why(404, 20404));
-    }
-
-    #[test]
-    fn a_missing_message_of_a_paused_lane_is_kept() {
-        let facts = AttemptFacts { paused: true, ..FACTS };
-        let verdict = Verdict::Missing { why: why(404, 20404) };
-        let end = conclude(&verdict, &facts, &DAY, 0.5);
-        assert_eq!(end, Settlement::Release { after: facts.hold });
+        let end = |suspect, age| {
+            let facts = AttemptFacts { suspect, age, spent: DAY.give_up_after, ..FACTS };
+            conclude(&verdict, &facts, &DAY, 0.5)
+        };
+        let retry = |after| Settlement::Retry { after, spent: DAY.give_up_after };
+        let young = Duration::from_secs(59);
+        for suspect in [true, false] {
+            assert_eq!(end(suspect, young), retry(Duration::from_secs(2)), "half of 4 s");
+        }
+        assert_eq!(end(false, MISSING_GRACE), retry(FACTS.hold));
+        let refusal = refusal_of(end(true, MISSING_GRACE));
+        assert!(refusal.message.ends_with("does not know this SID: said Twilio"));
+        assert_eq!((refusal.status, refusal.code), (Some(404), Some(20404)));
     }
 
     #[test]
@@ -301,16 +307,17 @@ mod tests {
         #[test]
         fn only_done_reports_and_no_time_is_ever_lost(
             verdict in verdicts(), attempts: u32, spent: u64, took in 0..3600u64, age: u64,
-            (suspect, paused) in any::<(bool, bool)>(), jitter in 0.0..1.0f64,
+            suspect: bool, jitter in 0.0..1.0f64,
         ) {
             let [spent, took, age] = [spent, took, age].map(Duration::from_secs);
-            let facts = AttemptFacts { attempts, spent, took, age, suspect, paused, ..FACTS };
+            let facts = AttemptFacts { attempts, spent, took, age, suspect, ..FACTS };
             let end = conclude(&verdict, &facts, &DAY, jitter);
             let done = matches!(verdict, Verdict::Done { .. });
             prop_assert_eq!(end == Settlement::Reported, done);
             if let Settlement::Retry { after, spent: counted } = end {
                 prop_assert!(after <= RETRY_AFTER_CAP.mul_f64(1.1));
-                prop_assert_eq!(counted, spent + took + after);
+                let is_missing = matches!(verdict, Verdict::Missing { .. });
+                prop_assert_eq!(counted, if is_missing { spent } else { spent + took + after });
             }
         }
     }

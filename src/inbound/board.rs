@@ -24,7 +24,7 @@ use crate::inbound::trends::Trends;
 use crate::inbound::trust::Trusted;
 use crate::store::{Clock, Counts, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
+use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, Readiness};
 
 /// How many messages of the outbox, and of the refused ones, are shown.
 pub(super) const SHOWN: usize = 25;
@@ -76,8 +76,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Whether confirmed messages are posted.
     pub(super) fn posting(&self) -> Posting {
-        let is_paused = |lane: &LaneDetail| lane.state == LaneState::Paused;
-        let lanes = self.lanes.iter().filter(|(_, lane)| is_paused(lane));
+        let lanes = self.lanes.iter().filter(|(_, lane)| lane.is_closed());
         Posting {
             on_hold: self.on_hold.clone(),
             paused: lanes.map(|(account, _)| account.clone()).collect(),

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::message::{Message, State};
 use crate::domain::sid::AccountSid;
-use crate::telemetry::readiness::{LaneState, Readiness};
+use crate::telemetry::readiness::Readiness;
 
 /// Whether confirmed messages are posted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
     /// Accounts that an operator has put on hold, and since when.
     pub on_hold: BTreeMap<AccountSid, Timestamp>,
-    /// Accounts whose lane is paused.
+    /// Accounts whose lane is closed.
     pub paused: BTreeSet<String>,
     /// Whether a service has the store open; without one nothing is posted.
     pub is_served: bool,
@@ -50,7 +50,7 @@ impl Posting {
     /// Adds the state of the service that has the store open.
     pub fn served(&mut self, readiness: &Readiness) {
         let lanes = readiness.lanes().into_iter();
-        let paused = lanes.filter(|(_, lane)| lane.state == LaneState::Paused);
+        let paused = lanes.filter(|(_, lane)| lane.is_closed());
         self.paused = paused.map(|(account, _)| account).collect();
         (self.is_served, self.is_dry_run) = (true, readiness.is_dry_run());
     }
@@ -93,7 +93,7 @@ impl NextPost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::readiness::LaneDetail;
+    use crate::telemetry::readiness::{LaneDetail, LaneState};
 
     #[test]
     fn now_is_said_only_of_a_message_that_is_posted_now() {

@@ -84,7 +84,9 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        let descriptors = FdBudget::plan(settings.upstream_concurrency)?;
+        // Each account may have one post beyond the shared slots.
+        let posts = settings.upstream_concurrency.saturating_add(settings.accounts.iter().count());
+        let descriptors = FdBudget::plan(posts)?;
         let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();

@@ -31,9 +31,44 @@ use crate::domain::signal::{Sighting, Signal};
 /// Tells the time. Injected, so that tests own it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// How many messages an account may have claimed at a time. One that is not named has no limit of
-/// its own; one with zero is passed over, and holds up nobody else.
-pub type Quotas = BTreeMap<AccountSid, usize>;
+/// What one account may have claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Attempts of the account that are under way. The account with the fewest comes first.
+    pub under_way: usize,
+    /// How many more may be claimed. An account with zero is passed over.
+    pub free: usize,
+    /// How many of them may be messages whose last attempt got a 404.
+    pub missing: usize,
+}
+
+impl Quota {
+    const UNLIMITED: Self = Self { under_way: 0, free: usize::MAX, missing: usize::MAX };
+}
+
+/// What each account may have claimed. An account that is not named has no limit of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quotas {
+    /// Whether an account without an attempt under way may have one beyond the limit of a claim.
+    pub own_slot: bool,
+    /// The accounts with a limit.
+    pub by_account: BTreeMap<AccountSid, Quota>,
+}
+
+impl Quotas {
+    fn of(&self, account: AccountSid) -> Quota {
+        self.by_account.get(&account).copied().unwrap_or(Quota::UNLIMITED)
+    }
+}
+
+/// So many more of each account, none of which has an attempt under way.
+impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
+    fn from(limits: [(AccountSid, usize); N]) -> Self {
+        let quota = |free| Quota { under_way: 0, free, missing: free };
+        let by_account = limits.map(|(account, free)| (account, quota(free))).into();
+        Self { own_slot: false, by_account }
+    }
+}
 
 /// Why a verb was not carried out. In every case nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -318,7 +353,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes up to `limit` messages that are due, for one attempt each, within `lease`, and of no
     /// account more than its quota. Counts the attempt: a crash in the middle of it has burnt it.
-    /// The longest due come first.
+    /// Each message goes to the account with the fewest attempts under way; among equal accounts, and among
+    /// the messages of an account, the longest due come first. A message whose last attempt got a 404 comes after
+    /// all others of its account.
     async fn claim(
         &self,
         limit: usize,

@@ -41,6 +41,14 @@ pub struct LaneDetail {
     pub since: Option<jiff::Timestamp>,
 }
 
+impl LaneDetail {
+    /// Whether due messages wait until it opens. A lane paused by 404s still posts them.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == LaneState::Paused && self.status != Some(404)
+    }
+}
+
 /// Answers to an account's posts that were not Twilio's, since the last post that Twilio accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignAnswers {

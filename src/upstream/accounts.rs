@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub struct Upstreams {
     pool: reqwest::Client,
     on_date: OnDate,
     by_account: RwLock<ByAccount>,
+    generation: AtomicU64,
 }
 
 impl fmt::Debug for Upstreams {
@@ -39,7 +41,7 @@ impl Upstreams {
         let (_, first) = accounts.first().ok_or(UpstreamError::NoCredentials)?;
         let pool = connect(first)?;
         let by_account = RwLock::new(clients(&pool, &on_date, accounts)?);
-        Ok(Self { pool, on_date, by_account })
+        Ok(Self { pool, on_date, by_account, generation: AtomicU64::new(0) })
     }
 
     /// From now on it is these.
@@ -52,7 +54,20 @@ impl Upstreams {
     ) -> Result<(), UpstreamError> {
         let clients = clients(&self.pool, &self.on_date, accounts)?;
         *self.by_account.write().unwrap_or_else(PoisonError::into_inner) = clients;
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// A number that changes with each [`Self::replace`]. Answers from before it say nothing about the new credentials.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// How many accounts are configured.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.by_account.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The longest that a [`Self::post`] can take.

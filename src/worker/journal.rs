@@ -29,6 +29,13 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
                  attempt in {after:.1?}; check HEARDBACK_UPSTREAM_URL and the proxies before Twilio"
             );
         }
+        Settlement::Retry { after, .. } if matches!(verdict, Verdict::Missing { .. }) => {
+            tracing::warn!(
+                %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+                "{message_sid} not reported: Twilio does not find it (404). Next attempt in {after:.1?}; it is refused \
+                 for a second 404 once Twilio accepts another message of the account"
+            );
+        }
         Settlement::Retry { after, .. } => tracing::warn!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
             "{message_sid} not reported; next attempt in {after:.1?}"
@@ -91,6 +98,11 @@ pub(crate) fn change(account_sid: AccountSid, change: &Change) {
             "reporting for {account_sid} is paused: {message}. {} {}",
             pause_advice(*status, *code, message),
             FindingId::LanePaused.advice()
+        ),
+        Change::Narrowed(limit) => tracing::warn!(
+            %account_sid, limit,
+            "posts for {account_sid} hang: at most {limit} at a time from now on, one more after each minute without \
+             a hanging post. Check Twilio's status page and the network to its region"
         ),
         Change::Reopened => tracing::info!(
             %account_sid, "reporting for {account_sid} goes on: Twilio has taken one"

@@ -1,13 +1,18 @@
 //! Lane: what the answers to one account's posts say about the account as a whole.
 //!
 //! Promises that feedback never competes with sending for the account's API concurrency (429 halves
-//! ours), and that a fault of the account refuses no message. Pure: `now` and `jitter` are
-//! arguments. Deliberately absent: waiting, logging, and the store.
+//! ours), that posts that hang do not hold many slots, and that a fault of the account refuses no message. Pure: `now`
+//! and `jitter` are arguments. Deliberately absent: waiting, logging, and the store.
+//!
+//! A 404 has two causes that look alike: Twilio does not know the SID, or the account or region is wrong. So 404s never
+//! close a lane for messages that have had none: each is posted once, and one success shows that the account is right.
+//! Until then messages that had a 404 are posted one at a time, and none is refused.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::domain::feedback::{Verdict, Why};
+use crate::domain::findings::UNKNOWN_SIDS;
 use crate::domain::retry::obeying;
 use crate::domain::sid::MessageSid;
 
@@ -17,8 +22,14 @@ const CLEAN_WINDOW: Duration = Duration::from_mins(1);
 const HOLD_BASE: Duration = Duration::from_secs(1);
 /// Consecutive 429s double the hold up to this.
 const HOLD_CAP: Duration = Duration::from_mins(1);
-/// This many 404s without a success between them are the account's fault, or the region's.
+/// A failed post that took this long held a slot for nothing. Shorter than any timeout of a post.
+const SLOW: Duration = Duration::from_secs(2);
+/// This many slow failures in a row halve the lane.
+const SLOW_LIMIT: u32 = 2;
+/// This many 404s without a success between them are reported as a pause.
 const MISSING_LIMIT: u32 = 20;
+/// A message that had a 404 is posted again after this part of the time between two probes, and up to half more.
+const MISSING_WAIT: u32 = 12;
 /// How many messages that got 403 are remembered. One that is forgotten merely costs one more pause.
 const DENIED_CAP: usize = 1024;
 
@@ -40,7 +51,8 @@ pub enum LaneState {
     Open,
     /// Waiting out a 429.
     Held,
-    /// Turned away; one probe at a time finds out when that is over.
+    /// Turned away; one probe at a time finds out when that is over. After 404s, only messages that had one are
+    /// posted one at a time.
     Paused,
 }
 
@@ -72,8 +84,10 @@ pub struct LaneReport {
 /// What just happened to a lane, to be said once and loudly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It was open, and is paused now.
+    /// It was open or paused for another reason, and is paused now.
     Paused(Why),
+    /// Posts hang, and it has this many places now.
+    Narrowed(usize),
     /// It was paused, and is open now.
     Reopened,
 }
@@ -81,20 +95,34 @@ pub enum Change {
 /// What a verdict means in the light of those before it; goes into `domain::retry::AttemptFacts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// The message got 403 before, and another has succeeded since.
+    /// The message got the same 403 or 404 before, and another message of the account succeeded.
     pub suspect: bool,
     /// The lane is paused now.
     pub paused: bool,
-    /// How long a message that is given back should stay away.
+    /// How long a message that is given back, or that got a 404, should stay away.
     pub hold: Duration,
     /// What changed, if anything did.
     pub change: Option<Change>,
 }
 
+/// A post that has ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Post {
+    /// Its message.
+    pub message: MessageSid,
+    /// When it began.
+    pub began: Instant,
+    /// The message's last attempt before it got a 404.
+    pub missing: bool,
+    /// Twilio itself named the message, long enough ago to be visible everywhere.
+    pub named_by_twilio: bool,
+}
+
 #[derive(Debug)]
 struct Pause {
     since: Instant,
-    next_probe: Instant,
+    /// `None` after 404s, which close the lane for no message that had none.
+    next_probe: Option<Instant>,
     why: Why,
 }
 
@@ -111,8 +139,18 @@ pub struct Lane {
     throttled_at: Option<Instant>,
     /// 429s in a row.
     throttles: u32,
+    /// Slow failures in a row.
+    slow: u32,
+    narrowed_at: Option<Instant>,
     /// 404s in a row.
     missing: u32,
+    /// How many of them were for messages that Twilio itself named.
+    missing_named: u32,
+    /// Posts under way for messages that had a 404.
+    missing_in_flight: usize,
+    /// Since the start, a pause or a change of the credentials. A post that began later and succeeded proves the account.
+    doubted_at: Instant,
+    proven: bool,
     pause: Option<Pause>,
     successes: u64,
     /// Messages that got 403, each with the number of successes before it.
@@ -133,17 +171,23 @@ impl Lane {
             hold_until: None,
             throttled_at: None,
             throttles: 0,
+            slow: 0,
+            narrowed_at: None,
             missing: 0,
+            missing_named: 0,
+            missing_in_flight: 0,
+            doubted_at: now,
+            proven: false,
             pause: None,
             successes: 0,
             denied: VecDeque::new(),
         }
     }
 
-    /// Whether a post may start. A paused lane lets one at a time through.
+    /// Whether a post may start. A lane that is paused by anything but 404s lets one at a time through.
     pub fn room(&mut self, now: Instant) -> Room {
         self.regain(now);
-        let probe = self.pause.as_ref().map(|pause| pause.next_probe);
+        let probe = self.pause.as_ref().and_then(|pause| pause.next_probe);
         if probe.is_some() && self.in_flight > 0 {
             return Room::Full;
         }
@@ -158,37 +202,66 @@ impl Lane {
         }
     }
 
-    /// A post starts.
-    pub fn begin(&mut self, now: Instant) {
-        self.in_flight += 1;
-        if let Some(pause) = &mut self.pause {
-            pause.next_probe = now + self.probe_every;
+    /// How many posts of [`Self::room`] may be for messages that had a 404: one at a time during a pause by 404s.
+    #[must_use]
+    pub fn free_for_missing(&self) -> usize {
+        match &self.pause {
+            Some(Pause { next_probe: None, .. }) => 1_usize.saturating_sub(self.missing_in_flight),
+            Some(_) | None => usize::MAX,
         }
     }
 
-    /// A post that had begun then ends so.
-    pub fn end(
-        &mut self,
-        message: MessageSid,
-        began: Instant,
-        verdict: &Verdict,
-        now: Instant,
-        jitter: f64,
-    ) -> Ruling {
+    /// Posts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// From now on a post has to succeed again before a message is refused for a 404.
+    pub fn distrust(&mut self, now: Instant) {
+        (self.doubted_at, self.proven) = (now, false);
+    }
+
+    /// A post starts; `missing`: of a message that had a 404.
+    pub fn begin(&mut self, now: Instant, missing: bool) {
+        self.in_flight += 1;
+        self.missing_in_flight += usize::from(missing);
+        if let Some(probe) = self.pause.as_mut().and_then(|pause| pause.next_probe.as_mut()) {
+            *probe = now + self.probe_every;
+        }
+    }
+
+    /// A post ends so.
+    pub fn end(&mut self, post: &Post, verdict: &Verdict, now: Instant, jitter: f64) -> Ruling {
         self.regain(now);
+        let began = post.began;
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.missing_in_flight = self.missing_in_flight.saturating_sub(usize::from(post.missing));
+        let is_slow = now.saturating_duration_since(began) >= SLOW;
+        if !matches!(verdict, Verdict::Retry { .. } | Verdict::Uncertain { .. }) {
+            self.slow = 0;
+        }
         let mut suspect = false;
         let change = match verdict {
             Verdict::Done { .. } => self.succeed(began),
             Verdict::Throttle { after, .. } => self.throttle(*after, began, now, jitter),
-            Verdict::Missing { why } => self.miss(why, now),
-            Verdict::Pause { why } => {
-                suspect = why.status == Some(403) && self.is_suspect(message);
-                if suspect { None } else { self.stop(why, now) }
+            Verdict::Missing { why } => {
+                suspect = post.missing && self.proven;
+                if suspect { None } else { self.miss(post, why, now) }
             }
+            Verdict::Pause { why } => {
+                suspect = why.status == Some(403) && self.is_suspect(post.message);
+                if suspect { None } else { self.stop(why, Some(now + self.probe_every), now) }
+            }
+            Verdict::Uncertain { .. } | Verdict::Retry { .. } if is_slow => self.narrow(began, now),
             Verdict::Uncertain { .. } | Verdict::Retry { .. } | Verdict::Never { .. } => None,
         };
-        Ruling { suspect, paused: self.pause.is_some(), hold: self.away(now, jitter), change }
+        let hold = if matches!(verdict, Verdict::Missing { .. }) {
+            (self.probe_every / MISSING_WAIT).mul_f64(1.0 + jitter / 2.0)
+        } else {
+            self.away(now, jitter)
+        };
+        Ruling { suspect, paused: self.pause.is_some(), hold, change }
     }
 
     /// How the lane stands.
@@ -215,7 +288,8 @@ impl Lane {
     /// Only what was begun after the pause proves that the pause is over.
     fn succeed(&mut self, began: Instant) -> Option<Change> {
         self.successes += 1;
-        self.missing = 0;
+        (self.missing, self.missing_named) = (0, 0);
+        self.proven |= began >= self.doubted_at;
         if self.throttled_at.is_none_or(|at| began > at) {
             self.throttles = 0;
         }
@@ -245,21 +319,56 @@ impl Lane {
         None
     }
 
-    fn miss(&mut self, why: &Why, now: Instant) -> Option<Change> {
-        self.missing = self.missing.saturating_add(1);
-        if self.missing < MISSING_LIMIT {
+    /// Posts that were under way together and hang together count once.
+    fn narrow(&mut self, began: Instant, now: Instant) -> Option<Change> {
+        self.clean_since = now;
+        self.slow = self.slow.saturating_add(1);
+        if self.slow < SLOW_LIMIT
+            || self.limit == 1
+            || self.narrowed_at.is_some_and(|at| began < at)
+        {
             return None;
         }
-        let message = format!("{MISSING_LIMIT} answers of 404 in a row, the last: {}", why.message);
-        self.stop(&Why { message, ..why.clone() }, now)
+        self.limit = (self.limit / 2).max(1);
+        self.narrowed_at = Some(now);
+        Some(Change::Narrowed(self.limit))
     }
 
-    /// Pauses, unless it is paused already. The first reason stands until the lane is open again.
-    fn stop(&mut self, why: &Why, now: Instant) -> Option<Change> {
-        if self.pause.is_some() {
+    /// A 404 that began during a pause shows that Twilio accepts the credentials, so only messages with a 404 wait.
+    fn miss(&mut self, post: &Post, why: &Why, now: Instant) -> Option<Change> {
+        self.missing = self.missing.saturating_add(1);
+        self.missing_named = self.missing_named.saturating_add(u32::from(post.named_by_twilio));
+        let closed = self.pause.as_ref().filter(|pause| pause.next_probe.is_some());
+        let is_due =
+            closed.map_or(self.missing >= MISSING_LIMIT, |pause| post.began >= pause.since);
+        let named = self.missing_named;
+        // Said again only if the cause turns out to be another one.
+        let is_said = closed.is_none()
+            && self
+                .pause
+                .as_ref()
+                .is_some_and(|pause| named == 0 || !pause.why.message.contains(UNKNOWN_SIDS));
+        if !is_due || is_said {
             return None;
         }
-        let next_probe = now + self.probe_every;
+        let cause = match named {
+            0 => UNKNOWN_SIDS.to_owned(),
+            _ => format!("a status callback of Twilio names {named} of these SIDs"),
+        };
+        let count = self.missing;
+        let answers = if count == 1 { "answer" } else { "answers" };
+        let message = format!("{count} {answers} of 404 in a row, and {cause}");
+        self.pause = None;
+        self.stop(&Why { message, ..why.clone() }, None, now)
+    }
+
+    /// Pauses, unless it is paused already; a pause by 404s gives way to any other. Otherwise the first reason stands
+    /// until the lane is open again.
+    fn stop(&mut self, why: &Why, next_probe: Option<Instant>, now: Instant) -> Option<Change> {
+        if self.pause.as_ref().is_some_and(|pause| pause.next_probe.is_some()) {
+            return None;
+        }
+        self.distrust(now);
         self.pause = Some(Pause { since: now, next_probe, why: why.clone() });
         Some(Change::Paused(why.clone()))
     }
@@ -284,8 +393,9 @@ impl Lane {
     /// Longer than until the next probe, so that the next one is made with another message.
     fn away(&self, now: Instant, jitter: f64) -> Duration {
         let held = self.hold_until.map(|until| until.saturating_duration_since(now));
-        let paused = self.pause.as_ref().map(|pause| {
-            let probe = pause.next_probe.saturating_duration_since(now).max(self.probe_every);
+        let probe = self.pause.as_ref().and_then(|pause| pause.next_probe);
+        let paused = probe.map(|probe| {
+            let probe = probe.saturating_duration_since(now).max(self.probe_every);
             probe.mul_f64(1.05 + jitter / 5.0)
         });
         held.max(paused).unwrap_or_default()

@@ -26,12 +26,26 @@ impl Road {
     }
 
     fn begin(&mut self) -> Instant {
-        self.lane.begin(self.now);
+        self.lane.begin(self.now, false);
         self.now
     }
 
     fn end(&mut self, message: u32, began: Instant, verdict: &Verdict) -> Ruling {
-        self.lane.end(sid(message), began, verdict, self.now, 0.5)
+        let post = Post { message: sid(message), began, missing: false, named_by_twilio: false };
+        self.lane.end(&post, verdict, self.now, 0.5)
+    }
+
+    /// One post of a message that had a 404 before.
+    fn post_again(&mut self, message: u32, verdict: &Verdict) -> Ruling {
+        self.lane.begin(self.now, true);
+        let (began, message) = (self.now, sid(message));
+        let post = Post { message, began, missing: true, named_by_twilio: false };
+        self.now += Duration::from_secs(1);
+        self.lane.end(&post, verdict, self.now, 0.5)
+    }
+
+    fn why(&self) -> String {
+        self.lane.report(self.now).why.expect("paused").message
     }
 
     /// One post that takes a second.
@@ -203,7 +217,7 @@ fn a_success_from_before_the_pause_proves_nothing() {
 #[test]
 fn a_probe_that_only_meets_other_trouble_leaves_the_lane_paused() {
     let retry = Verdict::Retry { why: why(503), after: None };
-    for verdict in [retry, missing(), throttle(None), Verdict::Never { why: why(400) }] {
+    for verdict in [retry, throttle(None), Verdict::Never { why: why(400) }] {
         let mut road = Road::new(4);
         road.post(1, &pause(401));
         let ruling = road.wait(60).post(2, &verdict);
@@ -252,18 +266,124 @@ fn the_memory_of_403s_is_bounded() {
 }
 
 #[test]
-fn twenty_404s_in_a_row_pause_the_lane() {
+fn twenty_404s_in_a_row_pause_the_lane_for_messages_that_had_one_and_for_no_other() {
     let mut road = Road::new(4);
     for message in 1..20 {
         assert!(!road.post(message, &missing()).paused, "{message}");
+        assert_eq!(road.lane.free_for_missing(), usize::MAX);
     }
-    let ruling = road.post(20, &missing());
-    assert!(ruling.paused);
-    let Some(Change::Paused(why)) = ruling.change else { panic!("not said") };
+    let Some(Change::Paused(why)) = road.post(20, &missing()).change else { panic!("not said") };
     assert!(why.message.starts_with("20 answers of 404 in a row"), "{}", why.message);
-    assert!(road.wait(60).post(21, &missing()).paused, "a probe that finds nothing either");
-    assert_eq!(road.wait(60).post(22, &done()).change, Some(Change::Reopened));
+    assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(4), 1));
+    assert_eq!(road.post(21, &missing()).change, None, "said once");
+    road.lane.begin(road.now, true);
+    assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(3), 0), "one at a time");
+    assert_eq!(road.post(22, &done()).change, Some(Change::Reopened));
     assert!(!road.post(23, &missing()).paused, "the count starts over");
+}
+
+#[test]
+fn a_second_404_is_the_messages_own_fault_only_after_a_success_since_the_start_or_the_pause() {
+    let mut road = Road::new(4);
+    assert!(!road.post_again(1, &missing()).suspect, "nothing has succeeded yet");
+    road.post(2, &done());
+    assert!(!road.post(3, &missing()).suspect, "its first");
+    assert!(road.post_again(3, &missing()).suspect);
+    for message in 0..20 {
+        road.post(message, &missing());
+    }
+    assert!(!road.post_again(3, &missing()).suspect, "the pause came after the success");
+    road.post(2, &done());
+    for message in 0..40 {
+        let ruling = road.post_again(message, &missing());
+        assert!(ruling.suspect && !ruling.paused, "{message}: the account is right");
+    }
+}
+
+#[test]
+fn a_success_that_began_before_a_change_of_the_credentials_proves_nothing_about_a_404() {
+    let mut road = Road::new(4);
+    road.post(1, &done());
+    let early = road.begin();
+    let now = road.wait(1).now;
+    road.lane.distrust(now);
+    road.end(2, early, &done());
+    assert!(!road.post_again(3, &missing()).suspect);
+    road.post(4, &done());
+    assert!(road.post_again(3, &missing()).suspect);
+}
+
+#[test]
+fn a_pause_by_404s_names_its_cause_and_names_it_again_when_another_is_found() {
+    let mut road = Road::new(4);
+    for message in 0..20 {
+        road.post(message, &missing());
+    }
+    assert!(road.why().contains(UNKNOWN_SIDS), "{}", road.why());
+    let began = road.begin();
+    let post = Post { message: sid(21), began, missing: false, named_by_twilio: true };
+    let ruling = road.lane.end(&post, &missing(), road.now, 0.5);
+    assert!(matches!(ruling.change, Some(Change::Paused(_))));
+    let cause = "a status callback of Twilio names 1 of these SIDs";
+    assert!(road.why().ends_with(cause), "{}", road.why());
+    assert_eq!(road.post(22, &missing()).change, None);
+}
+
+#[test]
+fn any_other_pause_closes_a_lane_that_404s_paused_and_a_404_of_a_probe_opens_it_for_new_messages() {
+    for verdict in [pause(401), pause(403), pause(302)] {
+        let mut road = Road::new(4);
+        for message in 0..20 {
+            road.post(message, &missing());
+        }
+        let early = road.begin();
+        assert!(matches!(road.wait(1).post(21, &verdict).change, Some(Change::Paused(_))));
+        road.end(22, early, &missing());
+        assert_eq!(road.room(), Room::After(MINUTE), "that post began before the pause");
+        let ruling = road.wait(60).post(23, &missing());
+        assert!(matches!(ruling.change, Some(Change::Paused(_))) && ruling.paused);
+        assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(4), 1));
+        assert_eq!(road.post(24, &done()).change, Some(Change::Reopened));
+    }
+}
+
+fn hangs() -> Verdict {
+    let message = "no complete answer within 10s".to_owned();
+    Verdict::Retry { why: Why { message, ..Why::default() }, after: None }
+}
+
+impl Road {
+    /// So many posts at a time, each of which fails after ten seconds.
+    fn hang(&mut self, posts: usize) -> Vec<Change> {
+        let began: Vec<_> = (0..posts).map(|_| self.begin()).collect();
+        self.wait(10);
+        began.into_iter().filter_map(|began| self.end(1, began, &hangs()).change).collect()
+    }
+}
+
+#[test]
+fn consecutive_timeouts_halve_the_lane_once_for_each_group_and_a_clean_minute_regains_one() {
+    let mut road = Road::new(8);
+    assert_eq!(road.hang(8), [Change::Narrowed(4)]);
+    assert_eq!(road.hang(4), [Change::Narrowed(2)]);
+    assert_eq!(road.hang(2), [Change::Narrowed(1)]);
+    assert_eq!(road.hang(1), []);
+    assert_eq!((road.room(), road.state()), (Room::Now(1), LaneState::Open));
+    assert_eq!(road.wait(59).room(), Room::Now(1));
+    assert_eq!(road.wait(1).room(), Room::Now(2));
+}
+
+#[test]
+fn a_single_timeout_and_failures_that_come_at_once_do_not_narrow_the_lane() {
+    let mut road = Road::new(4);
+    for message in 0..5 {
+        assert_eq!(road.hang(1), []);
+        road.post(message, &done());
+    }
+    for message in 0..50 {
+        assert_eq!(road.post(message, &hangs()).change, None, "after a second");
+    }
+    assert_eq!(road.room(), Room::Now(4));
 }
 
 #[test]

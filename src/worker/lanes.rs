@@ -1,21 +1,22 @@
 //! Lanes: each account's, and what they have room for together.
 //!
-//! A claim passes over the accounts whose lanes are closed: what waits for them holds up nobody else.
+//! A claim passes over the accounts whose lanes are closed, so their backlog delays no other account. An account whose
+//! posts hang cannot delay another either: each account has a slot of its own, beside the shared slots.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::sid::AccountSid;
-use crate::store::Quotas;
+use crate::store::{Quota, Quotas};
 use crate::worker::Observer;
 use crate::worker::lane::{Lane, LaneReport, Room};
 
 /// What all lanes have room for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rooms {
-    /// How many posts may start, whosever they are.
+    /// Shared slots that are free.
     pub(crate) slots: usize,
-    /// And how many of each known account.
+    /// How many posts of each known account may start. One without a post under way needs no shared slot.
     pub(crate) quotas: Quotas,
     /// When the first of those opens that are closed for a time.
     pub(crate) opens_in: Option<Duration>,
@@ -40,12 +41,21 @@ impl Lanes {
         self.by_account.entry(account).or_insert_with(lane)
     }
 
-    /// What there is room for with so many slots free. An account of which nothing is known yet may
-    /// take all of them.
+    /// From now on each account has to succeed again before one of its messages is refused for a 404.
+    pub(crate) fn distrust(&mut self, now: Instant) {
+        for lane in self.by_account.values_mut() {
+            lane.distrust(now);
+        }
+    }
+
+    /// What there is room for with so many shared slots free. An account without a lane yet may take all of them.
     pub(crate) fn room(&mut self, slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
+        rooms.quotas.own_slot = true;
         for (account, lane) in &mut self.by_account {
-            let quota = match lane.room(now) {
+            let under_way = lane.in_flight();
+            let free = match lane.room(now) {
+                Room::Now(_) if slots == 0 && under_way > 0 => 0,
                 Room::Now(free) => free,
                 Room::After(wait) => {
                     rooms.opens_in = Some(rooms.opens_in.map_or(wait, |known| known.min(wait)));
@@ -53,7 +63,8 @@ impl Lanes {
                 }
                 Room::Full => 0,
             };
-            rooms.quotas.insert(*account, quota);
+            let missing = lane.free_for_missing().min(free);
+            rooms.quotas.by_account.insert(*account, Quota { under_way, free, missing });
         }
         rooms
     }
@@ -74,25 +85,48 @@ impl Lanes {
 mod tests {
     use super::*;
     use crate::domain::feedback::{Verdict, Why};
+    use crate::worker::lane::Post;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn accounts() -> [AccountSid; 2] {
+        ["a", "b"]
+            .map(|digit| AccountSid::parse(&format!("AC{}", digit.repeat(32))).expect("valid"))
+    }
+
+    fn quota(under_way: usize, free: usize) -> Quota {
+        Quota { under_way, free, missing: free }
+    }
 
     #[test]
     fn a_closed_lane_does_not_close_another_accounts() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(4, Duration::from_mins(1));
-        let nobody = Rooms { slots: 3, ..Rooms::default() };
-        assert_eq!(lanes.room(3, now), nobody, "nobody is known yet");
-        let [one, two] = ["a", "b"]
-            .map(|digit| AccountSid::parse(&format!("AC{}", digit.repeat(32))).expect("valid"));
+        let mut lanes = Lanes::new(4, MINUTE);
+        let unknown = lanes.room(3, now);
+        assert!(unknown.quotas.by_account.is_empty() && unknown.quotas.own_slot);
+        let [one, two] = accounts();
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let pause = Verdict::Pause { why: Why::default() };
-        lanes.of(one, now).begin(now);
-        lanes.of(one, now).end(message, now, &pause, now, 0.5);
-        lanes.of(two, now).begin(now);
+        lanes.of(one, now).begin(now, false);
+        let post = Post { message, began: now, missing: false, named_by_twilio: false };
+        lanes.of(one, now).end(&post, &pause, now, 0.5);
+        lanes.of(two, now).begin(now, false);
         let rooms = lanes.room(3, now);
-        assert_eq!(rooms.quotas, Quotas::from([(one, 0), (two, 3)]));
-        assert_eq!(rooms.opens_in, Some(Duration::from_mins(1)));
-        let probe = lanes.room(3, now + Duration::from_mins(1));
-        assert_eq!(probe.quotas, Quotas::from([(one, 1), (two, 3)]));
-        assert_eq!(probe.opens_in, None);
+        let expected = [(one, quota(0, 0)), (two, quota(1, 3))].into();
+        assert_eq!((rooms.quotas.by_account, rooms.opens_in), (expected, Some(MINUTE)));
+        let probe = lanes.room(3, now + MINUTE);
+        let expected = [(one, quota(0, 1)), (two, quota(1, 3))].into();
+        assert_eq!((probe.quotas.by_account, probe.opens_in), (expected, None));
+    }
+
+    #[test]
+    fn without_a_shared_slot_only_accounts_with_no_post_under_way_may_start_one() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(4, MINUTE);
+        let [one, two] = accounts();
+        lanes.of(one, now).begin(now, false);
+        lanes.of(two, now);
+        let quotas = lanes.room(0, now).quotas;
+        assert_eq!(quotas.by_account, [(one, quota(1, 0)), (two, quota(0, 4))].into());
     }
 }

@@ -22,12 +22,12 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::domain::feedback::{Claim, Feedback, Settlement, Verdict, Why};
 use crate::domain::message::Attempt;
-use crate::domain::retry::{AttemptFacts, RetryPolicy, conclude};
+use crate::domain::retry::{AttemptFacts, MISSING_GRACE, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Store, StoreError, Swept};
 use crate::upstream::Upstreams;
 use crate::worker::ends::{Book, End, settle, settle_all};
-use crate::worker::lane::{LaneReport, Room};
+use crate::worker::lane::{Lane, LaneReport, Post, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
 /// Left of a lease after the longest post, to write its end down.
@@ -41,13 +41,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A store that says "due now" and hands out nothing is not asked more often than this.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The likely cause of a 404 for a message that Twilio itself named.
+const MISSING_NAMED: &str = "a status callback of Twilio names this SID, so the account or region may be wrong, or the message deleted";
+/// The likely cause of a 404 for any other message.
+const MISSING_UNNAMED: &str =
+    "no status callback of Twilio names this SID, so the SID may be wrong";
+
 /// A source of numbers in `[0, 1)`. Injected, so that tests own it.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 
 /// What the worker is told.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerConfig {
-    /// The most posts under way at a time.
+    /// Shared slots: posts under way at a time. An account without a post under way may start one beyond them.
     pub concurrency: usize,
     /// How long a claim holds. DESIGN: 60 s.
     pub lease: Duration,
@@ -101,6 +107,8 @@ pub struct Worker {
     jitter: Jitter,
     observer: Arc<dyn Observer>,
     lanes: Lanes,
+    /// [`Upstreams::generation`] when the lanes were last told of a change.
+    generation: u64,
     posts: JoinSet<Verdict>,
     flights: HashMap<Id, Flight>,
     store_wait: Duration,
@@ -117,9 +125,11 @@ impl Worker {
         jitter: Jitter,
         observer: Arc<dyn Observer>,
     ) -> Self {
+        let generation = upstream.generation();
         Self {
             store,
             upstream,
+            generation,
             config,
             clock,
             jitter,
@@ -171,7 +181,7 @@ impl Worker {
         let before = Instant::now();
         let rooms = self.rooms(before);
         self.lanes.tell(self.observer.as_ref(), before);
-        if rooms.slots == 0 {
+        if self.is_full(&rooms) {
             return idle(None);
         }
         match self.start_up_to(&rooms, before).await {
@@ -217,7 +227,16 @@ impl Worker {
         (Arc::clone(&self.store), Arc::clone(&self.observer))
     }
 
+    /// Whether no account may start a post. With several accounts only the store knows.
+    fn is_full(&self, rooms: &Rooms) -> bool {
+        rooms.slots == 0 && self.upstream.accounts() < 2
+    }
+
     fn rooms(&mut self, now: Instant) -> Rooms {
+        let generation = self.upstream.generation();
+        if generation != std::mem::replace(&mut self.generation, generation) {
+            self.lanes.distrust(now);
+        }
         let slots = self.config.concurrency.max(1).saturating_sub(self.posts.len());
         self.lanes.room(slots, now)
     }
@@ -232,9 +251,9 @@ impl Worker {
         let now = Instant::now();
         self.lanes.tell(self.observer.as_ref(), now);
         let left = self.rooms(now);
-        let again_in = if left.slots == 0 {
+        let again_in = if self.is_full(&left) {
             None
-        } else if claimed == rooms.slots {
+        } else if claimed > 0 && claimed == rooms.slots && left.slots > 0 {
             Some(Duration::ZERO)
         } else {
             let due = self.store.next_due(&left.quotas).await?;
@@ -249,9 +268,9 @@ impl Worker {
         let began = Instant::now();
         let left = self.config.lease.saturating_sub(began.saturating_duration_since(before));
         let lane = self.lanes.of(claim.feedback.account, began);
-        let wait = match lane.room(began) {
+        let wait = match room(lane, &claim, began) {
             Room::Now(_) if left >= self.upstream.longest_post() + LEASE_MARGIN => {
-                lane.begin(began);
+                lane.begin(began, claim.missing);
                 self.post(claim, began);
                 return true;
             }
@@ -280,14 +299,20 @@ impl Worker {
         let (now, account) = (Instant::now(), claim.feedback.account);
         let took = now.saturating_duration_since(began);
         let lane = self.lanes.of(account, now);
-        let ruling = lane.end(claim.feedback.message, began, &verdict, now, (self.jitter)());
+        let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
+        let post = Post {
+            message: claim.feedback.message,
+            began,
+            missing: claim.missing,
+            named_by_twilio: claim.named_by_twilio && age >= MISSING_GRACE,
+        };
+        let ruling = lane.end(&post, &verdict, now, (self.jitter)());
         let facts = AttemptFacts {
             attempts: claim.attempts,
             spent: claim.spent,
             took,
-            age: (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default(),
+            age,
             suspect: ruling.suspect,
-            paused: ruling.paused,
             hold: ruling.hold,
         };
         let policy = RetryPolicy { give_up_after: self.config.give_up_after };
@@ -304,10 +329,20 @@ impl Worker {
     }
 }
 
-/// How an attempt went, for whoever looks at the message later.
+fn room(lane: &mut Lane, claim: &Claim, now: Instant) -> Room {
+    let room = lane.room(now);
+    let is_full = claim.missing && lane.free_for_missing() == 0;
+    if is_full && matches!(room, Room::Now(_)) { Room::Full } else { room }
+}
+
+/// How an attempt went, for those who look at the message later. After a 404 it names the likely cause.
 fn told(claim: &Claim, verdict: &Verdict, ended_at: Timestamp, took: Duration) -> Attempt {
     let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-    let why = verdict.why().cloned().unwrap_or_default();
+    let mut why = verdict.why().cloned().unwrap_or_default();
+    if matches!(verdict, Verdict::Missing { .. }) {
+        let cause = if claim.named_by_twilio { MISSING_NAMED } else { MISSING_UNNAMED };
+        why.message = format!("{}; {cause}", why.message);
+    }
     let (number, status) = (claim.attempts, verdict.status());
     Attempt { number, ended_at, took_ms, status, code: why.code, message: why.message }
 }

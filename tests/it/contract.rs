@@ -13,7 +13,7 @@ use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, SenderHint, Sighting, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{
-    Counts, Entry, Filter, Quotas, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
+    Counts, Entry, Filter, Quota, Quotas, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
 };
 use tempfile::TempDir;
 
@@ -237,6 +237,94 @@ async fn the_longest_due_of_all_accounts_come_first_and_none_takes_more_than_its
         let quotas = Quotas::from([(one, 2), (two, 0)]);
         assert_eq!(claimed(&store, 10, &quotas).await, [sid(2), sid(4)]);
         assert_eq!(claimed(&store, 10, &Quotas::default()).await, [sid(6)]);
+    }
+}
+
+#[tokio::test]
+async fn the_places_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_way() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let [one, two, three] = accounts();
+        for n in 1..=100 {
+            confirmed_for(&store, one, n, 0).await;
+        }
+        hands.set(10);
+        for n in 201..=204 {
+            confirmed_for(&store, two, n, 10).await;
+        }
+        confirmed_for(&store, three, 301, 10).await;
+        let quota = |under_way| Quota { under_way, free: 100, missing: 100 };
+        let by_account = [(one, quota(3)), (two, quota(1))].into();
+        let quotas = Quotas { own_slot: false, by_account };
+        let expected = [sid(301), sid(201), sid(202)];
+        assert_eq!(claimed(&store, 3, &quotas).await, expected, "up to three for each");
+        let usual = Quotas::default();
+        assert_eq!(claimed(&store, 4, &usual).await, [1, 2, 203, 204].map(sid), "two for each");
+        assert_eq!(claimed(&store, 2, &usual).await, [sid(3), sid(4)], "all for one alone");
+    }
+}
+
+#[tokio::test]
+async fn an_account_without_an_attempt_under_way_may_have_one_beyond_the_limit() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let [one, two, three] = accounts();
+        for n in 1..=10 {
+            confirmed_for(&store, one, n, 0).await;
+            confirmed_for(&store, two, 200 + n, 0).await;
+            confirmed_for(&store, three, 300 + n, 0).await;
+        }
+        let busy = Quota { under_way: 4, free: 4, missing: 4 };
+        let closed = Quota { under_way: 0, free: 0, missing: 0 };
+        let by_account = [(one, busy), (three, closed)].into();
+        let mut quotas = Quotas { own_slot: true, by_account };
+        assert_eq!(claimed(&store, 0, &quotas).await, [sid(201)]);
+        quotas.own_slot = false;
+        assert_eq!(claimed(&store, 0, &quotas).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota() {
+    for backend in backends() {
+        let hands = Hands::default();
+        let store = backend.usual(&hands);
+        let [one, ..] = accounts();
+        for n in 1..=4 {
+            confirmed_for(&store, one, n, 0).await;
+        }
+        for claim in store.claim(3, LEASE, &Quotas::default()).await.expect("claimed") {
+            assert!(!claim.missing);
+            // An answer without Twilio's error code is a proxy's.
+            let code = (claim.feedback.message != sid(3)).then_some(20404);
+            let attempt = Attempt {
+                number: 1,
+                ended_at: at(0),
+                took_ms: 1,
+                status: Some(404),
+                code,
+                message: String::new(),
+            };
+            let retry = Settlement::Retry { after: Duration::ZERO, spent: Duration::ZERO };
+            store.settle(claim.lease, retry, Some(attempt)).await.expect("settled");
+        }
+        hands.set(10);
+        confirmed_for(&store, one, 5, 10).await;
+        let quota = |missing| Quota { under_way: 0, free: 9, missing };
+        let quotas =
+            |missing| Quotas { own_slot: false, by_account: [(one, quota(missing))].into() };
+        let due = store.next_due(&quotas(0)).await.expect("known");
+        assert_eq!(due, Some(Duration::ZERO));
+        assert_eq!(claimed(&store, 1, &quotas(9)).await, [sid(3)]);
+        assert_eq!(claimed(&store, 9, &quotas(0)).await, [sid(4), sid(5)]);
+        let leased = store.next_due(&quotas(0)).await.expect("known");
+        assert_eq!(leased, Some(LEASE), "only the others count");
+        let claims = store.claim(9, LEASE, &quotas(1)).await.expect("claimed");
+        assert_eq!(claims.iter().map(|claim| claim.feedback.message).collect::<Vec<_>>(), [sid(1)]);
+        assert!(claims[0].missing && !claims[0].named_by_twilio);
+        assert_eq!(claimed(&store, 9, &Quotas::default()).await, [sid(2)]);
     }
 }
 

@@ -105,6 +105,26 @@ impl Scene {
         scene
     }
 
+    /// Twilio takes this message, and answers 404 for any other.
+    async fn knowing(number: u32) -> Self {
+        let scene = Self::new(CONFIG).await;
+        let own = Mock::given(path_regex(sid(number).as_str())).respond_with(taken);
+        own.with_priority(1).mount(&scene.twilio).await;
+        Mock::given(any()).respond_with(status(404)).mount(&scene.twilio).await;
+        scene
+    }
+
+    /// Two accounts, of which the posts of the first hang.
+    async fn hanging() -> Self {
+        let scene = Self::new(CONFIG).await;
+        let hangs = |post: &Request| taken(post).set_delay(LONG * 9);
+        let own = Mock::given(path_regex(ACCOUNT)).respond_with(hangs).with_priority(1);
+        own.mount(&scene.twilio).await;
+        Mock::given(any()).respond_with(taken).mount(&scene.twilio).await;
+        scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
+        scene
+    }
+
     /// From now on Twilio answers so, whatever it is asked.
     async fn answer(&self, answer: impl Respond + 'static) {
         self.twilio.reset().await;
@@ -352,28 +372,118 @@ async fn what_twilio_will_never_take_is_refused_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_404_is_retried_while_the_message_is_young_and_then_refused() {
-    let mut scene = Scene::answering(status(404)).await;
+async fn a_404_refuses_a_message_the_second_time_and_only_once_another_of_the_account_was_taken() {
+    let mut scene = Scene::knowing(9).await;
     scene.confirm(1..2, 30).await;
+    for _ in 0..10 {
+        scene.step().await;
+        scene.pass(900);
+    }
+    let message = scene.message(1).await;
+    assert_eq!((message.state, message.delivery.spent), (State::Confirmed, Duration::ZERO));
+    let cause = "no status callback of Twilio names this SID, so the SID may be wrong";
+    assert!(message.last_attempt.expect("kept").message.ends_with(cause));
+    scene.confirm(9..10, 0).await;
     scene.step().await;
-    assert_eq!(scene.message(1).await.state, State::Confirmed);
-    scene.pass(30);
+    scene.confirm(2..3, 0).await;
+    scene.pass(900);
     scene.step().await;
-    assert_eq!(scene.message(1).await.state, State::Refused);
+    let states = (scene.message(1).await.state, scene.message(2).await.state);
+    assert_eq!(states, (State::Refused, State::Confirmed));
+    let refusal = scene.message(1).await.refusal.expect("kept");
+    assert!(refusal.message.contains("does not know this SID: X"), "{}", refusal.message);
+    assert_eq!((refusal.status, refusal.code), (Some(404), Some(20001)));
+    scene.confirm(3..4, 0).await;
+    for seconds in [0, 5, 5] {
+        scene.pass(seconds);
+        scene.step().await;
+        assert_eq!(scene.message(3).await.state, State::Confirmed, "younger than a minute");
+    }
+    scene.pass(60);
+    scene.step().await;
+    let states = (scene.message(2).await.state, scene.message(3).await.state);
+    assert_eq!(states, (State::Refused, State::Refused));
 }
 
 #[tokio::test]
-async fn twenty_404s_in_a_row_do_not_refuse_the_backlog() {
-    let mut scene = Scene::answering(status(404)).await;
-    scene.confirm(0..40, 3600).await;
-    for _ in 0..40 {
+async fn a_good_message_behind_unknown_sids_is_posted_before_any_of_them_is_posted_again() {
+    let mut scene = Scene::knowing(500).await;
+    // With the good one, 84 are left after five steps: 21 full steps.
+    scene.confirm(0..103, 3600).await;
+    for _ in 0..5 {
         scene.step().await;
     }
-    let refused = scene.count(State::Refused);
-    assert!(refused < 20, "{refused}");
+    assert!(scene.notes.count("lane paused 4") > 0, "twenty 404s in a row");
+    scene.confirm(500..501, 0).await;
+    scene.pass(900);
+    while scene.count(State::Reported) == 0 {
+        assert!(scene.step().await.started > 0);
+    }
+    let requests = scene.twilio.received_requests().await.expect("recorded");
+    let mut paths: Vec<_> = requests.iter().map(|request| request.url.path()).collect();
+    assert_eq!(paths.len(), 104);
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), requests.len(), "none twice");
+    for _ in 0..200 {
+        scene.pass(900);
+        scene.step().await;
+    }
+    assert_eq!((scene.count(State::Refused), scene.count(State::Reported)), (103, 1));
+}
+
+/// With fewer messages than a pause takes, with more, and for days.
+#[tokio::test]
+async fn a_wrong_account_or_region_refuses_nothing_however_long_it_lasts() {
+    for messages in [1, 5, 40] {
+        let mut scene = Scene::answering(status(404)).await;
+        scene.confirm(0..messages, 3600).await;
+        for _ in 0..200 {
+            scene.pass(900);
+            scene.step().await;
+        }
+        assert_eq!(scene.count(State::Confirmed), u64::from(messages));
+        scene.answer(taken).await;
+        for _ in 0..messages + 2 {
+            scene.pass(900);
+            scene.step().await;
+        }
+        assert_eq!(scene.count(State::Reported), u64::from(messages));
+    }
+}
+
+#[tokio::test]
+async fn messages_that_had_a_404_are_posted_one_at_a_time_until_the_account_succeeds() {
+    let mut scene = Scene::answering(status(404)).await;
+    scene.confirm(0..40, 3600).await;
+    for _ in 0..10 {
+        assert_eq!(scene.step().await.started, 4, "each for the first time");
+    }
+    scene.pass(900);
+    for _ in 0..5 {
+        assert_eq!(scene.step().await.started, 1);
+    }
+    scene.confirm(40..44, 0).await;
+    assert_eq!(scene.step().await.started, 4, "new ones are not delayed");
     scene.answer(taken).await;
-    scene.run_dry().await;
-    assert_eq!(scene.count(State::Reported), 40 - refused);
+    assert_eq!(scene.step().await.started, 1);
+    assert_eq!(scene.step().await.started, 4);
+}
+
+/// A configuration that was right before says nothing about the new one.
+#[tokio::test]
+async fn after_a_reload_an_account_has_to_succeed_again_before_a_404_refuses() {
+    let mut scene = Scene::answering(taken).await;
+    scene.confirm(0..1, 3600).await;
+    scene.step().await;
+    scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT])).expect("clients");
+    scene.answer(status(404)).await;
+    scene.confirm(1..4, 3600).await;
+    for _ in 0..5 {
+        scene.pass(900);
+        scene.step().await;
+    }
+    assert_eq!((scene.count(State::Reported), scene.count(State::Confirmed)), (1, 3));
 }
 
 #[tokio::test]
@@ -469,6 +579,41 @@ async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
     assert_eq!(scene.message(10).await.delivery.attempts, 0);
     let again = scene.step().await.again_in.expect("the probe");
     assert!(again <= CONFIG.probe_every, "{again:?}");
+}
+
+#[tokio::test]
+async fn an_account_whose_posts_hang_delays_no_message_of_another() {
+    let mut scene = Scene::hanging().await;
+    scene.confirm(0..100, 0).await;
+    assert_eq!(scene.worker.tick().await.started, 4, "a single account may use all slots");
+    scene.pass(1);
+    for number in 1000..1005 {
+        confirm_for(OTHER, scene.store.as_ref(), number, at(1), at(1)).await;
+        assert_eq!(scene.worker.tick().await.started, 1, "{number}: its own slot");
+        assert_eq!(scene.worker.tick().await, Tick { started: 0, again_in: None }, "{number}");
+        assert!(scene.worker.finished().await);
+        assert_eq!(scene.message(number).await.state, State::Reported);
+    }
+    assert_eq!(scene.count(State::Confirmed), 100);
+}
+
+#[tokio::test]
+async fn no_account_has_more_than_its_share_of_the_slots_while_another_is_due() {
+    let mut scene = Scene::hanging().await;
+    scene.confirm(0..100, 0).await;
+    scene.pass(1);
+    for number in 1000..1010 {
+        confirm_for(OTHER, scene.store.as_ref(), number, at(1), at(1)).await;
+    }
+    assert_eq!(scene.worker.tick().await.started, 4);
+    for number in 1000..1010 {
+        assert!(scene.worker.finished().await, "{number}");
+        scene.worker.tick().await;
+    }
+    assert_eq!(scene.count(State::Reported), 10);
+    let requests = scene.twilio.received_requests().await.expect("recorded");
+    let hung = requests.iter().take(11).filter(|post| post.url.path().contains(ACCOUNT));
+    assert_eq!(hung.count(), 2, "half of the slots, until the other has nothing due");
 }
 
 #[tokio::test]

@@ -109,20 +109,24 @@ fn stopped(facts: &Facts<'_>, from: u64, to: u64) -> bool {
     stops.any(|stop| stop.from <= to && from <= stop.to)
 }
 
+/// Beyond the shared slots, only an account without a post under way may start one.
 fn crowds(facts: &Facts<'_>) -> Vec<String> {
-    let mut changes: Vec<(u64, u64, i64)> = Vec::new();
+    let mut changes: Vec<(u64, u64, i64, &str)> = Vec::new();
     for post in facts.posts.values() {
-        changes.push((post.run, post.at, 1));
-        changes.push((post.run, ended(post), -1));
+        changes.push((post.run, post.at, 1, &post.account));
+        changes.push((post.run, ended(post), -1, &post.account));
     }
     changes.sort_unstable();
     let allowed = i64::try_from(facts.concurrency).unwrap_or(i64::MAX);
     let mut under_way: BTreeMap<u64, i64> = BTreeMap::new();
+    let mut of_account: BTreeMap<(u64, &str), i64> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (run, at, change) in changes {
+    for (run, at, change, account) in changes {
         let count = under_way.entry(run).or_default();
         *count += change;
-        if change > 0 && *count > allowed && broken.is_empty() {
+        let own = of_account.entry((run, account)).or_default();
+        *own += change;
+        if change > 0 && *count > allowed && *own > 1 && broken.is_empty() {
             let ms = at / 1_000_000;
             broken.push(format!(
                 "{count} posts under way in run {run} at {ms} ms, {allowed} allowed"

@@ -242,7 +242,7 @@ impl FindingId {
                 "lane_paused",
                 Critical,
                 "Confirmations are kept meanwhile, and none is given up. One post a minute tests whether Twilio accepts \
-                 them again.",
+                 them again. After 404s, every other confirmation is still posted at once.",
             ),
             Self::LaneThrottled => (
                 "lane_throttled",

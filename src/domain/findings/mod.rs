@@ -14,7 +14,7 @@ mod store;
 mod traffic;
 
 pub use id::{FindingId, OUTSIDE};
-pub use rejection::pause_advice;
+pub use rejection::{UNKNOWN_SIDS, pause_advice};
 pub use situation::{
     ClaimedAccount, ClockJump, FdLimit, ForeignServer, HeldAccount, KeyFacts, OutboxFacts,
     PausedLane, RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,

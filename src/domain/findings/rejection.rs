@@ -11,11 +11,16 @@ enum Cause {
     Permission,
     /// Twilio knows no such account or message here.
     Unknown,
+    /// Twilio knows none of the SIDs, and has never named one of them.
+    UnknownSids,
     /// The answer may be another host's.
     Foreign,
     /// The account is in no setting, so nothing was sent.
     Unconfigured,
 }
+
+/// Part of the reason of a pause by 404s, if no status callback names one of the messages.
+pub const UNKNOWN_SIDS: &str = "no status callback of Twilio names any of these SIDs";
 
 /// Twilio: "Account not active".
 const NOT_ACTIVE: u32 = 20005;
@@ -36,6 +41,7 @@ impl Cause {
         match (status, code) {
             (Some(401), _) | (Some(403), Some(AUTHENTICATE)) => Self::Credentials,
             (Some(403), _) => Self::Permission,
+            (Some(404), _) if message.contains(&UNKNOWN_SIDS.to_lowercase()) => Self::UnknownSids,
             (Some(404), _) => Self::Unknown,
             (Some(_), _) => Self::Foreign,
             (None, _) => Self::Unconfigured,
@@ -60,7 +66,13 @@ pub fn pause_advice(status: Option<u16>, code: Option<u32>, message: &str) -> &'
              key the permission /twilio/messaging/messages.feedback/create."
         }
         Cause::Unknown => {
-            "Twilio knows none of the messages under this account: check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
+            "Twilio finds none of these messages, although it named some of them itself. The account or region is wrong, \
+             or the messages were deleted at Twilio: check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
+        }
+        Cause::UnknownSids => {
+            "These are SIDs that Twilio does not know: check which MessageSid your app reports (test data, another \
+             account's messages). If Twilio accepts no message of the account at all, the account or region is wrong: \
+             check TWILIO_ACCOUNT_SID, TWILIO_EDGE and TWILIO_REGION."
         }
         Cause::Foreign => {
             "This is not an answer of Twilio's API: check HEARDBACK_UPSTREAM_URL, and what stands between this machine \
@@ -91,6 +103,7 @@ mod tests {
             (Some(403), None, "Forbidden", "messages.feedback/create"),
             (Some(404), Some(20404), "20 answers of 404 in a row", "TWILIO_ACCOUNT_SID"),
             (Some(404), Some(20404), "the connection was closed", "TWILIO_ACCOUNT_SID"),
+            (Some(404), Some(20404), UNKNOWN_SIDS, "which MessageSid your app reports"),
             (Some(302), None, "redirected to example.com", "HEARDBACK_UPSTREAM_URL"),
             (None, None, "no such account", "HEARDBACK_ACCOUNTS_FILE"),
         ] {

@@ -326,6 +326,19 @@ impl Message {
         last.filter(|last| requeued_at.is_none_or(|at| last.ended_at > at))
     }
 
+    /// Whether Twilio's own 404 answered the last post since it was confirmed or requeued. Without an error code the
+    /// answer is not Twilio's.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.last_of_turn().is_some_and(|last| last.status == Some(404) && last.code.is_some())
+    }
+
+    /// Whether a status callback or an event of Twilio names it. An app may register `scheduled` only.
+    #[must_use]
+    pub fn is_named_by_twilio(&self) -> bool {
+        self.status.is_some_and(|status| status > Status::Scheduled)
+    }
+
     /// Notes how a post ended, and its number among the posts since the message was confirmed or requeued.
     pub fn note_attempt(&mut self, mut attempt: Attempt) {
         let before = self.last_of_turn().map_or(0, |last| last.number);

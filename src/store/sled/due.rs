@@ -1,7 +1,9 @@
 //! The worker's part of the ledger: what is due, handing out attempts, ending them.
 //!
-//! What is due lies by account, so that what waits for one account is stepped over for another's sake.
+//! Due messages lie by account. A claim reads at most as many of each account as it may hand out, so its cost does not
+//! grow with any backlog, and no backlog delays another account.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use crate::domain::message::{Attempt, State};
 use crate::domain::retry::LONGEST_WAIT;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::sled::ledger::{Ledger, Ruling};
-use crate::store::{Quotas, Settled};
+use crate::store::{Quota, Quotas, Settled};
 
 /// The most that one call hands out: a group has room for 128 entries.
 const MAX_CLAIMS: usize = 100;
@@ -28,7 +30,7 @@ impl Ledger {
             return Ok(Err(full));
         }
         let now = self.now();
-        let due = self.due_by(now, limit.min(MAX_CLAIMS), quotas);
+        let due = self.due_by(now, limit, quotas);
         let mut claims = Vec::with_capacity(due.len());
         for sid in due {
             let Some(before) = self.message(sid)? else { continue };
@@ -47,6 +49,8 @@ impl Ledger {
                 attempts: delivery.attempts,
                 spent: delivery.spent,
                 created_at: message.created_at,
+                missing: message.is_missing(),
+                named_by_twilio: message.is_named_by_twilio(),
                 trace: message.trace,
             });
             self.rewrite(&before, &message)?;
@@ -59,19 +63,59 @@ impl Ledger {
         self.index.accounts_waiting().filter(|account| !self.paused.contains_key(account))
     }
 
-    /// The messages of all accounts that are due the longest, of each account at most its quota. A message whose
-    /// due time is further away than any wait comes last: that time comes from a clock that was ahead.
+    /// Deals the places of a claim to the accounts, one at a time: each goes to the account that has the fewest attempts
+    /// under way, and among equals to the one whose next message is due the longest.
     fn due_by(&self, now: Timestamp, limit: usize, quotas: &Quotas) -> Vec<MessageSid> {
-        let mut due = Vec::new();
+        let mut next = BTreeMap::new();
         for account in self.accounts_waiting() {
-            let quota = quotas.get(&account).map_or(limit, |quota| limit.min(*quota));
-            let by_now = self.index.due_of(account, quota).into_iter();
-            let far = self.index.due_after(account, later(now, LONGEST_WAIT), quota);
-            due.extend(by_now.take_while(|(at, _)| *at <= now).chain(far).take(quota));
+            let quota = quotas.of(account);
+            let mut due = self.due_now(account, now, quota).into_iter();
+            if let Some((at, sid)) = due.next() {
+                next.insert((quota.under_way, at, account), (sid, due));
+            }
         }
-        // Stable, and each account's are in order already.
-        due.sort_by_key(|(at, _)| *at);
-        due.into_iter().take(limit).map(|(_, sid)| sid).collect()
+        let (mut dealt, mut left) = (Vec::new(), limit);
+        while dealt.len() < MAX_CLAIMS {
+            let Some(((under_way, at, account), (sid, mut due))) = next.pop_first() else { break };
+            if left == 0 && !(quotas.own_slot && under_way == 0) {
+                break;
+            }
+            left = left.saturating_sub(1);
+            dealt.push((at, sid));
+            if let Some((at, sid)) = due.next() {
+                next.insert((under_way + 1, at, account), (sid, due));
+            }
+        }
+        // Stable: the messages of an account stay in order.
+        dealt.sort_by_key(|(at, _)| *at);
+        dealt.into_iter().map(|(_, sid)| sid).collect()
+    }
+
+    /// The due messages of an account within its quota: first those without a 404, each kind by its due time.
+    fn due_now(
+        &self,
+        account: AccountSid,
+        now: Timestamp,
+        quota: Quota,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let free = quota.free.min(MAX_CLAIMS);
+        let mut due = self.due_of_kind(account, false, now, free);
+        let rest = quota.missing.min(free - due.len());
+        due.extend(self.due_of_kind(account, true, now, rest));
+        due
+    }
+
+    /// A message whose due time is further away than any wait comes last: that time comes from a clock that was ahead.
+    fn due_of_kind(
+        &self,
+        account: AccountSid,
+        is_missing: bool,
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let due = self.index.due_after(account, is_missing, Timestamp::MIN, limit);
+        let far = self.index.due_after(account, is_missing, later(now, LONGEST_WAIT), limit);
+        due.into_iter().take_while(|(at, _)| *at <= now).chain(far).take(limit).collect()
     }
 
     pub(super) fn settle(
@@ -114,13 +158,17 @@ impl Ledger {
     }
 
     pub(super) fn next_due(&self, quotas: &Quotas) -> Option<Duration> {
-        let waiting = self.accounts_waiting();
-        let waiting = waiting.filter(|account| quotas.get(account) != Some(&0));
         let now = self.now();
         let far = later(now, LONGEST_WAIT);
-        let first = waiting.flat_map(|account| {
-            let far = self.index.due_after(account, far, 1).into_iter().map(|_| now);
-            self.index.due_of(account, 1).into_iter().map(|(at, _)| at).chain(far)
+        let kinds = self.accounts_waiting().flat_map(|account| {
+            let quota = quotas.of(account);
+            let kinds = [(false, quota.free), (true, quota.free.min(quota.missing))];
+            kinds.into_iter().filter(|(_, free)| *free > 0).map(move |(kind, _)| (account, kind))
+        });
+        let first = kinds.flat_map(|(account, kind)| {
+            let far = self.index.due_after(account, kind, far, 1).into_iter().map(|_| now);
+            let first = self.index.due_after(account, kind, Timestamp::MIN, 1).into_iter();
+            first.map(|(at, _)| at).chain(far)
         });
         let first = first.min();
         let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();

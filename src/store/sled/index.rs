@@ -37,6 +37,8 @@ pub(super) struct Places {
     created_at: Timestamp,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
+    /// Whether its last attempt got a 404.
+    is_missing: bool,
     /// Since when Twilio would not take it.
     refused: Option<Timestamp>,
     /// The time from which on a full store may evict it.
@@ -57,9 +59,28 @@ impl Places {
             ],
             created_at: message.created_at,
             due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
+            is_missing: message.is_missing(),
             refused: (message.state == State::Refused).then_some(message.since),
             evictable: policy.evictable_from(message),
         }
+    }
+}
+
+/// The messages of an account that are due, now or later.
+#[derive(Default)]
+struct Due {
+    usual: Keys<BY_TIME>,
+    /// Those whose last attempt got a 404.
+    missing: Keys<BY_TIME>,
+}
+
+impl Due {
+    fn keys(&self, is_missing: bool) -> &Keys<BY_TIME> {
+        if is_missing { &self.missing } else { &self.usual }
+    }
+
+    fn keys_mut(&mut self, is_missing: bool) -> &mut Keys<BY_TIME> {
+        if is_missing { &mut self.missing } else { &mut self.usual }
     }
 }
 
@@ -67,7 +88,7 @@ impl Places {
 pub(super) struct Index {
     persons: Shelves<BY_PERSON>,
     /// None of them is empty.
-    due: BTreeMap<AccountSid, Keys<BY_TIME>>,
+    due: BTreeMap<AccountSid, Due>,
     refused: Keys<BY_TIME>,
     /// The candidates for eviction.
     pub(super) evictable: Candidates,
@@ -112,7 +133,8 @@ impl Index {
             self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
         }
         if let Some((account, at)) = places.due {
-            self.due.entry(account).or_default().insert(&by_time(at, &packed(places.sid)));
+            let due = self.due.entry(account).or_default();
+            due.keys_mut(places.is_missing).insert(&by_time(at, &packed(places.sid)));
         }
         if let Some(at) = places.refused {
             self.refused.insert(&by_time(at, &packed(places.sid)));
@@ -127,8 +149,8 @@ impl Index {
         if let Some((account, at)) = places.due
             && let Some(waiting) = self.due.get_mut(&account)
         {
-            waiting.remove(&by_time(at, &packed(places.sid)));
-            if waiting.is_empty() {
+            waiting.keys_mut(places.is_missing).remove(&by_time(at, &packed(places.sid)));
+            if waiting.usual.is_empty() && waiting.missing.is_empty() {
                 self.due.remove(&account);
             }
         }
@@ -159,21 +181,25 @@ impl Index {
 
     /// What is due first of an account, and when.
     pub(super) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
-        let Some(waiting) = self.due.get(&account) else { return Vec::new() };
-        let found = waiting.between(&[], &[u8::MAX; BY_TIME - SID], false, limit);
-        found.iter().filter_map(|key| read_by_time(key)).collect()
+        let mut due = self.due_after(account, false, Timestamp::MIN, limit);
+        due.extend(self.due_after(account, true, Timestamp::MIN, limit));
+        due.sort_by_key(|(at, sid)| (*at, packed(*sid)));
+        due.truncate(limit);
+        due
     }
 
-    /// The messages of an account that are due after this time.
+    /// The messages of an account that are due after this time, those whose last attempt got a 404 or the others.
     pub(super) fn due_after(
         &self,
         account: AccountSid,
+        is_missing: bool,
         after: Timestamp,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
         let Some(waiting) = self.due.get(&account) else { return Vec::new() };
         let from = moment(later(after, Duration::from_millis(1)));
-        let found = waiting.between(&from, &[u8::MAX; BY_TIME - SID], false, limit);
+        let keys = waiting.keys(is_missing);
+        let found = keys.between(&from, &[u8::MAX; BY_TIME - SID], false, limit);
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
@@ -266,6 +292,7 @@ mod tests {
             persons: [(to > 0).then(|| person(to)), (to > 1).then(|| person(to - 1))],
             created_at: at(created),
             due: due.map(|seconds| (account, at(seconds))),
+            is_missing: n % 2 == 1,
             refused: due.is_none().then(|| at(created)),
             evictable: due.is_none().then(|| (EvictionRank::ALL[usize::from(n % 3)], at(created))),
         }
@@ -351,10 +378,14 @@ mod tests {
             due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
             let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
             prop_assert_eq!(index.due_of(account, limit), due);
-            let after = all.iter().filter(|places| {
-                places.due.is_some_and(|(of, due)| of == account && due > at(from))
-            });
-            prop_assert_eq!(index.due_after(account, at(from), usize::MAX).len(), after.count());
+            for is_missing in [false, true] {
+                let after = all.iter().filter(|places| {
+                    places.is_missing == is_missing
+                        && places.due.is_some_and(|(of, due)| of == account && due > at(from))
+                });
+                let found = index.due_after(account, is_missing, at(from), usize::MAX);
+                prop_assert_eq!(found.len(), after.count());
+            }
         }
         Ok(())
     }

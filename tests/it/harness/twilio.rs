@@ -25,6 +25,8 @@ pub(crate) enum Manner {
     Refuse(u32),
     /// Not before the manner changes.
     Hold,
+    /// Not the posts of this account before the manner changes; 200 for the others.
+    HoldOf(&'static str),
 }
 
 #[derive(Default)]
@@ -132,12 +134,16 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let body = text.rsplit("\r\n\r\n").next().unwrap_or_default();
     shared.posts.lock().expect("unpoisoned").push(format!("{line} {body}"));
     let manner = shared.manner.lock().expect("unpoisoned");
-    let held = |manner: &mut Option<Manner>| *manner == Some(Manner::Hold);
+    let held = |manner: &mut Option<Manner>| match manner {
+        Some(Manner::HoldOf(account)) => line.contains(*account),
+        manner => *manner == Some(Manner::Hold),
+    };
     let manner = *shared.changed.wait_while(manner, held).expect("unpoisoned");
     let refused;
     let taken = taken(line);
     let (status, more, body) = match manner {
         Some(Manner::Status(status @ 200..=299)) => (status, "", taken.as_str()),
+        Some(Manner::HoldOf(_)) => (200, "", taken.as_str()),
         Some(Manner::Status(status @ 400..=499)) => {
             let code = if matches!(status, 401 | 403) { 20003 } else { 20000 + u32::from(status) };
             refused = format!(r#"{{"code":{code},"message":"X","status":{status}}}"#);

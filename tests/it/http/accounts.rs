@@ -5,7 +5,7 @@ use heardback::recording::Recording;
 use serde_json::json;
 
 use crate::harness::running::{Running, command};
-use crate::harness::twilio::Twilio;
+use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{
     ACCOUNT, BASE, LONG, OTHER_ACCOUNT, RECIPIENT, SENDER, TOKEN, eventually, form, get,
     json as json_post, sid, wire,
@@ -106,6 +106,19 @@ fn an_accounts_token_speaks_for_its_own_account_only() {
     for secret in [TOKEN, OTHER_TOKEN] {
         assert_eq!(scene.send(&missing, secret), 400, "signed, and it names no account");
     }
+}
+
+#[test]
+fn a_message_is_reported_while_all_slots_are_taken_by_another_accounts_hanging_posts() {
+    let scene = Scene::new(&[]);
+    scene.twilio.behave(Manner::HoldOf(OTHER_ACCOUNT));
+    for number in 1..=20 {
+        assert_eq!(scene.send(&event(None, number), OWN_APP_KEY), 200);
+    }
+    eventually("its posts hang", LONG, || scene.twilio.posts().len() >= 4);
+    assert_eq!(scene.send(&event(Some(ACCOUNT), 100), APP_KEY), 200);
+    let metric = "heardback_upstream_attempts_total{result=\"done\"}";
+    eventually("the other account's is reported", LONG, || scene.service.metric(metric) == 1);
 }
 
 #[test]

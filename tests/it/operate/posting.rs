@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::backup::binary::run;
 use crate::harness::twilio::Manner;
-use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, eventually, sid};
+use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, eventually, form, sid, status_callback};
 use crate::operate::{filled, lines, register, stop, told};
 
 /// A page of the operator's listener, requested from this machine.
@@ -193,4 +193,46 @@ fn what_was_given_up_over_foreign_answers_is_refused_with_their_kind() {
     scene.twilio.behave(Manner::Status(200));
     assert_eq!(run(&["requeue", "--all"], &scene.store()).0, Some(0));
     scene.reaches(1, "reported");
+}
+
+/// Twilio answers 404 in both cases; only its own callbacks tell them apart.
+#[test]
+fn a_pause_by_404s_names_its_cause_in_log_finding_page_stats_and_show() {
+    for (is_named, cause, advice, of_one) in [
+        (
+            false,
+            "no status callback of Twilio names any of these SIDs",
+            "check which MessageSid your app reports",
+            "no status callback of Twilio names this SID",
+        ),
+        (
+            true,
+            "a status callback of Twilio names 20 of these SIDs",
+            "it named some of them itself",
+            "a status callback of Twilio names this SID",
+        ),
+    ] {
+        let scene = Scene::new(&[]);
+        scene.twilio.behave(Manner::Status(404));
+        for number in 1..=20 {
+            if is_named {
+                assert_eq!(scene.send(&status_callback(number, "sent")).status, 204);
+            }
+            let fields = [("MessageSid", &*sid(number)), ("CreatedAt", "2026-01-01T00:00:00Z")];
+            assert_eq!(scene.send(&form("/app/events", &fields)).status, 200);
+        }
+        scene.service.says(cause);
+        assert!(scene.service.logs().contains(advice), "{}", scene.service.logs());
+        let stats = told(&scene, &["stats"]).1;
+        assert!(stats.contains(cause) && stats.contains(advice), "{stats}");
+        for path in ["/readyz", "/"] {
+            eventually(path, LONG, || {
+                let text = page(&scene, path);
+                text.contains(cause) && text.contains(advice)
+            });
+        }
+        let life = told(&scene, &["show", &sid(1)]).1;
+        assert!(life.contains(of_one) && !life.contains("when its lane opens"), "{life}");
+        assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
+    }
 }
