@@ -198,8 +198,15 @@ impl Ledger {
         }
         let reference = message.reference.clone();
         let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
-        let keys = names.into_iter().map(WaitsFor::Person).chain(reference);
-        Ok(keys.into_iter().any(|key| self.may_concern(&key)))
+        let (now, keys) =
+            (self.trusted(), names.into_iter().map(WaitsFor::Person).chain(reference));
+        for key in keys.filter(|key| self.may_concern(key)) {
+            let is_open = |parked: &Parked| !parked.orphaned && parked.may_prove_until() > now;
+            if !self.holding(&key).is_empty() || self.parked(&key)?.iter().any(is_open) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn rewrite(&mut self, before: &Message, after: &Message) -> Result<(), Fatal> {
