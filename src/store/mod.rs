@@ -144,6 +144,7 @@ impl std::ops::AddAssign for Swept {
     fn add_assign(&mut self, step: Self) {
         self.expired += step.expired;
         self.orphaned += step.orphaned;
+        self.confirmed += step.confirmed;
         self.messages += step.messages;
         self.evidence += step.evidence;
         self.links += step.links;
