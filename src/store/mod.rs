@@ -179,6 +179,7 @@ impl std::ops::AddAssign for Swept {
     fn add_assign(&mut self, step: Self) {
         self.expired += step.expired;
         self.orphaned += step.orphaned;
+        self.confirmed += step.confirmed;
         self.messages += step.messages;
         self.evidence += step.evidence;
         self.links += step.links;
@@ -302,7 +303,7 @@ pub struct Counts {
     pub links: u64,
     /// Rows of parked evidence of the account that is closest to its share, briefly kept evidence included.
     pub parked_fullest: u64,
-    /// The share of that account: beyond it, evidence that would be parked is refused.
+    /// The share of that account: beyond it, evidence that would be parked is refused. 0 without any parked evidence.
     pub parked_share: u64,
 }
 

@@ -74,7 +74,6 @@ const CLIENT: &str = "X-Client";
 
 /// The receiver on a port of its own, over a store of its own.
 struct Desk {
-    _folder: tempfile::TempDir,
     store: Arc<SledStore>,
     metrics: Arc<Metrics>,
     addr: SocketAddr,
@@ -83,6 +82,8 @@ struct Desk {
     room: Arc<AtomicU64>,
     /// Whether the handlers' clock panics.
     breaks: Arc<AtomicBool>,
+    // Dropped last: a store ends the process if its folder goes while it is open.
+    _folder: tempfile::TempDir,
 }
 
 impl Desk {

@@ -1,8 +1,10 @@
 //! One person by several names: forms through the real parsers, into a book and into every store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use heardback::domain::address::{Address, PersonKey};
+use heardback::domain::feedback::Settlement;
 use heardback::domain::form;
 use heardback::domain::matching::{Observed, Reason};
 use heardback::domain::message::{State, Status};
@@ -10,11 +12,11 @@ use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::callback::{self, Reading, Road};
 use heardback::domain::signal::fields::{Fields, Spelling};
 use heardback::domain::signal::{Sighting, Signal, app};
-use heardback::store::{Record, Store};
+use heardback::store::{Quotas, Record, Store};
 
 use crate::book::Book;
 use crate::contract::backends;
-use crate::given::{DAY, Hands, at, reason};
+use crate::given::{DAY, Hands, at, direct, policy, reason};
 use crate::transfer::{adopt, all};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -333,7 +335,8 @@ async fn tied_names_survive_a_restart_and_a_transfer() {
 #[tokio::test]
 async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
     for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {
-        let store = backends().remove(0).usual(&Hands::default());
+        let backend = backends().remove(0);
+        let store = backend.usual(&Hands::default());
         let key = store.person_key().clone();
         let by = Reader::of(&key);
         let tied =
@@ -348,7 +351,8 @@ async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
     }
     // Two names that only a message ties.
     for name in [ANNA, &*id(ANNA_ID)] {
-        let store = backends().remove(0).usual(&Hands::default());
+        let backend = backends().remove(0);
+        let store = backend.usual(&Hands::default());
         let key = store.person_key().clone();
         let by = Reader::of(&key);
         remember(&store, by.delivered(1, &id(ANNA_ID), &[], 0)).await;
@@ -374,5 +378,43 @@ async fn names_that_no_webhook_repeats_are_forgotten_in_the_end() {
         hands.set(401 * DAY);
         while !store.expire(100).await.expect("swept").complete {}
         assert_eq!(names(&all(&store, 1000).await), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_evicts_no_message_that_shields_an_older_one_to_another_name_of_the_person() {
+    // The newer message went to a user id: of the same person by tied names, of a person not known otherwise, and of
+    // another person by tied names. Only the last one can go.
+    for (tied, newer, shields) in [
+        (Some((ANNA, ANNA_ID)), ANNA_ID, true),
+        (None, ANNA_ID, true),
+        (Some((BERT, BERT_ID)), BERT_ID, false),
+    ] {
+        for backend in backends() {
+            let hands = Hands::default();
+            let store = backend.open(&hands, policy(), 2);
+            let key = store.person_key().clone();
+            let by = Reader::of(&key);
+            let since = DAY / 8;
+            hands.set(since);
+            if let Some((number, id)) = tied {
+                let both = by.reply(9, number, &[("ExternalUserId", id)], -60);
+                store.observe(both).await.expect("observed");
+            }
+            remember(&store, by.registered(1, ANNA, 0)).await;
+            remember(&store, by.registered(2, &id(newer), 600)).await;
+            store.observe(direct(2, since)).await.expect("observed");
+            let lease = Duration::from_mins(1);
+            for claim in store.claim(10, lease, &Quotas::default()).await.expect("claimed") {
+                store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
+            }
+            let other = by.registered(3, "whatsapp:+15551230009", since);
+            let taken = store.remember(other).await;
+            assert_eq!(taken.is_err(), shields, "{tied:?} {newer}: {taken:?}");
+            let late = store.observe(by.reply(3, ANNA, &[], 900)).await.expect("observed");
+            let expected = if shields { State::Pending } else { State::Confirmed };
+            let older = store.show(by.sid(1)).await.expect("shown").map(|message| message.state);
+            assert_eq!(older, Some(expected), "{tied:?} {newer}: {late:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod damage;
 #[cfg(test)]
 mod deploy;
 mod disk;
+#[cfg(test)]
 mod displaced;
 mod doctor;
 mod dry_run;
@@ -69,6 +70,7 @@ mod order;
 mod overview;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
 mod parked;
 #[cfg(test)]
 mod placement;

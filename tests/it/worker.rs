@@ -66,13 +66,14 @@ impl Observer for Notes {
 
 /// A store, a Twilio, a worker between them, and a clock.
 struct Scene {
-    _folder: tempfile::TempDir,
     store: Arc<SledStore>,
     twilio: MockServer,
     upstreams: Arc<Upstreams>,
     worker: Worker,
     notes: Arc<Notes>,
     seconds: Arc<AtomicI64>,
+    // Dropped last: a store ends the process if its folder goes while it is open.
+    _folder: tempfile::TempDir,
 }
 
 impl Scene {

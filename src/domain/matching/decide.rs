@@ -157,6 +157,9 @@ impl<'a> Ledger<'a> {
         for message in known.values_mut() {
             message.age(now.trusted);
         }
+        for parked in &mut parked {
+            parked.age(now.trusted);
+        }
         parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
         let pieces = parked.into_iter().map(|parked| Piece::new(parked, Origin::Parked)).collect();
         Self {

@@ -106,6 +106,11 @@ impl Parked {
         self.until
     }
 
+    /// Takes back that it is orphaned if its time is not over: then the clock was ahead.
+    pub fn age(&mut self, now: Timestamp) {
+        self.orphaned &= self.until <= now;
+    }
+
     /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -42,6 +42,8 @@ pub(super) struct Choice<'a> {
     pub(super) automatic: &'a BTreeMap<Person, AutomaticReplies>,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
+    /// The later of the trusted time and the time that records are dated by.
+    pub(super) latest: Timestamp,
 }
 
 impl Choice<'_> {
@@ -292,7 +294,9 @@ impl Choice<'_> {
         if parked.evidence.source == Source::Link {
             return pick;
         }
-        let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now;
+        // Evidence from the future was parked by a clock that was ahead: nothing tells how long it has waited.
+        let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now
+            || parked.parked_at > self.latest;
         let newest = sids.first().and_then(|sid| self.known.get(sid));
         let fresh_from = earlier(parked.evidence.occurred_at, REFERENCE_FRESH_FOR);
         match newest {

@@ -149,7 +149,8 @@ impl Ledger<'_> {
 
     pub(super) fn choice<'c>(&'c self, known: &'c Known) -> Choice<'c> {
         let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
-        Choice { known, services, people, automatic, policy: self.policy, now: self.trusted }
+        let (now, latest) = (self.trusted, self.trusted.max(self.now));
+        Choice { known, services, people, automatic, policy: self.policy, now, latest }
     }
 
     /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.

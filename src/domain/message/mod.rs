@@ -386,9 +386,13 @@ impl Message {
     }
 
     /// Applies the effects of time, whether or not the sweep has come by. At the end of its lifetime a pending message
-    /// expires; a message in any state loses the HMAC of its code.
+    /// expires; a message in any state loses the HMAC of its code. The stored state is only a cache: a message that
+    /// expired by a clock that was ahead is pending again, though without its code.
     pub fn age(&mut self, now: Timestamp) {
         if self.expires_at > now {
+            if self.state == State::Expired {
+                self.enter(State::Pending, self.remembered_at);
+            }
             return;
         }
         self.code = None;

@@ -132,7 +132,15 @@ impl Ledger {
             Named::Person { .. } | Named::Caller { .. } => INFERRED_ORPHANS_KEPT,
             Named::Message(_) | Named::Reference(_) | Named::Link(_) => self.terms.policy.retention,
         };
-        let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now;
+        let mut aged = parked.clone();
+        aged.age(now);
+        if aged != *parked {
+            let mut writing = Writing::default();
+            writing.parked(Some(parked), Some(&aged))?;
+            return self.apply(writing);
+        }
+        let is_from_the_future = parked.parked_at > now.max(self.now());
+        let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now || is_from_the_future;
         if parked.reason == Reason::NewerMayCome && waited && parked.until > now {
             return self.reconsider(parked, swept);
         }
@@ -183,7 +191,8 @@ impl Ledger {
             swept.messages += 1;
         } else if message != *before {
             writing.message(&self.terms.policy, Some(before), Some(&message))?;
-            swept.expired += usize::from(message.state != before.state);
+            let has_expired = message.state == State::Expired && before.state != State::Expired;
+            swept.expired += usize::from(has_expired);
         }
         self.apply(writing)
     }

@@ -5,9 +5,11 @@
 
 use jiff::Timestamp;
 
+use crate::domain::address::{NameKind, Person};
 use crate::domain::matching::later;
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
+use crate::store::sled::index::untied;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::rows::MAX_RELATED;
 
@@ -117,17 +119,20 @@ impl Ledger {
                 let until = self.terms.policy.stays_for(one, &other).filter(|until| *until > by);
                 until.filter(|_| !goes(&other)).map(|until| (until, other.sid))
             };
-            if changed.iter().any(|other| is_same_person(one, other) && blocks(other).is_some()) {
-                return Ok(Verdict::Stays);
+            let names = self.all_names(one)?;
+            for other in changed {
+                if blocks(other).is_some() && self.may_share_evidence(one, &names, other)? {
+                    return Ok(Verdict::Stays);
+                }
             }
             let room = MAX_READS.saturating_sub(*reads).max(MAX_RELATED);
             let mut count = 0;
-            for sid in self.to_same_persons(one, room) {
+            for sid in self.with_shared_evidence(one, &names, room) {
                 count += 1;
                 *reads += 1;
                 let Some(other) = self.message(sid)? else { continue };
-                if let Some((until, blocker)) =
-                    blocks(&other).filter(|_| is_same_person(one, &other))
+                if let Some((until, blocker)) = blocks(&other)
+                    && self.may_share_evidence(one, &names, &other)?
                 {
                     return Ok(Verdict::Postponed(until, blocker));
                 }
@@ -143,13 +148,58 @@ impl Ledger {
         Ok(Verdict::Goes(together))
     }
 
-    /// Messages to the same persons that the same evidence may be about. The index may add messages to others.
-    fn to_same_persons(&self, message: &Message, limit: usize) -> Vec<MessageSid> {
+    /// All names of a message's recipient, as judgement ties them.
+    fn all_names(&self, message: &Message) -> Result<AllNames, Fatal> {
+        let mut persons: Vec<Person> = message.names().collect();
+        let mut is_complete = message.alias.is_some();
+        for name in message.names() {
+            if let Some(tied) = self.tied(message.account, name)? {
+                is_complete |= tied.names.is_complete();
+                persons.extend(tied.names.all());
+            }
+        }
+        persons.sort_unstable();
+        persons.dedup();
+        let counterpart = message.recipient.and_then(|to| to.kind.counterpart());
+        Ok(AllNames { persons, counterpart: counterpart.filter(|_| !is_complete) })
+    }
+
+    /// Messages that one piece of evidence may be about as well. The index may add messages to others.
+    fn with_shared_evidence(
+        &self,
+        message: &Message,
+        names: &AllNames,
+        limit: usize,
+    ) -> Vec<MessageSid> {
         let (from, to) = self.terms.policy.reach(message).into_inner();
-        message.names().flat_map(|person| self.index.to_person(person, from, to, limit)).collect()
+        let unnamed = names.counterpart.and_then(|kind| untied(message.account, kind));
+        let persons = names.persons.iter().copied().chain(unnamed);
+        persons.flat_map(|person| self.index.to_person(person, from, to, limit)).collect()
+    }
+
+    /// Whether one piece of evidence may be about both messages: they went to one person, or nothing ties the number of
+    /// the one to the user id of the other (`matching::people`).
+    fn may_share_evidence(
+        &self,
+        one: &Message,
+        names: &AllNames,
+        other: &Message,
+    ) -> Result<bool, Fatal> {
+        if names.persons.iter().any(|person| other.is_to(*person)) {
+            return Ok(true);
+        }
+        let kind = other.recipient.map(|to| to.kind);
+        if names.counterpart.is_none() || kind != names.counterpart || other.account != one.account
+        {
+            return Ok(false);
+        }
+        Ok(self.all_names(other)?.counterpart.is_some())
     }
 }
 
-fn is_same_person(one: &Message, other: &Message) -> bool {
-    one.names().any(|person| other.is_to(person))
+/// The names of a message's recipient.
+struct AllNames {
+    persons: Vec<Person>,
+    /// The kind of name that the same WhatsApp person may have in other messages, if none is tied.
+    counterpart: Option<NameKind>,
 }

@@ -114,17 +114,8 @@ impl SledStore {
     /// [`OpenError`]; nothing was lost.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let opened = open::open(&options)?;
-        let Options {
-            path,
-            clock,
-            policy,
-            max_messages,
-            max_parked,
-            free_space,
-            on_commit,
-            on_fatal,
-            ..
-        } = options;
+        let terms = terms_of(&options);
+        let Options { path, clock, policy, on_commit, on_fatal, .. } = options;
         let Surveyed {
             mut counts,
             entries,
@@ -148,16 +139,10 @@ impl SledStore {
             policy,
             _lock: Arc::clone(&lock),
         };
-        (counts.parked_fullest, counts.parked_share) = parked.fullest(max_parked);
+        (counts.parked_fullest, counts.parked_share) = parked.fullest(terms.max_parked);
         let mut ledger = Ledger {
             draft: Draft::over(opened.tree),
-            terms: Terms {
-                policy,
-                max_messages,
-                max_parked,
-                clock: Arc::clone(&clock),
-                free_space,
-            },
+            terms,
             counts,
             seal,
             index: places.map(Gathered::into_index).unwrap_or_default(),
@@ -219,6 +204,16 @@ impl SledStore {
             shared,
             is_end_unverified: opened.is_end_unverified,
         })
+    }
+}
+
+fn terms_of(options: &Options) -> Terms {
+    Terms {
+        policy: options.policy,
+        max_messages: options.max_messages,
+        max_parked: options.max_parked,
+        clock: Arc::clone(&options.clock),
+        free_space: Arc::clone(&options.free_space),
     }
 }
 

@@ -42,9 +42,9 @@ impl ParkedRows {
         self.of(account).saturating_add(self.total) < limit
     }
 
-    /// The rows of the account that is closest to its share, and that share.
+    /// The rows of the account that is closest to its share, and that share. Both are 0 without any row.
     pub(super) fn fullest(&self, limit: u64) -> (u64, u64) {
-        let rows = self.by_account.values().copied().max().unwrap_or_default();
+        let Some(rows) = self.by_account.values().copied().max() else { return (0, 0) };
         let others = self.total - rows;
         (rows, limit.saturating_sub(others).div_ceil(2))
     }

@@ -47,13 +47,15 @@ impl PathGuard {
         let event = match fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => return Ok(()),
             Ok(_) => "replaced by another file",
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "moved or deleted",
-                _ => return Ok(()),
-            },
+            Err(error) if is_gone(error.kind()) => "moved or deleted",
+            Err(_) => return Ok(()),
         };
         Err(Displaced { path: self.path.display().to_string(), event })
     }
+}
+
+fn is_gone(error: io::ErrorKind) -> bool {
+    matches!(error, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// A claim on a path, until it is dropped. Held by a socket without a file: only its name counts.

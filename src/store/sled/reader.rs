@@ -60,7 +60,8 @@ pub(super) fn page(
                 }
             }
             Filter::Parked | Filter::Orphaned => {
-                let parked: Parked = decode(&value)?;
+                let mut parked: Parked = decode(&value)?;
+                parked.age(now);
                 let is_asked_for = match filter {
                     Filter::Orphaned => parked.orphaned,
                     Filter::Messages(_) | Filter::Parked => parked.is_waiting(),

@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use heardback::domain::code::CodeKey;
-use heardback::domain::matching::Observed;
+use heardback::domain::feedback::Settlement;
+use heardback::domain::matching::{Observed, Reason};
 use heardback::domain::message::State;
 use heardback::domain::signal::Sighting;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{ClockGuard, Store, Swept};
+use heardback::store::{ClockGuard, Filter, Quotas, Store, Swept};
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
-use crate::given::{DAY, HOUR, Hands, MINUTE, at, direct, options, registered, reply, sid, status};
+use crate::given::{
+    DAY, HOUR, Hands, MINUTE, at, direct, options, person, reason, reference, registered, reply,
+    shared, sid, status,
+};
 
 /// A store with a wall clock and an uptime, which the test moves separately.
 struct Bench {
@@ -236,4 +240,75 @@ async fn what_came_in_while_the_clock_was_behind_is_not_expired_by_its_correctio
     assert_eq!(bench.state(11).await, Some(State::Pending));
     let late = bench.store().remember(registered(12, 120)).await.expect("remembered");
     assert_eq!(late.confirmed, [sid(12)], "the evidence still waited");
+}
+
+#[tokio::test]
+async fn what_expired_or_was_orphaned_by_a_wrong_clock_counts_again_once_the_clock_is_corrected() {
+    let bench = Bench::new();
+    let store = bench.store();
+    store.remember(registered(1, 0)).await.expect("remembered");
+    store.observe(direct(4, 0)).await.expect("observed");
+    store.observe(shared("x", 0)).await.expect("observed");
+    // The operator confirms a clock that is nine days ahead.
+    bench.passes(60, 9 * DAY);
+    store.clock_guard().confirm();
+    let swept = bench.sweep().await;
+    assert_eq!((swept.expired, swept.orphaned), (1, 2), "{swept:?}");
+    assert_eq!(bench.state(1).await, Some(State::Expired));
+    assert_eq!((store.counts().orphaned, store.counts().parked_fullest), (2, 0));
+
+    bench.passes(60, 2 * MINUTE);
+    store.clock_guard().agree(at(2 * MINUTE));
+    assert_eq!(bench.state(1).await, Some(State::Pending), "before any sweep");
+    let parked = store.list(Filter::Parked, None, 10).await.expect("listed");
+    let orphaned = store.list(Filter::Orphaned, None, 10).await.expect("listed");
+    assert_eq!((parked.entries.len(), orphaned.entries.len()), (2, 0));
+    let confirmed = store.observe(reply(8, 100)).await.expect("observed");
+    assert_eq!(confirmed, Observed::Confirmed(sid(1)));
+    let of = Sighting { recipient: Some(person(4)), ..registered(4, 0) };
+    let late = store.remember(of).await.expect("remembered");
+    assert_eq!(late.confirmed, [sid(4)], "by evidence that was orphaned");
+    assert_eq!(bench.sweep().await, NOTHING);
+    let counts = store.counts();
+    assert_eq!((counts.parked, counts.orphaned, counts.parked_fullest), (1, 0, 1));
+    bench.passes(8 * 86_400, 8 * DAY);
+    assert_eq!(bench.sweep().await.orphaned, 1, "its own time ends it all the same");
+}
+
+#[tokio::test]
+async fn evidence_parked_by_a_clock_that_was_ahead_is_judged_when_the_clock_is_right_again() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let of = Sighting { reference: Some(reference("x")), ..registered(1, -HOUR) };
+    store.remember(of).await.expect("remembered");
+    bench.passes(60, 9 * DAY);
+    let parked = store.observe(shared("x", 0)).await.expect("observed");
+    assert_eq!(reason(&parked), Some(Reason::NewerMayCome), "{parked:?}");
+    assert_eq!(bench.sweep().await, NOTHING, "a newer message may still be registered");
+    bench.passes(60, 2 * MINUTE);
+    assert_eq!(bench.sweep().await, Swept { confirmed: 1, ..NOTHING }, "not nine days later");
+}
+
+#[tokio::test]
+async fn a_retry_that_a_clock_two_days_ahead_has_dated_is_due_at_once_also_after_a_restart() {
+    for restarts in [false, true] {
+        let mut bench = Bench::new();
+        bench.store().remember(registered(1, 0)).await.expect("remembered");
+        bench.passes(60, 2 * DAY);
+        bench.store().observe(direct(1, 60)).await.expect("observed");
+        let lease = Duration::from_mins(1);
+        let claims = bench.store().claim(1, lease, &Quotas::default()).await.expect("claimed");
+        let retry = Settlement::Retry { after: 15 * lease, spent: Duration::ZERO };
+        let claim = claims.first().expect("one");
+        bench.store().settle(claim.lease, retry, None).await.expect("settled");
+        if restarts {
+            bench.start_at(2 * MINUTE);
+        } else {
+            bench.passes(60, 2 * MINUTE);
+        }
+        let next = bench.store().next_due(&Quotas::default()).await.expect("known");
+        assert_eq!(next, Some(Duration::ZERO), "{restarts}");
+        let claims = bench.store().claim(1, lease, &Quotas::default()).await.expect("claimed");
+        assert_eq!(claims.len(), 1, "{restarts}");
+    }
 }
