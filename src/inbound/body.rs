@@ -69,7 +69,9 @@ pub(super) async fn read(
         return Err(Rejection::TooLarge { cap });
     }
     let gather = async {
-        let mut body = BytesMut::new();
+        // No more than was declared is taken, and nothing of it is touched before it comes.
+        let length = declared.and_then(|declared| usize::try_from(declared).ok());
+        let mut body = BytesMut::with_capacity(length.unwrap_or_default());
         let mut pieces = Pieces::of(request);
         let mut place = None;
         while let Some(chunk) = payload.next().await {

@@ -7,13 +7,18 @@
 //! where newcomers need the room, so that ten thousand idle strangers keep nobody waiting.
 
 use std::any::Any;
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::inbound::crowd::{Crowd, Place};
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, error};
+
+use crate::inbound::crowd::{Crowd, Place, shut_down};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may go without completing a request.
@@ -31,12 +36,17 @@ const STRANGERS: usize = 1024;
 const LARGE_BODIES: usize = 32;
 /// In bytes: what every stranger may send us. Only batches of events are larger, up to 1 MiB.
 pub(super) const LARGE_BODY: usize = 64 << 10;
+/// How long the body of a request to the operator's listener or the control socket may take.
+const OPERATOR_BODY: Duration = Duration::from_secs(5);
+/// The end of a connection that has none.
+const NEVER: u64 = u64::MAX;
 /// How often it is said that strangers are shut for want of room.
 const SAY_EVERY: Duration = Duration::from_mins(1);
 
 /// One connection, as its requests see it.
 pub struct Connection {
-    socket: Arc<TcpStream>,
+    socket: Arc<OwnedFd>,
+    strangers: Arc<Crowd>,
     /// Its place among the strangers, until somebody has vouched for it.
     stranger: Mutex<Option<Arc<Place>>>,
     large_bodies: Arc<Crowd>,
@@ -73,8 +83,19 @@ impl Connection {
     /// Shuts it at once. Its last answer may be lost.
     pub(super) fn shut(&self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // The peer may have gone already: then there is nothing to shut.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        shut_down(&self.socket);
+    }
+
+    /// Its request is complete, and is being answered: it may not be evicted, and has no deadline.
+    fn begin_answer(&self) {
+        self.vouch();
+        self.due.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// It waits for a request, or streams an answer: it may be evicted for a newer connection.
+    fn may_be_evicted(&self) {
+        let (place, _) = self.strangers.admit(&self.socket);
+        *self.stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
 
     /// Whether an answer on it said that it ends. What was sent behind that request has no effect, or a
@@ -99,7 +120,8 @@ pub struct Connections {
     known: Arc<Mutex<Vec<Weak<Connection>>>>,
     strangers: Arc<Crowd>,
     large_bodies: Arc<Crowd>,
-    metrics: Arc<Metrics>,
+    /// `None`: not counted. The metrics are of the public listener.
+    metrics: Option<Arc<Metrics>>,
     /// How many were shut for want of room since it was last said.
     crowded_out: Arc<AtomicU64>,
 }
@@ -113,7 +135,21 @@ impl Connections {
             known: Arc::default(),
             strangers: Arc::new(Crowd::new(STRANGERS.min(most.div_ceil(2)))),
             large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
-            metrics: Arc::clone(metrics),
+            metrics: Some(Arc::clone(metrics)),
+            crowded_out: Arc::default(),
+        }
+    }
+
+    /// Those of the operator's listener or the control socket, at most `most`. An idle or half-open one is shut for a newer
+    /// one; one whose request is being answered is not ([`guard`]).
+    #[must_use]
+    pub fn of_operator(most: usize) -> Self {
+        Self {
+            known: Arc::default(),
+            // One below the limit, so that the newest is accepted while the oldest is shut.
+            strangers: Arc::new(Crowd::new(most.saturating_sub(1))),
+            large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
+            metrics: None,
             crowded_out: Arc::default(),
         }
     }
@@ -122,10 +158,11 @@ impl Connections {
     pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
         let Some(socket) = second_handle(stream) else { return };
         let (place, shut) = self.strangers.admit(&socket);
-        self.metrics.connections_shut("crowded_out", shut);
+        self.count("crowded_out", shut);
         self.crowded_out.fetch_add(shut, Ordering::Relaxed);
         let connection = Arc::new(Connection {
             socket,
+            strangers: Arc::clone(&self.strangers),
             stranger: Mutex::new(Some(place)),
             large_bodies: Arc::clone(&self.large_bodies),
             began: Instant::now(),
@@ -145,8 +182,7 @@ impl Connections {
             let Some(connection) = connection.upgrade() else { return false };
             let overdue = connection.is_overdue();
             if overdue {
-                // The peer may have gone already: then there is nothing to shut.
-                let _ = connection.socket.shutdown(Shutdown::Both);
+                shut_down(&connection.socket);
                 shut += 1;
             }
             !overdue
@@ -161,11 +197,11 @@ impl Connections {
         loop {
             look.tick().await;
             let shut = self.shut_overdue();
-            self.metrics.connections_shut("overdue", shut);
+            self.count("overdue", shut);
             if shut > 0 {
                 tracing::debug!(shut, "shut overdue connections");
             }
-            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            if self.metrics.is_some() && said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                 let shut = self.crowded_out.swap(0, Ordering::Relaxed);
                 if shut > 0 {
                     said = Some(Instant::now());
@@ -178,34 +214,73 @@ impl Connections {
         }
     }
 
+    fn count(&self, reason: &'static str, shut: u64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.connections_shut(reason, shut);
+        }
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Connection>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps the newest connections of the operator's listener: idle ones cannot take all of its places.
-#[derive(Clone)]
-pub struct Newest(Arc<Crowd>);
+/// Middleware of the operator's listener: reads each body within a deadline, and lets its connection be evicted unless its
+/// request is being answered. A stream, such as the live page, may be evicted.
+///
+/// # Errors
+/// Those of the body and of the route.
+pub async fn guard_page(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    guard(request, next, true).await
+}
 
-impl Newest {
-    /// Keeps at most this many.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self(Arc::new(Crowd::new(most)))
+/// The same for the control socket: a stream, such as a backup, is an operator's command and is not evicted.
+///
+/// # Errors
+/// The same.
+pub async fn guard_control(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    guard(request, next, false).await
+}
+
+async fn guard<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+    evicts_streams: bool,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let body = tokio::time::timeout(OPERATOR_BODY, request.extract::<Bytes>()).await;
+    let late =
+        |_| error::InternalError::from_response("late", HttpResponse::RequestTimeout().finish());
+    let body = body.map_err(late)??;
+    request.set_payload(body.into());
+    let connection = request.conn_data::<Arc<Connection>>().cloned();
+    if let Some(connection) = &connection {
+        connection.begin_answer();
     }
-
-    /// For `HttpServer::on_connect`: the connection takes the oldest one's place if none is free.
-    pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
-        if let Some(socket) = second_handle(stream) {
-            data.insert(self.0.admit(&socket).0);
+    let answered = next.call(request).await;
+    if let Some(connection) = connection {
+        let is_stream = answered
+            .as_ref()
+            .is_ok_and(|answer| matches!(answer.response().body().size(), BodySize::Stream));
+        if !is_stream {
+            connection.progress();
+        }
+        if !is_stream || evicts_streams {
+            connection.may_be_evicted();
         }
     }
+    answered
 }
 
 /// A second handle to the socket. `None` without a free descriptor: the connection goes unwatched,
 /// but actix times its first head.
-fn second_handle(stream: &dyn Any) -> Option<Arc<TcpStream>> {
-    let stream = stream.downcast_ref::<actix_web::rt::net::TcpStream>()?;
-    let handle = stream.as_fd().try_clone_to_owned().ok()?;
-    Some(Arc::new(TcpStream::from(handle)))
+fn second_handle(stream: &dyn Any) -> Option<Arc<OwnedFd>> {
+    let tcp = stream.downcast_ref::<actix_web::rt::net::TcpStream>().map(AsFd::as_fd);
+    let unix = || stream.downcast_ref::<actix_web::rt::net::UnixStream>().map(AsFd::as_fd);
+    tcp.or_else(unix)?.try_clone_to_owned().ok().map(Arc::new)
 }

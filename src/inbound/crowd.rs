@@ -4,12 +4,14 @@
 //! honest needs a place for milliseconds and is the newest, so what is cut off is whoever lingers.
 
 use std::collections::VecDeque;
-use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::net::Shutdown;
 
 /// A place in a crowd, until it is dropped or somebody newer needs it.
 pub(super) struct Place {
-    socket: Arc<TcpStream>,
+    socket: Arc<OwnedFd>,
 }
 
 /// The places.
@@ -26,7 +28,7 @@ impl Crowd {
     }
 
     /// Gives a place to that connection. Tells how many others were shut for it.
-    pub(super) fn admit(&self, socket: &Arc<TcpStream>) -> (Arc<Place>, u64) {
+    pub(super) fn admit(&self, socket: &Arc<OwnedFd>) -> (Arc<Place>, u64) {
         let place = Arc::new(Place { socket: Arc::clone(socket) });
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.len() >= self.limit {
@@ -35,8 +37,7 @@ impl Crowd {
         let mut shut = 0;
         while members.len() >= self.limit.max(1) {
             if let Some(oldest) = members.pop_front().and_then(|member| member.upgrade()) {
-                // The peer may have gone already: then there is nothing to shut.
-                let _ = oldest.socket.shutdown(Shutdown::Both);
+                shut_down(&oldest.socket);
                 shut += 1;
             }
         }
@@ -45,18 +46,24 @@ impl Crowd {
     }
 }
 
+/// Ends both directions of a connection, over TCP or a Unix socket.
+pub(super) fn shut_down(socket: &OwnedFd) {
+    // The peer may have gone already: then there is nothing to shut.
+    let _ = rustix::net::shutdown(socket, Shutdown::Both);
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Read};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
     /// The two ends of a connection.
-    fn connection(listener: &TcpListener) -> (Arc<TcpStream>, TcpStream) {
+    fn connection(listener: &TcpListener) -> (Arc<OwnedFd>, TcpStream) {
         let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         theirs.set_nonblocking(true).expect("set");
-        (Arc::new(listener.accept().expect("one").0), theirs)
+        (Arc::new(listener.accept().expect("one").0.into()), theirs)
     }
 
     fn is_open(mut stream: &TcpStream) -> bool {

@@ -10,16 +10,20 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::PayloadConfig;
 use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::inbound::connections::{Connections, guard_control};
 use crate::inbound::control::{Control, SOCKET, routes};
+use crate::serve::fd_limit::FdBudget;
 use crate::serve::parts::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 
 /// Connections that wait to be taken: a command or two.
 const BACKLOG: i32 = 16;
-/// The most commands at a time; others wait.
-const MAX_CONNECTIONS: usize = 16;
+/// The largest body of a command, in bytes: a piece of an import.
+const LARGEST_BODY: usize = 2 << 20;
 
 /// The socket, as long as it is there.
 pub(super) struct ControlSocket {
@@ -29,9 +33,15 @@ pub(super) struct ControlSocket {
 
 impl ControlSocket {
     /// `None`, said in the log, where the system refuses.
-    pub(super) fn open(folder: &Path, control: web::Data<Control>) -> Option<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        control: web::Data<Control>,
+        connections: Connections,
+        descriptors: FdBudget,
+    ) -> Option<Self> {
         let path = folder.join(SOCKET);
-        let server = bind(&path).and_then(|listener| serve(listener, control));
+        let most = descriptors.control_connections;
+        let server = bind(&path).and_then(|socket| serve(socket, control, connections, most));
         match server {
             Ok(server) => Some(Self { path, server }),
             Err(error) => {
@@ -74,13 +84,23 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-fn serve(listener: UnixListener, control: web::Data<Control>) -> io::Result<Server> {
-    let server = HttpServer::new(move || App::new().app_data(control.clone()).configure(routes))
-        .workers(1)
-        .max_connections(MAX_CONNECTIONS)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-        .disable_signals()
-        .listen_uds(listener)?;
+/// `most`: commands at a time; others wait.
+fn serve(
+    listener: UnixListener,
+    control: web::Data<Control>,
+    connections: Connections,
+    most: usize,
+) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        let app = App::new().wrap(from_fn(guard_control)).app_data(control.clone());
+        app.app_data(PayloadConfig::new(LARGEST_BODY)).configure(routes)
+    })
+    .on_connect(move |stream, data| connections.note(stream, data))
+    .workers(1)
+    .max_connections(most)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    .disable_signals()
+    .listen_uds(listener)?;
     Ok(server.run())
 }

@@ -1,7 +1,7 @@
 //! File descriptors: the limit is raised as far as the system allows, and shared out before anything is opened.
 //!
-//! A public connection takes two descriptors. The process, the store, the posts and the operator's listener get theirs
-//! first; the public listener gets the rest. So idle clients never take the descriptors of `/readyz` and of a commit.
+//! A connection takes two descriptors. The process, the store, the posts, the control socket and the operator's listener get
+//! theirs first; the public listener gets the rest. So no listener takes the descriptors of another one or of a commit.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,8 +19,8 @@ const WORTH_A_WORKER: usize = 64;
 /// Descriptors of a service with one worker, besides its listeners: servers, store and signals. 22 were measured, and
 /// the claim on the store's path is one more.
 const OF_THE_SERVICE: usize = 24;
-/// Descriptors for a moment: a snapshot of sled's, a name lookup, a recording, a command on the control socket.
-const FOR_A_MOMENT: usize = 6;
+/// Descriptors for a moment: a snapshot of sled's, a name lookup, a recording.
+const FOR_A_MOMENT: usize = 5;
 /// Descriptors of a connection: its own, and the watchdog's duplicate.
 const OF_A_CONNECTION: usize = 2;
 
@@ -28,6 +28,10 @@ const OF_A_CONNECTION: usize = 2;
 const OPS_CONNECTIONS: usize = 64;
 /// The least of the operator's listener: a probe, a scrape, and one that is about to be shut.
 const MIN_OPS_CONNECTIONS: usize = 3;
+/// Connections of the control socket: commands at a time.
+const CONTROL_CONNECTIONS: usize = 16;
+/// The least of the control socket: a command, and a connection that is about to be shut.
+const MIN_CONTROL_CONNECTIONS: usize = 2;
 /// The fewest connections of the public listener.
 const MIN_CONNECTIONS: usize = 3;
 /// Fewer are too few for a flood of idle clients, or a proxy with many connections.
@@ -44,6 +48,8 @@ pub struct FdBudget {
     pub connections: usize,
     /// Connections of the operator's listener at a time.
     pub ops_connections: usize,
+    /// Connections of the control socket at a time.
+    pub control_connections: usize,
     /// The lowest limit without a warning.
     pub recommended: usize,
 }
@@ -58,7 +64,8 @@ impl FdBudget {
         let open = open_now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let budget = Self::of(limit, open, posts, cores);
-        let needed = own(open, posts) + OF_A_CONNECTION * (MIN_OPS_CONNECTIONS + MIN_CONNECTIONS);
+        let least = MIN_OPS_CONNECTIONS + MIN_CONTROL_CONNECTIONS + MIN_CONNECTIONS;
+        let needed = own(open, posts) + OF_A_CONNECTION * least;
         let Some(budget) = budget else {
             bail!(
                 "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
@@ -75,15 +82,17 @@ impl FdBudget {
     fn of(limit: usize, open: usize, posts: usize, cores: usize) -> Option<Self> {
         let spare = limit.checked_sub(own(open, posts))?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
-        let rest = spare.checked_sub(OF_A_CONNECTION * ops_connections)?;
+        let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
+        let rest = spare.checked_sub(OF_A_CONNECTION * (ops_connections + control_connections))?;
         let affordable = rest / (OF_A_WORKER + OF_A_CONNECTION * WORTH_A_WORKER);
         let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
         let rest = rest.saturating_sub(OF_A_WORKER * (workers - 1));
         let connections = (rest / OF_A_CONNECTION).min(MAX_CONNECTIONS * workers);
         let recommended = own(open, posts)
-            + OF_A_CONNECTION * (OPS_CONNECTIONS + ENOUGH_CONNECTIONS)
+            + OF_A_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
             + OF_A_WORKER * (MAX_WORKERS - 1);
-        let budget = Self { limit, workers, connections, ops_connections, recommended };
+        let budget =
+            Self { limit, workers, connections, ops_connections, control_connections, recommended };
         (connections >= MIN_CONNECTIONS).then_some(budget)
     }
 
@@ -150,12 +159,14 @@ mod tests {
                     assert!(limit < 170, "{limit} {posts}");
                     continue;
                 };
-                let FdBudget { workers, connections, ops_connections, .. } = budget;
+                let FdBudget { workers, connections, ops_connections, control_connections, .. } =
+                    budget;
                 let total = own(12, posts)
                     + OF_A_WORKER * (workers - 1)
-                    + OF_A_CONNECTION * (connections + ops_connections);
+                    + OF_A_CONNECTION * (connections + ops_connections + control_connections);
                 assert!(total <= limit, "{limit}: {budget:?}");
                 assert!(connections >= MIN_CONNECTIONS && ops_connections >= MIN_OPS_CONNECTIONS);
+                assert!(control_connections >= MIN_CONTROL_CONNECTIONS);
                 assert!(connections / workers >= 1 && workers <= cores, "{budget:?}");
             }
         }
@@ -168,8 +179,11 @@ mod tests {
         for cores in 1..8 {
             assert!(!FdBudget::of(recommended, 12, 4, cores).expect("enough").is_low(), "{cores}");
         }
-        let least = FdBudget::of(own(12, 4) + 12, 12, 4, 4).expect("just enough");
-        assert_eq!((least.connections, least.ops_connections), (3, 3));
-        assert_eq!(FdBudget::of(own(12, 4) + 11, 12, 4, 4), None);
+        let least = FdBudget::of(own(12, 4) + 16, 12, 4, 4).expect("just enough");
+        assert_eq!(
+            (least.connections, least.ops_connections, least.control_connections),
+            (3, 3, 2)
+        );
+        assert_eq!(FdBudget::of(own(12, 4) + 15, 12, 4, 4), None);
     }
 }

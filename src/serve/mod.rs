@@ -43,8 +43,8 @@ use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::parts::{
-    controls, fresh_token, log_jump, now, ops_server, page, public_server, start_traces, uptime,
-    worker,
+    controls, fresh_token, guards, log_jump, now, ops_server, page, public_server, start_traces,
+    uptime, worker,
 };
 use crate::serve::reload::Reloader;
 use crate::serve::store::{check_placement, disk_of, open_store};
@@ -66,7 +66,7 @@ pub struct Service {
     ops: Server,
     control: Option<ControlSocket>,
     worker: Worker,
-    connections: Connections,
+    connections: [Connections; 3],
     readiness: Arc<Readiness>,
     board: Arc<Board>,
     traces: Option<Arc<Traces>>,
@@ -131,7 +131,6 @@ impl Service {
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
-        let connections = Connections::new(descriptors.connections, &metrics);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
         let start = StartFacts {
@@ -162,12 +161,14 @@ impl Service {
             disk: disk_of(settings),
             page: page(settings, &board)?,
         });
-        let public_addrs = addresses(&listeners.public)?;
-        let ops_addrs = addresses(&listeners.ops)?;
+        let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let StoreUrl::Sled(folder) = &settings.store;
-        let control = ControlSocket::open(folder, controls(sled, refusals, &readiness));
-        let public = public_server(listeners.public, receiver, connections.clone(), descriptors)?;
-        let ops = ops_server(listeners.ops, operator, descriptors)?;
+        let connections = guards(descriptors, &operator.metrics);
+        let [of_public, of_ops, of_control] = connections.clone();
+        let control = controls(sled, refusals, &readiness);
+        let control = ControlSocket::open(folder, control, of_control, descriptors);
+        let public = public_server(listeners.public, receiver, of_public, descriptors)?;
+        let ops = ops_server(listeners.ops, operator, of_ops, descriptors)?;
         settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             store,
@@ -231,7 +232,8 @@ impl Service {
             actix_web::rt::spawn(server);
             (path, handle)
         });
-        let mut watching = actix_web::rt::spawn(self.connections.watch());
+        let watches = self.connections.map(Connections::watch);
+        let mut watching = actix_web::rt::spawn(futures_util::future::join_all(watches));
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
         let checking = actix_web::rt::spawn(clock::run(Arc::clone(&self.store), self.clock_source));
         let board = Arc::clone(&self.board);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::domain::link::{LinkToken, TOKEN_BYTES};
 use crate::domain::span::nearest;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
-use crate::inbound::connections::{Connections, Newest};
+use crate::inbound::connections::{Connections, guard_page};
 use crate::inbound::control::{BeginBackup, Control};
 use crate::inbound::ops::Operator;
 use crate::inbound::page::{Page, Parts};
@@ -26,6 +27,7 @@ use crate::serve::observe::Watcher;
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::Pace;
 use crate::store::{Clock, Store};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
@@ -89,6 +91,15 @@ pub(super) fn worker(
     Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
 }
 
+/// The connections of the public listener, of the operator's listener and of the control socket, each with its own limit.
+pub(super) fn guards(descriptors: FdBudget, metrics: &Arc<Metrics>) -> [Connections; 3] {
+    [
+        Connections::new(descriptors.connections, metrics),
+        Connections::of_operator(descriptors.ops_connections),
+        Connections::of_operator(descriptors.control_connections),
+    ]
+}
+
 pub(super) fn public_server(
     listeners: Vec<TcpListener>,
     receiver: web::Data<Receiver>,
@@ -115,14 +126,14 @@ pub(super) fn public_server(
 pub(super) fn ops_server(
     listeners: Vec<TcpListener>,
     operator: web::Data<Operator>,
+    connections: Connections,
     descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
-    // One below the limit, so that the newest is accepted while the oldest is shut.
-    let newest = Newest::new(descriptors.ops_connections - 1);
     let mut server = HttpServer::new(move || {
-        App::new().app_data(operator.clone()).configure(crate::inbound::ops::routes)
+        let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
+        app.configure(crate::inbound::ops::routes)
     })
-    .on_connect(move |stream, data| newest.note(stream, data))
+    .on_connect(move |stream, data| connections.note(stream, data))
     .workers(1)
     .max_connections(descriptors.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)

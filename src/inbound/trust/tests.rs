@@ -184,7 +184,7 @@ fn the_number_of_keys_that_are_tried_does_not_grow_with_the_number_of_accounts()
             tried.iter().map(|held| (held.owner, held.name.to_string())).collect::<Vec<_>>()
         };
         for signers in [Signers::Twilio, Signers::App] {
-            let anys = if signers == Signers::App { 1 } else { 0 };
+            let anys = usize::from(signers == Signers::App);
             assert_eq!(tried(signers, Some(last), &[]).len(), 2 + anys, "its own");
             assert_eq!(tried(signers, Some(account("f")), &[]).len(), 2 + anys, "an unknown one's");
             let unnamed = tried(signers, None, &[]);

@@ -6,6 +6,7 @@ mod base;
 mod bounds;
 pub(crate) mod crowd;
 mod forgers;
+mod listeners;
 mod shapes;
 mod slow;
 

@@ -215,7 +215,8 @@ fn targets(bad: &Base, good: &Base) -> Vec<Row> {
         ("a target with NUL", bad.target("/twilio/status\0"), "400 closed"),
         ("a target without a slash", bad.target("twilio/status"), "400 closed"),
         ("no target", bad.target(""), "400 closed"),
-        ("a target of 60 KiB", long(60 << 10), "403 closed"),
+        ("a target of 15 KiB", long(15 << 10), "403 closed"),
+        ("a target of 60 KiB", long(60 << 10), "414 closed"),
         ("a target of 70 KiB", long(70 << 10), "400 closed"),
         ("a target of 200 KiB", long(200 << 10), "431 closed"),
     ]
