@@ -22,6 +22,8 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_hours(1);
 /// last word.
 pub const MISSING_GRACE: Duration = Duration::from_mins(1);
 
+/// The least wait after a 404 grows with each attempt up to this one.
+const MISSING_STEPS: u32 = 12;
 /// Doublings after which the range has surely met [`BACKOFF_CAP`] (2^10 s > 15 min).
 const MAX_DOUBLINGS: u32 = 10;
 
@@ -92,7 +94,8 @@ pub fn conclude(
         // A wrong account or region gives the same answer, and must refuse nothing: no time counts.
         Verdict::Missing { .. } => {
             let own = backoff(facts.attempts, jitter);
-            let after = if facts.age < MISSING_GRACE { own } else { own.max(facts.hold) };
+            let hold = facts.hold.saturating_mul(facts.attempts.min(MISSING_STEPS));
+            let after = if facts.age < MISSING_GRACE { own } else { own.max(hold) };
             Settlement::Retry { after, spent: facts.spent }
         }
         Verdict::Never { why } => refused(why),
@@ -242,7 +245,7 @@ mod tests {
         for suspect in [true, false] {
             assert_eq!(end(suspect, young), retry(Duration::from_secs(2)), "half of 4 s");
         }
-        assert_eq!(end(false, MISSING_GRACE), retry(FACTS.hold));
+        assert_eq!(end(false, MISSING_GRACE), retry(FACTS.hold * 3), "after three attempts");
         let refusal = refusal_of(end(true, MISSING_GRACE));
         assert!(refusal.message.ends_with("does not know this SID: said Twilio"));
         assert_eq!((refusal.status, refusal.code), (Some(404), Some(20404)));
