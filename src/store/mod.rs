@@ -35,6 +35,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// its own; one with zero is passed over, and holds up nobody else.
 pub type Quotas = BTreeMap<AccountSid, usize>;
 
+/// Commands that may wait for the thread that writes. A store refuses further ones at once, as `busy`.
+pub const QUEUE: usize = 1024;
+
 /// Why a verb was not carried out. In every case nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -405,6 +408,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many records there are. Cheap.
     fn counts(&self) -> Counts;
+
+    /// Commands that wait for the thread that writes, at most [`QUEUE`]. Cheap.
+    fn queued(&self) -> usize;
 
     /// How many messages could be evicted now to make room for new ones.
     async fn evictable(&self) -> Result<u64, StoreError>;
