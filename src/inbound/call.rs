@@ -1,17 +1,17 @@
 //! Calls, as Twilio tells of them or the app passes them on.
 //!
-//! Twilio asks what to do with a call that comes in, and waits for no longer than 15 s; it hears what the
-//! settings say, whatever the call proves, and whether or not the store can take it.
+//! Twilio requests instructions for a ringing call and gives up after 15 s. The answer is the one of the settings,
+//! whatever the call proves, even if the store cannot write: then its evidence is deferred (`deferred.rs`).
 
 use std::marker::PhantomData;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::signal::Malformed;
 use crate::domain::signal::call;
 use crate::domain::signal::call::Wants;
 use crate::domain::signal::callback::{Reading, Road};
 use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::journal::Heard;
 use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::Refused;
@@ -55,7 +55,10 @@ async fn call<F: Caller>(
     Signed(Call { call, .. }): Signed<Call<F>>,
 ) -> Result<HttpResponse, Refused> {
     match (F::ROAD, call.wants) {
-        (Road::Twilio, Wants::Twiml) => witness(&receiver, call.signal).await,
+        // After a 503 the caller would get Twilio's "application error" instead of the app's voice.
+        (Road::Twilio, Wants::Twiml) => {
+            receiver.deferred.observe(Heard::of(&call.signal), call.signal).await;
+        }
         (Road::App, Wants::Twiml) | (Road::Twilio | Road::App, Wants::Nothing) => {
             observe(&request, &receiver, call.signal).await?;
         }
@@ -64,15 +67,4 @@ async fn call<F: Caller>(
         Wants::Twiml => F::thanks(receiver.call_twiml.clone()),
         Wants::Nothing => HttpResponse::NoContent().finish(),
     })
-}
-
-/// Hands the evidence to the store. Somebody is on the line: where the store cannot take it, they would
-/// hear Twilio's "application error" instead of the app's voice, for a fault that is ours. So what this
-/// proved is lost, counted and logged as such, and the call goes its way; its end may still tell of it.
-async fn witness(receiver: &Receiver, signal: Signal) {
-    let heard = Heard::of(&signal);
-    match receiver.store.observe(signal).await {
-        Ok(observed) => heard.came_to(receiver, &observed),
-        Err(error) => heard.is_lost(receiver, &error),
-    }
 }

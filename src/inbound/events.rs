@@ -1,11 +1,13 @@
 //! The sink of Event Streams: batches of events, each handed to the store as if it had come alone.
 //!
-//! Twilio waits for 5 s and sends a batch again for up to four hours. So a batch is answered when all of
-//! it is on disk; if the store cannot take one event, the others are taken all the same, the answer is 503
-//! for the whole, and what was taken already is recognised when it comes again.
+//! Twilio waits 5 s and repeats a batch for up to four hours. A batch waits for its share of the store's queue
+//! (`event_budget.rs`), or gets 503 before its work begins. Work that has begun ends, even if Twilio has closed the
+//! connection: what is stored is recognised when the batch comes again. The answer is 204 once all of the batch is on disk.
+//! If the store cannot take one event, the others are taken all the same, and the answer is 503.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::Reading;
@@ -13,7 +15,7 @@ use crate::domain::signal::events;
 use crate::domain::signal::events::{Event, Incoming};
 use crate::domain::signal::fields::Spelling;
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::Refused;
+use crate::inbound::rejection::{Refused, Rejection};
 use crate::inbound::signed::{Parts, Ring, Signed, Wire};
 use crate::inbound::trace;
 use crate::inbound::twilio::{observe, remember};
@@ -21,10 +23,6 @@ use crate::inbound::{Receiver, wrong_method};
 
 /// 1 MiB: a batch is as large as Twilio makes it.
 const CAP: usize = 1 << 20;
-
-/// How many events of one batch wait for the store together: enough to fill its groups (of 128) while one
-/// is synced, and far from its queue (of 1024), which others need as well.
-const AT_ONCE: usize = 256;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
@@ -53,15 +51,44 @@ async fn batch(
     receiver: web::Data<Receiver>,
     Signed(Batch(events)): Signed<Batch>,
 ) -> Result<HttpResponse, Refused> {
+    let admitted = receiver.event_budget.admit(events.len()).await;
+    let places = admitted.map_err(|why| Refused::of(&request, why))?;
+    let work = take_in_all(request.clone(), receiver, events, places);
+    // A task of its own: a request whose client is gone is dropped.
+    match actix_web::rt::spawn(work).await {
+        Ok(all) => all.map(|()| HttpResponse::NoContent().finish()),
+        Err(end) => Err(match end.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => {
+                let (reason, label) = (cancelled.to_string(), "closed");
+                Refused::of(&request, Rejection::Unavailable { reason, label })
+            }
+        }),
+    }
+}
+
+/// Hands all events of a batch to the store, as many at a time as it has places, and frees each place that no further
+/// event needs.
+async fn take_in_all(
+    request: HttpRequest,
+    receiver: web::Data<Receiver>,
+    events: Vec<Event>,
+    mut places: OwnedSemaphorePermit,
+) -> Result<(), Refused> {
+    let mut left = events.len();
     let handing = events.into_iter().map(|event| take_in(&request, &receiver, event));
-    let mut taken = futures_util::stream::iter(handing).buffer_unordered(AT_ONCE);
+    let mut taken = futures_util::stream::iter(handing).buffer_unordered(places.num_permits());
     // To its end, whatever becomes of one: what the store cannot take must not keep its neighbours out
     // each time that the batch comes again.
     let mut all = Ok(());
     while let Some(end) = taken.next().await {
         all = all.and(end);
+        left -= 1;
+        if left < places.num_permits() {
+            drop(places.split(1));
+        }
     }
-    all.map(|()| HttpResponse::NoContent().finish())
+    all
 }
 
 async fn take_in(

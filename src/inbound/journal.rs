@@ -12,7 +12,7 @@ use crate::domain::signal::{Named, Once, Signal};
 use crate::domain::trace::TraceParent;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::{Receiver, trace};
-use crate::store::StoreError;
+use crate::telemetry::metrics::Metrics;
 
 /// The reason of an event that names one message and holds the code of another.
 const CODE_OF_ANOTHER: &str = "code_of_another";
@@ -56,10 +56,10 @@ impl Heard {
     }
 
     /// What it came to.
-    pub(super) fn came_to(&self, receiver: &Receiver, observed: &Observed) {
+    pub(super) fn came_to(&self, metrics: &Metrics, observed: &Observed) {
         let source = self.source;
-        receiver.metrics.evidence(source, observed.as_str());
-        self.contradicts(receiver, observed);
+        metrics.evidence(source, observed.as_str());
+        self.contradicts(metrics, observed);
         match observed {
             Observed::Confirmed(sid) => tracing::info!(
                 message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
@@ -69,13 +69,13 @@ impl Heard {
                 message_sid = %sid, account_sid = self.account(), source, trace_id = self.trace(),
                 "{sid} was confirmed already"
             ),
-            Observed::Nothing(reason) => self.unmatched(receiver, "proves nothing", *reason),
-            Observed::Parked { reason, .. } => self.unmatched(receiver, "parked", *reason),
+            Observed::Nothing(reason) => self.unmatched(metrics, "proves nothing", *reason),
+            Observed::Parked { reason, .. } => self.unmatched(metrics, "parked", *reason),
         }
     }
 
     /// Logs an event that names one message and holds the code of another: the code decides.
-    fn contradicts(&self, receiver: &Receiver, observed: &Observed) {
+    fn contradicts(&self, metrics: &Metrics, observed: &Observed) {
         let (Some(named), Observed::Confirmed(sid) | Observed::Already(sid)) =
             (self.message, observed)
         else {
@@ -84,7 +84,7 @@ impl Heard {
         if named == *sid {
             return;
         }
-        receiver.metrics.unmatched(CODE_OF_ANOTHER);
+        metrics.unmatched(CODE_OF_ANOTHER);
         tracing::warn!(
             message_sid = %sid, named = %named, account_sid = self.account(),
             reason = CODE_OF_ANOTHER, trace_id = self.trace(),
@@ -93,9 +93,9 @@ impl Heard {
     }
 
     /// It has confirmed nothing, or nothing yet.
-    fn unmatched(&self, receiver: &Receiver, outcome: &str, reason: Reason) {
+    fn unmatched(&self, metrics: &Metrics, outcome: &str, reason: Reason) {
         let reason = reason.as_str();
-        receiver.metrics.unmatched(reason);
+        metrics.unmatched(reason);
         tracing::info!(
             message_sid = self.message.map(display),
             account_sid = self.account(),
@@ -107,17 +107,30 @@ impl Heard {
         );
     }
 
-    /// The store could not take it, and whoever caused it must not suffer for that.
-    pub(super) fn is_lost(&self, receiver: &Receiver, error: &StoreError) {
-        receiver.metrics.evidence(self.source, "lost");
+    /// The store did not write it in time. It is kept in memory, and the caller gets a normal answer.
+    pub(super) fn is_deferred(&self, why: &str) {
+        tracing::warn!(
+            message_sid = self.message.map(display),
+            account_sid = self.account(),
+            source = self.source,
+            signal = self.once.as_ref().map(named),
+            error = why,
+            trace_id = self.trace(),
+            "evidence deferred: it is in memory, and is written when the store can write; a crash before that loses it"
+        );
+    }
+
+    /// The store never wrote it, and the caller got a normal answer.
+    pub(super) fn is_lost(&self, metrics: &Metrics, why: &str) {
+        metrics.evidence(self.source, "lost");
         tracing::error!(
             message_sid = self.message.map(display),
             account_sid = self.account(),
             source = self.source,
             signal = self.once.as_ref().map(named),
-            %error,
+            error = why,
             trace_id = self.trace(),
-            "lost as evidence; the person was served all the same"
+            "evidence lost: the store did not write it; the caller got a normal answer"
         );
     }
 }

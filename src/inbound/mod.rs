@@ -13,6 +13,8 @@ mod click;
 pub mod connections;
 pub mod control;
 mod crowd;
+pub mod deferred;
+pub mod event_budget;
 mod events;
 pub mod first_match;
 pub mod forgers;
@@ -50,6 +52,8 @@ use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::signature::Mistrust;
 use crate::inbound::connections::Connection;
+use crate::inbound::deferred::Deferred;
+use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::links::FreshToken;
@@ -87,6 +91,10 @@ pub struct Receiver {
     pub fresh_token: FreshToken,
     /// Tells when a signal came in.
     pub clock: Clock,
+    /// Evidence of ringing calls and pressed links that the store could not write.
+    pub deferred: Arc<Deferred>,
+    /// The share of the store's queue that Event Streams may use.
+    pub event_budget: EventBudget,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where spans go, if they go anywhere.

@@ -71,6 +71,7 @@ pub async fn take(store: &Arc<dyn Store>, clock: &Clock, disk: &AskDisk) -> Stoc
         orphaned: counts.orphaned,
         outbox: counts.of(State::Confirmed),
         links: counts.links,
+        queued: store.queued() as u64,
     };
     let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
     Stock { amounts, clock_jump, told, disk }

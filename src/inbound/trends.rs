@@ -137,6 +137,8 @@ impl Trends {
                 unusable: grown(HALF_HOUR, Total::Unusable),
                 malformed_events: grown(ONE_HOUR, Total::MalformedEvents),
                 orphaned: self.orphaned(uptime, now.counts.orphaned),
+                deferred_evidence: sources.metrics.evidence_deferred(),
+                lost_evidence: grown(ONE_HOUR, Total::LostEvidence),
             },
             keys: keys(sources),
             paused: paused(&now.lanes),

@@ -140,7 +140,7 @@ pub(super) async fn observe(
     let heard = Heard::of(&signal);
     let observed =
         receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
-    heard.came_to(receiver, &observed);
+    heard.came_to(&receiver.metrics, &observed);
     Ok(observed)
 }
 

@@ -33,6 +33,8 @@ use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
+use crate::inbound::deferred::Deferred;
+use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::forgers::Forgers;
 use crate::inbound::near_miss::NearMisses;
@@ -66,6 +68,7 @@ pub struct Service {
     ops: Server,
     control: Option<ControlSocket>,
     worker: Worker,
+    deferred: Arc<Deferred>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
     board: Arc<Board>,
@@ -98,11 +101,7 @@ impl Service {
         let is_end_unverified = sled.is_end_unverified();
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);
-        let watcher = Arc::new(Watcher {
-            metrics: Arc::clone(&metrics),
-            readiness: Arc::clone(&readiness),
-            traces: traces.clone(),
-        });
+        let watcher = Watcher::new(&metrics, &readiness, traces.clone());
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
@@ -128,9 +127,12 @@ impl Service {
             links: settings.links,
             fresh_token: Arc::new(fresh_token),
             clock: Arc::new(move || dating.dated()),
+            deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
+            event_budget: EventBudget::default(),
             metrics: Arc::clone(&metrics),
             traces: traces.clone(),
         });
+        let deferred = Arc::clone(&receiver.deferred);
         let started_at = clock();
         metrics.started(started_at.as_second(), settings.dry_run, settings.max_messages);
         let start = StartFacts {
@@ -176,6 +178,7 @@ impl Service {
             ops,
             control,
             worker,
+            deferred,
             connections,
             readiness,
             board,
@@ -205,7 +208,9 @@ impl Service {
     /// Where a part dies, or draining takes too long.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let traces = self.traces.take();
+        let deferred = Arc::clone(&self.deferred);
         let end = self.live(stop).await;
+        deferred.abandon();
         // However it ends: what led there is what somebody will look for.
         if let Some(traces) = traces {
             traces.close().await;
@@ -242,6 +247,14 @@ impl Service {
             // The sender gone is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
+        let (stop_deferred, mut deferred_stopped) = watch::channel(false);
+        let deferred = Arc::clone(&self.deferred);
+        let mut deferring = actix_web::rt::spawn(async move {
+            let stop = async {
+                let _ = deferred_stopped.wait_for(|stop| *stop).await;
+            };
+            deferred.run(stop).await
+        });
         tokio::select! {
             () = stop => {}
             end = &mut public_task => bail!("the public listener died: {end:?}"),
@@ -249,6 +262,7 @@ impl Service {
             end = &mut working => bail!("the worker died: {end:?}"),
             end = &mut watching => bail!("the watchdog over connections died: {end:?}"),
             end = &mut sweeping => bail!("the sweep died: {end:?}"),
+            end = &mut deferring => bail!("the task that writes deferred evidence died: {end:?}"),
         }
         tracing::info!("draining: no new connections, finishing requests and posts in flight");
         self.readiness.drain();
@@ -259,6 +273,9 @@ impl Service {
             // The receiver lives in the worker's task; gone or not, it stops.
             let _ = stop_worker.send(true);
             public.stop(true).await;
+            // No request is left that could defer further evidence.
+            let _ = stop_deferred.send(true);
+            let lost = deferring.await.unwrap_or_default();
             working.await.map_err(|error| anyhow!("the worker died: {error}"))?;
             ops.stop(false).await;
             if let Some((path, handle)) = control {
@@ -266,13 +283,16 @@ impl Service {
                 handle.stop(false).await;
             }
             self.store.close().await;
-            anyhow::Ok(())
+            anyhow::Ok(lost)
         };
-        tokio::time::timeout(DRAIN, drained)
+        let lost = tokio::time::timeout(DRAIN, drained)
             .await
             .map_err(|_| anyhow!("draining took longer than {} s; ending", DRAIN.as_secs()))??;
         watching.abort();
-        tracing::info!("drained; everything acknowledged is on disk");
+        // The loss of deferred evidence is logged.
+        if lost == 0 {
+            tracing::info!("drained; everything acknowledged is on disk");
+        }
         Ok(())
     }
 }

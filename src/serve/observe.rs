@@ -14,9 +14,19 @@ use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
 pub(super) struct Watcher {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) readiness: Arc<Readiness>,
-    pub(super) traces: Option<Arc<Traces>>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    traces: Option<Arc<Traces>>,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+        traces: Option<Arc<Traces>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { metrics: Arc::clone(metrics), readiness: Arc::clone(readiness), traces })
+    }
 }
 
 impl Observer for Watcher {

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use crate::config::{Settings, StoreUrl};
 use crate::domain::matching::Policy;
+use crate::inbound::deferred;
 use crate::inbound::stocktaking::AskDisk;
 use crate::store::ClockGuard;
 use crate::store::sled::placement::{StorePlacement, placement};
@@ -59,9 +60,14 @@ pub(super) fn open_store(
     options.max_parked = settings.max_parked;
     options.person_key =
         settings.phone_key.as_ref().map(|key| key.expose_secret().as_bytes().to_vec());
-    let metrics = Arc::clone(metrics);
+    let (metrics, at_end) = (Arc::clone(metrics), Arc::clone(metrics));
     options.on_commit = Arc::new(move |commit| {
         metrics.commit(commit.entries, commit.took, commit.synced);
+    });
+    let end = Arc::clone(&options.on_fatal);
+    options.on_fatal = Arc::new(move |reason| {
+        deferred::log_lost(at_end.evidence_deferred());
+        end(reason);
     });
     Ok(Arc::new(SledStore::open(options)?))
 }

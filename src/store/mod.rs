@@ -70,6 +70,9 @@ impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
     }
 }
 
+/// Commands that may wait for the thread that writes. A store refuses further ones at once, as `busy`.
+pub const QUEUE: usize = 1024;
+
 /// Why a verb was not carried out. In every case nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -447,6 +450,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many records there are. Cheap.
     fn counts(&self) -> Counts;
+
+    /// Commands that wait for the thread that writes, at most [`QUEUE`]. Cheap.
+    fn queued(&self) -> usize;
 
     /// How many messages could be evicted now to make room for new ones.
     async fn evictable(&self) -> Result<u64, StoreError>;

@@ -36,6 +36,7 @@ pub struct Metrics {
     forgeries: Family<Reason, Counter>,
     shut: Family<Reason, Counter>,
     evidence: Family<Evidence, Counter>,
+    deferred: Gauge,
     unmatched: Family<Reason, Counter>,
     events: Family<StreamEvent, Counter>,
     stock: Shelf,
@@ -93,6 +94,7 @@ impl Metrics {
             forgeries: Family::default(),
             shut: Family::default(),
             evidence: Family::default(),
+            deferred: Gauge::default(),
             unmatched: Family::default(),
             events: Family::default(),
             stock: Shelf::default(),
@@ -141,6 +143,9 @@ impl Metrics {
         to.register("connections_shut", help, self.shut.clone());
         let help = "Evidence taken in, by kind and what came of it";
         to.register("evidence", help, self.evidence.clone());
+        let help =
+            "Evidence of answered calls and clicks that is in memory until the store can write it";
+        to.register("evidence_deferred", help, self.deferred.clone());
         let help = "Evidence that confirmed nothing (yet), by why";
         to.register("evidence_unmatched", help, self.unmatched.clone());
         let help = "Events of Event Streams, by what they are about and what came of each";
@@ -239,6 +244,18 @@ impl Metrics {
     /// One more piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
         self.evidence.get_or_create(&Evidence { kind, outcome }).inc();
+        self.tally.add(Total::LostEvidence, u64::from(outcome == "lost"));
+    }
+
+    /// So much evidence is in memory until the store can write it.
+    pub fn set_evidence_deferred(&self, count: usize) {
+        self.deferred.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How much evidence is in memory until the store can write it.
+    #[must_use]
+    pub fn evidence_deferred(&self) -> u64 {
+        self.deferred.get().try_into().unwrap_or_default()
     }
 
     /// One more piece of evidence that confirmed nothing, or nothing yet.

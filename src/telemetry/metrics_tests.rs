@@ -31,6 +31,7 @@ fn stock() -> Stock {
         orphaned: 7,
         outbox: 5,
         links: 6,
+        queued: 3,
     };
     let disk = Some(Disk { used: 1_024, free: 4_096 });
     Stock { amounts, clock_jump: -7, told: Some(told), disk }

@@ -31,6 +31,8 @@ pub struct Amounts {
     pub outbox: u64,
     /// Click links.
     pub links: u64,
+    /// Commands that wait for the store's writer.
+    pub queued: u64,
 }
 
 /// What the store says when it is asked.
@@ -143,7 +145,9 @@ fn amounts(page: &mut Page<'_>, amounts: &Amounts) -> fmt::Result {
     page.level("parked_used_ratio", help, None, amounts.parked_used)?;
     page.level("orphaned", "Evidence whose message never became known", None, amounts.orphaned)?;
     page.level("outbox", "Confirmations that Twilio has not yet accepted", None, amounts.outbox)?;
-    page.level("links", "Click links kept", None, amounts.links)
+    page.level("links", "Click links kept", None, amounts.links)?;
+    let help = "Commands that wait for the store's writer; at 1024, further ones get 503";
+    page.level("store_queue", help, None, amounts.queued)
 }
 
 /// Of a pair, how many.

@@ -46,6 +46,8 @@ pub enum Total {
     Unusable,
     /// Malformed events of Event Streams.
     MalformedEvents,
+    /// Evidence of answered calls and clicks that was never written.
+    LostEvidence,
     /// Posts to Twilio.
     Attempts,
     /// Of these, those that failed in a way that may pass.

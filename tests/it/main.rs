@@ -19,12 +19,16 @@ mod contract;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod deferred;
+#[cfg(test)]
 mod deploy;
 mod disk;
 #[cfg(test)]
 mod displaced;
 mod doctor;
 mod dry_run;
+#[cfg(test)]
+mod event_budget;
 mod eviction;
 #[cfg(test)]
 mod examples;

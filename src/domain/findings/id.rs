@@ -29,6 +29,10 @@ pub enum FindingId {
     MalformedEvents,
     /// Evidence whose message stays unknown.
     Orphans,
+    /// Evidence of answered calls and clicks is in memory only.
+    EvidenceDeferred,
+    /// Evidence of answered calls and clicks was lost.
+    EvidenceLost,
     /// A confirmation waits too long.
     OutboxOld,
     /// More confirmations come in than go out.
@@ -90,7 +94,7 @@ use Severity::{Critical, Info, Warning};
 
 impl FindingId {
     /// Every finding: first those that have an alert, in the order of `ops/alerts.yml`.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Id::Restarting,
         Id::ServerErrors,
         Id::ReloadRefused,
@@ -99,6 +103,8 @@ impl FindingId {
         Id::Refusals,
         Id::MalformedEvents,
         Id::Orphans,
+        Id::EvidenceDeferred,
+        Id::EvidenceLost,
         Id::OutboxOld,
         Id::OutboxGrowing,
         Id::LanePaused,
@@ -186,7 +192,7 @@ impl FindingId {
                 "server_errors",
                 Critical,
                 "Each of these requests was not stored. Twilio repeats only Event Streams, your app what it repeats \
-                 itself. heardback_refusals_total by reason names the cause (disk_full, max_messages, max_parked, busy, panicked).",
+                 itself. heardback_refusals_total by reason names the cause (disk_full, max_messages, max_parked, busy, streams_busy, panicked).",
             ),
             Self::ReloadRefused => (
                 "reload_refused",
@@ -224,6 +230,18 @@ impl FindingId {
                 Warning,
                 "Recipients acted on messages that Heardback does not know. Check that your app registers every message \
                  that it sends, or that each of them has a status callback.",
+            ),
+            Self::EvidenceDeferred => (
+                "evidence_deferred",
+                Warning,
+                "Ringing calls and pressed links get a normal answer even if the store cannot write. Their evidence is \
+                 written once it can; a crash before that loses it. The store's own findings name the cause.",
+            ),
+            Self::EvidenceLost => (
+                "evidence_lost",
+                Critical,
+                "The callers and visitors got a normal answer, so nothing repeats this evidence. The log names each loss \
+                 (`evidence lost`). Extend the volume, or find out why the store did not write.",
             ),
             Self::OutboxOld => (
                 "outbox_old",

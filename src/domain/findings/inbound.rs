@@ -62,6 +62,20 @@ pub(super) fn judge(now: &Situation, findings: &mut Vec<Finding>) {
             format!("{} pieces of evidence found no message within 6 hours", requests.orphaned);
         findings.push(Finding::new(FindingId::Orphans, what));
     }
+    if requests.deferred_evidence > 0 {
+        let what = format!(
+            "{} answered calls and clicks are in memory only, because the store does not write",
+            requests.deferred_evidence
+        );
+        findings.push(Finding::new(FindingId::EvidenceDeferred, what));
+    }
+    if requests.lost_evidence > 0 {
+        let what = format!(
+            "The evidence of {} answered calls and clicks was lost within an hour",
+            requests.lost_evidence
+        );
+        findings.push(Finding::new(FindingId::EvidenceLost, what));
+    }
     findings.extend(idle_keys(now));
 }
 

@@ -157,6 +157,10 @@ pub struct RequestFacts {
     pub malformed_events: u64,
     /// Evidence that was orphaned, in 6 hours.
     pub orphaned: u64,
+    /// Evidence of answered calls and clicks that is in memory, because the store cannot write it.
+    pub deferred_evidence: u64,
+    /// Such evidence that was lost, in an hour.
+    pub lost_evidence: u64,
 }
 
 /// A key, and when it last matched.

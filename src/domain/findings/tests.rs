@@ -117,6 +117,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (Id::Refusals, Warning, |now| now.requests.unusable = 21, |now| now.requests.unusable = 20),
         (Id::MalformedEvents, Warning, |now| now.requests.malformed_events = 1, |_| {}),
         (Id::Orphans, Warning, |now| now.requests.orphaned = 21, |now| now.requests.orphaned = 20),
+        (Id::EvidenceDeferred, Warning, |now| now.requests.deferred_evidence = 1, |_| {}),
+        (Id::EvidenceLost, Critical, |now| now.requests.lost_evidence = 1, |_| {}),
         (
             Id::OutboxOld,
             Critical,

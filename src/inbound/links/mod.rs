@@ -158,12 +158,9 @@ async fn open(
     Ok(away(&link.target))
 }
 
-/// Hands the evidence to the store, durably, before anybody is sent on.
-///
-/// Where the store cannot take it, the click is lost, and counted and logged as such; the person goes
-/// on all the same. They pressed the button to get to their page and can do nothing about our disk;
-/// keeping them from it would make a fault of ours one of the app's. A redirect promises nobody that
-/// something was kept.
+/// Hands the evidence to the store before the visitor is redirected. If the store cannot write, the evidence is
+/// deferred (`deferred.rs`), and the redirect is sent all the same: the visitor pressed a button to reach the app's
+/// page, and cannot repeat a request that got 503.
 async fn witness(
     receiver: &Receiver,
     id: LinkId,
@@ -185,7 +182,7 @@ async fn witness(
         Visit::Script => Some(Reason::Crawler),
     };
     if let Some(reason) = reason {
-        return heard.came_to(receiver, &Observed::Nothing(reason));
+        return heard.came_to(&receiver.metrics, &Observed::Nothing(reason));
     }
     let now = to_millisecond((receiver.clock)());
     let evidence = Evidence {
@@ -206,10 +203,7 @@ async fn witness(
         seen_at: now,
         trace,
     };
-    match receiver.store.observe(signal).await {
-        Ok(observed) => heard.came_to(receiver, &observed),
-        Err(error) => heard.is_lost(receiver, &error),
-    }
+    receiver.deferred.observe(heard, signal).await;
 }
 
 fn unknown(receiver: &Receiver) -> HttpResponse {

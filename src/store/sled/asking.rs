@@ -1,15 +1,16 @@
 //! Asking: how a verb gets to the writer's thread and its answer back, and how a look gets past it.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::TrySendError;
 
 use tokio::sync::oneshot;
 
-use crate::store::StoreError;
 use crate::store::sled::SledStore;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::reader::Reader;
-use crate::store::sled::writer::{Answer, Job, QUEUE};
+use crate::store::sled::writer::{Answer, Job};
+use crate::store::{QUEUE, StoreError};
 
 impl SledStore {
     /// Has the writer thread carry something out, and waits until it is durable.
@@ -55,7 +56,14 @@ impl SledStore {
         if *self.shared.ended.borrow() {
             return Err(closed());
         }
-        match jobs.as_ref().ok_or_else(closed)?.try_send(job) {
+        let jobs = jobs.as_ref().ok_or_else(closed)?;
+        // Before it is sent: the thread subtracts it as soon as it has it.
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        let sent = jobs.try_send(job);
+        if sent.is_err() {
+            self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        match sent {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
                 reason: format!("{QUEUE} commands are waiting for the disk already"),

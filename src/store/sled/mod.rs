@@ -60,6 +60,7 @@ pub use writer::{Commit, OnCommit, OnFatal};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -84,10 +85,10 @@ use crate::store::sled::index::Gathered;
 use crate::store::sled::ledger::{Fatal, Ledger, Terms};
 use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
-use crate::store::sled::writer::{Job, QUEUE, Shared, Writer};
+use crate::store::sled::writer::{Job, Shared, Writer};
 use crate::store::{
-    Adopted, ClockGuard, Counts, Filter, Forgotten, Page, Quotas, Record, Records, RequeueFrom,
-    Requeued, Settled, Store, StoreError, Swept,
+    Adopted, ClockGuard, Counts, Filter, Forgotten, Page, QUEUE, Quotas, Record, Records,
+    RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
 };
 
 /// The store in one embedded sled.
@@ -172,6 +173,7 @@ impl SledStore {
             counts: Mutex::new(ledger.counts),
             changed: Notify::new(),
             ended: watch::Sender::new(false),
+            queued: AtomicUsize::new(0),
         });
         let (jobs, queue) = sync_channel(QUEUE);
         let writer = Writer {
@@ -351,6 +353,10 @@ impl Store for SledStore {
 
     fn counts(&self) -> Counts {
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queued(&self) -> usize {
+        self.shared.queued.load(Ordering::Relaxed)
     }
 
     async fn evictable(&self) -> Result<u64, StoreError> {

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,8 +23,6 @@ use crate::store::sled::seal::SealFile;
 
 /// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
 const GROUP: usize = 128;
-/// Commands that may wait. More than this is an overload, answered 503 at once.
-pub(super) const QUEUE: usize = 1024;
 /// A commit that takes longer (in looks, a second apart) will never end: sled can hang in a flush for
 /// ever after an I/O panic. Looks and not time, so that a process that was stopped for a while, and
 /// could do nothing about it, is not blamed for it.
@@ -56,6 +55,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// Whether the thread has ended, and nobody will be answered any more.
     pub(super) ended: watch::Sender<bool>,
+    /// Commands in the queue.
+    pub(super) queued: AtomicUsize,
 }
 
 pub(super) struct Writer {
@@ -86,6 +87,7 @@ impl Writer {
 
     fn serve(&mut self, jobs: &Receiver<Job>, watchdog: &Watchdog) -> Result<(), Fatal> {
         while let Ok(first) = jobs.recv() {
+            self.shared.queued.fetch_sub(1, Ordering::Relaxed);
             // On a machine of one core whoever is about to send more gets it first, and is in this group:
             // else the first to come is alone in its own, with a sync for itself. Nobody waits for a timer.
             std::thread::yield_now();
@@ -95,7 +97,10 @@ impl Writer {
             let mut answers = vec![first(&mut self.ledger)?];
             while self.ledger.written < GROUP && answers.len() < GROUP {
                 match jobs.try_recv() {
-                    Ok(job) => answers.push(job(&mut self.ledger)?),
+                    Ok(job) => {
+                        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+                        answers.push(job(&mut self.ledger)?);
+                    }
                     Err(_) => break,
                 }
             }

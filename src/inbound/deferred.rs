@@ -1,0 +1,215 @@
+//! Deferred evidence: that of ringing calls and pressed links while the store cannot write.
+//!
+//! A caller or a visitor gets a normal answer even if the store cannot write, because neither can repeat the request.
+//! Their evidence stays in memory until the store can write again. This is the only acknowledged evidence that is not
+//! on disk, and the only one that a crash loses. The buffer is bounded; each loss is counted and logged.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::domain::matching::Observed;
+use crate::domain::signal::{Evidence, Named, Signal};
+use crate::inbound::journal::Heard;
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
+
+/// The most signals in memory. One takes about one kilobyte.
+const CAPACITY: usize = 4_096;
+/// How long a caller or a visitor waits for the store.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The time before the next attempt after the first failure. It doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Signals of one attempt.
+const AT_ONCE: usize = 64;
+
+type Attempt = Pin<Box<dyn Future<Output = Result<Observed, StoreError>> + Send>>;
+
+/// Evidence in memory until the store can write it.
+pub struct Deferred {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    capacity: usize,
+    kept: Mutex<Kept>,
+    added: Notify,
+}
+
+#[derive(Default)]
+struct Kept {
+    waiting: VecDeque<Entry>,
+    /// Entries of the attempt that is under way.
+    in_flight: usize,
+}
+
+struct Entry {
+    heard: Heard,
+    signal: Signal,
+    /// An attempt that the store has accepted and not answered yet.
+    attempt: Option<Attempt>,
+}
+
+impl Deferred {
+    /// An empty buffer in front of a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self::with_capacity(store, metrics, CAPACITY)
+    }
+
+    /// The same, for at most so many signals.
+    #[must_use]
+    pub fn with_capacity(store: Arc<dyn Store>, metrics: Arc<Metrics>, capacity: usize) -> Self {
+        Self { store, metrics, capacity, kept: Mutex::default(), added: Notify::new() }
+    }
+
+    /// Hands evidence to the store. Returns once it is on disk; at the latest after [`PATIENCE`], and then the evidence
+    /// is kept here, or is lost if there is no room.
+    pub(super) async fn observe(&self, heard: Heard, signal: Signal) {
+        let mut attempt = self.attempt(signal.clone());
+        match timeout(PATIENCE, &mut attempt).await {
+            Ok(Ok(observed)) => heard.came_to(&self.metrics, &observed),
+            Ok(Err(error)) => {
+                self.keep(Entry { heard, signal, attempt: None }, &error.to_string());
+            }
+            Err(_) => {
+                let why = format!("no answer of the store within {} s", PATIENCE.as_secs());
+                self.keep(Entry { heard, signal, attempt: Some(attempt) }, &why);
+            }
+        }
+    }
+
+    /// Writes what is kept until `stop` completes; then tries once more, and counts the rest as lost. Returns how much
+    /// that is.
+    pub async fn run(&self, stop: impl Future<Output = ()>) -> usize {
+        let mut stop = pin!(stop);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let due = async {
+                while self.lock().waiting.is_empty() {
+                    self.added.notified().await;
+                }
+                sleep(pause).await;
+            };
+            tokio::select! {
+                () = due => {}
+                () = &mut stop => break,
+            }
+            let is_written = self.write().await;
+            pause = if is_written { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        }
+        self.write().await;
+        self.abandon()
+    }
+
+    /// Counts all evidence that is still here as lost, because the process ends. Returns how much that is.
+    pub fn abandon(&self) -> usize {
+        let mut kept = self.lock();
+        let waiting = std::mem::take(&mut kept.waiting);
+        let lost = waiting.len() + std::mem::take(&mut kept.in_flight);
+        self.note(&kept);
+        drop(kept);
+        for entry in waiting {
+            entry.heard.is_lost(&self.metrics, "the process ends before the store could write it");
+        }
+        log_lost(lost as u64);
+        lost
+    }
+
+    fn attempt(&self, signal: Signal) -> Attempt {
+        let store = Arc::clone(&self.store);
+        Box::pin(async move { store.observe(signal).await })
+    }
+
+    fn keep(&self, entry: Entry, why: &str) {
+        let mut kept = self.lock();
+        // A link that is pressed again, or a call that is repeated, proves no more than it did, and takes no more room.
+        if kept.waiting.iter().any(|known| is_same(&known.signal, &entry.signal)) {
+            return;
+        }
+        if kept.waiting.len() + kept.in_flight >= self.capacity {
+            drop(kept);
+            let why = format!("{} signals are deferred already; {why}", self.capacity);
+            return entry.heard.is_lost(&self.metrics, &why);
+        }
+        entry.heard.is_deferred(why);
+        kept.waiting.push_back(entry);
+        self.note(&kept);
+        drop(kept);
+        self.added.notify_one();
+    }
+
+    /// Attempts to write all entries. Stops where the store takes none of an attempt. Returns whether all are written.
+    async fn write(&self) -> bool {
+        loop {
+            let batch = self.take();
+            let count = batch.len();
+            let failed = join_all(batch.into_iter().map(|entry| self.write_one(entry))).await;
+            let failed: Vec<_> = failed.into_iter().flatten().collect();
+            let is_stuck = failed.len() == count;
+            let mut kept = self.lock();
+            kept.in_flight = 0;
+            // To the end, so that an entry that the store never takes holds up no other one.
+            kept.waiting.extend(failed);
+            self.note(&kept);
+            if is_stuck || kept.waiting.is_empty() {
+                return kept.waiting.is_empty();
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<Entry> {
+        let mut kept = self.lock();
+        let count = kept.waiting.len().min(AT_ONCE);
+        kept.in_flight = count;
+        kept.waiting.drain(..count).collect()
+    }
+
+    /// Returns the entry if it was not written.
+    async fn write_one(&self, entry: Entry) -> Option<Entry> {
+        let Entry { heard, signal, attempt } = entry;
+        let attempt = attempt.unwrap_or_else(|| self.attempt(signal.clone()));
+        match attempt.await {
+            Ok(observed) => heard.came_to(&self.metrics, &observed),
+            Err(StoreError::Unavailable { .. }) => {
+                return Some(Entry { heard, signal, attempt: None });
+            }
+            // No later attempt would change that.
+            Err(StoreError::Contradiction(why)) => heard.is_lost(&self.metrics, &why.to_string()),
+        }
+        None
+    }
+
+    fn note(&self, kept: &Kept) {
+        self.metrics.set_evidence_deferred(kept.waiting.len() + kept.in_flight);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs that so much deferred evidence ends with the process.
+pub fn log_lost(count: u64) {
+    if count > 0 {
+        tracing::error!(
+            count,
+            "{count} deferred pieces of evidence lost: the process ends before the store could write them"
+        );
+    }
+}
+
+/// Whether both are the same act: a press of one link, or one call.
+fn is_same(one: &Signal, other: &Signal) -> bool {
+    let link = |signal: &Signal| match &signal.evidence {
+        Ok(Evidence { named: Named::Link(id), .. }) => Some(*id),
+        Ok(_) | Err(_) => None,
+    };
+    let is_one_link = link(one).is_some() && link(one) == link(other);
+    is_one_link || (!one.once.is_empty() && one.once == other.once)
+}
