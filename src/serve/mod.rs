@@ -45,8 +45,8 @@ use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::parts::{
-    controls, fresh_token, guards, log_jump, now, ops_server, page, public_server, start_traces,
-    uptime, worker,
+    controls, fresh_token, guards, log_jump, most_posts, now, ops_server, page, public_server,
+    start_traces, uptime, worker,
 };
 use crate::serve::reload::Reloader;
 use crate::serve::store::{check_placement, disk_of, open_store};
@@ -87,9 +87,7 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        // Each account may have one post beyond the shared slots.
-        let posts = settings.upstream_concurrency.saturating_add(settings.accounts.iter().count());
-        let descriptors = FdBudget::plan(posts)?;
+        let descriptors = FdBudget::plan(most_posts(settings))?;
         let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();

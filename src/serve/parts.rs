@@ -45,6 +45,11 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The most posts at once: each account may have one beyond the shared slots.
+pub(super) fn most_posts(settings: &Settings) -> usize {
+    settings.upstream_concurrency.saturating_add(settings.accounts.iter().count())
+}
+
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
 pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
