@@ -134,7 +134,7 @@ fn a_call_counts_once_by_whatever_road_and_is_not_used_up_by_one_that_proves_not
     assert_eq!(scene.send(&call(&call_sid(1), PERSON, &[("CallStatus", "ringing")])).status, 200);
     assert!(is_proven(&scene, 1));
     // The same call tells of its end when the next code is out already. A second call does prove it.
-    sent(&scene, 2, PERSON, SENDER, 1);
+    sent(&scene, 2, PERSON, SENDER, 3);
     assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "0")).status, 204);
     let event = json!([{
         "type": "com.twilio.voice.status-callback.call.completed", "id": "VW1",
