@@ -141,7 +141,7 @@ impl Connections {
     }
 
     /// Those of the operator's listener or the control socket, at most `most`. An idle or half-open one is shut for a newer
-    /// one; one whose request is being answered is not ([`guard`]).
+    /// one; one whose request is being answered is not (see `guard`).
     #[must_use]
     pub fn of_operator(most: usize) -> Self {
         Self {
