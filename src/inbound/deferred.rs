@@ -1,8 +1,8 @@
 //! Deferred evidence: that of ringing calls and pressed links while the store cannot write.
 //!
-//! A caller or a visitor gets a normal answer even if the store cannot write, because neither can repeat the request.
-//! Their evidence stays in memory until the store can write again. This is the only acknowledged evidence that is not
-//! on disk, and the only one that a crash loses. The buffer is bounded; each loss is counted and logged.
+//! A caller or a visitor gets a normal answer even if the store cannot write, because a second request may never come.
+//! Their evidence stays in memory until the store can write again. A crash loses it, and loses no other acknowledged
+//! evidence. The buffer is bounded; evidence that finds no room is counted and logged as lost.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::domain::matching::Observed;
 use crate::domain::signal::{Evidence, Named, Signal};
 use crate::inbound::journal::Heard;
-use crate::store::{Store, StoreError};
+use crate::store::{MAX_PARKED_LABEL, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 /// The most signals in memory. One takes about one kilobyte.
@@ -68,12 +69,13 @@ impl Deferred {
         Self { store, metrics, capacity, kept: Mutex::default(), added: Notify::new() }
     }
 
-    /// Hands evidence to the store. Returns once it is on disk; at the latest after [`PATIENCE`], and then the evidence
-    /// is kept here, or is lost if there is no room.
+    /// Writes evidence to the store, and waits for [`PATIENCE`] at most. After an error or a timeout the evidence
+    /// stays in memory. It is lost if there is no room.
     pub(super) async fn observe(&self, heard: Heard, signal: Signal) {
         let mut attempt = self.attempt(signal.clone());
         match timeout(PATIENCE, &mut attempt).await {
             Ok(Ok(observed)) => heard.came_to(&self.metrics, &observed),
+            Ok(Err(error)) if is_final(&error) => heard.is_lost(&self.metrics, &error.to_string()),
             Ok(Err(error)) => {
                 self.keep(Entry { heard, signal, attempt: None }, &error.to_string());
             }
@@ -107,7 +109,8 @@ impl Deferred {
         self.abandon()
     }
 
-    /// Counts all evidence that is still here as lost, because the process ends. Returns how much that is.
+    /// Drops the evidence that is still in memory, because the process ends, and counts the entries that wait as lost.
+    /// Returns the number of lost entries, with those of the batch that is being written.
     pub fn abandon(&self) -> usize {
         let mut kept = self.lock();
         let waiting = std::mem::take(&mut kept.waiting);
@@ -128,8 +131,13 @@ impl Deferred {
 
     fn keep(&self, entry: Entry, why: &str) {
         let mut kept = self.lock();
-        // A link that is pressed again, or a call that is repeated, proves no more than it did, and takes no more room.
-        if kept.waiting.iter().any(|known| is_same(&known.signal, &entry.signal)) {
+        // A repeated call or a link that is opened again takes no more room. The later click proves more: the earlier one
+        // may have come before the message was sent.
+        let known = kept.waiting.iter_mut().find(|known| is_same(&known.signal, &entry.signal));
+        if let Some(known) = known {
+            if acted_at(&known.signal) < acted_at(&entry.signal) {
+                *known = entry;
+            }
             return;
         }
         if kept.waiting.len() + kept.in_flight >= self.capacity {
@@ -144,7 +152,7 @@ impl Deferred {
         self.added.notify_one();
     }
 
-    /// Attempts to write all entries. Stops where the store takes none of an attempt. Returns whether all are written.
+    /// Writes all entries in batches. Stops if the store takes nothing of a batch. Returns whether none is left.
     async fn write(&self) -> bool {
         loop {
             let batch = self.take();
@@ -176,11 +184,8 @@ impl Deferred {
         let attempt = attempt.unwrap_or_else(|| self.attempt(signal.clone()));
         match attempt.await {
             Ok(observed) => heard.came_to(&self.metrics, &observed),
-            Err(StoreError::Unavailable { .. }) => {
-                return Some(Entry { heard, signal, attempt: None });
-            }
-            // No later attempt would change that.
-            Err(StoreError::Contradiction(why)) => heard.is_lost(&self.metrics, &why.to_string()),
+            Err(error) if is_final(&error) => heard.is_lost(&self.metrics, &error.to_string()),
+            Err(_) => return Some(Entry { heard, signal, attempt: None }),
         }
         None
     }
@@ -202,6 +207,19 @@ pub fn log_lost(count: u64) {
             "{count} deferred pieces of evidence lost: the process ends before the store could write them"
         );
     }
+}
+
+/// Whether no later attempt can succeed, although the store can write. An account at its share of parked evidence must
+/// not fill the memory of all accounts.
+fn is_final(error: &StoreError) -> bool {
+    match error {
+        StoreError::Contradiction(_) => true,
+        StoreError::Unavailable { label, .. } => *label == MAX_PARKED_LABEL,
+    }
+}
+
+fn acted_at(signal: &Signal) -> Option<Timestamp> {
+    signal.evidence.as_ref().ok().map(|evidence| evidence.occurred_at)
 }
 
 /// Whether both are the same act: a press of one link, or one call.

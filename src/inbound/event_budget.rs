@@ -16,8 +16,8 @@ use crate::store::QUEUE;
 
 /// Places for the events of all batches.
 const PLACES: usize = QUEUE / 4;
-/// The most places of one batch while others wait: the entries of one commit, so that one batch is judged while
-/// another one is synced. A batch that is alone takes all places.
+/// The most places of a batch that had to wait. It equals the entries of one commit, so that one batch is judged while
+/// another one is synced. A batch that does not have to wait gets a place for each event, up to [`PLACES`].
 const SHARED_PLACES: usize = PLACES / 2;
 /// The most events of all batches that wait for a place. Bounds memory; an event takes about one kilobyte.
 const MOST_WAITING: usize = 32 << 10;
@@ -46,8 +46,8 @@ impl EventBudget {
         Self { places, waiting: Semaphore::new(MOST_WAITING), patience }
     }
 
-    /// Waits for the places of a batch with so many events. The permit has as many permits as there may be events
-    /// of the batch in the queue at once.
+    /// Waits for the places of a batch with this many events. The result holds one permit for each event of the batch
+    /// that may be in the queue at the same time.
     ///
     /// # Errors
     /// [`Rejection::Unavailable`]; then no work on the batch has begun.
@@ -61,14 +61,14 @@ impl EventBudget {
         let _waiting = self
             .waiting
             .try_acquire_many(permits(events.min(MOST_WAITING)))
-            .map_err(|_| busy(&format!("{MOST_WAITING} events of earlier batches wait already")))?;
+            .map_err(|_| busy(&format!("more than {MOST_WAITING} events would wait")))?;
         let places = permits(events.clamp(1, SHARED_PLACES));
         let admitted = Arc::clone(&self.places).acquire_many_owned(places);
         match timeout(self.patience, admitted).await {
             Ok(Ok(admitted)) => Ok(admitted),
             // No one closes the semaphore.
             Ok(Err(_)) | Err(_) => Err(busy(&format!(
-                "earlier batches of Event Streams took all {PLACES} places for {} s",
+                "earlier batches left too few of the {PLACES} places for {} s",
                 self.patience.as_secs_f32()
             ))),
         }

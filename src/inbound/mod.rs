@@ -205,9 +205,9 @@ async fn wrong_method(request: HttpRequest, payload: web::Payload) -> Refused {
     Refused::of(&request, Rejection::WrongMethod { allowed })
 }
 
-/// The longest path and query, in bytes. On a GET the query holds the whole callback: an inbound message of 1,600 characters
-/// of three bytes each has 14,400, escaped.
-const MAX_TARGET: usize = 16 << 10;
+/// The longest path and query, in bytes. On a GET the query holds the whole callback. A text of 1,600 characters of three
+/// bytes each has 14,400, escaped; some twenty other fields, ten media URLs and add-ons may come with it.
+const MAX_TARGET: usize = 32 << 10;
 
 /// Refuses a target that is too long, before it is compared with any route.
 fn check_target(request: &ServiceRequest) -> Result<(), Refused> {

@@ -73,6 +73,9 @@ impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
 /// Commands that may wait for the thread that writes. A store refuses further ones at once, as `busy`.
 pub const QUEUE: usize = 1024;
 
+/// The label of [`StoreError::Unavailable`] for an account at its share of parked evidence.
+pub const MAX_PARKED_LABEL: &str = "max_parked";
+
 /// Why a verb was not carried out. In every case nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

@@ -1,12 +1,12 @@
-//! Lane: what the answers to one account's posts say about the account as a whole.
+//! A lane is the concurrency limit and the circuit breaker of one account's posts.
 //!
-//! Promises that feedback never competes with sending for the account's API concurrency (429 halves
-//! ours), that posts that hang do not hold many slots, and that a fault of the account refuses no message. Pure: `now`
-//! and `jitter` are arguments. Deliberately absent: waiting, logging, and the store.
+//! A 429 halves the limit, so that feedback leaves the account's API concurrency to sending. Slow failures halve it,
+//! too, so that posts that hang hold few slots. No message is refused because of a problem of the whole account. This
+//! module does not wait, log or use the store, and `now` and `jitter` are arguments.
 //!
 //! A 404 has two causes that look alike: Twilio does not know the SID, or the account or region is wrong. So 404s never
-//! close a lane for messages that have had none: each is posted once, and one success shows that the account is right.
-//! Until then messages that had a 404 are posted one at a time, and none is refused.
+//! delay the first post of a message, and one success shows that the account is right. Until then no message is refused
+//! for a 404. During a pause by 404s, messages that had one are posted one at a time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::domain::findings::UNKNOWN_SIDS;
 use crate::domain::retry::obeying;
 use crate::domain::sid::MessageSid;
 
-/// A minute without a 429 regains one place.
+/// Each such time without a 429 or a slow failure raises the limit by one.
 const CLEAN_WINDOW: Duration = Duration::from_mins(1);
 /// The first 429 holds the account for this long and up to as much again.
 const HOLD_BASE: Duration = Duration::from_secs(1);
@@ -24,11 +24,11 @@ const HOLD_BASE: Duration = Duration::from_secs(1);
 const HOLD_CAP: Duration = Duration::from_mins(1);
 /// A failed post that took this long held a slot for nothing. Shorter than any timeout of a post.
 const SLOW: Duration = Duration::from_secs(2);
-/// This many slow failures in a row halve the lane.
+/// From this count on, each slow failure halves the limit. A conclusive verdict resets the count.
 const SLOW_LIMIT: u32 = 2;
-/// This many 404s without a success between them are reported as a pause.
+/// This many 404s without a success between them pause the lane.
 const MISSING_LIMIT: u32 = 20;
-/// A message that had a 404 is posted again after this part of the time between two probes, and up to half more.
+/// A message that had a 404 is posted again after the probe interval divided by this, plus up to half as much.
 const MISSING_WAIT: u32 = 12;
 /// How many messages that got 403 are remembered. One that is forgotten merely costs one more pause.
 const DENIED_CAP: usize = 1024;
@@ -36,11 +36,11 @@ const DENIED_CAP: usize = 1024;
 /// Whether a post may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// So many may.
+    /// This many posts may start now.
     Now(usize),
-    /// None may until then.
+    /// No post may start for this long.
     After(Duration),
-    /// None may until one that is under way has ended.
+    /// No post may start until a running one ends.
     Full,
 }
 
@@ -81,7 +81,7 @@ pub struct LaneReport {
     pub why: Option<Why>,
 }
 
-/// What just happened to a lane, to be said once and loudly.
+/// A change of a lane's state. The caller logs it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// It was open or paused for another reason, and is paused now.
@@ -133,7 +133,7 @@ pub struct Lane {
     probe_every: Duration,
     limit: usize,
     in_flight: usize,
-    /// Since when posts have gone out without a 429, less what was credited for it.
+    /// When the time without a 429 or a slow failure began. Each raise of the limit moves it by [`CLEAN_WINDOW`].
     clean_since: Instant,
     hold_until: Option<Instant>,
     throttled_at: Option<Instant>,
@@ -231,7 +231,7 @@ impl Lane {
         }
     }
 
-    /// A post ends so.
+    /// Records the end of a post, and says what its verdict means for the lane and the message.
     pub fn end(&mut self, post: &Post, verdict: &Verdict, now: Instant, jitter: f64) -> Ruling {
         self.regain(now);
         let began = post.began;
@@ -362,8 +362,8 @@ impl Lane {
         self.stop(&Why { message, ..why.clone() }, None, now)
     }
 
-    /// Pauses, unless it is paused already; a pause by 404s gives way to any other. Otherwise the first reason stands
-    /// until the lane is open again.
+    /// Pauses the lane, unless a probe is planned already: then the earlier reason stands. A pause by 404s plans no
+    /// probe, so another reason replaces it.
     fn stop(&mut self, why: &Why, next_probe: Option<Instant>, now: Instant) -> Option<Change> {
         if self.pause.as_ref().is_some_and(|pause| pause.next_probe.is_some()) {
             return None;

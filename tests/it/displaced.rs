@@ -122,7 +122,7 @@ fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_fo
     assert_eq!(second.status.code(), Some(1), "{talk}");
     assert!(talk.contains("in use by another process"), "{talk}");
     scene.service.signal(Signal::CONT);
-    ends_with_advice(&mut scene.service, "restored beside it");
+    ends_with_advice(&mut scene.service, "renamed, and an empty folder in its place");
     let (code, _, talk) = run(&["restore", &text(&into)], &store);
     assert_eq!(code, Some(0), "{talk}");
     scene.service = Running::start(command(&store, &scene.twilio, &[]));

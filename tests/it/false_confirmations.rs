@@ -405,6 +405,19 @@ fn evidence_by_a_reference_is_not_about_a_message_heard_of_long_after_it() {
 // Time.
 
 #[test]
+fn a_small_step_back_of_the_clock_does_not_end_the_wait_for_a_newer_message() {
+    let mut book = book(&[bearing(1, "x", 0)]);
+    book.now = 3 * DAY;
+    let observed = book.observe(&shared("x", 3 * DAY));
+    assert_eq!(reason(&observed), Some(Reason::NewerMayCome));
+    for back in [1, 5 * MINUTE] {
+        book.now = 3 * DAY - back;
+        book.remember(&status(1, "sent", 10));
+        assert!(book.confirmed().is_empty(), "{back}");
+    }
+}
+
+#[test]
 fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
     let unknown = |signal| timed(signal, TimeSource::Unknown);
     for act in [unknown(reply(1, 700)), unknown(texted(2, acted(person(1), None, 700)))] {

@@ -12,7 +12,8 @@ use heardback::store::{Filter, Store, StoreError};
 use serde_json::Value;
 
 use crate::given::{
-    DAY, Hands, MINUTE, acted, direct, options, person, reference, registered, shared, sid, texted,
+    DAY, Hands, MINUTE, SENDER, acted, direct, options, person, reference, registered, shared, sid,
+    texted,
 };
 use crate::harness::{LONG, Scene, eventually, form};
 
@@ -84,6 +85,8 @@ async fn evidence_that_is_refused_for_the_limit_leaves_nothing_and_counts_when_i
     let remembered = store.remember(of).await.expect("remembered");
     assert_eq!(remembered.confirmed, [sid(2)]);
     assert!(parked(&store, reply()).await, "the refused reply was not counted as seen");
+    let known = texted(8, acted(person(1), Some(SENDER), 30));
+    assert_eq!(store.observe(known).await, Ok(Observed::Already(sid(1))));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::domain::address::Person;
+use crate::domain::clock::MAX_JUMP;
 use crate::domain::matching::automatic::is_too_fast;
 use crate::domain::matching::fitting::{Fitting, is_within_skew, is_younger};
 use crate::domain::matching::sender::{is_from, sent_by};
@@ -294,9 +295,10 @@ impl Choice<'_> {
         if parked.evidence.source == Source::Link {
             return pick;
         }
-        // Evidence from the future was parked by a clock that was ahead: nothing tells how long it has waited.
+        // Evidence from the future was parked by a clock that was ahead: nothing tells how long it has waited. After a
+        // small step back of the clock, it only waits longer.
         let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now
-            || parked.parked_at > self.latest;
+            || parked.parked_at > later(self.latest, MAX_JUMP);
         let newest = sids.first().and_then(|sid| self.known.get(sid));
         let fresh_from = earlier(parked.evidence.occurred_at, REFERENCE_FRESH_FOR);
         match newest {

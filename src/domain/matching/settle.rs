@@ -81,7 +81,7 @@ impl Ledger<'_> {
         for message in self.known.values_mut() {
             let was_undelivered = message.state == State::Undelivered;
             message.heed_receipts(self.now);
-            // A confirmation that was only taken back does not expire by that.
+            // A message is not expired here just because its confirmation was taken back.
             if was_undelivered {
                 message.age(self.trusted);
             }
@@ -153,7 +153,7 @@ impl Ledger<'_> {
         Choice { known, services, people, automatic, policy: self.policy, now, latest }
     }
 
-    /// Unlike a SID, a link is there before its message, and whoever opened it then did not get that.
+    /// Whether a link was opened before its message existed. Such an act cannot be a reaction to the message.
     fn is_yet_to_come(&self, bound: Option<MessageSid>, evidence: &Evidence) -> bool {
         bound.and_then(|sid| self.known.get(&sid)).is_some_and(|message| {
             let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
@@ -161,7 +161,7 @@ impl Ledger<'_> {
         })
     }
 
-    /// Notes on the other messages under a reference which one was confirmed instead of them.
+    /// Sets `converted_by` on the unconfirmed messages with the same reference that existed when the person acted.
     fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
         let Some(newest) = confirmed.first() else { return };
         let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
@@ -207,7 +207,7 @@ impl Ledger<'_> {
         message.trace = parked.trace;
     }
 
-    /// Notes the change for each piece of evidence. Returns the outcome of the new one.
+    /// Records how each parked row changes. Returns the outcome of the new evidence, or of what it repeats.
     pub(super) fn enter_pieces(&mut self) -> Option<Observed> {
         let (new, others): (Vec<Piece>, Vec<Piece>) =
             std::mem::take(&mut self.pieces).into_iter().partition(|it| it.origin == Origin::New);
@@ -240,7 +240,8 @@ impl Ledger<'_> {
         observed
     }
 
-    /// The evidence as it stays parked, or `None` if it is settled. A later message may be the one that it is about.
+    /// The row that stays parked for this evidence, or `None`. Evidence about a message that is not confirmed directly
+    /// stays, because a later message may fit it better.
     fn kept(&self, piece: &Piece) -> Option<Parked> {
         let parked = &piece.parked;
         match piece.pick {

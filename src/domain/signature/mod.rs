@@ -38,7 +38,7 @@ use crate::domain::signature::selection::{Selection, Tag};
 const BODY_HASH: &str = "bodySHA256";
 
 /// The most bytes that are hashed to verify one request, over all keys, public URLs and spellings. One try takes the URL and
-/// the parameters: 16 KiB and 64 KiB at most, by the limits of `inbound`. Twilio's callbacks take a few kilobytes, so all of
+/// the parameters: 32 KiB and 64 KiB at most, by the limits of `inbound`. Twilio's callbacks take a few kilobytes, so all of
 /// their tries fit many times over.
 const MAX_HASHED: usize = 384 << 10;
 /// What an HMAC costs besides its text, in bytes hashed: its padding, the outer hash and the copy of its key.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::address::Person;
+use crate::domain::clock::MAX_JUMP;
 use crate::domain::link::Link;
 use crate::domain::matching;
 use crate::domain::matching::{
@@ -139,7 +140,7 @@ impl Ledger {
             writing.parked(Some(parked), Some(&aged))?;
             return self.apply(writing);
         }
-        let is_from_the_future = parked.parked_at > now.max(self.now());
+        let is_from_the_future = parked.parked_at > later(now.max(self.now()), MAX_JUMP);
         let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now || is_from_the_future;
         if parked.reason == Reason::NewerMayCome && waited && parked.until > now {
             return self.reconsider(parked, swept);

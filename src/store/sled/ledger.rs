@@ -31,7 +31,7 @@ use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::seal::Seal;
 use crate::store::sled::sparse::Sparse;
 use crate::store::sled::writing::{Writing, parked_key, tally};
-use crate::store::{ClockGuard, Counts, StoreError};
+use crate::store::{ClockGuard, Counts, MAX_PARKED_LABEL, StoreError};
 
 /// The store cannot go on: what it holds can no longer be read, or written.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +145,7 @@ impl Ledger {
         }
         let judged = matching::observe(rows, signal, &self.terms.policy, self.both());
         if let (Ok((changes, observed)), Ok(evidence)) = (&judged, &signal.evidence)
-            && !matches!(observed, Observed::Confirmed(_))
+            && matches!(observed, Observed::Parked { .. })
             && adds_rows(changes)
             && !self.parked.has_room(evidence.account, self.terms.max_parked)
         {
@@ -365,7 +365,7 @@ impl Ledger {
             "{rows} pieces of evidence are parked already, which is the account's share of the limit of {most} \
              (HEARDBACK_MAX_PARKED); register their messages, or raise the limit"
         );
-        StoreError::Unavailable { reason, label: "max_parked" }
+        StoreError::Unavailable { reason, label: MAX_PARKED_LABEL }
     }
 
     fn room(&self, least: u64) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The number of rows of parked evidence by account, and whether an account may add one.
 //!
-//! An account may hold as many rows as are left free for all (a dynamic threshold). Alone it gets half of the limit, two
-//! get a third each, and so on: whatever the others hold, as much is left for the next account as each of them has.
+//! An account may add a row while it has fewer rows than are free (a dynamic threshold). One account alone gets half of
+//! the limit, and two that grow together get a third each. A later account may take half of what is still free.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,8 @@ impl ParkedRows {
         self.of(account).saturating_add(self.total) < limit
     }
 
-    /// The rows of the account that is closest to its share, and that share. Both are 0 without any row.
+    /// The rows of the account with the most rows, and its share: half of what the other accounts leave. The rows
+    /// exceed the share if other accounts came later. Both are 0 if there are no rows.
     pub(super) fn fullest(&self, limit: u64) -> (u64, u64) {
         let Some(rows) = self.by_account.values().copied().max() else { return (0, 0) };
         let others = self.total - rows;

@@ -1,11 +1,11 @@
-//! The store's path while the store is open: no other file may take the place of the open database, and no second
-//! process may use the same path.
+//! Detects that the open database was moved, deleted or replaced, and keeps a second process from the store's path.
 //!
-//! A lock belongs to a file, so it moves with a folder that is renamed. Therefore an open store also claims its path by
-//! a name in the kernel, which ends with the process. And it compares the open database with the file that the path
-//! names: what is written to a moved or deleted file is missing at the next start. Only `db` counts: with the same `db`
-//! under the path, every record is there, whatever the folder is. A deleted lock file loses nothing, since sled's
-//! own lock on `db` and the claim keep other processes away.
+//! A file lock moves with a folder that is renamed. So on Linux an open store also binds an abstract Unix socket whose
+//! name is derived from the path. The kernel frees that name when the process ends.
+//!
+//! Records that are written to a moved or deleted file are missing after a restart. So the store compares the inode of
+//! the open `db` with that of the file under its path. Only `db` is compared, because it holds every record. The lock
+//! file may be deleted: sled's own lock on `db` and the socket still keep other processes away.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,16 +18,16 @@ use crate::store::sled::folder::DB_FILE;
 /// The path of the open database is gone or names another file.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{path} was {event} while this process had it open; later records would be missing after a restart, so nothing more \
-     is acknowledged. Stop the service; then move the store's own folder back to this path, or, if it was deleted, \
-     restore the latest backup with `heardback restore` into an empty folder"
+    "{path} was {event} while this process had it open; a restart would lose later records, so none is acknowledged. \
+     Stop the service. If the store's folder was moved, move it back. If its volume was unmounted, mount it again. \
+     If it was deleted, restore the latest backup with `heardback restore` into an empty folder"
 )]
 pub(super) struct Displaced {
     path: String,
     event: &'static str,
 }
 
-/// The open database, as the file system numbers it. The number is not reused while the file is open.
+/// The path, device and inode of the open database. The inode is not reused while the file is open.
 #[derive(Clone)]
 pub(super) struct PathGuard {
     path: PathBuf,
@@ -42,7 +42,8 @@ impl PathGuard {
         Ok(Self { path: folder.join(DB_FILE), device: open.dev(), inode: open.ino() })
     }
 
-    /// An error of the file system proves nothing and is left to the next commit.
+    /// Checks that the path still names the open database. Ignores an error that does not mean a missing file: if the
+    /// disk is broken, the next commit fails.
     pub(super) fn check(&self) -> Result<(), Displaced> {
         let event = match fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => return Ok(()),
@@ -58,12 +59,12 @@ fn is_gone(error: io::ErrorKind) -> bool {
     matches!(error, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// A claim on a path, until it is dropped. Held by a socket without a file: only its name counts.
+/// A claim on a path, until it is dropped. An abstract Unix socket holds it.
 pub(super) struct PathClaim(#[expect(dead_code, reason = "held open")] Option<OwnedFd>);
 
 impl PathClaim {
-    /// Claims the path of an existing folder. `None`: another process of this machine has it. A system without such
-    /// names claims nothing.
+    /// Claims the path of an existing folder. Returns `None` if an open store in the same network namespace has it. Any
+    /// other error is logged, and the path stays unclaimed.
     pub(super) fn take(folder: &Path) -> Option<Self> {
         match bind(folder) {
             Ok(socket) => Some(Self(Some(socket))),
@@ -84,9 +85,15 @@ fn bind(folder: &Path) -> io::Result<OwnedFd> {
     use sha2::{Digest as _, Sha256};
 
     let folder = folder.canonicalize()?;
+    let (Some(parent), Some(last)) = (folder.parent(), folder.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // Containers that share a network namespace may use the same path on different volumes.
+    let parent = rustix::fs::stat(parent)?;
+    let place = [parent.st_dev.to_le_bytes(), parent.st_ino.to_le_bytes()].concat();
     let mut name = b"heardback-store-".to_vec();
-    // A name may have 107 bytes, a path more.
-    name.extend_from_slice(&Sha256::digest(folder.as_os_str().as_bytes()));
+    // An abstract name has at most 107 bytes, and a path may be longer.
+    name.extend_from_slice(&Sha256::digest([&place, last.as_bytes()].concat()));
     let address = SocketAddrUnix::new_abstract_name(&name)?;
     let (family, kind) = (AddressFamily::UNIX, SocketType::DGRAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;

@@ -156,12 +156,13 @@ impl Watchdog {
                 let since = *watched.lock().unwrap_or_else(PoisonError::into_inner);
                 looks = if since.is_some() && since == known { looks + 1 } else { 0 };
                 known = since;
-                if let Err(displaced) = guard.check() {
-                    on_fatal(&displaced.to_string());
-                    return;
-                }
+                // First, since a disk that does not answer holds up the look at the path as well.
                 if looks >= COMMIT_DEADLINE {
                     on_fatal("a commit took longer than 10 s; the disk does not answer");
+                    return;
+                }
+                if let Err(displaced) = guard.check() {
+                    on_fatal(&displaced.to_string());
                     return;
                 }
             }

@@ -15,7 +15,7 @@ use crate::harness::{
 };
 
 /// `MAX_TARGET` in `inbound/mod.rs`.
-const MAX_TARGET: usize = 16 << 10;
+const MAX_TARGET: usize = 32 << 10;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn forged(request: &Recording) -> Recording {
@@ -70,7 +70,7 @@ fn a_form_on_a_route_of_large_json_bodies_has_the_limit_of_every_form() {
 }
 
 #[test]
-fn a_target_over_16_kib_is_414_on_every_route_and_the_longest_callback_is_taken() {
+fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_taken() {
     let scene = Scene::new(&[]);
     let text = "%E3%81%82".repeat(1600);
     let fields = format!("MessageSid={}&SmsStatus=received&AccountSid={ACCOUNT}", sid(1));
@@ -80,7 +80,7 @@ fn a_target_over_16_kib_is_414_on_every_route_and_the_longest_callback_is_taken(
     assert_eq!(send(&scene, &signed(&reply)).status, 200);
     for route in ["/twilio/message", "/app/messages/x", "/nowhere", "/c/token", "/livez", "/"] {
         for filling in ["a", "a&", "%27", "'", "/"] {
-            let long = filling.repeat(MAX_TARGET / filling.len());
+            let long = filling.repeat(MAX_TARGET / filling.len() + 1);
             for request in [get(&format!("{route}?{long}")), get(&format!("{route}/{long}"))] {
                 let answer = send(&scene, &forged(&request));
                 assert_eq!((answer.status, answer.says_close()), (414, true), "{route} {filling}");

@@ -1,5 +1,5 @@
-//! Keys as a sender may have them after damage on their way: a secret file that ends with a line break, quotes that
-//! `docker --env-file` keeps, a shell that cuts at `#` or `$`, a key that was pasted without its last character.
+//! Common ways to damage a signing key in the configuration of a client. A secret file ends with a line break, or
+//! `docker --env-file` keeps the quotes. A shell cuts the key at `#` or `$`, or a paste misses its last character.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,17 +33,15 @@ pub(super) fn damaged(key: &str) -> Vec<(Vec<u8>, &'static str)> {
         (key.to_ascii_uppercase(), "in upper case"),
         (STANDARD.encode(key).into_bytes(), "encoded as base64"),
         (hex::hex(key).into_bytes(), "encoded as hexadecimal digits"),
-        (percent_encoded(text), "percent-encoded"),
-        (percent_decoded(key), "percent-decoded"),
+        (form_encoded(text), "encoded as a form value"),
+        (form_decoded(key), "decoded as a form value"),
     ];
     forms.extend(STANDARD.decode(key).ok().map(|bytes| (bytes, "decoded from base64")));
     // An auth token of Twilio has 32 hexadecimal digits.
     let from_digits = hex::bytes::<16>(text);
     forms.extend(from_digits.map(|bytes| (bytes.to_vec(), "decoded from hexadecimal digits")));
-    let cut = CUTS.iter().filter_map(|cut| key.iter().position(|byte| byte == cut));
-    let cut =
-        cut.filter_map(|at| Some((key.get(..at)?.to_vec(), "cut off at a special character")));
-    forms.extend(cut);
+    let cut = CUTS.iter().filter_map(|cut| key.split(|byte| byte == cut).next());
+    forms.extend(cut.map(|form| (form.to_vec(), "cut off at a special character")));
     if let [first @ .., _] = key {
         forms.push((first.to_vec(), "without its last character"));
     }
@@ -54,12 +52,12 @@ pub(super) fn damaged(key: &str) -> Vec<(Vec<u8>, &'static str)> {
     forms
 }
 
-fn percent_encoded(key: &str) -> Vec<u8> {
+fn form_encoded(key: &str) -> Vec<u8> {
     let pair = serde_urlencoded::to_string([("k", key)]).unwrap_or_default();
     pair.strip_prefix("k=").unwrap_or_default().as_bytes().to_vec()
 }
 
-fn percent_decoded(key: &[u8]) -> Vec<u8> {
+fn form_decoded(key: &[u8]) -> Vec<u8> {
     match form::pairs(key).as_slice() {
         [(name, value)] if value.is_empty() && !key.ends_with(b"=") => name.decoded().into_owned(),
         _ => Vec::new(),
