@@ -21,8 +21,8 @@ const DRAIN_CAP: usize = 2 << 20;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 /// Pieces that a body of any length may come in: chunks of its encoding, or reads of its connection.
 const PIECES: usize = 2048;
-/// It may have one more for each so many bytes. A piece costs the same work however small it is, and a chunk of one byte is
-/// six on the wire.
+/// A body may have one more piece for each such number of bytes. A small piece costs as much work as a large one, and a
+/// chunk of one byte takes six bytes on the wire.
 const PIECE: usize = 256;
 
 /// Counts the pieces of a body, and shuts the connection that sends too many.

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The time before the next attempt after the first failure. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Signals of one attempt.
+/// The most signals of one batch.
 const AT_ONCE: usize = 64;
 
 type Attempt = Pin<Box<dyn Future<Output = Result<Observed, StoreError>> + Send>>;
@@ -45,14 +45,14 @@ pub struct Deferred {
 #[derive(Default)]
 struct Kept {
     waiting: VecDeque<Entry>,
-    /// Entries of the attempt that is under way.
+    /// Entries of the batch that is being written.
     in_flight: usize,
 }
 
 struct Entry {
     heard: Heard,
     signal: Signal,
-    /// An attempt that the store has accepted and not answered yet.
+    /// A write that timed out and may still succeed.
     attempt: Option<Attempt>,
 }
 
@@ -63,7 +63,7 @@ impl Deferred {
         Self::with_capacity(store, metrics, CAPACITY)
     }
 
-    /// The same, for at most so many signals.
+    /// An empty buffer for at most `capacity` signals.
     #[must_use]
     pub fn with_capacity(store: Arc<dyn Store>, metrics: Arc<Metrics>, capacity: usize) -> Self {
         Self { store, metrics, capacity, kept: Mutex::default(), added: Notify::new() }
@@ -86,8 +86,8 @@ impl Deferred {
         }
     }
 
-    /// Writes what is kept until `stop` completes; then tries once more, and counts the rest as lost. Returns how much
-    /// that is.
+    /// Writes the deferred evidence until `stop` completes. Then it tries once more, counts the rest as lost, and returns
+    /// that number.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> usize {
         let mut stop = pin!(stop);
         let mut pause = FIRST_PAUSE;
@@ -199,7 +199,7 @@ impl Deferred {
     }
 }
 
-/// Logs that so much deferred evidence ends with the process.
+/// Logs the number of deferred signals that end with the process.
 pub fn log_lost(count: u64) {
     if count > 0 {
         tracing::error!(

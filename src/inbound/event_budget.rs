@@ -66,7 +66,7 @@ impl EventBudget {
         let admitted = Arc::clone(&self.places).acquire_many_owned(places);
         match timeout(self.patience, admitted).await {
             Ok(Ok(admitted)) => Ok(admitted),
-            // No one closes the semaphore.
+            // Nothing closes the semaphore.
             Ok(Err(_)) | Err(_) => Err(busy(&format!(
                 "earlier batches left too few of the {PLACES} places for {} s",
                 self.patience.as_secs_f32()
@@ -77,7 +77,7 @@ impl EventBudget {
 
 fn busy(why: &str) -> Rejection {
     Rejection::Unavailable {
-        reason: format!("{why}; no event of this batch was stored, Twilio sends it again"),
+        reason: format!("{why}; no event of this batch was stored, and Twilio repeats the batch"),
         label: "streams_busy",
     }
 }

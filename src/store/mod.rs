@@ -61,7 +61,7 @@ impl Quotas {
     }
 }
 
-/// So many more of each account, none of which has an attempt under way.
+/// The number of further attempts of each account; no attempt is under way.
 impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
     fn from(limits: [(AccountSid, usize); N]) -> Self {
         let quota = |free| Quota { under_way: 0, free, missing: free };
@@ -307,7 +307,7 @@ pub struct Counts {
     pub orphaned: u64,
     /// Click links, bound to a message or not.
     pub links: u64,
-    /// Rows of parked evidence of the account that is closest to its share, briefly kept evidence included.
+    /// Rows of parked evidence of the account with the most rows, briefly kept evidence included.
     pub parked_fullest: u64,
     /// The share of that account: beyond it, evidence that would be parked is refused. 0 without any parked evidence.
     pub parked_share: u64,

@@ -247,7 +247,7 @@ impl Metrics {
         self.tally.add(Total::LostEvidence, u64::from(outcome == "lost"));
     }
 
-    /// So much evidence is in memory until the store can write it.
+    /// Sets the number of signals in memory that the store has not written yet.
     pub fn set_evidence_deferred(&self, count: usize) {
         self.deferred.set(i64::try_from(count).unwrap_or(i64::MAX));
     }

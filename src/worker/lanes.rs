@@ -48,7 +48,7 @@ impl Lanes {
         }
     }
 
-    /// What there is room for with so many shared slots free. An account without a lane yet may take all of them.
+    /// The places of each lane while `slots` shared slots are free. An account without a lane may take all of them.
     pub(crate) fn room(&mut self, slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
         rooms.quotas.own_slot = true;

@@ -107,7 +107,7 @@ pub struct Worker {
     jitter: Jitter,
     observer: Arc<dyn Observer>,
     lanes: Lanes,
-    /// [`Upstreams::generation`] when the lanes were last told of a change.
+    /// The [`Upstreams::generation`] at which the lanes were last updated.
     generation: u64,
     posts: JoinSet<Verdict>,
     flights: HashMap<Id, Flight>,

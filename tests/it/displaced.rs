@@ -143,7 +143,7 @@ fn a_deleted_lock_file_lets_no_second_process_in_and_stops_no_service() {
 }
 
 #[tokio::test]
-async fn a_command_on_a_moved_store_is_unavailable_and_the_process_is_told_to_end() {
+async fn a_command_on_a_moved_store_is_unavailable_and_ends_the_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store");
     let fatal = Arc::new(Mutex::new(Vec::new()));

@@ -126,7 +126,7 @@ impl Desk {
         Self::with(EventBudget::default(), 4)
     }
 
-    /// With a budget for Event Streams, and room for so many deferred signals.
+    /// With a budget for Event Streams, and room for `capacity` deferred signals.
     pub(crate) fn with(event_budget: EventBudget, deferred: usize) -> Self {
         let now: Timestamp = NOW.parse().expect("a time");
         let clock: Clock = Arc::new(move || now);

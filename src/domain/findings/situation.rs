@@ -272,7 +272,7 @@ pub struct StoreFacts {
     pub records: u64,
     /// Messages that could be evicted to make room for new ones.
     pub evictable: u64,
-    /// Parked evidence of the account that is closest to its share.
+    /// Parked evidence of the account with the most.
     pub parked: u64,
     /// The share of that account; 0 if not known.
     pub parked_share: u64,

@@ -295,8 +295,8 @@ impl Choice<'_> {
         if parked.evidence.source == Source::Link {
             return pick;
         }
-        // Evidence from the future was parked by a clock that was ahead: nothing tells how long it has waited. After a
-        // small step back of the clock, it only waits longer.
+        // Evidence with a later time was parked while the clock was ahead, so its waiting time is unknown. After a small
+        // step back of the clock, the evidence only waits longer.
         let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now
             || parked.parked_at > later(self.latest, MAX_JUMP);
         let newest = sids.first().and_then(|sid| self.known.get(sid));

@@ -189,7 +189,7 @@ impl Trust {
     ) -> SmallVec<[&Held; MAX_TRIED]> {
         let keys = self.keys(signers);
         if let Some(claimed) = claimed {
-            // Somebody else's costs what our own default would, and whatever comes of it is refused.
+            // An unknown account costs the same work as the default account, and the request is refused in any case.
             let tried = if self.knows(claimed) { claimed } else { self.default };
             return keys.of(tried).iter().chain(keys.anys()).collect();
         }

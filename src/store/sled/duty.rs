@@ -1,9 +1,7 @@
 //! The ledger's other duties: sweeping, requeueing, proving that it can write.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::domain::address::Person;
 use crate::domain::clock::MAX_JUMP;
 use crate::domain::link::Link;
 use crate::domain::matching;
@@ -201,11 +199,7 @@ impl Ledger {
     /// Whether evidence is parked or held under one of the message's names. Without the message, that evidence could
     /// prove more than it did, or prove it of an older message.
     fn is_judged_with_evidence(&self, message: &Message) -> Result<bool, Fatal> {
-        let mut names: BTreeSet<Person> = message.names().collect();
-        for name in message.names() {
-            let tied = self.tied(message.account, name)?;
-            names.extend(tied.iter().flat_map(|tied| tied.names.all()));
-        }
+        let names = self.all_names(message)?.persons;
         let reference = message.reference.clone();
         let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
         let (now, keys) =

@@ -149,7 +149,7 @@ impl Ledger {
     }
 
     /// All names of a message's recipient, as judgement ties them.
-    fn all_names(&self, message: &Message) -> Result<AllNames, Fatal> {
+    pub(super) fn all_names(&self, message: &Message) -> Result<AllNames, Fatal> {
         let mut persons: Vec<Person> = message.names().collect();
         let mut is_complete = message.alias.is_some();
         for name in message.names() {
@@ -198,8 +198,8 @@ impl Ledger {
 }
 
 /// The names of a message's recipient.
-struct AllNames {
-    persons: Vec<Person>,
+pub(super) struct AllNames {
+    pub(super) persons: Vec<Person>,
     /// The kind of name that the same WhatsApp person may have in other messages, if none is tied.
     counterpart: Option<NameKind>,
 }

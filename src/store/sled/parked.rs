@@ -60,32 +60,30 @@ mod tests {
     }
 
     #[test]
-    fn no_account_can_use_up_the_room_of_another_and_the_limit_holds() {
+    fn accounts_that_grow_together_get_equal_shares_and_leave_room_for_another() {
         for limit in [1, 2, 7, 100, 10_000] {
-            for hogs in 1..=4 {
+            for accounts in 1..=4 {
                 let mut rows = ParkedRows::default();
                 // They take turns until none has room.
-                while (0..hogs).any(|n| rows.has_room(account(n), limit)) {
-                    for n in
-                        (0..hogs).filter(|n| rows.has_room(account(*n), limit)).collect::<Vec<_>>()
-                    {
+                while (0..accounts).any(|n| rows.has_room(account(n), limit)) {
+                    for n in 0..accounts {
                         if rows.has_room(account(n), limit) {
                             rows.insert(account(n));
                         }
                     }
                 }
-                let share = limit / u64::from(hogs + 1);
-                assert!(rows.total() <= limit, "{limit} {hogs}");
+                let share = limit / u64::from(accounts + 1);
+                assert!(rows.total() <= limit, "{limit} {accounts}");
                 assert!(
-                    (0..hogs).all(|n| rows.of(account(n)) >= share),
-                    "{limit} {hogs}: {rows:?}"
+                    (0..accounts).all(|n| rows.of(account(n)) >= share),
+                    "{limit} {accounts}: {rows:?}"
                 );
                 let (used, most) = rows.fullest(limit);
-                assert!(used <= most && most <= used + 1, "{limit} {hogs}: {used} of {most}");
-                if limit > u64::from(hogs) {
+                assert!(used <= most && most <= used + 1, "{limit} {accounts}: {used} of {most}");
+                if limit > u64::from(accounts) {
                     assert!(
                         rows.has_room(account(99), limit),
-                        "{limit} {hogs}: a newcomer has room"
+                        "{limit} {accounts}: a newcomer has room"
                     );
                 }
             }

@@ -1,7 +1,7 @@
 //! Detects that the open database was moved, deleted or replaced, and keeps a second process from the store's path.
 //!
-//! A file lock moves with a folder that is renamed. So on Linux an open store also binds an abstract Unix socket whose
-//! name is derived from the path. The kernel frees that name when the process ends.
+//! A file lock moves with a folder that is renamed. So on Linux an open store also binds an abstract Unix socket. Its name
+//! is derived from the parent folder's inode and the folder's own name. The kernel frees it when the process ends.
 //!
 //! Records that are written to a moved or deleted file are missing after a restart. So the store compares the inode of
 //! the open `db` with that of the file under its path. Only `db` is compared, because it holds every record. The lock

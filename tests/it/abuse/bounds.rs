@@ -35,7 +35,7 @@ fn with_parameters(count: usize) -> Recording {
 }
 
 #[test]
-fn a_form_or_a_query_of_more_than_512_parameters_is_413_whoever_signed_it() {
+fn a_form_or_a_query_of_more_than_512_parameters_is_413_with_any_signature() {
     let scene = Scene::new(&[]);
     assert_eq!(send(&scene, &signed(&with_parameters(MAX_PAIRS))).status, 204);
     let too_many = with_parameters(MAX_PAIRS + 1);
@@ -227,7 +227,7 @@ fn over_its_limit_a_network_is_refused_at_once_for_what_no_signature_could_make_
     let unknown = ("AccountSid", "AC9999999999abcdef0123456789abcdef");
     let sid = sid(1);
     let named = form("/twilio/status", &[("MessageSid", &sid), unknown]);
-    // Signed with a key of ours it is no failed signature, so it is not limited by itself.
+    // A signature with a configured key is no failure, so the request does not count towards the limit.
     for _ in 0..100 {
         assert_eq!(scene.send(&named).status, 403);
     }
