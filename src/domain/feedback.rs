@@ -33,7 +33,7 @@ impl From<Why> for Refusal {
     }
 }
 
-/// What an answer of Twilio's means (DESIGN §6). Never a bare status code.
+/// What an answer of Twilio's means (docs/design.md, "Posting to Twilio"). Never a bare status code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// A complete 2xx that names our message: Twilio has the confirmation.

@@ -1,4 +1,4 @@
-//! Retry: what an answer of Twilio's means for the message that was posted (DESIGN §6).
+//! Retry: what an answer of Twilio's means for the message that was posted (docs/design.md, "Posting to Twilio").
 //!
 //! Promises that only a `Done` ever reports a message, and that every wait has a floor and a
 //! ceiling. Deliberately absent: any notion of the account as a whole. Whether its lane is paused

@@ -1,5 +1,5 @@
 //! A body: counted against a cap, read under one deadline. actix has neither for a raw payload
-//! (`facts/reliability.md` §0.2), and an extractor of its own would inflate or wait for ever.
+//! (docs/design.md, "HTTP"), and an extractor of its own would inflate or wait for ever.
 
 use std::sync::Arc;
 use std::time::Duration;

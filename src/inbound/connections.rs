@@ -2,7 +2,7 @@
 //! that nobody has vouched for with a good signature, there are only so many at a time.
 //!
 //! actix times the head of a connection's first request only, and one byte of a second request
-//! cancels its keep-alive timer; 200 such connections starve everybody (`facts/reliability.md` §0.2).
+//! cancels its keep-alive timer; 200 such connections starve everybody (docs/design.md, "HTTP").
 //! So each connection leaves us a second handle on its socket, and whoever idles is cut off: at once
 //! where newcomers need the room, so that ten thousand idle strangers keep nobody waiting.
 

@@ -1,7 +1,7 @@
 //! Everything that is not a good answer, in one place: the only `ResponseError` of the house.
 //!
 //! The outside sees a fixed word; the log sees the reason, once. Every refusal closes the
-//! connection: only who holds a secret ever gets to keep one (`facts/reliability.md` §0.2).
+//! connection: only who holds a secret ever gets to keep one (docs/design.md, "HTTP").
 
 use std::fmt;
 use std::time::Duration;

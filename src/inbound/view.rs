@@ -1,4 +1,4 @@
-//! What the app gets to see: the fields of DESIGN §2, and no recipient's address. An operator sees the same and
+//! What the app gets to see: the fields of docs/openapi.yaml, and no recipient's address. An operator sees the same and
 //! some more, but not what the app may have put of a person into the name of its evidence.
 
 use std::borrow::Cow;

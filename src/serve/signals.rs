@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: the first drains, the second ends at once. SIGHUP reloads.
 //!
 //! actix would take SIGINT, which is what Fly sends unless told otherwise, for a forced stop
-//! (`facts/fly.md` §1.3); so its own handling is off, and both mean the same here.
+//! (docs/design.md, "HTTP"); so its own handling is off, and both mean the same here.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -1,4 +1,4 @@
-//! Answer: what came back, read into a [`Verdict`] (the table of DESIGN §6).
+//! Answer: what came back, read into a [`Verdict`] (docs/design.md, "Posting to Twilio").
 //!
 //! Promises that an answer which settles a message (done, missing, never) was read to its last byte and is Twilio's
 //! own (`body.rs`): a 2xx names the message, a 4xx has Twilio's form of an error. Otherwise the status alone is enough.

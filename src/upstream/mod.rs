@@ -1,6 +1,6 @@
 //! Upstream: one feedback goes out to Twilio, one [`Verdict`] comes back.
 //!
-//! Promises exactly the request of DESIGN §6, and that nothing but a whole 2xx is ever `Done`.
+//! Promises exactly the request of docs/design.md, "Posting to Twilio", and that nothing but a whole 2xx is ever `Done`.
 //! Deliberately absent: retries, waits and rate limits (the worker's and the store's business),
 //! redirects and proxies from the environment (credentials go to one place only), HTTP/2.
 
@@ -52,9 +52,9 @@ pub struct UpstreamConfig {
     pub base: String,
     /// In order of preference; the others are tried when one is turned away.
     pub credentials: Vec<Credential>,
-    /// How long a connection may take to come about. DESIGN: 3 s.
+    /// How long a connection may take to come about. 3 s in `serve`.
     pub connect_timeout: Duration,
-    /// How long a request may take, its answer's last byte included. DESIGN: 10 s.
+    /// How long a request may take, its answer's last byte included. 10 s in `serve`.
     pub request_timeout: Duration,
     /// The `User-Agent`, such as `heardback/0.1.0`.
     pub user_agent: String,

@@ -1,4 +1,4 @@
-//! What a lane does, a sentence each (DESIGN §6). Beside `lane.rs` only for its length.
+//! What a lane does, a sentence each (docs/design.md, "Posting to Twilio"). Beside `lane.rs` only for its length.
 
 use super::*;
 

@@ -55,11 +55,11 @@ pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 pub struct WorkerConfig {
     /// Shared slots: posts under way at a time. An account without a post under way may start one beyond them.
     pub concurrency: usize,
-    /// How long a claim holds. DESIGN: 60 s.
+    /// How long a claim holds. 60 s in `serve`.
     pub lease: Duration,
     /// See [`RetryPolicy::give_up_after`].
     pub give_up_after: Duration,
-    /// How often a paused lane is probed. DESIGN: 60 s.
+    /// How often a paused lane is probed. 60 s in `serve`.
     pub probe_every: Duration,
     /// Decide and record, but do not post. A later run without it posts these confirmations.
     pub dry_run: bool,

@@ -1,4 +1,4 @@
-//! DESIGN §1, rule by rule.
+//! docs/design.md, "Matching", rule by rule.
 
 use heardback::domain::matching::{MAX_PARKED, Observed, Reason};
 use heardback::domain::message::{Basis, State, Status};

@@ -264,13 +264,13 @@ pub(crate) fn settings_of_the_program() -> BTreeSet<String> {
 #[test]
 fn the_table_of_settings_is_the_programs_own() {
     let help = serve_help();
-    let told = settings_in(&help);
-    let readme = readme();
-    let (_, section) = readme.split_once("\n## Settings\n").expect("a section on settings");
+    let of_help = settings_in(&help);
+    let page = fs::read_to_string(root().join("docs/settings.md")).expect("there is a page");
+    let (_, section) = page.split_once("\n## Settings\n").expect("a section on settings");
     let section = section.split("\n## ").next().expect("its text");
     let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
     let shown = settings_in(&names.collect::<Vec<_>>().join(" "));
-    assert_eq!(shown, told, "the README's table (left) and --help (right)");
+    assert_eq!(shown, of_help, "the table of docs/settings.md (left) and --help (right)");
     assert!(shown.len() >= 23, "{shown:?}");
     // What `--help` names as a default in one word is the default that the table shows.
     let mut compared = 0;

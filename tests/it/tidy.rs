@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each module may import from, itself aside (DESIGN §4). Each name stands further down than
+/// What each module may import from, itself aside (ARCHITECTURE.md). Each name stands further down than
 /// whoever may import it, so no cycle is possible. `serve` and `tools` compose what is below, and do
 /// not see each other: `main` hands the demo its receiver.
 const LAW: [(&str, &[&str]); 11] = [

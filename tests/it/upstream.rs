@@ -1,4 +1,4 @@
-//! What Twilio's answers mean to the client, over real HTTP: each row of DESIGN §6 as a sentence.
+//! What Twilio's answers mean to the client, over real HTTP: each row of docs/design.md, "Posting to Twilio", as a sentence.
 //! What goes wrong on the wire itself is in `upstream_wire.rs`.
 
 use std::process::Command;

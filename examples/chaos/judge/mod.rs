@@ -1,4 +1,4 @@
-//! The judge: reads a history and says which of the ten promises were broken (`facts/reliability.md`,
+//! The judge: reads a history and says which of the ten promises were broken (docs/reliability.md,
 //! I1 to I10). Knows nothing but what the history says, so a kept one can be judged again.
 
 pub(crate) mod facts;

@@ -1,7 +1,7 @@
 //! Matching: which message does this prove, if any?
 //!
 //! The judgement of every backend. A store loads the rows that a command [touches](Touched), calls
-//! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are DESIGN §1's; each function
+//! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are in docs/design.md, "Matching"; each function
 //! names the one it keeps.
 
 mod adopted;

@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Reference {
     }
 }
 
-/// Where a message stands with us (DESIGN §1).
+/// Where a message stands with us (docs/design.md, "Words and states").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -99,7 +99,7 @@ impl State {
     }
 }
 
-/// How surely a signal names its message (DESIGN §1).
+/// How surely a signal names its message (docs/design.md, "Words and states").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {

@@ -1,5 +1,5 @@
 //! Opening sled itself, and healing what it cannot heal: left-over snapshots, a damaged snapshot, a
-//! panic in the place of an error (`facts/sled.md` §0.3). What cannot be healed stays as it was.
+//! panic in the place of an error (docs/design.md, "Durability"). What cannot be healed stays as it was.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ pub(super) const ASIDE: &str = "set-aside";
 const TIDY_EVERY_MS: u64 = 50;
 
 impl Folder<'_> {
-    /// Opens sled, healing what it cannot heal itself (`facts/sled.md` §0.3).
+    /// Opens sled, healing what it cannot heal itself (docs/design.md, "Durability").
     pub(super) fn open_sled(&self, cache: u64) -> Result<Db, OpenError> {
         for unfinished in self.snapshots()?.iter().filter(|name| is_unfinished(name)) {
             tracing::warn!(file = %unfinished.display(), "removing an unfinished snapshot of sled's");

@@ -1,6 +1,6 @@
 //! Keys: one tree, a prefix byte a kind, big-endian, so that order is meaning.
 //!
-//! Each entry ever live costs about 42 B of memory and 390 B of disk (`facts/sled.md` §5), so a message
+//! Each entry ever live costs about 42 B of memory and 390 B of disk (docs/design.md, "Durability"), so a message
 //! has its record, and one entry by reference if it bears one. What else it is found by is worked out
 //! from the records (`index`). Nothing is indexed by expiry: a sweep walks the records.
 

@@ -1,5 +1,5 @@
 //! Values: one byte for the version, then postcard. Each stays far below 4 KiB, since sled keeps
-//! large values in files that it never syncs (`facts/sled.md` §1).
+//! large values in files that it never syncs (docs/design.md, "Durability").
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

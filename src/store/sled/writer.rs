@@ -1,4 +1,4 @@
-//! The one thread that writes (DESIGN §5).
+//! The one thread that writes (docs/design.md, "Durability").
 //!
 //! It takes what is waiting, applies each command to a draft in turn, writes the draft as one batch,
 //! flushes and syncs once for the group, and only then answers everyone in it. There is no timer: while the disk syncs, the next
@@ -21,7 +21,7 @@ use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::seal::SealFile;
 
-/// A group is closed at this many entries: larger ones make sled's memory grow (`facts/sled.md` §5).
+/// A group is closed at this many entries: larger ones make sled's memory grow (docs/design.md, "Durability").
 const GROUP: usize = 128;
 /// A commit that takes longer (in looks, a second apart) will never end: sled can hang in a flush for
 /// ever after an I/O panic. Looks and not time, so that a process that was stopped for a while, and
@@ -124,7 +124,7 @@ impl Writer {
         let writing = Instant::now();
         self.ledger.write()?;
         self.db.flush()?;
-        // sled's flush only hands the bytes to the kernel (`facts/sled.md` §0.1); this is the promise.
+        // sled's flush only hands the bytes to the kernel (docs/design.md, "Durability"); this is the promise.
         self.file
             .sync_data()
             .and_then(|()| self.seal.note(self.ledger.seal.batches))

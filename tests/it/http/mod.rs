@@ -1,4 +1,4 @@
-//! The contract of DESIGN §2, row by row, against the real binary over real sockets.
+//! The contract of docs/design.md, "HTTP", row by row, against the real binary over real sockets.
 
 mod accounts;
 mod answers;
