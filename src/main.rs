@@ -243,7 +243,7 @@ fn watch_refused(settings: &Settings, args: &DoctorArgs) -> anyhow::Result<ExitC
         let stop = async move {
             signals.next().await;
         };
-        doctor::watch::run(settings, &asked, &mut anstream::stdout(), stop).await
+        doctor::watch::run(settings, &asked, &mut Stdout::new(anstream::stdout()), stop).await
     })?;
     Ok(if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

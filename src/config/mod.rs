@@ -20,7 +20,7 @@ mod traces;
 mod unread;
 mod windows;
 
-pub use accounts::{Account, Accounts};
+pub use accounts::{Account, Accounts, account_sids};
 pub use judgement::Judgement;
 pub use listen::ListenAddr;
 pub use shared_keys::SharedKey;

@@ -13,11 +13,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Sha256;
 
+use crate::domain::hex;
+use crate::domain::mac::MacKey;
 use crate::domain::sid::MessageSid;
 
 /// HMAC-SHA256 over `MessageSid` and code, under the app's key.
@@ -29,7 +29,7 @@ impl CodeHmac {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = if text.len() == 64 {
-            from_hex(text)?
+            hex::decoded(text)?
         } else {
             let text = text.trim_end_matches('=');
             STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?
@@ -94,44 +94,25 @@ impl fmt::Debug for CodeHmac {
     }
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
-    let digits = digits?;
-    let (pairs, _) = digits.as_chunks::<2>();
-    Some(pairs.iter().map(|[high, low]| (high << 4) | low).collect())
-}
-
 /// One of the app's keys, as it makes a [`CodeHmac`].
-#[derive(Clone)]
-pub struct CodeKey(Hmac<Sha256>);
+#[derive(Debug, Clone)]
+pub struct CodeKey(MacKey);
 
 impl CodeKey {
     /// Takes the secret verbatim, as the signature's key does.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        let keyed = <Hmac<Sha256> as KeyInit>::new_from_slice(secret)
-            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        Self(keyed)
+        Self(MacKey::new(secret))
     }
 
     /// What the app registers for a message with that code.
     #[must_use]
     pub fn hmac(&self, sid: MessageSid, code: &str) -> CodeHmac {
-        CodeHmac(self.fed(sid, code).finalize().into_bytes().into())
+        CodeHmac(self.0.tag([sid.as_str().as_bytes(), code.as_bytes()]))
     }
 
-    fn fed(&self, sid: MessageSid, code: &str) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
-        mac.update(sid.as_str().as_bytes());
-        mac.update(code.as_bytes());
-        mac
-    }
-}
-
-impl fmt::Debug for CodeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CodeKey")
+    fn made(&self, hmac: &CodeHmac, sid: MessageSid, code: &str) -> bool {
+        self.0.made([sid.as_str().as_bytes(), code.as_bytes()], &hmac.0)
     }
 }
 
@@ -176,9 +157,7 @@ impl Probe {
 
     fn proven_with(&self, sid: MessageSid, code: &CodeHmac, least: usize) -> bool {
         let spellings = || self.spellings.iter().filter(|spelling| spelling.len() >= least);
-        // `verify_slice` compares in constant time.
-        let fits = |key: &CodeKey, word: &str| key.fed(sid, word).verify_slice(&code.0).is_ok();
-        self.keys.iter().any(|key| spellings().any(|spelling| fits(key, spelling)))
+        self.keys.iter().any(|key| spellings().any(|spelling| key.made(code, sid, spelling)))
     }
 
     /// Whether it has the shape of a code. If it matches no known code, it is taken for another message's code.

@@ -16,6 +16,7 @@ pub mod form;
 pub mod hex;
 pub mod life;
 pub mod link;
+pub mod mac;
 pub mod matching;
 pub mod message;
 pub mod moment;

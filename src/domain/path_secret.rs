@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use crate::domain::mac::MacKey;
 
 /// Fewer characters could be guessed.
 pub const MIN_LEN: usize = 16;
@@ -16,7 +15,7 @@ const TEXT: &[u8] = b"heardback path secret";
 /// The secret, as far as it is needed to know it again.
 #[derive(Clone)]
 pub struct PathSecret {
-    tag: Vec<u8>,
+    tag: [u8; 32],
 }
 
 impl PathSecret {
@@ -27,13 +26,13 @@ impl PathSecret {
         if text.len() < MIN_LEN || !text.bytes().all(is_safe) {
             return None;
         }
-        Some(Self { tag: keyed(text)?.finalize().into_bytes().to_vec() })
+        Some(Self { tag: MacKey::new(text.as_bytes()).tag([TEXT]) })
     }
 
     /// Whether this is it. Takes as long whatever is presented, its length aside.
     #[must_use]
     pub fn is(&self, presented: &str) -> bool {
-        keyed(presented).is_some_and(|mac| mac.verify_slice(&self.tag).is_ok())
+        MacKey::new(presented.as_bytes()).made([TEXT], &self.tag)
     }
 }
 
@@ -41,13 +40,6 @@ impl fmt::Debug for PathSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PathSecret(…)")
     }
-}
-
-fn keyed(text: &str) -> Option<Hmac<Sha256>> {
-    // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(text.as_bytes()).ok()?;
-    mac.update(TEXT);
-    Some(mac)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod backup;
 #[cfg(test)]
 mod book;
 #[cfg(test)]
+mod causes;
+#[cfg(test)]
 mod chromium;
 #[cfg(test)]
 mod churn;

@@ -40,13 +40,10 @@ pub(super) fn read(reader: &mut Reader<'_>, path: &str, place: &Place) -> Vec<Ac
             return Vec::new();
         }
     };
-    let table = match text.parse::<Table>() {
+    let table = match parsed(&text) {
         Ok(table) => table,
-        Err(error) => {
-            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
-            // Its `Display` quotes the line.
-            let what = error.message();
-            blame(reader, format!("line {line}, column {column}: {what}"));
+        Err(what) => {
+            blame(reader, what);
             return Vec::new();
         }
     };
@@ -67,6 +64,25 @@ pub(super) fn read(reader: &mut Reader<'_>, path: &str, place: &Place) -> Vec<Ac
         accounts.extend(row.account(number, place));
     }
     accounts
+}
+
+/// The SIDs of the accounts in the text of an accounts file, without a look at anything else in it.
+///
+/// # Errors
+/// The text is no TOML. The words quote nothing of it.
+pub fn account_sids(text: &str) -> Result<Vec<AccountSid>, String> {
+    let table = parsed(text)?;
+    let accounts = table.get("account").and_then(Value::as_array).into_iter().flatten();
+    let sids = accounts.filter_map(|account| account.get("sid")?.as_str());
+    Ok(sids.filter_map(|sid| AccountSid::parse(sid.trim()).ok()).collect())
+}
+
+fn parsed(text: &str) -> Result<Table, String> {
+    text.parse::<Table>().map_err(|error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        // The error's `Display` quotes the line.
+        format!("line {line}, column {column}: {}", error.message())
+    })
 }
 
 fn blame(reader: &mut Reader<'_>, what: String) {

@@ -7,6 +7,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+pub use file::account_sids;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cli::settings::SettingsArgs;

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use crate::domain::address::{Address, WHATSAPP};
+use crate::domain::mac::MacKey;
 use crate::domain::sid::AccountSid;
 
 /// A person, as far as the store knows one: 16 bytes of a keyed hash over account, channel and address.
@@ -74,17 +73,13 @@ pub struct Recipient {
 
 /// The key of the hash. An unkeyed hash of a phone number can be reversed by trying all numbers.
 #[derive(Clone)]
-pub struct PersonKey(Hmac<Sha256>);
+pub struct PersonKey(MacKey);
 
 impl PersonKey {
     /// A key from secret bytes of any length; 32 random ones are best.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
-            Ok(mac) => Self(mac),
-            // HMAC takes keys of every length (RFC 2104 §2): there is no such error.
-            Err(_) => Self(<Hmac<Sha256> as KeyInit>::new(&hmac::digest::array::Array::default())),
-        }
+        Self(MacKey::new(secret))
     }
 
     /// Sixteen bytes that tell whether it is still the same key, and nothing else about it.
@@ -118,16 +113,8 @@ impl PersonKey {
     }
 
     fn hash(&self, parts: &[&str]) -> [u8; 16] {
-        let mut mac = self.0.clone();
-        for part in parts {
-            mac.update(part.as_bytes());
-            mac.update(b"\0");
-        }
-        let mut hash = [0; 16];
-        for (to, from) in hash.iter_mut().zip(mac.finalize().into_bytes()) {
-            *to = from;
-        }
-        hash
+        let tag = self.0.tag(parts.iter().flat_map(|part| [part.as_bytes(), b"\0"]));
+        tag.first_chunk().copied().unwrap_or_default()
     }
 }
 

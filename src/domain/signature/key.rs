@@ -5,9 +5,11 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit};
+use hmac::Hmac;
 use sha1::Sha1;
 use sha2::Sha256;
+
+use crate::domain::mac::keyed;
 
 /// The longest id of a `SharedKey`, in bytes. Twilio's have about 45.
 const MAX_KEY_ID: usize = 128;
@@ -81,10 +83,6 @@ impl Keyed {
             Algorithm::HmacSha256 => Self::Sha256(keyed(secret)),
         }
     }
-}
-
-fn keyed<M: KeyInit>(secret: &[u8]) -> M {
-    M::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
 }
 
 impl SigningKey {

@@ -31,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
 use crate::domain::form::{self, Pair, Text};
+use crate::domain::hex::hex;
 use crate::domain::signature::key::Keyed;
 use crate::domain::signature::selection::{Selection, Tag};
 
@@ -381,11 +382,6 @@ fn body_hashes(query: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
     form::split(query.as_bytes())
         .filter(|(name, _)| *name == Text::from(BODY_HASH.as_bytes()))
         .map(|(_, hash)| hash.decoded())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-    digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::forgeries::Standing;
+use crate::domain::mac::MacKey;
 use crate::inbound::page::here;
-use crate::inbound::page::mac::{Key, hex};
 use crate::inbound::page::tries::Tries;
 
 /// How long somebody stays logged in, in seconds: a working day.
@@ -27,7 +27,7 @@ const COOKIE_NAME: &str = "heardback_operator";
 pub(super) struct Guard {
     access: Access,
     /// New with each process.
-    process: Key,
+    process: MacKey,
     began: Instant,
     tries: Tries,
 }
@@ -36,8 +36,8 @@ enum Access {
     /// Nobody else reaches us.
     ThisMachine,
     Token {
-        token: Key,
-        sessions: Key,
+        token: Box<MacKey>,
+        sessions: Box<MacKey>,
     },
 }
 
@@ -72,12 +72,13 @@ impl Guard {
     /// `random` is of this process alone.
     pub(super) fn new(token: Option<&SecretString>, random: [u8; 32]) -> Self {
         let access = token.map_or(Access::ThisMachine, |token| {
-            let token = Key::new(token.expose_secret().as_bytes());
-            let sessions = Key::new(&token.mac("heardback operator's sessions"));
+            let token = Box::new(MacKey::new(token.expose_secret().as_bytes()));
+            let sessions = token.tag(["heardback operator's sessions".as_bytes()]);
+            let sessions = Box::new(MacKey::new(&sessions));
             Access::Token { token, sessions }
         });
         let began = Instant::now();
-        Self { access, process: Key::new(&random), began, tries: Tries::default() }
+        Self { access, process: MacKey::new(&random), began, tries: Tries::default() }
     }
 
     /// Whether there is a token to log in with.
@@ -94,7 +95,7 @@ impl Guard {
             if !header(request, &HOST).is_some_and(|host| here::is_this_machine(request, host)) {
                 return Err(Denied::ForeignHost);
             }
-            let form_token = hex(&self.process.mac("form"));
+            let form_token = self.process.hex_tag("form");
             return Ok(Visitor { form_token, has_session: false, is_bearer: false });
         };
         if let Some(shown) = header(request, &AUTHORIZATION) {
@@ -105,10 +106,11 @@ impl Guard {
         let session = cookie_of(request, COOKIE_NAME).ok_or(Denied::Anonymous)?;
         let (signed, tag) = session.rsplit_once('.').ok_or(Denied::Anonymous)?;
         let expiry = signed.split('.').next().and_then(|text| text.parse::<i64>().ok());
-        if !sessions.made(signed, tag) || expiry.is_none_or(|expiry| expiry <= now.as_second()) {
+        if !sessions.made_hex(signed, tag) || expiry.is_none_or(|expiry| expiry <= now.as_second())
+        {
             return Err(Denied::Anonymous);
         }
-        let form_token = hex(&sessions.mac(&format!("form {signed}")));
+        let form_token = sessions.hex_tag(&format!("form {signed}"));
         Ok(Visitor { form_token, has_session: true, is_bearer: false })
     }
 
@@ -124,8 +126,8 @@ impl Guard {
         }
         is_ours(request)?;
         // Compared as MACs, so that it takes as long whatever is presented.
-        let tag = hex(&self.process.mac(&visitor.form_token));
-        if self.process.made(form_token, &tag) { Ok(()) } else { Err(Denied::Forged) }
+        let tag = self.process.hex_tag(&visitor.form_token);
+        if self.process.made_hex(form_token, &tag) { Ok(()) } else { Err(Denied::Forged) }
     }
 
     /// A session's cookie for whoever shows the token.
@@ -141,16 +143,16 @@ impl Guard {
         let expiry = now.as_second() + SESSION_SECS;
         // Two that begin in the same second are two.
         let since = format!("{now} {:?}", self.began.elapsed());
-        let nonce: String = hex(&self.process.mac(&since)).chars().take(16).collect();
+        let nonce: String = self.process.hex_tag(&since).chars().take(16).collect();
         let signed = format!("{expiry}.{nonce}");
-        let tag = hex(&sessions.mac(&signed));
+        let tag = sessions.hex_tag(&signed);
         Ok(cookie(COOKIE_NAME, &format!("{signed}.{tag}"), SESSION_SECS))
     }
 
     fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), Denied> {
         let Access::Token { token, .. } = &self.access else { return Err(Denied::WrongToken) };
-        let known = hex(&token.mac("shown"));
-        if is_token && Key::new(shown.as_bytes()).made("shown", &known) {
+        let known = token.hex_tag("shown");
+        if is_token && MacKey::new(shown.as_bytes()).made_hex("shown", &known) {
             return Ok(());
         }
         let from = request.peer_addr().map(|peer| peer.ip());

@@ -12,7 +12,6 @@ mod health;
 mod here;
 mod layout;
 mod live;
-mod mac;
 mod overview;
 mod tables;
 mod tries;

@@ -48,6 +48,7 @@ mod tests {
     use super::*;
     use crate::domain::address::{Address, PersonKey};
     use crate::domain::code::CodeKey;
+    use crate::domain::hex::hex;
     use crate::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
     use crate::domain::matching::{Parked, Reason, TypedCode};
     use crate::domain::message::{
@@ -148,8 +149,7 @@ mod tests {
 
     fn sum(bytes: &[u8]) -> String {
         let digest = Sha256::digest(bytes);
-        let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
-        format!("{} bytes, {}", bytes.len(), digits.collect::<String>())
+        format!("{} bytes, {}", bytes.len(), &hex(&digest)[..16])
     }
 
     /// What is read as text elsewhere must not change what lies on the disk.

@@ -4,7 +4,7 @@
 //! They are held in memory, one at a time, unless `--keep` names a folder. The output holds no value of a request,
 //! as with recorded ones.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::tools::check::human;
 use crate::tools::control;
 use crate::tools::doctor::offline::{Finding, diagnose, shown_url};
 use crate::tools::reach::{Wrong, span};
-use crate::tools::stdio::note;
+use crate::tools::stdio::{Stdout, note};
 
 const DEFAULT_TIME: Duration = Duration::from_mins(10);
 const LONGEST: Duration = Duration::from_hours(1);
@@ -76,7 +76,7 @@ struct Seen<'a> {
 pub async fn run(
     settings: &Settings,
     asked: &Asked,
-    out: &mut impl Write,
+    out: &mut Stdout<impl Write>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
     let StoreUrl::Sled(store) = &settings.store;
@@ -141,7 +141,7 @@ impl Watch<'_> {
     async fn follow(
         &mut self,
         answer: &mut Response,
-        out: &mut impl Write,
+        out: &mut Stdout<impl Write>,
     ) -> anyhow::Result<Option<WatchEnd>> {
         let mut pending = Vec::new();
         while let Some(chunk) = answer.chunk().await.context("the service has ended")? {
@@ -158,9 +158,10 @@ impl Watch<'_> {
                     WatchLine::End(end) => return Ok(Some(end)),
                     WatchLine::Recording(bytes) => {
                         let text = self.look(&Recording::parse(&bytes)?)?;
-                        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(None),
-                            done => done?,
+                        out.write_all(text.as_bytes())?;
+                        out.flush()?;
+                        if out.is_closed() {
+                            return Ok(None);
                         }
                     }
                 }

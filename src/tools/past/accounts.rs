@@ -1,6 +1,6 @@
 //! Whose messages a CSV may speak of: the accounts of the settings, where these are there.
 
-use crate::config::{Env, ReadFile};
+use crate::config::{Env, ReadFile, account_sids};
 use crate::domain::sid::AccountSid;
 use crate::tools::past::lines::Bad;
 use crate::tools::reach::Wrong;
@@ -9,8 +9,8 @@ use crate::tools::reach::Wrong;
 pub(super) struct Accounts {
     /// That of lines which name none.
     default: Option<AccountSid>,
-    /// The text of the accounts file.
-    file: Option<String>,
+    /// Those of the accounts file.
+    file: Option<Vec<AccountSid>>,
 }
 
 impl Accounts {
@@ -23,8 +23,12 @@ impl Accounts {
         let default = set("TWILIO_ACCOUNT_SID").map(|account| AccountSid::parse(&account));
         let default = default.transpose();
         let default = default.map_err(|error| Wrong(format!("TWILIO_ACCOUNT_SID: {error}")))?;
-        let file = set("HEARDBACK_ACCOUNTS_FILE").map(|path| read(path.as_ref())).transpose();
-        let file = file.map_err(|error| Wrong(format!("HEARDBACK_ACCOUNTS_FILE: {error}")))?;
+        let sids = |path: String| {
+            let text = read(path.as_ref()).map_err(|error| error.to_string());
+            let sids = text.and_then(|text| account_sids(&text));
+            sids.map_err(|error| Wrong(format!("HEARDBACK_ACCOUNTS_FILE: {error}")))
+        };
+        let file = set("HEARDBACK_ACCOUNTS_FILE").map(sids).transpose()?;
         Ok(Self { default, file })
     }
 
@@ -39,8 +43,8 @@ impl Accounts {
         }
         let named = AccountSid::parse(named).map_err(|error| Bad::new("AccountSid", error))?;
         let is_set = self.default.is_some() || self.file.is_some();
-        let is_in_file = |file: &String| file.contains(named.as_str());
-        if is_set && self.default != Some(named) && !self.file.as_ref().is_some_and(is_in_file) {
+        let mut known = self.default.iter().chain(self.file.iter().flatten());
+        if is_set && !known.any(|known| *known == named) {
             let why = "it is none of TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE";
             return Err(Bad::new("AccountSid", why));
         }

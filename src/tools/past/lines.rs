@@ -5,8 +5,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use anyhow::{Context, anyhow, bail};
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use anyhow::{Context, bail};
+use csv::ByteRecord;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
@@ -40,7 +40,6 @@ impl Bad {
 /// The lines, each with its number.
 pub(super) struct Lines {
     framed: Framed,
-    delimiter: u8,
     columns: Columns,
     accounts: Accounts,
 }
@@ -57,21 +56,18 @@ impl Lines {
         if start.starts_with(BOM) {
             file.consume(BOM.len());
         }
-        let mut framed = Framed::new(file);
-        framed.separate_by(delimiter);
+        let mut framed = Framed::new(file, delimiter);
         let heads = match framed.next().context("cannot be read")? {
-            Some((_, Ok(line))) => record(&line, delimiter)?,
+            Some((_, Ok(heads))) => heads,
             Some((_, Err(Bad { why, .. }))) => bail!("its first {why}"),
             None => ByteRecord::new(),
         };
         let columns = Columns::named(heads.iter())?;
-        Ok(Self { framed, delimiter, columns, accounts })
+        Ok(Self { framed, columns, accounts })
     }
 
-    fn read(&self, line: &[u8]) -> Result<Past, Bad> {
+    fn read(&self, record: &ByteRecord) -> Result<Past, Bad> {
         let columns = &self.columns;
-        let record =
-            record(line, self.delimiter).map_err(|error| Bad::new("line", error.to_string()))?;
         if record.len() != columns.count {
             let (expected, found) = (columns.count, record.len());
             let why = format!("expected {expected} columns, as the first line has; found {found}");
@@ -171,24 +167,11 @@ fn delimiter(file: &[u8]) -> u8 {
     }
 }
 
-/// Parses the single record in these bytes.
-fn record(line: &[u8], delimiter: u8) -> anyhow::Result<ByteRecord> {
-    let is_lone = |pair: &[u8]| pair.first() == Some(&b'\r') && pair.get(1) != Some(&b'\n');
-    if line.windows(2).any(is_lone) || line.ends_with(b"\r") {
-        return Err(anyhow!("expected no carriage return but before a line feed"));
-    }
-    let mut reader = ReaderBuilder::new();
-    let reader = reader.delimiter(delimiter).has_headers(false).flexible(true).trim(Trim::All);
-    let mut record = ByteRecord::new();
-    reader.from_reader(line).read_byte_record(&mut record)?;
-    Ok(record)
-}
-
 impl Iterator for Lines {
     type Item = std::io::Result<(u64, Result<Past, Bad>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.framed.next().transpose()?;
-        Some(next.map(|(number, line)| (number, line.and_then(|line| self.read(&line)))))
+        Some(next.map(|(number, record)| (number, record.and_then(|record| self.read(&record)))))
     }
 }

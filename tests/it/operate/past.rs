@@ -272,3 +272,33 @@ fn a_store_that_takes_no_more_is_said_with_what_was_done() {
     let told = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!((output.status.code(), told.as_str()), (Some(1), "confirmed 1, known 2\n"));
 }
+
+#[test]
+fn an_account_counts_as_known_if_the_accounts_file_has_it_and_not_if_its_sid_stands_elsewhere_in_it()
+ {
+    let scene = Scene::new(&[]);
+    let file = plain(1..=1);
+    let imported = |accounts: &str| {
+        let mut path = tempfile::NamedTempFile::new().expect("a file");
+        path.write_all(accounts.as_bytes()).expect("written");
+        let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
+        let output = command.env("HEARDBACK_ACCOUNTS_FILE", path.path()).output().expect("it ran");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).expect("UTF-8"))
+    };
+    let other = format!("[[account]]\nsid = '{OTHER_ACCOUNT}'\nauth_tokens = ['hush-hush']\n");
+    let (code, said) = imported(&format!("{other}# Until May: {ACCOUNT}\n"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("it is none of TWILIO_ACCOUNT_SID and HEARDBACK_ACCOUNTS_FILE"),
+        "{said}"
+    );
+    let (code, said) = imported(&format!("{other}auth_tokens = hush-{ACCOUNT}\n"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("HEARDBACK_ACCOUNTS_FILE: line 4, column ") && !said.contains("hush"),
+        "{said}"
+    );
+    let (code, said) = imported(&format!("{other}[[account]]\nsid = '{ACCOUNT}'\n"));
+    assert_eq!((code, said.as_str()), (Some(0), "confirmed 1, known 0\n"));
+}

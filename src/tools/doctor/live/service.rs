@@ -8,7 +8,6 @@ use crate::config::{ListenAddr, Settings};
 use crate::domain::findings::Severity;
 use crate::domain::span::ago;
 use crate::domain::veil::plain;
-use crate::tools::check::human;
 use crate::tools::doctor::live::reach::get;
 use crate::tools::doctor::live::{Check, Mark};
 
@@ -108,23 +107,9 @@ fn age(seconds: f64, now: Timestamp) -> String {
     if seconds <= 0.0 {
         return "never".to_owned();
     }
-    // A fraction of a second is of no interest.
-    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and then no such time is")]
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and no time is that late")]
     let at = Timestamp::from_second(seconds as i64).unwrap_or(now);
-    let since = now.duration_since(at);
-    match since.as_secs() {
-        ..1 => "just now".to_owned(),
-        seconds => {
-            let seconds = u64::try_from(seconds).unwrap_or_default();
-            // Two units are enough: `1d 3h`, not to the second.
-            let rounded = match seconds {
-                ..60 => seconds,
-                60..3_600 => seconds / 60 * 60,
-                _ => seconds / 3_600 * 3_600,
-            };
-            format!("{} ago", human(std::time::Duration::from_secs(rounded)))
-        }
-    }
+    ago(at, now)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long ago is counted from now")]
@@ -152,8 +137,8 @@ heardback_outbox 5
         assert_eq!(
             lines,
             [
-                "/app/events app key 2 last matched 1d 2h ago",
-                "/twilio/message token 1 of AC1 last matched 3m ago",
+                "/app/events app key 2 last matched 26 h ago",
+                "/twilio/message token 1 of AC1 last matched 3 min ago",
                 "/x old last matched never",
                 "/y new last matched just now",
             ]

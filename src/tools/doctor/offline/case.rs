@@ -1,22 +1,15 @@
 //! A recorded request, read as the receiver reads it: which keys its route takes, what of it is
 //! signed, what its proxies say of the way it took.
 
+use crate::config::Settings;
 use crate::domain::form;
 use crate::domain::route::{RouteSigner, signer_of};
+use crate::domain::signature;
 use crate::recording::{
     BODY_HASH_NOTE, HASHED_NOTE, NEAREST_NOTE, REFUSED_NOTE, Recording, SIGNATURE_LENGTH_NOTE,
 };
 
 const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
-
-/// Who signs for a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signer {
-    Twilio,
-    App,
-    /// The path is no route of ours, so nobody can say.
-    Unknown,
-}
 
 /// What the receiver takes the body for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +24,16 @@ pub(super) enum Media {
 pub(super) type Parameter = (Vec<u8>, Vec<u8>);
 
 pub(super) struct Case<'a> {
+    pub(super) config: &'a Settings,
     pub(super) recording: &'a Recording,
-    pub(super) signer: Signer,
+    /// `None`: the path is no route.
+    pub(super) signer: Option<RouteSigner>,
     pub(super) media: Media,
     pub(super) is_get: bool,
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(recording: &'a Recording) -> Self {
+    pub(super) fn new(config: &'a Settings, recording: &'a Recording) -> Self {
         let is_get = recording.method == "GET";
         let media = match recording.is_form() {
             _ if is_get && recording.body.is_empty() => Media::Nothing,
@@ -46,12 +41,7 @@ impl<'a> Case<'a> {
             false => Media::Other,
         };
         let path = recording.target.split('?').next().unwrap_or_default();
-        let signer = match signer_of(path) {
-            Some(RouteSigner::App) => Signer::App,
-            Some(RouteSigner::Twilio) => Signer::Twilio,
-            None => Signer::Unknown,
-        };
-        Self { recording, signer, media, is_get }
+        Self { config, recording, signer: signer_of(path), media, is_get }
     }
 
     /// Why the receiver refused it, if it wrote that down.
@@ -75,13 +65,29 @@ impl<'a> Case<'a> {
     }
 
     /// The SHA-256 of a body that was not kept.
-    pub(super) fn kept_hash(&self) -> Option<&'a str> {
+    fn kept_hash(&self) -> Option<&'a str> {
         let hash = self.recording.note(BODY_HASH_NOTE)?;
         hash.split(',').next().map(str::trim)
     }
 
+    /// Whether the body was not recorded.
+    pub(super) fn is_body_gone(&self) -> bool {
+        self.kept_hash().is_some()
+    }
+
+    /// The SHA-256 of the body that arrived.
+    pub(super) fn body_hash(&self) -> String {
+        let recorded = self.kept_hash().map(str::to_owned);
+        recorded.unwrap_or_else(|| signature::body_hash(&self.recording.body))
+    }
+
+    /// The account that the request names.
+    pub(super) fn account(&self) -> Option<String> {
+        self.field("AccountSid").or_else(|| self.field("account_sid"))
+    }
+
     /// The header that names a `SharedKey`: a list, so several lines are one.
-    pub(super) fn settings(&self) -> Option<String> {
+    pub(super) fn settings_header(&self) -> Option<String> {
         let lines = self.recording.headers.iter();
         let lines = lines.filter(|(name, _)| name.eq_ignore_ascii_case(SETTINGS));
         let values: Vec<&str> = lines.map(|(_, value)| value.as_str()).collect();
@@ -113,7 +119,7 @@ impl<'a> Case<'a> {
     }
 
     /// A field of the form, the query or the JSON object.
-    pub(super) fn field(&self, name: &str) -> Option<String> {
+    fn field(&self, name: &str) -> Option<String> {
         let mut pairs = self.query_parameters();
         match self.media {
             Media::Form => pairs.extend(self.parameters()),

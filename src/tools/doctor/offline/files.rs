@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::config::Settings;
-use crate::tools::doctor::offline::diagnose;
+use crate::tools::doctor::offline::diagnosis::diagnose;
 use crate::tools::doctor::offline::finding::Finding;
 use crate::tools::recorded;
 

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::inbound;
+
 /// One way in which a request differs from what its sender signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deviation {
@@ -14,12 +16,13 @@ pub struct Deviation {
     pub says: String,
     /// What to do about it.
     pub fix: String,
+    /// Where the cause was observed or documented.
+    pub source: &'static str,
 }
 
-impl Deviation {
-    pub(super) fn new(id: &'static str, says: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { id, says: says.into(), fix: fix.into() }
-    }
+/// The detail of a cause without one, if it applies.
+pub(super) fn no_detail(applies: bool) -> Option<String> {
+    applies.then(String::new)
 }
 
 /// What came of it.
@@ -67,18 +70,6 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A cause that needed no search.
-    pub(super) fn plain(cause: Deviation) -> Self {
-        Self {
-            outcome: Outcome::Found,
-            causes: vec![cause],
-            key: None,
-            signed_url: None,
-            hints: Vec::new(),
-            tried: Tried::default(),
-        }
-    }
-
     /// Whether it is known why.
     #[must_use]
     pub fn is_found(&self) -> bool {
@@ -162,33 +153,25 @@ pub(super) fn shown_host(host: &str) -> String {
     host.to_owned()
 }
 
-/// Origin and route; a query is names and values, a path that is no route of ours may be anything.
+/// The paths at which senders are pointed.
+pub(super) fn routes() -> impl Iterator<Item = &'static str> {
+    inbound::ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'))
+}
+
+/// Origin and route. A query holds names and values, and a path that is no route of ours may hold anything.
 pub(in crate::tools) fn shown_url(url: &str) -> String {
-    const ROUTES: [&str; 9] = [
-        "/twilio/message",
-        "/twilio/status",
-        "/twilio/call",
-        "/twilio/click",
-        "/twilio/events",
-        "/app/twilio",
-        "/app/messages",
-        "/app/events",
-        "/",
-    ];
     let (before, query) = match url.split_once('?') {
         Some((before, _)) => (before, "?…"),
         None => (url, ""),
     };
-    let Some(route) = ROUTES.iter().find(|route| before.contains(**route) && route.len() > 1)
-    else {
+    let Some((start, route, end)) = routes().find_map(|route| {
+        let (start, end) = before.split_once(route)?;
+        Some((start, route, end))
+    }) else {
         let (scheme, rest) = before.split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default();
         return format!("{scheme}://{}/…{query}", shown_host(host));
     };
-    let (start, end) = before.split_once(route).unwrap_or_default();
-    let end = match end {
-        "" | "/" | "/message" | "/status" | "/call" => end,
-        _ => "/…",
-    };
+    let end = if matches!(end, "" | "/") { end } else { "/…" };
     format!("{start}{route}{end}{query}")
 }

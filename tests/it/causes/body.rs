@@ -1,12 +1,12 @@
 //! Bodies and parameters that were changed on their way, and signers that break the rule: each by
 //! itself, named for what it is.
 
-use crate::domain::signature::{body_hash, with_body_hash};
-use crate::recording::Recording;
-use crate::tools::doctor::offline::Outcome;
-use crate::tools::doctor::offline::tests::{
+use crate::causes::{
     APP_KEY, BASE, BODY, TARGET, TOKEN, arrived, causes, finding, ours, signed, signed_url, with,
 };
+use heardback::domain::signature::{body_hash, with_body_hash};
+use heardback::recording::Recording;
+use heardback::tools::doctor::offline::Outcome;
 
 #[test]
 fn a_body_that_was_changed_on_its_way_is_named() {

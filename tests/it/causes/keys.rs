@@ -3,15 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::cli::settings::SettingsArgs;
-use crate::config::Settings;
-use crate::domain::form;
-use crate::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
-use crate::tools::doctor::offline::tests::{
+use crate::causes::{
     ACCOUNT, APP_KEY, BASE, BODY, SECOND, SHARED_SECRET, TARGET, TOKEN, arrived, causes, finding,
     ours, signed, with,
 };
-use crate::tools::doctor::offline::{Outcome, diagnose};
+use heardback::cli::settings::SettingsArgs;
+use heardback::config::Settings;
+use heardback::domain::form;
+use heardback::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
+use heardback::tools::doctor::offline::{Outcome, diagnose};
 
 #[test]
 fn a_key_that_the_route_does_not_take_is_named() {
