@@ -28,6 +28,7 @@ mod requests;
 mod sampler;
 mod search;
 mod service;
+mod signals;
 mod table;
 mod upstream;
 mod wire;

@@ -84,6 +84,9 @@ impl Place {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 listen(&history, &format!("the log: {line}"), line.as_bytes());
+                if let Some(what) = deferral(run, &line) {
+                    history.note(what);
+                }
                 let mut log = writing.lock().unwrap_or_else(PoisonError::into_inner);
                 log.listens = log.listens.or_else(|| addresses(&line));
                 log.tail.push_back(line);
@@ -182,6 +185,25 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.reader.take().map(JoinHandle::join);
+    }
+}
+
+/// Evidence that the service keeps in memory, or has lost from there.
+fn deferral(run: u64, line: &str) -> Option<What> {
+    if !line.contains("evidence ") {
+        return None;
+    }
+    let line: Value = serde_json::from_str(line).ok()?;
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let about = || text("signal").or_else(|| text("message_sid")).unwrap_or_default().to_owned();
+    match text("message")? {
+        said if said.starts_with("evidence deferred:") => {
+            Some(What::Deferred { run, about: about() })
+        }
+        said if said.starts_with("evidence lost:") => {
+            Some(What::EvidenceLost { run, about: about() })
+        }
+        _ => None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use crate::history::Role;
 use crate::judge::Finding;
+use crate::judge::excuses::Due;
 use crate::judge::facts::Facts;
-use crate::judge::manners::repeats;
+use crate::judge::manners::{excused_repeats, repeats};
 use crate::judge::process::recoveries;
 
 /// So many violations of each promise are told.
@@ -19,6 +20,10 @@ pub(crate) fn report(facts: &Facts<'_>, findings: &[Finding]) -> String {
     rows(&mut text, "run", &run(facts));
     rows(&mut text, "requests", &requests(facts));
     rows(&mut text, "messages", &messages(facts));
+    let repeats = excused_repeats(facts).into_iter();
+    let repeats: Rows = repeats.map(|(why, count)| (why, count.to_string())).collect();
+    rows(&mut text, "repeats, by what explains them", &repeats);
+    rows(&mut text, "acknowledged signals, by kind", &signals(facts));
     let answers = facts.posts.values().map(|post| post.answer.clone());
     rows(&mut text, "Twilio's answers", &counted(answers));
     rows(&mut text, "acts", &counted(facts.faults.values().map(|fault| fault.act.clone())));
@@ -90,18 +95,29 @@ fn requests(facts: &Facts<'_>) -> Rows {
         };
         match request.answer {
             None => format!("{role}: nobody knows"),
-            Some((_, 200..=299, _)) => format!("{role}: acknowledged"),
+            Some((_, 200..=299 | 303, _)) => format!("{role}: acknowledged"),
             Some((_, status, _)) => format!("{role}: {status}"),
         }
     }))
 }
 
+fn signals(facts: &Facts<'_>) -> Rows {
+    let proofs = facts.requests.values().filter(|it| it.proves && it.is_acked());
+    counted(proofs.map(|request| request.kind.clone()))
+}
+
 fn messages(facts: &Facts<'_>) -> Rows {
     let all = facts.messages.values();
-    let due = all.filter(|message| facts.is_due(message)).count();
+    let due: Vec<Due> = all.map(|message| facts.due(message)).collect();
+    let count = |of| due.iter().filter(|due| **due == of).count().to_string();
     let states = facts.messages.values().filter_map(|message| message.kept.as_ref());
     let mut rows = vec![
-        ("pairs acknowledged in full".to_owned(), due.to_string()),
+        ("pairs acknowledged in full".to_owned(), count(Due::Yes)),
+        (
+            "of which in memory only when the process was killed".to_owned(),
+            count(Due::LostInMemory),
+        ),
+        ("of which judged by a wrong clock".to_owned(), count(Due::WrongClock)),
         ("posts".to_owned(), facts.posts.len().to_string()),
         ("posts after the first 2xx (repeats)".to_owned(), repeats(facts).to_string()),
     ];

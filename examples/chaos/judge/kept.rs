@@ -2,6 +2,7 @@
 
 use crate::cast::{BAIT, HOSTILE, is};
 use crate::history::Role;
+use crate::judge::excuses::Due;
 use crate::judge::facts::{Facts, Message, Post, SECOND};
 
 /// I1: a registration that was acknowledged is there; a pair that was acknowledged was reported, as a
@@ -34,7 +35,7 @@ fn loss(facts: &Facts<'_>, message: &Message) -> Option<String> {
         }
         // It waits to be told; I10 says whether it should.
         "confirmed" => None,
-        _ => facts.is_due(message).then(|| format!("was proven, and is {state}")),
+        _ => (facts.due(message) == Due::Yes).then(|| format!("was proven, and is {state}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The judge: reads a history and says which of the ten promises were broken (`facts/reliability.md`,
 //! I1 to I10). Knows nothing but what the history says, so a kept one can be judged again.
 
+pub(crate) mod excuses;
 pub(crate) mod facts;
 mod kept;
 pub(crate) mod manners;
