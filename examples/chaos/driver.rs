@@ -157,8 +157,9 @@ impl Sender {
         // What came before its message counts for it only if somebody says how old the message is; and
         // only of an old one is a 404 Twilio's last word.
         let is_missing = cast.fate(&story.sid) == Fate::Missing;
-        // Twilio cuts the time of a call's end to the second.
-        let says_when = reordered || is_missing || evidence.kind == COMPLETED;
+        // The time of such evidence is not its arrival: it was drawn before its message is sent.
+        let has_time = evidence.kind == COMPLETED || !evidence.also.is_empty();
+        let says_when = reordered || is_missing || has_time;
         let register = story.register(says_when || self.random.chance(6000));
         let mut told = vec![register, evidence];
         if self.random.chance(2000) {

@@ -92,6 +92,10 @@ pub(crate) enum What {
     Sample { run: u64, rss_kib: u64, fds: u64 },
     /// A canary was found where none may be.
     Leak { place: String, what: String },
+    /// From here on, each post of that account hangs, until the act is over.
+    Hangs { account: String },
+    /// Unauthenticated clients got that answer so many times.
+    Unauthenticated { shape: String, answer: String, count: u64 },
     /// No more harm is done from here on.
     Healed,
     /// The outbox when the patience was over, or when it was empty.

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::canaries::listen;
 use crate::cast::{BASE, SECRET};
+use crate::clock::Clock;
 use crate::history::{History, What};
 use crate::wire;
 
@@ -30,6 +31,8 @@ pub(crate) struct Place {
     pub(crate) binary: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) accounts: PathBuf,
+    /// Shifts its wall clock, where that can be done.
+    pub(crate) clock: Option<Clock>,
     pub(crate) history: Arc<History>,
 }
 
@@ -74,6 +77,9 @@ impl Place {
             ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
             ("HEARDBACK_LOG_FORMAT", "json"),
         ]);
+        if let Some(clock) = &self.clock {
+            command.envs(clock.environment());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.history.note(What::Started { run });
         let mut child = command.spawn().context("cannot start the service")?;

@@ -50,6 +50,13 @@ impl Facts<'_> {
         due
     }
 
+    /// Whether an excuse was needed: the message is in the store, and not confirmed.
+    pub(crate) fn is_excused(&self, message: &Message, by: Due) -> bool {
+        let state = message.kept.as_ref().map(|(_, state, _)| state.as_str());
+        let is_proven = |state| ["confirmed", "reported", "refused"].contains(&state);
+        !state.is_some_and(is_proven) && self.due(message) == by
+    }
+
     /// Whether the proof was in the service's memory only, and the process ended before the store could write again.
     fn is_lost_in_memory(&self, proof: &Request) -> bool {
         let Some((answered, ..)) = proof.answer else { return false };

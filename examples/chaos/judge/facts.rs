@@ -118,6 +118,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) waiting: BTreeSet<String>,
     pub(crate) leaks: Vec<(String, String)>,
     pub(crate) deferrals: Vec<Deferral>,
+    /// When the posts of which account began to hang.
+    pub(crate) hangs: Vec<(u64, String)>,
+    /// Shape, answer and how many of them, of unauthenticated clients.
+    pub(crate) unauthenticated: Vec<(String, String, u64)>,
     /// Evidence that the service logged as lost: run and SID.
     pub(crate) logged_losses: BTreeSet<(u64, String)>,
     /// When and to whom the proxy cut off the rest.
@@ -180,6 +184,10 @@ impl<'a> Facts<'a> {
             }
             What::Leak { place, what } => self.leaks.push((what.clone(), place.clone())),
             What::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
+            What::Hangs { account } => self.hangs.push((at, account.clone())),
+            What::Unauthenticated { shape, answer, count } => {
+                self.unauthenticated.push((shape.clone(), answer.clone(), *count));
+            }
             What::Healed => self.healed = Some(at),
             What::Drained { outbox } => self.drained = Some((at, *outbox)),
             What::Kept { sid, account, state, status } => {

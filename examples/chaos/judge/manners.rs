@@ -8,7 +8,7 @@ use crate::judge::facts::{Facts, Post, SECOND};
 /// A post that was on its way when the answer to another came cannot heed it.
 const ON_ITS_WAY: u64 = SECOND;
 /// The service waits no longer than this for an answer.
-const TIMEOUT: u64 = 10 * SECOND;
+pub(crate) const TIMEOUT: u64 = 10 * SECOND;
 
 /// I3: once a message is taken, it is posted again only if its answer did not get through whole, or a
 /// fault came upon the service before that can have been written down.
