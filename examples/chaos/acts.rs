@@ -90,7 +90,7 @@ impl Act {
 }
 
 /// Kills in each deck. A run of a minute shall see each act.
-pub(crate) const KILLS: usize = 44;
+pub(crate) const KILLS: usize = 54;
 pub(crate) const KILLS_OF_A_SHORT_RUN: usize = 18;
 /// How often each of the others is in a deck.
 pub(crate) const DECK: [(Act, usize); 10] = [
@@ -105,7 +105,7 @@ pub(crate) const DECK: [(Act, usize); 10] = [
     (Act::BogusSids, 1),
     (Act::Flood, 1),
 ];
-/// One of these is in each deck, by turns.
+/// One of these is in each deck.
 pub(crate) const JUMPS: [Jump; 3] = [Jump::TwoDaysAhead, Jump::TwoDaysBack, Jump::NineDaysAhead];
 /// Every so many decks begin with an account that hangs.
 pub(crate) const HANG_EVERY: u64 = 3;

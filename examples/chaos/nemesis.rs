@@ -103,8 +103,7 @@ impl Nemesis {
         let mut cards: Vec<Act> =
             cards.filter(|act| self.disk.can_be_filled() || !act.fills_the_disk()).collect();
         if self.place.clock.is_some() {
-            let turn = usize::try_from(deck).unwrap_or_default() % JUMPS.len();
-            cards.extend(JUMPS.get(turn).map(|jump| Act::Clock(*jump)));
+            cards.extend(self.random.one_of(&JUMPS).map(|jump| Act::Clock(*jump)));
         }
         shuffle(&mut cards, &mut self.random);
         if deck.is_multiple_of(HANG_EVERY) {
