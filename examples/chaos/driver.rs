@@ -20,6 +20,7 @@ use crate::forgeries::forged;
 use crate::history::{History, Role, What};
 use crate::random::{Random, mixed};
 use crate::requests::{Request, Story, look};
+use crate::signals::{COMPLETED, link_path};
 use crate::wire::{Answer, bytes, exchange};
 
 /// How many connections there are at a time.
@@ -58,6 +59,40 @@ impl Driver {
             senders.spawn(sender.run());
         }
         senders
+    }
+
+    /// Sends a request and writes its claims and its answer into the history.
+    pub(crate) async fn send(
+        &self,
+        line: &mut Option<TcpStream>,
+        role: Role,
+        request: &Request,
+        bytes: &[u8],
+    ) -> Option<Answer> {
+        let claims = request.claims();
+        let first = self.requests.fetch_add(claims.len() as u64, Ordering::Relaxed);
+        let numbers = first..first + claims.len() as u64;
+        for (req, claim) in numbers.clone().zip(claims) {
+            self.history.note(What::Sent {
+                req,
+                role,
+                kind: claim.kind.to_owned(),
+                account: self.cast.account(request.owner),
+                sid: claim.sid,
+                remembers: claim.remembers,
+                proves: claim.proves,
+            });
+        }
+        let answer = exchange(line, self.proxy, bytes).await;
+        for req in numbers {
+            self.history.note(match &answer {
+                Ok(Answer { status, port, .. }) => {
+                    What::Answered { req, status: *status, port: *port }
+                }
+                Err(why) => What::Unknown { req, why: (*why).to_owned() },
+            });
+        }
+        answer.ok().inspect(|answer| self.listen(answer))
     }
 
     /// Nothing that was sent comes back.
@@ -112,11 +147,19 @@ impl Sender {
     async fn pair(&mut self, index: u64, odd: bool) {
         let cast = Arc::clone(&self.driver.cast);
         let story = Story::new(&cast, cast::HONEST, index, &mut self.random);
+        match self.random.below(10) {
+            0 => return self.pair_by_link(&story, odd).await,
+            1 | 2 => return self.pair_by_stream(&story, odd).await,
+            _ => {}
+        }
         let evidence = story.evidence(&mut self.random);
         let reordered = odd && self.random.chance(5000);
         // What came before its message counts for it only if somebody says how old the message is; and
         // only of an old one is a 404 Twilio's last word.
-        let says_when = reordered || cast.fate(&story.sid) == Fate::Missing;
+        let is_missing = cast.fate(&story.sid) == Fate::Missing;
+        // The time of such evidence is not its arrival: it was drawn before its message is sent.
+        let has_time = evidence.kind == COMPLETED || !evidence.also.is_empty();
+        let says_when = reordered || is_missing || has_time;
         let register = story.register(says_when || self.random.chance(6000));
         let mut told = vec![register, evidence];
         if self.random.chance(2000) {
@@ -130,11 +173,12 @@ impl Sender {
         }
         let mut known = false;
         for request in told {
-            if request.proves && !known && !reordered {
+            let proves = request.claims().iter().any(|claim| claim.proves);
+            if proves && !known && !reordered {
                 // Nobody answers what was never sent.
                 return;
             }
-            let good = self.insist(Role::Honest, &request).await;
+            let good = self.insist(Role::Honest, &request).await.is_some();
             if good && request.remembers && !known {
                 known = true;
                 self.known.push((story.owner, story.sid.clone()));
@@ -148,11 +192,35 @@ impl Sender {
         }
     }
 
+    /// The same, with a click link as evidence.
+    async fn pair_by_link(&mut self, story: &Story<'_>, odd: bool) {
+        let Some(body) = self.insist(Role::Honest, &story.register_with_link()).await else {
+            return;
+        };
+        self.known.push((story.owner, story.sid.clone()));
+        // The answer's body may be cut off.
+        let Some(path) = link_path(&body) else { return };
+        let visits: &[bool] = if odd { &[false, true, false, true] } else { &[false, true] };
+        for presses in visits {
+            self.insist(Role::Honest, &story.visit(&path, *presses)).await;
+        }
+    }
+
+    /// The same in a batch of Event Streams.
+    async fn pair_by_stream(&mut self, story: &Story<'_>, odd: bool) {
+        let batch = story.streamed(&mut self.random);
+        for _ in 0..=u8::from(odd) {
+            if self.insist(Role::Honest, &batch).await.is_some() {
+                self.known.push((story.owner, story.sid.clone()));
+            }
+        }
+    }
+
     /// A message that nobody honest ever vouches for.
     async fn bait(&mut self, index: u64) {
         let cast = Arc::clone(&self.driver.cast);
         let story = Story::new(&cast, cast::BAIT, index, &mut self.random);
-        if self.insist(Role::Bait, &story.register(true)).await {
+        if self.insist(Role::Bait, &story.register(true)).await.is_some() {
             self.baits.push((story.owner, story.sid));
         }
     }
@@ -180,11 +248,11 @@ impl Sender {
         }
     }
 
-    /// Until there is a good answer, or the patience is over.
-    async fn insist(&mut self, role: Role, request: &Request) -> bool {
+    /// Until there is a good answer, or the patience is over. Returns the good answer's body, which may be cut off.
+    async fn insist(&mut self, role: Role, request: &Request) -> Option<Vec<u8>> {
         for _ in 0..TRIES {
             let bytes = bytes(&request.signed(&self.driver.cast));
-            let status = self.send(role, request, &bytes).await;
+            let answer = self.send(role, request, &bytes).await;
             if self.sent.len() < REMEMBERED {
                 self.sent.push((request.clone(), bytes));
             } else {
@@ -194,40 +262,20 @@ impl Sender {
                     *slot = (request.clone(), bytes.clone());
                 }
             }
-            match status {
-                Some(200..=299) => return true,
+            match answer.as_ref().map(|answer| answer.status) {
+                // 303: a pressed link.
+                Some(200..=299 | 303) => return answer.map(|answer| answer.body),
                 // 400: the network swallowed its end.
                 Some(400 | 408 | 500..=599) | None => self.pause(500).await,
-                Some(_) => return false,
+                Some(_) => return None,
             }
         }
-        false
+        None
     }
 
-    async fn send(&mut self, role: Role, request: &Request, bytes: &[u8]) -> Option<u16> {
+    async fn send(&mut self, role: Role, request: &Request, bytes: &[u8]) -> Option<Answer> {
         let driver = Arc::clone(&self.driver);
-        let req = driver.requests.fetch_add(1, Ordering::Relaxed);
-        driver.history.note(What::Sent {
-            req,
-            role,
-            kind: request.kind.to_owned(),
-            account: driver.cast.account(request.owner),
-            sid: request.sid.clone(),
-            remembers: request.remembers,
-            proves: request.proves,
-        });
-        match exchange(&mut self.line, driver.proxy, bytes).await {
-            Ok(answer) => {
-                let Answer { status, port, .. } = answer;
-                driver.history.note(What::Answered { req, status, port });
-                driver.listen(&answer);
-                Some(answer.status)
-            }
-            Err(why) => {
-                driver.history.note(What::Unknown { req, why: why.to_owned() });
-                None
-            }
-        }
+        driver.send(&mut self.line, role, request, bytes).await
     }
 
     /// Asks about a message that was told of before.

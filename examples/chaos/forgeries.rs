@@ -37,6 +37,7 @@ pub(crate) fn forged(cast: &Cast, owner: usize, sid: &str, random: &mut Random) 
         signer,
         remembers: false,
         proves: false,
+        also: Vec::new(),
         recording: blank.clone(),
     };
     let key = request.key(cast, owner);

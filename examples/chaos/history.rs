@@ -84,10 +84,18 @@ pub(crate) enum What {
     Act { id: u64, act: String },
     /// And it is over.
     ActEnded { id: u64 },
+    /// Logged: the evidence about that message or call is in memory, because the store cannot write.
+    Deferred { run: u64, about: String },
+    /// Logged: that evidence is lost for good.
+    EvidenceLost { run: u64, about: String },
     /// What the process held.
     Sample { run: u64, rss_kib: u64, fds: u64 },
     /// A canary was found where none may be.
     Leak { place: String, what: String },
+    /// From here on, each post of that account hangs, until the act is over.
+    Hangs { account: String },
+    /// Unauthenticated clients got that answer so many times.
+    Unauthenticated { shape: String, answer: String, count: u64 },
     /// No more harm is done from here on.
     Healed,
     /// The outbox when the patience was over, or when it was empty.

@@ -11,8 +11,10 @@
 //! follows from the seed; how they meet in time does not.
 
 mod acts;
+mod bursts;
 mod canaries;
 mod cast;
+mod clock;
 mod disk;
 mod driver;
 mod dump;
@@ -28,6 +30,9 @@ mod requests;
 mod sampler;
 mod search;
 mod service;
+mod signals;
+mod strangers;
+mod summary;
 mod table;
 mod upstream;
 mod wire;
@@ -43,7 +48,9 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::bursts::Bursts;
 use crate::cast::Cast;
+use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::driver::Driver;
 use crate::history::{History, What};
@@ -92,7 +99,7 @@ struct Arguments {
     /// Judges a history that was kept, and does nothing else.
     #[arg(long)]
     judge: Option<PathBuf>,
-    /// Writes the report there as well.
+    /// Writes the summary there: the rows of the tables in docs/reliability.md.
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -142,6 +149,7 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
     });
     let (stop, stopped) = watch::channel(false);
     let mut senders = driver.start(&stopped);
+    nemesis.driver = Some(Arc::clone(&driver));
     let limit =
         arguments.kills.map_or(Limit::Time(Duration::from_secs(arguments.seconds)), Limit::Kills);
     let raged = nemesis.rage(limit).await;
@@ -149,6 +157,7 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
     nemesis.upstream.healed.store(true, Ordering::Release);
     stop.send_replace(true);
     while senders.join_next().await.is_some() {}
+    nemesis.bursts.end().await;
     let ended = match raged {
         Ok(()) => nemesis.come_to_rest(DRAIN).await,
         Err(error) => Err(error),
@@ -179,12 +188,17 @@ fn prepared(
     if !disk.can_be_filled() {
         println!("NO DISK WILL BE FILLED: nothing can be mounted here (not root?)");
     }
+    let clock = Clock::build(folder)?;
+    if clock.is_none() {
+        println!("NO CLOCK WILL JUMP: there is no `cc` here that makes a preloaded library");
+    }
     let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
     let cast = Arc::new(Cast::new(seed));
     let place = Place {
         binary,
         store: disk.path().join("store"),
         accounts: folder.join("accounts.toml"),
+        clock,
         history: Arc::clone(history),
     };
     Ok(Nemesis {
@@ -198,6 +212,8 @@ fn prepared(
         alive: watch::Sender::new(None),
         service: None,
         listener: None,
+        driver: None,
+        bursts: Bursts::new(),
         run: 0,
         acts: 0,
         kills: 0,
@@ -219,7 +235,7 @@ fn verdict(history: &Path, report: Option<&Path>) -> anyhow::Result<ExitCode> {
     let text = table::report(&facts, &findings);
     println!("\n{text}");
     if let Some(report) = report {
-        std::fs::write(report, &text)?;
+        std::fs::write(report, summary::summary(&facts, &findings))?;
     }
     eprintln!("judged in {:.1?}", began.elapsed());
     let broken = findings.iter().any(|finding| !finding.broken.is_empty());

@@ -10,16 +10,22 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::acts::{Act, DECK, DENY_EVERY, GAPS};
+use crate::acts::{
+    Act, DECK, DENY_EVERY, GAPS, HANG_EVERY, JUMPS, Jump, KILLS, KILLS_OF_A_SHORT_RUN,
+};
+use crate::bursts::Bursts;
 use crate::canaries::listen_in;
 use crate::cast::{ACCOUNTS, Cast};
 use crate::disk::Disk;
+use crate::driver::Driver;
 use crate::history::{History, What};
 use crate::proxy::Road;
 use crate::random::Random;
 use crate::sampler::Alive;
 use crate::search;
 use crate::service::{Place, Service};
+use crate::signals::shuffle;
+use crate::strangers::flood;
 use crate::upstream::Upstream;
 
 /// Draining may take twenty seconds.
@@ -30,6 +36,14 @@ const STARTED: Duration = Duration::from_secs(30);
 const LONG_STOP: Duration = Duration::from_secs(66);
 /// The account whose key is turned away for a while; the others go on meanwhile.
 const DENIED: usize = 2;
+/// The account whose posts hang for a while.
+const HANGING: usize = 3;
+/// So long nothing else is done before posts hang, or before unknown SIDs come in, so that no earlier fault explains a wait.
+const CALM: Duration = Duration::from_secs(2);
+const HANGS_FOR: Duration = Duration::from_secs(9);
+/// Longer than a message may wait for its first post.
+const UNKNOWN_FOR: Duration = Duration::from_millis(4500);
+const FLOODS_FOR: Duration = Duration::from_millis(2500);
 
 /// When it has done enough.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +63,8 @@ pub(crate) struct Nemesis {
     pub(crate) alive: watch::Sender<Option<Alive>>,
     pub(crate) service: Option<Service>,
     pub(crate) listener: Option<JoinHandle<()>>,
+    pub(crate) driver: Option<Arc<Driver>>,
+    pub(crate) bursts: Bursts,
     pub(crate) run: u64,
     pub(crate) acts: u64,
     pub(crate) kills: u64,
@@ -78,12 +94,20 @@ impl Nemesis {
     }
 
     fn shuffled(&mut self, deck: u64, limit: Limit) -> Vec<Act> {
+        let kills = match limit {
+            Limit::Time(_) => KILLS_OF_A_SHORT_RUN,
+            Limit::Kills(_) => KILLS,
+        };
         let cards = DECK.iter().flat_map(|(act, times)| std::iter::repeat_n(*act, *times));
+        let cards = cards.chain(std::iter::repeat_n(Act::Kill, kills));
         let mut cards: Vec<Act> =
             cards.filter(|act| self.disk.can_be_filled() || !act.fills_the_disk()).collect();
-        for at in (1..cards.len()).rev() {
-            let other = usize::try_from(self.random.below(at as u64 + 1)).unwrap_or_default();
-            cards.swap(at, other);
+        if self.place.clock.is_some() {
+            cards.extend(self.random.one_of(&JUMPS).map(|jump| Act::Clock(*jump)));
+        }
+        shuffle(&mut cards, &mut self.random);
+        if deck.is_multiple_of(HANG_EVERY) {
+            cards.insert(cards.len() / 3, Act::Hang);
         }
         if deck.is_multiple_of(DENY_EVERY) {
             cards.insert(0, Act::Deny);
@@ -206,8 +230,68 @@ impl Nemesis {
             }
             Act::Rotate => self.rotate().await?,
             Act::CutAll => self.road.cuts.send_modify(|cuts| *cuts += 1),
+            Act::Hang => self.hang().await?,
+            Act::Burst => {
+                let driver = self.driver.as_ref().context("it sends")?;
+                self.bursts.large(driver, &mut self.random);
+                // The next acts meet the batches.
+                self.some_time(0, 800).await;
+            }
+            Act::BogusSids => {
+                let driver = self.driver.as_ref().context("it sends")?;
+                tokio::time::sleep(CALM).await;
+                self.bursts.bogus(driver, &mut self.random);
+                tokio::time::sleep(UNKNOWN_FOR).await;
+            }
+            Act::Flood => {
+                let (public, ops) = (self.service()?.public, self.service()?.ops);
+                flood(public, ops, FLOODS_FOR, &self.history).await;
+            }
+            Act::Clock(jump) => self.jump(jump).await?,
         }
         Ok(())
+    }
+
+    async fn hang(&mut self) -> anyhow::Result<()> {
+        let hangs = self.upstream.hangs.get(HANGING).context("there is one")?;
+        self.upstream.calm.store(true, Ordering::Release);
+        tokio::time::sleep(CALM).await;
+        hangs.store(true, Ordering::Release);
+        self.history.note(What::Hangs { account: self.cast.account(HANGING) });
+        tokio::time::sleep(HANGS_FOR).await;
+        hangs.store(false, Ordering::Release);
+        self.upstream.calm.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// The clock is wrong for a while, perhaps over a restart, perhaps by another time in between.
+    async fn jump(&mut self, jump: Jump) -> anyhow::Result<()> {
+        self.shift_days(jump.days())?;
+        self.some_time(200, 1500).await;
+        let restarts = self.random.chance(6000);
+        if restarts {
+            let signal = if self.random.chance(5000) { Signal::KILL } else { Signal::TERM };
+            self.end_with(signal).await?;
+            self.start(false).await?;
+            self.some_time(200, 1000).await;
+        }
+        if self.random.chance(3000) {
+            self.shift_days(jump.other().days())?;
+            self.some_time(200, 1000).await;
+        }
+        let peacefully = self.random.chance(3000);
+        if peacefully {
+            self.end_with(Signal::TERM).await?;
+        }
+        self.shift_days(0)?;
+        if peacefully {
+            self.start(false).await?;
+        }
+        Ok(())
+    }
+
+    fn shift_days(&self, days: i64) -> anyhow::Result<()> {
+        self.place.clock.as_ref().context("there is a clock")?.shift_days(days)
     }
 
     async fn fill(&mut self, act: Act) -> anyhow::Result<()> {

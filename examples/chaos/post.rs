@@ -8,6 +8,8 @@ pub(crate) struct Request {
     pub(crate) account: String,
     pub(crate) sid: String,
     pub(crate) authorization: String,
+    /// No post: the service requests the time, in the `Date` of the answer (`src/worker/clock.rs`).
+    pub(crate) requests_time: bool,
 }
 
 impl Request {
@@ -29,7 +31,9 @@ impl Request {
         unread.drain(..whole);
         let target = head.split(' ').nth(1)?;
         let mut words = target.split('/').skip(3);
-        let account = words.next()?.to_owned();
+        let account = words.next()?;
+        let requests_time = head.starts_with("GET ") && words.clone().next().is_none();
+        let account = account.trim_end_matches(".json").to_owned();
         // What is not a post of feedback is no SID of ours, and is told so by the judge.
         let sid = if target.ends_with("/Feedback.json") && body == b"Outcome=confirmed" {
             words.nth(1)?.to_owned()
@@ -37,7 +41,7 @@ impl Request {
             format!("not a feedback: {target}")
         };
         let authorization = header(&head, "authorization").unwrap_or_default().to_owned();
-        Some(Self { account, sid, authorization })
+        Some(Self { account, sid, authorization, requests_time })
     }
 }
 

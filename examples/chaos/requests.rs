@@ -7,12 +7,24 @@ use serde_json::json;
 
 use crate::cast::{BASE, Cast, PERSON, TEXT};
 use crate::random::Random;
+use crate::signals::batch;
 
 /// Whose key a request is signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signer {
     Account,
     App,
+    /// People press links, and sign nothing.
+    Nobody,
+}
+
+/// One thing that a request says about a message.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) kind: &'static str,
+    pub(crate) sid: String,
+    pub(crate) remembers: bool,
+    pub(crate) proves: bool,
 }
 
 /// A request before it is signed, and what it says.
@@ -26,19 +38,35 @@ pub(crate) struct Request {
     pub(crate) remembers: bool,
     /// Proves that it arrived.
     pub(crate) proves: bool,
+    /// The claims of a batch, which then says nothing itself.
+    pub(crate) also: Vec<Claim>,
     pub(crate) recording: Recording,
 }
 
 impl Request {
     /// Its bytes, signed as of now.
     pub(crate) fn signed(&self, cast: &Cast) -> Recording {
-        self.recording.signed(&self.key(cast, self.owner), BASE)
+        match self.signer {
+            Signer::Account | Signer::App => {
+                self.recording.signed(&self.key(cast, self.owner), BASE)
+            }
+            Signer::Nobody => self.recording.clone(),
+        }
+    }
+
+    /// Everything that it says.
+    pub(crate) fn claims(&self) -> Vec<Claim> {
+        if !self.also.is_empty() {
+            return self.also.clone();
+        }
+        let Self { kind, remembers, proves, .. } = *self;
+        vec![Claim { kind, sid: self.sid.clone(), remembers, proves }]
     }
 
     pub(crate) fn key(&self, cast: &Cast, of: usize) -> SigningKey {
         match self.signer {
             Signer::Account => cast.account_key(of),
-            Signer::App => cast.app_signing_key(of),
+            Signer::App | Signer::Nobody => cast.app_signing_key(of),
         }
     }
 }
@@ -63,9 +91,13 @@ impl<'a> Story<'a> {
         Self { cast, index, sid, owner, reference, created: created.to_string() }
     }
 
-    fn request(&self, kind: &'static str, signer: Signer, recording: Recording) -> Request {
-        let (owner, sid) = (self.owner, self.sid.clone());
-        Request { kind, owner, sid, signer, remembers: false, proves: false, recording }
+    pub(crate) fn request(
+        &self,
+        kind: &'static str,
+        signer: Signer,
+        recording: Recording,
+    ) -> Request {
+        unclaimed(kind, self.owner, self.sid.clone(), signer, recording)
     }
 
     /// The message becomes known.
@@ -102,23 +134,28 @@ impl<'a> Story<'a> {
 
     /// Something that only its recipient can have done; the kinds are drawn.
     pub(crate) fn evidence(&self, random: &mut Random) -> Request {
-        let request = match (&self.reference, random.below(5)) {
+        let request = match (&self.reference, random.below(9)) {
             (Some(reference), 0..=3) => {
-                self.event("event by reference", &[("Reference", reference)])
+                self.event_by_app("event by reference", &[("Reference", reference)])
             }
             (_, 0 | 1) => self.reply(),
             (_, 2) => self.click(),
             (_, 3) => self.by_person(),
-            (_, _) => {
+            (_, known @ (4 | 5)) => {
+                let kind = if known == 4 { "code entered" } else { "app click" };
                 let named = [("MessageSid", self.sid.as_str()), ("CreatedAt", &self.created)];
                 // It says whose message it is, so it makes it known as well.
-                Request { remembers: true, ..self.event("code entered", &named) }
+                Request { remembers: true, ..self.event_by_app(kind, &named) }
             }
+            (_, 6) => self.call_ringing(),
+            (_, 7) => self.call_completed(),
+            // Its claim says what it proves.
+            (_, _) => return batch(self.owner, vec![self.proving_event(random)]),
         };
         Request { proves: true, ..request }
     }
 
-    fn parties(&self) -> (String, String, String) {
+    pub(crate) fn parties(&self) -> (String, String, String) {
         let (account, person) = (self.cast.account(self.owner), Cast::person(PERSON, self.index));
         (account, person, Cast::sender(self.owner))
     }
@@ -146,12 +183,13 @@ impl<'a> Story<'a> {
 
     fn by_person(&self) -> Request {
         let (_, person, sender) = self.parties();
-        self.event("event by person", &[("To", &person), ("From", &sender)])
+        self.event_by_app("event by person", &[("To", &person), ("From", &sender)])
     }
 
-    fn event(&self, kind: &'static str, named: &[(&str, &str)]) -> Request {
+    fn event_by_app(&self, kind: &'static str, named: &[(&str, &str)]) -> Request {
         let account = self.cast.account(self.owner);
-        let mut fields = vec![("AccountSid", account.as_str()), ("Type", "code_entered")];
+        let of = if kind == "app click" { "link_opened" } else { "code_entered" };
+        let mut fields = vec![("AccountSid", account.as_str()), ("Type", of)];
         fields.extend_from_slice(named);
         self.request(kind, Signer::App, form("/app/events", &fields))
     }
@@ -169,8 +207,18 @@ pub(crate) fn look(owner: usize, sid: &str) -> Request {
         target: format!("/app/messages/{sid}"),
         ..Recording::default()
     };
-    let (signer, sid) = (Signer::App, sid.to_owned());
-    Request { kind: "look", owner, sid, signer, remembers: false, proves: false, recording }
+    unclaimed("look", owner, sid.to_owned(), Signer::App, recording)
+}
+
+fn unclaimed(
+    kind: &'static str,
+    owner: usize,
+    sid: String,
+    signer: Signer,
+    recording: Recording,
+) -> Request {
+    let (remembers, proves, also) = (false, false, Vec::new());
+    Request { kind, owner, sid, signer, remembers, proves, also, recording }
 }
 
 pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
@@ -178,7 +226,7 @@ pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
     post(target, "application/x-www-form-urlencoded", body.as_bytes())
 }
 
-fn post(target: &str, media: &str, body: &[u8]) -> Recording {
+pub(crate) fn post(target: &str, media: &str, body: &[u8]) -> Recording {
     Recording {
         method: "POST".to_owned(),
         target: target.to_owned(),
@@ -189,6 +237,6 @@ fn post(target: &str, media: &str, body: &[u8]) -> Recording {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service tells the time, too")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

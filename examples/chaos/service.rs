@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::canaries::listen;
 use crate::cast::{BASE, SECRET};
+use crate::clock::Clock;
 use crate::history::{History, What};
 use crate::wire;
 
@@ -30,6 +31,8 @@ pub(crate) struct Place {
     pub(crate) binary: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) accounts: PathBuf,
+    /// Shifts its wall clock, where that can be done.
+    pub(crate) clock: Option<Clock>,
     pub(crate) history: Arc<History>,
 }
 
@@ -74,6 +77,9 @@ impl Place {
             ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
             ("HEARDBACK_LOG_FORMAT", "json"),
         ]);
+        if let Some(clock) = &self.clock {
+            command.envs(clock.environment());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.history.note(What::Started { run });
         let mut child = command.spawn().context("cannot start the service")?;
@@ -84,6 +90,9 @@ impl Place {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 listen(&history, &format!("the log: {line}"), line.as_bytes());
+                if let Some(what) = deferral(run, &line) {
+                    history.note(what);
+                }
                 let mut log = writing.lock().unwrap_or_else(PoisonError::into_inner);
                 log.listens = log.listens.or_else(|| addresses(&line));
                 log.tail.push_back(line);
@@ -182,6 +191,25 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.reader.take().map(JoinHandle::join);
+    }
+}
+
+/// Evidence that the service keeps in memory, or has lost from there.
+fn deferral(run: u64, line: &str) -> Option<What> {
+    if !line.contains("evidence ") {
+        return None;
+    }
+    let line: Value = serde_json::from_str(line).ok()?;
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let about = || text("signal").or_else(|| text("message_sid")).unwrap_or_default().to_owned();
+    match text("message")? {
+        said if said.starts_with("evidence deferred:") => {
+            Some(What::Deferred { run, about: about() })
+        }
+        said if said.starts_with("evidence lost:") => {
+            Some(What::EvidenceLost { run, about: about() })
+        }
+        _ => None,
     }
 }
 

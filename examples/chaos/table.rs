@@ -1,5 +1,5 @@
 //! The report: what was done, how often, and what came of it, as Markdown that a terminal shows well
-//! enough.
+//! enough. The details come first, then the summary, then the first violations of each promise.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 use crate::history::Role;
 use crate::judge::Finding;
 use crate::judge::facts::Facts;
-use crate::judge::manners::repeats;
-use crate::judge::process::recoveries;
+use crate::summary::summary;
 
 /// So many violations of each promise are told.
 const TOLD: usize = 3;
@@ -16,20 +15,16 @@ const TOLD: usize = 3;
 /// All of it.
 pub(crate) fn report(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = format!("seed {}\n\n", facts.seed);
-    rows(&mut text, "run", &run(facts));
     rows(&mut text, "requests", &requests(facts));
     rows(&mut text, "messages", &messages(facts));
+    let floods = facts.unauthenticated.iter();
+    let floods = floods.map(|(shape, answer, count)| (format!("{shape}: {answer}"), *count));
+    rows(&mut text, "unauthenticated requests", &summed(floods));
+    rows(&mut text, "acknowledged signals, by kind", &signals(facts));
     let answers = facts.posts.values().map(|post| post.answer.clone());
     rows(&mut text, "Twilio's answers", &counted(answers));
     rows(&mut text, "acts", &counted(facts.faults.values().map(|fault| fault.act.clone())));
-    let _ = writeln!(text, "| promise | | |\n| --- | --- | --- |");
-    for Finding { id, promise, broken } in findings {
-        let verdict = match broken.len() {
-            0 => "held".to_owned(),
-            count => format!("BROKEN {count} times"),
-        };
-        let _ = writeln!(text, "| {id} | {promise} | {verdict} |");
-    }
+    text.push_str(&summary(facts, findings));
     for Finding { id, broken, .. } in findings {
         for story in broken.iter().take(TOLD) {
             let _ = writeln!(text, "\n{id}: {story}");
@@ -48,36 +43,17 @@ fn rows(text: &mut String, title: &str, rows: &Rows) {
     text.push('\n');
 }
 
-fn counted(of: impl Iterator<Item = String>) -> Rows {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for name in of {
-        *counts.entry(name).or_default() += 1;
+/// The counts of the same name together.
+fn summed(of: impl Iterator<Item = (String, u64)>) -> Rows {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for (name, count) in of {
+        *sums.entry(name).or_default() += count;
     }
-    counts.into_iter().map(|(name, count)| (name, count.to_string())).collect()
+    sums.into_iter().map(|(name, count)| (name, count.to_string())).collect()
 }
 
-fn run(facts: &Facts<'_>) -> Rows {
-    let last = facts.events.last().map_or(0, |event| event.at);
-    let times = recoveries(facts);
-    let at = |part: usize| times.get(times.len().saturating_sub(1) * part / 100);
-    let ms = |time: Option<&u64>| format!("{} ms", time.map_or(0, |time| time / 1_000_000));
-    let seconds = |time: u64| {
-        format!("{:.1} s", f64::from(u32::try_from(time / 1_000_000).unwrap_or(u32::MAX)) / 1000.0)
-    };
-    let most = |of: fn(&(u64, u64, u64)) -> u64| facts.samples.iter().map(of).max().unwrap_or(0);
-    let drain = facts.healed.zip(facts.drained).map(|(healed, (at, _))| at - healed);
-    let raged = facts.healed.unwrap_or(last);
-    vec![
-        ("under attack for".to_owned(), seconds(raged)),
-        ("starts".to_owned(), facts.runs.len().to_string()),
-        ("from start to ready, median".to_owned(), ms(at(50))),
-        ("from start to ready, 99 %".to_owned(), ms(at(99))),
-        ("from start to ready, worst".to_owned(), ms(times.last())),
-        ("backlog empty after healing".to_owned(), drain.map_or_else(String::new, seconds)),
-        ("most memory".to_owned(), format!("{} MiB", most(|sample| sample.1) / 1024)),
-        ("most file handles".to_owned(), most(|sample| sample.2).to_string()),
-        ("events in the history".to_owned(), facts.events.len().to_string()),
-    ]
+fn counted(of: impl Iterator<Item = String>) -> Rows {
+    summed(of.map(|name| (name, 1)))
 }
 
 fn requests(facts: &Facts<'_>) -> Rows {
@@ -90,21 +66,18 @@ fn requests(facts: &Facts<'_>) -> Rows {
         };
         match request.answer {
             None => format!("{role}: nobody knows"),
-            Some((_, 200..=299, _)) => format!("{role}: acknowledged"),
+            Some((_, 200..=299 | 303, _)) => format!("{role}: acknowledged"),
             Some((_, status, _)) => format!("{role}: {status}"),
         }
     }))
 }
 
+fn signals(facts: &Facts<'_>) -> Rows {
+    let proofs = facts.requests.values().filter(|it| it.proves && it.is_acked());
+    counted(proofs.map(|request| request.kind.clone()))
+}
+
 fn messages(facts: &Facts<'_>) -> Rows {
-    let all = facts.messages.values();
-    let due = all.filter(|message| facts.is_due(message)).count();
     let states = facts.messages.values().filter_map(|message| message.kept.as_ref());
-    let mut rows = vec![
-        ("pairs acknowledged in full".to_owned(), due.to_string()),
-        ("posts".to_owned(), facts.posts.len().to_string()),
-        ("posts after the first 2xx (repeats)".to_owned(), repeats(facts).to_string()),
-    ];
-    rows.extend(counted(states.map(|(_, state, _)| format!("in the store at the end: {state}"))));
-    rows
+    counted(states.map(|(_, state, _)| format!("in the store at the end: {state}")))
 }

@@ -20,6 +20,7 @@ use crate::cast::{ACCOUNTS, Cast, Fate};
 use crate::history::{Credential, FOREIGN, History, What};
 use crate::post::Request;
 use crate::random::{Random, mixed};
+use crate::requests::now;
 
 /// So often it makes trouble about one message; then it tires of that.
 const MAX_TROUBLE: u32 = 3;
@@ -88,6 +89,10 @@ pub(crate) struct Upstream {
     trouble: Mutex<HashMap<String, u32>>,
     /// Accounts whose running key is answered with 401.
     pub(crate) denied: [AtomicBool; ACCOUNTS],
+    /// Accounts whose posts all hang.
+    pub(crate) hangs: [AtomicBool; ACCOUNTS],
+    /// Besides those, no trouble for a while.
+    pub(crate) calm: AtomicBool,
     pub(crate) healed: AtomicBool,
 }
 
@@ -100,6 +105,8 @@ impl Upstream {
             posts: AtomicU64::new(0),
             trouble: Mutex::default(),
             denied: Default::default(),
+            hangs: Default::default(),
+            calm: AtomicBool::new(false),
             healed: AtomicBool::new(false),
         })
     }
@@ -130,6 +137,12 @@ impl Upstream {
     async fn serve(self: Arc<Self>, run: u64, mut stream: TcpStream, mut random: Random) {
         let mut unread = Vec::new();
         while let Some(request) = Request::read(&mut stream, &mut unread).await {
+            if request.requests_time {
+                if !tell(&mut stream, &request, Answer::Taken, 0, &mut random).await {
+                    return;
+                }
+                continue;
+            }
             let post = self.posts.fetch_add(1, Ordering::Relaxed);
             let credential = self.credential(&request);
             let (account, sid) = (request.account.clone(), request.sid.clone());
@@ -174,13 +187,17 @@ impl Upstream {
         if credential != Credential::Right || denied.is_some_and(|d| d.load(Ordering::Acquire)) {
             return Answer::Denied;
         }
+        let hangs = of.and_then(|of| self.hangs.get(of));
+        if hangs.is_some_and(|hangs| hangs.load(Ordering::Acquire)) {
+            return Answer::Hang;
+        }
         let taken = Answer::Taken;
         let last_word = match self.cast.fate(&request.sid) {
             Fate::Taken => taken,
             Fate::Missing => Answer::Missing,
             Fate::Never => Answer::Never,
         };
-        if self.healed.load(Ordering::Acquire) {
+        if self.healed.load(Ordering::Acquire) || self.calm.load(Ordering::Acquire) {
             return last_word;
         }
         let drawn = match random.below(1000) {
@@ -236,8 +253,10 @@ async fn tell(
     };
     let hint =
         if retry_after > 0 { format!("Retry-After: {retry_after}\r\n") } else { String::new() };
+    // By this date the service notices that its own clock is wrong.
+    let date = now().strftime("%a, %d %b %Y %H:%M:%S GMT");
     let text = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: {media}\r\n{hint}Content-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: {media}\r\n{hint}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     match answer {

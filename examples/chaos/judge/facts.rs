@@ -6,15 +6,6 @@ use crate::history::{Credential, Event, FOREIGN, Role, What};
 
 /// A nanosecond's worth of a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
-/// An end of an attempt that Twilio answered so long before a fault must have been written down, on a
-/// machine that starts the service at once.
-const SETTLES_WITHIN: u64 = SECOND;
-/// On one that other work keeps busy, in so many of its slowest starts: a start reads and syncs the store
-/// as well. On a quiet one they take a twentieth of a second.
-const SLOWEST_STARTS: u64 = 2;
-/// So long the service goes on offering an end to a store that does not take it.
-const DISK_TRIES: u64 = 8 * SECOND;
-
 /// A request and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -30,8 +21,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// 303: a pressed link.
     pub(crate) fn is_acked(&self) -> bool {
-        self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status))
+        self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status) || status == 303)
     }
 
     /// It was taken in, or may have been.
@@ -39,7 +31,7 @@ impl Request {
         self.answer.is_none() || self.is_acked()
     }
 
-    fn is_genuine(&self) -> bool {
+    pub(crate) fn is_genuine(&self) -> bool {
         self.role != Role::Hostile
     }
 }
@@ -98,6 +90,17 @@ pub(crate) struct Run {
     pub(crate) ready: Option<u64>,
     /// When and how it ended, if nobody had asked for it.
     pub(crate) fell: Option<(u64, String)>,
+    /// When and how it ended.
+    pub(crate) ended: Option<(u64, String)>,
+}
+
+/// Evidence in the service's memory, because the store could not write it.
+#[derive(Debug, Clone)]
+pub(crate) struct Deferral {
+    pub(crate) at: u64,
+    pub(crate) run: u64,
+    /// The SID of its message or call.
+    pub(crate) about: String,
 }
 
 /// All of it.
@@ -114,6 +117,13 @@ pub(crate) struct Facts<'a> {
     pub(crate) messages: BTreeMap<String, Message>,
     pub(crate) waiting: BTreeSet<String>,
     pub(crate) leaks: Vec<(String, String)>,
+    pub(crate) deferrals: Vec<Deferral>,
+    /// When the posts of which account began to hang.
+    pub(crate) hangs: Vec<(u64, String)>,
+    /// Shape, answer and how many of them, of unauthenticated clients.
+    pub(crate) unauthenticated: Vec<(String, String, u64)>,
+    /// Evidence that the service logged as lost: run and SID.
+    pub(crate) logged_losses: BTreeSet<(u64, String)>,
     /// When and to whom the proxy cut off the rest.
     half_closed: BTreeMap<u16, Vec<u64>>,
     pub(crate) samples: Vec<(u64, u64, u64)>,
@@ -147,6 +157,7 @@ impl<'a> Facts<'a> {
             What::Listens { run } => self.runs.entry(*run).or_default().listens = Some(at),
             What::Ready { run } => self.runs.entry(*run).or_default().ready = Some(at),
             What::Ended { run, how, asked } => {
+                self.runs.entry(*run).or_default().ended = Some((at, how.clone()));
                 if !asked {
                     self.runs.entry(*run).or_default().fell = Some((at, how.clone()));
                     // Whatever was under way ended with it.
@@ -165,8 +176,18 @@ impl<'a> Facts<'a> {
                 self.message(sid).looks.push(look);
             }
             What::Sample { run, rss_kib, fds } => self.samples.push((*run, *rss_kib, *fds)),
+            What::Deferred { run, about } => {
+                self.deferrals.push(Deferral { at, run: *run, about: about.clone() });
+            }
+            What::EvidenceLost { run, about } => {
+                self.logged_losses.insert((*run, about.clone()));
+            }
             What::Leak { place, what } => self.leaks.push((what.clone(), place.clone())),
             What::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
+            What::Hangs { account } => self.hangs.push((at, account.clone())),
+            What::Unauthenticated { shape, answer, count } => {
+                self.unauthenticated.push((shape.clone(), answer.clone(), *count));
+            }
             What::Healed => self.healed = Some(at),
             What::Drained { outbox } => self.drained = Some((at, *outbox)),
             What::Kept { sid, account, state, status } => {
@@ -248,12 +269,6 @@ impl<'a> Facts<'a> {
         acked.filter(|it| it.is_acked()).filter_map(|it| it.answer).map(|(at, ..)| at).min()
     }
 
-    /// Whether both was acknowledged: that it is known, and that it arrived.
-    pub(crate) fn is_due(&self, message: &Message) -> bool {
-        let mut acked = self.requests_of(message).filter(|it| it.is_genuine() && it.is_acked());
-        self.remembered(message).is_some() && acked.any(|it| it.proves)
-    }
-
     /// Whether somebody genuine may have had it made known, and proven, before that moment.
     pub(crate) fn may_be_proven(&self, message: &Message, before: u64) -> bool {
         let told = |wanted: fn(&Request) -> bool| {
@@ -261,29 +276,6 @@ impl<'a> Facts<'a> {
             all.any(|it| it.is_genuine() && it.may_count() && it.at < before && wanted(it))
         };
         told(|it| it.remembers) && told(|it| it.proves)
-    }
-
-    /// How soon the end of an attempt must be on the disk, as fast as this machine was.
-    fn settles_within(&self) -> u64 {
-        let starts = self.runs.values().filter_map(|run| run.ready?.checked_sub(run.started));
-        SETTLES_WITHIN.max(SLOWEST_STARTS * starts.max().unwrap_or_default())
-    }
-
-    /// Whether a fault may have kept what was told at that moment from being written down. A SIGTERM
-    /// may not, nor what is done to secrets and connections.
-    pub(crate) fn is_excused(&self, told: u64) -> bool {
-        let settles_within = self.settles_within();
-        let late = told.saturating_add(settles_within);
-        self.faults.values().any(|fault| {
-            let after = match fault.act.as_str() {
-                "SIGKILL" | "an end of its own" => 0,
-                // Whoever was stopped, or could not write, catches up.
-                act if act.starts_with("SIGSTOP") => settles_within,
-                act if act.contains("disk") => DISK_TRIES,
-                _ => return false,
-            };
-            fault.from <= late && told <= fault.to.saturating_add(after)
-        })
     }
 
     /// Whether the network kept a request's end from the service, which then says 400 to what it got.

@@ -2,7 +2,9 @@
 
 use crate::cast::{BAIT, HOSTILE, is};
 use crate::history::Role;
+use crate::judge::excuses::Due;
 use crate::judge::facts::{Facts, Message, Post, SECOND};
+use crate::strangers::OPERATOR;
 
 /// I1: a registration that was acknowledged is there; a pair that was acknowledged was reported, as a
 /// whole 2xx says, or refused for good in the words of the stand-in.
@@ -34,7 +36,7 @@ fn loss(facts: &Facts<'_>, message: &Message) -> Option<String> {
         }
         // It waits to be told; I10 says whether it should.
         "confirmed" => None,
-        _ => facts.is_due(message).then(|| format!("was proven, and is {state}")),
+        _ => (facts.due(message) == Due::Yes).then(|| format!("was proven, and is {state}")),
     }
 }
 
@@ -74,6 +76,13 @@ pub(super) fn gate(facts: &Facts<'_>) -> Vec<String> {
                 broken.push(format!("an honest {kind} got {status}\n{}", facts.story(sid)));
             }
             Role::Hostile | Role::Honest | Role::Bait | Role::Replay => {}
+        }
+    }
+    for (shape, answer, count) in &facts.unauthenticated {
+        // The operator's listener has a page for everyone on this machine.
+        let is_in = answer.starts_with(['2', '3']) && !shape.starts_with(OPERATOR);
+        if is_in || answer == "401" {
+            broken.push(format!("{shape}, unauthenticated, got {answer} {count} times"));
         }
     }
     for (sid, message) in &facts.messages {

@@ -8,7 +8,7 @@ use crate::judge::facts::{Facts, Post, SECOND};
 /// A post that was on its way when the answer to another came cannot heed it.
 const ON_ITS_WAY: u64 = SECOND;
 /// The service waits no longer than this for an answer.
-const TIMEOUT: u64 = 10 * SECOND;
+pub(crate) const TIMEOUT: u64 = 10 * SECOND;
 
 /// I3: once a message is taken, it is posted again only if its answer did not get through whole, or a
 /// fault came upon the service before that can have been written down.
@@ -18,7 +18,7 @@ pub(super) fn bounded_repeats(facts: &Facts<'_>) -> Vec<String> {
         let posts: Vec<&Post> = facts.posts_of(message).collect();
         let repeated = posts.split_last().map(|(_, before)| before).unwrap_or_default();
         let mut needless = repeated.iter().filter(|post| {
-            post.is_taken() && post.whole().is_some_and(|told| !facts.is_excused(told))
+            post.is_taken() && post.whole().is_some_and(|told| facts.excuse(told).is_none())
         });
         if needless.next().is_some() {
             broken.push(format!("{sid} was posted again for no reason\n{}", facts.story(sid)));
@@ -34,6 +34,23 @@ pub(crate) fn repeats(facts: &Facts<'_>) -> usize {
         first.map_or(0, |first| posts.len() - first - 1)
     };
     facts.messages.values().map(|message| count(facts.posts_of(message).collect())).sum()
+}
+
+/// How many repeats each fault explains. A repeat after an answer that did not get through whole needs no fault.
+pub(crate) fn excused_repeats(facts: &Facts<'_>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for message in facts.messages.values() {
+        let posts: Vec<&Post> = facts.posts_of(message).collect();
+        let repeated = posts.split_last().map(|(_, before)| before).unwrap_or_default();
+        for post in repeated.iter().filter(|post| post.is_taken()) {
+            let why = match post.whole() {
+                Some(told) => facts.excuse(told).unwrap_or("no fault"),
+                None => "an answer that was cut off",
+            };
+            *counts.entry(why.to_owned()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// I4: a post bears a secret of the account in its path, which is the account that the message is of.
@@ -60,7 +77,8 @@ pub(super) fn manners(facts: &Facts<'_>) -> Vec<String> {
         let posts: Vec<&Post> = facts.posts_of(message).collect();
         for (post, next) in posts.iter().zip(posts.iter().skip(1)) {
             let Some(told) = post.whole() else { continue };
-            if facts.is_excused(told) {
+            // The due time of a message is a time of the wall clock.
+            if facts.excuse(told).is_some() || facts.is_clock_wrong(told, next.at) {
                 continue;
             }
             if post.status == 400 {

@@ -1,7 +1,9 @@
-//! The judge: reads a history and says which of the ten promises were broken (docs/reliability.md,
-//! I1 to I10). Knows nothing but what the history says, so a kept one can be judged again.
+//! The judge: reads a history and says which promises were broken (docs/reliability.md, I1 to I12).
+//! It knows only what the history says, so a kept history can be judged again.
 
+pub(crate) mod excuses;
 pub(crate) mod facts;
+pub(crate) mod fairness;
 mod kept;
 pub(crate) mod manners;
 pub(crate) mod process;
@@ -38,5 +40,15 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
         ),
         finding("I9", "memory and handles bounded, no canary sings", process::hygiene(facts)),
         finding("I10", "once healed, the backlog empties", process::liveness(facts)),
+        finding(
+            "I11",
+            "no account that hangs and no unknown SID delays another message",
+            fairness::fair_waits(facts),
+        ),
+        finding(
+            "I12",
+            "honest requests are answered during an unauthenticated flood",
+            fairness::served_under_flood(facts),
+        ),
     ]
 }

@@ -9,6 +9,8 @@ const MOST_MEMORY: u64 = 512 << 10;
 /// 64 connections and those that just ended, 16 posts, the store's files, and the runtime's own.
 const MOST_HANDLES: u64 = 600;
 
+/// No wait between two posts of a message is longer.
+const LONGEST_BACKOFF: u64 = 15 * 60 * SECOND;
 /// An end is seen no later than this: the longest time between two acts.
 const FALLS_WITHIN: u64 = 3 * SECOND;
 
@@ -61,6 +63,21 @@ pub(super) fn hygiene(facts: &Facts<'_>) -> Vec<String> {
     broken
 }
 
+/// How many messages were not due at the end: each has failed so often that its range of waits reaches beyond it
+/// (`BACKOFF_BASE` and `BACKOFF_CAP` in `src/domain/retry.rs`). A jump of the clock makes them fail more often, and a
+/// 404 is final only after another success.
+pub(crate) fn backing_off(facts: &Facts<'_>) -> u64 {
+    let Some((drained, _)) = facts.drained else { return 0 };
+    let waits = facts.messages.values().filter(|message| {
+        let is_kept = message.kept.as_ref().is_some_and(|(_, state, _)| state == "confirmed");
+        let last = facts.posts_of(message).last();
+        let doublings = u32::try_from(message.posts.len()).unwrap_or(u32::MAX).min(10);
+        let range = (SECOND << doublings).min(LONGEST_BACKOFF);
+        is_kept && last.is_some_and(|last| last.decided.saturating_add(range) > drained)
+    });
+    waits.count() as u64
+}
+
 /// I10. A history that breaks off shows nothing.
 pub(super) fn liveness(facts: &Facts<'_>) -> Vec<String> {
     let (Some(healed), Some((at, outbox)), Some(_)) = (facts.healed, facts.drained, facts.read)
@@ -69,7 +86,8 @@ pub(super) fn liveness(facts: &Facts<'_>) -> Vec<String> {
     };
     let mut broken = Vec::new();
     let seconds = (at - healed) / SECOND;
-    if outbox > 0 || seconds > facts.drain_seconds {
+    let backing_off = backing_off(facts);
+    if outbox > backing_off || (backing_off == 0 && seconds > facts.drain_seconds) {
         broken.push(format!("{outbox} confirmations wait {seconds} s after all was well again"));
     }
     for (sid, message) in &facts.messages {

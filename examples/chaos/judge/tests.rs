@@ -1,6 +1,9 @@
 //! The judge can find fault: small forged histories, each with one promise broken, and the same with
 //! none.
 
+mod excuses;
+mod fairness;
+
 use super::*;
 use crate::history::{Credential, Event, Role, What};
 use crate::judge::facts::SECOND;
@@ -43,12 +46,23 @@ impl Tale {
         &mut self,
         role: Role,
         sid: &str,
+        claims: (bool, bool),
+        status: Option<u16>,
+    ) -> &mut Self {
+        self.signal("x", role, sid, claims, status)
+    }
+
+    fn signal(
+        &mut self,
+        kind: &str,
+        role: Role,
+        sid: &str,
         (remembers, proves): (bool, bool),
         status: Option<u16>,
     ) -> &mut Self {
         let req = self.next;
         self.next += 1;
-        let (kind, account, sid) = ("x".to_owned(), ACCOUNT.to_owned(), sid.to_owned());
+        let (kind, account, sid) = (kind.to_owned(), ACCOUNT.to_owned(), sid.to_owned());
         self.tell(What::Sent { req, role, kind, account, sid, remembers, proves });
         match status {
             Some(status) => self.tell(What::Answered { req, status, port: 1 }),
