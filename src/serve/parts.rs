@@ -37,7 +37,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, WorkerConfig};
+use crate::worker::{Observer, Worker, WorkerConfig};
 
 /// How long requests in flight may take to drain: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
@@ -79,12 +79,17 @@ pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<Pa
     Ok(Page::new(Parts { board: Arc::clone(board), token: settings.ops_token.clone(), random }))
 }
 
+/// The file descriptors of each part. The posts to Twilio have theirs by the shared slots and the accounts.
+pub(super) fn descriptors(settings: &Settings) -> anyhow::Result<FdBudget> {
+    FdBudget::plan(settings.upstream_concurrency, settings.accounts.iter().count())
+}
+
 pub(super) fn worker(
     settings: &Settings,
     store: &Arc<dyn Store>,
-    upstreams: Arc<Upstreams>,
+    upstreams: &Arc<Upstreams>,
     clock: &Clock,
-    (watcher, descriptors): (Arc<Watcher>, FdBudget),
+    (watcher, descriptors): (&Arc<Watcher>, FdBudget),
 ) -> Worker {
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
@@ -94,7 +99,8 @@ pub(super) fn worker(
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,
     };
-    let store = Arc::clone(store);
+    let (store, upstreams) = (Arc::clone(store), Arc::clone(upstreams));
+    let watcher = Arc::clone(watcher) as Arc<dyn Observer>;
     Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
 }
 
@@ -109,8 +115,8 @@ pub(super) fn guards(descriptors: FdBudget, metrics: &Arc<Metrics>) -> [Connecti
 
 pub(super) fn public_server(
     listeners: Vec<TcpListener>,
-    receiver: web::Data<Receiver>,
-    connections: Connections,
+    receiver: &web::Data<Receiver>,
+    connections: &Connections,
     descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
     let mut server = Server::build()
