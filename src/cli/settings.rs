@@ -64,7 +64,7 @@ pub struct SettingsArgs {
         help_heading = "Twilio"
     )]
     pub upstream_url: Option<String>,
-    /// Posts at the same time, and one more for each account that has none under way; they share the account's API concurrency with your sending
+    /// Posts at the same time, and one more for each account that has none under way (64 at most); they share the account's API concurrency with your sending
     /// [default: 4]
     #[arg(
         long,

@@ -24,6 +24,11 @@ const FOR_A_MOMENT: usize = 5;
 /// Descriptors of a connection: its own, and the watchdog's duplicate.
 const OF_A_CONNECTION: usize = 2;
 
+/// The own slots of the worker, so that accounts that a reload adds have some.
+const MIN_OWN_SLOTS: usize = 8;
+/// The most own slots of the worker, however many accounts there are.
+const MAX_OWN_SLOTS: usize = 64;
+
 /// Connections of the operator's listener: 32 open pages, scrapes and probes.
 const OPS_CONNECTIONS: usize = 64;
 /// The least of the operator's listener: a probe, a scrape, and one that is about to be shut.
@@ -50,22 +55,24 @@ pub struct FdBudget {
     pub ops_connections: usize,
     /// Connections of the control socket at a time.
     pub control_connections: usize,
+    /// Accounts that may have a post to Twilio beyond the shared slots. A reload does not change it.
+    pub own_slots: usize,
     /// The lowest limit without a warning.
     pub recommended: usize,
 }
 
 impl FdBudget {
-    /// Raises the limit, and shares it out. `posts`: the most posts at a time.
+    /// Raises the limit, and shares it out. `shared`: the shared slots of the worker.
     ///
     /// # Errors
     /// The limit is too low to serve at all. The error names the command that raises it.
-    pub(super) fn plan(posts: usize) -> anyhow::Result<Self> {
+    pub(super) fn plan(shared: usize, accounts: usize) -> anyhow::Result<Self> {
         let limit = raise();
         let open = open_now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let budget = Self::of(limit, open, posts, cores);
+        let budget = Self::of(limit, open, (shared, accounts), cores);
         let least = MIN_OPS_CONNECTIONS + MIN_CONTROL_CONNECTIONS + MIN_CONNECTIONS;
-        let needed = own(open, posts) + OF_A_CONNECTION * least;
+        let needed = own(open, shared + 1) + OF_A_CONNECTION * least;
         let Some(budget) = budget else {
             bail!(
                 "the limit of open files (ulimit -n) is {limit}, and this service needs {needed} at least; raise it: \
@@ -79,8 +86,16 @@ impl FdBudget {
         Ok(budget)
     }
 
-    fn of(limit: usize, open: usize, posts: usize, cores: usize) -> Option<Self> {
-        let spare = limit.checked_sub(own(open, posts))?;
+    fn of(
+        limit: usize,
+        open: usize,
+        (shared, accounts): (usize, usize),
+        cores: usize,
+    ) -> Option<Self> {
+        let spare = limit.checked_sub(own(open, shared))?;
+        let most_own_slots = accounts.clamp(MIN_OWN_SLOTS, MAX_OWN_SLOTS);
+        let own_slots = (spare / 16).clamp(1, most_own_slots);
+        let spare = spare.checked_sub(own_slots)?;
         let ops_connections = (spare / 16).clamp(MIN_OPS_CONNECTIONS, OPS_CONNECTIONS);
         let control_connections = (spare / 32).clamp(MIN_CONTROL_CONNECTIONS, CONTROL_CONNECTIONS);
         let rest = spare.checked_sub(OF_A_CONNECTION * (ops_connections + control_connections))?;
@@ -88,11 +103,18 @@ impl FdBudget {
         let workers = cores.min(affordable).clamp(1, MAX_WORKERS);
         let rest = rest.saturating_sub(OF_A_WORKER * (workers - 1));
         let connections = (rest / OF_A_CONNECTION).min(MAX_CONNECTIONS * workers);
-        let recommended = own(open, posts)
+        let recommended = own(open, shared + most_own_slots)
             + OF_A_CONNECTION * (OPS_CONNECTIONS + CONTROL_CONNECTIONS + ENOUGH_CONNECTIONS)
             + OF_A_WORKER * (MAX_WORKERS - 1);
-        let budget =
-            Self { limit, workers, connections, ops_connections, control_connections, recommended };
+        let budget = Self {
+            limit,
+            workers,
+            connections,
+            ops_connections,
+            control_connections,
+            own_slots,
+            recommended,
+        };
         (connections >= MIN_CONNECTIONS).then_some(budget)
     }
 
@@ -154,14 +176,15 @@ mod tests {
     #[test]
     fn no_budget_promises_more_descriptors_than_there_are() {
         for limit in (0..300).chain([512, 1024, 4096, 65_536, 1 << 20, usize::MAX]) {
-            for (posts, cores) in [(1, 1), (4, 2), (64, 4), (64, 96)] {
-                let Some(budget) = FdBudget::of(limit, 12, posts, cores) else {
-                    assert!(limit < 170, "{limit} {posts}");
+            for (shared, accounts, cores) in [(1, 1, 1), (4, 1000, 2), (64, 4, 4), (64, 70, 96)] {
+                let Some(budget) = FdBudget::of(limit, 12, (shared, accounts), cores) else {
+                    assert!(limit < 170, "{limit} {shared}");
                     continue;
                 };
                 let FdBudget { workers, connections, ops_connections, control_connections, .. } =
                     budget;
-                let total = own(12, posts)
+                assert!((1..=MAX_OWN_SLOTS).contains(&budget.own_slots), "{budget:?}");
+                let total = own(12, shared + budget.own_slots)
                     + OF_A_WORKER * (workers - 1)
                     + OF_A_CONNECTION * (connections + ops_connections + control_connections);
                 assert!(total <= limit, "{limit}: {budget:?}");
@@ -170,20 +193,28 @@ mod tests {
                 assert!(connections / workers >= 1 && workers <= cores, "{budget:?}");
             }
         }
-        let usual = FdBudget::of(1 << 20, 12, 4, 4).expect("enough");
+        let usual = FdBudget::of(1 << 20, 12, (4, 1), 4).expect("enough");
         assert_eq!((usual.workers, usual.connections, usual.ops_connections), (4, 4 * 4096, 64));
-        assert!(!usual.is_low() && !FdBudget::of(1024, 12, 4, 4).expect("enough").is_low());
-        assert!(FdBudget::of(256, 12, 4, 4).expect("enough").is_low());
+        assert!(!usual.is_low() && !FdBudget::of(1024, 12, (4, 1), 4).expect("enough").is_low());
+        assert!(FdBudget::of(256, 12, (4, 1), 4).expect("enough").is_low());
         let recommended = usual.recommended;
         assert!((600..800).contains(&recommended), "{recommended}");
         for cores in 1..8 {
-            assert!(!FdBudget::of(recommended, 12, 4, cores).expect("enough").is_low(), "{cores}");
+            let budget = FdBudget::of(recommended, 12, (4, 1), cores).expect("enough");
+            assert!(!budget.is_low(), "{cores}");
         }
-        let least = FdBudget::of(own(12, 4) + 16, 12, 4, 4).expect("just enough");
+        let least = FdBudget::of(own(12, 5) + 16, 12, (4, 1000), 4).expect("just enough");
         assert_eq!(
             (least.connections, least.ops_connections, least.control_connections),
             (3, 3, 2)
         );
-        assert_eq!(FdBudget::of(own(12, 4) + 15, 12, 4, 4), None);
+        assert_eq!(FdBudget::of(own(12, 5) + 15, 12, (4, 1000), 4), None);
+    }
+
+    #[test]
+    fn the_own_slots_follow_the_accounts_within_bounds() {
+        let own_slots =
+            |accounts| FdBudget::of(1 << 20, 12, (4, accounts), 4).expect("enough").own_slots;
+        assert_eq!([1, 8, 20, 1000].map(own_slots), [8, 8, 20, 64]);
     }
 }

@@ -10,6 +10,7 @@ mod fd_limit;
 mod listen;
 mod observe;
 mod parts;
+mod portioned;
 pub mod reload;
 pub mod signals;
 mod starts;
@@ -45,7 +46,7 @@ use crate::inbound::trust::Trusted;
 use crate::serve::control::ControlSocket;
 use crate::serve::observe::Watcher;
 use crate::serve::parts::{
-    controls, fresh_token, guards, log_jump, most_posts, now, ops_server, page, public_server,
+    controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page, public_server,
     start_traces, uptime, worker,
 };
 use crate::serve::reload::Reloader;
@@ -87,7 +88,7 @@ impl Service {
     /// # Errors
     /// Whatever keeps the service from starting, in words for whoever starts it.
     pub fn build(settings: &Settings, listeners: Listeners) -> anyhow::Result<Self> {
-        let descriptors = FdBudget::plan(most_posts(settings))?;
+        let descriptors = descriptors(settings)?;
         let risk = check_placement(settings)?.and_then(|placement| placement.risk);
         let clock: Clock = Arc::new(now);
         let metrics = Metrics::new();
@@ -103,7 +104,7 @@ impl Service {
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
-        let worker = worker(settings, &store, Arc::clone(&upstreams), &clock, Arc::clone(&watcher));
+        let worker = worker(settings, &store, &upstreams, &clock, (&watcher, descriptors));
         let clock_source = Arc::clone(&upstreams);
         let trust = Arc::new(Trusted::new(reload::trust(settings)));
         let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
@@ -167,7 +168,7 @@ impl Service {
         let [of_public, of_ops, of_control] = connections.clone();
         let control = controls(sled, refusals, &readiness);
         let control = ControlSocket::open(folder, control, of_control, descriptors);
-        let public = public_server(listeners.public, receiver, of_public, descriptors)?;
+        let public = public_server(listeners.public, &receiver, &of_public, descriptors)?;
         let ops = ops_server(listeners.ops, operator, of_ops, descriptors)?;
         settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {

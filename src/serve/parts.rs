@@ -1,12 +1,17 @@
 //! What a service is made of: its servers with their limits, its worker, its page. `mod.rs` puts them together.
 
+use std::future::ready;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, Extensions, Server, fn_service};
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -24,6 +29,7 @@ use crate::inbound::page::{Page, Parts};
 use crate::inbound::refused::Refusals;
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observe::Watcher;
+use crate::serve::portioned::Portioned;
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::Pace;
 use crate::store::{Clock, Store};
@@ -31,7 +37,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, WorkerConfig};
+use crate::worker::{Observer, Worker, WorkerConfig};
 
 /// How long requests in flight may take to drain: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
@@ -44,11 +50,6 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// than the watchdog's patience, so that a late request still has two seconds to arrive in.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The most posts at once: each account may have one beyond the shared slots.
-pub(super) fn most_posts(settings: &Settings) -> usize {
-    settings.upstream_concurrency.saturating_add(settings.accounts.iter().count())
-}
 
 /// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
 pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
@@ -78,21 +79,28 @@ pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<Pa
     Ok(Page::new(Parts { board: Arc::clone(board), token: settings.ops_token.clone(), random }))
 }
 
+/// The file descriptors of each part. The posts to Twilio have theirs by the shared slots and the accounts.
+pub(super) fn descriptors(settings: &Settings) -> anyhow::Result<FdBudget> {
+    FdBudget::plan(settings.upstream_concurrency, settings.accounts.iter().count())
+}
+
 pub(super) fn worker(
     settings: &Settings,
     store: &Arc<dyn Store>,
-    upstreams: Arc<Upstreams>,
+    upstreams: &Arc<Upstreams>,
     clock: &Clock,
-    watcher: Arc<Watcher>,
+    (watcher, descriptors): (&Arc<Watcher>, FdBudget),
 ) -> Worker {
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
+        own_slots: descriptors.own_slots,
         lease: LEASE,
         give_up_after: settings.give_up_after,
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,
     };
-    let store = Arc::clone(store);
+    let (store, upstreams) = (Arc::clone(store), Arc::clone(upstreams));
+    let watcher = Arc::clone(watcher) as Arc<dyn Observer>;
     Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
 }
 
@@ -107,23 +115,41 @@ pub(super) fn guards(descriptors: FdBudget, metrics: &Arc<Metrics>) -> [Connecti
 
 pub(super) fn public_server(
     listeners: Vec<TcpListener>,
-    receiver: web::Data<Receiver>,
-    connections: Connections,
+    receiver: &web::Data<Receiver>,
+    connections: &Connections,
     descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
-    let mut server = HttpServer::new(move || {
-        App::new().app_data(receiver.clone()).configure(crate::inbound::routes)
-    })
-    .on_connect(move |stream, data| connections.note(stream, data))
-    .workers(descriptors.workers)
-    .max_connections(descriptors.connections / descriptors.workers)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-    .shutdown_timeout(DRAIN_REQUESTS_SECS)
-    .disable_signals();
+    let mut server = Server::build()
+        .workers(descriptors.workers)
+        .max_concurrent_connections(descriptors.connections / descriptors.workers)
+        .shutdown_timeout(DRAIN_REQUESTS_SECS)
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
     for listener in listeners {
-        server = server.listen(listener)?;
+        let name = format!("public {}", listener.local_addr()?);
+        let (receiver, connections, stopping) =
+            (receiver.clone(), connections.clone(), stopping.clone());
+        server = server.listen(name, listener, move || {
+            let app = App::new().app_data(receiver.clone()).configure(crate::inbound::routes);
+            let (connections, stopping) = (connections.clone(), stopping.clone());
+            let http = HttpService::build()
+                .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .on_connect_ext(move |stream: &Portioned<TcpStream>, data: &mut Extensions| {
+                    connections.note(stream.get_ref(), data);
+                })
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .finish(map_config(app, |()| AppConfig::default()));
+            fn_service(|stream: TcpStream| {
+                let peer = stream.peer_addr().ok();
+                ready(Ok::<_, DispatchError>((Portioned::new(stream), Protocol::Http1, peer)))
+            })
+            .and_then(http)
+        })?;
     }
     Ok(server.run())
 }

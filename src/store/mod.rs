@@ -40,17 +40,19 @@ pub struct Quota {
     pub free: usize,
     /// How many of them may be messages whose last attempt got a 404.
     pub missing: usize,
+    /// Attempts of the account that were begun before. It decides which message's turn it is.
+    pub begun: usize,
 }
 
 impl Quota {
-    const UNLIMITED: Self = Self { under_way: 0, free: usize::MAX, missing: usize::MAX };
+    const UNLIMITED: Self = Self { under_way: 0, free: usize::MAX, missing: usize::MAX, begun: 0 };
 }
 
 /// What each account may have claimed. An account that is not named has no limit of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Whether an account without an attempt under way may have one beyond the limit of a claim.
-    pub own_slot: bool,
+    /// How many accounts without an attempt under way may have one each beyond the limit of a claim.
+    pub own_slots: usize,
     /// The accounts with a limit.
     pub by_account: BTreeMap<AccountSid, Quota>,
 }
@@ -64,9 +66,9 @@ impl Quotas {
 /// The number of further attempts of each account; no attempt is under way.
 impl<const N: usize> From<[(AccountSid, usize); N]> for Quotas {
     fn from(limits: [(AccountSid, usize); N]) -> Self {
-        let quota = |free| Quota { under_way: 0, free, missing: free };
+        let quota = |free| Quota { under_way: 0, free, missing: free, begun: 0 };
         let by_account = limits.map(|(account, free)| (account, quota(free))).into();
-        Self { own_slot: false, by_account }
+        Self { own_slots: 0, by_account }
     }
 }
 

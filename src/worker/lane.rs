@@ -6,10 +6,13 @@
 //!
 //! A 404 has two causes that look alike: Twilio does not know the SID, or the account or region is wrong. So 404s never
 //! delay the first post of a message, and one success shows that the account is right. Until then no message is refused
-//! for a 404. During a pause by 404s, messages that had one are posted one at a time.
+//! for a 404. After a pause by 404s the account may be another one for new messages, so a success before the pause counts
+//! for messages only that are not newer than the message that succeeded. During a pause by 404s, messages that had one are posted one at a time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use crate::domain::feedback::{Verdict, Why};
 use crate::domain::findings::UNKNOWN_SIDS;
@@ -110,6 +113,8 @@ pub struct Ruling {
 pub struct Post {
     /// Its message.
     pub message: MessageSid,
+    /// When the message was created.
+    pub created_at: Timestamp,
     /// When it began.
     pub began: Instant,
     /// The message's last attempt before it got a 404.
@@ -133,6 +138,8 @@ pub struct Lane {
     probe_every: Duration,
     limit: usize,
     in_flight: usize,
+    /// Posts begun since the start.
+    begun: usize,
     /// When the time without a 429 or a slow failure began. Each raise of the limit moves it by [`CLEAN_WINDOW`].
     clean_since: Instant,
     hold_until: Option<Instant>,
@@ -151,6 +158,8 @@ pub struct Lane {
     /// Since the start, a pause or a change of the credentials. A post that began later and succeeded proves the account.
     doubted_at: Instant,
     proven: bool,
+    /// The newest message that succeeded since the start or a change of the credentials. A pause by 404s leaves it.
+    proven_until: Option<Timestamp>,
     pause: Option<Pause>,
     successes: u64,
     /// Messages that got 403, each with the number of successes before it.
@@ -167,6 +176,7 @@ impl Lane {
             probe_every,
             limit: ceiling,
             in_flight: 0,
+            begun: 0,
             clean_since: now,
             hold_until: None,
             throttled_at: None,
@@ -178,6 +188,7 @@ impl Lane {
             missing_in_flight: 0,
             doubted_at: now,
             proven: false,
+            proven_until: None,
             pause: None,
             successes: 0,
             denied: VecDeque::new(),
@@ -217,14 +228,21 @@ impl Lane {
         self.in_flight
     }
 
+    /// Posts begun since the start.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.begun
+    }
+
     /// From now on a post has to succeed again before a message is refused for a 404.
     pub fn distrust(&mut self, now: Instant) {
-        (self.doubted_at, self.proven) = (now, false);
+        (self.doubted_at, self.proven, self.proven_until) = (now, false, None);
     }
 
     /// A post starts; `missing`: of a message that had a 404.
     pub fn begin(&mut self, now: Instant, missing: bool) {
         self.in_flight += 1;
+        self.begun = self.begun.wrapping_add(1);
         self.missing_in_flight += usize::from(missing);
         if let Some(probe) = self.pause.as_mut().and_then(|pause| pause.next_probe.as_mut()) {
             *probe = now + self.probe_every;
@@ -243,10 +261,11 @@ impl Lane {
         }
         let mut suspect = false;
         let change = match verdict {
-            Verdict::Done { .. } => self.succeed(began),
+            Verdict::Done { .. } => self.succeed(post),
             Verdict::Throttle { after, .. } => self.throttle(*after, began, now, jitter),
             Verdict::Missing { why } => {
-                suspect = post.missing && self.proven;
+                let is_older = self.proven_until.is_some_and(|until| post.created_at <= until);
+                suspect = post.missing && (self.proven || is_older);
                 if suspect { None } else { self.miss(post, why, now) }
             }
             Verdict::Pause { why } => {
@@ -286,10 +305,14 @@ impl Lane {
     }
 
     /// Only what was begun after the pause proves that the pause is over.
-    fn succeed(&mut self, began: Instant) -> Option<Change> {
+    fn succeed(&mut self, post: &Post) -> Option<Change> {
+        let began = post.began;
         self.successes += 1;
         (self.missing, self.missing_named) = (0, 0);
-        self.proven |= began >= self.doubted_at;
+        if began >= self.doubted_at {
+            self.proven = true;
+            self.proven_until = self.proven_until.max(Some(post.created_at));
+        }
         if self.throttled_at.is_none_or(|at| began > at) {
             self.throttles = 0;
         }
@@ -368,7 +391,9 @@ impl Lane {
         if self.pause.as_ref().is_some_and(|pause| pause.next_probe.is_some()) {
             return None;
         }
+        let until = self.proven_until.filter(|_| next_probe.is_none());
         self.distrust(now);
+        self.proven_until = until;
         self.pause = Some(Pause { since: now, next_probe, why: why.clone() });
         Some(Change::Paused(why.clone()))
     }

@@ -31,15 +31,13 @@ impl Road {
     }
 
     fn end(&mut self, message: u32, began: Instant, verdict: &Verdict) -> Ruling {
-        let post = Post { message: sid(message), began, missing: false, named_by_twilio: false };
-        self.lane.end(&post, verdict, self.now, 0.5)
+        self.lane.end(&post(message, began, false), verdict, self.now, 0.5)
     }
 
     /// One post of a message that had a 404 before.
     fn post_again(&mut self, message: u32, verdict: &Verdict) -> Ruling {
         self.lane.begin(self.now, true);
-        let (began, message) = (self.now, sid(message));
-        let post = Post { message, began, missing: true, named_by_twilio: false };
+        let post = post(message, self.now, true);
         self.now += Duration::from_secs(1);
         self.lane.end(&post, verdict, self.now, 0.5)
     }
@@ -57,6 +55,12 @@ impl Road {
     fn state(&self) -> LaneState {
         self.lane.report(self.now).state
     }
+}
+
+/// A post of a message. A higher number is a later message.
+fn post(message: u32, began: Instant, missing: bool) -> Post {
+    let created_at = Timestamp::from_second(i64::from(message)).expect("in range");
+    Post { message: sid(message), created_at, began, missing, named_by_twilio: false }
 }
 
 fn sid(number: u32) -> MessageSid {
@@ -301,6 +305,24 @@ fn a_second_404_is_the_messages_own_fault_only_after_a_success_since_the_start_o
 }
 
 #[test]
+fn after_a_pause_by_404s_a_second_404_is_the_fault_of_a_message_that_is_older_than_a_success() {
+    for verdict in [None, Some(pause(401))] {
+        let mut road = Road::new(4);
+        road.post(100, &done());
+        for message in 0..20 {
+            road.post(message, &missing());
+        }
+        if let Some(verdict) = &verdict {
+            road.post(300, verdict);
+        }
+        let [older, newer] = [20, 101].map(|message| road.post_again(message, &missing()).suspect);
+        assert_eq!((older, newer), (verdict.is_none(), false), "{verdict:?}");
+        road.lane.distrust(road.now);
+        assert!(!road.post_again(20, &missing()).suspect, "the credentials changed");
+    }
+}
+
+#[test]
 fn a_success_that_began_before_a_change_of_the_credentials_proves_nothing_about_a_404() {
     let mut road = Road::new(4);
     road.post(1, &done());
@@ -321,7 +343,7 @@ fn a_pause_by_404s_names_its_cause_and_names_it_again_when_another_is_found() {
     }
     assert!(road.why().contains(UNKNOWN_SIDS), "{}", road.why());
     let began = road.begin();
-    let post = Post { message: sid(21), began, missing: false, named_by_twilio: true };
+    let post = Post { named_by_twilio: true, ..post(21, began, false) };
     let ruling = road.lane.end(&post, &missing(), road.now, 0.5);
     assert!(matches!(ruling.change, Some(Change::Paused(_))));
     let cause = "a status callback of Twilio names 1 of these SIDs";

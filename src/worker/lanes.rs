@@ -1,7 +1,8 @@
 //! Lanes: each account's, and what they have room for together.
 //!
 //! A claim passes over the accounts whose lanes are closed, so their backlog delays no other account. An account whose
-//! posts hang cannot delay another either: each account has a slot of its own, beside the shared slots.
+//! posts hang cannot delay another either: beside the shared slots there is a pool of own slots. Each account without a
+//! post under way may take one of them. The pool is bounded, so the connections to Twilio are as well.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::worker::lane::{Lane, LaneReport, Room};
 pub(crate) struct Rooms {
     /// Shared slots that are free.
     pub(crate) slots: usize,
-    /// How many posts of each known account may start. One without a post under way needs no shared slot.
+    /// How many posts of each known account may start, and how many own slots are free.
     pub(crate) quotas: Quotas,
     /// When the first of those opens that are closed for a time.
     pub(crate) opens_in: Option<Duration>,
@@ -48,14 +49,15 @@ impl Lanes {
         }
     }
 
-    /// The places of each lane while `slots` shared slots are free. An account without a lane may take all of them.
-    pub(crate) fn room(&mut self, slots: usize, now: Instant) -> Rooms {
+    /// The places of each lane while `slots` shared slots and `own_slots` own slots are free. An account without a lane
+    /// may take all of the shared ones.
+    pub(crate) fn room(&mut self, slots: usize, own_slots: usize, now: Instant) -> Rooms {
         let mut rooms = Rooms { slots, ..Rooms::default() };
-        rooms.quotas.own_slot = true;
+        rooms.quotas.own_slots = own_slots;
         for (account, lane) in &mut self.by_account {
             let under_way = lane.in_flight();
             let free = match lane.room(now) {
-                Room::Now(_) if slots == 0 && under_way > 0 => 0,
+                Room::Now(_) if slots == 0 && (own_slots == 0 || under_way > 0) => 0,
                 Room::Now(free) => free,
                 Room::After(wait) => {
                     rooms.opens_in = Some(rooms.opens_in.map_or(wait, |known| known.min(wait)));
@@ -64,7 +66,8 @@ impl Lanes {
                 Room::Full => 0,
             };
             let missing = lane.free_for_missing().min(free);
-            rooms.quotas.by_account.insert(*account, Quota { under_way, free, missing });
+            let quota = Quota { under_way, free, missing, begun: lane.begun() };
+            rooms.quotas.by_account.insert(*account, quota);
         }
         rooms
     }
@@ -83,6 +86,8 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::domain::feedback::{Verdict, Why};
     use crate::worker::lane::Post;
@@ -94,28 +99,34 @@ mod tests {
             .map(|digit| AccountSid::parse(&format!("AC{}", digit.repeat(32))).expect("valid"))
     }
 
-    fn quota(under_way: usize, free: usize) -> Quota {
-        Quota { under_way, free, missing: free }
+    fn quota(under_way: usize, free: usize, begun: usize) -> Quota {
+        Quota { under_way, free, missing: free, begun }
     }
 
     #[test]
     fn a_closed_lane_does_not_close_another_accounts() {
         let now = Instant::now();
         let mut lanes = Lanes::new(4, MINUTE);
-        let unknown = lanes.room(3, now);
-        assert!(unknown.quotas.by_account.is_empty() && unknown.quotas.own_slot);
+        let unknown = lanes.room(3, 2, now).quotas;
+        assert!(unknown.by_account.is_empty() && unknown.own_slots == 2);
         let [one, two] = accounts();
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let pause = Verdict::Pause { why: Why::default() };
         lanes.of(one, now).begin(now, false);
-        let post = Post { message, began: now, missing: false, named_by_twilio: false };
+        let post = Post {
+            message,
+            created_at: Timestamp::UNIX_EPOCH,
+            began: now,
+            missing: false,
+            named_by_twilio: false,
+        };
         lanes.of(one, now).end(&post, &pause, now, 0.5);
         lanes.of(two, now).begin(now, false);
-        let rooms = lanes.room(3, now);
-        let expected = [(one, quota(0, 0)), (two, quota(1, 3))].into();
+        let rooms = lanes.room(3, 2, now);
+        let expected = [(one, quota(0, 0, 1)), (two, quota(1, 3, 1))].into();
         assert_eq!((rooms.quotas.by_account, rooms.opens_in), (expected, Some(MINUTE)));
-        let probe = lanes.room(3, now + MINUTE);
-        let expected = [(one, quota(0, 1)), (two, quota(1, 3))].into();
+        let probe = lanes.room(3, 2, now + MINUTE);
+        let expected = [(one, quota(0, 1, 1)), (two, quota(1, 3, 1))].into();
         assert_eq!((probe.quotas.by_account, probe.opens_in), (expected, None));
     }
 
@@ -126,7 +137,9 @@ mod tests {
         let [one, two] = accounts();
         lanes.of(one, now).begin(now, false);
         lanes.of(two, now);
-        let quotas = lanes.room(0, now).quotas;
-        assert_eq!(quotas.by_account, [(one, quota(1, 0)), (two, quota(0, 4))].into());
+        let quotas = lanes.room(0, 1, now).quotas;
+        assert_eq!(quotas.by_account, [(one, quota(1, 0, 1)), (two, quota(0, 4, 0))].into());
+        let quotas = lanes.room(0, 0, now).quotas;
+        assert_eq!(quotas.by_account, [(one, quota(1, 0, 1)), (two, quota(0, 0, 0))].into());
     }
 }

@@ -53,8 +53,10 @@ pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 /// What the worker is told.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerConfig {
-    /// Shared slots: posts under way at a time. An account without a post under way may start one beyond them.
+    /// Shared slots: posts under way at a time.
     pub concurrency: usize,
+    /// Own slots: beyond the shared ones, this many accounts without a post under way may start one each.
+    pub own_slots: usize,
     /// How long a claim holds. 60 s in `serve`.
     pub lease: Duration,
     /// See [`RetryPolicy::give_up_after`].
@@ -227,9 +229,9 @@ impl Worker {
         (Arc::clone(&self.store), Arc::clone(&self.observer))
     }
 
-    /// Whether no account may start a post. With several accounts only the store knows.
+    /// Whether no account may start a post. With several accounts and a free own slot, only the store knows.
     fn is_full(&self, rooms: &Rooms) -> bool {
-        rooms.slots == 0 && self.upstream.accounts() < 2
+        rooms.slots == 0 && (rooms.quotas.own_slots == 0 || self.upstream.accounts() < 2)
     }
 
     fn rooms(&mut self, now: Instant) -> Rooms {
@@ -237,8 +239,10 @@ impl Worker {
         if generation != std::mem::replace(&mut self.generation, generation) {
             self.lanes.distrust(now);
         }
-        let slots = self.config.concurrency.max(1).saturating_sub(self.posts.len());
-        self.lanes.room(slots, now)
+        let (shared, own, posts) =
+            (self.config.concurrency.max(1), self.config.own_slots, self.posts.len());
+        let own = own.saturating_sub(posts.saturating_sub(shared));
+        self.lanes.room(shared.saturating_sub(posts), own, now)
     }
 
     async fn start_up_to(&mut self, rooms: &Rooms, before: Instant) -> Result<Tick, StoreError> {
@@ -302,6 +306,7 @@ impl Worker {
         let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
         let post = Post {
             message: claim.feedback.message,
+            created_at: claim.created_at,
             began,
             missing: claim.missing,
             named_by_twilio: claim.named_by_twilio && age >= MISSING_GRACE,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::Settlement;
 use heardback::domain::matching::Observed;
-use heardback::domain::message::Basis;
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
+use heardback::domain::message::{Basis, State};
+use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, TimeSource};
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Quotas, Store};
+use heardback::store::{Quotas, Store, StoreError};
 use proptest::prelude::*;
 
 use crate::given::{
@@ -54,6 +54,40 @@ async fn the_sweep_forgets_no_message_beside_which_a_confirmation_may_still_be_j
     settle(&store).await;
     while !store.expire(100).await.expect("swept").complete {}
     assert!(store.show(sid(2)).await.expect("shown").is_none(), "once it is posted");
+}
+
+/// Although no other message to the person is known: an event that names only the person would prove a message that is
+/// registered later, because the clocks of the app and of Twilio may differ.
+#[tokio::test]
+async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it() {
+    let within = 11 * MINUTE;
+    for is_known in [true, false] {
+        let (hands, folder) = (Hands::default(), tempfile::tempdir().expect("a folder"));
+        let given = options(folder.path(), hands.clock());
+        let store = SledStore::open(Options { max_messages: 2, ..given }).expect("it opens");
+        let recipient = Some(person(if is_known { 1 } else { 2 }));
+        let untracked = Sighting { recipient, ..status(1, "delivered", 0) };
+        store.remember(untracked).await.expect("remembered");
+        hands.set(within);
+        let full = Sighting { recipient: Some(person(3)), ..registered(2, within) };
+        store.remember(full).await.expect("remembered");
+        let later = Sighting { recipient: Some(person(4)), ..registered(3, within) };
+        let refused = store.remember(later).await.expect_err("the untracked message stays");
+        assert!(matches!(refused, StoreError::Unavailable { label: "max_messages", .. }));
+        // The same with room: what that message protects.
+        store.observe(direct(2, within)).await.expect("observed");
+        let mut event = acted(person(1), None, within);
+        event.evidence.as_mut().expect("evidence").time_source = TimeSource::App;
+        store.observe(event).await.expect("observed");
+        drop(store);
+        let given = options(folder.path(), hands.clock());
+        let store = SledStore::open(given).expect("it opens");
+        hands.set(within + MINUTE);
+        store.remember(registered(4, within + MINUTE)).await.expect("remembered");
+        let state = store.show(sid(4)).await.expect("shown").map(|message| message.state);
+        let expected = if is_known { State::Pending } else { State::Confirmed };
+        assert_eq!(state, Some(expected), "known: {is_known}");
+    }
 }
 
 /// The kind of step, the message or person, and how many minutes ago.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use heardback::domain::feedback::{Claim, Verdict};
-use heardback::domain::message::{Message, State};
+use heardback::domain::message::{Message, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
 use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
 use heardback::store::sled::{Options, SledStore};
@@ -26,6 +26,7 @@ const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 const CONFIG: WorkerConfig = WorkerConfig {
     concurrency: 4,
+    own_slots: 8,
     lease: Duration::from_mins(1),
     give_up_after: Duration::from_hours(24),
     probe_every: Duration::from_millis(250),
@@ -145,6 +146,30 @@ impl Scene {
         }
     }
 
+    /// The same, many at a time.
+    async fn confirm_many(&self, numbers: std::ops::Range<u32>, age: i64) {
+        let seen_at = at(self.seconds.load(Ordering::Relaxed));
+        let created_at = seen_at - SignedDuration::from_secs(age);
+        let numbers: Vec<_> = numbers.collect();
+        for some in numbers.chunks(250) {
+            let confirms = some
+                .iter()
+                .map(|number| confirm(self.store.as_ref(), *number, seen_at, created_at));
+            futures_util::future::join_all(confirms).await;
+        }
+    }
+
+    /// A status callback of Twilio names each of these messages.
+    async fn name(&self, numbers: std::ops::Range<u32>) {
+        let seen_at = at(self.seconds.load(Ordering::Relaxed));
+        for number in numbers {
+            let status = Some(Status::Delivered);
+            let named = sighting(ACCOUNT.parse().expect("valid"), number, seen_at, None);
+            let named = Sighting { tracked: false, by_twilio: true, status, ..named };
+            self.store.remember(named).await.expect("remembered");
+        }
+    }
+
     /// A step, and the end of all that it started.
     async fn step(&mut self) -> Tick {
         let tick = self.worker.tick().await;
@@ -208,28 +233,9 @@ async fn confirm_for(
     seen_at: Timestamp,
     created_at: Timestamp,
 ) {
-    let (sid, account) = (sid(number), account.parse().expect("valid"));
-    let sighting = Sighting {
-        sid,
-        account,
-        tracked: true,
-        strict: true,
-        by_twilio: false,
-        recipient: None,
-        number: None,
-        names: None,
-        from: None,
-        service: None,
-        reference: None,
-        status: None,
-        error_code: None,
-        code: None,
-        link: None,
-        created_at: Some(created_at),
-        seen_at,
-        trace: None,
-    };
-    let named = Named::Message(sid);
+    let account = account.parse().expect("valid");
+    let sighting = sighting(account, number, seen_at, Some(created_at));
+    let named = Named::Message(sighting.sid);
     let evidence = Evidence {
         account,
         named,
@@ -250,6 +256,34 @@ async fn confirm_for(
         trace: None,
     };
     store.observe(signal).await.expect("confirmed");
+}
+
+fn sighting(
+    account: AccountSid,
+    number: u32,
+    seen_at: Timestamp,
+    created_at: Option<Timestamp>,
+) -> Sighting {
+    Sighting {
+        sid: sid(number),
+        account,
+        tracked: true,
+        strict: true,
+        by_twilio: false,
+        recipient: None,
+        number: None,
+        names: None,
+        from: None,
+        service: None,
+        reference: None,
+        status: None,
+        error_code: None,
+        code: None,
+        link: None,
+        created_at,
+        seen_at,
+        trace: None,
+    }
 }
 
 fn status(status: u16) -> ResponseTemplate {
@@ -417,9 +451,11 @@ async fn a_good_message_behind_unknown_sids_is_posted_before_any_of_them_is_post
     assert!(scene.notes.count("lane paused 4") > 0, "twenty 404s in a row");
     scene.confirm(500..501, 0).await;
     scene.pass(900);
-    while scene.count(State::Reported) == 0 {
+    while scene.posts().await < 104 {
         assert!(scene.step().await.started > 0);
     }
+    assert_eq!(scene.count(State::Reported), 1);
+    // A message of the account had a success, so what is older and got 404 twice is refused, after a pause as well.
     let requests = scene.twilio.received_requests().await.expect("recorded");
     let mut paths: Vec<_> = requests.iter().map(|request| request.url.path()).collect();
     assert_eq!(paths.len(), 104);
@@ -431,6 +467,52 @@ async fn a_good_message_behind_unknown_sids_is_posted_before_any_of_them_is_post
         scene.step().await;
     }
     assert_eq!((scene.count(State::Refused), scene.count(State::Reported)), (103, 1));
+}
+
+/// Each step is a round of four posts, which Twilio answers after half a second.
+#[tokio::test]
+async fn a_good_message_behind_a_thousand_unknown_sids_waits_two_minutes_at_most() {
+    for is_named in [false, true] {
+        let mut scene = Scene::knowing(5000).await;
+        scene.confirm_many(0..1000, 3600).await;
+        scene.pass(1);
+        if is_named {
+            scene.name(5000..5001).await;
+        }
+        scene.confirm(5000..5001, 3600).await;
+        scene.pass(1);
+        if is_named {
+            scene.confirm_many(1000..2000, 3600).await;
+        }
+        let mut rounds = 0;
+        while scene.count(State::Reported) == 0 {
+            scene.step().await;
+            rounds += 1;
+            assert!(rounds <= 240, "named: {is_named}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_that_twilio_named_and_others_take_turns_with_one_slot_and_with_four() {
+    for concurrency in [1, 4] {
+        let mut scene = Scene::new(WorkerConfig { concurrency, ..CONFIG }).await;
+        scene.answer(taken).await;
+        scene.confirm(0..20, 3600).await;
+        scene.pass(1);
+        scene.name(100..120).await;
+        scene.confirm(100..120, 3600).await;
+        while scene.posts().await < 16 {
+            assert_eq!(scene.step().await.started, concurrency);
+        }
+        let posts = scene.twilio.received_requests().await.expect("recorded");
+        let posted =
+            |number| posts.iter().any(|post| post.url.path().contains(sid(number).as_str()));
+        for numbers in [0..20, 100..120] {
+            assert_eq!(numbers.clone().filter(|n| posted(*n)).count(), 8, "{numbers:?}");
+        }
+        assert!(posted(19) && posted(0), "the newest of the others, and the oldest");
+    }
 }
 
 /// With fewer messages than a pause takes, with more, and for days.
@@ -615,6 +697,27 @@ async fn no_account_has_more_than_its_share_of_the_slots_while_another_is_due() 
     let requests = scene.twilio.received_requests().await.expect("recorded");
     let hung = requests.iter().take(11).filter(|post| post.url.path().contains(ACCOUNT));
     assert_eq!(hung.count(), 2, "half of the slots, until the other has nothing due");
+}
+
+#[tokio::test]
+async fn more_accounts_than_own_slots_share_them_even_if_a_reload_added_the_accounts() {
+    let mut scene = Scene::new(WorkerConfig { own_slots: 2, ..CONFIG }).await;
+    scene.answer(|post: &Request| taken(post).set_delay(LONG * 9)).await;
+    let accounts: Vec<_> = (0..8).map(|n| format!("AC{n:032x}")).collect();
+    let known: Vec<_> = accounts.iter().map(String::as_str).collect();
+    scene.upstreams.replace(configured(&scene.twilio, &known)).expect("clients");
+    for (number, account) in (0..).zip(&known) {
+        for message in [number, 100 + number] {
+            confirm_for(account, scene.store.as_ref(), message, at(0), at(0)).await;
+        }
+    }
+    assert_eq!(scene.worker.tick().await.started, 6, "four shared slots and two own ones");
+    assert_eq!(scene.worker.tick().await, Tick { started: 0, again_in: None });
+    let mut leased = 0;
+    for number in (0..8).chain(100..108) {
+        leased += usize::from(scene.message(number).await.delivery.lease.is_some());
+    }
+    assert_eq!(leased, 6, "no message waits with a lease");
 }
 
 #[tokio::test]

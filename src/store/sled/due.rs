@@ -2,8 +2,12 @@
 //!
 //! Due messages lie by account. A claim reads at most as many of each account as it may hand out, so its cost does not
 //! grow with any backlog, and no backlog delays another account.
+//!
+//! A wrong SID that an app registers costs posts that Twilio answers with 404. So the messages of an account take turns:
+//! half of the attempts go to messages that Twilio itself named first, and half to the others. Of these, every second
+//! one goes to the newest message, which a backlog of any length does not delay then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,11 +17,14 @@ use crate::domain::matching::later;
 use crate::domain::message::{Attempt, State};
 use crate::domain::retry::LONGEST_WAIT;
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::sled::index::DueKind;
 use crate::store::sled::ledger::{Ledger, Ruling};
 use crate::store::{Quota, Quotas, Settled};
 
 /// The most that one call hands out: a group has room for 128 entries.
 const MAX_CLAIMS: usize = 100;
+/// The attempts of an account after which the turns of its messages repeat.
+const TURNS: usize = 4;
 
 impl Ledger {
     pub(super) fn claim(
@@ -74,13 +81,16 @@ impl Ledger {
                 next.insert((quota.under_way, at, account), (sid, due));
             }
         }
-        let (mut dealt, mut left) = (Vec::new(), limit);
+        let (mut dealt, mut left, mut own) = (Vec::new(), limit, quotas.own_slots);
         while dealt.len() < MAX_CLAIMS {
             let Some(((under_way, at, account), (sid, mut due))) = next.pop_first() else { break };
-            if left == 0 && !(quotas.own_slot && under_way == 0) {
+            if left > 0 {
+                left -= 1;
+            } else if own > 0 && under_way == 0 {
+                own -= 1;
+            } else {
                 break;
             }
-            left = left.saturating_sub(1);
             dealt.push((at, sid));
             if let Some((at, sid)) = due.next() {
                 next.insert((under_way + 1, at, account), (sid, due));
@@ -91,7 +101,9 @@ impl Ledger {
         dealt.into_iter().map(|(_, sid)| sid).collect()
     }
 
-    /// The due messages of an account within its quota: first those without a 404, each kind by its due time.
+    /// The due messages of an account within its quota, in the order in which they are to be attempted. Each attempt goes
+    /// to a message of the kind whose turn it is, or to the next kind that has one. Of a kind, messages with a 404 come
+    /// after the others.
     fn due_now(
         &self,
         account: AccountSid,
@@ -99,22 +111,46 @@ impl Ledger {
         quota: Quota,
     ) -> Vec<(Timestamp, MessageSid)> {
         let free = quota.free.min(MAX_CLAIMS);
-        let mut due = self.due_of_kind(account, false, now, free);
-        let rest = quota.missing.min(free - due.len());
-        due.extend(self.due_of_kind(account, true, now, rest));
-        due
+        let queue = |is_named| -> VecDeque<_> {
+            let of_kind = |is_missing, limit| {
+                let due = self.due_of_kind(account, DueKind { is_named, is_missing }, now, limit);
+                due.into_iter().map(move |(at, sid)| (at, sid, is_missing))
+            };
+            of_kind(false, free).chain(of_kind(true, quota.missing.min(free))).collect()
+        };
+        let (mut named, mut others) = (queue(true), queue(false));
+        let untried = DueKind { is_named: false, is_missing: false };
+        let newest = self.index.last_due_by(account, untried, now, free.div_ceil(TURNS));
+        let mut newest = newest.into_iter().map(|(at, sid)| (at, sid, false)).collect();
+        let (mut missing, mut seen) = (quota.missing, HashSet::new());
+        let mut next_of = |queue: &mut VecDeque<(Timestamp, MessageSid, bool)>| loop {
+            let (at, sid, is_missing) = queue.pop_front()?;
+            if (!is_missing || missing > 0) && seen.insert(sid) {
+                missing -= usize::from(is_missing);
+                return Some((at, sid));
+            }
+        };
+        let turns = (0..free).map(|turn| quota.begun.wrapping_add(turn) % TURNS);
+        let due = turns.map_while(|turn| match turn {
+            1 => next_of(&mut others).or_else(|| next_of(&mut named)),
+            3 => next_of(&mut newest)
+                .or_else(|| next_of(&mut others))
+                .or_else(|| next_of(&mut named)),
+            _ => next_of(&mut named).or_else(|| next_of(&mut others)),
+        });
+        due.collect()
     }
 
     /// A message whose due time is further away than any wait comes last: that time comes from a clock that was ahead.
     fn due_of_kind(
         &self,
         account: AccountSid,
-        is_missing: bool,
+        kind: DueKind,
         now: Timestamp,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
-        let due = self.index.due_after(account, is_missing, Timestamp::MIN, limit);
-        let far = self.index.due_after(account, is_missing, later(now, LONGEST_WAIT), limit);
+        let due = self.index.due_after(account, kind, Timestamp::MIN, limit);
+        let far = self.index.due_after(account, kind, later(now, LONGEST_WAIT), limit);
         due.into_iter().take_while(|(at, _)| *at <= now).chain(far).take(limit).collect()
     }
 
@@ -162,8 +198,9 @@ impl Ledger {
         let far = later(now, LONGEST_WAIT);
         let kinds = self.accounts_waiting().flat_map(|account| {
             let quota = quotas.of(account);
-            let kinds = [(false, quota.free), (true, quota.free.min(quota.missing))];
-            kinds.into_iter().filter(|(_, free)| *free > 0).map(move |(kind, _)| (account, kind))
+            let is_open =
+                move |kind: &DueKind| quota.free > 0 && (!kind.is_missing || quota.missing > 0);
+            DueKind::ALL.into_iter().filter(is_open).map(move |kind| (account, kind))
         });
         let first = kinds.flat_map(|(account, kind)| {
             let far = self.index.due_after(account, kind, far, 1).into_iter().map(|_| now);

@@ -37,8 +37,7 @@ pub(super) struct Places {
     created_at: Timestamp,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
-    /// Whether its last attempt got a 404.
-    is_missing: bool,
+    kind: DueKind,
     /// Since when Twilio would not take it.
     refused: Option<Timestamp>,
     /// The time from which on a full store may evict it.
@@ -59,36 +58,40 @@ impl Places {
             ],
             created_at: message.created_at,
             due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
-            is_missing: message.is_missing(),
+            kind: DueKind {
+                is_named: message.is_named_by_twilio(),
+                is_missing: message.is_missing(),
+            },
             refused: (message.state == State::Refused).then_some(message.since),
             evictable: policy.evictable_from(message),
         }
     }
 }
 
-/// The messages of an account that are due, now or later.
-#[derive(Default)]
-struct Due {
-    usual: Keys<BY_TIME>,
-    /// Those whose last attempt got a 404.
-    missing: Keys<BY_TIME>,
+/// A kind of due messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DueKind {
+    /// A status callback or an event of Twilio names the message.
+    pub(super) is_named: bool,
+    /// The last attempt got a 404.
+    pub(super) is_missing: bool,
 }
 
-impl Due {
-    fn keys(&self, is_missing: bool) -> &Keys<BY_TIME> {
-        if is_missing { &self.missing } else { &self.usual }
-    }
-
-    fn keys_mut(&mut self, is_missing: bool) -> &mut Keys<BY_TIME> {
-        if is_missing { &mut self.missing } else { &mut self.usual }
-    }
+impl DueKind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 4] = [
+        Self { is_named: true, is_missing: false },
+        Self { is_named: true, is_missing: true },
+        Self { is_named: false, is_missing: false },
+        Self { is_named: false, is_missing: true },
+    ];
 }
 
 #[derive(Default)]
 pub(super) struct Index {
     persons: Shelves<BY_PERSON>,
-    /// None of them is empty.
-    due: BTreeMap<AccountSid, Due>,
+    /// The messages of each account that are due, now or later, by kind. Neither a map nor a set in it is empty.
+    due: BTreeMap<AccountSid, BTreeMap<DueKind, Keys<BY_TIME>>>,
     refused: Keys<BY_TIME>,
     /// The candidates for eviction.
     pub(super) evictable: Candidates,
@@ -133,8 +136,8 @@ impl Index {
             self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
         }
         if let Some((account, at)) = places.due {
-            let due = self.due.entry(account).or_default();
-            due.keys_mut(places.is_missing).insert(&by_time(at, &packed(places.sid)));
+            let due = self.due.entry(account).or_default().entry(places.kind).or_default();
+            due.insert(&by_time(at, &packed(places.sid)));
         }
         if let Some(at) = places.refused {
             self.refused.insert(&by_time(at, &packed(places.sid)));
@@ -148,9 +151,13 @@ impl Index {
         }
         if let Some((account, at)) = places.due
             && let Some(waiting) = self.due.get_mut(&account)
+            && let Some(keys) = waiting.get_mut(&places.kind)
         {
-            waiting.keys_mut(places.is_missing).remove(&by_time(at, &packed(places.sid)));
-            if waiting.usual.is_empty() && waiting.missing.is_empty() {
+            keys.remove(&by_time(at, &packed(places.sid)));
+            if keys.is_empty() {
+                waiting.remove(&places.kind);
+            }
+            if waiting.is_empty() {
                 self.due.remove(&account);
             }
         }
@@ -181,25 +188,47 @@ impl Index {
 
     /// What is due first of an account, and when.
     pub(super) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
-        let mut due = self.due_after(account, false, Timestamp::MIN, limit);
-        due.extend(self.due_after(account, true, Timestamp::MIN, limit));
+        let kinds = DueKind::ALL.into_iter();
+        let due = kinds.flat_map(|kind| self.due_after(account, kind, Timestamp::MIN, limit));
+        let mut due: Vec<_> = due.collect();
         due.sort_by_key(|(at, sid)| (*at, packed(*sid)));
         due.truncate(limit);
         due
     }
 
-    /// The messages of an account that are due after this time, those whose last attempt got a 404 or the others.
+    /// The messages of an account of this kind that are due after this time, the first due first.
     pub(super) fn due_after(
         &self,
         account: AccountSid,
-        is_missing: bool,
+        kind: DueKind,
         after: Timestamp,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
-        let Some(waiting) = self.due.get(&account) else { return Vec::new() };
         let from = moment(later(after, Duration::from_millis(1)));
-        let keys = waiting.keys(is_missing);
-        let found = keys.between(&from, &[u8::MAX; BY_TIME - SID], false, limit);
+        self.due_between(account, kind, (&from, &[u8::MAX; BY_TIME - SID]), false, limit)
+    }
+
+    /// The messages of an account of this kind that are due by this time, the last due first.
+    pub(super) fn last_due_by(
+        &self,
+        account: AccountSid,
+        kind: DueKind,
+        by: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        self.due_between(account, kind, (&[], &moment(by)), true, limit)
+    }
+
+    fn due_between(
+        &self,
+        account: AccountSid,
+        kind: DueKind,
+        (from, to): (&[u8], &[u8]),
+        backwards: bool,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let keys = self.due.get(&account).and_then(|waiting| waiting.get(&kind));
+        let found = keys.map(|keys| keys.between(from, to, backwards, limit)).unwrap_or_default();
         found.iter().filter_map(|key| read_by_time(key)).collect()
     }
 
@@ -292,7 +321,7 @@ mod tests {
             persons: [(to > 0).then(|| person(to)), (to > 1).then(|| person(to - 1))],
             created_at: at(created),
             due: due.map(|seconds| (account, at(seconds))),
-            is_missing: n % 2 == 1,
+            kind: DueKind { is_named: n % 5 < 2, is_missing: n % 2 == 1 },
             refused: due.is_none().then(|| at(created)),
             evictable: due.is_none().then(|| (EvictionRank::ALL[usize::from(n % 3)], at(created))),
         }
@@ -378,13 +407,18 @@ mod tests {
             due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
             let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
             prop_assert_eq!(index.due_of(account, limit), due);
-            for is_missing in [false, true] {
-                let after = all.iter().filter(|places| {
-                    places.is_missing == is_missing
-                        && places.due.is_some_and(|(of, due)| of == account && due > at(from))
-                });
-                let found = index.due_after(account, is_missing, at(from), usize::MAX);
-                prop_assert_eq!(found.len(), after.count());
+            for kind in DueKind::ALL {
+                let of_kind = all.iter().filter(|places| places.kind == kind);
+                let due = of_kind.filter_map(|places| places.due);
+                let (after, by): (Vec<_>, Vec<_>) = due
+                    .filter(|(of, _)| *of == account)
+                    .map(|(_, due)| due)
+                    .partition(|due| *due > at(from));
+                let found = index.due_after(account, kind, at(from), usize::MAX);
+                prop_assert_eq!(found.len(), after.len());
+                let found = index.last_due_by(account, kind, at(from), usize::MAX);
+                prop_assert_eq!(found.len(), by.len());
+                prop_assert!(found.is_sorted_by(|one, next| one.0 >= next.0));
             }
         }
         Ok(())
