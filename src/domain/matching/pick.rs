@@ -84,9 +84,9 @@ impl Choice<'_> {
         let evidence = &parked.evidence;
         let (window, ttl) = (self.policy.longest_window(), self.policy.pending_ttl);
         let back = if parked.code.is_some() { window.max(ttl) } else { window };
-        let all_keys = |names: &[Person]| {
-            let names = self.people.all(names).into_iter();
-            names.map(WaitsFor::Person).collect::<Vec<_>>()
+        let all_keys = |persons: &[Person]| {
+            let tied = self.people.all(persons).into_iter();
+            tied.map(WaitsFor::Person).collect::<Vec<_>>()
         };
         let (keys, back) = match named {
             Named::Message(_) | Named::Link(_) => return false,
