@@ -58,6 +58,7 @@ async fn probed(board: &Board) -> Probe {
     timeout(PROBE, board.probe()).await.expect("an answer in time")
 }
 
+#[expect(clippy::await_holding_lock, reason = "it stands for a hung disk, and no task takes it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_probe_is_answered_in_time_with_the_last_snapshot_while_the_disk_hangs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -76,6 +77,7 @@ async fn a_probe_is_answered_in_time_with_the_last_snapshot_while_the_disk_hangs
     assert!(probed(&board).await.age.is_none());
 }
 
+#[expect(clippy::await_holding_lock, reason = "it stands for a hung disk, and no task takes it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_probe_is_answered_in_time_while_the_store_hangs_and_the_page_waits_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
