@@ -1,6 +1,6 @@
 //! Start: parse the command line, dispatch, turn the outcome into an exit code.
 //!
-//! 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, talk to stderr.
+//! 0 done, 1 failed, 2 wrong usage or settings, 3 the store is not at its path any more. Results go to stdout, talk to stderr.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use heardback::domain::size::Size;
 use heardback::domain::veil::veiled;
 use heardback::serve::signals::{Hangups, Signals};
 use heardback::serve::{Listeners, Service, core_dump};
+use heardback::store::sled::OpenError;
 use heardback::telemetry::logs;
 use heardback::tools::reach::Wrong;
 use heardback::tools::sign::{Output, SignRequest};
@@ -61,7 +62,12 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         note(format_args!("heardback: {error:#}"));
-        if error.is::<Wrong>() { ExitCode::from(WRONG) } else { ExitCode::FAILURE }
+        if error.is::<Wrong>() {
+            return ExitCode::from(WRONG);
+        }
+        error
+            .downcast_ref::<OpenError>()
+            .map_or(ExitCode::FAILURE, |error| error.exit_code().into())
     })
 }
 

@@ -90,6 +90,7 @@ impl<'a> Bench<'a> {
         let folder = &self.plan.place.folder;
         let store = folder.join("store");
         let _ = fs::remove_dir_all(&store);
+        let _ = fs::remove_file(folder.join("store.served"));
         let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
         let service = Heardback::start(&Given {
             binary,

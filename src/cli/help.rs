@@ -12,7 +12,8 @@ Examples:
   heardback forget +15551234567           erase what concerns a person
 
 `heardback serve --help` lists every setting.
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings.";
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 (serve) the store
+is not at its path any more.";
 
 pub(super) const SERVE_HELP: &str = "\
 Secrets come from the environment only; with _FILE after the name, from a file:

@@ -5,6 +5,10 @@
 //! step forward needs a second source: Twilio's `Date`, or the operator. A clock that is behind removes
 //! nothing early, so it is followed, and every later step forward is measured from there.
 //!
+//! Removal cannot be undone, so it is more careful than expiry. A jump that only the operator has confirmed removes nothing for
+//! [`SECOND_LOOK`]: if the confirmation was a mistake, correcting the clock restores all. All but parked evidence, of which
+//! there may be much, is also kept for [`MAX_JUMP`] longer, since a smaller jump goes unnoticed.
+//!
 //! Records are dated by the wall clock, except where it is known to be wrong: behind the expected time, or contradicted
 //! by Twilio. Then they are dated by the expected time, so a correction of the clock makes them no older.
 
@@ -14,6 +18,27 @@ use jiff::{SignedDuration, Timestamp};
 
 /// The largest difference that is taken for an ordinary restart or correction.
 pub const MAX_JUMP: Duration = Duration::from_hours(1);
+
+/// How long nothing is removed by a jump that the operator confirmed and Twilio did not.
+pub const SECOND_LOOK: Duration = Duration::from_hours(24);
+
+/// The state to keep over a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastSeen {
+    /// The time that the clock check begins with.
+    pub at: Timestamp,
+    /// The expected time without the jump that only the operator confirmed, and the end of the second look.
+    pub unsupported: Option<(Timestamp, Timestamp)>,
+}
+
+impl From<Timestamp> for LastSeen {
+    fn from(at: Timestamp) -> Self {
+        Self { at, unsupported: None }
+    }
+}
+
+/// [`MAX_JUMP`], as a difference of two times.
+const MAX_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +75,23 @@ pub struct Discipline {
     /// Whether the agreed time is Twilio's, and the wall clock differed from it.
     is_contradicted: bool,
     jump: Option<Jump>,
+    /// The agreed time before a jump that only the operator confirmed, and the end of the second look.
+    unsupported: Option<(Reading, Timestamp)>,
 }
 
 impl Discipline {
     /// Begins with the store's last trusted time; `None`: a new store, with nothing in it to lose.
     #[must_use]
-    pub fn start(now: Reading, last: Option<Timestamp>) -> Self {
+    pub fn start(now: Reading, last: Option<LastSeen>) -> Self {
         let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
-        let wall = last.filter(is_far).unwrap_or(now.wall);
+        let wall = last.map(|last| last.at).filter(is_far).unwrap_or(now.wall);
+        let unsupported = last.and_then(|last| last.unsupported);
         let mut started = Self {
             agreed: Reading { wall, ..now },
             before_fall: None,
             is_contradicted: false,
             jump: None,
+            unsupported: unsupported.map(|(wall, until)| (Reading { wall, ..now }, until)),
         };
         started.trusted(now);
         started
@@ -90,6 +119,23 @@ impl Discipline {
         expected
     }
 
+    /// The time to remove records by, all but parked evidence.
+    pub fn removal(&mut self, now: Reading) -> Timestamp {
+        self.supported(now).checked_sub(MAX_JUMP).unwrap_or(Timestamp::MIN)
+    }
+
+    /// The trusted time without a jump that only the operator confirmed, within [`SECOND_LOOK`].
+    pub fn supported(&mut self, now: Reading) -> Timestamp {
+        let trusted = self.trusted(now);
+        let Some((before, until)) = self.unsupported else { return trusted };
+        let expected = Self::expected_from(before, now);
+        if trusted < until && trusted.duration_since(expected) > MAX_SKEW {
+            return expected;
+        }
+        self.unsupported = None;
+        trusted
+    }
+
     /// The time to date records by.
     pub fn dated(&mut self, now: Reading) -> Timestamp {
         self.trusted(now);
@@ -100,17 +146,21 @@ impl Discipline {
     }
 
     /// The time for the store to begin with after a restart.
-    pub fn last(&mut self, now: Reading) -> Timestamp {
-        self.trusted(now).max(
-            Self::expected_from(self.before_fall.unwrap_or(self.agreed), now).min(self.dated(now)),
-        )
+    pub fn last(&mut self, now: Reading) -> LastSeen {
+        self.supported(now);
+        let expected = Self::expected_from(self.before_fall.unwrap_or(self.agreed), now);
+        let at = self.trusted(now).max(expected.min(self.dated(now)));
+        let unsupported = self.unsupported;
+        let unsupported =
+            unsupported.map(|(before, until)| (Self::expected_from(before, now), until));
+        LastSeen { at, unsupported }
     }
 
     /// Takes over the time in Twilio's answer.
     pub fn agree(&mut self, now: Reading, theirs: Timestamp) {
         let before = self.jump.take();
         self.agreed = Reading { wall: theirs, ..now };
-        self.before_fall = None;
+        (self.before_fall, self.unsupported) = (None, None);
         self.is_contradicted = !is_within(now.wall.duration_since(theirs));
         self.trusted(now);
         // The same fault as before keeps the moment at which it was noticed.
@@ -123,7 +173,18 @@ impl Discipline {
 
     /// Takes over the wall clock, which the operator has confirmed.
     pub fn confirm(&mut self, now: Reading) {
-        *self = Self { agreed: now, before_fall: None, is_contradicted: false, jump: None };
+        self.supported(now);
+        let until = now.wall.checked_add(SECOND_LOOK).unwrap_or(Timestamp::MAX);
+        let is_ahead = now.wall.duration_since(self.expected(now)) > MAX_SKEW;
+        let before = self.unsupported.map_or(self.agreed, |(before, _)| before);
+        let unsupported = if is_ahead { Some((before, until)) } else { self.unsupported };
+        *self = Self {
+            agreed: now,
+            before_fall: None,
+            is_contradicted: false,
+            jump: None,
+            unsupported,
+        };
     }
 
     /// The jump that no second source has agreed to.
@@ -166,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_new_store_and_a_short_pause_are_taken_as_they_are() {
-        for last in [None, Some(wall(0)), Some(wall(-HOUR)), Some(wall(HOUR))] {
+        for last in [None, Some(wall(0).into()), Some(wall(-HOUR).into()), Some(wall(HOUR).into())]
+        {
             let mut clock = Discipline::start(reading(0, 7), last);
             assert_eq!((clock.jump(), clock.trusted(reading(10, 17))), (None, wall(10)));
         }
@@ -174,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_start_far_ahead_goes_on_from_the_last_time_until_twilio_agrees() {
-        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0)));
+        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0).into()));
         let jump = clock.jump().expect("a jump");
         assert_eq!(jump.ahead, SignedDuration::from_hours(40 * 24));
         assert_eq!(clock.trusted(reading(40 * DAY + 600, 600)), wall(600));
@@ -187,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_twilio_contradicts_stays_held_back_and_follows_twilios_time() {
-        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0)));
+        let mut clock = Discipline::start(reading(40 * DAY, 0), Some(wall(0).into()));
         clock.agree(reading(40 * DAY + 5, 5), wall(HOUR * 9));
         assert!(clock.jump().is_some_and(|jump| jump.holds_back() && jump.since == wall(0)));
         assert_eq!(clock.trusted(reading(40 * DAY + 15, 15)), wall(HOUR * 9 + 10));
@@ -235,22 +297,45 @@ mod tests {
 
     #[test]
     fn records_are_dated_by_the_expected_time_while_the_clock_is_known_to_be_wrong() {
-        let mut clock = Discipline::start(reading(-40 * DAY, 0), Some(wall(0)));
+        let mut clock = Discipline::start(reading(-40 * DAY, 0), Some(wall(0).into()));
         for (at, uptime) in [(-40 * DAY, 0), (-40 * DAY + 9, 9), (-50 * DAY, 60)] {
             let seconds = i64::try_from(uptime).expect("small");
             let at = reading(at, uptime);
-            assert_eq!((clock.dated(at), clock.last(at)), (wall(seconds), wall(seconds)));
+            assert_eq!((clock.dated(at), clock.last(at).at), (wall(seconds), wall(seconds)));
         }
         // Put right, and not agreed upon yet.
         let right = reading(70, 70);
-        assert_eq!((clock.dated(right), clock.last(right)), (wall(70), wall(70)));
+        assert_eq!((clock.dated(right), clock.last(right).at), (wall(70), wall(70)));
         clock.agree(right, wall(70));
         assert_eq!((clock.dated(right), clock.trusted(right)), (wall(70), wall(70)));
         // Ahead, it may be right until Twilio says otherwise.
         let ahead = reading(40 * DAY, 80);
-        assert_eq!((clock.dated(ahead), clock.last(ahead)), (wall(40 * DAY), wall(80)));
+        assert_eq!((clock.dated(ahead), clock.last(ahead).at), (wall(40 * DAY), wall(80)));
         clock.agree(ahead, wall(80));
         assert_eq!((clock.dated(ahead), clock.trusted(ahead)), (wall(80), wall(80)));
+    }
+
+    #[test]
+    fn a_jump_that_only_the_operator_confirmed_removes_nothing_for_a_day() {
+        let mut clock = Discipline::start(reading(0, 0), None);
+        let ahead = reading(9 * DAY, 10);
+        clock.confirm(ahead);
+        assert_eq!((clock.trusted(ahead), clock.removal(ahead)), (wall(9 * DAY), wall(10 - HOUR)));
+        // Another confirmation and restarts do not end the second look.
+        clock.confirm(reading(12 * DAY, 20));
+        let last = clock.last(reading(12 * DAY, 20));
+        let mut again = Discipline::start(reading(12 * DAY + 60, 0), Some(last));
+        assert_eq!(again.removal(reading(12 * DAY + 60, 0)), wall(20 - HOUR));
+        // Put right, it goes on as before.
+        let mut right = again;
+        assert_eq!(right.removal(reading(90, 30)), wall(90 - HOUR));
+        // Twilio agrees, or a day passes.
+        let mut agreed = again;
+        agreed.agree(reading(12 * DAY + 90, 30), wall(12 * DAY + 90));
+        assert_eq!(agreed.removal(reading(12 * DAY + 90, 30)), wall(12 * DAY + 90 - HOUR));
+        let day = reading(13 * DAY + 60, 86_400);
+        assert_eq!(again.removal(day), wall(13 * DAY + 60 - HOUR));
+        assert_eq!(again.last(day).unsupported, None);
     }
 
     proptest! {
@@ -268,6 +353,7 @@ mod tests {
                 let at = reading(truth + wrong, uptime);
                 let trusted = clock.trusted(at);
                 prop_assert!(trusted <= at.wall);
+                prop_assert!(clock.removal(at) <= wall(truth), "{trusted} at {truth}");
                 prop_assert!(trusted <= wall(truth + HOUR), "{trusted} at {truth}");
             }
         }

@@ -41,8 +41,8 @@ pub enum Verdict {
         /// HTTP status.
         status: u16,
     },
-    /// A 2xx that does not name our message. Another server may have answered, and Twilio may not
-    /// have the confirmation.
+    /// A 2xx that does not name our message, or a 4xx that is not in Twilio's words. Another server may have answered,
+    /// and Twilio may not have the confirmation.
     Uncertain {
         /// The kind of body that came instead.
         why: Why,

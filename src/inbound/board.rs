@@ -1,7 +1,7 @@
 //! The board: a snapshot of the service, with all findings about it.
 //!
 //! The operator's page shares one snapshot for a second; `/readyz` takes a new one for each request, after its own check
-//! of the store. Both are judged by the same rules. A snapshot comes from the store, the
+//! of the store, or has the last one if the store or the disk hangs. All are judged by the same rules. A snapshot comes from the store, the
 //! lanes, the totals of the metrics and their history (`trends.rs`). Deliberately absent: recipients.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,9 @@ const FRESH: Duration = Duration::from_secs(1);
 const HEALTHY: Duration = Duration::from_secs(5);
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long `/readyz` waits for a snapshot after its check of the store. Both together stay below 5 s, the time that probes
+/// usually wait.
+const PROBE_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How often a sample is taken for the history, whether or not a snapshot is requested.
 const SAMPLE_EVERY: Duration = Duration::from_secs(15);
 
@@ -93,6 +96,16 @@ impl Snapshot {
     }
 }
 
+/// The answer to a readiness probe.
+pub(super) struct Probe {
+    /// Why the store cannot take an event, if it cannot.
+    pub(super) sick: Option<String>,
+    pub(super) is_draining: bool,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The age of the snapshot, if no new one was ready in time.
+    pub(super) age: Option<Duration>,
+}
+
 /// The sources of a snapshot.
 pub struct Sources {
     /// The store.
@@ -122,6 +135,8 @@ pub struct Board {
     pub(super) sources: Sources,
     began: Instant,
     latest: Mutex<Latest>,
+    /// The last complete snapshot, for a probe that cannot wait for a new one.
+    last: StdMutex<Option<(Instant, Arc<Snapshot>)>>,
     trends: StdMutex<Trends>,
     /// When each current finding first appeared.
     known: StdMutex<BTreeMap<(FindingId, Option<String>), Timestamp>>,
@@ -141,6 +156,7 @@ impl Board {
             sources,
             began: Instant::now(),
             latest: Mutex::default(),
+            last: StdMutex::default(),
             trends: StdMutex::default(),
             known: StdMutex::default(),
         }
@@ -155,15 +171,34 @@ impl Board {
             return Arc::clone(snapshot);
         }
         let sick = self.health(&mut latest.health).await;
-        let snapshot = Arc::new(self.take(sick).await);
+        let snapshot = self.take(sick).await;
         latest.snapshot = Some((Instant::now(), Arc::clone(&snapshot)));
         snapshot
     }
 
-    /// A new snapshot, with the result of the caller's own health check.
-    pub(super) async fn snapshot_knowing(&self, sick: Option<String>) -> Snapshot {
-        self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
-        self.take(sick).await
+    /// Checks the store and takes a snapshot, in bounded time.
+    pub(super) async fn probe(&self) -> Probe {
+        let sick = self.check().await;
+        let fresh = timeout(PROBE_PATIENCE, async {
+            self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
+            self.take(sick.clone()).await
+        });
+        let fresh = fresh.await.ok();
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (age, snapshot) = match (fresh, last()) {
+            (Some(fresh), _) => (None, fresh),
+            (None, Some((made, last))) => (Some(made.elapsed()), last),
+            (None, None) => (None, Arc::default()),
+        };
+        Probe { sick, is_draining: self.sources.readiness.is_draining(), snapshot, age }
+    }
+
+    /// Why the store cannot take an event, shown by a test write.
+    async fn check(&self) -> Option<String> {
+        match timeout(PATIENCE, self.sources.store.health()).await {
+            Ok(health) => health.err().map(|error| error.to_string()),
+            Err(_) => Some(silent()),
+        }
     }
 
     /// Drops the latest snapshot, so that an operator sees a change at once.
@@ -188,17 +223,17 @@ impl Board {
         {
             return None;
         }
-        let health = match timeout(PATIENCE, self.sources.store.health()).await {
-            Ok(health) => health.err().map(|error| error.to_string()),
-            Err(_) => Some(silent()),
-        };
+        let health = self.check().await;
         *known = Some((Instant::now(), health.clone()));
         health
     }
 
-    async fn take(&self, sick: Option<String>) -> Snapshot {
+    async fn take(&self, sick: Option<String>) -> Arc<Snapshot> {
         let mut snapshot = self.gather(sick).await;
         self.judge(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
+        let last = Some((Instant::now(), Arc::clone(&snapshot)));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         snapshot
     }
 
@@ -280,3 +315,7 @@ fn known<T: Default>(answer: Option<Result<T, StoreError>>, sick: &mut Option<St
         T::default()
     })
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::inbound::board::Board;
+use crate::inbound::board::{Board, Probe};
 use crate::inbound::page;
 use crate::inbound::page::Page;
 use crate::inbound::stocktaking::{self, AskDisk};
@@ -50,9 +50,8 @@ async fn livez() -> HttpResponse {
 /// Whether the store can take an event, shown by a test write. Findings are details and change no
 /// status: a deploy must not stop because Twilio has an outage, or because the store is full.
 async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
-    let sick = operator.store.health().await.err().map(|error| error.to_string());
-    let now = operator.board.snapshot_knowing(sick.clone()).await;
-    let trouble = if now.is_draining { Some("shutting down".to_owned()) } else { sick };
+    let Probe { sick, is_draining, snapshot: now, age } = operator.board.probe().await;
+    let trouble = if is_draining { Some("shutting down".to_owned()) } else { sick };
     let mut detail = json!({
         "status": if trouble.is_none() { "ready" } else { "unavailable" },
         "lanes": now.lanes,
@@ -60,6 +59,9 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
         "findings": now.findings,
         "last_verified": now.last_verified,
     });
+    if let (Some(age), Some(members)) = (age, detail.as_object_mut()) {
+        members.insert("snapshot_age_s".to_owned(), age.as_secs().into());
+    }
     let Some(reason) = trouble else { return HttpResponse::Ok().json(detail) };
     if let Some(members) = detail.as_object_mut() {
         members.insert("reason".to_owned(), reason.into());

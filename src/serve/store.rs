@@ -56,6 +56,7 @@ pub(super) fn open_store(
     let wall = Arc::clone(clock);
     let mut options = Options::new(path, policy, Arc::new(move || wall.wall()));
     options.clock = Arc::clone(clock);
+    options.marks_path = true;
     options.max_messages = settings.max_messages;
     options.max_parked = settings.max_parked;
     options.person_key =
@@ -65,9 +66,9 @@ pub(super) fn open_store(
         metrics.commit(commit.entries, commit.took, commit.synced);
     });
     let end = Arc::clone(&options.on_fatal);
-    options.on_fatal = Arc::new(move |reason| {
+    options.on_fatal = Arc::new(move |failure| {
         deferred::log_lost(at_end.evidence_deferred());
-        end(reason);
+        end(failure);
     });
     Ok(Arc::new(SledStore::open(options)?))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::clock::{Discipline, Jump, Reading};
+use crate::domain::clock::{Discipline, Jump, LastSeen, Reading};
 use crate::store::Clock;
 
 /// A clock without jumps. It is injected, as the wall clock is.
@@ -47,11 +47,25 @@ impl ClockGuard {
         (self.clock)()
     }
 
-    /// The time to expire and remove records by.
+    /// The time to expire records by.
     #[must_use]
     pub fn trusted(&self) -> Timestamp {
         let trusted = self.with(|state, now| state.as_mut().map(|state| state.trusted(now)));
         trusted.flatten().unwrap_or_else(|| self.wall())
+    }
+
+    /// The time to remove parked evidence by.
+    #[must_use]
+    pub fn supported(&self) -> Timestamp {
+        let supported = self.with(|state, now| state.as_mut().map(|state| state.supported(now)));
+        supported.flatten().unwrap_or_else(|| self.wall())
+    }
+
+    /// The time to remove other records by.
+    #[must_use]
+    pub fn removal(&self) -> Timestamp {
+        let removal = self.with(|state, now| state.as_mut().map(|state| state.removal(now)));
+        removal.flatten().unwrap_or_else(|| self.wall())
     }
 
     /// The time to date records by: the wall clock's, if it is not known to be wrong.
@@ -61,10 +75,10 @@ impl ClockGuard {
         dated.flatten().unwrap_or_else(|| self.wall())
     }
 
-    /// The time to store, with which the clock check begins after a restart.
-    pub(super) fn last(&self) -> Timestamp {
+    /// The state to store, with which the clock check begins after a restart.
+    pub(super) fn last(&self) -> LastSeen {
         let last = self.with(|state, now| state.as_mut().map(|state| state.last(now)));
-        last.flatten().unwrap_or_else(|| self.wall())
+        last.flatten().unwrap_or_else(|| self.wall().into())
     }
 
     /// Takes Twilio's time as the agreed time.
@@ -95,8 +109,8 @@ impl ClockGuard {
         })?
     }
 
-    /// Begins with the last trusted time of the store that was opened. `None`: the store is new.
-    pub(super) fn begin(&self, last: Option<Timestamp>) {
+    /// Begins with the last state of the store that was opened. `None`: the store is new.
+    pub(super) fn begin(&self, last: Option<LastSeen>) {
         let _ = self.with(|state, now| *state = Some(Discipline::start(now, last)));
     }
 

@@ -162,8 +162,7 @@ impl Metrics {
         let help = "How long one post took";
         let seconds = self.attempt_seconds.clone();
         to.register_with_unit("upstream_attempt", help, Unit::Seconds, seconds);
-        let help =
-            "2xx answers that do not name the posted message: not counted as reported, and retried";
+        let help = "2xx and 4xx answers that are not Twilio's about the posted message: retried";
         to.register("upstream_mismatch", help, self.mismatches.clone());
         let help = "Ends of attempts written down, by what they came to";
         to.register("upstream_settled", help, self.settled.clone());

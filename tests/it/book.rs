@@ -1,6 +1,7 @@
 //! A book in which the domain's changes are entered as they come: the plainest store there is, to
 //! judge the judgement by. It also watches what must never happen.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -8,8 +9,8 @@ use std::ops::RangeInclusive;
 use heardback::domain::address::{NameKind, Person, TiedNames};
 use heardback::domain::link::{Link, LinkId};
 use heardback::domain::matching::{
-    self, AutomaticReplies, Changes, Contradiction, Observed, Parked, Policy, REGISTERED_WITHIN,
-    Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
+    self, AutomaticReplies, Changes, Contradiction, Newest, Observed, Parked, Policy,
+    REGISTERED_WITHIN, Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
 };
 use heardback::domain::message::{Message, Reference, State};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -21,6 +22,8 @@ use crate::given::{at, policy};
 pub(crate) struct Book {
     pub(crate) policy: Policy,
     pub(crate) now: i64,
+    /// The most messages that are loaded for one person or reference.
+    pub(crate) limit: usize,
     pub(crate) messages: BTreeMap<MessageSid, Message>,
     pub(crate) parked: Vec<Parked>,
     pub(crate) links: BTreeMap<LinkId, Link>,
@@ -37,6 +40,7 @@ impl Default for Book {
         Self {
             policy: policy(),
             now: 0,
+            limit: usize::MAX,
             messages: BTreeMap::new(),
             parked: Vec::new(),
             links: BTreeMap::new(),
@@ -121,6 +125,14 @@ impl Book {
         }
     }
 
+    fn newest<'m>(&self, found: impl Iterator<Item = &'m Message>) -> Newest {
+        let mut messages: Vec<Message> = found.cloned().collect();
+        messages.sort_by_key(|message| Reverse((message.created_at, message.sid)));
+        let is_cut = messages.len() > self.limit;
+        messages.truncate(self.limit);
+        Newest { messages, is_cut }
+    }
+
     fn rows(&self, account: AccountSid, touched: &Touched, new: Option<(&Evidence, bool)>) -> Rows {
         let Ok(rows) = gather(self, account, touched, new, (&self.policy, at(self.now)));
         rows
@@ -191,23 +203,19 @@ impl Source for Book {
         &self,
         person: Person,
         span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Infallible> {
+    ) -> Result<Newest, Infallible> {
         let theirs = self
             .messages
             .values()
             .filter(|message| message.is_to(person) && span.contains(&message.created_at));
-        Ok(theirs.cloned().collect())
+        Ok(self.newest(theirs))
     }
 
-    fn bearing(
-        &self,
-        account: AccountSid,
-        reference: &Reference,
-    ) -> Result<Vec<Message>, Infallible> {
+    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Newest, Infallible> {
         let bearing = self.messages.values().filter(|message| {
             message.account == account && message.reference.as_ref() == Some(reference)
         });
-        Ok(bearing.cloned().collect())
+        Ok(self.newest(bearing))
     }
 
     fn link(&self, id: LinkId) -> Result<Option<Link>, Infallible> {
@@ -262,14 +270,14 @@ impl Source for Book {
         account: AccountSid,
         kind: NameKind,
         span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Infallible> {
+    ) -> Result<Newest, Infallible> {
         let of_kind = self.messages.values().filter(|message| {
             message.account == account
                 && message.alias.is_none()
                 && message.recipient.is_some_and(|to| to.kind == kind)
                 && span.contains(&message.created_at)
         });
-        Ok(of_kind.cloned().collect())
+        Ok(self.newest(of_kind))
     }
 
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Infallible> {

@@ -220,6 +220,7 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
                 OpenError::SealMissing { .. } => "no seal",
                 other @ (OpenError::InUse { .. }
                 | OpenError::Absent { .. }
+                | OpenError::Gone { .. }
                 | OpenError::HalfRestored { .. }
                 | OpenError::OtherPersonKey { .. }
                 | OpenError::Denied { .. }

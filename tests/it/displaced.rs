@@ -52,11 +52,14 @@ const EVENTS: [Event; 7] = [
     ("db deleted", |store| fs::remove_file(store.join("db")).expect("deleted")),
 ];
 
+/// The exit code of a process whose store is not at its path any more.
+const GONE: i32 = 3;
+
 /// The process has ended with an error that says what happened and what to do.
 fn ends_with_advice(service: &mut Running, event: &str) {
     let end = service.ends_within(LONG);
     let logs = service.logs();
-    assert_eq!(end.code(), Some(1), "{event}\n{logs}");
+    assert_eq!(end.code(), Some(GONE), "{event}\n{logs}");
     for said in ["while this process had it open", "heardback restore"] {
         assert!(logs.contains(said), "{event}: {said:?} is not in\n{logs}");
     }
@@ -97,6 +100,78 @@ fn a_service_ends_when_its_volume_is_unmounted() {
     let mut service = Running::start(command(&disk.store(), &twilio, &[]));
     drop(disk);
     ends_with_advice(&mut service, "unmounted");
+}
+
+/// Starts a service that must refuse to start: its exit code and its output.
+fn refused(store: &Path, twilio: &Twilio) -> (Option<i32>, String) {
+    let output = command(store, twilio, &[]).output().expect("it ran");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_start_after_the_store_was_moved_or_deleted_refuses_to_create_an_empty_one() {
+    for (event, act) in EVENTS.into_iter().take(4) {
+        let mut scene = Scene::new(&[]);
+        assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+        act(&scene.store());
+        ends_with_advice(&mut scene.service, event);
+        let was_there = scene.store().exists();
+        let marker = scene.store().with_file_name("store.served");
+        for _ in 0..2 {
+            let (code, talk) = refused(&scene.store(), &scene.twilio);
+            assert_eq!(code, Some(GONE), "{event}: {talk}");
+            assert!(talk.contains(&*marker.to_string_lossy()), "{event}: {talk}");
+        }
+        assert_eq!(scene.store().exists(), was_there, "{event}: no folder is created");
+        let is_empty = || fs::read_dir(scene.store()).expect("there").next().is_none();
+        assert!(!was_there || is_empty(), "{event}: nothing is created in it");
+        let is_deleted = event.starts_with("deleted");
+        if is_deleted {
+            fs::remove_file(&marker).expect("there");
+        } else {
+            if was_there {
+                fs::remove_dir(scene.store()).expect("empty");
+            }
+            fs::rename(aside(&scene.store()), scene.store()).expect("moved back");
+        }
+        scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
+        let kept = (!is_deleted).then_some("untracked");
+        assert_eq!(scene.state(1).as_deref(), kept, "{event}");
+        assert!(marker.exists(), "{event}");
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_at_a_start_is_noticed_after_a_clean_stop_too_and_a_new_volume_is_not() {
+    let mut scene = Scene::new(&[]);
+    scene.service.signal(Signal::TERM);
+    assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
+    fs::rename(scene.store(), aside(&scene.store())).expect("renamed");
+    let (code, talk) = refused(&scene.store(), &scene.twilio);
+    assert_eq!(code, Some(GONE), "{talk}");
+    // A volume is mounted at the parent folder or at the store's own.
+    let volume = tempfile::tempdir().expect("a folder");
+    for store in [volume.path().join("one"), volume.path().join("deep/er/store")] {
+        Running::start(command(&store, &scene.twilio, &[]));
+    }
+    let mounted = volume.path().join("two");
+    fs::create_dir(&mounted).expect("made");
+    Running::start(command(&mounted, &scene.twilio, &[]));
+}
+
+#[test]
+fn a_backup_is_restored_where_a_store_is_gone_and_the_service_starts_with_it() {
+    let mut scene = Scene::new(&[]);
+    assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
+    let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
+    backed_up(&store, &into);
+    fs::remove_dir_all(&store).expect("deleted");
+    ends_with_advice(&mut scene.service, "deleted");
+    assert_eq!(refused(&store, &scene.twilio).0, Some(GONE));
+    let (code, _, talk) = run(&["restore", &text(&into)], &store);
+    assert_eq!(code, Some(0), "{talk}");
+    scene.service = Running::start(command(&store, &scene.twilio, &[]));
+    assert_eq!(scene.state(1).as_deref(), Some("untracked"));
 }
 
 #[test]
@@ -149,7 +224,9 @@ async fn a_command_on_a_moved_store_is_unavailable_and_ends_the_process() {
     let fatal = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&fatal);
     let store = SledStore::open(Options {
-        on_fatal: Arc::new(move |reason| noted.lock().expect("held").push(reason.to_owned())),
+        on_fatal: Arc::new(move |failure| {
+            noted.lock().expect("held").push(failure.reason.clone());
+        }),
         ..options(&path, Hands::default().clock())
     });
     let store = store.expect("opens");

@@ -1,16 +1,19 @@
 //! A full store against one with room: no eviction makes evidence confirm another message.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::config::process_env;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::Settlement;
 use heardback::domain::matching::Observed;
-use heardback::domain::message::{Basis, State};
+use heardback::domain::message::{Basis, Reference, State};
 use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, TimeSource};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Quotas, Store, StoreError};
 use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
 
 use crate::given::{
     DAY, Hands, MINUTE, acted, direct, evidence, options, person, reference, registered, sid, sled,
@@ -90,6 +93,36 @@ async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it(
     }
 }
 
+/// The references of messages. A reference whose messages were all evicted is not used again: what it meant is forgotten.
+#[derive(Default)]
+struct References {
+    /// How often each was replaced by a new one.
+    epochs: BTreeMap<u32, u32>,
+    /// The messages that bear the present ones.
+    bearing: BTreeMap<u32, Vec<u32>>,
+}
+
+impl References {
+    fn name(&self, which: u32) -> Reference {
+        let epoch = self.epochs.get(&which).copied().unwrap_or_default();
+        reference(&format!("r{which}.{epoch}"))
+    }
+
+    /// The reference of a new message.
+    async fn of(&mut self, which: u32, full: &Arc<dyn Store>) -> Reference {
+        let bearing = self.bearing.entry(which).or_default();
+        let mut is_there = bearing.is_empty();
+        for number in &*bearing {
+            is_there |= full.show(sid(*number)).await.expect("shown").is_some();
+        }
+        if !is_there {
+            bearing.clear();
+            *self.epochs.entry(which).or_default() += 1;
+        }
+        self.name(which)
+    }
+}
+
 /// The kind of step, the message or person, and how many minutes ago.
 type Step = (u8, u32, i64);
 
@@ -103,15 +136,25 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
             as Arc<dyn Store>
     });
     let (mut now, mut last) = (0, 0);
+    let mut references = References::default();
     for (kind, n, back) in steps {
         hands.set(now);
         let then = now - back * MINUTE;
         match kind {
             0..=2 => {
                 last += 1;
-                let of = Sighting { recipient: Some(person(n / 6)), ..registered(last, now) };
+                let which = (n % 4 < 2).then_some(n % 4);
+                let reference = match which {
+                    Some(which) => Some(references.of(which, &full).await),
+                    None => None,
+                };
+                let of =
+                    Sighting { recipient: Some(person(n / 6)), reference, ..registered(last, now) };
                 if full.remember(of.clone()).await.is_ok() {
                     room.remember(of).await.expect("room");
+                    if let Some(which) = which {
+                        references.bearing.entry(which).or_default().push(last);
+                    }
                 } else {
                     last -= 1;
                 }
@@ -136,7 +179,7 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
             _ => {
                 let sender = SenderHint::default();
                 let named = if n % 3 == 0 {
-                    Named::Reference(reference(&format!("r{n}")))
+                    Named::Reference(references.name(n / 3 % 2))
                 } else {
                     Named::Person { recipient: person(n / 6), sender }
                 };
@@ -155,15 +198,22 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    // A fixed seed, and no message with a reference: a reference whose group was evicted may be used again.
-    #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(5), ..ProptestConfig::with_cases(60) })]
-
-    #[test]
-    fn a_full_store_confirms_nothing_that_one_with_room_does_not(
-        steps in prop::collection::vec((0_u8..8, 0_u32..12, 0_i64..130), 1..80),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(play(steps))?;
-    }
+/// `HEARDBACK_EVICTION_SEED` repeats a run, and `HEARDBACK_EVICTION_CASES` makes it longer.
+#[test]
+fn a_full_store_confirms_nothing_that_one_with_room_does_not() {
+    let from_env = |name: &str| process_env(name).map(|text| text.parse().expect("a number"));
+    let drawn = || getrandom::u64().expect("random bytes");
+    let seed = from_env("HEARDBACK_EVICTION_SEED").unwrap_or_else(drawn);
+    let cases = from_env("HEARDBACK_EVICTION_CASES").unwrap_or(60);
+    println!("HEARDBACK_EVICTION_SEED={seed}");
+    let config = ProptestConfig {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(u32::try_from(cases).expect("fewer"))
+    };
+    let steps = prop::collection::vec((0_u8..8, 0_u32..12, 0_i64..130), 1..80);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let held = TestRunner::new(config).run(&steps, |steps| runtime.block_on(play(steps)));
+    assert!(held.is_ok(), "{held:?}");
 }

@@ -195,7 +195,7 @@ pub(crate) fn options(folder: &Path, clock: Clock) -> Options {
     Options {
         lock_patience: Duration::from_millis(300),
         free_space: Arc::new(|| Ok(1 << 40)),
-        on_fatal: Arc::new(|reason| panic!("the store gave up: {reason}")),
+        on_fatal: Arc::new(|failure| panic!("the store gave up: {failure:?}")),
         ..Options::new(folder, policy(), clock)
     }
 }

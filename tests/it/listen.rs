@@ -205,20 +205,10 @@ fn every_address_of_a_name_is_bound_and_a_localhost_that_is_not_loopback_is_refu
     let Some(words) = serve_with_hosts(&hosts) else { return };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if has_ipv6() {
-        let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let listen = format!("both:{}", probe.local_addr().expect("bound").port());
-        drop(probe);
-        let (twilio, store) = (Twilio::start(), folder.path().join("store"));
-        let more = [("HEARDBACK_LISTEN", listen.as_str()), PATH];
-        let mut serve = wrapped(&words, &store, &twilio, &more);
-        let mut child = serve.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-        let port = ListenAddr::parse(&listen).expect("one").port();
+        let place = Place::start(&words, &[("HEARDBACK_LISTEN", "both:0"), PATH]);
         for (number, ip) in (1..).zip([V4, V6]) {
-            eventually("it listens", LONG, || TcpStream::connect((ip, port)).is_ok());
-            accepted((ip, port).into(), number);
+            accepted((ip, place.service.public.port()).into(), number);
         }
-        child.kill().expect("ours");
-        child.wait().expect("ours");
     }
     let (code, said) = refused(&words, &[("HEARDBACK_OPS_LISTEN", "localhost:9091"), PATH]);
     assert_eq!(code, Some(1), "{said}");
@@ -352,7 +342,10 @@ fn health_says_in_one_line_why_not_and_never_waits_long() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("no answer within 3 s") && said.lines().count() == 1, "{said}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    drop(nobody);
+    // A bound socket that does not listen refuses connections, and no other process gets its port.
+    let silent = tokio::net::TcpSocket::new_v4().expect("a socket");
+    silent.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let at = silent.local_addr().expect("bound").to_string();
     let (code, said) = health(&[], &at);
     assert_eq!(code, 1, "{said}");
     assert!(

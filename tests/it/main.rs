@@ -60,6 +60,7 @@ mod listen;
 mod logs;
 #[cfg(test)]
 mod manual;
+mod many_messages;
 #[cfg(test)]
 mod matching;
 #[cfg(test)]

@@ -176,7 +176,13 @@ fn policies() -> impl Strategy<Value = Policy> {
 }
 
 fn played(truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
+    played_with(usize::MAX, truth, policy, facts)
+}
+
+/// The same with so many messages loaded at most for one person or reference.
+fn played_with(limit: usize, truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
     let mut book = Book::default();
+    book.limit = limit;
     book.policy = *policy;
     book.links.insert(token(1).id(), link(None, -1300));
     // All facts come in at one moment.
@@ -241,6 +247,29 @@ proptest! {
         let twice: Vec<_> = facts.iter().cloned().chain(shuffled(&facts, again)).collect();
         let (once, twice) = (played(&truth, &policy, &facts), played(&truth, &policy, &twice));
         prop_assert_eq!(once.confirmed(), twice.confirmed());
+    }
+
+    #[test]
+    fn with_too_many_messages_to_load_nothing_is_confirmed_that_is_not_with_all_of_them(
+        truth in truths(),
+        facts in histories(),
+        policy in policies(),
+        order in any::<u64>(),
+        limit in 1..4_usize,
+    ) {
+        // One piece of evidence: a second one that waits may be the one that corrects the first.
+        let mut facts = codes_after_registrations(shuffled(&facts, order));
+        let mut evidence = 0;
+        facts.retain(|(_, fact)| {
+            evidence += u32::from(!matches!(fact, Fact::Register(_) | Fact::Status(..)));
+            evidence <= 1 || matches!(fact, Fact::Register(_) | Fact::Status(..))
+        });
+        let (all, few) =
+            (played(&truth, &policy, &facts), played_with(limit, &truth, &policy, &facts));
+        prop_assert!(
+            few.confirmed().is_subset(&all.confirmed()),
+            "{:?} of {:?}\n{:?}\n{:#?}", few.confirmed(), all.confirmed(), truth, facts
+        );
     }
 
     #[test]

@@ -397,7 +397,9 @@ async fn if_the_writer_panics_nobody_is_told_of_success_and_the_process_is_told_
         on_commit: Arc::new(move |_| {
             assert!(commits.fetch_add(1, Ordering::SeqCst) < 1, "injected");
         }),
-        on_fatal: Arc::new(move |reason| told.lock().expect("held").push(reason.to_owned())),
+        on_fatal: Arc::new(move |failure| {
+            told.lock().expect("held").push(failure.reason.clone());
+        }),
         ..given
     })
     .expect("opens");

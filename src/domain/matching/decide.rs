@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::domain::address::{Names, Person};
-use crate::domain::code::Probe;
+use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
 use crate::domain::matching::pick::Known;
@@ -16,7 +16,7 @@ use crate::domain::matching::settle::{Origin, Piece};
 use crate::domain::matching::sighted::{contradiction, fresh, merged};
 use crate::domain::matching::{
     AutomaticReplies, Changes, Contradiction, Now, Observed, Parked, People, Policy, Reason,
-    Remembered, Rows, TypedCode,
+    Remembered, Rows, TypedCode, WaitsFor,
 };
 use crate::domain::message::{Message, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -113,6 +113,8 @@ pub(super) struct Ledger<'a> {
     pub(super) account: Option<AccountSid>,
     /// The messages as they were loaded.
     pub(super) loaded: Known,
+    /// The stored codes. One that counts no more stays in the store until the sweep removes it: the clock may be ahead.
+    codes: BTreeMap<MessageSid, CodeHmac>,
     pub(super) known: Known,
     pub(super) pieces: Vec<Piece>,
     /// The known evidence that the new evidence repeats.
@@ -124,6 +126,7 @@ pub(super) struct Ledger<'a> {
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) changes: Changes,
     is_cut: bool,
+    pub(super) cut: BTreeMap<WaitsFor, Timestamp>,
     pub(super) policy: &'a Policy,
     /// The wall clock, to date the written rows.
     pub(super) now: Timestamp,
@@ -151,8 +154,11 @@ impl<'a> Ledger<'a> {
             people,
             automatic,
             is_cut,
+            cut,
             seen: _,
         } = rows;
+        let codes = messages.values().filter_map(|message| Some((message.sid, message.code?)));
+        let codes = codes.collect();
         let mut known = messages;
         for message in known.values_mut() {
             message.age(now.trusted);
@@ -165,6 +171,7 @@ impl<'a> Ledger<'a> {
         Self {
             account,
             loaded: known.clone(),
+            codes,
             known,
             pieces,
             repeated: None,
@@ -175,6 +182,7 @@ impl<'a> Ledger<'a> {
             links,
             changes: Changes::default(),
             is_cut,
+            cut,
             policy,
             now: now.wall,
             trusted: now.trusted,
@@ -195,7 +203,9 @@ impl<'a> Ledger<'a> {
             if before == Some(&message) {
                 continue;
             }
+            let code = message.code.or(self.codes.get(&sid).copied());
             message.age(self.trusted);
+            message.code = code;
             let was_proven = before.is_some_and(|before| before.proof.is_some());
             match (was_proven, message.proof.is_some()) {
                 (false, true) => confirmed.push(sid),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::domain::address::{Names, Person};
 use crate::domain::matching::people::shielded;
-use crate::domain::matching::source::{Source, WaitsFor};
+use crate::domain::matching::source::{Newest, Source, WaitsFor};
 use crate::domain::matching::{Policy, Rows, Touched, UNSAID_FOR, earlier, later};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::AccountSid;
@@ -156,6 +156,7 @@ impl<S: Source> Loading<'_, S> {
             self.concerned += 1;
             if self.concerned > MAX_KEYS {
                 self.rows.is_cut = true;
+                self.rows.cut.insert(key.clone(), Timestamp::MAX);
                 return Ok(());
             }
             for parked in self.source.parked(key)? {
@@ -214,9 +215,8 @@ impl<S: Source> Loading<'_, S> {
         span: RangeInclusive<Timestamp>,
     ) -> Result<(), S::Error> {
         self.spans.insert(person, span.clone());
-        for message in self.source.sent_to(person, span)? {
-            self.add(Some(message));
-        }
+        let found = self.source.sent_to(person, span)?;
+        self.add_newest(WaitsFor::Person(person), found);
         Ok(())
     }
 
@@ -251,9 +251,8 @@ impl<S: Source> Loading<'_, S> {
 
     fn add_bearing(&mut self, account: AccountSid, name: &Reference) -> Result<(), S::Error> {
         if self.bearing.insert(name.clone()) {
-            for message in self.source.bearing(account, name)? {
-                self.add(Some(message));
-            }
+            let found = self.source.bearing(account, name)?;
+            self.add_newest(WaitsFor::Reference(account, name.clone()), found);
         }
         Ok(())
     }
@@ -280,6 +279,17 @@ impl<S: Source> Loading<'_, S> {
             self.reaches.insert(key.clone());
             self.done.remove(&key);
             self.pending.push(key);
+        }
+    }
+
+    /// Adds the messages under a key. The last load of a key decides which of its messages may be missing.
+    fn add_newest(&mut self, key: WaitsFor, found: Newest) {
+        match found.cut_at() {
+            Some(at) => self.rows.cut.insert(key, at),
+            None => self.rows.cut.remove(&key),
+        };
+        for message in found.messages {
+            self.add(Some(message));
         }
     }
 
@@ -318,7 +328,7 @@ impl<S: Source> Loading<'_, S> {
         let rows = &self.rows;
         let held = rows.messages.values().filter_map(|message| message.held.as_deref());
         let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
-        let mut untied = BTreeMap::new();
+        let (mut untied, mut cut) = (BTreeMap::new(), Vec::new());
         for evidence in waiting.chain(self.evidence.map(|(evidence, _)| evidence)) {
             let Some((person, kind)) = shielded(evidence) else { continue };
             let is_said = self.said.is_some_and(|said| said.contains(person) && said.is_complete());
@@ -328,8 +338,10 @@ impl<S: Source> Loading<'_, S> {
             let from = earlier(evidence.occurred_at, self.policy.window_of(evidence));
             let span = from..=later(evidence.occurred_at, UNSAID_FOR);
             let found = self.source.sent_to_kind(evidence.account, kind, span)?;
-            untied.extend(found.into_iter().map(|message| (message.sid, message)));
+            cut.extend(found.is_cut.then(|| (WaitsFor::of(evidence), Timestamp::MAX)));
+            untied.extend(found.messages.into_iter().map(|message| (message.sid, message)));
         }
+        self.rows.cut.extend(cut);
         self.rows.people.untied = untied;
         let persons = self.rows.people.untied.values().filter_map(|message| message.recipient);
         for person in persons.map(|to| to.person).collect::<BTreeSet<_>>() {

@@ -31,7 +31,7 @@ pub use policy::{
     AUTOMATIC_FOR, AUTOMATIC_WITHIN, CLOCK_SKEW, EvictionRank, INFERRED_PARKED_FOR, Now, Policy,
     REFERENCE_FRESH_FOR, REGISTERED_WITHIN, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
 };
-pub use source::{Source, WaitsFor};
+pub use source::{Newest, Source, WaitsFor};
 
 use std::collections::BTreeMap;
 
@@ -72,6 +72,8 @@ pub struct Rows {
     pub automatic: BTreeMap<Person, AutomaticReplies>,
     /// Whether there were too many rows. Then no provisional confirmation is judged anew.
     pub is_cut: bool,
+    /// The persons and references with too many messages. Those that were created at that time or before may be missing.
+    pub cut: BTreeMap<WaitsFor, Timestamp>,
 }
 
 /// Evidence that waits for its message, or that is kept because its message may still be registered.

@@ -12,7 +12,7 @@ use crate::domain::matching::fitting::{Fitting, is_within_skew, is_younger};
 use crate::domain::matching::sender::{is_from, sent_by};
 use crate::domain::matching::{
     AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
-    Reason, Resend, TypedCode, UNSAID_FOR, earlier, later,
+    Reason, Resend, TypedCode, UNSAID_FOR, WaitsFor, earlier, later,
 };
 use crate::domain::message::{Basis, Message, Reference, State};
 use crate::domain::sid::{MessageSid, ServiceSid};
@@ -41,6 +41,8 @@ pub(super) struct Choice<'a> {
     pub(super) services: &'a BTreeMap<String, ServiceSid>,
     pub(super) people: &'a People,
     pub(super) automatic: &'a BTreeMap<Person, AutomaticReplies>,
+    /// The persons and references with too many messages, as in [`crate::domain::matching::Rows`].
+    pub(super) cut: &'a BTreeMap<WaitsFor, Timestamp>,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     /// The later of the trusted time and the time that records are dated by.
@@ -51,6 +53,9 @@ impl Choice<'_> {
     /// Judges a piece of evidence. `named` is its target once links are followed.
     pub(super) fn pick(&self, parked: &Parked, named: &Named) -> Pick {
         let evidence = &parked.evidence;
+        if self.may_miss_messages(parked, named) {
+            return Pick::Wait(Reason::Ambiguous);
+        }
         match named {
             Named::Message(sid) => self.by_sid(parked, *sid),
             Named::Reference(name) => {
@@ -69,6 +74,32 @@ impl Choice<'_> {
             }
             Named::Link(_) => Pick::Wait(Reason::LinkUnknown),
         }
+    }
+
+    /// Whether the evidence has to choose among messages, and too many were there to load all that it may be about.
+    fn may_miss_messages(&self, parked: &Parked, named: &Named) -> bool {
+        if self.cut.is_empty() {
+            return false;
+        }
+        let evidence = &parked.evidence;
+        let (window, ttl) = (self.policy.longest_window(), self.policy.pending_ttl);
+        let back = if parked.code.is_some() { window.max(ttl) } else { window };
+        let all_keys = |persons: &[Person]| {
+            let tied = self.people.all(persons).into_iter();
+            tied.map(WaitsFor::Person).collect::<Vec<_>>()
+        };
+        let (keys, back) = match named {
+            Named::Message(_) | Named::Link(_) => return false,
+            Named::Reference(name) => {
+                (vec![WaitsFor::Reference(evidence.account, name.clone())], back.max(ttl))
+            }
+            Named::Person { recipient, .. } => (all_keys(&[recipient.person]), back),
+            Named::Caller { recipient, whatsapp, .. } => {
+                (all_keys(&[recipient.person, *whatsapp]), back)
+            }
+        };
+        let from = earlier(evidence.occurred_at, back);
+        keys.iter().any(|key| self.cut.get(key).is_some_and(|at| *at >= from))
     }
 
     /// The messages whose codes a typed code is compared with. The flag says whether each is recent enough for a

@@ -99,7 +99,7 @@ pub enum Resend {
     OnlyDeliverable,
     /// All that may have arrived.
     All,
-    /// The one whose code was entered; none without a code.
+    /// The one whose code was entered. Without a code, as [`Self::OnlyDeliverable`]: the only one, none where there are several.
     Code,
 }
 

@@ -150,7 +150,8 @@ impl Ledger<'_> {
     pub(super) fn choice<'c>(&'c self, known: &'c Known) -> Choice<'c> {
         let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
         let (now, latest) = (self.trusted, self.trusted.max(self.now));
-        Choice { known, services, people, automatic, policy: self.policy, now, latest }
+        let (cut, policy) = (&self.cut, self.policy);
+        Choice { known, services, people, automatic, cut, policy, now, latest }
     }
 
     /// Whether a link was opened before its message existed. Such an act cannot be a reaction to the message.

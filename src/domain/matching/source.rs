@@ -39,6 +39,23 @@ impl WaitsFor {
     }
 }
 
+/// The messages that were searched for: the newest ones, if there are too many.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Whether older ones were left out.
+    pub is_cut: bool,
+}
+
+impl Newest {
+    /// Messages that were created at this time or before may be missing. `None`: none is.
+    pub(super) fn cut_at(&self) -> Option<Timestamp> {
+        let oldest = self.messages.iter().map(|message| message.created_at).min();
+        self.is_cut.then(|| oldest.unwrap_or(Timestamp::MAX))
+    }
+}
+
 /// Reads rows from a store: the newest rows, if there are too many.
 #[expect(clippy::missing_errors_doc, reason = "each method fails if rows cannot be read")]
 pub trait Source {
@@ -51,13 +68,9 @@ pub trait Source {
         &self,
         person: Person,
         span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Self::Error>;
+    ) -> Result<Newest, Self::Error>;
     /// The messages of an account that bear a reference.
-    fn bearing(
-        &self,
-        account: AccountSid,
-        reference: &Reference,
-    ) -> Result<Vec<Message>, Self::Error>;
+    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Newest, Self::Error>;
     /// A click link, until it is removed.
     fn link(&self, id: LinkId) -> Result<Option<Link>, Self::Error>;
     /// The click links made for a reference that are not bound to a message yet.
@@ -87,7 +100,7 @@ pub trait Source {
         account: AccountSid,
         kind: NameKind,
         span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Self::Error>;
+    ) -> Result<Newest, Self::Error>;
     /// The span in which texts of a person are automatic, if there is one.
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Self::Error>;
 }

@@ -386,8 +386,8 @@ impl Message {
     }
 
     /// Applies the effects of time, whether or not the sweep has come by. At the end of its lifetime a pending message
-    /// expires; a message in any state loses the HMAC of its code. The stored state is only a cache: a message that
-    /// expired by a clock that was ahead is pending again, though without its code.
+    /// expires; the HMAC of a code, in any state, counts no more. The stored state is only a cache: a message that
+    /// expired by a clock that was ahead is pending again, with its code, which a store keeps until it is safe to remove.
     pub fn age(&mut self, now: Timestamp) {
         if self.expires_at > now {
             if self.state == State::Expired {

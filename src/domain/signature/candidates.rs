@@ -16,22 +16,28 @@ pub(super) type Pieces<'a> = [&'a str; 5];
 #[cfg(test)]
 pub(super) const MAX_SPELLINGS: usize = 18;
 
-/// Tries the spellings of the URL that is `base` and `rest`, likeliest first, until `test` breaks.
-/// A base ends after the authority or within the path.
+/// Tries the spellings of the URLs that are each of `bases` and `rest`, until `test` breaks. A base ends after the
+/// authority or within the path.
 ///
-/// First the URL as it stands, then with its port dropped or the scheme's default port added; only
-/// then, if the query holds such characters, with `'` escaped or not, and for a GET `@` and `:` too.
-pub(super) fn find<T>(
-    base: &str,
+/// Each spelling is tried with all bases before the next one, the most likely first, because `test` may break for the
+/// work that it has done: a request for the last base must not fail for unlikely spellings of the first. First come the
+/// URLs as they stand, then with the port dropped or the scheme's default port added; only then, if the query holds such
+/// characters, with `'` escaped or not, and for a GET `@` and `:` too.
+pub(super) fn find<'b, T>(
+    bases: &(impl Iterator<Item = &'b str> + Clone),
     rest: &str,
     is_get: bool,
     mut test: impl FnMut(&Pieces<'_>) -> ControlFlow<T>,
 ) -> ControlFlow<T> {
-    let (head, port, other_port, prefix) = cut(base);
     let (path, query) = rest.split_at(rest.find('?').map_or(rest.len(), |mark| mark + 1));
     for query in spellings(query, is_get) {
-        for port in std::iter::once(port).chain(other_port) {
-            test(&[head, port, prefix, path, &query])?;
+        for is_other_port in [false, true] {
+            for (head, port, other_port, prefix) in bases.clone().map(cut) {
+                let port = if is_other_port { other_port } else { Some(port) };
+                if let Some(port) = port {
+                    test(&[head, port, prefix, path, &query])?;
+                }
+            }
         }
     }
     ControlFlow::Continue(())
@@ -142,7 +148,7 @@ mod tests {
     fn all(url: &str, is_get: bool) -> Vec<String> {
         let with = |base: &str, rest: &str| {
             let mut seen = Vec::new();
-            let _ = find(base, rest, is_get, |pieces| -> ControlFlow<()> {
+            let _ = find(&[base].into_iter(), rest, is_get, |pieces| -> ControlFlow<()> {
                 seen.push(pieces.concat());
                 ControlFlow::Continue(())
             });
@@ -177,6 +183,21 @@ mod tests {
         for none in ["no url", "/p?u=https://h"] {
             assert_eq!(all(none, false), [none]);
         }
+    }
+
+    #[test]
+    fn each_spelling_is_tried_with_all_bases_before_the_next() {
+        let mut seen = Vec::new();
+        let bases = ["https://a", "http://b:1/p"];
+        let _ = find(&bases.into_iter(), "/x?'", false, |pieces| -> ControlFlow<()> {
+            seen.push(pieces.concat());
+            ControlFlow::Continue(())
+        });
+        let (as_sent, escaped) = (["'"; 4], ["%27"; 4]);
+        let urls = ["https://a/x?", "http://b:1/p/x?", "https://a:443/x?", "http://b/p/x?"];
+        let expected = urls.iter().cycle().zip(as_sent.into_iter().chain(escaped));
+        let expected: Vec<String> = expected.map(|(url, query)| format!("{url}{query}")).collect();
+        assert_eq!(seen, expected);
     }
 
     #[test]

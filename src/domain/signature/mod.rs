@@ -133,13 +133,8 @@ pub fn verify<'k>(
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
     let claim = Claim::new(&request.content, request.is_get, header, request.settings)?;
-    let keys = keys.into_iter();
-    let mut bases = request.bases.iter();
-    let mut verdict = Err(Mistrust::Mismatch);
-    while let (Err(Mistrust::Mismatch), Some(base)) = (verdict, bases.next()) {
-        verdict = claim.verify(keys.clone(), base, request.path_and_query);
-    }
-    verdict
+    let bases = request.bases.iter().map(String::as_str);
+    claim.verify(keys.into_iter(), &bases, request.path_and_query)
 }
 
 /// Whether a header holds a signature of some key: the right number of bytes, in base64.
@@ -161,7 +156,7 @@ pub fn verify_url<'k>(
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
     let (base, rest) = origin(url);
-    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), base, rest)
+    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), &std::iter::once(base), rest)
 }
 
 /// Signs a request, in base64 as for the header.
@@ -235,10 +230,10 @@ impl<'a> Claim<'a> {
         Ok(Self { tag, selection, content, parameters, is_get, work })
     }
 
-    fn verify<'k>(
+    fn verify<'k, 'b>(
         &self,
         keys: impl Iterator<Item = &'k SigningKey> + Clone,
-        base: &str,
+        bases: &(impl Iterator<Item = &'b str> + Clone),
         rest: &str,
     ) -> Result<Match, Mistrust> {
         let query = rest.split_once('?').map_or("", |(_, query)| query);
@@ -249,7 +244,7 @@ impl<'a> Claim<'a> {
         // What selects nothing costs what selects one key.
         let none_chosen = chosen.clone().next().is_none();
         let stand_in = none_chosen.then(|| Keyed::new(self.tag.algorithm(), b""));
-        let key = candidates::find(base, rest, self.is_get, |url| {
+        let key = candidates::find(bases, rest, self.is_get, |url| {
             if let Some(stand_in) = &stand_in {
                 std::hint::black_box(self.is_made_by(stand_in, url)?);
                 return ControlFlow::Continue(());

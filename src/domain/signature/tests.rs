@@ -203,10 +203,9 @@ fn work_of(
     let header = sign(&key(), "https://elsewhere.example", &Content::Nothing);
     let claim = Claim::new(&content, body.is_empty(), Some(header.as_bytes()), settings);
     let claim = claim.expect("a signature by its shape");
-    for base in 0..bases {
-        let base = format!("https://h{base}.example.com");
-        assert_eq!(claim.verify(keys.iter(), &base, path_and_query), Err(Mistrust::Mismatch));
-    }
+    let bases: Vec<_> = (0..bases).map(|base| format!("https://h{base}.example.com")).collect();
+    let bases = bases.iter().map(String::as_str);
+    assert_eq!(claim.verify(keys.iter(), &bases, path_and_query), Err(Mistrust::Mismatch));
     claim.work.get()
 }
 
@@ -230,6 +229,45 @@ fn a_forged_request_of_any_shape_costs_a_bounded_number_of_hashed_bytes() {
             }
         }
     }
+}
+
+/// Whether the last of the keys and the last of the bases are found for a request of that shape.
+fn is_found(keys: u32, bases: u32, path_and_query: &str, content: &Content<'_>) -> bool {
+    let key = |n: u32| SigningKey::new(format!("key {n}").as_bytes());
+    let keys: Vec<_> = (0..keys).map(key).collect();
+    let bases: Vec<_> = (0..bases).map(|base| format!("https://h{base}.example.com")).collect();
+    let url = format!("{}{path_and_query}", bases.last().expect("a base"));
+    let header = sign(keys.last().expect("a key"), &url, content);
+    let is_get = matches!(content, Content::Nothing);
+    let presented =
+        Presented { bases: &bases, path_and_query, content: *content, is_get, settings: None };
+    verify(&keys, &presented, Some(header.as_bytes())) == Ok(Match { key: keys.len() - 1 })
+}
+
+#[test]
+fn a_large_honest_body_is_accepted_for_the_last_public_url_with_the_most_keys() {
+    let marks = "/twilio/message?x=it's%27";
+    // A form names its account: two auth tokens.
+    let body = "a=".to_owned() + &"x".repeat((64 << 10) - 2);
+    let pairs = form::pairs(body.as_bytes());
+    let content = Content::Form { pairs: &pairs, body: body.as_bytes() };
+    for bases in [1, 2] {
+        assert!(is_found(2, bases, marks, &content), "{bases}");
+    }
+    // A shorter form, with more of everything.
+    let body = "a=".to_owned() + &"x".repeat(8 << 10);
+    let pairs = form::pairs(body.as_bytes());
+    let content = Content::Form { pairs: &pairs, body: body.as_bytes() };
+    assert!(is_found(4, 8, marks, &content));
+    // A batch of Event Streams names no account, so 64 keys are tried.
+    let body = vec![b'x'; 1 << 20];
+    for (bases, query) in [(1, ""), (2, "&x='"), (10, "&x=it's%27")] {
+        let path = with_body_hash(&format!("/twilio/events?k=1{query}"), &body);
+        assert!(is_found(64, bases, &path, &Content::Other(&body)), "{bases} {query}");
+    }
+    // A GET of an inbound message.
+    let query = format!("/twilio/message?Body={}%27%40%3A", "%E3%81%82".repeat(1600));
+    assert!(is_found(4, 4, &query, &Content::Nothing));
 }
 
 #[test]

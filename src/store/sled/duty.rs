@@ -11,6 +11,7 @@ use crate::domain::matching::{
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
 use crate::domain::signal::Named;
+use crate::domain::signal::fields::to_millisecond;
 use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
@@ -83,7 +84,7 @@ impl Ledger {
     fn sweep_seen(&mut self, key: &[u8], value: &[u8], swept: &mut Swept) -> Result<(), Fatal> {
         let at = <[u8; 8]>::try_from(value).map_or(0, i64::from_be_bytes);
         let at = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MIN);
-        if self.terms.policy.seen_until(at) <= self.trusted() {
+        if self.terms.policy.seen_until(at) <= self.removal() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;
@@ -98,7 +99,7 @@ impl Ledger {
         automatic: &AutomaticReplies,
         swept: &mut Swept,
     ) -> Result<(), Fatal> {
-        if automatic.until <= self.trusted() {
+        if automatic.until <= self.removal() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;
@@ -108,7 +109,7 @@ impl Ledger {
     }
 
     fn sweep_link(&mut self, key: &[u8], link: &Link, swept: &mut Swept) -> Result<(), Fatal> {
-        if self.terms.policy.link_until(link) <= self.trusted() {
+        if self.terms.policy.link_until(link) <= self.removal() {
             self.remove_link(key, link)?;
             swept.links += 1;
         }
@@ -144,20 +145,28 @@ impl Ledger {
             return self.reconsider(parked, swept);
         }
         let mut writing = Writing::default();
+        let removal = to_millisecond(self.terms.clock.supported());
         if !parked.orphaned && !parked.is_waiting() && parked.may_prove_until() <= now {
-            writing.parked(Some(parked), None)?;
+            if parked.may_prove_until() <= removal {
+                writing.parked(Some(parked), None)?;
+            }
         } else if parked.orphaned
-            && (parked.until <= earlier(now, kept) || self.counts.orphaned > self.terms.max_parked)
+            && (parked.until <= earlier(removal, kept)
+                || (parked.until <= removal && self.counts.orphaned > self.terms.max_parked))
         {
             writing.parked(Some(parked), None)?;
             swept.evidence += 1;
         } else if !parked.orphaned && parked.until <= now {
             let orphan = Parked { orphaned: true, ..parked.clone() };
             // Orphaned evidence proves nothing more. It is kept to be listed, as far as there is room.
-            let has_room = self.counts.orphaned < self.terms.max_parked;
-            writing.parked(Some(parked), has_room.then_some(&orphan))?;
-            swept.orphaned += 1;
-            swept.evidence += usize::from(!has_room);
+            if self.counts.orphaned < self.terms.max_parked {
+                writing.parked(Some(parked), Some(&orphan))?;
+                swept.orphaned += 1;
+            } else if parked.until <= removal {
+                writing.parked(Some(parked), None)?;
+                swept.orphaned += 1;
+                swept.evidence += 1;
+            }
         }
         self.apply(writing)
     }
@@ -173,15 +182,16 @@ impl Ledger {
     }
 
     fn sweep_message(&mut self, before: &Message, swept: &mut Swept) -> Result<(), Fatal> {
-        let now = self.trusted();
+        let removal = self.removal();
         let mut message = before.clone();
-        message.age(now);
+        message.age(self.trusted());
+        message.code = before.code.filter(|_| before.expires_at > removal);
         let forget = match message.state {
             // What is not reported yet is never forgotten.
             State::Pending | State::Confirmed => false,
-            State::Untracked => message.expires_at <= now,
+            State::Untracked => message.expires_at <= removal,
             State::Expired | State::Undelivered | State::Reported | State::Refused => {
-                self.terms.policy.kept_until(&message) <= now
+                self.terms.policy.kept_until(&message) <= removal
             }
         };
         let mut writing = Writing::default();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::store::sled::access::Denied;
 use crate::store::sled::path_guard::PathClaim;
+use crate::store::sled::path_marker::PathMarker;
 use crate::store::sled::seal::{Noted, SEAL_FILE, SealFile};
 
 /// The format that this release writes, and the only one that it reads. Nothing older was released.
@@ -22,6 +23,8 @@ pub(super) const DB_FILE: &str = "db";
 /// The holder of a path whose lock is free: its own lock moved away with its folder.
 const DISPLACED: &str =
     "its folder was moved or deleted; a service notices that within seconds and ends";
+/// The exit code of a service whose store is not at its path any more, so that a supervisor can leave it stopped.
+pub(super) const EXIT_GONE: u8 = 3;
 const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a store cannot be opened. Says what to do.
@@ -68,6 +71,18 @@ pub enum OpenError {
     Absent {
         /// The folder.
         path: String,
+    },
+    /// A service had a store at this path, and there is none now.
+    #[error(
+        "the store {path} is gone: {marker} shows that a service had a store there. No empty store was created. If the \
+         folder was moved, move it back; if its volume is not mounted, mount it; if it was deleted, restore the latest \
+         backup with `heardback restore`. To begin with an empty store, delete {marker}"
+    )]
+    Gone {
+        /// The folder.
+        path: String,
+        /// The marker file.
+        marker: String,
     },
     /// A restore was begun, and did not come to its end.
     #[error(
@@ -148,6 +163,14 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// The exit code of a process that ends with this error.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Gone { .. }) { EXIT_GONE } else { 1 }
+    }
+}
+
 /// Keeps other processes away from a store until it is dropped.
 pub(super) struct StoreLock {
     file: File,
@@ -193,11 +216,27 @@ impl Folder<'_> {
     }
 
     pub(super) fn check_there(&self) -> Result<(), OpenError> {
-        let is_there = |name: &str| self.path.join(name).exists();
-        if is_there(FORMAT_FILE) || is_there(DB_FILE) {
+        if self.has_store() {
             return Ok(());
         }
         Err(OpenError::Absent { path: self.name() })
+    }
+
+    fn has_store(&self) -> bool {
+        let is_there = |name: &str| self.path.join(name).exists();
+        is_there(FORMAT_FILE) || is_there(DB_FILE)
+    }
+
+    /// Refuses to create a store where a service had one. Creates nothing, so the folder can be moved back.
+    pub(super) fn check_not_gone(&self, marker: &PathMarker) -> Result<(), OpenError> {
+        if self.has_store() || !marker.exists() {
+            return Ok(());
+        }
+        // That service may still run, on the moved or deleted folder.
+        if PathClaim::take(self.path).is_none() {
+            return Err(OpenError::InUse { path: self.name(), holder: DISPLACED.to_owned() });
+        }
+        Err(OpenError::Gone { path: self.name(), marker: marker.name() })
     }
 
     pub(super) fn create(&self) -> Result<(), OpenError> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::domain::address::Person;
+use crate::domain::clock::LastSeen;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
@@ -57,13 +58,23 @@ pub(super) const LAST_SEEN: &[u8] = b"!last-seen";
 pub(super) const HEALTH: &[u8] = b"!health";
 
 /// The value of [`LAST_SEEN`].
-pub(super) fn last_seen(at: Timestamp) -> Vec<u8> {
-    at.as_millisecond().to_be_bytes().to_vec()
+pub(super) fn last_seen(last: LastSeen) -> Vec<u8> {
+    let times = [last.at].into_iter().chain(last.unsupported.into_iter().flat_map(<[_; 2]>::from));
+    times.flat_map(|time| time.as_millisecond().to_be_bytes()).collect()
 }
 
 /// Reads the value of [`LAST_SEEN`]. `None`: it is damaged.
-pub(super) fn read_last_seen(value: &[u8]) -> Option<Timestamp> {
-    Timestamp::from_millisecond(i64::from_be_bytes(value.try_into().ok()?)).ok()
+pub(super) fn read_last_seen(value: &[u8]) -> Option<LastSeen> {
+    let (times, rest) = value.as_chunks::<8>();
+    let time = |bytes: &[u8; 8]| Timestamp::from_millisecond(i64::from_be_bytes(*bytes)).ok();
+    match times {
+        [at] if rest.is_empty() => Some(time(at)?.into()),
+        [at, expected, until] if rest.is_empty() => {
+            let unsupported = Some((time(expected)?, time(until)?));
+            Some(LastSeen { at: time(at)?, unsupported })
+        }
+        _ => None,
+    }
 }
 
 /// A key of that kind, with room for all that follows in most.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::census::Census;
+use crate::domain::clock::LastSeen;
 use crate::domain::findings::MIN_FREE;
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
@@ -90,7 +91,7 @@ pub(super) struct Ledger {
     /// Whether something may be due that was not before.
     pub(super) stirred: bool,
     /// The trusted time that the store holds, this group's change included.
-    pub(super) last_seen: Option<Timestamp>,
+    pub(super) last_seen: Option<LastSeen>,
     /// Messages evicted since the last sweep.
     pub(super) evicted: usize,
     /// Where the sweep goes on.
@@ -115,9 +116,14 @@ impl Ledger {
         to_millisecond(self.terms.clock.dated())
     }
 
-    /// The time to expire and remove records by.
+    /// The time to expire records by.
     pub(super) fn trusted(&self) -> Timestamp {
         to_millisecond(self.terms.clock.trusted())
+    }
+
+    /// The time to remove records by, all but parked evidence.
+    pub(super) fn removal(&self) -> Timestamp {
+        to_millisecond(self.terms.clock.removal())
     }
 
     pub(super) fn both(&self) -> Now {
@@ -331,11 +337,14 @@ impl Ledger {
         Ok(self.draft.write()?)
     }
 
-    /// The time to commit, if the one in the store is not recent enough to begin with after a restart.
-    pub(super) fn last_seen_is_stale(&self) -> Option<Timestamp> {
-        let at = to_millisecond(self.terms.clock.last());
-        let is_recent = |last: Timestamp| at.duration_since(last).unsigned_abs() < LAST_SEEN_EVERY;
-        (!self.last_seen.is_some_and(is_recent)).then_some(at)
+    /// The state of the clock to commit, if the one in the store is not recent enough to begin with after a restart.
+    pub(super) fn last_seen_is_stale(&self) -> Option<LastSeen> {
+        let now = self.terms.clock.last();
+        let is_recent = |last: LastSeen| {
+            now.at.duration_since(last.at).unsigned_abs() < LAST_SEEN_EVERY
+                && now.unsupported.is_some() == last.unsupported.is_some()
+        };
+        (!self.last_seen.is_some_and(is_recent)).then_some(now)
     }
 
     pub(super) fn message(&self, sid: MessageSid) -> Result<Option<Message>, Fatal> {

@@ -36,6 +36,7 @@ mod overview;
 mod owner;
 mod parked;
 mod path_guard;
+mod path_marker;
 pub mod placement;
 mod reader;
 mod record;
@@ -56,7 +57,7 @@ pub use ledger::FreeSpace;
 pub use options::Options;
 pub use usage::{Usage, usage};
 pub use visit::Visit;
-pub use writer::{Commit, OnCommit, OnFatal};
+pub use writer::{Commit, Failure, OnCommit, OnFatal};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -131,7 +132,7 @@ impl SledStore {
             ..
         } = opened.surveyed;
         // A store with records but without a time has lost that: then every time counts as a jump.
-        let last = opened.last_seen.or((entries > 0).then_some(Timestamp::UNIX_EPOCH));
+        let last = opened.last_seen.or((entries > 0).then(|| Timestamp::UNIX_EPOCH.into()));
         clock.begin(last);
         let lock = Arc::new(opened.lock);
         let reader = Reader {

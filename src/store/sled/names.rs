@@ -48,7 +48,7 @@ impl Ledger {
         tied: &TiedNames,
         swept: &mut Swept,
     ) -> Result<(), Fatal> {
-        if tied.until() <= self.trusted() {
+        if tied.until() <= self.removal() {
             let mut writing = Writing::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;

@@ -7,10 +7,8 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
-use ::sled::{Db, Tree};
-use jiff::Timestamp;
-
 use crate::domain::address::PersonKey;
+use crate::domain::clock::LastSeen;
 use crate::store::sled::copy::{Copy, sled_files};
 use crate::store::sled::folder::{
     DB_FILE, FORMAT, Folder, OpenError, StoreLock, note_holder, note_starting,
@@ -20,9 +18,11 @@ use crate::store::sled::keys;
 use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
 use crate::store::sled::path_guard::PathGuard;
+use crate::store::sled::path_marker::PathMarker;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::{Noted, Seal, SealFile};
 use crate::store::sled::survey::{Surveyed, survey};
+use ::sled::{Db, Tree};
 
 /// A rolling restart may overlap with the old process by so much.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -42,8 +42,8 @@ pub(super) struct Opened {
     pub(super) seal: SealFile,
     pub(super) person_key: PersonKey,
     pub(super) surveyed: Surveyed,
-    /// The trusted time at one of the last commits.
-    pub(super) last_seen: Option<Timestamp>,
+    /// The clock at one of the last commits.
+    pub(super) last_seen: Option<LastSeen>,
     /// Held as long as the store is.
     pub(super) lock: StoreLock,
     /// Whether the expected end of the log is unknown.
@@ -53,9 +53,11 @@ pub(super) struct Opened {
 pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let Options { path, lock_patience: patience, .. } = options;
     let folder = Folder { path };
+    let marker = options.marks_path.then(|| PathMarker::of(path)).flatten();
     if options.must_be_there {
         folder.check_there()?;
     } else {
+        marker.as_ref().map_or(Ok(()), |marker| folder.check_not_gone(marker))?;
         folder.create()?;
     }
     let lock = folder.lock(*patience)?;
@@ -87,6 +89,9 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         let synced = File::open(path).and_then(|folder| folder.sync_all());
         synced.map_err(|error| folder.io("sync", error))?;
         folder.write_format(&format!("{FORMAT}\n"))?;
+    }
+    if let Some(marker) = marker {
+        marker.write();
     }
     let guard = PathGuard::of(path, &file).map_err(|error| folder.io("look at", error))?;
     let is_end_unverified = noted == Some(Noted::Torn);

@@ -20,6 +20,9 @@ pub struct Options {
     /// It has to be there, with the key that its records were made with: for a command, which would
     /// otherwise make a store, or find nobody, and not say so.
     pub must_be_there: bool,
+    /// Keep a marker beside the folder, and create no empty store while there is one: for a service, whose supervisor
+    /// starts it again after its folder was moved or deleted.
+    pub marks_path: bool,
     /// What judgement depends on.
     pub policy: Policy,
     /// The most messages, and the most links. Beyond it, a new message evicts a finished one, or is refused if
@@ -44,13 +47,14 @@ pub struct Options {
 
 impl Options {
     /// The defaults: the wall clock is trusted, the free space is the disk's, the lock is awaited for ten seconds, and
-    /// the process ends with exit code 1 when the store cannot go on.
+    /// the process ends with [`crate::store::sled::Failure::exit_code`] when the store cannot go on.
     #[must_use]
     pub fn new(path: &Path, policy: Policy, clock: Clock) -> Self {
         Self {
             path: path.to_path_buf(),
             person_key: None,
             must_be_there: false,
+            marks_path: false,
             policy,
             max_messages: 1_000_000,
             max_parked: DEFAULT_MAX_PARKED,
@@ -60,9 +64,10 @@ impl Options {
             lock_patience: LOCK_PATIENCE,
             free_space: free_space(path),
             on_commit: Arc::new(|_| {}),
-            on_fatal: Arc::new(|reason| {
-                tracing::error!(error = reason, "the store cannot go on; ending the process");
-                std::process::exit(1);
+            on_fatal: Arc::new(|failure| {
+                let error = &*failure.reason;
+                tracing::error!(error, "the store cannot go on; ending the process");
+                std::process::exit(failure.exit_code().into());
             }),
         }
     }

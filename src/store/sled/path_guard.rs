@@ -63,7 +63,7 @@ fn is_gone(error: io::ErrorKind) -> bool {
 pub(super) struct PathClaim(#[expect(dead_code, reason = "held open")] Option<OwnedFd>);
 
 impl PathClaim {
-    /// Claims the path of an existing folder. Returns `None` if an open store in the same network namespace has it. Any
+    /// Claims the path of a folder. Returns `None` if an open store in the same network namespace has it. Any
     /// other error is logged, and the path stays unclaimed.
     pub(super) fn take(folder: &Path) -> Option<Self> {
         match bind(folder) {
@@ -84,7 +84,11 @@ fn bind(folder: &Path) -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
     use sha2::{Digest as _, Sha256};
 
-    let folder = folder.canonicalize()?;
+    let folder = match folder.canonicalize() {
+        // The folder is gone, and another process may still have claimed its path.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(folder)?,
+        found => found?,
+    };
     let (Some(parent), Some(last)) = (folder.parent(), folder.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };

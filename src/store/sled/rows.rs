@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use crate::domain::address::{NameKind, Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::{AutomaticReplies, Parked, Rows, Source, Touched, WaitsFor, gather};
+use crate::domain::matching::{
+    AutomaticReplies, Newest, Parked, Rows, Source, Touched, WaitsFor, gather,
+};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::Evidence;
@@ -49,6 +51,22 @@ impl Ledger {
         Ok(messages)
     }
 
+    /// The newest messages under a person's entries in the index, as far as they fit.
+    fn newest_to(
+        &self,
+        person: Person,
+        span: RangeInclusive<Timestamp>,
+        limit: usize,
+        fits: impl Fn(&Message) -> bool,
+    ) -> Result<Newest, Fatal> {
+        let mut found = self.index.to_person(person, *span.start(), *span.end(), limit + 1);
+        let mut messages = Vec::new();
+        for sid in found.by_ref().take(limit) {
+            messages.extend(self.message(sid)?.filter(&fits));
+        }
+        Ok(Newest { messages, is_cut: found.next().is_some() })
+    }
+
     /// Parked evidence or links under a prefix. Mostly there is nothing.
     fn waiting(&self, prefix: &[u8], from: From, limit: usize) -> Result<Vec<Pair>, Fatal> {
         if !self.sparse.may_hold(prefix) {
@@ -65,20 +83,15 @@ impl Source for Ledger {
         self.message(sid)
     }
 
-    fn sent_to(
-        &self,
-        person: Person,
-        span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Fatal> {
-        let mut messages = Vec::new();
-        for sid in self.index.to_person(person, *span.start(), *span.end(), MAX_RELATED) {
-            messages.extend(self.message(sid)?.filter(|message| message.is_to(person)));
-        }
-        Ok(messages)
+    fn sent_to(&self, person: Person, span: RangeInclusive<Timestamp>) -> Result<Newest, Fatal> {
+        self.newest_to(person, span, MAX_RELATED, |message| message.is_to(person))
     }
 
-    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Vec<Message>, Fatal> {
-        self.bearing(account, reference, MAX_RELATED)
+    fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Newest, Fatal> {
+        let mut messages = self.bearing(account, reference, MAX_RELATED + 1)?;
+        let is_cut = messages.len() > MAX_RELATED;
+        messages.truncate(MAX_RELATED);
+        Ok(Newest { messages, is_cut })
     }
 
     fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
@@ -118,17 +131,12 @@ impl Source for Ledger {
         account: AccountSid,
         kind: NameKind,
         span: RangeInclusive<Timestamp>,
-    ) -> Result<Vec<Message>, Fatal> {
-        let Some(untied) = untied(account, kind) else { return Ok(Vec::new()) };
-        let mut messages = Vec::new();
-        for sid in self.index.to_person(untied, *span.start(), *span.end(), MAX_UNTIED) {
-            let is_of_kind = |message: &Message| {
-                let is_of_kind = message.recipient.is_some_and(|to| to.kind == kind);
-                message.account == account && message.alias.is_none() && is_of_kind
-            };
-            messages.extend(self.message(sid)?.filter(is_of_kind));
-        }
-        Ok(messages)
+    ) -> Result<Newest, Fatal> {
+        let Some(untied) = untied(account, kind) else { return Ok(Newest::default()) };
+        self.newest_to(untied, span, MAX_UNTIED, |message| {
+            let is_of_kind = message.recipient.is_some_and(|to| to.kind == kind);
+            message.account == account && message.alias.is_none() && is_of_kind
+        })
     }
 
     fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Fatal> {

@@ -17,6 +17,7 @@ use ::sled::Db;
 use tokio::sync::{Notify, watch};
 
 use crate::store::Counts;
+use crate::store::sled::folder::EXIT_GONE;
 use crate::store::sled::ledger::{Fatal, Ledger};
 use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::seal::SealFile;
@@ -46,8 +47,33 @@ pub struct Commit {
 
 /// Told of each commit, for metrics.
 pub type OnCommit = Arc<dyn Fn(Commit) + Send + Sync>;
-/// Told that the store cannot go on. In the service it ends the process and does not return.
-pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
+/// Called when the store cannot go on. In the service it ends the process and does not return.
+pub type OnFatal = Arc<dyn Fn(&Failure) + Send + Sync>;
+
+/// Why the store cannot go on.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The reason, and what to do.
+    pub reason: String,
+    /// Whether the open database has left its path: a restart cannot help.
+    pub is_displaced: bool,
+}
+
+impl Failure {
+    fn of(fatal: &Fatal) -> Self {
+        Self { reason: fatal.to_string(), is_displaced: matches!(fatal, Fatal::Displaced(_)) }
+    }
+
+    fn other(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), is_displaced: false }
+    }
+
+    /// [`EXIT_GONE`] or 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.is_displaced { EXIT_GONE } else { 1 }
+    }
+}
 
 /// What the thread shares with the outside.
 pub(super) struct Shared {
@@ -78,8 +104,8 @@ impl Writer {
         let work = AssertUnwindSafe(|| self.serve(jobs, &watchdog));
         match std::panic::catch_unwind(work) {
             Ok(Ok(())) => {}
-            Ok(Err(fatal)) => (self.on_fatal)(&fatal.to_string()),
-            Err(_) => (self.on_fatal)("the writer panicked"),
+            Ok(Err(fatal)) => (self.on_fatal)(&Failure::of(&fatal)),
+            Err(_) => (self.on_fatal)(&Failure::other("the writer panicked")),
         }
         // Whoever waits for an answer is told only now: the process should have ended by then.
         self.shared.ended.send_replace(true);
@@ -158,11 +184,12 @@ impl Watchdog {
                 known = since;
                 // First, since a disk that does not answer holds up the look at the path as well.
                 if looks >= COMMIT_DEADLINE {
-                    on_fatal("a commit took longer than 10 s; the disk does not answer");
+                    let reason = "a commit took longer than 10 s; the disk does not answer";
+                    on_fatal(&Failure::other(reason));
                     return;
                 }
                 if let Err(displaced) = guard.check() {
-                    on_fatal(&displaced.to_string());
+                    on_fatal(&Failure::of(&displaced.into()));
                     return;
                 }
             }

@@ -1,6 +1,7 @@
 //! A wall clock that jumps: nothing expires and nothing is removed before a second source confirms the time.
 
 pub(crate) mod binary;
+mod jumps;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -150,7 +151,9 @@ async fn twilios_date_or_the_operator_sets_the_sweep_free() {
         assert_eq!(bench.ahead(), None);
         let swept = bench.sweep().await;
         assert_eq!((swept.expired, swept.orphaned), (1, 2), "{swept:?}");
-        assert_eq!((swept.messages, swept.marks), (1, 1), "{swept:?}");
+        // A confirmation may be a mistake, so nothing is removed by it for a day.
+        let removed = usize::from(!operator);
+        assert_eq!((swept.messages, swept.marks), (removed, removed), "{swept:?}");
         bench.start_at(20 * DAY + MINUTE);
         assert_eq!(bench.ahead(), None, "the store knows the new time");
     }

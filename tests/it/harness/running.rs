@@ -181,7 +181,7 @@ fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let json: Option<Value> = serde_json::from_str(line).ok();
     let address = |name: &str| {
         if let Some(json) = &json {
-            return json.get(name)?.as_str()?.parse().ok();
+            return json.get(name)?.as_str()?.split(',').next()?.parse().ok();
         }
         // A line for people.
         let (_, rest) = line.split_once(&format!(" {name}="))?;
