@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::config::written;
 use crate::config::{ListenAddr, Settings};
 use crate::domain::findings::Severity;
 use crate::domain::span::ago;
 use crate::domain::veil::plain;
-use crate::tools::check::human;
 use crate::tools::doctor::live::reach::get;
 use crate::tools::doctor::live::{Check, Mark};
 
@@ -122,7 +122,7 @@ fn age(seconds: f64, now: Timestamp) -> String {
                 60..3_600 => seconds / 60 * 60,
                 _ => seconds / 3_600 * 3_600,
             };
-            format!("{} ago", human(std::time::Duration::from_secs(rounded)))
+            format!("{} ago", written(std::time::Duration::from_secs(rounded)))
         }
     }
 }

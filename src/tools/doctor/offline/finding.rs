@@ -1,6 +1,7 @@
 //! What the search came to, in words and as JSON. Values of a request never get in here: only names
 //! that look like names, hosts, and routes of ours.
 
+use crate::domain::route;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -165,14 +166,14 @@ pub(super) fn shown_host(host: &str) -> String {
 /// Origin and route; a query is names and values, a path that is no route of ours may be anything.
 pub(in crate::tools) fn shown_url(url: &str) -> String {
     const ROUTES: [&str; 9] = [
-        "/twilio/message",
-        "/twilio/status",
-        "/twilio/call",
-        "/twilio/click",
-        "/twilio/events",
+        route::MESSAGE,
+        route::STATUS,
+        route::CALL,
+        route::CLICK,
+        route::EVENT_STREAM,
         "/app/twilio",
-        "/app/messages",
-        "/app/events",
+        route::REGISTER,
+        route::APP_EVENT,
         "/",
     ];
     let (before, query) = match url.split_once('?') {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::domain::route;
 use crate::domain::signature::body_hash;
 use crate::tools::doctor::offline::case::{Case, Media};
 use crate::tools::doctor::offline::finding::{Deviation, shown_name};
@@ -15,16 +16,16 @@ const MOST_DROPPED: usize = 32;
 const FRAGMENT: &str = "#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000";
 /// Where senders are pointed at.
 const ROUTES: [&str; 10] = [
-    "/twilio/message",
-    "/twilio/status",
-    "/twilio/call",
-    "/twilio/click",
-    "/twilio/events",
-    "/app/twilio/message",
-    "/app/twilio/status",
-    "/app/twilio/call",
-    "/app/messages",
-    "/app/events",
+    route::MESSAGE,
+    route::STATUS,
+    route::CALL,
+    route::CLICK,
+    route::EVENT_STREAM,
+    route::APP_MESSAGE,
+    route::APP_STATUS,
+    route::APP_CALL,
+    route::REGISTER,
+    route::APP_EVENT,
 ];
 
 struct Pieces {

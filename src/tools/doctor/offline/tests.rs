@@ -2,7 +2,7 @@
 //! has to name what was done to it, without showing any of it.
 
 use super::*;
-use crate::cli::settings::SettingsArgs;
+use crate::config::SettingsArgs;
 use crate::domain::form;
 use crate::domain::signature::{Content, SigningKey, sign};
 
@@ -19,12 +19,11 @@ pub(super) const BODY: &str = "AccountSid=AC0123456789abcdef0123456789abcdef&Api
                     SmsSid=SM0123456789abcdef0123456789abcdef&To=%2B15017122661";
 
 pub(super) fn settings_for(public: &str) -> Settings {
-    let args = SettingsArgs {
-        public_url: Some(public.to_owned()),
-        account_sid: Some(ACCOUNT.to_owned()),
-        api_key: Some("SK0123456789abcdef0123456789abcdef".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", public),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_API_KEY", "SK0123456789abcdef0123456789abcdef"),
+    ]);
     let env = |name: &str| {
         let value = match name {
             "TWILIO_AUTH_TOKEN" => format!("{TOKEN},\"{SECOND}\""),
