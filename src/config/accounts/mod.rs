@@ -35,7 +35,7 @@ pub struct Account {
     pub tokens: Vec<SecretString>,
     /// What Twilio may sign with instead, each bound to its algorithm; no id is there twice.
     pub shared_keys: Vec<SharedKey>,
-    /// What its own app signs with, besides those of [`Settings::app_keys`](super::Settings::app_keys).
+    /// What its own app signs with, besides those of [`Values::app_keys`](super::Values::app_keys).
     pub app_keys: Vec<SecretString>,
     /// What to post with; without it, the auth tokens.
     pub api_key: Option<ApiKey>,
