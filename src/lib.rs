@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the map; the import law between these modules is kept by `tests/it/tidy.rs`.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -1,4 +1,6 @@
-//! What stands below the help of each command: what people ask next, and examples.
+//! The text below the help of each command: secrets, exit codes and examples.
+
+use crate::config;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -15,25 +17,60 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 (serve) the store
 is not at its path any more.";
 
-pub(super) const SERVE_HELP: &str = "\
-Secrets come from the environment only; with _FILE after the name, from a file:
-  TWILIO_AUTH_TOKEN    verifies signatures, and posts if no API key is given;
-                       required; by comma: primary, secondary
-  TWILIO_SHARED_KEYS   verify as well: SharedKeys of Twilio's Webhooks API, by
-                       comma, each id:algorithm:secret, the algorithm
-                       HMAC_SHA1 or HMAC_SHA256
-  TWILIO_API_SECRET    the secret of TWILIO_API_KEY
-  HEARDBACK_APP_KEYS   what your app signs with, by comma, each 16 bytes or more
-                       [default: the auth token]
-  HEARDBACK_PHONE_KEY  keys the hash of recipients' addresses, 16 bytes or more
-                       [default: random, kept in the store]
-  HEARDBACK_CLICK_PATH_SECRET
-                       opens /twilio/click/SECRET for click callbacks without a
-                       signature: 16 letters, digits or - _ . ~ and more
-                       [default: none, every click must be signed]
-  HEARDBACK_OPS_TOKEN  opens the operator's page, 16 bytes or more; required where
-                       HEARDBACK_OPS_LISTEN is not loopback [default: none]
+/// The help of `serve` and `check`.
+pub(super) fn serve_help() -> String {
+    let mut secrets = String::new();
+    for (name, help) in config::secrets() {
+        let column = format!("  {name:<COLUMN$} ");
+        let (first, at) = if column.len() > COLUMN + 3 {
+            (format!("{}\n", column.trim_end()), 0)
+        } else {
+            (column, COLUMN + 3)
+        };
+        secrets.push_str(&first);
+        secrets.push_str(&wrapped(help, at, COLUMN + 3, 82));
+        secrets.push('\n');
+    }
+    format!("{SECRETS_HEAD}\n{secrets}\n{SERVE_REST}")
+}
 
+/// The column of the secrets' names.
+const COLUMN: usize = 20;
+
+/// Text in lines of at most `width`, each indented. The first begins in column `at`.
+fn wrapped(text: &str, at: usize, indent: usize, width: usize) -> String {
+    let (mut out, mut column) = (" ".repeat(indent.saturating_sub(at)), indent);
+    for (number, word) in text.split(' ').enumerate() {
+        let fits = column + 1 + word.chars().count() <= width;
+        if number > 0 && !fits {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if number > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += word.chars().count();
+    }
+    out
+}
+
+/// Where the settings of `doctor` and `replay` come from.
+fn settings_from_the_environment() -> String {
+    let names: Vec<&str> = config::secrets().map(|(name, _)| name).collect();
+    let text = format!(
+        "It takes the settings of `serve` from the environment, secrets included (see `heardback serve \
+         --help`: {}).",
+        names.join(", ")
+    );
+    wrapped(&text, 0, 0, 97)
+}
+
+const SECRETS_HEAD: &str =
+    "Secrets come from the environment only; with _FILE after the name, from a file:";
+
+const SERVE_REST: &str = "\
 A flag given beats its environment variable; an empty value counts as unset. A variable
 whose name is close to a setting's is a problem, because it would be ignored.
 Durations: 90s, 15m, 1h30m, 24h, 7d (a day is 24 hours).
@@ -43,11 +80,13 @@ Example:
   TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN_FILE=/run/secrets/twilio \\
   heardback serve --dry-run";
 
-pub(super) const DOCTOR_HELP: &str = "\
-It takes the settings of `serve` from the environment, secrets included (see `heardback serve
---help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET, HEARDBACK_APP_KEYS,
-HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN). It never posts, never
-opens the store, and shows no secret, signature, phone number or text.
+/// The help of `doctor`.
+pub(super) fn doctor_help() -> String {
+    format!("{}\n\n{DOCTOR_REST}", settings_from_the_environment())
+}
+
+const DOCTOR_REST: &str = "\
+It never posts, never opens the store, and shows no secret, signature, phone number or text.
 
 With --watch the running service sends the requests that it refuses over its control socket, at
 most one a second, until Ctrl-C, --for or --count ends it. No restart is needed. They may hold
@@ -77,14 +116,18 @@ Examples:
   heardback health --ready
   fly ssh console -C \"heardback health --ready\"";
 
-pub(super) const REPLAY_HELP: &str = "\
+/// The help of `replay`.
+pub(super) fn replay_help() -> String {
+    format!("{REPLAY_FIRST}\n\n{}\n\n{REPLAY_REST}", settings_from_the_environment())
+}
+
+const REPLAY_FIRST: &str = "\
 Each request is signed as Twilio or your app would sign it now, with the key that the settings
 have for its route and account and for the first HEARDBACK_PUBLIC_URL, and sent to this
 machine's service, in the order given. So a request that was refused for a setting that is right
-now is not lost. It takes the settings of `serve` from the environment, secrets included (see
-`heardback serve --help`: TWILIO_AUTH_TOKEN, TWILIO_SHARED_KEYS, TWILIO_API_SECRET,
-HEARDBACK_APP_KEYS, HEARDBACK_PHONE_KEY, HEARDBACK_CLICK_PATH_SECRET, HEARDBACK_OPS_TOKEN).
+now is not lost.";
 
+const REPLAY_REST: &str = "\
 Nothing is counted twice: each inbound message, call and event counts once, by its SID or id,
 and longer than any message stays pending. But what does not say when it was would count as of
 now, and so might be taken to be about a message that was sent after it: a reply or a ringing

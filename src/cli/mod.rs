@@ -1,25 +1,27 @@
 //! The command line: shapes and help, nothing more.
 //!
-//! Settings are optional strings here; `config` gives them a meaning and reports what is wrong with
-//! all of them at once. Secrets are deliberately no flags, for flags show in `ps`.
+//! The flags of the settings come from the table in `config`, which reports all problems with them at once.
+//! Secrets are deliberately no flags, because flags show in `ps`.
 
 mod help;
 pub mod operate;
-pub mod settings;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::cli::help::{
-    BACKUP_HELP, COMPLETIONS_HELP, DOCTOR_HELP, EXAMPLES, FORGET_HELP, HEALTH_HELP, MAN_HELP,
-    REPLAY_HELP, RESTORE_HELP, SERVE_HELP, SIGN_HELP, VERIFY_HELP,
+    BACKUP_HELP, COMPLETIONS_HELP, EXAMPLES, FORGET_HELP, HEALTH_HELP, MAN_HELP, RESTORE_HELP,
+    SIGN_HELP, VERIFY_HELP, doctor_help, replay_help, serve_help,
 };
 use crate::cli::operate::Operate;
-use crate::cli::settings::SettingsArgs;
+use crate::cli::values::Typed;
+use crate::config::SettingsArgs;
 
 /// Tells Twilio which messages truly arrived.
 ///
@@ -37,26 +39,34 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Receive webhooks and post feedback until told to stop
-    #[command(after_help = SERVE_HELP)]
+    #[command(after_help = serve_help())]
     Serve(Box<SettingsArgs>),
     /// Show the whole road on this machine, without Twilio and without settings
     Demo(DemoArgs),
+    /// A command beside the service
+    #[command(flatten)]
+    Tool(Tool),
+}
+
+/// The commands beside the service.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
     /// Sign a request as Twilio would, to try a route or to test your app's signing
     #[command(after_help = SIGN_HELP)]
     Sign(SignArgs),
     /// Check the settings and print the URLs to paste into Twilio; exits with 2 on a problem
-    #[command(after_help = SERVE_HELP)]
+    #[command(after_help = serve_help())]
     Check(Box<CheckArgs>),
     /// Say why a recorded request was refused; without one, look at what the service needs
-    #[command(after_help = DOCTOR_HELP)]
+    #[command(after_help = doctor_help())]
     Doctor(Box<DoctorArgs>),
     /// Ask the service on this machine whether it is alive; exits with 0 if so, else with 1
     #[command(after_help = HEALTH_HELP)]
     Health(HealthArgs),
     /// Send recorded requests to the running service, signed afresh, and say what came of each
     // The service's own dry run is a setting of its; here the word is about what is sent to it.
-    #[command(after_help = REPLAY_HELP,
-              mut_arg("dry_run", |setting| setting.long("service-dry-run").hide(true)))]
+    #[command(after_help = replay_help(),
+              mut_arg("HEARDBACK_DRY_RUN", |setting| setting.long("service-dry-run").hide(true)))]
     Replay(Box<ReplayArgs>),
     /// Look at the store, or act on it
     #[command(flatten)]
@@ -199,10 +209,10 @@ pub struct DoctorArgs {
     #[arg(long, conflicts_with = "files")]
     pub watch: bool,
     /// With --watch: how long, at most 1h [default: 10m]
-    #[arg(long = "for", value_name = "DURATION", requires = "watch")]
-    pub watch_for: Option<String>,
+    #[arg(long = "for", value_name = "DURATION", requires = "watch", value_parser = Typed(values::watch_time))]
+    pub watch_for: Option<Duration>,
     /// With --watch: how many requests, at most 1000 [default: 20]
-    #[arg(long, value_name = "COUNT", requires = "watch")]
+    #[arg(long, value_name = "COUNT", requires = "watch", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub count: Option<u32>,
     /// With --watch: a folder to keep the last 20 in, phone numbers and texts included [default: none
     /// are kept]

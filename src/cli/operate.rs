@@ -1,18 +1,20 @@
-//! The operator's commands: what they take. What a value means, and what is wrong with it, the tools say.
+//! The arguments of the operator's commands, as typed values.
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use crate::cli::StoreArgs;
 use crate::cli::help::{
     CLOCK_HELP, CSV_HELP, EXPORT_HELP, IMPORT_HELP, LIST_HELP, PAUSE_HELP, REQUEUE_HELP, SHOW_HELP,
     STATS_HELP,
 };
-
-/// The states by name, as they are in answers.
-pub const STATES: [&str; 7] =
-    ["untracked", "pending", "expired", "undelivered", "confirmed", "reported", "refused"];
+use crate::cli::values;
+use crate::cli::values::Typed;
+use crate::domain::message::{Reference, State};
+use crate::domain::sid::{AccountSid, MessageSid};
 
 /// What can be asked of a store, be it that of a running service or one that nobody has open.
 #[derive(Debug, Subcommand)]
@@ -51,8 +53,8 @@ pub enum Operate {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ListArgs {
     /// Only messages in this state
-    #[arg(long, value_name = "STATE", value_parser = STATES)]
-    pub state: Option<String>,
+    #[arg(long, value_name = "STATE", value_parser = states())]
+    pub state: Option<State>,
     /// Instead of messages, evidence that waits for its message
     #[arg(long, conflicts_with_all = ["state", "orphans", "converted", "calling_code", "code"])]
     pub parked: bool,
@@ -63,20 +65,20 @@ pub struct ListArgs {
     #[arg(long)]
     pub converted: bool,
     /// Only what was created (or parked) longer ago than this, such as 1h
-    #[arg(long, value_name = "DURATION")]
-    pub older_than: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = Typed(values::ago))]
+    pub older_than: Option<Timestamp>,
     /// Only what was created (or parked) since, such as 7d
-    #[arg(long, value_name = "DURATION")]
-    pub newer_than: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = Typed(values::ago))]
+    pub newer_than: Option<Timestamp>,
     /// Only messages to numbers with this country calling code, such as 49
-    #[arg(long, value_name = "CODE")]
-    pub calling_code: Option<String>,
+    #[arg(long, value_name = "CODE", value_parser = Typed(values::calling_code))]
+    pub calling_code: Option<u16>,
     /// Only messages refused with this error code of Twilio's, such as 20429
     #[arg(long, value_name = "CODE")]
     pub code: Option<u32>,
     /// Only what is of this account
-    #[arg(long, value_name = "ACCOUNT")]
-    pub account: Option<String>,
+    #[arg(long, value_name = "ACCOUNT", value_parser = Typed(values::account))]
+    pub account: Option<AccountSid>,
     /// At most so many, the newest [default: 50; with --json all, in no order]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: Option<u32>,
@@ -88,12 +90,18 @@ pub struct ListArgs {
     pub store: StoreArgs,
 }
 
+/// The states by name, as they are in answers.
+fn states() -> impl TypedValueParser<Value = State> {
+    let names = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    names.try_map(|name| values::state(&name))
+}
+
 /// Arguments of `show`.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub struct ShowArgs {
     /// The message, or the app's reference of one or several
-    #[arg(value_name = "SID|REFERENCE")]
-    pub name: String,
+    #[arg(value_name = "SID|REFERENCE", value_parser = Typed(values::name))]
+    pub name: Reference,
     /// Print JSON, a line each
     #[arg(long)]
     pub json: bool,
@@ -117,8 +125,13 @@ pub struct StatsArgs {
 #[derive(Debug, Default, Args)]
 pub struct HoldArgs {
     /// The account
-    #[arg(value_name = "ACCOUNT", env = "TWILIO_ACCOUNT_SID", hide_env_values = true)]
-    pub account: Option<String>,
+    #[arg(
+        value_name = "ACCOUNT",
+        env = "TWILIO_ACCOUNT_SID",
+        hide_env_values = true,
+        value_parser = Typed(values::account)
+    )]
+    pub account: Option<AccountSid>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -145,8 +158,8 @@ pub struct ClockArgs {
 #[derive(Debug, Default, Args)]
 pub struct RequeueArgs {
     /// The messages
-    #[arg(value_name = "SID", required_unless_present_any = ["all", "reported_since"], conflicts_with_all = ["all", "reported_since"])]
-    pub sids: Vec<String>,
+    #[arg(value_name = "SID", value_parser = Typed(values::message), required_unless_present_any = ["all", "reported_since"], conflicts_with_all = ["all", "reported_since"])]
+    pub sids: Vec<MessageSid>,
     /// All that were refused
     #[arg(long)]
     pub all: bool,
@@ -154,8 +167,8 @@ pub struct RequeueArgs {
     #[arg(long, value_name = "CODE", requires = "all", conflicts_with = "sids")]
     pub code: Option<u32>,
     /// All that were reported at this time or later, such as 2026-11-23T10:00:00Z, or 2h ago
-    #[arg(long, value_name = "TIME", conflicts_with = "all")]
-    pub reported_since: Option<String>,
+    #[arg(long, value_name = "TIME", conflicts_with = "all", value_parser = Typed(values::past_time))]
+    pub reported_since: Option<Timestamp>,
     /// Print JSON, a line each
     #[arg(long)]
     pub json: bool,

@@ -40,6 +40,16 @@ impl ListenAddr {
         is_host_name(host).then(|| Self::Name { host: host.to_ascii_lowercase(), port })
     }
 
+    /// Parses a setting's text. The error names the expected form.
+    pub(super) fn read(text: &str, example: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| {
+            format!(
+                "expected an address or a host name, and a port, e.g. {example}, [::]:8080 or localhost:8080; an \
+                 IPv6 address stands in brackets"
+            )
+        })
+    }
+
     /// The port. 0: the system chooses one.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -80,6 +90,12 @@ impl ListenAddr {
             Self::Name { .. } => false,
         };
         self == other || is_everywhere(self) || is_everywhere(other)
+    }
+}
+
+impl Default for ListenAddr {
+    fn default() -> Self {
+        Self::Socket((Ipv4Addr::LOCALHOST, 0).into())
     }
 }
 

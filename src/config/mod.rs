@@ -5,57 +5,87 @@
 //! place in the program that reads the real one (clap aside).
 
 mod accounts;
-mod judgement;
 mod listen;
+mod parse;
 pub mod problems;
 mod reader;
-mod rows;
+mod setting;
 mod shared_keys;
 #[cfg(test)]
 mod shared_keys_tests;
+mod show;
 mod signing_key;
+mod table;
 #[cfg(test)]
 mod tests;
 mod traces;
 mod unread;
-mod windows;
 
 pub use accounts::{Account, Accounts, account_sids};
-pub use judgement::Judgement;
 pub use listen::ListenAddr;
+pub use setting::{Setting, SettingsArgs, secrets};
 pub use shared_keys::SharedKey;
-pub use signing_key::{ChosenKey, signing_key};
+pub use show::written;
+pub use signing_key::{ChosenKey, KeyPlace, signing_key};
+pub use table::SETTINGS;
 pub use traces::TraceSettings;
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::cli::settings::SettingsArgs;
-use crate::cli::{HealthArgs, StoreArgs};
+use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
 use crate::config::problems::{Problem, Problems};
-use crate::config::reader::{Reader, text};
+use crate::config::reader::Reader;
+use crate::config::table::{
+    EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN, PHONE_KEY, PUBLIC_URL,
+    RECORD_REFUSED, REPLY_WINDOW, STORE_URL, TWILIO,
+};
+use crate::domain::link;
 use crate::domain::link::Links;
 use crate::domain::matching::{Policy, Resend};
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::sid::AccountSid;
 use crate::domain::twiml::RedirectUrl;
+use crate::domain::upstream_url::UpstreamUrl;
+
+/// What follows the public URL in a click link: `/c/` and a token.
+const LINK_PATH_LEN: usize = 3 + link::TOKEN_LEN;
+/// A click link that takes more than this much of an SMS is a warning.
+const LONG_LINK: usize = 64;
 
 /// The environment, as a question: what does this variable hold?
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// The file system, as a question: what does this file hold?
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
-/// Everything that `serve` needs to know. Its `Debug` shows no secret.
+/// All settings of the service. Each value of the table is a field of [`Values`], which this dereferences to. Its
+/// `Debug` shows no secret.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Settings {
+    /// The accounts, each with its keys.
+    pub accounts: Accounts,
+    /// Whether spans go to a collector.
+    pub traces: Option<TraceSettings>,
+    /// Valid values that are probably a mistake. They contain no secret.
+    pub warnings: Vec<String>,
+    values: Values,
+}
+
+/// The values of the table. A field whose row has not been read has the default of its type.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+pub struct Values {
+    own: OwnAccount,
+    edge: Option<String>,
+    region: Option<String>,
+    upstream_url: Option<UpstreamUrl>,
     /// The origins that Twilio and the app sign; at least one.
     pub public_urls: Vec<PublicUrl>,
-    /// Whose messages these are, and what is signed and posted with for each.
-    pub accounts: Accounts,
     /// The file that named some of them.
     pub accounts_file: Option<PathBuf>,
     /// What every account's app may sign with. Empty: see [`Account::app_secrets`].
@@ -110,10 +140,16 @@ pub struct Settings {
     pub record_refused: Option<PathBuf>,
     /// What to log and how.
     pub log: LogSettings,
-    /// Whether spans go to a collector.
-    pub traces: Option<TraceSettings>,
-    /// What works, but is probably not what was meant. No secrets in it.
-    pub warnings: Vec<String>,
+}
+
+/// The account that the environment names.
+#[derive(Debug, Clone, Default)]
+struct OwnAccount {
+    sid: Option<AccountSid>,
+    tokens: Option<Vec<SecretString>>,
+    shared_keys: Vec<SharedKey>,
+    api_key: Option<String>,
+    api_secret: Option<SecretString>,
 }
 
 /// A Twilio API key: least privilege, and revocable by itself.
@@ -132,8 +168,14 @@ pub enum StoreUrl {
     Sled(PathBuf),
 }
 
+impl Default for StoreUrl {
+    fn default() -> Self {
+        Self::Sled(PathBuf::new())
+    }
+}
+
 /// What to log and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogSettings {
     /// Directives of `tracing-subscriber`'s `EnvFilter`, already checked.
     pub filter: String,
@@ -142,9 +184,10 @@ pub struct LogSettings {
 }
 
 /// The shape of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON otherwise.
+    #[default]
     Auto,
     /// For people.
     Pretty,
@@ -152,8 +195,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// In hours.
-const DAY: u64 = 24;
+impl Deref for Settings {
+    type Target = Values;
+
+    fn deref(&self) -> &Values {
+        &self.values
+    }
+}
+
+impl DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut Values {
+        &mut self.values
+    }
+}
 
 impl Settings {
     /// Makes settings of the command line, this process's environment and the files that it names. A variable
@@ -162,9 +216,8 @@ impl Settings {
     /// # Errors
     /// Every [`Problem`] there is, not just the first.
     pub fn of_process(args: &SettingsArgs) -> Result<Self, Problems> {
-        let read = |path: &Path| std::fs::read_to_string(path);
         let (unread, warnings) = unread::judge(&process_variables(), &process_env);
-        match Self::gather(args, &process_env, &read) {
+        match Self::gather(args, &process_env, &process_file) {
             Ok(mut settings) if unread.is_empty() => {
                 settings.warnings.extend(warnings);
                 Ok(settings)
@@ -183,144 +236,201 @@ impl Settings {
     /// # Errors
     /// Every [`Problem`] there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
-        let mut reader = Reader::new(env, read);
-        let accounts = accounts::gather(&mut reader, args);
-        let upstream_concurrency = rows::upstream_concurrency(&mut reader, args);
-        let public_urls = rows::public_urls(&mut reader, args);
-        let (listen, ops_listen) = rows::listeners(&mut reader, args);
-        let ops_token = rows::ops_token(&mut reader, &ops_listen);
-        let client_ip_header = rows::client_ip_header(&mut reader, args);
-        let app_keys = rows::app_keys(&mut reader).unwrap_or_default();
+        let mut reader = Reader::new(args.clone(), env, read);
+        let accounts = accounts::gather(&mut reader);
+        reader.rows(|setting| setting.heading != TWILIO);
         if let Some(accounts) = &accounts {
+            let app_keys = reader.values.app_keys.clone();
             accounts::check_app_keys(&mut reader, accounts, &app_keys);
         }
-        let phone_key = rows::phone_key(&mut reader);
-        let click_secret = rows::click_secret(&mut reader);
-        let call_redirect = rows::call_redirect(&mut reader, args);
-
-        let give_up_after =
-            reader.duration("HEARDBACK_GIVE_UP_AFTER", args.give_up_after.as_ref(), DAY);
-        let Judgement { policy, max_messages, max_parked } = Judgement::read(&mut reader, args);
-        let Policy { pending_ttl, reply_window, event_window, retention, read_confirms, resend } =
-            policy;
-        let reference_tag = text(args.reference_tag.as_ref()).map(str::to_owned);
-        let ignore_crawlers = text(args.ignore_crawlers.as_ref()).is_none()
-            || reader.switch("HEARDBACK_IGNORE_CRAWLERS", args.ignore_crawlers.as_ref());
-        let links = rows::links(&mut reader, args, &public_urls);
-        let dry_run = reader.switch("HEARDBACK_DRY_RUN", args.dry_run.as_ref());
-        let store = rows::store(&mut reader, args.store.as_ref());
-        let allow_unsafe_store =
-            reader.switch("HEARDBACK_ALLOW_UNSAFE_STORE", args.allow_unsafe_store.as_ref());
-        let record_refused = rows::record_refused(&mut reader, args);
-        let log = rows::log(&mut reader, args);
-
-        let (Some(accounts), Some(store), true) = (accounts, store, reader.problems.is_empty())
-        else {
-            return Err(reader.problems);
-        };
-        Ok(Self {
-            public_urls,
-            accounts,
-            accounts_file: text(args.accounts_file.as_ref()).map(PathBuf::from),
-            app_keys,
-            click_secret,
-            call_redirect,
-            upstream_concurrency,
-            store,
-            allow_unsafe_store,
-            phone_key,
-            listen,
-            ops_listen,
-            ops_token,
-            client_ip_header,
-            give_up_after,
-            pending_ttl,
-            reply_window,
-            event_window,
-            retention,
-            max_messages,
-            max_parked,
-            read_confirms,
-            resend,
-            reference_tag,
-            ignore_crawlers,
-            links,
-            dry_run,
-            record_refused,
-            log,
-            traces: traces::gather(env),
-            warnings: reader.warnings,
-        })
+        judge_public_urls(&mut reader);
+        judge_listeners(&mut reader);
+        judge_windows(&mut reader);
+        let Reader { values, mut problems, warnings, .. } = reader;
+        problems.sort();
+        let (Some(accounts), true) = (accounts, problems.is_empty()) else { return Err(problems) };
+        Ok(Self { accounts, traces: traces::gather(env), warnings, values })
     }
 }
 
-/// Which store a command that needs nothing else is about.
-///
-/// # Errors
-/// It is not written as one.
-pub fn store(given: &StoreArgs) -> Result<StoreUrl, Problems> {
-    let mut reader = Reader::new(&|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
-    rows::store(&mut reader, given.store.as_ref()).ok_or(reader.problems)
+fn judge_public_urls(reader: &mut Reader<'_>) {
+    let Values { public_urls, links, .. } = reader.values.clone();
+    if public_urls.is_empty() && !reader.is_broken(PUBLIC_URL) {
+        reader.problem(Problem::missing(PUBLIC_URL, URL_EXPECTED));
+    }
+    for url in &public_urls {
+        if let Some(why) = url.why_unreachable() {
+            reader.warn(format!("{PUBLIC_URL} {url}: Twilio cannot reach it: {why}"));
+        }
+        if url.prefix().contains("/twilio/") || url.prefix().contains("/app/") {
+            reader.warn(format!(
+                "{PUBLIC_URL} {url} looks like a route: give the part before /twilio/… and /app/…"
+            ));
+        }
+    }
+    let length = public_urls.first().map_or(0, |base| base.as_str().len() + LINK_PATH_LEN);
+    if links != Links::Off && length > LONG_LINK {
+        reader.warn(format!(
+            "a click link takes {length} of the 160 characters of an SMS: a shorter host as the first \
+             HEARDBACK_PUBLIC_URL costs less (or HEARDBACK_LINKS=off, if you use none)"
+        ));
+    }
 }
 
-/// The address of the operator's listener, for a command that needs no other setting.
+/// The operator's page needs no password only if its listener is certainly loopback: a host name may resolve to any
+/// address.
+fn judge_listeners(reader: &mut Reader<'_>) {
+    let Values { listen, ops_listen, .. } = reader.values.clone();
+    if listen.collides_with(&ops_listen) {
+        let expected = "HEARDBACK_LISTEN has the same port; expected another one";
+        reader.problem(Problem::shown(OPS_LISTEN, &ops_listen.to_string(), expected));
+    }
+    if ops_listen.is_loopback() {
+        return;
+    }
+    reader.warn(format!(
+        "{OPS_LISTEN} {ops_listen} is open to other machines, /metrics without a password"
+    ));
+    if !reader.is_set(OPS_TOKEN) {
+        let way_out = format!(
+            "{OPS_LISTEN} {ops_listen} is open to other machines, so the operator's page needs a password: set it, \
+             e.g. {RANDOM_HEX}, or listen on 127.0.0.1"
+        );
+        reader.problem(Problem::missing(OPS_TOKEN, way_out));
+    }
+}
+
+/// A default window shrinks to the pending lifetime; a given window that exceeds it is a problem.
+fn judge_windows(reader: &mut Reader<'_>) {
+    let ttl = reader.values.pending_ttl;
+    for name in [REPLY_WINDOW, EVENT_WINDOW] {
+        let found = reader.args.text(name).map(str::to_owned);
+        let window = match name {
+            REPLY_WINDOW => &mut reader.values.reply_window,
+            _ => &mut reader.values.event_window,
+        };
+        if *window > ttl {
+            *window = ttl;
+            if let Some(found) = found {
+                let expected =
+                    "longer than HEARDBACK_PENDING_TTL, for which a message waits at all";
+                reader.problem(Problem::shown(name, &found, expected));
+            }
+        }
+    }
+}
+
+/// The value of a single row that a flag of a command names.
+fn row(name: &'static str, given: Option<&str>) -> Result<Values, Problems> {
+    let args = SettingsArgs::default().with(name, given.unwrap_or_default());
+    let mut reader = Reader::new(args, &|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
+    reader.rows(|setting| setting.name == name);
+    if reader.problems.is_empty() { Ok(reader.values) } else { Err(reader.problems) }
+}
+
+/// Parses the store of a command that needs no other setting.
 ///
 /// # Errors
-/// It is no address, or has a port that only the running service knows.
-pub fn ops_listen(given: &HealthArgs) -> Result<ListenAddr, Problems> {
-    let mut reader = Reader::new(&|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
-    let listen = rows::ops_listen(&mut reader, given.ops_listen.as_ref());
+/// The text names no store.
+pub fn store(given: Option<&str>) -> Result<StoreUrl, Problems> {
+    row(STORE_URL, given).map(|values| values.store)
+}
+
+/// Parses the address of the operator's listener, for a command that needs no other setting.
+///
+/// # Errors
+/// The text is no address, or its port is known to the running service only.
+pub fn ops_listen(given: Option<&str>) -> Result<ListenAddr, Problems> {
+    let listen = row(OPS_LISTEN, given)?.ops_listen;
     if listen.port() == 0 {
         let expected = "port 0 does not say where the service listens; expected its port";
-        reader.problem(Problem::shown("HEARDBACK_OPS_LISTEN", &listen.to_string(), expected));
+        let problem = Problem::shown(OPS_LISTEN, &listen.to_string(), expected);
+        return Err(Problems::from(problem));
     }
-    if reader.problems.is_empty() { Ok(listen) } else { Err(reader.problems) }
+    Ok(listen)
 }
 
-/// What a command that may have to open the store itself needs of the service's settings.
-#[derive(Debug)]
-pub struct VisitSettings {
-    /// The store.
-    pub store: StoreUrl,
-    /// `HEARDBACK_PHONE_KEY`
-    pub phone_key: Option<SecretString>,
-    /// `HEARDBACK_RECORD_REFUSED`
-    pub record_refused: Option<PathBuf>,
-    /// `HEARDBACK_MAX_MESSAGES`, if it is set
-    pub max_messages: Option<u64>,
-    /// `HEARDBACK_MAX_PARKED`, if it is set
-    pub max_parked: Option<u64>,
+/// The settings of a command that may open the store itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandKind {
+    /// The command neither judges evidence nor removes records.
+    Operates,
+    /// The command judges evidence as the service does.
+    Judges,
 }
 
-impl VisitSettings {
-    /// Reads them.
+impl Values {
+    /// Reads the settings of a command that may open the store itself, from the environment.
     ///
     /// # Errors
     /// Every problem with them.
-    pub fn gather(given: &StoreArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
-        let mut reader = Reader::new(env, read);
-        let store = rows::store(&mut reader, given.store.as_ref());
-        let phone_key = rows::phone_key(&mut reader);
-        let record_refused = env("HEARDBACK_RECORD_REFUSED");
-        let record_refused = text(record_refused.as_ref()).map(PathBuf::from);
-        let most = env("HEARDBACK_MAX_MESSAGES");
-        let max_messages = reader.count("HEARDBACK_MAX_MESSAGES", most.as_ref(), 1, u64::MAX);
-        let most = env("HEARDBACK_MAX_PARKED");
-        let max_parked = reader.count("HEARDBACK_MAX_PARKED", most.as_ref(), 1, u64::MAX);
-        match store {
-            Some(store) if reader.problems.is_empty() => {
-                Ok(Self { store, phone_key, record_refused, max_messages, max_parked })
+    pub fn of_command(
+        store: Option<&str>,
+        kind: CommandKind,
+        env: Env<'_>,
+        read: ReadFile<'_>,
+    ) -> Result<Self, Problems> {
+        let args = SettingsArgs::from_env(env).with(STORE_URL, store.unwrap_or_default());
+        let judges = kind == CommandKind::Judges;
+        let mut reader = Reader::new(args, env, read);
+        let always = [STORE_URL, PHONE_KEY, RECORD_REFUSED, MAX_MESSAGES, MAX_PARKED];
+        reader.rows(|row| always.contains(&row.name) || judges && JUDGES_BY.contains(&row.name));
+        if judges {
+            judge_windows(&mut reader);
+        } else {
+            let values = &mut reader.values;
+            values.pending_ttl = Duration::MAX;
+            values.reply_window = Duration::MAX;
+            values.event_window = Duration::MAX;
+            values.retention = Duration::MAX;
+            // Only a limit that is set for this command applies to it.
+            if reader.args.text(MAX_MESSAGES).is_none() {
+                values.max_messages = u64::MAX;
             }
-            Some(_) | None => Err(reader.problems),
+            if reader.args.text(MAX_PARKED).is_none() {
+                values.max_parked = u64::MAX;
+            }
+        }
+        if reader.problems.is_empty() { Ok(reader.values) } else { Err(reader.problems) }
+    }
+
+    /// The rules by which the store judges evidence.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            pending_ttl: self.pending_ttl,
+            reply_window: self.reply_window,
+            event_window: self.event_window,
+            retention: self.retention,
+            read_confirms: self.read_confirms,
+            resend: self.resend,
         }
     }
 }
+
+/// The settings of [`Values::policy`].
+const JUDGES_BY: [&str; 6] = [
+    "HEARDBACK_PENDING_TTL",
+    REPLY_WINDOW,
+    EVENT_WINDOW,
+    "HEARDBACK_RETENTION",
+    "HEARDBACK_READ_CONFIRMS",
+    "HEARDBACK_RESEND",
+];
 
 /// The names of the real environment's variables, where they are valid UTF-8.
 fn process_variables() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let variables = std::env::vars_os();
     variables.filter_map(|(name, _)| name.into_string().ok()).collect()
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// The system's reason.
+pub fn process_file(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
 }
 
 /// What the real environment holds under this name, if it is set to valid UTF-8.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::setting::Setting;
+use crate::config::table::SETTINGS;
 use crate::domain::veil::veiled;
 
 /// One setting that cannot be used as it is.
@@ -76,6 +78,13 @@ impl Problems {
         self.list.extend(others.list);
     }
 
+    /// Sorts the problems by the rows of the table.
+    pub(super) fn sort(&mut self) {
+        let is_of = |row: &Setting, problem: &Problem| row.variables().contains(&problem.setting);
+        let row = |problem: &Problem| SETTINGS.iter().position(|row| is_of(row, problem));
+        self.list.sort_by_key(|problem| row(problem).unwrap_or(usize::MAX));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -83,6 +92,12 @@ impl Problems {
     /// Each problem.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { list: vec![problem] }
     }
 }
 

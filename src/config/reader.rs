@@ -1,43 +1,84 @@
-//! Reads one setting after the other and collects what is wrong on the way.
+//! Reads the rows of the table of settings and collects all problems and warnings.
 //!
-//! Each method answers with a usable value even after a problem, so that the reading goes on; the
-//! caller drops everything if a problem was found.
+//! A value that cannot be parsed is a problem; the default takes its place until the end, so that the rules
+//! across settings still apply.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::str::FromStr;
-use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::listen::ListenAddr;
 use crate::config::problems::{Problem, Problems};
-use crate::config::{Env, ReadFile};
-use crate::domain::switch;
+use crate::config::setting::{Setting, SettingsArgs, Value};
+use crate::config::table::SETTINGS;
+use crate::config::{Env, ReadFile, Values};
 
-/// In seconds.
-const HOUR: u64 = 3600;
-/// Far above every use, far below what could overflow a timestamp.
-const LONGEST: Duration = Duration::from_secs(3650 * 24 * HOUR);
+const ONLY_COMMAS: &str = "nothing stands between its commas";
 
 pub(super) struct Reader<'a> {
+    pub(super) args: SettingsArgs,
     env: Env<'a>,
     read: ReadFile<'a>,
+    /// The setting that is being read.
+    pub(super) name: &'static str,
+    pub(super) values: Values,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
 }
 
-/// The value without the blanks around it; empty means unset.
-pub(super) fn text(value: Option<&String>) -> Option<&str> {
-    value.map(|value| value.trim()).filter(|value| !value.is_empty())
-}
-
 impl<'a> Reader<'a> {
-    pub(super) fn new(env: Env<'a>, read: ReadFile<'a>) -> Self {
-        Self { env, read, problems: Problems::default(), warnings: Vec::new() }
+    pub(super) fn new(args: SettingsArgs, env: Env<'a>, read: ReadFile<'a>) -> Self {
+        Self {
+            args,
+            env,
+            read,
+            name: "",
+            values: Values::default(),
+            problems: Problems::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Reads the rows that `which` selects.
+    pub(super) fn rows(&mut self, which: impl Fn(&Setting) -> bool) {
+        SETTINGS.iter().filter(|setting| which(setting)).for_each(|setting| self.row(setting));
+    }
+
+    fn row(&mut self, setting: &'static Setting) {
+        self.name = setting.name;
+        let parsed = if setting.value == Value::Secret {
+            let secret = self.secret(setting.name);
+            let read = secret.map(|secret| (setting.read)(self, secret.expose_secret()));
+            read.unwrap_or(Ok(())).map_err(|expected| Problem::withheld(setting.name, expected))
+        } else {
+            let given = self.args.text(setting.name).map(str::to_owned);
+            let text = given.as_deref().unwrap_or(setting.default());
+            let read = if text.is_empty() { Ok(()) } else { (setting.read)(self, text) };
+            read.map_err(|expected| match setting.value {
+                Value::Private(_) => Problem::withheld(setting.name, expected),
+                Value::Text(..) | Value::Switch(_) | Value::Secret => {
+                    Problem::shown(setting.name, text, expected)
+                }
+            })
+        };
+        if let Err(problem) = parsed {
+            self.problem(problem);
+            if !setting.default().is_empty() {
+                // The default is valid, and the problem is known.
+                let _ = (setting.read)(self, setting.default());
+            }
+        }
+    }
+
+    /// A problem of the setting that is being read, whose value may be a secret.
+    pub(super) fn withhold(&mut self, expected: impl Into<String>) {
+        self.problem(Problem::withheld(self.name, expected));
+    }
+
+    /// Whether the setting has a problem.
+    pub(super) fn is_broken(&self, name: &str) -> bool {
+        let of_setting = |problem: &Problem| problem.setting().trim_end_matches("_FILE") == name;
+        self.problems.iter().any(of_setting)
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {
@@ -100,7 +141,7 @@ impl<'a> Reader<'a> {
     /// The secrets in a file that the command line names.
     pub(super) fn secrets_in_file(&mut self, flag: &str, path: &str) -> Vec<SecretString> {
         match self.secret_file(flag, path) {
-            Ok(value) => split(&value),
+            Ok(value) => split(value.expose_secret()),
             Err(problem) => {
                 self.problem(problem);
                 Vec::new()
@@ -108,84 +149,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Secrets separated by commas. `None` where the setting is unset; a setting that is nothing
-    /// but commas is a problem.
+    /// Secrets separated by commas. `None` if the variable is unset; a value of commas only is a problem.
     pub(super) fn secrets(&mut self, name: &str) -> Option<Vec<SecretString>> {
-        let secrets = split(&self.secret(name)?);
+        let secrets = split(self.secret(name)?.expose_secret());
         if secrets.is_empty() {
-            self.problem(Problem::withheld(name, "nothing stands between its commas"));
+            self.problem(Problem::withheld(name, ONLY_COMMAS));
         }
         Some(secrets)
     }
 
-    pub(super) fn duration(&mut self, name: &str, value: Option<&String>, hours: u64) -> Duration {
-        self.duration_or(name, value, Duration::from_secs(hours * HOUR))
-    }
-
-    pub(super) fn duration_or(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        default: Duration,
-    ) -> Duration {
-        let Some(text) = text(value) else { return default };
-        let read = text
-            .parse::<Span>()
-            .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
-            .ok()
-            .and_then(|span| Duration::try_from(span).ok())
-            .filter(|span| !span.is_zero() && *span <= LONGEST);
-        read.unwrap_or_else(|| {
-            let expected = "expected a duration such as 90s, 15m, 1h30m, 24h or 7d: above zero, at \
-                            most 3650d, with its unit";
-            self.problem(Problem::shown(name, text, expected));
-            default
-        })
-    }
-
-    pub(super) fn switch(&mut self, name: &str, value: Option<&String>) -> bool {
-        let Some(text) = text(value) else { return false };
-        switch::parse(text).unwrap_or_else(|| {
-            self.problem(Problem::shown(name, text, "expected true or false"));
-            false
-        })
-    }
-
-    pub(super) fn count<T>(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        low: T,
-        high: T,
-    ) -> Option<T>
-    where
-        T: FromStr + PartialOrd + fmt::Display + Copy,
-    {
-        let text = text(value)?;
-        let read = text.parse().ok().filter(|count| (low..=high).contains(count));
-        if read.is_none() {
-            let expected = format!("expected a whole number from {low} to {high}");
-            self.problem(Problem::shown(name, text, expected));
+    /// The secrets in the value of the setting that is being read. `None`: there are only commas, a problem.
+    pub(super) fn list(&mut self, text: &str) -> Option<Vec<SecretString>> {
+        let secrets = split(text);
+        if secrets.is_empty() {
+            self.withhold(ONLY_COMMAS);
+            return None;
         }
-        read
-    }
-
-    pub(super) fn address(
-        &mut self,
-        name: &str,
-        value: Option<&String>,
-        default: SocketAddr,
-    ) -> ListenAddr {
-        let default = ListenAddr::Socket(default);
-        let Some(text) = text(value) else { return default };
-        ListenAddr::parse(text).unwrap_or_else(|| {
-            let expected = format!(
-                "expected an address or a host name, and a port, e.g. {default}, [::]:8080 or localhost:8080; an \
-                 IPv6 address stands in brackets"
-            );
-            self.problem(Problem::shown(name, text, expected));
-            default
-        })
+        Some(secrets)
     }
 }
 
@@ -194,7 +174,7 @@ pub(super) fn without_newline(value: &str) -> SecretString {
     SecretString::from(value.trim_end_matches(['\r', '\n']))
 }
 
-pub(super) fn split(list: &SecretString) -> Vec<SecretString> {
-    let entries = list.expose_secret().split(',').map(str::trim);
+pub(super) fn split(list: &str) -> Vec<SecretString> {
+    let entries = list.split(',').map(str::trim);
     entries.filter(|entry| !entry.is_empty()).map(SecretString::from).collect()
 }

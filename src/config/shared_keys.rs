@@ -4,7 +4,6 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::problems::Problem;
 use crate::config::reader::Reader;
 use crate::domain::signature::{Algorithm, KeyId, SigningKey};
 
@@ -54,11 +53,9 @@ impl SharedKey {
 }
 
 /// `TWILIO_SHARED_KEYS`: `id:algorithm:secret,…`.
-pub(super) fn from_setting(reader: &mut Reader<'_>) -> Vec<SharedKey> {
-    const NAME: &str = "TWILIO_SHARED_KEYS";
-    let entries = reader.secrets(NAME).unwrap_or_default();
+pub(super) fn read(reader: &mut Reader<'_>, entries: &[SecretString]) -> Vec<SharedKey> {
     let mut keys: Vec<SharedKey> = Vec::with_capacity(entries.len());
-    for (number, entry) in (1..).zip(&entries) {
+    for (number, entry) in (1..).zip(entries) {
         let mut parts = entry.expose_secret().splitn(3, ':');
         let key = match (parts.next(), parts.next(), parts.next()) {
             (Some(id), Some(algorithm), Some(secret)) => {
@@ -69,18 +66,18 @@ pub(super) fn from_setting(reader: &mut Reader<'_>) -> Vec<SharedKey> {
         match key {
             Ok(key) if keys.iter().any(|known| known.id == key.id) => {
                 let what = format!("key {number} has the id of another one");
-                reader.problem(Problem::withheld(NAME, what));
+                reader.withhold(what);
             }
             Ok(key) => {
                 if key.is_unusual() {
                     reader.warn(format!(
-                        "{NAME}: the id of key {number} does not begin with {USUAL_ID}, as Twilio's \
+                        "TWILIO_SHARED_KEYS: the id of key {number} does not begin with {USUAL_ID}, as Twilio's \
                          do; is it id:algorithm:secret?"
                     ));
                 }
                 keys.push(key);
             }
-            Err(what) => reader.problem(Problem::withheld(NAME, format!("key {number}: {what}"))),
+            Err(what) => reader.withhold(format!("key {number}: {what}")),
         }
     }
     keys

@@ -6,11 +6,10 @@ use super::*;
 use crate::domain::signature::Algorithm;
 
 fn gather(shared: &str) -> Result<Settings, Problems> {
-    let args = SettingsArgs {
-        public_url: Some("https://hooks.example.com".to_owned()),
-        account_sid: Some("AC0123456789abcdef0123456789abcdef".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+        ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
+    ]);
     let env = |name: &str| match name {
         "TWILIO_AUTH_TOKEN" => Some("0123456789abcdef0123456789abcdef".to_owned()),
         "TWILIO_SHARED_KEYS_FILE" if shared == "@" => Some("/run/shared".to_owned()),

@@ -2,14 +2,22 @@
 
 use secrecy::SecretString;
 
-use crate::cli::SignArgs;
+use crate::config::accounts::TOKEN_PLACE;
 use crate::config::problems::{Problem, Problems};
-use crate::config::reader::{Reader, text};
-use crate::config::{Env, ReadFile, rows};
+use crate::config::reader::Reader;
+use crate::config::setting::SettingsArgs;
+use crate::config::table::{APP_KEYS, AUTH_TOKEN};
+use crate::config::{Env, ReadFile};
 use crate::domain::route::{RouteSigner, signer_of};
 
-const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
-const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+/// Where the command line says that the key is.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct KeyPlace<'a> {
+    /// `--key-env`: an environment variable.
+    pub env: Option<&'a str>,
+    /// `--auth-token-file`: a file.
+    pub file: Option<&'a str>,
+}
 
 /// A secret to sign with.
 #[derive(Debug)]
@@ -26,20 +34,21 @@ pub struct ChosenKey {
 /// # Errors
 /// There is none, or it cannot be read.
 pub fn signing_key(
-    args: &SignArgs,
+    url: &str,
+    place: KeyPlace<'_>,
     env: Env<'_>,
     read: ReadFile<'_>,
 ) -> Result<ChosenKey, Problems> {
-    let mut reader = Reader::new(env, read);
-    let (found, name, why) = if let Some(path) = text(args.auth_token_file.as_ref()) {
+    let mut reader = Reader::new(SettingsArgs::default(), env, read);
+    let (found, name, why) = if let Some(path) = given(place.file) {
         (reader.secrets_in_file("--auth-token-file", path), "--auth-token-file", "as you asked")
-    } else if let Some(name) = text(args.key_env.as_ref()) {
+    } else if let Some(name) = given(place.env) {
         (reader.secrets(name).unwrap_or_default(), name, "as you asked")
     } else {
-        by_route(&mut reader, &args.url)
+        by_route(&mut reader, url)
     };
     if found.is_empty() && reader.problems.is_empty() {
-        reader.problem(Problem::missing(name, rows::TOKEN_PLACE));
+        reader.problem(Problem::missing(name, TOKEN_PLACE));
     }
     let count = found.len();
     match found.into_iter().next() {
@@ -50,6 +59,11 @@ pub fn signing_key(
         }
         Some(_) | None => Err(reader.problems),
     }
+}
+
+/// Empty counts as unset.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn by_route(reader: &mut Reader<'_>, url: &str) -> (Vec<SecretString>, &'static str, &'static str) {
@@ -85,7 +99,7 @@ mod tests {
     const APP: &str = "https://hooks.example.com/app/events";
     const TWILIO: &str = "https://hooks.example.com/twilio/message?a=/app/events";
 
-    fn chosen(args: &SignArgs) -> Result<ChosenKey, Problems> {
+    fn chosen(url: &str, place: KeyPlace<'_>) -> Result<ChosenKey, Problems> {
         let env = |name: &str| match name {
             APP_KEYS => Some("app-1,app-2".to_owned()),
             AUTH_TOKEN | "OTHER" => Some(format!("{name}-value")),
@@ -95,46 +109,53 @@ mod tests {
             Some("/run/token") => Ok("of the file\n".to_owned()),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
-        signing_key(args, &env, &read)
-    }
-
-    fn at(url: &str) -> SignArgs {
-        SignArgs { url: url.to_owned(), ..SignArgs::default() }
+        signing_key(url, place, &env, &read)
     }
 
     #[test]
     fn the_url_chooses_the_key_unless_the_command_line_does() {
-        let words = |text: &str| Some(text.to_owned());
-        for (args, secret, says) in [
-            (at(APP), "app-1", "the first of 2 in HEARDBACK_APP_KEYS, because the app signs"),
-            (at("https://h.example/hb/app/messages/SM1"), "app-1", "the app signs"),
-            (at(TWILIO), "TWILIO_AUTH_TOKEN-value", "TWILIO_AUTH_TOKEN, because Twilio signs"),
-            (at("https://h.example/app/twilio/message"), "app-1", "the app signs"),
-            (at("https://h.example/other"), "app-1", "no route"),
-            (SignArgs { key_env: words("OTHER"), ..at(APP) }, "OTHER-value", "OTHER, as you asked"),
+        let by_route = KeyPlace::default();
+        for (url, place, secret, says) in [
+            (APP, by_route, "app-1", "the first of 2 in HEARDBACK_APP_KEYS, because the app signs"),
+            ("https://h.example/hb/app/messages/SM1", by_route, "app-1", "the app signs"),
             (
-                SignArgs { auth_token_file: words("/run/token"), ..at(APP) },
+                TWILIO,
+                by_route,
+                "TWILIO_AUTH_TOKEN-value",
+                "TWILIO_AUTH_TOKEN, because Twilio signs",
+            ),
+            ("https://h.example/app/twilio/message", by_route, "app-1", "the app signs"),
+            ("https://h.example/other", by_route, "app-1", "no route"),
+            (
+                APP,
+                KeyPlace { env: Some("OTHER"), file: None },
+                "OTHER-value",
+                "OTHER, as you asked",
+            ),
+            (
+                APP,
+                KeyPlace { env: None, file: Some("/run/token") },
                 "of the file",
                 "--auth-token-file, as you asked",
             ),
         ] {
-            let found = chosen(&args).expect("a key");
-            assert_eq!(found.secret.expose_secret(), secret, "{}", args.url);
+            let found = chosen(url, place).expect("a key");
+            assert_eq!(found.secret.expose_secret(), secret, "{url}");
             assert!(
                 found.explanation.contains(says) && !found.explanation.contains(secret),
                 "{}",
                 found.explanation
             );
         }
-        let none = SignArgs { key_env: words("NONE"), ..at(APP) };
-        assert!(chosen(&none).expect_err("missing").to_string().contains("NONE is missing"));
+        let none = KeyPlace { env: Some("NONE"), file: None };
+        assert!(chosen(APP, none).expect_err("missing").to_string().contains("NONE is missing"));
     }
 
     #[test]
     fn without_app_keys_the_auth_token_signs_for_the_app_and_an_app_key_never_signs_for_twilio() {
         let none = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
         let token = |name: &str| (name == AUTH_TOKEN).then(|| "a token".to_owned());
-        let found = signing_key(&at(APP), &token, &none).expect("a key");
+        let found = signing_key(APP, KeyPlace::default(), &token, &none).expect("a key");
         assert_eq!(found.secret.expose_secret(), "a token");
         assert!(
             found.explanation.contains("HEARDBACK_APP_KEYS is not set"),
@@ -143,7 +164,8 @@ mod tests {
         );
         let app = |name: &str| (name == APP_KEYS).then(|| "an app key".to_owned());
         for (url, env) in [(TWILIO, &app as Env<'_>), (APP, &|_: &str| None)] {
-            let missing = signing_key(&at(url), env, &none).expect_err("missing").to_string();
+            let missing =
+                signing_key(url, KeyPlace::default(), env, &none).expect_err("missing").to_string();
             assert!(missing.contains("TWILIO_AUTH_TOKEN is missing"), "{missing}");
         }
     }

@@ -10,11 +10,10 @@ const SID: &str = "AC0123456789abcdef0123456789abcdef";
 const KEY_SID: &str = "SK0123456789abcdef0123456789abcdef";
 
 fn args() -> SettingsArgs {
-    SettingsArgs {
-        public_url: Some("https://hooks.example.com".to_owned()),
-        account_sid: Some(SID.to_owned()),
-        ..SettingsArgs::default()
-    }
+    SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+        ("TWILIO_ACCOUNT_SID", SID),
+    ])
 }
 
 fn no_file(path: &Path) -> io::Result<String> {
@@ -36,11 +35,9 @@ fn with_token(args: &SettingsArgs) -> Result<Settings, Problems> {
     gather(args, &[("TWILIO_AUTH_TOKEN", TOKEN)])
 }
 
-/// The settings that have a problem, after `change` was made to sound ones.
-fn blamed(change: impl FnOnce(&mut SettingsArgs)) -> Vec<String> {
-    let mut args = args();
-    change(&mut args);
-    let problems = with_token(&args).expect_err("a problem");
+/// The settings that have a problem after one valid setting was given this value.
+fn blamed(name: &'static str, value: &str) -> Vec<String> {
+    let problems = with_token(&args().with(name, value)).expect_err("a problem");
     problems.iter().map(|problem| problem.setting().to_owned()).collect()
 }
 
@@ -74,20 +71,22 @@ fn the_defaults_are_those_of_the_table() {
 }
 
 #[test]
+fn each_name_has_one_row_and_each_default_is_valid() {
+    let mut names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    let mut reader = Reader::new(SettingsArgs::default(), &|_| None, &no_file);
+    reader.rows(|setting| !setting.default().is_empty());
+    assert!(reader.problems.is_empty(), "{}", reader.problems);
+}
+
+#[test]
 fn empty_is_unset() {
-    let empty = || Some(" ".to_owned());
-    let args = SettingsArgs {
-        edge: empty(),
-        store: empty(),
-        listen: empty(),
-        pending_ttl: empty(),
-        dry_run: empty(),
-        log: empty(),
-        max_messages: empty(),
-        max_parked: empty(),
-        upstream_url: empty(),
-        ..args()
-    };
+    let unset = ["TWILIO_ACCOUNT_SID", "HEARDBACK_PUBLIC_URL"];
+    let names = SETTINGS.iter().map(|setting| setting.name).filter(|name| !unset.contains(name));
+    let args = names.fold(args(), |args, name| args.with(name, " "));
     let env =
         [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_AUTH_TOKEN_FILE", ""), ("TWILIO_API_SECRET", "")];
     let settings = gather(&args, &env).expect("sound");
@@ -108,64 +107,52 @@ fn without_anything_every_missing_setting_is_named_with_its_place() {
 }
 
 #[test]
-fn each_bad_value_names_its_setting() {
-    type Change = fn(&mut SettingsArgs, String);
-    let rows: [(&str, Change, &[&str]); 23] = [
-        ("HEARDBACK_LINKS", |a, v| a.links = Some(v), &["on", "confirm", "Off"]),
-        (
-            "HEARDBACK_PUBLIC_URL",
-            |a, v| a.public_url = Some(v),
-            &["http://x.com", "https://x.com?a", "x"],
-        ),
-        ("TWILIO_ACCOUNT_SID", |a, v| a.account_sid = Some(v), &[TOKEN, KEY_SID]),
-        ("TWILIO_EDGE", |a, v| a.edge = Some(v), &["a.b", "a/b"]),
-        ("TWILIO_REGION", |a, v| a.region = Some(v), &["ie1", "a b"]),
-        (
-            "HEARDBACK_UPSTREAM_URL",
-            |a, v| a.upstream_url = Some(v),
-            &["http://x.com", "https://x.com/a"],
-        ),
-        (
-            "HEARDBACK_UPSTREAM_CONCURRENCY",
-            |a, v| a.upstream_concurrency = Some(v),
-            &["0", "65", "-1", "x"],
-        ),
-        (
-            "HEARDBACK_STORE",
-            |a, v| a.store = Some(v),
-            &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"],
-        ),
-        (
-            "HEARDBACK_LISTEN",
-            |a, v| a.listen = Some(v),
-            &["8080", ":8080", "localhost", "::1:8080", "127.1:80"],
-        ),
-        (
-            "HEARDBACK_CLIENT_IP_HEADER",
-            |a, v| a.client_ip_header = Some(v),
-            &["X-Real-IP: 1", "a b", "Fly-Client-IP,X-Real-IP", "é"],
-        ),
-        ("HEARDBACK_OPS_LISTEN", |a, v| a.ops_listen = Some(v), &["x", "127.0.0.1:8080"]),
-        (
-            "HEARDBACK_GIVE_UP_AFTER",
-            |a, v| a.give_up_after = Some(v),
-            &["0s", "-1h", "24", "1mo", "99999d"],
-        ),
-        ("HEARDBACK_PENDING_TTL", |a, v| a.pending_ttl = Some(v), &["0s", "x"]),
-        ("HEARDBACK_REPLY_WINDOW", |a, v| a.reply_window = Some(v), &["0s", "8d"]),
-        ("HEARDBACK_EVENT_WINDOW", |a, v| a.event_window = Some(v), &["0s", "8d"]),
-        ("HEARDBACK_RETENTION", |a, v| a.retention = Some(v), &["0s", "x"]),
-        ("HEARDBACK_MAX_MESSAGES", |a, v| a.max_messages = Some(v), &["0", "many", "1e6"]),
-        ("HEARDBACK_MAX_PARKED", |a, v| a.max_parked = Some(v), &["0", "-1", "2k"]),
-        ("HEARDBACK_READ_CONFIRMS", |a, v| a.read_confirms = Some(v), &["maybe", "2"]),
-        ("HEARDBACK_DRY_RUN", |a, v| a.dry_run = Some(v), &["maybe"]),
-        ("HEARDBACK_LOG", |a, v| a.log = Some(v), &["inof", "info,heardbak", "heardback=loud"]),
-        ("HEARDBACK_LOG_FORMAT", |a, v| a.log_format = Some(v), &["xml"]),
-        ("TWILIO_API_KEY", |a, v| a.api_key = Some(v), &[SID]),
+fn problems_stand_in_the_order_of_the_table() {
+    let env = [("HEARDBACK_PHONE_KEY", "short"), ("TWILIO_AUTH_TOKEN_FILE", "/run/none")];
+    let args = SettingsArgs::of([("HEARDBACK_LOG", "inof"), ("HEARDBACK_LISTEN", "x")]);
+    let problems = gather(&args, &env).expect_err("problems");
+    let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
+    let expected = [
+        "TWILIO_ACCOUNT_SID",
+        "TWILIO_AUTH_TOKEN_FILE",
+        "HEARDBACK_PUBLIC_URL",
+        "HEARDBACK_LISTEN",
+        "HEARDBACK_PHONE_KEY",
+        "HEARDBACK_LOG",
     ];
-    for (name, change, values) in rows {
+    assert_eq!(blamed, expected);
+}
+
+#[test]
+fn each_bad_value_names_its_setting() {
+    let rows: [(&'static str, &[&str]); 23] = [
+        ("HEARDBACK_LINKS", &["on", "confirm", "Off"]),
+        ("HEARDBACK_PUBLIC_URL", &["http://x.com", "https://x.com?a", "x"]),
+        ("TWILIO_ACCOUNT_SID", &[TOKEN, KEY_SID]),
+        ("TWILIO_EDGE", &["a.b", "a/b"]),
+        ("TWILIO_REGION", &["ie1", "a b"]),
+        ("HEARDBACK_UPSTREAM_URL", &["http://x.com", "https://x.com/a"]),
+        ("HEARDBACK_UPSTREAM_CONCURRENCY", &["0", "65", "-1", "x"]),
+        ("HEARDBACK_STORE", &["data", "sled:", "sled:///data", "postgres://u:p@h/d", "x:y"]),
+        ("HEARDBACK_LISTEN", &["8080", ":8080", "localhost", "::1:8080", "127.1:80"]),
+        ("HEARDBACK_CLIENT_IP_HEADER", &["X-Real-IP: 1", "a b", "Fly-Client-IP,X-Real-IP", "é"]),
+        ("HEARDBACK_OPS_LISTEN", &["x", "127.0.0.1:8080"]),
+        ("HEARDBACK_GIVE_UP_AFTER", &["0s", "-1h", "24", "1mo", "99999d"]),
+        ("HEARDBACK_PENDING_TTL", &["0s", "x"]),
+        ("HEARDBACK_REPLY_WINDOW", &["0s", "8d"]),
+        ("HEARDBACK_EVENT_WINDOW", &["0s", "8d"]),
+        ("HEARDBACK_RETENTION", &["0s", "x"]),
+        ("HEARDBACK_MAX_MESSAGES", &["0", "many", "1e6"]),
+        ("HEARDBACK_MAX_PARKED", &["0", "-1", "2k"]),
+        ("HEARDBACK_READ_CONFIRMS", &["maybe", "2"]),
+        ("HEARDBACK_DRY_RUN", &["maybe"]),
+        ("HEARDBACK_LOG", &["inof", "info,heardbak", "heardback=loud"]),
+        ("HEARDBACK_LOG_FORMAT", &["xml"]),
+        ("TWILIO_API_KEY", &[SID]),
+    ];
+    for (name, values) in rows {
         for value in values {
-            let blamed = blamed(|args| change(args, (*value).to_owned()));
+            let blamed = blamed(name, value);
             assert_eq!(blamed.first().map(String::as_str), Some(name), "{value}");
         }
     }
@@ -173,25 +160,25 @@ fn each_bad_value_names_its_setting() {
 
 #[test]
 fn good_values_are_understood() {
-    let set = |value: &str| Some(value.to_owned());
-    let args = SettingsArgs {
-        public_url: set("https://a.example.com, https://b.example.com/x/,https://a.example.com"),
-        api_key: set(KEY_SID),
-        edge: set("dublin"),
-        region: set("ie1"),
-        store: set("sled:/var/lib/heardback"),
-        listen: set("[::]:0"),
-        ops_listen: set("127.0.0.1:0"),
-        give_up_after: set("1h30m"),
-        pending_ttl: set("90s"),
-        retention: set("2d 12h"),
-        upstream_concurrency: set("64"),
-        read_confirms: set("YES"),
-        dry_run: set("1"),
-        log: set("info,heardback=debug"),
-        log_format: set("json"),
-        ..args()
-    };
+    let args = args()
+        .with(
+            "HEARDBACK_PUBLIC_URL",
+            "https://a.example.com, https://b.example.com/x/,https://a.example.com",
+        )
+        .with("TWILIO_API_KEY", KEY_SID)
+        .with("TWILIO_EDGE", "dublin")
+        .with("TWILIO_REGION", "ie1")
+        .with("HEARDBACK_STORE", "sled:/var/lib/heardback")
+        .with("HEARDBACK_LISTEN", "[::]:0")
+        .with("HEARDBACK_OPS_LISTEN", "127.0.0.1:0")
+        .with("HEARDBACK_GIVE_UP_AFTER", "1h30m")
+        .with("HEARDBACK_PENDING_TTL", "90s")
+        .with("HEARDBACK_RETENTION", "2d 12h")
+        .with("HEARDBACK_UPSTREAM_CONCURRENCY", "64")
+        .with("HEARDBACK_READ_CONFIRMS", "YES")
+        .with("HEARDBACK_DRY_RUN", "1")
+        .with("HEARDBACK_LOG", "info,heardback=debug")
+        .with("HEARDBACK_LOG_FORMAT", "json");
     let tokens = format!("{TOKEN}, {SECOND},");
     let env = [
         ("TWILIO_AUTH_TOKEN", tokens.as_str()),
@@ -219,7 +206,7 @@ fn good_values_are_understood() {
 
 #[test]
 fn an_api_key_and_its_secret_come_together() {
-    let half = SettingsArgs { api_key: Some(KEY_SID.to_owned()), ..args() };
+    let half = args().with("TWILIO_API_KEY", KEY_SID);
     let problem = with_token(&half).expect_err("no secret").to_string();
     assert!(problem.contains("TWILIO_API_SECRET is missing"), "{problem}");
     let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("TWILIO_API_SECRET", "hush")];
@@ -255,21 +242,20 @@ fn no_secret_ever_shows() {
         ("HEARDBACK_PHONE_KEY", "hush-5 is long enough"),
         ("HEARDBACK_OPS_TOKEN", "hush-6 is long enough"),
     ];
-    let sound = SettingsArgs { api_key: Some(KEY_SID.to_owned()), ..args() };
+    let sound = args().with("TWILIO_API_KEY", KEY_SID);
     let settings = gather(&sound, &env).expect("sound");
     let shown = format!("{settings:?} {:?}", settings.warnings);
     assert!(!shown.contains("hush"), "{shown}");
     assert_eq!(settings.warnings.len(), 2, "two odd tokens: {shown}");
 
     // Pasted where it does not belong, a secret does not show either.
-    let broken = SettingsArgs {
-        public_url: Some("https://me:hush@x.com,https://x.com/?t=hush".to_owned()),
-        account_sid: Some("hush".to_owned()),
-        api_key: Some("hush".to_owned()),
-        upstream_url: Some("https://hush@x.com".to_owned()),
-        store: Some("postgres://me:hush@db/x".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let broken = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", "https://me:hush@x.com,https://x.com/?t=hush"),
+        ("TWILIO_ACCOUNT_SID", "hush"),
+        ("TWILIO_API_KEY", "hush"),
+        ("HEARDBACK_UPSTREAM_URL", "https://hush@x.com"),
+        ("HEARDBACK_STORE", "postgres://me:hush@db/x"),
+    ]);
     let short = [
         ("TWILIO_AUTH_TOKEN", ","),
         ("HEARDBACK_PHONE_KEY", "hush"),
@@ -286,7 +272,7 @@ fn no_secret_ever_shows() {
 #[test]
 fn other_machines_see_the_operators_page_with_a_token_or_nothing_starts() {
     let listening = |ops: &str, env: &[(&str, &str)]| {
-        let args = SettingsArgs { ops_listen: Some(ops.to_owned()), ..args() };
+        let args = args().with("HEARDBACK_OPS_LISTEN", ops);
         gather(&args, &[&[("TWILIO_AUTH_TOKEN", TOKEN)], env].concat())
     };
     let open = "0.0.0.0:9091";
@@ -312,7 +298,7 @@ fn other_machines_see_the_operators_page_with_a_token_or_nothing_starts() {
     assert!(listening(open, &token).expect("sound").ops_token.is_some());
     let file = [("HEARDBACK_OPS_TOKEN_FILE", "/run/token")];
     assert_eq!(
-        listening(open, &file).expect("sound").ops_token.expect("set").expose_secret(),
+        listening(open, &file).expect("sound").ops_token.as_ref().expect("set").expose_secret(),
         TOKEN
     );
     let missing = [("HEARDBACK_OPS_TOKEN_FILE", "/run/none")];
@@ -324,14 +310,14 @@ fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
     let settings = with_token(&args()).expect("sound");
     assert!(settings.call_redirect.is_none() && settings.click_secret.is_none());
     let with = |url: &str, secret: &str| {
-        let args = SettingsArgs { call_redirect_url: Some(url.to_owned()), ..args() };
+        let args = args().with("HEARDBACK_CALL_REDIRECT_URL", url);
         let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_CLICK_PATH_SECRET", secret)];
         gather(&args, &env)
     };
     let settings = with(" https://app.example.com/voice?a=1 ", "0123456789abcdef").expect("sound");
     let redirect = settings.call_redirect.as_ref().map(RedirectUrl::as_str);
     assert_eq!(redirect, Some("https://app.example.com/voice?a=1"));
-    assert!(settings.click_secret.expect("set").is("0123456789abcdef"));
+    assert!(settings.click_secret.as_ref().expect("set").is("0123456789abcdef"));
     let problems = with("http://app.example.com/voice", "0123456789abcde").expect_err("refused");
     let blamed: Vec<&str> = problems.iter().map(Problem::setting).collect();
     assert_eq!(blamed, ["HEARDBACK_CLICK_PATH_SECRET", "HEARDBACK_CALL_REDIRECT_URL"]);
@@ -339,27 +325,21 @@ fn calls_go_to_an_absolute_url_and_unsigned_clicks_to_a_long_secret() {
 
 #[test]
 fn a_host_that_makes_links_long_is_worth_a_word_unless_there_are_none() {
-    let long = |links: Option<&str>| SettingsArgs {
-        public_url: Some(
-            "https://the-hooks-of-a-company-with-a-very-long-name.example.com".to_owned(),
-        ),
-        links: links.map(str::to_owned),
-        ..args()
-    };
-    let warnings = with_token(&long(None)).expect("sound").warnings;
+    let url = "https://the-hooks-of-a-company-with-a-very-long-name.example.com";
+    let long =
+        |links: &str| args().with("HEARDBACK_PUBLIC_URL", url).with("HEARDBACK_LINKS", links);
+    let warnings = with_token(&long("")).expect("sound").warnings;
     assert!(warnings.iter().any(|warning| warning.contains("takes 83 of the 160")), "{warnings:?}");
-    assert!(with_token(&long(Some("off"))).expect("sound").warnings.is_empty());
+    assert!(with_token(&long("off")).expect("sound").warnings.is_empty());
 }
 
 #[test]
 fn what_is_doubtful_is_a_warning() {
-    let args = SettingsArgs {
-        public_url: Some("http://localhost:8080,https://h.example/twilio/message".to_owned()),
-        ops_listen: Some("0.0.0.0:9091".to_owned()),
-        upstream_url: Some("http://127.0.0.1:4010".to_owned()),
-        edge: Some("dublin".to_owned()),
-        ..args()
-    };
+    let args = args()
+        .with("HEARDBACK_PUBLIC_URL", "http://localhost:8080,https://h.example/twilio/message")
+        .with("HEARDBACK_OPS_LISTEN", "0.0.0.0:9091")
+        .with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010")
+        .with("TWILIO_EDGE", "dublin");
     let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_OPS_TOKEN", "sixteen bytes it")];
     let warnings = gather(&args, &env).expect("sound").warnings.join("\n");
     for word in [
@@ -382,7 +362,7 @@ fn a_public_url_that_twilio_cannot_reach_is_a_warning_with_the_reason() {
         ("https://heardback", "without a dot"),
         ("https://[fd00::1]:8443/hb", "the address is private"),
     ] {
-        let args = SettingsArgs { public_url: Some(url.to_owned()), ..args() };
+        let args = args().with("HEARDBACK_PUBLIC_URL", url);
         let warnings = with_token(&args).expect("sound").warnings;
         let expected = format!("HEARDBACK_PUBLIC_URL {url}: Twilio cannot reach it: ");
         assert!(

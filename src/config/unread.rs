@@ -5,20 +5,10 @@
 //! (Kubernetes service links, Docker links), and names under `TWILIO_` that are close to none of ours, because
 //! other Twilio software defines such names. Any other `HEARDBACK_` name is a warning. Values are never shown.
 
-use crate::cli::settings::SettingsArgs;
 use crate::config::Env;
 use crate::config::problems::{Problem, Problems};
-
-/// The settings that have no flag; each may end in `_FILE`.
-const SECRETS: [&str; 7] = [
-    "TWILIO_AUTH_TOKEN",
-    "TWILIO_SHARED_KEYS",
-    "TWILIO_API_SECRET",
-    "HEARDBACK_APP_KEYS",
-    "HEARDBACK_PHONE_KEY",
-    "HEARDBACK_CLICK_PATH_SECRET",
-    "HEARDBACK_OPS_TOKEN",
-];
+use crate::config::setting::Setting;
+use crate::config::table::SETTINGS;
 
 const OURS: &str = "HEARDBACK_";
 const TWILIOS: &str = "TWILIO_";
@@ -61,17 +51,9 @@ enum Verdict<'a> {
     Unknown,
 }
 
-/// Every setting's variable.
-fn known() -> Vec<String> {
-    let mut known = SettingsArgs::variables();
-    known.extend(SECRETS.map(str::to_owned));
-    known.extend(SECRETS.map(|name| format!("{name}{FILE}")));
-    known
-}
-
 /// Judges the names: problems and warnings. An empty variable counts as unset.
 pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
-    let known = known();
+    let known: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
     let mut problems = Problems::default();
     let mut warnings = Vec::new();
     let mut names: Vec<&String> = names.iter().collect();

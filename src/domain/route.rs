@@ -1,4 +1,4 @@
-//! Who signs the requests of a route, by its path: for commands that have only a URL or a recorded request.
+//! The public routes, one row each: path, methods, signer. The path is also the label of the route in metrics.
 
 /// Who signs for a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,6 +7,68 @@ pub enum RouteSigner {
     Twilio,
     /// The app, with an app key.
     App,
+}
+
+/// A public route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// The methods, as the header `Allow` lists them.
+    pub methods: &'static str,
+    /// The signer. On [`SECRET_CLICK`] Twilio sends the secret instead of a signature.
+    pub signer: Option<RouteSigner>,
+}
+
+/// An inbound message.
+pub const MESSAGE: &str = "/twilio/message";
+/// A status callback.
+pub const STATUS: &str = "/twilio/status";
+/// An inbound call.
+pub const CALL: &str = "/twilio/call";
+/// A click callback with a signature.
+pub const CLICK: &str = "/twilio/click";
+/// A click callback whose path holds a secret instead of a signature.
+pub const SECRET_CLICK: &str = "/twilio/click/{secret}";
+/// A batch of Event Streams.
+pub const EVENT_STREAM: &str = "/twilio/events";
+/// The app registers a message.
+pub const REGISTER: &str = "/app/messages";
+/// The app looks up a message.
+pub const LOOK_UP: &str = "/app/messages/{sid}";
+/// The app reports evidence.
+pub const APP_EVENT: &str = "/app/events";
+/// An inbound message that the app passes on.
+pub const APP_MESSAGE: &str = "/app/twilio/message";
+/// A status callback that the app passes on.
+pub const APP_STATUS: &str = "/app/twilio/status";
+/// An inbound call that the app passes on.
+pub const APP_CALL: &str = "/app/twilio/call";
+/// A click link, which a person opens.
+pub const LINK: &str = "/c/{token}";
+
+/// Every public route.
+pub const ROUTES: [Route; 14] = [
+    Route { path: "/", methods: "GET, HEAD", signer: None },
+    Route { path: MESSAGE, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: STATUS, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: CALL, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: CLICK, methods: "POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: SECRET_CLICK, methods: "POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: EVENT_STREAM, methods: "POST", signer: Some(RouteSigner::Twilio) },
+    Route { path: REGISTER, methods: "POST", signer: Some(RouteSigner::App) },
+    Route { path: LOOK_UP, methods: "GET", signer: Some(RouteSigner::App) },
+    Route { path: APP_EVENT, methods: "POST", signer: Some(RouteSigner::App) },
+    Route { path: APP_MESSAGE, methods: "POST", signer: Some(RouteSigner::App) },
+    Route { path: APP_STATUS, methods: "POST", signer: Some(RouteSigner::App) },
+    Route { path: APP_CALL, methods: "POST", signer: Some(RouteSigner::App) },
+    Route { path: LINK, methods: "GET, HEAD, POST", signer: None },
+];
+
+/// The paths of all routes.
+#[must_use]
+pub fn paths() -> [&'static str; 14] {
+    ROUTES.map(|route| route.path)
 }
 
 /// Who signs for that path, whatever prefix stands before the route. `None` if it is no route of ours.
@@ -28,15 +90,13 @@ pub fn signer_of(path: &str) -> Option<RouteSigner> {
 
 /// Who signs for exactly that route.
 fn signer_of_route(segments: &[&str]) -> Option<RouteSigner> {
-    match segments {
-        ["app", "messages" | "events"]
-        | ["app", "messages", _]
-        | ["app", "twilio", "message" | "status" | "call"] => Some(RouteSigner::App),
-        ["twilio", "message" | "status" | "call" | "click" | "events"] | ["twilio", "click", _] => {
-            Some(RouteSigner::Twilio)
-        }
-        _ => None,
-    }
+    let is_route = |route: &Route| {
+        let parts: Vec<&str> = route.path.split('/').skip(1).collect();
+        let mut pairs = parts.iter().zip(segments);
+        parts.len() == segments.len()
+            && pairs.all(|(part, segment)| part.starts_with('{') || part == segment)
+    };
+    ROUTES.iter().filter(|route| route.signer.is_some()).find(|route| is_route(route))?.signer
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::link::asked::Asked;
 use crate::domain::matching::Remembered;
+use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::app::Registration;
 use crate::domain::signal::callback::Reading;
@@ -21,17 +22,17 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource(spellings("/app/messages"))
+            web::resource(spellings(route::REGISTER))
                 .route(web::post().to(register))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/app/messages/{sid}")
+            web::resource(route::LOOK_UP)
                 .route(web::get().to(show))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource(spellings("/app/events"))
+            web::resource(spellings(route::APP_EVENT))
                 .route(web::post().to(event))
                 .default_service(web::to(wrong_method)),
         );

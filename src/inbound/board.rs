@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::admin::posting::Posting;
 use crate::domain::census::Census;
 use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
-use crate::inbound::posting::Posting;
 use crate::inbound::signature_tally::{SignatureCounts, SignatureTally};
 use crate::inbound::stocktaking::AskDisk;
 use crate::inbound::trends::Trends;

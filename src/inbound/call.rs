@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::route;
 use crate::domain::signal::Malformed;
 use crate::domain::signal::call;
 use crate::domain::signal::call::Wants;
@@ -22,13 +23,13 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource(spellings("/twilio/call"))
+            web::resource(spellings(route::CALL))
                 .route(web::post().to(call::<FromTwilio>))
                 .route(web::get().to(call::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource(spellings("/app/twilio/call"))
+            web::resource(spellings(route::APP_CALL))
                 .route(web::post().to(call::<FromApp>))
                 .default_service(web::to(wrong_method)),
         );

@@ -5,6 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::route;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Signal, click};
@@ -17,12 +18,12 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource(spellings("/twilio/click"))
+            web::resource(spellings(route::CLICK))
                 .route(web::post().to(clicked::<BySignature>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource("/twilio/click/{secret}")
+            web::resource(route::SECRET_CLICK)
                 .route(web::post().to(clicked::<BySecret>))
                 .default_service(web::to(wrong_method)),
         );

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::domain::route;
 use crate::domain::signal::Malformed;
 use crate::domain::signal::callback::Reading;
 use crate::domain::signal::events;
@@ -26,7 +27,7 @@ const CAP: usize = 1 << 20;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
-        web::resource(spellings("/twilio/events"))
+        web::resource(spellings(route::EVENT_STREAM))
             .route(web::post().to(batch))
             .default_service(web::to(wrong_method)),
     );

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::matching::later;
-use crate::inbound::ROUTES;
+use crate::domain::route;
 use crate::inbound::rejection::Rejection;
 
 /// The shortest time between two lines of one route, account and reason.
@@ -60,7 +60,7 @@ impl FirstMatch {
     /// Notes a valid signature on that route, for that account.
     pub(super) fn matched(&self, route: &'static str, account: ClaimedAccount) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ROUTES.contains(&route) || !known.matched.insert((route, account)) {
+        if !route::paths().contains(&route) || !known.matched.insert((route, account)) {
             return;
         }
         known.routes.insert(route);
@@ -116,7 +116,7 @@ impl FirstMatch {
         now: Timestamp,
     ) -> Option<u64> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ROUTES.contains(&route) || known.is_usual(route, account, reason) {
+        if !route::paths().contains(&route) || known.is_usual(route, account, reason) {
             return None;
         }
         let Some(refused) = known.refused.get_mut(&(route, account, reason)) else {

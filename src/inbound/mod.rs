@@ -23,7 +23,6 @@ pub mod links;
 pub mod near_miss;
 pub mod ops;
 pub mod page;
-pub mod posting;
 pub mod refused;
 pub mod regions;
 mod rejection;
@@ -50,6 +49,7 @@ use jiff::Timestamp;
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
+use crate::domain::route;
 use crate::domain::signature::Mistrust;
 use crate::inbound::connections::Connection;
 use crate::inbound::deferred::Deferred;
@@ -191,17 +191,13 @@ async fn wrong_method(request: HttpRequest, payload: web::Payload) -> Refused {
     body::drain(&request, &mut payload.into_inner()).await;
     let receiver = request.app_data::<web::Data<Receiver>>();
     let has_secret = receiver.is_some_and(|receiver| receiver.click_secret.is_some());
-    let allowed = match request.match_pattern().as_deref() {
-        // Where there is no secret there is no such route.
-        Some("/twilio/click/{secret}") if !has_secret => {
-            return Refused::of(&request, Rejection::NotFound);
-        }
-        Some("/") => "GET, HEAD",
-        Some("/app/messages/{sid}") => "GET",
-        Some("/twilio/message" | "/twilio/status" | "/twilio/call") => "GET, POST",
-        Some("/c/{token}") => "GET, HEAD, POST",
-        Some(_) | None => "POST",
-    };
+    let path = request.match_pattern();
+    // Without a secret there is no such route.
+    if path.as_deref() == Some(route::SECRET_CLICK) && !has_secret {
+        return Refused::of(&request, Rejection::NotFound);
+    }
+    let route = route::ROUTES.iter().find(|route| Some(route.path) == path.as_deref());
+    let allowed = route.map_or("POST", |route| route.methods);
     Refused::of(&request, Rejection::WrongMethod { allowed })
 }
 
@@ -268,25 +264,7 @@ async fn account_for(
     answered
 }
 
-/// Every route, as metrics name it.
-pub const ROUTES: [&str; 14] = [
-    "/",
-    "/twilio/message",
-    "/twilio/status",
-    "/twilio/call",
-    "/twilio/click",
-    "/twilio/click/{secret}",
-    "/twilio/events",
-    "/app/twilio/message",
-    "/app/twilio/status",
-    "/app/twilio/call",
-    "/app/messages",
-    "/app/messages/{sid}",
-    "/app/events",
-    "/c/{token}",
-];
-
 /// Labels are bounded: whatever a stranger asks for that is no route of ours is `other`.
 fn route_label(pattern: Option<&str>) -> &'static str {
-    ROUTES.into_iter().find(|route| Some(*route) == pattern).unwrap_or("other")
+    route::paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }

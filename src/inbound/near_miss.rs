@@ -13,7 +13,7 @@ use actix_web::HttpRequest;
 use jiff::Timestamp;
 
 use crate::domain::matching::later;
-use crate::inbound::ROUTES;
+use crate::domain::route;
 
 /// The shortest time between two lines that name one route.
 const PAUSE: Duration = Duration::from_mins(1);
@@ -88,7 +88,7 @@ fn nearest(path: &str) -> Option<&'static str> {
         let alike = from_the_end.max(from_the_start);
         (alike, alike == known.len(), usize::MAX - known.len().abs_diff(asked.len()))
     };
-    let named = ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
+    let named = route::paths().into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
     named.filter(|route| score(route).0 > 0).max_by_key(score)
 }
 
@@ -103,7 +103,7 @@ fn is_like(one: &str, other: &str) -> bool {
 fn shown(path: &str) -> String {
     let is_ours = |segment: &str| {
         let lower = segment.to_ascii_lowercase();
-        let mut words = ROUTES.iter().flat_map(|route| route.split('/'));
+        let mut words = route::paths().into_iter().flat_map(|route| route.split('/'));
         words.any(|word| is_like(&lower, word) && lower.len().abs_diff(word.len()) <= 3)
     };
     let segments = path.split('/').take(SHOWN);

@@ -15,7 +15,7 @@ use crate::domain::findings::{
     ThrottledLane, Traffic, TrafficCount, UpstreamFacts,
 };
 use crate::domain::message::{Message, State};
-use crate::inbound::ROUTES;
+use crate::domain::route;
 use crate::inbound::board::{JUDGED, Snapshot, Sources};
 use crate::inbound::signature_tally::{Scope, SignatureCounts};
 use crate::inbound::stocktaking::{code_label, sender_label};
@@ -348,7 +348,7 @@ fn traffic(census: &Census) -> (Counts, Counts) {
 fn keys(sources: &Sources) -> Vec<KeyFacts> {
     let names = sources.trust.now().names();
     let matched = names.into_iter().filter_map(|(account, name)| {
-        let last = sources.metrics.key_last_matched(&ROUTES, &account, &name)?;
+        let last = sources.metrics.key_last_matched(&route::paths(), &account, &name)?;
         Some(KeyFacts { account, name, last_matched: Timestamp::from_second(last).ok()? })
     });
     matched.collect()

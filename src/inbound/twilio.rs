@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::matching::{Observed, Remembered};
+use crate::domain::route;
 use crate::domain::signal::callback::{self, Reading, Road};
 use crate::domain::signal::fields::Spelling;
 use crate::domain::signal::{Malformed, Sighting, Signal};
@@ -18,24 +19,24 @@ use crate::inbound::{Receiver, wrong_method};
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
-            web::resource(spellings("/twilio/message"))
+            web::resource(spellings(route::MESSAGE))
                 .route(web::post().to(message::<FromTwilio>))
                 .route(web::get().to(message::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource(spellings("/twilio/status"))
+            web::resource(spellings(route::STATUS))
                 .route(web::post().to(status::<FromTwilio>))
                 .route(web::get().to(status::<FromTwilio>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource(spellings("/app/twilio/message"))
+            web::resource(spellings(route::APP_MESSAGE))
                 .route(web::post().to(message::<FromApp>))
                 .default_service(web::to(wrong_method)),
         )
         .service(
-            web::resource(spellings("/app/twilio/status"))
+            web::resource(spellings(route::APP_STATUS))
                 .route(web::post().to(status::<FromApp>))
                 .default_service(web::to(wrong_method)),
         );

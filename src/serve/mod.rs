@@ -4,6 +4,7 @@
 //! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
+pub mod command;
 mod control;
 pub mod core_dump;
 mod fd_limit;

@@ -12,9 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::problems::Problems;
 use crate::config::{Account, Settings};
 use crate::domain::code::CodeKey;
+use crate::domain::route;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
-use crate::inbound::ROUTES;
 use crate::inbound::trust::{MAX_TRIED, Member, NamedKey, Trust, Trusted};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
@@ -58,7 +58,7 @@ impl Reloader {
         let names = self.trust.now().key_names();
         for ((account, key), known) in before.key_names() {
             if names.get(&(account.clone(), key.clone())) != Some(&known) {
-                self.metrics.forget_key(&ROUTES, &account, &key);
+                self.metrics.forget_key(&route::paths(), &account, &key);
             }
         }
         for setting in fixed(&self.settings, &settings) {
@@ -73,8 +73,8 @@ impl Reloader {
         tracing::info!(accounts, "accounts and secrets were read again, and are in place");
         self.metrics.config_reload("done");
         // What is fixed is compared with what is in place.
+        self.settings.app_keys.clone_from(&settings.app_keys);
         self.settings.accounts = settings.accounts;
-        self.settings.app_keys = settings.app_keys;
         self.settings.warnings = settings.warnings;
     }
 

@@ -52,3 +52,14 @@ impl Signals {
         }
     }
 }
+
+/// Begins to listen for the signals that end the process. The future completes with the first of them.
+///
+/// # Errors
+/// The system denies it.
+pub fn stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen()?;
+    Ok(async move {
+        signals.next().await;
+    })
+}

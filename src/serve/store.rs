@@ -6,7 +6,6 @@ use anyhow::bail;
 use secrecy::ExposeSecret;
 
 use crate::config::{Settings, StoreUrl};
-use crate::domain::matching::Policy;
 use crate::inbound::deferred;
 use crate::inbound::stocktaking::AskDisk;
 use crate::store::ClockGuard;
@@ -45,16 +44,8 @@ pub(super) fn open_store(
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Arc<SledStore>> {
     let StoreUrl::Sled(path) = &settings.store;
-    let policy = Policy {
-        pending_ttl: settings.pending_ttl,
-        reply_window: settings.reply_window,
-        event_window: settings.event_window,
-        retention: settings.retention,
-        read_confirms: settings.read_confirms,
-        resend: settings.resend,
-    };
     let wall = Arc::clone(clock);
-    let mut options = Options::new(path, policy, Arc::new(move || wall.wall()));
+    let mut options = Options::new(path, settings.policy(), Arc::new(move || wall.wall()));
     options.clock = Arc::clone(clock);
     options.marks_path = true;
     options.max_messages = settings.max_messages;

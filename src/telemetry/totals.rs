@@ -18,7 +18,7 @@ impl Side {
     #[must_use]
     pub fn of(route: &str) -> Option<Self> {
         match route {
-            "/twilio/click/{secret}" => None,
+            _ if route.starts_with("/twilio/click/") => None,
             _ if route.starts_with("/twilio/") => Some(Self::Twilio),
             _ if route.starts_with("/app/") => Some(Self::App),
             _ => None,

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use jiff::SignedDuration;
 
+use crate::admin::AdminRequest;
+use crate::admin::clock::ClockState;
 use crate::cli::operate::ClockArgs;
 use crate::domain::span::nearest;
-use crate::inbound::control::{CheckClock, ClockState};
 use crate::tools::reach::{Reach, clock};
 
 /// Runs the command. Returns whether the clock is agreed upon.
@@ -18,7 +19,7 @@ pub(super) async fn run(
     args: &ClockArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let state = reach.ask(CheckClock { confirm: args.confirm }).await?;
+    let state: ClockState = reach.ask(AdminRequest::Clock { confirm: args.confirm }).await?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {

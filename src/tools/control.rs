@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::{Client, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::inbound::control::{Question, SOCKET};
+use crate::admin::AdminRequest;
+use crate::inbound::control::{ADMIN, SOCKET};
 use crate::store::sled::{Lock, lock};
 use crate::tools::stdio::note;
 
@@ -72,8 +74,11 @@ impl Service {
         Ok(Some(Self(client)))
     }
 
-    pub(super) async fn ask<Q: Question>(&self, question: Q) -> anyhow::Result<Q::Answer> {
-        let answer = self.post(Q::ROUTE, &question).await?;
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        request: AdminRequest,
+    ) -> anyhow::Result<T> {
+        let answer = self.post(ADMIN, &request).await?;
         answer.json().await.context(
             "the service's answer cannot be read; if it is of another release, restart it with this one",
         )

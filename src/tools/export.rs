@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::admin::AdminRequest;
+use crate::admin::transfer::Identity;
 use crate::cli::operate::ExportArgs;
-use crate::config;
-use crate::config::StoreUrl;
-use crate::inbound::control::{HandOver, Identify};
-use crate::store::Record;
+use crate::store::{Record, Records};
 use crate::tools::backup::Sparing;
 use crate::tools::ledger::{Frame, Head, Tally};
 use crate::tools::part;
@@ -29,26 +28,13 @@ const PAGE: usize = 500;
 /// Evidence that is kept in memory until it is written, in bytes; the rest in a file without a name.
 const SPOOL: usize = 1 << 20;
 
-/// What was asked for.
-pub(super) struct Asked {
-    out: Option<PathBuf>,
-    store: PathBuf,
-}
-
-impl Asked {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`], also if the file is there.
-    pub(super) fn read(args: &ExportArgs) -> Result<Self, Wrong> {
-        let StoreUrl::Sled(store) =
-            config::store(&args.store).map_err(|problems| Wrong(problems.to_string()))?;
-        let out = args.out.clone();
-        if let Some(path) = out.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
-            return Err(Wrong(there(path)));
-        }
-        Ok(Self { out, store })
-    }
+/// Refuses a file that exists, before the store is opened.
+///
+/// # Errors
+/// [`Wrong`]: it exists.
+pub(super) fn check(args: &ExportArgs) -> Result<(), Wrong> {
+    let exists = |path: &&PathBuf| path.symlink_metadata().is_ok();
+    args.out.as_ref().filter(exists).map_or(Ok(()), |path| Err(Wrong(there(path))))
 }
 
 fn there(path: &Path) -> String {
@@ -68,15 +54,16 @@ fn beside(path: &Path) -> PathBuf {
 /// The store does not answer, or it cannot be written; then there is no file.
 pub(super) async fn run(
     reach: &Reach,
-    asked: &Asked,
+    args: &ExportArgs,
+    store: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let tally = match &asked.out {
+    let tally = match &args.out {
         None => write(reach, out).await?,
         Some(path) => {
             let beside = beside(path);
             let file = part::begin(&beside, "export")?;
-            let written = write_file(reach, asked, &file).await.and_then(|tally| {
+            let written = write_file(reach, store, &file).await.and_then(|tally| {
                 // Somebody may have made one meanwhile.
                 anyhow::ensure!(path.symlink_metadata().is_err(), Wrong(there(path)));
                 let finished = part::finish(&file, &beside, path);
@@ -96,22 +83,22 @@ pub(super) async fn run(
     Ok(true)
 }
 
-async fn write_file(reach: &Reach, asked: &Asked, file: &File) -> anyhow::Result<Tally> {
+async fn write_file(reach: &Reach, store: &Path, file: &File) -> anyhow::Result<Tally> {
     let elsewhere = "name a file on another one";
-    let mut to = BufWriter::new(Sparing::new(&asked.store, file, elsewhere)?);
+    let mut to = BufWriter::new(Sparing::new(store, file, elsewhere)?);
     let tally = write(reach, &mut to).await?;
     to.flush()?;
     Ok(tally)
 }
 
 async fn write(reach: &Reach, to: &mut impl Write) -> anyhow::Result<Tally> {
-    let persons = reach.ask(Identify {}).await?.persons;
+    let Identity { persons, .. } = reach.ask(AdminRequest::Identify).await?;
     line(&Frame::Heardback(Head::new(now(), persons)), to)?;
     let (mut tally, mut cursor) = (Tally::default(), None);
     let mut spool = tempfile::spooled_tempfile(SPOOL);
     let bar = progress::bar(None, "records exported:");
     loop {
-        let page = reach.ask(HandOver { cursor, limit: PAGE }).await?;
+        let page: Records = reach.ask(AdminRequest::Export { cursor, limit: PAGE }).await?;
         for record in &page.records {
             tally.add(record);
             match record {

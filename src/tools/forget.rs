@@ -1,25 +1,21 @@
-//! `forget`: what concerns a person is erased, be it by the service that has the store open or, where
-//! none runs, right here. The person's address goes nowhere but there: to no log, and back to no screen.
+//! `forget`: erases the records of people. Their addresses go to the store only: to no log, and not back to the
+//! terminal.
 
 use std::fmt::Write as _;
-use std::io::BufRead;
-use std::path::Path;
+use std::io::{BufRead, Write};
 
 use anyhow::{Context, bail};
 
-use crate::config::{StoreUrl, VisitSettings};
+use crate::admin::AdminRequest;
+use crate::admin::forget::Erased;
 use crate::domain::address::Address;
-use crate::inbound::control::{Erased, FORGET, Forget};
-use crate::recording::ring::Ring;
-use crate::store::Store as _;
-use crate::store::sled::Visit;
-use crate::tools::{control, reach};
+use crate::tools::reach::Reach;
 
 /// Whom the arguments name, and the lines of stdin where one of them is `-`.
 ///
 /// # Errors
 /// One of them is no address; which one, but not what it says.
-pub fn whom(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Forget> {
+pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Vec<String>> {
     let mut addresses = Vec::new();
     for (at, given) in (1..).zip(given) {
         if given != "-" {
@@ -40,49 +36,29 @@ pub fn whom(given: &[String], stdin: &mut impl BufRead) -> anyhow::Result<Forget
     if addresses.is_empty() {
         bail!("stdin names nobody; expected an address a line");
     }
-    Ok(Forget { addresses })
+    Ok(addresses)
 }
 
-/// Erases it.
+/// Erases the records, and prints their numbers.
 ///
 /// # Errors
-/// The store cannot be opened, or written; or the service does not answer.
-pub async fn run(settings: &VisitSettings, whom: Forget) -> anyhow::Result<Erased> {
-    let StoreUrl::Sled(store) = &settings.store;
-    match control::ask(store, FORGET, &whom).await? {
-        Some(answer) => answer.json().await.context("the service's answer cannot be read"),
-        None => here(settings, &whom).await,
+/// The store cannot be opened or written, or the service does not answer.
+pub(super) async fn run(
+    reach: &Reach,
+    addresses: Vec<String>,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let erased: Erased = reach.ask(AdminRequest::Forget { addresses }).await?;
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&erased)?)?;
+    } else {
+        writeln!(out, "{}", text(&erased))?;
     }
+    Ok(true)
 }
 
-async fn here(settings: &VisitSettings, whom: &Forget) -> anyhow::Result<Erased> {
-    let addresses = whom.addresses.iter().map(|text| Address::parse_recipient(text));
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let visit = Visit::begin(reach::options(settings, reach::POLICY))?;
-    let forgotten = visit.store().forget(addresses).await;
-    visit.end().await;
-    let forgotten = forgotten?;
-    let recordings = match settings.record_refused.as_deref() {
-        Some(folder) => clear(folder).with_context(|| {
-            let folder = folder.display();
-            format!("{} messages are erased, but {folder} cannot be emptied", forgotten.messages)
-        })?,
-        None => 0,
-    };
-    Ok(Erased { forgotten, recordings })
-}
-
-/// Removes what was recorded of refused requests, where there is such a folder.
-fn clear(folder: &Path) -> std::io::Result<u64> {
-    if !folder.try_exists()? {
-        return Ok(0);
-    }
-    Ring::open(folder)?.clear()
-}
-
-/// For people.
-#[must_use]
-pub fn text(erased: &Erased) -> String {
+fn text(erased: &Erased) -> String {
     let Erased { forgotten, recordings } = erased;
     let rows = [
         (forgotten.messages, "message", "messages", ""),
@@ -110,12 +86,4 @@ pub fn text(erased: &Erased) -> String {
     }
     out.push_str("backups made before still hold it");
     out
-}
-
-/// For programs.
-///
-/// # Errors
-/// None in practice: there is nothing in it that JSON cannot hold.
-pub fn json(erased: &Erased) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(erased)
 }

@@ -2,63 +2,52 @@
 
 use std::io::Write;
 
+use crate::admin::AdminRequest;
+use crate::admin::hold::HoldOutcome;
 use crate::cli::operate::HoldArgs;
 use crate::domain::sid::AccountSid;
-use crate::inbound::control::{Hold, Resume, ToHold};
 use crate::tools::reach::{Reach, Wrong, age, clock, now};
 use crate::tools::stdio::note;
 
-/// What is to become of an account.
+/// The change of an account.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Nothing of it is reported.
+    /// It goes on hold.
     Pause,
-    /// It is again.
+    /// Its hold ends.
     Resume,
 }
 
-/// What was asked for.
-pub(super) struct Asked {
-    account: AccountSid,
-    turn: Turn,
-    json: bool,
+/// The account that the arguments or the environment name.
+///
+/// # Errors
+/// [`Wrong`]: neither names one.
+pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, Wrong> {
+    let which = || Wrong("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+    args.account.ok_or_else(which)
 }
 
-impl Asked {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`].
-    pub(super) fn read(args: &HoldArgs, turn: Turn) -> Result<Self, Wrong> {
-        let account = args.account.as_deref().filter(|account| !account.is_empty());
-        let account = account.ok_or_else(|| {
-            Wrong("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned())
-        })?;
-        let account = AccountSid::parse(account).map_err(|error| Wrong(error.to_string()))?;
-        Ok(Self { account, turn, json: args.json })
-    }
-}
-
-/// Does it, and says what has changed.
+/// Pauses or resumes the account, and prints the change.
 ///
 /// # Errors
 /// The store does not do it, or nobody reads what is written.
 pub(super) async fn run(
     reach: &Reach,
-    asked: &Asked,
+    (account, turn): (AccountSid, Turn),
+    json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let account = asked.account;
-    let came = match asked.turn {
-        Turn::Pause => reach.ask(Hold { account }).await?,
-        Turn::Resume => reach.ask(Resume { account }).await?,
-    };
-    if asked.json {
-        writeln!(out, "{}", serde_json::to_string(&came)?)?;
+    let outcome = reach.ask(match turn {
+        Turn::Pause => AdminRequest::Pause(account),
+        Turn::Resume => AdminRequest::Resume(account),
+    });
+    let outcome: HoldOutcome = outcome.await?;
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     } else {
-        writeln!(out, "{}", told(&came, asked.turn))?;
+        writeln!(out, "{}", told(&outcome, turn))?;
     }
-    if !came.has_messages && !asked.json {
+    if !outcome.has_messages && !json {
         note(format_args!(
             "heardback: the store has no message of that account; is it the right one?"
         ));
@@ -66,8 +55,8 @@ pub(super) async fn run(
     Ok(true)
 }
 
-fn told(came: &ToHold, turn: Turn) -> String {
-    let ToHold { account, changed, since, .. } = came;
+fn told(outcome: &HoldOutcome, turn: Turn) -> String {
+    let HoldOutcome { account, changed, since, .. } = outcome;
     let ago = |since| age(now(), since);
     match (turn, changed, since) {
         (Turn::Pause, false, Some(since)) => {

@@ -9,8 +9,9 @@ use std::io::{BufRead, BufReader, Seek as _, Write};
 use anyhow::{Context, bail};
 use serde_json::json;
 
+use crate::admin::AdminRequest;
+use crate::admin::transfer::Identity;
 use crate::cli::operate::ImportArgs;
-use crate::inbound::control::{Identify, Identity, TakeOver};
 use crate::store::{Adopted, Record};
 use crate::tools::ledger::{Head, Lines};
 use crate::tools::progress;
@@ -60,7 +61,7 @@ impl Asked {
 /// # Errors
 /// It is not all there, or was not taken.
 pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> anyhow::Result<bool> {
-    let identity = reach.ask(Identify {}).await?;
+    let identity: Identity = reach.ask(AdminRequest::Identify).await?;
     let (lines, total) = match asked.from {
         From::File(mut file) => {
             let total = looked_through(&file, &identity).context("nothing was imported")?;
@@ -192,8 +193,9 @@ impl Taking<'_> {
         }
         let records = std::mem::take(&mut self.waiting);
         let many = records.len() as u64;
-        let took = self.reach.ask(TakeOver { persons: self.persons.clone(), records }).await?;
-        self.adopted += took;
+        let request = AdminRequest::Import { persons: self.persons.clone(), records };
+        let adopted: Adopted = self.reach.ask(request).await?;
+        self.adopted += adopted;
         self.bar.add(many);
         Ok(())
     }

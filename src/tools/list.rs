@@ -4,17 +4,17 @@ use std::io::Write;
 
 use jiff::Timestamp;
 
+use crate::admin::AdminRequest;
+use crate::admin::list::{ListQuery, NewestRecords};
+use crate::admin::posting::{NextPost, Posting};
 use crate::cli::operate::ListArgs;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Attempt, Message, State};
-use crate::domain::sid::AccountSid;
 use crate::domain::signal::Named;
 use crate::domain::veil::veiled;
-use crate::inbound::control::{Found, List, Newest, Span};
-use crate::inbound::posting::{NextPost, Posting};
 use crate::inbound::view::RecordView;
-use crate::store::{Entry, Filter, Select};
-use crate::tools::reach::{Reach, Wrong, age, not_a_span, now, time_ago};
+use crate::store::{Entry, Filter, Page, Select};
+use crate::tools::reach::{Reach, age, now};
 use crate::tools::stdio::note;
 use crate::tools::table::{Table, width};
 
@@ -23,69 +23,29 @@ const SHOWN: u32 = 50;
 /// A page for programs.
 const PAGE: usize = 500;
 
-/// What was asked for.
-pub(super) struct Asked {
-    filter: Filter,
-    span: Span,
-    account: Option<AccountSid>,
-    limit: Option<u32>,
-    json: bool,
-}
-
-impl Asked {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`].
-    pub(super) fn read(args: &ListArgs) -> Result<Self, Wrong> {
-        let state = |name: &String| State::ALL.into_iter().find(|state| state.as_str() == name);
-        let filter = if args.parked {
-            Filter::Parked
-        } else if args.orphans {
-            Filter::Orphaned
-        } else {
-            Filter::Messages(Select {
-                state: args.state.as_ref().and_then(state),
-                converted: args.converted,
-                calling_code: args.calling_code.as_deref().map(calling_code).transpose()?,
-                code: args.code,
-                ..Select::default()
-            })
-        };
-        let span = Span {
-            from: args.newer_than.as_deref().map(|text| ago("--newer-than", text)).transpose()?,
-            before: args.older_than.as_deref().map(|text| ago("--older-than", text)).transpose()?,
-        };
-        let account = args.account.as_deref().map(AccountSid::parse).transpose();
-        let account = account.map_err(|error| Wrong(format!("--account: {error}")))?;
-        Ok(Self { filter, span, account, limit: args.limit, json: args.json })
-    }
-}
-
-fn calling_code(text: &str) -> Result<u16, Wrong> {
-    let expected = || Wrong("--calling-code: expected a country calling code such as 49".into());
-    let code = text.strip_prefix('+').unwrap_or(text).parse().map_err(|_| expected())?;
-    if (1..=999).contains(&code) { Ok(code) } else { Err(expected()) }
-}
-
-fn ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
-    time_ago(text).ok_or_else(|| not_a_span(flag, text))
-}
-
-/// Lists it.
+/// Lists the records.
 ///
 /// # Errors
-/// The store does not answer, or nobody reads what is written.
+/// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
     reach: &Reach,
-    asked: &Asked,
+    args: &ListArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let Asked { filter, span, account, limit, json } = *asked;
-    if json && limit.is_none() {
+    let filter = if args.parked {
+        Filter::Parked
+    } else if args.orphans {
+        Filter::Orphaned
+    } else {
+        let ListArgs { state, converted, calling_code, code, .. } = *args;
+        Filter::Messages(Select { state, converted, calling_code, code, ..Select::default() })
+    };
+    let (from, before, account) = (args.newer_than, args.older_than, args.account);
+    let query = ListQuery { filter, from, before, account };
+    if args.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
-            let page = reach.ask(List { filter, span, account, cursor, limit: PAGE }).await?;
+            let page: Page = reach.ask(AdminRequest::List { query, cursor, limit: PAGE }).await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -93,9 +53,9 @@ pub(super) async fn run(
             }
         }
     }
-    let limit = usize::try_from(limit.unwrap_or(SHOWN))?;
-    let found = reach.ask(Newest { filter, span, account, limit }).await?;
-    if json {
+    let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
+    let found: NewestRecords = reach.ask(AdminRequest::Newest { query, limit }).await?;
+    if args.json {
         lines(&found.entries, out)?;
     } else {
         let of_several = account.is_none() && found.accounts > 1;
@@ -115,8 +75,8 @@ fn lines(entries: &[Entry], out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn told(found: &Found) -> String {
-    let Found { entries, of, .. } = found;
+fn told(found: &NewestRecords) -> String {
+    let NewestRecords { entries, of, .. } = found;
     match entries.len() as u64 {
         0 => "nothing is listed under that".to_owned(),
         shown if shown < *of => format!("the newest {shown} of {of}; --limit N shows more"),
@@ -125,7 +85,7 @@ fn told(found: &Found) -> String {
 }
 
 /// The records, of one kind; where several accounts have some, with whose each is.
-fn table(found: &Found, of_several: bool, now: Timestamp) -> Table {
+fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
     let entries = &found.entries;
     let mut table = match entries.first() {
         Some(Entry::Parked(_)) => Table::new(&[

@@ -1,87 +1,88 @@
-//! A store within a command's reach: in the hands of a service that answers for it, or opened right here. Each
-//! question has one answer, whoever gives it.
+//! The store of a command: a running service has it open, or the command opens it itself. A request has the same
+//! answer either way.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use anyhow::Context;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
 
-use crate::config::{Judgement, StoreUrl, VisitSettings};
-use crate::domain::matching::{Policy, Resend};
-use crate::inbound::control::Question;
+use crate::admin;
+use crate::admin::{AdminRequest, Target};
+use crate::config::problems::Problems;
+use crate::config::{StoreUrl, Values};
+use crate::recording::ring::Ring;
 use crate::store::ClockGuard;
 use crate::store::sled::{Options, Visit};
 use crate::tools::backup::PATIENCE;
 use crate::tools::control::Service;
 
-/// What the store is opened with. Nothing is judged here, nor swept.
-pub(super) const POLICY: Policy = Policy {
-    pending_ttl: Duration::MAX,
-    reply_window: Duration::MAX,
-    event_window: Duration::MAX,
-    retention: Duration::MAX,
-    read_confirms: false,
-    resend: Resend::Newest,
-};
-
-/// What was asked for makes no sense; the command ends with 2.
+/// Invalid arguments or settings; the command ends with 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Wrong(pub(super) String);
 
-/// A store that questions can be asked of.
+impl From<Problems> for Wrong {
+    fn from(problems: Problems) -> Self {
+        Self(problems.to_string())
+    }
+}
+
+/// The store of a command.
 pub enum Reach {
     /// A service has it open.
     Service(Service),
-    /// We have.
-    Here(Box<Visit>),
+    /// The command has it open.
+    Here {
+        /// The open store.
+        visit: Box<Visit>,
+        /// The folder of the recordings of refused requests.
+        recordings: Option<PathBuf>,
+    },
 }
 
 impl Reach {
-    /// Finds out which.
+    /// Finds the service that has the store open, or opens the store.
     ///
     /// # Errors
-    /// Neither: the service's socket is not ours to use, or the store cannot be opened.
-    pub fn begin(settings: &VisitSettings) -> anyhow::Result<Self> {
-        Self::with(settings, options(settings, POLICY))
-    }
-
-    /// The same for a command that has the store judge, which it is to do as the service does.
-    ///
-    /// # Errors
-    /// The same.
-    pub(super) fn judging(settings: &VisitSettings, judgement: &Judgement) -> anyhow::Result<Self> {
-        let mut options = options(settings, judgement.policy);
-        options.max_messages = judgement.max_messages;
-        options.max_parked = judgement.max_parked;
-        Self::with(settings, options)
-    }
-
-    fn with(settings: &VisitSettings, options: Options) -> anyhow::Result<Self> {
+    /// The service's socket denies access, or the store cannot be opened.
+    pub fn begin(settings: &Values) -> anyhow::Result<Self> {
         let StoreUrl::Sled(store) = &settings.store;
         if let Some(service) = Service::find(store)? {
             return Ok(Self::Service(service));
         }
-        Ok(Self::Here(Box::new(Visit::begin(options)?)))
+        let visit = Box::new(Visit::begin(options(settings))?);
+        Ok(Self::Here { visit, recordings: settings.record_refused.clone() })
     }
 
-    /// Whether a service has it.
+    /// Whether a service has the store open.
     pub(super) fn is_served(&self) -> bool {
         match self {
             Self::Service(_) => true,
-            Self::Here(_) => false,
+            Self::Here { .. } => false,
         }
     }
 
-    /// Asks.
+    /// Carries out a request. `T` is the type of its answer.
     ///
     /// # Errors
-    /// The store does not do it, or the service does not answer.
-    pub async fn ask<Q: Question>(&self, question: Q) -> anyhow::Result<Q::Answer> {
+    /// The store does not carry it out, or the service does not answer.
+    pub async fn ask<T: DeserializeOwned>(&self, request: AdminRequest) -> anyhow::Result<T> {
         match self {
-            Self::Service(service) => service.ask(question).await,
-            Self::Here(visit) => Ok(question.answer(visit.store()).await?),
+            Self::Service(service) => service.ask(request).await,
+            Self::Here { visit, recordings } => {
+                let clear_recordings = || match recordings {
+                    Some(folder) if folder.try_exists()? => Ring::open(folder)?.clear(),
+                    Some(_) | None => Ok(0),
+                };
+                let store = visit.store();
+                let target = Target { store, service: None, clear_recordings: &clear_recordings };
+                let answer = admin::answer(&target, request).await?;
+                serde_json::from_slice(&answer).context("the answer is of another type")
+            }
         }
     }
 
@@ -89,22 +90,21 @@ impl Reach {
     pub async fn end(self) {
         match self {
             Self::Service(_) => {}
-            Self::Here(visit) => visit.end().await,
+            Self::Here { visit, .. } => visit.end().await,
         }
     }
 }
 
 /// How a command opens a store.
-pub(super) fn options(settings: &VisitSettings, policy: Policy) -> Options {
+fn options(settings: &Values) -> Options {
     let StoreUrl::Sled(store) = &settings.store;
-    let mut options = Options::new(store, policy, Arc::new(now));
+    let mut options = Options::new(store, settings.policy(), Arc::new(now));
     options.lock_patience = PATIENCE;
     // A command is short, so its clock is compared with the store's own time only, when the store opens.
     options.clock =
         ClockGuard::disciplined(Arc::new(now), Arc::new(|| Duration::ZERO), Arc::new(|_| {}));
-    // How many a service takes in is its own affair, unless it is said here too.
-    options.max_messages = settings.max_messages.unwrap_or(u64::MAX);
-    options.max_parked = settings.max_parked.unwrap_or(u64::MAX);
+    options.max_messages = settings.max_messages;
+    options.max_parked = settings.max_parked;
     let key = settings.phone_key.as_ref();
     options.person_key = key.map(|key| key.expose_secret().as_bytes().to_vec());
     options
@@ -115,20 +115,6 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Reads a flag's duration.
-pub(super) fn span(flag: &str, text: &str) -> Result<Duration, Wrong> {
-    duration(text).ok_or_else(|| not_a_span(flag, text))
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let span = text.parse::<Span>().ok()?;
-    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
-}
-
-pub(super) fn not_a_span(flag: &str, text: &str) -> Wrong {
-    Wrong(format!("{flag}: {text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d"))
-}
-
 /// How long ago, in the largest unit: `12m`, or `in 30s`.
 pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
@@ -137,23 +123,6 @@ pub(super) fn age(now: Timestamp, at: Timestamp) -> String {
     let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
     let sign = if ago.is_negative() && seconds > 0 { "in " } else { "" };
     format!("{sign}{}{unit}", seconds / size)
-}
-
-/// The time before now by a duration. `None`: the text is no duration.
-pub(super) fn time_ago(text: &str) -> Option<Timestamp> {
-    now().checked_sub(duration(text)?).ok()
-}
-
-/// A time in the past: RFC 3339, or a duration before now.
-///
-/// # Errors
-/// [`Wrong`], if it is neither, or in the future.
-pub(super) fn at_or_ago(flag: &str, text: &str) -> Result<Timestamp, Wrong> {
-    let at = text.parse::<Timestamp>().ok().or_else(|| time_ago(text));
-    at.filter(|at| *at <= now()).ok_or_else(|| {
-        let expected = "a past time such as 2026-11-23T10:00:00Z, or a duration such as 90m or 2d";
-        Wrong(format!("{flag}: {text:?}: expected {expected}"))
-    })
 }
 
 /// To the second, in UTC.

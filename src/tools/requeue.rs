@@ -2,93 +2,51 @@
 
 use std::io::Write;
 
-use jiff::Timestamp;
 use serde_json::json;
 
+use crate::admin::AdminRequest;
+use crate::admin::requeue::{RequeueOutcome, RequeueSelection, RequeuedPage};
 use crate::cli::operate::RequeueArgs;
 use crate::domain::sid::MessageSid;
-use crate::inbound::control::{Requeue, RequeueRefused, RequeueReported, RequeuedSome, Verdict};
-use crate::tools::reach::{Reach, Wrong, at_or_ago};
+use crate::tools::reach::Reach;
 use crate::tools::stdio::note;
 
-/// What was asked for.
-pub(super) struct Asked {
-    which: Which,
-    json: bool,
-}
-
-enum Which {
-    These(Vec<MessageSid>),
-    Refused(Option<u32>),
-    ReportedSince(Timestamp),
-}
-
-impl Asked {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`], if one of them is no SID: nothing is requeued then.
-    pub(super) fn read(args: &RequeueArgs) -> Result<Self, Wrong> {
-        if let Some(text) = &args.reported_since {
-            let since = at_or_ago("--reported-since", text)?;
-            return Ok(Self { which: Which::ReportedSince(since), json: args.json });
-        }
-        if args.all {
-            return Ok(Self { which: Which::Refused(args.code), json: args.json });
-        }
-        let read = |(at, sid): (usize, &String)| {
-            MessageSid::parse(sid).map_err(|error| Wrong(format!("message {at}: {error}")))
-        };
-        let sids = (1..).zip(&args.sids).map(read).collect::<Result<_, _>>()?;
-        Ok(Self { which: Which::These(sids), json: args.json })
-    }
-}
-
-/// Does it, and says what became of each. Whether all that was named is queued.
+/// Requeues the messages. Returns whether all named ones are queued.
 ///
 /// # Errors
-/// The store does not do it, or nobody reads what is written.
+/// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
     reach: &Reach,
-    asked: &Asked,
+    args: &RequeueArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
+    let selection = match args.reported_since {
+        Some(since) => RequeueSelection::ReportedSince(since),
+        None if args.all => RequeueSelection::Refused(args.code),
+        None => RequeueSelection::Named(args.sids.clone()),
+    };
     let mut count = Count::default();
     let mut cursor = None;
     loop {
-        let page = page(reach, &asked.which, cursor).await?;
-        for verdict in page.verdicts {
-            count.tell(verdict, asked.json, out)?;
+        let selection = selection.clone();
+        let page: RequeuedPage = reach.ask(AdminRequest::Requeue { selection, cursor }).await?;
+        for outcome in page.outcomes {
+            count.tell(outcome, args.json, out)?;
         }
         cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    if !matches!(asked.which, Which::These(_)) {
+    if args.sids.is_empty() {
         // The operator did not name these messages: one whose state changed meanwhile is no failure.
         count.not = 0;
     }
-    if !asked.json && (count.queued > 1 || count.not == 0) {
+    if !args.json && (count.queued > 1 || count.not == 0) {
         out.flush()?;
         note(format_args!("requeued {}", count.queued));
     }
     Ok(count.not == 0)
-}
-
-async fn page(
-    reach: &Reach,
-    which: &Which,
-    cursor: Option<Vec<u8>>,
-) -> anyhow::Result<RequeuedSome> {
-    match which {
-        Which::These(sids) => {
-            let verdicts = reach.ask(Requeue { sids: sids.clone() }).await?;
-            Ok(RequeuedSome { verdicts, next: None })
-        }
-        Which::Refused(code) => reach.ask(RequeueRefused { code: *code, cursor }).await,
-        Which::ReportedSince(since) => reach.ask(RequeueReported { since: *since, cursor }).await,
-    }
 }
 
 #[derive(Default)]
@@ -100,14 +58,14 @@ struct Count {
 impl Count {
     fn tell(
         &mut self,
-        (sid, verdict): (MessageSid, Verdict),
+        (sid, outcome): (MessageSid, RequeueOutcome),
         as_json: bool,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let (queued, why) = match verdict {
-            Verdict::Queued => (true, None),
-            Verdict::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
-            Verdict::Unknown => (false, Some("it is not known".to_owned())),
+        let (queued, why) = match outcome {
+            RequeueOutcome::Queued => (true, None),
+            RequeueOutcome::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
+            RequeueOutcome::Unknown => (false, Some("it is not known".to_owned())),
         };
         *(if queued { &mut self.queued } else { &mut self.not }) += 1;
         if as_json {

@@ -5,37 +5,19 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::admin::AdminRequest;
+use crate::admin::posting::Posting;
+use crate::admin::show::ShownRecords;
 use crate::cli::operate::ShowArgs;
 use crate::domain::life;
 use crate::domain::matching::Parked;
-use crate::domain::message::{Message, Reference};
+use crate::domain::message::Message;
 use crate::domain::veil::veiled;
-use crate::inbound::control::{Known, Show};
-use crate::inbound::posting::Posting;
 use crate::inbound::view::{FullView, ParkedView};
 use crate::tools::list::{next, waits_for};
-use crate::tools::reach::{Reach, Wrong, clock, now};
+use crate::tools::reach::{Reach, clock, now};
 use crate::tools::stdio::note;
 use crate::tools::table::plain;
-
-/// What was asked for.
-pub(super) struct Asked {
-    name: Reference,
-    json: bool,
-}
-
-impl Asked {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// [`Wrong`].
-    pub(super) fn read(args: &ShowArgs) -> Result<Self, Wrong> {
-        let name = Reference::parse(&args.name).ok_or_else(|| {
-            Wrong("expected a MessageSid, or a reference of 1 to 128 bytes".to_owned())
-        })?;
-        Ok(Self { name, json: args.json })
-    }
-}
 
 /// A message for programs, with its life.
 #[derive(Serialize)]
@@ -65,12 +47,13 @@ impl<'a> Told<'a> {
 /// The store does not answer, or nobody reads what is written.
 pub(super) async fn run(
     reach: &Reach,
-    asked: &Asked,
+    args: &ShowArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let Known { messages, waiting, posting } = reach.ask(Show { name: asked.name.clone() }).await?;
+    let ShownRecords { messages, waiting, posting } =
+        reach.ask(AdminRequest::Show(args.name.clone())).await?;
     for (at, message) in messages.iter().enumerate() {
-        if asked.json {
+        if args.json {
             writeln!(out, "{}", serde_json::to_string(&Told::of(message))?)?;
             continue;
         }
@@ -80,7 +63,7 @@ pub(super) async fn run(
         out.write_all(of_message(message, &posting).as_bytes())?;
     }
     for (at, parked) in waiting.iter().enumerate() {
-        if asked.json {
+        if args.json {
             writeln!(out, "{}", serde_json::to_string(&ParkedView::of(parked))?)?;
             continue;
         }
@@ -91,7 +74,7 @@ pub(super) async fn run(
     }
     let known = !messages.is_empty() || !waiting.is_empty();
     if !known {
-        let name = plain(asked.name.as_str());
+        let name = plain(args.name.as_str());
         note(format_args!(
             "heardback: nothing is known of {name}: never registered, or forgotten since"
         ));

@@ -4,10 +4,11 @@ use std::io::Write;
 
 use jiff::Timestamp;
 
+use crate::admin::AdminRequest;
+use crate::admin::stats::{Share, Summary};
 use crate::cli::operate::StatsArgs;
 use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
-use crate::inbound::control::{Share, Stats, Summary};
 use crate::telemetry::readiness::{LaneDetail, LaneState};
 use crate::tools::reach::{Reach, age, clock, now};
 use crate::tools::table::{Table, plain, width};
@@ -24,7 +25,7 @@ pub(super) async fn run(
     args: &StatsArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let summary = reach.ask(Stats { now: now() }).await?;
+    let summary: Summary = reach.ask(AdminRequest::Stats(now())).await?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;

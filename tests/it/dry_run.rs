@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use heardback::cli::settings::SettingsArgs;
 use heardback::config::Settings;
+use heardback::config::SettingsArgs;
 use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
 use heardback::serve::{Listeners, Service};
@@ -26,15 +26,14 @@ const FEEDBACK: &str = "/2010-04-01/Accounts/AC11111111111111111111111111111111/
 const LONG: Duration = Duration::from_secs(20);
 
 fn service(store: &Path, twilio: &str, dry_run: bool) -> Service {
-    let args = SettingsArgs {
-        public_url: Some(BASE.to_owned()),
-        account_sid: Some(ACCOUNT.to_owned()),
-        store: Some(format!("sled:{}", store.display())),
-        upstream_url: Some(twilio.to_owned()),
-        dry_run: Some(dry_run.to_string()),
-        allow_unsafe_store: Some("true".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", BASE),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("HEARDBACK_STORE", &format!("sled:{}", store.display())),
+        ("HEARDBACK_UPSTREAM_URL", twilio),
+        ("HEARDBACK_DRY_RUN", &dry_run.to_string()),
+        ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
+    ]);
     let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
     let settings = Settings::gather(&args, &env, &none).expect("sound");

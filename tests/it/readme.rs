@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 
-use heardback::cli::settings::SettingsArgs;
+use heardback::config::SettingsArgs;
 use heardback::config::{Settings, process_env};
 use heardback::serve::{Listeners, Service};
 use tokio::sync::oneshot;
@@ -156,14 +156,13 @@ impl Server {
             let bind = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
             let listeners = Listeners { public: vec![bind()], ops: vec![bind()] };
             let addr = listeners.public[0].local_addr().expect("bound").to_string();
-            let args = SettingsArgs {
-                public_url: Some(format!("http://{addr}")),
-                account_sid: Some(account.to_owned()),
-                store: Some(format!("sled:{}", folder.path().join("store").display())),
-                dry_run: Some("true".to_owned()),
-                allow_unsafe_store: Some("true".to_owned()),
-                ..SettingsArgs::default()
-            };
+            let args = SettingsArgs::of([
+                ("HEARDBACK_PUBLIC_URL", &format!("http://{addr}")),
+                ("TWILIO_ACCOUNT_SID", account),
+                ("HEARDBACK_STORE", &format!("sled:{}", folder.path().join("store").display())),
+                ("HEARDBACK_DRY_RUN", "true"),
+                ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
+            ]);
             let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| token.to_owned());
             let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
             let settings = Settings::gather(&args, &env, &none).expect("sound");

@@ -4,25 +4,38 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use heardback::domain::route::paths;
+
 /// What each module may import from, itself aside (ARCHITECTURE.md). Each name stands further down than
 /// whoever may import it, so no cycle is possible. `serve` and `tools` compose what is below, and do
 /// not see each other: `main` hands the demo its receiver.
-const LAW: [(&str, &[&str]); 11] = [
+const LAW: [(&str, &[&str]); 12] = [
     ("domain", &[]),
-    ("cli", &[]),
     ("telemetry", &[]),
     ("store", &["domain"]),
     ("upstream", &["domain"]),
     ("recording", &["domain"]),
-    ("config", &["cli", "domain"]),
+    ("config", &["domain"]),
+    ("cli", &["config", "domain"]),
+    ("admin", &["domain", "store", "telemetry"]),
     // What it refuses it writes down as a recording, which `doctor` reads.
-    ("inbound", &["domain", "recording", "store", "telemetry"]),
+    ("inbound", &["admin", "domain", "recording", "store", "telemetry"]),
     ("worker", &["domain", "store", "telemetry", "upstream"]),
     ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
     (
         "tools",
-        // Of `inbound` the control socket's name: what answers there is asked from here.
-        &["cli", "config", "domain", "inbound", "recording", "store", "telemetry", "upstream"],
+        // From `inbound` the name and the routes of the control socket.
+        &[
+            "admin",
+            "cli",
+            "config",
+            "domain",
+            "inbound",
+            "recording",
+            "store",
+            "telemetry",
+            "upstream",
+        ],
     ),
 ];
 
@@ -241,6 +254,30 @@ fn no_source_file_is_too_long_to_be_read_in_one_go() {
     let lines = |text: &str| text.lines().count();
     let long = sources("src").into_iter().filter(|(_, text)| lines(text) > MAX_LINES);
     none(&long.map(|(file, text)| format!("{file}: {} lines", lines(&text))).collect::<Vec<_>>());
+}
+
+#[test]
+fn main_parses_dispatches_and_exits_on_one_screen() {
+    let main = fs::read_to_string(root().join("src/main.rs")).expect("there");
+    let lines = main.lines().count();
+    assert!(lines < 60, "src/main.rs has {lines} lines");
+}
+
+#[test]
+fn the_path_of_each_route_stands_in_one_file() {
+    let files = sources("src");
+    let mut broken = Vec::new();
+    for path in paths().into_iter().filter(|path| *path != "/") {
+        let literal = format!("\"{path}\"");
+        for (file, text) in &files {
+            let tests_begin = tests_begin(file, text);
+            let mut lines = code(text).filter(|(number, _)| *number < tests_begin);
+            if lines.any(|(_, line)| line.contains(&literal)) && file != "src/domain/route.rs" {
+                broken.push(format!("{file}: {literal}; name the constant of src/domain/route.rs"));
+            }
+        }
+    }
+    none(&broken);
 }
 
 #[test]

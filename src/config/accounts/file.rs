@@ -8,9 +8,9 @@ use toml::{Table, Value};
 
 use crate::config::ApiKey;
 use crate::config::accounts::{Account, FILE, MAX_TOKENS, Place};
+use crate::config::parse::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::problems::Problem;
 use crate::config::reader::{Reader, split, without_newline};
-use crate::config::rows::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::shared_keys::SharedKey;
 use crate::domain::sid::AccountSid;
 use crate::domain::upstream_url::UpstreamUrl;
@@ -213,7 +213,7 @@ impl Row<'_, '_> {
             (None, None) => return None,
             (None, Some(path)) => {
                 let list = self.secret_file(&file_key, &path);
-                return Some(list.as_ref().map(split).unwrap_or_default());
+                return Some(list.map(|list| split(list.expose_secret())).unwrap_or_default());
             }
             (Some(Value::Array(values)), None) => {
                 let secrets = values.iter().map(|value| Some(SecretString::from(value.as_str()?)));

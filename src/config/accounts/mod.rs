@@ -10,14 +10,16 @@ mod tests;
 pub use file::account_sids;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::cli::settings::SettingsArgs;
 use crate::config::problems::Problem;
-use crate::config::reader::{Reader, text};
-use crate::config::shared_keys::{SharedKey, from_setting};
-use crate::config::{ApiKey, rows};
+use crate::config::reader::Reader;
+use crate::config::shared_keys::SharedKey;
+use crate::config::table::{ACCOUNT_SID, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION};
+use crate::config::table::{SHARED_KEYS, TWILIO, UPSTREAM_URL};
+use crate::config::{ApiKey, Values};
 use crate::domain::sid::AccountSid;
-use crate::domain::upstream_url::UpstreamUrl;
+use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
 
+pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
 const FILE: &str = "HEARDBACK_ACCOUNTS_FILE";
 /// Twilio has two at a time. A post may try each of them within one lease.
 pub(super) const MAX_TOKENS: usize = 4;
@@ -34,7 +36,7 @@ pub struct Account {
     pub tokens: Vec<SecretString>,
     /// What Twilio may sign with instead, each bound to its algorithm; no id is there twice.
     pub shared_keys: Vec<SharedKey>,
-    /// What its own app signs with, besides those of [`Settings::app_keys`](super::Settings::app_keys).
+    /// What its own app signs with, besides those of [`Values::app_keys`](super::Values::app_keys).
     pub app_keys: Vec<SecretString>,
     /// What to post with; without it, the auth tokens.
     pub api_key: Option<ApiKey>,
@@ -72,13 +74,12 @@ pub(super) struct Place {
     pub(super) region: Option<String>,
 }
 
-/// Reads all of them. `None` after a problem.
-pub(super) fn gather(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Accounts> {
-    let known = reader.problems.iter().count();
-    let path = text(args.accounts_file.as_ref());
-    let own =
-        if path.is_none() || is_meant(reader, args) { environment(reader, args) } else { None };
-    let place = place(reader, args);
+/// Reads all of them, after the rows of [`TWILIO`]. `None` after a problem.
+pub(super) fn gather(reader: &mut Reader<'_>) -> Option<Accounts> {
+    reader.rows(|setting| setting.heading == TWILIO);
+    let path = reader.values.accounts_file.as_ref().map(|path| path.display().to_string());
+    let own = if path.is_none() || is_meant(reader) { environment(reader) } else { None };
+    let place = place(reader);
     let mut accounts: Vec<Account> = own
         .into_iter()
         .zip(&place)
@@ -89,10 +90,10 @@ pub(super) fn gather(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Acc
         })
         .collect();
     if let (Some(path), Some(place)) = (path, &place) {
-        accounts.extend(file::read(reader, path, place));
+        accounts.extend(file::read(reader, &path, place));
     }
     refuse_twins(reader, &accounts);
-    if reader.problems.iter().count() > known {
+    if !reader.problems.is_empty() {
         return None;
     }
     let mut accounts = accounts.into_iter();
@@ -101,40 +102,84 @@ pub(super) fn gather(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Acc
 }
 
 /// Whether the environment names an account of its own beside the file.
-fn is_meant(reader: &Reader<'_>, args: &SettingsArgs) -> bool {
-    const SECRETS: [&str; 3] = ["TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEYS", "TWILIO_API_SECRET"];
-    text(args.account_sid.as_ref()).or(text(args.api_key.as_ref())).is_some()
-        || SECRETS.into_iter().any(|name| reader.is_set(name))
+fn is_meant(reader: &Reader<'_>) -> bool {
+    [ACCOUNT_SID, API_KEY].into_iter().any(|name| reader.args.text(name).is_some())
+        || [AUTH_TOKEN, SHARED_KEYS, API_SECRET].into_iter().any(|name| reader.is_set(name))
 }
 
-fn environment(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Account> {
-    let sid = rows::account(reader, args);
-    let before = reader.problems.iter().count();
-    let tokens = rows::tokens(reader);
-    let tokens_are_broken = reader.problems.iter().count() > before;
-    let shared_keys = from_setting(reader);
-    let api_key = rows::api_key(reader, args);
-    let tokens = match tokens {
-        Some(tokens) => tokens,
-        None if tokens_are_broken || (!shared_keys.is_empty() && api_key.is_some()) => Vec::new(),
-        None => {
-            reader.problem(Problem::missing("TWILIO_AUTH_TOKEN", rows::TOKEN_PLACE));
-            Vec::new()
-        }
-    };
+fn environment(reader: &mut Reader<'_>) -> Option<Account> {
+    let own = std::mem::take(&mut reader.values.own);
+    if reader.args.text(ACCOUNT_SID).is_none() {
+        let place = "Twilio Console → Account → Account info (AC…)";
+        reader.problem(Problem::missing(ACCOUNT_SID, place));
+    }
+    let api_key = api_key(reader, own.api_key, own.api_secret);
+    let (tokens, shared_keys) = (own.tokens.unwrap_or_default(), own.shared_keys);
+    let has_instead = !shared_keys.is_empty() && api_key.is_some();
+    if tokens.is_empty() && !has_instead && !reader.is_broken(AUTH_TOKEN) {
+        reader.problem(Problem::missing(AUTH_TOKEN, TOKEN_PLACE));
+    }
     // The caller knows where it posts.
     let upstream = UpstreamUrl::from_region(None, None).ok()?;
     let app_keys = Vec::new();
     let (number, region) = (None, None);
-    Some(Account { sid: sid?, number, tokens, shared_keys, app_keys, api_key, upstream, region })
+    Some(Account {
+        sid: own.sid?,
+        number,
+        tokens,
+        shared_keys,
+        app_keys,
+        api_key,
+        upstream,
+        region,
+    })
 }
 
-fn place(reader: &mut Reader<'_>, args: &SettingsArgs) -> Option<Place> {
-    let given = text(args.upstream_url.as_ref()).is_some();
-    let region = text(args.region.as_ref()).map(str::to_owned);
-    let url = rows::upstream(reader, args)?;
-    let region = region.or_else(|| (!given).then(|| "us1".to_owned()));
-    Some(Place { given, url, region })
+fn api_key(
+    reader: &mut Reader<'_>,
+    sid: Option<String>,
+    secret: Option<SecretString>,
+) -> Option<ApiKey> {
+    let is_given = reader.args.text(API_KEY).is_some();
+    match secret {
+        None if is_given && !reader.is_broken(API_SECRET) => {
+            let place = format!("{API_KEY} needs it; Twilio showed it once, when the key was made");
+            reader.problem(Problem::missing(API_SECRET, place));
+            None
+        }
+        Some(_) if !is_given => {
+            let place = format!("{API_SECRET} is set, so its SK… is needed: {TOKEN_PLACE}");
+            reader.problem(Problem::missing(API_KEY, place));
+            None
+        }
+        secret => Some(ApiKey { sid: sid?, secret: secret? }),
+    }
+}
+
+fn place(reader: &mut Reader<'_>) -> Option<Place> {
+    let Values { edge, region, upstream_url, .. } = reader.values.clone();
+    if let Some(url) = upstream_url {
+        if edge.as_ref().or(region.as_ref()).is_some() {
+            reader.warn(format!("{UPSTREAM_URL} is set, so {EDGE} and {REGION} are ignored"));
+        }
+        return Some(Place { given: true, url, region });
+    }
+    if reader.is_broken(UPSTREAM_URL) {
+        return None;
+    }
+    let url = UpstreamUrl::from_region(edge.as_deref(), region.as_deref());
+    let url = url.map_err(|error| {
+        let (name, found) = match error {
+            UpstreamUrlError::Edge => (EDGE, edge),
+            UpstreamUrlError::Region
+            | UpstreamUrlError::RegionAlone { .. }
+            | UpstreamUrlError::Origin(_)
+            | UpstreamUrlError::Path => (REGION, region.clone()),
+        };
+        reader.problem(Problem::shown(name, &found.unwrap_or_default(), error.to_string()));
+    });
+    let region = region.or_else(|| Some("us1".to_owned()));
+    Some(Place { given: false, url: url.ok()?, region })
 }
 
 fn refuse_twins(reader: &mut Reader<'_>, accounts: &[Account]) {
@@ -197,17 +242,16 @@ pub(super) fn shares(some: &[SecretString], others: &[SecretString]) -> bool {
 
 /// What app keys and accounts have to be for each other.
 pub(super) fn check_app_keys(reader: &mut Reader<'_>, accounts: &Accounts, keys: &[SecretString]) {
-    const NAME: &str = "HEARDBACK_APP_KEYS";
     for account in accounts.iter() {
         let name = account.name();
         if account.app_secrets(keys).is_empty() {
             let place = format!("{name} has no auth token that its app could sign with instead");
-            reader.problem(Problem::missing(NAME, place));
+            reader.problem(Problem::missing(APP_KEYS, place));
         }
         if shares(&account.app_keys, keys) {
             let expected =
                 format!("one of them is an app key of {name} as well; keep it in one place");
-            reader.problem(Problem::withheld(NAME, expected));
+            reader.problem(Problem::withheld(APP_KEYS, expected));
         }
     }
 }

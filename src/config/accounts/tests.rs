@@ -5,8 +5,8 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
-use crate::cli::settings::SettingsArgs;
 use crate::config::Settings;
+use crate::config::SettingsArgs;
 use crate::config::problems::Problems;
 
 const ONE: &str = "AC00000000000000000000000000000001";
@@ -17,14 +17,13 @@ const KEY_SID: &str = "SK0123456789abcdef0123456789abcdef";
 fn gather_with(
     file: &str,
     env: &[(&str, &str)],
-    change: impl FnOnce(&mut SettingsArgs),
+    change: impl FnOnce(SettingsArgs) -> SettingsArgs,
 ) -> Result<Settings, Problems> {
-    let mut args = SettingsArgs {
-        public_url: Some("https://hooks.example.com".to_owned()),
-        accounts_file: Some("/run/accounts.toml".to_owned()),
-        ..SettingsArgs::default()
-    };
-    change(&mut args);
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+        ("HEARDBACK_ACCOUNTS_FILE", "/run/accounts.toml"),
+    ]);
+    let args = change(args);
     let read = |path: &Path| match path.to_str() {
         Some("/run/accounts.toml") => Ok(file.to_owned()),
         Some("/run/tokens") => Ok("hush-a, hush-b\n".to_owned()),
@@ -39,7 +38,7 @@ fn gather_with(
 }
 
 fn gather(file: &str) -> Result<Settings, Problems> {
-    gather_with(file, &[], |_| {})
+    gather_with(file, &[], |args| args)
 }
 
 fn exposed(secrets: &[secrecy::SecretString]) -> Vec<&str> {
@@ -97,9 +96,9 @@ fn the_environments_account_is_the_default_beside_the_files_and_its_place_is_eve
     let file = format!("[[account]]\nsid = '{TWO}'\nauth_tokens = ['hush']\n");
     let env = [("TWILIO_AUTH_TOKEN", TOKEN), ("HEARDBACK_APP_KEYS", "an app key of everybody")];
     let settings = gather_with(&file, &env, |args| {
-        args.account_sid = Some(ONE.to_owned());
-        args.edge = Some("sydney".to_owned());
-        args.region = Some("au1".to_owned());
+        args.with("TWILIO_ACCOUNT_SID", ONE)
+            .with("TWILIO_EDGE", "sydney")
+            .with("TWILIO_REGION", "au1")
     });
     let settings = settings.expect("sound");
     let sids: Vec<_> = settings.accounts.iter().map(|account| account.sid.as_str()).collect();
@@ -118,7 +117,7 @@ fn an_upstream_that_is_given_beats_edges_and_regions_but_not_an_accounts_own() {
          [[account]]\nsid = '{TWO}'\nauth_tokens = ['b']\nupstream_url = 'https://own.example'\n"
     );
     let settings = gather_with(&file, &[], |args| {
-        args.upstream_url = Some("http://127.0.0.1:4010".to_owned());
+        args.with("HEARDBACK_UPSTREAM_URL", "http://127.0.0.1:4010")
     });
     let settings = settings.expect("sound");
     let places: Vec<_> = settings.accounts.iter().map(|a| a.upstream.as_str()).collect();
@@ -144,15 +143,14 @@ fn a_shared_key_and_an_api_key_make_up_for_the_token() {
         ("TWILIO_API_SECRET", "hush"),
         ("HEARDBACK_APP_KEYS", "an app key of everybody"),
     ];
-    let alone = |args: &mut SettingsArgs| {
-        args.accounts_file = None;
-        args.account_sid = Some(ONE.to_owned());
-        args.api_key = Some(KEY_SID.to_owned());
+    let alone = |args: SettingsArgs| {
+        args.with("HEARDBACK_ACCOUNTS_FILE", "")
+            .with("TWILIO_ACCOUNT_SID", ONE)
+            .with("TWILIO_API_KEY", KEY_SID)
     };
     assert!(gather_with("", &env, alone).expect("sound").accounts.first().tokens.is_empty());
     let missing = gather_with("", &env[..1], |args| {
-        args.accounts_file = None;
-        args.account_sid = Some(ONE.to_owned());
+        args.with("HEARDBACK_ACCOUNTS_FILE", "").with("TWILIO_ACCOUNT_SID", ONE)
     });
     let missing = missing.expect_err("who posts?").to_string();
     assert!(missing.contains("TWILIO_AUTH_TOKEN is missing"), "{missing}");
@@ -228,7 +226,7 @@ fn everything_is_said_at_once() {
     let file = "tokens = ['hush']\n[[account]]\nsid = 'hush'\nauth_tokens = ['hush1']\n\
                 [[account]]\nauth_tokens = 'hush'\nextra = 'hush'\n";
     let env = [("TWILIO_AUTH_TOKEN", "hush-e"), ("TWILIO_SHARED_KEYS", "hush")];
-    let problems = gather_with(file, &env, |args| args.listen = Some("x".to_owned()));
+    let problems = gather_with(file, &env, |args| args.with("HEARDBACK_LISTEN", "x"));
     let text = problems.expect_err("many").to_string();
     for words in [
         "TWILIO_ACCOUNT_SID is missing",
@@ -270,7 +268,7 @@ fn a_file_that_is_no_toml_is_told_by_place_and_never_quoted() {
         assert!(text.contains("HEARDBACK_ACCOUNTS_FILE") && text.contains(words), "{file}: {text}");
         assert!(!text.contains("hush"), "{text}");
     }
-    let none = gather_with("", &[], |args| args.accounts_file = Some("/run/none".to_owned()));
+    let none = gather_with("", &[], |args| args.with("HEARDBACK_ACCOUNTS_FILE", "/run/none"));
     let text = none.expect_err("not there").to_string();
     assert!(text.contains("\"/run/none\" cannot be read"), "{text}");
 }
@@ -305,12 +303,12 @@ fn no_account_and_no_key_is_there_twice() {
     let twice = gather_with(
         &account(ONE, "auth_tokens = ['a']"),
         &[("TWILIO_AUTH_TOKEN", TOKEN)],
-        |args| args.account_sid = Some(ONE.to_owned()),
+        |args| args.with("TWILIO_ACCOUNT_SID", ONE),
     );
     let text = twice.expect_err("twice").to_string();
     assert!(text.contains("the SID of TWILIO_ACCOUNT_SID"), "{text}");
     let keys = account(ONE, "auth_tokens = ['a']\napp_keys = ['hush hush hush hush']");
-    let text = gather_with(&keys, &[("HEARDBACK_APP_KEYS", "hush hush hush hush")], |_| {});
+    let text = gather_with(&keys, &[("HEARDBACK_APP_KEYS", "hush hush hush hush")], |args| args);
     let text = text.expect_err("twice").to_string();
     assert!(text.contains("HEARDBACK_APP_KEYS") && text.contains("keep it in one place"), "{text}");
     assert!(!text.contains("hush"), "{text}");

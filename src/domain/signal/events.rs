@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::domain::address::Address;
 use crate::domain::form;
 use crate::domain::matching::{Reason, earlier};
+use crate::domain::route;
 use crate::domain::sid::{AccountSid, kind};
 use crate::domain::signal::call::{Stage, called, timestamp};
 use crate::domain::signal::callback::{
@@ -256,7 +257,7 @@ impl<'a> Told<'a> {
 fn status_query(url: &str) -> Option<&str> {
     let url = url.split('#').next().unwrap_or_default();
     let (path, query) = url.split_once('?')?;
-    path.trim_end_matches('/').ends_with("/twilio/status").then_some(query)
+    path.trim_end_matches('/').ends_with(route::STATUS).then_some(query)
 }
 
 /// The message's tags: an object, or the text of one.

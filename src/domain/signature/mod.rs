@@ -156,7 +156,11 @@ pub fn verify_url<'k>(
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
     let (base, rest) = origin(url);
-    Claim::new(content, is_get, header, None)?.verify(keys.into_iter(), &std::iter::once(base), rest)
+    Claim::new(content, is_get, header, None)?.verify(
+        keys.into_iter(),
+        &std::iter::once(base),
+        rest,
+    )
 }
 
 /// Signs a request, in base64 as for the header.

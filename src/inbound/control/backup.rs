@@ -8,12 +8,12 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use futures_util::stream;
 
-use crate::inbound::control::{Control, refused};
+use crate::inbound::control::{Control, failed};
 
 pub(super) async fn make(control: web::Data<Control>) -> HttpResponse {
     let mut pieces = match (control.backup)().await {
         Ok(pieces) => pieces,
-        Err(error) => return refused(&error),
+        Err(error) => return failed(&error),
     };
     let pieces = stream::poll_fn(move |context| match pieces.poll_recv(context) {
         Poll::Ready(Some(piece)) => Poll::Ready(Some(Ok::<_, Infallible>(Bytes::from(piece)))),

@@ -20,6 +20,7 @@ use crate::domain::link::asked::Asked;
 use crate::domain::link::{Link, LinkId, LinkTarget, LinkToken, Links};
 use crate::domain::matching::{Observed, Reason};
 use crate::domain::message::Reference;
+use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source, TimeSource};
@@ -42,7 +43,7 @@ const LABEL: &str = "link_opened";
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
-        web::resource("/c/{token}")
+        web::resource(route::LINK)
             .wrap(page::headers())
             .route(web::get().to(open))
             .route(web::head().to(open))

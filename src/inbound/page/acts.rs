@@ -9,8 +9,10 @@ use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
+use crate::admin::hold;
+use crate::admin::requeue;
+use crate::admin::requeue::{RequeueOutcome, RequeueSelection};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::inbound::control::{Hold, Question, Requeue, Resume, Verdict};
 use crate::inbound::ops::Operator;
 use crate::inbound::page::auth::{Denied, cookie, no_cookie};
 use crate::inbound::page::{Page, auth, layout, refuse, see_other};
@@ -134,12 +136,14 @@ async fn requeue(
         return refuse(denied);
     }
     let Ok(sid) = MessageSid::parse(&sid) else { return back("/", Done::Unknown) };
-    let asked = Requeue { sids: vec![sid] }.answer(&*operator.store).await;
-    let done = match asked.as_deref() {
-        Ok([(_, Verdict::Queued), ..]) => Done::Requeued,
-        Ok([(_, Verdict::Otherwise(_)), ..]) => Done::NotRefused,
-        Ok([(_, Verdict::Unknown), ..] | []) => Done::Unknown,
-        Err(error) => not_now(error),
+    let selection = RequeueSelection::Named(vec![sid]);
+    let done = match requeue::requeue(&*operator.store, &selection, None).await {
+        Ok(page) => match page.outcomes.first() {
+            Some((_, RequeueOutcome::Queued)) => Done::Requeued,
+            Some((_, RequeueOutcome::Otherwise(_))) => Done::NotRefused,
+            Some((_, RequeueOutcome::Unknown)) | None => Done::Unknown,
+        },
+        Err(error) => not_now(&error),
     };
     operator.page.board.forget().await;
     back(&format!("/messages/{sid}"), done)
@@ -176,9 +180,9 @@ async fn hold(
     let Ok(account) = AccountSid::parse(account) else { return back("/", Done::Unknown) };
     let store = &*operator.store;
     let held = match wanted {
-        Done::Resumed => Resume { account }.answer(store).await,
+        Done::Resumed => hold::resume(store, account).await,
         Done::OnHold | Done::Requeued | Done::NotRefused | Done::Unknown | Done::NotNow => {
-            Hold { account }.answer(store).await
+            hold::pause(store, account).await
         }
     };
     let done = held.map_or_else(|error| not_now(&error), |_| wanted);

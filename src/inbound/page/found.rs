@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::admin::posting::Posting;
+use crate::admin::show::{ShownRecords, show};
 use crate::domain::life;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
 use crate::domain::veil::veiled;
-use crate::inbound::control::{Known, Question, Show};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::tables;
 use crate::inbound::page::words;
-use crate::inbound::posting::Posting;
 use crate::store::{Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
@@ -26,11 +26,9 @@ pub(super) async fn found(
     now: Timestamp,
     visitor: &Visitor,
 ) -> Markup {
-    let Known { messages, waiting, posting } = match look(store, asked).await {
-        Ok(mut known) => {
-            Show::served(&mut known, readiness);
-            known
-        }
+    let records = look(store, Some(readiness), asked).await;
+    let ShownRecords { messages, waiting, posting } = match records {
+        Ok(records) => records,
         Err(error) => {
             return html! {
                 section.health.ill { h1 { "The store does not answer" } p { (veiled(&error.to_string())) } }
@@ -53,15 +51,19 @@ pub(super) async fn found(
 
 /// Whether there is anything of it.
 pub(super) async fn is_known(store: &dyn Store, asked: &str) -> bool {
-    let known = look(store, asked).await;
+    let known = look(store, None, asked).await;
     known.is_ok_and(|known| !known.messages.is_empty() || !known.waiting.is_empty())
 }
 
 /// As `heardback show` looks.
-async fn look(store: &dyn Store, asked: &str) -> Result<Known, StoreError> {
+async fn look(
+    store: &dyn Store,
+    service: Option<&Readiness>,
+    asked: &str,
+) -> Result<ShownRecords, StoreError> {
     match Reference::parse(asked.trim()) {
-        Some(name) => Show { name }.answer(store).await,
-        None => Ok(Known::default()),
+        Some(name) => show(store, service, &name).await,
+        None => Ok(ShownRecords::default()),
     }
 }
 

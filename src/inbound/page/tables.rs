@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::admin::posting::{NextPost, Posting};
 use crate::domain::message::{Message, State};
 use crate::domain::veil::veiled;
 use crate::inbound::board::{SHOWN, Snapshot};
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::layout::form_token;
 use crate::inbound::page::words;
-use crate::inbound::posting::{NextPost, Posting};
 use crate::telemetry::readiness::LaneState;
 
 /// What waits to be reported.

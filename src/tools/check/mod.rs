@@ -3,16 +3,14 @@
 //! Sound settings in, text out. It opens nothing, connects to nothing and shows no secret. It only queries the store's
 //! file system. Problems never come here; the caller prints those on stderr and exits with 2.
 
-mod understood;
-
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Settings, StoreUrl};
+use crate::config::{SETTINGS, Settings, StoreUrl};
+use crate::domain::route;
+use crate::domain::route::RouteSigner;
 use crate::store::sled::placement::placement;
-use crate::tools::check::understood::understood;
 
 /// Connection overrides for both webhooks. By default Twilio tries again only after a failed
 /// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s
@@ -76,7 +74,7 @@ fn warnings(settings: &Settings) -> Vec<String> {
 pub fn text(settings: &Settings) -> String {
     let warnings = warnings(settings);
     let mut out = String::from("The settings are sound.\n\n");
-    for (name, value) in understood(settings) {
+    for (name, value) in shown(settings) {
         line(&mut out, &format!("  {name:<31}{value}"));
     }
     if !warnings.is_empty() {
@@ -137,7 +135,7 @@ pub fn text(settings: &Settings) -> String {
 pub fn json(settings: &Settings) -> Result<String, serde_json::Error> {
     let report = Report {
         ok: true,
-        settings: understood(settings)
+        settings: shown(settings)
             .into_iter()
             .map(|(name, value)| (name.to_owned(), serde_json::Value::String(value)))
             .collect(),
@@ -153,38 +151,28 @@ pub fn webhooks(public_url: &str) -> Webhooks {
     let at = |path: &str| format!("{public_url}{path}");
     Webhooks {
         public_url: public_url.to_owned(),
-        inbound_message: at("/twilio/message") + RETRY,
-        status_callback: at("/twilio/status") + RETRY,
-        status_callback_tracking: at("/twilio/status?feedback=1") + RETRY,
-        inbound_call: at("/twilio/call") + RETRY,
-        click: at("/twilio/click"),
-        event_stream: at("/twilio/events"),
-        app: [
-            ("POST", "/app/messages"),
-            ("GET", "/app/messages/{sid}"),
-            ("POST", "/app/events"),
-            ("POST", "/app/twilio/message"),
-            ("POST", "/app/twilio/status"),
-            ("POST", "/app/twilio/call"),
-        ]
-        .map(|(method, path)| format!("{method:<5}{public_url}{path}"))
-        .to_vec(),
+        inbound_message: at(route::MESSAGE) + RETRY,
+        status_callback: at(route::STATUS) + RETRY,
+        status_callback_tracking: at(route::STATUS) + "?feedback=1" + RETRY,
+        inbound_call: at(route::CALL) + RETRY,
+        click: at(route::CLICK),
+        event_stream: at(route::EVENT_STREAM),
+        app: route::ROUTES
+            .iter()
+            .filter(|route| route.signer == Some(RouteSigner::App))
+            .map(|route| format!("{:<5}{public_url}{}", route.methods, route.path))
+            .collect(),
     }
 }
 
-/// As one would write it into the setting: `7d`, `1h 30m`.
-pub(super) fn human(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let millis = u64::from(span.subsec_millis());
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-        (millis, "ms"),
-    ];
-    let words = parts.iter().filter(|(count, _)| *count > 0);
-    words.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+/// Each setting by its environment variable, with the value in words. Of a secret it says only whether it is set.
+fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
+    let traces = match &settings.traces {
+        Some(traces) => format!("{}: spans are exported there", traces.collector),
+        None => "not set, or switched off: no spans are exported".to_owned(),
+    };
+    let rows = SETTINGS.iter().map(|row| (row.name, (row.show)(settings)));
+    rows.chain([("OTEL_EXPORTER_OTLP_ENDPOINT", traces)]).collect()
 }
 
 fn line(out: &mut String, text: &str) {
@@ -195,16 +183,15 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::settings::SettingsArgs;
+    use crate::config::SettingsArgs;
 
     fn settings() -> Settings {
-        let args = SettingsArgs {
-            public_url: Some("https://hooks.example.com/hb".to_owned()),
-            account_sid: Some("AC0123456789abcdef0123456789abcdef".to_owned()),
-            give_up_after: Some("1h30m".to_owned()),
-            dry_run: Some("true".to_owned()),
-            ..SettingsArgs::default()
-        };
+        let args = SettingsArgs::of([
+            ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com/hb"),
+            ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
+            ("HEARDBACK_GIVE_UP_AFTER", "1h30m"),
+            ("HEARDBACK_DRY_RUN", "true"),
+        ]);
         let env = |name: &str| match name {
             "TWILIO_AUTH_TOKEN" => Some("hush-1,hush-2".to_owned()),
             "HEARDBACK_CLICK_PATH_SECRET" => Some("hush-3-hush-3-hush-3".to_owned()),
@@ -245,16 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn it_prints_each_setting_of_the_table_once() {
+        let text = text(&settings());
+        for setting in SETTINGS {
+            let line = format!("  {:<31}", setting.name);
+            assert_eq!(text.matches(&line).count(), 1, "{}:\n{text}", setting.name);
+        }
+    }
+
+    #[test]
     fn each_account_of_the_file_is_shown_without_its_secrets() {
         let file = "[[account]]\nsid = 'AC00000000000000000000000000000001'\n\
             auth_tokens = ['hush', 'hush2']\napp_keys = ['hush hush hush hush']\n\
             shared_keys = [{ id = 'webhooks_sharedkey_1', algorithm = 'HMAC_SHA256', \
             secret = 'hush' }]\nedge = 'dublin'\nregion = 'ie1'\n";
-        let args = SettingsArgs {
-            public_url: Some("https://hooks.example.com".to_owned()),
-            accounts_file: Some("/run/accounts.toml".to_owned()),
-            ..SettingsArgs::default()
-        };
+        let args = SettingsArgs::of([
+            ("HEARDBACK_PUBLIC_URL", "https://hooks.example.com"),
+            ("HEARDBACK_ACCOUNTS_FILE", "/run/accounts.toml"),
+        ]);
         let settings = Settings::gather(&args, &|_| None, &|_| Ok(file.to_owned()));
         let text = text(&settings.expect("sound"));
         for word in [

@@ -12,9 +12,10 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::cli::settings::SettingsArgs;
 use crate::config::Settings;
+use crate::config::SettingsArgs;
 use crate::domain::matching::earlier;
+use crate::domain::route;
 use crate::domain::signature::{Content, SigningKey, sign};
 use crate::recording::Recording;
 use crate::tools::demo::Launch;
@@ -179,7 +180,7 @@ impl Stage {
     }
 
     async fn show(&self, sid: &str) -> anyhow::Result<Value> {
-        let target = format!("/app/messages/{sid}");
+        let target = format!("{}/{sid}", route::REGISTER);
         let signature = sign(&self.key, &format!("{}{target}", self.base), &Content::Nothing);
         let url = format!("{}{target}", self.receiver_url());
         let answer = self.http.get(url).header("X-Twilio-Signature", signature).send().await?;
@@ -197,15 +198,13 @@ impl Stage {
 }
 
 fn settings(folder: &TempDir, base: &str, twilio: SocketAddr) -> anyhow::Result<Settings> {
-    let args = SettingsArgs {
-        public_url: Some(base.to_owned()),
-        account_sid: Some(ACCOUNT.to_owned()),
-        store: Some(format!("sled:{}", folder.path().join("store").display())),
-        // Temporary folders are often in memory. The demo discards this one anyway.
-        allow_unsafe_store: Some("true".to_owned()),
-        upstream_url: Some(format!("http://{twilio}")),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", base),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("HEARDBACK_STORE", &format!("sled:{}", folder.path().join("store").display())),
+        ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
+        ("HEARDBACK_UPSTREAM_URL", &format!("http://{twilio}")),
+    ]);
     let secrets = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     Ok(Settings::gather(&args, &secrets, &|path| std::fs::read_to_string(path))?)
 }

@@ -5,7 +5,6 @@
 //! as with recorded ones.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,48 +13,17 @@ use reqwest::Response;
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
+use crate::config::written;
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
 use crate::recording::ring::{KEPT, Ring, WHEN, Worth};
 use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
-use crate::tools::check::human;
 use crate::tools::control;
 use crate::tools::doctor::offline::{Finding, diagnose, shown_url};
-use crate::tools::reach::{Wrong, span};
 use crate::tools::stdio::{Stdout, note};
 
 const DEFAULT_TIME: Duration = Duration::from_mins(10);
-const LONGEST: Duration = Duration::from_hours(1);
 const DEFAULT_COUNT: u32 = 20;
-const MOST: u32 = 1000;
-
-/// The validated arguments.
-#[derive(Debug)]
-pub struct Asked {
-    time: Duration,
-    count: u32,
-    folder: Option<PathBuf>,
-    json: bool,
-}
-
-impl Asked {
-    /// Validates the arguments.
-    ///
-    /// # Errors
-    /// [`Wrong`] names the flag.
-    pub fn read(args: &DoctorArgs) -> Result<Self, Wrong> {
-        let time = args.watch_for.as_deref().map(|text| span("--for", text)).transpose()?;
-        let time = time.unwrap_or(DEFAULT_TIME);
-        if time > LONGEST || time < Duration::from_secs(1) {
-            return Err(Wrong("--for: expected 1s to 1h".to_owned()));
-        }
-        let count = args.count.unwrap_or(DEFAULT_COUNT);
-        if !(1..=MOST).contains(&count) {
-            return Err(Wrong(format!("--count: expected 1 to {MOST}")));
-        }
-        Ok(Self { time, count, folder: args.keep.clone(), json: args.json })
-    }
-}
 
 /// One refused request.
 #[derive(Serialize)]
@@ -75,34 +43,38 @@ struct Seen<'a> {
 /// No service has the store open, it ends meanwhile, or the folder cannot be used.
 pub async fn run(
     settings: &Settings,
-    asked: &Asked,
+    args: &DoctorArgs,
     out: &mut Stdout<impl Write>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
     let StoreUrl::Sled(store) = &settings.store;
-    let ring = asked.folder.as_deref().map(Ring::open).transpose();
+    let bounds = WatchRefused {
+        seconds: args.watch_for.unwrap_or(DEFAULT_TIME).as_secs(),
+        count: args.count.unwrap_or(DEFAULT_COUNT),
+    };
+    let time = written(Duration::from_secs(bounds.seconds));
+    let ring = args.keep.as_deref().map(Ring::open).transpose();
     let ring = ring.context("--keep: the folder cannot be used")?;
-    let bounds = WatchRefused { seconds: asked.time.as_secs(), count: asked.count };
     let Some(mut answer) = control::ask(store, WATCH_REFUSED, &bounds).await? else {
         bail!(
             "no service has the store in {} open; start `heardback serve`, or name recorded files",
             store.display()
         )
     };
-    note(format_args!("{}", begins(asked)));
-    let mut watch = Watch { settings, asked, ring, all_found: true, seen: 0 };
+    note(format_args!("{}", begins(&time, bounds.count, args)));
+    let mut watch = Watch { settings, json: args.json, ring, all_found: true, seen: 0 };
     let mut stop = std::pin::pin!(stop);
     let end = tokio::select! {
         () = &mut stop => "ended".to_owned(),
         end = watch.follow(&mut answer, out) => match end? {
-            Some(WatchEnd::Time) => format!("{} are over", human(asked.time)),
-            Some(WatchEnd::Count) => format!("{} requests were seen", asked.count),
+            Some(WatchEnd::Time) => format!("{time} are over"),
+            Some(WatchEnd::Count) => format!("{} requests were seen", bounds.count),
             Some(WatchEnd::Replaced) => "another `heardback doctor --watch` has begun".to_owned(),
             None => "the reader of stdout has gone away".to_owned(),
         },
     };
     let left =
-        asked.folder.as_ref().filter(|_| watch.seen > 0).map(|folder| {
+        args.keep.as_ref().filter(|_| watch.seen > 0).map(|folder| {
             format!(" They are in {}: delete them when you are done.", folder.display())
         });
     let seen = watch.seen;
@@ -113,9 +85,8 @@ pub async fn run(
     Ok(watch.all_found)
 }
 
-fn begins(asked: &Asked) -> String {
-    let (time, count) = (human(asked.time), asked.count);
-    let place = match &asked.folder {
+fn begins(time: &str, count: u32, args: &DoctorArgs) -> String {
+    let place = match &args.keep {
         Some(folder) => format!(
             "Requests may hold phone numbers and texts. The last {KEPT} are kept in {}, for you alone.",
             folder.display()
@@ -130,7 +101,7 @@ fn begins(asked: &Asked) -> String {
 
 struct Watch<'a> {
     settings: &'a Settings,
-    asked: &'a Asked,
+    json: bool,
     ring: Option<Ring>,
     all_found: bool,
     seen: u32,
@@ -186,7 +157,7 @@ impl Watch<'_> {
             file,
             finding,
         };
-        if self.asked.json {
+        if self.json {
             return Ok(serde_json::to_string(&seen)? + "\n");
         }
         let Seen { at, method, url, refused, file, finding } = seen;

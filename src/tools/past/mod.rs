@@ -20,9 +20,10 @@ use anyhow::anyhow;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::admin::AdminRequest;
+use crate::admin::confirm_past::ImportOutcome;
 use crate::cli::operate::ImportArgs;
 use crate::config::{Env, ReadFile};
-use crate::inbound::control::{Arrived, CameTo};
 use crate::tools::past::accounts::Accounts;
 use crate::tools::past::lines::{Bad, Lines, Past};
 use crate::tools::past::pace::Pace;
@@ -97,9 +98,9 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
             Some(Ok(line)) => line,
         };
         let came = match past {
-            Err(Bad { field, why }) => CameTo::Refused { field: field.to_owned(), why },
+            Err(Bad { field, why }) => ImportOutcome::Refused { field: field.to_owned(), why },
             Ok(Past { account, fields }) => {
-                match reach.ask(Arrived { account, fields, now: now() }).await {
+                match reach.ask(AdminRequest::ConfirmPast { account, fields, now: now() }).await {
                     Ok(came) => came,
                     Err(error) => {
                         let from = format!("from line {number} on nothing is done");
@@ -108,7 +109,7 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
                 }
             }
         };
-        let is_new = came == CameTo::Confirmed;
+        let is_new = came == ImportOutcome::Confirmed;
         tally.note(number, came, out)?;
         bar.add(1);
         if is_new && is_served {
@@ -158,21 +159,21 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, line: u64, came: CameTo, out: &mut impl Write) -> anyhow::Result<()> {
+    fn note(&mut self, line: u64, came: ImportOutcome, out: &mut impl Write) -> anyhow::Result<()> {
         let (result, why) = match came {
-            CameTo::Confirmed => {
+            ImportOutcome::Confirmed => {
                 self.confirmed += 1;
                 return Ok(());
             }
-            CameTo::Known => {
+            ImportOutcome::Known => {
                 self.known += 1;
                 return Ok(());
             }
-            CameTo::Nothing { reason } => {
+            ImportOutcome::Nothing { reason } => {
                 *self.nothing.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
-            CameTo::Refused { field, why } => {
+            ImportOutcome::Refused { field, why } => {
                 *self.refused.entry(field).or_default() += 1;
                 ("refused", why)
             }

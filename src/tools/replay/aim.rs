@@ -6,6 +6,7 @@ use reqwest::Url;
 use crate::config::{Account, Settings};
 use crate::domain::form;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::callback::Road;
 use crate::domain::signal::fields::{Fields, Spelling};
@@ -126,28 +127,28 @@ fn place(
     settings: &Settings,
 ) -> (&'static str, Result<Route, &'static str>) {
     const ROUTES: [(&str, Route); 10] = [
-        ("/twilio/message", Route::Reply),
-        ("/twilio/status", Route::Status),
-        ("/twilio/call", Route::Call),
-        ("/twilio/click", Route::Click),
-        ("/twilio/events", Route::Events),
-        ("/app/twilio/message", Route::Reply),
-        ("/app/twilio/status", Route::Status),
-        ("/app/twilio/call", Route::Call),
-        ("/app/messages", Route::Messages),
-        ("/app/events", Route::Event),
+        (route::MESSAGE, Route::Reply),
+        (route::STATUS, Route::Status),
+        (route::CALL, Route::Call),
+        (route::CLICK, Route::Click),
+        (route::EVENT_STREAM, Route::Events),
+        (route::APP_MESSAGE, Route::Reply),
+        (route::APP_STATUS, Route::Status),
+        (route::APP_CALL, Route::Call),
+        (route::REGISTER, Route::Messages),
+        (route::APP_EVENT, Route::Event),
     ];
     let path = path(bare(recording, settings));
     if let Some((name, route)) = ROUTES.iter().find(|(name, _)| *name == path) {
         return (name, Ok(*route));
     }
     if path.starts_with("/app/messages/") {
-        ("/app/messages/{sid}", Ok(Route::Message))
+        (route::LOOK_UP, Ok(Route::Message))
     } else if path.starts_with("/c/") {
-        ("/c/{token}", Err("a click link is not signed: whoever has it opens it"))
+        (route::LINK, Err("a click link is not signed: whoever has it opens it"))
     } else if path.starts_with("/twilio/click/") {
         let why = "nobody signs it: the secret in its path lets it in";
-        ("/twilio/click/{secret}", Err(why))
+        (route::SECRET_CLICK, Err(why))
     } else {
         ("(no route)", Err("its path is no route of Heardback's"))
     }

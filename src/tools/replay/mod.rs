@@ -22,11 +22,13 @@ use anyhow::Context;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url, redirect};
 
+use crate::admin::AdminRequest;
+use crate::admin::show::ShownRecords;
+use crate::admin::trace_lookup::TracedRecords;
 use crate::cli::ReplayArgs;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::message::Reference;
 use crate::domain::trace::TraceParent;
-use crate::inbound::control::{Came, Show, Traced};
 use crate::recording::Recording;
 use crate::tools::control::Service;
 use crate::tools::reach::Wrong;
@@ -159,13 +161,13 @@ struct Sent {
 async fn ask(store: &Path, sent: &[Sent], verdicts: &mut [Verdict]) -> anyhow::Result<()> {
     let Some(service) = Service::find(store)? else { return Ok(()) };
     let traces = sent.iter().map(|sent| sent.trace).collect();
-    let came = service.ask(Traced { traces }).await?;
+    let came: Vec<TracedRecords> = service.ask(AdminRequest::TraceLookup(traces)).await?;
     for (sent, came) in sent.iter().zip(came) {
         let Some(verdict) = verdicts.get_mut(sent.at) else { continue };
         let outcome = match (&sent.aim.route, sent.aim.about) {
             (Route::Status, Some(sid)) => {
                 let Some(name) = Reference::parse(sid.as_str()) else { continue };
-                let known = service.ask(Show { name }).await?;
+                let known: ShownRecords = service.ask(AdminRequest::Show(name)).await?;
                 let Some(message) = known.messages.into_iter().next() else { continue };
                 let status = message.status.map(|status| format!(", {}", status.as_str()));
                 let says = message.state.as_str().to_owned() + &status.unwrap_or_default();
@@ -184,7 +186,7 @@ async fn ask(store: &Path, sent: &[Sent], verdicts: &mut [Verdict]) -> anyhow::R
 }
 
 /// What came of a request that may be evidence; `otherwise`, if nothing did.
-fn told(otherwise: &'static str, came: &Came) -> Outcome {
+fn told(otherwise: &'static str, came: &TracedRecords) -> Outcome {
     if let (true, Some(reason)) = (came.confirmed.is_empty(), came.parked.first()) {
         return Outcome::new("parked", reason.as_str());
     }

@@ -7,8 +7,7 @@ use crate::causes::{
     ACCOUNT, APP_KEY, BASE, BODY, SECOND, SHARED_SECRET, TARGET, TOKEN, arrived, causes, finding,
     ours, signed, with,
 };
-use heardback::cli::settings::SettingsArgs;
-use heardback::config::Settings;
+use heardback::config::{Settings, SettingsArgs};
 use heardback::domain::form;
 use heardback::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
 use heardback::tools::doctor::offline::{Outcome, diagnose};
@@ -145,12 +144,11 @@ fn a_header_that_is_no_signature_says_what_it_is() {
 fn a_key_of_another_account_of_ours_is_told_from_one_of_a_strangers() {
     const OTHER: &str = "AC5555555555abcdef0123456789abcdef";
     const OTHER_TOKEN: &str = "the token of the other account";
-    let args = SettingsArgs {
-        public_url: Some(BASE.to_owned()),
-        account_sid: Some(ACCOUNT.to_owned()),
-        accounts_file: Some("/run/accounts.toml".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", BASE),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("HEARDBACK_ACCOUNTS_FILE", "/run/accounts.toml"),
+    ]);
     let env = |name: &str| (name == "TWILIO_AUTH_TOKEN").then(|| TOKEN.to_owned());
     let file = format!("[[account]]\nsid = '{OTHER}'\nauth_tokens = ['{OTHER_TOKEN}']\n");
     let settings = Settings::gather(&args, &env, &|_| Ok(file.clone())).expect("sound");

@@ -4,8 +4,7 @@
 mod body;
 mod keys;
 
-use heardback::cli::settings::SettingsArgs;
-use heardback::config::Settings;
+use heardback::config::{Settings, SettingsArgs};
 use heardback::domain::form;
 use heardback::domain::signature::{Content, SigningKey, sign};
 use heardback::recording::Recording;
@@ -24,12 +23,11 @@ const BODY: &str = "AccountSid=AC0123456789abcdef0123456789abcdef&ApiVersion=201
                     SmsSid=SM0123456789abcdef0123456789abcdef&To=%2B15017122661";
 
 fn settings_for(public: &str) -> Settings {
-    let args = SettingsArgs {
-        public_url: Some(public.to_owned()),
-        account_sid: Some(ACCOUNT.to_owned()),
-        api_key: Some("SK0123456789abcdef0123456789abcdef".to_owned()),
-        ..SettingsArgs::default()
-    };
+    let args = SettingsArgs::of([
+        ("HEARDBACK_PUBLIC_URL", public),
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_API_KEY", "SK0123456789abcdef0123456789abcdef"),
+    ]);
     let env = |name: &str| {
         let value = match name {
             "TWILIO_AUTH_TOKEN" => format!("{TOKEN},\"{SECOND}\""),

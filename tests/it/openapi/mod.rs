@@ -12,7 +12,7 @@ use std::process::Command;
 
 use heardback::config::process_env;
 use heardback::domain::message::State;
-use heardback::inbound::ROUTES;
+use heardback::domain::route;
 use serde_json::{Value, json};
 
 use crate::harness::{BASE, Scene, TOKEN, code_entered, json as json_post, sid};
@@ -75,7 +75,7 @@ fn what_is_served_is_what_is_described() {
 #[test]
 fn every_route_of_the_apps_is_described_and_no_other() {
     let paths = keys(&described()["paths"]);
-    let routes = ROUTES.into_iter().filter(|route| route.starts_with("/app/"));
+    let routes = route::paths().into_iter().filter(|route| route.starts_with("/app/"));
     assert_eq!(paths, routes.map(str::to_owned).collect());
 }
 

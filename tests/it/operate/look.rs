@@ -274,7 +274,7 @@ fn what_is_asked_wrongly_says_how_and_ends_with_2() {
         (&["list", "--parked", "--state", "pending"], "cannot be used with"),
         (&["show", ""], "expected a MessageSid, or a reference"),
         (&["requeue"], "required"),
-        (&["requeue", "SM1"], "message 1: expected MessageSid"),
+        (&["requeue", "SM1"], "SID: expected MessageSid"),
         (&["pause"], "set TWILIO_ACCOUNT_SID"),
         (&["resume", "SM0123456789abcdef0123456789abcdef"], "expected AccountSid"),
     ] {

@@ -10,6 +10,9 @@ mod posting;
 
 use serde_json::Value;
 
+use clap::Parser;
+use heardback::cli::operate::Operate;
+use heardback::cli::{Cli, Command, Tool};
 use heardback::domain::message::State;
 use rustix::process::Signal;
 
@@ -75,5 +78,10 @@ fn lines(scene: &Scene, words: &[&str]) -> Vec<Value> {
 
 #[test]
 fn the_states_on_the_command_line_are_those_there_are() {
-    assert_eq!(heardback::cli::operate::STATES, State::ALL.map(State::as_str));
+    for state in State::ALL {
+        let line = ["heardback", "list", "--state", state.as_str()];
+        let command = Cli::try_parse_from(line).expect("a state").command;
+        let Command::Tool(Tool::Operate(Operate::List(args))) = command else { panic!("{line:?}") };
+        assert_eq!(args.state, Some(state));
+    }
 }

@@ -1,11 +1,10 @@
 //! What the search came to, in words and as JSON. Values of a request never get in here: only names
 //! that look like names, hosts, and routes of ours.
 
+use crate::domain::route;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-
-use crate::inbound;
 
 /// One way in which a request differs from what its sender signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -155,7 +154,7 @@ pub(super) fn shown_host(host: &str) -> String {
 
 /// The paths at which senders are pointed.
 pub(super) fn routes() -> impl Iterator<Item = &'static str> {
-    inbound::ROUTES.into_iter().filter(|route| route.len() > 1 && !route.contains('{'))
+    route::paths().into_iter().filter(|path| path.len() > 1 && !path.contains('{'))
 }
 
 /// Origin and route. A query holds names and values, and a path that is no route of ours may hold anything.

@@ -41,18 +41,13 @@ pub enum NextPost {
 }
 
 impl Posting {
-    /// For a store that no service has open.
+    /// The state of a store, and of the service that has it open, if one runs.
     #[must_use]
-    pub fn unserved(on_hold: BTreeMap<AccountSid, Timestamp>) -> Self {
-        Self { on_hold, ..Self::default() }
-    }
-
-    /// Adds the state of the service that has the store open.
-    pub fn served(&mut self, readiness: &Readiness) {
-        let lanes = readiness.lanes().into_iter();
-        let paused = lanes.filter(|(_, lane)| lane.is_closed());
-        self.paused = paused.map(|(account, _)| account).collect();
-        (self.is_served, self.is_dry_run) = (true, readiness.is_dry_run());
+    pub fn of(on_hold: BTreeMap<AccountSid, Timestamp>, service: Option<&Readiness>) -> Self {
+        let Some(service) = service else { return Self { on_hold, ..Self::default() } };
+        let lanes = service.lanes().into_iter().filter(|(_, lane)| lane.is_closed());
+        let paused = lanes.map(|(account, _)| account).collect();
+        Self { on_hold, paused, is_served: true, is_dry_run: service.is_dry_run() }
     }
 
     /// When a message is posted next; `None` if it is not to be posted.
@@ -100,10 +95,10 @@ mod tests {
         let at = |second| Timestamp::from_second(second).expect("a time");
         let mut message = Message::example(State::Confirmed, at(0));
         message.delivery.due_at = Some(at(5));
-        let mut posting = Posting::unserved(BTreeMap::new());
+        let mut posting = Posting::of(BTreeMap::new(), None);
         assert_eq!(posting.next(&message), Some(NextPost::NotServed));
         let readiness = Readiness::new();
-        posting.served(&readiness);
+        posting = Posting::of(BTreeMap::new(), Some(&readiness));
         assert_eq!(posting.next(&message), Some(NextPost::At(at(5))));
         message.delivery.lease = Some(1);
         assert_eq!(posting.next(&message), Some(NextPost::UnderWay));
@@ -116,10 +111,10 @@ mod tests {
             since: None,
         };
         readiness.set_lane(message.account.to_string(), lane);
-        posting.served(&readiness);
+        posting = Posting::of(BTreeMap::new(), Some(&readiness));
         assert_eq!(posting.next(&message), Some(NextPost::LanePaused));
         readiness.set_dry_run(true);
-        posting.served(&readiness);
+        posting = Posting::of(BTreeMap::new(), Some(&readiness));
         assert_eq!(posting.next(&message), Some(NextPost::DryRun));
         posting.on_hold.insert(message.account, at(1));
         assert_eq!(posting.next(&message), Some(NextPost::OnHold));

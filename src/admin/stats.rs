@@ -1,16 +1,14 @@
-//! What all records come to, as an operator asks for it: how much waits and since when, how much of what
-//! was sent is proven and reported, by country and sender.
+//! Counts all records: how many are in each state and since when, and the share of sent messages that is confirmed
+//! and reported, by country and sender.
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::census::{Census, Standing, Tally, whole_hours};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
-use crate::inbound::control::Question;
 use crate::store::{Counts, Store, StoreError};
 use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
 
@@ -19,13 +17,6 @@ const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
 /// Days that calling codes and senders are told of.
 const DAYS: i64 = 30;
 const HOURS_A_DAY: i64 = 24;
-
-/// Asks for it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Stats {
-    /// As of when.
-    pub now: Timestamp,
-}
 
 /// Records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,22 +75,24 @@ pub struct Summary {
     pub dry_run: bool,
 }
 
-#[async_trait]
-impl Question for Stats {
-    const ROUTE: &'static str = "/stats";
-    type Answer = Summary;
-
-    async fn answer(self, store: &dyn Store) -> Result<Summary, StoreError> {
-        let (census, on_hold) = (store.census().await?, store.paused().await?);
-        Ok(summary(&census, &store.counts(), on_hold, self.now))
-    }
-
-    fn served(summary: &mut Summary, readiness: &Readiness) {
-        summary.lanes = readiness.lanes();
+/// Counts all records.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn stats(
+    store: &dyn Store,
+    service: Option<&Readiness>,
+    now: Timestamp,
+) -> Result<Summary, StoreError> {
+    let (census, on_hold) = (store.census().await?, store.paused().await?);
+    let mut summary = summary(&census, &store.counts(), on_hold, now);
+    if let Some(service) = service {
+        summary.lanes = service.lanes();
         summary.lanes.retain(|_, lane| lane.state != LaneState::Open);
-        summary.foreign_answers = readiness.foreign_answers();
-        summary.dry_run = readiness.is_dry_run();
+        summary.foreign_answers = service.foreign_answers();
+        summary.dry_run = service.is_dry_run();
     }
+    Ok(summary)
 }
 
 fn summary(

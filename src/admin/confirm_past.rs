@@ -1,0 +1,94 @@
+//! Confirms past messages that the operator knows to have arrived. The fields are those of an app's event, and the
+//! same rules apply. The message has to be named: a reference or a recipient alone confirms nothing here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::matching::Observed;
+use crate::domain::sid::AccountSid;
+use crate::domain::signal::callback::{Reading, Road};
+use crate::domain::signal::fields::{Fields, Spelling, missing};
+use crate::domain::signal::json::Json;
+use crate::domain::signal::{Malformed, app};
+use crate::store::{Store, StoreError};
+
+/// The outcome of one line of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportOutcome {
+    /// The message is confirmed, and will be reported.
+    Confirmed,
+    /// It was confirmed before.
+    Known,
+    /// It waits, or proves nothing.
+    Nothing {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be used.
+    Refused {
+        /// What is wrong with it: a field, in Twilio's spelling.
+        field: String,
+        /// In what way, with nothing of what it says.
+        why: String,
+    },
+}
+
+impl ImportOutcome {
+    fn refused(malformed: &Malformed) -> Self {
+        let field = match malformed {
+            Malformed::Field { field, .. }
+            | Malformed::Ambiguous { field }
+            | Malformed::NotAMessage { field, .. } => field,
+            Malformed::OtherAccount => "AccountSid",
+            Malformed::Encoding | Malformed::Json(_) => "line",
+        };
+        Self::Refused { field: field.to_owned(), why: malformed.to_string() }
+    }
+}
+
+/// Confirms a past message by the fields of an app's event.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn confirm_past(
+    store: &dyn Store,
+    account: AccountSid,
+    fields: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<ImportOutcome, StoreError> {
+    let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
+    let fields = Fields::from_members(&members.collect::<Vec<_>>(), Spelling::Any);
+    let reading = Reading {
+        account,
+        others: &[],
+        person_key: store.person_key(),
+        code_keys: &[],
+        ignores_crawlers: true,
+        reference_tag: None,
+        road: Road::App,
+        now,
+        trace: None,
+    };
+    let signal = match app::event(&fields, &reading) {
+        Ok(signal) if signal.remembers.is_some() => signal,
+        Ok(_) => return Ok(ImportOutcome::refused(&missing("MessageSid"))),
+        Err(malformed) => return Ok(ImportOutcome::refused(&malformed)),
+    };
+    Ok(match store.observe(signal).await {
+        Ok(Observed::Confirmed(sid)) => {
+            tracing::info!(
+                message_sid = %sid, account_sid = %account, source = "import",
+                "confirmed {sid} by import"
+            );
+            ImportOutcome::Confirmed
+        }
+        Ok(Observed::Already(_)) => ImportOutcome::Known,
+        Ok(Observed::Nothing(reason) | Observed::Parked { reason, .. }) => {
+            ImportOutcome::Nothing { reason: reason.as_str().to_owned() }
+        }
+        Err(StoreError::Contradiction(wrong)) => {
+            ImportOutcome::Refused { field: wrong.field.to_owned(), why: wrong.to_string() }
+        }
+        Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+    })
+}

@@ -1,0 +1,168 @@
+//! The operator's use cases, one file each. A command, the control socket and the operator's page call the same
+//! functions, so a use case has one result and one log line.
+//!
+//! A command sends an [`AdminRequest`] over the control socket, or gives it to [`answer`] with a store that it has
+//! opened itself.
+
+pub mod clock;
+pub mod confirm_past;
+pub mod forget;
+pub mod hold;
+pub mod list;
+pub mod posting;
+pub mod requeue;
+pub mod show;
+pub mod stats;
+pub mod trace_lookup;
+pub mod transfer;
+
+use std::io;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::list::ListQuery;
+use crate::admin::requeue::RequeueSelection;
+use crate::domain::message::Reference;
+use crate::domain::sid::AccountSid;
+use crate::domain::trace::TraceParent;
+use crate::store::{Record, Store, StoreError};
+use crate::telemetry::readiness::Readiness;
+
+/// A request of a command. It has no `Debug`, because it may hold the addresses of people.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminRequest {
+    /// One page of records; answered with [`Page`](crate::store::Page).
+    List {
+        /// The records.
+        query: ListQuery,
+        /// The cursor of the page before.
+        cursor: Option<Vec<u8>>,
+        /// The most records of the page.
+        limit: usize,
+    },
+    /// The newest records; answered with [`list::NewestRecords`].
+    Newest {
+        /// The records.
+        query: ListQuery,
+        /// The most records.
+        limit: usize,
+    },
+    /// All records of a name; answered with [`show::ShownRecords`].
+    Show(Reference),
+    /// Counts of all records at a time; answered with [`stats::Summary`].
+    Stats(Timestamp),
+    /// Puts an account on hold; answered with [`hold::HoldOutcome`].
+    Pause(AccountSid),
+    /// Ends the hold of an account; answered with [`hold::HoldOutcome`].
+    Resume(AccountSid),
+    /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
+    Requeue {
+        /// The messages.
+        selection: RequeueSelection,
+        /// The cursor of the page before.
+        cursor: Option<Vec<u8>>,
+    },
+    /// The state of the clock; answered with [`clock::ClockState`].
+    Clock {
+        /// Whether the operator confirms the wall clock.
+        confirm: bool,
+    },
+    /// Erases the records of people; answered with [`forget::Erased`].
+    Forget {
+        /// The addresses.
+        addresses: Vec<String>,
+    },
+    /// The identity of the store; answered with [`transfer::Identity`].
+    Identify,
+    /// One page of all records for an export; answered with [`Records`](crate::store::Records).
+    Export {
+        /// The cursor of the page before.
+        cursor: Option<Vec<u8>>,
+        /// The most records of the page.
+        limit: usize,
+    },
+    /// Imports records; answered with [`Adopted`](crate::store::Adopted).
+    Import {
+        /// The check of the key that hashed the persons.
+        persons: String,
+        /// The records.
+        records: Vec<Record>,
+    },
+    /// Confirms a past message; answered with [`confirm_past::ImportOutcome`].
+    ConfirmPast {
+        /// The account of the message.
+        account: AccountSid,
+        /// The fields of an app's event.
+        fields: Vec<(String, String)>,
+        /// The time of the import.
+        now: Timestamp,
+    },
+    /// The records of each trace; answered with a list of [`trace_lookup::TracedRecords`].
+    TraceLookup(Vec<TraceParent>),
+}
+
+/// The store of a request, and its surroundings.
+pub struct Target<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The state of the service that has the store open; `None` if a command has opened it.
+    pub service: Option<&'a Readiness>,
+    /// Removes the recordings of refused requests, and returns their number.
+    pub clear_recordings: &'a dyn Fn() -> io::Result<u64>,
+}
+
+/// The reason for which a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The store is unavailable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The answer cannot be serialised.
+    #[error(transparent)]
+    Answer(#[from] serde_json::Error),
+    /// Another step failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Carries out a request. The answer is JSON, of the type that the request's variant names.
+///
+/// # Errors
+/// See [`AdminError`].
+pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8>, AdminError> {
+    let Target { store, service, .. } = *target;
+    Ok(match request {
+        AdminRequest::List { query, cursor, limit } => {
+            json(&list::page(store, &query, cursor, limit).await?)
+        }
+        AdminRequest::Newest { query, limit } => {
+            json(&list::newest(store, service, &query, limit).await?)
+        }
+        AdminRequest::Show(name) => json(&show::show(store, service, &name).await?),
+        AdminRequest::Stats(now) => json(&stats::stats(store, service, now).await?),
+        AdminRequest::Pause(account) => json(&hold::pause(store, account).await?),
+        AdminRequest::Resume(account) => json(&hold::resume(store, account).await?),
+        AdminRequest::Requeue { selection, cursor } => {
+            json(&requeue::requeue(store, &selection, cursor).await?)
+        }
+        AdminRequest::Clock { confirm } => json(&clock::check(store, confirm).await?),
+        AdminRequest::Forget { addresses } => json(&forget::forget(target, &addresses).await?),
+        AdminRequest::Identify => json(&transfer::identity(store)),
+        AdminRequest::Export { cursor, limit } => json(&store.records(cursor, limit).await?),
+        AdminRequest::Import { persons, records } => {
+            json(&transfer::import(store, &persons, records).await?)
+        }
+        AdminRequest::ConfirmPast { account, fields, now } => {
+            json(&confirm_past::confirm_past(store, account, fields, now).await?)
+        }
+        AdminRequest::TraceLookup(traces) => {
+            json(&trace_lookup::trace_lookup(store, &traces).await?)
+        }
+    }?)
+}
+
+fn json(answer: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(answer)
+}

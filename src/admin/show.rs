@@ -1,0 +1,79 @@
+//! Shows all records of a name: a message's SID, or a reference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::posting::Posting;
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, Reference};
+use crate::domain::sid::MessageSid;
+use crate::domain::signal::Named;
+use crate::store::{Entry, Filter, Store, StoreError};
+use crate::telemetry::readiness::Readiness;
+
+/// Records that are read in one step.
+const STEP: usize = 500;
+/// The most messages of one reference that are shown.
+const MAX_MESSAGES: usize = 100;
+/// The most parked and orphaned evidence that is shown.
+const MAX_EVIDENCE: usize = 100;
+
+/// The records of a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownRecords {
+    /// Messages, the newest first.
+    pub messages: Vec<Message>,
+    /// Parked or orphaned evidence that names it.
+    pub waiting: Vec<Parked>,
+    /// Whether confirmed messages are posted.
+    pub posting: Posting,
+}
+
+/// All records of a name.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn show(
+    store: &dyn Store,
+    service: Option<&Readiness>,
+    name: &Reference,
+) -> Result<ShownRecords, StoreError> {
+    let sid = MessageSid::parse(name.as_str()).ok();
+    let mut messages = Vec::new();
+    if let Some(sid) = sid {
+        messages.extend(store.show(sid).await?);
+    }
+    if messages.is_empty() {
+        messages = store.bearing(name.clone(), MAX_MESSAGES).await?;
+    }
+    let mut waiting = Vec::new();
+    for filter in [Filter::Parked, Filter::Orphaned] {
+        waiting.extend(naming(store, filter, sid, name).await?);
+    }
+    waiting.truncate(MAX_EVIDENCE);
+    Ok(ShownRecords { messages, waiting, posting: Posting::of(store.paused().await?, service) })
+}
+
+/// Evidence that names the message or the reference. Parked evidence has no such index, and is little.
+async fn naming(
+    store: &dyn Store,
+    filter: Filter,
+    sid: Option<MessageSid>,
+    name: &Reference,
+) -> Result<Vec<Parked>, StoreError> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.list(filter, cursor, STEP).await?;
+        found.extend(page.entries.into_iter().filter_map(|entry| match entry {
+            Entry::Parked(parked) => Some(*parked).filter(|parked| match &parked.evidence.named {
+                Named::Message(named) => Some(*named) == sid,
+                Named::Reference(named) => named == name,
+                Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => false,
+            }),
+            Entry::Message(_) => None,
+        }));
+        cursor = page.next;
+        if cursor.is_none() || found.len() >= MAX_EVIDENCE {
+            return Ok(found);
+        }
+    }
+}

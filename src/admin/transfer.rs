@@ -1,0 +1,48 @@
+//! Export and import of all records. Recipients are keyed hashes, so a store identifies its key by the key's check.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::hex::hex;
+use crate::store::{Adopted, Counts, Record, Store, StoreError};
+
+/// The identity of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The check of the key that hashes persons, in hexadecimal: never the key.
+    pub persons: String,
+    /// Whether there is no message, no evidence and no link.
+    pub is_empty: bool,
+}
+
+/// The identity of the store.
+pub fn identity(store: &dyn Store) -> Identity {
+    let persons = hex(&store.person_key().check());
+    Identity { persons, is_empty: store.counts() == Counts::default() }
+}
+
+/// Imports records, all of them or none. `persons` is the check of the key that hashed the persons in them: the
+/// service may have been replaced since the client requested its identity.
+///
+/// # Errors
+/// The store is unavailable, or has another key.
+pub async fn import(
+    store: &dyn Store,
+    persons: &str,
+    records: Vec<Record>,
+) -> Result<Adopted, StoreError> {
+    if identity(store).persons != persons {
+        let reason = "the store's persons are hashed with another key by now".to_owned();
+        return Err(StoreError::Unavailable { reason, label: "person_key" });
+    }
+    let adopted = store.adopt(records).await?;
+    for (sid, account_sid) in &adopted.confirmed {
+        tracing::info!(message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import");
+    }
+    for account_sid in &adopted.holds {
+        tracing::warn!(
+            %account_sid,
+            "account {account_sid} is on hold, as it was where an import comes from: nothing of it is reported"
+        );
+    }
+    Ok(adopted)
+}

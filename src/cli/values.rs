@@ -1,0 +1,100 @@
+//! Parsers of typed flags. An error names the flag and the expected form; it shows a value only if the value can be
+//! no secret and no number.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error};
+use jiff::{Span, SpanRelativeTo, Timestamp};
+
+use crate::domain::message::{Reference, State};
+use crate::domain::sid::{AccountSid, MessageSid};
+
+/// Parses a flag with a function.
+#[derive(Clone)]
+pub(super) struct Typed<T: Clone>(pub(super) fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Typed<T> {
+    type Value = T;
+
+    fn parse_ref(&self, _: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, Error> {
+        let parsed = value.to_str().ok_or_else(|| "expected UTF-8".to_owned()).and_then(self.0);
+        parsed.map_err(|expected| {
+            let flag = arg.and_then(Arg::get_long).map(|flag| format!("--{flag}"));
+            let operand = || Some(arg?.get_value_names()?.first()?.to_string());
+            let name = flag.or_else(operand).unwrap_or_default();
+            Error::raw(ErrorKind::ValueValidation, format!("{name}: {expected}\n"))
+        })
+    }
+}
+
+/// A message's state, by its name.
+pub(super) fn state(text: &str) -> Result<State, String> {
+    let state = State::ALL.into_iter().find(|state| state.as_str() == text);
+    state.ok_or_else(|| "expected a state".to_owned())
+}
+
+pub(super) fn account(text: &str) -> Result<AccountSid, String> {
+    if text.is_empty() {
+        return Err("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+    }
+    AccountSid::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn message(text: &str) -> Result<MessageSid, String> {
+    MessageSid::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn name(text: &str) -> Result<Reference, String> {
+    let expected = || "expected a MessageSid, or a reference of 1 to 128 bytes".to_owned();
+    Reference::parse(text).ok_or_else(expected)
+}
+
+pub(super) fn calling_code(text: &str) -> Result<u16, String> {
+    let code = text.strip_prefix('+').unwrap_or(text).parse().ok();
+    let code = code.filter(|code| (1..=999).contains(code));
+    code.ok_or_else(|| "expected a country calling code such as 49".to_owned())
+}
+
+/// The longest watch.
+const LONGEST_WATCH: Duration = Duration::from_hours(1);
+
+pub(super) fn watch_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text).ok_or_else(|| not_a_duration(text))?;
+    let is_possible = time <= LONGEST_WATCH && time >= Duration::from_secs(1);
+    is_possible.then_some(time).ok_or_else(|| "expected 1s to 1h".to_owned())
+}
+
+/// The time before now by a duration.
+pub(super) fn ago(text: &str) -> Result<Timestamp, String> {
+    time_ago(text).ok_or_else(|| not_a_duration(text))
+}
+
+/// A time in the past: RFC 3339, or a duration before now.
+pub(super) fn past_time(text: &str) -> Result<Timestamp, String> {
+    let at = text.parse::<Timestamp>().ok().or_else(|| time_ago(text));
+    at.filter(|at| *at <= now()).ok_or_else(|| {
+        let expected = "a past time such as 2026-11-23T10:00:00Z, or a duration such as 90m or 2d";
+        format!("{text:?}: expected {expected}")
+    })
+}
+
+fn time_ago(text: &str) -> Option<Timestamp> {
+    now().checked_sub(duration(text)?).ok()
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let span = text.parse::<Span>().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!("{text:?}: expected a duration such as 90s, 15m, 1h30m, 24h or 7d")
+}
+
+#[expect(clippy::disallowed_methods, reason = "a duration on the command line counts from now")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,233 @@
+//! The parsers of single settings. Each stores its value in the reader, or returns the expected form.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::accounts::MAX_TOKENS;
+use crate::config::problems::Problem;
+use crate::config::reader::Reader;
+use crate::config::shared_keys;
+use crate::config::{LogFormat, StoreUrl};
+use crate::domain::path_secret;
+use crate::domain::path_secret::PathSecret;
+use crate::domain::public_url::PublicUrl;
+use crate::domain::sid::AccountSid;
+use crate::domain::switch;
+use crate::domain::upstream_url::UpstreamUrl;
+use crate::domain::veil::veiled;
+
+/// Twilio's auth tokens have this many hexadecimal digits.
+const TOKEN_LEN: usize = 32;
+/// A keyed hash with less than 128 bits of key could be searched through.
+pub(super) const MIN_KEY_BYTES: usize = 16;
+/// How to make a secret.
+pub(super) const RANDOM_HEX: &str = "from `openssl rand -hex 32`";
+/// The expected form of a public URL.
+pub(super) const URL_EXPECTED: &str =
+    "expected the origin that Twilio calls, e.g. https://hooks.example.com";
+/// Far above every use, far below what could overflow a timestamp.
+const LONGEST: Duration = Duration::from_hours(3650 * 24);
+
+/// Stores a parsed value.
+pub(super) fn set<T>(field: &mut T, parsed: Result<T, String>) -> Result<(), String> {
+    *field = parsed?;
+    Ok(())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let span = text
+        .parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .ok()
+        .and_then(|span| Duration::try_from(span).ok())
+        .filter(|span| !span.is_zero() && *span <= LONGEST);
+    span.ok_or_else(|| {
+        "expected a duration such as 90s, 15m, 1h30m, 24h or 7d: above zero, at most 3650d, with its unit"
+            .to_owned()
+    })
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    switch::parse(text).ok_or_else(|| "expected true or false".to_owned())
+}
+
+pub(super) fn count<T>(text: &str, low: T, high: T) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + fmt::Display + Copy,
+{
+    let read = text.parse().ok().filter(|count| (low..=high).contains(count));
+    read.ok_or_else(|| format!("expected a whole number from {low} to {high}"))
+}
+
+pub(super) fn one_of<T: Copy, const N: usize>(
+    text: &str,
+    all: [T; N],
+    name: fn(T) -> &'static str,
+    expected: &str,
+) -> Result<T, String> {
+    all.into_iter().find(|one| name(*one) == text).ok_or_else(|| expected.to_owned())
+}
+
+/// Whether a secret of our own can be guessed.
+pub(super) fn is_short(secret: &SecretString) -> bool {
+    secret.expose_secret().len() < MIN_KEY_BYTES
+}
+
+fn long_enough(secret: &str, more: &str) -> Result<(), String> {
+    if secret.len() < MIN_KEY_BYTES {
+        return Err(format!("expected at least {MIN_KEY_BYTES} bytes, e.g. {RANDOM_HEX}{more}"));
+    }
+    Ok(())
+}
+
+/// `SK` and 32 hexadecimal digits.
+pub(super) fn is_api_key_sid(sid: &str) -> bool {
+    let digits = sid.strip_prefix("SK").unwrap_or_default();
+    digits.len() == TOKEN_LEN && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+pub(super) fn account_sid(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let sid = AccountSid::parse(text).map_err(|error| error.to_string())?;
+    set(&mut reader.values.own.sid, Ok(Some(sid)))
+}
+
+pub(super) fn auth_tokens(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let Some(tokens) = reader.list(text) else { return Ok(()) };
+    for (index, token) in (1..).zip(&tokens) {
+        let token = token.expose_secret();
+        if token.len() != TOKEN_LEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            reader.warn(format!(
+                "TWILIO_AUTH_TOKEN: token {index} is not {TOKEN_LEN} hexadecimal digits, as Twilio's are"
+            ));
+        }
+    }
+    let is_sound = tokens.len() <= MAX_TOKENS;
+    reader.values.own.tokens = Some(tokens);
+    let expected = || format!("expected at most {MAX_TOKENS}; Twilio has two at a time");
+    is_sound.then_some(()).ok_or_else(expected)
+}
+
+pub(super) fn shared_keys(reader: &mut Reader<'_>, text: &str) {
+    let entries = reader.list(text).unwrap_or_default();
+    reader.values.own.shared_keys = shared_keys::read(reader, &entries);
+}
+
+pub(super) fn api_key(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    if !is_api_key_sid(text) {
+        return Err("expected the key's SID: SK… and 32 hexadecimal digits".to_owned());
+    }
+    set(&mut reader.values.own.api_key, Ok(Some(text.to_owned())))
+}
+
+pub(super) fn upstream_url(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let url = UpstreamUrl::parse(text).map_err(|error| error.to_string())?;
+    if !url.as_str().ends_with(".twilio.com") {
+        reader.warn(format!(
+            "HEARDBACK_UPSTREAM_URL is {url}: posts and credentials do not go to Twilio"
+        ));
+    }
+    reader.values.upstream_url = Some(url);
+    Ok(())
+}
+
+pub(super) fn app_keys(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let keys = reader.list(text).unwrap_or_default();
+    let is_sound = !keys.iter().any(is_short);
+    reader.values.app_keys = keys;
+    let expected =
+        || format!("expected at least {MIN_KEY_BYTES} bytes for each key, e.g. {RANDOM_HEX}");
+    is_sound.then_some(()).ok_or_else(expected)
+}
+
+pub(super) fn public_urls(reader: &mut Reader<'_>, text: &str) {
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        match PublicUrl::parse(entry) {
+            Ok(url) if reader.values.public_urls.contains(&url) => {}
+            Ok(url) => reader.values.public_urls.push(url),
+            Err(error) => {
+                let expected = format!("{error}; {URL_EXPECTED}");
+                reader.problem(Problem::shown(reader.name, entry, expected));
+            }
+        }
+    }
+}
+
+pub(super) fn ops_token(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    reader.values.ops_token = Some(SecretString::from(text));
+    long_enough(text, "")
+}
+
+pub(super) fn client_ip_header(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Err("expected a header's name, e.g. Fly-Client-IP".to_owned());
+    }
+    reader.values.client_ip_header = Some(text.to_owned());
+    Ok(())
+}
+
+pub(super) fn click_secret(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    reader.values.click_secret = PathSecret::parse(text);
+    reader.values.click_secret.as_ref().map(|_| ()).ok_or_else(|| {
+        let min = path_secret::MIN_LEN;
+        format!("expected at least {min} letters, digits or - _ . ~, e.g. {RANDOM_HEX}")
+    })
+}
+
+pub(super) fn store(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let path = text.strip_prefix("sled:").filter(|path| !path.is_empty());
+    if let Some(path) = path.filter(|path| !path.starts_with("//")) {
+        reader.values.store = StoreUrl::Sled(PathBuf::from(path));
+    } else if path.is_some() {
+        let example = "e.g. sled:/var/lib/x";
+        return Err(format!("write sled:PATH without `//` in front of the path, {example}"));
+    } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        reader.withhold("PostgreSQL comes with a later release; expected sled:PATH");
+    } else if text.contains(':') {
+        return Err("expected sled:PATH".to_owned());
+    } else {
+        return Err(format!("write sled:{}", veiled(text)));
+    }
+    Ok(())
+}
+
+pub(super) fn phone_key(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    reader.values.phone_key = Some(SecretString::from(text));
+    long_enough(text, "; keep it for as long as the store")
+}
+
+pub(super) fn record_refused(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    reader.warn(format!(
+        "HEARDBACK_RECORD_REFUSED keeps the last refused requests in {text}, phone numbers and texts \
+         included; unset it and delete them when `heardback doctor` has told what was wrong"
+    ));
+    set(&mut reader.values.record_refused, Ok(Some(PathBuf::from(text))))
+}
+
+pub(super) fn log_filter(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    // A lone word that is no level would name a module and silence everything else.
+    let is_word = |part: &&str| !part.contains(['=', '[']);
+    let mut words = text.split(',').filter(is_word);
+    let typo = words.any(|part| part.trim().parse::<LevelFilter>().is_err());
+    if typo || EnvFilter::try_new(text).is_err() {
+        let expected = "expected error, warn, info, debug or trace, or info,heardback=debug";
+        return Err(expected.to_owned());
+    }
+    set(&mut reader.values.log.filter, Ok(text.to_owned()))
+}
+
+pub(super) fn log_format(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+    let format = match text {
+        "auto" => Ok(LogFormat::Auto),
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected pretty, json or auto".to_owned()),
+    };
+    set(&mut reader.values.log.format, format)
+}

@@ -1,0 +1,432 @@
+//! Every setting, one row each. The flag, the help, the default, the parser, the value that `check` prints and
+//! the list of known names are derived from the row.
+//!
+//! A problem shows a value only if the value cannot be a secret that was pasted into the wrong setting.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use crate::config::listen::ListenAddr;
+use crate::config::parse;
+use crate::config::parse::{count, duration, one_of, set, switch};
+use crate::config::setting::{Setting, Value};
+use crate::config::show::{accounts_file, key_count, of_own_account, or_not_set};
+use crate::config::show::{shared_key_ids, written};
+use crate::config::{LogFormat, StoreUrl};
+use crate::domain::link::Links;
+use crate::domain::matching::Resend;
+use crate::domain::public_url::PublicUrl;
+use crate::domain::twiml::RedirectUrl;
+use crate::domain::veil::veiled;
+
+/// The heading of the settings that [`accounts`](super::accounts) reads.
+pub(super) const TWILIO: &str = "Twilio";
+const HTTP: &str = "HTTP";
+const JUDGEMENT: &str = "Judgement";
+const STORE: &str = "Store";
+const LOGS: &str = "Logs";
+
+/// The names that rules across settings use, and commands that read a few settings only.
+pub(super) const ACCOUNT_SID: &str = "TWILIO_ACCOUNT_SID";
+pub(super) const AUTH_TOKEN: &str = "TWILIO_AUTH_TOKEN";
+pub(super) const SHARED_KEYS: &str = "TWILIO_SHARED_KEYS";
+pub(super) const API_KEY: &str = "TWILIO_API_KEY";
+pub(super) const API_SECRET: &str = "TWILIO_API_SECRET";
+pub(super) const EDGE: &str = "TWILIO_EDGE";
+pub(super) const REGION: &str = "TWILIO_REGION";
+pub(super) const UPSTREAM_URL: &str = "HEARDBACK_UPSTREAM_URL";
+pub(super) const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
+pub(super) const PUBLIC_URL: &str = "HEARDBACK_PUBLIC_URL";
+pub(super) const OPS_LISTEN: &str = "HEARDBACK_OPS_LISTEN";
+pub(super) const OPS_TOKEN: &str = "HEARDBACK_OPS_TOKEN";
+pub(super) const REPLY_WINDOW: &str = "HEARDBACK_REPLY_WINDOW";
+pub(super) const EVENT_WINDOW: &str = "HEARDBACK_EVENT_WINDOW";
+pub(super) const STORE_URL: &str = "HEARDBACK_STORE";
+pub(super) const PHONE_KEY: &str = "HEARDBACK_PHONE_KEY";
+pub(super) const MAX_MESSAGES: &str = "HEARDBACK_MAX_MESSAGES";
+pub(super) const MAX_PARKED: &str = "HEARDBACK_MAX_PARKED";
+pub(super) const RECORD_REFUSED: &str = "HEARDBACK_RECORD_REFUSED";
+
+/// Every setting, in the order of the help.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: ACCOUNT_SID,
+        heading: TWILIO,
+        value: Value::Private("AC…"),
+        help: "The account whose messages these are; required without an accounts file",
+        read: parse::account_sid,
+        show: |settings| of_own_account(settings, |account| account.sid.to_string()),
+    },
+    Setting {
+        name: AUTH_TOKEN,
+        heading: TWILIO,
+        value: Value::Secret,
+        help: "verifies signatures, and posts if no API key is given; required; by comma: primary, \
+               secondary",
+        read: parse::auth_tokens,
+        show: |settings| of_own_account(settings, |account| key_count(account.tokens.len())),
+    },
+    Setting {
+        name: SHARED_KEYS,
+        heading: TWILIO,
+        value: Value::Secret,
+        help: "verify as well: SharedKeys of Twilio's Webhooks API, by comma, each \
+               id:algorithm:secret, the algorithm HMAC_SHA1 or HMAC_SHA256",
+        read: |reader, text| {
+            parse::shared_keys(reader, text);
+            Ok(())
+        },
+        show: |settings| of_own_account(settings, shared_key_ids),
+    },
+    Setting {
+        name: "HEARDBACK_ACCOUNTS_FILE",
+        heading: TWILIO,
+        value: Value::Text("PATH", ""),
+        help: "A TOML file with several accounts, each with its own secrets; read again on SIGHUP. Beside it \
+               the settings of one account are optional",
+        read: |reader, text| set(&mut reader.values.accounts_file, Ok(Some(PathBuf::from(text)))),
+        show: accounts_file,
+    },
+    Setting {
+        name: API_KEY,
+        heading: TWILIO,
+        value: Value::Private("SK…"),
+        help: "The API key to post with, preferred to the auth token; needs `TWILIO_API_SECRET`",
+        read: parse::api_key,
+        show: |settings| {
+            of_own_account(settings, |account| match &account.api_key {
+                Some(key) => key.sid.clone(),
+                None => "not set: the auth token posts".to_owned(),
+            })
+        },
+    },
+    Setting {
+        name: API_SECRET,
+        heading: TWILIO,
+        value: Value::Secret,
+        help: "the secret of TWILIO_API_KEY",
+        read: |reader, text| {
+            set(&mut reader.values.own.api_secret, Ok(Some(SecretString::from(text))))
+        },
+        show: |settings| {
+            of_own_account(settings, |account| {
+                if account.api_key.is_some() { "set" } else { "not set" }.to_owned()
+            })
+        },
+    },
+    Setting {
+        name: EDGE,
+        heading: TWILIO,
+        value: Value::Text("NAME", ""),
+        help: "Twilio's edge to post through, e.g. dublin; alone it implies region us1",
+        read: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
+        show: |settings| or_not_set(settings.edge.clone()),
+    },
+    Setting {
+        name: REGION,
+        heading: TWILIO,
+        value: Value::Text("NAME", ""),
+        help: "Twilio's region that holds the messages, e.g. ie1; needs an edge",
+        read: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
+        show: |settings| or_not_set(settings.region.clone()),
+    },
+    Setting {
+        name: UPSTREAM_URL,
+        heading: TWILIO,
+        value: Value::Text("URL", ""),
+        help: "The API's origin, instead of edge and region; plain http only to loopback [default: \
+               api.twilio.com over https]",
+        read: parse::upstream_url,
+        show: |settings| settings.accounts.first().upstream.to_string(),
+    },
+    Setting {
+        name: "HEARDBACK_UPSTREAM_CONCURRENCY",
+        heading: TWILIO,
+        value: Value::Text("1..64", "4"),
+        help: "Posts at the same time, and one more for each account that has none under way (64 at most); they share the \
+               account's API concurrency with your sending",
+        read: |reader, text| set(&mut reader.values.upstream_concurrency, count(text, 1, 64)),
+        show: |settings| settings.upstream_concurrency.to_string(),
+    },
+    Setting {
+        name: APP_KEYS,
+        heading: HTTP,
+        value: Value::Secret,
+        help: "what your app signs with, by comma, each 16 bytes or more [default: the auth token]",
+        read: parse::app_keys,
+        show: |settings| match settings.app_keys.len() {
+            0 => "the auth token".to_owned(),
+            count => key_count(count),
+        },
+    },
+    Setting {
+        name: PUBLIC_URL,
+        heading: HTTP,
+        value: Value::Text("URL,…", ""),
+        help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`; required; several \
+               by comma",
+        read: |reader, text| {
+            parse::public_urls(reader, text);
+            Ok(())
+        },
+        show: |settings| {
+            let urls: Vec<&str> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
+            urls.join(", ")
+        },
+    },
+    Setting {
+        name: "HEARDBACK_LISTEN",
+        heading: HTTP,
+        value: Value::Text("HOST:PORT", "0.0.0.0:8080"),
+        help: "Where webhooks and your app come in: an address or a host name, and a port; `[::]` is IPv6 and \
+               IPv4",
+        read: |reader, text| set(&mut reader.values.listen, ListenAddr::read(text, "0.0.0.0:8080")),
+        show: |settings| settings.listen.to_string(),
+    },
+    Setting {
+        name: OPS_LISTEN,
+        heading: HTTP,
+        value: Value::Text("HOST:PORT", "127.0.0.1:9091"),
+        help: "Where the operator's page is, and /livez, /readyz and /metrics, open to whoever reaches it; for \
+               other machines only with `HEARDBACK_OPS_TOKEN`",
+        read: |reader, text| {
+            set(&mut reader.values.ops_listen, ListenAddr::read(text, "127.0.0.1:9091"))
+        },
+        show: |settings| settings.ops_listen.to_string(),
+    },
+    Setting {
+        name: OPS_TOKEN,
+        heading: HTTP,
+        value: Value::Secret,
+        help: "opens the operator's page, 16 bytes or more; required where HEARDBACK_OPS_LISTEN is not \
+               loopback [default: none]",
+        read: parse::ops_token,
+        show: |settings| match settings.ops_token {
+            Some(_) => "set".to_owned(),
+            None => "not set: whoever is on this machine sees the page".to_owned(),
+        },
+    },
+    Setting {
+        name: "HEARDBACK_CLIENT_IP_HEADER",
+        heading: HTTP,
+        value: Value::Text("NAME", ""),
+        help: "The header in which a proxy in front names the client's address, e.g. Fly-Client-IP; counts \
+               failed signatures by network, and decides nothing else [default: none, the peer's address]",
+        read: parse::client_ip_header,
+        show: |settings| {
+            settings.client_ip_header.clone().unwrap_or_else(|| "not set: the peer".to_owned())
+        },
+    },
+    Setting {
+        name: "HEARDBACK_CLICK_PATH_SECRET",
+        heading: HTTP,
+        value: Value::Secret,
+        help: "opens /twilio/click/SECRET for click callbacks without a signature: 16 letters, digits or - _ . \
+               ~ and more [default: none, every click must be signed]",
+        read: parse::click_secret,
+        show: |settings| match settings.click_secret {
+            Some(_) => "set: whoever has it may tell of clicks".to_owned(),
+            None => "not set: every click must be signed".to_owned(),
+        },
+    },
+    Setting {
+        name: "HEARDBACK_CALL_REDIRECT_URL",
+        heading: HTTP,
+        value: Value::Text("URL", ""),
+        help: "Where Twilio gets your own `TwiML` when somebody calls a number of yours whose calls come to \
+               /twilio/call [default: the call is rejected]",
+        read: |reader, text| {
+            let url = RedirectUrl::parse(text)
+                .map_err(|error| format!("{error}; expected the URL of your app's own TwiML"))?;
+            reader.values.call_redirect = Some(url);
+            Ok(())
+        },
+        show: |settings| match &settings.call_redirect {
+            Some(url) => url.to_string(),
+            None => "not set: calls are rejected".to_owned(),
+        },
+    },
+    Setting {
+        name: "HEARDBACK_PENDING_TTL",
+        heading: JUDGEMENT,
+        value: Value::Text("DURATION", "7d"),
+        help: "How long a message waits for evidence",
+        read: |reader, text| set(&mut reader.values.pending_ttl, duration(text)),
+        show: |settings| written(settings.pending_ttl),
+    },
+    Setting {
+        name: REPLY_WINDOW,
+        heading: JUDGEMENT,
+        value: Value::Text("DURATION", "1h"),
+        help: "How old a message may be for a reply or a call to confirm it",
+        read: |reader, text| set(&mut reader.values.reply_window, duration(text)),
+        show: |settings| written(settings.reply_window),
+    },
+    Setting {
+        name: EVENT_WINDOW,
+        heading: JUDGEMENT,
+        value: Value::Text("DURATION", "15m"),
+        help: "How old a message may be for an app's event with only a `To` to confirm it",
+        read: |reader, text| set(&mut reader.values.event_window, duration(text)),
+        show: |settings| written(settings.event_window),
+    },
+    Setting {
+        name: "HEARDBACK_READ_CONFIRMS",
+        heading: JUDGEMENT,
+        value: Value::Switch("false"),
+        help: "Let the status `read` count as evidence",
+        read: |reader, text| set(&mut reader.values.read_confirms, switch(text)),
+        show: |settings| settings.read_confirms.to_string(),
+    },
+    Setting {
+        name: "HEARDBACK_RESEND",
+        heading: JUDGEMENT,
+        value: Value::Text("POLICY", "newest"),
+        help: "Which of several messages under one reference is confirmed by evidence that names only the \
+               reference: newest, only-deliverable, all or code",
+        read: |reader, text| {
+            let expected = "expected newest, only-deliverable, all or code";
+            set(&mut reader.values.resend, one_of(text, Resend::ALL, Resend::as_str, expected))
+        },
+        show: |settings| settings.resend.as_str().to_owned(),
+    },
+    Setting {
+        name: "HEARDBACK_REFERENCE_TAG",
+        heading: JUDGEMENT,
+        value: Value::Text("NAME", ""),
+        help: "The tag of a message that holds its reference: Event Streams register a message that bears it",
+        read: |reader, text| set(&mut reader.values.reference_tag, Ok(Some(text.to_owned()))),
+        show: |settings| or_not_set(settings.reference_tag.clone()),
+    },
+    Setting {
+        name: "HEARDBACK_IGNORE_CRAWLERS",
+        heading: JUDGEMENT,
+        value: Value::Switch("true"),
+        help: "Take no known crawler's click as evidence",
+        read: |reader, text| set(&mut reader.values.ignore_crawlers, switch(text)),
+        show: |settings| settings.ignore_crawlers.to_string(),
+    },
+    Setting {
+        name: "HEARDBACK_LINKS",
+        heading: JUDGEMENT,
+        value: Value::Text("WHEN", "confirm-on-post"),
+        help: "What happens when a person opens one of our own click links: off, confirm-on-post (a page with a \
+               button, which a script presses), confirm-on-press (only a person's press counts) or \
+               confirm-on-get (a scanner's fetch counts, too)",
+        read: |reader, text| {
+            let expected = "expected off, confirm-on-post, confirm-on-press or confirm-on-get";
+            set(&mut reader.values.links, one_of(text, Links::ALL, Links::as_str, expected))
+        },
+        show: |settings| settings.links.as_str().to_owned(),
+    },
+    Setting {
+        name: "HEARDBACK_GIVE_UP_AFTER",
+        heading: JUDGEMENT,
+        value: Value::Text("DURATION", "24h"),
+        help: "How long to retry a post, from the first attempt on",
+        read: |reader, text| set(&mut reader.values.give_up_after, duration(text)),
+        show: |settings| written(settings.give_up_after),
+    },
+    Setting {
+        name: "HEARDBACK_DRY_RUN",
+        heading: JUDGEMENT,
+        value: Value::Switch("false"),
+        help: "Decide and record; post what is confirmed only once this is off",
+        read: |reader, text| set(&mut reader.values.dry_run, switch(text)),
+        show: |settings| {
+            if settings.dry_run { "true: nothing is posted" } else { "false" }.to_owned()
+        },
+    },
+    Setting {
+        name: STORE_URL,
+        heading: STORE,
+        value: Value::Text("sled:PATH", "sled:heardback-data"),
+        help: "Where the records are",
+        read: parse::store,
+        show: |settings| {
+            let StoreUrl::Sled(path) = &settings.store;
+            format!("sled:{}", path.display())
+        },
+    },
+    Setting {
+        name: "HEARDBACK_ALLOW_UNSAFE_STORE",
+        heading: STORE,
+        value: Value::Switch("false"),
+        help: "Let the store be on tmpfs, overlayfs, a network file system or FUSE, where acknowledged records \
+               can be lost",
+        read: |reader, text| set(&mut reader.values.allow_unsafe_store, switch(text)),
+        show: |settings| settings.allow_unsafe_store.to_string(),
+    },
+    Setting {
+        name: PHONE_KEY,
+        heading: STORE,
+        value: Value::Secret,
+        help: "keys the hash of recipients' addresses, 16 bytes or more [default: random, kept in the store]",
+        read: parse::phone_key,
+        show: |settings| match settings.phone_key {
+            Some(_) => "set".to_owned(),
+            None => "not set: the store keeps a random one".to_owned(),
+        },
+    },
+    Setting {
+        name: "HEARDBACK_RETENTION",
+        heading: STORE,
+        value: Value::Text("DURATION", "30d"),
+        help: "How long finished records are kept",
+        read: |reader, text| set(&mut reader.values.retention, duration(text)),
+        show: |settings| written(settings.retention),
+    },
+    Setting {
+        name: MAX_MESSAGES,
+        heading: STORE,
+        value: Value::Text("COUNT", "1000000"),
+        help: "At the limit a new message evicts the oldest finished one, or is answered with 503 if none can \
+               go; new click links above as many get 503",
+        read: |reader, text| set(&mut reader.values.max_messages, count(text, 1, u64::MAX)),
+        show: |settings| settings.max_messages.to_string(),
+    },
+    Setting {
+        name: MAX_PARKED,
+        heading: STORE,
+        value: Value::Text("COUNT", "200000"),
+        help: "The most evidence that is kept for messages not yet registered. An account may hold as much as \
+               is left free; beyond that, more gets 503",
+        read: |reader, text| set(&mut reader.values.max_parked, count(text, 1, u64::MAX)),
+        show: |settings| settings.max_parked.to_string(),
+    },
+    Setting {
+        name: RECORD_REFUSED,
+        heading: LOGS,
+        value: Value::Text("DIR", ""),
+        help: "Keep the last 20 requests refused for their signature here, for doctor; they may hold phone \
+               numbers and texts [default: none are kept]",
+        read: parse::record_refused,
+        show: |settings| {
+            or_not_set(settings.record_refused.as_ref().map(|path| path.display().to_string()))
+        },
+    },
+    Setting {
+        name: "HEARDBACK_LOG",
+        heading: LOGS,
+        value: Value::Text("FILTER", "info"),
+        help: "What to log, e.g. debug or info,heardback=debug",
+        read: parse::log_filter,
+        show: |settings| veiled(&settings.log.filter),
+    },
+    Setting {
+        name: "HEARDBACK_LOG_FORMAT",
+        heading: LOGS,
+        value: Value::Text("FORMAT", ""),
+        help: "pretty or json [default: pretty on a terminal, else json]",
+        read: parse::log_format,
+        show: |settings| {
+            match settings.log.format {
+                LogFormat::Auto => "pretty on a terminal, else json",
+                LogFormat::Pretty => "pretty",
+                LogFormat::Json => "json",
+            }
+            .to_owned()
+        },
+    },
+];

@@ -1,0 +1,82 @@
+//! The command `serve`: settings, logs, the service, and the signals that reload and stop it.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use actix_web::rt::System;
+use tokio::sync::oneshot;
+
+use crate::config::{LogFormat, Settings, SettingsArgs};
+use crate::serve::signals::{Hangups, Signals};
+use crate::serve::{Listeners, Service};
+use crate::telemetry::logs;
+
+/// Serves until a signal stops the process.
+///
+/// # Errors
+/// The settings are wrong, a part cannot be built, or it has failed.
+pub fn run(args: &SettingsArgs) -> anyhow::Result<ExitCode> {
+    let settings = Settings::of_process(args)?;
+    let format = match settings.log.format {
+        LogFormat::Auto => logs::Format::for_stderr(),
+        LogFormat::Pretty => logs::Format::Pretty,
+        LogFormat::Json => logs::Format::Json,
+    };
+    logs::init(&settings.log.filter, format)?;
+    System::new().block_on(serve(args, &settings))
+}
+
+async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let listeners = Listeners::bind(settings)?;
+    // A large store opens slowly, and its lock may be held. No client has been answered until then, so SIGTERM and
+    // SIGINT may end the process; SIGHUP must not.
+    let mut hangups = Hangups::listen()?;
+    let mut service = Service::build(settings, listeners)?;
+    let mut signals = Signals::listen()?;
+    let mut reloader = service.take_reloader();
+    let reloading = async {
+        loop {
+            hangups.next().await;
+            if let Some(reloader) = &mut reloader {
+                reloader.reload(Settings::of_process(args));
+            }
+        }
+    };
+    let (told, stop) = oneshot::channel();
+    let running = service.run(stopped(stop));
+    tokio::pin!(running);
+    tokio::pin!(reloading);
+    tokio::select! {
+        end = &mut running => return end.map(|()| ExitCode::SUCCESS),
+        () = &mut reloading => {}
+        signal = signals.next() => tracing::info!(signal, "told to stop; once more ends at once"),
+    }
+    // The service may have ended in this moment.
+    let _ = told.send(());
+    tokio::select! {
+        end = running => end.map(|()| ExitCode::SUCCESS),
+        signal = signals.next() => {
+            tracing::warn!(signal, "told to stop again; ending at once");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Builds the service of the demo on these listeners. It runs until `stop` is sent.
+///
+/// # Errors
+/// A part cannot be built.
+pub fn launch(
+    settings: &Settings,
+    public: TcpListener,
+    ops: TcpListener,
+    stop: oneshot::Receiver<()>,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
+    let service = Service::build(settings, Listeners { public: vec![public], ops: vec![ops] })?;
+    Ok(service.run(stopped(stop)))
+}
+
+/// Completes once `stop` is sent, or its sender is dropped.
+async fn stopped(stop: oneshot::Receiver<()>) {
+    let _ = stop.await;
+}
