@@ -25,7 +25,7 @@ pub use look::{Found, Known, List, Newest, Show, Span};
 pub use past::{Arrived, CameTo};
 pub use stats::{Share, Stats, Summary, Waiting};
 pub use traced::{Came, Traced};
-pub use transfer::{HandOver, Identify, Identity, TakeOver};
+pub use transfer::{HandOver, Identify, Identity, Import, Reconsider};
 pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
 
 use std::sync::Arc;
@@ -98,7 +98,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route(RequeueReported::ROUTE, web::post().to(answer::<RequeueReported>))
         .route(Identify::ROUTE, web::post().to(answer::<Identify>))
         .route(HandOver::ROUTE, web::post().to(answer::<HandOver>))
-        .route(TakeOver::ROUTE, web::post().to(answer::<TakeOver>))
+        .route(Import::ROUTE, web::post().to(answer::<Import>))
+        .route(Reconsider::ROUTE, web::post().to(answer::<Reconsider>))
         .route(Arrived::ROUTE, web::post().to(answer::<Arrived>))
         .route(CheckClock::ROUTE, web::post().to(answer::<CheckClock>))
         .route(Traced::ROUTE, web::post().to(answer::<Traced>))

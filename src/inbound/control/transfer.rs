@@ -1,12 +1,13 @@
-//! Everything that a store holds over the control socket: handed over page by page, and taken over. Persons
-//! are keyed hashes, so a store says which key it has, by that key's check.
+//! Export and import over the control socket. Recipients are keyed hashes, so a store identifies its key by that key's
+//! check.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::hex::hex;
+use crate::domain::sid::{AccountSid, MessageSid};
 use crate::inbound::control::Question;
-use crate::store::{Adopted, Counts, Record, Records, Store, StoreError};
+use crate::store::{Counts, ImportOutcome, Reconsidered, Record, Records, Store, StoreError};
 
 /// Asks whose records these are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,38 +58,63 @@ impl Question for HandOver {
     }
 }
 
-/// Has some records taken over: all of them or none.
+/// Imports some records: all of them or none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TakeOver {
-    /// The check of the key that hashed the persons in them: another service may answer than the one that
-    /// was asked for its own.
+pub struct Import {
+    /// The check of the key that hashed the recipients in them. Another service may answer than the one whose key was
+    /// compared.
     pub persons: String,
     /// The records.
     pub records: Vec<Record>,
 }
 
 #[async_trait]
-impl Question for TakeOver {
-    const ROUTE: &'static str = "/adopt";
-    type Answer = Adopted;
+impl Question for Import {
+    const ROUTE: &'static str = "/import";
+    type Answer = ImportOutcome;
 
-    async fn answer(self, store: &dyn Store) -> Result<Adopted, StoreError> {
+    async fn answer(self, store: &dyn Store) -> Result<ImportOutcome, StoreError> {
         if Identity::of(store).persons != self.persons {
             let reason = "the store's persons are hashed with another key by now".to_owned();
             return Err(StoreError::Unavailable { reason, label: "person_key" });
         }
-        let adopted = store.adopt(self.records).await?;
-        for (sid, account_sid) in &adopted.confirmed {
-            tracing::info!(
-                message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import"
-            );
-        }
-        for account_sid in &adopted.holds {
+        let outcome = store.import(self.records).await?;
+        log_confirmed(&outcome.confirmed);
+        for account_sid in &outcome.holds {
             tracing::warn!(
                 %account_sid,
                 "account {account_sid} is on hold, as it was where an import comes from: nothing of it is reported"
             );
         }
-        Ok(adopted)
+        Ok(outcome)
+    }
+}
+
+/// Ends an import: judges parked evidence anew.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reconsider {
+    /// Where the step before ended.
+    pub cursor: Option<Vec<u8>>,
+    /// The most rows of one step.
+    pub limit: usize,
+}
+
+#[async_trait]
+impl Question for Reconsider {
+    const ROUTE: &'static str = "/reconsider";
+    type Answer = Reconsidered;
+
+    async fn answer(self, store: &dyn Store) -> Result<Reconsidered, StoreError> {
+        let reconsidered = store.reconsider(self.cursor, self.limit).await?;
+        log_confirmed(&reconsidered.confirmed);
+        Ok(reconsidered)
+    }
+}
+
+fn log_confirmed(confirmed: &[(MessageSid, AccountSid)]) {
+    for (sid, account_sid) in confirmed {
+        tracing::info!(
+            message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import"
+        );
     }
 }
