@@ -264,18 +264,6 @@ impl Filter {
     pub fn messages() -> Self {
         Self::Messages(Select::default())
     }
-
-    /// The messages in a state.
-    #[must_use]
-    pub fn in_state(state: State) -> Self {
-        Self::Messages(Select { state: Some(state), ..Select::default() })
-    }
-
-    /// Messages that were passed over because another one under their reference was confirmed.
-    #[must_use]
-    pub fn converted() -> Self {
-        Self::Messages(Select { converted: true, ..Select::default() })
-    }
 }
 
 /// A record of [`Store::list`].

@@ -205,7 +205,9 @@ async fn held(store: &Arc<dyn Store>) -> (Vec<Message>, Vec<Parked>) {
 }
 
 /// Two exports of a growing source, imported one after the other, against the second one alone.
-async fn grows(before: Vec<Step>, after: Vec<Step>) {
+async fn grows(before: Vec<Step>, mut after: Vec<Step>) {
+    // A source that forgot a message dates its next registration anew; the earlier export has the true time.
+    after.retain(|step| !matches!(step, Step::Swept));
     let hands = Hands::default();
     let places: Vec<_> = (0..3).map(|_| backends().remove(0)).collect();
     let [source, twice, once] = [0, 1, 2].map(|n: usize| places[n].usual(&hands));

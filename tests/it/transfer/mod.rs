@@ -2,6 +2,7 @@
 
 mod command;
 mod drawn;
+mod merge;
 mod store;
 
 use std::sync::Arc;
