@@ -355,8 +355,8 @@ impl Ledger {
             cursor.map_or(first.clone(), |cursor| cursor.max(first))..vec![keys::MESSAGE + 1];
         let limit = limit.max(1);
         let mut rows = self.draft.range(range, From::Start, limit.saturating_add(1))?;
-        let mut done = Reconsidered::default();
-        done.next = rows.get(limit).map(|(next, _)| next.to_vec());
+        let next = rows.get(limit).map(|(next, _)| next.to_vec());
+        let mut done = Reconsidered { confirmed: Vec::new(), next };
         rows.truncate(limit);
         for (key, _) in rows {
             // An earlier row of this step may have changed this one.
