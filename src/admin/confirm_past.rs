@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 
 /// The outcome of one line of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ImportOutcome {
+pub enum PastOutcome {
     /// The message is confirmed, and will be reported.
     Confirmed,
     /// It was confirmed before.
@@ -33,7 +33,7 @@ pub enum ImportOutcome {
     },
 }
 
-impl ImportOutcome {
+impl PastOutcome {
     fn refused(malformed: &Malformed) -> Self {
         let field = match malformed {
             Malformed::Field { field, .. }
@@ -55,7 +55,7 @@ pub async fn confirm_past(
     account: AccountSid,
     fields: Vec<(String, String)>,
     now: Timestamp,
-) -> Result<ImportOutcome, StoreError> {
+) -> Result<PastOutcome, StoreError> {
     let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
     let fields = Fields::from_members(&members.collect::<Vec<_>>(), Spelling::Any);
     let reading = Reading {
@@ -71,8 +71,8 @@ pub async fn confirm_past(
     };
     let signal = match app::event(&fields, &reading) {
         Ok(signal) if signal.remembers.is_some() => signal,
-        Ok(_) => return Ok(ImportOutcome::refused(&missing("MessageSid"))),
-        Err(malformed) => return Ok(ImportOutcome::refused(&malformed)),
+        Ok(_) => return Ok(PastOutcome::refused(&missing("MessageSid"))),
+        Err(malformed) => return Ok(PastOutcome::refused(&malformed)),
     };
     Ok(match store.observe(signal).await {
         Ok(Observed::Confirmed(sid)) => {
@@ -80,14 +80,14 @@ pub async fn confirm_past(
                 message_sid = %sid, account_sid = %account, source = "import",
                 "confirmed {sid} by import"
             );
-            ImportOutcome::Confirmed
+            PastOutcome::Confirmed
         }
-        Ok(Observed::Already(_)) => ImportOutcome::Known,
+        Ok(Observed::Already(_)) => PastOutcome::Known,
         Ok(Observed::Nothing(reason) | Observed::Parked { reason, .. }) => {
-            ImportOutcome::Nothing { reason: reason.as_str().to_owned() }
+            PastOutcome::Nothing { reason: reason.as_str().to_owned() }
         }
         Err(StoreError::Contradiction(wrong)) => {
-            ImportOutcome::Refused { field: wrong.field.to_owned(), why: wrong.to_string() }
+            PastOutcome::Refused { field: wrong.field.to_owned(), why: wrong.to_string() }
         }
         Err(error @ StoreError::Unavailable { .. }) => return Err(error),
     })

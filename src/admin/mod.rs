@@ -83,14 +83,21 @@ pub enum AdminRequest {
         /// The most records of the page.
         limit: usize,
     },
-    /// Imports records; answered with [`Adopted`](crate::store::Adopted).
+    /// Imports records; answered with [`ImportOutcome`](crate::store::ImportOutcome).
     Import {
         /// The check of the key that hashed the persons.
         persons: String,
         /// The records.
         records: Vec<Record>,
     },
-    /// Confirms a past message; answered with [`confirm_past::ImportOutcome`].
+    /// One step of judging parked evidence after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
+    Reconsider {
+        /// The cursor of the step before.
+        cursor: Option<Vec<u8>>,
+        /// The most rows of the step.
+        limit: usize,
+    },
+    /// Confirms a past message; answered with [`confirm_past::PastOutcome`].
     ConfirmPast {
         /// The account of the message.
         account: AccountSid,
@@ -153,6 +160,9 @@ pub async fn answer(target: &Target<'_>, request: AdminRequest) -> Result<Vec<u8
         AdminRequest::Export { cursor, limit } => json(&store.records(cursor, limit).await?),
         AdminRequest::Import { persons, records } => {
             json(&transfer::import(store, &persons, records).await?)
+        }
+        AdminRequest::Reconsider { cursor, limit } => {
+            json(&transfer::reconsider(store, cursor, limit).await?)
         }
         AdminRequest::ConfirmPast { account, fields, now } => {
             json(&confirm_past::confirm_past(store, account, fields, now).await?)

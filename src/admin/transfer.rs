@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::hex::hex;
-use crate::store::{Adopted, Counts, Record, Store, StoreError};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::{Counts, ImportOutcome, Reconsidered, Record, Store, StoreError};
 
 /// The identity of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub fn identity(store: &dyn Store) -> Identity {
     Identity { persons, is_empty: store.counts() == Counts::default() }
 }
 
-/// Imports records, all of them or none. `persons` is the check of the key that hashed the persons in them: the
+/// Imports records, all of them or none. `persons` is the check of the key that hashed the recipients in them: the
 /// service may have been replaced since the client requested its identity.
 ///
 /// # Errors
@@ -29,20 +30,38 @@ pub async fn import(
     store: &dyn Store,
     persons: &str,
     records: Vec<Record>,
-) -> Result<Adopted, StoreError> {
+) -> Result<ImportOutcome, StoreError> {
     if identity(store).persons != persons {
         let reason = "the store's persons are hashed with another key by now".to_owned();
         return Err(StoreError::Unavailable { reason, label: "person_key" });
     }
-    let adopted = store.adopt(records).await?;
-    for (sid, account_sid) in &adopted.confirmed {
-        tracing::info!(message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import");
-    }
-    for account_sid in &adopted.holds {
+    let outcome = store.import(records).await?;
+    log_confirmed(&outcome.confirmed);
+    for account_sid in &outcome.holds {
         tracing::warn!(
             %account_sid,
             "account {account_sid} is on hold, as it was where an import comes from: nothing of it is reported"
         );
     }
-    Ok(adopted)
+    Ok(outcome)
+}
+
+/// Ends an import: judges parked evidence anew, one step of at most `limit` rows.
+///
+/// # Errors
+/// The store is unavailable.
+pub async fn reconsider(
+    store: &dyn Store,
+    cursor: Option<Vec<u8>>,
+    limit: usize,
+) -> Result<Reconsidered, StoreError> {
+    let reconsidered = store.reconsider(cursor, limit).await?;
+    log_confirmed(&reconsidered.confirmed);
+    Ok(reconsidered)
+}
+
+fn log_confirmed(confirmed: &[(MessageSid, AccountSid)]) {
+    for (sid, account_sid) in confirmed {
+        tracing::info!(message_sid = %sid, %account_sid, source = "import", "confirmed {sid} by import");
+    }
 }

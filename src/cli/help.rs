@@ -319,15 +319,17 @@ Examples:
   heardback export | gzip > ledger.jsonl.gz";
 
 pub(super) const IMPORT_HELP: &str = "\
-A record that is there already goes forward where the source knew more of it (what was confirmed
-there meanwhile is confirmed), and never back: an import that was cut short is simply run again,
-and so is one of a later export. What contradicts what is there changes nothing. What was
-confirmed and not yet reported is reported from here on: stop the service that it comes from.
-What was reported is not reported again. Nothing is confirmed by an import but by evidence that
-names the message; by a reference alone it waits until that message is next heard of. An account
-that was on hold there is on hold here, also where it was resumed since: that is said. Who was
-forgotten since the export is back: forget them again. Import before traffic comes to this
-service: what a reply proves is judged by the messages that are there.
+A record that is not here is added; an equal one is skipped. A message that is here and differs is
+completed: missing facts (code, reference, recipient) are filled in and nothing is overwritten. A
+state that is further along is taken, so nothing is reported twice; otherwise the record here stays,
+and is counted and listed as kept. When all records are in, parked evidence of both stores is judged
+anew, as at a registration. Stop the service that the export comes from: confirmed messages are
+reported from here on.
+
+An import that was cut off, or an export made later, is simply imported again. Put accounts on hold
+here (`heardback pause`) until the import has ended if this service takes traffic already. An account
+that was on hold there is on hold here. Messages that were forgotten since the export are back:
+forget them again.
 
 Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its key is its own:
 `heardback backup` and `restore` take that along, an export does not. A file is read to its end
@@ -337,8 +339,7 @@ none runs, it opens the store itself, and then needs HEARDBACK_PHONE_KEY (or _FI
 On a stopped store HEARDBACK_MAX_MESSAGES and HEARDBACK_MAX_PARKED hold if they are set for this
 command.
 
-Exit codes: 0 all of it is there, 1 it is not, or contradicts what is there; 2 wrong usage or
-settings.
+Exit codes: 0 all records are here, 1 they are not; 2 wrong usage or settings.
 
 Examples:
   heardback import ledger.jsonl

@@ -65,29 +65,6 @@ impl<'de> Deserialize<'de> for CodeHmac {
     }
 }
 
-/// Reads the code of a record. Exports of earlier releases use another form, which marks a code as known or forgotten.
-///
-/// # Errors
-/// The value has none of these forms.
-pub fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CodeHmac>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Kept {
-        Now(CodeHmac),
-        Known { known: CodeHmac },
-        Forgotten(String),
-    }
-    if !from.is_human_readable() {
-        return Option::deserialize(from);
-    }
-    Ok(match Option::<Kept>::deserialize(from)? {
-        Some(Kept::Now(hmac) | Kept::Known { known: hmac }) => Some(hmac),
-        Some(Kept::Forgotten(word)) if word == "forgotten" => None,
-        Some(Kept::Forgotten(_)) => return Err(D::Error::custom("expected 32 bytes in base64")),
-        None => None,
-    })
-}
-
 impl fmt::Debug for CodeHmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CodeHmac(…)")

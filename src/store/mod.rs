@@ -9,7 +9,7 @@ pub mod sled;
 mod transfer;
 
 pub use clock::{ClockGuard, OnJump, Uptime};
-pub use transfer::{Adopted, Record, Records};
+pub use transfer::{ImportOutcome, Reconsidered, Record, Records};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -266,18 +266,6 @@ impl Filter {
     pub fn messages() -> Self {
         Self::Messages(Select::default())
     }
-
-    /// The messages in a state.
-    #[must_use]
-    pub fn in_state(state: State) -> Self {
-        Self::Messages(Select { state: Some(state), ..Select::default() })
-    }
-
-    /// Messages that were passed over because another one under their reference was confirmed.
-    #[must_use]
-    pub fn converted() -> Self {
-        Self::Messages(Select { converted: true, ..Select::default() })
-    }
 }
 
 /// A record of [`Store::list`].
@@ -443,12 +431,19 @@ pub trait Store: Send + Sync + 'static {
     /// is in one of them at least, and what was counted before both.
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError>;
 
-    /// Takes over what another store of the same [`person_key`](Self::person_key) had: all of it or nothing,
-    /// so a few hundred at most. What is there already goes forward where the other store knew more of it, and
-    /// never back, so that it can be asked again, or a later one.
-    /// Evidence and the one message that it names find each other here; what takes a choice among messages
-    /// waits until something new comes in, for not all of them may be there yet.
-    async fn adopt(&self, records: Vec<Record>) -> Result<Adopted, StoreError>;
+    /// Imports records of a store with the same [`person_key`](Self::person_key): all of them or none, so a few hundred
+    /// at most. A missing record is added. A message that is here gets the facts that it lacks, and a state that is
+    /// further along. Parked evidence stays parked until it is [reconsidered](Self::reconsider): a choice among messages
+    /// needs all of them.
+    async fn import(&self, records: Vec<Record>) -> Result<ImportOutcome, StoreError>;
+
+    /// Judges parked evidence and provisional confirmations anew, in up to `limit` rows from `cursor` on. It ends an
+    /// import: only then are all messages here among which evidence chooses.
+    async fn reconsider(
+        &self,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Reconsidered, StoreError>;
 
     /// Proves that the store can take an event, by writing something durably.
     async fn health(&self) -> Result<(), StoreError>;

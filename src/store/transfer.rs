@@ -1,8 +1,7 @@
-//! What a store hands over to another one, and takes over from it: every record there is, in the words of the
-//! domain, so that it can go from any backend into any.
+//! The records of export and import, independent of the backend.
 //!
-//! Persons go as the keyed hashes that they are, so both stores must have the same key. Nothing here is an
-//! index, a count or a seal: the store that takes it over makes its own.
+//! An export contains recipients as keyed hashes, so both stores must have the same key. It contains no index, count or
+//! seal: the importing store makes its own.
 
 use std::ops::AddAssign;
 
@@ -48,9 +47,8 @@ pub enum Record {
     },
     /// A sender of an account, and the Messaging Service that it belongs to.
     Sender {
-        /// The account. Exports of earlier releases lack it: then the sender is learned anew.
-        #[serde(default)]
-        account: Option<AccountSid>,
+        /// The account.
+        account: AccountSid,
         /// The sender, in Twilio's notation.
         address: String,
         /// Its service.
@@ -146,32 +144,43 @@ pub struct Records {
     pub next: Option<Vec<u8>>,
 }
 
-/// What [`Store::adopt`](crate::store::Store::adopt) found.
+/// The outcome of [`Store::import`](crate::store::Store::import).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopted {
-    /// Records that were not there.
+pub struct ImportOutcome {
+    /// Records that were not here.
     pub added: u64,
-    /// Records that were, and of which less was known here: they are brought forward.
-    pub advanced: u64,
-    /// Records that say nothing new, or evidence of what is proven already. They stay as they are.
-    pub known: u64,
-    /// Records of something else under the name of one that is there, such as another recipient. That one
-    /// stays as it is.
-    pub differs: u64,
-    /// Messages that were there, or came with it, and are confirmed by it.
+    /// Records here that lacked facts of the export, or were less far along.
+    pub updated: u64,
+    /// Records that are here and equal.
+    pub skipped: u64,
+    /// Records here that differ, and to which the export adds nothing. They stay as they are.
+    pub kept: u64,
+    /// The messages among the kept records.
+    pub kept_messages: Vec<MessageSid>,
+    /// Messages that were here and are confirmed by the export.
     pub confirmed: Vec<(MessageSid, AccountSid)>,
-    /// Accounts that are on hold by it.
+    /// Accounts that the export put on hold.
     pub holds: Vec<AccountSid>,
 }
 
-impl AddAssign for Adopted {
+impl AddAssign for ImportOutcome {
     fn add_assign(&mut self, more: Self) {
-        let Self { added, advanced, known, differs, confirmed, holds } = more;
+        let Self { added, updated, skipped, kept, kept_messages, confirmed, holds } = more;
         self.added += added;
-        self.advanced += advanced;
-        self.known += known;
-        self.differs += differs;
+        self.updated += updated;
+        self.skipped += skipped;
+        self.kept += kept;
+        self.kept_messages.extend(kept_messages);
         self.confirmed.extend(confirmed);
         self.holds.extend(holds);
     }
+}
+
+/// One step of [`Store::reconsider`](crate::store::Store::reconsider).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconsidered {
+    /// Messages that the step confirmed.
+    pub confirmed: Vec<(MessageSid, AccountSid)>,
+    /// Where the next step starts; `None` at the end.
+    pub next: Option<Vec<u8>>,
 }

@@ -1,7 +1,7 @@
-//! `import`: what another store exported is taken over, record by record, where it is not there yet.
+//! `import`: adds the records of an export, completes the messages that are here, and then judges parked evidence anew.
 //!
-//! A file is read to its end before anything is written. stdin cannot be: what came before something is wrong
-//! with it is taken over, and that is said.
+//! A file is read to its end before anything is written. stdin cannot be read twice: the records before a flaw are
+//! imported, and the error says so.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek as _, Write};
@@ -12,15 +12,18 @@ use serde_json::json;
 use crate::admin::AdminRequest;
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ImportArgs;
-use crate::store::{Adopted, Record};
+use crate::store::{ImportOutcome, Reconsidered, Record};
 use crate::tools::ledger::{Head, Lines};
 use crate::tools::progress;
 use crate::tools::progress::Bar;
 use crate::tools::reach::{Reach, Wrong};
-use crate::tools::stdio::note;
 
-/// Records that are taken over at a time: they share a sync.
+/// Records of one request: they share a sync.
 const AT_ONCE: usize = 100;
+/// Rows of one step that judges evidence anew. The store's writer does nothing else meanwhile.
+const STEP: usize = 200;
+/// Kept messages that the output names.
+const MAX_NAMED: usize = 1000;
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -56,10 +59,10 @@ impl Asked {
     }
 }
 
-/// Takes it over, and says what was new.
+/// Imports the records, and prints the outcome.
 ///
 /// # Errors
-/// It is not all there, or was not taken.
+/// The export is incomplete, or the store refused a record.
 pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> anyhow::Result<bool> {
     let identity: Identity = reach.ask(AdminRequest::Identify).await?;
     let (lines, total) = match asked.from {
@@ -75,55 +78,58 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
             (lines, None)
         }
     };
-    let mut taking = Taking {
+    let mut import = Importing {
         reach,
         persons: identity.persons,
-        adopted: Adopted::default(),
-        waiting: Vec::new(),
+        outcome: ImportOutcome::default(),
+        batch: Vec::new(),
         bar: progress::bar(total, "records imported:"),
     };
-    let taken = taking.all(lines).await;
-    let Taking { adopted, bar, .. } = taking;
+    let imported = import.all(lines).await;
+    let Importing { outcome, bar, .. } = import;
     bar.done();
     if asked.json {
-        let Adopted { added, advanced, known, differs, confirmed: _, holds } = &adopted;
-        let told = json!({
-            "added": added, "advanced": advanced, "known": known, "differs": differs,
-            "holds": holds, "complete": taken.is_ok(),
+        let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } =
+            &outcome;
+        let line = json!({
+            "added": added, "updated": updated, "skipped": skipped, "kept": kept,
+            "kept_messages": kept_messages, "confirmed": confirmed.len(), "holds": holds,
+            "complete": imported.is_ok(),
         });
-        writeln!(out, "{told}")?;
+        writeln!(out, "{line}")?;
     } else {
-        tell(&adopted, out)?;
+        print(&outcome, out)?;
     }
     out.flush()?;
-    taken.context("not all of it was imported; what was stays, so it can be run again")?;
-    if adopted.differs > 0 {
-        note(format_args!(
-            "{} records are of another account or recipient, or lead elsewhere, than those of the same \
-             name that are here; these stay as they are. `heardback show` says what is here",
-            adopted.differs
-        ));
-    }
-    Ok(adopted.differs == 0)
+    imported.context(
+        "the import stopped before its end; imported records stay, and parked evidence waits until the import has run \
+         again",
+    )?;
+    Ok(true)
 }
 
 /// For people.
-fn tell(adopted: &Adopted, out: &mut impl Write) -> std::io::Result<()> {
-    let Adopted { added, advanced, known, differs, confirmed: _, holds } = adopted;
-    write!(out, "imported {added} records")?;
-    if *advanced > 0 {
-        write!(out, "; {advanced} are brought forward, of which more was known there")?;
+fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
+    let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } = outcome;
+    writeln!(
+        out,
+        "imported {added} records; {updated} here were updated, {skipped} are equal, {kept} differ and were kept"
+    )?;
+    if !confirmed.is_empty() {
+        writeln!(out, "{} messages that were here are confirmed by it", confirmed.len())?;
     }
-    write!(out, "; {known} were known already")?;
-    if *differs > 0 {
-        write!(out, "; {differs} contradict what is here")?;
-    }
-    writeln!(out)?;
     for account in holds {
         writeln!(
             out,
             "account {account} is on hold now, as it was there: `heardback resume {account}` ends that"
         )?;
+    }
+    for sid in kept_messages {
+        writeln!(out, "kept {sid}")?;
+    }
+    let more = usize::try_from(*kept).unwrap_or(usize::MAX) - kept_messages.len();
+    if more > 0 {
+        writeln!(out, "kept {more} more records")?;
     }
     Ok(())
 }
@@ -159,44 +165,61 @@ fn fits(head: &Head, identity: &Identity) -> anyhow::Result<()> {
     )
 }
 
-struct Taking<'a> {
+struct Importing<'a> {
     reach: &'a Reach,
     persons: String,
-    adopted: Adopted,
-    waiting: Vec<Record>,
+    outcome: ImportOutcome,
+    batch: Vec<Record>,
     bar: Bar,
 }
 
-impl Taking<'_> {
-    /// Whatever comes to an early end, what was read before it is taken over.
+impl Importing<'_> {
+    /// Imports all records. After a flaw, the records before it are imported, and evidence is not judged.
     async fn all(&mut self, mut lines: Lines<Box<dyn BufRead>>) -> anyhow::Result<()> {
         loop {
             match lines.next() {
                 Ok(Some(record)) => {
-                    self.waiting.push(record);
-                    if self.waiting.len() == AT_ONCE {
-                        self.take().await?;
+                    self.batch.push(record);
+                    if self.batch.len() == AT_ONCE {
+                        self.send().await?;
                     }
                 }
-                Ok(None) => return self.take().await,
+                Ok(None) => {
+                    self.send().await?;
+                    return self.reconsider().await;
+                }
                 Err(flaw) => {
-                    self.take().await?;
+                    self.send().await?;
                     return Err(flaw);
                 }
             }
         }
     }
 
-    async fn take(&mut self) -> anyhow::Result<()> {
-        if self.waiting.is_empty() {
+    async fn send(&mut self) -> anyhow::Result<()> {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        let records = std::mem::take(&mut self.waiting);
+        let records = std::mem::take(&mut self.batch);
         let many = records.len() as u64;
         let request = AdminRequest::Import { persons: self.persons.clone(), records };
-        let adopted: Adopted = self.reach.ask(request).await?;
-        self.adopted += adopted;
+        let outcome: ImportOutcome = self.reach.ask(request).await?;
+        self.outcome += outcome;
+        self.outcome.kept_messages.truncate(MAX_NAMED);
         self.bar.add(many);
         Ok(())
+    }
+
+    async fn reconsider(&mut self) -> anyhow::Result<()> {
+        let mut cursor = None;
+        loop {
+            let request = AdminRequest::Reconsider { cursor, limit: STEP };
+            let step: Reconsidered = self.reach.ask(request).await?;
+            self.outcome.confirmed.extend(step.confirmed);
+            cursor = step.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
     }
 }

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Record;
 
-/// The format that is written.
+/// The format that is written, and the only one that is read.
 const FORMAT: u32 = 2;
-/// The earliest format that is read. It lacks fields of later records.
-const OLDEST_FORMAT: u32 = 1;
 /// The longest line, in bytes: several times the longest record. A hundred of them are less than what the control
 /// socket takes at once.
 const MAX_LINE: u64 = 16 << 10;
@@ -50,9 +48,7 @@ pub(super) struct Tally {
     messages: u64,
     links: u64,
     senders: u64,
-    #[serde(default)]
     names: u64,
-    #[serde(default)]
     automatic: u64,
     parked: u64,
 }
@@ -174,13 +170,12 @@ impl<R: BufRead> Lines<R> {
         let Some(Line::Head(head)) = first else {
             anyhow::bail!("line 1 is no header: expected what `heardback export` wrote")
         };
-        if !(OLDEST_FORMAT..=FORMAT).contains(&head.format) {
-            let (found, by) = (head.format, plain(&head.release));
-            anyhow::bail!(
-                "it is of format {found}, written by release {by}; this release reads formats up to {FORMAT}, \
-                 so import it with that one"
-            )
-        }
+        let (found, by) = (head.format, plain(&head.release));
+        anyhow::ensure!(
+            found == FORMAT,
+            "it has export format {found} of release {by}, and this release reads format {FORMAT} only: export the \
+             store with a release that writes format {FORMAT}, or import the file with release {by}"
+        );
         Ok(Self { from, number: 1, head, tally: Tally::default(), ended: false })
     }
 

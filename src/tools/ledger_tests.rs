@@ -5,10 +5,9 @@ use std::io::BufReader;
 
 use super::*;
 
-const HEAD: &str = r#"{"type":"heardback","format":1,"release":"0.1.0","at":"2026-01-31T12:00:00.000Z","persons":"00"}"#;
+const HEAD: &str = r#"{"type":"heardback","format":2,"release":"0.1.0","at":"2026-01-31T12:00:00.000Z","persons":"00"}"#;
 const HOLD: &str = r#"{"type":"hold","account":"AC0123456789abcdef0123456789abcdef","since":"2026-01-31T12:00:00.123Z"}"#;
-const END: &str =
-    r#"{"type":"end","holds":1,"counted":0,"messages":0,"links":0,"senders":0,"parked":0}"#;
+const END: &str = r#"{"type":"end","holds":1,"counted":0,"messages":0,"links":0,"senders":0,"names":0,"automatic":0,"parked":0}"#;
 
 /// How many records these lines hold, or what is wrong with them.
 fn read(lines: &[&str]) -> Result<u64, String> {
@@ -39,13 +38,14 @@ fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
     let odd = format!(r#"{{"type":"{secret}"}}"#);
     let short = format!(r#"{{"type":"hold","account":"{secret}"}}"#);
     let long = format!(r#"{{"type":"hold","account":"{}"}}"#, secret.repeat(2_000));
-    let unproven =
-        r#"{"type":"sender","address":"","service":"MG0123456789abcdef0123456789abcdef"}"#;
-    let later = HEAD.replace(r#""format":1"#, r#""format":3"#);
+    let unproven = r#"{"type":"sender","account":"AC0123456789abcdef0123456789abcdef","address":"","service":"MG0123456789abcdef0123456789abcdef"}"#;
+    let later = HEAD.replace(r#""format":2"#, r#""format":3"#);
+    let earlier = HEAD.replace(r#""format":2"#, r#""format":1"#);
     for (lines, said) in [
         (&[secret][..], "line 1 is no header"),
         (&[HOLD, END], "line 1 is no header"),
-        (&[&later], "it is of format 3"),
+        (&[&later], "it has export format 3 of release 0.1.0"),
+        (&[&earlier], "this release reads format 2 only"),
         (&[HEAD], "it has no end: it was cut after line 1"),
         (&[HEAD, HOLD], "it has no end: it was cut after line 2"),
         (&[HEAD, HOLD, secret], "line 3 cannot be read: it is no JSON"),
@@ -66,7 +66,7 @@ fn what_is_wrong_with_a_file_is_said_by_line_and_never_repeated() {
 
 #[test]
 fn a_strangers_header_does_nothing_to_a_terminal() {
-    let later = HEAD.replace(r#""format":1"#, r#""format":3"#);
+    let later = HEAD.replace(r#""format":2"#, r#""format":3"#);
     let told = read(&[&later.replace("0.1.0", r"\u001b[2J")]).expect_err("another format");
     assert!(told.contains("release unknown") && !told.contains('\u{1b}'), "{told:?}");
     assert!(read(&[&later]).expect_err("another format").contains("release 0.1.0"));

@@ -18,8 +18,8 @@ use heardback::store::{
 use tempfile::TempDir;
 
 use crate::given::{
-    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, direct, evidence, options, person,
-    policy, reference, registered, reply, shared, sid, status,
+    DAY, HOUR, Hands, MINUTE, SENDER, account, acted, at, converted, direct, evidence, in_state,
+    options, person, policy, reference, registered, reply, shared, sid, status,
 };
 use crate::overview::seen;
 
@@ -625,7 +625,7 @@ async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name
         }
         let observed = store.observe(direct(2, 20)).await.expect("observed");
         assert_eq!(observed, Observed::Confirmed(sid(2)));
-        let listed = entries(&store, Filter::converted(), 5).await;
+        let listed = entries(&store, converted(), 5).await;
         let [Entry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
     }
@@ -692,8 +692,8 @@ async fn a_message_expires_on_time_even_if_nobody_sweeps() {
         store.remember(registered(1, 0)).await.expect("remembered");
         hands.set(7 * DAY);
         assert_eq!(state(&store, 1).await, Some(State::Expired));
-        assert!(entries(&store, Filter::in_state(State::Pending), 5).await.is_empty());
-        assert_eq!(entries(&store, Filter::in_state(State::Expired), 5).await.len(), 1);
+        assert!(entries(&store, in_state(State::Pending), 5).await.is_empty());
+        assert_eq!(entries(&store, in_state(State::Expired), 5).await.len(), 1);
         let direct = store.observe(direct(1, 7 * DAY)).await.expect("observed");
         assert_eq!(direct, Observed::Confirmed(sid(1)), "a late confirmation is wanted");
     }
@@ -773,7 +773,7 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
             store.observe(direct(n, 0)).await.expect("observed");
         }
         for page_of in [1, 5, 23, 100] {
-            let filter = |state: Option<State>| state.map_or(Filter::messages(), Filter::in_state);
+            let filter = |state: Option<State>| state.map_or(Filter::messages(), in_state);
             assert_eq!(entries(&store, filter(None), page_of).await.len(), 23);
             assert_eq!(entries(&store, filter(Some(State::Confirmed)), page_of).await.len(), 5);
             assert_eq!(entries(&store, filter(Some(State::Pending)), page_of).await.len(), 18);

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use heardback::domain::address::{Address, PersonKey, Recipient};
 use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::matching::{Observed, Policy, Reason, Resend};
-use heardback::domain::message::{Reference, Status};
+use heardback::domain::message::{Reference, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::{
     Evidence, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
 };
 use heardback::store::sled::{OpenError, Options, SledStore};
-use heardback::store::{Clock, Store};
+use heardback::store::{Clock, Filter, Select, Store};
 use jiff::Timestamp;
 
 use crate::harness::LONG;
@@ -71,6 +71,16 @@ pub(crate) fn policy() -> Policy {
         read_confirms: false,
         resend: Resend::Newest,
     }
+}
+
+/// Lists the messages in a state.
+pub(crate) fn in_state(state: State) -> Filter {
+    Filter::Messages(Select { state: Some(state), ..Select::default() })
+}
+
+/// Lists the messages that were passed over because another one under their reference was confirmed.
+pub(crate) fn converted() -> Filter {
+    Filter::Messages(Select { converted: true, ..Select::default() })
 }
 
 /// A registration: message `n` to person 1 from [`SENDER`], created and seen at that second.

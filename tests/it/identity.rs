@@ -17,7 +17,7 @@ use heardback::store::{Quotas, Record, Store};
 use crate::book::Book;
 use crate::contract::backends;
 use crate::given::{DAY, Hands, at, direct, policy, reason};
-use crate::transfer::{adopt, all};
+use crate::transfer::{all, import};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
@@ -324,10 +324,10 @@ async fn tied_names_survive_a_restart_and_a_transfer() {
 
         let elsewhere = backends().remove(0);
         let store = elsewhere.usual(&hands);
-        let adopted = adopt(&store, &exported).await;
-        assert_eq!(adopted.added, exported.len() as u64);
-        let adopted = adopt(&store, &exported).await;
-        assert_eq!(adopted.known, exported.len() as u64);
+        let imported = import(&store, &exported).await;
+        assert_eq!(imported.added, exported.len() as u64);
+        let imported = import(&store, &exported).await;
+        assert_eq!(imported.skipped, exported.len() as u64);
         assert_eq!(names(&all(&store, 1).await), 1);
     }
 }

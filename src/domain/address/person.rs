@@ -67,7 +67,6 @@ pub struct Recipient {
     /// The country calling code of the address, if it has one.
     pub calling_code: Option<u16>,
     /// What kind of name it is.
-    #[serde(default)]
     pub kind: NameKind,
 }
 

@@ -1,6 +1,6 @@
 //! The stored result of a typed code: the messages that it matched and those that it did not match. Never the code.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::code::Probe;
 use crate::domain::message::Message;
@@ -16,24 +16,6 @@ pub struct TypedCode {
     pub of: Vec<MessageSid>,
     /// The messages whose code is another one.
     pub not_of: Vec<MessageSid>,
-}
-
-/// Reads a stored comparison. Exports of earlier releases say only whether there was a number.
-pub(super) fn kept<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TypedCode>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Kept {
-        Typed(TypedCode),
-        HeldNumber(bool),
-    }
-    if !from.is_human_readable() {
-        return Option::deserialize(from);
-    }
-    Ok(match Option::<Kept>::deserialize(from)? {
-        Some(Kept::Typed(typed)) => Some(typed),
-        Some(Kept::HeldNumber(true)) => Some(TypedCode::default()),
-        Some(Kept::HeldNumber(false)) | None => None,
-    })
 }
 
 impl TypedCode {

@@ -86,10 +86,12 @@ pub fn observe(
     Ok((ledger.close().changes, observed))
 }
 
-/// Judges parked evidence anew after its wait for a newer message. Returns the messages that this confirms.
+/// Judges parked evidence anew after its wait for a newer message or after an import. Returns the messages that this
+/// confirms.
 #[must_use]
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
     let mut ledger = Ledger::open(rows, policy, now.into());
+    ledger.drop_settled();
     ledger.take_back();
     ledger.settle();
     ledger.enter_pieces();

@@ -4,12 +4,11 @@
 //! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are in docs/design.md, "Matching"; each function
 //! names the one it keeps.
 
-mod adopted;
-mod advanced;
 mod automatic;
 mod code;
 mod decide;
 mod fitting;
+mod import;
 mod load;
 mod parking;
 mod people;
@@ -20,11 +19,10 @@ mod settle;
 mod sighted;
 mod source;
 
-pub use adopted::{reconcile, taken_over};
-pub use advanced::{Met, is_proven, met_link, met_message, met_parked};
 pub use automatic::AutomaticReplies;
 pub use code::TypedCode;
 pub use decide::{observe, reconsider, remember};
+pub use import::{imported, merge, merge_link, merge_parked};
 pub use load::gather;
 pub use people::People;
 pub use policy::{
@@ -92,7 +90,6 @@ pub struct Parked {
     /// Whether its time has passed without its message.
     pub orphaned: bool,
     /// If it contains a code: the messages with that code, and those with another. The code itself is not kept.
-    #[serde(default, alias = "held_number", deserialize_with = "code::kept")]
     pub code: Option<TypedCode>,
     /// The trace that it came in with.
     pub trace: Option<TraceParent>,

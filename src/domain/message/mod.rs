@@ -210,7 +210,6 @@ pub struct Message {
     /// Whom it went to, where known.
     pub recipient: Option<Recipient>,
     /// The same person by a user id of WhatsApp, if both a number and an id are known.
-    #[serde(default)]
     pub alias: Option<Recipient>,
     /// The exact sender in Twilio's notation, where known. Not personal.
     pub from: Option<String>,
@@ -221,10 +220,9 @@ pub struct Message {
     /// The furthest status that Twilio reported.
     pub status: Option<Status>,
     /// The facts of all receipts, in any order of arrival.
-    #[serde(default)]
     pub receipts: Receipts,
     /// When a status first said that Twilio began to send it.
-    #[serde(default, with = "crate::domain::moment::optional")]
+    #[serde(with = "crate::domain::moment::optional")]
     pub went_out_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
     pub error_code: Option<u32>,
@@ -253,10 +251,8 @@ pub struct Message {
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
     /// The HMAC of its code, if the app registered one. Erased at the end of the pending lifetime.
-    #[serde(deserialize_with = "crate::domain::code::kept")]
     pub code: Option<CodeHmac>,
     /// The evidence that proved it, kept until the first attempt to report it: until then it can be judged anew.
-    #[serde(default)]
     pub held: Option<Box<Parked>>,
     /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,

@@ -143,10 +143,8 @@ pub struct Evidence {
     #[serde(with = "crate::domain::moment")]
     pub occurred_at: Timestamp,
     /// The clock behind that time.
-    #[serde(default)]
     pub time_source: TimeSource,
     /// The kind of act.
-    #[serde(default)]
     pub source: Source,
 }
 

@@ -10,8 +10,8 @@ use crate::domain::matching::{
 };
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::Named;
 use crate::domain::signal::fields::to_millisecond;
+use crate::domain::signal::{Evidence, Named};
 use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
@@ -142,7 +142,8 @@ impl Ledger {
         let is_from_the_future = parked.parked_at > later(now.max(self.now()), MAX_JUMP);
         let waited = later(parked.parked_at, REGISTERED_WITHIN) <= now || is_from_the_future;
         if parked.reason == Reason::NewerMayCome && waited && parked.until > now {
-            return self.reconsider(parked, swept);
+            swept.confirmed += self.reconsider(&parked.evidence)?.len();
+            return Ok(());
         }
         let mut writing = Writing::default();
         let removal = to_millisecond(self.terms.clock.supported());
@@ -171,14 +172,13 @@ impl Ledger {
         self.apply(writing)
     }
 
-    /// Judges evidence about an older message anew, because no newer message came.
-    fn reconsider(&mut self, parked: &Parked, swept: &mut Swept) -> Result<(), Fatal> {
-        let rows = self.rows_by(Some((&parked.evidence, false)))?;
+    /// Judges evidence anew. Returns the messages that this confirms.
+    pub(super) fn reconsider(&mut self, evidence: &Evidence) -> Result<Vec<MessageSid>, Fatal> {
+        let rows = self.rows_by(evidence)?;
         let (changes, confirmed) = matching::reconsider(rows, &self.terms.policy, self.both());
-        swept.confirmed += confirmed.len();
         // Only a new message could be one too many, and there is none among them.
         let _ = self.carry_out(Ok((changes, ())))?;
-        Ok(())
+        Ok(confirmed)
     }
 
     fn sweep_message(&mut self, before: &Message, swept: &mut Swept) -> Result<(), Fatal> {

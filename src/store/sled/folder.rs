@@ -43,8 +43,7 @@ pub enum OpenError {
     },
     /// A newer release wrote it.
     #[error(
-        "the store {path} has format {found}, this release reads up to {FORMAT}; install the \
-         release that wrote it, or a newer one"
+        "the store {path} has format {found}, this release reads {FORMAT} only; install the release that wrote it"
     )]
     NewerFormat {
         /// The folder.
@@ -269,14 +268,14 @@ impl Folder<'_> {
         Err(OpenError::InUse { path: self.name(), holder: holder.to_owned() })
     }
 
-    /// The store's format, and whether it was made completely. Refuses what this release cannot read.
-    pub(super) fn check_format(&self) -> Result<(u32, bool), OpenError> {
+    /// Whether the store was made completely. Refuses a store of another format.
+    pub(super) fn check_format(&self) -> Result<bool, OpenError> {
         let has_db = self.path.join(DB_FILE).exists();
         let text = match fs::read_to_string(self.path.join(FORMAT_FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !has_db => {
                 self.write_format(&format!("{FORMAT} creating\n"))?;
-                return Ok((FORMAT, false));
+                return Ok(false);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let what = format!("there is a sled database, but no {FORMAT_FILE} file");
@@ -307,7 +306,7 @@ impl Folder<'_> {
         if complete && !has_db {
             return Err(self.damaged("sled's file `db` is gone"));
         }
-        Ok((found, complete))
+        Ok(complete)
     }
 
     /// The content of the seal's file of a complete store.

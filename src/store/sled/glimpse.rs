@@ -49,8 +49,7 @@ pub fn glimpse(path: &Path) -> Result<Glimpse, OpenError> {
     if !is_there(FORMAT_FILE) && !is_there(DB_FILE) {
         return Ok(Glimpse::Absent);
     }
-    let (_, is_complete) = folder.check_format()?;
-    if is_complete {
+    if folder.check_format()? {
         folder.noted()?;
     }
     Ok(Glimpse::Free)

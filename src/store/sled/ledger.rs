@@ -181,10 +181,9 @@ impl Ledger {
         self.rows(account, &Touched { names, ..touched }, new)
     }
 
-    /// What a piece of evidence touches.
-    pub(super) fn rows_by(&self, new: Option<(&Evidence, bool)>) -> Result<Rows, Fatal> {
-        let Some((evidence, _)) = new else { return Ok(Rows::default()) };
-        self.rows(evidence.account, &Touched::by_evidence(evidence), new)
+    /// The rows that a piece of evidence touches.
+    pub(super) fn rows_by(&self, evidence: &Evidence) -> Result<Rows, Fatal> {
+        self.rows(evidence.account, &Touched::by_evidence(evidence), Some((evidence, false)))
     }
 
     /// Keeps a click link, whether or not its message is known yet.

@@ -88,8 +88,8 @@ use crate::store::sled::reader::{Reader, page};
 use crate::store::sled::survey::Surveyed;
 use crate::store::sled::writer::{Job, Shared, Writer};
 use crate::store::{
-    Adopted, ClockGuard, Counts, Filter, Forgotten, Page, QUEUE, Quotas, Record, Records,
-    RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
+    ClockGuard, Counts, Filter, Forgotten, ImportOutcome, Page, QUEUE, Quotas, Reconsidered,
+    Record, Records, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
 };
 
 /// The store in one embedded sled.
@@ -344,8 +344,16 @@ impl Store for SledStore {
         self.look(move |reader| transfer::records(reader, cursor, limit)).await
     }
 
-    async fn adopt(&self, records: Vec<Record>) -> Result<Adopted, StoreError> {
-        self.ask(move |ledger| ledger.adopt(&records)).await
+    async fn import(&self, records: Vec<Record>) -> Result<ImportOutcome, StoreError> {
+        self.ask(move |ledger| ledger.import(&records)).await
+    }
+
+    async fn reconsider(
+        &self,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Reconsidered, StoreError> {
+        self.ask(move |ledger| ledger.reconsider_rows(cursor, limit)).await
     }
 
     async fn health(&self) -> Result<(), StoreError> {

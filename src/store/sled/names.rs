@@ -24,9 +24,9 @@ impl Ledger {
         Ok(Some(tied).filter(|tied| tied.until() > self.trusted()))
     }
 
-    /// Takes over names that another store had tied. `None`: nothing is new. `Some`: whether any of them was
-    /// tied here before.
-    pub(super) fn adopt_names(
+    /// Ties names of an export as a webhook would. `None`: nothing is new. `Some`: whether any of them was tied here
+    /// before.
+    pub(super) fn import_names(
         &mut self,
         account: AccountSid,
         tied: &TiedNames,

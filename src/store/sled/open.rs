@@ -61,7 +61,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         folder.create()?;
     }
     let lock = folder.lock(*patience)?;
-    let (_, complete) = folder.check_format()?;
+    let complete = folder.check_format()?;
     if options.must_be_there && !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
@@ -120,13 +120,12 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     })
 }
 
-/// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its
-/// format and its keys.
+/// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its keys.
 pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenError> {
     let folder = Folder { path };
     folder.check_there()?;
     let lock = folder.lock(patience)?;
-    let (format, complete) = folder.check_format()?;
+    let complete = folder.check_format()?;
     if !complete {
         return Err(OpenError::Absent { path: folder.name() });
     }
@@ -138,14 +137,13 @@ pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenE
     let file = File::open(path.join(DB_FILE)).map_err(|error| folder.io("open", error))?;
     read.db.flush().map_err(|error| folder.damaged(&error.to_string()))?;
     folder.sync(&file).map_err(|error| folder.io("sync", error))?;
-    Ok(Still { read, format, _lock: lock })
+    Ok(Still { read, _lock: lock })
 }
 
 /// A store that is only looked at.
 pub(super) struct Still {
     // Dropped in this order.
     pub(super) read: Read,
-    pub(super) format: u32,
     _lock: StoreLock,
 }
 

@@ -1,5 +1,5 @@
-//! Handing everything over, and taking it over: a look goes through the tree kind by kind, past the writer; the
-//! writer takes over what it does not have, and what follows from it in index, census and counts.
+//! Export and import on sled. An export reads the tree kind by kind, without the writer; the writer imports records, with
+//! their entries in index, census and counts.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,16 +8,16 @@ use serde::de::DeserializeOwned;
 use crate::domain::address::{Person, TiedNames};
 use crate::domain::link::{Link, LinkId};
 use crate::domain::matching;
-use crate::domain::matching::{AutomaticReplies, Changes, Met, Parked, Rows, Touched};
+use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::Message;
-use crate::domain::sid::AccountSid;
+use crate::store::sled::draft::From;
 use crate::store::sled::keys;
 use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
 use crate::store::sled::overview::read_hold;
 use crate::store::sled::reader::Reader;
 use crate::store::sled::record::{Damaged, decode, encode};
 use crate::store::sled::writing::{Writing, parked_key};
-use crate::store::{Adopted, Record, Records, StoreError};
+use crate::store::{ImportOutcome, Reconsidered, Record, Records, StoreError};
 
 /// In this order: a hold, so that nothing is reported that was on hold; what was counted, or what came in
 /// again might count twice; evidence before the messages that it may prove meanwhile; and links after the
@@ -95,7 +95,7 @@ fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
         Some(&keys::SENDER) => {
             let service = decode(value)?;
             named(keys::read_sender(key).map(|(account, address)| Record::Sender {
-                account: Some(account),
+                account,
                 address: address.to_owned(),
                 service,
             }))
@@ -116,7 +116,7 @@ fn moment(milliseconds: i64) -> Result<Timestamp, Fatal> {
     Ok(Timestamp::from_millisecond(milliseconds).map_err(|_| Damaged::key())?)
 }
 
-/// One that cannot would have the store taken for damaged from then on.
+/// A record that cannot be read again would make the store count as damaged.
 fn can_be_read_again(record: &Record) -> bool {
     fn reads<T: Serialize + DeserializeOwned>(value: &T) -> bool {
         encode(value).and_then(|bytes| decode::<T>(&bytes)).is_ok()
@@ -134,184 +134,170 @@ fn can_be_read_again(record: &Record) -> bool {
     }
 }
 
-/// What came of one record.
-enum Came {
-    New,
-    Forward,
-    Known,
-    Differs,
+/// The outcome for one record.
+enum Merged {
+    Added,
+    Updated,
+    Skipped,
+    Kept,
 }
 
-/// What is to be kept of a record, and what came of it; or what came of it, where nothing is to be changed.
-fn meet<T>(
-    before: Option<&T>,
-    fresh: impl FnOnce() -> T,
-    met: impl FnOnce(&T) -> Met<T>,
-) -> Result<(T, Came), Came> {
-    match before.map(met) {
-        None => Ok((fresh(), Came::New)),
-        Some(Met::Advanced(record)) => Ok((record, Came::Forward)),
-        Some(Met::Known) => Err(Came::Known),
-        Some(Met::Differs) => Err(Came::Differs),
+impl Merged {
+    fn changed(is_here: bool) -> Self {
+        if is_here { Self::Updated } else { Self::Added }
+    }
+
+    /// The outcome for a record that the export adds nothing to.
+    fn unchanged(is_equal: bool) -> Self {
+        if is_equal { Self::Skipped } else { Self::Kept }
     }
 }
 
 impl Ledger {
-    pub(super) fn adopt(&mut self, records: &[Record]) -> Ruling<Adopted> {
-        // Whatever may keep one of them out keeps all of them out, before anything is in the draft.
+    pub(super) fn import(&mut self, records: &[Record]) -> Ruling<ImportOutcome> {
+        // One record that is refused refuses all of them, before anything is in the draft.
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
         if let Some(flaw) = records.iter().find_map(Record::flaw) {
-            let reason = format!("a record cannot be taken over: {flaw}");
+            let reason = format!("a record cannot be imported: {flaw}");
             return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
         }
         if !records.iter().all(can_be_read_again) {
-            let reason = "a record cannot be taken over: it could not be read again".to_owned();
+            let reason = "a record cannot be imported: it could not be read again".to_owned();
             return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
         }
         if let Err(full) = self.room_for(records)? {
             return Ok(Err(full));
         }
-        let mut adopted = Adopted::default();
+        let mut outcome = ImportOutcome::default();
         for record in records {
-            let came = match record {
-                Record::Message(message) => self.adopt_message(message, &mut adopted)?,
-                Record::Parked(parked) => self.adopt_parked(parked, &mut adopted)?,
-                Record::Link { id, link } => self.adopt_link(*id, link, &mut adopted)?,
+            let merged = match record {
+                Record::Message(message) => self.import_message(message, &mut outcome)?,
+                Record::Parked(parked) => self.import_parked(parked)?,
+                Record::Link { id, link } => self.import_link(*id, link)?,
                 Record::Counted { once, at } => {
                     let at = at.as_millisecond().to_be_bytes().to_vec();
-                    self.adopt_entry(keys::marked(once), at)?
+                    self.import_entry(keys::marked(once), at)?
                 }
-                Record::Sender { account: Some(account), address, service } => {
-                    self.adopt_entry(keys::sender(*account, address), encode(service)?)?
+                Record::Sender { account, address, service } => {
+                    self.import_entry(keys::sender(*account, address), encode(service)?)?
                 }
-                Record::Sender { account: None, .. } => Came::Known,
                 Record::Automatic { person, automatic } => {
-                    self.adopt_automatic(*person, *automatic)?
+                    self.import_automatic(*person, *automatic)?
                 }
-                Record::Names { account, tied } => match self.adopt_names(*account, tied)? {
-                    None => Came::Known,
-                    Some(true) => Came::Forward,
-                    Some(false) => Came::New,
-                },
+                Record::Names { account, tied } => {
+                    let is_here = self.import_names(*account, tied)?;
+                    is_here.map_or(Merged::Skipped, Merged::changed)
+                }
                 Record::Hold { account, since } => {
-                    self.adopt_hold(*account, *since, &mut adopted)?
+                    let key = keys::paused(*account);
+                    let merged = self.import_entry(key, encode(&since.as_millisecond())?)?;
+                    if let Merged::Added = merged {
+                        self.paused.insert(*account, *since);
+                        outcome.holds.push(*account);
+                    }
+                    merged
                 }
             };
-            *match came {
-                Came::New => &mut adopted.added,
-                Came::Forward => &mut adopted.advanced,
-                Came::Known => &mut adopted.known,
-                Came::Differs => &mut adopted.differs,
+            *match merged {
+                Merged::Added => &mut outcome.added,
+                Merged::Updated => &mut outcome.updated,
+                Merged::Skipped => &mut outcome.skipped,
+                Merged::Kept => &mut outcome.kept,
             } += 1;
         }
-        Ok(Ok(adopted))
+        Ok(Ok(outcome))
     }
 
     fn room_for(&self, records: &[Record]) -> Ruling<()> {
-        let (mut messages, mut links) = (self.counts.total(), self.counts.links);
-        let mut parked = self.parked.total();
+        let (mut messages, mut links, mut parked) = (0, 0, 0);
         for record in records {
-            match record {
-                Record::Message(message) => {
-                    messages += u64::from(self.message(message.sid)?.is_none());
+            let (key, count) = match record {
+                Record::Message(message) => (keys::message(message.sid), &mut messages),
+                Record::Link { id, .. } => (keys::link(*id), &mut links),
+                Record::Parked(evidence) if !evidence.orphaned => {
+                    (parked_key(evidence)?, &mut parked)
                 }
-                Record::Link { id, .. } => {
-                    links += u64::from(self.draft.get(&keys::link(*id))?.is_none());
-                }
-                Record::Parked(it) => {
-                    let is_new = self.draft.get(&parked_key(it)?)?.is_none();
-                    parked += u64::from(is_new && !it.orphaned);
-                }
-                Record::Counted { .. }
+                Record::Parked(_)
+                | Record::Counted { .. }
                 | Record::Sender { .. }
                 | Record::Names { .. }
                 | Record::Automatic { .. }
-                | Record::Hold { .. } => {}
-            }
-        }
-        if parked > self.terms.max_parked.max(self.parked.total()) {
-            return Ok(Err(self.full_of_parked(self.parked.total())));
+                | Record::Hold { .. } => continue,
+            };
+            *count += u64::from(self.draft.get(&key)?.is_none());
         }
         let most = self.terms.max_messages;
-        if messages > most.max(self.counts.total()) {
+        if parked > 0 && self.parked.total() + parked > self.terms.max_parked {
+            return Ok(Err(self.full_of_parked(self.parked.total())));
+        }
+        if messages > 0 && self.counts.total() + messages > most {
             return Ok(Err(self.full("messages")));
         }
-        if links > most.max(self.counts.links) {
+        if links > 0 && self.counts.links + links > most {
             return Ok(Err(self.full("links")));
         }
         Ok(Ok(()))
     }
 
-    fn adopt_message(&mut self, message: &Message, adopted: &mut Adopted) -> Result<Came, Fatal> {
-        let before = self.message(message.sid)?;
-        let now = self.now();
-        let (message, came) = match meet(
-            before.as_ref(),
-            || matching::taken_over(message, now),
-            |before| matching::met_message(before, message, now),
-        ) {
-            Ok(found) => found,
-            Err(came) => return Ok(came),
+    fn import_message(
+        &mut self,
+        incoming: &Message,
+        outcome: &mut ImportOutcome,
+    ) -> Result<Merged, Fatal> {
+        let (before, now) = (self.message(incoming.sid)?, self.both());
+        let message = match &before {
+            None => matching::imported(incoming, now.wall),
+            Some(before) => {
+                let mut present = before.clone();
+                present.age(now.trusted);
+                let (message, spare) = matching::merge(&present, incoming, &self.terms.policy, now);
+                if let Some(evidence) = spare {
+                    self.import_parked(&evidence)?;
+                }
+                if message == present {
+                    let is_equal = present == matching::imported(incoming, now.wall);
+                    if !is_equal {
+                        outcome.kept_messages.push(present.sid);
+                    }
+                    return Ok(Merged::unchanged(is_equal));
+                }
+                if present.proof.is_none() && message.proof.is_some() {
+                    outcome.confirmed.push((message.sid, message.account));
+                }
+                message
+            }
         };
-        let was_proven = before.as_ref().is_none_or(matching::is_proven);
-        if !was_proven && matching::is_proven(&message) {
-            adopted.confirmed.push((message.sid, message.account));
-        }
         let mut writing = Writing { is_found: true, ..Writing::default() };
         writing.message(&self.terms.policy, before.as_ref(), Some(&message))?;
         self.apply(writing)?;
-        let touched = Touched {
-            sid: Some(message.sid),
-            reference: message.reference.clone(),
-            persons: message.names().collect(),
-            names: None,
-            sender: message.from.clone(),
-            link: None,
-        };
-        let rows = self.rows(message.account, &touched, None)?;
-        self.reconcile(rows, adopted)?;
-        Ok(came)
+        Ok(Merged::changed(before.is_some()))
     }
 
-    /// Evidence that is told to have proven something already is not new: what it proved is.
-    fn adopt_parked(&mut self, parked: &Parked, adopted: &mut Adopted) -> Result<Came, Fatal> {
-        let before = self.draft.get(&parked_key(parked)?)?;
-        let before: Option<Parked> = before.map(|value| decode(&value)).transpose()?;
-        let (parked, came) = match meet(
-            before.as_ref(),
-            || parked.clone(),
-            |before| matching::met_parked(before, parked),
-        ) {
-            Ok(found) => found,
-            Err(came) => return Ok(came),
-        };
+    fn import_parked(&mut self, incoming: &Parked) -> Result<Merged, Fatal> {
+        let before: Option<Parked> = self.at(&parked_key(incoming)?)?;
+        if let Some(present) = &before
+            && matching::merge_parked(present, incoming) == *present
+        {
+            return Ok(Merged::unchanged(present == incoming));
+        }
         let mut writing = Writing::default();
-        writing.parked(before.as_ref(), Some(&parked))?;
+        writing.parked(before.as_ref(), Some(incoming))?;
         self.apply(writing)?;
-        let rows = self.rows_by(Some((&parked.evidence, false)))?;
-        let changes = self.reconcile(rows, adopted)?;
-        let is_gone = changes.parked.contains(&(Some(parked), None));
-        let is_known = is_gone && changes.messages.is_empty();
-        Ok(if is_known { Came::Known } else { came })
+        Ok(Merged::changed(before.is_some()))
     }
 
-    fn adopt_link(
-        &mut self,
-        id: LinkId,
-        link: &Link,
-        adopted: &mut Adopted,
-    ) -> Result<Came, Fatal> {
+    fn import_link(&mut self, id: LinkId, incoming: &Link) -> Result<Merged, Fatal> {
         let key = keys::link(id);
-        let before = self.draft.get(&key)?;
-        let before: Option<Link> = before.map(|value| decode(&value)).transpose()?;
-        let (link, came) =
-            match meet(before.as_ref(), || link.clone(), |before| matching::met_link(before, link))
-            {
-                Ok(found) => found,
-                Err(came) => return Ok(came),
-            };
+        let before: Option<Link> = self.at(&key)?;
+        let link = match &before {
+            None => incoming.clone(),
+            Some(present) => matching::merge_link(present, incoming),
+        };
+        if before.as_ref() == Some(&link) {
+            return Ok(Merged::unchanged(link == *incoming));
+        }
         let mut writing = Writing { links: i64::from(before.is_none()), ..Writing::default() };
         writing.put(key, encode(&link)?);
         match keys::link_index(id, &link) {
@@ -320,63 +306,78 @@ impl Ledger {
             Some(_) | None => {}
         }
         self.apply(writing)?;
-        let touched = Touched { sid: link.message, link: Some(id), ..Touched::default() };
-        let rows = self.rows(link.account, &touched, None)?;
-        self.reconcile(rows, adopted)?;
-        Ok(came)
+        Ok(Merged::changed(before.is_some()))
     }
 
-    fn adopt_hold(
-        &mut self,
-        account: AccountSid,
-        since: Timestamp,
-        adopted: &mut Adopted,
-    ) -> Result<Came, Fatal> {
-        let came = self.adopt_entry(keys::paused(account), encode(&since.as_millisecond())?)?;
-        if let Came::New = came {
-            self.paused.insert(account, since);
-            adopted.holds.push(account);
-        }
-        Ok(came)
-    }
-
-    fn adopt_automatic(
+    /// Takes the longer span of the two: a text in either of them is automatic.
+    fn import_automatic(
         &mut self,
         person: Person,
-        automatic: AutomaticReplies,
-    ) -> Result<Came, Fatal> {
+        incoming: AutomaticReplies,
+    ) -> Result<Merged, Fatal> {
         let key = keys::automatic(person);
-        let before = self.draft.get(&key)?;
-        let before: Option<AutomaticReplies> = before.map(|value| decode(&value)).transpose()?;
-        let both = before.map_or(automatic, |before| before.and(automatic));
+        let before: Option<AutomaticReplies> = self.at(&key)?;
+        let both = before.map_or(incoming, |before| before.and(incoming));
+        if before == Some(both) {
+            return Ok(Merged::unchanged(both == incoming));
+        }
         let mut writing = Writing::default();
         writing.put(key, encode(&both)?);
-        let came = match before {
-            None => Came::New,
-            Some(before) if before == both => return Ok(Came::Known),
-            Some(_) => Came::Forward,
-        };
         self.apply(writing)?;
-        Ok(came)
+        Ok(Merged::changed(before.is_some()))
     }
 
-    /// What has no index and is in no count, and of which the later cannot be told: it stays as it is.
-    fn adopt_entry(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<Came, Fatal> {
-        if self.draft.get(&key)?.is_some() {
-            return Ok(Came::Known);
+    /// Adds an entry without an index or a count. An entry that is here stays.
+    fn import_entry(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<Merged, Fatal> {
+        if let Some(present) = self.draft.get(&key)? {
+            return Ok(Merged::unchanged(*present == *value));
         }
         let mut writing = Writing::default();
         writing.put(key, value);
         self.apply(writing)?;
-        Ok(Came::New)
+        Ok(Merged::Added)
     }
 
-    fn reconcile(&mut self, rows: Rows, adopted: &mut Adopted) -> Result<Changes, Fatal> {
-        let changes = matching::reconcile(rows, &self.terms.policy, self.both());
-        let proven = changes.messages.iter().filter(|message| matching::is_proven(message));
-        adopted.confirmed.extend(proven.map(|message| (message.sid, message.account)));
-        // Only a new message could be one too many, and there is none among them.
-        let _ = self.carry_out(Ok((changes.clone(), ())))?;
-        Ok(changes)
+    fn at<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Fatal> {
+        Ok(self.draft.get(key)?.map(|value| decode(&value)).transpose()?)
+    }
+
+    pub(super) fn reconsider_rows(
+        &mut self,
+        cursor: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Ruling<Reconsidered> {
+        if let Err(full) = self.room_to_take_in() {
+            return Ok(Err(full));
+        }
+        let first = vec![keys::PARKED];
+        let range =
+            cursor.map_or(first.clone(), |cursor| cursor.max(first))..vec![keys::MESSAGE + 1];
+        let limit = limit.max(1);
+        let mut rows = self.draft.range(range, From::Start, limit.saturating_add(1))?;
+        let next = rows.get(limit).map(|(next, _)| next.to_vec());
+        let mut done = Reconsidered { confirmed: Vec::new(), next };
+        rows.truncate(limit);
+        for (key, _) in rows {
+            // An earlier row of this step may have changed this one.
+            let Some(value) = self.draft.get(&key)? else { continue };
+            let now = self.trusted();
+            let evidence = match key.first() {
+                Some(&keys::PARKED) => Some(decode::<Parked>(&value)?)
+                    .filter(|parked| parked.may_prove_until() > now)
+                    .map(|parked| parked.evidence),
+                Some(&keys::MESSAGE) => {
+                    let message: Message = decode(&value)?;
+                    let is_provisional = message.is_provisional();
+                    message.held.filter(|_| is_provisional).map(|held| held.evidence)
+                }
+                Some(_) | None => None,
+            };
+            if let Some(evidence) = evidence {
+                let confirmed = self.reconsider(&evidence)?;
+                done.confirmed.extend(confirmed.into_iter().map(|sid| (sid, evidence.account)));
+            }
+        }
+        Ok(Ok(done))
     }
 }

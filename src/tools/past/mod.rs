@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::admin::AdminRequest;
-use crate::admin::confirm_past::ImportOutcome;
+use crate::admin::confirm_past::PastOutcome;
 use crate::cli::operate::ImportArgs;
 use crate::config::{Env, ReadFile};
 use crate::tools::past::accounts::Accounts;
@@ -98,7 +98,7 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
             Some(Ok(line)) => line,
         };
         let came = match past {
-            Err(Bad { field, why }) => ImportOutcome::Refused { field: field.to_owned(), why },
+            Err(Bad { field, why }) => PastOutcome::Refused { field: field.to_owned(), why },
             Ok(Past { account, fields }) => {
                 match reach.ask(AdminRequest::ConfirmPast { account, fields, now: now() }).await {
                     Ok(came) => came,
@@ -109,7 +109,7 @@ pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> an
                 }
             }
         };
-        let is_new = came == ImportOutcome::Confirmed;
+        let is_new = came == PastOutcome::Confirmed;
         tally.note(number, came, out)?;
         bar.add(1);
         if is_new && is_served {
@@ -159,21 +159,21 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, line: u64, came: ImportOutcome, out: &mut impl Write) -> anyhow::Result<()> {
+    fn note(&mut self, line: u64, came: PastOutcome, out: &mut impl Write) -> anyhow::Result<()> {
         let (result, why) = match came {
-            ImportOutcome::Confirmed => {
+            PastOutcome::Confirmed => {
                 self.confirmed += 1;
                 return Ok(());
             }
-            ImportOutcome::Known => {
+            PastOutcome::Known => {
                 self.known += 1;
                 return Ok(());
             }
-            ImportOutcome::Nothing { reason } => {
+            PastOutcome::Nothing { reason } => {
                 *self.nothing.entry(reason.clone()).or_default() += 1;
                 ("none", reason)
             }
-            ImportOutcome::Refused { field, why } => {
+            PastOutcome::Refused { field, why } => {
                 *self.refused.entry(field).or_default() += 1;
                 ("refused", why)
             }

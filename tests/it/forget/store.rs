@@ -17,8 +17,8 @@ use heardback::store::{
 
 use crate::contract::backends;
 use crate::given::{
-    Hands, SENDER, account, acted, clicked, direct, link, reference, registered, reply, shared,
-    sid, signal, token,
+    Hands, SENDER, account, acted, clicked, converted, direct, link, reference, registered, reply,
+    shared, sid, signal, token,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -192,10 +192,10 @@ async fn a_message_does_not_say_that_one_which_is_gone_was_confirmed_instead() {
         remember(&store, to(&store, 2, ANNA, Some("login-1"))).await;
         hands.set(10);
         assert_eq!(observe(&store, shared("login-1", 10)).await, Observed::Confirmed(sid(2)));
-        let converted = page(&store, Filter::converted()).await;
-        assert_eq!(converted.entries.len(), 1);
+        let listed = page(&store, converted()).await;
+        assert_eq!(listed.entries.len(), 1);
         forget(&store, &[ANNA]).await;
-        assert_eq!(page(&store, Filter::converted()).await.entries, []);
+        assert_eq!(page(&store, converted()).await.entries, []);
     }
 }
 

@@ -114,7 +114,10 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     assert_eq!(code, Some(0), "{told}{talk}");
     let many = all.len() - 2;
     let (paused, first) = (told.lines().nth(1).unwrap_or_default(), told.lines().next());
-    assert_eq!(first, Some(&*format!("imported {many} records; 0 were known already")));
+    let all_added = format!(
+        "imported {many} records; 0 here were updated, 0 are equal, 0 differ and were kept"
+    );
+    assert_eq!(first, Some(&*all_added));
     assert!(paused.contains(&format!("`heardback resume {ACCOUNT}`")), "{told}");
     for (number, state) in [(1, "reported"), (2, "confirmed"), (4, "pending"), (700, "untracked")] {
         assert_eq!(target.state(number).as_deref(), Some(state), "{number}");
@@ -145,7 +148,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     let (code, told, talk) = import(&target.store(), &["--json", &text(&file)], None);
     assert_eq!(code, Some(0), "{told}{talk}");
     let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!((&told["complete"], told["known"].as_u64() > Some(0)), (&json!(true), true));
+    assert_eq!((&told["complete"], told["skipped"].as_u64() > Some(0)), (&json!(true), true));
 }
 
 #[test]
@@ -253,11 +256,14 @@ fn a_file_that_was_cut_or_spoilt_is_refused_as_a_whole_and_a_pipe_says_what_it_t
         assert_eq!(told, {
             let holds = [ACCOUNT];
             json!({
-                "added": many, "advanced": 0, "known": 0, "differs": 0, "holds": holds,
-                "complete": false,
+                "added": many, "updated": 0, "skipped": 0, "kept": 0, "kept_messages": [],
+                "confirmed": 0, "holds": holds, "complete": false,
             })
         });
-        assert!(talk.contains("not all of it was imported") && talk.contains(&said), "{talk}");
+        assert!(
+            talk.contains("the import stopped before its end") && talk.contains(&said),
+            "{talk}"
+        );
         assert!(!talk.contains(DIGITS), "{talk}");
         assert_eq!(target.state(1).as_deref(), Some("reported"));
     }
@@ -290,9 +296,8 @@ fn nothing_is_written_over_and_no_half_of_an_export_is_left() {
     assert!(code == Some(1) && talk.contains("line 1 is no header"), "{talk}");
 }
 
-/// A source that goes on is exported once more; a stranger's file says otherwise of a message that is here.
 #[test]
-fn a_later_export_brings_its_confirmations_and_what_contradicts_is_said() {
+fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
     let source = Scene::new(&[KEY]);
     for number in [1, 2] {
         let fields = [("MessageSid", sid(number)), ("To", RECIPIENT.to_owned())];
@@ -307,18 +312,53 @@ fn a_later_export_brings_its_confirmations_and_what_contradicts_is_said() {
     let (_second, late) = exported(&source.store());
     let (code, told, talk) = import(&target.store(), &[&text(&late)], None);
     assert_eq!(code, Some(0), "{talk}");
-    assert!(told.contains("; 1 are brought forward, "), "{told}");
+    assert!(told.contains("; 1 here were updated, 2 are equal, 0 differ"), "{told}");
+    assert!(told.contains("\n1 messages that were here are confirmed by it\n"), "{told}");
     assert_eq!(target.state(1).as_deref(), Some("confirmed"));
     target.service.says(&format!("confirmed {} by import", sid(1)));
     target.service.says(&format!("account {ACCOUNT} is on hold, as it was"));
-    // The earlier one again undoes nothing.
-    assert_eq!(import(&target.store(), &[&text(&early)], None).0, Some(0));
+    // The earlier export does not undo the confirmation.
+    let (code, told, talk) = import(&target.store(), &[&text(&early)], None);
+    assert_eq!(code, Some(0), "{talk}");
+    assert!(told.contains("2 are equal, 1 differ and were kept"), "{told}");
+    assert!(told.contains(&format!("\nkept {}\n", sid(1))), "{told}");
     assert_eq!(target.state(1).as_deref(), Some("confirmed"));
 
     let contradicts = fs::read_to_string(&late).expect("there");
     let contradicts = contradicts.replace(ACCOUNT, OTHER_ACCOUNT);
     let (code, told, talk) = import(&target.store(), &["-", "--json"], Some(&contradicts));
     let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!((code, &told["differs"]), (Some(1), &json!(2)), "{talk}");
-    assert!(talk.contains("of another account or recipient"), "{talk}");
+    assert_eq!((code, &told["kept"]), (Some(0), &json!(2)), "{talk}");
+    assert_eq!(told["kept_messages"], json!([sid(1), sid(2)]));
+}
+
+/// The new receiver takes the traffic first; then the old store is exported into it.
+#[test]
+fn a_receiver_with_traffic_completes_its_messages_from_the_old_store() {
+    let source = Scene::new(&[KEY]);
+    let fields = [
+        ("MessageSid", sid(1)),
+        ("To", RECIPIENT.to_owned()),
+        ("From", SENDER.to_owned()),
+        ("Reference", "login-1".to_owned()),
+    ];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(source.send(&form("/app/messages", &fields)).status, 201);
+    let target = Scene::new(&[KEY]);
+    let callback = [
+        ("MessageSid", fields[0].1),
+        ("To", RECIPIENT),
+        ("From", SENDER),
+        ("MessageStatus", "delivered"),
+        ("AccountSid", ACCOUNT),
+    ];
+    assert_eq!(target.send(&form("/twilio/status", &callback)).status, 204);
+    let event = form("/app/events", &[("Reference", "login-1"), ("Type", "password_used")]);
+    assert_eq!(target.send(&event).status, 202);
+    assert_eq!(target.state(1).as_deref(), Some("untracked"));
+    let (_folder, file) = exported(&source.store());
+    let (code, told, talk) = import(&target.store(), &[&text(&file)], None);
+    assert_eq!(code, Some(0), "{told}{talk}");
+    target.reaches(1, "reported");
+    assert_eq!(target.twilio.posts().len(), 1);
 }

@@ -1,12 +1,14 @@
-//! All that a store holds, handed over to another one: by the seam's verbs, and as an operator does it.
+//! Export and import: by the verbs of the store, and by the commands.
 
 mod command;
 mod drawn;
+mod merge;
 mod store;
 
 use std::sync::Arc;
 
-use heardback::store::{Adopted, Record, Store};
+use heardback::domain::sid::MessageSid;
+use heardback::store::{ImportOutcome, Record, Store};
 
 /// Everything, in pages of so many.
 pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
@@ -22,8 +24,29 @@ pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
     }
 }
 
-pub(crate) async fn adopt(store: &Arc<dyn Store>, records: &[Record]) -> Adopted {
-    store.adopt(records.to_vec()).await.expect("taken over")
+/// Imports records without the last step.
+pub(crate) async fn import(store: &Arc<dyn Store>, records: &[Record]) -> ImportOutcome {
+    store.import(records.to_vec()).await.expect("imported")
+}
+
+/// The last step of an import. Returns the messages that it confirmed.
+pub(crate) async fn reconsider(store: &Arc<dyn Store>) -> Vec<MessageSid> {
+    let (mut confirmed, mut cursor) = (Vec::new(), None);
+    loop {
+        let step = store.reconsider(cursor, 3).await.expect("reconsidered");
+        confirmed.extend(step.confirmed.into_iter().map(|(sid, _)| sid));
+        cursor = step.next;
+        if cursor.is_none() {
+            return confirmed;
+        }
+    }
+}
+
+/// A whole import.
+pub(crate) async fn import_all(store: &Arc<dyn Store>, records: &[Record]) -> ImportOutcome {
+    let outcome = import(store, records).await;
+    reconsider(store).await;
+    outcome
 }
 
 /// As lines, in no order.

@@ -1,4 +1,4 @@
-//! What every store keeps of its word when it hands over and takes over.
+//! The promises of export and import that each backend keeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use heardback::domain::message::{Message, Reference, Refusal, State};
 use heardback::domain::sid::CallSid;
 use heardback::domain::signal::{Named, Once, Sighting, Signal};
 use heardback::domain::trace::TraceParent;
-use heardback::store::{Adopted, Quotas, Record, Store, StoreError};
+use heardback::store::{ImportOutcome, Quotas, Record, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::contract::{Backend, backends};
@@ -20,7 +20,7 @@ use crate::given::{
     registered, reply, service, shared, sid, signal, status, token,
 };
 use crate::overview::seen;
-use crate::transfer::{adopt, all, lines};
+use crate::transfer::{all, import, import_all, lines, reconsider};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -36,9 +36,9 @@ async fn observe(store: &Arc<dyn Store>, signal: Signal) -> Observed {
     store.observe(signal).await.expect("observed")
 }
 
-/// Nothing was new.
-fn known(many: u64) -> Adopted {
-    Adopted { known: many, ..Adopted::default() }
+/// All records were here.
+fn skipped(many: u64) -> ImportOutcome {
+    ImportOutcome { skipped: many, ..ImportOutcome::default() }
 }
 
 async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
@@ -99,7 +99,7 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
 }
 
 #[tokio::test]
-async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
+async fn an_import_into_an_empty_store_gives_the_same_export_and_survives_a_restart() {
     let hands = Hands::default();
     let [(_from, source), (to, target)] = pair(&hands);
     fill(&source, &hands).await;
@@ -113,14 +113,14 @@ async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
     }
 
     let many = records.len() as u64;
-    let new = Adopted { added: many, holds: vec![account()], ..Adopted::default() };
-    assert_eq!(adopt(&target, &records).await, new);
-    assert_eq!(adopt(&target, &records).await, known(many));
+    let new = ImportOutcome { added: many, holds: vec![account()], ..ImportOutcome::default() };
+    assert_eq!(import(&target, &records).await, new);
+    assert_eq!(import(&target, &records).await, skipped(many));
     assert_eq!(lines(&all(&target, 1000).await), lines(&records));
     assert_eq!(target.counts(), source.counts());
     let census = target.census().await.expect("counted");
     assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
-    assert_eq!(census.since_start().count(), 0, "none of it came to pass here");
+    assert_eq!(census.since_start().count(), 0, "imported events are not counted as new");
     assert_eq!(target.paused().await.expect("known"), source.paused().await.expect("known"));
     let bearing = target.bearing(reference("a"), 10).await.expect("found");
     assert_eq!(bearing.len(), 4);
@@ -136,7 +136,7 @@ async fn all_there_is_goes_over_and_a_restart_finds_it_so() {
 }
 
 #[tokio::test]
-async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
+async fn an_imported_confirmation_is_due_and_an_imported_report_is_not() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     for n in 1..=3 {
@@ -147,7 +147,7 @@ async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
     source.settle(claims[0].lease, Settlement::Reported, None).await.expect("settled");
     let under_way = claims[1].feedback.message;
 
-    adopt(&target, &all(&source, 1000).await).await;
+    import(&target, &all(&source, 1000).await).await;
     // Woken without being told: something may be due now.
     tokio::time::timeout(LEASE, target.changed()).await.expect("it is woken");
     let first = claim(&target).await;
@@ -160,7 +160,7 @@ async fn what_is_to_be_reported_is_due_again_and_what_was_reported_is_not() {
 }
 
 #[tokio::test]
-async fn a_lease_or_a_due_time_that_makes_no_sense_is_not_taken_over() {
+async fn an_imported_message_has_no_lease_and_only_a_confirmed_one_is_due() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&source, registered(1, 0)).await;
@@ -172,14 +172,14 @@ async fn a_lease_or_a_due_time_that_makes_no_sense_is_not_taken_over() {
         message.delivery.lease = Some(17);
         message.delivery.due_at = (message.state == State::Pending).then(|| at(0));
     }
-    adopt(&target, &records).await;
+    import(&target, &records).await;
     assert_eq!(claim(&target).await.len(), 1, "the confirmed one");
     let pending = target.show(sid(2)).await.expect("looked up").expect("there");
     assert_eq!((pending.delivery.lease, pending.delivery.due_at), (None, None));
 }
 
 #[tokio::test]
-async fn what_is_there_already_stays_as_it_is() {
+async fn a_record_that_is_here_and_differs_is_kept_and_counted() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     for store in [&source, &target] {
@@ -193,15 +193,17 @@ async fn what_is_there_already_stays_as_it_is() {
     hands.set(3);
     target.pause(account()).await.expect("on hold");
     let before = lines(&all(&target, 1000).await);
-    let adopted = adopt(&target, &all(&source, 1000).await).await;
-    assert_eq!(adopted, known(before.len() as u64));
+    let outcome = import_all(&target, &all(&source, 1000).await).await;
+    // The confirmed message and the earlier hold.
+    let kept_messages = vec![sid(1)];
+    let expected = ImportOutcome { skipped: 2, kept: 2, kept_messages, ..ImportOutcome::default() };
+    assert_eq!(outcome, expected);
     assert_eq!(lines(&all(&target, 1000).await), before);
     assert_eq!(target.paused().await.expect("known").get(&account()), Some(&at(3)));
 }
 
-/// A source that goes on is exported once more: what came to pass there meanwhile comes to pass here.
 #[tokio::test]
-async fn what_went_on_there_goes_on_here_and_is_reported_once() {
+async fn a_later_export_adds_what_happened_since_and_nothing_is_reported_twice() {
     let hands = Hands::default();
     let [(_from, source), (to, target)] = pair(&hands);
     for n in 1..=3 {
@@ -209,8 +211,8 @@ async fn what_went_on_there_goes_on_here_and_is_reported_once() {
     }
     remember(&source, status(4, "sent", 0)).await;
     source.keep_link(token(1).id(), link(Some("a"), 0)).await.expect("kept");
-    adopt(&target, &all(&source, 1000).await).await;
-    // It reports 1 here, which was proven here.
+    import_all(&target, &all(&source, 1000).await).await;
+    // This store confirmed message 1 itself, and its attempt is under way.
     observe(&target, direct(1, 1)).await;
     assert_eq!(claim(&target).await.len(), 1);
 
@@ -221,9 +223,9 @@ async fn what_went_on_there_goes_on_here_and_is_reported_once() {
     observe(&source, direct(2, 2)).await;
     remember(&source, Sighting { link: Some(token(1).id()), ..registered(3, 0) }).await;
     remember(&source, registered(4, 0)).await;
-    let adopted = adopt(&target, &all(&source, 1000).await).await;
+    let outcome = import_all(&target, &all(&source, 1000).await).await;
     let confirmed = vec![(sid(2), account())];
-    assert_eq!((adopted.advanced, adopted.differs, adopted.confirmed), (5, 0, confirmed));
+    assert_eq!((outcome.updated, outcome.kept, outcome.confirmed), (5, 0, confirmed));
     for (n, at) in [(1, State::Reported), (2, State::Confirmed), (4, State::Pending)] {
         assert_eq!(state(&target, n).await, Some(at), "{n}");
     }
@@ -233,7 +235,7 @@ async fn what_went_on_there_goes_on_here_and_is_reported_once() {
     assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
     let news = census.since_start().map(|(_, _, tally)| (tally.confirmed, tally.reported));
     let news = news.fold((0, 0), |all, of| (all.0 + of.0, all.1 + of.1));
-    assert_eq!(news, (1, 0), "1, and nothing of what came to pass there");
+    assert_eq!(news, (1, 0), "message 1 only: imported events are not counted as new");
     hands.set(40);
     let due: Vec<_> = claim(&target).await.iter().map(|claim| claim.feedback.message).collect();
     assert_eq!(due, [sid(2)]);
@@ -244,7 +246,35 @@ async fn what_went_on_there_goes_on_here_and_is_reported_once() {
 }
 
 #[tokio::test]
-async fn what_contradicts_what_is_there_changes_nothing_and_is_counted() {
+async fn a_receiver_that_met_a_message_by_its_callback_learns_the_rest_and_applies_waiting_evidence()
+ {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
+    let reference = Some(reference("a"));
+    remember(&source, Sighting { code, reference, ..registered(1, 0) }).await;
+    hands.set(3);
+    let met = Sighting { recipient: None, from: None, ..status(1, "delivered", 3) };
+    remember(&target, met).await;
+    let parked = observe(&target, shared("a", 5)).await;
+    assert!(matches!(parked, Observed::Parked { .. }), "{parked:?}");
+    let outcome = import(&target, &all(&source, 1000).await).await;
+    assert_eq!((outcome.updated, outcome.kept), (1, 0));
+    let learned = message(&target, 1).await;
+    let registered = message(&source, 1).await;
+    assert_eq!(learned.state, State::Pending);
+    assert_eq!(
+        (&learned.code, &learned.reference, &learned.recipient, &learned.from),
+        (&registered.code, &registered.reference, &registered.recipient, &registered.from)
+    );
+    assert_eq!(learned.expires_at, registered.expires_at);
+    assert!(learned.receipts.arrived, "the callback's status stays");
+    assert_eq!(reconsider(&target).await, [sid(1)]);
+    assert_eq!(target.counts().parked, 0);
+}
+
+#[tokio::test]
+async fn a_message_of_another_recipient_and_another_link_of_that_name_are_kept() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&target, registered(1, 0)).await;
@@ -253,8 +283,8 @@ async fn what_contradicts_what_is_there_changes_nothing_and_is_counted() {
     observe(&source, direct(1, 1)).await;
     source.keep_link(token(1).id(), link(Some("b"), 0)).await.expect("kept");
     let before = lines(&all(&target, 1000).await);
-    let adopted = adopt(&target, &all(&source, 1000).await).await;
-    assert_eq!(adopted, Adopted { differs: 2, ..Adopted::default() });
+    let outcome = import_all(&target, &all(&source, 1000).await).await;
+    assert_eq!((outcome.kept, outcome.kept_messages), (2, vec![sid(1)]));
     assert_eq!(lines(&all(&target, 1000).await), before);
 }
 
@@ -278,9 +308,9 @@ async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
     store.show(sid(n)).await.expect("looked up").expect("there")
 }
 
-/// Each kind of evidence waits, proves its message while the records are handed over, and comes with it.
+/// Each kind of evidence is parked, then proves its message between two pages of the export, so that both are in it.
 #[tokio::test]
-async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
+async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_time() {
     let bearing = || Sighting { reference: Some(reference("a")), ..registered(1, 0) };
     let kinds: [(Signal, Sighting); 5] = [
         (direct(1, 1), registered(1, 0)),
@@ -306,74 +336,118 @@ async fn evidence_that_was_settled_meanwhile_proves_nothing_a_second_time() {
             let at = if evidence_first { 0 } else { records.len() };
             records.insert(at, Record::Parked(Box::new(evidence_read)));
 
-            adopt(&target, &records).await;
+            import_all(&target, &records).await;
             assert_eq!(target.counts().parked, 0, "{evidence:?}");
             assert_eq!(message(&target, 1).await, message(&source, 1).await);
-            let again = adopt(&target, &records).await;
-            assert_eq!((again.added, target.counts().parked), (0, 0), "{evidence:?}");
+            // Its report was begun, so its evidence is not held any more: a newer message stays pending.
+            assert_eq!(claim(&target).await.len(), 1);
+            let later = Sighting { recipient: sighting.recipient, ..registered(2, 0) };
+            let reference = sighting.reference.clone();
+            remember(&target, Sighting { reference, ..later }).await;
+            import_all(&target, &records).await;
+            assert_eq!(target.counts().parked, 0, "{evidence:?}");
+            assert_eq!(state(&target, 2).await, Some(State::Pending), "{evidence:?}");
         }
     }
 }
 
-/// Found by `drawn`: of one moment, with one label, and still two.
+/// The two pieces have one moment and one label, and name different things.
 #[tokio::test]
-async fn what_waits_since_the_same_moment_for_something_else_is_not_taken_for_it() {
+async fn evidence_beside_the_evidence_that_proved_a_message_is_not_dropped() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     observe(&source, direct(1, 0)).await;
     observe(&source, shared("a", 0)).await;
-    // Named so only after the person acted.
+    // The reference was given only after the person acted.
     let late = Sighting { reference: Some(reference("a")), ..registered(1, HOUR) };
     assert_eq!(remember(&source, late).await.confirmed, [sid(1)]);
     assert_eq!(source.counts().parked, 1);
     let records = all(&source, 1000).await;
-    adopt(&target, &records).await;
+    import_all(&target, &records).await;
     assert_eq!(lines(&all(&target, 1000).await), lines(&records));
 }
 
 #[tokio::test]
-async fn evidence_and_the_one_message_that_it_names_find_each_other() {
-    for evidence_is_there in [true, false] {
-        let hands = Hands::default();
-        let [(_from, source), (_to, target)] = pair(&hands);
-        let (here, there) = if evidence_is_there { (&target, &source) } else { (&source, &target) };
-        observe(here, direct(1, 1)).await;
-        hands.set(2);
-        remember(there, registered(1, 0)).await;
-        let adopted = adopt(&target, &all(&source, 1000).await).await;
-        let confirmed = vec![(sid(1), account())];
-        assert_eq!(adopted, Adopted { added: 1, confirmed, ..Adopted::default() });
-        let found = message(&target, 1).await;
-        assert_eq!((found.state, found.parked_at), (State::Confirmed, Some(at(0))));
-        assert_eq!(target.counts().parked, 0);
-        assert_eq!(claim(&target).await.len(), 1);
+async fn parked_evidence_of_either_store_confirms_a_message_of_the_other() {
+    for evidence in [direct(1, 1), acted(person(1), Some(SENDER), 1)] {
+        for evidence_is_here in [true, false] {
+            let hands = Hands::default();
+            let [(_from, source), (_to, target)] = pair(&hands);
+            let (its, other) =
+                if evidence_is_here { (&target, &source) } else { (&source, &target) };
+            observe(its, evidence.clone()).await;
+            hands.set(2);
+            remember(other, registered(1, 0)).await;
+            let records = all(&source, 1000).await;
+            assert_eq!(import(&target, &records).await.added, 1);
+            assert_eq!(reconsider(&target).await, [sid(1)]);
+            let found = message(&target, 1).await;
+            assert_eq!((found.state, found.parked_at), (State::Confirmed, Some(at(0))));
+            assert_eq!(target.counts().parked, 0);
+            assert_eq!(claim(&target).await.len(), 1);
+            import_all(&target, &records).await;
+            assert_eq!((target.counts().parked, claim(&target).await.len()), (0, 0));
+        }
     }
 }
 
-/// A reply proves the newest message that fits: one that is still to come may be that.
+/// A reply proves the newest message that fits, which may come last in the export.
 #[tokio::test]
-async fn what_takes_a_choice_waits_until_all_are_there() {
+async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
+    remember(&source, registered(1, 10)).await;
+    remember(&source, status(1, "delivered", 11)).await;
+    remember(&source, registered(2, 50)).await;
+    remember(&source, status(2, "delivered", 51)).await;
+    let records = all(&source, 1000).await;
     hands.set(60);
-    let parked = observe(&source, acted(person(1), Some(SENDER), 60)).await;
+    // The receiver took the reply before it knew either message.
+    let parked = observe(&target, acted(person(1), Some(SENDER), 60)).await;
     assert!(matches!(parked, Observed::Parked { reason: Reason::NoMessage, .. }), "{parked:?}");
-    let evidence = waiting(&source).await;
-    remember(&target, registered(1, 10)).await;
-    adopt(&target, &[Record::Parked(Box::new(evidence.clone()))]).await;
-    assert_eq!((state(&target, 1).await, target.counts().parked), (Some(State::Pending), 1));
-    // The newest that it fits comes last, and something new with it: only then is it judged.
-    let [(_elsewhere, other), _] = pair(&hands);
-    remember(&other, registered(2, 50)).await;
-    adopt(&target, &all(&other, 1000).await).await;
-    assert_eq!(state(&target, 2).await, Some(State::Pending));
-    remember(&target, status(2, "delivered", 55)).await;
+    for n in [1, 2] {
+        let is_it = |record: &&Record| matches!(record, Record::Message(it) if it.sid == sid(n));
+        let one: Vec<Record> = records.iter().filter(is_it).cloned().collect();
+        assert_eq!(import(&target, &one).await.added, 1);
+        assert_eq!(claim(&target).await, [], "nothing is posted after {n}");
+    }
+    assert_eq!(reconsider(&target).await, [sid(2)]);
     assert_eq!(state(&target, 1).await, Some(State::Pending));
-    assert_eq!(state(&target, 2).await, Some(State::Confirmed));
+}
+
+/// Traffic during an import may judge evidence with some of the messages only.
+#[tokio::test]
+async fn a_provisional_confirmation_of_an_unfinished_import_is_corrected_at_its_end() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    remember(&source, registered(2, 50)).await;
+    remember(&source, status(2, "delivered", 51)).await;
+    hands.set(60);
+    remember(&target, registered(1, 10)).await;
+    let observed = observe(&target, acted(person(1), Some(SENDER), 60)).await;
+    assert_eq!(observed, Observed::Confirmed(sid(1)));
+    import(&target, &all(&source, 1000).await).await;
+    assert_eq!(reconsider(&target).await, [sid(2)]);
+    assert_eq!(state(&target, 1).await, Some(State::Pending));
+}
+
+/// Until then, the evidence was kept briefly, because its message seemed to be confirmed by other evidence.
+#[tokio::test]
+async fn evidence_that_an_export_keeps_for_longer_replaces_the_same_evidence_here() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    observe(&source, shared("a", 1)).await;
+    let waiting = waiting(&source).await;
+    let known = Parked { reason: Reason::Known, ..waiting.clone() };
+    import(&target, &[Record::Parked(Box::new(known.clone()))]).await;
+    let outcome = import(&target, &[Record::Parked(Box::new(waiting.clone()))]).await;
+    assert_eq!((outcome.updated, target.counts().parked), (1, 1));
+    let outcome = import(&target, &[Record::Parked(Box::new(known))]).await;
+    assert_eq!((outcome.kept, target.counts().parked), (1, 1));
 }
 
 #[tokio::test]
-async fn an_orphan_goes_over_as_one_and_proves_nothing() {
+async fn an_imported_orphan_proves_nothing() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     observe(&source, direct(1, 0)).await;
@@ -381,12 +455,12 @@ async fn an_orphan_goes_over_as_one_and_proves_nothing() {
     source.expire(100).await.expect("swept");
     assert_eq!(source.counts().orphaned, 1);
     remember(&target, registered(1, 8 * DAY)).await;
-    adopt(&target, &all(&source, 1000).await).await;
+    import_all(&target, &all(&source, 1000).await).await;
     assert_eq!((target.counts().orphaned, state(&target, 1).await), (1, Some(State::Pending)));
 }
 
 #[tokio::test]
-async fn what_was_counted_there_counts_here_no_more() {
+async fn an_act_that_the_export_counted_is_a_duplicate_here() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
@@ -394,7 +468,7 @@ async fn what_was_counted_there_counts_here_no_more() {
     for (n, once) in (0..).zip(&kinds) {
         observe(&source, Signal { once: vec![once.clone()], ..shared("x", n) }).await;
     }
-    adopt(&target, &all(&source, 1000).await).await;
+    import(&target, &all(&source, 1000).await).await;
     for once in kinds {
         let again = Signal { once: vec![once.clone()], ..direct(1, 1) };
         assert_eq!(observe(&target, again).await, Observed::Nothing(Reason::Duplicate), "{once:?}");
@@ -412,7 +486,7 @@ async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_wit
         if let Some(Record::Message(message)) = records.last_mut() {
             message.state = state;
         }
-        let refused = target.adopt(records).await.expect_err("refused");
+        let refused = target.import(records).await.expect_err("refused");
         assert!(refused.to_string().contains("nothing is said to prove it"), "{refused}");
         assert_eq!(target.counts().total(), 0);
     }
@@ -444,12 +518,12 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
         // As a file says it, and as the seam is given it.
         let text = serde_json::to_string(&record).expect("JSON");
         assert!(text.contains(".999Z") && serde_json::from_str::<Record>(&text).is_err(), "{text}");
-        let refused = target.adopt(vec![record]).await.expect_err("refused");
+        let refused = target.import(vec![record]).await.expect_err("refused");
         assert!(refused.to_string().contains("read again"), "{refused}");
     }
     assert_eq!(all(&target, 1000).await, []);
     target.close().await;
-    adopt(&to.usual(&hands), &records).await;
+    import(&to.usual(&hands), &records).await;
 }
 
 #[tokio::test]
@@ -468,26 +542,26 @@ async fn more_than_a_store_keeps_is_refused_as_a_whole() {
         let some: Vec<Record> = some.into_iter().cloned().collect();
         let to = backends().remove(0);
         let target = to.open(&hands, policy(), 2);
-        let refused = target.adopt(some.clone()).await.expect_err("refused");
+        let refused = target.import(some.clone()).await.expect_err("refused");
         let StoreError::Unavailable { reason, .. } = refused else { panic!("{refused:?}") };
         assert!(
             reason.contains(&format!("the limit of 2 {of} (HEARDBACK_MAX_MESSAGES)")),
             "{reason}"
         );
         assert_eq!(all(&target, 1000).await, []);
-        adopt(&target, &some[..2]).await;
-        assert_eq!(adopt(&target, &some[..2]).await.known, 2, "what is known takes no room");
+        import(&target, &some[..2]).await;
+        assert_eq!(import(&target, &some[..2]).await.skipped, 2, "equal records need no room");
     }
 }
 
 #[tokio::test]
-async fn a_code_and_a_late_signal_work_on_as_if_nothing_had_happened() {
+async fn imported_messages_are_confirmed_by_codes_replies_and_late_events() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
     remember(&source, Sighting { code, ..registered(1, 0) }).await;
     remember(&source, registered(2, 5)).await;
-    adopt(&target, &all(&source, 1000).await).await;
+    import(&target, &all(&source, 1000).await).await;
     assert_eq!(message(&target, 1).await.code, code);
     remember(&target, status(2, "delivered", 6)).await;
     hands.set(HOUR / 2);

@@ -41,15 +41,15 @@ pub enum RestoreError {
         /// What is in it.
         found: String,
     },
-    /// The backup's store has a format that this release cannot read.
+    /// The backup's store has another format. Nothing was made.
     #[error(
-        "the backup's store has format {found}, this release reads up to {FORMAT}; install \
-         Heardback {made_by} or a newer one"
+        "the backup's store has format {found}, this release reads {FORMAT} only; restore it with Heardback {made_by}, \
+         and bring it along with `heardback export` of that release and `heardback import` of this one"
     )]
-    NewerFormat {
+    OtherFormat {
         /// Its format.
         found: u32,
-        /// The release that made it.
+        /// The release that made the backup.
         made_by: String,
     },
     /// The folder is at fault.
@@ -70,9 +70,9 @@ pub enum RestoreError {
 /// [`RestoreError`]; then there is no store in the folder.
 pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreError> {
     let mut whole = Whole::read(file)?;
-    if whole.header.format > FORMAT {
+    if whole.header.format != FORMAT {
         let made_by = whole.header.version.clone();
-        return Err(RestoreError::NewerFormat { found: whole.header.format, made_by });
+        return Err(RestoreError::OtherFormat { found: whole.header.format, made_by });
     }
     let folder = Folder { path };
     refuse_what_is_there(&folder)?;
@@ -95,7 +95,7 @@ pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreE
     sync().map_err(|error| folder.io("sync", error))?;
     // Before it is a store: cut short after that, it is its owner's already.
     hand_back.now();
-    folder.write_format(&format!("{}\n", whole.header.format))?;
+    folder.write_format(&format!("{FORMAT}\n"))?;
     drop(lock);
     Ok(contents)
 }
@@ -168,4 +168,30 @@ fn compare<F: Read + Seek>(folder: &Folder<'_>, whole: &Whole<F>) -> Result<(), 
         return Err(differs("its seal is another one".to_owned()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::store::sled::backup::frame::{End, Header, Pen};
+
+    #[test]
+    fn a_backup_of_another_format_is_refused_and_nothing_is_made() {
+        for found in [FORMAT - 1, FORMAT + 1] {
+            let parent = tempfile::tempdir().expect("a folder");
+            let (path, file) = (parent.path().join("store"), parent.path().join("backup"));
+            let header = Header::of(found, Timestamp::UNIX_EPOCH);
+            let (mut pen, mut bytes) = Pen::begin(&header);
+            bytes.extend(pen.end(&End { scanned: 0, teed: 0, batches: 0, sum: 0 }));
+            fs::write(&file, bytes).expect("written");
+            let backup = File::open(&file).expect("there");
+            let error = restore(backup, &path).expect_err("refused").to_string();
+            for part in [&*format!("has format {found}"), "heardback export", &header.version] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert!(!path.exists());
+        }
+    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::store::sled::backup::Contents;
 use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
-use crate::store::sled::folder::{Folder, OpenError};
+use crate::store::sled::folder::{FORMAT, Folder, OpenError};
 use crate::store::sled::keys;
 use crate::store::sled::open::{Still, open_still};
 use crate::store::sled::owner::HandBack;
@@ -38,7 +38,7 @@ pub fn verify(path: &Path, patience: Duration) -> Result<Contents, OpenError> {
         let person_key = still.read.tree.contains_key(keys::PERSON_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
         Ok(Contents {
-            format: still.format,
+            format: FORMAT,
             counts: surveyed.counts,
             entries: surveyed.entries,
             batches: surveyed.seal.batches,
@@ -59,7 +59,7 @@ pub fn backup(
     to: &mut impl Write,
 ) -> Result<(), StoppedError> {
     look(path, patience, |still| {
-        let (mut pen, beginning) = Pen::begin(&Header::of(still.format, now));
+        let (mut pen, beginning) = Pen::begin(&Header::of(FORMAT, now));
         to.write_all(&beginning)?;
         let seal = still.read.surveyed.seal;
         let mut end = End { scanned: 0, teed: 0, batches: seal.batches, sum: seal.sum };

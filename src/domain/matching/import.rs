@@ -1,0 +1,199 @@
+//! Import: the merge of an exported record with the record that is here.
+//!
+//! A record that is here gets the facts that it lacks, as a registration and a status callback would fill them in. Its
+//! state changes only if the export is further along. Nothing is undone: two stores that both took evidence for one
+//! message are not reconciled.
+
+use jiff::Timestamp;
+
+use crate::domain::link::Link;
+use crate::domain::matching::decide::Ledger;
+use crate::domain::matching::sighted::merged;
+use crate::domain::matching::{Now, Parked, Policy};
+use crate::domain::message::{Basis, Message, State};
+use crate::domain::signal::{Named, Sighting};
+
+/// An exported message as this store adds it. No attempt is under way, and a confirmed message is due.
+#[must_use]
+pub fn imported(message: &Message, now: Timestamp) -> Message {
+    let mut message = message.clone();
+    message.delivery.lease = None;
+    let due_at = message.delivery.due_at.take();
+    if message.state == State::Confirmed {
+        message.delivery.due_at = due_at.or(Some(now));
+    }
+    message
+}
+
+/// A message that is here, with what an export adds to it. Another account's or recipient's message adds nothing.
+///
+/// If both are confirmed by different evidence, the second value is the evidence that the merged message does not hold: it
+/// is parked, and judged anew.
+#[must_use]
+pub fn merge(
+    present: &Message,
+    incoming: &Message,
+    policy: &Policy,
+    now: impl Into<Now>,
+) -> (Message, Option<Parked>) {
+    let now = now.into();
+    let is_other = present.recipient.zip(incoming.recipient).is_some_and(|(_, to)| {
+        !incoming.names().any(|name| present.is_to(name)) && !present.is_named_otherwise(to)
+    });
+    if present.account != incoming.account || is_other {
+        return (present.clone(), None);
+    }
+    let mut message = filled(present, incoming, policy, now.wall);
+    let mut spare = &incoming.held;
+    if is_further(present, incoming) {
+        spare = &present.held;
+        let theirs = imported(incoming, now.wall);
+        message.state = theirs.state;
+        message.since = theirs.since;
+        message.expires_at = theirs.expires_at;
+        message.proof = theirs.proof;
+        message.held = theirs.held;
+        message.delivery = theirs.delivery;
+        message.reported_at = theirs.reported_at;
+        message.refusal = theirs.refusal;
+        message.last_attempt = theirs.last_attempt;
+        message.converted_by = theirs.converted_by;
+        message.parked_at = theirs.parked_at;
+        message.trace = theirs.trace;
+    }
+    message.age(now.trusted);
+    let is_other_act = |held: &&Parked| {
+        let act = (&held.evidence.label, held.evidence.occurred_at);
+        message.proof.as_ref().is_some_and(|proof| (&proof.label, proof.occurred_at) != act)
+    };
+    let spare = spare.as_deref().filter(is_other_act).cloned();
+    (message, spare)
+}
+
+/// A click link that is here, bound to its message if only the export knows that message.
+#[must_use]
+pub fn merge_link(present: &Link, incoming: &Link) -> Link {
+    let bound = Link { message: incoming.message, ..present.clone() };
+    if present.message.is_none() && bound == *incoming { bound } else { present.clone() }
+}
+
+/// Parked evidence that is here, or the same evidence of an export if that may prove something for longer.
+#[must_use]
+pub fn merge_parked(present: &Parked, incoming: &Parked) -> Parked {
+    let is_longer = incoming.may_prove_until() > present.may_prove_until();
+    if is_longer { incoming.clone() } else { present.clone() }
+}
+
+/// Fills in missing facts by the functions that apply a registration and a status callback.
+fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp) -> Message {
+    let first_seen =
+        if incoming.created_at_known { incoming.remembered_at } else { incoming.created_at };
+    let registration = Sighting {
+        sid: incoming.sid,
+        account: incoming.account,
+        tracked: incoming.state != State::Untracked,
+        strict: false,
+        by_twilio: false,
+        recipient: incoming.recipient,
+        number: None,
+        names: None,
+        from: incoming.from.clone(),
+        service: incoming.service,
+        reference: incoming.reference.clone(),
+        status: None,
+        error_code: None,
+        code: incoming.code,
+        link: None,
+        created_at: incoming.created_at_known.then_some(incoming.created_at),
+        seen_at: first_seen,
+        trace: None,
+    };
+    let status = Sighting {
+        recipient: incoming.alias,
+        status: incoming.status,
+        error_code: incoming.error_code,
+        seen_at: incoming.went_out_at.unwrap_or(first_seen),
+        ..registration.clone()
+    };
+    let mut message = present.clone();
+    message.receipts.merge(incoming.receipts);
+    message.remembered_at = message.remembered_at.min(incoming.remembered_at);
+    if message.proof.is_none() {
+        message.converted_by = message.converted_by.or(incoming.converted_by);
+    }
+    let message = merged(&message, &registration, policy, now);
+    let mut message = merged(&message, &status, policy, now);
+    if present.state == State::Untracked && registration.tracked {
+        message.expires_at = incoming.expires_at;
+    }
+    message
+}
+
+/// Whether the export is further along, or has the later one of two provisional confirmations. A requeue that came after
+/// its state stands, and so does an attempt that is under way, except against a report.
+fn is_further(present: &Message, incoming: &Message) -> bool {
+    let is_requeued = present.requeued_at().is_some_and(|at| at > incoming.since);
+    let is_under_way = present.delivery.lease.is_some() && incoming.state != State::Reported;
+    let are_provisional = present.is_provisional() && incoming.is_provisional();
+    let is_further =
+        progress(incoming) > progress(present) || are_provisional && incoming.since > present.since;
+    is_further && !is_requeued && !is_under_way
+}
+
+/// How far along a message is. Once its report was attempted, a confirmation is not judged anew.
+fn progress(message: &Message) -> u8 {
+    match message.state {
+        State::Untracked | State::Pending | State::Expired | State::Undelivered => 0,
+        State::Confirmed if message.is_provisional() => 1,
+        State::Confirmed => 2,
+        State::Refused => 3,
+        State::Reported => 4,
+    }
+}
+
+impl Ledger<'_> {
+    /// Drops parked evidence that proved one of the messages already. An export may contain both, because the evidence
+    /// was settled between two of its pages, and so may two exports together.
+    pub(super) fn drop_settled(&mut self) {
+        for piece in std::mem::take(&mut self.pieces) {
+            if self.known.values().any(|message| self.has_proven(&piece.parked, message)) {
+                self.changes.parked.push((Some(piece.parked), None));
+            } else {
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    /// Whether this message was proven by this evidence after it was parked.
+    fn has_proven(&self, parked: &Parked, message: &Message) -> bool {
+        let evidence = &parked.evidence;
+        let is_to = |person| self.people.is_to(message, person);
+        let (names, bases) = match &evidence.named {
+            Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
+            Named::Reference(name) => {
+                (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
+            }
+            Named::Person { recipient, .. } => (is_to(recipient.person), &[Basis::Inferred][..]),
+            Named::Caller { recipient, whatsapp, .. } => {
+                (is_to(recipient.person) || is_to(*whatsapp), &[Basis::Inferred][..])
+            }
+            Named::Link(id) => {
+                // Before a link had a message, the reference that it was made for named one.
+                let is_of = |link: &Link| {
+                    link.message == Some(message.sid)
+                        || (link.reference.is_some() && link.reference == message.reference)
+                };
+                (self.links.get(id).is_some_and(is_of), &[Basis::Direct, Basis::Shared][..])
+            }
+        };
+        names
+            && message.account == evidence.account
+            && message.parked_at == Some(parked.parked_at)
+            && message.proof.as_ref().is_some_and(|proof| {
+                let is_by_code = proof.basis == Basis::Direct && parked.code.is_some();
+                (bases.contains(&proof.basis) || is_by_code)
+                    && proof.occurred_at == evidence.occurred_at
+                    && proof.label == evidence.label
+            })
+    }
+}
