@@ -48,7 +48,7 @@ async fn after(begin: i64, steps: &[Step]) -> (Bench, i64) {
 async fn records(bench: &Bench) -> String {
     let page = bench.store().records(None, 1000).await.expect("read");
     assert!(page.next.is_none(), "all of them");
-    page.records.iter().map(|record| format!("{record:?}\n")).collect()
+    format!("{:#?}", page.records)
 }
 
 /// The table: jumps of so many seconds, in each way in which a clock can jump, stay wrong and return.
