@@ -319,17 +319,17 @@ Examples:
   heardback export | gzip > ledger.jsonl.gz";
 
 pub(super) const IMPORT_HELP: &str = "\
-A record that is not here is added; an equal one is skipped. A message that is here and differs is
-completed: missing facts (code, reference, recipient) are filled in and nothing is overwritten. A
-state that is further along is taken, so nothing is reported twice; otherwise the record here stays,
-and is counted and listed as kept. When all records are in, parked evidence of both stores is judged
-anew, as at a registration. Stop the service that the export comes from: confirmed messages are
-reported from here on.
+A record that is not here is added; an equal one is skipped. A message that is here and differs
+is completed: missing facts (code, reference, recipient) are filled in, and nothing is
+overwritten. A state that is further along is taken, so nothing is reported twice; otherwise the
+record here stays, and is counted and listed as kept. After the last record, parked evidence of
+both stores is judged anew, as at a registration. Stop the service that the export comes from:
+confirmed messages are reported from here on.
 
-An import that was cut off, or an export made later, is simply imported again. Put accounts on hold
-here (`heardback pause`) until the import has ended if this service takes traffic already. An account
-that was on hold there is on hold here. Messages that were forgotten since the export are back:
-forget them again.
+Import again after an import that was cut off, or with a later export. If this service takes
+traffic already, put accounts on hold here (`heardback pause`) until the import has ended. An
+account that was on hold there is on hold here. Messages that were forgotten since the export
+are back: forget them again.
 
 Both stores need the same HEARDBACK_PHONE_KEY. Where the source has none, its key is its own:
 `heardback backup` and `restore` take that along, an export does not. A file is read to its end
