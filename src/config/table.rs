@@ -121,7 +121,8 @@ pub static SETTINGS: &[Setting] = &[
         value: Value::Text("NAME", ""),
         help: "Twilio's edge to post through, e.g. dublin; alone it implies region us1",
         read: |reader, text| set(&mut reader.values.edge, Ok(Some(text.to_owned()))),
-        show: |settings| or_not_set(settings.edge.clone()),
+        // A secret may have been pasted here.
+        show: |settings| or_not_set(settings.edge.as_ref().map(|_| "set".to_owned())),
     },
     Setting {
         name: REGION,
@@ -129,7 +130,7 @@ pub static SETTINGS: &[Setting] = &[
         value: Value::Text("NAME", ""),
         help: "Twilio's region that holds the messages, e.g. ie1; needs an edge",
         read: |reader, text| set(&mut reader.values.region, Ok(Some(text.to_owned()))),
-        show: |settings| or_not_set(settings.region.clone()),
+        show: |settings| or_not_set(settings.region.as_ref().map(|_| "set".to_owned())),
     },
     Setting {
         name: UPSTREAM_URL,

@@ -1,8 +1,8 @@
 //! Import: the merge of an exported record with the record that is here.
 //!
 //! A record that is here gets the facts that it lacks, as a registration and a status callback would fill them in. Its
-//! state changes only if the export is further along. Nothing is undone: two stores that both took evidence for one
-//! message are not reconciled.
+//! state changes only if the export is further along, or if the source judged later. Two stores that both took evidence
+//! for one message are not reconciled further.
 
 use jiff::Timestamp;
 
@@ -27,8 +27,8 @@ pub fn imported(message: &Message, now: Timestamp) -> Message {
 
 /// A message that is here, with what an export adds to it. Another account's or recipient's message adds nothing.
 ///
-/// If both are confirmed by different evidence, the second value is the evidence that the merged message does not hold: it
-/// is parked, and judged anew.
+/// The second value is evidence that proved one of the two and that the merged message does not hold: it is parked, and
+/// judged anew.
 #[must_use]
 pub fn merge(
     present: &Message,
@@ -64,7 +64,7 @@ pub fn merge(
     message.age(now.trusted);
     let is_other_act = |held: &&Parked| {
         let act = (&held.evidence.label, held.evidence.occurred_at);
-        message.proof.as_ref().is_some_and(|proof| (&proof.label, proof.occurred_at) != act)
+        message.proof.as_ref().is_none_or(|proof| (&proof.label, proof.occurred_at) != act)
     };
     let spare = spare.as_deref().filter(is_other_act).cloned();
     (message, spare)
@@ -129,14 +129,16 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
     message
 }
 
-/// Whether the export is further along, or has the later one of two provisional confirmations. A requeue that came after
-/// its state stands, and so does an attempt that is under way, except against a report.
+/// Whether the export is further along, or has the later judgement of a provisional confirmation: another proof, or none
+/// because the source withdrew it. A requeue that came after the state in the export stands. An attempt that is under
+/// way stands too, except against a report.
 fn is_further(present: &Message, incoming: &Message) -> bool {
     let is_requeued = present.requeued_at().is_some_and(|at| at > incoming.since);
     let is_under_way = present.delivery.lease.is_some() && incoming.state != State::Reported;
-    let are_provisional = present.is_provisional() && incoming.is_provisional();
-    let is_further =
-        progress(incoming) > progress(present) || are_provisional && incoming.since > present.since;
+    let is_judged_later = present.is_provisional()
+        && (incoming.is_provisional() || incoming.state == State::Pending)
+        && incoming.since > present.since;
+    let is_further = progress(incoming) > progress(present) || is_judged_later;
     is_further && !is_requeued && !is_under_way
 }
 
