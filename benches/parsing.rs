@@ -6,12 +6,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use heardback::domain::address::PersonKey;
+use heardback::domain::address::RecipientHashKey;
 use heardback::domain::form;
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, Reading, Road};
-use heardback::domain::signal::fields::{Fields, Spelling};
-use heardback::domain::signal::{Malformed, Sighting, Signal, app, events};
+use heardback::domain::signal::callback::{self, ParseContext, Relay};
+use heardback::domain::signal::fields::{FieldSpelling, Fields};
+use heardback::domain::signal::{Malformed, MessageUpdate, Signal, app, event_streams};
 use jiff::Timestamp;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -24,33 +24,33 @@ const EVENT_JSON: &[u8] =
     br#"{"MessageSid":"SM0123456789abcdef0123456789abcdef","Type":"code_entered","To":"+15558675310"}"#;
 const BATCH: usize = 100;
 
-fn reading(person_key: &PersonKey) -> Reading<'_> {
-    Reading {
+fn reading(person_key: &RecipientHashKey) -> ParseContext<'_> {
+    ParseContext {
         account: AccountSid::parse(ACCOUNT).expect("an account"),
         others: &[],
         person_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::Twilio,
+        road: Relay::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }
 }
 
-fn status(reading: &Reading<'_>) -> Result<Sighting, Malformed> {
-    let query = Fields::from_pairs(&form::pairs(b"feedback=1"), Spelling::Twilio)?;
-    let fields = Fields::from_pairs(&form::pairs(black_box(STATUS)), Spelling::Twilio)?;
+fn status(reading: &ParseContext<'_>) -> Result<MessageUpdate, Malformed> {
+    let query = Fields::from_pairs(&form::pairs(b"feedback=1"), FieldSpelling::Twilio)?;
+    let fields = Fields::from_pairs(&form::pairs(black_box(STATUS)), FieldSpelling::Twilio)?;
     callback::status(&fields, &query, reading)
 }
 
-fn event_of_a_form(reading: &Reading<'_>) -> Result<Signal, Malformed> {
+fn event_of_a_form(reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
     let pairs = form::pairs(black_box(EVENT_FORM));
-    app::event(&Fields::from_pairs(&pairs, Spelling::Twilio)?, reading)
+    app::event(&Fields::from_pairs(&pairs, FieldSpelling::Twilio)?, reading)
 }
 
-fn event_of_json(reading: &Reading<'_>) -> Result<Signal, Malformed> {
-    app::event(&Fields::from_json(black_box(EVENT_JSON), Spelling::Twilio)?, reading)
+fn event_of_json(reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
+    app::event(&Fields::from_json(black_box(EVENT_JSON), FieldSpelling::Twilio)?, reading)
 }
 
 /// Delivered messages, as a sink posts them.
@@ -64,7 +64,7 @@ fn batch() -> String {
 }
 
 fn parsing(criterion: &mut Criterion) {
-    let key = PersonKey::new(b"a key");
+    let key = RecipientHashKey::new(b"a key");
     let reading = reading(&key);
     let mut group = criterion.benchmark_group("parsing");
     group.bench_function("a status callback", |bench| {
@@ -77,10 +77,11 @@ fn parsing(criterion: &mut Criterion) {
         bench.iter(|| event_of_json(&reading).expect("an event"));
     });
     let batch = batch();
-    assert_eq!(events::batch(batch.as_bytes(), &reading).expect("a batch").len(), BATCH);
+    assert_eq!(event_streams::batch(batch.as_bytes(), &reading).expect("a batch").len(), BATCH);
     group.throughput(Throughput::Elements(BATCH as u64));
     group.bench_function("a batch of 100 events", |bench| {
-        bench.iter(|| events::batch(black_box(batch.as_bytes()), &reading).expect("a batch"));
+        bench
+            .iter(|| event_streams::batch(black_box(batch.as_bytes()), &reading).expect("a batch"));
     });
     group.finish();
 }

@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use heardback::domain::address::PersonKey;
-use heardback::domain::form::{self, Pair};
+use heardback::domain::address::RecipientHashKey;
+use heardback::domain::form::{self, FormPair};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, Reading, Road};
-use heardback::domain::signal::fields::{Fields, Spelling};
+use heardback::domain::signal::callback::{self, ParseContext, Relay};
+use heardback::domain::signal::fields::{FieldSpelling, Fields};
 use heardback::domain::signal::{Malformed, Signal};
 use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ fn form_of_twenty(criterion: &mut Criterion) {
     let pairs = form::pairs(SMS);
     assert_eq!(pairs.len(), 20);
     let good = sign(&key, &url, &Content::Form { pairs: &pairs, body: SMS });
-    let person_key = PersonKey::new(b"a key");
+    let person_key = RecipientHashKey::new(b"a key");
 
     let mut group = criterion.benchmark_group("sms");
     group.bench_function("taken apart", |bench| bench.iter(|| form::pairs(black_box(SMS))));
@@ -54,7 +54,7 @@ fn form_of_twenty(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn checked(key: &SigningKey, pairs: &[Pair<'_>], header: &str) -> Result<Match, Mistrust> {
+fn checked(key: &SigningKey, pairs: &[FormPair<'_>], header: &str) -> Result<Match, Mistrust> {
     static BASES: LazyLock<[String; 1]> = LazyLock::new(|| [BASE.to_owned()]);
     let presented = Presented {
         bases: &*BASES,
@@ -66,19 +66,19 @@ fn checked(key: &SigningKey, pairs: &[Pair<'_>], header: &str) -> Result<Match, 
     verify([key], &presented, Some(header.as_bytes()))
 }
 
-fn signal(pairs: &[Pair<'_>], person_key: &PersonKey) -> Result<Signal, Malformed> {
-    let reading = Reading {
+fn signal(pairs: &[FormPair<'_>], person_key: &RecipientHashKey) -> Result<Signal, Malformed> {
+    let reading = ParseContext {
         account: AccountSid::parse(ACCOUNT).expect("an account"),
         others: &[],
         person_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::Twilio,
+        road: Relay::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     };
-    callback::reply(&Fields::from_pairs(pairs, Spelling::Twilio)?, &reading)
+    callback::reply(&Fields::from_pairs(pairs, FieldSpelling::Twilio)?, &reading)
 }
 
 criterion_group!(benches, form_of_twenty);

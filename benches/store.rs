@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::{Observed, Policy, Resend};
+use heardback::domain::matching::{ObserveOutcome, Policy, Resend};
 use heardback::domain::message::Status;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
+use heardback::domain::signal::{
+    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
+};
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Quotas, Settled, Store};
+use heardback::store::{Quotas, SettleOutcome, Store};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
@@ -69,7 +71,7 @@ impl Bench {
             let commands =
                 (group..self.next.min(group + AT_ONCE)).map(|n| self.store.observe(used(n)));
             for observed in self.runtime.block_on(join_all(commands)) {
-                assert!(matches!(observed, Ok(Observed::Confirmed(_))), "{observed:?}");
+                assert!(matches!(observed, Ok(ObserveOutcome::Confirmed(_))), "{observed:?}");
             }
         }
         began.elapsed()
@@ -87,7 +89,7 @@ impl Bench {
                 }
                 let settle = |lease| self.store.settle(lease, Settlement::Reported, None);
                 for settled in join_all(claims.into_iter().map(|claim| settle(claim.lease))).await {
-                    assert!(matches!(settled, Ok(Settled::Applied)), "{settled:?}");
+                    assert!(matches!(settled, Ok(SettleOutcome::Applied)), "{settled:?}");
                 }
             }
         });
@@ -105,8 +107,8 @@ fn account() -> AccountSid {
 }
 
 /// What a status callback tells.
-fn told(n: u32) -> Sighting {
-    Sighting {
+fn told(n: u32) -> MessageUpdate {
+    MessageUpdate {
         sid: sid(n),
         account: account(),
         tracked: true,
@@ -130,23 +132,23 @@ fn told(n: u32) -> Sighting {
 
 /// What the app tells when its code was used.
 fn used(n: u32) -> Signal {
-    let (named, label) = (Named::Message(sid(n)), "code_entered".to_owned());
+    let (named, label) = (EvidenceTarget::Message(sid(n)), "code_entered".to_owned());
     let evidence = Ok(Evidence {
         account: account(),
         named,
         label,
         occurred_at: NOW,
         time_source: TimeSource::Exact,
-        source: Source::App,
+        source: SignalSource::App,
     });
-    let source = Source::App;
+    let source = SignalSource::App;
     Signal {
         source,
-        once: Vec::new(),
+        dedup_ids: Vec::new(),
         code: None,
         evidence,
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at: NOW,
         trace: None,
     }

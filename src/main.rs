@@ -8,7 +8,7 @@ use clap::Parser;
 use heardback::cli::{Cli, Command};
 use heardback::serve::{command, core_dump, signals};
 use heardback::tools::commands;
-use heardback::tools::stdio::note;
+use heardback::tools::pipe_tolerant_stdout::note;
 
 fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {

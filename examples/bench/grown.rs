@@ -12,10 +12,12 @@ use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use heardback::domain::address::Address;
-use heardback::domain::matching::{Observed, Policy, Resend};
+use heardback::domain::matching::{ObserveOutcome, Policy, Resend};
 use heardback::domain::message::Status;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
+use heardback::domain::signal::{
+    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
+};
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use jiff::Timestamp;
@@ -224,35 +226,43 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
     let (sid, account, seen_at) = (sighting.sid, sighting.account, sighting.seen_at);
     store.remember(sighting).await?;
     if confirmed {
-        let source = Source::App;
+        let source = SignalSource::App;
         let label = "code_entered".to_owned();
         let evidence = Evidence {
             account,
-            named: Named::Message(sid),
+            named: EvidenceTarget::Message(sid),
             label,
             occurred_at: seen_at,
             time_source: TimeSource::Exact,
-            source: Source::App,
+            source: SignalSource::App,
         };
         let (once, code, remembers) = (Vec::new(), None, None);
         let evidence = Ok(evidence);
-        let signal =
-            Signal { source, once, code, evidence, names: None, remembers, seen_at, trace: None };
+        let signal = Signal {
+            source,
+            dedup_ids: once,
+            code,
+            evidence,
+            names: None,
+            message_update: remembers,
+            seen_at,
+            trace: None,
+        };
         let observed = store.observe(signal).await?;
-        ensure!(observed == Observed::Confirmed(sid), "{observed:?}");
+        ensure!(observed == ObserveOutcome::Confirmed(sid), "{observed:?}");
     }
     Ok(())
 }
 
 /// What a status callback tells.
-pub(crate) fn sighting(store: &SledStore, number: u32) -> Sighting {
+pub(crate) fn sighting(store: &SledStore, number: u32) -> MessageUpdate {
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let now = Timestamp::now();
     let account = AccountSid::parse(ACCOUNT).expect("valid");
     let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let sid = MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29)));
     let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
-    Sighting {
+    MessageUpdate {
         sid: sid.expect("valid"),
         account,
         tracked: true,

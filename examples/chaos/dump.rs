@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use heardback::domain::matching::Policy;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Entry, Filter, Store as _};
+use heardback::store::{Filter, ListEntry, Store as _};
 use jiff::Timestamp;
 
 use crate::cast::SECRET;
@@ -35,7 +35,7 @@ pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
         loop {
             let page = store.list(filter, cursor, PAGE).await?;
             for entry in page.entries {
-                messages += u64::from(matches!(entry, Entry::Message(_)));
+                messages += u64::from(matches!(entry, ListEntry::Message(_)));
                 history.note(kept(entry));
             }
             cursor = page.next;
@@ -49,15 +49,17 @@ pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn kept(entry: Entry) -> What {
+fn kept(entry: ListEntry) -> What {
     match entry {
-        Entry::Message(message) => What::Kept {
+        ListEntry::Message(message) => What::Kept {
             sid: message.sid.to_string(),
             account: message.account.to_string(),
             state: message.state.as_str().to_owned(),
             status: message.refusal.as_ref().and_then(|refusal| refusal.status),
         },
-        Entry::Parked(parked) => What::Waiting { named: format!("{:?}", parked.evidence.named) },
+        ListEntry::Parked(parked) => {
+            What::Waiting { named: format!("{:?}", parked.evidence.named) }
+        }
     }
 }
 

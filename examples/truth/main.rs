@@ -14,7 +14,7 @@
 //!   (`window` and `span` in `src/domain/matching/mod.rs`);
 //! - another account's request was let in, or confirmed something: so without the check of the account
 //!   where requests are read (`src/domain/signal/callback.rs`), or where messages are picked
-//!   (`src/domain/matching/pick.rs`);
+//!   (`src/domain/matching/select.rs`);
 //! - a call confirmed what was sent after it had begun; an opt-out confirmed something;
 //! - what the store had acknowledged was not there after it had been closed and opened again;
 //! - shared or inferred evidence was right less often than [`FLOOR`] says.

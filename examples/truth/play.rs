@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 
 use anyhow::{Context as _, bail};
+use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::code::CodeKey;
-use heardback::domain::link::{Link, LinkId};
-use heardback::domain::matching::{Observed, Policy};
+use heardback::domain::matching::{ObserveOutcome, Policy};
 use heardback::domain::message::{Message as Record, State};
 use heardback::domain::sid::MessageSid;
 use heardback::domain::signal::Malformed;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Entry, Filter, Store, StoreError};
+use heardback::store::{Filter, ListEntry, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::requests::moment;
@@ -70,7 +70,7 @@ pub(crate) struct Played {
 enum Answer {
     Remembered(Option<usize>, Vec<MessageSid>),
     Kept,
-    Observed(Observed),
+    Observed(ObserveOutcome),
     Contradicted,
 }
 
@@ -212,7 +212,7 @@ impl Played {
                 self.remembered.extend(number);
                 self.confirmed.extend(confirmed);
             }
-            Answer::Observed(Observed::Confirmed(sid)) => self.confirmed.push(sid),
+            Answer::Observed(ObserveOutcome::Confirmed(sid)) => self.confirmed.push(sid),
             Answer::Observed(_) | Answer::Contradicted | Answer::Kept => {}
         }
     }
@@ -220,7 +220,7 @@ impl Played {
 
 async fn remember(
     store: &SledStore,
-    sighting: heardback::domain::signal::Sighting,
+    sighting: heardback::domain::signal::MessageUpdate,
 ) -> anyhow::Result<Answer> {
     let number = World::number(sighting.sid.as_str());
     let remembered = match store.remember(sighting).await {
@@ -257,7 +257,7 @@ async fn records(store: &SledStore) -> anyhow::Result<Vec<Record>> {
     loop {
         let page = store.list(Filter::messages(), cursor, 1_000).await?;
         for entry in page.entries {
-            if let Entry::Message(message) = entry {
+            if let ListEntry::Message(message) = entry {
                 records.push(*message);
             }
         }

@@ -4,18 +4,20 @@
 //! Two things are done here in the service's stead, for they are no readers: a click link's page (a GET
 //! proves nothing, a POST does: `inbound`), and the making of a link.
 
-use heardback::domain::address::PersonKey;
+use heardback::domain::address::RecipientHashKey;
+use heardback::domain::click_link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::code::CodeKey;
 use heardback::domain::form;
-use heardback::domain::link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::message::Reference;
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::callback;
-use heardback::domain::signal::callback::Reading;
-use heardback::domain::signal::events::Incoming;
-use heardback::domain::signal::fields::{Fields, Spelling};
-use heardback::domain::signal::{Evidence, Malformed, Named, Sighting, Signal, Source, TimeSource};
-use heardback::domain::signal::{app, call, click, events};
+use heardback::domain::signal::callback::ParseContext;
+use heardback::domain::signal::event_streams::Incoming;
+use heardback::domain::signal::fields::{FieldSpelling, Fields};
+use heardback::domain::signal::{
+    Evidence, EvidenceTarget, Malformed, MessageUpdate, Signal, SignalSource, TimeSource,
+};
+use heardback::domain::signal::{app, call, click, event_streams};
 
 use crate::brands::BRANDS;
 use crate::random::mixed;
@@ -25,7 +27,7 @@ use crate::world::{Act, Cause, Message, Road, Word, World};
 /// What a request turned out to be.
 pub(crate) enum Heard {
     /// A message was seen.
-    Sighting(Box<Sighting>),
+    Sighting(Box<MessageUpdate>),
     /// Somebody did something.
     Signal(Box<Signal>),
     /// A click link is to be kept.
@@ -34,8 +36,8 @@ pub(crate) enum Heard {
     Nothing,
 }
 
-impl From<Sighting> for Heard {
-    fn from(sighting: Sighting) -> Self {
+impl From<MessageUpdate> for Heard {
+    fn from(sighting: MessageUpdate) -> Self {
         Self::Sighting(Box::new(sighting))
     }
 }
@@ -51,7 +53,7 @@ pub(crate) struct Roads<'a> {
     /// The world that they come from.
     pub(crate) world: &'a World,
     /// The store's.
-    pub(crate) person_key: &'a PersonKey,
+    pub(crate) person_key: &'a RecipientHashKey,
     /// The apps'.
     pub(crate) code_keys: &'a [CodeKey; 1],
     /// Whether known crawlers' clicks are no evidence.
@@ -83,7 +85,7 @@ impl Roads<'_> {
     fn register(&self, number: usize, message: &Message, at: i64) -> Result<Heard, Malformed> {
         let [key] = self.code_keys;
         let json = self.world.registration(number, message, key);
-        let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
+        let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
         let registration = app::message(&fields, &self.by_app(owner(message), at))?;
         let Some(mut sighting) = registration.message else { return Ok(Heard::Nothing) };
         sighting.link = message.has_own_link().then(|| self.token(number).id());
@@ -98,7 +100,7 @@ impl Roads<'_> {
 
     fn act(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
         let (world, reading) = (self.world, self.reading(act.signed_by(), at));
-        let json = |text: String| Fields::from_json(text.as_bytes(), Spelling::Any);
+        let json = |text: String| Fields::from_json(text.as_bytes(), FieldSpelling::Any);
         Ok(match act.road {
             Road::CodeBySid
             | Road::CodeByReference
@@ -109,8 +111,8 @@ impl Roads<'_> {
             }
             Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
                 let passes_on = BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on);
-                let road = if passes_on { callback::Road::App } else { callback::Road::Twilio };
-                let reading = Reading { road, ..reading };
+                let road = if passes_on { callback::Relay::App } else { callback::Relay::Twilio };
+                let reading = ParseContext { road, ..reading };
                 callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
             Road::Call => {
@@ -128,7 +130,7 @@ impl Roads<'_> {
     /// A batch of Event Streams; the world's have one event each.
     fn streamed(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
         let Some(batch) = self.world.cloud_event(act) else { return Ok(Heard::Nothing) };
-        let batch = events::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
+        let batch = event_streams::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
         let first = batch.into_iter().next().map(|event| event.incoming);
         match first {
             Some(Incoming::Signal(signal)) => Ok(Heard::Signal(signal)),
@@ -148,19 +150,19 @@ impl Roads<'_> {
         let reading = self.reading(act.signed_by(), at);
         let evidence = Evidence {
             account: reading.account,
-            named: Named::Link(self.token(number).id()),
+            named: EvidenceTarget::Link(self.token(number).id()),
             label: "link_opened".to_owned(),
             occurred_at: reading.now,
             time_source: TimeSource::Exact,
-            source: Source::Link,
+            source: SignalSource::Link,
         };
         Heard::from(Signal {
-            source: Source::Link,
-            once: Vec::new(),
+            source: SignalSource::Link,
+            dedup_ids: Vec::new(),
             code: None,
             evidence: Ok(evidence),
             names: None,
-            remembers: None,
+            message_update: None,
             seen_at: reading.now,
             trace: None,
         })
@@ -186,19 +188,19 @@ impl Roads<'_> {
     }
 
     /// The parse context of a request that the app signs.
-    fn by_app(&self, account: &str, at: i64) -> Reading<'_> {
-        Reading { road: callback::Road::App, ..self.reading(account, at) }
+    fn by_app(&self, account: &str, at: i64) -> ParseContext<'_> {
+        ParseContext { road: callback::Relay::App, ..self.reading(account, at) }
     }
 
-    fn reading(&self, account: &str, at: i64) -> Reading<'_> {
-        Reading {
+    fn reading(&self, account: &str, at: i64) -> ParseContext<'_> {
+        ParseContext {
             account: AccountSid::parse(account).expect("the world's accounts are accounts' SIDs"),
             others: &[],
             person_key: self.person_key,
             code_keys: self.code_keys,
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,
-            road: callback::Road::Twilio,
+            road: callback::Relay::Twilio,
             now: moment(at),
             trace: None,
         }
@@ -206,5 +208,5 @@ impl Roads<'_> {
 }
 
 fn form_fields(text: &str) -> Result<Fields, Malformed> {
-    Fields::from_pairs(&form::pairs(text.as_bytes()), Spelling::Twilio)
+    Fields::from_pairs(&form::pairs(text.as_bytes()), FieldSpelling::Twilio)
 }

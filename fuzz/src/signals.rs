@@ -7,18 +7,18 @@
 #[path = "words.rs"]
 mod words;
 
-use heardback::domain::address::PersonKey;
+use heardback::domain::address::RecipientHashKey;
 use heardback::domain::code::CodeKey;
-use heardback::domain::form::{self, Pair, Text};
+use heardback::domain::form::{self, FormPair, Text};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::app::Registration;
-use heardback::domain::signal::call::Call;
-use heardback::domain::signal::callback::{Reading, Road};
-use heardback::domain::signal::events::{Event, Incoming};
-use heardback::domain::signal::fields::{Fields, Spelling, one_account, to_millisecond};
+use heardback::domain::signal::call::CallSignal;
+use heardback::domain::signal::callback::{ParseContext, Relay};
+use heardback::domain::signal::event_streams::{Event, Incoming};
+use heardback::domain::signal::fields::{FieldSpelling, Fields, one_account, to_millisecond};
 use heardback::domain::signal::json::Json;
 use heardback::domain::signal::{
-    Evidence, Malformed, Sighting, Signal, app, call, callback, click, events,
+    Evidence, Malformed, MessageUpdate, Signal, app, call, callback, click, event_streams,
 };
 use jiff::Timestamp;
 
@@ -35,23 +35,23 @@ pub fn holds(data: &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
-    let person_key = PersonKey::new(b"a key");
+    let person_key = RecipientHashKey::new(b"a key");
     let code_keys = [CodeKey::new(b"what only the app knows")];
     let others = [account, other];
-    let reading = Reading {
+    let reading = ParseContext {
         account,
         others: if query.is_empty() { &[] } else { &others },
         person_key: &person_key,
         code_keys: &code_keys,
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::Twilio,
+        road: Relay::Twilio,
         now: Timestamp::from_millisecond(NOW).expect("in range"),
         trace: None,
     };
     let (query, form) = (form::pairs(query), form::pairs(body));
     // One of them an input: a round is twice as quick, and the fuzzer finds the other.
-    let spelling = if body.len() % 2 == 0 { Spelling::Twilio } else { Spelling::Any };
+    let spelling = if body.len() % 2 == 0 { FieldSpelling::Twilio } else { FieldSpelling::Any };
     reads(&query, &form, spelling, &reading);
     keeps_quiet(&query, &form, spelling, &reading);
     let named = Fields::from_pairs(&form, spelling).and_then(|fields| reading.account(&fields));
@@ -59,7 +59,7 @@ pub fn holds(data: &[u8]) {
         assert_eq!(Some(one), account, "one account, whoever asks");
     }
     if let Ok(fields) = Fields::from_json(body, spelling) {
-        let query = Fields::from_pairs(&query, Spelling::Any);
+        let query = Fields::from_pairs(&query, FieldSpelling::Any);
         let _ = by_every_road(&fields, &query.unwrap_or_else(|_| none()), &reading);
     }
     batches(body, &reading);
@@ -71,24 +71,25 @@ fn accounts(text: &str) -> AccountSid {
 }
 
 fn none() -> Fields {
-    Fields::from_members(&[], Spelling::Any)
+    Fields::from_members(&[], FieldSpelling::Any)
 }
 
 /// What a request comes to by each road.
 type Outcome = (
     Result<Signal, Malformed>,
-    Result<Sighting, Malformed>,
-    [Result<Call, Malformed>; 2],
+    Result<MessageUpdate, Malformed>,
+    [Result<CallSignal, Malformed>; 2],
     Result<Option<Signal>, Malformed>,
     Result<Registration, Malformed>,
     Result<Signal, Malformed>,
 );
 
-fn by_every_road(fields: &Fields, query: &Fields, reading: &Reading<'_>) -> Outcome {
+fn by_every_road(fields: &Fields, query: &Fields, reading: &ParseContext<'_>) -> Outcome {
     let outcome = (
         callback::reply(fields, reading),
         callback::status(fields, query, reading),
-        [Road::Twilio, Road::App].map(|road| call::call(fields, &Reading { road, ..*reading })),
+        [Relay::Twilio, Relay::App]
+            .map(|road| call::call(fields, &ParseContext { road, ..*reading })),
         click::click(fields, reading),
         app::message(fields, reading),
         app::event(fields, reading),
@@ -109,8 +110,13 @@ fn by_every_road(fields: &Fields, query: &Fields, reading: &Reading<'_>) -> Outc
 }
 
 /// A form, and the JSON object of the same fields in the same order.
-fn reads(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
-    let utf8 = |pairs: &[Pair<'_>]| {
+fn reads(
+    query: &[FormPair<'_>],
+    form: &[FormPair<'_>],
+    spelling: FieldSpelling,
+    reading: &ParseContext<'_>,
+) {
+    let utf8 = |pairs: &[FormPair<'_>]| {
         let is_utf8 = |text: &Text<'_>| std::str::from_utf8(&text.decoded()).is_ok();
         pairs.iter().all(|(name, value)| is_utf8(name) && is_utf8(value))
     };
@@ -142,8 +148,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// The same once more, with the canary in each value: it is in no error.
-fn keeps_quiet(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, reading: &Reading<'_>) {
-    let with = |pairs: &[Pair<'_>]| -> Vec<(Vec<u8>, Vec<u8>)> {
+fn keeps_quiet(
+    query: &[FormPair<'_>],
+    form: &[FormPair<'_>],
+    spelling: FieldSpelling,
+    reading: &ParseContext<'_>,
+) {
+    let with = |pairs: &[FormPair<'_>]| -> Vec<(Vec<u8>, Vec<u8>)> {
         let sung = |value: &[u8]| [value, CANARY.as_bytes()].concat();
         let each = pairs.iter().map(|(name, value)| (name.decoded(), value.decoded()));
         each.map(|(name, value)| (name.into_owned(), sung(&value))).collect()
@@ -151,7 +162,7 @@ fn keeps_quiet(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, readin
     let (query, form) = (with(query), with(form));
     let fields = |pairs: &[(Vec<u8>, Vec<u8>)]| {
         let borrowed = pairs.iter().map(|(n, v)| (n.as_slice().into(), v.as_slice().into()));
-        Fields::from_pairs(&borrowed.collect::<Vec<Pair<'_>>>(), spelling)
+        Fields::from_pairs(&borrowed.collect::<Vec<FormPair<'_>>>(), spelling)
     };
     let (Ok(query), Ok(form)) = (fields(&query), fields(&form)) else { return };
     let (reply, status, calls, click, message, event) = by_every_road(&form, &query, reading);
@@ -171,21 +182,21 @@ fn keeps_quiet(query: &[Pair<'_>], form: &[Pair<'_>], spelling: Spelling, readin
     }
 }
 
-fn is_ours(signal: &Signal, reading: &Reading<'_>) {
+fn is_ours(signal: &Signal, reading: &ParseContext<'_>) {
     assert_eq!(signal.seen_at, reading.now);
-    assert!(signal.once.len() <= 2);
+    assert!(signal.dedup_ids.len() <= 2);
     if let Ok(Evidence { account, label, occurred_at, .. }) = &signal.evidence {
         assert!(reading.speaks_for(*account), "another's evidence");
         assert!(*occurred_at <= reading.now, "evidence from the future");
         assert_eq!(*occurred_at, to_millisecond(*occurred_at), "finer than the store");
         assert!((1..=64).contains(&label.len()) && !label.chars().any(char::is_control));
     }
-    if let Some(sighting) = &signal.remembers {
+    if let Some(sighting) = &signal.message_update {
         is_seen(sighting, reading);
     }
 }
 
-fn is_seen(sighting: &Sighting, reading: &Reading<'_>) {
+fn is_seen(sighting: &MessageUpdate, reading: &ParseContext<'_>) {
     assert!(reading.speaks_for(sighting.account), "another's message");
     // An event says itself when it was; the other roads are as it happens.
     assert!(sighting.seen_at <= reading.now, "a message from the future");
@@ -199,8 +210,8 @@ fn is_seen(sighting: &Sighting, reading: &Reading<'_>) {
 }
 
 /// A batch of events; each says the same in company.
-fn batches(body: &[u8], reading: &Reading<'_>) {
-    let Ok(alone) = events::batch(body, reading) else { return };
+fn batches(body: &[u8], reading: &ParseContext<'_>) {
+    let Ok(alone) = event_streams::batch(body, reading) else { return };
     for Event { incoming, .. } in &alone {
         match incoming {
             Incoming::Status(sighting) => is_seen(sighting, reading),
@@ -214,7 +225,7 @@ fn batches(body: &[u8], reading: &Reading<'_>) {
     {
         let neighbour = r#"{"type":"com.twilio.eventstreams.test-event"}"#;
         let company = [b"[", neighbour.as_bytes(), b",", body, b",7]"].concat();
-        let company = events::batch(&company, reading).expect("one of them is understood");
+        let company = event_streams::batch(&company, reading).expect("one of them is understood");
         assert_eq!(company.get(1), Some(one), "a neighbour changes it");
         assert_eq!(company.len(), 3);
     }

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use heardback::domain::form::{Pair, pairs};
+use heardback::domain::form::{FormPair, pairs};
 use heardback::domain::signature::{
     Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
     with_body_hash,
@@ -91,7 +91,7 @@ fn signs_what_verifies(
     request: &Request<'_>,
     keys: &[SigningKey],
     content: &Content<'_>,
-    of_form: &[Pair<'_>],
+    of_form: &[FormPair<'_>],
 ) {
     let mut url = format!("{}{}", request.base, request.target);
     if let Content::Other(body) = content {
@@ -148,7 +148,7 @@ impl<'a> Request<'a> {
     }
 
     /// The header: none, as it stands, or made as one of the keys makes it for one of the spellings.
-    fn signature(&self, spellings: &[String], of_form: &[Pair<'_>]) -> Option<Vec<u8>> {
+    fn signature(&self, spellings: &[String], of_form: &[FormPair<'_>]) -> Option<Vec<u8>> {
         let wanted = std::str::from_utf8(self.header).ok().and_then(|text| {
             let (key, spelling) = text.strip_prefix('~')?.split_once(' ')?;
             Some((key.parse::<usize>().ok()?, spelling.parse::<usize>().ok()?))
@@ -171,7 +171,7 @@ fn algorithm(key: usize) -> Algorithm {
 fn judged(
     request: &Request<'_>,
     spellings: &[String],
-    of_form: &[Pair<'_>],
+    of_form: &[FormPair<'_>],
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
     let header = header.ok_or(Mistrust::Missing)?;
@@ -290,7 +290,7 @@ fn spellings(url: &str, is_get: bool) -> Vec<String> {
     queries.iter().flat_map(|query| ports.iter().map(|port| with(query, port))).collect()
 }
 
-fn signed_text(url: &str, kind: &str, of_form: &[Pair<'_>]) -> Vec<u8> {
+fn signed_text(url: &str, kind: &str, of_form: &[FormPair<'_>]) -> Vec<u8> {
     let mut text = url.as_bytes().to_vec();
     if kind == "form" {
         let decoded = of_form.iter().map(|(name, value)| (name.decoded(), value.decoded()));

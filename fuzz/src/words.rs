@@ -1,29 +1,29 @@
 //! Words: what a single value may be. SIDs, addresses, links, references, codes, origins.
 
-use heardback::domain::address::{Address, PersonKey};
+use heardback::domain::address::{Address, RecipientHashKey};
+use heardback::domain::api_url::UpstreamUrl;
+use heardback::domain::click_link::request::{self, LinkRequest};
+use heardback::domain::click_link::{LinkTarget, LinkToken};
 use heardback::domain::code::CodeHmac;
 use heardback::domain::crawlers;
-use heardback::domain::link::asked::{self, Asked};
-use heardback::domain::link::{LinkTarget, LinkToken};
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::path_secret::PathSecret;
 use heardback::domain::public_url::PublicUrl;
-use heardback::domain::sid::{AccountSid, Kind, Sid, kind};
+use heardback::domain::sid::{AccountSid, Sid, SidKind, kind};
 use heardback::domain::signature::{Algorithm, KeyId};
-use heardback::domain::upstream_url::UpstreamUrl;
 
 /// So many words of a body: more of them say nothing new.
 const MOST: usize = 32;
 
 /// Takes each value of a body, and the whole of it, for every word there is.
-pub(super) fn hold(body: &[u8], key: &PersonKey) {
+pub(super) fn hold(body: &[u8], key: &RecipientHashKey) {
     let ends = |byte: &u8| matches!(byte, b'&' | b'=' | b'"' | b'\n');
     for word in std::iter::once(body).chain(body.split(ends).take(MOST)) {
         let Ok(word) = std::str::from_utf8(word) else { continue };
-        sid::<kind::Message>(word);
-        sid::<kind::Account>(word);
-        sid::<kind::Service>(word);
-        sid::<kind::Call>(word);
+        sid::<kind::MessageKind>(word);
+        sid::<kind::AccountKind>(word);
+        sid::<kind::ServiceKind>(word);
+        sid::<kind::CallKind>(word);
         address(word, key);
         link(word);
         origins(word);
@@ -32,7 +32,7 @@ pub(super) fn hold(body: &[u8], key: &PersonKey) {
 }
 
 /// A SID is itself, and comes back from the packed form, which is nothing else's.
-fn sid<K: Kind>(word: &str) {
+fn sid<K: SidKind>(word: &str) {
     let has_shape = word.len() == 34
         && K::PREFIXES.iter().any(|known| word.starts_with(known))
         && word.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
@@ -57,7 +57,7 @@ fn sid<K: Kind>(word: &str) {
 }
 
 /// An address in Twilio's notation is the same address, and shows nothing of itself.
-fn address(word: &str, key: &PersonKey) {
+fn address(word: &str, key: &RecipientHashKey) {
     let parsed = Address::parse(word);
     let Ok(address) = &parsed else {
         assert!(Address::parse_recipient(word).is_err(), "a recipient is an address");
@@ -91,11 +91,11 @@ const HOST_AND_PORT: &str = "hooks.example.com:443";
 fn link(word: &str) {
     if let Some(token) = LinkToken::parse(word) {
         assert_eq!(token.as_str(), word);
-        let own = asked::address(OWN, &token);
-        assert_eq!(Asked::read(&own, &[OWN.to_owned()]), Ok(Asked::Made(token)));
+        let own = request::address(OWN, &token);
+        assert_eq!(LinkRequest::read(&own, &[OWN.to_owned()]), Ok(LinkRequest::Made(token)));
     }
-    match Asked::read(word, &[OWN.to_owned()]) {
-        Ok(Asked::To(target)) => {
+    match LinkRequest::read(word, &[OWN.to_owned()]) {
+        Ok(LinkRequest::To(target)) => {
             assert_eq!(LinkTarget::parse(word).as_ref(), Some(&target));
             assert_eq!(target.as_str(), word);
             let lower = word.to_ascii_lowercase();
@@ -109,7 +109,7 @@ fn link(word: &str) {
             let own = matches!(target.host().to_ascii_lowercase().as_str(), HOST | HOST_AND_PORT);
             assert!(!own || !path.starts_with("/hb/"), "a link to a link: {word}");
         }
-        Ok(Asked::Made(token)) => assert!(word.contains(token.as_str())),
+        Ok(LinkRequest::Made(token)) => assert!(word.contains(token.as_str())),
         Err(_) => assert!(LinkToken::parse(word).is_none()),
     }
 }

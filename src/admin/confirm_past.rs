@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::matching::Observed;
+use crate::domain::matching::ObserveOutcome;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::callback::{Reading, Road};
-use crate::domain::signal::fields::{Fields, Spelling, missing};
+use crate::domain::signal::callback::{ParseContext, Relay};
+use crate::domain::signal::fields::{FieldSpelling, Fields, missing};
 use crate::domain::signal::json::Json;
 use crate::domain::signal::{Malformed, app};
 use crate::store::{Store, StoreError};
@@ -57,33 +57,33 @@ pub async fn confirm_past(
     now: Timestamp,
 ) -> Result<PastOutcome, StoreError> {
     let members = fields.into_iter().map(|(name, value)| (name, Json::Scalar(value)));
-    let fields = Fields::from_members(&members.collect::<Vec<_>>(), Spelling::Any);
-    let reading = Reading {
+    let fields = Fields::from_members(&members.collect::<Vec<_>>(), FieldSpelling::Any);
+    let reading = ParseContext {
         account,
         others: &[],
         person_key: store.person_key(),
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::App,
+        road: Relay::App,
         now,
         trace: None,
     };
     let signal = match app::event(&fields, &reading) {
-        Ok(signal) if signal.remembers.is_some() => signal,
+        Ok(signal) if signal.message_update.is_some() => signal,
         Ok(_) => return Ok(PastOutcome::refused(&missing("MessageSid"))),
         Err(malformed) => return Ok(PastOutcome::refused(&malformed)),
     };
     Ok(match store.observe(signal).await {
-        Ok(Observed::Confirmed(sid)) => {
+        Ok(ObserveOutcome::Confirmed(sid)) => {
             tracing::info!(
                 message_sid = %sid, account_sid = %account, source = "import",
                 "confirmed {sid} by import"
             );
             PastOutcome::Confirmed
         }
-        Ok(Observed::Already(_)) => PastOutcome::Known,
-        Ok(Observed::Nothing(reason) | Observed::Parked { reason, .. }) => {
+        Ok(ObserveOutcome::AlreadyConfirmed(_)) => PastOutcome::Known,
+        Ok(ObserveOutcome::NotConfirmed(reason) | ObserveOutcome::Parked { reason, .. }) => {
             PastOutcome::Nothing { reason: reason.as_str().to_owned() }
         }
         Err(StoreError::Contradiction(wrong)) => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admin::posting::Posting;
 use crate::domain::sid::AccountSid;
-use crate::store::{Entry, Filter, Page, Select, Store, StoreError};
+use crate::store::{Filter, ListEntry, ListPage, Select, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// Records that are read in one step.
@@ -40,10 +40,10 @@ impl ListQuery {
         }
     }
 
-    fn holds(&self, entry: &Entry) -> bool {
+    fn holds(&self, entry: &ListEntry) -> bool {
         let (account, is_in_time) = match entry {
-            Entry::Message(message) => (message.account, true),
-            Entry::Parked(parked) => {
+            ListEntry::Message(message) => (message.account, true),
+            ListEntry::Parked(parked) => {
                 let is_late = self.from.is_none_or(|from| parked.parked_at >= from);
                 let is_early = self.before.is_none_or(|before| parked.parked_at < before);
                 (parked.evidence.account, is_late && is_early)
@@ -62,7 +62,7 @@ pub async fn page(
     query: &ListQuery,
     cursor: Option<Vec<u8>>,
     limit: usize,
-) -> Result<Page, StoreError> {
+) -> Result<ListPage, StoreError> {
     let mut page = store.list(query.narrowed(), cursor, limit).await?;
     page.entries.retain(|entry| query.holds(entry));
     Ok(page)
@@ -72,7 +72,7 @@ pub async fn page(
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewestRecords {
     /// The records.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListEntry>,
     /// The number of records that match.
     pub of: u64,
     /// The number of accounts in the store.
@@ -114,10 +114,10 @@ pub async fn newest(
 }
 
 /// The beginning of a record's present state.
-fn since(entry: &Entry) -> Timestamp {
+fn since(entry: &ListEntry) -> Timestamp {
     match entry {
-        Entry::Message(message) => message.since,
-        Entry::Parked(parked) => parked.parked_at,
+        ListEntry::Message(message) => message.since,
+        ListEntry::Parked(parked) => parked.parked_at,
     }
 }
 
@@ -125,7 +125,7 @@ fn since(entry: &Entry) -> Timestamp {
 struct Dated {
     at: Timestamp,
     no: u64,
-    entry: Entry,
+    entry: ListEntry,
 }
 
 impl Dated {

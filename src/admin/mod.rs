@@ -26,14 +26,14 @@ use crate::admin::requeue::RequeueSelection;
 use crate::domain::message::Reference;
 use crate::domain::sid::AccountSid;
 use crate::domain::trace::TraceParent;
-use crate::store::{Record, Store, StoreError};
+use crate::store::{ExportRecord, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// A request of a command. It has no `Debug`, because it may hold the addresses of people.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminRequest {
-    /// One page of records; answered with [`Page`](crate::store::Page).
+    /// One page of records; answered with [`PageState`](crate::store::Page).
     List {
         /// The records.
         query: ListQuery,
@@ -88,7 +88,7 @@ pub enum AdminRequest {
         /// The check of the key that hashed the persons.
         persons: String,
         /// The records.
-        records: Vec<Record>,
+        records: Vec<ExportRecord>,
     },
     /// One step of judging parked evidence after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
     Reconsider {

@@ -73,7 +73,7 @@ impl Posting {
 impl NextPost {
     /// In words. [`Self::At`] is always `now`; a caller shows a future time itself.
     #[must_use]
-    pub fn words(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::OnHold => "on hold",
             Self::NotServed => "when the service runs",
@@ -88,7 +88,7 @@ impl NextPost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::readiness::{LaneDetail, LaneState};
+    use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 
     #[test]
     fn now_is_said_only_of_a_message_that_is_posted_now() {
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(posting.next(&message), Some(NextPost::UnderWay));
         message.delivery.lease = None;
         let lane = LaneDetail {
-            state: LaneState::Paused,
+            state: LaneReadiness::Paused,
             why: None,
             status: None,
             code: None,

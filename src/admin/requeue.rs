@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::message::State;
 use crate::domain::sid::MessageSid;
-use crate::store::{Entry, Filter, RequeueFrom, Requeued, Select, Store, StoreError};
+use crate::store::{Filter, ListEntry, RequeueFrom, Requeued, Select, Store, StoreError};
 
 /// Messages that are requeued in one step: they share their syncs.
 const STEP: usize = 100;
@@ -74,8 +74,8 @@ pub async fn requeue(
     };
     let page = store.list(Filter::Messages(select), cursor, STEP).await?;
     let sids = page.entries.iter().filter_map(|entry| match entry {
-        Entry::Message(message) => Some(message.sid),
-        Entry::Parked(_) => None,
+        ListEntry::Message(message) => Some(message.sid),
+        ListEntry::Parked(_) => None,
     });
     let sids: Vec<_> = sids.collect();
     Ok(RequeuedPage { outcomes: requeue_all(store, &sids, from).await?, next: page.next })

@@ -6,8 +6,8 @@ use crate::admin::posting::Posting;
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::Named;
-use crate::store::{Entry, Filter, Store, StoreError};
+use crate::domain::signal::EvidenceTarget;
+use crate::store::{Filter, ListEntry, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// Records that are read in one step.
@@ -43,7 +43,7 @@ pub async fn show(
         messages.extend(store.show(sid).await?);
     }
     if messages.is_empty() {
-        messages = store.bearing(name.clone(), MAX_MESSAGES).await?;
+        messages = store.messages_with_reference(name.clone(), MAX_MESSAGES).await?;
     }
     let mut waiting = Vec::new();
     for filter in [Filter::Parked, Filter::Orphaned] {
@@ -64,12 +64,16 @@ async fn naming(
     loop {
         let page = store.list(filter, cursor, STEP).await?;
         found.extend(page.entries.into_iter().filter_map(|entry| match entry {
-            Entry::Parked(parked) => Some(*parked).filter(|parked| match &parked.evidence.named {
-                Named::Message(named) => Some(*named) == sid,
-                Named::Reference(named) => named == name,
-                Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => false,
-            }),
-            Entry::Message(_) => None,
+            ListEntry::Parked(parked) => {
+                Some(*parked).filter(|parked| match &parked.evidence.named {
+                    EvidenceTarget::Message(named) => Some(*named) == sid,
+                    EvidenceTarget::Reference(named) => named == name,
+                    EvidenceTarget::Person { .. }
+                    | EvidenceTarget::Caller { .. }
+                    | EvidenceTarget::Link(_) => false,
+                })
+            }
+            ListEntry::Message(_) => None,
         }));
         cursor = page.next;
         if cursor.is_none() || found.len() >= MAX_EVIDENCE {

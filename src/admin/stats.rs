@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::census::{Census, Standing, Tally, whole_hours};
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
-use crate::store::{Counts, Store, StoreError};
-use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneState, Readiness};
+use crate::domain::stats::{BucketCounts, MessageStats, StatusBucket, whole_hours};
+use crate::store::{RecordCounts, Store, StoreError};
+use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, LaneReadiness, Readiness};
 
 /// The spans over which a funnel is told, in days, by name.
 const SPANS: [(&str, i64); 3] = [("24h", 1), ("7d", 7), ("30d", 30)];
@@ -37,13 +37,13 @@ pub struct Share {
     pub since: Option<Timestamp>,
     /// How many.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: BucketCounts,
     /// The share of what was sent that is proven, from 0 to 1.
     pub conversion: Option<f64>,
 }
 
 impl Share {
-    fn of(of: impl Into<String>, tally: Tally) -> Self {
+    fn of(of: impl Into<String>, tally: BucketCounts) -> Self {
         Self { of: of.into(), since: None, tally, conversion: tally.conversion() }
     }
 }
@@ -88,7 +88,7 @@ pub async fn stats(
     let mut summary = summary(&census, &store.counts(), on_hold, now);
     if let Some(service) = service {
         summary.lanes = service.lanes();
-        summary.lanes.retain(|_, lane| lane.state != LaneState::Open);
+        summary.lanes.retain(|_, lane| lane.state != LaneReadiness::Open);
         summary.foreign_answers = service.foreign_answers();
         summary.dry_run = service.is_dry_run();
     }
@@ -96,8 +96,8 @@ pub async fn stats(
 }
 
 fn summary(
-    census: &Census,
-    counts: &Counts,
+    census: &MessageStats,
+    counts: &RecordCounts,
     on_hold: BTreeMap<AccountSid, Timestamp>,
     now: Timestamp,
 ) -> Summary {
@@ -106,10 +106,10 @@ fn summary(
     let month = now.checked_sub(span).unwrap_or(Timestamp::MIN);
     let mut waiting = BTreeMap::new();
     let states =
-        State::ALL.map(|state| (state.as_str(), Standing::Message(state), counts.of(state)));
+        State::ALL.map(|state| (state.as_str(), StatusBucket::Message(state), counts.of(state)));
     let parked = [
-        ("parked", Standing::Parked, counts.parked),
-        ("orphaned", Standing::Orphaned, counts.orphaned),
+        ("parked", StatusBucket::Parked, counts.parked),
+        ("orphaned", StatusBucket::Orphaned, counts.orphaned),
     ];
     for (name, standing, count) in states.into_iter().chain(parked) {
         waiting.insert(name.to_owned(), Waiting { count, oldest: census.oldest(standing) });

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::sid::MessageSid;
 use crate::domain::trace::TraceParent;
-use crate::store::{Entry, Filter, Store, StoreError};
+use crate::store::{Filter, ListEntry, Store, StoreError};
 
 /// Records that are read in one step.
 const STEP: usize = 500;
@@ -42,18 +42,18 @@ pub async fn trace_lookup(
     Ok(found)
 }
 
-fn note(traces: &[TraceParent], entry: &Entry, found: &mut [TracedRecords]) {
+fn note(traces: &[TraceParent], entry: &ListEntry, found: &mut [TracedRecords]) {
     let trace = match entry {
-        Entry::Message(message) => message.trace,
-        Entry::Parked(parked) => parked.trace,
+        ListEntry::Message(message) => message.trace,
+        ListEntry::Parked(parked) => parked.trace,
     };
     let Some(trace) = trace else { return };
     // If spans are exported, the service's own span has replaced the client's.
     let traces = traces.iter().map(TraceParent::trace_id);
     for (_, found) in traces.zip(found).filter(|(wanted, _)| *wanted == trace.trace_id()) {
         match entry {
-            Entry::Message(message) => found.confirmed.push(message.sid),
-            Entry::Parked(parked) => found.parked.push(parked.reason.as_str().to_owned()),
+            ListEntry::Message(message) => found.confirmed.push(message.sid),
+            ListEntry::Parked(parked) => found.parked.push(parked.reason.as_str().to_owned()),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::hex::hex;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::{Counts, ImportOutcome, Reconsidered, Record, Store, StoreError};
+use crate::store::{ExportRecord, ImportOutcome, Reconsidered, RecordCounts, Store, StoreError};
 
 /// The identity of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Identity {
 /// The identity of the store.
 pub fn identity(store: &dyn Store) -> Identity {
     let persons = hex(&store.person_key().check());
-    Identity { persons, is_empty: store.counts() == Counts::default() }
+    Identity { persons, is_empty: store.counts() == RecordCounts::default() }
 }
 
 /// Imports records, all of them or none. `persons` is the check of the key that hashed the recipients in them: the
@@ -29,7 +29,7 @@ pub fn identity(store: &dyn Store) -> Identity {
 pub async fn import(
     store: &dyn Store,
     persons: &str,
-    records: Vec<Record>,
+    records: Vec<ExportRecord>,
 ) -> Result<ImportOutcome, StoreError> {
     if identity(store).persons != persons {
         let reason = "the store's persons are hashed with another key by now".to_owned();

@@ -21,7 +21,7 @@ mod tests;
 mod traces;
 mod unread;
 
-pub use accounts::{Account, Accounts, account_sids};
+pub use accounts::{AccountSettings, AccountsSettings, account_sids};
 pub use listen::ListenAddr;
 pub use setting::{Setting, SettingsArgs, secrets};
 pub use shared_keys::SharedKey;
@@ -39,22 +39,22 @@ use secrecy::SecretString;
 
 use crate::config::parse::{RANDOM_HEX, URL_EXPECTED};
 use crate::config::problems::{Problem, Problems};
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::config::table::{
     EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN, PHONE_KEY, PUBLIC_URL,
     RECORD_REFUSED, REPLY_WINDOW, STORE_URL, TWILIO,
 };
-use crate::domain::link;
-use crate::domain::link::Links;
+use crate::domain::api_url::UpstreamUrl;
+use crate::domain::click_link;
+use crate::domain::click_link::Links;
 use crate::domain::matching::{Policy, Resend};
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
 use crate::domain::twiml::RedirectUrl;
-use crate::domain::upstream_url::UpstreamUrl;
 
 /// What follows the public URL in a click link: `/c/` and a token.
-const LINK_PATH_LEN: usize = 3 + link::TOKEN_LEN;
+const LINK_PATH_LEN: usize = 3 + click_link::TOKEN_LEN;
 /// A click link that takes more than this much of an SMS is a warning.
 const LONG_LINK: usize = 64;
 
@@ -68,7 +68,7 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The accounts, each with its keys.
-    pub accounts: Accounts,
+    pub accounts: AccountsSettings,
     /// Whether spans go to a collector.
     pub traces: Option<TraceSettings>,
     /// Valid values that are probably a mistake. They contain no secret.
@@ -88,7 +88,7 @@ pub struct Values {
     pub public_urls: Vec<PublicUrl>,
     /// The file that named some of them.
     pub accounts_file: Option<PathBuf>,
-    /// What every account's app may sign with. Empty: see [`Account::app_secrets`].
+    /// What every account's app may sign with. Empty: see [`AccountKind::app_secrets`].
     pub app_keys: Vec<SecretString>,
     /// Opens a path for click callbacks that nobody signed; without it there is none.
     pub click_secret: Option<PathSecret>,
@@ -236,7 +236,7 @@ impl Settings {
     /// # Errors
     /// Every [`Problem`] there is, not just the first.
     pub fn gather(args: &SettingsArgs, env: Env<'_>, read: ReadFile<'_>) -> Result<Self, Problems> {
-        let mut reader = Reader::new(args.clone(), env, read);
+        let mut reader = SettingsReader::new(args.clone(), env, read);
         let accounts = accounts::gather(&mut reader);
         reader.rows(|setting| setting.heading != TWILIO);
         if let Some(accounts) = &accounts {
@@ -246,14 +246,14 @@ impl Settings {
         judge_public_urls(&mut reader);
         judge_listeners(&mut reader);
         judge_windows(&mut reader);
-        let Reader { values, mut problems, warnings, .. } = reader;
+        let SettingsReader { values, mut problems, warnings, .. } = reader;
         problems.sort();
         let (Some(accounts), true) = (accounts, problems.is_empty()) else { return Err(problems) };
         Ok(Self { accounts, traces: traces::gather(env), warnings, values })
     }
 }
 
-fn judge_public_urls(reader: &mut Reader<'_>) {
+fn judge_public_urls(reader: &mut SettingsReader<'_>) {
     let Values { public_urls, links, .. } = reader.values.clone();
     if public_urls.is_empty() && !reader.is_broken(PUBLIC_URL) {
         reader.problem(Problem::missing(PUBLIC_URL, URL_EXPECTED));
@@ -279,7 +279,7 @@ fn judge_public_urls(reader: &mut Reader<'_>) {
 
 /// The operator's page needs no password only if its listener is certainly loopback: a host name may resolve to any
 /// address.
-fn judge_listeners(reader: &mut Reader<'_>) {
+fn judge_listeners(reader: &mut SettingsReader<'_>) {
     let Values { listen, ops_listen, .. } = reader.values.clone();
     if listen.collides_with(&ops_listen) {
         let expected = "HEARDBACK_LISTEN has the same port; expected another one";
@@ -301,7 +301,7 @@ fn judge_listeners(reader: &mut Reader<'_>) {
 }
 
 /// A default window shrinks to the pending lifetime; a given window that exceeds it is a problem.
-fn judge_windows(reader: &mut Reader<'_>) {
+fn judge_windows(reader: &mut SettingsReader<'_>) {
     let ttl = reader.values.pending_ttl;
     for name in [REPLY_WINDOW, EVENT_WINDOW] {
         let found = reader.args.text(name).map(str::to_owned);
@@ -323,7 +323,7 @@ fn judge_windows(reader: &mut Reader<'_>) {
 /// The value of a single row that a flag of a command names.
 fn row(name: &'static str, given: Option<&str>) -> Result<Values, Problems> {
     let args = SettingsArgs::default().with(name, given.unwrap_or_default());
-    let mut reader = Reader::new(args, &|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
+    let mut reader = SettingsReader::new(args, &|_| None, &|_| Err(io::ErrorKind::NotFound.into()));
     reader.rows(|setting| setting.name == name);
     if reader.problems.is_empty() { Ok(reader.values) } else { Err(reader.problems) }
 }
@@ -372,7 +372,7 @@ impl Values {
     ) -> Result<Self, Problems> {
         let args = SettingsArgs::from_env(env).with(STORE_URL, store.unwrap_or_default());
         let judges = kind == CommandKind::Judges;
-        let mut reader = Reader::new(args, env, read);
+        let mut reader = SettingsReader::new(args, env, read);
         let always = [STORE_URL, PHONE_KEY, RECORD_REFUSED, MAX_MESSAGES, MAX_PARKED];
         reader.rows(|row| always.contains(&row.name) || judges && JUDGES_BY.contains(&row.name));
         if judges {

@@ -12,16 +12,16 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::accounts::MAX_TOKENS;
 use crate::config::problems::Problem;
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::config::shared_keys;
 use crate::config::{LogFormat, StoreUrl};
+use crate::domain::api_url::UpstreamUrl;
 use crate::domain::path_secret;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::redact::veiled;
 use crate::domain::sid::AccountSid;
 use crate::domain::switch;
-use crate::domain::upstream_url::UpstreamUrl;
-use crate::domain::veil::veiled;
 
 /// Twilio's auth tokens have this many hexadecimal digits.
 const TOKEN_LEN: usize = 32;
@@ -93,12 +93,12 @@ pub(super) fn is_api_key_sid(sid: &str) -> bool {
     digits.len() == TOKEN_LEN && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-pub(super) fn account_sid(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn account_sid(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let sid = AccountSid::parse(text).map_err(|error| error.to_string())?;
     set(&mut reader.values.own.sid, Ok(Some(sid)))
 }
 
-pub(super) fn auth_tokens(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn auth_tokens(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let Some(tokens) = reader.list(text) else { return Ok(()) };
     for (index, token) in (1..).zip(&tokens) {
         let token = token.expose_secret();
@@ -114,19 +114,19 @@ pub(super) fn auth_tokens(reader: &mut Reader<'_>, text: &str) -> Result<(), Str
     is_sound.then_some(()).ok_or_else(expected)
 }
 
-pub(super) fn shared_keys(reader: &mut Reader<'_>, text: &str) {
+pub(super) fn shared_keys(reader: &mut SettingsReader<'_>, text: &str) {
     let entries = reader.list(text).unwrap_or_default();
     reader.values.own.shared_keys = shared_keys::read(reader, &entries);
 }
 
-pub(super) fn api_key(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn api_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     if !is_api_key_sid(text) {
         return Err("expected the key's SID: SK… and 32 hexadecimal digits".to_owned());
     }
     set(&mut reader.values.own.api_key, Ok(Some(text.to_owned())))
 }
 
-pub(super) fn upstream_url(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn upstream_url(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let url = UpstreamUrl::parse(text).map_err(|error| error.to_string())?;
     if !url.as_str().ends_with(".twilio.com") {
         reader.warn(format!(
@@ -137,7 +137,7 @@ pub(super) fn upstream_url(reader: &mut Reader<'_>, text: &str) -> Result<(), St
     Ok(())
 }
 
-pub(super) fn app_keys(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn app_keys(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let keys = reader.list(text).unwrap_or_default();
     let is_sound = !keys.iter().any(is_short);
     reader.values.app_keys = keys;
@@ -146,7 +146,7 @@ pub(super) fn app_keys(reader: &mut Reader<'_>, text: &str) -> Result<(), String
     is_sound.then_some(()).ok_or_else(expected)
 }
 
-pub(super) fn public_urls(reader: &mut Reader<'_>, text: &str) {
+pub(super) fn public_urls(reader: &mut SettingsReader<'_>, text: &str) {
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         match PublicUrl::parse(entry) {
             Ok(url) if reader.values.public_urls.contains(&url) => {}
@@ -159,12 +159,12 @@ pub(super) fn public_urls(reader: &mut Reader<'_>, text: &str) {
     }
 }
 
-pub(super) fn ops_token(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn ops_token(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.values.ops_token = Some(SecretString::from(text));
     long_enough(text, "")
 }
 
-pub(super) fn client_ip_header(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn client_ip_header(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Err("expected a header's name, e.g. Fly-Client-IP".to_owned());
     }
@@ -172,7 +172,7 @@ pub(super) fn client_ip_header(reader: &mut Reader<'_>, text: &str) -> Result<()
     Ok(())
 }
 
-pub(super) fn click_secret(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn click_secret(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.values.click_secret = PathSecret::parse(text);
     reader.values.click_secret.as_ref().map(|_| ()).ok_or_else(|| {
         let min = path_secret::MIN_LEN;
@@ -180,7 +180,7 @@ pub(super) fn click_secret(reader: &mut Reader<'_>, text: &str) -> Result<(), St
     })
 }
 
-pub(super) fn store(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn store(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let path = text.strip_prefix("sled:").filter(|path| !path.is_empty());
     if let Some(path) = path.filter(|path| !path.starts_with("//")) {
         reader.values.store = StoreUrl::Sled(PathBuf::from(path));
@@ -197,12 +197,12 @@ pub(super) fn store(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn phone_key(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn phone_key(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.values.phone_key = Some(SecretString::from(text));
     long_enough(text, "; keep it for as long as the store")
 }
 
-pub(super) fn record_refused(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn record_refused(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     reader.warn(format!(
         "HEARDBACK_RECORD_REFUSED keeps the last refused requests in {text}, phone numbers and texts \
          included; unset it and delete them when `heardback doctor` has told what was wrong"
@@ -210,7 +210,7 @@ pub(super) fn record_refused(reader: &mut Reader<'_>, text: &str) -> Result<(), 
     set(&mut reader.values.record_refused, Ok(Some(PathBuf::from(text))))
 }
 
-pub(super) fn log_filter(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn log_filter(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     // A lone word that is no level would name a module and silence everything else.
     let is_word = |part: &&str| !part.contains(['=', '[']);
     let mut words = text.split(',').filter(is_word);
@@ -222,7 +222,7 @@ pub(super) fn log_filter(reader: &mut Reader<'_>, text: &str) -> Result<(), Stri
     set(&mut reader.values.log.filter, Ok(text.to_owned()))
 }
 
-pub(super) fn log_format(reader: &mut Reader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn log_format(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
     let format = match text {
         "auto" => Ok(LogFormat::Auto),
         "pretty" => Ok(LogFormat::Pretty),

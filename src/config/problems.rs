@@ -4,18 +4,18 @@ use std::fmt;
 
 use crate::config::setting::Setting;
 use crate::config::table::SETTINGS;
-use crate::domain::veil::veiled;
+use crate::domain::redact::veiled;
 
 /// One setting that cannot be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     setting: String,
-    found: Found,
+    found: FoundValue,
     expected: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
+enum FoundValue {
     Nothing,
     Text(String),
     /// There is a value, and it may be secret or personal.
@@ -35,7 +35,7 @@ const SHOWN_CHARS: usize = 80;
 
 impl Problem {
     pub(super) fn missing(setting: &str, where_to_find_it: impl Into<String>) -> Self {
-        Self::new(setting, Found::Nothing, where_to_find_it)
+        Self::new(setting, FoundValue::Nothing, where_to_find_it)
     }
 
     /// Shows the value found. Only for what cannot be a secret.
@@ -43,22 +43,22 @@ impl Problem {
         // A URL may carry a password or a token although none belongs there, and a token may have been
         // pasted into another setting's place.
         let found = if found.contains(['@', '?']) || veiled(found) != found {
-            Found::Withheld
+            FoundValue::Withheld
         } else {
-            Found::Text(found.chars().take(SHOWN_CHARS).collect())
+            FoundValue::Text(found.chars().take(SHOWN_CHARS).collect())
         };
         Self::new(setting, found, expected)
     }
 
     pub(super) fn withheld(setting: &str, expected: impl Into<String>) -> Self {
-        Self::new(setting, Found::Withheld, expected)
+        Self::new(setting, FoundValue::Withheld, expected)
     }
 
     pub(super) fn unknown(name: &str, way_out: impl Into<String>) -> Self {
-        Self::new(name, Found::Unknown, way_out)
+        Self::new(name, FoundValue::Unknown, way_out)
     }
 
-    fn new(setting: &str, found: Found, expected: impl Into<String>) -> Self {
+    fn new(setting: &str, found: FoundValue, expected: impl Into<String>) -> Self {
         Self { setting: setting.to_owned(), found, expected: expected.into() }
     }
 
@@ -104,10 +104,12 @@ impl From<Problem> for Problems {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
-            Found::Nothing => write!(f, "{} is missing: {}", self.setting, self.expected),
-            Found::Text(found) => write!(f, "{} is {found:?}: {}", self.setting, self.expected),
-            Found::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.expected),
-            Found::Unknown => write!(f, "{} is no setting: {}", self.setting, self.expected),
+            FoundValue::Nothing => write!(f, "{} is missing: {}", self.setting, self.expected),
+            FoundValue::Text(found) => {
+                write!(f, "{} is {found:?}: {}", self.setting, self.expected)
+            }
+            FoundValue::Withheld => write!(f, "{} cannot be used: {}", self.setting, self.expected),
+            FoundValue::Unknown => write!(f, "{} is no setting: {}", self.setting, self.expected),
         }
     }
 }

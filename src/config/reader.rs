@@ -15,7 +15,7 @@ use crate::config::{Env, ReadFile, Values};
 
 const ONLY_COMMAS: &str = "nothing stands between its commas";
 
-pub(super) struct Reader<'a> {
+pub(super) struct SettingsReader<'a> {
     pub(super) args: SettingsArgs,
     env: Env<'a>,
     read: ReadFile<'a>,
@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     pub(super) fn new(args: SettingsArgs, env: Env<'a>, read: ReadFile<'a>) -> Self {
         Self {
             args,

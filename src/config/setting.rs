@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::config::table::SETTINGS;
 use crate::config::{Env, Settings};
 
@@ -19,7 +19,7 @@ pub struct Setting {
     /// The help, without the default.
     pub help: &'static str,
     /// Parses a value into [`Values`](super::Values). The error names the expected form.
-    pub(super) read: fn(&mut Reader<'_>, &str) -> Result<(), String>,
+    pub(super) read: fn(&mut SettingsReader<'_>, &str) -> Result<(), String>,
     /// The value that `check` prints. It contains no secret.
     pub show: fn(&Settings) -> String,
 }

@@ -4,7 +4,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::domain::signature::{Algorithm, KeyId, SigningKey};
 
 /// What Twilio's ids begin with, as far as is known.
@@ -53,7 +53,7 @@ impl SharedKey {
 }
 
 /// `TWILIO_SHARED_KEYS`: `id:algorithm:secret,…`.
-pub(super) fn read(reader: &mut Reader<'_>, entries: &[SecretString]) -> Vec<SharedKey> {
+pub(super) fn read(reader: &mut SettingsReader<'_>, entries: &[SecretString]) -> Vec<SharedKey> {
     let mut keys: Vec<SharedKey> = Vec::with_capacity(entries.len());
     for (number, entry) in (1..).zip(entries) {
         let mut parts = entry.expose_secret().splitn(3, ':');

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::config::{Account, Settings};
+use crate::config::{AccountSettings, Settings};
 
 /// A value of the environment's own account.
-pub(super) fn of_own_account(settings: &Settings, of: impl FnOnce(&Account) -> String) -> String {
+pub(super) fn of_own_account(
+    settings: &Settings,
+    of: impl FnOnce(&AccountSettings) -> String,
+) -> String {
     let own = settings.accounts.iter().find(|account| account.number.is_none());
     or_not_set(own.map(of))
 }
@@ -17,7 +20,7 @@ pub(super) fn or_not_set(value: Option<String>) -> String {
 /// The accounts file, and each account in it.
 pub(super) fn accounts_file(settings: &Settings) -> String {
     let Some(path) = &settings.accounts_file else { return or_not_set(None) };
-    let one = |account: &Account| {
+    let one = |account: &AccountSettings| {
         let tokens = key_count(account.tokens.len());
         let shared = shared_key_ids(account);
         let posts = account.api_key.as_ref().map_or("the auth token", |key| key.sid.as_str());
@@ -30,7 +33,7 @@ pub(super) fn accounts_file(settings: &Settings) -> String {
 }
 
 /// Which key is bound to which algorithm: neither is secret.
-pub(super) fn shared_key_ids(account: &Account) -> String {
+pub(super) fn shared_key_ids(account: &AccountSettings) -> String {
     let keys = account.shared_keys.iter();
     let keys = keys.map(|key| format!("{} ({})", key.id.as_str(), key.algorithm.as_str()));
     let keys: Vec<String> = keys.collect();

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::config::accounts::TOKEN_PLACE;
 use crate::config::problems::{Problem, Problems};
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::config::setting::SettingsArgs;
 use crate::config::table::{APP_KEYS, AUTH_TOKEN};
 use crate::config::{Env, ReadFile};
@@ -39,7 +39,7 @@ pub fn signing_key(
     env: Env<'_>,
     read: ReadFile<'_>,
 ) -> Result<ChosenKey, Problems> {
-    let mut reader = Reader::new(SettingsArgs::default(), env, read);
+    let mut reader = SettingsReader::new(SettingsArgs::default(), env, read);
     let (found, name, why) = if let Some(path) = given(place.file) {
         (reader.secrets_in_file("--auth-token-file", path), "--auth-token-file", "as you asked")
     } else if let Some(name) = given(place.env) {
@@ -66,7 +66,10 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn by_route(reader: &mut Reader<'_>, url: &str) -> (Vec<SecretString>, &'static str, &'static str) {
+fn by_route(
+    reader: &mut SettingsReader<'_>,
+    url: &str,
+) -> (Vec<SecretString>, &'static str, &'static str) {
     const BY_DEFAULT: &str = "because HEARDBACK_APP_KEYS is not set";
     let before_query = url.split(['?', '#']).next().unwrap_or_default();
     let path = before_query.split_once("://").map_or(before_query, |(_, rest)| rest);

@@ -14,11 +14,11 @@ use crate::config::setting::{Setting, Value};
 use crate::config::show::{accounts_file, key_count, of_own_account, or_not_set};
 use crate::config::show::{shared_key_ids, written};
 use crate::config::{LogFormat, StoreUrl};
-use crate::domain::link::Links;
+use crate::domain::click_link::Links;
 use crate::domain::matching::Resend;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::redact::veiled;
 use crate::domain::twiml::RedirectUrl;
-use crate::domain::veil::veiled;
 
 /// The heading of the settings that [`accounts`](super::accounts) reads.
 pub(super) const TWILIO: &str = "Twilio";

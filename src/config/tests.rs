@@ -77,7 +77,7 @@ fn each_name_has_one_row_and_each_default_is_valid() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    let mut reader = Reader::new(SettingsArgs::default(), &|_| None, &no_file);
+    let mut reader = SettingsReader::new(SettingsArgs::default(), &|_| None, &no_file);
     reader.rows(|setting| !setting.default().is_empty());
     assert!(reader.problems.is_empty(), "{}", reader.problems);
 }

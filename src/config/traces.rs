@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::Env;
-use crate::domain::veil::veiled;
+use crate::domain::redact::veiled;
 
 /// The standard's own.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -40,7 +40,7 @@ const SHOWN_WORD: usize = 24;
 
 /// The judgement of a variable's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict<'a> {
+enum NameVerdict<'a> {
     /// A setting, or a name of other software.
     Fine,
     /// A misspelling of this setting's name.
@@ -65,19 +65,19 @@ pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
         }
         let shown = shown(name);
         match verdict(name, &value, &known) {
-            Verdict::Fine => {}
-            Verdict::Slip(meant) if is_file_of(name, meant) => {
+            NameVerdict::Fine => {}
+            NameVerdict::Slip(meant) if is_file_of(name, meant) => {
                 let how = format!("{meant} cannot be read from a file; set it to the value itself");
                 problems.push(Problem::unknown(&shown, how));
             }
-            Verdict::Slip(meant) => {
+            NameVerdict::Slip(meant) => {
                 let how = format!("did you mean {meant}? Rename this variable, or unset it");
                 problems.push(Problem::unknown(&shown, how));
             }
-            Verdict::Doubt(meant) => warnings.push(format!(
+            NameVerdict::Doubt(meant) => warnings.push(format!(
                 "{shown} is set, but Heardback does not read it: if it is meant for Heardback, the name is {meant}"
             )),
-            Verdict::Unknown => {
+            NameVerdict::Unknown => {
                 warnings.push(format!("{shown} is set, but Heardback has no setting of that name"));
             }
         }
@@ -85,10 +85,10 @@ pub(super) fn judge(names: &[String], env: Env<'_>) -> (Problems, Vec<String>) {
     (problems, warnings)
 }
 
-fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> Verdict<'a> {
+fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> NameVerdict<'a> {
     let is_known = |name: &str| known.iter().any(|known| known == name);
     if is_known(name) || OF_THE_REPOSITORY.contains(&name) {
-        return Verdict::Fine;
+        return NameVerdict::Fine;
     }
     let upper: String = name
         .chars()
@@ -97,23 +97,23 @@ fn verdict<'a>(name: &str, value: &str, known: &'a [String]) -> Verdict<'a> {
     let is_ours = upper.starts_with(OURS);
     let is_twilios = upper.starts_with(TWILIOS);
     if (is_ours || is_twilios) && is_service_link(&upper, value) {
-        return Verdict::Fine;
+        return NameVerdict::Fine;
     }
     if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == upper) {
         let setting = known.iter().find(|known| known == meant);
-        return setting.map_or(Verdict::Fine, |setting| Verdict::Doubt(setting));
+        return setting.map_or(NameVerdict::Fine, |setting| NameVerdict::Doubt(setting));
     }
     if let Some(meant) = same_letters(&upper, known) {
-        return Verdict::Slip(meant);
+        return NameVerdict::Slip(meant);
     }
     let near = if is_ours {
         near_in_our_namespace(&upper, known)
     } else if is_twilios {
         near_in_twilios_namespace(&upper, known)
     } else {
-        misspelt_prefix(&upper, known).map(Verdict::Slip)
+        misspelt_prefix(&upper, known).map(NameVerdict::Slip)
     };
-    near.unwrap_or(if is_ours { Verdict::Unknown } else { Verdict::Fine })
+    near.unwrap_or(if is_ours { NameVerdict::Unknown } else { NameVerdict::Fine })
 }
 
 /// The setting with the same letters and digits. Other characters and case do not count.
@@ -130,7 +130,7 @@ fn misspelt_prefix<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     near.min_by_key(|known| distance(&name, &squeezed(known)))
 }
 
-fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verdict<'a>> {
+fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<NameVerdict<'a>> {
     let words = Words::of(name);
     let near = |is_near: Rule| {
         let found = known.iter().map(String::as_str).filter(|known| known.starts_with(OURS));
@@ -140,17 +140,17 @@ fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verdict<
     let rules: [Rule; 5] =
         [Words::is_misspelt, Words::is_part, Words::is_abbreviated, Words::begins, Words::contains];
     if let Some(meant) = rules.into_iter().find_map(near) {
-        return Some(Verdict::Slip(meant));
+        return Some(NameVerdict::Slip(meant));
     }
     // `HEARDBACK_AUTH_TOKEN`, `HEARDBACK_TWILIO_AUTH_TOKEN`: a setting of the other prefix.
     let other = known.iter().map(String::as_str).find(|known| {
         let tail = known.strip_prefix(TWILIOS);
         tail.is_some_and(|tail| words.is(tail) || words.is(known))
     })?;
-    Some(if words.0.len() > 1 { Verdict::Slip(other) } else { Verdict::Doubt(other) })
+    Some(if words.0.len() > 1 { NameVerdict::Slip(other) } else { NameVerdict::Doubt(other) })
 }
 
-fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verdict<'a>> {
+fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<NameVerdict<'a>> {
     let words = Words::of(name);
     let twilios = || known.iter().map(String::as_str).filter(|known| known.starts_with(TWILIOS));
     let near = |is_near: Rule| {
@@ -160,19 +160,19 @@ fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<Verd
     let rules: [Rule; 3] = [Words::is_misspelt, Words::is_part, Words::is_abbreviated];
     let of_a_file = || twilios().find(|known| is_file_of(name, known));
     if let Some(meant) = rules.into_iter().find_map(near).or_else(of_a_file) {
-        return Some(Verdict::Slip(meant));
+        return Some(NameVerdict::Slip(meant));
     }
     // `TWILIO_AUTH_TOKEN_SECONDARY`: maybe meant for us, maybe not.
     let longer = |known: &&str| Words::of(known).0.len() > 1 && words.begins(&Words::of(known));
     if let Some(meant) = twilios().find(longer) {
-        return Some(Verdict::Doubt(meant));
+        return Some(NameVerdict::Doubt(meant));
     }
     // `TWILIO_PUBLIC_URL`: a setting of the other prefix, unless another program reads it.
     let ours = known.iter().map(String::as_str);
     let mut ours =
         ours.filter(|known| known.strip_prefix(OURS).is_some_and(|tail| tail.contains('_')));
     ours.find(|known| known.strip_prefix(OURS).is_some_and(|tail| words.is(tail)))
-        .map(Verdict::Doubt)
+        .map(NameVerdict::Doubt)
 }
 
 /// Whether a name asks for a setting's value from a file.

@@ -42,7 +42,7 @@ const MAX_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The wall clock.
     pub wall: Timestamp,
     /// A clock without jumps. Only differences between two readings of one process mean anything.
@@ -69,36 +69,36 @@ impl Jump {
 /// The last agreed time, and the jump since, if there was one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discipline {
-    agreed: Reading,
+    agreed: ClockReading,
     /// The last agreed time before the wall clock fell behind it.
-    before_fall: Option<Reading>,
+    before_fall: Option<ClockReading>,
     /// Whether the agreed time is Twilio's, and the wall clock differed from it.
     is_contradicted: bool,
     jump: Option<Jump>,
     /// The agreed time before a jump that only the operator confirmed, and the end of the second look.
-    unsupported: Option<(Reading, Timestamp)>,
+    unsupported: Option<(ClockReading, Timestamp)>,
 }
 
 impl Discipline {
     /// Begins with the store's last trusted time; `None`: a new store, with nothing in it to lose.
     #[must_use]
-    pub fn start(now: Reading, last: Option<LastSeen>) -> Self {
+    pub fn start(now: ClockReading, last: Option<LastSeen>) -> Self {
         let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
         let wall = last.map(|last| last.at).filter(is_far).unwrap_or(now.wall);
         let unsupported = last.and_then(|last| last.unsupported);
         let mut started = Self {
-            agreed: Reading { wall, ..now },
+            agreed: ClockReading { wall, ..now },
             before_fall: None,
             is_contradicted: false,
             jump: None,
-            unsupported: unsupported.map(|(wall, until)| (Reading { wall, ..now }, until)),
+            unsupported: unsupported.map(|(wall, until)| (ClockReading { wall, ..now }, until)),
         };
         started.trusted(now);
         started
     }
 
     /// The time to expire and remove records by.
-    pub fn trusted(&mut self, now: Reading) -> Timestamp {
+    pub fn trusted(&mut self, now: ClockReading) -> Timestamp {
         let expected = self.expected(now);
         let ahead = now.wall.duration_since(expected);
         if is_within(ahead) {
@@ -120,12 +120,12 @@ impl Discipline {
     }
 
     /// The time to remove records by, all but parked evidence.
-    pub fn removal(&mut self, now: Reading) -> Timestamp {
+    pub fn removal(&mut self, now: ClockReading) -> Timestamp {
         self.supported(now).checked_sub(MAX_JUMP).unwrap_or(Timestamp::MIN)
     }
 
     /// The trusted time without a jump that only the operator confirmed, within [`SECOND_LOOK`].
-    pub fn supported(&mut self, now: Reading) -> Timestamp {
+    pub fn supported(&mut self, now: ClockReading) -> Timestamp {
         let trusted = self.trusted(now);
         let Some((before, until)) = self.unsupported else { return trusted };
         let expected = Self::expected_from(before, now);
@@ -137,7 +137,7 @@ impl Discipline {
     }
 
     /// The time to date records by.
-    pub fn dated(&mut self, now: Reading) -> Timestamp {
+    pub fn dated(&mut self, now: ClockReading) -> Timestamp {
         self.trusted(now);
         let expected = Self::expected_from(self.before_fall.unwrap_or(self.agreed), now);
         let ahead = now.wall.duration_since(expected);
@@ -146,7 +146,7 @@ impl Discipline {
     }
 
     /// The time for the store to begin with after a restart.
-    pub fn last(&mut self, now: Reading) -> LastSeen {
+    pub fn last(&mut self, now: ClockReading) -> LastSeen {
         self.supported(now);
         let expected = Self::expected_from(self.before_fall.unwrap_or(self.agreed), now);
         let at = self.trusted(now).max(expected.min(self.dated(now)));
@@ -157,9 +157,9 @@ impl Discipline {
     }
 
     /// Takes over the time in Twilio's answer.
-    pub fn agree(&mut self, now: Reading, theirs: Timestamp) {
+    pub fn agree(&mut self, now: ClockReading, theirs: Timestamp) {
         let before = self.jump.take();
-        self.agreed = Reading { wall: theirs, ..now };
+        self.agreed = ClockReading { wall: theirs, ..now };
         (self.before_fall, self.unsupported) = (None, None);
         self.is_contradicted = !is_within(now.wall.duration_since(theirs));
         self.trusted(now);
@@ -172,7 +172,7 @@ impl Discipline {
     }
 
     /// Takes over the wall clock, which the operator has confirmed.
-    pub fn confirm(&mut self, now: Reading) {
+    pub fn confirm(&mut self, now: ClockReading) {
         self.supported(now);
         let until = now.wall.checked_add(SECOND_LOOK).unwrap_or(Timestamp::MAX);
         let is_ahead = now.wall.duration_since(self.expected(now)) > MAX_SKEW;
@@ -194,11 +194,11 @@ impl Discipline {
     }
 
     /// The last agreed time, plus the time that has passed since.
-    fn expected(&self, now: Reading) -> Timestamp {
+    fn expected(&self, now: ClockReading) -> Timestamp {
         Self::expected_from(self.agreed, now)
     }
 
-    fn expected_from(from: Reading, now: Reading) -> Timestamp {
+    fn expected_from(from: ClockReading, now: ClockReading) -> Timestamp {
         let passed = now.uptime.saturating_sub(from.uptime);
         from.wall.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
@@ -221,8 +221,8 @@ mod tests {
         Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
     }
 
-    fn reading(at: i64, uptime: u64) -> Reading {
-        Reading { wall: wall(at), uptime: Duration::from_secs(uptime) }
+    fn reading(at: i64, uptime: u64) -> ClockReading {
+        ClockReading { wall: wall(at), uptime: Duration::from_secs(uptime) }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Probe {
     /// Finds the possible codes in a text that a person wrote. `None` if there are none, or no key to try them with.
     #[must_use]
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
-        let text::Found { spellings, is_code } = text::possible_codes(text);
+        let text::CodesInText { spellings, is_code } = text::possible_codes(text);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
         is_usable.then(|| Self { spellings, keys: keys.to_vec(), is_code, is_explicit: false })
     }

@@ -9,19 +9,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::address::{Address, Person, PersonKey};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::address::{Address, RecipientHash, RecipientHashKey};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::Named;
+use crate::domain::signal::EvidenceTarget;
 
 /// What concerns the people at some addresses, as far as it was shown.
 pub struct Erasure {
-    key: PersonKey,
+    key: RecipientHashKey,
     addresses: Vec<Address>,
     /// Those people as each account knows them.
-    people: BTreeMap<AccountSid, BTreeSet<Person>>,
+    people: BTreeMap<AccountSid, BTreeSet<RecipientHash>>,
     messages: BTreeSet<MessageSid>,
     references: BTreeSet<(AccountSid, Reference)>,
     links: BTreeSet<LinkId>,
@@ -30,7 +30,7 @@ pub struct Erasure {
 impl Erasure {
     /// Of the people at these addresses. A full number is one person, on WhatsApp and off it.
     #[must_use]
-    pub fn of(addresses: Vec<Address>, key: PersonKey) -> Self {
+    pub fn of(addresses: Vec<Address>, key: RecipientHashKey) -> Self {
         Self {
             key,
             addresses,
@@ -42,7 +42,7 @@ impl Erasure {
     }
 
     /// Adds the other names of those people. Each group holds the names of one person in one account.
-    pub fn add_names(&mut self, groups: &[(AccountSid, Vec<Person>)]) {
+    pub fn add_names(&mut self, groups: &[(AccountSid, Vec<RecipientHash>)]) {
         // Two groups may share a name, so this repeats until no group adds one.
         let mut is_complete = false;
         while !is_complete {
@@ -83,13 +83,13 @@ impl Erasure {
     pub fn takes_evidence(&mut self, parked: &Parked) -> bool {
         let account = parked.evidence.account;
         match &parked.evidence.named {
-            Named::Message(sid) => self.messages.contains(sid),
-            Named::Reference(name) => self.is_named(account, name),
-            Named::Person { recipient, .. } => self.is_one(account, recipient.person),
-            Named::Caller { recipient, whatsapp, .. } => {
+            EvidenceTarget::Message(sid) => self.messages.contains(sid),
+            EvidenceTarget::Reference(name) => self.is_named(account, name),
+            EvidenceTarget::Person { recipient, .. } => self.is_one(account, recipient.person),
+            EvidenceTarget::Caller { recipient, whatsapp, .. } => {
                 self.is_one(account, recipient.person) || self.is_one(account, *whatsapp)
             }
-            Named::Link(id) => self.links.contains(id),
+            EvidenceTarget::Link(id) => self.links.contains(id),
         }
     }
 
@@ -112,8 +112,8 @@ impl Erasure {
     }
 
     /// Whether the evidence that confirmed a message names one of their references.
-    fn names(&self, named: &Named, message: &Message) -> bool {
-        matches!(named, Named::Reference(name) if self.is_named(message.account, name))
+    fn names(&self, named: &EvidenceTarget, message: &Message) -> bool {
+        matches!(named, EvidenceTarget::Reference(name) if self.is_named(message.account, name))
     }
 
     fn is_named(&self, account: AccountSid, name: &Reference) -> bool {
@@ -121,7 +121,7 @@ impl Erasure {
     }
 
     /// Whether the hash of that account stands for one of them.
-    pub fn is_one(&mut self, account: AccountSid, person: Person) -> bool {
+    pub fn is_one(&mut self, account: AccountSid, person: RecipientHash) -> bool {
         let Self { key, addresses, people, .. } = self;
         let known = people.entry(account).or_insert_with(|| {
             let mut known = BTreeSet::new();

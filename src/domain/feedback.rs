@@ -18,7 +18,7 @@ pub struct Feedback {
 
 /// Why an attempt ended as it did, in Twilio's words where there are any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Why {
+pub struct OutcomeDetail {
     /// HTTP status; `None` if no answer came.
     pub status: Option<u16>,
     /// Twilio's error code, such as 20404.
@@ -27,8 +27,8 @@ pub struct Why {
     pub message: String,
 }
 
-impl From<Why> for Refusal {
-    fn from(why: Why) -> Self {
+impl From<OutcomeDetail> for Refusal {
+    fn from(why: OutcomeDetail) -> Self {
         Self { status: why.status, code: why.code, message: why.message }
     }
 }
@@ -45,36 +45,36 @@ pub enum Verdict {
     /// and Twilio may not have the confirmation.
     Uncertain {
         /// The kind of body that came instead.
-        why: Why,
+        why: OutcomeDetail,
     },
     /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.
     Retry {
         /// What happened.
-        why: Why,
+        why: OutcomeDetail,
         /// `Retry-After`, if there was one.
         after: Option<Duration>,
     },
     /// 429: the account's API concurrency is used up. Nothing was processed.
     Throttle {
         /// What happened.
-        why: Why,
+        why: OutcomeDetail,
         /// `Retry-After`, if there was one.
         after: Option<Duration>,
     },
     /// 401, 403 or a redirect: nothing of this account will get through.
     Pause {
         /// What happened.
-        why: Why,
+        why: OutcomeDetail,
     },
     /// 404: not there (yet), or another account's.
     Missing {
         /// What happened.
-        why: Why,
+        why: OutcomeDetail,
     },
     /// Any other 4xx: this will never be taken.
     Never {
         /// What happened.
-        why: Why,
+        why: OutcomeDetail,
     },
 }
 
@@ -109,7 +109,7 @@ impl Verdict {
 
     /// Why it is so; `None` where there is nothing to explain.
     #[must_use]
-    pub fn why(&self) -> Option<&Why> {
+    pub fn detail(&self) -> Option<&OutcomeDetail> {
         match self {
             Self::Done { .. } => None,
             Self::Uncertain { why }

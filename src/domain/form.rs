@@ -15,11 +15,11 @@ use smallvec::{Array, SmallVec};
 pub const MAX_PAIRS: usize = 512;
 
 /// A name and its value.
-pub type Pair<'a> = (Text<'a>, Text<'a>);
+pub type FormPair<'a> = (Text<'a>, Text<'a>);
 
 /// The pairs of a body, in wire order. Twilio's largest webhooks have about thirty; a longer form's go
 /// to the heap.
-pub type Pairs<'a> = SmallVec<[Pair<'a>; 32]>;
+pub type Pairs<'a> = SmallVec<[FormPair<'a>; 32]>;
 
 /// A name or a value, as it lies in a body. Two are the same if they mean the same.
 #[derive(Clone, Copy)]
@@ -146,7 +146,7 @@ pub fn pairs(body: &[u8]) -> Pairs<'_> {
 }
 
 /// The same, one at a time.
-pub(crate) fn split(body: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+pub(crate) fn split(body: &[u8]) -> impl Iterator<Item = FormPair<'_>> {
     let mut rest = Some(body);
     let segments = std::iter::from_fn(move || {
         let mut text = rest?;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The parts of an origin, as they stand in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Origin<'a> {
+pub(super) struct UrlOrigin<'a> {
     /// The whole text, without slashes at its end.
     pub(super) text: &'a str,
     /// The host, an IPv6 address without its brackets.
@@ -58,7 +58,7 @@ pub enum OriginError {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub(super) fn read(text: &str) -> Result<Origin<'_>, OriginError> {
+pub(super) fn read(text: &str) -> Result<UrlOrigin<'_>, OriginError> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Err(OriginError::Character);
     }
@@ -85,7 +85,7 @@ pub(super) fn read(text: &str) -> Result<Origin<'_>, OriginError> {
     if prefix.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(OriginError::Path);
     }
-    Ok(Origin { text: text.trim_end_matches('/'), host, prefix })
+    Ok(UrlOrigin { text: text.trim_end_matches('/'), host, prefix })
 }
 
 /// Checks `host[:port]` and returns the host.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::domain::feedback::{Settlement, Verdict, Why};
+use crate::domain::feedback::{OutcomeDetail, Settlement, Verdict};
 
 /// The first wait is drawn from zero up to this; the range doubles with each attempt.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ pub fn conclude(
         Verdict::Throttle { .. } | Verdict::Pause { .. } => release,
         Verdict::Missing { why } if facts.suspect && facts.age >= MISSING_GRACE => {
             let message = format!("{UNKNOWN_SID}: {}", why.message);
-            refused(&Why { message, ..why.clone() })
+            refused(&OutcomeDetail { message, ..why.clone() })
         }
         // A wrong account or region gives the same answer, and must refuse nothing: no time counts.
         Verdict::Missing { .. } => {
@@ -106,7 +106,7 @@ pub fn conclude(
 const UNKNOWN_SID: &str = "Twilio answered 404 twice and accepts other messages of the account, so it does not know this SID";
 
 fn again(
-    why: &Why,
+    why: &OutcomeDetail,
     retry_after: Option<Duration>,
     facts: &AttemptFacts,
     policy: &RetryPolicy,
@@ -115,14 +115,14 @@ fn again(
     let spent = facts.spent.saturating_add(facts.took);
     if spent >= policy.give_up_after {
         let message = format!("given up after {}: {}", brief(policy.give_up_after), why.message);
-        return refused(&Why { message, ..why.clone() });
+        return refused(&OutcomeDetail { message, ..why.clone() });
     }
     let own = backoff(facts.attempts, jitter);
     let after = retry_after.map_or(own, |asked| obeying(asked, jitter).max(own));
     Settlement::Retry { after, spent: spent.saturating_add(after) }
 }
 
-fn refused(why: &Why) -> Settlement {
+fn refused(why: &OutcomeDetail) -> Settlement {
     Settlement::Refused(why.clone().into())
 }
 
@@ -156,22 +156,22 @@ mod tests {
         hold: Duration::from_secs(7),
     };
 
-    fn why(status: u16, code: u32) -> Why {
-        Why { status: Some(status), code: Some(code), message: "said Twilio".to_owned() }
+    fn why(status: u16, code: u32) -> OutcomeDetail {
+        OutcomeDetail { status: Some(status), code: Some(code), message: "said Twilio".to_owned() }
     }
 
-    fn refusal_of(settlement: Settlement) -> Why {
+    fn refusal_of(settlement: Settlement) -> OutcomeDetail {
         let Settlement::Refused(refusal) = settlement else {
             panic!("not refused: {settlement:?}")
         };
-        Why { status: refusal.status, code: refusal.code, message: refusal.message }
+        OutcomeDetail { status: refusal.status, code: refusal.code, message: refusal.message }
     }
 
     #[test]
     fn only_done_is_reported_and_an_uncertain_answer_is_retried_until_it_is_refused() {
         let end = conclude(&Verdict::Done { status: 200 }, &FACTS, &DAY, 0.5);
         assert_eq!(end, Settlement::Reported);
-        let why = Why { message: "200 with HTML".to_owned(), ..why(200, 0) };
+        let why = OutcomeDetail { message: "200 with HTML".to_owned(), ..why(200, 0) };
         let uncertain = Verdict::Uncertain { why };
         let again = conclude(&uncertain, &FACTS, &DAY, 0.5);
         assert!(matches!(again, Settlement::Retry { spent, .. } if spent > FACTS.spent));
@@ -228,7 +228,7 @@ mod tests {
         let facts = AttemptFacts { suspect: true, ..FACTS };
         let verdict = Verdict::Pause { why: why(403, 70051) };
         assert_eq!(refusal_of(conclude(&verdict, &facts, &DAY, 0.5)), why(403, 70051));
-        let from_a_proxy = Verdict::Pause { why: Why { code: None, ..why(403, 0) } };
+        let from_a_proxy = Verdict::Pause { why: OutcomeDetail { code: None, ..why(403, 0) } };
         let end = conclude(&from_a_proxy, &facts, &DAY, 0.5);
         assert_eq!(end, Settlement::Release { after: facts.hold });
     }
@@ -282,12 +282,12 @@ mod tests {
         let after = proptest::option::of(any::<u64>().prop_map(Duration::from_secs));
         prop_oneof![
             Just(Verdict::Done { status: 200 }),
-            Just(Verdict::Uncertain { why: Why::default() }),
-            after.clone().prop_map(|after| Verdict::Retry { why: Why::default(), after }),
-            after.prop_map(|after| Verdict::Throttle { why: Why::default(), after }),
-            Just(Verdict::Pause { why: Why::default() }),
-            Just(Verdict::Missing { why: Why::default() }),
-            Just(Verdict::Never { why: Why::default() }),
+            Just(Verdict::Uncertain { why: OutcomeDetail::default() }),
+            after.clone().prop_map(|after| Verdict::Retry { why: OutcomeDetail::default(), after }),
+            after.prop_map(|after| Verdict::Throttle { why: OutcomeDetail::default(), after }),
+            Just(Verdict::Pause { why: OutcomeDetail::default() }),
+            Just(Verdict::Missing { why: OutcomeDetail::default() }),
+            Just(Verdict::Never { why: OutcomeDetail::default() }),
         ]
     }
 

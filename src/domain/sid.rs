@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const SID_LEN: usize = 34;
 
 /// What a SID names. Implemented by the empty types in [`kind`].
-pub trait Kind: Copy + Eq + Ord + std::hash::Hash + fmt::Debug + Send + Sync + 'static {
+pub trait SidKind: Copy + Eq + Ord + std::hash::Hash + fmt::Debug + Send + Sync + 'static {
     /// What to call it in an error, e.g. `MessageSid`.
     const NAME: &'static str;
     /// The two-letter prefixes that it may bear.
@@ -21,51 +21,51 @@ pub trait Kind: Copy + Eq + Ord + std::hash::Hash + fmt::Debug + Send + Sync + '
 
 /// The kinds of SID that Heardback knows.
 pub mod kind {
-    use super::Kind;
+    use super::SidKind;
 
     /// A message, outbound or inbound: `SM…` or `MM…`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Message {}
+    pub enum MessageKind {}
     /// An account or subaccount: `AC…`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Account {}
+    pub enum AccountKind {}
     /// A Messaging Service: `MG…`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Service {}
+    pub enum ServiceKind {}
     /// A voice call: `CA…`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Call {}
+    pub enum CallKind {}
 
-    impl Kind for Message {
+    impl SidKind for MessageKind {
         const NAME: &'static str = "MessageSid";
         const PREFIXES: &'static [&'static str] = &["SM", "MM"];
     }
-    impl Kind for Account {
+    impl SidKind for AccountKind {
         const NAME: &'static str = "AccountSid";
         const PREFIXES: &'static [&'static str] = &["AC"];
     }
-    impl Kind for Service {
+    impl SidKind for ServiceKind {
         const NAME: &'static str = "MessagingServiceSid";
         const PREFIXES: &'static [&'static str] = &["MG"];
     }
-    impl Kind for Call {
+    impl SidKind for CallKind {
         const NAME: &'static str = "CallSid";
         const PREFIXES: &'static [&'static str] = &["CA"];
     }
 }
 
 /// Names a message: `SM…` or `MM…`.
-pub type MessageSid = Sid<kind::Message>;
+pub type MessageSid = Sid<kind::MessageKind>;
 /// Names an account: `AC…`.
-pub type AccountSid = Sid<kind::Account>;
+pub type AccountSid = Sid<kind::AccountKind>;
 /// Names a Messaging Service: `MG…`.
-pub type ServiceSid = Sid<kind::Service>;
+pub type ServiceSid = Sid<kind::ServiceKind>;
 /// Names a call: `CA…`.
-pub type CallSid = Sid<kind::Call>;
+pub type CallSid = Sid<kind::CallKind>;
 
 /// A SID that has been checked: the right prefix and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid<K: Kind> {
+pub struct Sid<K: SidKind> {
     text: [u8; SID_LEN],
     kind: PhantomData<K>,
 }
@@ -113,7 +113,7 @@ pub fn accounts_in(text: &[u8]) -> impl Iterator<Item = AccountSid> {
     memchr::memmem::find_iter(text, "AC").filter_map(read).take(READ)
 }
 
-impl<K: Kind> Sid<K> {
+impl<K: SidKind> Sid<K> {
     /// Reads a SID.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ fn digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
-fn expected<K: Kind>() -> String {
+fn expected<K: SidKind>() -> String {
     format!("{} ({}… and 32 hexadecimal digits)", K::NAME, K::PREFIXES.join("… or "))
 }
 
@@ -220,19 +220,19 @@ fn stranger(prefix: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-impl<K: Kind> fmt::Display for Sid<K> {
+impl<K: SidKind> fmt::Display for Sid<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl<K: Kind> fmt::Debug for Sid<K> {
+impl<K: SidKind> fmt::Debug for Sid<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl<K: Kind> std::str::FromStr for Sid<K> {
+impl<K: SidKind> std::str::FromStr for Sid<K> {
     type Err = SidError;
     fn from_str(text: &str) -> Result<Self, SidError> {
         Self::parse(text)
@@ -240,7 +240,7 @@ impl<K: Kind> std::str::FromStr for Sid<K> {
 }
 
 /// As text where people read (JSON), packed where only we do (the store).
-impl<K: Kind> Serialize for Sid<K> {
+impl<K: SidKind> Serialize for Sid<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             return serializer.serialize_str(self.as_str());
@@ -251,7 +251,7 @@ impl<K: Kind> Serialize for Sid<K> {
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for Sid<K> {
+impl<'de, K: SidKind> Deserialize<'de> for Sid<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
         if deserializer.is_human_readable() {

@@ -3,18 +3,18 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::link::asked::Asked;
-use crate::domain::matching::Remembered;
+use crate::domain::click_link::request::LinkRequest;
+use crate::domain::matching::RegisterOutcome;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::app::Registration;
-use crate::domain::signal::callback::Reading;
-use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::callback::ParseContext;
+use crate::domain::signal::fields::FieldSpelling;
 use crate::domain::signal::{self, Malformed, Signal};
 use crate::inbound::links;
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::{Refused, Rejection};
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::rejection::{LocalizedRejection, Rejection};
+use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::view::{EventView, LinkView, MessageView, RegisteredView};
 use crate::inbound::{Receiver, wrong_method};
@@ -38,35 +38,35 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         );
 }
 
-impl Wire for Registration {
-    const RING: Ring = Ring::App;
-    const SPELLING: Spelling = Spelling::Any;
+impl SignedPayload for Registration {
+    const RING: Signer = Signer::App;
+    const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         signal::app::message(parts.fields, reading)
     }
 }
 
-impl Wire for Signal {
-    const RING: Ring = Ring::App;
-    const SPELLING: Spelling = Spelling::Any;
+impl SignedPayload for Signal {
+    const RING: Signer = Signer::App;
+    const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         signal::app::event(parts.fields, reading)
     }
 }
 
 /// Which message, and of which accounts the asker may know.
-struct Question {
+struct MessageQuery {
     sid: MessageSid,
     accounts: Vec<AccountSid>,
 }
 
-impl Wire for Question {
-    const RING: Ring = Ring::App;
-    const SPELLING: Spelling = Spelling::Any;
+impl SignedPayload for MessageQuery {
+    const RING: Signer = Signer::App;
+    const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         let sid = MessageSid::parse(parts.sid.unwrap_or_default());
         let sid = sid.map_err(|error| Malformed::sid("MessageSid", &error))?;
         let accounts = std::iter::once(&reading.account).chain(reading.others);
@@ -78,12 +78,12 @@ async fn register(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(registration): Signed<Registration>,
-) -> Result<HttpResponse, Refused> {
-    let refused = |why| Refused::of(&request, why);
+) -> Result<HttpResponse, LocalizedRejection> {
+    let refused = |why| LocalizedRejection::of(&request, why);
     let Registration { account, message, link, reference } = registration;
     let asked = links::asked(&receiver, link.as_deref()).map_err(refused)?;
     let Some(mut sighting) = message else {
-        let Some(Asked::To(target)) = asked else {
+        let Some(LinkRequest::To(target)) = asked else {
             let expected = "missing; a link is bound to the message that it was written into";
             let expected = expected.to_owned();
             return Err(refused(Malformed::Field { field: "MessageSid", expected }.into()));
@@ -93,15 +93,15 @@ async fn register(
         let view = LinkView::of(&made, account, reference.as_ref());
         return Ok(HttpResponse::Created().json(view));
     };
-    if let Some(Asked::Made(token)) = &asked {
+    if let Some(LinkRequest::Made(token)) = &asked {
         sighting.link = Some(token.id());
     }
     let remembered = remember(&request, &receiver, sighting).await?;
     let (message, status) = (&remembered.message, status_of(&remembered));
     let link = match asked {
         None => None,
-        Some(Asked::Made(token)) => Some(links::address(&receiver, &token)),
-        Some(Asked::To(target)) => {
+        Some(LinkRequest::Made(token)) => Some(links::address(&receiver, &token)),
+        Some(LinkRequest::To(target)) => {
             let (sid, reference) = (Some(message.sid), message.reference.clone());
             let made = links::make(&receiver, account, target, sid, reference).await;
             Some(made.map_err(refused)?.address)
@@ -110,19 +110,21 @@ async fn register(
     Ok(HttpResponse::build(status).json(RegisteredView::of(message, link.as_deref())))
 }
 
-fn status_of(remembered: &Remembered) -> StatusCode {
+fn status_of(remembered: &RegisterOutcome) -> StatusCode {
     if remembered.new { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 async fn show(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(Question { sid, accounts }): Signed<Question>,
-) -> Result<HttpResponse, Refused> {
-    let message = receiver.store.show(sid).await.map_err(|error| Refused::of(&request, error))?;
+    Signed(MessageQuery { sid, accounts }): Signed<MessageQuery>,
+) -> Result<HttpResponse, LocalizedRejection> {
+    let message =
+        receiver.store.show(sid).await.map_err(|error| LocalizedRejection::of(&request, error))?;
     // Another account's is not there for this asker.
     let message = message.filter(|message| accounts.contains(&message.account));
-    let message = message.ok_or_else(|| Refused::of(&request, Rejection::UnknownMessage))?;
+    let message =
+        message.ok_or_else(|| LocalizedRejection::of(&request, Rejection::UnknownMessage))?;
     Ok(HttpResponse::Ok().json(MessageView::of(&message)))
 }
 
@@ -130,7 +132,7 @@ async fn event(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(signal): Signed<Signal>,
-) -> Result<HttpResponse, Refused> {
+) -> Result<HttpResponse, LocalizedRejection> {
     let observed = observe(&request, &receiver, signal).await?;
     let view = EventView::of(&observed);
     let status = if view.is_parked() { StatusCode::ACCEPTED } else { StatusCode::OK };

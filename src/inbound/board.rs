@@ -14,15 +14,15 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::admin::posting::Posting;
-use crate::domain::census::Census;
 use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
+use crate::domain::stats::MessageStats;
+use crate::inbound::keyring::VerifiedKey;
+use crate::inbound::scrape::ReadDisk;
 use crate::inbound::signature_tally::{SignatureCounts, SignatureTally};
-use crate::inbound::stocktaking::AskDisk;
 use crate::inbound::trends::Trends;
-use crate::inbound::trust::Trusted;
-use crate::store::{Clock, Counts, Store, StoreError};
+use crate::store::{Clock, RecordCounts, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, Readiness};
 
@@ -53,10 +53,10 @@ pub(super) struct Snapshot {
     pub(super) sick: Option<String>,
     pub(super) is_draining: bool,
     pub(super) is_dry_run: bool,
-    pub(super) counts: Counts,
+    pub(super) counts: RecordCounts,
     /// Messages that could be evicted to make room for new ones.
     pub(super) evictable: u64,
-    pub(super) census: Census,
+    pub(super) census: MessageStats,
     /// The messages to be posted next, up to [`JUDGED`].
     pub(super) outbox: Vec<Message>,
     /// The messages refused last, up to [`SHOWN`].
@@ -97,7 +97,7 @@ impl Snapshot {
 }
 
 /// The answer to a readiness probe.
-pub(super) struct Probe {
+pub(super) struct HealthProbe {
     /// Why the store cannot take an event, if it cannot.
     pub(super) sick: Option<String>,
     pub(super) is_draining: bool,
@@ -117,11 +117,11 @@ pub struct Sources {
     /// Whether the process drains, and how the lanes are.
     pub readiness: Arc<Readiness>,
     /// The configured keys.
-    pub trust: Arc<Trusted>,
+    pub trust: Arc<VerifiedKey>,
     /// The wall clock.
     pub clock: Clock,
     /// Reads how full the disk is.
-    pub disk: AskDisk,
+    pub disk: ReadDisk,
     /// Whether this is a dry run: nothing is posted.
     pub is_dry_run: bool,
     /// `HEARDBACK_MAX_MESSAGES`.
@@ -177,7 +177,7 @@ impl Board {
     }
 
     /// Checks the store and takes a snapshot, in bounded time.
-    pub(super) async fn probe(&self) -> Probe {
+    pub(super) async fn probe(&self) -> HealthProbe {
         let sick = self.check().await;
         let fresh = timeout(PROBE_PATIENCE, async {
             self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
@@ -190,7 +190,7 @@ impl Board {
             (None, Some((made, last))) => (Some(made.elapsed()), last),
             (None, None) => (None, Arc::default()),
         };
-        Probe { sick, is_draining: self.sources.readiness.is_draining(), snapshot, age }
+        HealthProbe { sick, is_draining: self.sources.readiness.is_draining(), snapshot, age }
     }
 
     /// Why the store cannot take an event, shown by a test write.

@@ -4,9 +4,9 @@ use std::sync::RwLock;
 
 use super::*;
 use crate::domain::matching::{Policy, Resend};
-use crate::inbound::trust::{Member, Trust};
+use crate::inbound::keyring::{KeyRing, Member};
 use crate::store::sled::{Options, SledStore};
-use crate::telemetry::stock::Disk;
+use crate::telemetry::store_gauges::Disk;
 
 /// Probes of Kubernetes and Fly.io wait so long.
 const PROBE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ fn board(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<()
         metrics: Metrics::new(),
         signatures: Arc::default(),
         readiness: Arc::new(Readiness::new()),
-        trust: Arc::new(Trusted::new(Trust::new(member, Vec::new(), Vec::new()))),
+        trust: Arc::new(VerifiedKey::new(KeyRing::new(member, Vec::new(), Vec::new()))),
         clock: clock(),
         disk: Arc::new(move || {
             drop(lock.read());
@@ -54,7 +54,7 @@ fn board(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<()
     })
 }
 
-async fn probed(board: &Board) -> Probe {
+async fn probed(board: &Board) -> HealthProbe {
     timeout(PROBE, board.probe()).await.expect("an answer in time")
 }
 

@@ -26,13 +26,13 @@ const PIECES: usize = 2048;
 const PIECE: usize = 256;
 
 /// Counts the pieces of a body, and shuts the connection that sends too many.
-struct Pieces<'a> {
+struct BodyChunks<'a> {
     request: &'a HttpRequest,
     count: usize,
     bytes: usize,
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> BodyChunks<'a> {
     fn of(request: &'a HttpRequest) -> Self {
         Self { request, count: 0, bytes: 0 }
     }
@@ -72,7 +72,7 @@ pub(super) async fn read(
         // No more than was declared is taken, and nothing of it is touched before it comes.
         let length = declared.and_then(|declared| usize::try_from(declared).ok());
         let mut body = BytesMut::with_capacity(length.unwrap_or_default());
-        let mut pieces = Pieces::of(request);
+        let mut pieces = BodyChunks::of(request);
         let mut place = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Rejection::Interrupted)?;
@@ -99,7 +99,7 @@ pub(super) async fn read(
 /// Reads what little remains of a refused body.
 pub(super) async fn drain(request: &HttpRequest, payload: &mut Payload) {
     let swallow = async {
-        let mut pieces = Pieces::of(request);
+        let mut pieces = BodyChunks::of(request);
         while let Some(Ok(chunk)) = payload.next().await {
             if pieces.add(&chunk).is_err() || pieces.bytes >= DRAIN_CAP {
                 break;

@@ -10,13 +10,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::route;
 use crate::domain::signal::Malformed;
 use crate::domain::signal::call;
-use crate::domain::signal::call::Wants;
-use crate::domain::signal::callback::{Reading, Road};
-use crate::domain::signal::fields::Spelling;
-use crate::inbound::journal::Heard;
+use crate::domain::signal::call::ExpectedResponse;
+use crate::domain::signal::callback::{ParseContext, Relay};
+use crate::domain::signal::fields::FieldSpelling;
+use crate::inbound::decision_log::SignalLog;
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::Refused;
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::rejection::LocalizedRejection;
+use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::{Caller, FromApp, FromTwilio, observe};
 use crate::inbound::{Receiver, wrong_method};
 
@@ -35,16 +35,16 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         );
 }
 
-struct Call<F> {
-    call: call::Call,
+struct CallRequest<F> {
+    call: call::CallSignal,
     from: PhantomData<F>,
 }
 
-impl<F: Caller> Wire for Call<F> {
-    const RING: Ring = F::RING;
-    const SPELLING: Spelling = Spelling::Twilio;
+impl<F: Caller> SignedPayload for CallRequest<F> {
+    const RING: Signer = F::RING;
+    const SPELLING: FieldSpelling = FieldSpelling::Twilio;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         let call = call::call(&parts.timed(reading), reading)?;
         Ok(Self { call, from: PhantomData })
     }
@@ -53,19 +53,20 @@ impl<F: Caller> Wire for Call<F> {
 async fn call<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(Call { call, .. }): Signed<Call<F>>,
-) -> Result<HttpResponse, Refused> {
+    Signed(CallRequest { call, .. }): Signed<CallRequest<F>>,
+) -> Result<HttpResponse, LocalizedRejection> {
     match (F::ROAD, call.wants) {
         // After a 503 the caller would get Twilio's "application error" instead of the app's voice.
-        (Road::Twilio, Wants::Twiml) => {
-            receiver.deferred.observe(Heard::of(&call.signal), call.signal).await;
+        (Relay::Twilio, ExpectedResponse::Twiml) => {
+            receiver.deferred.observe(SignalLog::of(&call.signal), call.signal).await;
         }
-        (Road::App, Wants::Twiml) | (Road::Twilio | Road::App, Wants::Nothing) => {
+        (Relay::App, ExpectedResponse::Twiml)
+        | (Relay::Twilio | Relay::App, ExpectedResponse::Nothing) => {
             observe(&request, &receiver, call.signal).await?;
         }
     }
     Ok(match call.wants {
-        Wants::Twiml => F::thanks(receiver.call_twiml.clone()),
-        Wants::Nothing => HttpResponse::NoContent().finish(),
+        ExpectedResponse::Twiml => F::respond(receiver.call_twiml.clone()),
+        ExpectedResponse::Nothing => HttpResponse::NoContent().finish(),
     })
 }

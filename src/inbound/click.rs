@@ -6,12 +6,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::route;
-use crate::domain::signal::callback::Reading;
-use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::callback::ParseContext;
+use crate::domain::signal::fields::FieldSpelling;
 use crate::domain::signal::{Malformed, Signal, click};
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::Refused;
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::rejection::LocalizedRejection;
+use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::observe;
 use crate::inbound::{Receiver, wrong_method};
 
@@ -30,19 +30,19 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// How it is known who tells of a click.
-trait Known: 'static {
-    const RING: Ring;
+trait ClickProof: 'static {
+    const RING: Signer;
 }
 
 enum BySignature {}
 enum BySecret {}
 
-impl Known for BySignature {
-    const RING: Ring = Ring::Account;
+impl ClickProof for BySignature {
+    const RING: Signer = Signer::Account;
 }
 
-impl Known for BySecret {
-    const RING: Ring = Ring::PathSecret;
+impl ClickProof for BySecret {
+    const RING: Signer = Signer::PathSecret;
 }
 
 struct Click<K> {
@@ -51,22 +51,22 @@ struct Click<K> {
     known: std::marker::PhantomData<K>,
 }
 
-impl<K: Known> Wire for Click<K> {
-    const RING: Ring = K::RING;
-    const SPELLING: Spelling = Spelling::Any;
+impl<K: ClickProof> SignedPayload for Click<K> {
+    const RING: Signer = K::RING;
+    const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     const FORM: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         let signal = click::click(parts.fields, reading)?;
         Ok(Self { signal, known: std::marker::PhantomData })
     }
 }
 
-async fn clicked<K: Known>(
+async fn clicked<K: ClickProof>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(click): Signed<Click<K>>,
-) -> Result<HttpResponse, Refused> {
+) -> Result<HttpResponse, LocalizedRejection> {
     if let Some(signal) = click.signal {
         observe(&request, &receiver, signal).await?;
     }

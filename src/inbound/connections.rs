@@ -18,7 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, error};
 
-use crate::inbound::crowd::{Crowd, Place, shut_down};
+use crate::inbound::eviction_pool::{EvictionPool, PoolSlot, shut_down};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may go without completing a request.
@@ -46,10 +46,10 @@ const SAY_EVERY: Duration = Duration::from_mins(1);
 /// One connection, as its requests see it.
 pub struct Connection {
     socket: Arc<OwnedFd>,
-    strangers: Arc<Crowd>,
+    strangers: Arc<EvictionPool>,
     /// Its place among the strangers, until somebody has vouched for it.
-    stranger: Mutex<Option<Arc<Place>>>,
-    large_bodies: Arc<Crowd>,
+    stranger: Mutex<Option<Arc<PoolSlot>>>,
+    large_bodies: Arc<EvictionPool>,
     began: Instant,
     /// When it is to be shut, in milliseconds from `began`.
     due: AtomicU64,
@@ -59,23 +59,23 @@ pub struct Connection {
 
 impl Connection {
     /// A signature on it was good: it is no stranger's any more.
-    pub(super) fn vouch(&self) {
+    pub(super) fn mark_authenticated(&self) {
         *self.stranger.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A place for a large body, to be held while it is read. Whoever has read one for longest loses
     /// theirs, and the connection with it, where there is none left.
-    pub(super) fn place_for_a_large_body(&self) -> Arc<Place> {
+    pub(super) fn place_for_a_large_body(&self) -> Arc<PoolSlot> {
         self.large_bodies.admit(&self.socket).0
     }
 
     /// A request on this connection has come to its end, or to the point where it is ours to answer.
-    pub fn progress(&self) {
+    pub fn reset_deadline(&self) {
         self.shut_in(PATIENCE);
     }
 
     /// Its last answer is given: only this has still to get through.
-    pub fn farewell(&self) {
+    pub fn close_soon(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.shut_in(FAREWELL);
     }
@@ -88,7 +88,7 @@ impl Connection {
 
     /// Its request is complete, and is being answered: it may not be evicted, and has no deadline.
     fn begin_answer(&self) {
-        self.vouch();
+        self.mark_authenticated();
         self.due.store(NEVER, Ordering::Relaxed);
     }
 
@@ -118,8 +118,8 @@ impl Connection {
 #[derive(Clone)]
 pub struct Connections {
     known: Arc<Mutex<Vec<Weak<Connection>>>>,
-    strangers: Arc<Crowd>,
-    large_bodies: Arc<Crowd>,
+    strangers: Arc<EvictionPool>,
+    large_bodies: Arc<EvictionPool>,
     /// `None`: not counted. The metrics are of the public listener.
     metrics: Option<Arc<Metrics>>,
     /// How many were shut for want of room since it was last said.
@@ -133,8 +133,8 @@ impl Connections {
     pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
         Self {
             known: Arc::default(),
-            strangers: Arc::new(Crowd::new(STRANGERS.min(most.div_ceil(2)))),
-            large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
+            strangers: Arc::new(EvictionPool::new(STRANGERS.min(most.div_ceil(2)))),
+            large_bodies: Arc::new(EvictionPool::new(LARGE_BODIES)),
             metrics: Some(Arc::clone(metrics)),
             crowded_out: Arc::default(),
         }
@@ -147,8 +147,8 @@ impl Connections {
         Self {
             known: Arc::default(),
             // One below the limit, so that the newest is accepted while the oldest is shut.
-            strangers: Arc::new(Crowd::new(most.saturating_sub(1))),
-            large_bodies: Arc::new(Crowd::new(LARGE_BODIES)),
+            strangers: Arc::new(EvictionPool::new(most.saturating_sub(1))),
+            large_bodies: Arc::new(EvictionPool::new(LARGE_BODIES)),
             metrics: None,
             crowded_out: Arc::default(),
         }
@@ -156,7 +156,7 @@ impl Connections {
 
     /// For `HttpServer::on_connect`: notes the connection, and lets its requests find it.
     pub fn note(&self, stream: &dyn Any, data: &mut actix_web::dev::Extensions) {
-        let Some(socket) = second_handle(stream) else { return };
+        let Some(socket) = duplicate_handle(stream) else { return };
         let (place, shut) = self.strangers.admit(&socket);
         self.count("crowded_out", shut);
         self.crowded_out.fetch_add(shut, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Connections {
             due: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
-        connection.progress();
+        connection.reset_deadline();
         self.known().push(Arc::downgrade(&connection));
         data.insert(connection);
     }
@@ -268,7 +268,7 @@ async fn guard<B: MessageBody>(
             .as_ref()
             .is_ok_and(|answer| matches!(answer.response().body().size(), BodySize::Stream));
         if !is_stream {
-            connection.progress();
+            connection.reset_deadline();
         }
         if !is_stream || evicts_streams {
             connection.may_be_evicted();
@@ -279,7 +279,7 @@ async fn guard<B: MessageBody>(
 
 /// A second handle to the socket. `None` without a free descriptor: the connection goes unwatched,
 /// but actix times its first head.
-fn second_handle(stream: &dyn Any) -> Option<Arc<OwnedFd>> {
+fn duplicate_handle(stream: &dyn Any) -> Option<Arc<OwnedFd>> {
     let tcp = stream.downcast_ref::<actix_web::rt::net::TcpStream>().map(AsFd::as_fd);
     let unix = || stream.downcast_ref::<actix_web::rt::net::UnixStream>().map(AsFd::as_fd);
     tcp.or_else(unix)?.try_clone_to_owned().ok().map(Arc::new)

@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::domain::matching::Observed;
-use crate::domain::signal::{Evidence, Named, Signal};
-use crate::inbound::journal::Heard;
+use crate::domain::matching::ObserveOutcome;
+use crate::domain::signal::{Evidence, EvidenceTarget, Signal};
+use crate::inbound::decision_log::SignalLog;
 use crate::store::{MAX_PARKED_LABEL, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -31,26 +31,26 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The most signals of one batch.
 const AT_ONCE: usize = 64;
 
-type Attempt = Pin<Box<dyn Future<Output = Result<Observed, StoreError>> + Send>>;
+type Attempt = Pin<Box<dyn Future<Output = Result<ObserveOutcome, StoreError>> + Send>>;
 
 /// Evidence in memory until the store can write it.
 pub struct Deferred {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     capacity: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<DeferredEvidence>,
     added: Notify,
 }
 
 #[derive(Default)]
-struct Kept {
-    waiting: VecDeque<Entry>,
+struct DeferredEvidence {
+    waiting: VecDeque<DeferredEntry>,
     /// Entries of the batch that is being written.
     in_flight: usize,
 }
 
-struct Entry {
-    heard: Heard,
+struct DeferredEntry {
+    heard: SignalLog,
     signal: Signal,
     /// A write that timed out and may still succeed.
     attempt: Option<Attempt>,
@@ -71,17 +71,17 @@ impl Deferred {
 
     /// Writes evidence to the store, and waits for [`PATIENCE`] at most. After an error or a timeout the evidence
     /// stays in memory. It is lost if there is no room.
-    pub(super) async fn observe(&self, heard: Heard, signal: Signal) {
+    pub(super) async fn observe(&self, heard: SignalLog, signal: Signal) {
         let mut attempt = self.attempt(signal.clone());
         match timeout(PATIENCE, &mut attempt).await {
-            Ok(Ok(observed)) => heard.came_to(&self.metrics, &observed),
-            Ok(Err(error)) if is_final(&error) => heard.is_lost(&self.metrics, &error.to_string()),
+            Ok(Ok(observed)) => heard.outcome(&self.metrics, &observed),
+            Ok(Err(error)) if is_final(&error) => heard.dropped(&self.metrics, &error.to_string()),
             Ok(Err(error)) => {
-                self.keep(Entry { heard, signal, attempt: None }, &error.to_string());
+                self.keep(DeferredEntry { heard, signal, attempt: None }, &error.to_string());
             }
             Err(_) => {
                 let why = format!("no answer of the store within {} s", PATIENCE.as_secs());
-                self.keep(Entry { heard, signal, attempt: Some(attempt) }, &why);
+                self.keep(DeferredEntry { heard, signal, attempt: Some(attempt) }, &why);
             }
         }
     }
@@ -118,7 +118,7 @@ impl Deferred {
         self.note(&kept);
         drop(kept);
         for entry in waiting {
-            entry.heard.is_lost(&self.metrics, "the process ends before the store could write it");
+            entry.heard.dropped(&self.metrics, "the process ends before the store could write it");
         }
         log_lost(lost as u64);
         lost
@@ -129,7 +129,7 @@ impl Deferred {
         Box::pin(async move { store.observe(signal).await })
     }
 
-    fn keep(&self, entry: Entry, why: &str) {
+    fn keep(&self, entry: DeferredEntry, why: &str) {
         let mut kept = self.lock();
         // A repeated call or a link that is opened again takes no more room. The later click proves more: the earlier one
         // may have come before the message was sent.
@@ -143,9 +143,9 @@ impl Deferred {
         if kept.waiting.len() + kept.in_flight >= self.capacity {
             drop(kept);
             let why = format!("{} signals are deferred already; {why}", self.capacity);
-            return entry.heard.is_lost(&self.metrics, &why);
+            return entry.heard.dropped(&self.metrics, &why);
         }
-        entry.heard.is_deferred(why);
+        entry.heard.deferred(why);
         kept.waiting.push_back(entry);
         self.note(&kept);
         drop(kept);
@@ -171,7 +171,7 @@ impl Deferred {
         }
     }
 
-    fn take(&self) -> Vec<Entry> {
+    fn take(&self) -> Vec<DeferredEntry> {
         let mut kept = self.lock();
         let count = kept.waiting.len().min(AT_ONCE);
         kept.in_flight = count;
@@ -179,22 +179,22 @@ impl Deferred {
     }
 
     /// Returns the entry if it was not written.
-    async fn write_one(&self, entry: Entry) -> Option<Entry> {
-        let Entry { heard, signal, attempt } = entry;
+    async fn write_one(&self, entry: DeferredEntry) -> Option<DeferredEntry> {
+        let DeferredEntry { heard, signal, attempt } = entry;
         let attempt = attempt.unwrap_or_else(|| self.attempt(signal.clone()));
         match attempt.await {
-            Ok(observed) => heard.came_to(&self.metrics, &observed),
-            Err(error) if is_final(&error) => heard.is_lost(&self.metrics, &error.to_string()),
-            Err(_) => return Some(Entry { heard, signal, attempt: None }),
+            Ok(observed) => heard.outcome(&self.metrics, &observed),
+            Err(error) if is_final(&error) => heard.dropped(&self.metrics, &error.to_string()),
+            Err(_) => return Some(DeferredEntry { heard, signal, attempt: None }),
         }
         None
     }
 
-    fn note(&self, kept: &Kept) {
+    fn note(&self, kept: &DeferredEvidence) {
         self.metrics.set_evidence_deferred(kept.waiting.len() + kept.in_flight);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, DeferredEvidence> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -225,9 +225,9 @@ fn acted_at(signal: &Signal) -> Option<Timestamp> {
 /// Whether both are the same act: a press of one link, or one call.
 fn is_same(one: &Signal, other: &Signal) -> bool {
     let link = |signal: &Signal| match &signal.evidence {
-        Ok(Evidence { named: Named::Link(id), .. }) => Some(*id),
+        Ok(Evidence { named: EvidenceTarget::Link(id), .. }) => Some(*id),
         Ok(_) | Err(_) => None,
     };
     let is_one_link = link(one).is_some() && link(one) == link(other);
-    is_one_link || (!one.once.is_empty() && one.once == other.once)
+    is_one_link || (!one.dedup_ids.is_empty() && one.dedup_ids == other.dedup_ids)
 }

@@ -11,13 +11,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::route;
 use crate::domain::signal::Malformed;
-use crate::domain::signal::callback::Reading;
-use crate::domain::signal::events;
-use crate::domain::signal::events::{Event, Incoming};
-use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::callback::ParseContext;
+use crate::domain::signal::event_streams;
+use crate::domain::signal::event_streams::{Event, Incoming};
+use crate::domain::signal::fields::FieldSpelling;
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::{Refused, Rejection};
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::rejection::{LocalizedRejection, Rejection};
+use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::trace;
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::{Receiver, wrong_method};
@@ -35,15 +35,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 struct Batch(Vec<Event>);
 
-impl Wire for Batch {
-    const RING: Ring = Ring::Account;
-    const SPELLING: Spelling = Spelling::Any;
+impl SignedPayload for Batch {
+    const RING: Signer = Signer::Account;
+    const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     const FORM: bool = false;
     const CAP: usize = CAP;
     const FIELDS: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
-        events::batch(parts.body, reading).map(Self)
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
+        event_streams::batch(parts.body, reading).map(Self)
     }
 }
 
@@ -51,10 +51,10 @@ async fn batch(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(Batch(events)): Signed<Batch>,
-) -> Result<HttpResponse, Refused> {
+) -> Result<HttpResponse, LocalizedRejection> {
     let admitted = receiver.event_budget.admit(events.len()).await;
-    let places = admitted.map_err(|why| Refused::of(&request, why))?;
-    let work = take_in_all(request.clone(), receiver, events, places);
+    let places = admitted.map_err(|why| LocalizedRejection::of(&request, why))?;
+    let work = store_all(request.clone(), receiver, events, places);
     // A task of its own: a request whose client is gone is dropped.
     match actix_web::rt::spawn(work).await {
         Ok(all) => all.map(|()| HttpResponse::NoContent().finish()),
@@ -62,7 +62,7 @@ async fn batch(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(cancelled) => {
                 let (reason, label) = (cancelled.to_string(), "closed");
-                Refused::of(&request, Rejection::Unavailable { reason, label })
+                LocalizedRejection::of(&request, Rejection::Unavailable { reason, label })
             }
         }),
     }
@@ -70,14 +70,14 @@ async fn batch(
 
 /// Hands all events of a batch to the store, as many at a time as it has places, and frees each place that no further
 /// event needs.
-async fn take_in_all(
+async fn store_all(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     events: Vec<Event>,
     mut places: OwnedSemaphorePermit,
-) -> Result<(), Refused> {
+) -> Result<(), LocalizedRejection> {
     let mut left = events.len();
-    let handing = events.into_iter().map(|event| take_in(&request, &receiver, event));
+    let handing = events.into_iter().map(|event| store_event(&request, &receiver, event));
     let mut taken = futures_util::stream::iter(handing).buffer_unordered(places.num_permits());
     // To its end, whatever becomes of one: what the store cannot take must not keep its neighbours out
     // each time that the batch comes again.
@@ -92,11 +92,11 @@ async fn take_in_all(
     all
 }
 
-async fn take_in(
+async fn store_event(
     request: &HttpRequest,
     receiver: &Receiver,
     Event { kind, incoming }: Event,
-) -> Result<(), Refused> {
+) -> Result<(), LocalizedRejection> {
     let about = kind.as_str();
     let result = match incoming {
         Incoming::Status(sighting) => {

@@ -24,24 +24,24 @@ const OTHER_ACCOUNT: &str = "other_account";
 
 /// Routes and accounts that a key has matched for, and refused requests of the others.
 #[derive(Debug, Default)]
-pub struct FirstMatch(Mutex<Known>);
+pub struct FirstMatch(Mutex<RouteHistory>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct RouteHistory {
     matched: BTreeSet<(&'static str, ClaimedAccount)>,
     /// The routes of `matched`: refused requests look them up, and must not cost more with more accounts.
     routes: BTreeSet<&'static str>,
-    refused: BTreeMap<(&'static str, ClaimedAccount, &'static str), Refused>,
+    refused: BTreeMap<(&'static str, ClaimedAccount, &'static str), RejectedRequests>,
 }
 
 /// The refusals of one route and account for one reason.
 #[derive(Debug, Clone, Copy)]
-struct Refused {
+struct RejectedRequests {
     count: u64,
     logged_at: Timestamp,
 }
 
-impl Known {
+impl RouteHistory {
     fn has_matched(&self, route: &'static str) -> bool {
         self.routes.contains(route)
     }
@@ -81,7 +81,7 @@ impl FirstMatch {
         let reason = why.as_label();
         let Some(count) = self.count(route, account, reason, now) else { return };
         let requests = if count == 1 { "request" } else { "requests" };
-        let whom = self.whom(route, account);
+        let whom = self.account_label(route, account);
         let way_out = if matches!(why, Rejection::OtherAccount) {
             "the key is good, but the account in the request is not in the settings; `heardback check` \
              shows the accounts"
@@ -97,7 +97,7 @@ impl FirstMatch {
     }
 
     /// The account in words, where a key has matched for another one.
-    fn whom(&self, route: &'static str, account: ClaimedAccount) -> String {
+    fn account_label(&self, route: &'static str, account: ClaimedAccount) -> String {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match account {
             _ if !known.has_matched(route) => String::new(),
@@ -120,7 +120,9 @@ impl FirstMatch {
             return None;
         }
         let Some(refused) = known.refused.get_mut(&(route, account, reason)) else {
-            known.refused.insert((route, account, reason), Refused { count: 1, logged_at: now });
+            known
+                .refused
+                .insert((route, account, reason), RejectedRequests { count: 1, logged_at: now });
             return Some(1);
         };
         refused.count = refused.count.saturating_add(1);
@@ -192,7 +194,7 @@ mod tests {
         let count = |account, reason| first.count(REPLIES, account, reason, at(0));
         assert_eq!(count(account("1"), "signature_mismatch"), None);
         assert_eq!(count(account("2"), "signature_mismatch"), Some(1));
-        assert!(first.whom(REPLIES, account("2")).starts_with(" for AC222"));
+        assert!(first.account_label(REPLIES, account("2")).starts_with(" for AC222"));
         assert_eq!(count(ClaimedAccount::Unnamed, "signature_mismatch"), None, "a scanner");
         assert_eq!(count(ClaimedAccount::Unknown, "signature_mismatch"), None, "a scanner");
         assert_eq!(count(ClaimedAccount::Unknown, "other_account"), Some(1), "signed by our key");

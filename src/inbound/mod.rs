@@ -12,26 +12,26 @@ mod call;
 mod click;
 pub mod connections;
 pub mod control;
-mod crowd;
+mod decision_log;
 pub mod deferred;
 pub mod event_budget;
 mod events;
+mod eviction_pool;
 pub mod first_match;
-pub mod forgers;
-mod journal;
+pub mod keyring;
 pub mod links;
 pub mod near_miss;
 pub mod ops;
 pub mod page;
-pub mod refused;
 pub mod regions;
+pub mod rejected_capture;
 mod rejection;
+pub mod scrape;
+pub mod signature_limiter;
 pub mod signature_tally;
 mod signed;
-pub mod stocktaking;
 mod trace;
 mod trends;
-pub mod trust;
 mod twilio;
 pub mod view;
 
@@ -46,8 +46,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
+use crate::domain::click_link::Links;
 use crate::domain::findings::ClaimedAccount;
-use crate::domain::link::Links;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::route;
 use crate::domain::signature::Mistrust;
@@ -55,14 +55,14 @@ use crate::inbound::connections::Connection;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
-use crate::inbound::forgers::Forgers;
+use crate::inbound::keyring::{OwnedKey, VerifiedKey};
 use crate::inbound::links::FreshToken;
 use crate::inbound::near_miss::NearMisses;
-use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
-use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::rejected_capture::RejectedCapture;
+use crate::inbound::rejection::{LocalizedRejection, Rejection};
+use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::inbound::signature_tally::SignatureTally;
-use crate::inbound::trust::{Held, Trusted};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -74,7 +74,7 @@ pub struct Receiver {
     /// The public origins that Twilio and the app sign, without a trailing slash.
     pub bases: Vec<String>,
     /// Whose signatures are good, and for which accounts. May change while requests are under way.
-    pub trust: Arc<Trusted>,
+    pub trust: Arc<VerifiedKey>,
     /// Says in the log where the token of the wrong region may be at fault.
     pub home_regions: HomeRegions,
     /// Whether known crawlers' clicks are no evidence.
@@ -100,7 +100,7 @@ pub struct Receiver {
     /// Where spans go, if they go anywhere.
     pub traces: Option<Arc<Traces>>,
     /// Limits failed signatures, and nothing else.
-    pub forgers: Forgers,
+    pub forgers: SignatureLimiter,
     /// Logs refused requests of a route and account for which no key has matched yet.
     pub first_match: FirstMatch,
     /// Counts verified and refused requests for the findings.
@@ -108,7 +108,7 @@ pub struct Receiver {
     /// Logs signed requests that miss a route by a little.
     pub near_misses: NearMisses,
     /// Records requests that are refused for their signature, while recording is on.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<RejectedCapture>,
 }
 
 impl Receiver {
@@ -116,7 +116,7 @@ impl Receiver {
     fn matched(
         &self,
         request: &HttpRequest,
-        signer: &Held,
+        signer: &OwnedKey,
         account: ClaimedAccount,
         now: Timestamp,
     ) {
@@ -154,8 +154,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .wrap(from_fn(account_for))
         .service(
             web::resource("/")
-                .route(web::get().to(greeting))
-                .route(web::head().to(greeting))
+                .route(web::get().to(index))
+                .route(web::head().to(index))
                 .default_service(web::to(wrong_method)),
         )
         .configure(twilio::routes)
@@ -172,11 +172,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// A word, so that a person who opens the address sees what lives here. HTML, because Twilio texts
 /// a `text/plain` answer to the user where a number's webhook points here by mistake.
-async fn greeting() -> HttpResponse {
+async fn index() -> HttpResponse {
     HttpResponse::Ok().force_close().content_type("text/html; charset=utf-8").body("heardback\n")
 }
 
-async fn not_found(request: HttpRequest, payload: web::Payload) -> Refused {
+async fn not_found(request: HttpRequest, payload: web::Payload) -> LocalizedRejection {
     body::drain(&request, &mut payload.into_inner()).await;
     if let Some(receiver) = request.app_data::<web::Data<Receiver>>() {
         let missed = receiver.near_misses.note(&request, (receiver.clock)());
@@ -184,21 +184,21 @@ async fn not_found(request: HttpRequest, payload: web::Payload) -> Refused {
             receiver.refusals.note_missed(&request, path, nearest);
         }
     }
-    Refused::of(&request, Rejection::NotFound)
+    LocalizedRejection::of(&request, Rejection::NotFound)
 }
 
-async fn wrong_method(request: HttpRequest, payload: web::Payload) -> Refused {
+async fn wrong_method(request: HttpRequest, payload: web::Payload) -> LocalizedRejection {
     body::drain(&request, &mut payload.into_inner()).await;
     let receiver = request.app_data::<web::Data<Receiver>>();
     let has_secret = receiver.is_some_and(|receiver| receiver.click_secret.is_some());
     let path = request.match_pattern();
     // Without a secret there is no such route.
     if path.as_deref() == Some(route::SECRET_CLICK) && !has_secret {
-        return Refused::of(&request, Rejection::NotFound);
+        return LocalizedRejection::of(&request, Rejection::NotFound);
     }
     let route = route::ROUTES.iter().find(|route| Some(route.path) == path.as_deref());
     let allowed = route.map_or("POST", |route| route.methods);
-    Refused::of(&request, Rejection::WrongMethod { allowed })
+    LocalizedRejection::of(&request, Rejection::WrongMethod { allowed })
 }
 
 /// The longest path and query, in bytes. On a GET the query holds the whole callback. A text of 1,600 characters of three
@@ -206,14 +206,14 @@ async fn wrong_method(request: HttpRequest, payload: web::Payload) -> Refused {
 const MAX_TARGET: usize = 32 << 10;
 
 /// Refuses a target that is too long, before it is compared with any route.
-fn check_target(request: &ServiceRequest) -> Result<(), Refused> {
+fn check_target(request: &ServiceRequest) -> Result<(), LocalizedRejection> {
     let uri = request.uri();
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
     let length = authority + uri.path_and_query().map_or(0, |target| target.as_str().len());
     if length <= MAX_TARGET {
         return Ok(());
     }
-    Err(Refused::of(request.request(), Rejection::TargetTooLong { most: MAX_TARGET }))
+    Err(LocalizedRejection::of(request.request(), Rejection::TargetTooLong { most: MAX_TARGET }))
 }
 
 /// Counts each answer, and tells the connection's watchdog that a request has come to its end. A panic is
@@ -234,12 +234,13 @@ async fn account_for(
     let over =
         request.conn_data::<Arc<Connection>>().is_some_and(|connection| connection.is_over());
     let answered = if over {
-        Err(Refused::of(request.request(), Rejection::AfterTheEnd).into())
-    } else if let Err(refused) = checked {
-        Err(refused.into())
+        Err(LocalizedRejection::of(request.request(), Rejection::AfterTheEnd).into())
+    } else if let Err(rejection) = checked {
+        Err(rejection.into())
     } else {
         let answer = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
-        let panicked = |_| Refused::panicked(receiver.as_ref().map(web::Data::get_ref), route);
+        let panicked =
+            |_| LocalizedRejection::panicked(receiver.as_ref().map(web::Data::get_ref), route);
         answer.unwrap_or_else(|panic| Err(panicked(panic).into()))
     };
     let status = match &answered {
@@ -256,9 +257,9 @@ async fn account_for(
         && let Some(connection) = response.request().conn_data::<Arc<Connection>>()
     {
         if response.response().head().keep_alive() {
-            connection.progress();
+            connection.reset_deadline();
         } else {
-            connection.farewell();
+            connection.close_soon();
         }
     }
     answered

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::inbound::board::{Board, Probe};
+use crate::inbound::board::{Board, HealthProbe};
 use crate::inbound::page;
-use crate::inbound::page::Page;
-use crate::inbound::stocktaking::{self, AskDisk};
+use crate::inbound::page::PageState;
+use crate::inbound::scrape::{self, ReadDisk};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 
@@ -27,9 +27,9 @@ pub struct Operator {
     /// Tells how old something is.
     pub clock: Clock,
     /// Tells how full the disk is.
-    pub disk: AskDisk,
+    pub disk: ReadDisk,
     /// What is shown to people.
-    pub page: Page,
+    pub page: PageState,
 }
 
 /// The operator's routes.
@@ -50,7 +50,7 @@ async fn livez() -> HttpResponse {
 /// Whether the store can take an event, shown by a test write. Findings are details and change no
 /// status: a deploy must not stop because Twilio has an outage, or because the store is full.
 async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
-    let Probe { sick, is_draining, snapshot: now, age } = operator.board.probe().await;
+    let HealthProbe { sick, is_draining, snapshot: now, age } = operator.board.probe().await;
     let trouble = if is_draining { Some("shutting down".to_owned()) } else { sick };
     let mut detail = json!({
         "status": if trouble.is_none() { "ready" } else { "unavailable" },
@@ -71,7 +71,7 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
     let Operator { store, clock, disk, metrics, .. } = operator.get_ref();
-    metrics.set_stock(stocktaking::take(store, clock, disk).await);
+    metrics.set_stock(scrape::read_gauges(store, clock, disk).await);
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(metrics.render())
 }
 

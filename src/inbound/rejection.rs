@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
 use crate::domain::signature::Mistrust;
-use crate::inbound::trust::Distrust;
-use crate::inbound::{Receiver, journal};
+use crate::inbound::keyring::KeyMismatch;
+use crate::inbound::{Receiver, decision_log};
 use crate::store::StoreError;
 
 /// When to come back after a 503, in seconds.
@@ -75,11 +75,11 @@ impl From<Malformed> for Rejection {
     }
 }
 
-impl From<Distrust> for Rejection {
-    fn from(distrust: Distrust) -> Self {
+impl From<KeyMismatch> for Rejection {
+    fn from(distrust: KeyMismatch) -> Self {
         match distrust {
-            Distrust::Mistrust(mistrust) => Self::Mistrusted(mistrust),
-            Distrust::OtherAccount => Self::OtherAccount,
+            KeyMismatch::Mistrust(mistrust) => Self::Mistrusted(mistrust),
+            KeyMismatch::OtherAccount => Self::OtherAccount,
         }
     }
 }
@@ -193,12 +193,12 @@ impl Rejection {
 
 /// A rejection, with whose language it is to be told in.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct LocalizedRejection {
     why: Rejection,
     to_app: bool,
 }
 
-impl Refused {
+impl LocalizedRejection {
     pub(super) fn of(request: &HttpRequest, why: impl Into<Rejection>) -> Self {
         let why = why.into();
         // The route's own spelling, where there is one: `/%61pp/events` is the app's, too.
@@ -211,7 +211,7 @@ impl Refused {
                 receiver.metrics.signature_failures(why.as_label(), route);
             }
         }
-        journal::refused(request, &why);
+        decision_log::refused(request, &why);
         Self { why, to_app }
     }
 
@@ -226,13 +226,13 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for LocalizedRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.why.as_label())
     }
 }
 
-impl ResponseError for Refused {
+impl ResponseError for LocalizedRejection {
     fn status_code(&self) -> StatusCode {
         self.why.status()
     }
@@ -265,7 +265,7 @@ impl ResponseError for Refused {
     }
 }
 
-impl Responder for Refused {
+impl Responder for LocalizedRejection {
     type Body = actix_web::body::BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         self.error_response()

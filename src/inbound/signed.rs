@@ -21,17 +21,17 @@ use actix_web::{FromRequest, HttpRequest, web};
 use smallvec::SmallVec;
 
 use crate::domain::form;
-use crate::domain::form::Pair;
+use crate::domain::form::FormPair;
 use crate::domain::sid::{AccountSid, accounts_in, kind};
 use crate::domain::signal::Malformed;
-use crate::domain::signal::callback::{Reading, Road};
-use crate::domain::signal::fields::{self, Fields, Spelling, to_millisecond};
+use crate::domain::signal::callback::{ParseContext, Relay};
+use crate::domain::signal::fields::{self, FieldSpelling, Fields, to_millisecond};
 use crate::domain::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
-use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::keyring::{KeyMismatch, KeyRing, MAX_MENTIONED, Signers};
+use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::trace;
-use crate::inbound::trust::{Distrust, MAX_MENTIONED, Signers, Trust};
 
 /// 64 KiB: Twilio's largest callback is far below. A route may say otherwise of its JSON.
 const CAP: usize = 64 << 10;
@@ -40,7 +40,7 @@ const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
 /// What a route trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ring {
+pub(super) enum Signer {
     /// The accounts' auth tokens and `SharedKeys`: Twilio signs.
     Account,
     /// The app's keys: the app signs.
@@ -49,7 +49,7 @@ pub(super) enum Ring {
     PathSecret,
 }
 
-impl Ring {
+impl Signer {
     fn signers(self) -> Option<Signers> {
         match self {
             Self::Account => Some(Signers::Twilio),
@@ -60,11 +60,11 @@ impl Ring {
 }
 
 /// What a route takes, and how it reads it.
-pub(super) trait Wire: Sized + 'static {
+pub(super) trait SignedPayload: Sized + 'static {
     /// Who signs.
-    const RING: Ring;
+    const RING: Signer;
     /// How fields are spelled.
-    const SPELLING: Spelling;
+    const SPELLING: FieldSpelling;
     /// Whether JSON is taken.
     const JSON: bool;
     /// Whether forms are.
@@ -78,11 +78,11 @@ pub(super) trait Wire: Sized + 'static {
     ///
     /// # Errors
     /// [`Malformed`].
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed>;
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed>;
 }
 
 /// The parts of a signed request.
-pub(super) struct Parts<'a> {
+pub(super) struct RequestParts<'a> {
     /// The body's fields; a GET's are its query's.
     pub(super) fields: &'a Fields,
     /// The query's fields.
@@ -93,12 +93,12 @@ pub(super) struct Parts<'a> {
     pub(super) sid: Option<&'a str>,
 }
 
-impl Parts<'_> {
+impl RequestParts<'_> {
     /// The fields. An app may give the time of a request that it passes on in the query.
-    pub(super) fn timed(&self, reading: &Reading<'_>) -> Cow<'_, Fields> {
+    pub(super) fn timed(&self, reading: &ParseContext<'_>) -> Cow<'_, Fields> {
         match reading.road {
-            Road::Twilio => Cow::Borrowed(self.fields),
-            Road::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
+            Relay::Twilio => Cow::Borrowed(self.fields),
+            Relay::App => Cow::Owned(self.fields.or_of(self.query, &["OccurredAt", "SentAt"])),
         }
     }
 }
@@ -106,35 +106,35 @@ impl Parts<'_> {
 /// A request whose signature is good, read.
 pub(super) struct Signed<T>(pub(super) T);
 
-impl<T: Wire> FromRequest for Signed<T> {
-    type Error = Refused;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
+impl<T: SignedPayload> FromRequest for Signed<T> {
+    type Error = LocalizedRejection;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, LocalizedRejection>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
             let read = read(&request, &mut payload).await;
-            read.map(Signed).map_err(|why| Refused::of(&request, why))
+            read.map(Signed).map_err(|why| LocalizedRejection::of(&request, why))
         })
     }
 }
 
 /// The body of a request, with what is known of it before its signature is checked.
 struct Unverified {
-    media: Media,
+    media: MediaType,
     body: Bytes,
     /// Its signature header is missing or unreadable. Counted as a failure already.
     has_failed: bool,
 }
 
 /// Reads the body within the route's limits.
-async fn take<T: Wire>(
+async fn take<T: SignedPayload>(
     request: &HttpRequest,
     payload: &mut Payload,
     receiver: &Receiver,
 ) -> Result<Unverified, Rejection> {
-    if T::RING == Ring::PathSecret && receiver.click_secret.is_none() {
+    if T::RING == Signer::PathSecret && receiver.click_secret.is_none() {
         super::body::drain(request, payload).await;
         return Err(Rejection::NotFound);
     }
@@ -148,26 +148,29 @@ async fn take<T: Wire>(
     if has_failed && receiver.forgers.is_one_too_many(request) {
         return Err(Rejection::Limited);
     }
-    let media = Media::of(request);
-    let cap = if media == Media::Json { T::CAP } else { CAP };
+    let media = MediaType::of(request);
+    let cap = if media == MediaType::Json { T::CAP } else { CAP };
     let body = super::body::read(request, payload, cap).await?;
-    if media == Media::Form && !form::is_within_limit(&body) {
+    if media == MediaType::Form && !form::is_within_limit(&body) {
         return Err(too_many);
     }
     Ok(Unverified { media, body, has_failed })
 }
 
-async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T, Rejection> {
+async fn read<T: SignedPayload>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<T, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
     let unverified = take::<T>(request, payload, receiver).await?;
     let Unverified { media, ref body, has_failed } = unverified;
-    let pairs = if media == Media::Form { form::pairs(body) } else { form::Pairs::new() };
+    let pairs = if media == MediaType::Form { form::pairs(body) } else { form::Pairs::new() };
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let is_get = request.method() == Method::GET;
     let content = match media {
         _ if is_get && body.is_empty() => Content::Nothing,
-        Media::Form => Content::Form { pairs: &pairs, body },
-        Media::Json | Media::Other => Content::Other(body),
+        MediaType::Form => Content::Form { pairs: &pairs, body },
+        MediaType::Json | MediaType::Other => Content::Other(body),
     };
     let query_pairs = form::pairs(query(request));
     let settings = settings(request);
@@ -178,7 +181,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
     let claimed = fields::one_account(named, T::SPELLING);
     let now = to_millisecond((receiver.clock)());
     let trust = receiver.trust.now();
-    let is_form = is_get || media == Media::Form;
+    let is_form = is_get || media == MediaType::Form;
     if !has_failed
         && is_unacceptable::<T>(&trust, claimed, is_form)
         && receiver.forgers.is_over(request)
@@ -194,7 +197,7 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         let header = signature(request);
         let found = trust.verify(signers, claimed, &mentioned, &presented, header);
         Some(found.map_err(|why| {
-            let is_forged = matches!(why, Distrust::Mistrust(_));
+            let is_forged = matches!(why, KeyMismatch::Mistrust(_));
             if is_forged && !has_failed && receiver.forgers.is_one_too_many(request) {
                 return Rejection::Limited;
             }
@@ -211,36 +214,37 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
         None
     };
     if let Some(signer) = signer {
-        let account = claimed.unwrap_or(trust.mandate(Some(signer)).0);
+        let account = claimed.unwrap_or(trust.accounts_for(Some(signer)).0);
         receiver.matched(request, signer, trust.claim(Some(account)), now);
     }
     trace::open(receiver, request);
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
-        connection.vouch();
+        connection.mark_authenticated();
         // What may take its time from here on is ours to answer for, not the caller's.
-        connection.progress();
+        connection.reset_deadline();
     }
     check_media::<T>(request, media)?;
     let query = Fields::from_pairs(&query_pairs, T::SPELLING)?;
     let fields = match media {
         _ if is_get => query.clone(),
-        Media::Json if T::FIELDS => Fields::from_json(body, T::SPELLING)?,
-        Media::Json => Fields::from_members(&[], T::SPELLING),
-        Media::Form | Media::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
+        MediaType::Json if T::FIELDS => Fields::from_json(body, T::SPELLING)?,
+        MediaType::Json => Fields::from_members(&[], T::SPELLING),
+        MediaType::Form | MediaType::Other => Fields::from_pairs(&pairs, T::SPELLING)?,
     };
-    let (account, others) = trust.mandate(signer);
+    let (account, others) = trust.accounts_for(signer);
     // Whose codes: of several accounts that it may speak for, the one that it names.
-    let coder = fields.sid::<kind::Account>("AccountSid", None).ok().flatten().unwrap_or(account);
+    let coder =
+        fields.sid::<kind::AccountKind>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
-    let parts = Parts { fields: &fields, query: &query, body, sid };
-    let reading = Reading {
+    let parts = RequestParts { fields: &fields, query: &query, body, sid };
+    let reading = ParseContext {
         account,
         others,
         person_key: receiver.store.person_key(),
         code_keys: trust.code_keys(coder),
         ignores_crawlers: receiver.ignores_crawlers,
         reference_tag: receiver.reference_tag.as_deref(),
-        road: if T::RING == Ring::App { Road::App } else { Road::Twilio },
+        road: if T::RING == Signer::App { Relay::App } else { Relay::Twilio },
         now,
         trace: trace::of(request),
     };
@@ -248,19 +252,19 @@ async fn read<T: Wire>(request: &HttpRequest, payload: &mut Payload) -> Result<T
 }
 
 /// Records a request that was refused for its signature, while recording is on.
-fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &Distrust) {
-    if let Distrust::Mistrust(why) = why {
+fn note_refusal(request: &HttpRequest, receiver: &Receiver, body: &Bytes, why: &KeyMismatch) {
+    if let KeyMismatch::Mistrust(why) = why {
         receiver.refusals.note(request, body, *why);
     }
 }
 
 /// Refuses a content type that the route does not take, and every encoding.
-fn check_media<T: Wire>(request: &HttpRequest, media: Media) -> Result<(), Rejection> {
+fn check_media<T: SignedPayload>(request: &HttpRequest, media: MediaType) -> Result<(), Rejection> {
     let accepted = match media {
         _ if request.method() == Method::GET => true,
-        Media::Form => T::FORM,
-        Media::Json => T::JSON,
-        Media::Other => false,
+        MediaType::Form => T::FORM,
+        MediaType::Json => T::JSON,
+        MediaType::Other => false,
     };
     if !accepted || request.headers().contains_key(CONTENT_ENCODING) {
         let expected = match (T::FORM, T::JSON) {
@@ -283,18 +287,22 @@ fn signature(request: &HttpRequest) -> Option<&[u8]> {
 
 /// Whether no signature could make a request acceptable: it claims an account that is not in the settings, or it is one of
 /// Twilio's forms, which name theirs, and claims none.
-fn is_unacceptable<T: Wire>(trust: &Trust, claimed: Option<AccountSid>, is_form: bool) -> bool {
+fn is_unacceptable<T: SignedPayload>(
+    trust: &KeyRing,
+    claimed: Option<AccountSid>,
+    is_form: bool,
+) -> bool {
     match claimed {
         Some(account) => T::RING.signers().is_some() && !trust.knows(account),
-        None => T::RING == Ring::Account && is_form,
+        None => T::RING == Signer::Account && is_form,
     }
 }
 
 /// The configured accounts that a request mentions in its query or in a body that is not parsed yet. They choose the keys
 /// that are tried first, and nothing else.
-fn mentioned<T: Wire>(
-    trust: &Trust,
-    query: &[Pair<'_>],
+fn mentioned<T: SignedPayload>(
+    trust: &KeyRing,
+    query: &[FormPair<'_>],
     body: &[u8],
 ) -> SmallVec<[AccountSid; MAX_MENTIONED]> {
     let in_query = fields::one_account(query, T::SPELLING);
@@ -335,13 +343,13 @@ fn knows_the_secret(request: &HttpRequest, receiver: &Receiver) -> Result<(), Re
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Media {
+enum MediaType {
     Form,
     Json,
     Other,
 }
 
-impl Media {
+impl MediaType {
     fn of(request: &HttpRequest) -> Self {
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = header.unwrap_or_default().split(';').next().unwrap_or_default().trim();

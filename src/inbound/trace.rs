@@ -14,20 +14,20 @@ use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::trace::TraceParent;
 use crate::inbound::{Receiver, route_label};
-use crate::telemetry::traces::{Ids, Serving, now};
+use crate::telemetry::traces::{Ids, RequestSpan, now};
 
 const TRACEPARENT: &str = "traceparent";
 
 /// A request whose span may yet be opened. Shared by whoever answers and whoever looks on.
 #[derive(Clone)]
-pub(super) struct Noted(Rc<Inner>);
+pub(super) struct PendingSpan(Rc<Inner>);
 
 struct Inner {
     began: SystemTime,
-    span: RefCell<Option<Serving>>,
+    span: RefCell<Option<RequestSpan>>,
 }
 
-impl Noted {
+impl PendingSpan {
     /// The request was answered.
     pub(super) fn end(self, status: u16) {
         if let Some(span) = self.0.span.take() {
@@ -37,9 +37,9 @@ impl Noted {
 }
 
 /// Notes when a request came in, if spans are exported.
-pub(super) fn begin(receiver: &Receiver, request: &ServiceRequest) -> Option<Noted> {
+pub(super) fn begin(receiver: &Receiver, request: &ServiceRequest) -> Option<PendingSpan> {
     receiver.traces.as_ref()?;
-    let noted = Noted(Rc::new(Inner { began: now(), span: RefCell::new(None) }));
+    let noted = PendingSpan(Rc::new(Inner { began: now(), span: RefCell::new(None) }));
     request.extensions_mut().insert(noted.clone());
     Some(noted)
 }
@@ -57,7 +57,7 @@ pub(super) fn open_visit(receiver: &Receiver, request: &HttpRequest) {
 
 fn open_below(receiver: &Receiver, request: &HttpRequest, caller: Option<TraceParent>) {
     let Some(traces) = &receiver.traces else { return };
-    if let Some(noted) = request.extensions().get::<Noted>() {
+    if let Some(noted) = request.extensions().get::<PendingSpan>() {
         let route = route_label(request.match_pattern().as_deref());
         let caller = caller.map(|caller| Ids {
             trace_id: caller.trace_id(),
@@ -76,8 +76,8 @@ pub(super) fn of(request: &HttpRequest) -> Option<TraceParent> {
 
 /// The request's own span, if that is open.
 pub(super) fn own(request: &HttpRequest) -> Option<TraceParent> {
-    let noted = request.extensions().get::<Noted>().cloned()?;
-    let ids = noted.0.span.borrow().as_ref().map(Serving::ids)?;
+    let noted = request.extensions().get::<PendingSpan>().cloned()?;
+    let ids = noted.0.span.borrow().as_ref().map(RequestSpan::ids)?;
     TraceParent::new(ids.trace_id, ids.span_id, u8::from(ids.sampled))
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::census::{Census, Standing};
 use crate::domain::findings::{
     ClaimedAccount, ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
     RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation, StoreFacts,
@@ -16,11 +15,12 @@ use crate::domain::findings::{
 };
 use crate::domain::message::{Message, State};
 use crate::domain::route;
+use crate::domain::stats::{MessageStats, StatusBucket};
 use crate::inbound::board::{JUDGED, Snapshot, Sources};
+use crate::inbound::scrape::{code_label, sender_label};
 use crate::inbound::signature_tally::{Scope, SignatureCounts};
-use crate::inbound::stocktaking::{code_label, sender_label};
 use crate::telemetry::history::History;
-use crate::telemetry::readiness::{LaneDetail, LaneState};
+use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
 use crate::telemetry::totals::{Side, Total, Totals};
 
 const MINUTE: u64 = 60;
@@ -84,7 +84,7 @@ impl Trends {
     /// Takes the samples that are due. `uptime` is the age of the process.
     pub(super) fn note(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
         if self.fine.is_due(uptime) {
-            let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneState::Held);
+            let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Held);
             let throttled = throttled.map(|(account, _)| account.clone());
             let outbox = now.counts.of(State::Confirmed);
             self.fine.note(uptime, Fine { totals, outbox, throttled: throttled.collect() });
@@ -233,9 +233,9 @@ impl Trends {
             let throttled = samples.filter(|fine| fine.throttled.contains(account)).count();
             f64::from(u32::try_from(throttled).unwrap_or(u32::MAX)) / f64::from(HALF_HOUR_SAMPLES)
         };
-        let lanes = now.lanes.iter().filter(|(_, lane)| lane.state != LaneState::Paused);
+        let lanes = now.lanes.iter().filter(|(_, lane)| lane.state != LaneReadiness::Paused);
         let lanes = lanes.map(|(account, lane)| {
-            let lane_is_held = lane.state == LaneState::Held;
+            let lane_is_held = lane.state == LaneReadiness::Held;
             let oldest = oldest_of(now, account).filter(|_| lane_is_held);
             let account = account.clone();
             (lane_is_held, ThrottledLane { share: share(&account), account, oldest })
@@ -248,7 +248,7 @@ impl Trends {
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
         let is_open = |message: &&Message| {
             let lane = now.lanes.get(message.account.as_str());
-            let is_closed = lane.is_some_and(|lane| lane.state != LaneState::Open);
+            let is_closed = lane.is_some_and(|lane| lane.state != LaneReadiness::Open);
             !is_closed && !now.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
@@ -289,7 +289,7 @@ impl Trends {
 /// only for all accounts together, so during a hold it comes from the messages of the snapshot.
 fn oldest(now: &Snapshot) -> Option<Timestamp> {
     if now.on_hold.is_empty() {
-        return now.census.oldest(Standing::Message(State::Confirmed));
+        return now.census.oldest(StatusBucket::Message(State::Confirmed));
     }
     let posted = now.outbox.iter().filter(|message| !now.on_hold.contains_key(&message.account));
     posted.map(confirmed_at).min()
@@ -330,7 +330,7 @@ fn foreign(now: &Snapshot) -> Vec<ForeignServer> {
 }
 
 /// Conversion since the start, by calling code and by sender.
-fn traffic(census: &Census) -> (Counts, Counts) {
+fn traffic(census: &MessageStats) -> (Counts, Counts) {
     let (mut countries, mut senders) = (Counts::new(), Counts::new());
     for (code, sender, tally) in census.since_start() {
         for (counts, name) in
@@ -355,7 +355,7 @@ fn keys(sources: &Sources) -> Vec<KeyFacts> {
 }
 
 fn paused(lanes: &BTreeMap<String, LaneDetail>) -> Vec<PausedLane> {
-    let paused = lanes.iter().filter(|(_, lane)| lane.state == LaneState::Paused);
+    let paused = lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Paused);
     let paused = paused.map(|(account, lane)| PausedLane {
         account: account.clone(),
         since: lane.since,

@@ -1,9 +1,9 @@
 //! Tests of the trends: windows, comparisons, and which accounts' messages count.
 
 use super::*;
-use crate::domain::census::Entry;
 use crate::domain::findings::{FindingId, Severity, judge};
-use crate::domain::message::{Attempt, Basis, Proof};
+use crate::domain::message::{Basis, LastAttempt, Proof};
+use crate::domain::stats::CountedRecord;
 use crate::inbound::signature_tally::SignatureTally;
 use crate::telemetry::metrics::Metrics;
 
@@ -19,7 +19,7 @@ fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + minute * 60).expect("a time")
 }
 
-fn lane(state: LaneState) -> LaneDetail {
+fn lane(state: LaneReadiness) -> LaneDetail {
     LaneDetail { state, status: None, code: None, why: None, since: None }
 }
 
@@ -31,7 +31,7 @@ fn confirmed(account: &str, minute: i64, tried: bool) -> Message {
         occurred_at: confirmed_at,
         confirmed_at,
     };
-    let attempt = Attempt {
+    let attempt = LastAttempt {
         number: 1,
         ended_at: confirmed_at,
         took_ms: 1,
@@ -112,21 +112,21 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
         let lanes = BTreeMap::from([(ONE.to_owned(), lane(state))]);
         Snapshot { lanes, ..Snapshot::default() }
     };
-    let held = snapshot(LaneState::Held);
+    let held = snapshot(LaneReadiness::Held);
     for sample in 0..100 {
         trends.note(FINE_STEP * sample, &held, Totals::ZERO);
     }
     let now = FINE_STEP * 100;
-    let throttled = trends.throttled(now, &snapshot(LaneState::Open));
+    let throttled = trends.throttled(now, &snapshot(LaneReadiness::Open));
     assert!(throttled.iter().all(|lane| (0.8..0.9).contains(&lane.share)), "{throttled:?}");
     assert_eq!(throttled.len(), 1);
     assert_eq!(
-        trends.throttled(now, &snapshot(LaneState::Paused)),
+        trends.throttled(now, &snapshot(LaneReadiness::Paused)),
         [],
         "its pause is another finding"
     );
-    assert_eq!(Trends::default().throttled(now, &snapshot(LaneState::Held)).len(), 1);
-    assert_eq!(Trends::default().throttled(now, &snapshot(LaneState::Open)), []);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Held)).len(), 1);
+    assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Open)), []);
 }
 
 #[test]
@@ -145,16 +145,16 @@ fn an_account_is_not_judged_by_the_messages_of_another() {
     assert_eq!(outbox(&now), (Some(at(99)), 0, None));
     now.outbox.insert(0, confirmed(ONE, 98, true));
     assert_eq!(outbox(&now), (Some(at(98)), 1, Some("HTTP 503".to_owned())));
-    now.lanes.insert(ONE.to_owned(), lane(LaneState::Paused));
+    now.lanes.insert(ONE.to_owned(), lane(LaneReadiness::Paused));
     assert_eq!(outbox(&now), (Some(at(98)), 0, None), "late as well, like the alert says");
 }
 
 /// Findings about these confirmed messages, at minute 100.
-fn judged(messages: &[Message], state: LaneState) -> Vec<(FindingId, Severity)> {
+fn judged(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
     let trends = Trends::default();
     let mut now = Snapshot { at: at(100), ..Snapshot::default() };
     for message in messages {
-        now.census.finds(&Entry::of_message(message));
+        now.census.insert(&CountedRecord::of_message(message));
     }
     now.outbox = messages.iter().take(JUDGED).cloned().collect();
     now.lanes.insert(ONE.to_owned(), lane(state));
@@ -170,9 +170,9 @@ fn a_confirmation_that_waits_out_a_long_429_is_late_and_its_throttled_account_a_
     let stuck: Vec<_> = (0..30).map(|_| confirmed(ONE, 70, false)).collect();
     let late = (FindingId::OutboxOld, Severity::Critical);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&stuck, LaneState::Held), [late, throttled]);
+    assert_eq!(judged(&stuck, LaneReadiness::Held), [late, throttled]);
     let fresh = [confirmed(ONE, 99, false)];
-    assert_eq!(judged(&fresh, LaneState::Held), [(throttled.0, Severity::Info)]);
+    assert_eq!(judged(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
 }
 
 #[test]
@@ -180,9 +180,9 @@ fn the_oldest_confirmation_is_late_though_a_hundred_others_are_posted_before_it(
     let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
     messages.push(confirmed(ONE, 70, true));
     let late = (FindingId::OutboxOld, Severity::Critical);
-    assert_eq!(judged(&messages, LaneState::Open), [late]);
+    assert_eq!(judged(&messages, LaneReadiness::Open), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&messages, LaneState::Held), [late, throttled]);
+    assert_eq!(judged(&messages, LaneReadiness::Held), [late, throttled]);
 }
 
 #[test]

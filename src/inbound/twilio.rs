@@ -3,17 +3,17 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::domain::matching::{Observed, Remembered};
+use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
+use crate::domain::redact::veiled;
 use crate::domain::route;
-use crate::domain::signal::callback::{self, Reading, Road};
-use crate::domain::signal::fields::Spelling;
-use crate::domain::signal::{Malformed, Sighting, Signal};
-use crate::domain::veil::veiled;
-use crate::inbound::journal;
-use crate::inbound::journal::Heard;
+use crate::domain::signal::callback::{self, ParseContext, Relay};
+use crate::domain::signal::fields::FieldSpelling;
+use crate::domain::signal::{Malformed, MessageUpdate, Signal};
+use crate::inbound::decision_log;
+use crate::inbound::decision_log::SignalLog;
 use crate::inbound::near_miss::spellings;
-use crate::inbound::rejection::Refused;
-use crate::inbound::signed::{Parts, Ring, Signed, Wire};
+use crate::inbound::rejection::LocalizedRejection;
+use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::{Receiver, wrong_method};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -44,10 +44,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// Who hands in a callback: what it is signed with, and what they want to hear.
 pub(super) trait Caller: 'static {
-    const RING: Ring;
-    const ROAD: Road;
+    const RING: Signer;
+    const ROAD: Relay;
     /// What the caller hears after what Twilio wants to have answered, with that in `TwiML`.
-    fn thanks(twiml: String) -> HttpResponse;
+    fn respond(twiml: String) -> HttpResponse;
 }
 
 pub(super) enum FromTwilio {}
@@ -57,18 +57,18 @@ pub(super) enum FromApp {}
 const NOTHING: &str = "<Response/>";
 
 impl Caller for FromTwilio {
-    const RING: Ring = Ring::Account;
-    const ROAD: Road = Road::Twilio;
-    fn thanks(twiml: String) -> HttpResponse {
+    const RING: Signer = Signer::Account;
+    const ROAD: Relay = Relay::Twilio;
+    fn respond(twiml: String) -> HttpResponse {
         // `text/plain` would be texted to the person, or read to them.
         HttpResponse::Ok().content_type("text/xml").body(twiml)
     }
 }
 
 impl Caller for FromApp {
-    const RING: Ring = Ring::App;
-    const ROAD: Road = Road::App;
-    fn thanks(_: String) -> HttpResponse {
+    const RING: Signer = Signer::App;
+    const ROAD: Relay = Relay::App;
+    fn respond(_: String) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }
 }
@@ -78,28 +78,28 @@ struct Reply<F> {
     from: std::marker::PhantomData<F>,
 }
 
-impl<F: Caller> Wire for Reply<F> {
-    const RING: Ring = F::RING;
-    const SPELLING: Spelling = Spelling::Twilio;
+impl<F: Caller> SignedPayload for Reply<F> {
+    const RING: Signer = F::RING;
+    const SPELLING: FieldSpelling = FieldSpelling::Twilio;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         let signal = callback::reply(&parts.timed(reading), reading)?;
         Ok(Self { signal, from: std::marker::PhantomData })
     }
 }
 
-struct Status<F> {
-    sighting: Sighting,
+struct StatusCallback<F> {
+    sighting: MessageUpdate,
     /// The `feedback` value of the callback URL, if it is neither true nor false.
     unreadable_feedback: Option<String>,
     from: std::marker::PhantomData<F>,
 }
 
-impl<F: Caller> Wire for Status<F> {
-    const RING: Ring = F::RING;
-    const SPELLING: Spelling = Spelling::Twilio;
+impl<F: Caller> SignedPayload for StatusCallback<F> {
+    const RING: Signer = F::RING;
+    const SPELLING: FieldSpelling = FieldSpelling::Twilio;
     const JSON: bool = false;
-    fn read(parts: &Parts<'_>, reading: &Reading<'_>) -> Result<Self, Malformed> {
+    fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
         let sighting = callback::status(parts.fields, parts.query, reading)?;
         let unreadable_feedback = callback::unreadable_feedback(parts.query).map(veiled);
         Ok(Self { sighting, unreadable_feedback, from: std::marker::PhantomData })
@@ -110,16 +110,16 @@ async fn message<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     Signed(reply): Signed<Reply<F>>,
-) -> Result<HttpResponse, Refused> {
+) -> Result<HttpResponse, LocalizedRejection> {
     observe(&request, &receiver, reply.signal).await?;
-    Ok(F::thanks(NOTHING.to_owned()))
+    Ok(F::respond(NOTHING.to_owned()))
 }
 
 async fn status<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    Signed(status): Signed<Status<F>>,
-) -> Result<HttpResponse, Refused> {
+    Signed(status): Signed<StatusCallback<F>>,
+) -> Result<HttpResponse, LocalizedRejection> {
     let remembered = remember(&request, &receiver, status.sighting).await?;
     if let Some(word) = status.unreadable_feedback.filter(|_| remembered.new) {
         let sid = remembered.message.sid;
@@ -137,11 +137,14 @@ pub(super) async fn observe(
     request: &HttpRequest,
     receiver: &Receiver,
     signal: Signal,
-) -> Result<Observed, Refused> {
-    let heard = Heard::of(&signal);
-    let observed =
-        receiver.store.observe(signal).await.map_err(|error| Refused::of(request, error))?;
-    heard.came_to(&receiver.metrics, &observed);
+) -> Result<ObserveOutcome, LocalizedRejection> {
+    let heard = SignalLog::of(&signal);
+    let observed = receiver
+        .store
+        .observe(signal)
+        .await
+        .map_err(|error| LocalizedRejection::of(request, error))?;
+    heard.outcome(&receiver.metrics, &observed);
     Ok(observed)
 }
 
@@ -149,10 +152,13 @@ pub(super) async fn observe(
 pub(super) async fn remember(
     request: &HttpRequest,
     receiver: &Receiver,
-    sighting: Sighting,
-) -> Result<Remembered, Refused> {
-    let remembered =
-        receiver.store.remember(sighting).await.map_err(|error| Refused::of(request, error))?;
-    journal::remembered(receiver, request, &remembered);
+    sighting: MessageUpdate,
+) -> Result<RegisterOutcome, LocalizedRejection> {
+    let remembered = receiver
+        .store
+        .remember(sighting)
+        .await
+        .map_err(|error| LocalizedRejection::of(request, error))?;
+    decision_log::remembered(receiver, request, &remembered);
     Ok(remembered)
 }

@@ -6,13 +6,13 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::matching::{Observed, Parked};
+use crate::domain::matching::{ObserveOutcome, Parked};
 use crate::domain::message::{Message, Reference, Refusal, State, Status};
+use crate::domain::redact::veiled;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::Named;
-use crate::domain::veil::veiled;
-use crate::inbound::links::Made;
-use crate::store::Entry;
+use crate::domain::signal::EvidenceTarget;
+use crate::inbound::links::CreatedLink;
+use crate::store::ListEntry;
 
 /// A message in an answer.
 #[derive(Debug, Serialize)]
@@ -89,7 +89,7 @@ pub(super) struct LinkView<'a> {
 
 impl<'a> LinkView<'a> {
     pub(super) fn of(
-        made: &'a Made,
+        made: &'a CreatedLink,
         account: AccountSid,
         reference: Option<&'a Reference>,
     ) -> Self {
@@ -116,10 +116,10 @@ pub enum RecordView<'a> {
 impl<'a> RecordView<'a> {
     /// Of any record.
     #[must_use]
-    pub fn of(entry: &'a Entry) -> Self {
+    pub fn of(entry: &'a ListEntry) -> Self {
         match entry {
-            Entry::Message(message) => Self::Message(FullView::of(message)),
-            Entry::Parked(parked) => Self::Parked(ParkedView::of(parked)),
+            ListEntry::Message(message) => Self::Message(FullView::of(message)),
+            ListEntry::Parked(parked) => Self::Parked(ParkedView::of(parked)),
         }
     }
 }
@@ -174,12 +174,12 @@ impl<'a> ParkedView<'a> {
     pub fn of(parked: &'a Parked) -> Self {
         let evidence = &parked.evidence;
         let (message_sid, reference, sender) = match &evidence.named {
-            Named::Message(sid) => (Some(*sid), None, None),
-            Named::Reference(name) => (None, Some(name.as_str()), None),
-            Named::Person { sender, .. } | Named::Caller { sender, .. } => {
+            EvidenceTarget::Message(sid) => (Some(*sid), None, None),
+            EvidenceTarget::Reference(name) => (None, Some(name.as_str()), None),
+            EvidenceTarget::Person { sender, .. } | EvidenceTarget::Caller { sender, .. } => {
                 (None, None, sender.address.as_deref())
             }
-            Named::Link(_) => (None, None, None),
+            EvidenceTarget::Link(_) => (None, None, None),
         };
         Self {
             state: if parked.orphaned { "orphaned" } else { "parked" },
@@ -206,11 +206,13 @@ pub(super) struct EventView {
 }
 
 impl EventView {
-    pub(super) fn of(observed: &Observed) -> Self {
+    pub(super) fn of(observed: &ObserveOutcome) -> Self {
         let (message_sid, parked_until, reason) = match observed {
-            Observed::Confirmed(sid) | Observed::Already(sid) => (Some(*sid), None, None),
-            Observed::Nothing(reason) => (None, None, Some(reason.as_str())),
-            Observed::Parked { until, reason } => (None, Some(*until), Some(reason.as_str())),
+            ObserveOutcome::Confirmed(sid) | ObserveOutcome::AlreadyConfirmed(sid) => {
+                (Some(*sid), None, None)
+            }
+            ObserveOutcome::NotConfirmed(reason) => (None, None, Some(reason.as_str())),
+            ObserveOutcome::Parked { until, reason } => (None, Some(*until), Some(reason.as_str())),
         };
         Self { result: observed.as_str(), message_sid, parked_until, reason }
     }

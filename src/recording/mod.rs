@@ -15,7 +15,7 @@
 //! the head.
 
 pub mod multipart;
-pub mod ring;
+pub mod rotating_dir;
 
 use crate::domain::form;
 use crate::domain::signature::{Content, SigningKey, sign, with_body_hash};

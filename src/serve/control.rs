@@ -17,8 +17,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::inbound::connections::{Connections, guard_control};
 use crate::inbound::control::{Control, SOCKET, routes};
+use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
-use crate::serve::parts::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 
 /// Connections that wait to be taken: a command or two.
 const BACKLOG: i32 = 16;

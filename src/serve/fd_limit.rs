@@ -81,7 +81,7 @@ impl FdBudget {
             );
         };
         if budget.is_low() {
-            tracing::warn!(limit, connections = budget.connections, "{}", budget.words());
+            tracing::warn!(limit, connections = budget.connections, "{}", budget.describe());
         }
         Ok(budget)
     }
@@ -133,7 +133,7 @@ impl FdBudget {
 
     /// The effect of a low limit, and the cure.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let Self { limit, connections, recommended, .. } = self;
         format!(
             "the limit of open files (ulimit -n) is {limit}, so the public listener takes {connections} connections at a \

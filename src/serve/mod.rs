@@ -4,13 +4,13 @@
 //! to their end, the store is closed), and if that takes too long, or it is told again, it ends at
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
+mod build;
 pub mod command;
 mod control;
 pub mod core_dump;
 mod fd_limit;
 mod listen;
-mod observe;
-mod parts;
+mod observer;
 mod portioned;
 pub mod reload;
 pub mod signals;
@@ -38,18 +38,18 @@ use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
-use crate::inbound::forgers::Forgers;
+use crate::inbound::keyring::VerifiedKey;
 use crate::inbound::near_miss::NearMisses;
 use crate::inbound::ops::Operator;
-use crate::inbound::refused::Refusals;
 use crate::inbound::regions::HomeRegions;
-use crate::inbound::trust::Trusted;
-use crate::serve::control::ControlSocket;
-use crate::serve::observe::Watcher;
-use crate::serve::parts::{
+use crate::inbound::rejected_capture::RejectedCapture;
+use crate::inbound::signature_limiter::SignatureLimiter;
+use crate::serve::build::{
     controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page, public_server,
     start_traces, uptime, worker,
 };
+use crate::serve::control::ControlSocket;
+use crate::serve::observer::StoreObserver;
 use crate::serve::reload::Reloader;
 use crate::serve::store::{check_placement, disk_of, open_store};
 use crate::store::{Clock, ClockGuard, Store};
@@ -75,7 +75,7 @@ pub struct Service {
     readiness: Arc<Readiness>,
     board: Arc<Board>,
     traces: Option<Arc<Traces>>,
-    watcher: Arc<Watcher>,
+    watcher: Arc<StoreObserver>,
     /// Twilio's `Date` is requested here, also in a dry run, which posts nothing.
     clock_source: Arc<Upstreams>,
     reloader: Option<Reloader>,
@@ -101,21 +101,21 @@ impl Service {
         let is_end_unverified = sled.is_end_unverified();
         let store: Arc<dyn Store> = Arc::clone(&sled) as Arc<dyn Store>;
         let traces = settings.traces.as_ref().and_then(start_traces);
-        let watcher = Watcher::new(&metrics, &readiness, traces.clone());
+        let watcher = StoreObserver::new(&metrics, &readiness, traces.clone());
         let dating = Arc::clone(&guard);
         let on_date = Arc::new(move |date| guard.agree(date));
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let worker = worker(settings, &store, &upstreams, &clock, (&watcher, descriptors));
         let clock_source = Arc::clone(&upstreams);
-        let trust = Arc::new(Trusted::new(reload::trust(settings)));
-        let refusals = Refusals::open(settings.record_refused.as_deref(), &clock);
+        let trust = Arc::new(VerifiedKey::new(reload::trust(settings)));
+        let refusals = RejectedCapture::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
         let receiver = web::Data::new(Receiver {
             store: Arc::clone(&store),
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
             trust: Arc::clone(&trust),
             home_regions: HomeRegions::default(),
-            forgers: Forgers::new(settings.client_ip_header.clone()),
+            forgers: SignatureLimiter::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),

@@ -10,12 +10,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::problems::Problems;
-use crate::config::{Account, Settings};
+use crate::config::{AccountSettings, Settings};
 use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::SigningKey;
-use crate::inbound::trust::{MAX_TRIED, Member, NamedKey, Trust, Trusted};
+use crate::inbound::keyring::{KeyRing, MAX_TRIED, Member, NamedKey, VerifiedKey};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
 
@@ -26,7 +26,7 @@ const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Puts new accounts and secrets in place.
 pub struct Reloader {
     settings: Settings,
-    trust: Arc<Trusted>,
+    trust: Arc<VerifiedKey>,
     upstreams: Arc<Upstreams>,
     metrics: Arc<Metrics>,
 }
@@ -34,7 +34,7 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         settings: Settings,
-        trust: Arc<Trusted>,
+        trust: Arc<VerifiedKey>,
         upstreams: Arc<Upstreams>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -105,11 +105,11 @@ fn fixed(now: &Settings, then: &Settings) -> Vec<&'static str> {
 }
 
 /// Whose signatures are good, and for which accounts.
-pub(super) fn trust(settings: &Settings) -> Trust {
-    let member = |account: &Account| member(account, &settings.app_keys);
+pub(super) fn trust(settings: &Settings) -> KeyRing {
+    let member = |account: &AccountSettings| member(account, &settings.app_keys);
     let first = member(settings.accounts.first());
     let others = settings.accounts.iter().skip(1).map(member).collect();
-    let trust = Trust::new(first, others, named("app key", &settings.app_keys));
+    let trust = KeyRing::new(first, others, named_keys("app key", &settings.app_keys));
     if let Some(keys) = trust.exceeds_tried() {
         tracing::warn!(
             keys,
@@ -121,13 +121,13 @@ pub(super) fn trust(settings: &Settings) -> Trust {
     trust
 }
 
-fn member(account: &Account, shared: &[SecretString]) -> Member {
-    let tokens = named("token", &account.tokens);
+fn member(account: &AccountSettings, shared: &[SecretString]) -> Member {
+    let tokens = named_keys("token", &account.tokens);
     let keys = account.shared_keys.iter().map(|key| NamedKey {
         key: key.signing_key(),
         name: format!("shared {}", key.id.as_str()),
     });
-    let own = named("app key", &account.app_keys);
+    let own = named_keys("app key", &account.app_keys);
     let code_keys = account.app_secrets(shared).into_iter();
     Member {
         account: account.sid,
@@ -139,7 +139,7 @@ fn member(account: &Account, shared: &[SecretString]) -> Member {
     }
 }
 
-fn named(what: &str, secrets: &[SecretString]) -> Vec<NamedKey> {
+fn named_keys(what: &str, secrets: &[SecretString]) -> Vec<NamedKey> {
     let key = |(number, secret): (usize, &SecretString)| NamedKey {
         key: SigningKey::new(secret.expose_secret().as_bytes()),
         name: format!("{what} {number}"),
@@ -149,7 +149,7 @@ fn named(what: &str, secrets: &[SecretString]) -> Vec<NamedKey> {
 
 /// What each account posts with, and where to.
 pub(super) fn upstreams(settings: &Settings) -> Vec<(AccountSid, UpstreamConfig)> {
-    let config = |account: &Account| UpstreamConfig {
+    let config = |account: &AccountSettings| UpstreamConfig {
         base: account.upstream.as_str().to_owned(),
         credentials: credentials(account),
         connect_timeout: CONNECT_TIMEOUT,
@@ -159,7 +159,7 @@ pub(super) fn upstreams(settings: &Settings) -> Vec<(AccountSid, UpstreamConfig)
     settings.accounts.iter().map(|account| (account.sid, config(account))).collect()
 }
 
-fn credentials(account: &Account) -> Vec<Credential> {
+fn credentials(account: &AccountSettings) -> Vec<Credential> {
     let token =
         |token: &SecretString| Credential { user: account.sid.to_string(), secret: token.clone() };
     match &account.api_key {

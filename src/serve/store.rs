@@ -7,12 +7,12 @@ use secrecy::ExposeSecret;
 
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
-use crate::inbound::stocktaking::AskDisk;
+use crate::inbound::scrape::ReadDisk;
 use crate::store::ClockGuard;
 use crate::store::sled::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::stock::Disk;
+use crate::telemetry::store_gauges::Disk;
 
 /// Refuses a file system on which acknowledged records can be lost, or logs a warning if the settings allow it. Returns
 /// the store's placement; `None`: the system does not report it.
@@ -65,7 +65,7 @@ pub(super) fn open_store(
 }
 
 /// How much room the store takes up, and how much is left.
-pub(super) fn disk_of(settings: &Settings) -> AskDisk {
+pub(super) fn disk_of(settings: &Settings) -> ReadDisk {
     let StoreUrl::Sled(path) = settings.store.clone();
     Arc::new(move || usage(&path).map(|Usage { used, free }| Disk { used, free }))
 }

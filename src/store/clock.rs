@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::clock::{Discipline, Jump, LastSeen, Reading};
+use crate::domain::clock::{ClockReading, Discipline, Jump, LastSeen};
 use crate::store::Clock;
 
 /// A clock without jumps. It is injected, as the wall clock is.
@@ -114,11 +114,11 @@ impl ClockGuard {
         let _ = self.with(|state, now| *state = Some(Discipline::start(now, last)));
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Option<Discipline>, Reading) -> T) -> Option<T> {
+    fn with<T>(&self, act: impl FnOnce(&mut Option<Discipline>, ClockReading) -> T) -> Option<T> {
         let Disciplined { uptime, on_jump, state } = self.disciplined.as_ref()?;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         // Both clocks are read under the lock, so that readings are applied in their order.
-        let now = Reading { wall: self.wall(), uptime: uptime() };
+        let now = ClockReading { wall: self.wall(), uptime: uptime() };
         let kind = |state: &Option<Discipline>| {
             state.and_then(|state| state.jump()).map(|jump| jump.holds_back())
         };

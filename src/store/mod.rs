@@ -9,7 +9,7 @@ pub mod sled;
 mod transfer;
 
 pub use clock::{ClockGuard, OnJump, Uptime};
-pub use transfer::{ImportOutcome, Reconsidered, Record, Records};
+pub use transfer::{ExportRecord, ImportOutcome, Reconsidered, Records};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, PersonKey};
-use crate::domain::census::Census;
+use crate::domain::address::{Address, RecipientHashKey};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::feedback::{Claim, Lease, Settlement};
-use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::{Contradiction, Observed, Parked, Remembered};
-use crate::domain::message::{Attempt, Message, Reference, State};
+use crate::domain::matching::{Contradiction, ObserveOutcome, Parked, RegisterOutcome};
+use crate::domain::message::{LastAttempt, Message, Reference, State};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::{Sighting, Signal};
+use crate::domain::signal::{MessageUpdate, Signal};
+use crate::domain::stats::MessageStats;
 
 /// Tells the time. Injected, so that tests own it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -96,7 +96,7 @@ pub enum StoreError {
 
 /// What [`Store::settle`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum SettleOutcome {
     /// The attempt was ours to end, and has ended so.
     Applied,
     /// The lease had lapsed: somebody else tries, or has tried. Nothing changed.
@@ -270,7 +270,7 @@ impl Filter {
 
 /// A record of [`Store::list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Entry {
+pub enum ListEntry {
     /// A message.
     Message(Box<Message>),
     /// A piece of evidence without its message.
@@ -279,16 +279,16 @@ pub enum Entry {
 
 /// One page of [`Store::list`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
+pub struct ListPage {
     /// The records.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListEntry>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
 /// How many records there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct RecordCounts {
     /// Messages by state, in the order of [`State::ALL`].
     pub messages: [u64; State::ALL.len()],
     /// Evidence that waits for its message.
@@ -303,7 +303,7 @@ pub struct Counts {
     pub parked_share: u64,
 }
 
-impl Counts {
+impl RecordCounts {
     /// How many messages are in a state.
     #[must_use]
     pub fn of(&self, state: State) -> u64 {
@@ -320,13 +320,13 @@ impl Counts {
 
 /// A backup while it is made: the pieces of its file, in order. How it is made is each backend's own
 /// affair, and no verb of [`Store`]; whether it is whole, its own end says.
-pub type Pieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
+pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
 
 /// The store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The key that turns recipients' addresses into persons.
-    fn person_key(&self) -> &PersonKey;
+    fn person_key(&self) -> &RecipientHashKey;
 
     /// The clock that decides which records have expired. A store expires and removes records by its trusted
     /// time only, even if the wall clock jumps.
@@ -335,10 +335,10 @@ pub trait Store: Send + Sync + 'static {
     /// A message was seen. Settles evidence that waited for it. In a full store a new message evicts a
     /// finished one ([`Policy::evictable_from`](crate::domain::matching::Policy::evictable_from)); if
     /// there is none, the new one is `Unavailable`.
-    async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError>;
+    async fn remember(&self, sighting: MessageUpdate) -> Result<RegisterOutcome, StoreError>;
 
     /// A recipient did something.
-    async fn observe(&self, signal: Signal) -> Result<Observed, StoreError>;
+    async fn observe(&self, signal: Signal) -> Result<ObserveOutcome, StoreError>;
 
     /// Keeps a click link; a message that bears it is bound to it when it is [remembered](Self::remember).
     /// Returns until when.
@@ -365,8 +365,8 @@ pub trait Store: Send + Sync + 'static {
         &self,
         lease: Lease,
         settlement: Settlement,
-        attempt: Option<Attempt>,
-    ) -> Result<Settled, StoreError>;
+        attempt: Option<LastAttempt>,
+    ) -> Result<SettleOutcome, StoreError>;
 
     /// How long until something is due of an account that has a quota left; zero if it is now, `None`
     /// if nothing waits.
@@ -386,15 +386,18 @@ pub trait Store: Send + Sync + 'static {
         filter: Filter,
         cursor: Option<Vec<u8>>,
         limit: usize,
-    ) -> Result<Page, StoreError>;
+    ) -> Result<ListPage, StoreError>;
 
     /// What we know of a message.
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError>;
 
     /// The newest messages that bear a reference, of whichever account, at most so many, and
     /// of each account 64; the newest first.
-    async fn bearing(&self, reference: Reference, limit: usize)
-    -> Result<Vec<Message>, StoreError>;
+    async fn messages_with_reference(
+        &self,
+        reference: Reference,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError>;
 
     /// What is to be reported next, of all accounts, be it due or not; the soonest first. At most a hundred.
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError>;
@@ -404,7 +407,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// What all messages come to. A copy; its size is bounded by the retention, and by the number of senders
     /// that are told apart, not by that of messages.
-    async fn census(&self) -> Result<Census, StoreError>;
+    async fn census(&self) -> Result<MessageStats, StoreError>;
 
     /// Puts an account on hold: nothing of it is [claimed](Self::claim) until it is [resumed](Self::resume),
     /// be it by another process. What is under way goes on. Returns since when; that of before, if it was on
@@ -435,7 +438,7 @@ pub trait Store: Send + Sync + 'static {
     /// at most. A missing record is added. A message that is here gets the facts that it lacks, and a state that is
     /// further along. Parked evidence stays parked until it is [reconsidered](Self::reconsider): a choice among messages
     /// needs all of them.
-    async fn import(&self, records: Vec<Record>) -> Result<ImportOutcome, StoreError>;
+    async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError>;
 
     /// Judges parked evidence and provisional confirmations anew, in up to `limit` rows from `cursor` on. It ends an
     /// import: only then are all messages here among which evidence chooses.
@@ -449,7 +452,7 @@ pub trait Store: Send + Sync + 'static {
     async fn health(&self) -> Result<(), StoreError>;
 
     /// How many records there are. Cheap.
-    fn counts(&self) -> Counts;
+    fn counts(&self) -> RecordCounts;
 
     /// Commands that wait for the thread that writes, at most [`QUEUE`]. Cheap.
     fn queued(&self) -> usize;

@@ -8,12 +8,12 @@ use std::ops::AddAssign;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Person, TiedNames};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::Mark;
+use crate::domain::signal::DedupKey;
 
 /// The most text that a record holds, in bytes, with room to spare: a link's target and reference, or Twilio's
 /// words on two answers. A backend may rely on it.
@@ -24,7 +24,7 @@ const MAX_SENDER: usize = 256;
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Record {
+pub enum ExportRecord {
     /// A message. An attempt that was under way is not: it ends with the store that began it.
     Message(Box<Message>),
     /// Evidence that waits for its message, or whose message never came.
@@ -40,9 +40,9 @@ pub enum Record {
     /// What was counted once.
     Counted {
         /// What.
-        once: Mark,
+        once: DedupKey,
         /// When.
-        #[serde(with = "crate::domain::moment")]
+        #[serde(with = "crate::domain::timestamp_serde")]
         at: Timestamp,
     },
     /// A sender of an account, and the Messaging Service that it belongs to.
@@ -65,7 +65,7 @@ pub enum Record {
     /// A person whose texts are automatic.
     Automatic {
         /// The person.
-        person: Person,
+        person: RecipientHash,
         /// The time span of the automatic texts.
         #[serde(flatten)]
         automatic: AutomaticReplies,
@@ -75,12 +75,12 @@ pub enum Record {
         /// The account.
         account: AccountSid,
         /// Since when.
-        #[serde(with = "crate::domain::moment")]
+        #[serde(with = "crate::domain::timestamp_serde")]
         since: Timestamp,
     },
 }
 
-impl Record {
+impl ExportRecord {
     /// Why no store would have made it; `None` if one may have.
     #[must_use]
     pub fn flaw(&self) -> Option<&'static str> {
@@ -139,7 +139,7 @@ impl Record {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     /// The records.
-    pub records: Vec<Record>,
+    pub records: Vec<ExportRecord>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Vec<u8>>,
 }

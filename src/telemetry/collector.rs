@@ -37,7 +37,7 @@ impl Collector {
     }
 
     /// Tells the log what has changed.
-    fn tell(&self, sent: &Result<Response<Bytes>, HttpError>) {
+    fn log_result(&self, sent: &Result<Response<Bytes>, HttpError>) {
         let trouble = match sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answered {}", response.status())),
@@ -62,7 +62,7 @@ impl HttpClient for Collector {
         let client = self.client.clone();
         let sending = self.runtime.spawn(async move { client.send_bytes(request).await });
         let sent = sending.await.unwrap_or_else(|error| Err(error.into()));
-        self.tell(&sent);
+        self.log_result(&sent);
         sent
     }
 }

@@ -3,23 +3,23 @@
 use prometheus_client::encoding::EncodeLabelSet;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Route {
+pub(super) struct RouteLabels {
     pub(super) route: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Request {
+pub(super) struct RequestLabels {
     pub(super) route: &'static str,
     pub(super) status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Reason {
+pub(super) struct ReasonLabels {
     pub(super) reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Evidence {
+pub(super) struct EvidenceLabels {
     pub(super) kind: &'static str,
     pub(super) outcome: &'static str,
 }
@@ -31,23 +31,23 @@ pub(super) struct StreamEvent {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Kind {
+pub(super) struct KindLabels {
     pub(super) kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Outcome {
+pub(super) struct OutcomeLabels {
     pub(super) result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Settled {
+pub(super) struct SettledLabels {
     pub(super) settlement: &'static str,
 }
 
 /// One account for each that is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Lane {
+pub(super) struct LaneLabels {
     pub(super) account: String,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct LaneStands {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Signer {
+pub(super) struct SignerLabels {
     pub(super) route: &'static str,
     pub(super) account: String,
     pub(super) key: String,

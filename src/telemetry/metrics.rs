@@ -16,10 +16,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::labels::{
-    Evidence, Kind, Lane, LaneStands, Outcome, Reason, Request, Route, Settled, Signer, StreamEvent,
+    EvidenceLabels, KindLabels, LaneLabels, LaneStands, OutcomeLabels, ReasonLabels, RequestLabels,
+    RouteLabels, SettledLabels, SignerLabels, StreamEvent,
 };
-use crate::telemetry::stock::{Shelf, Stock};
-use crate::telemetry::totals::{Side, Tally, Total, Totals};
+use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
+use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
 
 /// What [`Metrics::render`] makes, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,32 +31,32 @@ pub struct Metrics {
     started: Gauge,
     dry_run: Gauge,
     most_messages: Gauge,
-    requests: Family<Request, Counter>,
-    request_seconds: Family<Route, Histogram, fn() -> Histogram>,
-    refusals: Family<Reason, Counter>,
-    forgeries: Family<Reason, Counter>,
-    shut: Family<Reason, Counter>,
-    evidence: Family<Evidence, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    refusals: Family<ReasonLabels, Counter>,
+    forgeries: Family<ReasonLabels, Counter>,
+    shut: Family<ReasonLabels, Counter>,
+    evidence: Family<EvidenceLabels, Counter>,
     deferred: Gauge,
-    unmatched: Family<Reason, Counter>,
+    unmatched: Family<ReasonLabels, Counter>,
     events: Family<StreamEvent, Counter>,
-    stock: Shelf,
-    attempts: Family<Outcome, Counter>,
+    stock: SharedStoreGauges,
+    attempts: Family<OutcomeLabels, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
-    settled: Family<Settled, Counter>,
-    lanes_paused: Family<Lane, Gauge>,
+    settled: Family<SettledLabels, Counter>,
+    lanes_paused: Family<LaneLabels, Gauge>,
     lanes: Family<LaneStands, Gauge>,
-    lane_limits: Family<Lane, Gauge>,
-    in_flight: Family<Lane, Gauge>,
-    keys: Family<Signer, Gauge>,
-    reloads: Family<Outcome, Counter>,
-    swept: Family<Kind, Counter>,
+    lane_limits: Family<LaneLabels, Gauge>,
+    in_flight: Family<LaneLabels, Gauge>,
+    keys: Family<SignerLabels, Gauge>,
+    reloads: Family<OutcomeLabels, Counter>,
+    swept: Family<KindLabels, Counter>,
     commits: Counter,
     commit_seconds: Histogram,
     sync_seconds: Histogram,
     commit_entries: Histogram,
-    tally: Tally,
+    tally: TotalCounters,
 }
 
 /// Seconds. From one sync of a good disk to the 15 s after which Twilio gives up.
@@ -97,7 +98,7 @@ impl Metrics {
             deferred: Gauge::default(),
             unmatched: Family::default(),
             events: Family::default(),
-            stock: Shelf::default(),
+            stock: SharedStoreGauges::default(),
             attempts: Family::default(),
             attempt_seconds: Histogram::new(ATTEMPT_BUCKETS),
             mismatches: Counter::default(),
@@ -113,13 +114,13 @@ impl Metrics {
             commit_seconds: Histogram::new(COMMIT_BUCKETS),
             sync_seconds: Histogram::new(COMMIT_BUCKETS),
             commit_entries: Histogram::new(ENTRY_BUCKETS),
-            tally: Tally::default(),
+            tally: TotalCounters::default(),
         };
         metrics.register_inbound();
         metrics.register_outbound();
         metrics.register_inside();
         for result in RELOADS {
-            metrics.reloads.get_or_create(&Outcome { result }).inc_by(0);
+            metrics.reloads.get_or_create(&OutcomeLabels { result }).inc_by(0);
         }
         Arc::new(metrics)
     }
@@ -210,8 +211,8 @@ impl Metrics {
 
     /// One more request answered, and how long that took. `route` is the route's name, never the path.
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
-        self.requests.get_or_create(&Request { route, status }).inc();
-        self.request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { route, status }).inc();
+        self.request_seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
         self.tally.add(Total::ServerErrors, u64::from(status >= 500));
     }
 
@@ -223,13 +224,13 @@ impl Metrics {
 
     /// One more request refused.
     pub fn refusals(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Reason { reason }).inc();
+        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
         self.tally.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
     }
 
     /// One more request refused for its signature, on that route.
     pub fn signature_failures(&self, reason: &'static str, route: &str) {
-        self.forgeries.get_or_create(&Reason { reason }).inc();
+        self.forgeries.get_or_create(&ReasonLabels { reason }).inc();
         let is_signed = !matches!(reason, "signature_missing" | "signature_malformed");
         let counts = is_signed && Side::of(route).is_some();
         self.tally.add(Total::SignatureFailures, u64::from(counts));
@@ -237,12 +238,12 @@ impl Metrics {
 
     /// So many more connections cut off.
     pub fn connections_shut(&self, reason: &'static str, count: u64) {
-        self.shut.get_or_create(&Reason { reason }).inc_by(count);
+        self.shut.get_or_create(&ReasonLabels { reason }).inc_by(count);
     }
 
     /// One more piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
-        self.evidence.get_or_create(&Evidence { kind, outcome }).inc();
+        self.evidence.get_or_create(&EvidenceLabels { kind, outcome }).inc();
         self.tally.add(Total::LostEvidence, u64::from(outcome == "lost"));
     }
 
@@ -259,17 +260,17 @@ impl Metrics {
 
     /// One more piece of evidence that confirmed nothing, or nothing yet.
     pub fn unmatched(&self, reason: &'static str) {
-        self.unmatched.get_or_create(&Reason { reason }).inc();
+        self.unmatched.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// What there is, as of now.
-    pub fn set_stock(&self, stock: Stock) {
+    pub fn set_stock(&self, stock: StoreGauges) {
         self.stock.put(stock);
     }
 
     /// One more post, what came of it, and how long it took.
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
-        self.attempts.get_or_create(&Outcome { result }).inc();
+        self.attempts.get_or_create(&OutcomeLabels { result }).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
         self.tally.add(Total::Attempts, 1);
         self.tally.add(Total::Failures, u64::from(PASSING.contains(&result)));
@@ -283,14 +284,14 @@ impl Metrics {
 
     /// One more attempt's end written down: reported, retry, release or refused.
     pub fn settled(&self, settlement: &'static str) {
-        self.settled.get_or_create(&Settled { settlement }).inc();
+        self.settled.get_or_create(&SettledLabels { settlement }).inc();
         self.tally.add(Total::RefusedByTwilio, u64::from(settlement == "refused"));
     }
 
     /// How an account's posts are, how many it may have under way, and how many it has. Bounded: one
     /// account for each that is configured.
     pub fn set_lane(&self, account: &str, stands: &str, limit: usize, in_flight: usize) {
-        let lane = Lane { account: account.to_owned() };
+        let lane = LaneLabels { account: account.to_owned() };
         self.lanes_paused.get_or_create(&lane).set(i64::from(stands == "paused"));
         for state in LANE_STATES {
             let known = LaneStands { account: account.to_owned(), state };
@@ -303,7 +304,7 @@ impl Metrics {
     /// A key made a good signature on that route, at that second of the clock. Bounded: only keys that
     /// are configured, by their names.
     pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
-        let signer = Signer { route, account: account.to_owned(), key: key.to_owned() };
+        let signer = SignerLabels { route, account: account.to_owned(), key: key.to_owned() };
         self.keys.get_or_create(&signer).set(second);
     }
 
@@ -315,7 +316,8 @@ impl Metrics {
         account: &str,
         key: &str,
     ) -> Option<i64> {
-        let signer = |route| Signer { route, account: account.to_owned(), key: key.to_owned() };
+        let signer =
+            |route| SignerLabels { route, account: account.to_owned(), key: key.to_owned() };
         let matched = |route: &&'static str| Some(self.keys.get(&signer(route))?.get());
         routes.iter().filter_map(matched).max()
     }
@@ -323,13 +325,17 @@ impl Metrics {
     /// That name is another key's now, or nobody's.
     pub fn forget_key(&self, routes: &[&'static str], account: &str, key: &str) {
         for route in routes {
-            self.keys.remove(&Signer { route, account: account.to_owned(), key: key.to_owned() });
+            self.keys.remove(&SignerLabels {
+                route,
+                account: account.to_owned(),
+                key: key.to_owned(),
+            });
         }
     }
 
     /// The settings were read again: `done`, or `refused` and left as they were.
     pub fn config_reload(&self, result: &'static str) {
-        self.reloads.get_or_create(&Outcome { result }).inc();
+        self.reloads.get_or_create(&OutcomeLabels { result }).inc();
         self.tally.add(Total::ReloadsRefused, u64::from(result == "refused"));
     }
 
@@ -341,7 +347,7 @@ impl Metrics {
     /// One more step of the sweep, with the number of records of each kind.
     pub fn swept(&self, by_kind: &[(&'static str, usize)]) {
         for (kind, count) in by_kind {
-            self.swept.get_or_create(&Kind { kind }).inc_by(*count as u64);
+            self.swept.get_or_create(&KindLabels { kind }).inc_by(*count as u64);
         }
     }
 

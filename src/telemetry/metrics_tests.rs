@@ -1,9 +1,9 @@
 //! Names, kinds and numbers, as whoever scrapes reads them.
 
 use super::*;
-use crate::telemetry::stock::{Amounts, Conversion, Disk, Told};
+use crate::telemetry::store_gauges::{Amounts, Conversion, Disk, StoreFigures};
 
-fn stock() -> Stock {
+fn stock() -> StoreGauges {
     let pair = |calling_code: &str, sender: &str, waits: [u64; 3]| Conversion {
         calling_code: calling_code.to_owned(),
         sender: sender.to_owned(),
@@ -13,7 +13,7 @@ fn stock() -> Stock {
         waits: waits.to_vec(),
         waited: Duration::from_millis(1_500),
     };
-    let told = Told {
+    let told = StoreFigures {
         oldest: vec![("outbox", Duration::from_secs(90)), ("parked", Duration::ZERO)],
         on_hold: vec![("AC1".to_owned(), Duration::from_mins(1))],
         conversion: vec![
@@ -34,7 +34,7 @@ fn stock() -> Stock {
         queued: 3,
     };
     let disk = Some(Disk { used: 1_024, free: 4_096 });
-    Stock { amounts, clock_jump: -7, told: Some(told), disk }
+    StoreGauges { amounts, clock_jump: -7, told: Some(told), disk }
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn everything_shows_under_its_name_and_total_only_once() {
     metrics.forget_key(&["/", "/app/events"], "AC1", "token 2");
     metrics.config_reload("done");
     metrics.commit(7, Duration::from_millis(3), Duration::from_millis(2));
-    metrics.set_stock(Stock::default());
+    metrics.set_stock(StoreGauges::default());
     metrics.set_stock(stock());
     let text = metrics.render();
     for line in [
@@ -121,7 +121,7 @@ fn everything_shows_under_its_name_and_total_only_once() {
 fn a_store_that_does_not_answer_is_told_as_that_and_by_no_old_numbers() {
     let metrics = Metrics::new();
     metrics.set_stock(stock());
-    metrics.set_stock(Stock { told: None, disk: None, ..stock() });
+    metrics.set_stock(StoreGauges { told: None, disk: None, ..stock() });
     let text = metrics.render();
     assert!(text.contains("\nheardback_store_up 0\n"), "{text}");
     assert!(text.contains("\nheardback_outbox 5\n"), "counts are in memory\n{text}");

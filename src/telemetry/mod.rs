@@ -9,6 +9,6 @@ mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
-pub mod stock;
+pub mod store_gauges;
 pub mod totals;
 pub mod traces;

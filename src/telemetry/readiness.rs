@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Whether an account's posts flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LaneState {
+pub enum LaneReadiness {
     /// They do.
     Open,
     /// Twilio asked us to wait for a moment.
@@ -26,7 +26,7 @@ pub enum LaneState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneDetail {
     /// Whether posts flow.
-    pub state: LaneState,
+    pub state: LaneReadiness,
     /// HTTP status of the answer that closed the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -45,7 +45,7 @@ impl LaneDetail {
     /// Whether due messages wait until it opens. A lane paused by 404s still posts them.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state == LaneState::Paused && self.status != Some(404)
+        self.state == LaneReadiness::Paused && self.status != Some(404)
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn paused(since: i64) -> LaneDetail {
         LaneDetail {
-            state: LaneState::Paused,
+            state: LaneReadiness::Paused,
             status: Some(401),
             code: Some(20003),
             why: Some("Authenticate".to_owned()),
@@ -163,8 +163,13 @@ mod tests {
         readiness.set_lane("AC1".to_owned(), paused(10));
         readiness.set_lane("AC1".to_owned(), paused(20));
         assert_eq!(readiness.lanes()["AC1"], paused(10));
-        let open =
-            LaneDetail { state: LaneState::Open, status: None, code: None, why: None, since: None };
+        let open = LaneDetail {
+            state: LaneReadiness::Open,
+            status: None,
+            code: None,
+            why: None,
+            since: None,
+        };
         readiness.set_lane("AC1".to_owned(), open.clone());
         let json = serde_json::to_string(&readiness.lanes()).expect("plain data");
         assert_eq!(json, r#"{"AC1":{"state":"open"}}"#);

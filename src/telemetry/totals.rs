@@ -91,11 +91,11 @@ impl Totals {
 
 /// The counters of all totals.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct TotalCounters {
     totals: [AtomicU64; COUNT],
 }
 
-impl Tally {
+impl TotalCounters {
     pub(super) fn add(&self, total: Total, count: u64) {
         if let Some(counter) = self.totals.get(total as usize) {
             counter.fetch_add(count, Ordering::Relaxed);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_total_grows_by_what_is_added() {
-        let tally = Tally::default();
+        let tally = TotalCounters::default();
         tally.add(Total::SignatureFailures, 3);
         let totals = tally.totals();
         assert_eq!(totals.growth(&Totals::ZERO, Total::SignatureFailures), 3);

@@ -54,7 +54,7 @@ pub struct Ids {
 
 /// One post of feedback that has come to its end.
 #[derive(Debug, Clone, Copy)]
-pub struct Post<'a> {
+pub struct PostSpan<'a> {
     /// Whose message.
     pub account: &'a str,
     /// Which message.
@@ -107,7 +107,7 @@ impl Traces {
         method: &str,
         route: &'static str,
         caller: Option<Ids>,
-    ) -> Serving {
+    ) -> RequestSpan {
         let parent = caller
             .map(context)
             .map_or_else(Context::new, |caller| Context::new().with_remote_span_context(caller));
@@ -120,12 +120,12 @@ impl Traces {
                 KeyValue::new("http.request.method", method.to_owned()),
                 KeyValue::new("http.route", route),
             ]);
-        Serving(self.tracer.build_with_context(builder, &parent))
+        RequestSpan(self.tracer.build_with_context(builder, &parent))
     }
 
     /// The span of a post, linked to the span of the signal that caused it: hours may lie between them,
     /// and several posts may come of one signal, so they are no part of its trace.
-    pub fn posted(&self, post: &Post<'_>) {
+    pub fn posted(&self, post: &PostSpan<'_>) {
         let ended = now();
         let mut attributes = vec![
             KeyValue::new("http.request.method", "POST"),
@@ -166,9 +166,9 @@ impl Traces {
 
 /// A request's span, open until it is answered.
 #[derive(Debug)]
-pub struct Serving(Span);
+pub struct RequestSpan(Span);
 
-impl Serving {
+impl RequestSpan {
     /// Where it is, for whatever comes of the request.
     #[must_use]
     pub fn ids(&self) -> Ids {

@@ -14,9 +14,9 @@ use jiff::Timestamp;
 
 use crate::domain::size::Size;
 use crate::inbound::control::BACKUP;
-use crate::store::sled::backup::{Contents, backup, contents};
+use crate::store::sled::backup::{BackupContents, backup, contents};
+use crate::tools::atomic_file;
 use crate::tools::control;
-use crate::tools::part;
 
 /// The backup's name in its folder.
 pub const FILE: &str = "heardback.backup";
@@ -32,11 +32,11 @@ const LOOK_EVERY: usize = 1 << 20;
 
 /// A backup that was made.
 #[derive(Debug)]
-pub struct Made {
+pub struct BackupReport {
     /// Its file.
     pub path: PathBuf,
     /// What is in it.
-    pub contents: Contents,
+    pub contents: BackupContents,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -45,19 +45,19 @@ pub struct Made {
 ///
 /// # Errors
 /// Whatever keeps it from being whole. A backup that was there before stays.
-pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
+pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<BackupReport> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (part, path) = (folder.join(PART), folder.join(FILE));
-    let file = part::begin(&part, "backup")?;
+    let file = atomic_file::begin(&part, "backup")?;
     let written = write(store, &file).await;
     let written = written.and_then(|contents| {
         let finish = || -> io::Result<u64> {
-            part::finish(&file, &part, &path)?;
+            atomic_file::finish(&file, &part, &path)?;
             Ok(file.metadata()?.len())
         };
         let size = finish().with_context(|| format!("cannot finish {}", path.display()))?;
-        Ok(Made { path, contents, size })
+        Ok(BackupReport { path, contents, size })
     });
     if written.is_err() {
         // Half a backup is of no use; if it cannot be removed, the next one writes over it.
@@ -66,15 +66,15 @@ pub async fn make(store: &Path, folder: &Path) -> anyhow::Result<Made> {
     written
 }
 
-async fn write(store: &Path, file: &File) -> anyhow::Result<Contents> {
+async fn write(store: &Path, file: &File) -> anyhow::Result<BackupContents> {
     let elsewhere = "name a folder on another one";
-    copy(store, &mut Sparing::new(store, file, elsewhere)?).await?;
+    copy(store, &mut BackupThrottle::new(store, file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 
 /// Writes a backup somewhere: the service's, if one has the store open.
 pub(super) async fn copy(store: &Path, to: &mut impl Write) -> anyhow::Result<()> {
-    let Some(mut response) = control::ask(store, BACKUP, &()).await? else {
+    let Some(mut response) = control::post_to_service(store, BACKUP, &()).await? else {
         return Ok(backup(store, PATIENCE, now(), to)?);
     };
     loop {
@@ -93,7 +93,7 @@ fn now() -> Timestamp {
 
 /// Writes as long as the store keeps the room that it needs: a backup onto the store's own disk must not
 /// be what keeps the service from taking anything in.
-pub(super) struct Sparing<'a> {
+pub(super) struct BackupThrottle<'a> {
     file: &'a File,
     is_on_stores_disk: bool,
     /// What to do where it is.
@@ -101,7 +101,7 @@ pub(super) struct Sparing<'a> {
     since: usize,
 }
 
-impl<'a> Sparing<'a> {
+impl<'a> BackupThrottle<'a> {
     pub(super) fn new(store: &Path, file: &'a File, elsewhere: &'static str) -> io::Result<Self> {
         let disk = file.metadata()?.dev();
         let is_on_stores_disk = store.metadata().is_ok_and(|store| store.dev() == disk);
@@ -109,7 +109,7 @@ impl<'a> Sparing<'a> {
     }
 }
 
-impl Write for Sparing<'_> {
+impl Write for BackupThrottle<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.since += bytes.len();
         if self.is_on_stores_disk && self.since >= LOOK_EVERY {

@@ -8,18 +8,18 @@ use crate::admin::AdminRequest;
 use crate::admin::clock::ClockState;
 use crate::cli::operate::ClockArgs;
 use crate::domain::span::nearest;
-use crate::tools::reach::{Reach, clock};
+use crate::tools::store_access::{StoreAccess, clock};
 
 /// Runs the command. Returns whether the clock is agreed upon.
 ///
 /// # Errors
 /// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &ClockArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let state: ClockState = reach.ask(AdminRequest::Clock { confirm: args.confirm }).await?;
+    let state: ClockState = reach.request(AdminRequest::Clock { confirm: args.confirm }).await?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {

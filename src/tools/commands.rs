@@ -16,20 +16,20 @@ use crate::cli::{
 use crate::config::problems::Problems;
 use crate::config::{self, CommandKind, KeyPlace, Settings, SettingsArgs, StoreUrl, Values};
 use crate::config::{process_env, process_file};
+use crate::domain::redact::veiled;
 use crate::domain::size::Size;
-use crate::domain::veil::veiled;
 use crate::store::sled::OpenError;
 use crate::telemetry::logs;
 use crate::tools::demo;
 use crate::tools::hold::Turn;
-use crate::tools::reach::{Reach, Wrong};
-use crate::tools::sign::{Output, SignRequest};
-use crate::tools::stdio::{Stdout, note, print};
-use crate::tools::verify_store::Report;
+use crate::tools::pipe_tolerant_stdout::{Stdout, note, print};
+use crate::tools::sign::{SignOutput, SignRequest};
+use crate::tools::store_access::{StoreAccess, UsageError};
+use crate::tools::verify_store::VerifyReport;
 use crate::tools::{
     backup, check, clock, doctor, export, forget, health, hold, import, list, manual,
 };
-use crate::tools::{past, replay, requeue, restore, show, sign, stats, verify_store};
+use crate::tools::{csv_import, replay, requeue, restore, show, sign, stats, verify_store};
 
 /// Wrong usage or settings.
 const WRONG: u8 = 2;
@@ -42,7 +42,7 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(WRONG);
     }
     note(format_args!("heardback: {error:#}"));
-    if error.is::<Wrong>() {
+    if error.is::<UsageError>() {
         return ExitCode::from(WRONG);
     }
     error.downcast_ref::<OpenError>().map_or(ExitCode::FAILURE, |error| error.exit_code().into())
@@ -85,7 +85,7 @@ where
 /// Runs a command. `stop` begins to listen for the signals that end a watch.
 ///
 /// # Errors
-/// [`Problems`] and [`Wrong`], for [`failure`]; or the command failed.
+/// [`Problems`] and [`UsageError`], for [`failure`]; or the command failed.
 pub fn run<S>(tool: Tool, stop: impl FnOnce() -> anyhow::Result<S>) -> anyhow::Result<ExitCode>
 where
     S: Future<Output = ()>,
@@ -131,7 +131,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
         // Not shown: it may be a number or a text.
         let field = field
             .split_once('=')
-            .ok_or_else(|| Wrong(format!("--form, the {number}. one: expected NAME=VALUE")))?;
+            .ok_or_else(|| UsageError(format!("--form, the {number}. one: expected NAME=VALUE")))?;
         form.push((field.0.to_owned(), field.1.to_owned()));
     }
     let json = match args.json.as_deref().map(|text| (text, text.strip_prefix('@'))) {
@@ -142,7 +142,7 @@ fn run_sign(args: &SignArgs) -> anyhow::Result<ExitCode> {
         Some((text, None)) => Some(text.to_owned()),
         None => None,
     };
-    let output = if args.curl { Output::Curl } else { Output::Signature };
+    let output = if args.curl { SignOutput::Curl } else { SignOutput::Signature };
     let url = args.url.clone();
     let request = SignRequest { url, method: None, form, json, key: key.secret, output };
     let signed = sign::run(&request)?;
@@ -158,7 +158,7 @@ fn run_check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = settings(&args.settings)?;
     if args.files.is_empty() {
-        let report = System::new().block_on(doctor::live::look(&settings))?;
+        let report = System::new().block_on(doctor::live::run_checks(&settings))?;
         if args.json {
             print(&report.json()?)?;
         } else {
@@ -167,7 +167,7 @@ fn run_doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         return Ok(exit(report.ok));
     }
     let diagnosed = doctor::offline::files(&settings, &args.files);
-    let diagnosed = diagnosed.map_err(Wrong)?;
+    let diagnosed = diagnosed.map_err(UsageError)?;
     print(&if args.json { diagnosed.json()? } else { diagnosed.text() })?;
     Ok(exit(diagnosed.all_found()))
 }
@@ -185,7 +185,7 @@ fn run_watch<S: Future<Output = ()>>(
 
 fn run_health(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let listen = config::ops_listen(args.ops_listen.as_deref())?;
-    let answer = System::new().block_on(health::ask(&listen, args.ready));
+    let answer = System::new().block_on(health::request(&listen, args.ready));
     let is_well = answer.is_ok();
     print(&answer.unwrap_or_else(|why| why))?;
     Ok(exit(is_well))
@@ -213,23 +213,23 @@ fn run_backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
         made.path.display(),
         Size(made.size)
     ));
-    report(&Report::of(&made.path, Ok(made.contents)), args.json)
+    report(&VerifyReport::of(&made.path, Ok(made.contents)), args.json)
 }
 
 fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let store = folder(&args.store)?;
     let contents = restore::run(&args.dir, &store)?;
     note(format_args!("Restored; `heardback serve` can have it."));
-    report(&Report::of(&store, Ok(contents)), args.json)
+    report(&VerifyReport::of(&store, Ok(contents)), args.json)
 }
 
 fn run_verify_store(args: &VerifyStoreArgs) -> anyhow::Result<ExitCode> {
     let store = folder(&args.store)?;
-    let look = verify_store::look(&store, args.dir.as_deref());
+    let look = verify_store::verify_path(&store, args.dir.as_deref());
     report(&System::new().block_on(look), args.json)
 }
 
-fn report(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
+fn report(report: &VerifyReport, json: bool) -> anyhow::Result<ExitCode> {
     print(&if json { report.json()? } else { report.text() })?;
     Ok(exit(report.ok))
 }
@@ -238,7 +238,7 @@ fn run_forget(args: &ForgetArgs) -> anyhow::Result<bool> {
     logs::init("warn", logs::Format::Pretty)?;
     let settings = command_settings(&args.store, CommandKind::Operates)?;
     let addresses = forget::addresses(&args.addresses, &mut io::stdin().lock());
-    let addresses = addresses.map_err(|wrong| Wrong(format!("{wrong:#}")))?;
+    let addresses = addresses.map_err(|wrong| UsageError(format!("{wrong:#}")))?;
     let json = args.json;
     change(&settings, async |reach, out| forget::run(reach, addresses, json, out).await)
 }
@@ -246,7 +246,7 @@ fn run_forget(args: &ForgetArgs) -> anyhow::Result<bool> {
 fn operate(command: Operate) -> anyhow::Result<bool> {
     logs::init("warn", logs::Format::Pretty)?;
     let settings =
-        |args: &StoreArgs| command_settings(args, CommandKind::Operates).map_err(Wrong::from);
+        |args: &StoreArgs| command_settings(args, CommandKind::Operates).map_err(UsageError::from);
     match command {
         Operate::List(args) => {
             look(&settings(&args.store)?, async |reach, out| list::run(reach, &args, out).await)
@@ -259,14 +259,16 @@ fn operate(command: Operate) -> anyhow::Result<bool> {
         }
         Operate::Pause(args) => {
             let asked = (hold::account(&args)?, Turn::Pause);
-            let run =
-                async |reach: &Reach, out: &mut Out| hold::run(reach, asked, args.json, out).await;
+            let run = async |reach: &StoreAccess, out: &mut Out| {
+                hold::run(reach, asked, args.json, out).await
+            };
             change(&settings(&args.store)?, run)
         }
         Operate::Resume(args) => {
             let asked = (hold::account(&args)?, Turn::Resume);
-            let run =
-                async |reach: &Reach, out: &mut Out| hold::run(reach, asked, args.json, out).await;
+            let run = async |reach: &StoreAccess, out: &mut Out| {
+                hold::run(reach, asked, args.json, out).await
+            };
             change(&settings(&args.store)?, run)
         }
         Operate::Clock(args) => {
@@ -286,13 +288,13 @@ fn operate(command: Operate) -> anyhow::Result<bool> {
             Ok(done)
         }
         Operate::Import(args) if args.csv => {
-            let asked = past::Asked::read(&args, &process_env, &process_file)?;
+            let asked = csv_import::CsvImportOptions::read(&args, &process_env, &process_file)?;
             let settings = command_settings(&args.store, CommandKind::Judges);
-            let settings = settings.map_err(Wrong::from)?;
-            change(&settings, async |reach, out| past::run(reach, asked, out).await)
+            let settings = settings.map_err(UsageError::from)?;
+            change(&settings, async |reach, out| csv_import::run(reach, asked, out).await)
         }
         Operate::Import(args) => {
-            let asked = import::Asked::read(&args)?;
+            let asked = import::ImportOptions::read(&args)?;
             change(&settings(&args.store)?, async |reach, out| import::run(reach, asked, out).await)
         }
     }
@@ -307,7 +309,7 @@ type Out = Stdout<BufWriter<io::Stdout>>;
 /// Runs a command that changes nothing.
 fn look(
     settings: &Values,
-    command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
+    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<bool> {
     on_store(settings, command).map(|(done, _)| done)
 }
@@ -315,7 +317,7 @@ fn look(
 /// Runs a command that changes the store. If a part of its output was dropped, a note says so.
 fn change(
     settings: &Values,
-    command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
+    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<bool> {
     let (done, is_closed) = on_store(settings, command)?;
     if is_closed {
@@ -330,10 +332,10 @@ fn change(
 /// Runs a command on its store. Returns whether it succeeded fully, and whether the reader of stdout closed it.
 fn on_store(
     settings: &Values,
-    command: impl AsyncFnOnce(&Reach, &mut Out) -> anyhow::Result<bool>,
+    command: impl AsyncFnOnce(&StoreAccess, &mut Out) -> anyhow::Result<bool>,
 ) -> anyhow::Result<(bool, bool)> {
     System::new().block_on(async {
-        let reach = Reach::begin(settings)?;
+        let reach = StoreAccess::begin(settings)?;
         let mut out = Stdout::new(BufWriter::new(io::stdout()));
         let done = command(&reach, &mut out).await;
         reach.end().await;

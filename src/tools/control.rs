@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::admin::AdminRequest;
 use crate::inbound::control::{ADMIN, SOCKET};
 use crate::store::sled::{Lock, lock};
-use crate::tools::stdio::note;
+use crate::tools::pipe_tolerant_stdout::note;
 
 /// How long the service may stay silent in the midst of an answer.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -61,9 +61,9 @@ pub(super) fn is_open(store: &Path) -> anyhow::Result<bool> {
 }
 
 /// A service that has the store open, and answers.
-pub struct Service(Client);
+pub struct RunningService(Client);
 
-impl Service {
+impl RunningService {
     /// `None` if none has.
     pub(super) fn find(store: &Path) -> anyhow::Result<Option<Self>> {
         if !is_open(store)? {
@@ -74,7 +74,7 @@ impl Service {
         Ok(Some(Self(client)))
     }
 
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(super) async fn request<T: DeserializeOwned>(
         &self,
         request: AdminRequest,
     ) -> anyhow::Result<T> {
@@ -98,12 +98,12 @@ impl Service {
 }
 
 /// What the service answers; `None` if none has the store open.
-pub(super) async fn ask(
+pub(super) async fn post_to_service(
     store: &Path,
     route: &str,
     words: &impl Serialize,
 ) -> anyhow::Result<Option<Response>> {
-    match Service::find(store)? {
+    match RunningService::find(store)? {
         Some(service) => Ok(Some(service.post(route, words).await?)),
         None => Ok(None),
     }

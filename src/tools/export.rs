@@ -15,13 +15,13 @@ use serde::Serialize;
 use crate::admin::AdminRequest;
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ExportArgs;
-use crate::store::{Record, Records};
-use crate::tools::backup::Sparing;
-use crate::tools::ledger::{Frame, Head, Tally};
-use crate::tools::part;
+use crate::store::{ExportRecord, Records};
+use crate::tools::atomic_file;
+use crate::tools::backup::BackupThrottle;
+use crate::tools::export_format::{ExportFrame, Head, RecordTotals};
+use crate::tools::pipe_tolerant_stdout::note;
 use crate::tools::progress;
-use crate::tools::reach::{Reach, Wrong, now};
-use crate::tools::stdio::note;
+use crate::tools::store_access::{StoreAccess, UsageError, now};
 
 /// Records that are asked for at a time.
 const PAGE: usize = 500;
@@ -31,10 +31,10 @@ const SPOOL: usize = 1 << 20;
 /// Refuses a file that exists, before the store is opened.
 ///
 /// # Errors
-/// [`Wrong`]: it exists.
-pub(super) fn check(args: &ExportArgs) -> Result<(), Wrong> {
+/// [`UsageError`]: it exists.
+pub(super) fn check(args: &ExportArgs) -> Result<(), UsageError> {
     let exists = |path: &&PathBuf| path.symlink_metadata().is_ok();
-    args.out.as_ref().filter(exists).map_or(Ok(()), |path| Err(Wrong(there(path))))
+    args.out.as_ref().filter(exists).map_or(Ok(()), |path| Err(UsageError(there(path))))
 }
 
 fn there(path: &Path) -> String {
@@ -53,7 +53,7 @@ fn beside(path: &Path) -> PathBuf {
 /// # Errors
 /// The store does not answer, or it cannot be written; then there is no file.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &ExportArgs,
     store: &Path,
     out: &mut impl Write,
@@ -62,11 +62,11 @@ pub(super) async fn run(
         None => write(reach, out).await?,
         Some(path) => {
             let beside = beside(path);
-            let file = part::begin(&beside, "export")?;
+            let file = atomic_file::begin(&beside, "export")?;
             let written = write_file(reach, store, &file).await.and_then(|tally| {
                 // Somebody may have made one meanwhile.
-                anyhow::ensure!(path.symlink_metadata().is_err(), Wrong(there(path)));
-                let finished = part::finish(&file, &beside, path);
+                anyhow::ensure!(path.symlink_metadata().is_err(), UsageError(there(path)));
+                let finished = atomic_file::finish(&file, &beside, path);
                 finished.with_context(|| format!("cannot finish {}", path.display()))?;
                 Ok(tally)
             });
@@ -79,39 +79,43 @@ pub(super) async fn run(
     };
     // What is written is not there before it is out of our hands.
     out.flush()?;
-    note(format_args!("exported {}", tally.told()));
+    note(format_args!("exported {}", tally.describe()));
     Ok(true)
 }
 
-async fn write_file(reach: &Reach, store: &Path, file: &File) -> anyhow::Result<Tally> {
+async fn write_file(
+    reach: &StoreAccess,
+    store: &Path,
+    file: &File,
+) -> anyhow::Result<RecordTotals> {
     let elsewhere = "name a file on another one";
-    let mut to = BufWriter::new(Sparing::new(store, file, elsewhere)?);
+    let mut to = BufWriter::new(BackupThrottle::new(store, file, elsewhere)?);
     let tally = write(reach, &mut to).await?;
     to.flush()?;
     Ok(tally)
 }
 
-async fn write(reach: &Reach, to: &mut impl Write) -> anyhow::Result<Tally> {
-    let Identity { persons, .. } = reach.ask(AdminRequest::Identify).await?;
-    line(&Frame::Heardback(Head::new(now(), persons)), to)?;
-    let (mut tally, mut cursor) = (Tally::default(), None);
+async fn write(reach: &StoreAccess, to: &mut impl Write) -> anyhow::Result<RecordTotals> {
+    let Identity { persons, .. } = reach.request(AdminRequest::Identify).await?;
+    line(&ExportFrame::Heardback(Head::new(now(), persons)), to)?;
+    let (mut tally, mut cursor) = (RecordTotals::default(), None);
     let mut spool = tempfile::spooled_tempfile(SPOOL);
     let bar = progress::bar(None, "records exported:");
     loop {
-        let page: Records = reach.ask(AdminRequest::Export { cursor, limit: PAGE }).await?;
+        let page: Records = reach.request(AdminRequest::Export { cursor, limit: PAGE }).await?;
         for record in &page.records {
             tally.add(record);
             match record {
-                Record::Parked(_) => {
+                ExportRecord::Parked(_) => {
                     line(record, &mut spool).context("cannot keep the evidence aside")?;
                 }
-                Record::Message(_)
-                | Record::Link { .. }
-                | Record::Counted { .. }
-                | Record::Sender { .. }
-                | Record::Names { .. }
-                | Record::Automatic { .. }
-                | Record::Hold { .. } => line(record, to)?,
+                ExportRecord::Message(_)
+                | ExportRecord::Link { .. }
+                | ExportRecord::Counted { .. }
+                | ExportRecord::Sender { .. }
+                | ExportRecord::Names { .. }
+                | ExportRecord::Automatic { .. }
+                | ExportRecord::Hold { .. } => line(record, to)?,
             }
         }
         bar.add(page.records.len() as u64);
@@ -123,7 +127,7 @@ async fn write(reach: &Reach, to: &mut impl Write) -> anyhow::Result<Tally> {
     bar.done();
     spool.rewind()?;
     io::copy(&mut spool, to)?;
-    line(&Frame::End(tally), to)?;
+    line(&ExportFrame::End(tally), to)?;
     Ok(tally)
 }
 

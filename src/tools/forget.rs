@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use crate::admin::AdminRequest;
 use crate::admin::forget::Erased;
 use crate::domain::address::Address;
-use crate::tools::reach::Reach;
+use crate::tools::store_access::StoreAccess;
 
 /// Whom the arguments name, and the lines of stdin where one of them is `-`.
 ///
@@ -44,12 +44,12 @@ pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::R
 /// # Errors
 /// The store cannot be opened or written, or the service does not answer.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     addresses: Vec<String>,
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let erased: Erased = reach.ask(AdminRequest::Forget { addresses }).await?;
+    let erased: Erased = reach.request(AdminRequest::Forget { addresses }).await?;
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&erased)?)?;
     } else {

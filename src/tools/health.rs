@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// The service does not answer, or is not ready.
-pub async fn ask(listen: &ListenAddr, ready: bool) -> Result<String, String> {
+pub async fn request(listen: &ListenAddr, ready: bool) -> Result<String, String> {
     let at = listen.from_here();
     // The URL is plain HTTP, so no TLS certificates are needed: an image may have none.
     let client = reqwest::Client::builder()

@@ -6,8 +6,8 @@ use crate::admin::AdminRequest;
 use crate::admin::hold::HoldOutcome;
 use crate::cli::operate::HoldArgs;
 use crate::domain::sid::AccountSid;
-use crate::tools::reach::{Reach, Wrong, age, clock, now};
-use crate::tools::stdio::note;
+use crate::tools::pipe_tolerant_stdout::note;
+use crate::tools::store_access::{StoreAccess, UsageError, age, clock, now};
 
 /// The change of an account.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub(super) enum Turn {
 /// The account that the arguments or the environment name.
 ///
 /// # Errors
-/// [`Wrong`]: neither names one.
-pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, Wrong> {
-    let which = || Wrong("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+/// [`UsageError`]: neither names one.
+pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, UsageError> {
+    let which = || UsageError("which account? Name it (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
     args.account.ok_or_else(which)
 }
 
@@ -32,12 +32,12 @@ pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, Wrong> {
 /// # Errors
 /// The store does not do it, or nobody reads what is written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     (account, turn): (AccountSid, Turn),
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let outcome = reach.ask(match turn {
+    let outcome = reach.request(match turn {
         Turn::Pause => AdminRequest::Pause(account),
         Turn::Resume => AdminRequest::Resume(account),
     });
@@ -45,7 +45,7 @@ pub(super) async fn run(
     if json {
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     } else {
-        writeln!(out, "{}", told(&outcome, turn))?;
+        writeln!(out, "{}", describe(&outcome, turn))?;
     }
     if !outcome.has_messages && !json {
         note(format_args!(
@@ -55,7 +55,7 @@ pub(super) async fn run(
     Ok(true)
 }
 
-fn told(outcome: &HoldOutcome, turn: Turn) -> String {
+fn describe(outcome: &HoldOutcome, turn: Turn) -> String {
     let HoldOutcome { account, changed, since, .. } = outcome;
     let ago = |since| age(now(), since);
     match (turn, changed, since) {

@@ -12,11 +12,11 @@ use serde_json::json;
 use crate::admin::AdminRequest;
 use crate::admin::transfer::Identity;
 use crate::cli::operate::ImportArgs;
-use crate::store::{ImportOutcome, Reconsidered, Record};
-use crate::tools::ledger::{Head, Lines};
+use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
+use crate::tools::export_format::{ExportReader, Head};
 use crate::tools::progress;
 use crate::tools::progress::Bar;
-use crate::tools::reach::{Reach, Wrong};
+use crate::tools::store_access::{StoreAccess, UsageError};
 
 /// Records of one request: they share a sync.
 const AT_ONCE: usize = 100;
@@ -26,33 +26,33 @@ const STEP: usize = 200;
 const MAX_NAMED: usize = 1000;
 
 /// What was asked for.
-pub(super) struct Asked {
-    from: From,
+pub(super) struct ImportOptions {
+    from: ImportSource,
     json: bool,
 }
 
-enum From {
+enum ImportSource {
     /// It can be read twice.
     File(File),
     /// It is read as it comes.
     Stream(Box<dyn BufRead>),
 }
 
-impl Asked {
+impl ImportOptions {
     /// Reads it.
     ///
     /// # Errors
-    /// [`Wrong`], if there is no such file.
-    pub(super) fn read(args: &ImportArgs) -> Result<Self, Wrong> {
+    /// [`UsageError`], if there is no such file.
+    pub(super) fn read(args: &ImportArgs) -> Result<Self, UsageError> {
         let from = if args.file.as_os_str() == "-" {
-            From::Stream(Box::new(BufReader::new(std::io::stdin())))
+            ImportSource::Stream(Box::new(BufReader::new(std::io::stdin())))
         } else {
-            let wrong = |error| Wrong(format!("cannot read {}: {error}", args.file.display()));
+            let wrong = |error| UsageError(format!("cannot read {}: {error}", args.file.display()));
             let file = File::open(&args.file).map_err(wrong)?;
             if file.metadata().map_err(wrong)?.is_file() {
-                From::File(file)
+                ImportSource::File(file)
             } else {
-                From::Stream(Box::new(BufReader::new(file)))
+                ImportSource::Stream(Box::new(BufReader::new(file)))
             }
         };
         Ok(Self { from, json: args.json })
@@ -63,17 +63,21 @@ impl Asked {
 ///
 /// # Errors
 /// The export is incomplete, or the store refused a record.
-pub(super) async fn run(reach: &Reach, asked: Asked, out: &mut impl Write) -> anyhow::Result<bool> {
-    let identity: Identity = reach.ask(AdminRequest::Identify).await?;
+pub(super) async fn run(
+    reach: &StoreAccess,
+    asked: ImportOptions,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let identity: Identity = reach.request(AdminRequest::Identify).await?;
     let (lines, total) = match asked.from {
-        From::File(mut file) => {
+        ImportSource::File(mut file) => {
             let total = looked_through(&file, &identity).context("nothing was imported")?;
             file.rewind()?;
             let from: Box<dyn BufRead> = Box::new(BufReader::new(file));
-            (Lines::begin(from)?, Some(total))
+            (ExportReader::begin(from)?, Some(total))
         }
-        From::Stream(from) => {
-            let lines = Lines::begin(from).context("nothing was imported")?;
+        ImportSource::Stream(from) => {
+            let lines = ExportReader::begin(from).context("nothing was imported")?;
             fits(lines.head(), &identity).context("nothing was imported")?;
             (lines, None)
         }
@@ -136,7 +140,7 @@ fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
 
 /// How many records are in it, if it is whole.
 fn looked_through(file: &File, identity: &Identity) -> anyhow::Result<u64> {
-    let mut lines = Lines::begin(BufReader::new(file))?;
+    let mut lines = ExportReader::begin(BufReader::new(file))?;
     fits(lines.head(), identity)?;
     let bar = progress::bar(None, "records read:");
     while lines.next()?.is_some() {
@@ -166,16 +170,16 @@ fn fits(head: &Head, identity: &Identity) -> anyhow::Result<()> {
 }
 
 struct Importing<'a> {
-    reach: &'a Reach,
+    reach: &'a StoreAccess,
     persons: String,
     outcome: ImportOutcome,
-    batch: Vec<Record>,
+    batch: Vec<ExportRecord>,
     bar: Bar,
 }
 
 impl Importing<'_> {
     /// Imports all records. After a flaw, the records before it are imported, and evidence is not judged.
-    async fn all(&mut self, mut lines: Lines<Box<dyn BufRead>>) -> anyhow::Result<()> {
+    async fn all(&mut self, mut lines: ExportReader<Box<dyn BufRead>>) -> anyhow::Result<()> {
         loop {
             match lines.next() {
                 Ok(Some(record)) => {
@@ -203,7 +207,7 @@ impl Importing<'_> {
         let records = std::mem::take(&mut self.batch);
         let many = records.len() as u64;
         let request = AdminRequest::Import { persons: self.persons.clone(), records };
-        let outcome: ImportOutcome = self.reach.ask(request).await?;
+        let outcome: ImportOutcome = self.reach.request(request).await?;
         self.outcome += outcome;
         self.outcome.kept_messages.truncate(MAX_NAMED);
         self.bar.add(many);
@@ -214,7 +218,7 @@ impl Importing<'_> {
         let mut cursor = None;
         loop {
             let request = AdminRequest::Reconsider { cursor, limit: STEP };
-            let step: Reconsidered = self.reach.ask(request).await?;
+            let step: Reconsidered = self.reach.request(request).await?;
             self.outcome.confirmed.extend(step.confirmed);
             cursor = step.next;
             if cursor.is_none() {

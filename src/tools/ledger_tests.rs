@@ -13,16 +13,16 @@ const END: &str = r#"{"type":"end","holds":1,"counted":0,"messages":0,"links":0,
 fn read(lines: &[&str]) -> Result<u64, String> {
     let text = lines.join("\n");
     let told = |error: anyhow::Error| format!("{error:#}");
-    let mut lines = Lines::begin(BufReader::new(text.as_bytes())).map_err(told)?;
+    let mut lines = ExportReader::begin(BufReader::new(text.as_bytes())).map_err(told)?;
     while lines.next().map_err(told)?.is_some() {}
     Ok(lines.tally().total())
 }
 
 #[test]
 fn a_tally_is_told_by_what_there_is() {
-    let tally = Tally { messages: 2, holds: 1, ..Tally::default() };
-    assert_eq!(tally.told(), "3 records: 2 messages, 1 accounts on hold");
-    assert_eq!(Tally::default().told(), "0 records");
+    let tally = RecordTotals { messages: 2, holds: 1, ..RecordTotals::default() };
+    assert_eq!(tally.describe(), "3 records: 2 messages, 1 accounts on hold");
+    assert_eq!(RecordTotals::default().describe(), "0 records");
 }
 
 #[test]

@@ -9,13 +9,13 @@ use crate::admin::list::{ListQuery, NewestRecords};
 use crate::admin::posting::{NextPost, Posting};
 use crate::cli::operate::ListArgs;
 use crate::domain::matching::Parked;
-use crate::domain::message::{Attempt, Message, State};
-use crate::domain::signal::Named;
-use crate::domain::veil::veiled;
+use crate::domain::message::{LastAttempt, Message, State};
+use crate::domain::redact::veiled;
+use crate::domain::signal::EvidenceTarget;
 use crate::inbound::view::RecordView;
-use crate::store::{Entry, Filter, Page, Select};
-use crate::tools::reach::{Reach, age, now};
-use crate::tools::stdio::note;
+use crate::store::{Filter, ListEntry, ListPage, Select};
+use crate::tools::pipe_tolerant_stdout::note;
+use crate::tools::store_access::{StoreAccess, age, now};
 use crate::tools::table::{Table, width};
 
 /// How many people get to see.
@@ -28,7 +28,7 @@ const PAGE: usize = 500;
 /// # Errors
 /// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &ListArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -45,7 +45,8 @@ pub(super) async fn run(
     if args.json && args.limit.is_none() {
         let mut cursor = None;
         loop {
-            let page: Page = reach.ask(AdminRequest::List { query, cursor, limit: PAGE }).await?;
+            let page: ListPage =
+                reach.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -54,7 +55,7 @@ pub(super) async fn run(
         }
     }
     let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
-    let found: NewestRecords = reach.ask(AdminRequest::Newest { query, limit }).await?;
+    let found: NewestRecords = reach.request(AdminRequest::Newest { query, limit }).await?;
     if args.json {
         lines(&found.entries, out)?;
     } else {
@@ -62,12 +63,12 @@ pub(super) async fn run(
         out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
         // On a terminal the sum stands below what it sums up.
         out.flush()?;
-        note(format_args!("{}", told(&found)));
+        note(format_args!("{}", describe(&found)));
     }
     Ok(true)
 }
 
-fn lines(entries: &[Entry], out: &mut impl Write) -> anyhow::Result<()> {
+fn lines(entries: &[ListEntry], out: &mut impl Write) -> anyhow::Result<()> {
     for entry in entries {
         serde_json::to_writer(&mut *out, &RecordView::of(entry))?;
         out.write_all(b"\n")?;
@@ -75,7 +76,7 @@ fn lines(entries: &[Entry], out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn told(found: &NewestRecords) -> String {
+fn describe(found: &NewestRecords) -> String {
     let NewestRecords { entries, of, .. } = found;
     match entries.len() as u64 {
         0 => "nothing is listed under that".to_owned(),
@@ -88,7 +89,7 @@ fn told(found: &NewestRecords) -> String {
 fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
     let entries = &found.entries;
     let mut table = match entries.first() {
-        Some(Entry::Parked(_)) => Table::new(&[
+        Some(ListEntry::Parked(_)) => Table::new(&[
             "waits for",
             "state",
             "age",
@@ -99,7 +100,7 @@ fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
             "until",
             "account",
         ]),
-        Some(Entry::Message(_)) | None => Table::new(&[
+        Some(ListEntry::Message(_)) | None => Table::new(&[
             "message",
             "state",
             "age",
@@ -115,10 +116,10 @@ fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
     };
     for entry in entries {
         table.row(&match entry {
-            Entry::Message(message) => {
+            ListEntry::Message(message) => {
                 of_message(message, &found.posting, of_several, now).to_vec()
             }
-            Entry::Parked(parked) => of_parked(parked, now).to_vec(),
+            ListEntry::Parked(parked) => of_parked(parked, now).to_vec(),
         });
     }
     table
@@ -155,7 +156,7 @@ fn last_answer(message: &Message) -> String {
     if message.state != State::Confirmed {
         return String::new();
     }
-    let Attempt { status, code, message: why, .. } = attempt;
+    let LastAttempt { status, code, message: why, .. } = attempt;
     let status = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
     let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
     if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
@@ -172,7 +173,7 @@ pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> Stri
     }
     match posting.next(message) {
         Some(NextPost::At(due)) if due > now => return age(now, due),
-        Some(next) => return next.words().to_owned(),
+        Some(next) => return next.describe().to_owned(),
         None => {}
     }
     message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
@@ -195,16 +196,16 @@ fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
 }
 
 /// What it names, and whom the person turned to. Who that is is not known.
-pub(super) fn waits_for(named: &Named) -> (String, String) {
+pub(super) fn waits_for(named: &EvidenceTarget) -> (String, String) {
     match named {
-        Named::Message(sid) => (sid.to_string(), String::new()),
-        Named::Reference(name) => (name.as_str().to_owned(), String::new()),
-        Named::Person { sender, .. } => {
+        EvidenceTarget::Message(sid) => (sid.to_string(), String::new()),
+        EvidenceTarget::Reference(name) => (name.as_str().to_owned(), String::new()),
+        EvidenceTarget::Person { sender, .. } => {
             ("a message to them".to_owned(), sender.address.clone().unwrap_or_default())
         }
-        Named::Caller { sender, .. } => {
+        EvidenceTarget::Caller { sender, .. } => {
             ("a message to the caller".to_owned(), sender.address.clone().unwrap_or_default())
         }
-        Named::Link(_) => ("a click link".to_owned(), String::new()),
+        EvidenceTarget::Link(_) => ("a click link".to_owned(), String::new()),
     }
 }

@@ -2,25 +2,25 @@
 //!
 //! Each returns the text for stdout, so that a test can read it; printing is the caller's.
 
+mod atomic_file;
 pub mod backup;
 pub mod check;
 mod clock;
 pub mod commands;
 mod control;
+mod csv_import;
 pub mod demo;
 pub mod doctor;
 mod export;
+mod export_format;
 mod forget;
 pub mod health;
 mod hold;
 mod import;
-mod ledger;
 mod list;
 pub mod manual;
-mod part;
-mod past;
+pub mod pipe_tolerant_stdout;
 mod progress;
-pub mod reach;
 mod recorded;
 pub mod replay;
 mod requeue;
@@ -28,6 +28,6 @@ pub mod restore;
 mod show;
 pub mod sign;
 mod stats;
-pub mod stdio;
+pub mod store_access;
 mod table;
 pub mod verify_store;

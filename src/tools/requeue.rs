@@ -8,15 +8,15 @@ use crate::admin::AdminRequest;
 use crate::admin::requeue::{RequeueOutcome, RequeueSelection, RequeuedPage};
 use crate::cli::operate::RequeueArgs;
 use crate::domain::sid::MessageSid;
-use crate::tools::reach::Reach;
-use crate::tools::stdio::note;
+use crate::tools::pipe_tolerant_stdout::note;
+use crate::tools::store_access::StoreAccess;
 
 /// Requeues the messages. Returns whether all named ones are queued.
 ///
 /// # Errors
 /// The store does not answer, or the output cannot be written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &RequeueArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -29,7 +29,7 @@ pub(super) async fn run(
     let mut cursor = None;
     loop {
         let selection = selection.clone();
-        let page: RequeuedPage = reach.ask(AdminRequest::Requeue { selection, cursor }).await?;
+        let page: RequeuedPage = reach.request(AdminRequest::Requeue { selection, cursor }).await?;
         for outcome in page.outcomes {
             count.tell(outcome, args.json, out)?;
         }

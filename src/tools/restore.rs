@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::store::sled::backup::{Contents, restore};
+use crate::store::sled::backup::{BackupContents, restore};
 use crate::tools::backup::FILE;
 
 /// Makes a store out of a backup: a folder that holds one, or its file.
 ///
 /// # Errors
 /// If the backup is not sound, the store's folder not empty, or the disk at fault.
-pub fn run(backup: &Path, store: &Path) -> anyhow::Result<Contents> {
+pub fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents> {
     let path = file_of(backup);
     let file = open(&path)?;
     restore(file, store).with_context(|| format!("{} is not restored", path.display()))

@@ -9,19 +9,19 @@ use crate::admin::AdminRequest;
 use crate::admin::posting::Posting;
 use crate::admin::show::ShownRecords;
 use crate::cli::operate::ShowArgs;
-use crate::domain::life;
 use crate::domain::matching::Parked;
 use crate::domain::message::Message;
-use crate::domain::veil::veiled;
+use crate::domain::redact::veiled;
+use crate::domain::timeline;
 use crate::inbound::view::{FullView, ParkedView};
 use crate::tools::list::{next, waits_for};
-use crate::tools::reach::{Reach, clock, now};
-use crate::tools::stdio::note;
+use crate::tools::pipe_tolerant_stdout::note;
+use crate::tools::store_access::{StoreAccess, clock, now};
 use crate::tools::table::plain;
 
 /// A message for programs, with its life.
 #[derive(Serialize)]
-struct Told<'a> {
+struct MessageJson<'a> {
     #[serde(flatten)]
     message: FullView<'a>,
     life: Vec<Moment>,
@@ -33,10 +33,10 @@ struct Moment {
     what: String,
 }
 
-impl<'a> Told<'a> {
+impl<'a> MessageJson<'a> {
     fn of(message: &'a Message) -> Self {
-        let life = life::of(message).into_iter();
-        let life = life.map(|life::Moment { at, what }| Moment { at, what }).collect();
+        let life = timeline::of(message).into_iter();
+        let life = life.map(|timeline::TimelineEvent { at, what }| Moment { at, what }).collect();
         Self { message: FullView::of(message), life }
     }
 }
@@ -46,15 +46,15 @@ impl<'a> Told<'a> {
 /// # Errors
 /// The store does not answer, or nobody reads what is written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &ShowArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let ShownRecords { messages, waiting, posting } =
-        reach.ask(AdminRequest::Show(args.name.clone())).await?;
+        reach.request(AdminRequest::Show(args.name.clone())).await?;
     for (at, message) in messages.iter().enumerate() {
         if args.json {
-            writeln!(out, "{}", serde_json::to_string(&Told::of(message))?)?;
+            writeln!(out, "{}", serde_json::to_string(&MessageJson::of(message))?)?;
             continue;
         }
         if at > 0 {
@@ -102,7 +102,7 @@ fn of_message(message: &Message, posting: &Posting) -> String {
     for (name, value) in rows.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         let _ = writeln!(text, "  {name:<14}{}", plain(value));
     }
-    for life::Moment { at, what } in life::of(message) {
+    for timeline::TimelineEvent { at, what } in timeline::of(message) {
         let _ = writeln!(text, "  {}  {}", clock(at), plain(&what));
     }
     text

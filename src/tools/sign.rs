@@ -25,12 +25,12 @@ pub struct SignRequest {
     /// The auth token or app key to sign with.
     pub key: SecretString,
     /// What to answer with.
-    pub output: Output,
+    pub output: SignOutput,
 }
 
 /// What to answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Output {
+pub enum SignOutput {
     /// The bare signature. With JSON, the URL that it belongs to is `--curl`'s or `--json`'s to tell.
     #[default]
     Signature,
@@ -70,9 +70,9 @@ pub fn run(request: &SignRequest) -> anyhow::Result<String> {
     let key = SigningKey::new(request.key.expose_secret().as_bytes());
     let signature = sign(&key, &url, &content);
     Ok(match request.output {
-        Output::Signature => signature,
-        Output::Curl => curl(request, &method, &url, &signature),
-        Output::Json => serde_json::json!({ "url": url, "signature": signature }).to_string(),
+        SignOutput::Signature => signature,
+        SignOutput::Curl => curl(request, &method, &url, &signature),
+        SignOutput::Json => serde_json::json!({ "url": url, "signature": signature }).to_string(),
     })
 }
 
@@ -160,7 +160,7 @@ mod tests {
             form: Vec::new(),
             json: None,
             key: SecretString::from("12345"),
-            output: Output::Curl,
+            output: SignOutput::Curl,
         }
     }
 
@@ -178,9 +178,9 @@ mod tests {
             ("CallSid", "CA1234567890ABCDE"),
         ]);
         let url = "https://example.com/myapp.php?foo=1&bar=2#rc=3";
-        let request = SignRequest { form, output: Output::Signature, ..request(url) };
+        let request = SignRequest { form, output: SignOutput::Signature, ..request(url) };
         assert_eq!(run(&request).expect("signs"), "L/OH5YylLD5NRKLltdqwSvS0BnU=");
-        let json = run(&SignRequest { output: Output::Json, ..request }).expect("signs");
+        let json = run(&SignRequest { output: SignOutput::Json, ..request }).expect("signs");
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["url"], "https://example.com/myapp.php?foo=1&bar=2");
         assert_eq!(json["signature"], "L/OH5YylLD5NRKLltdqwSvS0BnU=");

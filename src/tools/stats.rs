@@ -9,8 +9,8 @@ use crate::admin::stats::{Share, Summary};
 use crate::cli::operate::StatsArgs;
 use crate::domain::findings::pause_advice;
 use crate::domain::message::State;
-use crate::telemetry::readiness::{LaneDetail, LaneState};
-use crate::tools::reach::{Reach, age, clock, now};
+use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
+use crate::tools::store_access::{StoreAccess, age, clock, now};
 use crate::tools::table::{Table, plain, width};
 
 /// How many calling codes and senders people get to see; programs get all.
@@ -21,11 +21,11 @@ const SHOWN: usize = 10;
 /// # Errors
 /// The store does not answer, or nobody reads what is written.
 pub(super) async fn run(
-    reach: &Reach,
+    reach: &StoreAccess,
     args: &StatsArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let summary: Summary = reach.ask(AdminRequest::Stats(now())).await?;
+    let summary: Summary = reach.request(AdminRequest::Stats(now())).await?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;
@@ -84,18 +84,18 @@ fn closed(account: &str, lane: &LaneDetail, now: Timestamp) -> String {
     let why = lane.why.as_deref().unwrap_or_default();
     let shown = if why.is_empty() { String::new() } else { format!(" ({why})") };
     let what = match lane.state {
-        LaneState::Open => "takes its posts",
-        LaneState::Held => "has asked its posts to wait",
-        LaneState::Paused => "rejects its posts",
+        LaneReadiness::Open => "takes its posts",
+        LaneReadiness::Held => "has asked its posts to wait",
+        LaneReadiness::Paused => "rejects its posts",
     };
     let is = match lane.state {
-        LaneState::Open => "open",
-        LaneState::Held => "held",
-        LaneState::Paused => "paused",
+        LaneReadiness::Open => "open",
+        LaneReadiness::Held => "held",
+        LaneReadiness::Paused => "paused",
     };
     let advice = match lane.state {
-        LaneState::Open | LaneState::Held => String::new(),
-        LaneState::Paused => format!(". {}", pause_advice(lane.status, lane.code, why)),
+        LaneReadiness::Open | LaneReadiness::Held => String::new(),
+        LaneReadiness::Paused => format!(". {}", pause_advice(lane.status, lane.code, why)),
     };
     format!("{account} has been {is}{long}: Twilio {what}{shown}{advice}")
 }

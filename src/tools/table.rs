@@ -8,7 +8,7 @@ use terminal_size::Width;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::config::process_env;
-pub(super) use crate::domain::veil::plain;
+pub(super) use crate::domain::redact::plain;
 
 const GAP: usize = 2;
 const INDENT: usize = 4;

@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::message::State;
-use crate::store::sled::backup::{Contents, contents, verify};
-use crate::tools::backup::{PATIENCE, Sparing, copy};
+use crate::store::sled::backup::{BackupContents, contents, verify};
+use crate::tools::backup::{BackupThrottle, PATIENCE, copy};
 use crate::tools::{control, restore};
 
 /// What was found. In JSON `ok` says whether it is sound; the rest is there if it is.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// Whether it is all there.
     pub ok: bool,
     /// Where it was looked.
@@ -26,11 +26,11 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     #[serde(flatten)]
-    found: Option<Found>,
+    found: Option<VerifyFinding>,
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
+struct VerifyFinding {
     format: u32,
     messages: Map<String, Value>,
     parked: u64,
@@ -47,7 +47,7 @@ struct Found {
 }
 
 /// Looks at the store, or at a backup.
-pub async fn look(store: &Path, backup: Option<&Path>) -> Report {
+pub async fn verify_path(store: &Path, backup: Option<&Path>) -> VerifyReport {
     let (path, found) = match backup {
         Some(backup) => {
             let path = restore::file_of(backup);
@@ -56,23 +56,23 @@ pub async fn look(store: &Path, backup: Option<&Path>) -> Report {
         }
         None => (store.to_path_buf(), of_store(store).await),
     };
-    Report::of(&path, found)
+    VerifyReport::of(&path, found)
 }
 
-async fn of_store(store: &Path) -> anyhow::Result<Contents> {
+async fn of_store(store: &Path) -> anyhow::Result<BackupContents> {
     if !control::is_open(store)? {
         return Ok(verify(store, PATIENCE)?);
     }
     let file = tempfile::tempfile().context("cannot make a temporary file")?;
     let elsewhere = "set TMPDIR to a folder on another one";
-    copy(store, &mut Sparing::new(store, &file, elsewhere)?).await?;
+    copy(store, &mut BackupThrottle::new(store, &file, elsewhere)?).await?;
     Ok(contents(file)?)
 }
 
-impl Report {
+impl VerifyReport {
     /// What was found there.
     #[must_use]
-    pub fn of(path: &Path, found: anyhow::Result<Contents>) -> Self {
+    pub fn of(path: &Path, found: anyhow::Result<BackupContents>) -> Self {
         let path = path.display().to_string();
         match found {
             Ok(contents) => Self { ok: true, path, error: None, found: Some(contents.into()) },
@@ -104,9 +104,9 @@ impl Report {
     }
 }
 
-impl From<Contents> for Found {
-    fn from(contents: Contents) -> Self {
-        let Contents { format, counts, entries, batches, has_person_key, header } = contents;
+impl From<BackupContents> for VerifyFinding {
+    fn from(contents: BackupContents) -> Self {
+        let BackupContents { format, counts, entries, batches, has_person_key, header } = contents;
         let states = State::ALL.map(|state| (state.as_str().to_owned(), counts.of(state).into()));
         Self {
             format,
@@ -124,7 +124,7 @@ impl From<Contents> for Found {
     }
 }
 
-impl Found {
+impl VerifyFinding {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         if let (Some(begun_at), Some(made_by)) = (&self.begun_at, &self.made_by) {
             writeln!(out, "  made at      {begun_at}, by Heardback {made_by}")?;

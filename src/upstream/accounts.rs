@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::domain::feedback::{Feedback, Verdict, Why};
+use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
 use crate::domain::sid::AccountSid;
 use crate::upstream::{OnDate, Upstream, UpstreamConfig, UpstreamError, connect};
 
@@ -103,9 +103,9 @@ impl Upstreams {
     }
 }
 
-fn not_configured() -> Why {
+fn not_configured() -> OutcomeDetail {
     let message = "the account is not among those that are configured".to_owned();
-    Why { message, ..Why::default() }
+    OutcomeDetail { message, ..OutcomeDetail::default() }
 }
 
 fn clients(

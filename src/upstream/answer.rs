@@ -12,8 +12,8 @@ use reqwest::Url;
 use reqwest::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::Value;
 
-use crate::domain::feedback::{Feedback, Verdict, Why};
-use crate::domain::veil::veiled;
+use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
+use crate::domain::redact::veiled;
 use crate::upstream::retry_after;
 
 /// Longest message kept, in characters. Twilio's own are shorter.
@@ -21,7 +21,7 @@ const MESSAGE_CAP: usize = 200;
 
 /// An answer as far as it came.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct UpstreamResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -31,7 +31,7 @@ pub(crate) struct Answer {
     pub(crate) is_oversized: bool,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// What the answer means for the feedback that it answers.
     pub(crate) fn verdict(&self, feedback: &Feedback) -> Verdict {
         match self.status.as_u16() {
@@ -40,17 +40,17 @@ impl Answer {
                 Some(kind) => Verdict::Uncertain { why: self.because(None, kind) },
             },
             300..=399 => Verdict::Pause { why: self.why_redirected() },
-            401 | 403 => Verdict::Pause { why: self.why() },
-            408 | 425 => Verdict::Retry { why: self.why(), after: self.retry_after() },
-            429 => Verdict::Throttle { why: self.why(), after: self.retry_after() },
+            401 | 403 => Verdict::Pause { why: self.detail() },
+            408 | 425 => Verdict::Retry { why: self.detail(), after: self.retry_after() },
+            429 => Verdict::Throttle { why: self.detail(), after: self.retry_after() },
             // A proxy's error page says nothing of what Twilio would answer.
             400..=499 if !self.is_twilios_error() => {
                 Verdict::Uncertain { why: self.because(None, self.described()) }
             }
-            404 => Verdict::Missing { why: self.why() },
-            400..=499 => Verdict::Never { why: self.why() },
+            404 => Verdict::Missing { why: self.detail() },
+            400..=499 => Verdict::Never { why: self.detail() },
             // 5xx, and numbers that HTTP does not have.
-            _ => Verdict::Retry { why: self.why(), after: self.retry_after() },
+            _ => Verdict::Retry { why: self.detail(), after: self.retry_after() },
         }
     }
 
@@ -84,7 +84,7 @@ impl Answer {
     }
 
     /// Twilio's own words (`{code, message, …}`), or what can be said without them.
-    pub(super) fn why(&self) -> Why {
+    pub(super) fn detail(&self) -> OutcomeDetail {
         let body = self.json();
         let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
         let code = field("code").and_then(Value::as_u64).and_then(|code| code.try_into().ok());
@@ -93,8 +93,8 @@ impl Answer {
         self.because(code, message.unwrap_or_else(|| self.not_twilios()))
     }
 
-    pub(super) fn because(&self, code: Option<u32>, message: String) -> Why {
-        Why { status: Some(self.status.as_u16()), code, message }
+    pub(super) fn because(&self, code: Option<u32>, message: String) -> OutcomeDetail {
+        OutcomeDetail { status: Some(self.status.as_u16()), code, message }
     }
 
     fn not_twilios(&self) -> String {
@@ -103,7 +103,7 @@ impl Answer {
     }
 
     /// Names the host only: the rest of a `Location` is not ours to keep.
-    pub(super) fn why_redirected(&self) -> Why {
+    pub(super) fn why_redirected(&self) -> OutcomeDetail {
         let target = self.header(&LOCATION).and_then(|location| Url::parse(location).ok());
         let host = target.as_ref().and_then(Url::host_str).map(printable);
         let to = host.map_or_else(String::new, |host| format!(" to {host}"));
@@ -146,7 +146,8 @@ mod tests {
         let status = StatusCode::from_u16(status).expect("a status");
         let (headers, broken) = (HeaderMap::new(), broken.map(str::to_owned));
         let is_oversized = false;
-        Answer { status, headers, body: body.into(), broken, is_oversized }.verdict(&feedback())
+        UpstreamResponse { status, headers, body: body.into(), broken, is_oversized }
+            .verdict(&feedback())
     }
 
     #[test]
@@ -226,7 +227,13 @@ mod tests {
             let status = StatusCode::from_u16(status).expect("a status");
             let headers = HeaderMap::from_iter([(DATE, date.parse().expect("a header"))]);
             let broken = broken.map(str::to_owned);
-            let answer = Answer { status, headers, body: body.into(), broken, is_oversized: false };
+            let answer = UpstreamResponse {
+                status,
+                headers,
+                body: body.into(),
+                broken,
+                is_oversized: false,
+            };
             assert_eq!(answer.twilios_date(sid), expected, "{status} {body} {date}");
         }
     }
@@ -235,7 +242,7 @@ mod tests {
     fn twilios_words_are_kept_short_and_on_one_line() {
         let long = format!(r#"{{"code":20404,"message":"a\nb\u0007{}"}}"#, "x".repeat(500));
         let verdict = answer(400, &long, None);
-        let why = verdict.why().expect("a reason");
+        let why = verdict.detail().expect("a reason");
         assert_eq!((why.status, why.code), (Some(400), Some(20404)));
         assert!(why.message.starts_with("a b x"), "{}", why.message);
         assert_eq!(why.message.chars().count(), MESSAGE_CAP);
@@ -245,7 +252,7 @@ mod tests {
     fn strange_bodies_are_no_obstacle() {
         for body in ["", "[]", "null", "<html>", r#"{"code":"x","message":7}"#, r#"{"code":-1}"#] {
             let verdict = answer(502, body, None);
-            let why = verdict.why().expect("a reason");
+            let why = verdict.detail().expect("a reason");
             assert_eq!(why.message, "Bad Gateway (the answer was not Twilio's JSON)", "{body}");
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::feedback::Feedback;
 use crate::domain::sid::AccountSid;
-use crate::upstream::answer::{Answer, printable};
+use crate::upstream::answer::{UpstreamResponse, printable};
 
 /// The longest HTML title that is quoted, in characters.
 const TITLE_CAP: usize = 60;
@@ -20,7 +20,7 @@ const ERROR_CODES: RangeInclusive<u64> = 10_000..=99_999;
 /// Twilio's code for a resource that does not exist.
 const NOT_FOUND: u64 = 20404;
 
-impl Answer {
+impl UpstreamResponse {
     /// Why this is not Twilio's answer to that feedback, such as `200 with HTML`; `None` if it is.
     pub(super) fn unlike_feedback(&self, feedback: &Feedback) -> Option<String> {
         self.unlike("message", |body| {

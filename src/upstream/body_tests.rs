@@ -12,11 +12,11 @@ fn feedback() -> Feedback {
     Feedback { account: ACCOUNT.parse().expect("valid"), message: MESSAGE.parse().expect("valid") }
 }
 
-fn answer(media: &'static str, body: impl Into<Vec<u8>>) -> Answer {
+fn answer(media: &'static str, body: impl Into<Vec<u8>>) -> UpstreamResponse {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
     let (status, broken) = (StatusCode::OK, None);
-    Answer { status, headers, body: body.into(), broken, is_oversized: false }
+    UpstreamResponse { status, headers, body: body.into(), broken, is_oversized: false }
 }
 
 fn kind(media: &'static str, body: impl Into<Vec<u8>>) -> Option<String> {

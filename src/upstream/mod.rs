@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::feedback::{Feedback, Verdict, Why};
-use crate::upstream::answer::{Answer, printable};
+use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
+use crate::upstream::answer::{UpstreamResponse, printable};
 
 /// The whole of what is ever said to Twilio. `unconfirmed` is Twilio's own default, never ours.
 const FORM: &str = "Outcome=confirmed";
@@ -155,18 +155,18 @@ impl Upstream {
                 self.note_date(&answer, message.as_str());
                 answer.verdict(feedback)
             }
-            Err(error) => broken(&self.trouble(error)),
+            Err(error) => broken(&self.describe_error(error)),
         }
     }
 
     /// Passes on the `Date` of Twilio's own answer about that message or account. Returns whether
     /// there was one.
-    fn note_date(&self, answer: &Answer, sid: &str) -> bool {
+    fn note_date(&self, answer: &UpstreamResponse, sid: &str) -> bool {
         let date = answer.twilios_date(sid);
         date.inspect(|date| (self.on_date)(*date)).is_some()
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Answer {
+    async fn read(&self, mut response: reqwest::Response) -> UpstreamResponse {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let (broken, is_oversized) = loop {
@@ -180,15 +180,15 @@ impl Upstream {
                     body.clear();
                     break (None, true);
                 }
-                Err(error) => break (Some(self.trouble(error)), false),
+                Err(error) => break (Some(self.describe_error(error)), false),
             }
         };
-        Answer { status, headers, body, broken, is_oversized }
+        UpstreamResponse { status, headers, body, broken, is_oversized }
     }
 
     /// What went wrong on the wire, in words for an operator: the stage and the root of it. Without
     /// the URL, which a log line has no use for.
-    fn trouble(&self, error: reqwest::Error) -> String {
+    fn describe_error(&self, error: reqwest::Error) -> String {
         let error = error.without_url();
         if error.is_timeout() && error.is_connect() {
             return format!("no connection within {:?}", self.config.connect_timeout);
@@ -226,7 +226,7 @@ fn connect(config: &UpstreamConfig) -> Result<reqwest::Client, UpstreamError> {
 }
 
 fn broken(message: &str) -> Verdict {
-    let why = Why { status: None, code: None, message: message.to_owned() };
+    let why = OutcomeDetail { status: None, code: None, message: message.to_owned() };
     Verdict::Retry { why, after: None }
 }
 

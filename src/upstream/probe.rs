@@ -4,7 +4,7 @@
 //! answer is trouble, named by its status and body: a proxy or a stand-in may have sent it.
 //!
 //! First the account itself. A Standard API key may not read that and is told 401 all the same
-//! (twilio-python #259; Twilio docs, "API keys": `/Accounts` needs a Main key), a restricted one 403
+//! (twilio-python #259; Twilio docs, "API keys": `/AccountsSettings` needs a Main key), a restricted one 403
 //! with code 70051. So a key that is turned away is tried once more, on a message that cannot exist:
 //! whoever is told 404 there was let in.
 
@@ -12,9 +12,9 @@ use reqwest::header::ACCEPT;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use crate::domain::feedback::Why;
+use crate::domain::feedback::OutcomeDetail;
 use crate::domain::sid::AccountSid;
-use crate::upstream::answer::Answer;
+use crate::upstream::answer::UpstreamResponse;
 use crate::upstream::{Credential, JSON_TYPE, Upstream};
 
 /// A message that Twilio has never made.
@@ -35,9 +35,9 @@ pub enum Probed {
     /// An API key that is let in, but may not read the account; it may well post feedback.
     Limited,
     /// It is turned away.
-    Denied(Why),
+    Denied(OutcomeDetail),
     /// It is not known: there was no answer, or it was not Twilio's.
-    Trouble(Why),
+    Trouble(OutcomeDetail),
 }
 
 impl Upstream {
@@ -69,32 +69,41 @@ impl Upstream {
             };
         }
         if !answer.is_twilios_denial() {
-            return Probed::Trouble(answer.trouble());
+            return Probed::Trouble(answer.failure_detail());
         }
         if credential.user.starts_with(API_KEY) {
-            return self.probe_key(credential, account, answer.why()).await;
+            return self.probe_key(credential, account, answer.failure_detail()).await;
         }
-        Probed::Denied(answer.why())
+        Probed::Denied(answer.failure_detail())
     }
 
     /// A key that may not read its account: is it let in at all?
-    async fn probe_key(&self, key: &Credential, account: AccountSid, first: Why) -> Probed {
+    async fn probe_key(
+        &self,
+        key: &Credential,
+        account: AccountSid,
+        first: OutcomeDetail,
+    ) -> Probed {
         if first.code == Some(NOT_PERMITTED) {
             return Probed::Limited;
         }
         let path = format!("Accounts/{account}/Messages/{NO_MESSAGE}.json");
         match self.get(key, &path).await {
             Ok(answer) if answer.is_twilios_404() => Probed::Limited,
-            Ok(answer) if answer.is_twilios_denial() => match answer.why() {
+            Ok(answer) if answer.is_twilios_denial() => match answer.failure_detail() {
                 why if why.code == Some(NOT_PERMITTED) => Probed::Limited,
                 why => Probed::Denied(why),
             },
-            Ok(answer) => Probed::Trouble(answer.trouble()),
+            Ok(answer) => Probed::Trouble(answer.failure_detail()),
             Err(why) => Probed::Trouble(why),
         }
     }
 
-    async fn get(&self, credential: &Credential, path: &str) -> Result<Answer, Why> {
+    async fn get(
+        &self,
+        credential: &Credential,
+        path: &str,
+    ) -> Result<UpstreamResponse, OutcomeDetail> {
         let request = self
             .client
             .get(format!("{}/2010-04-01/{path}", self.config.base))
@@ -102,28 +111,30 @@ impl Upstream {
             .header(ACCEPT, JSON_TYPE);
         match request.send().await {
             Ok(response) => Ok(self.read(response).await),
-            Err(error) => Err(Why { status: None, code: None, message: self.trouble(error) }),
+            Err(error) => {
+                Err(OutcomeDetail { status: None, code: None, message: self.describe_error(error) })
+            }
         }
     }
 }
 
-impl Answer {
+impl UpstreamResponse {
     fn is_twilios_denial(&self) -> bool {
         matches!(self.status.as_u16(), 401 | 403) && self.is_twilios_error()
     }
 
     /// Twilio's own error, or the kind of another server's answer.
-    fn trouble(&self) -> Why {
+    fn failure_detail(&self) -> OutcomeDetail {
         match self.status.as_u16() {
             300..=399 => self.why_redirected(),
-            _ if self.is_twilios_error() => self.why(),
+            _ if self.is_twilios_error() => self.detail(),
             _ => self.because(None, self.described()),
         }
     }
 }
 
 /// One word of the answer's; nothing else of the account is anybody's business here.
-fn account_status(answer: &Answer) -> Option<String> {
+fn account_status(answer: &UpstreamResponse) -> Option<String> {
     let account: Value = serde_json::from_slice(&answer.body).ok()?;
     let status = account.get("status")?.as_str()?;
     status.bytes().all(|byte| byte.is_ascii_alphabetic()).then(|| status.to_owned())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::domain::feedback::{Verdict, Why};
+use crate::domain::feedback::{OutcomeDetail, Verdict};
 use crate::domain::findings::UNKNOWN_SIDS;
 use crate::domain::retry::obeying;
 use crate::domain::sid::MessageSid;
@@ -81,14 +81,14 @@ pub struct LaneReport {
     /// How many are.
     pub in_flight: usize,
     /// Why it is paused, if it is.
-    pub why: Option<Why>,
+    pub why: Option<OutcomeDetail>,
 }
 
 /// A change of a lane's state. The caller logs it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum LaneChange {
     /// It was open or paused for another reason, and is paused now.
-    Paused(Why),
+    Paused(OutcomeDetail),
     /// Posts hang, and it has this many places now.
     Narrowed(usize),
     /// It was paused, and is open now.
@@ -97,7 +97,7 @@ pub enum Change {
 
 /// What a verdict means in the light of those before it; goes into `domain::retry::AttemptFacts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruling {
+pub struct VerdictContext {
     /// The message got the same 403 or 404 before, and another message of the account succeeded.
     pub suspect: bool,
     /// The lane is paused now.
@@ -105,12 +105,12 @@ pub struct Ruling {
     /// How long a message that is given back, or that got a 404, should stay away.
     pub hold: Duration,
     /// What changed, if anything did.
-    pub change: Option<Change>,
+    pub change: Option<LaneChange>,
 }
 
 /// A post that has ended.
 #[derive(Debug, Clone, Copy)]
-pub struct Post {
+pub struct FinishedPost {
     /// Its message.
     pub message: MessageSid,
     /// When the message was created.
@@ -128,7 +128,7 @@ struct Pause {
     since: Instant,
     /// `None` after 404s, which close the lane for no message that had none.
     next_probe: Option<Instant>,
-    why: Why,
+    why: OutcomeDetail,
 }
 
 /// One account's lane.
@@ -250,7 +250,13 @@ impl Lane {
     }
 
     /// Records the end of a post, and says what its verdict means for the lane and the message.
-    pub fn end(&mut self, post: &Post, verdict: &Verdict, now: Instant, jitter: f64) -> Ruling {
+    pub fn end(
+        &mut self,
+        post: &FinishedPost,
+        verdict: &Verdict,
+        now: Instant,
+        jitter: f64,
+    ) -> VerdictContext {
         self.regain(now);
         let began = post.began;
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -280,7 +286,7 @@ impl Lane {
         } else {
             self.away(now, jitter)
         };
-        Ruling { suspect, paused: self.pause.is_some(), hold, change }
+        VerdictContext { suspect, paused: self.pause.is_some(), hold, change }
     }
 
     /// How the lane stands.
@@ -305,7 +311,7 @@ impl Lane {
     }
 
     /// Only what was begun after the pause proves that the pause is over.
-    fn succeed(&mut self, post: &Post) -> Option<Change> {
+    fn succeed(&mut self, post: &FinishedPost) -> Option<LaneChange> {
         let began = post.began;
         self.successes += 1;
         (self.missing, self.missing_named) = (0, 0);
@@ -316,7 +322,7 @@ impl Lane {
         if self.throttled_at.is_none_or(|at| began > at) {
             self.throttles = 0;
         }
-        self.pause.take_if(|pause| began >= pause.since).map(|_| Change::Reopened)
+        self.pause.take_if(|pause| began >= pause.since).map(|_| LaneChange::Reopened)
     }
 
     /// Posts that were under way together and are throttled together count once.
@@ -326,7 +332,7 @@ impl Lane {
         began: Instant,
         now: Instant,
         jitter: f64,
-    ) -> Option<Change> {
+    ) -> Option<LaneChange> {
         if self.throttled_at.is_none_or(|at| began > at) {
             self.limit = (self.limit / 2).max(1);
             self.throttled_at = Some(now);
@@ -343,7 +349,7 @@ impl Lane {
     }
 
     /// Posts that were under way together and hang together count once.
-    fn narrow(&mut self, began: Instant, now: Instant) -> Option<Change> {
+    fn narrow(&mut self, began: Instant, now: Instant) -> Option<LaneChange> {
         self.clean_since = now;
         self.slow = self.slow.saturating_add(1);
         if self.slow < SLOW_LIMIT
@@ -354,11 +360,16 @@ impl Lane {
         }
         self.limit = (self.limit / 2).max(1);
         self.narrowed_at = Some(now);
-        Some(Change::Narrowed(self.limit))
+        Some(LaneChange::Narrowed(self.limit))
     }
 
     /// A 404 that began during a pause shows that Twilio accepts the credentials, so only messages with a 404 wait.
-    fn miss(&mut self, post: &Post, why: &Why, now: Instant) -> Option<Change> {
+    fn miss(
+        &mut self,
+        post: &FinishedPost,
+        why: &OutcomeDetail,
+        now: Instant,
+    ) -> Option<LaneChange> {
         self.missing = self.missing.saturating_add(1);
         self.missing_named = self.missing_named.saturating_add(u32::from(post.named_by_twilio));
         let closed = self.pause.as_ref().filter(|pause| pause.next_probe.is_some());
@@ -382,12 +393,17 @@ impl Lane {
         let answers = if count == 1 { "answer" } else { "answers" };
         let message = format!("{count} {answers} of 404 in a row, and {cause}");
         self.pause = None;
-        self.stop(&Why { message, ..why.clone() }, None, now)
+        self.stop(&OutcomeDetail { message, ..why.clone() }, None, now)
     }
 
     /// Pauses the lane, unless a probe is planned already: then the earlier reason stands. A pause by 404s plans no
     /// probe, so another reason replaces it.
-    fn stop(&mut self, why: &Why, next_probe: Option<Instant>, now: Instant) -> Option<Change> {
+    fn stop(
+        &mut self,
+        why: &OutcomeDetail,
+        next_probe: Option<Instant>,
+        now: Instant,
+    ) -> Option<LaneChange> {
         if self.pause.as_ref().is_some_and(|pause| pause.next_probe.is_some()) {
             return None;
         }
@@ -395,7 +411,7 @@ impl Lane {
         self.distrust(now);
         self.proven_until = until;
         self.pause = Some(Pause { since: now, next_probe, why: why.clone() });
-        Some(Change::Paused(why.clone()))
+        Some(LaneChange::Paused(why.clone()))
     }
 
     /// Notes a 403. True if this message had one before, and another message succeeded since.

@@ -30,12 +30,12 @@ impl Road {
         self.now
     }
 
-    fn end(&mut self, message: u32, began: Instant, verdict: &Verdict) -> Ruling {
+    fn end(&mut self, message: u32, began: Instant, verdict: &Verdict) -> VerdictContext {
         self.lane.end(&post(message, began, false), verdict, self.now, 0.5)
     }
 
     /// One post of a message that had a 404 before.
-    fn post_again(&mut self, message: u32, verdict: &Verdict) -> Ruling {
+    fn post_again(&mut self, message: u32, verdict: &Verdict) -> VerdictContext {
         self.lane.begin(self.now, true);
         let post = post(message, self.now, true);
         self.now += Duration::from_secs(1);
@@ -47,7 +47,7 @@ impl Road {
     }
 
     /// One post that takes a second.
-    fn post(&mut self, message: u32, verdict: &Verdict) -> Ruling {
+    fn post(&mut self, message: u32, verdict: &Verdict) -> VerdictContext {
         let began = self.begin();
         self.wait(1).end(message, began, verdict)
     }
@@ -58,17 +58,17 @@ impl Road {
 }
 
 /// A post of a message. A higher number is a later message.
-fn post(message: u32, began: Instant, missing: bool) -> Post {
+fn post(message: u32, began: Instant, missing: bool) -> FinishedPost {
     let created_at = Timestamp::from_second(i64::from(message)).expect("in range");
-    Post { message: sid(message), created_at, began, missing, named_by_twilio: false }
+    FinishedPost { message: sid(message), created_at, began, missing, named_by_twilio: false }
 }
 
 fn sid(number: u32) -> MessageSid {
     MessageSid::parse(&format!("SM{number:032x}")).expect("valid")
 }
 
-fn why(status: u16) -> Why {
-    Why { status: Some(status), code: None, message: "so".to_owned() }
+fn why(status: u16) -> OutcomeDetail {
+    OutcomeDetail { status: Some(status), code: None, message: "so".to_owned() }
 }
 
 fn done() -> Verdict {
@@ -163,7 +163,7 @@ fn a_401_a_403_and_a_redirect_pause_the_lane_and_say_so_once() {
         let mut road = Road::new(4);
         let (first, second) = (road.begin(), road.begin());
         let ruling = road.end(1, first, &pause(status));
-        assert_eq!(ruling.change, Some(Change::Paused(why(status))));
+        assert_eq!(ruling.change, Some(LaneChange::Paused(why(status))));
         assert!(ruling.paused && !ruling.suspect);
         assert_eq!(road.room(), Room::Full, "another post is still under way");
         let ruling = road.end(2, second, &pause(status));
@@ -203,7 +203,7 @@ fn a_probe_that_succeeds_reopens_the_lane() {
         let mut road = Road::new(4);
         road.post(1, &verdict);
         let ruling = road.wait(60).post(2, &done());
-        assert_eq!((ruling.change, ruling.paused), (Some(Change::Reopened), false));
+        assert_eq!((ruling.change, ruling.paused), (Some(LaneChange::Reopened), false));
         assert_eq!(road.room(), Room::Now(4));
         assert_eq!(road.state(), LaneState::Open);
     }
@@ -276,13 +276,15 @@ fn twenty_404s_in_a_row_pause_the_lane_for_messages_that_had_one_and_for_no_othe
         assert!(!road.post(message, &missing()).paused, "{message}");
         assert_eq!(road.lane.free_for_missing(), usize::MAX);
     }
-    let Some(Change::Paused(why)) = road.post(20, &missing()).change else { panic!("not said") };
+    let Some(LaneChange::Paused(why)) = road.post(20, &missing()).change else {
+        panic!("not said")
+    };
     assert!(why.message.starts_with("20 answers of 404 in a row"), "{}", why.message);
     assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(4), 1));
     assert_eq!(road.post(21, &missing()).change, None, "said once");
     road.lane.begin(road.now, true);
     assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(3), 0), "one at a time");
-    assert_eq!(road.post(22, &done()).change, Some(Change::Reopened));
+    assert_eq!(road.post(22, &done()).change, Some(LaneChange::Reopened));
     assert!(!road.post(23, &missing()).paused, "the count starts over");
 }
 
@@ -343,9 +345,9 @@ fn a_pause_by_404s_names_its_cause_and_names_it_again_when_another_is_found() {
     }
     assert!(road.why().contains(UNKNOWN_SIDS), "{}", road.why());
     let began = road.begin();
-    let post = Post { named_by_twilio: true, ..post(21, began, false) };
+    let post = FinishedPost { named_by_twilio: true, ..post(21, began, false) };
     let ruling = road.lane.end(&post, &missing(), road.now, 0.5);
-    assert!(matches!(ruling.change, Some(Change::Paused(_))));
+    assert!(matches!(ruling.change, Some(LaneChange::Paused(_))));
     let cause = "a status callback of Twilio names 1 of these SIDs";
     assert!(road.why().ends_with(cause), "{}", road.why());
     assert_eq!(road.post(22, &missing()).change, None);
@@ -359,24 +361,24 @@ fn any_other_pause_closes_a_lane_that_404s_paused_and_a_404_of_a_probe_opens_it_
             road.post(message, &missing());
         }
         let early = road.begin();
-        assert!(matches!(road.wait(1).post(21, &verdict).change, Some(Change::Paused(_))));
+        assert!(matches!(road.wait(1).post(21, &verdict).change, Some(LaneChange::Paused(_))));
         road.end(22, early, &missing());
         assert_eq!(road.room(), Room::After(MINUTE), "that post began before the pause");
         let ruling = road.wait(60).post(23, &missing());
-        assert!(matches!(ruling.change, Some(Change::Paused(_))) && ruling.paused);
+        assert!(matches!(ruling.change, Some(LaneChange::Paused(_))) && ruling.paused);
         assert_eq!((road.room(), road.lane.free_for_missing()), (Room::Now(4), 1));
-        assert_eq!(road.post(24, &done()).change, Some(Change::Reopened));
+        assert_eq!(road.post(24, &done()).change, Some(LaneChange::Reopened));
     }
 }
 
 fn hangs() -> Verdict {
     let message = "no complete answer within 10s".to_owned();
-    Verdict::Retry { why: Why { message, ..Why::default() }, after: None }
+    Verdict::Retry { why: OutcomeDetail { message, ..OutcomeDetail::default() }, after: None }
 }
 
 impl Road {
     /// So many posts at a time, each of which fails after ten seconds.
-    fn hang(&mut self, posts: usize) -> Vec<Change> {
+    fn hang(&mut self, posts: usize) -> Vec<LaneChange> {
         let began: Vec<_> = (0..posts).map(|_| self.begin()).collect();
         self.wait(10);
         began.into_iter().filter_map(|began| self.end(1, began, &hangs()).change).collect()
@@ -386,9 +388,9 @@ impl Road {
 #[test]
 fn consecutive_timeouts_halve_the_lane_once_for_each_group_and_a_clean_minute_regains_one() {
     let mut road = Road::new(8);
-    assert_eq!(road.hang(8), [Change::Narrowed(4)]);
-    assert_eq!(road.hang(4), [Change::Narrowed(2)]);
-    assert_eq!(road.hang(2), [Change::Narrowed(1)]);
+    assert_eq!(road.hang(8), [LaneChange::Narrowed(4)]);
+    assert_eq!(road.hang(4), [LaneChange::Narrowed(2)]);
+    assert_eq!(road.hang(2), [LaneChange::Narrowed(1)]);
     assert_eq!(road.hang(1), []);
     assert_eq!((road.room(), road.state()), (Room::Now(1), LaneState::Open));
     assert_eq!(road.wait(59).room(), Room::Now(1));

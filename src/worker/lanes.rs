@@ -73,7 +73,7 @@ impl Lanes {
     }
 
     /// Tells the observer of the lanes that stand differently than it was told last.
-    pub(crate) fn tell(&mut self, observer: &dyn Observer, now: Instant) {
+    pub(crate) fn report(&mut self, observer: &dyn Observer, now: Instant) {
         for (account, lane) in &self.by_account {
             let report = lane.report(now);
             if self.told.get(account) != Some(&report) {
@@ -89,8 +89,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::feedback::{Verdict, Why};
-    use crate::worker::lane::Post;
+    use crate::domain::feedback::{OutcomeDetail, Verdict};
+    use crate::worker::lane::FinishedPost;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -111,9 +111,9 @@ mod tests {
         assert!(unknown.by_account.is_empty() && unknown.own_slots == 2);
         let [one, two] = accounts();
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
-        let pause = Verdict::Pause { why: Why::default() };
+        let pause = Verdict::Pause { why: OutcomeDetail::default() };
         lanes.of(one, now).begin(now, false);
-        let post = Post {
+        let post = FinishedPost {
             message,
             created_at: Timestamp::UNIX_EPOCH,
             began: now,

@@ -5,12 +5,12 @@
 //! lease has lapsed ("confirmed" said twice is the same state). Deliberately absent: anything that
 //! a webhook could wait for. The worker cannot see `inbound`, nor slow it down.
 
+mod attempt_log;
 pub mod clock;
-mod ends;
-mod journal;
 pub mod lane;
 mod lanes;
 pub mod sweep;
+mod worker_log;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::domain::feedback::{Claim, Feedback, Settlement, Verdict, Why};
-use crate::domain::message::Attempt;
+use crate::domain::feedback::{Claim, Feedback, OutcomeDetail, Settlement, Verdict};
+use crate::domain::message::LastAttempt;
 use crate::domain::retry::{AttemptFacts, MISSING_GRACE, RetryPolicy, conclude};
 use crate::domain::sid::AccountSid;
 use crate::store::{Clock, Store, StoreError, Swept};
 use crate::upstream::Upstreams;
-use crate::worker::ends::{Book, End, settle, settle_all};
-use crate::worker::lane::{Lane, LaneReport, Post, Room};
+use crate::worker::attempt_log::{AttemptLog, EndedAttempt, settle, settle_all};
+use crate::worker::lane::{FinishedPost, Lane, LaneReport, Room};
 use crate::worker::lanes::{Lanes, Rooms};
 
 /// Left of a lease after the longest post, to write its end down.
@@ -166,7 +166,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(landed) = self.posts.join_next_with_id() => ends = self.land_all(landed),
+                Some(landed) = self.posts.join_next_with_id() => ends = self.finish_posts(landed),
                 () = changed => {}
                 () = tokio::time::sleep(nap) => {}
             }
@@ -182,7 +182,7 @@ impl Worker {
         }
         let before = Instant::now();
         let rooms = self.rooms(before);
-        self.lanes.tell(self.observer.as_ref(), before);
+        self.lanes.report(self.observer.as_ref(), before);
         if self.is_full(&rooms) {
             return idle(None);
         }
@@ -204,28 +204,28 @@ impl Worker {
     /// cancelled: an end that was awaited and not written down costs another attempt.
     pub async fn finished(&mut self) -> bool {
         let Some(landed) = self.posts.join_next_with_id().await else { return false };
-        settle_all(self.book(), self.land(landed).into_iter().collect()).await;
+        settle_all(self.book(), self.finish_post(landed).into_iter().collect()).await;
         true
     }
 
     /// Awaits and settles everything under way.
     pub async fn drain(&mut self) {
         while let Some(landed) = self.posts.join_next_with_id().await {
-            settle_all(self.book(), self.land_all(landed)).await;
+            settle_all(self.book(), self.finish_posts(landed)).await;
         }
     }
 
     /// Every post that has ended, and how.
-    fn land_all(&mut self, first: Landed) -> Vec<End> {
-        let mut ends: Vec<_> = self.land(first).into_iter().collect();
+    fn finish_posts(&mut self, first: Landed) -> Vec<EndedAttempt> {
+        let mut ends: Vec<_> = self.finish_post(first).into_iter().collect();
         while let Some(landed) = self.posts.try_join_next_with_id() {
-            ends.extend(self.land(landed));
+            ends.extend(self.finish_post(landed));
         }
         ends
     }
 
     /// Where ends are written down.
-    fn book(&self) -> Book {
+    fn book(&self) -> AttemptLog {
         (Arc::clone(&self.store), Arc::clone(&self.observer))
     }
 
@@ -253,7 +253,7 @@ impl Worker {
             started += usize::from(self.start(claim, before).await);
         }
         let now = Instant::now();
-        self.lanes.tell(self.observer.as_ref(), now);
+        self.lanes.report(self.observer.as_ref(), now);
         let left = self.rooms(now);
         let again_in = if self.is_full(&left) {
             None
@@ -281,9 +281,9 @@ impl Worker {
             Room::Now(_) | Room::Full => LOOK_AGAIN,
             Room::After(wait) => wait,
         };
-        journal::untried(&claim);
+        worker_log::untried(&claim);
         let settlement = Settlement::Release { after: wait };
-        settle(&self.book(), End { lease: claim.lease, settlement, attempt: None }).await;
+        settle(&self.book(), EndedAttempt { lease: claim.lease, settlement, attempt: None }).await;
         false
     }
 
@@ -294,7 +294,7 @@ impl Worker {
     }
 
     /// What becomes of a message whose post has ended.
-    fn land(&mut self, landed: Landed) -> Option<End> {
+    fn finish_post(&mut self, landed: Landed) -> Option<EndedAttempt> {
         let (id, verdict) = match landed {
             Ok(landed) => landed,
             Err(error) => (error.id(), lost(&error)),
@@ -304,7 +304,7 @@ impl Worker {
         let took = now.saturating_duration_since(began);
         let lane = self.lanes.of(account, now);
         let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
-        let post = Post {
+        let post = FinishedPost {
             message: claim.feedback.message,
             created_at: claim.created_at,
             began,
@@ -324,13 +324,13 @@ impl Worker {
         let end = conclude(&verdict, &facts, &policy, (self.jitter)());
         self.observer.attempt(verdict.as_str(), took);
         self.observer.posted(&claim, &verdict, took);
-        journal::attempt(&claim, &verdict, took, &end);
+        worker_log::attempt(&claim, &verdict, took, &end);
         if let Some(change) = &ruling.change {
-            journal::change(account, change);
+            worker_log::change(account, change);
         }
-        self.lanes.tell(self.observer.as_ref(), now);
-        let attempt = Some(told(&claim, &verdict, (self.clock)(), took));
-        Some(End { lease: claim.lease, settlement: end, attempt })
+        self.lanes.report(self.observer.as_ref(), now);
+        let attempt = Some(log_fields(&claim, &verdict, (self.clock)(), took));
+        Some(EndedAttempt { lease: claim.lease, settlement: end, attempt })
     }
 }
 
@@ -341,19 +341,24 @@ fn room(lane: &mut Lane, claim: &Claim, now: Instant) -> Room {
 }
 
 /// How an attempt went, for those who look at the message later. After a 404 it names the likely cause.
-fn told(claim: &Claim, verdict: &Verdict, ended_at: Timestamp, took: Duration) -> Attempt {
+fn log_fields(
+    claim: &Claim,
+    verdict: &Verdict,
+    ended_at: Timestamp,
+    took: Duration,
+) -> LastAttempt {
     let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-    let mut why = verdict.why().cloned().unwrap_or_default();
+    let mut why = verdict.detail().cloned().unwrap_or_default();
     if matches!(verdict, Verdict::Missing { .. }) {
         let cause = if claim.named_by_twilio { MISSING_NAMED } else { MISSING_UNNAMED };
         why.message = format!("{}; {cause}", why.message);
     }
     let (number, status) = (claim.attempts, verdict.status());
-    Attempt { number, ended_at, took_ms, status, code: why.code, message: why.message }
+    LastAttempt { number, ended_at, took_ms, status, code: why.code, message: why.message }
 }
 
 /// An attempt that ended in a panic. It may have reached Twilio; trying again harms nobody.
 fn lost(error: &JoinError) -> Verdict {
     let message = format!("the attempt broke off: {error}");
-    Verdict::Retry { why: Why { message, ..Why::default() }, after: None }
+    Verdict::Retry { why: OutcomeDetail { message, ..OutcomeDetail::default() }, after: None }
 }

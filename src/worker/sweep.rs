@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::store::{Store, Swept};
-use crate::worker::{Observer, journal};
+use crate::worker::{Observer, worker_log};
 
 /// Records in one step: little enough not to hold up the writer, nor to make a group too large.
 const STEP: usize = 40;
@@ -54,7 +54,7 @@ struct Walk {
 impl Walk {
     fn log(&mut self) {
         self.logged = Instant::now();
-        journal::swept(&std::mem::take(&mut self.swept));
+        worker_log::swept(&std::mem::take(&mut self.swept));
     }
 }
 

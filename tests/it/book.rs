@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use heardback::domain::address::{NameKind, Person, TiedNames};
-use heardback::domain::link::{Link, LinkId};
+use heardback::domain::address::{NameKind, RecipientHash, TiedNames};
+use heardback::domain::click_link::{Link, LinkId};
 use heardback::domain::matching::{
-    self, AutomaticReplies, Changes, Contradiction, Newest, Observed, Parked, Policy,
-    REGISTERED_WITHIN, Reason, Remembered, Rows, Source, Touched, WaitsFor, gather,
+    self, AffectedKeys, AutomaticReplies, Changes, Contradiction, Newest, ObserveOutcome, Parked,
+    Policy, REGISTERED_WITHIN, Reason, RegisterOutcome, RowSource, Rows, WaitsFor, gather,
 };
 use heardback::domain::message::{Message, Reference, State};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use heardback::domain::signal::{Evidence, Once, Sighting, Signal};
+use heardback::domain::signal::{DedupId, Evidence, MessageUpdate, Signal};
 use jiff::Timestamp;
 
 use crate::given::{at, policy};
@@ -27,10 +27,10 @@ pub(crate) struct Book {
     pub(crate) messages: BTreeMap<MessageSid, Message>,
     pub(crate) parked: Vec<Parked>,
     pub(crate) links: BTreeMap<LinkId, Link>,
-    seen: BTreeSet<Once>,
+    seen: BTreeSet<DedupId>,
     services: BTreeMap<(AccountSid, String), ServiceSid>,
-    pub(crate) tied: BTreeMap<Person, TiedNames>,
-    pub(crate) automatic: BTreeMap<Person, AutomaticReplies>,
+    pub(crate) tied: BTreeMap<RecipientHash, TiedNames>,
+    pub(crate) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
     /// The labels of all evidence so far.
     labels: BTreeSet<String>,
 }
@@ -56,40 +56,42 @@ impl Default for Book {
 impl Book {
     pub(crate) fn try_remember(
         &mut self,
-        sighting: &Sighting,
-    ) -> Result<Remembered, Contradiction> {
+        sighting: &MessageUpdate,
+    ) -> Result<RegisterOutcome, Contradiction> {
         let known = self.messages.get(&sighting.sid);
-        let rows = self.rows(sighting.account, &Touched::by_sighting(sighting, known), None);
+        let rows = self.rows(sighting.account, &AffectedKeys::by_sighting(sighting, known), None);
         let (changes, remembered) = matching::remember(rows, sighting, &self.policy, at(self.now))?;
         self.labels.insert("read".to_owned());
         self.enter(changes);
         Ok(remembered)
     }
 
-    pub(crate) fn remember(&mut self, sighting: &Sighting) -> Remembered {
+    pub(crate) fn remember(&mut self, sighting: &MessageUpdate) -> RegisterOutcome {
         self.try_remember(sighting).expect("no contradiction")
     }
 
-    pub(crate) fn observe(&mut self, signal: &Signal) -> Observed {
+    pub(crate) fn observe(&mut self, signal: &Signal) -> ObserveOutcome {
         self.try_observe(signal).expect("no contradiction")
     }
 
-    pub(crate) fn try_observe(&mut self, signal: &Signal) -> Result<Observed, Contradiction> {
+    pub(crate) fn try_observe(&mut self, signal: &Signal) -> Result<ObserveOutcome, Contradiction> {
         let evidence = signal.evidence.as_ref().ok();
         let new = evidence.map(|evidence| (evidence, signal.code.is_some()));
         let names = signal.names.as_ref();
-        let touched = match (&signal.remembers, evidence) {
-            (Some(sighting), _) => Touched::by_sighting(sighting, self.messages.get(&sighting.sid)),
-            (None, Some(evidence)) => Touched::by_evidence(evidence),
-            (None, None) => Touched::default(),
+        let touched = match (&signal.message_update, evidence) {
+            (Some(sighting), _) => {
+                AffectedKeys::by_sighting(sighting, self.messages.get(&sighting.sid))
+            }
+            (None, Some(evidence)) => AffectedKeys::by_evidence(evidence),
+            (None, None) => AffectedKeys::default(),
         };
         let account = evidence.map(|evidence| evidence.account);
-        let touched = Touched { names: names.map(|(_, names)| names.clone()), ..touched };
+        let touched = AffectedKeys { names: names.map(|(_, names)| names.clone()), ..touched };
         let mut rows = match account.or(names.map(|(account, _)| *account)) {
             Some(account) => self.rows(account, &touched, new),
             None => Rows::default(),
         };
-        rows.seen = signal.once.iter().any(|once| self.seen.contains(once));
+        rows.seen = signal.dedup_ids.iter().any(|once| self.seen.contains(once));
         self.labels.extend(evidence.map(|evidence| evidence.label.clone()));
         let (changes, observed) = matching::observe(rows, signal, &self.policy, at(self.now))?;
         self.enter(changes);
@@ -118,7 +120,7 @@ impl Book {
             let waited = matching::later(parked.parked_at, REGISTERED_WITHIN) <= at(self.now);
             if parked.reason == Reason::NewerMayCome && waited {
                 let evidence = &parked.evidence;
-                let touched = Touched::by_evidence(evidence);
+                let touched = AffectedKeys::by_evidence(evidence);
                 let rows = self.rows(evidence.account, &touched, Some((evidence, false)));
                 self.enter(matching::reconsider(rows, &self.policy, at(self.now)).0);
             }
@@ -133,7 +135,12 @@ impl Book {
         Newest { messages, is_cut }
     }
 
-    fn rows(&self, account: AccountSid, touched: &Touched, new: Option<(&Evidence, bool)>) -> Rows {
+    fn rows(
+        &self,
+        account: AccountSid,
+        touched: &AffectedKeys,
+        new: Option<(&Evidence, bool)>,
+    ) -> Rows {
         let Ok(rows) = gather(self, account, touched, new, (&self.policy, at(self.now)));
         rows
     }
@@ -192,7 +199,7 @@ impl Book {
     }
 }
 
-impl Source for Book {
+impl RowSource for Book {
     type Error = Infallible;
 
     fn message(&self, sid: MessageSid) -> Result<Option<Message>, Infallible> {
@@ -201,7 +208,7 @@ impl Source for Book {
 
     fn sent_to(
         &self,
-        person: Person,
+        person: RecipientHash,
         span: RangeInclusive<Timestamp>,
     ) -> Result<Newest, Infallible> {
         let theirs = self
@@ -261,7 +268,7 @@ impl Source for Book {
         Ok(self.services.get(&(account, sender.to_owned())).copied())
     }
 
-    fn tied(&self, _: AccountSid, person: Person) -> Result<Option<TiedNames>, Infallible> {
+    fn tied(&self, _: AccountSid, person: RecipientHash) -> Result<Option<TiedNames>, Infallible> {
         Ok(self.tied.get(&person).cloned())
     }
 
@@ -280,7 +287,7 @@ impl Source for Book {
         Ok(self.newest(of_kind))
     }
 
-    fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Infallible> {
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Infallible> {
         Ok(self.automatic.get(&person).copied())
     }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::{Claim, Lease, Settlement};
-use heardback::domain::matching::{Observed, Policy, Reason, Resend};
-use heardback::domain::message::{Attempt, Basis, Message, Refusal, State};
+use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
+use heardback::domain::message::{Basis, LastAttempt, Message, Refusal, State};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, SenderHint, Sighting, Signal};
+use heardback::domain::signal::{Evidence, EvidenceTarget, MessageUpdate, SenderHint, Signal};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{
-    Counts, Entry, Filter, Quota, Quotas, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
+    Filter, ListEntry, Quota, Quotas, RecordCounts, RequeueFrom, Requeued, SettleOutcome, Store,
+    StoreError, Swept,
 };
 use tempfile::TempDir;
 
@@ -79,7 +80,7 @@ async fn refuse(store: &Arc<dyn Store>, n: u32) {
     let lease = claims.iter().find(|c| c.feedback.message == sid(n)).expect("claimed").lease;
     let refusal = Refusal { status: Some(404), code: Some(20404), message: "no".to_owned() };
     let settled = store.settle(lease, Settlement::Refused(refusal), None).await.expect("settled");
-    assert_eq!(settled, Settled::Applied);
+    assert_eq!(settled, SettleOutcome::Applied);
 }
 
 async fn sweep(store: &Arc<dyn Store>) -> Swept {
@@ -93,7 +94,7 @@ async fn sweep(store: &Arc<dyn Store>) -> Swept {
     }
 }
 
-async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<Entry> {
+async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<ListEntry> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
         let page = store.list(filter, cursor, page_of).await.expect("listed");
@@ -107,10 +108,10 @@ async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<
 }
 
 /// Counts everything by looking at it.
-async fn recount(store: &Arc<dyn Store>) -> Counts {
-    let mut counts = Counts::default();
+async fn recount(store: &Arc<dyn Store>) -> RecordCounts {
+    let mut counts = RecordCounts::default();
     for entry in entries(store, Filter::messages(), 1000).await {
-        if let Entry::Message(message) = entry {
+        if let ListEntry::Message(message) = entry {
             let place = State::ALL.iter().position(|state| *state == message.state);
             counts.messages[place.expect("a state")] += 1;
         }
@@ -176,7 +177,11 @@ async fn everything_that_was_answered_is_there_after_closing_and_opening_again()
         assert_eq!(store.counts(), counts);
         assert_eq!(store.person_key().check(), recipient, "the key is the store's own");
         let again = store.observe(reply(1, 9)).await.expect("observed");
-        assert_eq!(again, Observed::Nothing(Reason::Duplicate), "the reply stays counted");
+        assert_eq!(
+            again,
+            ObserveOutcome::NotConfirmed(Reason::Duplicate),
+            "the reply stays counted"
+        );
         let late = store.remember(registered(77, 0)).await.expect("remembered");
         assert_eq!(late.confirmed, [sid(77)], "what was parked stays parked");
     }
@@ -202,11 +207,11 @@ async fn what_is_confirmed_is_claimed_the_longest_due_first_up_to_the_limit() {
 
 /// The same as [`confirmed`], for another account.
 async fn confirmed_for(store: &Arc<dyn Store>, account: AccountSid, n: u32, seconds: i64) {
-    store.remember(Sighting { account, ..registered(n, seconds) }).await.expect("remembered");
-    let evidence = Evidence { account, ..evidence(Named::Message(sid(n)), seconds) };
+    store.remember(MessageUpdate { account, ..registered(n, seconds) }).await.expect("remembered");
+    let evidence = Evidence { account, ..evidence(EvidenceTarget::Message(sid(n)), seconds) };
     let signal = Signal { evidence: Ok(evidence), ..direct(n, seconds) };
     let observed = store.observe(signal).await.expect("observed");
-    assert_eq!(observed, Observed::Confirmed(sid(n)));
+    assert_eq!(observed, ObserveOutcome::Confirmed(sid(n)));
 }
 
 fn accounts() -> [AccountSid; 3] {
@@ -299,7 +304,7 @@ async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota()
             assert!(!claim.missing);
             // An answer without Twilio's error code is a proxy's.
             let code = (claim.feedback.message != sid(3)).then_some(20404);
-            let attempt = Attempt {
+            let attempt = LastAttempt {
                 number: 1,
                 ended_at: at(0),
                 took_ms: 1,
@@ -375,16 +380,16 @@ async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() 
         let fresh = claim(&store).await[0];
         assert_eq!(fresh.attempts, 2, "a crash has burnt its attempt");
         let lost = store.settle(stale.lease, Settlement::Reported, None).await.expect("settled");
-        assert_eq!(lost, Settled::LeaseLost);
+        assert_eq!(lost, SettleOutcome::LeaseLost);
         assert_eq!(state(&store, 1).await, Some(State::Confirmed));
         let won = store.settle(fresh.lease, Settlement::Reported, None).await.expect("settled");
-        assert_eq!(won, Settled::Applied);
+        assert_eq!(won, SettleOutcome::Applied);
         assert_eq!(state(&store, 1).await, Some(State::Reported));
         let twice = store.settle(fresh.lease, Settlement::Reported, None).await.expect("settled");
-        assert_eq!(twice, Settled::LeaseLost);
+        assert_eq!(twice, SettleOutcome::LeaseLost);
         let unknown = Lease { message: sid(9), token: 1 };
         let nobody = store.settle(unknown, Settlement::Reported, None).await.expect("settled");
-        assert_eq!(nobody, Settled::LeaseLost);
+        assert_eq!(nobody, SettleOutcome::LeaseLost);
     }
 }
 
@@ -401,7 +406,7 @@ async fn an_attempt_that_a_crash_cut_short_counts_and_is_made_again() {
         let again = claim(&store).await[0];
         assert_eq!(again.attempts, 2);
         let lost = store.settle(stale.lease, Settlement::Reported, None).await.expect("settled");
-        assert_eq!(lost, Settled::LeaseLost);
+        assert_eq!(lost, SettleOutcome::LeaseLost);
     }
 }
 
@@ -501,7 +506,7 @@ async fn a_post_that_is_given_back_costs_no_attempt_and_is_counted_as_a_post() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         confirmed(&store, 1, 0).await;
-        let attempt = |number| Attempt {
+        let attempt = |number| LastAttempt {
             number,
             ended_at: at(0),
             took_ms: 1,
@@ -610,7 +615,7 @@ async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
         assert_eq!(sweep(&store).await.forgotten(), 0);
         hands.set(37 * DAY);
         assert_eq!(sweep(&store).await.forgotten(), 21);
-        assert_eq!(store.counts(), Counts::default());
+        assert_eq!(store.counts(), RecordCounts::default());
     }
 }
 
@@ -620,13 +625,13 @@ async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name
         let store = backend.usual(&Hands::default());
         for (n, name) in [(1, "x"), (2, "x"), (3, "y")] {
             let bearing =
-                Sighting { reference: Some(reference(name)), ..registered(n, i64::from(n)) };
+                MessageUpdate { reference: Some(reference(name)), ..registered(n, i64::from(n)) };
             store.remember(bearing).await.expect("remembered");
         }
         let observed = store.observe(direct(2, 20)).await.expect("observed");
-        assert_eq!(observed, Observed::Confirmed(sid(2)));
+        assert_eq!(observed, ObserveOutcome::Confirmed(sid(2)));
         let listed = entries(&store, converted(), 5).await;
-        let [Entry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
+        let [ListEntry::Message(only)] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((only.sid, only.converted_by), (sid(1), Some(sid(2))));
     }
 }
@@ -644,11 +649,11 @@ async fn what_bears_a_reference_is_kept_while_others_of_it_may_be_confirmed() {
         };
         let store = backend.open(&hands, strict, 100);
         for n in [1, 2] {
-            let bearing = Sighting { reference: Some(reference("x")), ..registered(n, 0) };
+            let bearing = MessageUpdate { reference: Some(reference("x")), ..registered(n, 0) };
             store.remember(bearing).await.expect("remembered");
         }
         let ambiguous = store.observe(shared("x", 5)).await.expect("observed");
-        assert!(matches!(ambiguous, Observed::Parked { .. }), "{ambiguous:?}");
+        assert!(matches!(ambiguous, ObserveOutcome::Parked { .. }), "{ambiguous:?}");
         store.observe(direct(2, 6)).await.expect("observed");
         let lease = claim(&store).await.first().expect("claimed").lease;
         store.settle(lease, Settlement::Reported, None).await.expect("settled");
@@ -667,7 +672,7 @@ async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let key = CodeKey::new(b"the app's key");
-        let coded = |n: u32, code: &str, at: i64| Sighting {
+        let coded = |n: u32, code: &str, at: i64| MessageUpdate {
             code: Some(key.hmac(sid(n), code)),
             ..registered(n, at)
         };
@@ -676,7 +681,10 @@ async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
         hands.set(3 * DAY);
         let code = Probe::new("111111", std::slice::from_ref(&key));
         let typed = Signal { code, ..reply(1, 3 * DAY) };
-        assert_eq!(store.observe(typed).await.expect("observed"), Observed::Confirmed(sid(1)));
+        assert_eq!(
+            store.observe(typed).await.expect("observed"),
+            ObserveOutcome::Confirmed(sid(1))
+        );
         let code = async |n| store.show(sid(n)).await.expect("shown").and_then(|m| m.code);
         assert!(code(1).await.is_some() && code(2).await.is_some());
         hands.set(7 * DAY);
@@ -695,7 +703,7 @@ async fn a_message_expires_on_time_even_if_nobody_sweeps() {
         assert!(entries(&store, in_state(State::Pending), 5).await.is_empty());
         assert_eq!(entries(&store, in_state(State::Expired), 5).await.len(), 1);
         let direct = store.observe(direct(1, 7 * DAY)).await.expect("observed");
-        assert_eq!(direct, Observed::Confirmed(sid(1)), "a late confirmation is wanted");
+        assert_eq!(direct, ObserveOutcome::Confirmed(sid(1)), "a late confirmation is wanted");
     }
 }
 
@@ -735,7 +743,7 @@ async fn what_may_still_be_the_newest_is_not_forgotten_however_short_the_retenti
         hands.set(10 * MINUTE);
         sweep(&store).await;
         let replied = store.observe(reply(1, 10 * MINUTE)).await.expect("observed");
-        assert_eq!(replied, Observed::Already(sid(2)), "not the older one");
+        assert_eq!(replied, ObserveOutcome::AlreadyConfirmed(sid(2)), "not the older one");
         hands.set(2 * HOUR);
         assert_eq!(sweep(&store).await.forgotten(), 1, "but in the end it is");
         assert_eq!(state(&store, 1).await, Some(State::Pending));
@@ -752,7 +760,7 @@ async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
         store.remember(registered(1, 7 * DAY)).await.expect("remembered");
         sweep(&store).await;
         let replayed = store.observe(reply(1, 7 * DAY + 10)).await.expect("observed");
-        assert_eq!(replayed, Observed::Nothing(Reason::Duplicate));
+        assert_eq!(replayed, ObserveOutcome::NotConfirmed(Reason::Duplicate));
         hands.set(8 * DAY);
         assert_eq!(sweep(&store).await.forgotten(), 2, "the reply and its orphan, in the end");
     }
@@ -784,8 +792,8 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
         let sids: BTreeSet<_> = all
             .iter()
             .map(|entry| match entry {
-                Entry::Message(message) => message.sid,
-                Entry::Parked(_) => panic!("not a message"),
+                ListEntry::Message(message) => message.sid,
+                ListEntry::Parked(_) => panic!("not a message"),
             })
             .collect();
         assert_eq!(sids.len(), 23);
@@ -815,19 +823,19 @@ async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
         store.remember(status(2, "sent", 0)).await.expect("remembered");
         assert_eq!(label(store.remember(registered(3, 0)).await), "max_messages");
         let mut event = direct(3, 0);
-        event.remembers = Some(registered(3, 0));
+        event.message_update = Some(registered(3, 0));
         assert_eq!(label(store.observe(event).await), "max_messages");
         assert_eq!(store.counts().total(), 2);
         assert_eq!(store.show(sid(3)).await.expect("looked up"), None);
         store.remember(registered(2, 0)).await.expect("known");
         let proven = store.observe(direct(1, 0)).await.expect("observed");
-        assert_eq!(proven, Observed::Confirmed(sid(1)));
+        assert_eq!(proven, ObserveOutcome::Confirmed(sid(1)));
     }
 }
 
 /// A registration for a person who gets no other message.
-fn alone(n: u32, seconds: i64) -> Sighting {
-    Sighting { recipient: Some(person(n)), ..registered(n, seconds) }
+fn alone(n: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate { recipient: Some(person(n)), ..registered(n, seconds) }
 }
 
 /// Registers message `n` for a person of its own, and has it reported, all at that second.
@@ -901,7 +909,7 @@ async fn what_bears_a_reference_is_not_evicted_while_others_of_it_may_be_confirm
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 1);
-        let bearing = Sighting { reference: Some(reference("x")), ..registered(1, 0) };
+        let bearing = MessageUpdate { reference: Some(reference("x")), ..registered(1, 0) };
         store.remember(bearing).await.expect("remembered");
         store.observe(direct(1, 0)).await.expect("observed");
         let lease = claim(&store).await.first().expect("claimed").lease;
@@ -918,7 +926,8 @@ async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 3);
-        let bearing = |n, at| Sighting { reference: Some(reference("x")), ..registered(n, at) };
+        let bearing =
+            |n, at| MessageUpdate { reference: Some(reference("x")), ..registered(n, at) };
         store.remember(bearing(1, 0)).await.expect("remembered");
         store.remember(bearing(2, 60)).await.expect("remembered");
         store.observe(direct(2, 70)).await.expect("observed");
@@ -932,7 +941,10 @@ async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
             assert_eq!(store.counts().total(), total, "at {n}");
         }
         let late = store.observe(shared("x", week)).await.expect("observed");
-        assert!(matches!(late, Observed::Parked { .. }), "nothing is left to confirm: {late:?}");
+        assert!(
+            matches!(late, ObserveOutcome::Parked { .. }),
+            "nothing is left to confirm: {late:?}"
+        );
         assert_eq!((state(&store, 1).await, state(&store, 2).await), (None, None));
     }
 }
@@ -942,7 +954,7 @@ async fn late_evidence_confirms_no_older_message_after_an_eviction() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 2);
-        let theirs = |n, at| Sighting { recipient: Some(person(9)), ..registered(n, at) };
+        let theirs = |n, at| MessageUpdate { recipient: Some(person(9)), ..registered(n, at) };
         let since = 3 * HOUR;
         hands.set(since);
         store.remember(theirs(1, 0)).await.expect("remembered");
@@ -954,13 +966,13 @@ async fn late_evidence_confirms_no_older_message_after_an_eviction() {
         let other = alone(3, since);
         assert_eq!(label(store.remember(other.clone()).await), "max_messages", "2 stays for 1");
         let sender = SenderHint::default();
-        let by_person = Named::Person { recipient: person(9), sender };
+        let by_person = EvidenceTarget::Person { recipient: person(9), sender };
         let by_person = evidence(by_person, 15 * MINUTE);
         let late = store
             .observe(Signal { evidence: Ok(by_person), ..direct(1, 15 * MINUTE) })
             .await
             .expect("observed");
-        assert!(matches!(late, Observed::Already(of) if of == sid(2)), "{late:?}");
+        assert!(matches!(late, ObserveOutcome::AlreadyConfirmed(of) if of == sid(2)), "{late:?}");
         // No evidence can confirm the older one any more.
         hands.set(since + 7 * DAY);
         assert!(store.remember(other).await.expect("taken in").new);
@@ -973,7 +985,7 @@ async fn messages_that_stay_keep_no_other_message_from_being_evicted() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 2 * 130 + 2);
-        let of = |n: u32, at, user: u32| Sighting {
+        let of = |n: u32, at, user: u32| MessageUpdate {
             recipient: Some(person(5000 + user)),
             reference: Some(reference(&format!("user-{user}"))),
             ..registered(n, at)
@@ -1018,7 +1030,7 @@ async fn a_crowd_under_one_reference_is_evicted_from_its_oldest_on() {
         for n in 1..=70 {
             let at = i64::from(n);
             hands.set(at);
-            let of = Sighting { reference: Some(reference("signup")), ..alone(n, at) };
+            let of = MessageUpdate { reference: Some(reference("signup")), ..alone(n, at) };
             store.remember(of).await.expect("remembered");
             store.observe(direct(n, at)).await.expect("observed");
         }
@@ -1043,11 +1055,11 @@ async fn the_untracked_are_evicted_first_and_the_refused_last() {
         confirmed(&store, 1, 0).await;
         refuse(&store, 1).await;
         reported(&store, &hands, 2, 1).await;
-        let failed = Sighting { status: status(3, "failed", 2).status, ..alone(3, 2) };
+        let failed = MessageUpdate { status: status(3, "failed", 2).status, ..alone(3, 2) };
         store.remember(failed).await.expect("remembered");
         hands.set(5);
         store
-            .remember(Sighting { recipient: Some(person(4)), ..status(4, "sent", 5) })
+            .remember(MessageUpdate { recipient: Some(person(4)), ..status(4, "sent", 5) })
             .await
             .expect("remembered");
         hands.set(DAY / 2);
@@ -1107,7 +1119,7 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                     let signal = acted(person(1 + dice.n(3)), Some(SENDER), now);
                     let room = roomy.observe(signal.clone()).await.expect("observed");
                     let tight = full.observe(signal).await.expect("observed");
-                    if matches!(tight, Observed::Confirmed(_)) {
+                    if matches!(tight, ObserveOutcome::Confirmed(_)) {
                         assert_eq!(tight, room, "step {step}");
                     }
                 }
@@ -1115,8 +1127,11 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                     let name = dice.n(3).to_string();
                     roomy.observe(shared(&name, now)).await.expect("observed");
                     let tight = full.observe(shared(&name, now)).await.expect("observed");
-                    if let Observed::Confirmed(sid) = tight {
-                        let all = roomy.bearing(reference(&name), 1).await.expect("found");
+                    if let ObserveOutcome::Confirmed(sid) = tight {
+                        let all = roomy
+                            .messages_with_reference(reference(&name), 1)
+                            .await
+                            .expect("found");
                         assert_eq!(all.first().map(|newest| newest.sid), Some(sid), "step {step}");
                     }
                 }
@@ -1275,7 +1290,7 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
                 let (witness, evidence) = (Arc::clone(&store), evidence.clone());
                 tasks.push(tokio::spawn(async move {
                     let observed = witness.observe(evidence).await.expect("observed");
-                    usize::from(matches!(observed, Observed::Confirmed(_)))
+                    usize::from(matches!(observed, ObserveOutcome::Confirmed(_)))
                 }));
             }
         }

@@ -14,7 +14,7 @@ use heardback::config::process_env;
 use heardback::domain::address::Address;
 use heardback::domain::feedback::Settlement;
 use heardback::store::sled::{OpenError, SledStore};
-use heardback::store::{Counts, Entry, Filter, Quotas, Store};
+use heardback::store::{Filter, ListEntry, Quotas, RecordCounts, Store};
 use tempfile::TempDir;
 
 use crate::given::{
@@ -46,7 +46,7 @@ fn from_env(name: &str, usual: u64) -> u64 {
 /// All that was acknowledged, as a store tells it.
 #[derive(Debug, PartialEq, Eq)]
 struct Truth {
-    counts: Counts,
+    counts: RecordCounts,
     entries: Vec<String>,
     /// What stands for somebody's number: with another key nobody is found any more.
     somebody: String,
@@ -59,8 +59,8 @@ fn truth(store: &SledStore) -> Truth {
         for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
             let page = store.list(filter, None, 10_000).await.expect("listed");
             entries.extend(page.entries.iter().map(|entry| match entry {
-                Entry::Message(message) => format!("{message:?}"),
-                Entry::Parked(parked) => format!("{parked:?}"),
+                ListEntry::Message(message) => format!("{message:?}"),
+                ListEntry::Parked(parked) => format!("{parked:?}"),
             }));
         }
         for n in 0..8 {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use heardback::config::process_env;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::Observed;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::message::{Basis, Reference, State};
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, TimeSource};
+use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal, TimeSource};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Quotas, Store, StoreError};
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ async fn the_sweep_forgets_no_message_beside_which_a_confirmation_may_still_be_j
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), hands.clock());
     let code = Some(CodeKey::new(b"the app's key").hmac(sid(1), "111111"));
-    store.remember(Sighting { code, ..registered(1, 0) }).await.expect("remembered");
+    store.remember(MessageUpdate { code, ..registered(1, 0) }).await.expect("remembered");
     // The app never registers this one, and it may contain the same code.
     let unregistered = status(2, "delivered", 10);
     store.remember(unregistered).await.expect("remembered");
@@ -69,12 +69,12 @@ async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it(
         let given = options(folder.path(), hands.clock());
         let store = SledStore::open(Options { max_messages: 2, ..given }).expect("it opens");
         let recipient = Some(person(if is_known { 1 } else { 2 }));
-        let untracked = Sighting { recipient, ..status(1, "delivered", 0) };
+        let untracked = MessageUpdate { recipient, ..status(1, "delivered", 0) };
         store.remember(untracked).await.expect("remembered");
         hands.set(within);
-        let full = Sighting { recipient: Some(person(3)), ..registered(2, within) };
+        let full = MessageUpdate { recipient: Some(person(3)), ..registered(2, within) };
         store.remember(full).await.expect("remembered");
-        let later = Sighting { recipient: Some(person(4)), ..registered(3, within) };
+        let later = MessageUpdate { recipient: Some(person(4)), ..registered(3, within) };
         let refused = store.remember(later).await.expect_err("the untracked message stays");
         assert!(matches!(refused, StoreError::Unavailable { label: "max_messages", .. }));
         // The same with room: what that message protects.
@@ -148,8 +148,11 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     Some(which) => Some(references.of(which, &full).await),
                     None => None,
                 };
-                let of =
-                    Sighting { recipient: Some(person(n / 6)), reference, ..registered(last, now) };
+                let of = MessageUpdate {
+                    recipient: Some(person(n / 6)),
+                    reference,
+                    ..registered(last, now)
+                };
                 if full.remember(of.clone()).await.is_ok() {
                     room.remember(of).await.expect("room");
                     if let Some(which) = which {
@@ -179,15 +182,15 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
             _ => {
                 let sender = SenderHint::default();
                 let named = if n % 3 == 0 {
-                    Named::Reference(references.name(n / 3 % 2))
+                    EvidenceTarget::Reference(references.name(n / 3 % 2))
                 } else {
-                    Named::Person { recipient: person(n / 6), sender }
+                    EvidenceTarget::Person { recipient: person(n / 6), sender }
                 };
                 let late = Signal { evidence: Ok(evidence(named, then)), ..direct(1, then) };
                 let in_full = full.observe(late.clone()).await.expect("observed");
                 let in_room = room.observe(late).await.expect("observed");
-                if let Observed::Confirmed(sid) = in_full {
-                    prop_assert_eq!(in_room, Observed::Confirmed(sid));
+                if let ObserveOutcome::Confirmed(sid) = in_full {
+                    prop_assert_eq!(in_room, ObserveOutcome::Confirmed(sid));
                 }
                 settle(&full).await;
                 settle(&room).await;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use heardback::domain::code::{CodeKey, Probe};
-use heardback::domain::matching::{AUTOMATIC_FOR, Observed, Policy, Reason, Resend};
+use heardback::domain::matching::{AUTOMATIC_FOR, ObserveOutcome, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, State};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::{
-    Evidence, Named, SenderHint, Sighting, Signal, Source, TimeSource,
+    Evidence, EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
 };
 use jiff::SignedDuration;
 
@@ -19,20 +19,20 @@ use crate::given::{
 
 const KEY: &[u8] = b"the app's key";
 
-fn bearing(n: u32, name: &str, seconds: i64) -> Sighting {
-    Sighting { reference: Some(reference(name)), ..registered(n, seconds) }
+fn bearing(n: u32, name: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: Some(reference(name)), ..registered(n, seconds) }
 }
 
 /// Message `n` to person 1 with a code.
-fn coded(n: u32, code: &str, seconds: i64) -> Sighting {
-    Sighting { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..registered(n, seconds) }
+fn coded(n: u32, code: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..registered(n, seconds) }
 }
 
-fn coded_bearing(n: u32, code: &str, seconds: i64) -> Sighting {
-    Sighting { reference: Some(reference("x")), ..coded(n, code, seconds) }
+fn coded_bearing(n: u32, code: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: Some(reference("x")), ..coded(n, code, seconds) }
 }
 
-fn book(sightings: &[Sighting]) -> Book {
+fn book(sightings: &[MessageUpdate]) -> Book {
     let mut book = Book::default();
     for sighting in sightings {
         book.remember(sighting);
@@ -81,7 +81,7 @@ fn a_code_names_its_message_however_it_is_written_and_never_the_newest() {
     ] {
         let mut book = book(&[coded(1, first, 0), coded(2, second, 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
-        assert_eq!(observed, Observed::Confirmed(sid(1)), "{text}");
+        assert_eq!(observed, ObserveOutcome::Confirmed(sid(1)), "{text}");
         assert_eq!((basis(&book, 1), basis(&book, 2)), (Some(Basis::Direct), None), "{text}");
     }
 }
@@ -102,7 +102,7 @@ fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
     let observed = book.observe(&typed("333333", reply(1, 30)));
     assert_eq!(
         observed,
-        Observed::Confirmed(sid(2)),
+        ObserveOutcome::Confirmed(sid(2)),
         "where no code is known, a number is no code"
     );
 }
@@ -111,16 +111,19 @@ fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
 fn an_event_that_names_a_message_and_has_another_ones_code_is_about_that() {
     let seen = [coded_bearing(1, "111111", 0), coded_bearing(2, "222222", 10)];
     let mut one = book(&seen);
-    let named = Signal { remembers: Some(seen[1].clone()), ..direct(2, 30) };
-    assert_eq!(one.observe(&entered("111111", named.clone())), Observed::Confirmed(sid(1)));
+    let named = Signal { message_update: Some(seen[1].clone()), ..direct(2, 30) };
+    assert_eq!(one.observe(&entered("111111", named.clone())), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(one.confirmed(), [sid(1)].into());
     let mut other = book(&seen);
     let observed = other.observe(&entered("333333", named.clone()));
     assert_eq!(reason(&observed), Some(Reason::OtherCode), "it is neither's");
     let mut own = book(&seen);
-    assert_eq!(own.observe(&entered("222222", named)), Observed::Confirmed(sid(2)));
+    assert_eq!(own.observe(&entered("222222", named)), ObserveOutcome::Confirmed(sid(2)));
     let mut without = book(&[registered(1, 0)]);
-    assert_eq!(without.observe(&entered("222222", direct(1, 5))), Observed::Confirmed(sid(1)));
+    assert_eq!(
+        without.observe(&entered("222222", direct(1, 5))),
+        ObserveOutcome::Confirmed(sid(1))
+    );
 }
 
 #[test]
@@ -148,13 +151,13 @@ fn an_event_sent_again_confirms_no_second_message() {
         for posted in [false, true] {
             let mut book = book(&[coded_bearing(1, "111111", 0), bearing(2, "x", 10)]);
             let event = entered("111111", event.clone());
-            assert_eq!(book.observe(&event), Observed::Confirmed(sid(1)));
+            assert_eq!(book.observe(&event), ObserveOutcome::Confirmed(sid(1)));
             if posted {
                 book.claim_all();
             }
             for later in [0, 5, 300] {
                 book.now += later;
-                assert_eq!(book.observe(&event), Observed::Already(sid(1)));
+                assert_eq!(book.observe(&event), ObserveOutcome::AlreadyConfirmed(sid(1)));
             }
             assert_eq!(book.confirmed(), [sid(1)].into());
         }
@@ -180,7 +183,7 @@ fn a_code_before_its_message_is_confirmed_at_registration_and_never_kept() {
 fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
     let mut book = book(&[coded_bearing(1, "111111", 0)]);
     let act = entered("111111", shared("x", 30));
-    assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&act), ObserveOutcome::Confirmed(sid(1)));
     book.remember(&coded_bearing(2, "111111", 20));
     assert!(book.confirmed().is_empty(), "either may have been read");
     book.remember(&coded_bearing(3, "222222", 60));
@@ -198,7 +201,7 @@ fn a_code_is_not_direct_evidence_where_a_message_without_a_known_code_may_hold_i
         let act = entered("111111", act);
         for (other, expected) in [(may_hold, unsure), (later, Basis::Direct)] {
             let mut book = book(&[coded_bearing(1, "111111", 0), other]);
-            assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
+            assert_eq!(book.observe(&act), ObserveOutcome::Confirmed(sid(1)));
             assert_eq!(basis(&book, 1), Some(expected), "{act:?}");
         }
     }
@@ -264,7 +267,7 @@ fn a_message_of_which_any_receipt_says_that_it_arrived_is_still_the_newest() {
                 book.remember(&status(2, word, at));
             }
             assert_eq!(book.state(sid(2)), State::Pending, "{words:?} {order:?}");
-            assert_eq!(book.observe(&reply(1, 30)), Observed::Confirmed(sid(2)), "{order:?}");
+            assert_eq!(book.observe(&reply(1, 30)), ObserveOutcome::Confirmed(sid(2)), "{order:?}");
             assert_eq!(book.state(sid(1)), State::Pending, "{words:?} {order:?}");
         }
     }
@@ -297,7 +300,7 @@ fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
 fn evidence_about_a_confirmed_message_has_its_full_time_again_once_that_is_undone() {
     let mut book = book(&[bearing(1, "x", 0)]);
     book.observe(&reply(1, 30));
-    assert_eq!(book.observe(&shared("x", 31)), Observed::Already(sid(1)));
+    assert_eq!(book.observe(&shared("x", 31)), ObserveOutcome::AlreadyConfirmed(sid(1)));
     book.remember(&status(1, "undelivered", 40));
     assert!(book.confirmed().is_empty());
     book.now = HOUR;
@@ -321,7 +324,7 @@ fn another_accounts_callback_undoes_no_confirmation() {
     let mut book = book(&[registered(1, 0)]);
     book.observe(&reply(1, 30));
     let account = AccountSid::parse("AC1123456789abcdef0123456789abcdef").expect("valid");
-    book.remember(&Sighting { account, ..status(1, "undelivered", 40) });
+    book.remember(&MessageUpdate { account, ..status(1, "undelivered", 40) });
     assert_eq!((book.confirmed(), book.state(sid(1))), ([sid(1)].into(), State::Confirmed));
 }
 
@@ -355,7 +358,7 @@ fn a_reference_confirms_no_old_or_undelivered_message_while_its_own_may_still_co
     ] {
         let mut early = book(before);
         let act = timed(shared("user", 30), TimeSource::App);
-        assert!(matches!(early.observe(&act), Observed::Parked { .. }));
+        assert!(matches!(early.observe(&act), ObserveOutcome::Parked { .. }));
         assert!(early.confirmed().is_empty());
         early.now = 45;
         assert_eq!(early.remember(&bearing(2, "user", 5)).confirmed, [sid(2)]);
@@ -386,8 +389,8 @@ fn what_a_lone_message_was_confirmed_by_moves_to_the_newer_one_that_is_registere
     for act in [shared("x", 30), event(30), reply(1, 30)] {
         let mut book = book(&[bearing(1, "x", 0)]);
         book.remember(&status(1, "delivered", 3));
-        assert_eq!(book.observe(&act), Observed::Confirmed(sid(1)));
-        let remembered = book.remember(&Sighting { seen_at: at(40), ..bearing(2, "x", 20) });
+        assert_eq!(book.observe(&act), ObserveOutcome::Confirmed(sid(1)));
+        let remembered = book.remember(&MessageUpdate { seen_at: at(40), ..bearing(2, "x", 20) });
         book.remember(&status(2, "delivered", 41));
         assert_eq!(book.confirmed(), [sid(2)].into(), "{remembered:?}");
     }
@@ -398,7 +401,7 @@ fn evidence_by_a_reference_is_not_about_a_message_heard_of_long_after_it() {
     let mut book = book(&[bearing(1, "user", -DAY), status(1, "undelivered", -DAY)]);
     book.observe(&shared("user", 0));
     book.now = DAY;
-    let next = Sighting { created_at: None, seen_at: at(DAY), ..bearing(2, "user", DAY) };
+    let next = MessageUpdate { created_at: None, seen_at: at(DAY), ..bearing(2, "user", DAY) };
     assert!(book.remember(&next).confirmed.is_empty());
 }
 
@@ -423,11 +426,11 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
     for act in [unknown(reply(1, 700)), unknown(texted(2, acted(person(1), None, 700)))] {
         for seen in [&[registered(1, 0), registered(2, 690)][..], &[registered(1, 600)]] {
             let mut book = book(seen);
-            assert_eq!(book.observe(&act), Observed::Nothing(Reason::TimeUnknown));
+            assert_eq!(book.observe(&act), ObserveOutcome::NotConfirmed(Reason::TimeUnknown));
             assert!(book.confirmed().is_empty());
             // The same reply may still come from Twilio, with its time.
-            let timed = Signal { once: act.once.clone(), ..reply(1, 620) };
-            assert_ne!(book.observe(&timed), Observed::Nothing(Reason::Duplicate));
+            let timed = Signal { dedup_ids: act.dedup_ids.clone(), ..reply(1, 620) };
+            assert_ne!(book.observe(&timed), ObserveOutcome::NotConfirmed(Reason::Duplicate));
         }
     }
     for act in [unknown(shared("x", 700)), unknown(acted(person(1), None, 700))] {
@@ -435,13 +438,21 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
         assert_eq!(reason(&several.observe(&act)), Some(Reason::TimeUnknown));
         assert!(several.confirmed().is_empty());
         let mut only = book(&[bearing(1, "x", 600)]);
-        assert_eq!(only.observe(&act), Observed::Confirmed(sid(1)), "the only one, and recent");
+        assert_eq!(
+            only.observe(&act),
+            ObserveOutcome::Confirmed(sid(1)),
+            "the only one, and recent"
+        );
         only.remember(&bearing(2, "x", 650));
         assert!(only.confirmed().is_empty(), "not the only one after all");
     }
     let mut named = book(&[coded(1, "111111", 0), coded(2, "222222", 690)]);
     let with_code = entered("111111", unknown(reply(1, 700)));
-    assert_eq!(named.observe(&with_code), Observed::Confirmed(sid(1)), "a code needs no time");
+    assert_eq!(
+        named.observe(&with_code),
+        ObserveOutcome::Confirmed(sid(1)),
+        "a code needs no time"
+    );
 }
 
 #[test]
@@ -460,21 +471,25 @@ fn a_scheduled_message_is_as_old_as_its_sending() {
         assert_eq!(book.state(sid(2)), State::Pending, "{rotated}");
     }
     let mut waiting = book(&scheduled[..3]);
-    assert_eq!(waiting.observe(&reply(1, -5)), Observed::Confirmed(sid(2)), "it is yet to go out");
+    assert_eq!(
+        waiting.observe(&reply(1, -5)),
+        ObserveOutcome::Confirmed(sid(2)),
+        "it is yet to go out"
+    );
 }
 
 #[test]
 fn the_only_message_within_the_allowed_skew_is_meant_though_the_apps_clock_is_behind() {
-    let by_callback = Sighting { tracked: true, ..status(1, "sent", 90) };
+    let by_callback = MessageUpdate { tracked: true, ..status(1, "sent", 90) };
     for seen in [by_callback, registered(1, 90)] {
         let mut one = book(std::slice::from_ref(&seen));
-        assert_eq!(one.observe(&event(0)), Observed::Confirmed(sid(1)));
+        assert_eq!(one.observe(&event(0)), ObserveOutcome::Confirmed(sid(1)));
         let mut several = book(&[seen, registered(2, 100)]);
-        assert!(!matches!(several.observe(&event(0)), Observed::Confirmed(_)));
+        assert!(!matches!(several.observe(&event(0)), ObserveOutcome::Confirmed(_)));
         assert!(several.confirmed().is_empty());
     }
     let mut far = book(&[registered(1, 400)]);
-    assert!(!matches!(far.observe(&event(0)), Observed::Confirmed(_)));
+    assert!(!matches!(far.observe(&event(0)), ObserveOutcome::Confirmed(_)));
 }
 
 #[test]
@@ -484,14 +499,14 @@ fn by_reference_a_message_within_the_skew_is_in_the_way_unless_the_clocks_are_co
     let observed = skewed.observe(&timed(shared("x", 30), TimeSource::App));
     assert_eq!(reason(&observed), Some(Reason::TimeUnknown));
     let mut exact = book(&seen);
-    assert_eq!(exact.observe(&shared("x", 30)), Observed::Confirmed(sid(1)));
+    assert_eq!(exact.observe(&shared("x", 30)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn events_by_person_have_a_shorter_window_than_replies() {
     let mut book = book(&[registered(1, 0)]);
-    assert!(!matches!(book.observe(&event(16 * MINUTE)), Observed::Confirmed(_)));
-    assert_eq!(book.observe(&reply(1, 16 * MINUTE)), Observed::Confirmed(sid(1)));
+    assert!(!matches!(book.observe(&event(16 * MINUTE)), ObserveOutcome::Confirmed(_)));
+    assert_eq!(book.observe(&reply(1, 16 * MINUTE)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 // Accounts.
@@ -499,8 +514,9 @@ fn events_by_person_have_a_shorter_window_than_replies() {
 #[test]
 fn an_account_teaches_no_other_whose_a_sender_is() {
     let other: AccountSid = "AC9123456789abcdef0123456789abcdef".parse().expect("valid");
-    let through = |n, via| Sighting { from: None, service: Some(service(via)), ..registered(n, 0) };
-    let teaches = |account, by_twilio| Sighting {
+    let through =
+        |n, via| MessageUpdate { from: None, service: Some(service(via)), ..registered(n, 0) };
+    let teaches = |account, by_twilio| MessageUpdate {
         account,
         by_twilio,
         recipient: Some(person(7)),
@@ -513,7 +529,7 @@ fn an_account_teaches_no_other_whose_a_sender_is() {
     {
         let mut book = book(&[through(1, 2), lesson]);
         let observed = book.observe(&reply(1, 30));
-        assert_eq!(observed == Observed::Confirmed(sid(1)), is_learned, "{observed:?}");
+        assert_eq!(observed == ObserveOutcome::Confirmed(sid(1)), is_learned, "{observed:?}");
     }
 }
 
@@ -530,35 +546,37 @@ fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_w
     // Twilio cuts a creation time to the second, and it is read as the end of that second: the limit allows for that.
     for (after, is_automatic) in [(5, false), (4, true)] {
         let rounded_up = at(0) + SignedDuration::from_millis(999);
-        let mut book = book(&[Sighting { created_at: Some(rounded_up), ..registered(1, after) }]);
+        let mut book =
+            book(&[MessageUpdate { created_at: Some(rounded_up), ..registered(1, after) }]);
         let observed = book.observe(&reply(1, after));
         assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}, cut");
     }
     let mut book = book(&[registered(1, 0)]);
     book.observe(&reply(1, 2));
-    assert_eq!(book.observe(&reply(2, 60)), Observed::Nothing(Reason::Automatic));
+    assert_eq!(book.observe(&reply(2, 60)), ObserveOutcome::NotConfirmed(Reason::Automatic));
     book.now = week;
     book.remember(&registered(2, week - 30));
-    assert_eq!(book.observe(&reply(3, week)), Observed::Nothing(Reason::Automatic));
+    assert_eq!(book.observe(&reply(3, week)), ObserveOutcome::NotConfirmed(Reason::Automatic));
     book.remember(&status(2, "delivered", week));
-    assert_eq!(book.observe(&reply(4, week + 2)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&reply(4, week + 2)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
 fn a_machine_that_quotes_or_holds_the_code_and_a_call_or_an_event_count_all_the_same() {
     let mut quoted = book(&[registered(1, 0)]);
-    let quote = Evidence { source: Source::Reply, ..evidence(Named::Message(sid(1)), 2) };
+    let quote =
+        Evidence { source: SignalSource::Reply, ..evidence(EvidenceTarget::Message(sid(1)), 2) };
     let quote = Signal { evidence: Ok(quote), ..direct(1, 2) };
-    assert_eq!(quoted.observe(&quote), Observed::Confirmed(sid(1)));
+    assert_eq!(quoted.observe(&quote), ObserveOutcome::Confirmed(sid(1)));
     let mut with_code = book(&[coded(1, "111111", 0)]);
-    assert_eq!(with_code.observe(&typed("111111", reply(1, 2))), Observed::Confirmed(sid(1)));
+    assert_eq!(with_code.observe(&typed("111111", reply(1, 2))), ObserveOutcome::Confirmed(sid(1)));
     let mut told = book(&[registered(1, 0)]);
-    assert_eq!(told.observe(&event(2)), Observed::Confirmed(sid(1)));
+    assert_eq!(told.observe(&event(2)), ObserveOutcome::Confirmed(sid(1)));
     let sender = SenderHint { address: Some(SENDER.to_owned()), service: None };
     let whatsapp = person(99).person;
-    let call = Named::Caller { recipient: person(1), whatsapp, sender };
+    let call = EvidenceTarget::Caller { recipient: person(1), whatsapp, sender };
     let mut called = book(&[registered(1, 0)]);
-    assert_eq!(called.observe(&signal(call, 2)), Observed::Confirmed(sid(1)));
+    assert_eq!(called.observe(&signal(call, 2)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]

@@ -12,20 +12,20 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
+use heardback::domain::click_link::{LinkToken, Links, TOKEN_BYTES};
 use heardback::domain::code::CodeKey;
-use heardback::domain::link::{LinkToken, Links, TOKEN_BYTES};
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::Named;
+use heardback::domain::signal::EvidenceTarget;
 use heardback::domain::signature::SigningKey;
 use heardback::inbound::deferred::Deferred;
 use heardback::inbound::event_budget::EventBudget;
+use heardback::inbound::keyring::{KeyRing, Member, NamedKey, VerifiedKey};
 use heardback::inbound::regions::HomeRegions;
-use heardback::inbound::trust::{Member, NamedKey, Trust, Trusted};
 use heardback::inbound::{self, Receiver};
 use heardback::recording::Recording;
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Clock, Entry, Filter, Store};
+use heardback::store::{Clock, Filter, ListEntry, Store};
 use heardback::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 
@@ -39,7 +39,7 @@ const APP_KEY: &[u8] = b"what only the app knows";
 /// Three minutes after the one recording that says when its message was created.
 const NOW: &str = "2026-11-23T10:05:00Z";
 
-fn trust() -> Trust {
+fn trust() -> KeyRing {
     let named = |name: &str, secret: &[u8]| {
         vec![NamedKey { key: SigningKey::new(secret), name: name.to_owned() }]
     };
@@ -50,7 +50,7 @@ fn trust() -> Trust {
         code_keys: vec![CodeKey::new(APP_KEY)],
         region: Some("us1".to_owned()),
     };
-    Trust::new(member, Vec::new(), named("app key 1", APP_KEY))
+    KeyRing::new(member, Vec::new(), named("app key 1", APP_KEY))
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -153,13 +153,16 @@ impl Desk {
             assert!(!broken.load(Ordering::SeqCst), "the clock breaks, as the test asked it to");
             now
         });
-        let refusals = heardback::inbound::refused::Refusals::open(None, &clock).expect("a thread");
+        let refusals = heardback::inbound::rejected_capture::RejectedCapture::open(None, &clock)
+            .expect("a thread");
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
-            trust: Arc::new(Trusted::new(trust())),
+            trust: Arc::new(VerifiedKey::new(trust())),
             home_regions: HomeRegions::default(),
-            forgers: heardback::inbound::forgers::Forgers::new(Some(CLIENT.to_owned())),
+            forgers: heardback::inbound::signature_limiter::SignatureLimiter::new(Some(
+                CLIENT.to_owned(),
+            )),
             ignores_crawlers: true,
             reference_tag: None,
             click_secret: None,
@@ -264,26 +267,26 @@ fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
-fn record(entry: &Entry) -> String {
+fn record(entry: &ListEntry) -> String {
     match entry {
-        Entry::Message(message) => message_lines(message),
-        Entry::Parked(parked) => {
+        ListEntry::Message(message) => message_lines(message),
+        ListEntry::Parked(parked) => {
             let evidence = &parked.evidence;
             let named = match &evidence.named {
-                Named::Message(sid) => format!("message {sid}"),
-                Named::Reference(reference) => format!("reference {}", reference.as_str()),
-                Named::Person { recipient, sender } => format!(
+                EvidenceTarget::Message(sid) => format!("message {sid}"),
+                EvidenceTarget::Reference(reference) => format!("reference {}", reference.as_str()),
+                EvidenceTarget::Person { recipient, sender } => format!(
                     "a person in +{}, who turned to {} of service {}",
                     or_none(recipient.calling_code),
                     or_none(sender.address.as_ref()),
                     or_none(sender.service),
                 ),
-                Named::Caller { recipient, sender, .. } => format!(
+                EvidenceTarget::Caller { recipient, sender, .. } => format!(
                     "a caller from +{}, who called {}",
                     or_none(recipient.calling_code),
                     or_none(sender.address.as_ref()),
                 ),
-                Named::Link(_) => "a link".to_owned(),
+                EvidenceTarget::Link(_) => "a link".to_owned(),
             };
             format!(
                 "parked {}: {named}\n  occurred {}, until {}, because {}\n",

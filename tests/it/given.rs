@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use heardback::domain::address::{Address, PersonKey, Recipient};
-use heardback::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
-use heardback::domain::matching::{Observed, Policy, Reason, Resend};
+use heardback::domain::address::{Address, Recipient, RecipientHashKey};
+use heardback::domain::click_link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
+use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
 use heardback::domain::message::{Reference, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::{
-    Evidence, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
+    DedupId, Evidence, EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
 };
 use heardback::store::sled::{OpenError, Options, SledStore};
 use heardback::store::{Clock, Filter, Select, Store};
@@ -52,7 +52,7 @@ pub(crate) fn service(n: u32) -> ServiceSid {
     ServiceSid::parse(&format!("MG{n:032x}")).expect("valid")
 }
 pub(crate) fn address(text: &str) -> Recipient {
-    PersonKey::new(b"test").recipient(account(), &Address::parse(text).expect("valid"))
+    RecipientHashKey::new(b"test").recipient(account(), &Address::parse(text).expect("valid"))
 }
 pub(crate) fn person(n: u32) -> Recipient {
     address(&format!("+1555{n:07}"))
@@ -84,8 +84,8 @@ pub(crate) fn converted() -> Filter {
 }
 
 /// A registration: message `n` to person 1 from [`SENDER`], created and seen at that second.
-pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
-    Sighting {
+pub(crate) fn registered(n: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate {
         sid: sid(n),
         account: account(),
         tracked: true,
@@ -108,8 +108,8 @@ pub(crate) fn registered(n: u32, seconds: i64) -> Sighting {
 }
 
 /// A status callback that nobody asked feedback with.
-pub(crate) fn status(n: u32, word: &str, seconds: i64) -> Sighting {
-    Sighting {
+pub(crate) fn status(n: u32, word: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate {
         tracked: false,
         strict: false,
         by_twilio: true,
@@ -119,25 +119,25 @@ pub(crate) fn status(n: u32, word: &str, seconds: i64) -> Sighting {
     }
 }
 
-pub(crate) fn evidence(named: Named, seconds: i64) -> Evidence {
+pub(crate) fn evidence(named: EvidenceTarget, seconds: i64) -> Evidence {
     Evidence {
         account: account(),
         named,
         label: "reply".to_owned(),
         occurred_at: at(seconds),
         time_source: TimeSource::Exact,
-        source: Source::App,
+        source: SignalSource::App,
     }
 }
 
-pub(crate) fn signal(named: Named, seconds: i64) -> Signal {
+pub(crate) fn signal(named: EvidenceTarget, seconds: i64) -> Signal {
     Signal {
-        source: Source::App,
-        once: Vec::new(),
+        source: SignalSource::App,
+        dedup_ids: Vec::new(),
         code: None,
         evidence: Ok(evidence(named, seconds)),
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at: at(seconds),
         trace: None,
     }
@@ -156,24 +156,24 @@ pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
 
 /// Somebody opens link `n`.
 pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
-    let mut clicked = signal(Named::Link(token(n).id()), seconds);
-    clicked.evidence.as_mut().expect("evidence").source = Source::Link;
-    Signal { source: Source::Link, ..clicked }
+    let mut clicked = signal(EvidenceTarget::Link(token(n).id()), seconds);
+    clicked.evidence.as_mut().expect("evidence").source = SignalSource::Link;
+    Signal { source: SignalSource::Link, ..clicked }
 }
 
 /// An app's event that names a message, but tells nothing else of it.
 pub(crate) fn direct(n: u32, seconds: i64) -> Signal {
-    signal(Named::Message(sid(n)), seconds)
+    signal(EvidenceTarget::Message(sid(n)), seconds)
 }
 
 pub(crate) fn shared(name: &str, seconds: i64) -> Signal {
-    signal(Named::Reference(reference(name)), seconds)
+    signal(EvidenceTarget::Reference(reference(name)), seconds)
 }
 
 /// Person 1 does something towards a sender.
 pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Signal {
     let sender = SenderHint { address: sender.map(str::to_owned), service: None };
-    signal(Named::Person { recipient: from, sender }, seconds)
+    signal(EvidenceTarget::Person { recipient: from, sender }, seconds)
 }
 
 /// Person 1 replies to [`SENDER`]; `n` names the inbound message.
@@ -183,8 +183,12 @@ pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
 
 /// The same act as an inbound message with number `n`.
 pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
-    act.evidence.as_mut().expect("evidence").source = Source::Reply;
-    Signal { source: Source::Reply, once: vec![Once::Message(sid(0xface_0000 + n))], ..act }
+    act.evidence.as_mut().expect("evidence").source = SignalSource::Reply;
+    Signal {
+        source: SignalSource::Reply,
+        dedup_ids: vec![DedupId::Message(sid(0xface_0000 + n))],
+        ..act
+    }
 }
 
 /// The same act with its time from this source, such as the app's own clock or none.
@@ -194,10 +198,12 @@ pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
 }
 
 /// Why a signal confirmed nothing, whether it is parked or not.
-pub(crate) fn reason(observed: &Observed) -> Option<Reason> {
+pub(crate) fn reason(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
-        Observed::Parked { reason, .. } | Observed::Nothing(reason) => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) => None,
+        ObserveOutcome::Parked { reason, .. } | ObserveOutcome::NotConfirmed(reason) => {
+            Some(*reason)
+        }
+        ObserveOutcome::Confirmed(_) | ObserveOutcome::AlreadyConfirmed(_) => None,
     }
 }
 

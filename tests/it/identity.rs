@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use heardback::domain::address::{Address, PersonKey};
+use heardback::domain::address::{Address, RecipientHashKey};
 use heardback::domain::feedback::Settlement;
 use heardback::domain::form;
-use heardback::domain::matching::{Observed, Reason};
+use heardback::domain::matching::{ObserveOutcome, Reason};
 use heardback::domain::message::{State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::callback::{self, Reading, Road};
-use heardback::domain::signal::fields::{Fields, Spelling};
-use heardback::domain::signal::{Sighting, Signal, app};
-use heardback::store::{Quotas, Record, Store};
+use heardback::domain::signal::callback::{self, ParseContext, Relay};
+use heardback::domain::signal::fields::{FieldSpelling, Fields};
+use heardback::domain::signal::{MessageUpdate, Signal, app};
+use heardback::store::{ExportRecord, Quotas, Store};
 
 use crate::book::Book;
 use crate::contract::backends;
@@ -30,18 +30,18 @@ const BERT_ID: &str = "US.24680246802468024680";
 /// Reads forms as the routes do, for one account.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
-    key: &'a PersonKey,
+    key: &'a RecipientHashKey,
     account: &'a str,
-    road: Road,
+    road: Relay,
 }
 
 impl<'a> Reader<'a> {
-    fn of(key: &'a PersonKey) -> Self {
-        Self { key, account: ACCOUNT, road: Road::Twilio }
+    fn of(key: &'a RecipientHashKey) -> Self {
+        Self { key, account: ACCOUNT, road: Relay::Twilio }
     }
 
-    fn reading(&self, seconds: i64) -> Reading<'a> {
-        Reading {
+    fn reading(&self, seconds: i64) -> ParseContext<'a> {
+        ParseContext {
             account: AccountSid::parse(self.account).expect("valid"),
             others: &[],
             person_key: self.key,
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn fields(&self, sid: MessageSid, more: &[(&str, &str)], spelling: Spelling) -> Fields {
+    fn fields(&self, sid: MessageSid, more: &[(&str, &str)], spelling: FieldSpelling) -> Fields {
         let sid = sid.to_string();
         let mut all = vec![("MessageSid", sid.as_str()), ("AccountSid", self.account)];
         all.extend_from_slice(more);
@@ -63,27 +63,27 @@ impl<'a> Reader<'a> {
     }
 
     /// The app registers message `n`, created at that second.
-    fn registered(&self, n: u32, to: &str, seconds: i64) -> Sighting {
+    fn registered(&self, n: u32, to: &str, seconds: i64) -> MessageUpdate {
         let created = at(seconds).to_string();
         let more = [("To", to), ("From", US), ("CreatedAt", &*created)];
-        let fields = self.fields(self.sid(n), &more, Spelling::Any);
+        let fields = self.fields(self.sid(n), &more, FieldSpelling::Any);
         let read = app::message(&fields, &self.reading(seconds)).expect("read");
         read.message.expect("a message")
     }
 
     /// Twilio reports message `n` as delivered, and was asked for feedback in the callback's URL.
-    fn delivered(&self, n: u32, to: &str, more: &[(&str, &str)], seconds: i64) -> Sighting {
+    fn delivered(&self, n: u32, to: &str, more: &[(&str, &str)], seconds: i64) -> MessageUpdate {
         let usual = [("To", to), ("From", US), ("MessageStatus", "delivered")];
-        let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), Spelling::Twilio);
+        let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
         let query =
-            Fields::from_pairs(&form::pairs(b"feedback=1"), Spelling::Twilio).expect("UTF-8");
+            Fields::from_pairs(&form::pairs(b"feedback=1"), FieldSpelling::Twilio).expect("UTF-8");
         callback::status(&fields, &query, &self.reading(seconds)).expect("read")
     }
 
     fn reply(&self, n: u32, from: &str, more: &[(&str, &str)], seconds: i64) -> Signal {
         let usual = [("From", from), ("To", US), ("Body", "thanks")];
         let fields =
-            self.fields(self.sid(0x100 + n), &[&usual[..], more].concat(), Spelling::Twilio);
+            self.fields(self.sid(0x100 + n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
         callback::reply(&fields, &self.reading(seconds)).expect("read")
     }
 
@@ -101,7 +101,7 @@ fn id(id: &str) -> String {
 /// A sighting or a signal, which may come at any time.
 #[derive(Debug, Clone)]
 enum Fact {
-    Seen(Box<Sighting>),
+    Seen(Box<MessageUpdate>),
     Did(Box<Signal>),
 }
 
@@ -140,7 +140,7 @@ fn told(facts: Vec<Fact>) -> Book {
 
 #[test]
 fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_confirmed() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
     let both = [("ExternalUserId", ANNA_ID), ("ParentExternalUserId", "US.ENT.118157992128868")];
@@ -165,7 +165,7 @@ fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_conf
 /// An id that is not tied to a number yet shields.
 #[test]
 fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let (anna_id, bert_id) = (id(ANNA_ID), id(BERT_ID));
     // Message 1 to one kind of name, message 2 to the other, and a reply from the first.
@@ -184,9 +184,9 @@ fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
 /// The shield must not cost other people's proofs.
 #[test]
 fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind_shields() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
-    let with = |between: &[Sighting], more: &[(&str, &str)]| {
+    let with = |between: &[MessageUpdate], more: &[(&str, &str)]| {
         let mut book = book();
         book.remember(&by.registered(1, ANNA, 0));
         for sighting in between {
@@ -194,7 +194,7 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
         }
         book.observe(&by.reply(1, ANNA, more, 120))
     };
-    let confirmed = Observed::Confirmed(by.sid(1));
+    let confirmed = ObserveOutcome::Confirmed(by.sid(1));
     let bert = id(BERT_ID);
     let own = [("ExternalUserId", ANNA_ID)];
     let untied = by.delivered(2, &bert, &[], 60);
@@ -205,10 +205,10 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
     let elsewhere = by.delivered(3, BERT, &[("ExternalUserId", BERT_ID)], 40);
     assert_eq!(with(&[elsewhere, untied.clone()], &[]), confirmed);
     let other_sender =
-        Sighting { from: Some("whatsapp:+15017122662".to_owned()), ..untied.clone() };
+        MessageUpdate { from: Some("whatsapp:+15017122662".to_owned()), ..untied.clone() };
     let older = by.registered(2, &bert, -60);
     let younger = by.registered(2, &bert, 180);
-    let failed = Sighting { status: Status::parse("undelivered"), ..untied.clone() };
+    let failed = MessageUpdate { status: Status::parse("undelivered"), ..untied.clone() };
     let sms = by.delivered(2, "+15551230009", &[], 60);
     let a_number = by.delivered(2, BERT, &[], 60);
     for between in [other_sender, older, younger, failed, sms, a_number] {
@@ -221,19 +221,19 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
 /// A quote or a code names its own message, so a message to another name does not shield it.
 #[test]
 fn a_quote_names_its_message_whoever_got_a_newer_one() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let mut book = book();
     book.remember(&by.registered(1, ANNA, 0));
     book.remember(&by.delivered(2, &id(BERT_ID), &[], 60));
     let quoted = by.sid(1).to_string();
     let more = [("OriginalRepliedMessageSid", &*quoted)];
-    assert_eq!(book.observe(&by.reply(1, ANNA, &more, 120)), Observed::Confirmed(by.sid(1)));
+    assert_eq!(book.observe(&by.reply(1, ANNA, &more, 120)), ObserveOutcome::Confirmed(by.sid(1)));
 }
 
 #[test]
 fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_as_one() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
     let sent = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
@@ -251,10 +251,10 @@ fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_a
 
 #[test]
 fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
-    let passed_on = Reader { road: Road::App, ..by };
+    let passed_on = Reader { road: Relay::App, ..by };
     let of_other = Reader { account: OTHER_ACCOUNT, ..by };
     assert!(by.reply(1, ANNA, &tied, 0).names.is_some());
     assert!(passed_on.reply(1, ANNA, &tied, 0).names.is_none());
@@ -268,12 +268,12 @@ fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
     let observed = book.observe(&by.reply(1, &id(ANNA_ID), &[], 60));
     assert_eq!(reason(&observed), Some(Reason::NoMessage), "another account knows them as one");
     let observed = book.observe(&of_other.reply(2, &id(ANNA_ID), &[], 60));
-    assert_eq!(observed, Observed::Confirmed(of_other.sid(1)));
+    assert_eq!(observed, ObserveOutcome::Confirmed(of_other.sid(1)));
 }
 
 #[test]
 fn a_message_that_is_named_by_an_id_and_by_a_number_went_to_both() {
-    let key = PersonKey::new(b"key");
+    let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let by_number = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
     let by_id = Fact::Seen(Box::new(by.delivered(1, &id(ANNA_ID), &[], 30)));
@@ -290,7 +290,7 @@ fn a_message_that_is_named_by_an_id_and_by_a_number_went_to_both() {
     assert!(book.try_remember(&by.registered(1, BERT, 0)).is_err(), "two numbers are two people");
 }
 
-async fn remember(store: &Arc<dyn Store>, sighting: Sighting) {
+async fn remember(store: &Arc<dyn Store>, sighting: MessageUpdate) {
     store.remember(sighting).await.expect("remembered");
 }
 
@@ -299,8 +299,8 @@ async fn forget(store: &Arc<dyn Store>, text: &str) -> u64 {
     store.forget(vec![address]).await.expect("forgotten").messages
 }
 
-fn names(records: &[Record]) -> usize {
-    records.iter().filter(|record| matches!(record, Record::Names { .. })).count()
+fn names(records: &[ExportRecord]) -> usize {
+    records.iter().filter(|record| matches!(record, ExportRecord::Names { .. })).count()
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ async fn tied_names_survive_a_restart_and_a_transfer() {
         assert_eq!(names(&exported), 1);
         remember(&store, by.registered(1, ANNA, 0)).await;
         let observed = store.observe(by.reply(1, &id(ANNA_ID), &[], 60)).await;
-        assert_eq!(observed, Ok(Observed::Confirmed(by.sid(1))));
+        assert_eq!(observed, Ok(ObserveOutcome::Confirmed(by.sid(1))));
         store.close().await;
 
         let elsewhere = backends().remove(0);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use heardback::domain::message::Basis;
 use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Sighting, Signal};
+use heardback::domain::signal::{MessageUpdate, Signal};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -36,8 +36,8 @@ fn sender(number: usize) -> &'static str {
     SENDERS.get(number).copied().expect("one of two")
 }
 
-fn truth(n: u32) -> Sighting {
-    Sighting {
+fn truth(n: u32) -> MessageUpdate {
+    MessageUpdate {
         recipient: Some(person(n % 2)),
         from: Some(sender((n / 2 % 2) as usize).to_owned()),
         reference: (n.is_multiple_of(3)).then(|| reference("x")),
@@ -46,10 +46,10 @@ fn truth(n: u32) -> Sighting {
 }
 
 impl Step {
-    fn sighting(&self) -> Option<Sighting> {
+    fn sighting(&self) -> Option<MessageUpdate> {
         match self {
             Self::Register(n) => Some(truth(*n)),
-            Self::Status(n, word) => Some(Sighting {
+            Self::Status(n, word) => Some(MessageUpdate {
                 recipient: truth(*n).recipient,
                 from: truth(*n).from,
                 ..status(*n, word, created(*n) + 1)
@@ -64,12 +64,12 @@ impl Step {
             Self::Register(_) | Self::Status(..) => return None,
             Self::Direct(n) => (direct(*n, created(*n) + 2), format!("direct {n}")),
             Self::Shared { at, id } => {
-                let once = reply(5000 + id, 0).once;
-                (Signal { once, ..shared("x", *at) }, format!("shared {id}"))
+                let once = reply(5000 + id, 0).dedup_ids;
+                (Signal { dedup_ids: once, ..shared("x", *at) }, format!("shared {id}"))
             }
             Self::Reply { id, who, sender: number, at } => {
                 let acted = acted(person(*who), Some(sender(*number)), *at);
-                (Signal { once: reply(*id, 0).once, ..acted }, format!("reply {id}"))
+                (Signal { dedup_ids: reply(*id, 0).dedup_ids, ..acted }, format!("reply {id}"))
             }
         };
         signal.evidence.as_mut().expect("evidence").label = label;

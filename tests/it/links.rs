@@ -1,12 +1,12 @@
-//! What a click on one of our own links proves: judged in the [`Book`], and by every store there is.
+//! What a click on one of our own links proves: judged in the [`AttemptLog`], and by every store there is.
 
 use std::sync::Arc;
 
-use heardback::domain::link::Link;
-use heardback::domain::matching::{Observed, Reason, later};
+use heardback::domain::click_link::Link;
+use heardback::domain::matching::{ObserveOutcome, Reason, later};
 use heardback::domain::message::{Basis, State};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::{Sighting, Signal};
+use heardback::domain::signal::{MessageUpdate, Signal};
 use heardback::store::{Filter, Store, StoreError};
 
 use crate::book::Book;
@@ -23,18 +23,20 @@ fn book(name: Option<&str>) -> Book {
 }
 
 /// Message `n`, with link 1 in its text.
-fn holding(n: u32, seconds: i64) -> Sighting {
-    Sighting { link: Some(token(1).id()), ..registered(n, seconds) }
+fn holding(n: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate { link: Some(token(1).id()), ..registered(n, seconds) }
 }
 
-fn bearing(n: u32, name: &str, seconds: i64) -> Sighting {
-    Sighting { reference: Some(reference(name)), ..registered(n, seconds) }
+fn bearing(n: u32, name: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: Some(reference(name)), ..registered(n, seconds) }
 }
 
-fn parked_because(observed: &Observed) -> Option<Reason> {
+fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
-        Observed::Parked { reason, .. } => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) | Observed::Nothing(_) => None,
+        ObserveOutcome::Parked { reason, .. } => Some(*reason),
+        ObserveOutcome::Confirmed(_)
+        | ObserveOutcome::AlreadyConfirmed(_)
+        | ObserveOutcome::NotConfirmed(_) => None,
     }
 }
 
@@ -47,9 +49,9 @@ fn a_click_is_direct_evidence_for_the_message_that_holds_the_link() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     book.remember(&registered(2, 2));
-    assert_eq!(book.observe(&clicked(1, 3)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 3)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
-    assert_eq!(book.observe(&clicked(1, 4)), Observed::Already(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 4)), ObserveOutcome::AlreadyConfirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending, "the newest, but not the one with the link");
 }
 
@@ -60,7 +62,7 @@ fn a_link_that_was_opened_before_its_message_was_sent_proves_nothing_of_it() {
     book.now = 3 * DAY;
     assert!(book.remember(&holding(1, 3 * DAY)).confirmed.is_empty());
     assert!(book.parked.is_empty(), "and never will");
-    assert_eq!(book.observe(&clicked(1, 3 * DAY + 5)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 3 * DAY + 5)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
@@ -68,11 +70,11 @@ fn a_click_beats_a_receipt_that_says_undelivered_and_an_expired_message() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     book.remember(&status(1, "undelivered", 2));
-    assert_eq!(book.observe(&clicked(1, 3)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 3)), ObserveOutcome::Confirmed(sid(1)));
     let mut book = self::book(None);
     book.remember(&holding(1, 1));
     book.now = 8 * DAY;
-    assert_eq!(book.observe(&clicked(1, 8 * DAY)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 8 * DAY)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn an_unknown_link_a_lapsed_one_and_another_accounts_bind_to_nothing() {
 fn a_link_with_only_a_reference_counts_for_the_reference() {
     let mut book = book(Some("login-1"));
     book.remember(&bearing(1, "login-1", 1));
-    assert_eq!(book.observe(&clicked(1, 2)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&clicked(1, 2)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
@@ -136,7 +138,7 @@ fn a_link_proves_nothing_about_a_message_that_was_known_before_it_was_made() {
     book.remember(&status(1, "delivered", 95));
     assert_eq!(book.state(sid(1)), State::Pending, "its text was sent before there was this link");
     // The resend that the link was made for.
-    let resend = Sighting { reference: Some(reference("login-1")), ..holding(2, 100) };
+    let resend = MessageUpdate { reference: Some(reference("login-1")), ..holding(2, 100) };
     assert_eq!(book.remember(&resend).confirmed, [sid(2)]);
     assert_eq!((basis(&book, 2), book.state(sid(1))), (Some(Basis::Direct), State::Pending));
     assert_eq!(book.messages[&sid(1)].converted_by, Some(sid(2)));
@@ -148,7 +150,7 @@ fn a_click_that_chooses_takes_no_message_from_a_click_that_names_it() {
     book.links.insert(token(2).id(), link(None, 0));
     book.observe(&clicked(1, 5));
     book.observe(&clicked(2, 6));
-    let first = Sighting { link: Some(token(2).id()), ..bearing(1, "login-1", 1) };
+    let first = MessageUpdate { link: Some(token(2).id()), ..bearing(1, "login-1", 1) };
     assert_eq!(book.remember(&first).confirmed, [sid(1)]);
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
     // The earlier click was about the message that bears its link, which is registered only now.
@@ -161,13 +163,13 @@ fn a_message_belongs_to_what_its_link_was_made_for() {
     let mut book = book(Some("login-1"));
     let message = book.remember(&holding(1, 1)).message;
     assert_eq!(message.reference, Some(reference("login-1")));
-    assert_eq!(book.observe(&shared("login-1", 2)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&shared("login-1", 2)), ObserveOutcome::Confirmed(sid(1)));
     let mut book = self::book(Some("login-1"));
     book.observe(&shared("login-1", 1));
     assert_eq!(book.remember(&holding(1, 0)).confirmed, [sid(1)], "what waited for it, too");
     for said in [holding(1, 1), registered(1, 1)] {
         let mut book = self::book(Some("login-1"));
-        book.remember(&Sighting { link: None, reference: Some(reference("login-2")), ..said });
+        book.remember(&MessageUpdate { link: None, reference: Some(reference("login-2")), ..said });
         let error = book.try_remember(&holding(1, 2)).expect_err("made for another login");
         assert_eq!(error.field, "Link");
     }
@@ -178,7 +180,7 @@ fn a_click_after_its_message_was_forgotten_waits_for_nothing() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     book.messages.clear();
-    assert_eq!(book.observe(&clicked(1, 2)), Observed::Nothing(Reason::NoMessage));
+    assert_eq!(book.observe(&clicked(1, 2)), ObserveOutcome::NotConfirmed(Reason::NoMessage));
 }
 
 // The stores.
@@ -193,7 +195,7 @@ async fn known(store: &Arc<dyn Store>, n: u8) -> Option<Link> {
     store.link(token(n).id()).await.expect("looked up")
 }
 
-async fn observed(store: &Arc<dyn Store>, signal: Signal) -> Observed {
+async fn observed(store: &Arc<dyn Store>, signal: Signal) -> ObserveOutcome {
     store.observe(signal).await.expect("observed")
 }
 
@@ -217,7 +219,7 @@ async fn a_link_and_what_it_is_bound_to_outlive_the_process() {
         let error = store.remember(holding(2, 3)).await.expect_err("another message's");
         assert!(matches!(error, StoreError::Contradiction(found) if found.field == "Link"));
         assert_eq!(store.show(sid(2)).await.expect("looked up"), None);
-        assert_eq!(observed(&store, clicked(1, 4)).await, Observed::Already(sid(1)));
+        assert_eq!(observed(&store, clicked(1, 4)).await, ObserveOutcome::AlreadyConfirmed(sid(1)));
     }
 }
 
@@ -236,10 +238,10 @@ async fn a_link_of_a_reference_is_found_by_it_until_it_is_in_a_message() {
         assert_eq!(remembered.confirmed, [sid(1)]);
         assert_eq!(store.counts().parked, 0);
         // The other one is bound to a message of the same reference, and counts for that alone.
-        let second = Sighting { link: Some(token(2).id()), ..registered(2, 3) };
+        let second = MessageUpdate { link: Some(token(2).id()), ..registered(2, 3) };
         let bound = store.remember(second).await.expect("bound").message;
         assert_eq!(bound.reference, Some(reference("login-1")));
-        assert_eq!(observed(&store, clicked(2, 4)).await, Observed::Confirmed(sid(2)));
+        assert_eq!(observed(&store, clicked(2, 4)).await, ObserveOutcome::Confirmed(sid(2)));
     }
 }
 

@@ -2,8 +2,8 @@
 //! that it may be about.
 
 use heardback::domain::code::{CodeKey, Probe};
-use heardback::domain::matching::{Observed, Reason};
-use heardback::domain::signal::{Sighting, Signal};
+use heardback::domain::matching::{ObserveOutcome, Reason};
+use heardback::domain::signal::{MessageUpdate, Signal};
 
 use crate::given::{
     Hands, SENDER, acted, direct, person, reason, reference, registered, shared, sid, sled, status,
@@ -13,13 +13,13 @@ use crate::given::{
 const LOADED: u32 = 64;
 
 /// What happens to message 1, which has a code, and to the newest of so many messages, when the person acts.
-async fn outcome(messages: u32, act: Signal) -> (Observed, Observed) {
+async fn outcome(messages: u32, act: Signal) -> (ObserveOutcome, ObserveOutcome) {
     let hands = Hands::default();
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), hands.clock());
     let code = CodeKey::new(b"the app's key").hmac(sid(1), "111111");
     for n in 1..=messages {
-        let of = Sighting {
+        let of = MessageUpdate {
             code: (n == 1).then_some(code),
             recipient: Some(person(1)),
             reference: Some(reference("x")),
@@ -45,11 +45,11 @@ async fn a_typed_code_confirms_no_other_message_however_many_were_sent_since() {
         let now = i64::from(messages);
         for act in [acted(person(1), Some(SENDER), now), shared("x", now)] {
             let (outcome, named) = outcome(messages, typed(act)).await;
-            assert_ne!(outcome, Observed::Confirmed(sid(messages)), "{messages}");
+            assert_ne!(outcome, ObserveOutcome::Confirmed(sid(messages)), "{messages}");
             if messages > LOADED {
                 assert_eq!(reason(&outcome), Some(Reason::Ambiguous), "{messages}: {outcome:?}");
             }
-            assert_eq!(named, Observed::Confirmed(sid(messages)), "by its SID, {messages}");
+            assert_eq!(named, ObserveOutcome::Confirmed(sid(messages)), "by its SID, {messages}");
         }
     }
 }
@@ -61,7 +61,11 @@ async fn a_reply_chooses_among_as_many_messages_as_are_loaded_and_among_no_more(
         for act in [acted(person(1), Some(SENDER), now), shared("x", now)] {
             let (outcome, _) = outcome(messages, act).await;
             let is_complete = messages == LOADED;
-            assert_eq!(outcome == Observed::Confirmed(sid(messages)), is_complete, "{outcome:?}");
+            assert_eq!(
+                outcome == ObserveOutcome::Confirmed(sid(messages)),
+                is_complete,
+                "{outcome:?}"
+            );
         }
     }
 }
@@ -73,13 +77,13 @@ async fn evidence_about_an_old_message_and_new_evidence_leave_no_gap_between_the
     let store = sled(folder.path(), hands.clock());
     // Evidence from the time of the first messages is parked: its sender is unknown.
     for n in 1..=3 {
-        let of = Sighting { recipient: Some(person(1)), ..registered(n, n.into()) };
+        let of = MessageUpdate { recipient: Some(person(1)), ..registered(n, n.into()) };
         store.remember(of).await.expect("remembered");
     }
     let late = acted(person(1), Some("+15550008888"), 5);
     store.observe(late).await.expect("observed");
     for n in 4..=100 {
-        let of = Sighting { recipient: Some(person(1)), ..registered(n, 600 + i64::from(n)) };
+        let of = MessageUpdate { recipient: Some(person(1)), ..registered(n, 600 + i64::from(n)) };
         store.remember(of).await.expect("remembered");
         store.remember(status(n, "delivered", 600 + i64::from(n))).await.expect("remembered");
     }

@@ -1,8 +1,8 @@
 //! docs/design.md, "Matching", rule by rule.
 
-use heardback::domain::matching::{MAX_PARKED, Observed, Reason};
+use heardback::domain::matching::{MAX_PARKED, ObserveOutcome, Reason};
 use heardback::domain::message::{Basis, State, Status};
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
+use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal};
 
 use crate::book::Book;
 use crate::given::{
@@ -12,20 +12,20 @@ use crate::given::{
 
 const OTHER_SENDER: &str = "+15550008888";
 
-fn bearing(n: u32, name: &str, seconds: i64) -> Sighting {
-    Sighting { reference: Some(reference(name)), ..registered(n, seconds) }
+fn bearing(n: u32, name: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: Some(reference(name)), ..registered(n, seconds) }
 }
 
-fn from(n: u32, sender: &str, seconds: i64) -> Sighting {
-    Sighting { from: Some(sender.to_owned()), ..registered(n, seconds) }
+fn from(n: u32, sender: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { from: Some(sender.to_owned()), ..registered(n, seconds) }
 }
 
 /// Sent through Messaging Service `via`, the sender as yet unknown.
-fn through(n: u32, via: u32, seconds: i64) -> Sighting {
-    Sighting { from: None, service: Some(service(via)), ..registered(n, seconds) }
+fn through(n: u32, via: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate { from: None, service: Some(service(via)), ..registered(n, seconds) }
 }
 
-fn book(sightings: &[Sighting]) -> Book {
+fn book(sightings: &[MessageUpdate]) -> Book {
     let mut book = Book::default();
     for sighting in sightings {
         book.remember(sighting);
@@ -37,10 +37,12 @@ fn basis(book: &Book, n: u32) -> Option<Basis> {
     book.messages[&sid(n)].proof.as_ref().map(|proof| proof.basis)
 }
 
-fn parked_because(observed: &Observed) -> Option<Reason> {
+fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
-        Observed::Parked { reason, .. } => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) | Observed::Nothing(_) => None,
+        ObserveOutcome::Parked { reason, .. } => Some(*reason),
+        ObserveOutcome::Confirmed(_)
+        | ObserveOutcome::AlreadyConfirmed(_)
+        | ObserveOutcome::NotConfirmed(_) => None,
     }
 }
 
@@ -49,16 +51,16 @@ fn parked_because(observed: &Observed) -> Option<Reason> {
 #[test]
 fn direct_evidence_confirms_what_is_pending_once() {
     let mut book = book(&[registered(1, 0)]);
-    assert_eq!(book.observe(&direct(1, 1)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 1)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
-    assert_eq!(book.observe(&direct(1, 2)), Observed::Already(sid(1)));
+    assert_eq!(book.observe(&direct(1, 2)), ObserveOutcome::AlreadyConfirmed(sid(1)));
 }
 
 #[test]
 fn direct_evidence_beats_a_receipt_that_says_undelivered() {
     let mut book = book(&[registered(1, 0), status(1, "undelivered", 1)]);
     assert_eq!(book.state(sid(1)), State::Undelivered);
-    assert_eq!(book.observe(&direct(1, 2)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 2)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
@@ -67,22 +69,22 @@ fn direct_evidence_confirms_an_expired_message() {
     book.now = 8 * DAY;
     book.remember(&status(1, "delivered", 8 * DAY));
     assert_eq!(book.state(sid(1)), State::Expired);
-    assert_eq!(book.observe(&direct(1, 8 * DAY)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 8 * DAY)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn direct_evidence_needs_no_window_and_no_order_of_time() {
     let mut book = book(&[registered(1, 100), registered(2, 200)]);
-    assert_eq!(book.observe(&direct(1, 5 * HOUR)), Observed::Confirmed(sid(1)));
-    assert_eq!(book.observe(&direct(2, -50)), Observed::Confirmed(sid(2)), "clocks differ");
+    assert_eq!(book.observe(&direct(1, 5 * HOUR)), ObserveOutcome::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(2, -50)), ObserveOutcome::Confirmed(sid(2)), "clocks differ");
 }
 
 #[test]
 fn an_event_with_a_message_sid_remembers_and_confirms_in_one_step() {
     let mut book = Book::default();
-    let event = Signal { remembers: Some(registered(1, 0)), ..direct(1, 1) };
-    assert_eq!(book.observe(&event), Observed::Confirmed(sid(1)));
-    assert_eq!(book.observe(&event), Observed::Already(sid(1)));
+    let event = Signal { message_update: Some(registered(1, 0)), ..direct(1, 1) };
+    assert_eq!(book.observe(&event), ObserveOutcome::Confirmed(sid(1)));
+    assert_eq!(book.observe(&event), ObserveOutcome::AlreadyConfirmed(sid(1)));
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn direct_evidence_for_an_untracked_message_waits_for_its_registration() {
 #[test]
 fn a_reply_confirms_the_newest_message_and_only_that() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "delivered", 12)]);
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(basis(&book, 2), Some(Basis::Inferred));
     assert_eq!(book.state(sid(1)), State::Pending);
 }
@@ -106,7 +108,7 @@ fn a_reply_confirms_the_newest_message_and_only_that() {
 fn a_reply_never_slides_back_to_an_older_message() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "delivered", 12)]);
     book.observe(&reply(1, 20));
-    assert_eq!(book.observe(&reply(2, 30)), Observed::Already(sid(2)));
+    assert_eq!(book.observe(&reply(2, 30)), ObserveOutcome::AlreadyConfirmed(sid(2)));
     assert_eq!(book.state(sid(1)), State::Pending);
 }
 
@@ -125,7 +127,7 @@ fn an_expired_message_shields_the_older_ones() {
 #[test]
 fn an_undelivered_message_is_skipped() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
@@ -140,14 +142,14 @@ fn an_untracked_message_shields_the_older_ones_and_the_reply_waits() {
 #[test]
 fn an_untracked_message_that_did_not_arrive_shields_nothing() {
     let mut book = book(&[registered(1, 0), status(2, "failed", 10)]);
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn an_undelivered_message_that_was_proven_after_all_shields_again() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
     book.observe(&direct(2, 12));
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Already(sid(2)));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::AlreadyConfirmed(sid(2)));
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn a_message_older_than_the_reply_window_is_not_confirmed_by_a_reply() {
     assert_eq!(parked_because(&book.observe(&reply(1, HOUR + 1))), Some(Reason::NoMessage));
     assert_eq!(
         book.observe(&reply(2, HOUR)),
-        Observed::Confirmed(sid(1)),
+        ObserveOutcome::Confirmed(sid(1)),
         "the hour itself counts"
     );
 }
@@ -164,25 +166,25 @@ fn a_message_older_than_the_reply_window_is_not_confirmed_by_a_reply() {
 #[test]
 fn a_message_created_after_the_person_acted_is_not_what_they_acted_upon() {
     let mut book = book(&[registered(1, 0), registered(2, 30)]);
-    assert_eq!(book.observe(&reply(1, 29)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 29)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending);
 }
 
 #[test]
 fn a_first_sighting_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
-    let late = Sighting { created_at: None, ..registered(1, 50) };
+    let late = MessageUpdate { created_at: None, ..registered(1, 50) };
     let mut book = book(&[late]);
     assert_eq!(parked_because(&book.observe(&reply(1, 49))), Some(Reason::TimeUnknown));
-    assert_eq!(book.observe(&reply(2, 55)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(2, 55)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn nothing_is_proven_past_a_message_that_may_have_been_there_when_the_person_acted() {
-    let unsaid = Sighting { created_at: None, ..registered(2, 100) };
+    let unsaid = MessageUpdate { created_at: None, ..registered(2, 100) };
     let mut book = book(&[registered(1, 0), unsaid]);
     assert_eq!(parked_because(&book.observe(&reply(1, 60))), Some(Reason::TimeUnknown));
     assert_eq!(book.state(sid(1)), State::Pending);
-    let said = Sighting { created_at: Some(at(90)), ..registered(2, 110) };
+    let said = MessageUpdate { created_at: Some(at(90)), ..registered(2, 110) };
     assert_eq!(
         book.remember(&said).confirmed,
         [sid(1)],
@@ -192,39 +194,42 @@ fn nothing_is_proven_past_a_message_that_may_have_been_there_when_the_person_act
 
 #[test]
 fn a_name_cannot_be_replied_to_so_it_does_not_shield_its_service() {
-    let by_number = Sighting { service: Some(service(1)), ..registered(1, 0) };
-    let by_name =
-        Sighting { from: Some("BRAND".to_owned()), service: Some(service(1)), ..registered(2, 10) };
+    let by_number = MessageUpdate { service: Some(service(1)), ..registered(1, 0) };
+    let by_name = MessageUpdate {
+        from: Some("BRAND".to_owned()),
+        service: Some(service(1)),
+        ..registered(2, 10)
+    };
     let mut book = book(&[by_number, by_name]);
     let mut answered = reply(1, 20);
     let evidence = answered.evidence.as_mut().expect("evidence");
-    if let Named::Person { sender, .. } = &mut evidence.named {
+    if let EvidenceTarget::Person { sender, .. } = &mut evidence.named {
         sender.service = Some(service(1));
     }
-    assert_eq!(book.observe(&answered), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&answered), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending);
 }
 
 #[test]
 fn the_earliest_sighting_is_the_bound_whatever_order_they_come_in() {
     let mut book = book(&[status(1, "sent", 50), status(1, "queued", 40)]);
-    book.remember(&Sighting { created_at: None, ..registered(1, 60) });
-    assert_eq!(book.observe(&reply(1, 45)), Observed::Confirmed(sid(1)));
+    book.remember(&MessageUpdate { created_at: None, ..registered(1, 60) });
+    assert_eq!(book.observe(&reply(1, 45)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn a_creation_told_later_makes_earlier_evidence_count() {
-    let mut book = book(&[Sighting { created_at: None, ..registered(1, 50) }]);
+    let mut book = book(&[MessageUpdate { created_at: None, ..registered(1, 50) }]);
     book.observe(&reply(1, 49));
-    let told = Sighting { created_at: Some(at(0)), ..registered(1, 60) };
+    let told = MessageUpdate { created_at: Some(at(0)), ..registered(1, 60) };
     assert_eq!(book.remember(&told).confirmed, [sid(1)]);
 }
 
 #[test]
 fn nobody_hears_of_a_message_before_it_exists_whatever_its_clock_says() {
-    let ahead = Sighting { created_at: Some(at(500)), ..registered(1, 0) };
+    let ahead = MessageUpdate { created_at: Some(at(500)), ..registered(1, 0) };
     let mut book = book(&[ahead]);
-    assert_eq!(book.observe(&reply(1, 5)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 5)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
@@ -240,10 +245,10 @@ fn a_whatsapp_message_and_a_plain_one_go_to_different_people() {
     let mut book = book(&[registered(1, 0)]);
     let observed = book.observe(&acted(whatsapp, Some(SENDER), 5));
     assert_eq!(parked_because(&observed), Some(Reason::NoMessage));
-    book.remember(&Sighting { recipient: Some(whatsapp), ..registered(2, 6) });
-    assert_eq!(book.observe(&reply(1, 9)), Observed::Confirmed(sid(1)), "no shield either");
+    book.remember(&MessageUpdate { recipient: Some(whatsapp), ..registered(2, 6) });
+    assert_eq!(book.observe(&reply(1, 9)), ObserveOutcome::Confirmed(sid(1)), "no shield either");
     let observed = book.observe(&acted(whatsapp, Some(SENDER), 9));
-    assert_eq!(observed, Observed::Confirmed(sid(2)));
+    assert_eq!(observed, ObserveOutcome::Confirmed(sid(2)));
 }
 
 // Senders.
@@ -251,23 +256,26 @@ fn a_whatsapp_message_and_a_plain_one_go_to_different_people() {
 #[test]
 fn a_reply_to_one_sender_says_nothing_of_another() {
     let mut book = book(&[from(1, SENDER, 0), from(2, OTHER_SENDER, 10)]);
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending);
 }
 
 #[test]
 fn a_service_is_learned_from_a_status_callback_that_names_both() {
-    let elsewhere =
-        Sighting { recipient: Some(person(7)), service: Some(service(1)), ..status(9, "sent", 0) };
+    let elsewhere = MessageUpdate {
+        recipient: Some(person(7)),
+        service: Some(service(1)),
+        ..status(9, "sent", 0)
+    };
     let mut book = book(&[elsewhere, through(1, 1, 5)]);
-    assert_eq!(book.observe(&reply(1, 10)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&reply(1, 10)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn a_sender_that_is_not_known_makes_no_match_and_the_reply_waits_until_it_is() {
     let mut book = book(&[through(1, 1, 0)]);
     assert_eq!(parked_because(&book.observe(&reply(1, 5))), Some(Reason::SenderUnknown));
-    let both = Sighting { service: Some(service(1)), ..status(1, "sent", 6) };
+    let both = MessageUpdate { service: Some(service(1)), ..status(1, "sent", 6) };
     assert_eq!(book.remember(&both).confirmed, [sid(1)]);
 }
 
@@ -282,30 +290,30 @@ fn a_message_of_unknown_sender_shields_the_older_ones() {
 fn a_reply_that_names_its_service_needs_nothing_learned() {
     let mut book = book(&[through(1, 1, 0), through(2, 2, 5)]);
     let sender = SenderHint { address: Some(SENDER.to_owned()), service: Some(service(1)) };
-    let replied = signal(Named::Person { recipient: person(1), sender }, 10);
-    assert_eq!(book.observe(&replied), Observed::Confirmed(sid(1)));
+    let replied = signal(EvidenceTarget::Person { recipient: person(1), sender }, 10);
+    assert_eq!(book.observe(&replied), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
 fn an_event_with_just_to_matches_when_all_messages_came_from_one_sender() {
     let mut book = book(&[from(1, SENDER, 0), from(2, SENDER, 10)]);
-    book.remember(&Sighting { from: None, ..status(2, "delivered", 12) });
-    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+    book.remember(&MessageUpdate { from: None, ..status(2, "delivered", 12) });
+    assert_eq!(book.observe(&acted(person(1), None, 20)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
 fn one_sender_is_one_sender_though_only_one_message_is_known_to_be_of_its_service() {
-    let both = Sighting { service: Some(service(1)), ..from(2, SENDER, 10) };
+    let both = MessageUpdate { service: Some(service(1)), ..from(2, SENDER, 10) };
     let mut book = book(&[from(1, SENDER, 0), both]);
-    book.remember(&Sighting { from: None, ..status(2, "delivered", 12) });
-    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+    book.remember(&MessageUpdate { from: None, ..status(2, "delivered", 12) });
+    assert_eq!(book.observe(&acted(person(1), None, 20)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
 fn one_service_is_one_sender_whichever_of_its_numbers_sent() {
     let mut book = book(&[through(1, 1, 0), through(2, 1, 10)]);
-    book.remember(&Sighting { from: None, ..status(2, "delivered", 12) });
-    assert_eq!(book.observe(&acted(person(1), None, 20)), Observed::Confirmed(sid(2)));
+    book.remember(&MessageUpdate { from: None, ..status(2, "delivered", 12) });
+    assert_eq!(book.observe(&acted(person(1), None, 20)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
@@ -318,7 +326,7 @@ fn an_event_with_just_to_is_sender_unknown_when_several_senders_wrote() {
 
 #[test]
 fn several_messages_of_unknown_senders_are_not_one_sender() {
-    let unknown = |n, seconds| Sighting { from: None, ..registered(n, seconds) };
+    let unknown = |n, seconds| MessageUpdate { from: None, ..registered(n, seconds) };
     let mut book = book(&[unknown(1, 0), unknown(2, 10)]);
     let observed = book.observe(&acted(person(1), None, 20));
     assert_eq!(parked_because(&observed), Some(Reason::SenderUnknown));
@@ -345,7 +353,7 @@ fn evidence_before_its_message_settles_the_moment_it_is_remembered() {
 fn what_names_a_message_waits_for_the_pending_lifetime_and_what_names_a_person_ten_minutes() {
     let mut book = Book::default();
     let until = |observed| {
-        let Observed::Parked { until, .. } = observed else { panic!("{observed:?}") };
+        let ObserveOutcome::Parked { until, .. } = observed else { panic!("{observed:?}") };
         until
     };
     assert_eq!(until(book.observe(&direct(1, 0))), at(7 * DAY));
@@ -401,9 +409,9 @@ fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
     let mut book = book(&[registered(1, 0)]);
     book.observe(&reply(1, 5));
     book.remember(&registered(2, 10));
-    assert_eq!(book.observe(&reply(1, 20)), Observed::Nothing(Reason::Duplicate));
-    let quoted = Signal { once: reply(1, 0).once, ..direct(2, 20) };
-    assert_eq!(book.observe(&quoted), Observed::Nothing(Reason::Duplicate));
+    assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::NotConfirmed(Reason::Duplicate));
+    let quoted = Signal { dedup_ids: reply(1, 0).dedup_ids, ..direct(2, 20) };
+    assert_eq!(book.observe(&quoted), ObserveOutcome::NotConfirmed(Reason::Duplicate));
     assert_eq!(book.state(sid(2)), State::Pending);
 }
 
@@ -411,8 +419,8 @@ fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
 fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
     let mut book = book(&[registered(1, 0)]);
     let stop = Signal { evidence: Err(Reason::OptOut), ..reply(1, 5) };
-    assert_eq!(book.observe(&stop), Observed::Nothing(Reason::OptOut));
-    assert_eq!(book.observe(&reply(1, 6)), Observed::Nothing(Reason::Duplicate));
+    assert_eq!(book.observe(&stop), ObserveOutcome::NotConfirmed(Reason::OptOut));
+    assert_eq!(book.observe(&reply(1, 6)), ObserveOutcome::NotConfirmed(Reason::Duplicate));
 }
 
 // References.
@@ -420,7 +428,7 @@ fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
 #[test]
 fn a_reference_that_one_message_bears_confirms_it_as_a_shared_name_unless_it_was_not_delivered() {
     let mut book = book(&[bearing(1, "x", 0)]);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
     let mut book = self::book(&[bearing(1, "x", 0), status(1, "undelivered", 1)]);
     assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
@@ -435,20 +443,20 @@ fn of_several_that_bear_a_reference_the_newest_wins_however_old() {
     book.sweep();
     assert_eq!(book.confirmed(), [sid(2)].into());
     assert_eq!(basis(&book, 2), Some(Basis::Shared));
-    assert_eq!(book.observe(&shared("x", 3 * DAY + 1)), Observed::Already(sid(2)));
+    assert_eq!(book.observe(&shared("x", 3 * DAY + 1)), ObserveOutcome::AlreadyConfirmed(sid(2)));
 }
 
 #[test]
 fn of_several_that_bear_a_reference_the_undelivered_are_left_out() {
     let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), status(2, "undelivered", 11)]);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
 #[test]
 fn of_several_that_bear_a_reference_none_younger_than_the_act_is_meant() {
     let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), bearing(3, "x", 30)]);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
@@ -501,17 +509,17 @@ fn a_late_status_never_moves_a_message_back() {
 fn the_app_is_told_of_a_contradiction_and_a_callback_is_not() {
     let mut book = book(&[bearing(1, "x", 0)]);
     let service = |n| Some(service(n));
-    book.remember(&Sighting { service: service(1), ..registered(1, 0) });
+    book.remember(&MessageUpdate { service: service(1), ..registered(1, 0) });
     for (field, wrong) in [
-        ("To", Sighting { recipient: Some(person(2)), ..registered(1, 0) }),
+        ("To", MessageUpdate { recipient: Some(person(2)), ..registered(1, 0) }),
         ("From", from(1, OTHER_SENDER, 0)),
-        ("MessagingServiceSid", Sighting { service: service(2), ..registered(1, 0) }),
+        ("MessagingServiceSid", MessageUpdate { service: service(2), ..registered(1, 0) }),
         ("Reference", bearing(1, "y", 0)),
     ] {
         let known = book.messages[&sid(1)].clone();
         let error = book.try_remember(&wrong).expect_err("refused");
         assert_eq!((error.field, error.sid), (field, sid(1)));
-        let callback = Sighting { strict: false, tracked: false, ..wrong };
+        let callback = MessageUpdate { strict: false, tracked: false, ..wrong };
         book.remember(&callback);
         assert_eq!(book.messages[&sid(1)], known, "{field}");
     }
@@ -519,9 +527,9 @@ fn the_app_is_told_of_a_contradiction_and_a_callback_is_not() {
 
 #[test]
 fn a_registration_fills_what_a_callback_left_unknown() {
-    let bare = Sighting { recipient: None, from: None, ..status(1, "sent", 5) };
+    let bare = MessageUpdate { recipient: None, from: None, ..status(1, "sent", 5) };
     let mut book = book(&[bare]);
-    let full = Sighting { service: Some(service(1)), ..bearing(1, "x", 0) };
+    let full = MessageUpdate { service: Some(service(1)), ..bearing(1, "x", 0) };
     let remembered = book.remember(&full);
     assert!(!remembered.new, "the callback made it known");
     let message = remembered.message;
@@ -538,7 +546,7 @@ fn a_registration_fills_what_a_callback_left_unknown() {
 fn feedback_asked_for_in_a_callbacks_url_makes_an_untracked_message_pending() {
     let mut book = book(&[status(1, "queued", 0)]);
     assert_eq!(book.state(sid(1)), State::Untracked);
-    let asked = Sighting { tracked: true, ..status(1, "sent", 5) };
+    let asked = MessageUpdate { tracked: true, ..status(1, "sent", 5) };
     assert!(!book.remember(&asked).new);
     assert_eq!(book.state(sid(1)), State::Pending);
     assert_eq!(book.remember(&asked).message.state, State::Pending);
@@ -580,8 +588,8 @@ fn exception_a_receipt_undelivered_after_the_post_comes_too_late_to_step_aside()
 }
 
 /// A message that is registered with its receipt.
-fn direct_receipt(n: u32, seconds: i64) -> Sighting {
-    Sighting { status: Some(Status::Delivered), ..registered(n, seconds) }
+fn direct_receipt(n: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate { status: Some(Status::Delivered), ..registered(n, seconds) }
 }
 
 #[test]
@@ -614,16 +622,19 @@ fn exception_an_event_with_just_to_has_no_id_so_its_repeat_after_the_post_may_pr
     book.observe(&event);
     book.claim_all();
     book.remember(&registered(2, 10));
-    assert_eq!(book.observe(&event), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&event), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
 fn exception_a_service_learned_from_another_persons_message_settles_at_the_next_sighting() {
     let mut book = book(&[through(1, 1, 0)]);
     book.observe(&reply(1, 5));
-    let elsewhere =
-        Sighting { recipient: Some(person(7)), service: Some(service(1)), ..status(9, "sent", 6) };
+    let elsewhere = MessageUpdate {
+        recipient: Some(person(7)),
+        service: Some(service(1)),
+        ..status(9, "sent", 6)
+    };
     assert!(book.remember(&elsewhere).confirmed.is_empty());
-    let next = Sighting { from: None, ..status(1, "delivered", 7) };
+    let next = MessageUpdate { from: None, ..status(1, "delivered", 7) };
     assert_eq!(book.remember(&next).confirmed, [sid(1)]);
 }

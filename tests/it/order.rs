@@ -6,7 +6,9 @@ use std::time::Duration;
 use heardback::domain::code::{CodeKey, Probe};
 use heardback::domain::matching::{Policy, Resend};
 use heardback::domain::message::{Basis, State};
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, Source, TimeSource};
+use heardback::domain::signal::{
+    EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource, TimeSource,
+};
 use proptest::prelude::*;
 
 use crate::book::Book;
@@ -46,12 +48,12 @@ struct Truth {
 const TIMES: [TimeSource; 3] = [TimeSource::Exact, TimeSource::App, TimeSource::Unknown];
 
 impl Truth {
-    fn message(&self, n: u32) -> Sighting {
+    fn message(&self, n: u32) -> MessageUpdate {
         let at = n as usize - 1;
         let created = self.created[at];
         let is_whatsapp = n.is_multiple_of(5);
         let recipient = if is_whatsapp { address("whatsapp:+15550000001") } else { person(n % 2) };
-        Sighting {
+        MessageUpdate {
             recipient: Some(recipient),
             number: is_whatsapp.then(|| person(1).person),
             from: Some(SENDERS[(n / 2 % 2) as usize].to_owned()),
@@ -63,7 +65,7 @@ impl Truth {
         }
     }
 
-    fn sighting(&self, fact: &Fact) -> Option<Sighting> {
+    fn sighting(&self, fact: &Fact) -> Option<MessageUpdate> {
         match fact {
             Fact::Register(n) => Some(self.message(*n)),
             Fact::Status(n, word) => {
@@ -73,7 +75,7 @@ impl Truth {
                 let word = if *n == 3 { &(*word).max(1) } else { word };
                 let seen_at =
                     self.created[*n as usize - 1] + 2 + i64::try_from(*word).expect("small");
-                Some(Sighting {
+                Some(MessageUpdate {
                     recipient: truth.recipient,
                     number: truth.number,
                     from: truth.from,
@@ -115,9 +117,9 @@ fn signal_of(id: usize, fact: &Fact) -> Option<Signal> {
         Fact::Call { who, sender, at } => {
             let hint = SenderHint { address: Some(SENDERS[*sender].to_owned()), service: None };
             let whatsapp = address(&format!("whatsapp:+1555000000{who}")).person;
-            let called = Named::Caller { recipient: person(*who), whatsapp, sender: hint };
+            let called = EvidenceTarget::Caller { recipient: person(*who), whatsapp, sender: hint };
             let mut called = signal(called, *at);
-            called.evidence.as_mut().expect("evidence").source = Source::Call;
+            called.evidence.as_mut().expect("evidence").source = SignalSource::Call;
             (called, None)
         }
         Fact::Click(at) => (clicked(1, *at), None),

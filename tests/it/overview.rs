@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use heardback::domain::census::{Census, Standing};
 use heardback::domain::feedback::{Claim, Settlement};
-use heardback::domain::message::{Attempt, Message, Refusal, State};
+use heardback::domain::message::{LastAttempt, Message, Refusal, State};
 use heardback::domain::sid::MessageSid;
+use heardback::domain::stats::{MessageStats, StatusBucket};
 use heardback::domain::trace::TraceParent;
-use heardback::store::{Entry, Filter, Quotas, RequeueFrom, Select, Store};
+use heardback::store::{Filter, ListEntry, Quotas, RequeueFrom, Select, Store};
 use jiff::Timestamp;
 
 use crate::contract::backends;
@@ -41,12 +41,12 @@ fn refused(code: u32) -> Settlement {
 }
 
 /// What anybody sees of it.
-pub(crate) fn seen(census: &Census) -> String {
+pub(crate) fn seen(census: &MessageStats) -> String {
     let hours: Vec<_> = census.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
     let (codes, senders) =
         (census.by_calling_code(Timestamp::MIN), census.by_sender(Timestamp::MIN));
-    let standing = State::ALL.map(Standing::Message).into_iter();
-    let standing = standing.chain([Standing::Parked, Standing::Orphaned]);
+    let standing = State::ALL.map(StatusBucket::Message).into_iter();
+    let standing = standing.chain([StatusBucket::Parked, StatusBucket::Orphaned]);
     let oldest: Vec<_> = standing.map(|standing| census.oldest(standing)).collect();
     format!("{hours:?} {codes:?} {senders:?} {oldest:?}")
 }
@@ -62,7 +62,7 @@ async fn how_a_message_came_to_be_confirmed_and_how_its_report_went_is_kept() {
         hands.set(3);
         store.remember(registered(1, 0)).await.expect("remembered");
         let claims = claim(&store, 1).await;
-        let attempt = Attempt {
+        let attempt = LastAttempt {
             number: 1,
             ended_at: at(4),
             took_ms: 143,
@@ -104,7 +104,7 @@ async fn the_outbox_is_in_the_order_of_its_posts_and_the_latest_refusal_comes_fi
         assert_eq!(sids(&store.refused(9).await.expect("known")), [sid(1)]);
         let of_code = Select { code: Some(30001), ..Select::default() };
         let listed = store.list(Filter::Messages(of_code), None, 9).await.expect("listed");
-        let [Entry::Message(message)] = &listed.entries[..] else { panic!("{listed:?}") };
+        let [ListEntry::Message(message)] = &listed.entries[..] else { panic!("{listed:?}") };
         assert_eq!(message.sid, sid(1));
     }
 }
@@ -141,10 +141,13 @@ async fn a_reference_names_its_messages_the_newest_first() {
             sighting.reference = Some(reference(name));
             store.remember(sighting).await.expect("remembered");
         }
-        let found = store.bearing(reference("login"), 9).await.expect("known");
+        let found = store.messages_with_reference(reference("login"), 9).await.expect("known");
         assert_eq!(sids(&found), [sid(3), sid(1)]);
-        assert_eq!(store.bearing(reference("login"), 1).await.expect("known").len(), 1);
-        assert_eq!(store.bearing(reference("nobody"), 9).await.expect("known"), []);
+        assert_eq!(
+            store.messages_with_reference(reference("login"), 1).await.expect("known").len(),
+            1
+        );
+        assert_eq!(store.messages_with_reference(reference("nobody"), 9).await.expect("known"), []);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use heardback::domain::matching::{DEFAULT_MAX_PARKED, INFERRED_PARKED_FOR, Observed};
+use heardback::domain::matching::{DEFAULT_MAX_PARKED, INFERRED_PARKED_FOR, ObserveOutcome};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::Signal;
 use heardback::store::sled::{Options, SledStore, usage};
@@ -29,13 +29,13 @@ fn of_account(n: u32, signal: Signal) -> Signal {
     Signal { evidence, ..signal }
 }
 
-fn is_refused(observed: &Result<Observed, StoreError>) -> bool {
+fn is_refused(observed: &Result<ObserveOutcome, StoreError>) -> bool {
     matches!(observed, Err(StoreError::Unavailable { label: "max_parked", .. }))
 }
 
 async fn parked(store: &Arc<dyn Store>, signal: Signal) -> bool {
     match store.observe(signal).await {
-        Ok(Observed::Parked { .. }) => true,
+        Ok(ObserveOutcome::Parked { .. }) => true,
         Ok(other) => panic!("{other:?}"),
         refused => {
             assert!(is_refused(&refused), "{refused:?}");
@@ -78,7 +78,7 @@ async fn evidence_that_is_refused_for_the_limit_leaves_nothing_and_counts_when_i
     assert!(is_refused(&store.observe(reply()).await));
     // Evidence about known messages is not parked, so the limit does not concern it.
     store.remember(registered(1, 0)).await.expect("remembered");
-    assert_eq!(store.observe(direct(1, 0)).await, Ok(Observed::Confirmed(sid(1))));
+    assert_eq!(store.observe(direct(1, 0)).await, Ok(ObserveOutcome::Confirmed(sid(1))));
     // A registration settles the parked evidence, and so makes room.
     let mut of = registered(2, 0);
     (of.recipient, of.reference) = (Some(person(2)), Some(reference("first")));
@@ -86,7 +86,7 @@ async fn evidence_that_is_refused_for_the_limit_leaves_nothing_and_counts_when_i
     assert_eq!(remembered.confirmed, [sid(2)]);
     assert!(parked(&store, reply()).await, "the refused reply was not counted as seen");
     let known = texted(8, acted(person(1), Some(SENDER), 30));
-    assert_eq!(store.observe(known).await, Ok(Observed::Already(sid(1))));
+    assert_eq!(store.observe(known).await, Ok(ObserveOutcome::AlreadyConfirmed(sid(1))));
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn the_default_limit_of_parked_evidence_leaves_half_of_a_volume_of_1_gib_f
             store.observe(signal)
         });
         for observed in join_all(signals).await {
-            assert!(matches!(observed, Ok(Observed::Parked { .. })), "{observed:?}");
+            assert!(matches!(observed, Ok(ObserveOutcome::Parked { .. })), "{observed:?}");
         }
     }
     let row = (usage(folder.path()).expect("known").used - before) / u64::from(ROWS);

@@ -1,12 +1,12 @@
 //! Several messages under one reference, codes, calls: which message is meant when a person acts
 //! upon one of several.
 
-use heardback::domain::address::PersonKey;
+use heardback::domain::address::RecipientHashKey;
 use heardback::domain::code::{CodeKey, Probe};
-use heardback::domain::matching::{Observed, Policy, Reason, Resend};
+use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
 use heardback::domain::message::{Basis, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal, Source};
+use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal, SignalSource};
 
 use crate::book::Book;
 use crate::given::{
@@ -16,15 +16,15 @@ use crate::given::{
 
 const KEY: &[u8] = b"the app's key";
 
-fn bearing(n: u32, seconds: i64) -> Sighting {
-    Sighting { reference: Some(reference("x")), ..registered(n, seconds) }
+fn bearing(n: u32, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: Some(reference("x")), ..registered(n, seconds) }
 }
 
-fn coded(n: u32, code: &str, seconds: i64) -> Sighting {
-    Sighting { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..bearing(n, seconds) }
+fn coded(n: u32, code: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { code: Some(CodeKey::new(KEY).hmac(sid(n), code)), ..bearing(n, seconds) }
 }
 
-fn book(resend: Resend, sightings: &[Sighting]) -> Book {
+fn book(resend: Resend, sightings: &[MessageUpdate]) -> Book {
     let mut book = Book::default();
     book.policy = Policy { resend, ..policy() };
     for sighting in sightings {
@@ -45,10 +45,12 @@ fn converted_by(book: &Book, n: u32) -> Option<MessageSid> {
     book.messages[&sid(n)].converted_by
 }
 
-fn parked_because(observed: &Observed) -> Option<Reason> {
+fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
-        Observed::Parked { reason, .. } => Some(*reason),
-        Observed::Confirmed(_) | Observed::Already(_) | Observed::Nothing(_) => None,
+        ObserveOutcome::Parked { reason, .. } => Some(*reason),
+        ObserveOutcome::Confirmed(_)
+        | ObserveOutcome::AlreadyConfirmed(_)
+        | ObserveOutcome::NotConfirmed(_) => None,
     }
 }
 
@@ -57,7 +59,7 @@ fn parked_because(observed: &Observed) -> Option<Reason> {
 #[test]
 fn newest_confirms_the_newest_and_says_so_of_the_others() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!((basis(&book, 2), converted_by(&book, 2)), (Some(Basis::Shared), None));
     assert_eq!(book.state(sid(1)), State::Pending);
     assert_eq!(converted_by(&book, 1), Some(sid(2)));
@@ -73,15 +75,15 @@ fn only_deliverable_waits_while_two_may_have_arrived_and_settles_by_a_receipt() 
     assert_eq!(converted_by(&book, 2), Some(sid(1)));
 }
 
-fn status_bearing(n: u32, word: &str, seconds: i64) -> Sighting {
-    Sighting { reference: None, ..status(n, word, seconds) }
+fn status_bearing(n: u32, word: &str, seconds: i64) -> MessageUpdate {
+    MessageUpdate { reference: None, ..status(n, word, seconds) }
 }
 
 #[test]
 fn only_deliverable_confirms_the_only_one_that_may_have_arrived() {
     let seen = [bearing(1, 0), status(1, "failed", 1), bearing(2, 10)];
     let mut book = book(Resend::OnlyDeliverable, &seen);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(book.state(sid(1)), State::Undelivered);
 }
 
@@ -90,10 +92,10 @@ fn all_confirms_every_pending_one_but_no_undelivered_and_no_younger_one() {
     let seen =
         [bearing(1, 0), bearing(2, 5), status(2, "undelivered", 6), bearing(3, 10), bearing(4, 60)];
     let mut book = book(Resend::All, &seen);
-    assert_eq!(book.observe(&shared("x", 20)), Observed::Confirmed(sid(3)));
+    assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(3)));
     assert_eq!(book.confirmed(), [sid(1), sid(3)].into());
     assert_eq!(converted_by(&book, 2), Some(sid(3)));
-    assert_eq!(book.observe(&shared("x", 21)), Observed::Already(sid(3)));
+    assert_eq!(book.observe(&shared("x", 21)), ObserveOutcome::AlreadyConfirmed(sid(3)));
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn code_confirms_nothing_without_a_code_and_the_right_one_with_it() {
     let wrong = typed("333333", shared("x", 20));
     assert_eq!(parked_because(&one.observe(&wrong)), Some(Reason::OtherCode));
     assert!(one.confirmed().is_empty());
-    assert_eq!(one.observe(&typed("111111", shared("x", 20))), Observed::Confirmed(sid(1)));
+    assert_eq!(one.observe(&typed("111111", shared("x", 20))), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(converted_by(&one, 2), Some(sid(1)));
 }
 
@@ -113,7 +115,7 @@ fn a_code_that_is_one_messages_is_direct_under_every_policy() {
     for resend in Resend::ALL {
         let mut book = book(resend, &[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let entered = typed("111111", shared("x", 20));
-        assert_eq!(book.observe(&entered), Observed::Confirmed(sid(1)), "{resend:?}");
+        assert_eq!(book.observe(&entered), ObserveOutcome::Confirmed(sid(1)), "{resend:?}");
         assert_eq!(basis(&book, 1), Some(Basis::Direct), "{resend:?}");
     }
 }
@@ -122,8 +124,8 @@ fn a_code_that_is_one_messages_is_direct_under_every_policy() {
 fn a_code_that_was_sent_again_leaves_the_choice_to_the_policy() {
     let seen = [coded(1, "111111", 0), coded(2, "111111", 10), coded(3, "222222", 15)];
     for (resend, expected) in [
-        (Resend::Newest, Ok(Observed::Confirmed(sid(2)))),
-        (Resend::All, Ok(Observed::Confirmed(sid(2)))),
+        (Resend::Newest, Ok(ObserveOutcome::Confirmed(sid(2)))),
+        (Resend::All, Ok(ObserveOutcome::Confirmed(sid(2)))),
         (Resend::Code, Err(Reason::Ambiguous)),
     ] {
         let mut book = book(resend, &seen);
@@ -140,12 +142,12 @@ fn a_code_that_was_sent_again_is_never_direct_for_what_is_left_of_them() {
     let seen = [coded(1, "111111", 0), coded(2, "111111", 10)];
     let mut retried = book(Resend::Newest, &seen);
     let entered = typed("111111", shared("x", 20));
-    assert_eq!(retried.observe(&entered), Observed::Confirmed(sid(2)));
-    assert_eq!(retried.observe(&entered), Observed::Already(sid(2)));
+    assert_eq!(retried.observe(&entered), ObserveOutcome::Confirmed(sid(2)));
+    assert_eq!(retried.observe(&entered), ObserveOutcome::AlreadyConfirmed(sid(2)));
     assert_eq!(retried.confirmed(), [sid(2)].into());
     // One that was confirmed by something else before the other was sent.
     let mut later = book(Resend::Newest, &[coded(1, "111111", 0)]);
-    assert_eq!(later.observe(&direct(1, 5)), Observed::Confirmed(sid(1)));
+    assert_eq!(later.observe(&direct(1, 5)), ObserveOutcome::Confirmed(sid(1)));
     later.remember(&coded(2, "111111", 10));
     later.observe(&typed("111111", shared("x", 20)));
     assert_ne!(basis(&later, 2), Some(Basis::Direct));
@@ -154,23 +156,23 @@ fn a_code_that_was_sent_again_is_never_direct_for_what_is_left_of_them() {
 #[test]
 fn direct_evidence_says_of_the_others_that_they_were_converted_and_never_holds_them_back() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
-    assert_eq!(book.observe(&direct(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(converted_by(&book, 2), Some(sid(1)));
-    assert_eq!(book.observe(&direct(2, 30)), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&direct(2, 30)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(converted_by(&book, 2), None, "it was confirmed itself after all");
 }
 
 #[test]
 fn a_fallback_from_whatsapp_to_sms_is_two_messages_under_one_reference() {
-    let whatsapp = Sighting {
+    let whatsapp = MessageUpdate {
         recipient: Some(address("whatsapp:+15550000001")),
         from: Some(format!("whatsapp:{SENDER}")),
         ..bearing(1, 0)
     };
-    let late_receipt = Sighting { recipient: None, from: None, ..status(1, "read", 40) };
+    let late_receipt = MessageUpdate { recipient: None, from: None, ..status(1, "read", 40) };
     for (resend, expected) in [
-        (Resend::Newest, Ok(Observed::Confirmed(sid(2)))),
-        (Resend::All, Ok(Observed::Confirmed(sid(2)))),
+        (Resend::Newest, Ok(ObserveOutcome::Confirmed(sid(2)))),
+        (Resend::All, Ok(ObserveOutcome::Confirmed(sid(2)))),
         (Resend::Code, Err(Reason::Ambiguous)),
     ] {
         let mut book = book(resend, &[whatsapp.clone(), bearing(2, 10), late_receipt.clone()]);
@@ -181,7 +183,7 @@ fn a_fallback_from_whatsapp_to_sms_is_two_messages_under_one_reference() {
     let mut book = book(Resend::Newest, &[whatsapp, bearing(2, 10)]);
     let on_whatsapp =
         acted(address("whatsapp:+15550000001"), Some(&format!("whatsapp:{SENDER}")), 20);
-    assert_eq!(book.observe(&on_whatsapp), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&on_whatsapp), ObserveOutcome::Confirmed(sid(1)));
 }
 
 // Codes in replies.
@@ -193,7 +195,7 @@ fn a_reply_with_the_code_is_direct_whatever_the_window_the_sender_or_the_receipt
     book.now = DAY;
     let elsewhere = acted(person(1), Some("+15550007777"), DAY);
     let spelled = typed("the code is 111111.", elsewhere);
-    assert_eq!(book.observe(&spelled), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&spelled), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
 }
 
@@ -212,7 +214,7 @@ fn a_reply_with_another_code_than_the_newest_messages_proves_nothing_of_it() {
     let other = typed("999999", reply(1, 20));
     assert_eq!(parked_because(&book.observe(&other)), Some(Reason::OtherCode));
     let thanks = typed("thanks a lot", reply(2, 21));
-    assert_eq!(book.observe(&thanks), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&thanks), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Inferred));
 }
 
@@ -233,23 +235,23 @@ fn a_code_s_hmac_counts_to_the_end_of_the_pending_lifetime_whatever_becomes_of_i
 
 #[test]
 fn a_code_of_another_login_that_was_settled_takes_nothing_from_this_ones() {
-    let other = Sighting { reference: Some(reference("y")), ..coded(1, "111111", 0) };
+    let other = MessageUpdate { reference: Some(reference("y")), ..coded(1, "111111", 0) };
     let mut book = book(Resend::Newest, &[other, coded(2, "222222", 10)]);
     book.observe(&direct(1, 20));
-    assert_eq!(book.observe(&typed("222222", reply(1, 30))), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&typed("222222", reply(1, 30))), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(basis(&book, 2), Some(Basis::Direct));
 }
 
 /// The same code in two messages, as when a person asks for it again.
 #[test]
 fn a_code_that_two_messages_hold_never_confirms_one_after_the_other() {
-    let unnamed = |n, at| Sighting { reference: None, ..coded(n, "111111", at) };
+    let unnamed = |n, at| MessageUpdate { reference: None, ..coded(n, "111111", at) };
     for first in [typed("111111", reply(1, 20)), direct(2, 20)] {
         let mut book = book(Resend::Newest, &[unnamed(1, 0), unnamed(2, 10)]);
-        assert_eq!(book.observe(&first), Observed::Confirmed(sid(2)));
+        assert_eq!(book.observe(&first), ObserveOutcome::Confirmed(sid(2)));
         for n in 2..4 {
             let again = typed("111111", reply(n, 20 + i64::from(n)));
-            assert_eq!(book.observe(&again), Observed::Already(sid(2)));
+            assert_eq!(book.observe(&again), ObserveOutcome::AlreadyConfirmed(sid(2)));
         }
         assert_eq!(book.confirmed(), [sid(2)].into());
     }
@@ -270,9 +272,9 @@ fn the_same_event_told_twice_confirms_no_second_message_with_that_code() {
 fn a_code_typed_after_another_message_was_confirmed_still_counts_for_its_own() {
     let seen = [coded(1, "111111", 0), coded(2, "222222", 10)];
     let mut book = book(Resend::Newest, &seen);
-    assert_eq!(book.observe(&direct(1, 20)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 20)), ObserveOutcome::Confirmed(sid(1)));
     let second = typed("222222", reply(1, 30));
-    assert_eq!(book.observe(&second), Observed::Confirmed(sid(2)));
+    assert_eq!(book.observe(&second), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
@@ -286,20 +288,23 @@ fn a_number_that_had_to_wait_is_taken_for_the_code_of_the_next_message_that_has_
 
 #[test]
 fn a_short_number_is_a_code_only_of_a_recent_message() {
-    let short = |n, at| Sighting { reference: None, ..coded(n, "1530", at) };
+    let short = |n, at| MessageUpdate { reference: None, ..coded(n, "1530", at) };
     let mut book = book(Resend::Newest, &[short(1, 0)]);
     book.now = DAY;
     let elsewhere = || acted(person(1), Some("+15550007777"), DAY);
     let late = typed("see you at 1530", elsewhere());
     assert_eq!(parked_because(&book.observe(&late)), Some(Reason::NoMessage));
     let mut book = self::book(Resend::Newest, &[short(2, DAY - 60)]);
-    assert_eq!(book.observe(&typed("it says 1530", elsewhere())), Observed::Confirmed(sid(2)));
+    assert_eq!(
+        book.observe(&typed("it says 1530", elsewhere())),
+        ObserveOutcome::Confirmed(sid(2))
+    );
 }
 
 #[test]
 fn a_message_that_was_sent_after_the_act_was_not_passed_over_by_it() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 100)]);
-    assert_eq!(book.observe(&direct(1, 50)), Observed::Confirmed(sid(1)));
+    assert_eq!(book.observe(&direct(1, 50)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(converted_by(&book, 2), None);
 }
 
@@ -319,27 +324,33 @@ fn what_waits_for_another_account_is_not_what_waits_for_ours() {
 
 fn called(n: u32, from: &str, to: &str, seconds: i64) -> Signal {
     let number = heardback::domain::address::Address::parse(from).expect("valid");
-    let key = PersonKey::new(b"test");
+    let key = RecipientHashKey::new(b"test");
     let whatsapp = address(&format!("whatsapp:{from}")).person;
     let sender = SenderHint { address: Some(to.to_owned()), service: None };
     let recipient = key.recipient(account(), &number);
-    let once = reply(7000 + n, 0).once;
-    let named = Named::Caller { recipient, whatsapp, sender };
-    Signal { source: Source::Call, once, ..signal(named, seconds) }
+    let once = reply(7000 + n, 0).dedup_ids;
+    let named = EvidenceTarget::Caller { recipient, whatsapp, sender };
+    Signal { source: SignalSource::Call, dedup_ids: once, ..signal(named, seconds) }
 }
 
 #[test]
 fn a_call_is_about_the_newest_message_to_that_number_on_whichever_channel() {
-    let whatsapp = Sighting {
+    let whatsapp = MessageUpdate {
         recipient: Some(address("whatsapp:+15550000001")),
         from: Some(format!("whatsapp:{SENDER}")),
         ..registered(2, 10)
     };
-    let seen = [registered(1, 0), Sighting { status: Some(Status::Delivered), ..whatsapp }];
+    let seen = [registered(1, 0), MessageUpdate { status: Some(Status::Delivered), ..whatsapp }];
     let mut book = book(Resend::Newest, &seen);
-    assert_eq!(book.observe(&called(1, "+15550000001", SENDER, 20)), Observed::Confirmed(sid(2)));
+    assert_eq!(
+        book.observe(&called(1, "+15550000001", SENDER, 20)),
+        ObserveOutcome::Confirmed(sid(2))
+    );
     assert_eq!(basis(&book, 2), Some(Basis::Inferred));
-    assert_eq!(book.observe(&called(2, "+15550000001", SENDER, 21)), Observed::Already(sid(2)));
+    assert_eq!(
+        book.observe(&called(2, "+15550000001", SENDER, 21)),
+        ObserveOutcome::AlreadyConfirmed(sid(2))
+    );
 }
 
 #[test]
@@ -352,8 +363,8 @@ fn a_call_to_another_number_or_before_the_message_proves_nothing() {
     assert!(book.confirmed().is_empty());
 }
 
-fn on_whatsapp(n: u32, from: Option<&str>, seconds: i64) -> Sighting {
-    Sighting {
+fn on_whatsapp(n: u32, from: Option<&str>, seconds: i64) -> MessageUpdate {
+    MessageUpdate {
         recipient: Some(address("whatsapp:+15550000001")),
         number: Some(person(1).person),
         from: from.map(str::to_owned),

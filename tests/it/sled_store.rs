@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use heardback::store::sled::backup::verify;
-use heardback::store::sled::{OpenError, Options, SledStore, glimpse};
+use heardback::store::sled::{OpenError, Options, SledStore, probe};
 use heardback::store::{ClockGuard, Quotas, Store, StoreError};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -270,7 +270,10 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Damages a copy of the store in each way, with and without sled's snapshot, and opens it.
-fn damage_and_open(folder: &Path, whole: &heardback::store::Counts) -> BTreeMap<String, String> {
+fn damage_and_open(
+    folder: &Path,
+    whole: &heardback::store::RecordCounts,
+) -> BTreeMap<String, String> {
     let mut outcomes = BTreeMap::new();
     for (way, damage) in damages() {
         for snapshots in [true, false] {
@@ -372,7 +375,7 @@ async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() 
         );
         let error = verify(folder.path(), Duration::ZERO).expect_err("refused");
         assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
-        let error = glimpse(folder.path()).expect_err("refused");
+        let error = probe(folder.path()).expect_err("refused");
         assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
     }
     assert!(!seal.exists(), "nothing makes a new one in silence");

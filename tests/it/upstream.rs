@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use heardback::domain::feedback::{Feedback, Verdict, Why};
+use heardback::domain::feedback::{Feedback, OutcomeDetail, Verdict};
 use heardback::upstream::{Credential, Upstream, UpstreamConfig, UpstreamError};
 use serde_json::json;
 use wiremock::matchers::{any, basic_auth, path};
@@ -83,8 +83,8 @@ fn error(status: u16, code: u32, message: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(body)
 }
 
-fn why(status: u16, code: u32, message: &str) -> Why {
-    Why { status: Some(status), code: Some(code), message: message.to_owned() }
+fn why(status: u16, code: u32, message: &str) -> OutcomeDetail {
+    OutcomeDetail { status: Some(status), code: Some(code), message: message.to_owned() }
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ fn a_proxy_in_the_environment_is_ignored() {
 }
 
 fn uncertain(status: u16, message: &str) -> Verdict {
-    let why = Why { status: Some(status), code: None, message: message.to_owned() };
+    let why = OutcomeDetail { status: Some(status), code: None, message: message.to_owned() };
     Verdict::Uncertain { why }
 }
 
@@ -211,7 +211,7 @@ async fn trouble_that_passes_is_to_be_retried() {
 async fn a_5xx_without_twilios_json_is_named_by_its_status() {
     let html = ResponseTemplate::new(502).set_body_raw("<html>nginx</html>", "text/html");
     let message = "Bad Gateway (the answer was not Twilio's JSON)".to_owned();
-    let why = Why { status: Some(502), code: None, message };
+    let why = OutcomeDetail { status: Some(502), code: None, message };
     assert_eq!(post(html).await, Verdict::Retry { why, after: None });
 }
 
@@ -256,7 +256,7 @@ async fn a_redirect_pauses_and_is_not_followed() {
         let location = format!("{}/secret-path", elsewhere.uri());
         let answer = ResponseTemplate::new(status).insert_header("location", location.as_str());
         let message = "redirected to 127.0.0.1, which is not followed".to_owned();
-        let why = Why { status: Some(status), code: None, message };
+        let why = OutcomeDetail { status: Some(status), code: None, message };
         assert_eq!(post(answer).await, Verdict::Pause { why });
     }
     let relative = ResponseTemplate::new(302).insert_header("location", "/login");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use heardback::domain::feedback::{Verdict, Why};
+use heardback::domain::feedback::{OutcomeDetail, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -80,7 +80,7 @@ async fn play(act: Act, mut stream: TcpStream) {
     }
 }
 
-async fn post(act: Act) -> Why {
+async fn post(act: Act) -> OutcomeDetail {
     let base = stand_in(act).await;
     let patience = match act {
         Act::Hang | Act::SayAndHang(_) | Act::Trickle => SHORT,
@@ -94,7 +94,7 @@ async fn post(act: Act) -> Why {
     let is_retried =
         matches!(verdict, Verdict::Retry { after: None, .. } | Verdict::Uncertain { .. });
     assert!(is_retried, "{act:?}: {verdict:?}");
-    let why = verdict.why().cloned().expect("a reason");
+    let why = verdict.detail().cloned().expect("a reason");
     for secret in ["hunter2", "Basic", base.as_str(), "\n"] {
         assert!(!why.message.contains(secret), "{act:?}: {}", why.message);
     }
@@ -107,7 +107,7 @@ async fn nobody_listening_is_said_as_it_is() {
     let base = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
     let verdict = client(&base, &["token"]).post(&feedback()).await;
-    let message = &verdict.why().expect("a reason").message;
+    let message = &verdict.detail().expect("a reason").message;
     assert_eq!(verdict.as_str(), "retry");
     assert!(message.starts_with("cannot connect: Connection refused"), "{message}");
 }
@@ -115,7 +115,7 @@ async fn nobody_listening_is_said_as_it_is() {
 #[tokio::test]
 async fn a_host_that_does_not_exist_is_said_as_it_is() {
     let verdict = client("http://twilio.invalid", &["token"]).post(&feedback()).await;
-    let message = &verdict.why().expect("a reason").message;
+    let message = &verdict.detail().expect("a reason").message;
     assert_eq!(verdict.as_str(), "retry");
     assert!(
         message.starts_with("cannot connect: ") || message.starts_with("no connection"),
@@ -182,6 +182,6 @@ async fn a_200_that_ends_with_the_connection_is_complete() {
     assert_eq!(verdict, Verdict::Done { status: 200 });
     let cut = stand_in(Act::Say(whole.trim_end_matches(['"', '}']))).await;
     let why = client(&cut, &["token"]).post(&feedback()).await;
-    let why = why.why().expect("a reason");
+    let why = why.detail().expect("a reason");
     assert_eq!(why.message, "200 with JSON that is cut short or malformed");
 }

@@ -64,7 +64,7 @@ fn none_of_the_vectors_has_gone_missing() {
 #[test]
 fn every_vector_is_judged_as_its_source_says() {
     for vector in vectors() {
-        let pairs: Vec<form::Pair<'_>> = vector
+        let pairs: Vec<form::FormPair<'_>> = vector
             .params
             .iter()
             .flatten()
@@ -121,7 +121,7 @@ fn text<'a>(vector: &'a Value, field: &str) -> &'a str {
     vector[field].as_str().expect(field)
 }
 
-fn pairs(params: &Value) -> Vec<form::Pair<'_>> {
+fn pairs(params: &Value) -> Vec<form::FormPair<'_>> {
     let params = params.as_array().map(Vec::as_slice).unwrap_or_default();
     params.iter().map(|pair| (bytes(&pair[0]), bytes(&pair[1]))).collect()
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use heardback::domain::feedback::{Claim, Verdict};
 use heardback::domain::message::{Message, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
+use heardback::domain::signal::{
+    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
+};
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Store, Swept};
 use heardback::upstream::{UpstreamConfig, Upstreams};
@@ -165,7 +167,7 @@ impl Scene {
         for number in numbers {
             let status = Some(Status::Delivered);
             let named = sighting(ACCOUNT.parse().expect("valid"), number, seen_at, None);
-            let named = Sighting { tracked: false, by_twilio: true, status, ..named };
+            let named = MessageUpdate { tracked: false, by_twilio: true, status, ..named };
             self.store.remember(named).await.expect("remembered");
         }
     }
@@ -235,23 +237,23 @@ async fn confirm_for(
 ) {
     let account = account.parse().expect("valid");
     let sighting = sighting(account, number, seen_at, Some(created_at));
-    let named = Named::Message(sighting.sid);
+    let named = EvidenceTarget::Message(sighting.sid);
     let evidence = Evidence {
         account,
         named,
         label: "code_entered".to_owned(),
         occurred_at: seen_at,
         time_source: TimeSource::Exact,
-        source: Source::App,
+        source: SignalSource::App,
     };
     let remembers = Some(sighting);
     let signal = Signal {
-        source: Source::App,
-        once: Vec::new(),
+        source: SignalSource::App,
+        dedup_ids: Vec::new(),
         code: None,
         evidence: Ok(evidence),
         names: None,
-        remembers,
+        message_update: remembers,
         seen_at,
         trace: None,
     };
@@ -263,8 +265,8 @@ fn sighting(
     number: u32,
     seen_at: Timestamp,
     created_at: Option<Timestamp>,
-) -> Sighting {
-    Sighting {
+) -> MessageUpdate {
+    MessageUpdate {
         sid: sid(number),
         account,
         tracked: true,

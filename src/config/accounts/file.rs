@@ -7,13 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use toml::{Table, Value};
 
 use crate::config::ApiKey;
-use crate::config::accounts::{Account, FILE, MAX_TOKENS, Place};
+use crate::config::accounts::{AccountSettings, DefaultUpstream, FILE, MAX_TOKENS};
 use crate::config::parse::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::problems::Problem;
-use crate::config::reader::{Reader, split, without_newline};
+use crate::config::reader::{SettingsReader, split, without_newline};
 use crate::config::shared_keys::SharedKey;
+use crate::domain::api_url::UpstreamUrl;
 use crate::domain::sid::AccountSid;
-use crate::domain::upstream_url::UpstreamUrl;
 
 const KNOWN: [&str; 12] = [
     "sid",
@@ -32,7 +32,11 @@ const KNOWN: [&str; 12] = [
 const KNOWN_OF_A_SHARED_KEY: [&str; 4] = ["id", "algorithm", "secret", "secret_file"];
 
 /// Reads the accounts of the file. What is wrong with one leaves it out, and is a problem.
-pub(super) fn read(reader: &mut Reader<'_>, path: &str, place: &Place) -> Vec<Account> {
+pub(super) fn read(
+    reader: &mut SettingsReader<'_>,
+    path: &str,
+    place: &DefaultUpstream,
+) -> Vec<AccountSettings> {
     let text = match reader.file(path) {
         Ok(text) => text,
         Err(error) => {
@@ -85,7 +89,7 @@ fn parsed(text: &str) -> Result<Table, String> {
     })
 }
 
-fn blame(reader: &mut Reader<'_>, what: String) {
+fn blame(reader: &mut SettingsReader<'_>, what: String) {
     reader.problem(Problem::withheld(FILE, what));
 }
 
@@ -105,13 +109,13 @@ fn shown(key: &str) -> String {
 
 /// One table, and what to call it.
 struct Row<'r, 'e> {
-    reader: &'r mut Reader<'e>,
+    reader: &'r mut SettingsReader<'e>,
     table: &'r Table,
     name: String,
 }
 
 impl Row<'_, '_> {
-    fn account(&mut self, number: usize, place: &Place) -> Option<Account> {
+    fn account(&mut self, number: usize, place: &DefaultUpstream) -> Option<AccountSettings> {
         let sid = self.sid();
         self.refuse_unknown(&KNOWN);
         let tokens = self.secrets("auth_tokens");
@@ -133,7 +137,16 @@ impl Row<'_, '_> {
         let (upstream, region) = self.place(place)?;
         let number = Some(number);
         let sid = sid?;
-        Some(Account { sid, number, tokens, shared_keys, app_keys, api_key, upstream, region })
+        Some(AccountSettings {
+            sid,
+            number,
+            tokens,
+            shared_keys,
+            app_keys,
+            api_key,
+            upstream,
+            region,
+        })
     }
 
     fn problem(&mut self, what: &str) {
@@ -290,7 +303,7 @@ impl Row<'_, '_> {
 
     /// Where its posts go: its own URL, else `HEARDBACK_UPSTREAM_URL`, else its own edge and region,
     /// else the environment's. And the region that its tokens are of.
-    fn place(&mut self, place: &Place) -> Option<(UpstreamUrl, Option<String>)> {
+    fn place(&mut self, place: &DefaultUpstream) -> Option<(UpstreamUrl, Option<String>)> {
         let (edge, region) = (self.text("edge"), self.text("region"));
         let url = self.text("upstream_url");
         let own_region = region.clone().or_else(|| edge.as_ref().map(|_| "us1".to_owned()));

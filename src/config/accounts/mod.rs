@@ -11,13 +11,13 @@ pub use file::account_sids;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::problems::Problem;
-use crate::config::reader::Reader;
+use crate::config::reader::SettingsReader;
 use crate::config::shared_keys::SharedKey;
 use crate::config::table::{ACCOUNT_SID, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION};
 use crate::config::table::{SHARED_KEYS, TWILIO, UPSTREAM_URL};
 use crate::config::{ApiKey, Values};
+use crate::domain::api_url::{UpstreamUrl, UpstreamUrlError};
 use crate::domain::sid::AccountSid;
-use crate::domain::upstream_url::{UpstreamUrl, UpstreamUrlError};
 
 pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
 const FILE: &str = "HEARDBACK_ACCOUNTS_FILE";
@@ -26,7 +26,7 @@ pub(super) const MAX_TOKENS: usize = 4;
 
 /// One account or subaccount. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct AccountSettings {
     /// Its SID.
     pub sid: AccountSid,
     /// Its number in the accounts file, from 1; `None`: it is the environment's.
@@ -48,26 +48,26 @@ pub struct Account {
 
 /// All accounts: at least one, none twice.
 #[derive(Debug, Clone)]
-pub struct Accounts {
-    first: Account,
-    more: Vec<Account>,
+pub struct AccountsSettings {
+    first: AccountSettings,
+    more: Vec<AccountSettings>,
 }
 
-impl Accounts {
+impl AccountsSettings {
     /// The default: the environment's, or else the file's first.
     #[must_use]
-    pub fn first(&self) -> &Account {
+    pub fn first(&self) -> &AccountSettings {
         &self.first
     }
 
     /// Each of them, the default first.
-    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+    pub fn iter(&self) -> impl Iterator<Item = &AccountSettings> {
         std::iter::once(&self.first).chain(&self.more)
     }
 }
 
 /// Where posts go unless an account says otherwise.
-pub(super) struct Place {
+pub(super) struct DefaultUpstream {
     /// `HEARDBACK_UPSTREAM_URL`, which beats every edge and region.
     pub(super) given: bool,
     pub(super) url: UpstreamUrl,
@@ -75,15 +75,15 @@ pub(super) struct Place {
 }
 
 /// Reads all of them, after the rows of [`TWILIO`]. `None` after a problem.
-pub(super) fn gather(reader: &mut Reader<'_>) -> Option<Accounts> {
+pub(super) fn gather(reader: &mut SettingsReader<'_>) -> Option<AccountsSettings> {
     reader.rows(|setting| setting.heading == TWILIO);
     let path = reader.values.accounts_file.as_ref().map(|path| path.display().to_string());
     let own = if path.is_none() || is_meant(reader) { environment(reader) } else { None };
     let place = place(reader);
-    let mut accounts: Vec<Account> = own
+    let mut accounts: Vec<AccountSettings> = own
         .into_iter()
         .zip(&place)
-        .map(|(own, place)| Account {
+        .map(|(own, place)| AccountSettings {
             upstream: place.url.clone(),
             region: place.region.clone(),
             ..own
@@ -98,16 +98,16 @@ pub(super) fn gather(reader: &mut Reader<'_>) -> Option<Accounts> {
     }
     let mut accounts = accounts.into_iter();
     let first = accounts.next()?;
-    Some(Accounts { first, more: accounts.collect() })
+    Some(AccountsSettings { first, more: accounts.collect() })
 }
 
 /// Whether the environment names an account of its own beside the file.
-fn is_meant(reader: &Reader<'_>) -> bool {
+fn is_meant(reader: &SettingsReader<'_>) -> bool {
     [ACCOUNT_SID, API_KEY].into_iter().any(|name| reader.args.text(name).is_some())
         || [AUTH_TOKEN, SHARED_KEYS, API_SECRET].into_iter().any(|name| reader.is_set(name))
 }
 
-fn environment(reader: &mut Reader<'_>) -> Option<Account> {
+fn environment(reader: &mut SettingsReader<'_>) -> Option<AccountSettings> {
     let own = std::mem::take(&mut reader.values.own);
     if reader.args.text(ACCOUNT_SID).is_none() {
         let place = "Twilio Console → Account → Account info (AC…)";
@@ -123,7 +123,7 @@ fn environment(reader: &mut Reader<'_>) -> Option<Account> {
     let upstream = UpstreamUrl::from_region(None, None).ok()?;
     let app_keys = Vec::new();
     let (number, region) = (None, None);
-    Some(Account {
+    Some(AccountSettings {
         sid: own.sid?,
         number,
         tokens,
@@ -136,7 +136,7 @@ fn environment(reader: &mut Reader<'_>) -> Option<Account> {
 }
 
 fn api_key(
-    reader: &mut Reader<'_>,
+    reader: &mut SettingsReader<'_>,
     sid: Option<String>,
     secret: Option<SecretString>,
 ) -> Option<ApiKey> {
@@ -156,13 +156,13 @@ fn api_key(
     }
 }
 
-fn place(reader: &mut Reader<'_>) -> Option<Place> {
+fn place(reader: &mut SettingsReader<'_>) -> Option<DefaultUpstream> {
     let Values { edge, region, upstream_url, .. } = reader.values.clone();
     if let Some(url) = upstream_url {
         if edge.as_ref().or(region.as_ref()).is_some() {
             reader.warn(format!("{UPSTREAM_URL} is set, so {EDGE} and {REGION} are ignored"));
         }
-        return Some(Place { given: true, url, region });
+        return Some(DefaultUpstream { given: true, url, region });
     }
     if reader.is_broken(UPSTREAM_URL) {
         return None;
@@ -179,10 +179,10 @@ fn place(reader: &mut Reader<'_>) -> Option<Place> {
         reader.problem(Problem::shown(name, &found.unwrap_or_default(), error.to_string()));
     });
     let region = region.or_else(|| Some("us1".to_owned()));
-    Some(Place { given: false, url: url.ok()?, region })
+    Some(DefaultUpstream { given: false, url: url.ok()?, region })
 }
 
-fn refuse_twins(reader: &mut Reader<'_>, accounts: &[Account]) {
+fn refuse_twins(reader: &mut SettingsReader<'_>, accounts: &[AccountSettings]) {
     for (at, account) in accounts.iter().enumerate() {
         let earlier = accounts.iter().take(at);
         for other in earlier {
@@ -200,7 +200,8 @@ fn refuse_twins(reader: &mut Reader<'_>, accounts: &[Account]) {
             if shares(&other.app_keys, &account.app_keys) {
                 twins("an app key of");
             }
-            let ids = |of: &Account| of.shared_keys.iter().map(|key| key.id.clone()).collect();
+            let ids =
+                |of: &AccountSettings| of.shared_keys.iter().map(|key| key.id.clone()).collect();
             let (ids, others): (Vec<_>, Vec<_>) = (ids(account), ids(other));
             if ids.iter().any(|id| others.contains(id)) {
                 twins("a SharedKey's id of");
@@ -209,7 +210,7 @@ fn refuse_twins(reader: &mut Reader<'_>, accounts: &[Account]) {
     }
 }
 
-impl Account {
+impl AccountSettings {
     /// What to call it in a problem.
     fn name(&self) -> String {
         match self.number {
@@ -241,7 +242,11 @@ pub(super) fn shares(some: &[SecretString], others: &[SecretString]) -> bool {
 }
 
 /// What app keys and accounts have to be for each other.
-pub(super) fn check_app_keys(reader: &mut Reader<'_>, accounts: &Accounts, keys: &[SecretString]) {
+pub(super) fn check_app_keys(
+    reader: &mut SettingsReader<'_>,
+    accounts: &AccountsSettings,
+    keys: &[SecretString],
+) {
     for account in accounts.iter() {
         let name = account.name();
         if account.app_secrets(keys).is_empty() {

@@ -8,12 +8,12 @@
 mod countries;
 mod names;
 mod notation;
-mod numbering;
-mod person;
+mod phone_number;
+mod recipient_hash;
 mod sender;
 
-pub use names::{Learned, Names, TiedNames};
-pub use person::{NameKind, Person, PersonKey, Recipient};
+pub use names::{LearnedNames, RecipientNames, TiedNames};
+pub use recipient_hash::{NameKind, Recipient, RecipientHash, RecipientHashKey};
 pub use sender::{Sender, SenderError, is_alphanumeric};
 
 use std::fmt;
@@ -86,7 +86,7 @@ fn shown(c: char) -> String {
 }
 
 impl Address {
-    /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
+    /// Reads any address that Twilio may put into `RangeEnd` or `To`: numbers, short codes, alphanumeric
     /// senders, channel addresses, user ids of WhatsApp. Digits of every script count. Spaces, dashes, dots,
     /// brackets and invisible marks in a number do not count. A number of an old numbering plan is read as today's
     /// (`numbering`).
@@ -123,7 +123,7 @@ impl Address {
         };
         let mut address = Self { channel, value };
         if address.is_e164() {
-            address.value = numbering::canonical(&address.value).into_owned();
+            address.value = phone_number::canonical(&address.value).into_owned();
             if address.channel == "rcs" {
                 address.channel.clear();
             }

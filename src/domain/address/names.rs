@@ -1,6 +1,6 @@
 //! Names: WhatsApp knows one person by a number and by user ids, and a webhook bears one of them or several.
 //!
-//! Since 2026 a user of WhatsApp may hide the number. `From` and `To` are then a user id, such as
+//! Since 2026 a user of WhatsApp may hide the number. `RangeEnd` and `To` are then a user id, such as
 //! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside either name
 //! (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
 //! id. A number has an id for each business portfolio, and a parent's id (Meta, "Business-scoped user IDs").
@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, NameKind, Person, PersonKey};
+use crate::domain::address::{Address, NameKind, RecipientHash, RecipientHashKey};
 use crate::domain::sid::AccountSid;
 
 /// The most user ids of one person. More ids are a sign of a placeholder that every webhook bears.
@@ -27,41 +27,41 @@ const REFRESHED_AFTER: Duration = Duration::from_hours(24);
 /// A number on WhatsApp, and the same number off it: another recipient of messages, and the same person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Number {
-    whatsapp: Person,
-    plain: Option<Person>,
+    whatsapp: RecipientHash,
+    plain: Option<RecipientHash>,
 }
 
 /// The names of one person on WhatsApp: at most one number, and user ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names {
+pub struct RecipientNames {
     number: Option<Number>,
-    ids: BTreeSet<Person>,
+    ids: BTreeSet<RecipientHash>,
 }
 
 /// Names that are tied, and when a webhook last bore them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TiedNames {
     /// The tied names.
-    pub names: Names,
+    pub names: RecipientNames,
     /// When a webhook last bore them together.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub seen_at: Timestamp,
 }
 
 /// The record to keep once a webhook has tied names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Learned {
+pub struct LearnedNames {
     /// All names of the person.
     pub tied: TiedNames,
     /// Numbers on WhatsApp that were tied to one of the ids, and are not any more.
-    pub dropped: BTreeSet<Person>,
+    pub dropped: BTreeSet<RecipientHash>,
 }
 
-impl Names {
+impl RecipientNames {
     /// The names that one form gives to one person of that account. `None` if there is only one name, if one is not
     /// WhatsApp's, if there are two numbers, or if there are too many ids.
     #[must_use]
-    pub fn of(key: &PersonKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
+    pub fn of(key: &RecipientHashKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
         let mut names = Self::default();
         for address in addresses {
             let person = key.recipient(account, address).person;
@@ -83,18 +83,18 @@ impl Names {
     }
 
     /// Every name on WhatsApp, the number first.
-    pub fn all(&self) -> impl Iterator<Item = Person> {
+    pub fn all(&self) -> impl Iterator<Item = RecipientHash> {
         self.number.map(|number| number.whatsapp).into_iter().chain(self.ids.iter().copied())
     }
 
     /// Every name, the number off WhatsApp included.
-    pub fn everywhere(&self) -> impl Iterator<Item = Person> {
+    pub fn everywhere(&self) -> impl Iterator<Item = RecipientHash> {
         self.all().chain(self.number.and_then(|number| number.plain))
     }
 
     /// Whether the name is one of those on WhatsApp.
     #[must_use]
-    pub fn contains(&self, person: Person) -> bool {
+    pub fn contains(&self, person: RecipientHash) -> bool {
         self.all().any(|name| name == person)
     }
 
@@ -121,7 +121,7 @@ impl TiedNames {
     /// All names of the person, these included. `known` are the tied names that share a name with these. `None` if
     /// nothing is learned: the names are known already, contradict the known ones, or are too many.
     #[must_use]
-    pub fn learned(&self, known: &[Self]) -> Option<Learned> {
+    pub fn learned(&self, known: &[Self]) -> Option<LearnedNames> {
         let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
         let number = match self.names.number {
             Some(number) => Some(number),
@@ -139,7 +139,7 @@ impl TiedNames {
         if ids.len() > MAX_IDS {
             return None;
         }
-        let names = Names { number, ids };
+        let names = RecipientNames { number, ids };
         let fresh = self.seen_at.checked_sub(REFRESHED_AFTER).unwrap_or(Timestamp::MIN);
         if known.iter().any(|tied| tied.names == names && tied.seen_at > fresh) {
             return None;
@@ -147,7 +147,7 @@ impl TiedNames {
         let seen_at = known.iter().map(|tied| tied.seen_at).fold(self.seen_at, Timestamp::max);
         let dropped = others.iter().flat_map(|tied| tied.names.all());
         let dropped = dropped.filter(|old| !names.contains(*old)).collect();
-        Some(Learned { tied: Self { names, seen_at }, dropped })
+        Some(LearnedNames { tied: Self { names, seen_at }, dropped })
     }
 }
 
@@ -171,12 +171,12 @@ mod tests {
         name(&format!("whatsapp:US.1{n}"))
     }
 
-    fn person(address: &Address) -> Person {
-        PersonKey::new(b"key").recipient(account(), address).person
+    fn person(address: &Address) -> RecipientHash {
+        RecipientHashKey::new(b"key").recipient(account(), address).person
     }
 
-    fn names(addresses: &[Address]) -> Option<Names> {
-        Names::of(&PersonKey::new(b"key"), account(), addresses)
+    fn names(addresses: &[Address]) -> Option<RecipientNames> {
+        RecipientNames::of(&RecipientHashKey::new(b"key"), account(), addresses)
     }
 
     fn tied(addresses: &[Address], hours: i64) -> TiedNames {

@@ -2,7 +2,7 @@
 //! the shape of a sender is refused: it may hold a person's address.
 
 use crate::domain::address::{
-    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, countries, is_digits, numbering,
+    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, countries, is_digits, phone_number,
 };
 use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 
@@ -37,7 +37,7 @@ pub enum SenderError {
 }
 
 impl Sender {
-    /// Reads the sender of a message: `From` as an app passes it to Twilio, or as Twilio returns it. A full number
+    /// Reads the sender of a message: `RangeEnd` as an app passes it to Twilio, or as Twilio returns it. A full number
     /// without its plus is read where only one number can be meant.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Sender {
         match channel.as_str() {
             "" | WHATSAPP if is_digits(value) => match with_plus(value) {
                 Some(number) => {
-                    let value = numbering::canonical(&number).into_owned();
+                    let value = phone_number::canonical(&number).into_owned();
                     Ok(Self::Address(Address { value, ..read }))
                 }
                 None if channel.is_empty() && (3..=8).contains(&value.len()) => {
@@ -117,7 +117,7 @@ mod tests {
 
     const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
 
-    fn named(text: &str) -> Result<String, String> {
+    fn alphanumeric(text: &str) -> Result<String, String> {
         match Sender::parse(text) {
             Ok(Sender::Address(address)) => Ok(address.to_sender()),
             Ok(Sender::Service(sid)) => Ok(sid.to_string()),
@@ -150,7 +150,7 @@ mod tests {
             ("+551187654321", "+5511987654321"),
             (SERVICE, SERVICE),
         ] {
-            assert_eq!(named(text).as_deref(), Ok(sender), "{text}");
+            assert_eq!(alphanumeric(text).as_deref(), Ok(sender), "{text}");
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
             ("undefined\u{7}", "U+0007"),
             ("", "address"),
         ] {
-            let error = named(text).expect_err(text);
+            let error = alphanumeric(text).expect_err(text);
             assert!(error.contains(says), "{text}: {error}");
             assert!(!error.contains("867") && !error.contains("example"), "{error}");
         }

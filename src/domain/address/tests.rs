@@ -5,7 +5,7 @@ use crate::domain::sid::AccountSid;
 
 fn recipient(address: &str) -> Recipient {
     let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-    PersonKey::new(b"key").recipient(account, &Address::parse(address).expect("valid"))
+    RecipientHashKey::new(b"key").recipient(account, &Address::parse(address).expect("valid"))
 }
 
 #[test]
@@ -57,17 +57,18 @@ fn one_person_is_known_by_every_notation_of_their_number() {
 fn without_the_key_nobody_can_be_guessed() {
     let address = Address::parse("+15550000001").expect("valid");
     let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-    let person = |key: &[u8]| PersonKey::new(key).recipient(account, &address).person;
+    let person = |key: &[u8]| RecipientHashKey::new(key).recipient(account, &address).person;
     assert_eq!(person(b"one"), person(b"one"));
     assert_ne!(person(b"one"), person(b"another"));
-    assert_ne!(PersonKey::new(b"one").check(), PersonKey::new(b"another").check());
+    assert_ne!(RecipientHashKey::new(b"one").check(), RecipientHashKey::new(b"another").check());
 }
 
 #[test]
 fn a_caller_is_two_persons_and_an_agent_is_none() {
     let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-    let caller =
-        |text: &str| PersonKey::new(b"key").caller(account, &Address::parse(text).expect("valid"));
+    let caller = |text: &str| {
+        RecipientHashKey::new(b"key").caller(account, &Address::parse(text).expect("valid"))
+    };
     let both = (recipient("+15551234567"), recipient("whatsapp:+15551234567").person);
     assert_eq!(caller("+1 555 123 4567"), Some(both));
     assert_eq!(caller("whatsapp:+15551234567"), Some(both));

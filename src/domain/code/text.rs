@@ -28,7 +28,7 @@ const ZEROS: [u32; 76] = [
 ];
 
 /// The possible codes of a text.
-pub(super) struct Found {
+pub(super) struct CodesInText {
     /// Each possible code, in the spellings that an app may have sent.
     pub(super) spellings: Vec<String>,
     /// Whether the text contains a word in the shape of a code: a digit, and 4 to 16 characters.
@@ -50,7 +50,7 @@ impl Part {
 }
 
 /// Finds the possible codes in a text.
-pub(super) fn possible_codes(text: &str) -> Found {
+pub(super) fn possible_codes(text: &str) -> CodesInText {
     let parts = parts(text);
     let (mut with_digits, mut is_code) = (Vec::new(), false);
     for (at, first) in parts.iter().enumerate() {
@@ -79,7 +79,7 @@ pub(super) fn possible_codes(text: &str) -> Found {
     for word in words.filter(|part| (MIN_CODE..=MAX_CODE).contains(&part.text.chars().count())) {
         add_spellings(&word.text, &word.text, &mut spellings);
     }
-    Found { spellings, is_code }
+    CodesInText { spellings, is_code }
 }
 
 /// The spellings of a code that the app received from a person as a whole.

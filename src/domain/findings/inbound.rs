@@ -113,7 +113,7 @@ fn nothing_verifies(side: &str, facts: &SignatureFacts, is_new: bool) -> Option<
 }
 
 /// A part of a side's requests: the subject of its finding, and the words for it.
-type Scope = (String, String);
+type FindingScope = (String, String);
 
 /// For a side that verifies requests, but none of a route or none of an account. Each refused request is in one
 /// finding: that of the widest scope without a verified request.
@@ -121,10 +121,11 @@ fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     let all: Vec<_> = all.iter().filter(|one| one.side == side).collect();
     let mut uncovered = all.clone();
     let mut findings = Vec::new();
-    let scopes: [fn(&RouteSignatures) -> Option<Scope>; 3] =
+    let scopes: [fn(&RouteSignatures) -> Option<FindingScope>; 3] =
         [|one| Some(of_route(one)), of_account, of_account_on_route];
     for scope in scopes {
-        let scopes: BTreeSet<Scope> = uncovered.iter().filter_map(|one| scope(one)).collect();
+        let scopes: BTreeSet<FindingScope> =
+            uncovered.iter().filter_map(|one| scope(one)).collect();
         for known in scopes {
             let is_within = |one: &&RouteSignatures| scope(one).as_ref() == Some(&known);
             let within = all.iter().filter(|one| is_within(one));
@@ -138,11 +139,11 @@ fn narrower(side: &str, all: &[RouteSignatures]) -> Vec<Finding> {
     findings
 }
 
-fn of_route(one: &RouteSignatures) -> Scope {
+fn of_route(one: &RouteSignatures) -> FindingScope {
     (one.route.to_owned(), format!("to {}", one.route))
 }
 
-fn of_account(one: &RouteSignatures) -> Option<Scope> {
+fn of_account(one: &RouteSignatures) -> Option<FindingScope> {
     let side = one.side;
     match one.account {
         ClaimedAccount::Unnamed => None,
@@ -156,13 +157,13 @@ fn of_account(one: &RouteSignatures) -> Option<Scope> {
     }
 }
 
-fn of_account_on_route(one: &RouteSignatures) -> Option<Scope> {
+fn of_account_on_route(one: &RouteSignatures) -> Option<FindingScope> {
     let ClaimedAccount::Configured(account) = one.account else { return None };
     Some((format!("{account} {}", one.route), format!("to {} for {account}", one.route)))
 }
 
 /// Critical from as many failures on as the alert needs: a single forged request to an unused route is no outage.
-fn nothing_verifies_of((subject, words): &Scope, facts: &SignatureFacts) -> Option<Finding> {
+fn nothing_verifies_of((subject, words): &FindingScope, facts: &SignatureFacts) -> Option<Finding> {
     let (refused, period) = match facts.last_verified {
         None => (facts.in_an_hour.refused, "since the start"),
         Some(_) => (facts.refused, "for 15 minutes"),

@@ -6,8 +6,8 @@ use crate::domain::findings::{
     Finding, FindingId, ForeignServer, OutboxFacts, PausedLane, Severity, Situation, ThrottledLane,
     pause_advice,
 };
+use crate::domain::redact::veiled;
 use crate::domain::span::rough;
-use crate::domain::veil::veiled;
 
 /// Retries begin within seconds, so a confirmation that waits this long is late …
 const LATE: SignedDuration = SignedDuration::from_mins(5);

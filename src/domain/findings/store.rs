@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::domain::findings::{Finding, FindingId, Situation, StoreFacts};
-use crate::domain::veil::veiled;
+use crate::domain::redact::veiled;
 
 /// Free bytes below which the store takes no new event: sled needs room to open again.
 pub const MIN_FREE: u64 = 128 << 20;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::Person;
-use crate::domain::matching::pick::Known;
+use crate::domain::address::RecipientHash;
+use crate::domain::matching::select::KnownMessages;
 use crate::domain::matching::sender::is_from_hint;
 use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, People, earlier, later};
 use crate::domain::sid::{AccountSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named, TimeSource};
+use crate::domain::signal::{Evidence, EvidenceTarget, TimeSource};
 
 /// When the texts of a person are automatic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +22,10 @@ pub struct AutomaticReplies {
     /// The account that knows the person by this hash.
     pub account: AccountSid,
     /// The time of the first automatic text.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub from: Timestamp,
     /// The end: a week after the last automatic text.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub until: Timestamp,
 }
 
@@ -50,12 +50,12 @@ impl AutomaticReplies {
 /// Adds the spans that follow from these pieces of evidence to the known spans.
 pub(super) fn spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
-    known: &Known,
+    known: &KnownMessages,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
-    automatic: &mut BTreeMap<Person, AutomaticReplies>,
+    automatic: &mut BTreeMap<RecipientHash, AutomaticReplies>,
 ) {
     for evidence in pieces.map(|piece| &piece.evidence) {
-        let Named::Person { recipient, .. } = &evidence.named else { continue };
+        let EvidenceTarget::Person { recipient, .. } = &evidence.named else { continue };
         let is_text = evidence.is_plain_text() && evidence.time_source == TimeSource::Exact;
         if is_text && is_too_fast(evidence, known, (services, people), true) {
             let (from, until) = (evidence.occurred_at, later(evidence.occurred_at, AUTOMATIC_FOR));
@@ -77,11 +77,11 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
 /// only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
-    known: &Known,
+    known: &KnownMessages,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     is_sure: bool,
 ) -> bool {
-    let Named::Person { recipient, sender } = &evidence.named else { return false };
+    let EvidenceTarget::Person { recipient, sender } = &evidence.named else { return false };
     let after = earlier(evidence.occurred_at, AUTOMATIC_WITHIN);
     known.values().any(|message| {
         message.account == evidence.account

@@ -7,21 +7,23 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Names, Person};
+use crate::domain::address::{RecipientHash, RecipientNames};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::code::{CodeHmac, Probe};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::matching::apply_update::{contradiction, fresh, merged};
 use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
-use crate::domain::matching::pick::Known;
-use crate::domain::matching::settle::{Origin, Piece};
-use crate::domain::matching::sighted::{contradiction, fresh, merged};
+use crate::domain::matching::select::KnownMessages;
+use crate::domain::matching::settle::{EvidenceOrigin, JudgedEvidence};
 use crate::domain::matching::{
-    AutomaticReplies, Changes, Contradiction, Now, Observed, Parked, People, Policy, Reason,
-    Remembered, Rows, TypedCode, WaitsFor,
+    AutomaticReplies, Changes, Contradiction, Now, ObserveOutcome, Parked, People, Policy, Reason,
+    RegisterOutcome, Rows, TypedCode, WaitsFor,
 };
 use crate::domain::message::{Message, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Named, Sighting, Signal, Source, TimeSource};
+use crate::domain::signal::{
+    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
+};
 use crate::domain::trace::TraceParent;
 
 /// A message was seen.
@@ -30,12 +32,12 @@ use crate::domain::trace::TraceParent;
 /// [`Contradiction`], where the sighting is strict and says otherwise than what is known.
 pub fn remember(
     rows: Rows,
-    sighting: &Sighting,
+    sighting: &MessageUpdate,
     policy: &Policy,
     now: impl Into<Now>,
-) -> Result<(Changes, Remembered), Contradiction> {
+) -> Result<(Changes, RegisterOutcome), Contradiction> {
     let (sighting, now) = (&in_milliseconds(sighting), now.into());
-    let mut ledger = Ledger::open(rows, policy, now);
+    let mut ledger = WorkingRows::open(rows, policy, now);
     ledger.take_back();
     let new = ledger.sight(sighting)?;
     ledger.settle();
@@ -44,7 +46,7 @@ pub fn remember(
     let Closed { changes, confirmed, withdrawn } = ledger.close();
     // `sight` has just put it there; a fresh one says the same.
     let message = message.unwrap_or_else(|| fresh(sighting, policy, now.wall));
-    Ok((changes, Remembered { message, new, confirmed, withdrawn }))
+    Ok((changes, RegisterOutcome { message, new, confirmed, withdrawn }))
 }
 
 /// A recipient did something.
@@ -56,32 +58,32 @@ pub fn observe(
     signal: &Signal,
     policy: &Policy,
     now: impl Into<Now>,
-) -> Result<(Changes, Observed), Contradiction> {
+) -> Result<(Changes, ObserveOutcome), Contradiction> {
     if rows.seen {
-        return Ok((Changes::default(), Observed::Nothing(Reason::Duplicate)));
+        return Ok((Changes::default(), ObserveOutcome::NotConfirmed(Reason::Duplicate)));
     }
-    let mut ledger = Ledger::open(rows, policy, now.into());
+    let mut ledger = WorkingRows::open(rows, policy, now.into());
     ledger.take_back();
     if let Some((account, names)) = &signal.names {
         ledger.tie(*account, names);
     }
-    if let Some(sighting) = &signal.remembers {
+    if let Some(sighting) = &signal.message_update {
         ledger.sight(&in_milliseconds(sighting))?;
     }
     if let Ok(evidence) = &signal.evidence {
         let occurred_at = to_millisecond(evidence.occurred_at);
         let evidence = Evidence { occurred_at, ..evidence.clone() };
-        ledger.take_in(evidence, signal.code.as_ref(), signal.trace);
+        ledger.park(evidence, signal.code.as_ref(), signal.trace);
     }
     ledger.settle();
     let observed = ledger.enter_pieces();
     let observed = match &signal.evidence {
-        Err(reason) => Observed::Nothing(*reason),
-        Ok(_) => observed.unwrap_or(Observed::Nothing(Reason::NoMessage)),
+        Err(reason) => ObserveOutcome::NotConfirmed(*reason),
+        Ok(_) => observed.unwrap_or(ObserveOutcome::NotConfirmed(Reason::NoMessage)),
     };
     // Another webhook may deliver the same act with a time, so the act is not marked as counted.
-    if observed != Observed::Nothing(Reason::TimeUnknown) {
-        ledger.changes.seen.clone_from(&signal.once);
+    if observed != ObserveOutcome::NotConfirmed(Reason::TimeUnknown) {
+        ledger.changes.seen.clone_from(&signal.dedup_ids);
     }
     Ok((ledger.close().changes, observed))
 }
@@ -90,7 +92,7 @@ pub fn observe(
 /// confirms.
 #[must_use]
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
-    let mut ledger = Ledger::open(rows, policy, now.into());
+    let mut ledger = WorkingRows::open(rows, policy, now.into());
     ledger.drop_settled();
     ledger.take_back();
     ledger.settle();
@@ -101,8 +103,8 @@ pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes,
 
 /// What is judged is no finer than what a store keeps, or a judgement would depend on whether its rows
 /// had been written and read back in between.
-fn in_milliseconds(sighting: &Sighting) -> Sighting {
-    Sighting {
+fn in_milliseconds(sighting: &MessageUpdate) -> MessageUpdate {
+    MessageUpdate {
         created_at: sighting.created_at.map(to_millisecond),
         seen_at: to_millisecond(sighting.seen_at),
         ..sighting.clone()
@@ -110,21 +112,21 @@ fn in_milliseconds(sighting: &Sighting) -> Sighting {
 }
 
 /// The rows at hand, and what becomes of them.
-pub(super) struct Ledger<'a> {
+pub(super) struct WorkingRows<'a> {
     /// The account of the command.
     pub(super) account: Option<AccountSid>,
     /// The messages as they were loaded.
-    pub(super) loaded: Known,
+    pub(super) loaded: KnownMessages,
     /// The stored codes. One that counts no more stays in the store until the sweep removes it: the clock may be ahead.
     codes: BTreeMap<MessageSid, CodeHmac>,
-    pub(super) known: Known,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) known: KnownMessages,
+    pub(super) pieces: Vec<JudgedEvidence>,
     /// The known evidence that the new evidence repeats.
     pub(super) repeated: Option<Parked>,
     pub(super) services: BTreeMap<String, ServiceSid>,
     pub(super) people: People,
-    pub(super) automatic: BTreeMap<Person, AutomaticReplies>,
-    automatic_before: BTreeMap<Person, AutomaticReplies>,
+    pub(super) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
+    automatic_before: BTreeMap<RecipientHash, AutomaticReplies>,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) changes: Changes,
     is_cut: bool,
@@ -145,7 +147,7 @@ pub(super) struct Closed {
     pub(super) withdrawn: Vec<MessageSid>,
 }
 
-impl<'a> Ledger<'a> {
+impl<'a> WorkingRows<'a> {
     pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
         let Rows {
             account,
@@ -169,7 +171,10 @@ impl<'a> Ledger<'a> {
             parked.age(now.trusted);
         }
         parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
-        let pieces = parked.into_iter().map(|parked| Piece::new(parked, Origin::Parked)).collect();
+        let pieces = parked
+            .into_iter()
+            .map(|parked| JudgedEvidence::new(parked, EvidenceOrigin::Parked))
+            .collect();
         Self {
             account,
             loaded: known.clone(),
@@ -216,7 +221,7 @@ impl<'a> Ledger<'a> {
             }
             self.changes.messages.push(message);
         }
-        let is_new = |(person, span): &(Person, AutomaticReplies)| {
+        let is_new = |(person, span): &(RecipientHash, AutomaticReplies)| {
             self.automatic_before.get(person) != Some(span)
         };
         self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));
@@ -224,7 +229,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Takes in what a sighting says. Returns whether nothing was known of the message before.
-    fn sight(&mut self, sighting: &Sighting) -> Result<bool, Contradiction> {
+    fn sight(&mut self, sighting: &MessageUpdate) -> Result<bool, Contradiction> {
         self.learn(sighting);
         if let Some(names) = &sighting.names {
             self.tie(sighting.account, names);
@@ -248,13 +253,13 @@ impl<'a> Ledger<'a> {
     }
 
     /// Ties the names of one person. Only Twilio's signed requests give names: an app could merge two people.
-    fn tie(&mut self, account: AccountSid, names: &Names) {
+    fn tie(&mut self, account: AccountSid, names: &RecipientNames) {
         let learned = self.people.tie(names, self.now);
         self.changes.tied = learned.map(|learned| (account, learned));
     }
 
     /// Learns the Messaging Service of a sender, only from a request that Twilio signed and that names both.
-    fn learn(&mut self, sighting: &Sighting) {
+    fn learn(&mut self, sighting: &MessageUpdate) {
         if let (true, Some(from), Some(service)) =
             (sighting.by_twilio, &sighting.from, sighting.service)
             && self.services.get(from) != Some(&service)
@@ -268,9 +273,9 @@ impl<'a> Ledger<'a> {
     /// message to what the link was made for.
     fn bind(
         &mut self,
-        sighting: &Sighting,
+        sighting: &MessageUpdate,
         known: Option<&Message>,
-    ) -> Result<Sighting, Contradiction> {
+    ) -> Result<MessageUpdate, Contradiction> {
         let mut sighting = sighting.clone();
         let Some(id) = sighting.link else { return Ok(sighting) };
         let contradiction = Contradiction { sid: sighting.sid, field: "Link" };
@@ -290,7 +295,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The status `read` proves as much as the settings say.
-    fn read(&mut self, sighting: &Sighting) {
+    fn read(&mut self, sighting: &MessageUpdate) {
         let status = self.known.get(&sighting.sid).and_then(|message| message.status);
         let is_read = status == Some(Status::Read) || sighting.status == Some(Status::Read);
         if !self.policy.read_confirms || !is_read {
@@ -298,20 +303,20 @@ impl<'a> Ledger<'a> {
         }
         let read = Evidence {
             account: sighting.account,
-            named: Named::Message(sighting.sid),
+            named: EvidenceTarget::Message(sighting.sid),
             label: "read".to_owned(),
             occurred_at: sighting.seen_at,
             time_source: TimeSource::Exact,
-            source: Source::Reply,
+            source: SignalSource::Reply,
         };
         let parked = parked_as(read, None, sighting.trace, (self.policy, self.now));
         if !self.pieces.iter().any(|piece| proves_as_much(&piece.parked, &parked)) {
-            self.pieces.push(Piece::new(parked, Origin::Status));
+            self.pieces.push(JudgedEvidence::new(parked, EvidenceOrigin::Status));
         }
     }
 
     /// Takes in new evidence. Its possible codes are compared with the codes of the loaded messages, and dropped.
-    fn take_in(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
+    fn park(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
             let among = self.choice(&self.known);
             let among = among.comparable(&evidence, &evidence.named);
@@ -321,7 +326,7 @@ impl<'a> Ledger<'a> {
         let same = self.pieces.iter().find(|piece| proves_as_much(&piece.parked, &parked));
         match same {
             Some(piece) => self.repeated = Some(piece.parked.clone()),
-            None => self.pieces.push(Piece::new(parked, Origin::New)),
+            None => self.pieces.push(JudgedEvidence::new(parked, EvidenceOrigin::New)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::matching::pick::{Choice, newest_first};
+use crate::domain::matching::select::{Candidates, newest_first};
 use crate::domain::matching::{CLOCK_SKEW, UNSAID_FOR, earlier, later};
 use crate::domain::message::Message;
 use crate::domain::signal::{Evidence, TimeSource};
@@ -33,7 +33,7 @@ pub(super) fn is_younger(message: &Message, evidence: &Evidence) -> bool {
     message.created_at > later(evidence.occurred_at, slack)
 }
 
-impl Choice<'_> {
+impl Candidates<'_> {
     /// The messages that an act of this person may be about: created before it and within the window, whatever their
     /// state except undelivered.
     pub(super) fn fitting<'m>(&self, evidence: &Evidence, theirs: &[&'m Message]) -> Fitting<'m> {

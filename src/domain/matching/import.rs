@@ -6,12 +6,12 @@
 
 use jiff::Timestamp;
 
-use crate::domain::link::Link;
-use crate::domain::matching::decide::Ledger;
-use crate::domain::matching::sighted::merged;
+use crate::domain::click_link::Link;
+use crate::domain::matching::apply_update::merged;
+use crate::domain::matching::decide::WorkingRows;
 use crate::domain::matching::{Now, Parked, Policy};
 use crate::domain::message::{Basis, Message, State};
-use crate::domain::signal::{Named, Sighting};
+use crate::domain::signal::{EvidenceTarget, MessageUpdate};
 
 /// An exported message as this store adds it. No attempt is under way, and a confirmed message is due.
 #[must_use]
@@ -88,7 +88,7 @@ pub fn merge_parked(present: &Parked, incoming: &Parked) -> Parked {
 fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp) -> Message {
     let first_seen =
         if incoming.created_at_known { incoming.remembered_at } else { incoming.created_at };
-    let registration = Sighting {
+    let registration = MessageUpdate {
         sid: incoming.sid,
         account: incoming.account,
         tracked: incoming.state != State::Untracked,
@@ -108,7 +108,7 @@ fn filled(present: &Message, incoming: &Message, policy: &Policy, now: Timestamp
         seen_at: first_seen,
         trace: None,
     };
-    let status = Sighting {
+    let status = MessageUpdate {
         recipient: incoming.alias,
         status: incoming.status,
         error_code: incoming.error_code,
@@ -153,7 +153,7 @@ fn progress(message: &Message) -> u8 {
     }
 }
 
-impl Ledger<'_> {
+impl WorkingRows<'_> {
     /// Drops parked evidence that proved one of the messages already. An export may contain both, because the evidence
     /// was settled between two of its pages, and so may two exports together.
     pub(super) fn drop_settled(&mut self) {
@@ -171,15 +171,17 @@ impl Ledger<'_> {
         let evidence = &parked.evidence;
         let is_to = |person| self.people.is_to(message, person);
         let (names, bases) = match &evidence.named {
-            Named::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
-            Named::Reference(name) => {
+            EvidenceTarget::Message(sid) => (message.sid == *sid, &[Basis::Direct][..]),
+            EvidenceTarget::Reference(name) => {
                 (message.reference.as_ref() == Some(name), &[Basis::Shared][..])
             }
-            Named::Person { recipient, .. } => (is_to(recipient.person), &[Basis::Inferred][..]),
-            Named::Caller { recipient, whatsapp, .. } => {
+            EvidenceTarget::Person { recipient, .. } => {
+                (is_to(recipient.person), &[Basis::Inferred][..])
+            }
+            EvidenceTarget::Caller { recipient, whatsapp, .. } => {
                 (is_to(recipient.person) || is_to(*whatsapp), &[Basis::Inferred][..])
             }
-            Named::Link(id) => {
+            EvidenceTarget::Link(id) => {
                 // Before a link had a message, the reference that it was made for named one.
                 let is_of = |link: &Link| {
                     link.message == Some(message.sid)

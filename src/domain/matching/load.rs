@@ -3,20 +3,20 @@
 //! A new fact about a message concerns the evidence parked for the message, its reference or its person. That evidence
 //! may be about other messages, and other evidence may hold provisional confirmations of those. So the keys are
 //! followed until none is left. Few keys have evidence, and a store knows them without reading:
-//! [`Source::may_concern`].
+//! [`SignalSource::may_concern`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Names, Person};
+use crate::domain::address::{RecipientHash, RecipientNames};
 use crate::domain::matching::people::shielded;
-use crate::domain::matching::source::{Newest, Source, WaitsFor};
-use crate::domain::matching::{Policy, Rows, Touched, UNSAID_FOR, earlier, later};
+use crate::domain::matching::source::{Newest, RowSource, WaitsFor};
+use crate::domain::matching::{AffectedKeys, Policy, Rows, UNSAID_FOR, earlier, later};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::{Evidence, Named};
+use crate::domain::signal::{Evidence, EvidenceTarget};
 
 /// The most keys with evidence that one command follows. Beyond it, no provisional confirmation is judged anew.
 const MAX_KEYS: usize = 64;
@@ -26,10 +26,10 @@ const MAX_KEYS: usize = 64;
 ///
 /// # Errors
 /// Rows cannot be read.
-pub fn gather<S: Source>(
+pub fn gather<S: RowSource>(
     source: &S,
     account: AccountSid,
-    touched: &Touched,
+    touched: &AffectedKeys,
     new: Option<(&Evidence, bool)>,
     (policy, now): (&Policy, Timestamp),
 ) -> Result<Rows, S::Error> {
@@ -76,7 +76,7 @@ struct Loading<'a, S> {
     /// The keys whose parked evidence is loaded.
     parked: BTreeSet<WaitsFor>,
     /// The persons whose messages are loaded, and the span of the creation times.
-    spans: BTreeMap<Person, RangeInclusive<Timestamp>>,
+    spans: BTreeMap<RecipientHash, RangeInclusive<Timestamp>>,
     /// The number of followed keys that may have evidence.
     concerned: usize,
     /// The new evidence, and whether it contains a code.
@@ -86,19 +86,19 @@ struct Loading<'a, S> {
     /// The references of the loaded rows.
     names: BTreeSet<Reference>,
     /// Names that Twilio gives to one person.
-    said: Option<&'a Names>,
+    said: Option<&'a RecipientNames>,
     /// The references whose messages are loaded.
     bearing: BTreeSet<Reference>,
 }
 
-impl<S: Source> Loading<'_, S> {
-    fn start(&mut self, touched: &Touched) -> Result<(), S::Error> {
+impl<S: RowSource> Loading<'_, S> {
+    fn start(&mut self, touched: &AffectedKeys) -> Result<(), S::Error> {
         let mut keys = Vec::new();
         keys.extend(touched.sid.map(WaitsFor::Message));
         let reference = touched.reference.clone();
         keys.extend(reference.map(|name| WaitsFor::Reference(self.account, name)));
         keys.extend(touched.persons.iter().copied().map(WaitsFor::Person));
-        keys.extend(touched.names.iter().flat_map(Names::all).map(WaitsFor::Person));
+        keys.extend(touched.names.iter().flat_map(RecipientNames::all).map(WaitsFor::Person));
         keys.extend(touched.link.map(WaitsFor::Link));
         if let Some(sid) = touched.sid {
             self.add(self.source.message(sid)?);
@@ -126,20 +126,22 @@ impl<S: Source> Loading<'_, S> {
             && let Some(link) = self.source.link(*id)?
         {
             match link.names(*id) {
-                Named::Message(sid) => {
+                EvidenceTarget::Message(sid) => {
                     let known = self.source.message(sid)?;
                     self.add(known);
                     self.pending.push(WaitsFor::Message(sid));
                 }
-                Named::Reference(name) => {
+                EvidenceTarget::Reference(name) => {
                     let key = WaitsFor::Reference(self.account, name);
                     self.reaches.insert(key.clone());
                     self.pending.push(key);
                 }
-                Named::Person { .. } | Named::Caller { .. } | Named::Link(_) => {}
+                EvidenceTarget::Person { .. }
+                | EvidenceTarget::Caller { .. }
+                | EvidenceTarget::Link(_) => {}
             }
         }
-        if let Named::Caller { whatsapp, .. } = &evidence.named {
+        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.named {
             self.reaches.insert(WaitsFor::Person(*whatsapp));
         }
         self.reaches.insert(key);
@@ -211,7 +213,7 @@ impl<S: Source> Loading<'_, S> {
 
     fn add_sent_to(
         &mut self,
-        person: Person,
+        person: RecipientHash,
         span: RangeInclusive<Timestamp>,
     ) -> Result<(), S::Error> {
         self.spans.insert(person, span.clone());
@@ -223,7 +225,8 @@ impl<S: Source> Loading<'_, S> {
     /// Loads a person's messages again if evidence that was found since may be about older or newer ones.
     fn widen(&mut self) -> Result<(), S::Error> {
         let span = self.span();
-        let is_narrow = |(_, loaded): &(&Person, &RangeInclusive<Timestamp>)| **loaded != span;
+        let is_narrow =
+            |(_, loaded): &(&RecipientHash, &RangeInclusive<Timestamp>)| **loaded != span;
         let narrow = self.spans.iter().filter(is_narrow).map(|(person, _)| *person);
         for person in narrow.collect::<Vec<_>>() {
             self.add_sent_to(person, span.clone())?;
@@ -232,12 +235,12 @@ impl<S: Source> Loading<'_, S> {
     }
 
     /// Follows the other names of a person. If evidence is about one of them, it is about each.
-    fn follow_names(&mut self, person: Person, is_about: bool) -> Result<(), S::Error> {
+    fn follow_names(&mut self, person: RecipientHash, is_about: bool) -> Result<(), S::Error> {
         let tied = self.source.tied(self.account, person)?;
         let said = self.said.filter(|said| said.contains(person));
         let known = tied.iter().map(|tied| &tied.names).chain(said);
-        let others: Vec<Person> =
-            known.flat_map(Names::all).filter(|name| *name != person).collect();
+        let others: Vec<RecipientHash> =
+            known.flat_map(RecipientNames::all).filter(|name| *name != person).collect();
         self.rows.people.tied.extend(tied.map(|tied| (person, tied)));
         for other in others {
             let key = WaitsFor::Person(other);
@@ -274,7 +277,7 @@ impl<S: Source> Loading<'_, S> {
     /// Follows the keys of loaded evidence.
     fn found(&mut self, evidence: &Evidence) {
         self.pending.push(WaitsFor::of(evidence));
-        if let Named::Caller { whatsapp, .. } = &evidence.named {
+        if let EvidenceTarget::Caller { whatsapp, .. } = &evidence.named {
             let key = WaitsFor::Person(*whatsapp);
             self.reaches.insert(key.clone());
             self.done.remove(&key);
@@ -351,7 +354,7 @@ impl<S: Source> Loading<'_, S> {
         Ok(())
     }
 
-    fn end(mut self, touched: &Touched) -> Result<Rows, S::Error> {
+    fn end(mut self, touched: &AffectedKeys) -> Result<Rows, S::Error> {
         self.add_untied()?;
         let rows = &mut self.rows;
         let held = rows.messages.values().filter_map(|message| message.held.as_deref());

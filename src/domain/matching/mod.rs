@@ -4,6 +4,7 @@
 //! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are in docs/design.md, "Matching"; each function
 //! names the one it keeps.
 
+mod apply_update;
 mod automatic;
 mod code;
 mod decide;
@@ -12,11 +13,10 @@ mod import;
 mod load;
 mod parking;
 mod people;
-mod pick;
 mod policy;
+mod select;
 mod sender;
 mod settle;
-mod sighted;
 mod source;
 
 pub use automatic::AutomaticReplies;
@@ -29,18 +29,18 @@ pub use policy::{
     AUTOMATIC_FOR, AUTOMATIC_WITHIN, CLOCK_SKEW, EvictionRank, INFERRED_PARKED_FOR, Now, Policy,
     REFERENCE_FRESH_FOR, REGISTERED_WITHIN, Resend, UNSAID_FOR, UNTRACKED_FOR, earlier, later,
 };
-pub use source::{Newest, Source, WaitsFor};
+pub use source::{Newest, RowSource, WaitsFor};
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Learned, Names, Person};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::address::{LearnedNames, RecipientHash, RecipientNames};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named, Once};
+use crate::domain::signal::{DedupId, Evidence, EvidenceTarget};
 use crate::domain::trace::TraceParent;
 
 /// The most evidence that waits for one reference or person. More than this is a loop, not a person.
@@ -67,7 +67,7 @@ pub struct Rows {
     /// The names of the people in question.
     pub people: People,
     /// The persons in question whose texts are automatic.
-    pub automatic: BTreeMap<Person, AutomaticReplies>,
+    pub automatic: BTreeMap<RecipientHash, AutomaticReplies>,
     /// Whether there were too many rows. Then no provisional confirmation is judged anew.
     pub is_cut: bool,
     /// The persons and references with too many messages. Those that were created at that time or before may be missing.
@@ -80,10 +80,10 @@ pub struct Parked {
     /// The evidence.
     pub evidence: Evidence,
     /// Since when it waits.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub parked_at: Timestamp,
     /// Until when. Afterwards it is an orphan.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub until: Timestamp,
     /// Why it could not be settled at once.
     pub reason: Reason,
@@ -110,7 +110,7 @@ impl Parked {
         self.orphaned &= self.until <= now;
     }
 
-    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
+    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::KnownMessages`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.orphaned && self.reason != Reason::Known
@@ -125,15 +125,15 @@ pub struct Changes {
     /// Parked evidence, as it was and as it is from now on. `None`: not parked.
     pub parked: Vec<(Option<Parked>, Option<Parked>)>,
     /// What to remember as counted.
-    pub seen: Vec<Once>,
+    pub seen: Vec<DedupId>,
     /// A click link that is now known to be in a message.
     pub bound: Option<(LinkId, Link)>,
     /// A sender of the account, and the Messaging Service that it turned out to belong to.
     pub learned: Option<(AccountSid, String, ServiceSid)>,
     /// Names that turned out to be one person's.
-    pub tied: Option<(AccountSid, Learned)>,
+    pub tied: Option<(AccountSid, LearnedNames)>,
     /// Persons whose texts turned out to be automatic.
-    pub automatic: Vec<(Person, AutomaticReplies)>,
+    pub automatic: Vec<(RecipientHash, AutomaticReplies)>,
 }
 
 /// Why evidence did not confirm anything (yet).
@@ -230,7 +230,7 @@ pub struct Contradiction {
 
 /// The outcome of [`remember`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remembered {
+pub struct RegisterOutcome {
     /// The message as it is now.
     pub message: Message,
     /// Whether nothing was known of it before.
@@ -243,13 +243,13 @@ pub struct Remembered {
 
 /// The outcome of [`observe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Observed {
+pub enum ObserveOutcome {
     /// It proved that this message arrived.
     Confirmed(MessageSid),
     /// What it proves was known.
-    Already(MessageSid),
+    AlreadyConfirmed(MessageSid),
     /// It proves nothing.
-    Nothing(Reason),
+    NotConfirmed(Reason),
     /// It waits for its message.
     Parked {
         /// Until when.
@@ -259,14 +259,14 @@ pub enum Observed {
     },
 }
 
-impl Observed {
+impl ObserveOutcome {
     /// The word used in answers and metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Confirmed(_) => "confirmed",
-            Self::Already(_) => "already",
-            Self::Nothing(_) => "none",
+            Self::AlreadyConfirmed(_) => "already",
+            Self::NotConfirmed(_) => "none",
             Self::Parked { .. } => "parked",
         }
     }
@@ -274,27 +274,27 @@ impl Observed {
 
 /// The keys that a command touches: what a backend loads, and what it locks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Touched {
+pub struct AffectedKeys {
     /// Parked evidence by SID; the message itself was loaded to find the rest out.
     pub sid: Option<MessageSid>,
     /// Messages, parked evidence and click links not yet in a message by reference; if there is none,
     /// by that of the click link.
     pub reference: Option<Reference>,
     /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
-    pub persons: Vec<Person>,
+    pub persons: Vec<RecipientHash>,
     /// Names that Twilio gives to one person.
-    pub names: Option<Names>,
+    pub names: Option<RecipientNames>,
     /// The sender whose Messaging Service is asked for.
     pub sender: Option<String>,
     /// The click link, and parked evidence by it.
     pub link: Option<LinkId>,
 }
 
-impl Touched {
+impl AffectedKeys {
     /// What a sighting touches, and the message that it names.
     #[must_use]
     pub fn by_sighting(
-        sighting: &crate::domain::signal::Sighting,
+        sighting: &crate::domain::signal::MessageUpdate,
         known: Option<&Message>,
     ) -> Self {
         let known_reference = known.and_then(|m| m.reference.clone());
@@ -318,21 +318,21 @@ impl Touched {
     #[must_use]
     pub fn by_evidence(evidence: &Evidence) -> Self {
         match &evidence.named {
-            Named::Message(sid) => Self { sid: Some(*sid), ..Self::default() },
-            Named::Reference(reference) => {
+            EvidenceTarget::Message(sid) => Self { sid: Some(*sid), ..Self::default() },
+            EvidenceTarget::Reference(reference) => {
                 Self { reference: Some(reference.clone()), ..Self::default() }
             }
-            Named::Person { recipient, sender } => Self {
+            EvidenceTarget::Person { recipient, sender } => Self {
                 persons: vec![recipient.person],
                 sender: sender.address.clone(),
                 ..Self::default()
             },
-            Named::Caller { recipient, whatsapp, sender } => Self {
+            EvidenceTarget::Caller { recipient, whatsapp, sender } => Self {
                 persons: vec![recipient.person, *whatsapp],
                 sender: sender.address.clone(),
                 ..Self::default()
             },
-            Named::Link(id) => Self { link: Some(*id), ..Self::default() },
+            EvidenceTarget::Link(id) => Self { link: Some(*id), ..Self::default() },
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::domain::matching::{
     INFERRED_PARKED_FOR, MAX_PARKED, Parked, Policy, Reason, TypedCode, WaitsFor, later,
 };
-use crate::domain::signal::{Evidence, Named};
+use crate::domain::signal::{Evidence, EvidenceTarget};
 use crate::domain::trace::TraceParent;
 
 /// New evidence in the form that would be parked. Evidence that names a person is parked briefly, all other evidence
@@ -17,8 +17,10 @@ pub(super) fn fresh(
     (policy, now): (&Policy, Timestamp),
 ) -> Parked {
     let patience = match evidence.named {
-        Named::Message(_) | Named::Reference(_) | Named::Link(_) => policy.pending_ttl,
-        Named::Person { .. } | Named::Caller { .. } => INFERRED_PARKED_FOR,
+        EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => {
+            policy.pending_ttl
+        }
+        EvidenceTarget::Person { .. } | EvidenceTarget::Caller { .. } => INFERRED_PARKED_FOR,
     };
     let until = later(now, patience);
     let reason = Reason::NoMessage;
@@ -31,10 +33,12 @@ pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
     let is_alike = a.account == b.account && a.named == b.named && one.code == other.code;
     match &a.named {
         // One piece of evidence that names a message is as good as two.
-        Named::Message(_) => is_alike,
+        EvidenceTarget::Message(_) => is_alike,
         // A link may have been opened before its message was sent: the later act proves more.
-        Named::Link(_) => is_alike && a.occurred_at >= b.occurred_at,
-        Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
+        EvidenceTarget::Link(_) => is_alike && a.occurred_at >= b.occurred_at,
+        EvidenceTarget::Reference(_)
+        | EvidenceTarget::Person { .. }
+        | EvidenceTarget::Caller { .. } => {
             let times = |it: &Evidence| (it.occurred_at, it.time_source, it.source);
             is_alike && times(a) == times(b)
         }
@@ -42,7 +46,7 @@ pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
 }
 
 /// Whether new evidence may be parked beside the evidence under the same key. At the limit, the oldest evidence that
-/// is kept as [`Reason::Known`] is removed for it.
+/// is kept as [`Reason::KnownMessages`] is removed for it.
 pub(super) fn make_room(new: &Parked, kept: &mut [(Option<Parked>, Option<Parked>)]) -> bool {
     let key = WaitsFor::of(&new.evidence);
     let is_alike = |parked: &Parked| {

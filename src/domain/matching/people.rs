@@ -10,37 +10,37 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Learned, NameKind, Names, Person, TiedNames};
-use crate::domain::matching::pick::{Choice, Pick, age_order};
+use crate::domain::address::{LearnedNames, NameKind, RecipientHash, RecipientNames, TiedNames};
+use crate::domain::matching::select::{Candidates, Selection, age_order};
 use crate::domain::matching::sender::is_from;
 use crate::domain::matching::{Parked, Reason};
 use crate::domain::message::{Basis, Message};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, Named, SenderHint};
+use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint};
 
 /// The names in question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// All names of a person, by each name, if there are several.
-    pub tied: BTreeMap<Person, TiedNames>,
+    pub tied: BTreeMap<RecipientHash, TiedNames>,
     /// Messages to a WhatsApp name that is not tied to a name of the other kind.
     pub untied: BTreeMap<MessageSid, Message>,
 }
 
 impl People {
     /// These names, and all others of the same people.
-    pub(super) fn all(&self, names: &[Person]) -> Vec<Person> {
+    pub(super) fn all(&self, names: &[RecipientHash]) -> Vec<RecipientHash> {
         let tied = names.iter().filter_map(|name| self.tied.get(name));
         names.iter().copied().chain(tied.flat_map(|tied| tied.names.all())).collect()
     }
 
     /// Whether a message went to the person of that name.
-    pub(super) fn is_to(&self, message: &Message, person: Person) -> bool {
+    pub(super) fn is_to(&self, message: &Message, person: RecipientHash) -> bool {
         self.all(&[person]).into_iter().any(|name| message.is_to(name))
     }
 
     /// Ties names. Returns the record to keep, if it is new.
-    pub(super) fn tie(&mut self, names: &Names, now: Timestamp) -> Option<Learned> {
+    pub(super) fn tie(&mut self, names: &RecipientNames, now: Timestamp) -> Option<LearnedNames> {
         let mut known: Vec<TiedNames> = Vec::new();
         for tied in names.all().filter_map(|name| self.tied.get(&name)) {
             if !known.contains(tied) {
@@ -59,7 +59,7 @@ impl People {
     }
 
     /// The messages that may have gone to the person of this evidence under another name.
-    pub(super) fn shields(&self, evidence: &Evidence) -> Vec<&Message> {
+    pub(super) fn holds_back(&self, evidence: &Evidence) -> Vec<&Message> {
         let Some((_, other)) = shielded(evidence).filter(|(person, _)| !self.is_complete(*person))
         else {
             return Vec::new();
@@ -75,35 +75,45 @@ impl People {
     }
 
     /// Whether a person is known by a number and by a user id.
-    pub(super) fn is_complete(&self, person: Person) -> bool {
+    pub(super) fn is_complete(&self, person: RecipientHash) -> bool {
         self.tied.get(&person).is_some_and(|tied| tied.names.is_complete())
     }
 }
 
 /// The WhatsApp person in the evidence, and the other kind of name that messages to the same person may bear.
-pub(super) fn shielded(evidence: &Evidence) -> Option<(Person, NameKind)> {
+pub(super) fn shielded(evidence: &Evidence) -> Option<(RecipientHash, NameKind)> {
     match &evidence.named {
-        Named::Person { recipient, .. } => Some((recipient.person, recipient.kind.counterpart()?)),
-        Named::Caller { whatsapp, .. } => Some((*whatsapp, NameKind::WhatsappId)),
-        Named::Message(_) | Named::Reference(_) | Named::Link(_) => None,
+        EvidenceTarget::Person { recipient, .. } => {
+            Some((recipient.person, recipient.kind.counterpart()?))
+        }
+        EvidenceTarget::Caller { whatsapp, .. } => Some((*whatsapp, NameKind::WhatsappId)),
+        EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => None,
     }
 }
 
-impl Choice<'_> {
+impl Candidates<'_> {
     /// Makes evidence wait if a newer message may have gone to the same person under another name. Evidence with the
     /// message's own code is not delayed.
-    pub(super) fn unless_shielded(&self, parked: &Parked, pick: Pick, sender: &SenderHint) -> Pick {
+    pub(super) fn unless_held_back(
+        &self,
+        parked: &Parked,
+        pick: Selection,
+        sender: &SenderHint,
+    ) -> Selection {
         let evidence = &parked.evidence;
         let older = match &pick {
-            Pick::Confirms(sids, Basis::Inferred) => sids.first(),
-            Pick::Already(sid, Basis::Inferred) => Some(sid),
-            Pick::Confirms(..) | Pick::Already(..) | Pick::Nothing(_) | Pick::Wait(_) => None,
+            Selection::Confirms(sids, Basis::Inferred) => sids.first(),
+            Selection::Already(sid, Basis::Inferred) => Some(sid),
+            Selection::Confirms(..)
+            | Selection::Already(..)
+            | Selection::Nothing(_)
+            | Selection::Wait(_) => None,
         };
         let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
         if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
             return pick;
         }
-        let calls = matches!(evidence.named, Named::Caller { .. });
+        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
         // A message that has gained a second name since loading has a known recipient, so it does not shield.
         let is_unsaid = |message: &&Message| {
             self.known
@@ -112,12 +122,12 @@ impl Choice<'_> {
                 && message.sid != older.sid
         };
         let shields: Vec<&Message> =
-            self.people.shields(evidence).into_iter().filter(is_unsaid).collect();
+            self.people.holds_back(evidence).into_iter().filter(is_unsaid).collect();
         let shields = self.fitting(evidence, &shields);
         let shields = shields.older.iter().chain(&shields.younger).any(|message| {
             age_order(message) > age_order(older)
                 && is_from(message, sender, self.services, calls) != Some(false)
         });
-        if shields { Pick::Wait(Reason::RecipientUnknown) } else { pick }
+        if shields { Selection::Wait(Reason::RecipientUnknown) } else { pick }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::link::Link;
+use crate::domain::click_link::Link;
 use crate::domain::message::{Message, State};
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Source};
+use crate::domain::signal::{Evidence, SignalSource};
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
 /// becomes known later than this was not the message that they answered.
@@ -130,8 +130,10 @@ impl Policy {
     #[must_use]
     pub fn window_of(&self, evidence: &Evidence) -> Duration {
         match evidence.source {
-            Source::App => self.event_window,
-            Source::Reply | Source::Call | Source::Click | Source::Link => self.reply_window,
+            SignalSource::App => self.event_window,
+            SignalSource::Reply | SignalSource::Call | SignalSource::Click | SignalSource::Link => {
+                self.reply_window
+            }
         }
     }
 

@@ -7,18 +7,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::matching::decide::Ledger;
+use crate::domain::matching::decide::WorkingRows;
 use crate::domain::matching::parking::make_room;
-use crate::domain::matching::pick::{Choice, Known, Pick};
+use crate::domain::matching::select::{Candidates, KnownMessages, Selection};
 use crate::domain::matching::{CLOCK_SKEW, Parked, Reason, UNSAID_FOR, later};
-use crate::domain::matching::{Observed, automatic};
+use crate::domain::matching::{ObserveOutcome, automatic};
 use crate::domain::message::{Basis, Delivery, Message, Proof, State};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, Named};
+use crate::domain::signal::{Evidence, EvidenceTarget};
 
 /// Where a piece of evidence comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum EvidenceOrigin {
     /// The command contains it.
     New,
     /// It is parked.
@@ -31,19 +31,19 @@ pub(super) enum Origin {
 
 /// A piece of evidence, and its result.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct JudgedEvidence {
     pub(super) parked: Parked,
-    pub(super) origin: Origin,
-    pub(super) pick: Pick,
+    pub(super) origin: EvidenceOrigin,
+    pub(super) pick: Selection,
 }
 
-impl Piece {
-    pub(super) fn new(parked: Parked, origin: Origin) -> Self {
-        Self { parked, origin, pick: Pick::Wait(Reason::NoMessage) }
+impl JudgedEvidence {
+    pub(super) fn new(parked: Parked, origin: EvidenceOrigin) -> Self {
+        Self { parked, origin, pick: Selection::Wait(Reason::NoMessage) }
     }
 }
 
-impl Ledger<'_> {
+impl WorkingRows<'_> {
     /// Takes back each provisional confirmation, together with its evidence.
     pub(super) fn take_back_provisional(&mut self) {
         let mut taken = BTreeSet::new();
@@ -54,10 +54,11 @@ impl Ledger<'_> {
         };
         for message in self.known.values_mut().filter(is_ours) {
             if let Some(held) = message.held.take() {
-                let is_known =
-                    |piece: &Piece| piece.origin == Origin::Held && piece.parked == *held;
+                let is_known = |piece: &JudgedEvidence| {
+                    piece.origin == EvidenceOrigin::Held && piece.parked == *held
+                };
                 if !self.pieces.iter().any(is_known) {
-                    self.pieces.push(Piece::new(*held, Origin::Held));
+                    self.pieces.push(JudgedEvidence::new(*held, EvidenceOrigin::Held));
                 }
             }
             taken.insert(message.sid);
@@ -80,7 +81,7 @@ impl Ledger<'_> {
     pub(super) fn settle(&mut self) {
         for message in self.known.values_mut() {
             let was_undelivered = message.state == State::Undelivered;
-            message.heed_receipts(self.now);
+            message.apply_receipts(self.now);
             // A message is not expired here just because its confirmation was taken back.
             if was_undelivered {
                 message.age(self.trusted);
@@ -98,14 +99,15 @@ impl Ledger<'_> {
         let mut is_done = false;
         while !is_done {
             is_done = true;
-            for piece in pieces.iter_mut().filter(|piece| matches!(piece.pick, Pick::Wait(_))) {
+            for piece in pieces.iter_mut().filter(|piece| matches!(piece.pick, Selection::Wait(_)))
+            {
                 piece.pick = self.judge(&piece.parked);
-                if let Pick::Confirms(sids, basis) = &piece.pick {
+                if let Selection::Confirms(sids, basis) = &piece.pick {
                     is_done = false;
                     for sid in sids {
                         self.confirm(*sid, *basis, piece);
                     }
-                    self.convert(sids, &piece.parked.evidence);
+                    self.mark_converted(sids, &piece.parked.evidence);
                 }
             }
         }
@@ -116,9 +118,13 @@ impl Ledger<'_> {
     /// fields only break ties. Evidence that must choose cannot take a message from evidence that names it.
     fn rank<'p>(&self, parked: &'p Parked) -> (bool, &'p Evidence) {
         let is_named = match &parked.evidence.named {
-            Named::Message(_) => true,
-            Named::Link(id) => self.links.get(id).is_some_and(|link| link.message.is_some()),
-            Named::Reference(_) | Named::Person { .. } | Named::Caller { .. } => {
+            EvidenceTarget::Message(_) => true,
+            EvidenceTarget::Link(id) => {
+                self.links.get(id).is_some_and(|link| link.message.is_some())
+            }
+            EvidenceTarget::Reference(_)
+            | EvidenceTarget::Person { .. }
+            | EvidenceTarget::Caller { .. } => {
                 parked.code.as_ref().is_some_and(|typed| typed.of.len() == 1)
             }
         };
@@ -126,32 +132,32 @@ impl Ledger<'_> {
     }
 
     /// Judges one piece of evidence against the messages as they are now.
-    fn judge(&self, parked: &Parked) -> Pick {
+    fn judge(&self, parked: &Parked) -> Selection {
         let evidence = &parked.evidence;
-        let Named::Link(id) = &evidence.named else {
-            return self.choice(&self.known).pick(parked, &evidence.named);
+        let EvidenceTarget::Link(id) = &evidence.named else {
+            return self.choice(&self.known).select(parked, &evidence.named);
         };
         let Some(link) = self.links.get(id) else {
-            return self.choice(&self.known).pick(parked, &evidence.named);
+            return self.choice(&self.known).select(parked, &evidence.named);
         };
         // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
         if link.message.is_some_and(is_forgotten) || self.is_yet_to_come(link.message, evidence) {
-            return Pick::Nothing(Reason::NoMessage);
+            return Selection::Nothing(Reason::NoMessage);
         }
         // A link is made before its text is sent, so it is in no message that was known by then.
         let mut younger = self.known.clone();
         if link.message.is_none() {
             younger.retain(|_, message| message.remembered_at >= link.created_at);
         }
-        self.choice(&younger).pick(parked, &link.names(*id))
+        self.choice(&younger).select(parked, &link.names(*id))
     }
 
-    pub(super) fn choice<'c>(&'c self, known: &'c Known) -> Choice<'c> {
+    pub(super) fn choice<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {
         let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
         let (now, latest) = (self.trusted, self.trusted.max(self.now));
         let (cut, policy) = (&self.cut, self.policy);
-        Choice { known, services, people, automatic, cut, policy, now, latest }
+        Candidates { known, services, people, automatic, cut, policy, now, latest }
     }
 
     /// Whether a link was opened before its message existed. Such an act cannot be a reaction to the message.
@@ -163,7 +169,7 @@ impl Ledger<'_> {
     }
 
     /// Sets `converted_by` on the unconfirmed messages with the same reference that existed when the person acted.
-    fn convert(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
+    fn mark_converted(&mut self, confirmed: &[MessageSid], evidence: &Evidence) {
         let Some(newest) = confirmed.first() else { return };
         let Some(reference) = self.known.get(newest).and_then(|message| message.reference.clone())
         else {
@@ -181,7 +187,7 @@ impl Ledger<'_> {
         }
     }
 
-    fn confirm(&mut self, sid: MessageSid, basis: Basis, piece: &Piece) {
+    fn confirm(&mut self, sid: MessageSid, basis: Basis, piece: &JudgedEvidence) {
         let (parked, now) = (&piece.parked, self.now);
         let loaded = self.loaded.get(&sid);
         let Some(message) = self.known.get_mut(&sid) else { return };
@@ -204,17 +210,19 @@ impl Ledger<'_> {
             confirmed_at: now,
         });
         message.delivery = Delivery { due_at: Some(now), ..Delivery::default() };
-        message.parked_at = (piece.origin != Origin::New).then_some(parked.parked_at);
+        message.parked_at = (piece.origin != EvidenceOrigin::New).then_some(parked.parked_at);
         message.trace = parked.trace;
     }
 
     /// Records how each parked row changes. Returns the outcome of the new evidence, or of what it repeats.
-    pub(super) fn enter_pieces(&mut self) -> Option<Observed> {
-        let (new, others): (Vec<Piece>, Vec<Piece>) =
-            std::mem::take(&mut self.pieces).into_iter().partition(|it| it.origin == Origin::New);
+    pub(super) fn enter_pieces(&mut self) -> Option<ObserveOutcome> {
+        let (new, others): (Vec<JudgedEvidence>, Vec<JudgedEvidence>) =
+            std::mem::take(&mut self.pieces)
+                .into_iter()
+                .partition(|it| it.origin == EvidenceOrigin::New);
         let mut kept = Vec::new();
-        for piece in others.iter().filter(|piece| piece.origin != Origin::Status) {
-            let before = (piece.origin == Origin::Parked).then(|| piece.parked.clone());
+        for piece in others.iter().filter(|piece| piece.origin != EvidenceOrigin::Status) {
+            let before = (piece.origin == EvidenceOrigin::Parked).then(|| piece.parked.clone());
             let after = self.kept(piece);
             let is_moved = |after: &Parked| after.evidence.named != piece.parked.evidence.named;
             if before.is_some() && after.as_ref().is_some_and(is_moved) {
@@ -243,45 +251,49 @@ impl Ledger<'_> {
 
     /// The row that stays parked for this evidence, or `None`. Evidence about a message that is not confirmed directly
     /// stays, because a later message may fit it better.
-    fn kept(&self, piece: &Piece) -> Option<Parked> {
+    fn kept(&self, piece: &JudgedEvidence) -> Option<Parked> {
         let parked = &piece.parked;
         match piece.pick {
-            Pick::Confirms(..) | Pick::Nothing(_) | Pick::Already(_, Basis::Direct) => None,
-            Pick::Already(_, Basis::Shared | Basis::Inferred) => {
+            Selection::Confirms(..)
+            | Selection::Nothing(_)
+            | Selection::Already(_, Basis::Direct) => None,
+            Selection::Already(_, Basis::Shared | Basis::Inferred) => {
                 let known = Parked { reason: Reason::Known, ..parked.clone() };
                 (known.may_prove_until() > self.trusted).then_some(known)
             }
-            Pick::Wait(reason) => {
+            Selection::Wait(reason) => {
                 // Keep the first reason, except for the reasons that the sweep selects by.
                 let is_watched = |reason| matches!(reason, Reason::Known | Reason::NewerMayCome);
-                let is_first = piece.origin == Origin::New;
+                let is_first = piece.origin == EvidenceOrigin::New;
                 let changes = is_first || is_watched(reason) || is_watched(parked.reason);
                 let reason = if changes { reason } else { parked.reason };
                 let mut kept = Parked { reason, ..parked.clone() };
                 // Once its link is bound, evidence is parked under the message, where a registration finds it.
-                if let Named::Link(id) = parked.evidence.named
+                if let EvidenceTarget::Link(id) = parked.evidence.named
                     && let Some(sid) = self.links.get(&id).and_then(|link| link.message)
                 {
-                    kept.evidence.named = Named::Message(sid);
+                    kept.evidence.named = EvidenceTarget::Message(sid);
                 }
                 Some(kept)
             }
         }
     }
 
-    fn observed(&self, piece: &Piece, is_full: bool) -> Observed {
+    fn observed(&self, piece: &JudgedEvidence, is_full: bool) -> ObserveOutcome {
         let was_proven =
             |sid: &MessageSid| self.loaded.get(sid).is_some_and(|message| message.proof.is_some());
         match &piece.pick {
-            Pick::Confirms(sids, _) => match sids.first() {
-                Some(newest) if was_proven(newest) => Observed::Already(*newest),
-                Some(newest) => Observed::Confirmed(*newest),
-                None => Observed::Nothing(Reason::NoMessage),
+            Selection::Confirms(sids, _) => match sids.first() {
+                Some(newest) if was_proven(newest) => ObserveOutcome::AlreadyConfirmed(*newest),
+                Some(newest) => ObserveOutcome::Confirmed(*newest),
+                None => ObserveOutcome::NotConfirmed(Reason::NoMessage),
             },
-            Pick::Already(sid, _) => Observed::Already(*sid),
-            Pick::Nothing(reason) => Observed::Nothing(*reason),
-            Pick::Wait(_) if is_full => Observed::Nothing(Reason::TooManyParked),
-            Pick::Wait(reason) => Observed::Parked { until: piece.parked.until, reason: *reason },
+            Selection::Already(sid, _) => ObserveOutcome::AlreadyConfirmed(*sid),
+            Selection::Nothing(reason) => ObserveOutcome::NotConfirmed(*reason),
+            Selection::Wait(_) if is_full => ObserveOutcome::NotConfirmed(Reason::TooManyParked),
+            Selection::Wait(reason) => {
+                ObserveOutcome::Parked { until: piece.parked.until, reason: *reason }
+            }
         }
     }
 }

@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::domain::address::{NameKind, Person, TiedNames};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::address::{NameKind, RecipientHash, TiedNames};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::{Evidence, Named};
+use crate::domain::signal::{Evidence, EvidenceTarget};
 
 /// The key that evidence is parked under and found by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub enum WaitsFor {
     /// Messages that bear a reference.
     Reference(AccountSid, Reference),
     /// Messages to a person.
-    Person(Person),
+    Person(RecipientHash),
     /// The message that a click link is in.
     Link(LinkId),
 }
@@ -29,12 +29,12 @@ impl WaitsFor {
     #[must_use]
     pub fn of(evidence: &Evidence) -> Self {
         match &evidence.named {
-            Named::Message(sid) => Self::Message(*sid),
-            Named::Reference(name) => Self::Reference(evidence.account, name.clone()),
-            Named::Person { recipient, .. } | Named::Caller { recipient, .. } => {
+            EvidenceTarget::Message(sid) => Self::Message(*sid),
+            EvidenceTarget::Reference(name) => Self::Reference(evidence.account, name.clone()),
+            EvidenceTarget::Person { recipient, .. } | EvidenceTarget::Caller { recipient, .. } => {
                 Self::Person(recipient.person)
             }
-            Named::Link(id) => Self::Link(*id),
+            EvidenceTarget::Link(id) => Self::Link(*id),
         }
     }
 }
@@ -58,7 +58,7 @@ impl Newest {
 
 /// Reads rows from a store: the newest rows, if there are too many.
 #[expect(clippy::missing_errors_doc, reason = "each method fails if rows cannot be read")]
-pub trait Source {
+pub trait RowSource {
     /// Why rows cannot be read.
     type Error;
     /// A message.
@@ -66,7 +66,7 @@ pub trait Source {
     /// The messages to a person that were created in a span of time.
     fn sent_to(
         &self,
-        person: Person,
+        person: RecipientHash,
         span: RangeInclusive<Timestamp>,
     ) -> Result<Newest, Self::Error>;
     /// The messages of an account that bear a reference.
@@ -92,7 +92,11 @@ pub trait Source {
         sender: &str,
     ) -> Result<Option<ServiceSid>, Self::Error>;
     /// All names of the person behind this name in an account, if there are several.
-    fn tied(&self, account: AccountSid, person: Person) -> Result<Option<TiedNames>, Self::Error>;
+    fn tied(
+        &self,
+        account: AccountSid,
+        person: RecipientHash,
+    ) -> Result<Option<TiedNames>, Self::Error>;
     /// The messages of an account that were created in a span of time and bear one WhatsApp name, of that kind. The
     /// result may include messages whose recipient has a tied name of the other kind.
     fn sent_to_kind(
@@ -102,5 +106,5 @@ pub trait Source {
         span: RangeInclusive<Timestamp>,
     ) -> Result<Newest, Self::Error>;
     /// The span in which texts of a person are automatic, if there is one.
-    fn automatic(&self, person: Person) -> Result<Option<AutomaticReplies>, Self::Error>;
+    fn automatic(&self, person: RecipientHash) -> Result<Option<AutomaticReplies>, Self::Error>;
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::address::{NameKind, Person, Recipient};
+use crate::domain::address::{NameKind, Recipient, RecipientHash};
 use crate::domain::code::CodeHmac;
 use crate::domain::matching::Parked;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
@@ -131,10 +131,10 @@ pub struct Proof {
     /// How surely it named the message.
     pub basis: Basis,
     /// When the person acted.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub occurred_at: Timestamp,
     /// When we decided.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub confirmed_at: Timestamp,
 }
 
@@ -151,11 +151,11 @@ pub struct Refusal {
 
 /// How the last attempt to report a message ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct LastAttempt {
     /// Which post it was since the message was confirmed or requeued, from 1.
     pub number: u32,
     /// When it ended.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub ended_at: Timestamp,
     /// How long Twilio took, in milliseconds.
     pub took_ms: u32,
@@ -168,7 +168,7 @@ pub struct Attempt {
 }
 
 /// In a line: `HTTP 503, error 20503: Service Unavailable`.
-impl fmt::Display for Attempt {
+impl fmt::Display for LastAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
             Some(status) => write!(f, "HTTP {status}")?,
@@ -190,7 +190,7 @@ pub struct Delivery {
     /// Attempts begun. A crash in the middle of one counts.
     pub attempts: u32,
     /// When it may be tried next; while an attempt is under way, when its lease ends.
-    #[serde(with = "crate::domain::moment::optional")]
+    #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub due_at: Option<Timestamp>,
     /// Names the attempt under way, so that a late end of an older one changes nothing.
     pub lease: Option<u64>,
@@ -222,31 +222,31 @@ pub struct Message {
     /// The facts of all receipts, in any order of arrival.
     pub receipts: Receipts,
     /// When a status first said that Twilio began to send it.
-    #[serde(with = "crate::domain::moment::optional")]
+    #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub went_out_at: Option<Timestamp>,
     /// Twilio's error code that came with a failing status.
     pub error_code: Option<u32>,
     /// When it was created, as far as anybody said; else when we first heard of it. Never too early:
     /// evidence may count for it only if it came later.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub created_at: Timestamp,
     /// Whether somebody said when it was created.
     pub created_at_known: bool,
     /// When we first heard of it.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub remembered_at: Timestamp,
     /// When a pending message expires; when an untracked one is forgotten.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub expires_at: Timestamp,
     /// When it came into its present state.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub since: Timestamp,
     /// What proved that it arrived.
     pub proof: Option<Proof>,
     /// The reporting.
     pub delivery: Delivery,
     /// When Twilio took the feedback. Kept when such a message is requeued, until it is reported again.
-    #[serde(with = "crate::domain::moment::optional")]
+    #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
@@ -257,10 +257,10 @@ pub struct Message {
     /// The message under the same reference that was confirmed instead of this one.
     pub converted_by: Option<MessageSid>,
     /// Since when the evidence had waited that proved it, if it came before the message.
-    #[serde(with = "crate::domain::moment::optional")]
+    #[serde(with = "crate::domain::timestamp_serde::optional")]
     pub parked_at: Option<Timestamp>,
     /// How the last attempt to report it ended.
-    pub last_attempt: Option<Attempt>,
+    pub last_attempt: Option<LastAttempt>,
     /// The trace that the evidence came in with.
     pub trace: Option<TraceParent>,
 }
@@ -316,7 +316,7 @@ impl Message {
         self.delivery.attempts.max(self.last_of_turn().map_or(0, |last| last.number))
     }
 
-    fn last_of_turn(&self) -> Option<&Attempt> {
+    fn last_of_turn(&self) -> Option<&LastAttempt> {
         let requeued_at = self.requeued_at();
         let last = self.last_attempt.as_ref();
         last.filter(|last| requeued_at.is_none_or(|at| last.ended_at > at))
@@ -336,20 +336,20 @@ impl Message {
     }
 
     /// Notes how a post ended, and its number among the posts since the message was confirmed or requeued.
-    pub fn note_attempt(&mut self, mut attempt: Attempt) {
+    pub fn note_attempt(&mut self, mut attempt: LastAttempt) {
         let before = self.last_of_turn().map_or(0, |last| last.number);
         attempt.number = attempt.number.max(before.saturating_add(1));
         self.last_attempt = Some(attempt);
     }
 
     /// Every name of its recipient.
-    pub fn names(&self) -> impl Iterator<Item = Person> {
+    pub fn names(&self) -> impl Iterator<Item = RecipientHash> {
         self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
     }
 
     /// Whether its recipient has that name.
     #[must_use]
-    pub fn is_to(&self, person: Person) -> bool {
+    pub fn is_to(&self, person: RecipientHash) -> bool {
         self.names().any(|name| name == person)
     }
 
@@ -399,7 +399,7 @@ impl Message {
     }
 
     /// Applies all receipts together to a message that is not proven. `now` dates the change; `age` applies the lifetime.
-    pub fn heed_receipts(&mut self, now: Timestamp) {
+    pub fn apply_receipts(&mut self, now: Timestamp) {
         match (self.state, self.receipts.deny()) {
             (State::Pending, true) => self.enter(State::Undelivered, now),
             (State::Undelivered, false) => self.enter(State::Pending, now),

@@ -6,11 +6,13 @@ use crate::domain::address::{Address, Recipient, Sender};
 use crate::domain::code::{CodeHmac, Probe};
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, MessageSid, kind};
-use crate::domain::signal::callback::{Reading, When};
+use crate::domain::signal::callback::{ParseContext, When};
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing, not_personal};
 use crate::domain::signal::timestamps;
-use crate::domain::signal::{Evidence, Malformed, Named, SenderHint, Sighting, Signal, Source};
+use crate::domain::signal::{
+    Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
+};
 
 /// The longest `Type`, in bytes.
 const MAX_TYPE: usize = 64;
@@ -22,7 +24,7 @@ pub struct Registration {
     /// Whose.
     pub account: AccountSid,
     /// The message; `None` where only a link is asked for.
-    pub message: Option<Sighting>,
+    pub message: Option<MessageUpdate>,
     /// The field `Link`, as it was written.
     pub link: Option<String>,
     /// The app's reference.
@@ -34,7 +36,7 @@ pub struct Registration {
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
-pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, Malformed> {
+pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registration, Malformed> {
     let account = account(fields, reading)?;
     fields.refuse_placeholders(&NAMES)?;
     direction::outbound(fields)?;
@@ -51,16 +53,18 @@ pub fn message(fields: &Fields, reading: &Reading<'_>) -> Result<Registration, M
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
-pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
+pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
     let account = account(fields, reading)?;
     fields.refuse_placeholders(&NAMES)?;
     direction::neither(fields)?;
     let sid = message_sid(fields)?;
     let recipient = recipient(fields, account, reading)?;
     let named = match (sid, fields.reference("Reference")?, recipient) {
-        (Some(sid), _, _) => Named::Message(sid),
-        (None, Some(reference), _) => Named::Reference(reference),
-        (None, None, Some(recipient)) => Named::Person { recipient, sender: sender_hint(fields)? },
+        (Some(sid), _, _) => EvidenceTarget::Message(sid),
+        (None, Some(reference), _) => EvidenceTarget::Reference(reference),
+        (None, None, Some(recipient)) => {
+            EvidenceTarget::Person { recipient, sender: sender_hint(fields)? }
+        }
         (None, None, None) => {
             let expected = "missing; an event needs a MessageSid, a Reference or a To".to_owned();
             return Err(Malformed::Field { field: "MessageSid", expected });
@@ -68,15 +72,15 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
     };
     let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
     let When { at: occurred_at, source: time_source } = reading.when(fields)?;
-    let (label, source) = (label(fields)?, Source::App);
+    let (label, source) = (label(fields)?, SignalSource::App);
     let evidence = Evidence { account, named, label, occurred_at, time_source, source };
     Ok(Signal {
-        source: Source::App,
-        once: Vec::new(),
+        source: SignalSource::App,
+        dedup_ids: Vec::new(),
         code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
         evidence: Ok(evidence),
         names: None,
-        remembers,
+        message_update: remembers,
         seen_at: reading.now,
         trace: reading.trace,
     })
@@ -84,7 +88,7 @@ pub fn event(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed
 
 /// Whose it is. A key of several accounts' app says so only by the field: to assume one of them would
 /// post another's message to the wrong account.
-fn account(fields: &Fields, reading: &Reading<'_>) -> Result<AccountSid, Malformed> {
+fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
     let is_another = |account: &AccountSid| *account != reading.account;
     match reading.account(fields)? {
         Some(account) => Ok(account),
@@ -102,11 +106,11 @@ fn sighting(
     sid: MessageSid,
     account: AccountSid,
     fields: &Fields,
-    reading: &Reading<'_>,
-) -> Result<Sighting, Malformed> {
+    reading: &ParseContext<'_>,
+) -> Result<MessageUpdate, Malformed> {
     let sender = sender_hint(fields)?;
     let to = to(fields)?;
-    Ok(Sighting {
+    Ok(MessageUpdate {
         sid,
         account,
         tracked: true,
@@ -135,13 +139,13 @@ fn scheduled(fields: &Fields) -> Option<Status> {
 }
 
 fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
-    fields.sid::<kind::Message>("MessageSid", Some("Sid"))
+    fields.sid::<kind::MessageKind>("MessageSid", Some("Sid"))
 }
 
 fn recipient(
     fields: &Fields,
     account: AccountSid,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
 ) -> Result<Option<Recipient>, Malformed> {
     Ok(to(fields)?.map(|to| reading.person_key.recipient(account, &to)))
 }
@@ -189,7 +193,7 @@ fn label(fields: &Fields) -> Result<String, Malformed> {
 
 /// When the message was created: the app's `CreatedAt`, or else the `DateCreated` of Twilio's answer.
 fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
-    match fields.moment("CreatedAt")? {
+    match fields.timestamp("CreatedAt")? {
         Some(created_at) => Ok(Some(created_at)),
         None => fields.read("DateCreated", timestamps::parse_created),
     }
@@ -198,16 +202,16 @@ fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::address::PersonKey;
-    use crate::domain::signal::callback::Road;
-    use crate::domain::signal::fields::Spelling;
+    use crate::domain::address::RecipientHashKey;
+    use crate::domain::signal::callback::Relay;
+    use crate::domain::signal::fields::FieldSpelling;
 
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
     const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
     fn read<T>(
         json: &str,
-        parse: impl Fn(&Fields, &Reading<'_>) -> Result<T, Malformed>,
+        parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
         read_of(&[], json, parse)
     }
@@ -215,19 +219,19 @@ mod tests {
     fn read_of<T>(
         others: &[AccountSid],
         json: &str,
-        parse: impl Fn(&Fields, &Reading<'_>) -> Result<T, Malformed>,
+        parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
         let account = AccountSid::parse(ACCOUNT).expect("valid");
-        let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
+        let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
         let now = "2026-11-23T10:00:00Z".parse().expect("valid");
-        let reading = Reading {
+        let reading = ParseContext {
             account,
             others,
-            person_key: &PersonKey::new(b"key"),
+            person_key: &RecipientHashKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
-            road: Road::App,
+            road: Relay::App,
             now,
             trace: None,
         };

@@ -14,14 +14,14 @@ use jiff::Timestamp;
 use crate::domain::address::Address;
 use crate::domain::matching::{Reason, earlier};
 use crate::domain::sid::{AccountSid, CallSid, kind};
-use crate::domain::signal::callback::{Heard, Reading, When};
+use crate::domain::signal::callback::{EventMeta, ParseContext, When};
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::timestamps;
 use crate::domain::signal::{
-    Evidence, Malformed, Named, Once, SenderHint, Signal, Source, TimeSource,
+    DedupId, Evidence, EvidenceTarget, Malformed, SenderHint, Signal, SignalSource, TimeSource,
 };
 
-/// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
+/// What Twilio puts into `RangeEnd` where there is no number to show. Some carriers spell it on the keypad
 /// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
 /// am I getting calls from these strange numbers?").
 const NOBODY: [&str; 7] =
@@ -29,7 +29,7 @@ const NOBODY: [&str; 7] =
 
 /// What somebody who tells us of a call wants to hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wants {
+pub enum ExpectedResponse {
     /// What to do with the call.
     Twiml,
     /// Nothing: it is over, or was merely told of.
@@ -38,16 +38,16 @@ pub enum Wants {
 
 /// A call that somebody told us of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct CallSignal {
     /// What it proves.
     pub signal: Signal,
     /// What is to be answered.
-    pub wants: Wants,
+    pub wants: ExpectedResponse,
 }
 
 /// How far a call had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum CallStage {
     Begins,
     Underway,
     /// It was answered, and ended.
@@ -56,7 +56,7 @@ pub(super) enum Stage {
     Over,
 }
 
-impl Stage {
+impl CallStage {
     pub(super) fn of(status: &str) -> Self {
         match status {
             "queued" | "initiated" | "ringing" => Self::Begins,
@@ -71,17 +71,19 @@ impl Stage {
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
+pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, Malformed> {
     let account = reading.account(fields)?;
-    let sid = fields.sid::<kind::Call>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
+    let sid = fields.sid::<kind::CallKind>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
-    let stage = Stage::of(fields.get("CallStatus").unwrap_or_default());
+    let stage = CallStage::of(fields.get("CallStatus").unwrap_or_default());
     // Only a status callback says where it comes from, and what a call came to.
     let is_told =
         ["CallDuration", "CallbackSource"].iter().any(|field| fields.get(field).is_some());
     let wants = match stage {
-        Stage::Begins | Stage::Underway if !is_told => Wants::Twiml,
-        Stage::Begins | Stage::Underway | Stage::Completed | Stage::Over => Wants::Nothing,
+        CallStage::Begins | CallStage::Underway if !is_told => ExpectedResponse::Twiml,
+        CallStage::Begins | CallStage::Underway | CallStage::Completed | CallStage::Over => {
+            ExpectedResponse::Nothing
+        }
     };
     let when = match timestamp(fields) {
         Some(at) => When { at: at.min(reading.now), source: TimeSource::Exact },
@@ -89,56 +91,60 @@ pub fn call(fields: &Fields, reading: &Reading<'_>) -> Result<Call, Malformed> {
         None => reading.when(fields)?,
     };
     let when = (when.source != TimeSource::Unknown).then_some(when);
-    let signal = called(fields, reading, (account, sid), stage, &Heard { when, event: None });
-    Ok(Call { signal, wants })
+    let signal = called(fields, reading, (account, sid), stage, &EventMeta { when, event: None });
+    Ok(CallSignal { signal, wants })
 }
 
 /// A call of which it is known whose it is. One whose start is not known proves nothing and is not
 /// counted, so that it may still be told of by another road.
 pub(super) fn called(
     fields: &Fields,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
     (account, sid): (AccountSid, CallSid),
-    stage: Stage,
-    heard: &Heard,
+    stage: CallStage,
+    heard: &EventMeta,
 ) -> Signal {
     let evidence = who(fields, reading, account).and_then(|named| {
         let began = start(fields, stage, heard.when).ok_or(Reason::TimeUnknown)?;
         let When { at: occurred_at, source: time_source } = began;
-        let (label, source) = ("call".to_owned(), Source::Call);
+        let (label, source) = ("call".to_owned(), SignalSource::Call);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = match evidence {
-        Ok(_) => heard.event.iter().cloned().chain([Once::Call(sid)]).collect(),
+        Ok(_) => heard.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
         Err(_) => Vec::new(),
     };
     Signal {
-        source: Source::Call,
-        once,
+        source: SignalSource::Call,
+        dedup_ids: once,
         code: None,
         evidence,
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at: reading.now,
         trace: reading.trace,
     }
 }
 
 /// When a call began, told of at that moment.
-fn start(fields: &Fields, stage: Stage, when: Option<When>) -> Option<When> {
+fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> {
     match stage {
-        Stage::Begins => when,
-        Stage::Completed => {
+        CallStage::Begins => when,
+        CallStage::Completed => {
             let seconds = fields.get("CallDuration")?.parse().ok()?;
             let when = when?;
             Some(When { at: earlier(when.at, Duration::from_secs(seconds)), ..when })
         }
-        Stage::Underway | Stage::Over => None,
+        CallStage::Underway | CallStage::Over => None,
     }
 }
 
-/// Who called whom. The person who called is `From`, also where the call was forwarded to us.
-fn who(fields: &Fields, reading: &Reading<'_>, account: AccountSid) -> Result<Named, Reason> {
+/// Who called whom. The person who called is `RangeEnd`, also where the call was forwarded to us.
+fn who(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    account: AccountSid,
+) -> Result<EvidenceTarget, Reason> {
     if fields.get("Direction") != Some("inbound") {
         return Err(Reason::Outbound);
     }
@@ -155,7 +161,7 @@ fn who(fields: &Fields, reading: &Reading<'_>, account: AccountSid) -> Result<Na
     let to = to.and_then(|to| Address::parse(to).ok()).ok_or(Reason::SenderUnknown)?;
     let number = to.to_number().unwrap_or(to);
     let sender = SenderHint { address: Some(number.to_sender()), service: None };
-    Ok(Named::Caller { recipient, whatsapp, sender })
+    Ok(EvidenceTarget::Caller { recipient, whatsapp, sender })
 }
 
 fn is_nobody(from: &str) -> bool {
@@ -190,25 +196,25 @@ pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::address::PersonKey;
+    use crate::domain::address::RecipientHashKey;
     use crate::domain::form;
-    use crate::domain::signal::callback::Road;
-    use crate::domain::signal::fields::Spelling;
+    use crate::domain::signal::callback::Relay;
+    use crate::domain::signal::fields::FieldSpelling;
 
     const CALL: &str = "CA0123456789abcdef0123456789abcdef";
     const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
 
-    fn read(form: &str) -> Result<Call, Malformed> {
-        read_by(Road::Twilio, form)
+    fn read(form: &str) -> Result<CallSignal, Malformed> {
+        read_by(Relay::Twilio, form)
     }
 
-    fn read_by(road: Road, form: &str) -> Result<Call, Malformed> {
+    fn read_by(road: Relay, form: &str) -> Result<CallSignal, Malformed> {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
-        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio);
-        let reading = Reading {
+        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio);
+        let reading = ParseContext {
             account,
             others: &[],
-            person_key: &PersonKey::new(b"key"),
+            person_key: &RecipientHashKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag: None,
@@ -219,7 +225,7 @@ mod tests {
         call(&fields.expect("UTF-8"), &reading)
     }
 
-    fn heard(end: &str) -> Call {
+    fn heard(end: &str) -> CallSignal {
         read(&format!("{BASE}{end}")).expect(end)
     }
 
@@ -227,47 +233,67 @@ mod tests {
     fn a_call_counts_as_of_its_start() {
         let from = "From=%2B15558675310&";
         for (end, wants, start) in [
-            ("CallStatus=ringing", Wants::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=queued", Wants::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=in-progress", Wants::Twiml, Err(Reason::TimeUnknown)),
-            ("CallStatus=something-new", Wants::Twiml, Err(Reason::TimeUnknown)),
-            ("", Wants::Twiml, Err(Reason::TimeUnknown)),
-            ("CallStatus=completed&CallDuration=90", Wants::Nothing, Ok("2026-11-23T10:03:30Z")),
+            ("CallStatus=ringing", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=queued", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=in-progress", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            ("CallStatus=something-new", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            ("", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=completed&CallDuration=90",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
             (
                 "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                Wants::Nothing,
+                ExpectedResponse::Nothing,
                 Ok("2026-11-23T10:03:00Z"),
             ),
             (
                 "CallStatus=ringing&CallbackSource=call-progress-events&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                Wants::Nothing,
+                ExpectedResponse::Nothing,
                 Ok("2026-11-23T10:04:30Z"),
             ),
             // A clock that is ahead, and no date at all: it ended now.
             (
                 "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A05%3A30+%2B0000",
-                Wants::Nothing,
+                ExpectedResponse::Nothing,
                 Ok("2026-11-23T10:03:30Z"),
             ),
             (
                 "CallStatus=completed&CallDuration=90&Timestamp=yesterday",
-                Wants::Nothing,
+                ExpectedResponse::Nothing,
                 Ok("2026-11-23T10:03:30Z"),
             ),
-            ("CallStatus=completed", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=completed&CallDuration=long", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=completed&CallDuration=-5", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=busy&CallDuration=0", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=no-answer", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=canceled&CallDuration=12", Wants::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=failed", Wants::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=completed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=completed&CallDuration=long",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            (
+                "CallStatus=completed&CallDuration=-5",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            ("CallStatus=busy&CallDuration=0", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=no-answer", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=canceled&CallDuration=12",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            ("CallStatus=failed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
         ] {
             let call = heard(&format!("{from}{end}"));
             let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
             assert_eq!(call.wants, wants, "{end}");
             assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
             let once = usize::from(began.is_ok());
-            assert_eq!(call.signal.once.len(), once, "what proves nothing is not used up: {end}");
+            assert_eq!(
+                call.signal.dedup_ids.len(),
+                once,
+                "what proves nothing is not used up: {end}"
+            );
         }
     }
 
@@ -292,7 +318,7 @@ mod tests {
         ] {
             let call = heard(&format!("CallStatus=ringing&{from}"));
             assert_eq!(call.signal.evidence, Err(Reason::Anonymous), "{from}");
-            assert_eq!(call.wants, Wants::Twiml);
+            assert_eq!(call.wants, ExpectedResponse::Twiml);
         }
         let forwarded =
             heard("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
@@ -305,13 +331,13 @@ mod tests {
     fn when_a_call_was_that_is_passed_on_without_its_time_is_not_known() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
-            read_by(Road::App, &form).expect(more).signal
+            read_by(Relay::App, &form).expect(more).signal
         };
         let ended = "CallStatus=completed&CallDuration=90";
         let ringing = "CallStatus=ringing";
         for more in [ended, &format!("{ended}&Timestamp=yesterday"), ringing] {
             let signal = passed_on(more);
-            assert_eq!((signal.evidence, signal.once), (Err(Reason::TimeUnknown), Vec::new()));
+            assert_eq!((signal.evidence, signal.dedup_ids), (Err(Reason::TimeUnknown), Vec::new()));
         }
         let timed = "&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000";
         for (more, start) in [

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{Address, Names, PersonKey, Recipient, Sender};
+use crate::domain::address::{Address, Recipient, RecipientHashKey, RecipientNames, Sender};
 use crate::domain::code::{CodeKey, Probe};
 use crate::domain::matching::{CLOCK_SKEW, Reason};
 use crate::domain::message::Status;
@@ -12,20 +12,21 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
 use crate::domain::signal::direction;
 use crate::domain::signal::fields::{Fields, missing};
 use crate::domain::signal::{
-    Evidence, Malformed, Named, Once, SenderHint, Sighting, Signal, Source, TimeSource,
+    DedupId, Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
+    TimeSource,
 };
 use crate::domain::switch;
 use crate::domain::trace::TraceParent;
 
 /// What reading a signal takes besides its fields.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading<'a> {
+pub struct ParseContext<'a> {
     /// Whose a request is that names no account.
     pub account: AccountSid,
     /// What else it may be about, by whose key it was signed.
     pub others: &'a [AccountSid],
     /// Turns addresses into persons.
-    pub person_key: &'a PersonKey,
+    pub person_key: &'a RecipientHashKey,
     /// The app's keys, to try what was typed against the codes of messages.
     pub code_keys: &'a [CodeKey],
     /// Whether known crawlers' clicks are no evidence.
@@ -33,7 +34,7 @@ pub struct Reading<'a> {
     /// The tag of a message that holds its reference, in Event Streams. A message that bears it is tracked.
     pub reference_tag: Option<&'a str>,
     /// Whether Twilio itself sent the request, or the app passes it on.
-    pub road: Road,
+    pub road: Relay,
     /// When the request came in.
     pub now: Timestamp,
     /// The trace that it came in with.
@@ -42,14 +43,14 @@ pub struct Reading<'a> {
 
 /// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Road {
+pub enum Relay {
     /// Sent by Twilio itself, as its event happens.
     Twilio,
     /// Sent or passed on by the app, which alone knows how late it is.
     App,
 }
 
-impl Reading<'_> {
+impl ParseContext<'_> {
     /// The time of this request's event, and the clock behind it. Twilio sends a webhook when its event happens. An
     /// event that the app passes on without a time may have happened at any earlier time.
     ///
@@ -57,10 +58,10 @@ impl Reading<'_> {
     /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real moment.
     pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
         let source = match self.road {
-            Road::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
-            Road::App => TimeSource::App,
+            Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Relay::App => TimeSource::App,
         };
-        let (stated, sent) = (fields.moment("OccurredAt")?, fields.moment("SentAt")?);
+        let (stated, sent) = (fields.timestamp("OccurredAt")?, fields.timestamp("SentAt")?);
         let Some(stated) = stated else {
             return Ok(When { at: self.now, source: TimeSource::Unknown });
         };
@@ -88,7 +89,7 @@ impl Reading<'_> {
     /// # Errors
     /// [`Malformed::OtherAccount`], or that the field is no `AccountSid`.
     pub fn account(&self, fields: &Fields) -> Result<Option<AccountSid>, Malformed> {
-        match fields.sid::<kind::Account>("AccountSid", None)? {
+        match fields.sid::<kind::AccountKind>("AccountSid", None)? {
             Some(account) if !self.speaks_for(account) => Err(Malformed::OtherAccount),
             known => Ok(known),
         }
@@ -121,13 +122,13 @@ const OPT_OUT_WORDS: [&str; 15] = [
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn reply(fields: &Fields, reading: &Reading<'_>) -> Result<Signal, Malformed> {
+pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
     // First, for another account's request is answered 403 whatever else is wrong with it.
     let account = reading.account(fields)?;
     message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let when = reading.when(fields)?;
-    replied(fields, reading, account, &Heard { when: Some(when), event: None })
+    replied(fields, reading, account, &EventMeta { when: Some(when), event: None })
 }
 
 /// The time of an event, and the clock behind it.
@@ -140,20 +141,20 @@ pub struct When {
 }
 
 /// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
-pub(super) struct Heard {
+pub(super) struct EventMeta {
     /// The time. `None` if the event has none.
     pub(super) when: Option<When>,
     /// The `CloudEvent`.
-    pub(super) event: Option<Once>,
+    pub(super) event: Option<DedupId>,
 }
 
 /// A reply of which it is known whose it is. One whose time is not known proves only what it quotes;
 /// it is not counted, so that it may still come by another road.
 pub(super) fn replied(
     fields: &Fields,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &Heard,
+    heard: &EventMeta,
 ) -> Result<Signal, Malformed> {
     let inbound = message_sid(fields)?;
     direction::inbound(fields)?;
@@ -163,26 +164,26 @@ pub(super) fn replied(
     let person = reading.person_key.recipient(account, &person);
     let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
     let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
-    let evidence = named(fields, person, sender)?.and_then(|named| {
-        let is_direct = matches!(named, Named::Message(_));
+    let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
+        let is_direct = matches!(named, EvidenceTarget::Message(_));
         let unknown = When { at: reading.now, source: TimeSource::Unknown };
         let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
         let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
-        let (label, source) = ("reply".to_owned(), Source::Reply);
+        let (label, source) = ("reply".to_owned(), SignalSource::Reply);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
     } else {
-        heard.event.iter().cloned().chain([Once::Message(inbound)]).collect()
+        heard.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
     };
     Ok(Signal {
-        source: Source::Reply,
-        once,
+        source: SignalSource::Reply,
+        dedup_ids: once,
         code: probe,
         evidence,
         names,
-        remembers: None,
+        message_update: None,
         seen_at: reading.now,
         trace: reading.trace,
     })
@@ -190,19 +191,19 @@ pub(super) fn replied(
 
 /// What a reply is about. One that quotes something which is no message proves nothing: the person
 /// pointed elsewhere, and the newest message is not what they meant.
-fn named(
+fn evidence_target(
     fields: &Fields,
     recipient: Recipient,
     sender: SenderHint,
-) -> Result<Result<Named, Reason>, Malformed> {
+) -> Result<Result<EvidenceTarget, Reason>, Malformed> {
     const QUOTED: &str = "OriginalRepliedMessageSid";
     if is_opt_out(fields) {
         return Ok(Err(Reason::OptOut));
     }
-    match optional(fields.sid::<kind::Message>(QUOTED, None))? {
-        Some(sid) => Ok(Ok(Named::Message(sid))),
+    match optional(fields.sid::<kind::MessageKind>(QUOTED, None))? {
+        Some(sid) => Ok(Ok(EvidenceTarget::Message(sid))),
         None if fields.get(QUOTED).is_some() => Ok(Err(Reason::QuoteUnknown)),
-        None => Ok(Ok(Named::Person { recipient, sender })),
+        None => Ok(Ok(EvidenceTarget::Person { recipient, sender })),
     }
 }
 
@@ -236,20 +237,23 @@ fn is_opt_out(fields: &Fields) -> bool {
 pub fn status(
     fields: &Fields,
     query: &Fields,
-    reading: &Reading<'_>,
-) -> Result<Sighting, Malformed> {
+    reading: &ParseContext<'_>,
+) -> Result<MessageUpdate, Malformed> {
     let account = reading.account(fields)?;
     let sid = message_sid(fields)?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
     let word = word.ok_or_else(|| missing("MessageStatus"))?;
-    registered(sighted(fields, reading, account, sid, word)?, query)
+    registered(message_update(fields, reading, account, sid, word)?, query)
 }
 
 /// A message with the `feedback` and the `reference` of its status callback URL.
-pub(super) fn registered(sighting: Sighting, query: &Fields) -> Result<Sighting, Malformed> {
+pub(super) fn registered(
+    sighting: MessageUpdate,
+    query: &Fields,
+) -> Result<MessageUpdate, Malformed> {
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
-    Ok(Sighting { tracked, reference: query.reference("reference")?, ..sighting })
+    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..sighting })
 }
 
 /// The first word of a status callback URL's `feedback` that is neither true nor false: its message is not tracked.
@@ -263,13 +267,13 @@ fn feedback_words(query: &Fields) -> impl Iterator<Item = &str> {
 }
 
 /// A message of which Twilio said that it has come so far.
-pub(super) fn sighted(
+pub(super) fn message_update(
     fields: &Fields,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
     account: AccountSid,
     sid: MessageSid,
     word: &str,
-) -> Result<Sighting, Malformed> {
+) -> Result<MessageUpdate, Malformed> {
     direction::outbound(fields)?;
     let recipient = optional(address(fields, "To"))?;
     // A sender is kept in clear, so a text that is no sender is dropped.
@@ -278,12 +282,12 @@ pub(super) fn sighted(
         Some(Ok(Sender::Service(of))) => (None, Some(of)),
         Some(Err(_)) | None => (None, None),
     };
-    Ok(Sighting {
+    Ok(MessageUpdate {
         sid,
         account,
         tracked: false,
         strict: false,
-        by_twilio: reading.road == Road::Twilio,
+        by_twilio: reading.road == Relay::Twilio,
         number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
         names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
         recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
@@ -309,11 +313,11 @@ pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
 /// sent ties names, not one that the app passes on.
 fn names(
     fields: &Fields,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
     account: AccountSid,
     address: &Address,
-) -> Option<Names> {
-    if reading.road != Road::Twilio || !address.is_whatsapp() {
+) -> Option<RecipientNames> {
+    if reading.road != Relay::Twilio || !address.is_whatsapp() {
         return None;
     }
     let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
@@ -327,7 +331,7 @@ fn names(
     {
         addresses.push(number);
     }
-    Names::of(reading.person_key, account, &addresses)
+    RecipientNames::of(reading.person_key, account, &addresses)
 }
 
 fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {

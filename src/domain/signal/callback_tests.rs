@@ -2,35 +2,35 @@
 
 use super::*;
 use crate::domain::form;
-use crate::domain::signal::fields::Spelling;
+use crate::domain::signal::fields::FieldSpelling;
 
 const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
 
 fn fields_of(form: &str) -> Fields {
-    Fields::from_pairs(&form::pairs(form.as_bytes()), Spelling::Twilio).expect("UTF-8")
+    Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio).expect("UTF-8")
 }
 
-fn reading_with(person_key: &PersonKey) -> Reading<'_> {
-    Reading {
+fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
+    ParseContext {
         account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
         others: &[],
         person_key,
         code_keys: &[],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::Twilio,
+        road: Relay::Twilio,
         now: Timestamp::UNIX_EPOCH,
         trace: None,
     }
 }
 
 fn read(form: &str) -> Result<Signal, Malformed> {
-    reply(&fields_of(form), &reading_with(&PersonKey::new(b"key")))
+    reply(&fields_of(form), &reading_with(&RecipientHashKey::new(b"key")))
 }
 
 #[test]
 fn a_form_at_the_route_of_the_other_direction_is_refused() {
-    let person_key = PersonKey::new(b"key");
+    let person_key = RecipientHashKey::new(b"key");
     let reading = reading_with(&person_key);
     for (more, is_reply, is_status) in [
         ("SmsStatus=received", true, false),
@@ -59,7 +59,7 @@ fn opting_out_in_or_asking_for_help_is_no_evidence() {
     ] {
         let signal = read(&format!("{BASE}{end}")).expect(end);
         assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
-        assert!(!signal.once.is_empty(), "it still counts as seen: {end}");
+        assert!(!signal.dedup_ids.is_empty(), "it still counts as seen: {end}");
     }
     for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
         assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");
@@ -70,7 +70,7 @@ fn opting_out_in_or_asking_for_help_is_no_evidence() {
 fn a_quoted_message_is_named_directly() {
     let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
     let signal = read(&format!("{BASE}{quoted}")).expect("read");
-    assert!(matches!(signal.evidence.expect("evidence").named, Named::Message(_)));
+    assert!(matches!(signal.evidence.expect("evidence").named, EvidenceTarget::Message(_)));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
 #[test]
 fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
     let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
-    let Named::Person { sender, .. } = signal.evidence.expect("evidence").named else {
+    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
         panic!("a person is named");
     };
     assert_eq!(sender.service, None);

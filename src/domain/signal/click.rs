@@ -6,39 +6,41 @@
 use crate::domain::crawlers;
 use crate::domain::matching::Reason;
 use crate::domain::sid::{AccountSid, kind};
-use crate::domain::signal::callback::{Heard, Reading};
+use crate::domain::signal::callback::{EventMeta, ParseContext};
 use crate::domain::signal::fields::{Fields, missing};
-use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source, TimeSource};
+use crate::domain::signal::{
+    Evidence, EvidenceTarget, Malformed, Signal, SignalSource, TimeSource,
+};
 
 /// A Link Shortening callback. `None` for what is neither a click nor a preview.
 ///
 /// # Errors
 /// [`Malformed`].
-pub fn click(fields: &Fields, reading: &Reading<'_>) -> Result<Option<Signal>, Malformed> {
+pub fn click(fields: &Fields, reading: &ParseContext<'_>) -> Result<Option<Signal>, Malformed> {
     let account = reading.account(fields)?.ok_or_else(|| missing("AccountSid"))?;
     if fields.get("EventType").is_none() {
         return Err(missing("EventType"));
     }
     // A click says when; what it names needs no time.
-    clicked(fields, reading, account, &Heard { when: None, event: None })
+    clicked(fields, reading, account, &EventMeta { when: None, event: None })
 }
 
 /// A click of which it is known whose it is. Without an `event_type` it is a click.
 pub(super) fn clicked(
     fields: &Fields,
-    reading: &Reading<'_>,
+    reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &Heard,
+    heard: &EventMeta,
 ) -> Result<Option<Signal>, Malformed> {
     let evidence = match fields.get("EventType") {
         Some("click") | None => {
-            let sid = fields.sid::<kind::Message>("SmsSid", Some("MessageSid"))?;
-            let named = Named::Message(sid.ok_or_else(|| missing("SmsSid"))?);
+            let sid = fields.sid::<kind::MessageKind>("SmsSid", Some("MessageSid"))?;
+            let named = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
             let at = heard.when.map(|when| when.at);
-            let told = fields.moment("ClickTime").ok().flatten().or(at);
+            let told = fields.timestamp("ClickTime").ok().flatten().or(at);
             let occurred_at = told.unwrap_or(reading.now).min(reading.now);
             let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
-            let source = Source::Click;
+            let source = SignalSource::Click;
             let evidence = Evidence { account, named, label, occurred_at, time_source, source };
             if is_crawler(fields, reading) { Err(Reason::Crawler) } else { Ok(evidence) }
         }
@@ -46,28 +48,28 @@ pub(super) fn clicked(
         Some(_) => return Ok(None),
     };
     Ok(Some(Signal {
-        source: Source::Click,
+        source: SignalSource::Click,
         // Naming its message, it proves no more the second time; only an event has a name of its own.
-        once: heard.event.iter().cloned().collect(),
+        dedup_ids: heard.event.iter().cloned().collect(),
         code: None,
         evidence,
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at: reading.now,
         trace: reading.trace,
     }))
 }
 
-fn is_crawler(fields: &Fields, reading: &Reading<'_>) -> bool {
+fn is_crawler(fields: &Fields, reading: &ParseContext<'_>) -> bool {
     reading.ignores_crawlers && fields.get("UserAgent").is_some_and(crawlers::is_known)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::address::PersonKey;
-    use crate::domain::signal::callback::Road;
-    use crate::domain::signal::fields::Spelling;
+    use crate::domain::address::RecipientHashKey;
+    use crate::domain::signal::callback::Relay;
+    use crate::domain::signal::fields::FieldSpelling;
 
     const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
 
@@ -75,15 +77,15 @@ mod tests {
         let json = format!(
             r#"{{"account_sid":"AC0123456789abcdef0123456789abcdef","sms_sid":"SM0123456789abcdef0123456789abcdef",{more}}}"#
         );
-        let fields = Fields::from_json(json.as_bytes(), Spelling::Any)?;
-        let reading = Reading {
+        let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
+        let reading = ParseContext {
             account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
             others: &[],
-            person_key: &PersonKey::new(b"key"),
+            person_key: &RecipientHashKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers,
             reference_tag: None,
-            road: Road::Twilio,
+            road: Relay::Twilio,
             now: "2026-11-23T10:05:00Z".parse().expect("valid"),
             trace: None,
         };

@@ -1,6 +1,6 @@
 //! The direction of a message, by the fields of its form and not by the route.
 //!
-//! The person is `From` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
+//! The person is `RangeEnd` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
 //! at a route for the other direction is refused: its person would be taken for a sender. Nothing of it is kept.
 
 use crate::domain::signal::Malformed;
@@ -19,7 +19,7 @@ const STATUS: [&str; 2] = ["MessageStatus", "SmsStatus"];
 const RECEIPTS: [&str; 3] = ["RawDlrDoneDate", "ChannelStatusMessage", "ChannelPrefix"];
 
 /// Each field of a form that shows a direction, with that direction.
-fn told(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
+fn evidence_of_direction(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
     let is = |word: &str, known: &str| word.trim().eq_ignore_ascii_case(known);
     let by_status = STATUS.into_iter().filter_map(move |field| {
         let word = fields.get(field)?;
@@ -41,7 +41,7 @@ fn told(fields: &Fields) -> impl Iterator<Item = (&'static str, Direction)> {
 
 /// The first field that shows a different direction.
 fn other(fields: &Fields, than: Direction) -> Option<&'static str> {
-    told(fields).find(|(_, direction)| *direction != than).map(|(field, _)| field)
+    evidence_of_direction(fields).find(|(_, direction)| *direction != than).map(|(field, _)| field)
 }
 
 fn refusal(field: &'static str, expected: &str) -> Malformed {
@@ -76,13 +76,13 @@ pub(super) fn outbound(fields: &Fields) -> Result<(), Malformed> {
 pub(super) fn neither(fields: &Fields) -> Result<(), Malformed> {
     const EXPECTED: &str = "expected an event of your app; this is a form of Twilio's. Pass inbound messages on to \
                             /app/twilio/message and status callbacks to /app/twilio/status";
-    told(fields).next().map_or(Ok(()), |(field, _)| Err(refusal(field, EXPECTED)))
+    evidence_of_direction(fields).next().map_or(Ok(()), |(field, _)| Err(refusal(field, EXPECTED)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::signal::fields::Spelling;
+    use crate::domain::signal::fields::FieldSpelling;
 
     #[test]
     fn the_form_tells_the_direction_and_not_the_route() {
@@ -100,7 +100,7 @@ mod tests {
             ("Body", "sent", true, true),
         ] {
             let json = format!(r#"{{"{field}":"{word}"}}"#);
-            let fields = Fields::from_json(json.as_bytes(), Spelling::Any).expect("an object");
+            let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any).expect("an object");
             assert_eq!(inbound(&fields).is_ok(), is_inbound, "{field}={word}");
             assert_eq!(outbound(&fields).is_ok(), is_outbound, "{field}={word}");
             assert_eq!(neither(&fields).is_ok(), is_inbound && is_outbound, "{field}={word}");
@@ -110,13 +110,13 @@ mod tests {
     #[test]
     fn a_form_that_tells_both_is_neither() {
         let json = br#"{"MessageStatus":"sent","SmsStatus":"received"}"#;
-        let fields = Fields::from_json(json, Spelling::Any).expect("an object");
+        let fields = Fields::from_json(json, FieldSpelling::Any).expect("an object");
         assert!(inbound(&fields).is_err() && outbound(&fields).is_err());
     }
 
     #[test]
     fn a_refusal_names_the_route_that_the_form_belongs_to() {
-        let of = |json: &[u8]| Fields::from_json(json, Spelling::Any).expect("an object");
+        let of = |json: &[u8]| Fields::from_json(json, FieldSpelling::Any).expect("an object");
         let error = inbound(&of(br#"{"SmsStatus":"sent"}"#)).expect_err("refused").to_string();
         assert!(error.starts_with("SmsStatus: ") && error.contains("/twilio/status"), "{error}");
         let error = outbound(&of(br#"{"SmsStatus":"received"}"#)).expect_err("refused").to_string();

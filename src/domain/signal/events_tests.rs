@@ -1,10 +1,10 @@
 //! Events as Twilio's pages show them and as others have seen them, and what is left of each.
 
 use super::*;
-use crate::domain::address::PersonKey;
+use crate::domain::address::RecipientHashKey;
 use crate::domain::code::CodeKey;
 use crate::domain::message::Status;
-use crate::domain::signal::callback::Road;
+use crate::domain::signal::callback::Relay;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
@@ -13,14 +13,14 @@ const CALL: &str = "CA0123456789abcdef0123456789abcdef";
 const NOW: &str = "2026-11-23T10:05:00Z";
 
 fn read(body: &str) -> Result<Vec<Event>, Malformed> {
-    let reading = Reading {
+    let reading = ParseContext {
         account: AccountSid::parse(ACCOUNT).expect("valid"),
         others: &[],
-        person_key: &PersonKey::new(b"key"),
+        person_key: &RecipientHashKey::new(b"key"),
         code_keys: &[CodeKey::new(b"an app's own key")],
         ignores_crawlers: true,
         reference_tag: None,
-        road: Road::Twilio,
+        road: Relay::Twilio,
         now: NOW.parse().expect("valid"),
         trace: None,
     };
@@ -97,14 +97,14 @@ fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
     for signal in &signals {
         let evidence = signal.evidence.as_ref().expect("evidence");
         assert_eq!(evidence.occurred_at, moment("2026-11-23T06:05:00Z"), "four hours late");
-        assert!(matches!(evidence.named, Named::Person { .. }) && signal.code.is_some());
-        assert_eq!(signal.once.len(), 2, "the event and the message");
+        assert!(matches!(evidence.named, EvidenceTarget::Person { .. }) && signal.code.is_some());
+        assert_eq!(signal.dedup_ids.len(), 2, "the event and the message");
         assert_eq!(signal.evidence, signals[0].evidence);
     }
     let stop = camel.replace("my code is 123456", "Stop");
     let stopped = signal("messaging.inbound-message.received", &stop);
     assert_eq!(stopped.evidence, Err(Reason::OptOut));
-    assert_eq!(stopped.once.len(), 2);
+    assert_eq!(stopped.dedup_ids.len(), 2);
 }
 
 #[test]
@@ -117,12 +117,15 @@ fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
     let kind = "messaging.inbound-message.received";
     for from in ["whatsapp:+15558675310", "WhatsApp:+15558675310"] {
         let unquoted = signal(kind, &data(from, ""));
-        assert_eq!((unquoted.evidence, unquoted.once), (Err(Reason::QuoteUnknown), Vec::new()));
+        assert_eq!(
+            (unquoted.evidence, unquoted.dedup_ids),
+            (Err(Reason::QuoteUnknown), Vec::new())
+        );
     }
     let quote = format!(r#","originalRepliedMessageSid":"{MESSAGE}""#);
     let quoted = signal(kind, &data("whatsapp:+15558675310", &quote));
-    assert_eq!(quoted.evidence.map(|it| it.named), Ok(Named::Message(message())));
-    assert_eq!(quoted.once.len(), 2);
+    assert_eq!(quoted.evidence.map(|it| it.named), Ok(EvidenceTarget::Message(message())));
+    assert_eq!(quoted.dedup_ids.len(), 2);
     let text = signal(kind, &data("+15558675310", ""));
     assert!(text.evidence.is_ok(), "a text message can quote nothing");
 }
@@ -134,7 +137,7 @@ fn a_reply_of_which_nobody_says_when_proves_nothing_and_is_not_used_up() {
     );
     let event = read(&body).expect("one alone").pop().expect("one");
     let Incoming::Signal(signal) = event.incoming else { panic!("{event:?}") };
-    assert_eq!((signal.evidence, signal.once), (Err(Reason::TimeUnknown), Vec::new()));
+    assert_eq!((signal.evidence, signal.dedup_ids), (Err(Reason::TimeUnknown), Vec::new()));
 }
 
 #[test]
@@ -147,9 +150,9 @@ fn a_click_goes_by_the_crawler_rule() {
     let kind = "daptbt.link-shortening.link-clicked";
     let clicked = signal(kind, &data("Mozilla/5.0 (iPhone) Safari/604.1"));
     let evidence = clicked.evidence.expect("evidence");
-    assert_eq!(evidence.named, Named::Message(message()));
+    assert_eq!(evidence.named, EvidenceTarget::Message(message()));
     assert_eq!(evidence.occurred_at, moment("2026-11-23T10:02:00Z"));
-    assert_eq!(clicked.once, [Once::Event("EZ1".to_owned())]);
+    assert_eq!(clicked.dedup_ids, [DedupId::Event("EZ1".to_owned())]);
     // The user agent of Twilio's own example.
     let previewed = signal(
         kind,
@@ -188,7 +191,7 @@ fn a_call_is_found_in_the_parameters_of_its_request() {
         let signal = signal(&format!("voice.status-callback.call.{kind}"), &data(more));
         let began = signal.evidence.map(|evidence| evidence.occurred_at);
         assert_eq!(began, start.map(moment), "{kind} {more}");
-        assert_eq!(signal.once.len(), 2 * usize::from(began.is_ok()), "{kind} {more}");
+        assert_eq!(signal.dedup_ids.len(), 2 * usize::from(began.is_ok()), "{kind} {more}");
     }
     let outbound = data("").replace("inbound", "outbound-api");
     let outbound = signal("voice.status-callback.call.ringing", &outbound);
@@ -215,7 +218,7 @@ fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
     let test = format!(
         r#"[{{"specversion":"1.0","type":"com.twilio.eventstreams.test-event","source":"Sink","id":"{ACCOUNT}","dataschema":"x","datacontenttype":"application/json","time":"2026-11-23T10:02:54.377Z","data":{{"test_id":"cae2f9e2-c277-4612-8ad3-93c1a7a3ef88"}}}}]"#
     );
-    assert_eq!(read(&test), Ok(vec![Event { kind: Kind::Test, incoming: Incoming::Ignored }]));
+    assert_eq!(read(&test), Ok(vec![Event { kind: EventKind::Test, incoming: Incoming::Ignored }]));
     let wrapped = test.replace(
         r#"{"test_id":"cae2f9e2-c277-4612-8ad3-93c1a7a3ef88"}"#,
         r#""{\"test_id\":\"c\"}""#,
@@ -223,7 +226,11 @@ fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
     assert_eq!(read(&wrapped), read(&test));
     for kind in ["error-logs.error.logged", "messaging.message", "messaging.message.", "voice.x"] {
         let event = one(kind, "{}");
-        assert_eq!(event, Event { kind: Kind::Unknown, incoming: Incoming::Ignored }, "{kind}");
+        assert_eq!(
+            event,
+            Event { kind: EventKind::Unknown, incoming: Incoming::Ignored },
+            "{kind}"
+        );
     }
     assert_eq!(read("[]"), Ok(Vec::new()));
 }
@@ -292,21 +299,21 @@ fn the_first_of_repeated_members_counts_and_a_long_id_is_no_id() {
     );
     let event = read(&long).expect("read").pop().expect("one");
     let Incoming::Signal(signal) = event.incoming else { panic!("{event:?}") };
-    assert_eq!(signal.once, []);
+    assert_eq!(signal.dedup_ids, []);
 }
 
 #[test]
 fn a_status_event_registers_its_message_by_callback_url_or_tag() {
     let own = "https://hooks.example.com/twilio/status";
     let read_with = |more: &str, reference_tag| {
-        let reading = Reading {
+        let reading = ParseContext {
             account: AccountSid::parse(ACCOUNT).expect("valid"),
             others: &[],
-            person_key: &PersonKey::new(b"key"),
+            person_key: &RecipientHashKey::new(b"key"),
             code_keys: &[],
             ignores_crawlers: true,
             reference_tag,
-            road: Road::Twilio,
+            road: Relay::Twilio,
             now: NOW.parse().expect("valid"),
             trace: None,
         };

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 
 use crate::domain::address::Address;
-use crate::domain::form::{Pair, Text};
+use crate::domain::form::{FormPair, Text};
 use crate::domain::message::{MAX_REFERENCE, Reference};
-use crate::domain::sid::{AccountSid, Kind, Sid};
+use crate::domain::sid::{AccountSid, Sid, SidKind};
 use crate::domain::signal::Malformed;
 use crate::domain::signal::json::{Json, member};
 use crate::domain::signal::placeholder::{is_placeholder, is_shared_by_everyone};
@@ -14,7 +14,7 @@ use crate::domain::signal::timestamps;
 
 /// How field names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spelling {
+pub enum FieldSpelling {
     /// Only as Twilio's callbacks write them: `MessageSid`.
     Twilio,
     /// As people write them to us: `MessageSid`, `message_sid` or `messageSid`.
@@ -25,7 +25,7 @@ pub enum Spelling {
 #[derive(Debug, Clone)]
 pub struct Fields {
     pairs: Vec<(String, String)>,
-    spelling: Spelling,
+    spelling: FieldSpelling,
 }
 
 impl Fields {
@@ -33,7 +33,7 @@ impl Fields {
     ///
     /// # Errors
     /// [`Malformed::Encoding`] where a name or a value is not UTF-8.
-    pub fn from_pairs(pairs: &[Pair<'_>], spelling: Spelling) -> Result<Self, Malformed> {
+    pub fn from_pairs(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Result<Self, Malformed> {
         let text = |text: &Text<'_>| {
             String::from_utf8(text.decoded().into_owned()).map_err(|_| Malformed::Encoding)
         };
@@ -48,7 +48,7 @@ impl Fields {
     ///
     /// # Errors
     /// [`Malformed::Json`], with the place, but nothing of the body.
-    pub fn from_json(body: &[u8], spelling: Spelling) -> Result<Self, Malformed> {
+    pub fn from_json(body: &[u8], spelling: FieldSpelling) -> Result<Self, Malformed> {
         match Json::parse(body)? {
             Json::Object(members) => Ok(Self::from_members(&members, spelling)),
             Json::Null | Json::Scalar(_) | Json::Array(_) => {
@@ -60,7 +60,7 @@ impl Fields {
     /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
     /// Twilio's writes instead of a text.
     #[must_use]
-    pub fn from_members(members: &[(String, Json)], spelling: Spelling) -> Self {
+    pub fn from_members(members: &[(String, Json)], spelling: FieldSpelling) -> Self {
         let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
         for (name, value) in members {
             if let Some(value) = scalar(value) {
@@ -108,7 +108,7 @@ impl Fields {
     ///
     /// # Errors
     /// [`Malformed`] where it is not such a SID, or is given twice differently.
-    pub fn sid<K: Kind>(
+    pub fn sid<K: SidKind>(
         &self,
         field: &'static str,
         alias: Option<&str>,
@@ -125,7 +125,7 @@ impl Fields {
     ///
     /// # Errors
     /// [`Malformed`] where it is not a moment ([`timestamps::parse`]).
-    pub fn moment(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
+    pub fn timestamp(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
         self.read(field, timestamps::parse)
     }
 
@@ -205,8 +205,8 @@ fn scalar(value: &Json) -> Option<String> {
 /// The one account that a form names, before anybody has vouched for it; `None` where it names none,
 /// or several, or something else.
 #[must_use]
-pub fn one_account(pairs: &[Pair<'_>], spelling: Spelling) -> Option<AccountSid> {
-    let named = |(name, value): &&Pair<'_>| {
+pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<AccountSid> {
+    let named = |(name, value): &&FormPair<'_>| {
         let name = name.decoded();
         let name = std::str::from_utf8(&name);
         !value.is_empty() && name.is_ok_and(|name| is_named(name, "AccountSid", spelling))
@@ -234,11 +234,11 @@ pub fn missing(field: &'static str) -> Malformed {
 }
 
 /// Whether a name is that field's, given in Twilio's spelling.
-fn is_named(name: &str, field: &str, spelling: Spelling) -> bool {
+fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
     if name == field {
         return true;
     }
-    if spelling == Spelling::Twilio {
+    if spelling == FieldSpelling::Twilio {
         return false;
     }
     let camel =
@@ -273,7 +273,7 @@ mod tests {
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
 
     fn json(text: &str) -> Fields {
-        Fields::from_json(text.as_bytes(), Spelling::Any).expect("an object")
+        Fields::from_json(text.as_bytes(), FieldSpelling::Any).expect("an object")
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         let fields = json(r#"{"Type":"a","Type":"b","sid":null,"x":{"Type":"c"},"y":[1]}"#);
         assert_eq!(fields.get("Type"), Some("a"));
         assert_eq!(
-            fields.sid::<crate::domain::sid::kind::Message>("MessageSid", Some("sid")),
+            fields.sid::<crate::domain::sid::kind::MessageKind>("MessageSid", Some("sid")),
             Ok(None)
         );
         let same = json(&format!(r#"{{"MessageSid":"{SID}","sid":"{SID}"}}"#));
@@ -300,7 +300,9 @@ mod tests {
             Ok(Some(MessageSid::parse(SID).expect("valid")))
         );
         let other = json(&format!(r#"{{"MessageSid":"{SID}","message_sid":"SM"}}"#));
-        assert!(other.sid::<crate::domain::sid::kind::Message>("MessageSid", Some("sid")).is_err());
+        assert!(
+            other.sid::<crate::domain::sid::kind::MessageKind>("MessageSid", Some("sid")).is_err()
+        );
     }
 
     #[test]
@@ -309,18 +311,24 @@ mod tests {
         const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
         let named = |form: &str, spelling| one_account(&form::pairs(form.as_bytes()), spelling);
         let one = AccountSid::parse(ONE).ok();
-        assert_eq!(named(&format!("a=b&AccountSid={ONE}"), Spelling::Twilio), one);
+        assert_eq!(named(&format!("a=b&AccountSid={ONE}"), FieldSpelling::Twilio), one);
         assert_eq!(
-            named(&format!("AccountSid=&AccountSid={ONE}&AccountSid={ONE}"), Spelling::Any),
+            named(&format!("AccountSid=&AccountSid={ONE}&AccountSid={ONE}"), FieldSpelling::Any),
             one
         );
-        assert_eq!(named(&format!("account_sid={ONE}"), Spelling::Any), one);
-        assert_eq!(named(&format!("account_sid={ONE}"), Spelling::Twilio), None);
+        assert_eq!(named(&format!("account_sid={ONE}"), FieldSpelling::Any), one);
+        assert_eq!(named(&format!("account_sid={ONE}"), FieldSpelling::Twilio), None);
         for none in ["", "AccountSid=", "AccountSid=AC1", "AccountSid=%ff", "%ff=1"] {
-            assert_eq!(named(none, Spelling::Any), None, "{none}");
+            assert_eq!(named(none, FieldSpelling::Any), None, "{none}");
         }
-        assert_eq!(named(&format!("AccountSid={ONE}&AccountSid={OTHER}"), Spelling::Any), None);
-        assert_eq!(named(&format!("AccountSid={ONE}&account_sid={OTHER}"), Spelling::Any), None);
+        assert_eq!(
+            named(&format!("AccountSid={ONE}&AccountSid={OTHER}"), FieldSpelling::Any),
+            None
+        );
+        assert_eq!(
+            named(&format!("AccountSid={ONE}&account_sid={OTHER}"), FieldSpelling::Any),
+            None
+        );
     }
 
     #[test]
@@ -339,12 +347,15 @@ mod tests {
     fn what_is_no_object_or_no_utf8_is_malformed() {
         for text in ["", "[]", "1", "{", "{\"a\":}", "{\"a\":1}x"] {
             assert!(matches!(
-                Fields::from_json(text.as_bytes(), Spelling::Any),
+                Fields::from_json(text.as_bytes(), FieldSpelling::Any),
                 Err(Malformed::Json(_))
             ));
         }
-        assert!(Fields::from_json(b"{\"a\":\"\xff\"}", Spelling::Any).is_err());
+        assert!(Fields::from_json(b"{\"a\":\"\xff\"}", FieldSpelling::Any).is_err());
         let pairs = form::pairs(b"a=%ff");
-        assert_eq!(Fields::from_pairs(&pairs, Spelling::Any).map(|_| ()), Err(Malformed::Encoding));
+        assert_eq!(
+            Fields::from_pairs(&pairs, FieldSpelling::Any).map(|_| ()),
+            Err(Malformed::Encoding)
+        );
     }
 }

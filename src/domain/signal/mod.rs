@@ -8,7 +8,7 @@ pub mod call;
 pub mod callback;
 pub mod click;
 mod direction;
-pub mod events;
+pub mod event_streams;
 pub mod fields;
 pub mod json;
 pub mod placeholder;
@@ -18,9 +18,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::address::{Names, Person, Recipient};
+use crate::domain::address::{Recipient, RecipientHash, RecipientNames};
+use crate::domain::click_link::LinkId;
 use crate::domain::code::{CodeHmac, Probe};
-use crate::domain::link::LinkId;
 use crate::domain::matching::Reason;
 use crate::domain::message::{Reference, Status};
 use crate::domain::sid::{AccountSid, CallSid, MessageSid, ServiceSid, SidError};
@@ -28,7 +28,7 @@ use crate::domain::trace::TraceParent;
 
 /// A message was seen: registered by the app, or named by a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct MessageUpdate {
     /// Which message.
     pub sid: MessageSid,
     /// Whose.
@@ -42,9 +42,9 @@ pub struct Sighting {
     /// Whom it went to.
     pub recipient: Option<Recipient>,
     /// The same by number alone, where that is another person: whom a call names.
-    pub number: Option<Person>,
+    pub number: Option<RecipientHash>,
     /// All names of the recipient, if Twilio itself gives several.
-    pub names: Option<Names>,
+    pub names: Option<RecipientNames>,
     /// The exact sender.
     pub from: Option<String>,
     /// The Messaging Service.
@@ -79,7 +79,7 @@ pub struct SenderHint {
 /// What a piece of evidence names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Named {
+pub enum EvidenceTarget {
     /// Exactly one message.
     Message(MessageSid),
     /// Whatever messages bear this reference.
@@ -96,7 +96,7 @@ pub enum Named {
         /// The person, by number.
         recipient: Recipient,
         /// The same on WhatsApp.
-        whatsapp: Person,
+        whatsapp: RecipientHash,
         /// The number called.
         sender: SenderHint,
     },
@@ -104,7 +104,7 @@ pub enum Named {
     Link(LinkId),
 }
 
-impl Named {
+impl EvidenceTarget {
     /// Whom the person turned to, where only the person is named.
     #[must_use]
     pub fn sender(&self) -> Option<&SenderHint> {
@@ -136,23 +136,23 @@ pub struct Evidence {
     /// Whose messages it can prove.
     pub account: AccountSid,
     /// What it names.
-    pub named: Named,
+    pub named: EvidenceTarget,
     /// `reply`, or the app's own word such as `code_entered`.
     pub label: String,
     /// When the person acted.
-    #[serde(with = "crate::domain::moment")]
+    #[serde(with = "crate::domain::timestamp_serde")]
     pub occurred_at: Timestamp,
     /// The clock behind that time.
     pub time_source: TimeSource,
     /// The kind of act.
-    pub source: Source,
+    pub source: SignalSource,
 }
 
 impl Evidence {
     /// Whether it is a reply that names only its person. A machine may have sent it.
     #[must_use]
     pub fn is_plain_text(&self) -> bool {
-        self.source == Source::Reply && matches!(self.named, Named::Person { .. })
+        self.source == SignalSource::Reply && matches!(self.named, EvidenceTarget::Person { .. })
     }
 }
 
@@ -161,7 +161,7 @@ impl Evidence {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum SignalSource {
     /// An inbound message.
     Reply,
     /// An inbound call.
@@ -175,7 +175,7 @@ pub enum Source {
     App,
 }
 
-impl Source {
+impl SignalSource {
     /// The word used in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -191,7 +191,7 @@ impl Source {
 
 /// What makes a signal count once, by whatever road it comes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Once {
+pub enum DedupId {
     /// An inbound message.
     Message(MessageSid),
     /// An inbound call.
@@ -200,16 +200,16 @@ pub enum Once {
     Event(String),
 }
 
-impl Once {
+impl DedupId {
     /// What a store keeps of it.
     #[must_use]
-    pub fn mark(&self) -> Mark {
+    pub fn dedup_key(&self) -> DedupKey {
         match self {
-            Self::Message(sid) => Mark::Message(*sid),
-            Self::Call(sid) => Mark::Call(*sid),
+            Self::Message(sid) => DedupKey::Message(*sid),
+            Self::Call(sid) => DedupKey::Call(*sid),
             Self::Event(id) => {
                 let digest = Sha256::digest(id);
-                Mark::Event(digest.first_chunk().copied().unwrap_or_default())
+                DedupKey::Event(digest.first_chunk().copied().unwrap_or_default())
             }
         }
     }
@@ -218,7 +218,7 @@ impl Once {
 /// The same as a store keeps it: an event by the beginning of its id's SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub enum DedupKey {
     /// An inbound message.
     Message(MessageSid),
     /// An inbound call.
@@ -231,17 +231,17 @@ pub enum Mark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
     /// Where it came from.
-    pub source: Source,
+    pub source: SignalSource,
     /// What it is known by: it counts only if none of these was counted before.
-    pub once: Vec<Once>,
+    pub dedup_ids: Vec<DedupId>,
     /// The words in it that may be the code of a message.
     pub code: Option<Probe>,
     /// What it proves; or why it proves nothing, but must still be counted as seen.
     pub evidence: Result<Evidence, Reason>,
     /// All names of the person who acted, if Twilio itself gives several.
-    pub names: Option<(AccountSid, Names)>,
+    pub names: Option<(AccountSid, RecipientNames)>,
     /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
-    pub remembers: Option<Sighting>,
+    pub message_update: Option<MessageUpdate>,
     /// When it came in.
     pub seen_at: Timestamp,
     /// The trace that it came in with.

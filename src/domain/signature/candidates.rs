@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 /// A URL in pieces: up to the host, the port with its colon, the path of the base, the path with its
 /// `?`, the query.
-pub(super) type Pieces<'a> = [&'a str; 5];
+pub(super) type UrlParts<'a> = [&'a str; 5];
 
 /// The most spellings of one URL: nine of its query, each with two ports.
 #[cfg(test)]
@@ -27,7 +27,7 @@ pub(super) fn find<'b, T>(
     bases: &(impl Iterator<Item = &'b str> + Clone),
     rest: &str,
     is_get: bool,
-    mut test: impl FnMut(&Pieces<'_>) -> ControlFlow<T>,
+    mut test: impl FnMut(&UrlParts<'_>) -> ControlFlow<T>,
 ) -> ControlFlow<T> {
     let (path, query) = rest.split_at(rest.find('?').map_or(rest.len(), |mark| mark + 1));
     for query in spellings(query, is_get) {
@@ -82,14 +82,14 @@ fn cut(url: &str) -> (&str, &str, Option<&'static str>, &str) {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Spelling {
+enum UrlSpelling {
     AsSent,
     Plain,
     Escaped,
 }
 
-const EVERY: &[Spelling] = &[Spelling::AsSent, Spelling::Plain, Spelling::Escaped];
-const AS_SENT: &[Spelling] = &[Spelling::AsSent];
+const EVERY: &[UrlSpelling] = &[UrlSpelling::AsSent, UrlSpelling::Plain, UrlSpelling::Escaped];
+const AS_SENT: &[UrlSpelling] = &[UrlSpelling::AsSent];
 
 /// The spellings of a query. Some clients escape the apostrophe after the URL was signed, some before. On a GET, Twilio may
 /// sign before it escapes `@` and `:` (twilio-node's pull request #621).
@@ -102,8 +102,8 @@ fn spellings(query: &str, is_get: bool) -> impl Iterator<Item = Cow<'_, str>> {
 
 /// The text with the apostrophe in one spelling, and `@` and `:` in another; `None` if either spelling changes nothing and
 /// so has been tried already. One pass over the text: it may be an attacker's.
-fn respelled(text: &str, apostrophe: Spelling, reserved: Spelling) -> Option<Cow<'_, str>> {
-    if apostrophe == Spelling::AsSent && reserved == Spelling::AsSent {
+fn respelled(text: &str, apostrophe: UrlSpelling, reserved: UrlSpelling) -> Option<Cow<'_, str>> {
+    if apostrophe == UrlSpelling::AsSent && reserved == UrlSpelling::AsSent {
         return Some(Cow::Borrowed(text));
     }
     let mut out = Vec::with_capacity(text.len());
@@ -123,20 +123,22 @@ fn respelled(text: &str, apostrophe: Spelling, reserved: Spelling) -> Option<Cow
         let was_escaped = byte == b'%';
         let (taken, after) = rest.split_at(if was_escaped { escaped.len() } else { 1 });
         match spelling {
-            Spelling::Plain if was_escaped => {
+            UrlSpelling::Plain if was_escaped => {
                 out.push(plain);
                 *changed += 1;
             }
-            Spelling::Escaped if !was_escaped => {
+            UrlSpelling::Escaped if !was_escaped => {
                 out.extend_from_slice(escaped);
                 *changed += 1;
             }
-            Spelling::AsSent | Spelling::Plain | Spelling::Escaped => out.extend_from_slice(taken),
+            UrlSpelling::AsSent | UrlSpelling::Plain | UrlSpelling::Escaped => {
+                out.extend_from_slice(taken)
+            }
         }
         rest = after;
     }
-    let is_new = (apostrophe == Spelling::AsSent || apostrophes > 0)
-        && (reserved == Spelling::AsSent || others > 0);
+    let is_new = (apostrophe == UrlSpelling::AsSent || apostrophes > 0)
+        && (reserved == UrlSpelling::AsSent || others > 0);
     // Only ASCII was replaced, so it is UTF-8 as before.
     is_new.then(|| String::from_utf8(out).ok()).flatten().map(Cow::Owned)
 }

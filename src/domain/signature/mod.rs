@@ -30,10 +30,10 @@ use hmac::Mac;
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
-use crate::domain::form::{self, Pair, Text};
+use crate::domain::form::{self, FormPair, Text};
 use crate::domain::hex::hex;
 use crate::domain::signature::key::Keyed;
-use crate::domain::signature::selection::{Selection, Tag};
+use crate::domain::signature::selection::{KeySelection, Tag};
 
 /// The query parameter that carries a body's SHA-256, in Twilio's spelling.
 const BODY_HASH: &str = "bodySHA256";
@@ -53,7 +53,7 @@ pub enum Content<'a> {
     /// A form: its parameters are signed, in whatever order they came.
     Form {
         /// The parameters, from [`form::pairs`].
-        pairs: &'a [Pair<'a>],
+        pairs: &'a [FormPair<'a>],
         /// The raw body they came in. It must match a `bodySHA256` if the URL carries one; signing
         /// does not read it.
         body: &'a [u8],
@@ -132,7 +132,7 @@ pub fn verify<'k>(
     request: &Presented<'_>,
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
-    let claim = Claim::new(&request.content, request.is_get, header, request.settings)?;
+    let claim = ClaimedSignature::new(&request.content, request.is_get, header, request.settings)?;
     let bases = request.bases.iter().map(String::as_str);
     claim.verify(keys.into_iter(), &bases, request.path_and_query)
 }
@@ -156,7 +156,7 @@ pub fn verify_url<'k>(
     header: Option<&[u8]>,
 ) -> Result<Match, Mistrust> {
     let (base, rest) = origin(url);
-    Claim::new(content, is_get, header, None)?.verify(
+    ClaimedSignature::new(content, is_get, header, None)?.verify(
         keys.into_iter(),
         &std::iter::once(base),
         rest,
@@ -171,10 +171,10 @@ pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
     let parameters = signed_parameters(content);
     match &key.keyed {
         Keyed::Sha1(keyed) => {
-            STANDARD.encode(fed(keyed, &[url], &parameters).finalize().as_bytes())
+            STANDARD.encode(hash_request(keyed, &[url], &parameters).finalize().as_bytes())
         }
         Keyed::Sha256(keyed) => {
-            STANDARD.encode(fed(keyed, &[url], &parameters).finalize().as_bytes())
+            STANDARD.encode(hash_request(keyed, &[url], &parameters).finalize().as_bytes())
         }
     }
 }
@@ -204,9 +204,9 @@ pub fn body_hash(body: &[u8]) -> String {
 }
 
 /// What a request says about itself, made ready once for every key and every spelling of its URL.
-struct Claim<'a> {
+struct ClaimedSignature<'a> {
     tag: Tag,
-    selection: Selection<'a>,
+    selection: KeySelection<'a>,
     content: &'a Content<'a>,
     parameters: Parameters,
     is_get: bool,
@@ -220,14 +220,14 @@ struct Work {
     bytes: usize,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> ClaimedSignature<'a> {
     fn new(
         content: &'a Content<'a>,
         is_get: bool,
         header: Option<&[u8]>,
         settings: Option<&'a [u8]>,
     ) -> Result<Self, Mistrust> {
-        let selection = Selection::of(settings);
+        let selection = KeySelection::of(settings);
         let tag = Tag::read(header.ok_or(Mistrust::Missing)?);
         let tag = tag.filter(|tag| tag.suits(selection)).ok_or(Mistrust::Malformed)?;
         let (parameters, work) = (signed_parameters(content), Cell::default());
@@ -278,10 +278,10 @@ impl<'a> Claim<'a> {
         // `verify_slice` compares in constant time.
         ControlFlow::Continue(match (key, &self.tag) {
             (Keyed::Sha1(key), Tag::Sha1(tag)) => {
-                fed(key, url, &self.parameters).verify_slice(tag).is_ok()
+                hash_request(key, url, &self.parameters).verify_slice(tag).is_ok()
             }
             (Keyed::Sha256(key), Tag::Sha256(tag)) => {
-                fed(key, url, &self.parameters).verify_slice(tag).is_ok()
+                hash_request(key, url, &self.parameters).verify_slice(tag).is_ok()
             }
             (Keyed::Sha1(_), Tag::Sha256(_)) | (Keyed::Sha256(_), Tag::Sha1(_)) => false,
         })
@@ -366,7 +366,7 @@ fn signed_parameters(content: &Content<'_>) -> Parameters {
     Parameters { text, sorted }
 }
 
-fn fed<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &Parameters) -> M {
+fn hash_request<M: Mac + Clone>(keyed: &M, url: &[&str], parameters: &Parameters) -> M {
     let mut mac = keyed.clone();
     for piece in url {
         mac.update(piece.as_bytes());

@@ -15,7 +15,7 @@ pub const MAX_SETTINGS: usize = 4 << 10;
 
 /// Which keys are to be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Selection<'a> {
+pub(super) enum KeySelection<'a> {
     /// Auth tokens and app keys: no `SharedKey` is named.
     Tokens,
     /// The `SharedKey` of this id, if it is bound to this algorithm.
@@ -24,7 +24,7 @@ pub(super) enum Selection<'a> {
     Nothing,
 }
 
-impl<'a> Selection<'a> {
+impl<'a> KeySelection<'a> {
     /// Without the header, or without an algorithm in it, the algorithm is HMAC-SHA1.
     pub(super) fn of(header: Option<&'a [u8]>) -> Self {
         let Some(header) = header else { return Self::Tokens };
@@ -74,11 +74,11 @@ impl Tag {
     }
 
     /// Whether it can be what is claimed: 32 bytes are never a token's.
-    pub(super) fn suits(&self, selection: Selection<'_>) -> bool {
+    pub(super) fn suits(&self, selection: KeySelection<'_>) -> bool {
         match (selection, self) {
-            (Selection::Tokens, Self::Sha1(_)) | (Selection::Nothing, _) => true,
-            (Selection::Tokens, Self::Sha256(_)) => false,
-            (Selection::Shared { algorithm, .. }, tag) => algorithm == tag.algorithm(),
+            (KeySelection::Tokens, Self::Sha1(_)) | (KeySelection::Nothing, _) => true,
+            (KeySelection::Tokens, Self::Sha256(_)) => false,
+            (KeySelection::Shared { algorithm, .. }, tag) => algorithm == tag.algorithm(),
         }
     }
 
@@ -94,8 +94,8 @@ impl Tag {
 mod tests {
     use super::*;
 
-    fn of(header: &str) -> Selection<'_> {
-        Selection::of(Some(header.as_bytes()))
+    fn of(header: &str) -> KeySelection<'_> {
+        KeySelection::of(Some(header.as_bytes()))
     }
 
     #[test]
@@ -112,25 +112,25 @@ mod tests {
             "key=k1,algorithm=HMAC_SHA256,algorithm=HMAC_SHA1",
             "v2,key=k1,algorithm=HMAC_SHA256",
         ] {
-            assert_eq!(of(header), Selection::Shared { id, algorithm }, "{header}");
+            assert_eq!(of(header), KeySelection::Shared { id, algorithm }, "{header}");
         }
         let algorithm = Algorithm::HmacSha1;
         for header in
             ["key=k1", "key=k1,key=k2", "key=,key=k1", "key=k1,HMAC_SHA256", "key=k1,algorithm="]
         {
-            assert_eq!(of(header), Selection::Shared { id, algorithm }, "{header}");
+            assert_eq!(of(header), KeySelection::Shared { id, algorithm }, "{header}");
         }
     }
 
     #[test]
     fn without_a_key_it_is_an_auth_token_with_hmac_sha1() {
-        assert_eq!(Selection::of(None), Selection::Tokens);
+        assert_eq!(KeySelection::of(None), KeySelection::Tokens);
         for header in
             ["", " ", ",", "algorithm=HMAC_SHA1", "algorithm=hmac_sha1", "version=2", "k1", "key="]
         {
-            assert_eq!(of(header), Selection::Tokens, "{header}");
+            assert_eq!(of(header), KeySelection::Tokens, "{header}");
         }
-        assert_eq!(of("algorithm=HMAC_SHA256"), Selection::Nothing);
+        assert_eq!(of("algorithm=HMAC_SHA256"), KeySelection::Nothing);
     }
 
     #[test]
@@ -141,10 +141,10 @@ mod tests {
             "key=k1,algorithm=HMAC-SHA256",
             "key=k1,algorithm=HMAC_SHA256 HMAC_SHA1",
         ] {
-            assert_eq!(of(header), Selection::Nothing, "{header}");
+            assert_eq!(of(header), KeySelection::Nothing, "{header}");
         }
-        assert_eq!(Selection::of(Some(b"key=\xff")), Selection::Nothing);
+        assert_eq!(KeySelection::of(Some(b"key=\xff")), KeySelection::Nothing);
         let long = format!("key=k1,{}", "v=1,".repeat(MAX_SETTINGS));
-        assert_eq!(of(&long), Selection::Nothing);
+        assert_eq!(of(&long), KeySelection::Nothing);
     }
 }

@@ -11,11 +11,11 @@ fn key() -> SigningKey {
     SigningKey::new(b"12345")
 }
 
-fn owned(pairs: &[(String, String)]) -> Vec<Pair<'_>> {
+fn owned(pairs: &[(String, String)]) -> Vec<FormPair<'_>> {
     pairs.iter().map(|(n, v)| (Text::from(n.as_bytes()), Text::from(v.as_bytes()))).collect()
 }
 
-fn form<'a>(pairs: &'a [Pair<'a>]) -> Content<'a> {
+fn form<'a>(pairs: &'a [FormPair<'a>]) -> Content<'a> {
     Content::Form { pairs, body: b"" }
 }
 
@@ -201,7 +201,7 @@ fn work_of(
     let content =
         if body.is_empty() { Content::Nothing } else { Content::Form { pairs: &pairs, body } };
     let header = sign(&key(), "https://elsewhere.example", &Content::Nothing);
-    let claim = Claim::new(&content, body.is_empty(), Some(header.as_bytes()), settings);
+    let claim = ClaimedSignature::new(&content, body.is_empty(), Some(header.as_bytes()), settings);
     let claim = claim.expect("a signature by its shape");
     let bases: Vec<_> = (0..bases).map(|base| format!("https://h{base}.example.com")).collect();
     let bases = bases.iter().map(String::as_str);

@@ -8,7 +8,7 @@
 mod backup;
 mod watch;
 
-pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
+pub use watch::{WATCH_REFUSED, WatchEnd, WatchError, WatchLine};
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::admin;
 use crate::admin::Target;
-use crate::inbound::refused::Refusals;
-use crate::store::{Pieces, Store, StoreError};
+use crate::inbound::rejected_capture::RejectedCapture;
+use crate::store::{BackupPieces, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
 /// The socket's name in the store's folder.
@@ -31,7 +31,7 @@ pub const BACKUP: &str = "/backup";
 
 /// Begins a backup in the backend's own way.
 pub type BeginBackup =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Pieces, StoreError>> + Send + Sync>;
+    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupPieces, StoreError>> + Send + Sync>;
 
 /// What the control routes work with.
 pub struct Control {
@@ -40,7 +40,7 @@ pub struct Control {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Records refused requests.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<RejectedCapture>,
     /// How the lanes are.
     pub readiness: Arc<Readiness>,
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, interval, sleep_until};
 use crate::inbound::control::Control;
 use crate::recording::Recording;
 
-/// The route of a watch: `POST` with [`WatchRefused`], answered with lines of [`WatchLine`].
+/// The route of a watch: `POST` with [`WatchError`], answered with lines of [`WatchLine`].
 pub const WATCH_REFUSED: &str = "/refused/watch";
 
 const BEAT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const MOST: u32 = 1000;
 
 /// The limits of a watch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct WatchRefused {
+pub struct WatchError {
     /// The longest duration, in seconds.
     pub seconds: u64,
     /// The highest number of recordings.
@@ -57,7 +57,7 @@ pub enum WatchEnd {
 }
 
 /// A running watch. When it is dropped, it records no more.
-struct Watch {
+struct RunningWatch {
     recordings: mpsc::Receiver<Recording>,
     left: u32,
     deadline: Instant,
@@ -67,7 +67,7 @@ struct Watch {
 
 pub(super) async fn watch(
     control: web::Data<Control>,
-    asked: web::Json<WatchRefused>,
+    asked: web::Json<WatchError>,
 ) -> HttpResponse {
     let (seconds, count) = (asked.seconds.min(LONGEST), asked.count.min(MOST));
     tracing::info!(
@@ -75,7 +75,7 @@ pub(super) async fn watch(
         count,
         "refused requests are shown to `heardback doctor --watch`, for at most {seconds} s"
     );
-    let watch = Watch {
+    let watch = RunningWatch {
         recordings: control.refusals.watch(),
         left: count,
         deadline: Instant::now() + Duration::from_secs(seconds),
@@ -89,7 +89,7 @@ pub(super) async fn watch(
     HttpResponse::Ok().content_type("application/x-ndjson").streaming(lines)
 }
 
-impl Watch {
+impl RunningWatch {
     /// The next line; `None` after the last.
     async fn next(&mut self) -> Option<Bytes> {
         if self.has_ended {
@@ -117,7 +117,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for RunningWatch {
     fn drop(&mut self) {
         tracing::info!("refused requests are no longer shown to `heardback doctor --watch`");
     }

@@ -15,21 +15,23 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 
-use crate::domain::link::asked;
-use crate::domain::link::asked::Asked;
-use crate::domain::link::{Link, LinkId, LinkTarget, LinkToken, Links};
-use crate::domain::matching::{Observed, Reason};
+use crate::domain::click_link::request;
+use crate::domain::click_link::request::LinkRequest;
+use crate::domain::click_link::{Link, LinkId, LinkTarget, LinkToken, Links};
+use crate::domain::matching::{ObserveOutcome, Reason};
 use crate::domain::message::Reference;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::fields::to_millisecond;
-use crate::domain::signal::{Evidence, Malformed, Named, Signal, Source, TimeSource};
+use crate::domain::signal::{
+    Evidence, EvidenceTarget, Malformed, Signal, SignalSource, TimeSource,
+};
 use crate::domain::trace::TraceParent;
 use crate::inbound::body;
 use crate::inbound::connections::Connection;
-use crate::inbound::journal::Heard;
-use crate::inbound::links::visit::Visit;
-use crate::inbound::rejection::{Refused, Rejection};
+use crate::inbound::decision_log::SignalLog;
+use crate::inbound::links::visit::LinkVisit;
+use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::trace;
 use crate::inbound::{Receiver, not_found, wrong_method};
 
@@ -56,12 +58,15 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 ///
 /// # Errors
 /// That it is no target and no link of ours, or that there are no links here.
-pub(super) fn asked(receiver: &Receiver, text: Option<&str>) -> Result<Option<Asked>, Rejection> {
+pub(super) fn asked(
+    receiver: &Receiver,
+    text: Option<&str>,
+) -> Result<Option<LinkRequest>, Rejection> {
     let Some(text) = text else { return Ok(None) };
     let read = match receiver.links {
         Links::Off => Err("links are switched off here (HEARDBACK_LINKS=off)"),
         Links::ConfirmOnPost | Links::ConfirmOnPress | Links::ConfirmOnGet => {
-            Asked::read(text, &receiver.bases)
+            LinkRequest::read(text, &receiver.bases)
         }
     };
     read.map(Some).map_err(|expected| {
@@ -70,7 +75,7 @@ pub(super) fn asked(receiver: &Receiver, text: Option<&str>) -> Result<Option<As
 }
 
 /// A link that was made.
-pub(super) struct Made {
+pub(super) struct CreatedLink {
     pub(super) address: String,
     pub(super) until: Timestamp,
 }
@@ -85,7 +90,7 @@ pub(super) async fn make(
     target: LinkTarget,
     message: Option<MessageSid>,
     reference: Option<Reference>,
-) -> Result<Made, Rejection> {
+) -> Result<CreatedLink, Rejection> {
     let token = (receiver.fresh_token)().ok_or_else(|| Rejection::Unavailable {
         reason: "the system has no randomness to make a link of".to_owned(),
         label: "no_randomness",
@@ -93,19 +98,19 @@ pub(super) async fn make(
     let created_at = to_millisecond((receiver.clock)());
     let link = Link { account, target, message, reference, created_at };
     let until = receiver.store.keep_link(token.id(), link).await?;
-    Ok(Made { address: address(receiver, &token), until })
+    Ok(CreatedLink { address: address(receiver, &token), until })
 }
 
 /// A link's address, on the first of the public origins.
 pub(super) fn address(receiver: &Receiver, token: &LinkToken) -> String {
-    asked::address(receiver.bases.first().map_or("", String::as_str), token)
+    request::address(receiver.bases.first().map_or("", String::as_str), token)
 }
 
 async fn other_method(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     payload: web::Payload,
-) -> Refused {
+) -> LocalizedRejection {
     match receiver.links {
         Links::Off => not_found(request, payload).await,
         Links::ConfirmOnPost | Links::ConfirmOnPress | Links::ConfirmOnGet => {
@@ -118,13 +123,13 @@ async fn open(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
     payload: web::Payload,
-) -> Result<HttpResponse, Refused> {
+) -> Result<HttpResponse, LocalizedRejection> {
     if receiver.links == Links::Off {
         return Err(not_found(request, payload).await);
     }
     // Read to its end for the connection's sake, and for nothing else.
     let body = body::read(&request, &mut payload.into_inner(), CAP).await;
-    body.map_err(|why| Refused::of(&request, why))?;
+    body.map_err(|why| LocalizedRejection::of(&request, why))?;
     let token = request.match_info().get("token").and_then(LinkToken::parse);
     let Some(id) = token.map(|token| token.id()) else { return Ok(unknown(&receiver)) };
     let link = match receiver.store.link(id).await {
@@ -138,12 +143,12 @@ async fn open(
     };
     if let Some(connection) = request.conn_data::<Arc<Connection>>() {
         // What may take its time from here on is ours to answer for, not the visitor's.
-        connection.progress();
+        connection.reset_deadline();
     }
-    let visit = Visit::of(&request, receiver.links);
+    let visit = LinkVisit::of(&request, receiver.links);
     let follows = match receiver.links {
         // A page that was fetched ahead of time may be all that is asked for when its time has come.
-        Links::ConfirmOnGet => visit != Visit::Prefetch,
+        Links::ConfirmOnGet => visit != LinkVisit::Prefetch,
         Links::ConfirmOnPost | Links::ConfirmOnPress | Links::Off => {
             request.method() == Method::POST
         }
@@ -154,53 +159,53 @@ async fn open(
     if request.method() != Method::HEAD {
         // Whoever has the token of a link was told it.
         trace::open_visit(&receiver, &request);
-        witness(&receiver, id, &link, visit, trace::own(&request)).await;
+        observe_best_effort(&receiver, id, &link, visit, trace::own(&request)).await;
     }
-    Ok(away(&link.target))
+    Ok(redirect(&link.target))
 }
 
 /// Hands the evidence to the store before the visitor is redirected. If the store cannot write, the evidence is
 /// deferred (`deferred.rs`), and the redirect is sent all the same: the visitor pressed a button to reach the app's
 /// page, and cannot repeat a request that got 503.
-async fn witness(
+async fn observe_best_effort(
     receiver: &Receiver,
     id: LinkId,
     link: &Link,
-    visit: Visit,
+    visit: LinkVisit,
     trace: Option<TraceParent>,
 ) {
-    let heard = Heard {
-        source: Source::Link.as_str(),
+    let heard = SignalLog {
+        source: SignalSource::Link.as_str(),
         account: Some(link.account),
         message: link.message,
         once: None,
         trace,
     };
     let reason = match visit {
-        Visit::Person => None,
-        Visit::Crawler => receiver.ignores_crawlers.then_some(Reason::Crawler),
-        Visit::Prefetch => Some(Reason::Preview),
-        Visit::Script => Some(Reason::Crawler),
+        LinkVisit::Person => None,
+        LinkVisit::Crawler => receiver.ignores_crawlers.then_some(Reason::Crawler),
+        LinkVisit::Prefetch => Some(Reason::Preview),
+        LinkVisit::Script => Some(Reason::Crawler),
     };
     if let Some(reason) = reason {
-        return heard.came_to(&receiver.metrics, &Observed::Nothing(reason));
+        return heard.outcome(&receiver.metrics, &ObserveOutcome::NotConfirmed(reason));
     }
     let now = to_millisecond((receiver.clock)());
     let evidence = Evidence {
         account: link.account,
-        named: Named::Link(id),
+        named: EvidenceTarget::Link(id),
         label: LABEL.to_owned(),
         occurred_at: now,
         time_source: TimeSource::Exact,
-        source: Source::Link,
+        source: SignalSource::Link,
     };
     let signal = Signal {
-        source: Source::Link,
-        once: Vec::new(),
+        source: SignalSource::Link,
+        dedup_ids: Vec::new(),
         code: None,
         evidence: Ok(evidence),
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at: now,
         trace,
     };
@@ -213,6 +218,6 @@ fn unknown(receiver: &Receiver) -> HttpResponse {
 }
 
 /// On to where the link leads; with GET, whatever brought them here (RFC 9110, 15.4.4).
-fn away(target: &LinkTarget) -> HttpResponse {
+fn redirect(target: &LinkTarget) -> HttpResponse {
     HttpResponse::SeeOther().force_close().insert_header((LOCATION, target.as_str())).finish()
 }

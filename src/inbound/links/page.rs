@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::link::{LinkTarget, Links};
+use crate::domain::click_link::{LinkTarget, Links};
 
 /// When to come back after a 503, in seconds.
 const COME_BACK_AFTER: &str = "5";

@@ -4,8 +4,8 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderValue, USER_AGENT};
 
+use crate::domain::click_link::Links;
 use crate::domain::crawlers;
-use crate::domain::link::Links;
 
 /// Headers with which browsers say that nobody has asked for this yet: `Sec-Purpose` (Fetch
 /// standard), `Purpose` (Chromium's of old, Safari), `X-Purpose` (Safari's previews), `X-Moz`
@@ -14,7 +14,7 @@ const PURPOSES: [&str; 4] = ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"];
 const AHEAD_OF_TIME: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Visit {
+pub(super) enum LinkVisit {
     /// Nothing speaks against it.
     Person,
     /// A known crawler, previewer or scanner.
@@ -29,7 +29,7 @@ pub(super) enum Visit {
 /// since 2023). A script cannot set it.
 const PRESSED: &str = "Sec-Fetch-User";
 
-impl Visit {
+impl LinkVisit {
     pub(super) fn of(request: &HttpRequest, links: Links) -> Self {
         let said = |name: &str| {
             let value = request.headers().get(name).map(HeaderValue::as_bytes);

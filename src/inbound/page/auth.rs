@@ -14,10 +14,10 @@ use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderVal
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::forgeries::Standing;
 use crate::domain::mac::MacKey;
-use crate::inbound::page::here;
-use crate::inbound::page::tries::Tries;
+use crate::domain::rate_limit::RateLimitState;
+use crate::inbound::page::local_access;
+use crate::inbound::page::login_limiter::LoginLimiter;
 
 /// How long somebody stays logged in, in seconds: a working day.
 pub(super) const SESSION_SECS: i64 = 12 * 60 * 60;
@@ -29,7 +29,7 @@ pub(super) struct Guard {
     /// New with each process.
     process: MacKey,
     began: Instant,
-    tries: Tries,
+    tries: LoginLimiter,
 }
 
 enum Access {
@@ -53,7 +53,7 @@ pub(super) struct Visitor {
 
 /// Why somebody was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denied {
+pub(super) enum LoginDenied {
     /// They have to log in.
     Anonymous,
     /// What they showed is not the token.
@@ -78,7 +78,7 @@ impl Guard {
             Access::Token { token, sessions }
         });
         let began = Instant::now();
-        Self { access, process: MacKey::new(&random), began, tries: Tries::default() }
+        Self { access, process: MacKey::new(&random), began, tries: LoginLimiter::default() }
     }
 
     /// Whether there is a token to log in with.
@@ -87,13 +87,19 @@ impl Guard {
     }
 
     /// Lets somebody in, or not.
-    pub(super) fn admit(&self, request: &HttpRequest, now: Timestamp) -> Result<Visitor, Denied> {
+    pub(super) fn admit(
+        &self,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<Visitor, LoginDenied> {
         let Access::Token { sessions, .. } = &self.access else {
-            if here::came_through_a_proxy(request) {
-                return Err(Denied::Proxied);
+            if local_access::came_through_a_proxy(request) {
+                return Err(LoginDenied::Proxied);
             }
-            if !header(request, &HOST).is_some_and(|host| here::is_this_machine(request, host)) {
-                return Err(Denied::ForeignHost);
+            if !header(request, &HOST)
+                .is_some_and(|host| local_access::is_this_machine(request, host))
+            {
+                return Err(LoginDenied::ForeignHost);
             }
             let form_token = self.process.hex_tag("form");
             return Ok(Visitor { form_token, has_session: false, is_bearer: false });
@@ -103,12 +109,12 @@ impl Guard {
             self.check(request, token.trim(), scheme.eq_ignore_ascii_case("bearer"))?;
             return Ok(Visitor { form_token: String::new(), has_session: false, is_bearer: true });
         }
-        let session = cookie_of(request, COOKIE_NAME).ok_or(Denied::Anonymous)?;
-        let (signed, tag) = session.rsplit_once('.').ok_or(Denied::Anonymous)?;
+        let session = cookie_of(request, COOKIE_NAME).ok_or(LoginDenied::Anonymous)?;
+        let (signed, tag) = session.rsplit_once('.').ok_or(LoginDenied::Anonymous)?;
         let expiry = signed.split('.').next().and_then(|text| text.parse::<i64>().ok());
         if !sessions.made_hex(signed, tag) || expiry.is_none_or(|expiry| expiry <= now.as_second())
         {
-            return Err(Denied::Anonymous);
+            return Err(LoginDenied::Anonymous);
         }
         let form_token = sessions.hex_tag(&format!("form {signed}"));
         Ok(Visitor { form_token, has_session: true, is_bearer: false })
@@ -120,14 +126,14 @@ impl Guard {
         request: &HttpRequest,
         visitor: &Visitor,
         form_token: &str,
-    ) -> Result<(), Denied> {
+    ) -> Result<(), LoginDenied> {
         if visitor.is_bearer {
             return Ok(());
         }
         is_ours(request)?;
         // Compared as MACs, so that it takes as long whatever is presented.
         let tag = self.process.hex_tag(&visitor.form_token);
-        if self.process.made_hex(form_token, &tag) { Ok(()) } else { Err(Denied::Forged) }
+        if self.process.made_hex(form_token, &tag) { Ok(()) } else { Err(LoginDenied::Forged) }
     }
 
     /// A session's cookie for whoever shows the token.
@@ -136,8 +142,10 @@ impl Guard {
         request: &HttpRequest,
         shown: &str,
         now: Timestamp,
-    ) -> Result<String, Denied> {
-        let Access::Token { sessions, .. } = &self.access else { return Err(Denied::Anonymous) };
+    ) -> Result<String, LoginDenied> {
+        let Access::Token { sessions, .. } = &self.access else {
+            return Err(LoginDenied::Anonymous);
+        };
         is_ours(request)?;
         self.check(request, shown, true)?;
         let expiry = now.as_second() + SESSION_SECS;
@@ -149,22 +157,22 @@ impl Guard {
         Ok(cookie(COOKIE_NAME, &format!("{signed}.{tag}"), SESSION_SECS))
     }
 
-    fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), Denied> {
-        let Access::Token { token, .. } = &self.access else { return Err(Denied::WrongToken) };
+    fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), LoginDenied> {
+        let Access::Token { token, .. } = &self.access else { return Err(LoginDenied::WrongToken) };
         let known = token.hex_tag("shown");
         if is_token && MacKey::new(shown.as_bytes()).made_hex("shown", &known) {
             return Ok(());
         }
         let from = request.peer_addr().map(|peer| peer.ip());
         match self.tries.failed(from, self.began.elapsed()) {
-            Standing::Within => Err(Denied::WrongToken),
-            Standing::JustOver => {
+            RateLimitState::Within => Err(LoginDenied::WrongToken),
+            RateLimitState::JustOver => {
                 tracing::warn!(
                     "too many wrong tokens for the operator's page; see HEARDBACK_OPS_TOKEN"
                 );
-                Err(Denied::TooManyTries)
+                Err(LoginDenied::TooManyTries)
             }
-            Standing::Over => Err(Denied::TooManyTries),
+            RateLimitState::Over => Err(LoginDenied::TooManyTries),
         }
     }
 }
@@ -181,7 +189,7 @@ pub(super) fn cookie(name: &str, value: &str, seconds: i64) -> String {
 
 /// Whether a browser says that our own page asked. One that says nothing of it is too old to send either,
 /// or no browser; the form's token holds then.
-fn is_ours(request: &HttpRequest) -> Result<(), Denied> {
+fn is_ours(request: &HttpRequest) -> Result<(), LoginDenied> {
     let site = request.headers().get("Sec-Fetch-Site").map(HeaderValue::as_bytes);
     let origin = header(request, &ORIGIN).map(|origin| {
         let host = origin.split_once("://").map(|(_, host)| host);
@@ -189,7 +197,7 @@ fn is_ours(request: &HttpRequest) -> Result<(), Denied> {
     });
     match (site, origin) {
         (Some(b"same-origin"), _) | (None, Some(true) | None) => Ok(()),
-        (Some(_), _) | (None, Some(false)) => Err(Denied::Forged),
+        (Some(_), _) | (None, Some(false)) => Err(LoginDenied::Forged),
     }
 }
 
@@ -232,13 +240,13 @@ mod tests {
         let pair = cookie.split(';').next().expect("a pair").to_owned();
         let request = with("Cookie", &pair);
         assert!(guard.admit(&request, at(SESSION_SECS - 1)).is_ok());
-        assert_eq!(guard.admit(&request, at(SESSION_SECS)).err(), Some(Denied::Anonymous));
+        assert_eq!(guard.admit(&request, at(SESSION_SECS)).err(), Some(LoginDenied::Anonymous));
         let other = super::tests::guard("another token that is long enough");
-        assert_eq!(other.admit(&request, at(1)).err(), Some(Denied::Anonymous));
+        assert_eq!(other.admit(&request, at(1)).err(), Some(LoginDenied::Anonymous));
         // Nobody lengthens it.
         let longer = with("Cookie", &pair.replacen("=43200.", "=99999.", 1));
         assert_ne!(pair, pair.replacen("=43200.", "=99999.", 1));
-        assert_eq!(guard.admit(&longer, at(1)).err(), Some(Denied::Anonymous));
+        assert_eq!(guard.admit(&longer, at(1)).err(), Some(LoginDenied::Anonymous));
         assert!(!cookie.contains(TOKEN));
     }
 
@@ -253,8 +261,8 @@ mod tests {
         let (one, two) = (visitor(), visitor());
         let request = with("Accept", "x");
         assert_eq!(guard.allow(&request, &one, &one.form_token), Ok(()));
-        assert_eq!(guard.allow(&request, &one, &two.form_token), Err(Denied::Forged));
-        assert_eq!(guard.allow(&request, &one, ""), Err(Denied::Forged));
+        assert_eq!(guard.allow(&request, &one, &two.form_token), Err(LoginDenied::Forged));
+        assert_eq!(guard.allow(&request, &one, ""), Err(LoginDenied::Forged));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::domain::census::{Tally, WAIT_BOUNDS};
-use crate::inbound::page::words;
+use crate::domain::stats::{BucketCounts, WAIT_BOUNDS};
+use crate::inbound::page::format;
 
 /// What happened to what was sent in one hour, or on one day.
 pub(super) struct Slot {
     /// `10:00`, `23 Nov`.
     pub(super) label: String,
-    pub(super) tally: Tally,
+    pub(super) tally: BucketCounts,
 }
 
 /// The height of the drawing, in its own units; as wide as it has slots, ten each.
@@ -21,14 +21,14 @@ const SLOT: f64 = 10.0;
 
 /// Conversion as a line above, what was sent and confirmed as bars below.
 pub(super) fn over_time(id: &str, title: &str, slots: &[Slot]) -> Markup {
-    let all = slots.iter().fold(Tally::default(), |all, slot| all + slot.tally);
+    let all = slots.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
     let most = slots.iter().map(|slot| slot.tally.sent).max().unwrap_or_default();
     let described = format!(
         "{} sent, {} confirmed, {} altogether; the busiest had {}.",
-        words::count(all.sent),
-        words::count(all.confirmed),
-        words::share(all.conversion()),
-        words::count(most)
+        format::count(all.sent),
+        format::count(all.confirmed),
+        format::share(all.conversion()),
+        format::count(most)
     );
     let (title_id, desc_id) = (format!("{id}-title"), format!("{id}-desc"));
     let labels = [0, slots.len() / 2, slots.len().saturating_sub(1)];
@@ -44,13 +44,13 @@ pub(super) fn over_time(id: &str, title: &str, slots: &[Slot]) -> Markup {
                     path.grid d=(grid(slots)) {}
                     path.conversion d=(conversion_line(slots)) {}
                     path.dots d=(conversion_dots(slots)) {}
-                    (hovers(slots))
+                    (tooltips(slots))
                 }
-                div.axis { span { (words::count(most)) } span { "0" } }
+                div.axis { span { (format::count(most)) } span { "0" } }
                 svg.bars viewBox=(view(slots)) preserveAspectRatio="none" aria-hidden="true" {
                     path.sent d=(bars(slots, most, |tally| tally.sent)) {}
                     path.confirmed d=(bars(slots, most, |tally| tally.confirmed)) {}
-                    (hovers(slots))
+                    (tooltips(slots))
                 }
             }
             div.ticks aria-hidden="true" {
@@ -76,9 +76,9 @@ fn as_table(id: &str, slots: &[Slot]) -> Markup {
                     } }
                     tbody { @for slot in slots { tr {
                         th scope="row" { (slot.label) }
-                        td.n { (words::count(slot.tally.sent)) }
-                        td.n { (words::count(slot.tally.confirmed)) }
-                        td.n { (words::share(slot.tally.conversion())) }
+                        td.n { (format::count(slot.tally.sent)) }
+                        td.n { (format::count(slot.tally.confirmed)) }
+                        td.n { (format::share(slot.tally.conversion())) }
                     } } }
                 }
             }
@@ -87,12 +87,12 @@ fn as_table(id: &str, slots: &[Slot]) -> Markup {
 }
 
 /// How long people took: a row for each bucket, which is its own table.
-pub(super) fn waits(tally: &Tally) -> Markup {
+pub(super) fn waits(tally: &BucketCounts) -> Markup {
     let most = tally.waits.iter().copied().max().unwrap_or_default();
     let mut so_far = 0;
     let rows = tally.waits.iter().enumerate().map(|(at, count)| {
         so_far += count;
-        (bound(at), *count, words::part(so_far, tally.confirmed))
+        (bound(at), *count, format::part(so_far, tally.confirmed))
     });
     let rows: Vec<_> = rows.collect();
     html! {
@@ -104,9 +104,9 @@ pub(super) fn waits(tally: &Tally) -> Markup {
             } }
             tbody { @for (bound, count, so_far) in rows { tr {
                 th scope="row" { (bound) }
-                td.wide { (bar(words::part(count, most), "confirmed")) }
-                td.n { (words::count(count)) }
-                td.n { (words::share(so_far)) }
+                td.wide { (bar(format::part(count, most), "confirmed")) }
+                td.n { (format::count(count)) }
+                td.n { (format::share(so_far)) }
             } } }
         }
     }
@@ -176,10 +176,10 @@ fn conversion_dots(slots: &[Slot]) -> String {
     path
 }
 
-fn bars(slots: &[Slot], most: u64, of: impl Fn(&Tally) -> u64) -> String {
+fn bars(slots: &[Slot], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
     let mut path = String::new();
     for (at, slot) in slots.iter().enumerate() {
-        let height = words::part(of(&slot.tally), most).unwrap_or_default() * HEIGHT;
+        let height = format::part(of(&slot.tally), most).unwrap_or_default() * HEIGHT;
         let (x, width) = (left(at) + SLOT * 0.12, SLOT * 0.76);
         if height > 0.0 {
             let _ = write!(path, "M{x:.1} {HEIGHT}v-{height:.2}h{width:.1}v{height:.2}z");
@@ -189,13 +189,13 @@ fn bars(slots: &[Slot], most: u64, of: impl Fn(&Tally) -> u64) -> String {
 }
 
 /// What a pointer over a slot reads.
-fn hovers(slots: &[Slot]) -> Markup {
+fn tooltips(slots: &[Slot]) -> Markup {
     html! {
         @for (at, slot) in slots.iter().enumerate() {
             rect.hover x=(left(at)) width=(SLOT) height=(HEIGHT) {
-                title { (slot.label) ": " (words::count(slot.tally.sent)) " sent, "
-                    (words::count(slot.tally.confirmed)) " confirmed, "
-                    (words::share(slot.tally.conversion())) }
+                title { (slot.label) ": " (format::count(slot.tally.sent)) " sent, "
+                    (format::count(slot.tally.confirmed)) " confirmed, "
+                    (format::share(slot.tally.conversion())) }
             }
         }
     }
@@ -206,7 +206,10 @@ mod tests {
     use super::*;
 
     fn slot(sent: u64, confirmed: u64) -> Slot {
-        Slot { label: "10:00".to_owned(), tally: Tally { sent, confirmed, ..Tally::default() } }
+        Slot {
+            label: "10:00".to_owned(),
+            tally: BucketCounts { sent, confirmed, ..BucketCounts::default() },
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@
 
 use maud::{Markup, html};
 
-use crate::domain::census::Standing;
 use crate::domain::findings::{Finding, Severity, worst};
 use crate::domain::message::State;
 use crate::domain::span::ago;
+use crate::domain::stats::StatusBucket;
 use crate::inbound::board::Snapshot;
-use crate::inbound::page::words;
+use crate::inbound::page::format;
 
 /// The heading, and the class that colours the section. A finding of severity info changes neither.
 fn heading(worst: Option<Severity>) -> (&'static str, &'static str) {
@@ -32,7 +32,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
     let (words, class) = heading(worst(&now.findings));
     let states = State::ALL.iter().map(|state| (state.as_str(), now.counts.of(*state)));
     let evidence = [("parked", now.counts.parked), ("orphaned", now.counts.orphaned)];
-    let oldest = now.census.oldest(Standing::Message(State::Confirmed));
+    let oldest = now.census.oldest(StatusBucket::Message(State::Confirmed));
     html! {
         section class={ "health " (class) } aria-labelledby="h-health" {
             h1 #h-health { (words) }
@@ -44,10 +44,10 @@ pub(super) fn health(now: &Snapshot) -> Markup {
             ul { @for finding in &now.findings { (item(finding, now)) } }
             dl.counts {
                 @for (name, count) in states.chain(evidence) {
-                    div { dt { (name) } dd { (words::count(count)) } }
+                    div { dt { (name) } dd { (format::count(count)) } }
                 }
                 @if let Some(since) = oldest {
-                    div { dt { "oldest waiting" } dd { (words::moment(since, now.at)) } }
+                    div { dt { "oldest waiting" } dd { (format::timestamp(since, now.at)) } }
                 }
             }
         }
@@ -59,7 +59,7 @@ fn item(finding: &Finding, now: &Snapshot) -> Markup {
         li class=(class(finding.severity)) data-finding=(finding.id.as_str()) {
             strong { (finding.what) "." }
             @if let Some(since) = finding.since {
-                " " span.since { "Since " (words::moment(since, now.at)) ", " (ago(since, now.at)) "." }
+                " " span.since { "Since " (format::timestamp(since, now.at)) ", " (ago(since, now.at)) "." }
             }
             p { (with_code(&finding.advice)) }
         }

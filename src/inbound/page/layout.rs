@@ -9,7 +9,7 @@ use actix_web::http::header::{
 use actix_web::middleware::DefaultHeaders;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::domain::veil::plain;
+use crate::domain::redact::plain;
 use crate::inbound::page::auth::Visitor;
 
 /// Nothing runs, loads or is asked but what is ours, and nobody frames it.
@@ -29,7 +29,7 @@ pub(super) fn headers() -> DefaultHeaders {
 }
 
 /// What stands around a page for somebody who was let in.
-pub(super) struct Frame<'a> {
+pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
     pub(super) visitor: &'a Visitor,
     /// What was searched for.
@@ -40,7 +40,7 @@ pub(super) struct Frame<'a> {
     pub(super) done: Option<&'a str>,
 }
 
-impl Frame<'_> {
+impl PageFrame<'_> {
     pub(super) fn around(&self, main: &Markup) -> HttpResponse {
         let body = html! {
             a.skip href="#main" { "Skip to the content" }

@@ -11,10 +11,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::veil::plain;
+use crate::domain::redact::plain;
 use crate::inbound::ops::Operator;
-use crate::inbound::page::auth::{Denied, Visitor};
-use crate::inbound::page::{Asked, refuse};
+use crate::inbound::page::auth::{LoginDenied, Visitor};
+use crate::inbound::page::{PageQuery, refuse};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What waits is gone through for each name, and is told again less often.
@@ -37,13 +37,13 @@ struct Watching {
 pub(super) async fn live(
     request: HttpRequest,
     operator: web::Data<Operator>,
-    asked: web::Query<Asked>,
+    asked: web::Query<PageQuery>,
 ) -> HttpResponse {
     let page = &operator.page;
     let visitor = match page.admit(&request) {
         Ok(visitor) => visitor,
         // No browser follows an event stream to a form.
-        Err(Denied::Anonymous) => return HttpResponse::Unauthorized().finish(),
+        Err(LoginDenied::Anonymous) => return HttpResponse::Unauthorized().finish(),
         Err(denied) => return refuse(denied),
     };
     let Ok(place) = page.viewers.clone().try_acquire_owned() else {

@@ -4,18 +4,18 @@
 //! snapshots of the board (`inbound/board.rs`), and decides nothing. On the operator's listener alone: the public routes do
 //! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
 
-mod acts;
+mod actions;
 mod auth;
 mod charts;
-mod found;
+mod format;
 mod health;
-mod here;
 mod layout;
 mod live;
+mod local_access;
+mod login_limiter;
 mod overview;
+mod search;
 mod tables;
-mod tries;
-mod words;
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ use tokio::sync::Semaphore;
 
 use crate::inbound::board::Board;
 use crate::inbound::ops::Operator;
-use crate::inbound::page::acts::Done;
-use crate::inbound::page::auth::{Denied, Guard, Visitor};
-use crate::inbound::page::layout::Frame;
+use crate::inbound::page::actions::Done;
+use crate::inbound::page::auth::{Guard, LoginDenied, Visitor};
+use crate::inbound::page::layout::PageFrame;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
@@ -44,14 +44,14 @@ const NUMBER_DIGITS: usize = 6;
 const VIEWERS: usize = 32;
 
 /// What the page works with.
-pub struct Page {
+pub struct PageState {
     board: Arc<Board>,
     guard: Guard,
     viewers: Arc<Semaphore>,
 }
 
 /// What a page is made of.
-pub struct Parts {
+pub struct PageParts {
     /// The snapshots that it shows.
     pub board: Arc<Board>,
     /// What it asks for before it shows anything. `None`: it is for this machine alone.
@@ -60,11 +60,11 @@ pub struct Parts {
     pub random: [u8; 32],
 }
 
-impl Page {
+impl PageState {
     /// Shows nothing yet.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts { board, token, random } = parts;
+    pub fn new(parts: PageParts) -> Self {
+        let PageParts { board, token, random } = parts;
         Self {
             board,
             guard: Guard::new(token.as_ref(), random),
@@ -72,7 +72,7 @@ impl Page {
         }
     }
 
-    fn admit(&self, request: &HttpRequest) -> Result<Visitor, Denied> {
+    fn admit(&self, request: &HttpRequest) -> Result<Visitor, LoginDenied> {
         self.guard.admit(request, (self.board.sources.clock)())
     }
 
@@ -83,7 +83,7 @@ impl Page {
         };
         let sources = &self.board.sources;
         let (store, now) = (&*sources.store, (sources.clock)());
-        found::found(store, &sources.readiness, asked, now, visitor).await
+        search::found(store, &sources.readiness, asked, now, visitor).await
     }
 }
 
@@ -102,12 +102,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/style.css", web::get().to(style))
         .route("/live.js", web::get().to(script))
         .route("/icon.svg", web::get().to(icon))
-        .configure(acts::routes);
+        .configure(actions::routes);
     config.service(scope);
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct PageQuery {
     /// What to look for.
     q: Option<String>,
 }
@@ -119,7 +119,7 @@ async fn first(request: HttpRequest, operator: web::Data<Operator>) -> HttpRespo
 async fn search(
     request: HttpRequest,
     operator: web::Data<Operator>,
-    asked: web::Query<Asked>,
+    asked: web::Query<PageQuery>,
 ) -> HttpResponse {
     match asked.q.as_deref().map(str::trim) {
         Some(text) if !text.is_empty() => show(&request, &operator.page, Some(text)).await,
@@ -135,41 +135,46 @@ async fn message(
     show(&request, &operator.page, Some(&sid)).await
 }
 
-async fn show(request: &HttpRequest, page: &Page, asked: Option<&str>) -> HttpResponse {
+async fn show(request: &HttpRequest, page: &PageState, asked: Option<&str>) -> HttpResponse {
     let visitor = match page.admit(request) {
         Ok(visitor) => visitor,
         Err(denied) => return refuse(denied),
     };
     if let Some(asked) = asked
         && looks_like_a_number(asked)
-        && !found::is_known(&*page.board.sources.store, asked).await
+        && !search::is_known(&*page.board.sources.store, asked).await
     {
         // It is left in no address, and told again in none.
         return see_other("/numbers");
     }
-    let done = acts::done(request);
+    let done = actions::done(request);
     let main = page.main(asked, &visitor).await;
     let query = asked.map(|asked| serde_urlencoded::to_string([("q", asked)]).unwrap_or_default());
     let live = query.map_or_else(|| "/live".to_owned(), |query| format!("/live?{query}"));
-    let frame = Frame {
+    let frame = PageFrame {
         title: if asked.is_some() { "Message" } else { "Overview" },
         visitor: &visitor,
         asked: asked.unwrap_or_default(),
         live: Some(&live),
-        done: done.map(Done::words),
+        done: done.map(Done::describe),
     };
     let answer = frame.around(&main);
     // It is told once.
-    if done.is_some() { acts::without_done(answer) } else { answer }
+    if done.is_some() { actions::without_done(answer) } else { answer }
 }
 
 /// Where a search for a phone number leads.
 async fn numbers(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
     match operator.page.admit(&request) {
         Ok(visitor) => {
-            let frame =
-                Frame { title: "Numbers", visitor: &visitor, asked: "", live: None, done: None };
-            frame.around(&found::no_numbers())
+            let frame = PageFrame {
+                title: "Numbers",
+                visitor: &visitor,
+                asked: "",
+                live: None,
+                done: None,
+            };
+            frame.around(&search::no_numbers())
         }
         Err(denied) => refuse(denied),
     }
@@ -218,30 +223,30 @@ fn see_other(place: &str) -> HttpResponse {
 }
 
 /// What somebody sees who was not let in.
-fn refuse(denied: Denied) -> HttpResponse {
+fn refuse(denied: LoginDenied) -> HttpResponse {
     match denied {
-        Denied::Anonymous => see_other("/login"),
-        Denied::WrongToken => HttpResponse::Unauthorized()
+        LoginDenied::Anonymous => see_other("/login"),
+        LoginDenied::WrongToken => HttpResponse::Unauthorized()
             .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"heardback\""))
             .content_type("text/plain; charset=utf-8")
             .body("that is not what HEARDBACK_OPS_TOKEN holds\n"),
-        Denied::TooManyTries => HttpResponse::TooManyRequests()
+        LoginDenied::TooManyTries => HttpResponse::TooManyRequests()
             .insert_header((RETRY_AFTER, "60"))
             .content_type("text/plain; charset=utf-8")
             .body("too many wrong tokens; wait a minute\n"),
-        Denied::ForeignHost => layout::says(
+        LoginDenied::ForeignHost => layout::says(
             StatusCode::MISDIRECTED_REQUEST,
             "Not here",
             "Without HEARDBACK_OPS_TOKEN this page is for this machine alone, as localhost, 127.0.0.1 or the address \
              of HEARDBACK_OPS_LISTEN.",
         ),
-        Denied::Proxied => layout::says(
+        LoginDenied::Proxied => layout::says(
             StatusCode::FORBIDDEN,
             "Not through a proxy",
             "This came through a proxy. Without HEARDBACK_OPS_TOKEN this page is for this machine alone, and \
              whoever reaches the proxy would be. Set HEARDBACK_OPS_TOKEN, or do not pass this page on.",
         ),
-        Denied::Forged => layout::says(
+        LoginDenied::Forged => layout::says(
             StatusCode::FORBIDDEN,
             "Not done",
             "This did not come from a page of this session. Open the operator's page and try again.",

@@ -3,14 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use crate::domain::census::{Census, Tally, whole_hours};
+use crate::domain::stats::{BucketCounts, MessageStats, whole_hours};
 use crate::inbound::board::Snapshot;
 use crate::inbound::page::auth::Visitor;
 use crate::inbound::page::charts;
 use crate::inbound::page::charts::Slot;
+use crate::inbound::page::format;
 use crate::inbound::page::health;
 use crate::inbound::page::tables;
-use crate::inbound::page::words;
 
 const HOURS: i64 = 24;
 const DAYS: i64 = 14;
@@ -27,7 +27,7 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
     let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
     let day = slots(census, now.at, HOURS, HOUR_SECS, "%H:%M");
     let fortnight = slots(census, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
-    let today = day.iter().fold(Tally::default(), |all, slot| all + slot.tally);
+    let today = day.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
     html! {
         (health::health(now))
         section aria-labelledby="h-funnel" {
@@ -69,7 +69,7 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
     }
 }
 
-fn funnel(tally: &Tally) -> Markup {
+fn funnel(tally: &BucketCounts) -> Markup {
     let steps = [
         ("remembered", tally.sent, tally.sent, "sent"),
         ("confirmed", tally.confirmed, tally.sent, "confirmed"),
@@ -77,19 +77,19 @@ fn funnel(tally: &Tally) -> Markup {
     ];
     html! {
         ol.funnel { @for (name, count, of, class) in steps { li {
-            span.big { (words::count(count)) }
-            span { (name) @if name != "remembered" { " " b { (words::share(words::part(count, of))) } } }
-            (charts::bar(words::part(count, tally.sent), class))
+            span.big { (format::count(count)) }
+            span { (name) @if name != "remembered" { " " b { (format::share(format::part(count, of))) } } }
+            (charts::bar(format::part(count, tally.sent), class))
         } } }
         p.note {
             "Counted by when a message was sent, with feedback asked for. Of these, "
-            (words::count(tally.undelivered)) " undelivered and " (words::count(tally.refused)) " refused by Twilio."
+            (format::count(tally.undelivered)) " undelivered and " (format::count(tally.refused)) " refused by Twilio."
         }
     }
 }
 
 /// The last so many spans, this one included.
-fn slots(census: &Census, now: Timestamp, many: i64, span: i64, format: &str) -> Vec<Slot> {
+fn slots(census: &MessageStats, now: Timestamp, many: i64, span: i64, format: &str) -> Vec<Slot> {
     let this = now.as_second().div_euclid(span);
     let begins = |slot: i64| Timestamp::from_second(slot * span).unwrap_or_default();
     let slot = |slot: i64| Slot {
@@ -100,7 +100,7 @@ fn slots(census: &Census, now: Timestamp, many: i64, span: i64, format: &str) ->
     (this - many + 1..=this).map(slot).collect()
 }
 
-fn by_calling_code(census: &Census, now: Timestamp) -> Markup {
+fn by_calling_code(census: &MessageStats, now: Timestamp) -> Markup {
     let today = census.by_calling_code(now);
     let week = census.by_calling_code(now - WEEK);
     let rows = week.into_iter().map(|(code, tally)| {
@@ -110,7 +110,7 @@ fn by_calling_code(census: &Census, now: Timestamp) -> Markup {
     compared("Calling code", rows.collect())
 }
 
-fn by_sender(census: &Census, now: Timestamp) -> Markup {
+fn by_sender(census: &MessageStats, now: Timestamp) -> Markup {
     let today = census.by_sender(now);
     let week = census.by_sender(now - WEEK);
     let rows = week.into_iter().map(|(sender, tally)| {
@@ -120,7 +120,7 @@ fn by_sender(census: &Census, now: Timestamp) -> Markup {
 }
 
 /// Each with the week's conversion, and today's beside it; the busiest first.
-fn compared(what: &str, mut rows: Vec<(String, Tally, Tally)>) -> Markup {
+fn compared(what: &str, mut rows: Vec<(String, BucketCounts, BucketCounts)>) -> Markup {
     rows.sort_by_key(|(_, week, _)| std::cmp::Reverse(week.sent));
     let more = rows.len().saturating_sub(ROWS);
     html! {
@@ -135,10 +135,10 @@ fn compared(what: &str, mut rows: Vec<(String, Tally, Tally)>) -> Markup {
                     } }
                     tbody { @for (name, week, today) in rows.iter().take(ROWS) { tr {
                         th scope="row" title=(name) { (name) }
-                        td.n { (words::count(week.sent)) }
+                        td.n { (format::count(week.sent)) }
                         td.wide { (charts::bar(week.conversion(), "confirmed")) }
-                        td.n { (words::share(week.conversion())) }
-                        td.n { (words::share(today.conversion())) }
+                        td.n { (format::share(week.conversion())) }
+                        td.n { (format::share(today.conversion())) }
                     } } }
                 }
             }

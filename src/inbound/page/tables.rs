@@ -5,12 +5,12 @@ use maud::{Markup, html};
 
 use crate::admin::posting::{NextPost, Posting};
 use crate::domain::message::{Message, State};
-use crate::domain::veil::veiled;
+use crate::domain::redact::veiled;
 use crate::inbound::board::{SHOWN, Snapshot};
 use crate::inbound::page::auth::Visitor;
+use crate::inbound::page::format;
 use crate::inbound::page::layout::form_token;
-use crate::inbound::page::words;
-use crate::telemetry::readiness::LaneState;
+use crate::telemetry::readiness::LaneReadiness;
 
 /// What waits to be reported.
 pub(super) fn outbox(now: &Snapshot) -> Markup {
@@ -35,13 +35,13 @@ pub(super) fn outbox(now: &Snapshot) -> Markup {
 
 fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
     html! { tr {
-        th scope="row" { (named(message)) }
+        th scope="row" { (message_link(message)) }
         td data-label="Proven by" { (proof(message)) }
-        td data-label="Confirmed" { @if let Some(proof) = &message.proof { (words::moment(proof.confirmed_at, now.at)) } }
+        td data-label="Confirmed" { @if let Some(proof) = &message.proof { (format::timestamp(proof.confirmed_at, now.at)) } }
         td data-label="Next attempt" { (next_post(message, posting, now.at)) }
         td.n data-label="Attempts" { (message.posts_made()) }
         td.why data-label="The last one" { @match &message.last_attempt {
-            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (words::moment(attempt.ended_at, now.at)) } }
+            Some(attempt) => { (veiled(&attempt.to_string())) " " span.soft { (format::timestamp(attempt.ended_at, now.at)) } }
             None => span.soft { "none yet" },
         } }
     } }
@@ -50,8 +50,8 @@ fn waiting(message: &Message, posting: &Posting, now: &Snapshot) -> Markup {
 /// When a message is posted next, or the reason why it waits.
 pub(super) fn next_post(message: &Message, posting: &Posting, now: Timestamp) -> Markup {
     html! { @match posting.next(message) {
-        Some(NextPost::At(due)) if due > now => (words::moment(due, now)),
-        Some(next) => (next.words()),
+        Some(NextPost::At(due)) if due > now => (format::timestamp(due, now)),
+        Some(next) => (next.describe()),
         None => "–",
     } }
 }
@@ -69,8 +69,8 @@ pub(super) fn refused(now: &Snapshot, visitor: &Visitor) -> Markup {
                     th scope="col" { span.unseen { "Try again" } }
                 } }
                 tbody { @for message in &now.refused { tr {
-                    th scope="row" { (named(message)) }
-                    td data-label="Refused" { (words::moment(message.since, now.at)) }
+                    th scope="row" { (message_link(message)) }
+                    td data-label="Refused" { (format::timestamp(message.since, now.at)) }
                     td.why data-label="Why" { (reason(message)) }
                     td { (requeue(message, visitor)) }
                 } } }
@@ -130,9 +130,9 @@ fn lane(now: &Snapshot, account: &str, is_held: bool) -> Markup {
     let (class, words) = match (is_held, lane.map(|lane| lane.state)) {
         (true, _) => ("doubtful", "on hold"),
         (false, None) => ("well", "nothing posted yet"),
-        (false, Some(LaneState::Open)) => ("well", "flow"),
-        (false, Some(LaneState::Held)) => ("doubtful", "held by Twilio"),
-        (false, Some(LaneState::Paused)) => ("ill", "paused"),
+        (false, Some(LaneReadiness::Open)) => ("well", "flow"),
+        (false, Some(LaneReadiness::Held)) => ("doubtful", "held by Twilio"),
+        (false, Some(LaneReadiness::Paused)) => ("ill", "paused"),
     };
     html! { span class={ "state " (class) } { (words) } }
 }
@@ -148,7 +148,7 @@ fn hold(account: &str, is_held: bool, visitor: &Visitor) -> Markup {
 }
 
 /// Its SID, which leads to its life, and what it belongs to.
-pub(super) fn named(message: &Message) -> Markup {
+pub(super) fn message_link(message: &Message) -> Markup {
     let sid = message.sid.as_str();
     html! {
         a href=(format!("/messages/{sid}")) { (short(sid)) }
@@ -168,10 +168,10 @@ fn proof(message: &Message) -> Markup {
 }
 
 fn many(count: u64) -> Markup {
-    html! { " " span.count { (words::count(count)) } }
+    html! { " " span.count { (format::count(count)) } }
 }
 
 fn rest(all: u64, shown: usize) -> Markup {
     let more = all.saturating_sub(shown as u64);
-    html! { @if more > 0 { p.note { "And " (words::count(more)) " more." } } }
+    html! { @if more > 0 { p.note { "And " (format::count(more)) " more." } } }
 }

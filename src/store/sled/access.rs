@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::process::{getegid, geteuid};
 
-use crate::store::sled::folder::{DB_FILE, FORMAT_FILE, LOCK_FILE};
+use crate::store::sled::data_dir::{DB_FILE, FORMAT_FILE, LOCK_FILE};
 use crate::store::sled::seal::SEAL_FILE;
 
 /// Files without which no store opens. sled has folders of its own; they have the owner of its file.
@@ -16,14 +16,14 @@ const FILES: [&str; 4] = [FORMAT_FILE, LOCK_FILE, SEAL_FILE, DB_FILE];
 
 /// The file or folder that this process may not use.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Denied {
+pub struct AccessDenied {
     to: PathBuf,
     owner: u32,
     mode: u32,
     cure: String,
 }
 
-impl Denied {
+impl AccessDenied {
     /// Searches the folders above a store, then its folder, then its files. Returns the first one that this process
     /// may not use as a store needs it. `None`: no owner and no mode explains the denial.
     pub(super) fn find(folder: &Path) -> Option<Self> {
@@ -65,7 +65,7 @@ impl Denied {
     }
 }
 
-impl fmt::Display for Denied {
+impl fmt::Display for AccessDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { to, owner, mode, cure } = self;
         let (to, owner, us) = (to.display(), user(*owner), user(geteuid().as_raw()));

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use crate::domain::matching::EvictionRank;
 use crate::domain::sid::MessageSid;
 use crate::store::sled::chunks::Chunks;
-use crate::store::sled::index::{BY_TIME, by_time, moment, packed, read_by_time};
+use crate::store::sled::index::{BY_TIME, by_time, packed, read_by_time, timestamp_bytes};
 
 /// The rank and the time that follow from a candidate's own state.
-type Place = (EvictionRank, Timestamp);
+type EvictionPlace = (EvictionRank, Timestamp);
 
 #[derive(Default)]
-pub(super) struct Candidates {
+pub(super) struct EvictionCandidates {
     ranked: [Chunks<BY_TIME>; EvictionRank::ALL.len()],
     postponed: BTreeMap<MessageSid, Postponed>,
     /// The postponed candidates by their blocker.
@@ -24,20 +24,20 @@ pub(super) struct Candidates {
 }
 
 struct Postponed {
-    place: Place,
+    place: EvictionPlace,
     until: Timestamp,
     blocker: MessageSid,
 }
 
-impl Candidates {
-    pub(super) fn enters(&mut self, sid: MessageSid, place: Option<Place>) {
+impl EvictionCandidates {
+    pub(super) fn insert(&mut self, sid: MessageSid, place: Option<EvictionPlace>) {
         if let Some((rank, at)) = place {
             self.ranked(rank).insert(&by_time(at, &packed(sid)));
         }
     }
 
     /// Removes a message. The candidates that it blocked return to their own places, and are judged anew.
-    pub(super) fn leaves(&mut self, sid: MessageSid, place: Option<Place>) {
+    pub(super) fn remove(&mut self, sid: MessageSid, place: Option<EvictionPlace>) {
         self.resume(sid);
         for blocked in self.blocked.get(&sid).cloned().unwrap_or_default() {
             self.resume(blocked);
@@ -51,7 +51,7 @@ impl Candidates {
     pub(super) fn postpone(
         &mut self,
         sid: MessageSid,
-        place: Place,
+        place: EvictionPlace,
         until: Timestamp,
         blocker: MessageSid,
     ) {
@@ -93,13 +93,13 @@ impl Candidates {
         let mut found = Vec::new();
         for ranked in &self.ranked {
             let room = limit.saturating_sub(found.len());
-            found.extend(ranked.first(&moment(by), room));
+            found.extend(ranked.first(&timestamp_bytes(by), room));
         }
         found.iter().filter_map(|key| Some(read_by_time(key)?.1)).collect()
     }
 
     /// How many are evictable at this time. A candidate that was not judged yet counts as evictable.
     pub(super) fn count_by(&self, by: Timestamp) -> u64 {
-        self.ranked.iter().map(|ranked| ranked.count(&moment(by)) as u64).sum()
+        self.ranked.iter().map(|ranked| ranked.count(&timestamp_bytes(by)) as u64).sum()
     }
 }

@@ -5,13 +5,13 @@
 
 use jiff::Timestamp;
 
-use crate::domain::address::{NameKind, Person};
+use crate::domain::address::{NameKind, RecipientHash};
 use crate::domain::matching::later;
 use crate::domain::message::{Message, State};
 use crate::domain::sid::MessageSid;
+use crate::store::sled::engine::{Engine, Fatal};
 use crate::store::sled::index::untied;
-use crate::store::sled::ledger::{Fatal, Ledger};
-use crate::store::sled::rows::MAX_RELATED;
+use crate::store::sled::load::MAX_RELATED;
 
 /// At most so many candidates are judged for one command.
 const MAX_CANDIDATES: usize = 1024;
@@ -21,7 +21,7 @@ const MAX_READS: usize = 4096;
 const CROWD_RECHECK: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// The decision on a candidate.
-enum Verdict {
+enum EvictionDecision {
     /// These are evicted together.
     Goes(Vec<Message>),
     /// The candidate stays, because this command changes a related message or its reads are used up.
@@ -30,7 +30,7 @@ enum Verdict {
     Postponed(Timestamp, MessageSid),
 }
 
-impl Ledger {
+impl Engine {
     /// Selects the messages to evict for `new` messages: as many as needed to stay within the limit, plus one if the
     /// store is above it already. `None` if too few can be evicted. Messages that this command changes stay, and
     /// messages that share a reference are evicted together or not at all.
@@ -58,9 +58,9 @@ impl Ledger {
             }
             let Some(message) = self.message(sid)? else { continue };
             match self.judge_eviction(&message, changed, by, &mut reads)? {
-                Verdict::Goes(together) => evicted.extend(together),
-                Verdict::Stays => {}
-                Verdict::Postponed(until, blocker) => {
+                EvictionDecision::Goes(together) => evicted.extend(together),
+                EvictionDecision::Stays => {}
+                EvictionDecision::Postponed(until, blocker) => {
                     if let Some(place) = self.terms.policy.evictable_from(&message) {
                         self.index.evictable.postpone(sid, place, until, blocker);
                     }
@@ -76,25 +76,27 @@ impl Ledger {
         changed: &[Message],
         by: Timestamp,
         reads: &mut usize,
-    ) -> Result<Verdict, Fatal> {
+    ) -> Result<EvictionDecision, Fatal> {
         let shares_reference = |other: &Message| {
             message.reference.is_some()
                 && other.reference == message.reference
                 && other.account == message.account
         };
         if changed.iter().any(|other| other.sid == message.sid || shares_reference(other)) {
-            return Ok(Verdict::Stays);
+            return Ok(EvictionDecision::Stays);
         }
         let mut together = match &message.reference {
-            Some(reference) => self.bearing(message.account, reference, MAX_RELATED + 1)?,
+            Some(reference) => {
+                self.messages_with_reference(message.account, reference, MAX_RELATED + 1)?
+            }
             None => vec![message.clone()],
         };
         *reads += together.len();
         if together.len() > MAX_RELATED {
             // Evidence sees the newest of them only, so an older one is evicted alone.
-            let Some(first_unseen) = together.pop() else { return Ok(Verdict::Stays) };
+            let Some(first_unseen) = together.pop() else { return Ok(EvictionDecision::Stays) };
             if together.iter().any(|seen| seen.sid == message.sid) {
-                return Ok(Verdict::Postponed(later(by, CROWD_RECHECK), first_unseen.sid));
+                return Ok(EvictionDecision::Postponed(later(by, CROWD_RECHECK), first_unseen.sid));
             }
             together = vec![message.clone()];
         }
@@ -103,11 +105,11 @@ impl Ledger {
             aged.age(by);
             match self.terms.policy.evictable_from(&aged) {
                 Some((_, from)) if from <= by => {}
-                Some((_, from)) => return Ok(Verdict::Postponed(from, one.sid)),
+                Some((_, from)) => return Ok(EvictionDecision::Postponed(from, one.sid)),
                 None => {
                     let pending = aged.state == State::Pending;
                     let until = if pending { aged.expires_at } else { Timestamp::MAX };
-                    return Ok(Verdict::Postponed(until, one.sid));
+                    return Ok(EvictionDecision::Postponed(until, one.sid));
                 }
             }
         }
@@ -122,7 +124,7 @@ impl Ledger {
             let names = self.all_names(one)?;
             for other in changed {
                 if blocks(other).is_some() && self.may_share_evidence(one, &names, other)? {
-                    return Ok(Verdict::Stays);
+                    return Ok(EvictionDecision::Stays);
                 }
             }
             let room = MAX_READS.saturating_sub(*reads).max(MAX_RELATED);
@@ -134,23 +136,23 @@ impl Ledger {
                 if let Some((until, blocker)) = blocks(&other)
                     && self.may_share_evidence(one, &names, &other)?
                 {
-                    return Ok(Verdict::Postponed(until, blocker));
+                    return Ok(EvictionDecision::Postponed(until, blocker));
                 }
             }
             if count >= room {
                 return Ok(if room >= MAX_READS / 2 {
-                    Verdict::Postponed(later(by, CROWD_RECHECK), message.sid)
+                    EvictionDecision::Postponed(later(by, CROWD_RECHECK), message.sid)
                 } else {
-                    Verdict::Stays
+                    EvictionDecision::Stays
                 });
             }
         }
-        Ok(Verdict::Goes(together))
+        Ok(EvictionDecision::Goes(together))
     }
 
     /// All names of a message's recipient, as judgement ties them.
     pub(super) fn all_names(&self, message: &Message) -> Result<AllNames, Fatal> {
-        let mut persons: Vec<Person> = message.names().collect();
+        let mut persons: Vec<RecipientHash> = message.names().collect();
         let mut is_complete = message.alias.is_some();
         for name in message.names() {
             if let Some(tied) = self.tied(message.account, name)? {
@@ -199,7 +201,7 @@ impl Ledger {
 
 /// The names of a message's recipient.
 pub(super) struct AllNames {
-    pub(super) persons: Vec<Person>,
+    pub(super) persons: Vec<RecipientHash>,
     /// The kind of name that the same WhatsApp person may have in other messages, if none is tied.
     counterpart: Option<NameKind>,
 }

@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::link::Link;
+use crate::domain::click_link::Link;
 use crate::domain::matching::{Parked, Policy, Resend};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::ServiceSid;
 use crate::domain::signal::Evidence;
-use crate::store::sled::index::{Index, Places};
+use crate::store::sled::index::{Index, IndexEntry};
 use crate::store::sled::keys;
+use crate::store::sled::mutation::parked_key;
 use crate::store::sled::record::{decode, encode};
 use crate::store::sled::seal::Seal;
-use crate::store::sled::writing::parked_key;
 
 const POLICY: Policy = Policy {
     pending_ttl: Duration::from_hours(24 * 7),
@@ -64,15 +64,15 @@ fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) ->
 
 /// The entry by its reference names it, and the index has it where it stands.
 fn is_found_again(message: &Message) {
-    if let Some(key) = keys::named(message) {
+    if let Some(key) = keys::reference_of(message) {
         assert_eq!(keys::read_named(&key), Some(message.sid));
     }
     let mut index = Index::default();
-    index.enters(&Places::of(message, &POLICY));
+    index.insert(&IndexEntry::of(message, &POLICY));
     let due = index.accounts_waiting().flat_map(|account| index.due_of(account, 2));
     let waits = message.state == State::Confirmed && message.delivery.due_at.is_some();
     assert_eq!(due.count(), usize::from(waits));
-    index.leaves(&Places::of(message, &POLICY));
+    index.remove(&IndexEntry::of(message, &POLICY));
     assert_eq!(index.accounts_waiting().count(), 0);
     let mut aged = message.clone();
     aged.age(Timestamp::MAX);

@@ -12,12 +12,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::address::{NameKind, Person};
+use crate::domain::address::{NameKind, RecipientHash};
 use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::sled::candidates::Candidates;
-use crate::store::sled::ordered::{Gathering, Keys, Shelves};
+use crate::store::sled::candidates::EvictionCandidates;
+use crate::store::sled::key_set::{KeySet, KeySetBuilder, KeySets};
 
 /// A packed message SID, as Twilio's are: those with capitals in them are longer.
 const SID: usize = 17;
@@ -30,10 +30,10 @@ pub(super) const BY_TIME: usize = 6 + SID;
 
 /// Where a message stands in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct IndexEntry {
     sid: MessageSid,
     /// The recipient's names. With one name of WhatsApp only, the second is `untied`.
-    persons: [Option<Person>; 2],
+    persons: [Option<RecipientHash>; 2],
     created_at: Timestamp,
     /// For whom it is to be reported, and when.
     pub(super) due: Option<(AccountSid, Timestamp)>,
@@ -44,7 +44,7 @@ pub(super) struct Places {
     evictable: Option<(EvictionRank, Timestamp)>,
 }
 
-impl Places {
+impl IndexEntry {
     pub(super) fn of(message: &Message, policy: &Policy) -> Self {
         let waits = message.state == State::Confirmed;
         Self {
@@ -89,38 +89,38 @@ impl DueKind {
 
 #[derive(Default)]
 pub(super) struct Index {
-    persons: Shelves<BY_PERSON>,
+    persons: KeySets<BY_PERSON>,
     /// The messages of each account that are due, now or later, by kind. Neither a map nor a set in it is empty.
-    due: BTreeMap<AccountSid, BTreeMap<DueKind, Keys<BY_TIME>>>,
-    refused: Keys<BY_TIME>,
+    due: BTreeMap<AccountSid, BTreeMap<DueKind, KeySet<BY_TIME>>>,
+    refused: KeySet<BY_TIME>,
     /// The candidates for eviction.
-    pub(super) evictable: Candidates,
+    pub(super) evictable: EvictionCandidates,
 }
 
 /// What is to be an index, as it comes out of the records.
-pub(super) struct Gathered {
+pub(super) struct IndexBuilder {
     policy: Policy,
-    persons: Gathering<BY_PERSON>,
+    persons: KeySetBuilder<BY_PERSON>,
     index: Index,
 }
 
-impl Gathered {
+impl IndexBuilder {
     pub(super) fn by(policy: Policy) -> Self {
-        Self { policy, persons: Gathering::default(), index: Index::default() }
+        Self { policy, persons: KeySetBuilder::default(), index: Index::default() }
     }
 
-    pub(super) fn take_in(&mut self, message: &Message) {
-        self.place(Places::of(message, &self.policy));
+    pub(super) fn add_message(&mut self, message: &Message) {
+        self.place(IndexEntry::of(message, &self.policy));
     }
 
-    fn place(&mut self, places: Places) {
+    fn place(&mut self, places: IndexEntry) {
         for person in places.persons.into_iter().flatten() {
             match by_person(person, places.created_at, &packed(places.sid)).try_into() {
                 Ok(key) => self.persons.push(key),
                 Err(odd) => self.index.persons.insert(&odd),
             }
         }
-        self.index.enters(&Places { persons: [None; 2], ..places });
+        self.index.insert(&IndexEntry { persons: [None; 2], ..places });
     }
 
     pub(super) fn into_index(self) -> Index {
@@ -131,7 +131,7 @@ impl Gathered {
 }
 
 impl Index {
-    pub(super) fn enters(&mut self, places: &Places) {
+    pub(super) fn insert(&mut self, places: &IndexEntry) {
         for person in places.persons.into_iter().flatten() {
             self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
         }
@@ -142,10 +142,10 @@ impl Index {
         if let Some(at) = places.refused {
             self.refused.insert(&by_time(at, &packed(places.sid)));
         }
-        self.evictable.enters(places.sid, places.evictable);
+        self.evictable.insert(places.sid, places.evictable);
     }
 
-    pub(super) fn leaves(&mut self, places: &Places) {
+    pub(super) fn remove(&mut self, places: &IndexEntry) {
         for person in places.persons.into_iter().flatten() {
             self.persons.remove(&by_person(person, places.created_at, &packed(places.sid)));
         }
@@ -164,14 +164,14 @@ impl Index {
         if let Some(at) = places.refused {
             self.refused.remove(&by_time(at, &packed(places.sid)));
         }
-        self.evictable.leaves(places.sid, places.evictable);
+        self.evictable.remove(places.sid, places.evictable);
     }
 
     /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
     /// else too.
     pub(super) fn to_person(
         &self,
-        person: Person,
+        person: RecipientHash,
         from: Timestamp,
         to: Timestamp,
         limit: usize,
@@ -204,7 +204,7 @@ impl Index {
         after: Timestamp,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
-        let from = moment(later(after, Duration::from_millis(1)));
+        let from = timestamp_bytes(later(after, Duration::from_millis(1)));
         self.due_between(account, kind, (&from, &[u8::MAX; BY_TIME - SID]), false, limit)
     }
 
@@ -216,7 +216,7 @@ impl Index {
         by: Timestamp,
         limit: usize,
     ) -> Vec<(Timestamp, MessageSid)> {
-        self.due_between(account, kind, (&[], &moment(by)), true, limit)
+        self.due_between(account, kind, (&[], &timestamp_bytes(by)), true, limit)
     }
 
     fn due_between(
@@ -240,10 +240,10 @@ impl Index {
 }
 
 /// A key for all recipients of an account that messages name by this kind of WhatsApp name alone.
-pub(super) fn untied(account: AccountSid, kind: NameKind) -> Option<Person> {
+pub(super) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHash> {
     kind.counterpart()?;
     let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));
-    digest.finalize().first_chunk().copied().map(Person::from_bytes)
+    digest.finalize().first_chunk().copied().map(RecipientHash::from_bytes)
 }
 
 pub(super) fn packed(sid: MessageSid) -> Vec<u8> {
@@ -252,13 +252,13 @@ pub(super) fn packed(sid: MessageSid) -> Vec<u8> {
     packed
 }
 
-fn by_person(person: Person, at: Timestamp, sid: &[u8]) -> Vec<u8> {
+fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> Vec<u8> {
     let part = person.as_bytes().first_chunk::<PERSON>().copied().unwrap_or_default();
-    [&part[..], &moment(at), sid].concat()
+    [&part[..], &timestamp_bytes(at), sid].concat()
 }
 
 pub(super) fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
-    [&moment(at)[..], sid].concat()
+    [&timestamp_bytes(at)[..], sid].concat()
 }
 
 pub(super) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
@@ -267,7 +267,7 @@ pub(super) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
 }
 
 /// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
-pub(super) fn moment(at: Timestamp) -> [u8; 6] {
+pub(super) fn timestamp_bytes(at: Timestamp) -> [u8; 6] {
     let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
     milliseconds.to_be_bytes().last_chunk().copied().unwrap_or_default()
 }
@@ -284,7 +284,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::address::{Address, PersonKey};
+    use crate::domain::address::{Address, RecipientHashKey};
     use crate::domain::matching::Resend;
 
     const POLICY: Policy = Policy {
@@ -296,10 +296,10 @@ mod tests {
         resend: Resend::Newest,
     };
 
-    fn person(n: u8) -> Person {
+    fn person(n: u8) -> RecipientHash {
         let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let address = Address::parse(&format!("+1555000{n:04}")).expect("valid");
-        PersonKey::new(b"key").recipient(account, &address).person
+        RecipientHashKey::new(b"key").recipient(account, &address).person
     }
 
     /// Some of them as no SID of Twilio's is written.
@@ -308,7 +308,7 @@ mod tests {
         MessageSid::parse(&format!("SM{digits}")).expect("valid")
     }
 
-    fn places((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> Places {
+    fn places((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> IndexEntry {
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
         let account = if account {
             "AC0123456789abcdef0123456789abcdef"
@@ -316,7 +316,7 @@ mod tests {
             "AC01234567890000000123456789ABCDEF"
         };
         let account = AccountSid::parse(account).expect("valid");
-        Places {
+        IndexEntry {
             sid: sid(n),
             persons: [(to > 0).then(|| person(to)), (to > 1).then(|| person(to - 1))],
             created_at: at(created),
@@ -339,19 +339,19 @@ mod tests {
             to in 0_i64..6,
             limit in 0_usize..8,
         ) {
-            let (mut index, mut all) = (Index::default(), Vec::<Places>::new());
+            let (mut index, mut all) = (Index::default(), Vec::<IndexEntry>::new());
             for (values, enters) in steps {
                 let next = places(values);
                 // A message stands where it stands: in one place, or in none.
                 if let Some(at) = all.iter().position(|known| known.sid == next.sid) {
-                    index.leaves(&all.remove(at));
+                    index.remove(&all.remove(at));
                 }
                 if enters {
-                    index.enters(&next);
+                    index.insert(&next);
                     all.push(next);
                 }
             }
-            let mut gathered = Gathered::by(POLICY);
+            let mut gathered = IndexBuilder::by(POLICY);
             for places in &all {
                 gathered.place(*places);
             }
@@ -364,7 +364,7 @@ mod tests {
 
     fn judge(
         index: &Index,
-        all: &[Places],
+        all: &[IndexEntry],
         (from, to): (i64, i64),
         limit: usize,
     ) -> Result<(), TestCaseError> {

@@ -7,13 +7,13 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::domain::address::Person;
+use crate::domain::address::RecipientHash;
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::clock::LastSeen;
-use crate::domain::link::{Link, LinkId};
 use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, CallSid, MessageSid};
-use crate::domain::signal::{Mark, Once};
+use crate::domain::signal::{DedupId, DedupKey};
 
 /// Accounts on hold.
 pub(super) const PAUSED: u8 = b'h';
@@ -108,20 +108,20 @@ pub(super) fn read_paused(key: &[u8]) -> Option<AccountSid> {
 }
 
 /// A packed message's SID begins with a tag that is no letter.
-pub(super) fn seen(once: &Once) -> Vec<u8> {
-    marked(&once.mark())
+pub(super) fn seen(once: &DedupId) -> Vec<u8> {
+    marked(&once.dedup_key())
 }
 
 /// The same, of what is left of it.
-pub(super) fn marked(mark: &Mark) -> Vec<u8> {
+pub(super) fn marked(mark: &DedupKey) -> Vec<u8> {
     let mut key = begin(SEEN);
     match mark {
-        Mark::Message(sid) => sid.pack_into(&mut key),
-        Mark::Call(sid) => {
+        DedupKey::Message(sid) => sid.pack_into(&mut key),
+        DedupKey::Call(sid) => {
             key.push(b'c');
             sid.pack_into(&mut key);
         }
-        Mark::Event(hash) => {
+        DedupKey::Event(hash) => {
             key.push(b'e');
             key.extend_from_slice(hash);
         }
@@ -130,11 +130,11 @@ pub(super) fn marked(mark: &Mark) -> Vec<u8> {
 }
 
 /// What such a key stands for.
-pub(super) fn read_marked(key: &[u8]) -> Option<Mark> {
+pub(super) fn read_marked(key: &[u8]) -> Option<DedupKey> {
     match key.get(1..)? {
-        [b'c', sid @ ..] => CallSid::unpack(sid).map(Mark::Call),
-        [b'e', hash @ ..] => hash.try_into().ok().map(Mark::Event),
-        sid => MessageSid::unpack(sid).map(Mark::Message),
+        [b'c', sid @ ..] => CallSid::unpack(sid).map(DedupKey::Call),
+        [b'e', hash @ ..] => hash.try_into().ok().map(DedupKey::Event),
+        sid => MessageSid::unpack(sid).map(DedupKey::Message),
     }
 }
 
@@ -177,18 +177,18 @@ pub(super) fn read_sender(key: &[u8]) -> Option<(AccountSid, &str)> {
     Some((AccountSid::unpack(account)?, std::str::from_utf8(address).ok()?))
 }
 
-pub(super) fn automatic(person: Person) -> Vec<u8> {
+pub(super) fn automatic(person: RecipientHash) -> Vec<u8> {
     let mut key = begin(AUTOMATIC);
     key.extend_from_slice(person.as_bytes());
     key
 }
 
 /// The person that such a key names.
-pub(super) fn read_automatic(key: &[u8]) -> Option<Person> {
-    key.get(1..)?.try_into().ok().map(Person::from_bytes)
+pub(super) fn read_automatic(key: &[u8]) -> Option<RecipientHash> {
+    key.get(1..)?.try_into().ok().map(RecipientHash::from_bytes)
 }
 
-pub(super) fn names(account: AccountSid, person: Person) -> Vec<u8> {
+pub(super) fn names(account: AccountSid, person: RecipientHash) -> Vec<u8> {
     let mut key = begin(NAMES);
     account.pack_into(&mut key);
     key.extend_from_slice(person.as_bytes());
@@ -196,10 +196,10 @@ pub(super) fn names(account: AccountSid, person: Person) -> Vec<u8> {
 }
 
 /// The account and the person that such a key names.
-pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, Person)> {
+pub(super) fn read_names(key: &[u8]) -> Option<(AccountSid, RecipientHash)> {
     let key = key.get(1..)?;
     let (account, person) = key.split_at_checked(AccountSid::packed_len(key)?)?;
-    Some((AccountSid::unpack(account)?, Person::from_bytes(person.try_into().ok()?)))
+    Some((AccountSid::unpack(account)?, RecipientHash::from_bytes(person.try_into().ok()?)))
 }
 
 /// All messages that bear a reference.
@@ -211,7 +211,7 @@ pub(super) fn reference(account: AccountSid, reference: &Reference) -> Vec<u8> {
 
 /// The same, created at one moment or later.
 fn created(mut prefix: Vec<u8>, at: Timestamp) -> Vec<u8> {
-    prefix.extend_from_slice(&moment(at));
+    prefix.extend_from_slice(&timestamp_bytes(at));
     prefix
 }
 
@@ -221,7 +221,7 @@ pub(super) fn read_named(key: &[u8]) -> Option<MessageSid> {
 }
 
 /// The entry by which a message is found that bears a reference.
-pub(super) fn named(message: &Message) -> Option<Vec<u8>> {
+pub(super) fn reference_of(message: &Message) -> Option<Vec<u8>> {
     let name = message.reference.as_ref()?;
     let mut key = created(reference(message.account, name), message.created_at);
     message.sid.pack_into(&mut key);
@@ -287,6 +287,6 @@ fn reference_hash(account: AccountSid, reference: &Reference) -> [u8; 16] {
 }
 
 /// Milliseconds, shifted so that moments before 1970 sort first.
-fn moment(at: Timestamp) -> [u8; 8] {
+fn timestamp_bytes(at: Timestamp) -> [u8; 8] {
     (at.as_millisecond().cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }

@@ -9,54 +9,54 @@
 //! from seven callers on.
 
 mod access;
-mod asking;
 pub mod backup;
 mod candidates;
 mod chunks;
-mod copy;
-mod draft;
-mod due;
-mod duty;
+mod data_dir;
+mod engine;
 mod evict;
-mod folder;
+mod evidence_holders;
 mod forget;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
-mod glimpse;
-mod heal;
-mod held;
 mod index;
+mod integrity_scan;
+mod key_set;
 mod keys;
-mod ledger;
+mod load;
+mod maintenance;
+mod mutation;
 mod names;
+mod offline_access;
 mod open;
 mod options;
-mod ordered;
-mod overview;
-mod owner;
+mod overlay;
+mod ownership;
 mod parked;
 mod path_guard;
 mod path_marker;
 pub mod placement;
+mod pre_open_copy;
+mod presence_filter;
+mod probe;
+mod queries;
+mod queue;
 mod reader;
 mod record;
-mod rows;
+mod recovery;
 mod seal;
-mod sparse;
-mod survey;
+mod submit;
 mod transfer;
 mod usage;
-mod visit;
 mod writer;
-mod writing;
 
-pub use access::Denied;
-pub use folder::OpenError;
-pub use glimpse::{Glimpse, Lock, glimpse, lock};
-pub use ledger::FreeSpace;
+pub use access::AccessDenied;
+pub use data_dir::OpenError;
+pub use engine::FreeSpace;
+pub use offline_access::OfflineStore;
 pub use options::Options;
+pub use probe::{Lock, StoreProbe, lock, probe};
 pub use usage::{Usage, usage};
-pub use visit::Visit;
 pub use writer::{Commit, Failure, OnCommit, OnFatal};
 
 use std::cell::RefCell;
@@ -71,34 +71,35 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::domain::address::{Address, PersonKey};
-use crate::domain::census::Census;
+use crate::domain::address::{Address, RecipientHashKey};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::erasure::Erasure;
 use crate::domain::feedback::{Claim, Lease, Settlement};
-use crate::domain::link::{Link, LinkId};
-use crate::domain::matching::{Observed, Remembered};
-use crate::domain::message::{Attempt, Message, Reference};
+use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
+use crate::domain::message::{LastAttempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::{Sighting, Signal};
-use crate::store::sled::draft::Draft;
-use crate::store::sled::folder::{Folder, note_holder};
-use crate::store::sled::index::Gathered;
-use crate::store::sled::ledger::{Fatal, Ledger, Terms};
-use crate::store::sled::reader::{Reader, page};
-use crate::store::sled::survey::Surveyed;
+use crate::domain::signal::{MessageUpdate, Signal};
+use crate::domain::stats::MessageStats;
+use crate::store::sled::data_dir::{Folder, note_holder};
+use crate::store::sled::engine::{Engine, EngineConfig, Fatal};
+use crate::store::sled::index::IndexBuilder;
+use crate::store::sled::integrity_scan::ScanResult;
+use crate::store::sled::overlay::Overlay;
+use crate::store::sled::reader::{StoreReader, page};
 use crate::store::sled::writer::{Job, Shared, Writer};
 use crate::store::{
-    ClockGuard, Counts, Filter, Forgotten, ImportOutcome, Page, QUEUE, Quotas, Reconsidered,
-    Record, Records, RequeueFrom, Requeued, Settled, Store, StoreError, Swept,
+    ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, QUEUE, Quotas,
+    Reconsidered, RecordCounts, Records, RequeueFrom, Requeued, SettleOutcome, Store, StoreError,
+    Swept,
 };
 
 /// The store in one embedded sled.
 pub struct SledStore {
-    person_key: PersonKey,
+    person_key: RecipientHashKey,
     clock: Arc<ClockGuard>,
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    reader: Mutex<Option<Reader>>,
+    reader: Mutex<Option<StoreReader>>,
     shared: Arc<Shared>,
     is_end_unverified: bool,
 }
@@ -118,7 +119,7 @@ impl SledStore {
         let opened = open::open(&options)?;
         let terms = terms_of(&options);
         let Options { path, clock, policy, on_commit, on_fatal, .. } = options;
-        let Surveyed {
+        let ScanResult {
             mut counts,
             entries,
             seal,
@@ -135,19 +136,19 @@ impl SledStore {
         let last = opened.last_seen.or((entries > 0).then(|| Timestamp::UNIX_EPOCH.into()));
         clock.begin(last);
         let lock = Arc::new(opened.lock);
-        let reader = Reader {
+        let reader = StoreReader {
             tree: opened.tree.clone(),
             clock: Arc::clone(&clock),
             policy,
             _lock: Arc::clone(&lock),
         };
         (counts.parked_fullest, counts.parked_share) = parked.fullest(terms.max_parked);
-        let mut ledger = Ledger {
-            draft: Draft::over(opened.tree),
+        let mut ledger = Engine {
+            draft: Overlay::over(opened.tree),
             terms,
             counts,
             seal,
-            index: places.map(Gathered::into_index).unwrap_or_default(),
+            index: places.map(IndexBuilder::into_index).unwrap_or_default(),
             held,
             parked,
             census,
@@ -210,8 +211,8 @@ impl SledStore {
     }
 }
 
-fn terms_of(options: &Options) -> Terms {
-    Terms {
+fn terms_of(options: &Options) -> EngineConfig {
+    EngineConfig {
         policy: options.policy,
         max_messages: options.max_messages,
         max_parked: options.max_parked,
@@ -222,7 +223,7 @@ fn terms_of(options: &Options) -> Terms {
 
 #[async_trait]
 impl Store for SledStore {
-    fn person_key(&self) -> &PersonKey {
+    fn person_key(&self) -> &RecipientHashKey {
         &self.person_key
     }
 
@@ -230,20 +231,20 @@ impl Store for SledStore {
         &self.clock
     }
 
-    async fn remember(&self, sighting: Sighting) -> Result<Remembered, StoreError> {
-        self.ask(move |ledger| ledger.remember(&sighting)).await
+    async fn remember(&self, sighting: MessageUpdate) -> Result<RegisterOutcome, StoreError> {
+        self.submit(move |ledger| ledger.remember(&sighting)).await
     }
 
-    async fn observe(&self, signal: Signal) -> Result<Observed, StoreError> {
-        self.ask(move |ledger| ledger.observe(&signal)).await
+    async fn observe(&self, signal: Signal) -> Result<ObserveOutcome, StoreError> {
+        self.submit(move |ledger| ledger.observe(&signal)).await
     }
 
     async fn keep_link(&self, id: LinkId, link: Link) -> Result<Timestamp, StoreError> {
-        self.ask(move |ledger| ledger.keep_link(id, &link)).await
+        self.submit(move |ledger| ledger.keep_link(id, &link)).await
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>, StoreError> {
-        self.look(move |reader| reader.link(id)).await
+        self.read(move |reader| reader.link(id)).await
     }
 
     async fn claim(
@@ -253,21 +254,21 @@ impl Store for SledStore {
         quotas: &Quotas,
     ) -> Result<Vec<Claim>, StoreError> {
         let quotas = quotas.clone();
-        self.ask(move |ledger| ledger.claim(limit, lease, &quotas)).await
+        self.submit(move |ledger| ledger.claim(limit, lease, &quotas)).await
     }
 
     async fn settle(
         &self,
         lease: Lease,
         settlement: Settlement,
-        attempt: Option<Attempt>,
-    ) -> Result<Settled, StoreError> {
-        self.ask(move |ledger| ledger.settle(lease, settlement, attempt)).await
+        attempt: Option<LastAttempt>,
+    ) -> Result<SettleOutcome, StoreError> {
+        self.submit(move |ledger| ledger.settle(lease, settlement, attempt)).await
     }
 
     async fn next_due(&self, quotas: &Quotas) -> Result<Option<Duration>, StoreError> {
         let quotas = quotas.clone();
-        self.ask(move |ledger| Ok(Ok(ledger.next_due(&quotas)))).await
+        self.submit(move |ledger| Ok(Ok(ledger.next_due(&quotas)))).await
     }
 
     async fn changed(&self) {
@@ -275,7 +276,7 @@ impl Store for SledStore {
     }
 
     async fn expire(&self, limit: usize) -> Result<Swept, StoreError> {
-        self.ask(move |ledger| ledger.expire(limit)).await
+        self.submit(move |ledger| ledger.expire(limit)).await
     }
 
     async fn list(
@@ -283,13 +284,13 @@ impl Store for SledStore {
         filter: Filter,
         cursor: Option<Vec<u8>>,
         limit: usize,
-    ) -> Result<Page, StoreError> {
-        self.look(move |reader| page(reader, filter, cursor, limit)).await
+    ) -> Result<ListPage, StoreError> {
+        self.read(move |reader| page(reader, filter, cursor, limit)).await
     }
 
     async fn show(&self, sid: MessageSid) -> Result<Option<Message>, StoreError> {
         // Through the writer, so that what is shown is durable.
-        self.ask(move |ledger| {
+        self.submit(move |ledger| {
             let now = ledger.trusted();
             let message = ledger.message(sid)?;
             Ok(Ok(message.map(|mut message| {
@@ -300,40 +301,40 @@ impl Store for SledStore {
         .await
     }
 
-    async fn bearing(
+    async fn messages_with_reference(
         &self,
         reference: Reference,
         limit: usize,
     ) -> Result<Vec<Message>, StoreError> {
-        self.ask(move |ledger| Ok(Ok(ledger.bearing_anywhere(&reference, limit)?))).await
+        self.submit(move |ledger| Ok(Ok(ledger.bearing_anywhere(&reference, limit)?))).await
     }
 
     async fn outbox(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.ask(move |ledger| Ok(Ok(ledger.outbox(limit)?))).await
+        self.submit(move |ledger| Ok(Ok(ledger.outbox(limit)?))).await
     }
 
     async fn refused(&self, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.ask(move |ledger| Ok(Ok(ledger.refused(limit)?))).await
+        self.submit(move |ledger| Ok(Ok(ledger.refused(limit)?))).await
     }
 
-    async fn census(&self) -> Result<Census, StoreError> {
-        self.ask(|ledger| Ok(Ok(ledger.census.summary()))).await
+    async fn census(&self) -> Result<MessageStats, StoreError> {
+        self.submit(|ledger| Ok(Ok(ledger.census.summary()))).await
     }
 
     async fn pause(&self, account: AccountSid) -> Result<Timestamp, StoreError> {
-        self.ask(move |ledger| ledger.pause(account)).await
+        self.submit(move |ledger| ledger.pause(account)).await
     }
 
     async fn resume(&self, account: AccountSid) -> Result<Option<Timestamp>, StoreError> {
-        self.ask(move |ledger| ledger.resume(account)).await
+        self.submit(move |ledger| ledger.resume(account)).await
     }
 
     async fn paused(&self) -> Result<BTreeMap<AccountSid, Timestamp>, StoreError> {
-        self.ask(|ledger| Ok(Ok(ledger.paused.clone()))).await
+        self.submit(|ledger| Ok(Ok(ledger.paused.clone()))).await
     }
 
     async fn requeue(&self, sid: MessageSid, from: RequeueFrom) -> Result<Requeued, StoreError> {
-        self.ask(move |ledger| ledger.requeue(sid, from)).await
+        self.submit(move |ledger| ledger.requeue(sid, from)).await
     }
 
     async fn forget(&self, addresses: Vec<Address>) -> Result<Forgotten, StoreError> {
@@ -341,11 +342,11 @@ impl Store for SledStore {
     }
 
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError> {
-        self.look(move |reader| transfer::records(reader, cursor, limit)).await
+        self.read(move |reader| transfer::records(reader, cursor, limit)).await
     }
 
-    async fn import(&self, records: Vec<Record>) -> Result<ImportOutcome, StoreError> {
-        self.ask(move |ledger| ledger.import(&records)).await
+    async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {
+        self.submit(move |ledger| ledger.import(&records)).await
     }
 
     async fn reconsider(
@@ -353,14 +354,14 @@ impl Store for SledStore {
         cursor: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Reconsidered, StoreError> {
-        self.ask(move |ledger| ledger.reconsider_rows(cursor, limit)).await
+        self.submit(move |ledger| ledger.reconsider_rows(cursor, limit)).await
     }
 
     async fn health(&self) -> Result<(), StoreError> {
-        self.ask(Ledger::health).await
+        self.submit(Engine::health).await
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&self) -> RecordCounts {
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -369,7 +370,7 @@ impl Store for SledStore {
     }
 
     async fn evictable(&self) -> Result<u64, StoreError> {
-        self.ask(|ledger| Ok(Ok(ledger.index.evictable.count_by(ledger.trusted())))).await
+        self.submit(|ledger| Ok(Ok(ledger.index.evictable.count_by(ledger.trusted())))).await
     }
 
     async fn close(&self) {

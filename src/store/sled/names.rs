@@ -1,19 +1,19 @@
 //! Tied names of one person: each name has a row, and each row holds all of them.
 
-use crate::domain::address::{Learned, Person, TiedNames};
+use crate::domain::address::{LearnedNames, RecipientHash, TiedNames};
 use crate::domain::sid::AccountSid;
 use crate::store::Swept;
+use crate::store::sled::engine::{Engine, Fatal};
 use crate::store::sled::keys;
-use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::sled::mutation::Mutation;
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::writing::Writing;
 
-impl Ledger {
+impl Engine {
     /// All names of the person with this name, if there are several.
     pub(super) fn tied(
         &self,
         account: AccountSid,
-        person: Person,
+        person: RecipientHash,
     ) -> Result<Option<TiedNames>, Fatal> {
         let key = keys::names(account, person);
         if !self.sparse.may_hold(&key) {
@@ -36,7 +36,7 @@ impl Ledger {
             known.extend(self.tied(account, person)?);
         }
         let Some(learned) = tied.learned(&known) else { return Ok(None) };
-        let mut writing = Writing::default();
+        let mut writing = Mutation::default();
         writing.names(account, &learned)?;
         self.apply(writing)?;
         Ok(Some(!known.is_empty()))
@@ -49,7 +49,7 @@ impl Ledger {
         swept: &mut Swept,
     ) -> Result<(), Fatal> {
         if tied.until() <= self.removal() {
-            let mut writing = Writing::default();
+            let mut writing = Mutation::default();
             writing.remove(key.to_vec());
             self.apply(writing)?;
             swept.marks += 1;
@@ -58,9 +58,13 @@ impl Ledger {
     }
 }
 
-impl Writing {
+impl Mutation {
     /// Writes the rows of tied names, and removes those of dropped ones.
-    pub(super) fn names(&mut self, account: AccountSid, learned: &Learned) -> Result<(), Fatal> {
+    pub(super) fn names(
+        &mut self,
+        account: AccountSid,
+        learned: &LearnedNames,
+    ) -> Result<(), Fatal> {
         for person in &learned.dropped {
             self.remove(keys::names(account, *person));
         }

@@ -7,21 +7,21 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::address::PersonKey;
+use crate::domain::address::RecipientHashKey;
 use crate::domain::clock::LastSeen;
-use crate::store::sled::copy::{Copy, sled_files};
-use crate::store::sled::folder::{
+use crate::store::sled::data_dir::{
     DB_FILE, FORMAT, Folder, OpenError, StoreLock, note_holder, note_starting,
 };
-use crate::store::sled::index::Gathered;
+use crate::store::sled::engine::FreeSpace;
+use crate::store::sled::index::IndexBuilder;
+use crate::store::sled::integrity_scan::{ScanResult, survey};
 use crate::store::sled::keys;
-use crate::store::sled::ledger::FreeSpace;
 use crate::store::sled::options::{Options, free_space};
 use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::path_marker::PathMarker;
+use crate::store::sled::pre_open_copy::{Copy, sled_files};
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::seal::{Noted, Seal, SealFile};
-use crate::store::sled::survey::{Surveyed, survey};
+use crate::store::sled::seal::{Seal, SealFile, SealedCount};
 use ::sled::{Db, Tree};
 
 /// A rolling restart may overlap with the old process by so much.
@@ -40,8 +40,8 @@ pub(super) struct Opened {
     pub(super) guard: PathGuard,
     /// Where the number of batches goes after each sync.
     pub(super) seal: SealFile,
-    pub(super) person_key: PersonKey,
-    pub(super) surveyed: Surveyed,
+    pub(super) person_key: RecipientHashKey,
+    pub(super) surveyed: ScanResult,
     /// The clock at one of the last commits.
     pub(super) last_seen: Option<LastSeen>,
     /// Held as long as the store is.
@@ -71,7 +71,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     folder.await_sled(*patience)?;
     let (Read { db, tree, surveyed }, person_key) =
         folder.keeping_a_copy(&options.free_space, || {
-            let places = Gathered::by(options.policy);
+            let places = IndexBuilder::by(options.policy);
             let read = folder.read_through(noted, options.cache, Some(places))?;
             let person_key = folder.person_key(&read.tree, complete, options)?;
             Ok((read, person_key))
@@ -94,7 +94,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         marker.write();
     }
     let guard = PathGuard::of(path, &file).map_err(|error| folder.io("look at", error))?;
-    let is_end_unverified = noted == Some(Noted::Torn);
+    let is_end_unverified = noted == Some(SealedCount::Torn);
     if is_end_unverified {
         tracing::warn!(
             path = %folder.name(),
@@ -121,7 +121,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
 }
 
 /// Opens a store that is to be looked at, and not to be served: nothing is taken back, and it keeps its keys.
-pub(super) fn open_still(path: &Path, patience: Duration) -> Result<Still, OpenError> {
+pub(super) fn open_read_only(path: &Path, patience: Duration) -> Result<Still, OpenError> {
     let folder = Folder { path };
     folder.check_there()?;
     let lock = folder.lock(patience)?;
@@ -151,11 +151,11 @@ pub(super) struct Still {
 pub(super) struct Read {
     pub(super) db: Db,
     pub(super) tree: Tree,
-    pub(super) surveyed: Surveyed,
+    pub(super) surveyed: ScanResult,
 }
 
 /// Pending messages cannot be found by their recipients any more once the key is another one.
-fn check_person_key(tree: &Tree, key: &PersonKey) -> Result<(), String> {
+fn check_person_key(tree: &Tree, key: &RecipientHashKey) -> Result<(), String> {
     let check = key.check().to_vec();
     let known = tree.get(keys::PERSON_CHECK).map_err(|error| error.to_string())?;
     if let Some(known) = &known
@@ -192,9 +192,9 @@ impl Folder<'_> {
     /// `noted`: the content of the seal's file; `None` for a store that was not made completely.
     fn read_through(
         &self,
-        noted: Option<Noted>,
+        noted: Option<SealedCount>,
         cache: u64,
-        places: Option<Gathered>,
+        places: Option<IndexBuilder>,
     ) -> Result<Read, OpenError> {
         let complete = noted.is_some();
         let db = match self.open_sled(cache) {
@@ -216,8 +216,8 @@ impl Folder<'_> {
             }
         }
         let noted = match noted {
-            Some(Noted::Batches(batches)) => Some(batches),
-            Some(Noted::Torn | Noted::Missing) | None => None,
+            Some(SealedCount::Batches(batches)) => Some(batches),
+            Some(SealedCount::Torn | SealedCount::Missing) | None => None,
         };
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| survey(&tree, noted, places)));
         let surveyed = read
@@ -231,7 +231,7 @@ impl Folder<'_> {
         tree: &Tree,
         complete: bool,
         options: &Options,
-    ) -> Result<PersonKey, OpenError> {
+    ) -> Result<RecipientHashKey, OpenError> {
         let damaged = |what: &dyn std::fmt::Display| self.damaged(&what.to_string());
         let stored = tree.get(keys::PERSON_KEY).map_err(|error| damaged(&error))?;
         let check = tree.get(keys::PERSON_CHECK).map_err(|error| damaged(&error))?;
@@ -254,7 +254,7 @@ impl Folder<'_> {
                 secret
             }
         };
-        let person_key = PersonKey::new(&secret);
+        let person_key = RecipientHashKey::new(&secret);
         let fits = check.is_some_and(|check| *check == person_key.check());
         if options.must_be_there && !fits {
             return Err(OpenError::OtherPersonKey { path: self.name() });

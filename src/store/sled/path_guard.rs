@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::store::sled::folder::DB_FILE;
+use crate::store::sled::data_dir::DB_FILE;
 
 /// The path of the open database is gone or names another file.
 #[derive(Debug, thiserror::Error)]

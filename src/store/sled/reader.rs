@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use ::sled::Tree;
 
-use crate::domain::link::{Link, LinkId};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::Message;
-use crate::store::sled::folder::StoreLock;
+use crate::store::sled::data_dir::StoreLock;
+use crate::store::sled::engine::Fatal;
 use crate::store::sled::keys;
-use crate::store::sled::ledger::Fatal;
 use crate::store::sled::record::decode;
-use crate::store::{ClockGuard, Entry, Filter, Page};
+use crate::store::{ClockGuard, Filter, ListEntry, ListPage};
 
 /// What looking without asking the writer takes. sled lets go of its files with the last of its
 /// handles, so each of them holds our lock, and drops it after sled's.
 #[derive(Clone)]
-pub(super) struct Reader {
+pub(super) struct StoreReader {
     pub(super) tree: Tree,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) policy: Policy,
     pub(super) _lock: Arc<StoreLock>,
 }
 
-impl Reader {
+impl StoreReader {
     pub(super) fn link(&self, id: LinkId) -> Result<Option<Link>, Fatal> {
         let Some(value) = self.tree.get(keys::link(id))? else { return Ok(None) };
         let link: Link = decode(&value)?;
@@ -32,17 +32,17 @@ impl Reader {
 }
 
 pub(super) fn page(
-    reader: &Reader,
+    reader: &StoreReader,
     filter: Filter,
     cursor: Option<Vec<u8>>,
     limit: usize,
-) -> Result<Page, Fatal> {
+) -> Result<ListPage, Fatal> {
     let now = reader.clock.trusted();
     let prefix = match filter {
         Filter::Messages(_) => keys::MESSAGE,
         Filter::Parked | Filter::Orphaned => keys::PARKED,
     };
-    let mut page = Page::default();
+    let mut page = ListPage::default();
     // A cursor comes from outside; one of another list, or none of ours at all, starts over.
     let cursor = cursor.filter(|cursor| cursor.first() == Some(&prefix));
     for entry in reader.tree.range(cursor.unwrap_or_else(|| vec![prefix])..vec![prefix + 1]) {
@@ -56,7 +56,7 @@ pub(super) fn page(
                 let mut message: Message = decode(&value)?;
                 message.age(now);
                 if select.takes(&message) {
-                    page.entries.push(Entry::Message(Box::new(message)));
+                    page.entries.push(ListEntry::Message(Box::new(message)));
                 }
             }
             Filter::Parked | Filter::Orphaned => {
@@ -67,7 +67,7 @@ pub(super) fn page(
                     Filter::Messages(_) | Filter::Parked => parked.is_waiting(),
                 };
                 if is_asked_for {
-                    page.entries.push(Entry::Parked(Box::new(parked)));
+                    page.entries.push(ListEntry::Parked(Box::new(parked)));
                 }
             }
         }

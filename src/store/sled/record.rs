@@ -46,16 +46,16 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::domain::address::{Address, PersonKey};
+    use crate::domain::address::{Address, RecipientHashKey};
+    use crate::domain::click_link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
     use crate::domain::code::CodeKey;
     use crate::domain::hex::hex;
-    use crate::domain::link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
     use crate::domain::matching::{Parked, Reason, TypedCode};
     use crate::domain::message::{
-        Attempt, Basis, Delivery, Message, Proof, Reference, Refusal, State, Status,
+        Basis, Delivery, LastAttempt, Message, Proof, Reference, Refusal, State, Status,
     };
     use crate::domain::sid::{AccountSid, MessageSid};
-    use crate::domain::signal::{Evidence, Named, SenderHint, Source, TimeSource};
+    use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint, SignalSource, TimeSource};
     use crate::domain::trace::TraceParent;
 
     fn bare() -> Message {
@@ -71,7 +71,7 @@ mod tests {
     fn full() -> (Message, Parked, Parked, Link) {
         let account: AccountSid = "AC0123456789ABCDEF0123456789abcdef".parse().expect("valid");
         let sid: MessageSid = "MM0123456789abcdef0123456789abcdef".parse().expect("valid");
-        let key = PersonKey::new(b"key");
+        let key = RecipientHashKey::new(b"key");
         let address = Address::parse("+4915112345678").expect("valid");
         let (recipient, whatsapp) = key.caller(account, &address).expect("a number");
         let reference = Reference::parse("login-4711");
@@ -107,7 +107,7 @@ mod tests {
             code: Some(CodeKey::new(b"app key").hmac(sid, "123456")),
             converted_by: Some(sid),
             parked_at: Some(at(-6)),
-            last_attempt: Some(Attempt {
+            last_attempt: Some(LastAttempt {
                 number: 1,
                 ended_at: at(7),
                 took_ms: 143,
@@ -126,7 +126,7 @@ mod tests {
                 label: "reply".to_owned(),
                 occurred_at: at(8),
                 time_source: TimeSource::App,
-                source: Source::Call,
+                source: SignalSource::Call,
             },
             parked_at: at(9),
             until: at(10),
@@ -143,8 +143,8 @@ mod tests {
             reference,
             created_at: at(11),
         };
-        let caller = parked(Named::Caller { recipient, whatsapp, sender }, false);
-        (message, caller, parked(Named::Link(id), true), link)
+        let caller = parked(EvidenceTarget::Caller { recipient, whatsapp, sender }, false);
+        (message, caller, parked(EvidenceTarget::Link(id), true), link)
     }
 
     fn sum(bytes: &[u8]) -> String {

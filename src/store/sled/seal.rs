@@ -30,11 +30,11 @@ impl Seal {
         Self { batches, sum: 0 }
     }
 
-    pub(super) fn enters(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) {
         self.sum = self.sum.wrapping_add(hash(key, value));
     }
 
-    pub(super) fn leaves(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn remove(&mut self, key: &[u8], value: &[u8]) {
         self.sum = self.sum.wrapping_sub(hash(key, value));
     }
 
@@ -56,7 +56,7 @@ impl Seal {
 
 /// The number of synced batches, as the seal's file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(super) enum SealedCount {
     /// At least so many batches were synced.
     Batches(u64),
     /// The file holds no number: a power cut can leave it so.
@@ -76,10 +76,12 @@ impl SealFile {
     }
 
     /// Reads the seal's file in a store's folder.
-    pub(super) fn read(folder: &Path) -> io::Result<Noted> {
+    pub(super) fn read(folder: &Path) -> io::Result<SealedCount> {
         let bytes = match std::fs::read(folder.join(SEAL_FILE)) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Noted::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(SealedCount::Missing);
+            }
             Err(error) => return Err(error),
         };
         let number = || {
@@ -88,7 +90,7 @@ impl SealFile {
             let complement = u64::from_be_bytes(complement.try_into().ok()?);
             (complement == !number).then_some(number)
         };
-        Ok(number().map_or(Noted::Torn, Noted::Batches))
+        Ok(number().map_or(SealedCount::Torn, SealedCount::Batches))
     }
 
     pub(super) fn note(&self, batches: u64) -> io::Result<()> {

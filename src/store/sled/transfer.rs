@@ -5,19 +5,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::address::{Person, TiedNames};
-use crate::domain::link::{Link, LinkId};
+use crate::domain::address::{RecipientHash, TiedNames};
+use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching;
 use crate::domain::matching::{AutomaticReplies, Parked};
 use crate::domain::message::Message;
-use crate::store::sled::draft::From;
+use crate::store::sled::engine::{Engine, EngineResult, Fatal};
 use crate::store::sled::keys;
-use crate::store::sled::ledger::{Fatal, Ledger, Ruling};
-use crate::store::sled::overview::read_hold;
-use crate::store::sled::reader::Reader;
+use crate::store::sled::mutation::{Mutation, parked_key};
+use crate::store::sled::overlay::RangeEnd;
+use crate::store::sled::queries::read_hold;
+use crate::store::sled::reader::StoreReader;
 use crate::store::sled::record::{Damaged, decode, encode};
-use crate::store::sled::writing::{Writing, parked_key};
-use crate::store::{ImportOutcome, Reconsidered, Record, Records, StoreError};
+use crate::store::{ExportRecord, ImportOutcome, Reconsidered, Records, StoreError};
 
 /// In this order: a hold, so that nothing is reported that was on hold; what was counted, or what came in
 /// again might count twice; evidence before the messages that it may prove meanwhile; and links after the
@@ -34,7 +34,7 @@ const KINDS: [u8; 8] = [
 ];
 
 pub(super) fn records(
-    reader: &Reader,
+    reader: &StoreReader,
     cursor: Option<Vec<u8>>,
     limit: usize,
 ) -> Result<Records, Fatal> {
@@ -70,31 +70,31 @@ fn is_repeated(key: &[u8], value: &[u8]) -> Result<bool, Fatal> {
     Ok(keys::read_names(key).is_none_or(|(_, person)| Some(person) != first))
 }
 
-fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
-    let named = |known: Option<Record>| known.ok_or_else(|| Fatal::from(Damaged::key()));
+fn read(key: &[u8], value: &[u8]) -> Result<ExportRecord, Fatal> {
+    let named = |known: Option<ExportRecord>| known.ok_or_else(|| Fatal::from(Damaged::key()));
     match key.first() {
         Some(&keys::PAUSED) => {
             let (account, since) = read_hold(key, value)?;
-            Ok(Record::Hold { account, since })
+            Ok(ExportRecord::Hold { account, since })
         }
         Some(&keys::SEEN) => {
             let at = <[u8; 8]>::try_from(value).map(i64::from_be_bytes);
-            let at = moment(at.map_err(|_| Damaged::key())?)?;
-            named(keys::read_marked(key).map(|once| Record::Counted { once, at }))
+            let at = timestamp_of(at.map_err(|_| Damaged::key())?)?;
+            named(keys::read_marked(key).map(|once| ExportRecord::Counted { once, at }))
         }
-        Some(&keys::PARKED) => Ok(Record::Parked(Box::new(decode(value)?))),
+        Some(&keys::PARKED) => Ok(ExportRecord::Parked(Box::new(decode(value)?))),
         Some(&keys::MESSAGE) => {
             let mut message: Message = decode(value)?;
             message.delivery.lease = None;
-            Ok(Record::Message(Box::new(message)))
+            Ok(ExportRecord::Message(Box::new(message)))
         }
         Some(&keys::LINK) => {
             let link: Link = decode(value)?;
-            named(keys::read_link(key).map(|id| Record::Link { id, link }))
+            named(keys::read_link(key).map(|id| ExportRecord::Link { id, link }))
         }
         Some(&keys::SENDER) => {
             let service = decode(value)?;
-            named(keys::read_sender(key).map(|(account, address)| Record::Sender {
+            named(keys::read_sender(key).map(|(account, address)| ExportRecord::Sender {
                 account,
                 address: address.to_owned(),
                 service,
@@ -102,35 +102,38 @@ fn read(key: &[u8], value: &[u8]) -> Result<Record, Fatal> {
         }
         Some(&keys::AUTOMATIC) => {
             let automatic = decode(value)?;
-            named(keys::read_automatic(key).map(|person| Record::Automatic { person, automatic }))
+            named(
+                keys::read_automatic(key)
+                    .map(|person| ExportRecord::Automatic { person, automatic }),
+            )
         }
         Some(&keys::NAMES) => {
             let tied = decode(value)?;
-            named(keys::read_names(key).map(|(account, _)| Record::Names { account, tied }))
+            named(keys::read_names(key).map(|(account, _)| ExportRecord::Names { account, tied }))
         }
         Some(_) | None => Err(Damaged::key().into()),
     }
 }
 
-fn moment(milliseconds: i64) -> Result<Timestamp, Fatal> {
+fn timestamp_of(milliseconds: i64) -> Result<Timestamp, Fatal> {
     Ok(Timestamp::from_millisecond(milliseconds).map_err(|_| Damaged::key())?)
 }
 
 /// A record that cannot be read again would make the store count as damaged.
-fn can_be_read_again(record: &Record) -> bool {
+fn can_be_read_again(record: &ExportRecord) -> bool {
     fn reads<T: Serialize + DeserializeOwned>(value: &T) -> bool {
         encode(value).and_then(|bytes| decode::<T>(&bytes)).is_ok()
     }
     match record {
-        Record::Message(message) => reads(message.as_ref()),
-        Record::Parked(parked) => reads(parked.as_ref()),
-        Record::Link { link, .. } => reads(link),
-        Record::Counted { at, .. } | Record::Hold { since: at, .. } => {
-            moment(at.as_millisecond()).is_ok()
+        ExportRecord::Message(message) => reads(message.as_ref()),
+        ExportRecord::Parked(parked) => reads(parked.as_ref()),
+        ExportRecord::Link { link, .. } => reads(link),
+        ExportRecord::Counted { at, .. } | ExportRecord::Hold { since: at, .. } => {
+            timestamp_of(at.as_millisecond()).is_ok()
         }
-        Record::Sender { service, .. } => reads(service),
-        Record::Names { tied, .. } => reads(tied),
-        Record::Automatic { automatic, .. } => reads(automatic),
+        ExportRecord::Sender { service, .. } => reads(service),
+        ExportRecord::Names { tied, .. } => reads(tied),
+        ExportRecord::Automatic { automatic, .. } => reads(automatic),
     }
 }
 
@@ -153,13 +156,13 @@ impl Merged {
     }
 }
 
-impl Ledger {
-    pub(super) fn import(&mut self, records: &[Record]) -> Ruling<ImportOutcome> {
+impl Engine {
+    pub(super) fn import(&mut self, records: &[ExportRecord]) -> EngineResult<ImportOutcome> {
         // One record that is refused refuses all of them, before anything is in the draft.
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
-        if let Some(flaw) = records.iter().find_map(Record::flaw) {
+        if let Some(flaw) = records.iter().find_map(ExportRecord::flaw) {
             let reason = format!("a record cannot be imported: {flaw}");
             return Ok(Err(StoreError::Unavailable { reason, label: "unfit" }));
         }
@@ -173,24 +176,24 @@ impl Ledger {
         let mut outcome = ImportOutcome::default();
         for record in records {
             let merged = match record {
-                Record::Message(message) => self.import_message(message, &mut outcome)?,
-                Record::Parked(parked) => self.import_parked(parked)?,
-                Record::Link { id, link } => self.import_link(*id, link)?,
-                Record::Counted { once, at } => {
+                ExportRecord::Message(message) => self.import_message(message, &mut outcome)?,
+                ExportRecord::Parked(parked) => self.import_parked(parked)?,
+                ExportRecord::Link { id, link } => self.import_link(*id, link)?,
+                ExportRecord::Counted { once, at } => {
                     let at = at.as_millisecond().to_be_bytes().to_vec();
                     self.import_entry(keys::marked(once), at)?
                 }
-                Record::Sender { account, address, service } => {
+                ExportRecord::Sender { account, address, service } => {
                     self.import_entry(keys::sender(*account, address), encode(service)?)?
                 }
-                Record::Automatic { person, automatic } => {
+                ExportRecord::Automatic { person, automatic } => {
                     self.import_automatic(*person, *automatic)?
                 }
-                Record::Names { account, tied } => {
+                ExportRecord::Names { account, tied } => {
                     let is_here = self.import_names(*account, tied)?;
                     is_here.map_or(Merged::Skipped, Merged::changed)
                 }
-                Record::Hold { account, since } => {
+                ExportRecord::Hold { account, since } => {
                     let key = keys::paused(*account);
                     let merged = self.import_entry(key, encode(&since.as_millisecond())?)?;
                     if let Merged::Added = merged {
@@ -210,21 +213,21 @@ impl Ledger {
         Ok(Ok(outcome))
     }
 
-    fn room_for(&self, records: &[Record]) -> Ruling<()> {
+    fn room_for(&self, records: &[ExportRecord]) -> EngineResult<()> {
         let (mut messages, mut links, mut parked) = (0, 0, 0);
         for record in records {
             let (key, count) = match record {
-                Record::Message(message) => (keys::message(message.sid), &mut messages),
-                Record::Link { id, .. } => (keys::link(*id), &mut links),
-                Record::Parked(evidence) if !evidence.orphaned => {
+                ExportRecord::Message(message) => (keys::message(message.sid), &mut messages),
+                ExportRecord::Link { id, .. } => (keys::link(*id), &mut links),
+                ExportRecord::Parked(evidence) if !evidence.orphaned => {
                     (parked_key(evidence)?, &mut parked)
                 }
-                Record::Parked(_)
-                | Record::Counted { .. }
-                | Record::Sender { .. }
-                | Record::Names { .. }
-                | Record::Automatic { .. }
-                | Record::Hold { .. } => continue,
+                ExportRecord::Parked(_)
+                | ExportRecord::Counted { .. }
+                | ExportRecord::Sender { .. }
+                | ExportRecord::Names { .. }
+                | ExportRecord::Automatic { .. }
+                | ExportRecord::Hold { .. } => continue,
             };
             *count += u64::from(self.draft.get(&key)?.is_none());
         }
@@ -269,7 +272,7 @@ impl Ledger {
                 message
             }
         };
-        let mut writing = Writing { is_found: true, ..Writing::default() };
+        let mut writing = Mutation { is_found: true, ..Mutation::default() };
         writing.message(&self.terms.policy, before.as_ref(), Some(&message))?;
         self.apply(writing)?;
         Ok(Merged::changed(before.is_some()))
@@ -282,7 +285,7 @@ impl Ledger {
         {
             return Ok(Merged::unchanged(present == incoming));
         }
-        let mut writing = Writing::default();
+        let mut writing = Mutation::default();
         writing.parked(before.as_ref(), Some(incoming))?;
         self.apply(writing)?;
         Ok(Merged::changed(before.is_some()))
@@ -298,7 +301,7 @@ impl Ledger {
         if before.as_ref() == Some(&link) {
             return Ok(Merged::unchanged(link == *incoming));
         }
-        let mut writing = Writing { links: i64::from(before.is_none()), ..Writing::default() };
+        let mut writing = Mutation { links: i64::from(before.is_none()), ..Mutation::default() };
         writing.put(key, encode(&link)?);
         match keys::link_index(id, &link) {
             Some(key) if link.message.is_none() => writing.put(key, Vec::new()),
@@ -312,7 +315,7 @@ impl Ledger {
     /// Takes the longer span of the two: a text in either of them is automatic.
     fn import_automatic(
         &mut self,
-        person: Person,
+        person: RecipientHash,
         incoming: AutomaticReplies,
     ) -> Result<Merged, Fatal> {
         let key = keys::automatic(person);
@@ -321,7 +324,7 @@ impl Ledger {
         if before == Some(both) {
             return Ok(Merged::unchanged(both == incoming));
         }
-        let mut writing = Writing::default();
+        let mut writing = Mutation::default();
         writing.put(key, encode(&both)?);
         self.apply(writing)?;
         Ok(Merged::changed(before.is_some()))
@@ -332,7 +335,7 @@ impl Ledger {
         if let Some(present) = self.draft.get(&key)? {
             return Ok(Merged::unchanged(*present == *value));
         }
-        let mut writing = Writing::default();
+        let mut writing = Mutation::default();
         writing.put(key, value);
         self.apply(writing)?;
         Ok(Merged::Added)
@@ -346,7 +349,7 @@ impl Ledger {
         &mut self,
         cursor: Option<Vec<u8>>,
         limit: usize,
-    ) -> Ruling<Reconsidered> {
+    ) -> EngineResult<Reconsidered> {
         if let Err(full) = self.room_to_take_in() {
             return Ok(Err(full));
         }
@@ -354,7 +357,7 @@ impl Ledger {
         let range =
             cursor.map_or(first.clone(), |cursor| cursor.max(first))..vec![keys::MESSAGE + 1];
         let limit = limit.max(1);
-        let mut rows = self.draft.range(range, From::Start, limit.saturating_add(1))?;
+        let mut rows = self.draft.range(range, RangeEnd::Start, limit.saturating_add(1))?;
         let next = rows.get(limit).map(|(next, _)| next.to_vec());
         let mut done = Reconsidered { confirmed: Vec::new(), next };
         rows.truncate(limit);

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use ::sled::Db;
 use tokio::sync::{Notify, watch};
 
-use crate::store::Counts;
-use crate::store::sled::folder::EXIT_GONE;
-use crate::store::sled::ledger::{Fatal, Ledger};
+use crate::store::RecordCounts;
+use crate::store::sled::data_dir::EXIT_GONE;
+use crate::store::sled::engine::{Engine, Fatal};
 use crate::store::sled::path_guard::PathGuard;
 use crate::store::sled::seal::SealFile;
 
@@ -30,9 +30,9 @@ const GROUP: usize = 128;
 const COMMIT_DEADLINE: u32 = 10;
 
 /// Answers whoever asked.
-pub(super) type Answer = Box<dyn FnOnce() + Send>;
+pub(super) type Reply = Box<dyn FnOnce() + Send>;
 /// A command: does its work on the ledger, and leaves the answer to be given after the sync.
-pub(super) type Job = Box<dyn FnOnce(&mut Ledger) -> Result<Answer, Fatal> + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Engine) -> Result<Reply, Fatal> + Send>;
 
 /// A group that was made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Failure {
 
 /// What the thread shares with the outside.
 pub(super) struct Shared {
-    pub(super) counts: Mutex<Counts>,
+    pub(super) counts: Mutex<RecordCounts>,
     pub(super) changed: Notify,
     /// Whether the thread has ended, and nobody will be answered any more.
     pub(super) ended: watch::Sender<bool>,
@@ -91,7 +91,7 @@ pub(super) struct Writer {
     pub(super) seal: SealFile,
     pub(super) guard: PathGuard,
     pub(super) path: PathBuf,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Engine,
     pub(super) shared: Arc<Shared>,
     pub(super) on_commit: OnCommit,
     pub(super) on_fatal: OnFatal,

@@ -4,11 +4,11 @@
 //! It needs no account, no settings and no network beyond loopback, and it fails if anything comes
 //! out otherwise than it should.
 
-mod kept;
-mod stage;
-mod stand_in;
-mod story;
-mod switch;
+mod fake_twilio;
+mod harness;
+mod interactive;
+mod remote_control;
+mod scenario;
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -17,10 +17,10 @@ use anstyle::{AnsiColor, Style};
 use tokio::sync::oneshot;
 
 use crate::config::Settings;
-use crate::tools::demo::stage::Stage;
-use crate::tools::demo::story::{STEPS, Step};
-use crate::tools::demo::switch::Switch;
-use crate::tools::stdio::Stdout;
+use crate::tools::demo::harness::Harness;
+use crate::tools::demo::remote_control::RemoteControl;
+use crate::tools::demo::scenario::{STEPS, Step};
+use crate::tools::pipe_tolerant_stdout::Stdout;
 
 const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
@@ -52,7 +52,7 @@ where
     R: Future<Output = anyhow::Result<()>> + 'static,
 {
     let mut out = Stdout::new(anstream::stdout());
-    let mut stage = Stage::build(launch)?;
+    let mut stage = Harness::build(launch)?;
     writeln!(out, "{BOLD}Heardback's demo{BOLD:#}: everything runs on this machine.\n")?;
     writeln!(out, "  receiver     {}", stage.receiver_url())?;
     writeln!(out, "  operator     {}", stage.operator_url())?;
@@ -104,7 +104,7 @@ where
         writeln!(out, "{BAD}Not all of it came out as it should: see the lines marked ✗.{BAD:#}")?;
     }
     if let Some(told_to_stop) = keep {
-        let mut switch = Switch::start()?;
+        let mut switch = RemoteControl::start()?;
         stage.invite(&switch, &mut out)?;
         out.flush()?;
         stage.attend(&mut switch, told_to_stop).await;

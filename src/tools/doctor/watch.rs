@@ -15,12 +15,12 @@ use serde::Serialize;
 use crate::cli::DoctorArgs;
 use crate::config::written;
 use crate::config::{Settings, StoreUrl};
-use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRefused};
-use crate::recording::ring::{KEPT, Ring, WHEN, Worth};
+use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchError, WatchLine};
+use crate::recording::rotating_dir::{KEPT, RecordingValue, RotatingDir, WHEN};
 use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
 use crate::tools::control;
-use crate::tools::doctor::offline::{Finding, diagnose, shown_url};
-use crate::tools::stdio::{Stdout, note};
+use crate::tools::doctor::offline::{Diagnosis, diagnose, shown_url};
+use crate::tools::pipe_tolerant_stdout::{Stdout, note};
 
 const DEFAULT_TIME: Duration = Duration::from_mins(10);
 const DEFAULT_COUNT: u32 = 20;
@@ -34,7 +34,7 @@ struct Seen<'a> {
     refused: Option<&'a str>,
     file: Option<String>,
     #[serde(flatten)]
-    finding: Finding,
+    finding: Diagnosis,
 }
 
 /// Watches until `stop` completes, or a bound is reached. Returns whether the cause of every refusal was found.
@@ -48,21 +48,21 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
     let StoreUrl::Sled(store) = &settings.store;
-    let bounds = WatchRefused {
+    let bounds = WatchError {
         seconds: args.watch_for.unwrap_or(DEFAULT_TIME).as_secs(),
         count: args.count.unwrap_or(DEFAULT_COUNT),
     };
     let time = written(Duration::from_secs(bounds.seconds));
-    let ring = args.keep.as_deref().map(Ring::open).transpose();
+    let ring = args.keep.as_deref().map(RotatingDir::open).transpose();
     let ring = ring.context("--keep: the folder cannot be used")?;
-    let Some(mut answer) = control::ask(store, WATCH_REFUSED, &bounds).await? else {
+    let Some(mut answer) = control::post_to_service(store, WATCH_REFUSED, &bounds).await? else {
         bail!(
             "no service has the store in {} open; start `heardback serve`, or name recorded files",
             store.display()
         )
     };
     note(format_args!("{}", begins(&time, bounds.count, args)));
-    let mut watch = Watch { settings, json: args.json, ring, all_found: true, seen: 0 };
+    let mut watch = WatchSession { settings, json: args.json, ring, all_found: true, seen: 0 };
     let mut stop = std::pin::pin!(stop);
     let end = tokio::select! {
         () = &mut stop => "ended".to_owned(),
@@ -99,15 +99,15 @@ fn begins(time: &str, count: u32, args: &DoctorArgs) -> String {
     )
 }
 
-struct Watch<'a> {
+struct WatchSession<'a> {
     settings: &'a Settings,
     json: bool,
-    ring: Option<Ring>,
+    ring: Option<RotatingDir>,
     all_found: bool,
     seen: u32,
 }
 
-impl Watch<'_> {
+impl WatchSession<'_> {
     /// Prints each request up to the last line. `None`: the reader has closed the output.
     async fn follow(
         &mut self,
@@ -128,7 +128,7 @@ impl Watch<'_> {
                 {
                     WatchLine::End(end) => return Ok(Some(end)),
                     WatchLine::Recording(bytes) => {
-                        let text = self.look(&Recording::parse(&bytes)?)?;
+                        let text = self.describe(&Recording::parse(&bytes)?)?;
                         out.write_all(text.as_bytes())?;
                         out.flush()?;
                         if out.is_closed() {
@@ -142,7 +142,7 @@ impl Watch<'_> {
     }
 
     /// Diagnoses a request, and keeps it if `--keep` names a folder.
-    fn look(&mut self, recording: &Recording) -> anyhow::Result<String> {
+    fn describe(&mut self, recording: &Recording) -> anyhow::Result<String> {
         self.seen += 1;
         let file = self.ring.as_ref().map(|ring| keep(ring, recording)).transpose();
         let file = file.context("--keep: the request cannot be kept")?;
@@ -172,15 +172,15 @@ impl Watch<'_> {
 }
 
 /// Keeps a request. Returns the name of its file.
-fn keep(ring: &Ring, recording: &Recording) -> std::io::Result<String> {
+fn keep(ring: &RotatingDir, recording: &Recording) -> std::io::Result<String> {
     let at = recording.note(AT_NOTE).and_then(|at| at.parse::<Timestamp>().ok());
     let when = at.unwrap_or(Timestamp::UNIX_EPOCH).strftime(WHEN).to_string();
     let is_word = |c: char| c.is_ascii_alphanumeric();
     let why = recording.note(REFUSED_NOTE).unwrap_or_default();
     let why: String = why.chars().map(|c| if is_word(c) { c } else { '-' }).collect();
     let worth = match recording.note(HASHED_NOTE) {
-        Some(_) => Worth::Unverifiable,
-        None => Worth::Verifiable,
+        Some(_) => RecordingValue::Unverifiable,
+        None => RecordingValue::Verifiable,
     };
     ring.keep(&when, &format!("watch-{why}"), worth, recording)
 }

@@ -4,30 +4,32 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::domain::veil::veiled;
-use crate::tools::replay::aim::Route;
-use crate::tools::replay::verdict::Outcome;
+use crate::domain::redact::veiled;
+use crate::tools::replay::plan::ReplayRoute;
+use crate::tools::replay::result::ReplayOutcome;
 
 /// By the answer alone.
-pub(super) fn told(route: Route, status: StatusCode, body: &[u8]) -> Outcome {
+pub(super) fn outcome_of(route: ReplayRoute, status: StatusCode, body: &[u8]) -> ReplayOutcome {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let word = |name: &str| body.get(name).and_then(Value::as_str).map(veiled);
     if !status.is_success() {
         let detail = word("detail").unwrap_or_else(|| meaning(status).to_owned());
-        return Outcome::new("refused", detail);
+        return ReplayOutcome::new("refused", detail);
     }
     let outcome = match route {
-        Route::Event => {
+        ReplayRoute::Event => {
             let says = word("reason").unwrap_or_default();
-            Outcome::new(result(word("result").as_deref()), says)
+            ReplayOutcome::new(result(word("result").as_deref()), says)
         }
-        Route::Messages if status == StatusCode::CREATED => {
-            Outcome::new("remembered", state(&body))
+        ReplayRoute::Messages if status == StatusCode::CREATED => {
+            ReplayOutcome::new("remembered", state(&body))
         }
-        Route::Messages | Route::Message => Outcome::new("known", state(&body)),
-        Route::Reply | Route::Status | Route::Call | Route::Click | Route::Events => {
-            Outcome::new("taken", String::new())
-        }
+        ReplayRoute::Messages | ReplayRoute::Message => ReplayOutcome::new("known", state(&body)),
+        ReplayRoute::Reply
+        | ReplayRoute::Status
+        | ReplayRoute::Call
+        | ReplayRoute::Click
+        | ReplayRoute::Events => ReplayOutcome::new("taken", String::new()),
     };
     outcome.about(word("message_sid").into_iter().collect())
 }

@@ -6,14 +6,14 @@
 //! said; what nobody known has signed, for our signature would let it in; and what does not say when it was, for
 //! it might prove a newer message. Either goes only if that is asked for.
 
-mod aim;
 mod answer;
+mod authenticity;
 mod key;
-mod late;
-mod proof;
-mod verdict;
+mod plan;
+mod result;
+mod staleness;
 
-pub use verdict::Verdicts;
+pub use result::ReplaySummary;
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,12 +30,12 @@ use crate::config::{Settings, StoreUrl};
 use crate::domain::message::Reference;
 use crate::domain::trace::TraceParent;
 use crate::recording::Recording;
-use crate::tools::control::Service;
-use crate::tools::reach::Wrong;
+use crate::tools::control::RunningService;
+use crate::tools::pipe_tolerant_stdout::note;
 use crate::tools::recorded;
-use crate::tools::replay::aim::{Aim, Route, To};
-use crate::tools::replay::verdict::{Outcome, Verdict};
-use crate::tools::stdio::note;
+use crate::tools::replay::plan::{ReplayPlan, ReplayRoute, To};
+use crate::tools::replay::result::{ReplayOutcome, ReplayResult};
+use crate::tools::store_access::UsageError;
 
 /// Twilio waits for so long.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -43,8 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Reads them all, and then sends one after the other.
 ///
 /// # Errors
-/// [`Wrong`], and nothing was sent; or there is no randomness, or no client.
-pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<Verdicts> {
+/// [`UsageError`], and nothing was sent; or there is no randomness, or no client.
+pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<ReplaySummary> {
     let recordings = args.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let service = service(settings, args.to.as_deref())?;
     let (as_of_now, unproven) = (args.as_of_now, args.unproven);
@@ -54,19 +54,23 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<Verdi
     let mut verdicts = Vec::with_capacity(recordings.len());
     let mut sent = Vec::new();
     for (file, recording) in &recordings {
-        let request = aim::shown(recording, settings);
-        let verdict = match aim::take(recording, &to) {
-            Err(why) => Verdict::without(file, &request, Outcome::new("not_sent", why)),
-            Ok(aim) if args.only_show => Verdict::would(file, &request, &aim),
+        let request = plan::shown(recording, settings);
+        let verdict = match plan::take(recording, &to) {
+            Err(why) => ReplayResult::without(file, &request, ReplayOutcome::new("not_sent", why)),
+            Ok(aim) if args.only_show => ReplayResult::would(file, &request, &aim),
             Ok(aim) => {
                 let trace = fresh()?;
                 match send(&client, &service, &aim, trace).await {
-                    Err(why) => Verdict::without(file, &request, Outcome::new("unreachable", why)),
+                    Err(why) => ReplayResult::without(
+                        file,
+                        &request,
+                        ReplayOutcome::new("unreachable", why),
+                    ),
                     Ok((status, outcome)) => {
                         if status.is_success() {
                             sent.push(Sent { at: verdicts.len(), aim, trace });
                         }
-                        Verdict::answered(file, &request, status, outcome)
+                        ReplayResult::answered(file, &request, status, outcome)
                     }
                 }
             }
@@ -76,33 +80,33 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> anyhow::Result<Verdi
     // Whoever is elsewhere has a store elsewhere.
     if args.to.is_none() && !sent.is_empty() {
         let StoreUrl::Sled(store) = &settings.store;
-        if let Err(error) = ask(store, &sent, &mut verdicts).await {
+        if let Err(error) = look_up_traces(store, &sent, &mut verdicts).await {
             note(format_args!("heardback: what came of it is not known: {error:#}"));
         }
     }
-    Ok(Verdicts(verdicts))
+    Ok(ReplaySummary(verdicts))
 }
 
-fn read(path: &Path) -> Result<(String, Recording), Wrong> {
+fn read(path: &Path) -> Result<(String, Recording), UsageError> {
     let file = path.display().to_string();
-    let recording = recorded::read(path).map_err(|error| Wrong(format!("{file}: {error}")))?;
+    let recording = recorded::read(path).map_err(|error| UsageError(format!("{file}: {error}")))?;
     Ok((file, recording))
 }
 
 /// Where it listens, as seen from this machine; without a slash at its end.
-fn service(settings: &Settings, to: Option<&str>) -> Result<String, Wrong> {
+fn service(settings: &Settings, to: Option<&str>) -> Result<String, UsageError> {
     if let Some(to) = to {
         let url = Url::parse(to).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let is_origin = |url: &Url| url.query().is_none() && url.fragment().is_none();
         let url = url.filter(is_origin).ok_or_else(|| {
-            Wrong("--to: expected a URL such as http://127.0.0.1:8080".to_owned())
+            UsageError("--to: expected a URL such as http://127.0.0.1:8080".to_owned())
         })?;
         return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
     if settings.listen.port() == 0 {
         let why =
             "HEARDBACK_LISTEN has port 0, so nobody knows where the service is: name it with --to";
-        return Err(Wrong(why.to_owned()));
+        return Err(UsageError(why.to_owned()));
     }
     Ok(format!("http://{}", settings.listen.from_here()))
 }
@@ -119,9 +123,9 @@ fn fresh() -> anyhow::Result<TraceParent> {
 async fn send(
     client: &Client,
     service: &str,
-    aim: &Aim,
+    aim: &ReplayPlan,
     trace: TraceParent,
-) -> Result<(reqwest::StatusCode, Outcome), String> {
+) -> Result<(reqwest::StatusCode, ReplayOutcome), String> {
     let Recording { method, target, headers, body, .. } = &aim.request;
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| error.to_string())?;
     let mut request = client.request(method, format!("{service}{target}"));
@@ -131,13 +135,13 @@ async fn send(
         request = request.header(name, value);
     }
     request = request.header("traceparent", trace.to_string());
-    let answer = request.body(body.clone()).send().await.map_err(trouble)?;
+    let answer = request.body(body.clone()).send().await.map_err(describe_error)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(trouble)?;
-    Ok((status, answer::told(aim.route, status, &body)))
+    let body = answer.bytes().await.map_err(describe_error)?;
+    Ok((status, answer::outcome_of(aim.route, status, &body)))
 }
 
-fn trouble(error: reqwest::Error) -> String {
+fn describe_error(error: reqwest::Error) -> String {
     let error = error.without_url();
     if error.is_timeout() {
         return format!("no answer within {} s", PATIENCE.as_secs());
@@ -153,30 +157,42 @@ fn trouble(error: reqwest::Error) -> String {
 struct Sent {
     /// Which of the verdicts.
     at: usize,
-    aim: Aim,
+    aim: ReplayPlan,
     trace: TraceParent,
 }
 
 /// Completes the verdicts by what the store knows now, if a service has it open.
-async fn ask(store: &Path, sent: &[Sent], verdicts: &mut [Verdict]) -> anyhow::Result<()> {
-    let Some(service) = Service::find(store)? else { return Ok(()) };
+async fn look_up_traces(
+    store: &Path,
+    sent: &[Sent],
+    verdicts: &mut [ReplayResult],
+) -> anyhow::Result<()> {
+    let Some(service) = RunningService::find(store)? else { return Ok(()) };
     let traces = sent.iter().map(|sent| sent.trace).collect();
-    let came: Vec<TracedRecords> = service.ask(AdminRequest::TraceLookup(traces)).await?;
+    let came: Vec<TracedRecords> = service.request(AdminRequest::TraceLookup(traces)).await?;
     for (sent, came) in sent.iter().zip(came) {
         let Some(verdict) = verdicts.get_mut(sent.at) else { continue };
         let outcome = match (&sent.aim.route, sent.aim.about) {
-            (Route::Status, Some(sid)) => {
+            (ReplayRoute::Status, Some(sid)) => {
                 let Some(name) = Reference::parse(sid.as_str()) else { continue };
-                let known: ShownRecords = service.ask(AdminRequest::Show(name)).await?;
+                let known: ShownRecords = service.request(AdminRequest::Show(name)).await?;
                 let Some(message) = known.messages.into_iter().next() else { continue };
                 let status = message.status.map(|status| format!(", {}", status.as_str()));
                 let says = message.state.as_str().to_owned() + &status.unwrap_or_default();
-                Some(Outcome::new("taken", says).about(vec![sid.to_string()]))
+                Some(ReplayOutcome::new("taken", says).about(vec![sid.to_string()]))
             }
-            (Route::Status | Route::Messages | Route::Message | Route::Event, _) => None,
-            (Route::Reply | Route::Call | Route::Click, _) => Some(told("none", &came)),
+            (
+                ReplayRoute::Status
+                | ReplayRoute::Messages
+                | ReplayRoute::Message
+                | ReplayRoute::Event,
+                _,
+            ) => None,
+            (ReplayRoute::Reply | ReplayRoute::Call | ReplayRoute::Click, _) => {
+                Some(traced_outcome("none", &came))
+            }
             // There may be more than evidence in a batch.
-            (Route::Events, _) => Some(told("taken", &came)),
+            (ReplayRoute::Events, _) => Some(traced_outcome("taken", &came)),
         };
         if let Some(outcome) = outcome {
             verdict.outcome = outcome;
@@ -186,13 +202,16 @@ async fn ask(store: &Path, sent: &[Sent], verdicts: &mut [Verdict]) -> anyhow::R
 }
 
 /// What came of a request that may be evidence; `otherwise`, if nothing did.
-fn told(otherwise: &'static str, came: &TracedRecords) -> Outcome {
+fn traced_outcome(otherwise: &'static str, came: &TracedRecords) -> ReplayOutcome {
     if let (true, Some(reason)) = (came.confirmed.is_empty(), came.parked.first()) {
-        return Outcome::new("parked", reason.as_str());
+        return ReplayOutcome::new("parked", reason.as_str());
     }
     if came.confirmed.is_empty() {
-        return Outcome::new(otherwise, "it proves nothing new: no evidence, or counted before");
+        return ReplayOutcome::new(
+            otherwise,
+            "it proves nothing new: no evidence, or counted before",
+        );
     }
     let sids = came.confirmed.iter().map(ToString::to_string).collect();
-    Outcome::new("confirmed", "").about(sids)
+    ReplayOutcome::new("confirmed", "").about(sids)
 }

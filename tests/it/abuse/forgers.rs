@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::harness::wire::{self, Answer};
 use crate::harness::{ACCOUNT, Scene, code_entered, json, key, post, signed, status_callback};
-use heardback::domain::forgeries::BURST;
+use heardback::domain::rate_limit::BURST;
 use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
 use serde_json::json;

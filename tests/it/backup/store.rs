@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use heardback::domain::feedback::{Claim, Settlement};
 use heardback::store::sled::backup::{
-    BackupError, Pace, RestoreError, backup, contents, restore, verify,
+    BackupError, BackupPace, RestoreError, backup, contents, restore, verify,
 };
 use heardback::store::sled::{OpenError, Options, SledStore};
-use heardback::store::{Pieces, Quotas, Store, StoreError};
+use heardback::store::{BackupPieces, Quotas, Store, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use tempfile::TempDir;
@@ -26,13 +26,13 @@ use crate::given::{
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Small enough that a small store takes many pieces.
-const SLOW: Pace = Pace { piece: 3, most: 8 << 20, patience: Duration::from_mins(1) };
+const SLOW: BackupPace = BackupPace { piece: 3, most: 8 << 20, patience: Duration::from_mins(1) };
 
 fn opened(folder: &Path, hands: &Hands) -> Arc<SledStore> {
     Arc::new(SledStore::open(options(folder, hands.clock())).expect("opens"))
 }
 
-async fn rest(mut pieces: Pieces, mut file: Vec<u8>) -> Vec<u8> {
+async fn rest(mut pieces: BackupPieces, mut file: Vec<u8>) -> Vec<u8> {
     while let Some(piece) = pieces.recv().await {
         file.extend(piece);
     }
@@ -40,7 +40,7 @@ async fn rest(mut pieces: Pieces, mut file: Vec<u8>) -> Vec<u8> {
 }
 
 async fn whole(store: &Arc<SledStore>) -> Vec<u8> {
-    rest(store.backup(Pace::default()).await.expect("begun"), Vec::new()).await
+    rest(store.backup(BackupPace::default()).await.expect("begun"), Vec::new()).await
 }
 
 /// Every entry that sled has in a folder that nobody has open.
@@ -198,7 +198,7 @@ async fn filled(messages: u32) -> (TempDir, Arc<SledStore>) {
 #[tokio::test]
 async fn who_takes_a_backup_too_slowly_gets_none_and_nobody_waited_for_it() {
     let (_folder, store) = filled(60).await;
-    let narrow = Pace { piece: 1, most: 2000, ..Pace::default() };
+    let narrow = BackupPace { piece: 1, most: 2000, ..BackupPace::default() };
     let pieces = store.backup(narrow).await.expect("begun");
     for n in 100..200 {
         store.remember(registered(n, 1)).await.expect("not held up");
@@ -240,7 +240,7 @@ async fn a_backup_that_nobody_takes_any_more_ends_and_only_one_is_made_at_a_time
 #[tokio::test]
 async fn a_backup_that_is_not_taken_for_too_long_is_given_up() {
     let (_folder, store) = filled(60).await;
-    let hasty = Pace { patience: Duration::from_millis(20), ..SLOW };
+    let hasty = BackupPace { patience: Duration::from_millis(20), ..SLOW };
     let stalled = store.backup(hasty).await.expect("begun");
     let pieces = loop {
         match store.backup(SLOW).await {

@@ -6,7 +6,7 @@ use crate::causes::{
 };
 use heardback::domain::signature::{body_hash, with_body_hash};
 use heardback::recording::Recording;
-use heardback::tools::doctor::offline::Outcome;
+use heardback::tools::doctor::offline::DiagnosisOutcome;
 
 #[test]
 fn a_body_that_was_changed_on_its_way_is_named() {
@@ -85,7 +85,7 @@ fn json_that_nothing_vouches_for_is_told_from_json_that_was_changed() {
     let target = with_body_hash("/app/events?x=1", body.as_bytes());
     let url = format!("{BASE}{target}");
     let good = signed_url(APP_KEY, &url);
-    assert_eq!(finding(&ours(), &json(&target, body, &good)).outcome, Outcome::Good);
+    assert_eq!(finding(&ours(), &json(&target, body, &good)).outcome, DiagnosisOutcome::Good);
     for (came, how) in [
         (format!("{body}\n"), "a line break was added"),
         (body.replace(':', ": ").replace(",\"", ", \""), "written anew, with blanks"),
@@ -140,7 +140,7 @@ fn of_a_body_that_was_not_kept_its_hash_is_enough() {
     };
     let mut request = json(&target, "", &signed_url(APP_KEY, &format!("{BASE}{target}")));
     request.notes = vec![note(body)];
-    assert_eq!(finding(&ours(), &request).outcome, Outcome::Good);
+    assert_eq!(finding(&ours(), &request).outcome, DiagnosisOutcome::Good);
     request.notes = vec![note("something else")];
     assert_eq!(causes(&ours(), &request), ["body_altered"]);
     request.target = "/app/events".to_owned();

@@ -10,7 +10,7 @@ use crate::causes::{
 use heardback::config::{Settings, SettingsArgs};
 use heardback::domain::form;
 use heardback::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
-use heardback::tools::doctor::offline::{Outcome, diagnose};
+use heardback::tools::doctor::offline::{DiagnosisOutcome, diagnose};
 
 #[test]
 fn a_key_that_the_route_does_not_take_is_named() {
@@ -108,7 +108,7 @@ fn a_shared_key_that_is_not_named_or_bound_otherwise_is_told_from_a_good_one() {
     };
     let good = "key=webhooks_sharedkey_01,algorithm=HMAC_SHA256";
     let finding = finding(&ours(), &named(SHARED_SECRET, "HMAC_SHA256", good));
-    assert_eq!(finding.outcome, Outcome::Good, "{}", finding.text());
+    assert_eq!(finding.outcome, DiagnosisOutcome::Good, "{}", finding.text());
     assert_eq!(finding.key.as_deref(), Some("the SharedKey webhooks_sharedkey_01"));
     for (secret, algorithm, header, cause) in [
         (SHARED_SECRET, "HMAC_SHA256", "", "settings_header_missing"),
@@ -159,7 +159,7 @@ fn a_key_of_another_account_of_ours_is_told_from_one_of_a_strangers() {
         finding(&settings, &arrived(TARGET, body, &signature))
     };
     let good = found(&body, OTHER_TOKEN);
-    assert_eq!(good.outcome, Outcome::Good, "{}", good.text());
+    assert_eq!(good.outcome, DiagnosisOutcome::Good, "{}", good.text());
     assert_eq!(good.key.as_deref(), Some("token 1 of account 1 of HEARDBACK_ACCOUNTS_FILE"));
     for (body, key) in [(&body[..], TOKEN), (BODY, OTHER_TOKEN)] {
         let text = found(body, key).text();

@@ -8,7 +8,7 @@ use heardback::config::{Settings, SettingsArgs};
 use heardback::domain::form;
 use heardback::domain::signature::{Content, SigningKey, sign};
 use heardback::recording::Recording;
-use heardback::tools::doctor::offline::{Finding, MOST_SIGNATURES, Outcome, diagnose};
+use heardback::tools::doctor::offline::{Diagnosis, DiagnosisOutcome, MOST_SIGNATURES, diagnose};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "f00dbabe98765432100123456789cafe";
@@ -74,7 +74,7 @@ fn with(mut recording: Recording, name: &str, value: &str) -> Recording {
 }
 
 /// What doctor says, after a look at what it must never say.
-fn finding(settings: &Settings, recording: &Recording) -> Finding {
+fn finding(settings: &Settings, recording: &Recording) -> Diagnosis {
     let finding = diagnose(settings, recording);
     let text = finding.text() + &serde_json::to_string(&finding).expect("plain data");
     let secrets =
@@ -93,7 +93,7 @@ fn finding(settings: &Settings, recording: &Recording) -> Finding {
 fn causes(settings: &Settings, recording: &Recording) -> Vec<&'static str> {
     let finding = finding(settings, recording);
     let body = String::from_utf8_lossy(&recording.body);
-    assert_eq!(finding.outcome, Outcome::Found, "{body}\n{}", finding.text());
+    assert_eq!(finding.outcome, DiagnosisOutcome::Found, "{body}\n{}", finding.text());
     finding.causes.iter().map(|cause| cause.id).collect()
 }
 
@@ -107,13 +107,16 @@ const TARGET: &str = "/twilio/message";
 fn a_good_request_is_said_to_be_good_and_why_else_it_may_have_been_refused() {
     let url = format!("{BASE}{TARGET}");
     let good = finding(&ours(), &arrived(TARGET, BODY, &signed(TOKEN, &url, BODY)));
-    assert_eq!(good.outcome, Outcome::Good);
+    assert_eq!(good.outcome, DiagnosisOutcome::Good);
     assert_eq!(good.key.as_deref(), Some("token 1 of TWILIO_AUTH_TOKEN"));
     assert_eq!(good.signed_url.as_deref(), Some("https://hooks.example.com/twilio/message"));
     assert!(good.text().contains("another reason"), "{}", good.text());
     // With the default port it is good as well: the receiver tries that by itself.
     let signature = signed(TOKEN, "https://hooks.example.com:443/twilio/message", BODY);
-    assert_eq!(finding(&ours(), &arrived(TARGET, BODY, &signature)).outcome, Outcome::Good);
+    assert_eq!(
+        finding(&ours(), &arrived(TARGET, BODY, &signature)).outcome,
+        DiagnosisOutcome::Good
+    );
     // A good signature for another account.
     let other = BODY.replace("AC0123", "AC9999");
     let good = finding(&ours(), &arrived(TARGET, &other, &signed(TOKEN, &url, &other)));
@@ -210,7 +213,7 @@ fn a_get_that_signs_its_query_twice_is_named() {
     request.headers.retain(|(name, _)| name != "Content-Type");
     assert_eq!(causes(&ours(), &request), ["get_as_form"]);
     let mut request = with(request, "X-Twilio-Signature", &signed_url(TOKEN, &url));
-    assert_eq!(finding(&ours(), &request).outcome, Outcome::Good);
+    assert_eq!(finding(&ours(), &request).outcome, DiagnosisOutcome::Good);
     request.target = target.replace("%2B", "+");
     assert_eq!(causes(&ours(), &request), ["query_encoding"]);
 }
@@ -222,7 +225,7 @@ fn two_causes_at_once_are_found_together_and_three_are_not() {
     let request = arrived("/app/events", &came, &signed(APP_KEY, url, &came));
     assert_eq!(causes(&ours(), &request), ["scheme_http", "slash_dropped"]);
     let request = arrived("/app/events", BODY, &signed(TOKEN, url, BODY));
-    assert_eq!(finding(&ours(), &request).outcome, Outcome::NotFound);
+    assert_eq!(finding(&ours(), &request).outcome, DiagnosisOutcome::NotFound);
     let url = "http://hooks.example.com/app/events";
     let request = arrived("/app/events", BODY, &signed(TOKEN, url, BODY));
     assert_eq!(causes(&ours(), &request), ["token_on_app_route", "scheme_http"]);
@@ -235,7 +238,11 @@ fn two_causes_at_once_are_found_together_and_three_are_not() {
         "Body=hi&To=1",
         &signed(TOKEN, &format!("{BASE}{TARGET}"), "Body=hi+&To=1&SmsStatus=received"),
     );
-    assert_eq!(finding(&ours(), &request).outcome, Outcome::NotFound, "not among what is tried");
+    assert_eq!(
+        finding(&ours(), &request).outcome,
+        DiagnosisOutcome::NotFound,
+        "not among what is tried"
+    );
     let sent = "Body=a%0Ab&A.B=1";
     let came = "Body=a%0D%0Ab&A_B=1";
     let request = arrived(TARGET, came, &signed(TOKEN, &format!("{BASE}{TARGET}"), sent));
@@ -251,7 +258,7 @@ fn what_nothing_matches_is_admitted_with_what_was_tried_and_where_to_look() {
     let request = arrived(TARGET, &other, &signed("a key that nobody knows", &url, &other));
     let request = with(request, "X-Home-Region", "ie1");
     let finding = finding(&ours(), &with(request, "Host", "elsewhere.example.net"));
-    assert_eq!((finding.outcome, finding.is_found()), (Outcome::NotFound, false));
+    assert_eq!((finding.outcome, finding.is_found()), (DiagnosisOutcome::NotFound, false));
     let text = finding.text();
     for words in [
         "nothing that was tried",
@@ -276,7 +283,7 @@ fn a_request_made_to_exhaust_the_search_ends_it_soon() {
         let target = format!("/twilio/message?{}", fields(300));
         let nothing = signed("a key that nobody knows", "https://x", "");
         let finding = finding(&ours(), &arrived(&target, &body, &nothing));
-        assert_eq!(finding.outcome, Outcome::NotFound);
+        assert_eq!(finding.outcome, DiagnosisOutcome::NotFound);
         assert!(finding.tried.signatures > 1_000, "{}", finding.text());
     }
 }

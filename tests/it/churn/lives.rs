@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use heardback::domain::click_link::{LinkToken, TOKEN_BYTES};
 use heardback::domain::feedback::{Claim, Settlement};
-use heardback::domain::link::{LinkToken, TOKEN_BYTES};
-use heardback::domain::matching::Observed;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::message::Refusal;
-use heardback::domain::signal::{Named, Once, Sighting, Signal, Source};
+use heardback::domain::signal::{DedupId, EvidenceTarget, MessageUpdate, Signal, SignalSource};
 use heardback::store::sled::SledStore;
-use heardback::store::{Settled, Store};
+use heardback::store::{SettleOutcome, Store};
 
 use crate::given::{
     SENDER, acted, direct, link, person, reference, registered, service, shared, sid, signal,
@@ -66,16 +66,16 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
         (Life::Typed | Life::Replied | Life::Lost, 0) => remember(store, told(n, second)).await,
         (Life::Clicked | Life::Ignored, 1) => {
             let link = Some(token(n).id());
-            remember(store, Sighting { link, ..told(n, second) }).await;
+            remember(store, MessageUpdate { link, ..told(n, second) }).await;
         }
         (Life::Forgotten, 1) => {
             // Under a name of its own, or it would find its link.
             let name = Some(reference(&format!("other-{n}")));
-            remember(store, Sighting { reference: name, ..told(n, second) }).await;
+            remember(store, MessageUpdate { reference: name, ..told(n, second) }).await;
         }
         (Life::Early, 0) => {
             let observed = observe(store, once(n, direct(scattered(n), second))).await;
-            assert!(matches!(observed, Observed::Parked { .. }), "{observed:?}");
+            assert!(matches!(observed, ObserveOutcome::Parked { .. }), "{observed:?}");
         }
         (Life::Early, 1) => {
             let remembered = store.remember(told(n, second)).await.expect("remembered");
@@ -83,21 +83,22 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
         }
         (Life::Orphan, 0) => {
             let observed = observe(store, once(n, shared(&name(n), second))).await;
-            assert!(matches!(observed, Observed::Parked { .. }), "{observed:?}");
+            assert!(matches!(observed, ObserveOutcome::Parked { .. }), "{observed:?}");
         }
         (Life::Typed | Life::Replied, 1) => remember(store, word(n, "delivered", second)).await,
         (Life::Lost, 1) => remember(store, word(n, "undelivered", second)).await,
         (Life::Untracked, 0) => remember(store, word(n, "sent", second)).await,
         (Life::Typed, 2) => confirmed(store, n, once(n, direct(scattered(n), second))).await,
         (Life::Clicked, 2) => {
-            let clicked = signal(Named::Link(token(n).id()), second);
-            confirmed(store, n, Signal { source: Source::Link, ..clicked }).await;
+            let clicked = signal(EvidenceTarget::Link(token(n).id()), second);
+            confirmed(store, n, Signal { source: SignalSource::Link, ..clicked }).await;
         }
         (Life::Replied, 2) => {
             let mut reply = acted(person(n), Some(SENDER), second);
-            reply.evidence.as_mut().expect("evidence").source = Source::Reply;
-            let once = vec![Once::Message(sid(scattered(n)))];
-            confirmed(store, n, Signal { source: Source::Reply, once, ..reply }).await;
+            reply.evidence.as_mut().expect("evidence").source = SignalSource::Reply;
+            let once = vec![DedupId::Message(sid(scattered(n)))];
+            confirmed(store, n, Signal { source: SignalSource::Reply, dedup_ids: once, ..reply })
+                .await;
         }
         _ => {}
     }
@@ -106,7 +107,7 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
 /// Ends an attempt.
 pub(super) async fn settle(store: &SledStore, claim: Claim) {
     let settled = store.settle(claim.lease, settlement(&claim), None).await.expect("settled");
-    assert_eq!(settled, Settled::Applied);
+    assert_eq!(settled, SettleOutcome::Applied);
 }
 
 /// Most are reported at once, some at the second attempt, and some are refused.
@@ -136,8 +137,8 @@ fn name(n: u32) -> String {
 }
 
 /// What the app tells of message `n`.
-fn told(n: u32, second: i64) -> Sighting {
-    Sighting {
+fn told(n: u32, second: i64) -> MessageUpdate {
+    MessageUpdate {
         recipient: Some(person(n)),
         reference: Some(reference(&name(n))),
         ..registered(scattered(n), second)
@@ -145,10 +146,10 @@ fn told(n: u32, second: i64) -> Sighting {
 }
 
 /// What Twilio tells of it.
-fn word(n: u32, word: &str, second: i64) -> Sighting {
+fn word(n: u32, word: &str, second: i64) -> MessageUpdate {
     let sender = u32::try_from(SENDERS).map_or(0, |senders| n % senders);
     let (recipient, from) = (Some(person(n)), Some(format!("+1555000000{sender}")));
-    Sighting {
+    MessageUpdate {
         recipient,
         from,
         service: Some(service(sender)),
@@ -164,14 +165,14 @@ fn token(n: u32) -> LinkToken {
 
 /// Twilio and the app repeat themselves: evidence has a name by which a repeat is known.
 fn once(n: u32, signal: Signal) -> Signal {
-    Signal { once: vec![Once::Event(format!("event-{n}"))], ..signal }
+    Signal { dedup_ids: vec![DedupId::Event(format!("event-{n}"))], ..signal }
 }
 
-async fn remember(store: &SledStore, sighting: Sighting) {
+async fn remember(store: &SledStore, sighting: MessageUpdate) {
     store.remember(sighting).await.expect("remembered");
 }
 
-async fn observe(store: &SledStore, signal: Signal) -> Observed {
+async fn observe(store: &SledStore, signal: Signal) -> ObserveOutcome {
     store.observe(signal).await.expect("observed")
 }
 
@@ -181,5 +182,5 @@ async fn keep(store: &SledStore, n: u32, second: i64) {
 }
 
 async fn confirmed(store: &SledStore, n: u32, signal: Signal) {
-    assert_eq!(observe(store, signal).await, Observed::Confirmed(sid(scattered(n))));
+    assert_eq!(observe(store, signal).await, ObserveOutcome::Confirmed(sid(scattered(n))));
 }

@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use heardback::store::Counts;
+use heardback::store::RecordCounts;
 
 /// One look.
 pub(super) struct Sample {
     /// Messages that have begun.
     messages: u32,
-    counts: Counts,
+    counts: RecordCounts,
     /// Bytes that the folder takes on the disk, and how long its files are.
     folder: (u64, u64),
     /// Bytes of memory that this process holds; other tests may run in it.
@@ -21,7 +21,7 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn take(messages: u32, counts: Counts, folder: &Path, began: Instant) -> Self {
+    pub(super) fn take(messages: u32, counts: RecordCounts, folder: &Path, began: Instant) -> Self {
         let folder = allocated(folder);
         Self { messages, counts, folder, memory: memory(), after: began.elapsed() }
     }

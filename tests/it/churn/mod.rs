@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use heardback::config::process_env;
 use heardback::domain::matching::Policy;
 use heardback::store::sled::{Options, SledStore, backup};
-use heardback::store::{Counts, Filter, Quotas, Store};
+use heardback::store::{Filter, Quotas, RecordCounts, Store};
 
 use crate::churn::lives::{STAGES, live, settle};
 use crate::churn::measured::{HEAD, Sample, allocated, mebibytes, ratio};
@@ -213,7 +213,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
         "they are there for a while: {live:?}"
     );
     course.outlive(&store).await;
-    assert_eq!(store.counts(), Counts::default(), "nothing is kept for ever");
+    assert_eq!(store.counts(), RecordCounts::default(), "nothing is kept for ever");
     for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
         let page = store.list(filter, None, 10).await.expect("listed");
         assert_eq!(page.entries, [], "{filter:?}");
@@ -253,5 +253,5 @@ async fn a_store_that_nobody_sweeps_is_found_to_grow() {
     let halves = greatest(&samples);
     println!("second half over first: {:.3}", ratio(halves.1, halves.0));
     assert!(!levels_off(halves), "not to be told apart: {halves:?}");
-    assert_ne!(store.counts(), Counts::default());
+    assert_ne!(store.counts(), RecordCounts::default());
 }

@@ -1,7 +1,7 @@
 //! A table of clock jumps: once the clock is right again, the store is the same as if it had always been right.
 
 use heardback::domain::code::{CodeKey, Probe};
-use heardback::domain::matching::Observed;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::message::State;
 use heardback::domain::signal::Signal;
 
@@ -122,11 +122,14 @@ async fn a_code_and_a_counted_reply_outlast_a_jump_of_sixty_days_that_was_confir
         }
         bench.sweep().await;
         let replayed = bench.store().observe(reply(7, now)).await.expect("observed");
-        assert!(matches!(replayed, Observed::Nothing(_)), "it was counted: {replayed:?}");
+        assert!(
+            matches!(replayed, ObserveOutcome::NotConfirmed(_)),
+            "it was counted: {replayed:?}"
+        );
         let code = Probe::entered("111111", &[CodeKey::new(b"the app's key")]);
         let typed = Signal { code, ..acted(person(1), None, now) };
         let typed = bench.store().observe(typed).await.expect("observed");
-        assert_eq!(typed, Observed::Confirmed(sid(1)), "{restarts}");
+        assert_eq!(typed, ObserveOutcome::Confirmed(sid(1)), "{restarts}");
     }
 }
 

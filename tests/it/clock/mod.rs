@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use heardback::domain::code::CodeKey;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::matching::{Observed, Reason};
+use heardback::domain::matching::{ObserveOutcome, Reason};
 use heardback::domain::message::State;
-use heardback::domain::signal::Sighting;
+use heardback::domain::signal::MessageUpdate;
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{ClockGuard, Filter, Quotas, Store, Swept};
 use jiff::SignedDuration;
@@ -89,9 +89,9 @@ async fn filled() -> Bench {
     let bench = Bench::new();
     let store = bench.store();
     let key = CodeKey::new(b"the app's key");
-    let coded = Sighting { code: Some(key.hmac(sid(1), "111111")), ..registered(1, 0) };
+    let coded = MessageUpdate { code: Some(key.hmac(sid(1), "111111")), ..registered(1, 0) };
     store.remember(coded).await.expect("remembered");
-    let failed = Sighting { status: status(2, "failed", 0).status, ..registered(2, 0) };
+    let failed = MessageUpdate { status: status(2, "failed", 0).status, ..registered(2, 0) };
     store.remember(failed).await.expect("remembered");
     store.remember(status(3, "sent", -2 * HOUR)).await.expect("remembered");
     store.observe(direct(4, 0)).await.expect("observed");
@@ -133,7 +133,7 @@ async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_
     bench.start_at(10 * MINUTE);
     assert_eq!(bench.ahead(), None);
     let replayed = bench.store().observe(reply(7, 10 * MINUTE)).await.expect("observed");
-    assert!(matches!(replayed, Observed::Nothing(_)), "it was counted: {replayed:?}");
+    assert!(matches!(replayed, ObserveOutcome::NotConfirmed(_)), "it was counted: {replayed:?}");
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn what_came_in_while_the_clock_was_behind_is_not_expired_by_its_correctio
     let mut bench = filled().await;
     bench.start_at(-40 * DAY);
     bench.passes(60, -40 * DAY + 60);
-    let seen = Sighting { created_at: None, ..registered(11, 60) };
+    let seen = MessageUpdate { created_at: None, ..registered(11, 60) };
     bench.store().remember(seen).await.expect("remembered");
     bench.store().observe(direct(12, 60)).await.expect("observed");
     assert_eq!(bench.sweep().await, NOTHING);
@@ -267,8 +267,8 @@ async fn what_expired_or_was_orphaned_by_a_wrong_clock_counts_again_once_the_clo
     let orphaned = store.list(Filter::Orphaned, None, 10).await.expect("listed");
     assert_eq!((parked.entries.len(), orphaned.entries.len()), (2, 0));
     let confirmed = store.observe(reply(8, 100)).await.expect("observed");
-    assert_eq!(confirmed, Observed::Confirmed(sid(1)));
-    let of = Sighting { recipient: Some(person(4)), ..registered(4, 0) };
+    assert_eq!(confirmed, ObserveOutcome::Confirmed(sid(1)));
+    let of = MessageUpdate { recipient: Some(person(4)), ..registered(4, 0) };
     let late = store.remember(of).await.expect("remembered");
     assert_eq!(late.confirmed, [sid(4)], "by evidence that was orphaned");
     assert_eq!(bench.sweep().await, NOTHING);
@@ -282,7 +282,7 @@ async fn what_expired_or_was_orphaned_by_a_wrong_clock_counts_again_once_the_clo
 async fn evidence_parked_by_a_clock_that_was_ahead_is_judged_when_the_clock_is_right_again() {
     let bench = Bench::new();
     let store = bench.store();
-    let of = Sighting { reference: Some(reference("x")), ..registered(1, -HOUR) };
+    let of = MessageUpdate { reference: Some(reference("x")), ..registered(1, -HOUR) };
     store.remember(of).await.expect("remembered");
     bench.passes(60, 9 * DAY);
     let parked = store.observe(shared("x", 0)).await.expect("observed");

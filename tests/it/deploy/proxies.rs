@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use heardback::domain::forgeries::BURST;
+use heardback::domain::rate_limit::BURST;
 use heardback::recording::Recording;
 use serde_json::json;
 use tempfile::TempDir;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use heardback::domain::address::{Address, Recipient};
+use heardback::domain::click_link::Link;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::link::Link;
-use heardback::domain::matching::Observed;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::message::State;
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::{Named, SenderHint, Sighting, Signal};
+use heardback::domain::signal::{EvidenceTarget, MessageUpdate, SenderHint, Signal};
 use heardback::store::{
-    Counts, Filter, Forgotten, Page, Quotas, RequeueFrom, Requeued, Settled, Store,
+    Filter, Forgotten, ListPage, Quotas, RecordCounts, RequeueFrom, Requeued, SettleOutcome, Store,
 };
 
 use crate::contract::backends;
@@ -34,19 +34,19 @@ fn known(store: &Arc<dyn Store>, account: AccountSid, text: &str) -> Recipient {
 }
 
 /// Message `n` to that address, perhaps under a reference.
-fn to(store: &Arc<dyn Store>, n: u32, text: &str, name: Option<&str>) -> Sighting {
-    Sighting {
+fn to(store: &Arc<dyn Store>, n: u32, text: &str, name: Option<&str>) -> MessageUpdate {
+    MessageUpdate {
         recipient: Some(known(store, account(), text)),
         reference: name.map(reference),
         ..registered(n, i64::from(n))
     }
 }
 
-async fn remember(store: &Arc<dyn Store>, sighting: Sighting) {
+async fn remember(store: &Arc<dyn Store>, sighting: MessageUpdate) {
     store.remember(sighting).await.expect("remembered");
 }
 
-async fn observe(store: &Arc<dyn Store>, signal: Signal) -> Observed {
+async fn observe(store: &Arc<dyn Store>, signal: Signal) -> ObserveOutcome {
     store.observe(signal).await.expect("observed")
 }
 
@@ -64,7 +64,7 @@ async fn states(store: &Arc<dyn Store>) -> Vec<(u32, State)> {
     states
 }
 
-async fn page(store: &Arc<dyn Store>, filter: Filter) -> Page {
+async fn page(store: &Arc<dyn Store>, filter: Filter) -> ListPage {
     store.list(filter, None, 100).await.expect("listed")
 }
 
@@ -105,7 +105,7 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
         assert_eq!(store.counts().total(), 4);
         assert_eq!(store.requeue(sid(8), RequeueFrom::Refused).await, Ok(Requeued::Unknown));
         let settled = store.settle(lease(6), Settlement::Reported, None).await;
-        assert_eq!(settled, Ok(Settled::LeaseLost), "what is gone is not settled");
+        assert_eq!(settled, Ok(SettleOutcome::LeaseLost), "what is gone is not settled");
         assert_eq!(
             store.next_due(&Quotas::default()).await,
             Ok(None),
@@ -128,14 +128,14 @@ async fn what_comes_in_afterwards_is_new() {
         remember(&store, to(&store, 1, ANNA, None)).await;
         hands.set(5);
         let replied = Signal { evidence: acted(anna, Some(SENDER), 4).evidence, ..reply(1, 4) };
-        assert_eq!(observe(&store, replied.clone()).await, Observed::Confirmed(sid(1)));
+        assert_eq!(observe(&store, replied.clone()).await, ObserveOutcome::Confirmed(sid(1)));
         forget(&store, &[ANNA]).await;
         remember(&store, to(&store, 2, ANNA, None)).await;
         let again = observe(&store, replied).await;
         assert_eq!(again.as_str(), "none", "that it was counted once is not forgotten: {again:?}");
         hands.set(9);
         let newer = Signal { evidence: acted(anna, Some(SENDER), 8).evidence, ..reply(2, 8) };
-        assert_eq!(observe(&store, newer).await, Observed::Confirmed(sid(2)));
+        assert_eq!(observe(&store, newer).await, ObserveOutcome::Confirmed(sid(2)));
     }
 }
 
@@ -145,7 +145,7 @@ async fn every_account_forgets_and_several_people_at_once() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         let other = AccountSid::parse("AC1123456789abcdef0123456789abcdef").expect("valid");
-        let of_other = Sighting {
+        let of_other = MessageUpdate {
             account: other,
             recipient: Some(known(&store, other, ANNA)),
             ..registered(1, 1)
@@ -174,8 +174,8 @@ async fn evidence_by_the_name_of_what_is_gone_proves_nothing_of_what_is_left() {
         assert_eq!(forgotten, expected);
         let observed = observe(&store, shared("login-1", 10)).await;
         assert_eq!(observed.as_str(), "parked", "{observed:?}");
-        assert_eq!(observe(&store, shared("login-2", 10)).await, Observed::Confirmed(sid(3)));
-        assert_eq!(observe(&store, direct(1, 10)).await, Observed::Confirmed(sid(1)));
+        assert_eq!(observe(&store, shared("login-2", 10)).await, ObserveOutcome::Confirmed(sid(3)));
+        assert_eq!(observe(&store, direct(1, 10)).await, ObserveOutcome::Confirmed(sid(1)));
         for n in [1, 3] {
             let message = store.show(sid(n)).await.expect("looked up").expect("there");
             assert_eq!(message.reference.is_some(), n == 3);
@@ -191,7 +191,7 @@ async fn a_message_does_not_say_that_one_which_is_gone_was_confirmed_instead() {
         remember(&store, to(&store, 1, BERT, Some("login-1"))).await;
         remember(&store, to(&store, 2, ANNA, Some("login-1"))).await;
         hands.set(10);
-        assert_eq!(observe(&store, shared("login-1", 10)).await, Observed::Confirmed(sid(2)));
+        assert_eq!(observe(&store, shared("login-1", 10)).await, ObserveOutcome::Confirmed(sid(2)));
         let listed = page(&store, converted()).await;
         assert_eq!(listed.entries.len(), 1);
         forget(&store, &[ANNA]).await;
@@ -211,7 +211,7 @@ async fn their_links_and_the_evidence_that_waits_are_gone_and_nobody_elses() {
             let made: Link = link(name, 0);
             store.keep_link(token(n).id(), made).await.expect("kept");
         }
-        let holding = |n: u32, text: &str, name: &str, held: u8| Sighting {
+        let holding = |n: u32, text: &str, name: &str, held: u8| MessageUpdate {
             link: Some(token(held).id()),
             ..to(&store, n, text, Some(name))
         };
@@ -223,7 +223,7 @@ async fn their_links_and_the_evidence_that_waits_are_gone_and_nobody_elses() {
         let (number, whatsapp) =
             store.person_key().caller(account(), &address(ANNA)).expect("a number");
         let sender = SenderHint { address: Some("+15550007777".to_owned()), service: None };
-        let called = Named::Caller { recipient: number, whatsapp, sender };
+        let called = EvidenceTarget::Caller { recipient: number, whatsapp, sender };
         let mut parked = 0;
         for signal in [
             acted(anna, Some("+15550007777"), 9),
@@ -248,7 +248,7 @@ async fn their_links_and_the_evidence_that_waits_are_gone_and_nobody_elses() {
             kept.extend(link.map(|_| n));
         }
         assert_eq!(kept, BTreeSet::from([2, 4, 5]));
-        let Counts { parked, links, .. } = store.counts();
+        let RecordCounts { parked, links, .. } = store.counts();
         assert_eq!((parked, links), (4, 3));
         assert_eq!(page(&store, Filter::Parked).await.entries.len(), 4);
         drop(store);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use heardback::inbound::stocktaking::{AskDisk, take};
+use heardback::inbound::scrape::{ReadDisk, read_gauges};
 use heardback::store::Store;
 use heardback::telemetry::metrics::Metrics;
-use heardback::telemetry::stock::Disk;
+use heardback::telemetry::store_gauges::Disk;
 
 use crate::contract::backends;
 use crate::given::{Hands, account, address, direct, registered, service, shared};
@@ -41,9 +41,9 @@ const PEOPLE: [&str; 24] = [
 ];
 
 async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
-    let disk: AskDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
+    let disk: ReadDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
     let metrics = Metrics::new();
-    metrics.set_stock(take(store, &hands.clock(), &disk).await);
+    metrics.set_stock(read_gauges(store, &hands.clock(), &disk).await);
     metrics.render()
 }
 

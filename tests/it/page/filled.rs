@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::message::{Attempt, Refusal};
+use heardback::domain::message::{LastAttempt, Refusal};
 use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Evidence, Named, Sighting, Signal};
+use heardback::domain::signal::{Evidence, EvidenceTarget, MessageUpdate, Signal};
 use heardback::store::{Quotas, Store};
 
 use crate::given::{
@@ -79,7 +79,7 @@ pub(crate) fn message(n: u32) -> MessageSid {
 async fn lives(store: &dyn Store, n: u32, began: i64) {
     let sent = began + i64::from(drawn(n, 1) % 2_400);
     let (prefix, chance) = pick(&COUNTRIES, n, 2);
-    let mut sighting = Sighting { sid: message(n), ..registered(n, sent) };
+    let mut sighting = MessageUpdate { sid: message(n), ..registered(n, sent) };
     sighting.recipient = Some(address(&format!("{prefix}{n:07}")));
     sighting.from = Some((*pick(&SENDERS, n, 3)).to_owned());
     sighting.reference = Some(reference(&format!("login-{}", 48_000 + n)));
@@ -90,7 +90,7 @@ async fn lives(store: &dyn Store, n: u32, began: i64) {
     let quick = i64::from(drawn(n, 5) % 40);
     let wait = if n.is_multiple_of(7) { quick * 20 } else { 4 + quick };
     let label = (*pick(&LABELS, n, 6)).to_owned();
-    let named = Named::Message(message(n));
+    let named = EvidenceTarget::Message(message(n));
     let act = Evidence { label, ..evidence(named.clone(), (sent + wait).min(began + 49 * MINUTE)) };
     let signal = Signal { evidence: Ok(act), ..signal(named, sent) };
     store.observe(signal).await.expect("observed");
@@ -115,7 +115,7 @@ async fn settle(store: &dyn Store, hours_ago: i32, next: u32) {
         };
         let ended_at = at(now() - i64::from(hours_ago) * HOUR);
         let attempt =
-            Attempt { number: 1, ended_at, took_ms: 143, status: Some(status), code, message };
+            LastAttempt { number: 1, ended_at, took_ms: 143, status: Some(status), code, message };
         store.settle(claim.lease, settlement, Some(attempt)).await.expect("settled");
     }
 }

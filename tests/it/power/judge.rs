@@ -7,13 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use heardback::domain::link::LinkToken;
-use heardback::domain::matching::{Observed, Parked, Reason};
+use heardback::domain::click_link::LinkToken;
+use heardback::domain::matching::{ObserveOutcome, Parked, Reason};
 use heardback::domain::message::{Message, State, Status};
 use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Evidence, Named, Once, SenderHint, Signal, Source, TimeSource};
+use heardback::domain::signal::{
+    DedupId, Evidence, EvidenceTarget, SenderHint, Signal, SignalSource, TimeSource,
+};
 use heardback::store::sled::{Options, SledStore};
-use heardback::store::{Clock, Entry, Filter, Store};
+use heardback::store::{Clock, Filter, ListEntry, Store};
 use jiff::Timestamp;
 
 use crate::given;
@@ -90,10 +92,10 @@ impl Found {
                 let page = store.list(filter, cursor, 1000).await.expect("listed");
                 for entry in page.entries {
                     match entry {
-                        Entry::Message(message) => {
+                        ListEntry::Message(message) => {
                             found.messages.insert(message.sid, *message);
                         }
-                        Entry::Parked(parked) => found.parked.push(*parked),
+                        ListEntry::Parked(parked) => found.parked.push(*parked),
                     }
                 }
                 cursor = page.next;
@@ -126,7 +128,7 @@ impl Found {
         }
         for (inbound, number) in counted.into_iter().rev().take(REPEATED) {
             let again = store.observe(reply_again(inbound, number, store)).await;
-            if again != Ok(Observed::Nothing(Reason::Duplicate)) {
+            if again != Ok(ObserveOutcome::NotConfirmed(Reason::Duplicate)) {
                 wrong.push(format!("the reply {inbound:x} is not known any more: {again:?}"));
             }
         }
@@ -155,7 +157,7 @@ impl Found {
     }
 
     fn waits(&self, number: u32) -> bool {
-        let named = Named::Reference(given::reference(&reference(number)));
+        let named = EvidenceTarget::Reference(given::reference(&reference(number)));
         self.parked.iter().any(|parked| parked.evidence.named == named)
     }
 }
@@ -171,12 +173,12 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
     let address = heardback::domain::address::Address::parse(&person(number)).expect("valid");
     let recipient = store.person_key().recipient(given::account(), &address);
     let sender = SenderHint { address: Some(harness::SENDER.to_owned()), service: None };
-    let named = Named::Person { recipient, sender };
+    let named = EvidenceTarget::Person { recipient, sender };
     let seen_at = clock()();
     let (label, occurred_at) = ("reply".to_owned(), seen_at);
     Signal {
-        source: Source::Reply,
-        once: vec![Once::Message(sid(inbound))],
+        source: SignalSource::Reply,
+        dedup_ids: vec![DedupId::Message(sid(inbound))],
         code: None,
         evidence: Ok(Evidence {
             account: given::account(),
@@ -184,10 +186,10 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
             label,
             occurred_at,
             time_source: TimeSource::Exact,
-            source: Source::Reply,
+            source: SignalSource::Reply,
         }),
         names: None,
-        remembers: None,
+        message_update: None,
         seen_at,
         trace: None,
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::click_link::Link;
 use heardback::domain::feedback::Settlement;
-use heardback::domain::link::Link;
 use heardback::domain::matching::Parked;
 use heardback::domain::message::{Message, Refusal};
 use heardback::domain::sid::MessageSid;
-use heardback::domain::signal::{Sighting, Signal};
-use heardback::store::{Quotas, Record, Store};
+use heardback::domain::signal::{MessageUpdate, Signal};
+use heardback::store::{ExportRecord, Quotas, Store};
 use proptest::prelude::*;
 
 use crate::contract::backends;
@@ -64,7 +64,7 @@ fn name(n: u8) -> String {
 async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step) {
     match *step {
         Step::Registered { n, to, name: of, by, link } => {
-            let sighting = Sighting {
+            let sighting = MessageUpdate {
                 recipient: (to > 0).then(|| person(to)),
                 reference: of.map(|of| reference(&name(of))),
                 service: by.then(|| service(1)),
@@ -130,13 +130,13 @@ async fn run(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, steps: &[Step
 }
 
 /// All records in the order of an export: evidence last.
-async fn export(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
+async fn export(store: &Arc<dyn Store>, page_of: usize) -> Vec<ExportRecord> {
     let mut records = all(store, page_of).await;
-    records.sort_by_key(|record| matches!(record, Record::Parked(_)));
+    records.sort_by_key(|record| matches!(record, ExportRecord::Parked(_)));
     records
 }
 
-async fn import_in(store: &Arc<dyn Store>, records: &[Record], at_once: usize) {
+async fn import_in(store: &Arc<dyn Store>, records: &[ExportRecord], at_once: usize) {
     for chunk in records.chunks(at_once) {
         import(store, chunk).await;
     }
@@ -191,14 +191,14 @@ async fn held(store: &Arc<dyn Store>) -> (Vec<Message>, Vec<Parked>) {
     let (mut messages, mut parked) = (Vec::new(), Vec::new());
     for record in all(store, 100).await {
         match record {
-            Record::Message(message) => messages.push(*message),
-            Record::Parked(it) => parked.push(*it),
-            Record::Link { .. }
-            | Record::Counted { .. }
-            | Record::Sender { .. }
-            | Record::Automatic { .. }
-            | Record::Names { .. }
-            | Record::Hold { .. } => {}
+            ExportRecord::Message(message) => messages.push(*message),
+            ExportRecord::Parked(it) => parked.push(*it),
+            ExportRecord::Link { .. }
+            | ExportRecord::Counted { .. }
+            | ExportRecord::Sender { .. }
+            | ExportRecord::Automatic { .. }
+            | ExportRecord::Names { .. }
+            | ExportRecord::Hold { .. } => {}
         }
     }
     (messages, parked)

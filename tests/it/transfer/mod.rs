@@ -8,10 +8,10 @@ mod store;
 use std::sync::Arc;
 
 use heardback::domain::sid::MessageSid;
-use heardback::store::{ImportOutcome, Record, Store};
+use heardback::store::{ExportRecord, ImportOutcome, Store};
 
 /// Everything, in pages of so many.
-pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
+pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<ExportRecord> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
         let page = store.records(cursor, page_of).await.expect("handed over");
@@ -25,7 +25,7 @@ pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<Record> {
 }
 
 /// Imports records without the last step.
-pub(crate) async fn import(store: &Arc<dyn Store>, records: &[Record]) -> ImportOutcome {
+pub(crate) async fn import(store: &Arc<dyn Store>, records: &[ExportRecord]) -> ImportOutcome {
     store.import(records.to_vec()).await.expect("imported")
 }
 
@@ -43,14 +43,14 @@ pub(crate) async fn reconsider(store: &Arc<dyn Store>) -> Vec<MessageSid> {
 }
 
 /// A whole import.
-pub(crate) async fn import_all(store: &Arc<dyn Store>, records: &[Record]) -> ImportOutcome {
+pub(crate) async fn import_all(store: &Arc<dyn Store>, records: &[ExportRecord]) -> ImportOutcome {
     let outcome = import(store, records).await;
     reconsider(store).await;
     outcome
 }
 
 /// As lines, in no order.
-fn lines(records: &[Record]) -> Vec<String> {
+fn lines(records: &[ExportRecord]) -> Vec<String> {
     let line = |record| serde_json::to_string(record).expect("JSON");
     let mut lines: Vec<String> = records.iter().map(line).collect();
     lines.sort();

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use heardback::domain::click_link::Link;
 use heardback::domain::code::CodeKey;
 use heardback::domain::feedback::{Claim, Settlement};
-use heardback::domain::link::Link;
-use heardback::domain::matching::{Observed, Parked, Reason, Remembered};
+use heardback::domain::matching::{ObserveOutcome, Parked, Reason, RegisterOutcome};
 use heardback::domain::message::{Message, Reference, Refusal, State};
 use heardback::domain::sid::CallSid;
-use heardback::domain::signal::{Named, Once, Sighting, Signal};
+use heardback::domain::signal::{DedupId, EvidenceTarget, MessageUpdate, Signal};
 use heardback::domain::trace::TraceParent;
-use heardback::store::{ImportOutcome, Quotas, Record, Store, StoreError};
+use heardback::store::{ExportRecord, ImportOutcome, Quotas, Store, StoreError};
 use jiff::Timestamp;
 
 use crate::contract::{Backend, backends};
@@ -28,11 +28,11 @@ async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
     store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
 }
 
-async fn remember(store: &Arc<dyn Store>, sighting: Sighting) -> Remembered {
+async fn remember(store: &Arc<dyn Store>, sighting: MessageUpdate) -> RegisterOutcome {
     store.remember(sighting).await.expect("remembered")
 }
 
-async fn observe(store: &Arc<dyn Store>, signal: Signal) -> Observed {
+async fn observe(store: &Arc<dyn Store>, signal: Signal) -> ObserveOutcome {
     store.observe(signal).await.expect("observed")
 }
 
@@ -61,15 +61,20 @@ fn pair(hands: &Hands) -> [Place; 2] {
 /// Of every kind something, in every state.
 async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
     for n in 1..=4 {
-        remember(store, Sighting { reference: Some(reference("a")), ..registered(n, 0) }).await;
+        remember(store, MessageUpdate { reference: Some(reference("a")), ..registered(n, 0) })
+            .await;
     }
     let code = Some(CodeKey::new(b"app key").hmac(sid(5), "123456"));
-    let fifth = Sighting { code, service: Some(service(1)), by_twilio: true, ..registered(5, 1) };
+    let fifth =
+        MessageUpdate { code, service: Some(service(1)), by_twilio: true, ..registered(5, 1) };
     remember(store, fifth).await;
     remember(store, status(6, "sent", 1)).await;
     remember(store, status(7, "undelivered", 1)).await;
-    remember(store, Sighting { status: status(7, "undelivered", 1).status, ..registered(8, 1) })
-        .await;
+    remember(
+        store,
+        MessageUpdate { status: status(7, "undelivered", 1).status, ..registered(8, 1) },
+    )
+    .await;
     hands.set(2);
     for n in [1, 2, 4] {
         let trace = TraceParent::new([7; 16], [9; 8], 1);
@@ -89,8 +94,8 @@ async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
     observe(store, shared("nobody", 2)).await;
     observe(store, reply(1, 2)).await;
     let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
-    let once = vec![Once::Call(call), Once::Event("an-event".to_owned())];
-    observe(store, Signal { once, ..acted(person(2), Some(SENDER), 2) }).await;
+    let once = vec![DedupId::Call(call), DedupId::Event("an-event".to_owned())];
+    observe(store, Signal { dedup_ids: once, ..acted(person(2), Some(SENDER), 2) }).await;
     store.keep_link(token(1).id(), link(Some("b"), 2)).await.expect("kept");
     let bound = Link { message: Some(sid(3)), ..link(None, 2) };
     store.keep_link(token(2).id(), bound).await.expect("kept");
@@ -122,7 +127,7 @@ async fn an_import_into_an_empty_store_gives_the_same_export_and_survives_a_rest
     assert_eq!(seen(&census), seen(&source.census().await.expect("counted")));
     assert_eq!(census.since_start().count(), 0, "imported events are not counted as new");
     assert_eq!(target.paused().await.expect("known"), source.paused().await.expect("known"));
-    let bearing = target.bearing(reference("a"), 10).await.expect("found");
+    let bearing = target.messages_with_reference(reference("a"), 10).await.expect("found");
     assert_eq!(bearing.len(), 4);
 
     let counts = target.counts();
@@ -168,7 +173,7 @@ async fn an_imported_message_has_no_lease_and_only_a_confirmed_one_is_due() {
     remember(&source, registered(2, 0)).await;
     let mut records = all(&source, 1000).await;
     for record in &mut records {
-        let Record::Message(message) = record else { continue };
+        let ExportRecord::Message(message) = record else { continue };
         message.delivery.lease = Some(17);
         message.delivery.due_at = (message.state == State::Pending).then(|| at(0));
     }
@@ -185,7 +190,7 @@ async fn a_record_that_is_here_and_differs_is_kept_and_counted() {
     for store in [&source, &target] {
         remember(store, registered(1, 0)).await;
         store.keep_link(token(1).id(), link(None, 0)).await.expect("kept");
-        remember(store, Sighting { service: Some(service(1)), ..registered(2, 0) }).await;
+        remember(store, MessageUpdate { service: Some(service(1)), ..registered(2, 0) }).await;
     }
     observe(&target, direct(1, 1)).await;
     hands.set(5);
@@ -221,7 +226,7 @@ async fn a_later_export_adds_what_happened_since_and_nothing_is_reported_twice()
     let first = claim(&source).await.remove(0);
     source.settle(first.lease, Settlement::Reported, None).await.expect("settled");
     observe(&source, direct(2, 2)).await;
-    remember(&source, Sighting { link: Some(token(1).id()), ..registered(3, 0) }).await;
+    remember(&source, MessageUpdate { link: Some(token(1).id()), ..registered(3, 0) }).await;
     remember(&source, registered(4, 0)).await;
     let outcome = import_all(&target, &all(&source, 1000).await).await;
     let confirmed = vec![(sid(2), account())];
@@ -252,12 +257,12 @@ async fn a_receiver_that_met_a_message_by_its_callback_learns_the_rest_and_appli
     let [(_from, source), (_to, target)] = pair(&hands);
     let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
     let reference = Some(reference("a"));
-    remember(&source, Sighting { code, reference, ..registered(1, 0) }).await;
+    remember(&source, MessageUpdate { code, reference, ..registered(1, 0) }).await;
     hands.set(3);
-    let met = Sighting { recipient: None, from: None, ..status(1, "delivered", 3) };
+    let met = MessageUpdate { recipient: None, from: None, ..status(1, "delivered", 3) };
     remember(&target, met).await;
     let parked = observe(&target, shared("a", 5)).await;
-    assert!(matches!(parked, Observed::Parked { .. }), "{parked:?}");
+    assert!(matches!(parked, ObserveOutcome::Parked { .. }), "{parked:?}");
     let outcome = import(&target, &all(&source, 1000).await).await;
     assert_eq!((outcome.updated, outcome.kept), (1, 0));
     let learned = message(&target, 1).await;
@@ -279,7 +284,7 @@ async fn a_message_of_another_recipient_and_another_link_of_that_name_are_kept()
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&target, registered(1, 0)).await;
     target.keep_link(token(1).id(), link(Some("a"), 0)).await.expect("kept");
-    remember(&source, Sighting { recipient: Some(person(2)), ..registered(1, 0) }).await;
+    remember(&source, MessageUpdate { recipient: Some(person(2)), ..registered(1, 0) }).await;
     observe(&source, direct(1, 1)).await;
     source.keep_link(token(1).id(), link(Some("b"), 0)).await.expect("kept");
     let before = lines(&all(&target, 1000).await);
@@ -292,14 +297,14 @@ async fn a_message_of_another_recipient_and_another_link_of_that_name_are_kept()
 async fn waiting(store: &Arc<dyn Store>) -> Parked {
     let records = all(store, 1000).await;
     let parked = records.into_iter().find_map(|record| match record {
-        Record::Parked(parked) => Some(*parked),
-        Record::Message(_)
-        | Record::Link { .. }
-        | Record::Counted { .. }
-        | Record::Sender { .. }
-        | Record::Automatic { .. }
-        | Record::Names { .. }
-        | Record::Hold { .. } => None,
+        ExportRecord::Parked(parked) => Some(*parked),
+        ExportRecord::Message(_)
+        | ExportRecord::Link { .. }
+        | ExportRecord::Counted { .. }
+        | ExportRecord::Sender { .. }
+        | ExportRecord::Automatic { .. }
+        | ExportRecord::Names { .. }
+        | ExportRecord::Hold { .. } => None,
     });
     parked.expect("something waits")
 }
@@ -311,13 +316,13 @@ async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
 /// Each kind of evidence is parked, then proves its message between two pages of the export, so that both are in it.
 #[tokio::test]
 async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_time() {
-    let bearing = || Sighting { reference: Some(reference("a")), ..registered(1, 0) };
-    let kinds: [(Signal, Sighting); 5] = [
+    let bearing = || MessageUpdate { reference: Some(reference("a")), ..registered(1, 0) };
+    let kinds: [(Signal, MessageUpdate); 5] = [
         (direct(1, 1), registered(1, 0)),
         (shared("a", 1), bearing()),
         (clicked(1, 1), bearing()),
         (acted(person(1), Some(SENDER), 1), registered(1, 0)),
-        (clicked(1, 1), Sighting { link: Some(token(1).id()), ..registered(1, 0) }),
+        (clicked(1, 1), MessageUpdate { link: Some(token(1).id()), ..registered(1, 0) }),
     ];
     for (evidence, sighting) in kinds {
         for evidence_first in [true, false] {
@@ -327,23 +332,23 @@ async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_tim
             let made = link(sighting.reference.as_ref().map(Reference::as_str), 0);
             source.keep_link(token(1).id(), made).await.expect("kept");
             let parked = observe(&source, evidence.clone()).await;
-            assert!(matches!(parked, Observed::Parked { .. }), "{parked:?}");
+            assert!(matches!(parked, ObserveOutcome::Parked { .. }), "{parked:?}");
             let evidence_read = waiting(&source).await;
             hands.set(2);
             let remembered = remember(&source, sighting.clone()).await;
             assert_eq!(remembered.confirmed, [sid(1)]);
             let mut records = all(&source, 1000).await;
             let at = if evidence_first { 0 } else { records.len() };
-            records.insert(at, Record::Parked(Box::new(evidence_read)));
+            records.insert(at, ExportRecord::Parked(Box::new(evidence_read)));
 
             import_all(&target, &records).await;
             assert_eq!(target.counts().parked, 0, "{evidence:?}");
             assert_eq!(message(&target, 1).await, message(&source, 1).await);
             // Its report was begun, so its evidence is not held any more: a newer message stays pending.
             assert_eq!(claim(&target).await.len(), 1);
-            let later = Sighting { recipient: sighting.recipient, ..registered(2, 0) };
+            let later = MessageUpdate { recipient: sighting.recipient, ..registered(2, 0) };
             let reference = sighting.reference.clone();
-            remember(&target, Sighting { reference, ..later }).await;
+            remember(&target, MessageUpdate { reference, ..later }).await;
             import_all(&target, &records).await;
             assert_eq!(target.counts().parked, 0, "{evidence:?}");
             assert_eq!(state(&target, 2).await, Some(State::Pending), "{evidence:?}");
@@ -359,7 +364,7 @@ async fn evidence_beside_the_evidence_that_proved_a_message_is_not_dropped() {
     observe(&source, direct(1, 0)).await;
     observe(&source, shared("a", 0)).await;
     // The reference was given only after the person acted.
-    let late = Sighting { reference: Some(reference("a")), ..registered(1, HOUR) };
+    let late = MessageUpdate { reference: Some(reference("a")), ..registered(1, HOUR) };
     assert_eq!(remember(&source, late).await.confirmed, [sid(1)]);
     assert_eq!(source.counts().parked, 1);
     let records = all(&source, 1000).await;
@@ -404,10 +409,13 @@ async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported
     hands.set(60);
     // The receiver took the reply before it knew either message.
     let parked = observe(&target, acted(person(1), Some(SENDER), 60)).await;
-    assert!(matches!(parked, Observed::Parked { reason: Reason::NoMessage, .. }), "{parked:?}");
+    assert!(
+        matches!(parked, ObserveOutcome::Parked { reason: Reason::NoMessage, .. }),
+        "{parked:?}"
+    );
     for n in [1, 2] {
-        let is_it = |record: &&Record| matches!(record, Record::Message(it) if it.sid == sid(n));
-        let one: Vec<Record> = records.iter().filter(is_it).cloned().collect();
+        let is_it = |record: &&ExportRecord| matches!(record, ExportRecord::Message(it) if it.sid == sid(n));
+        let one: Vec<ExportRecord> = records.iter().filter(is_it).cloned().collect();
         assert_eq!(import(&target, &one).await.added, 1);
         assert_eq!(claim(&target).await, [], "nothing is posted after {n}");
     }
@@ -425,7 +433,7 @@ async fn a_provisional_confirmation_of_an_unfinished_import_is_corrected_at_its_
     hands.set(60);
     remember(&target, registered(1, 10)).await;
     let observed = observe(&target, acted(person(1), Some(SENDER), 60)).await;
-    assert_eq!(observed, Observed::Confirmed(sid(1)));
+    assert_eq!(observed, ObserveOutcome::Confirmed(sid(1)));
     import(&target, &all(&source, 1000).await).await;
     assert_eq!(reconsider(&target).await, [sid(2)]);
     assert_eq!(state(&target, 1).await, Some(State::Pending));
@@ -439,10 +447,10 @@ async fn evidence_that_an_export_keeps_for_longer_replaces_the_same_evidence_her
     observe(&source, shared("a", 1)).await;
     let waiting = waiting(&source).await;
     let known = Parked { reason: Reason::Known, ..waiting.clone() };
-    import(&target, &[Record::Parked(Box::new(known.clone()))]).await;
-    let outcome = import(&target, &[Record::Parked(Box::new(waiting.clone()))]).await;
+    import(&target, &[ExportRecord::Parked(Box::new(known.clone()))]).await;
+    let outcome = import(&target, &[ExportRecord::Parked(Box::new(waiting.clone()))]).await;
     assert_eq!((outcome.updated, target.counts().parked), (1, 1));
-    let outcome = import(&target, &[Record::Parked(Box::new(known))]).await;
+    let outcome = import(&target, &[ExportRecord::Parked(Box::new(known))]).await;
     assert_eq!((outcome.kept, target.counts().parked), (1, 1));
 }
 
@@ -464,14 +472,19 @@ async fn an_act_that_the_export_counted_is_a_duplicate_here() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
-    let kinds = [Once::Call(call), Once::Event("an-event".to_owned()), Once::Message(sid(9))];
+    let kinds =
+        [DedupId::Call(call), DedupId::Event("an-event".to_owned()), DedupId::Message(sid(9))];
     for (n, once) in (0..).zip(&kinds) {
-        observe(&source, Signal { once: vec![once.clone()], ..shared("x", n) }).await;
+        observe(&source, Signal { dedup_ids: vec![once.clone()], ..shared("x", n) }).await;
     }
     import(&target, &all(&source, 1000).await).await;
     for once in kinds {
-        let again = Signal { once: vec![once.clone()], ..direct(1, 1) };
-        assert_eq!(observe(&target, again).await, Observed::Nothing(Reason::Duplicate), "{once:?}");
+        let again = Signal { dedup_ids: vec![once.clone()], ..direct(1, 1) };
+        assert_eq!(
+            observe(&target, again).await,
+            ObserveOutcome::NotConfirmed(Reason::Duplicate),
+            "{once:?}"
+        );
     }
 }
 
@@ -483,7 +496,7 @@ async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_wit
     remember(&source, registered(2, 0)).await;
     for state in [State::Confirmed, State::Reported, State::Refused] {
         let mut records = all(&source, 1000).await;
-        if let Some(Record::Message(message)) = records.last_mut() {
+        if let Some(ExportRecord::Message(message)) = records.last_mut() {
             message.state = state;
         }
         let refused = target.import(records).await.expect_err("refused");
@@ -503,21 +516,24 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
     let spoilt = records.iter().filter_map(|record| {
         let mut record = record.clone();
         match &mut record {
-            Record::Message(message) => message.created_at = beyond,
-            Record::Parked(parked) => parked.until = beyond,
-            Record::Link { link, .. } => link.created_at = beyond,
-            Record::Counted { at, .. } => *at = beyond,
-            Record::Hold { since, .. } => *since = beyond,
-            Record::Automatic { automatic, .. } => automatic.until = beyond,
-            Record::Names { tied, .. } => tied.seen_at = beyond,
-            Record::Sender { .. } => return None,
+            ExportRecord::Message(message) => message.created_at = beyond,
+            ExportRecord::Parked(parked) => parked.until = beyond,
+            ExportRecord::Link { link, .. } => link.created_at = beyond,
+            ExportRecord::Counted { at, .. } => *at = beyond,
+            ExportRecord::Hold { since, .. } => *since = beyond,
+            ExportRecord::Automatic { automatic, .. } => automatic.until = beyond,
+            ExportRecord::Names { tied, .. } => tied.seen_at = beyond,
+            ExportRecord::Sender { .. } => return None,
         }
         Some(record)
     });
     for record in spoilt {
         // As a file says it, and as the seam is given it.
         let text = serde_json::to_string(&record).expect("JSON");
-        assert!(text.contains(".999Z") && serde_json::from_str::<Record>(&text).is_err(), "{text}");
+        assert!(
+            text.contains(".999Z") && serde_json::from_str::<ExportRecord>(&text).is_err(),
+            "{text}"
+        );
         let refused = target.import(vec![record]).await.expect_err("refused");
         assert!(refused.to_string().contains("read again"), "{refused}");
     }
@@ -536,10 +552,10 @@ async fn more_than_a_store_keeps_is_refused_as_a_whole() {
         source.keep_link(id, link(None, 0)).await.expect("kept");
     }
     let records = all(&source, 1000).await;
-    let is_link = |record: &&Record| matches!(record, Record::Link { .. });
+    let is_link = |record: &&ExportRecord| matches!(record, ExportRecord::Link { .. });
     let (links, messages): (Vec<_>, Vec<_>) = records.iter().partition(is_link);
     for (some, of) in [(links, "links"), (messages, "messages")] {
-        let some: Vec<Record> = some.into_iter().cloned().collect();
+        let some: Vec<ExportRecord> = some.into_iter().cloned().collect();
         let to = backends().remove(0);
         let target = to.open(&hands, policy(), 2);
         let refused = target.import(some.clone()).await.expect_err("refused");
@@ -559,14 +575,14 @@ async fn imported_messages_are_confirmed_by_codes_replies_and_late_events() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
-    remember(&source, Sighting { code, ..registered(1, 0) }).await;
+    remember(&source, MessageUpdate { code, ..registered(1, 0) }).await;
     remember(&source, registered(2, 5)).await;
     import(&target, &all(&source, 1000).await).await;
     assert_eq!(message(&target, 1).await.code, code);
     remember(&target, status(2, "delivered", 6)).await;
     hands.set(HOUR / 2);
     // Found by the person, who is known by a hash alone.
-    assert_eq!(observe(&target, reply(1, 10)).await, Observed::Confirmed(sid(2)));
-    let named = signal(Named::Message(sid(1)), HOUR / 2);
-    assert_eq!(observe(&target, named).await, Observed::Confirmed(sid(1)));
+    assert_eq!(observe(&target, reply(1, 10)).await, ObserveOutcome::Confirmed(sid(2)));
+    let named = signal(EvidenceTarget::Message(sid(1)), HOUR / 2);
+    assert_eq!(observe(&target, named).await, ObserveOutcome::Confirmed(sid(1)));
 }

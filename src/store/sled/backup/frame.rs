@@ -59,7 +59,7 @@ pub(in crate::store::sled) struct End {
 
 /// A piece of a backup.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum BackupFrame {
     /// Entries as they were read, in the order of their keys.
     Scanned(Vec<Entry>),
     /// What the store wrote as one batch while it was read.
@@ -77,9 +77,9 @@ const END: u8 = b'E';
 const BROKEN_OFF: u8 = b'X';
 
 /// Writes frames, each with the check that belongs to it.
-pub(super) struct Pen(Sha256);
+pub(super) struct FrameWriter(Sha256);
 
-impl Pen {
+impl FrameWriter {
     /// The beginning of a file.
     pub(super) fn begin(header: &Header) -> (Self, Vec<u8>) {
         let mut pen = Self(Sha256::new_with_prefix(MAGIC));
@@ -188,20 +188,24 @@ impl<R: Read> Frames<R> {
     }
 
     /// The next one. Nothing may follow an end.
-    pub(super) fn next(&mut self) -> Result<Frame, BackupError> {
+    pub(super) fn next(&mut self) -> Result<BackupFrame, BackupError> {
         let (kind, content) = self.read()?;
         match kind {
-            SCANNED => read_entries(&content).map(Frame::Scanned).ok_or_else(|| self.damaged()),
-            BATCH => read_entries(&content).map(Frame::Batch).ok_or_else(|| self.damaged()),
+            SCANNED => {
+                read_entries(&content).map(BackupFrame::Scanned).ok_or_else(|| self.damaged())
+            }
+            BATCH => read_entries(&content).map(BackupFrame::Batch).ok_or_else(|| self.damaged()),
             END => {
                 let end = serde_json::from_slice(&content).map_err(|_| self.damaged())?;
                 match self.from.read(&mut [0]) {
-                    Ok(0) => Ok(Frame::End(end)),
+                    Ok(0) => Ok(BackupFrame::End(end)),
                     Ok(_) => Err(self.damaged()),
                     Err(error) => Err(BackupError::Read(error)),
                 }
             }
-            BROKEN_OFF => Ok(Frame::BrokenOff(String::from_utf8_lossy(&content).into_owned())),
+            BROKEN_OFF => {
+                Ok(BackupFrame::BrokenOff(String::from_utf8_lossy(&content).into_owned()))
+            }
             _ => Err(self.damaged()),
         }
     }
@@ -251,7 +255,7 @@ mod tests {
 
     fn written() -> Vec<u8> {
         let header = Header::of(2, Timestamp::UNIX_EPOCH);
-        let (mut pen, mut file) = Pen::begin(&header);
+        let (mut pen, mut file) = FrameWriter::begin(&header);
         file.extend(pen.scanned(&[entry(b"a", Some(b"1")), entry(b"b", Some(b""))]));
         file.extend(pen.scanned(&[entry(b"c", Some(&[7; 300]))]));
         let mut batch = Vec::new();
@@ -261,12 +265,12 @@ mod tests {
         file
     }
 
-    fn read(file: &[u8]) -> Result<Vec<Frame>, BackupError> {
+    fn read(file: &[u8]) -> Result<Vec<BackupFrame>, BackupError> {
         let mut frames = Frames::begin(file)?;
         let mut all = Vec::new();
         loop {
             all.push(frames.next()?);
-            if let Some(Frame::End(_) | Frame::BrokenOff(_)) = all.last() {
+            if let Some(BackupFrame::End(_) | BackupFrame::BrokenOff(_)) = all.last() {
                 return Ok(all);
             }
         }
@@ -275,10 +279,10 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let expected = [
-            Frame::Scanned(vec![entry(b"a", Some(b"1")), entry(b"b", Some(b""))]),
-            Frame::Scanned(vec![entry(b"c", Some(&[7; 300]))]),
-            Frame::Batch(vec![entry(b"a", None)]),
-            Frame::End(END_OF_IT),
+            BackupFrame::Scanned(vec![entry(b"a", Some(b"1")), entry(b"b", Some(b""))]),
+            BackupFrame::Scanned(vec![entry(b"c", Some(&[7; 300]))]),
+            BackupFrame::Batch(vec![entry(b"a", None)]),
+            BackupFrame::End(END_OF_IT),
         ];
         assert_eq!(read(&written()).expect("read"), expected);
     }
@@ -313,7 +317,7 @@ mod tests {
     #[test]
     fn a_newer_layout_is_refused_by_name() {
         let header = Header { layout: LAYOUT + 1, ..Header::of(2, Timestamp::UNIX_EPOCH) };
-        let error = read(&Pen::begin(&header).1).expect_err("newer");
+        let error = read(&FrameWriter::begin(&header).1).expect_err("newer");
         assert!(matches!(error, BackupError::Newer { .. }), "{error}");
     }
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::store::sled::SledStore;
-use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
-use crate::store::sled::backup::tee::{Handed, Teed, tee};
-use crate::store::sled::folder::FORMAT;
-use crate::store::sled::ledger::{Fatal, Ledger};
-use crate::store::sled::reader::Reader;
-use crate::store::sled::writer::Answer;
-use crate::store::{Pieces, StoreError};
+use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
+use crate::store::sled::backup::tee::{TeePiece, Teed, tee};
+use crate::store::sled::data_dir::FORMAT;
+use crate::store::sled::engine::{Engine, Fatal};
+use crate::store::sled::reader::StoreReader;
+use crate::store::sled::writer::Reply;
+use crate::store::{BackupPieces, StoreError};
 
 /// How a backup is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct BackupPace {
     /// Entries that are read at a time.
     pub piece: usize,
     /// Bytes of what is written meanwhile that may wait for whoever takes the backup.
@@ -26,7 +26,7 @@ pub struct Pace {
     pub patience: Duration,
 }
 
-impl Default for Pace {
+impl Default for BackupPace {
     fn default() -> Self {
         // About 50 KiB a piece; 8 MiB are seconds of the heaviest traffic, and a small machine has them.
         Self { piece: 256, most: 8 << 20, patience: Duration::from_mins(1) }
@@ -42,12 +42,12 @@ impl SledStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if another one is being made, or the store is closed.
-    pub async fn backup(self: &Arc<Self>, pace: Pace) -> Result<Pieces, StoreError> {
+    pub async fn backup(self: &Arc<Self>, pace: BackupPace) -> Result<BackupPieces, StoreError> {
         let (to_it, teed) = tee(pace.most);
-        let begin = |ledger: &mut Ledger| Ok(ledger.begin_backup(to_it).map(|()| ledger.now()));
-        let begun_at = self.ask(begin).await?;
+        let begin = |ledger: &mut Engine| Ok(ledger.begin_backup(to_it).map(|()| ledger.now()));
+        let begun_at = self.submit(begin).await?;
         let (sender, pieces) = channel(READY);
-        let (pen, beginning) = Pen::begin(&Header::of(FORMAT, begun_at));
+        let (pen, beginning) = FrameWriter::begin(&Header::of(FORMAT, begun_at));
         let maker = Maker { store: Arc::clone(self), teed, pen, sender, pace };
         tokio::spawn(async move {
             let mut maker = maker;
@@ -63,9 +63,9 @@ impl SledStore {
 struct Maker {
     store: Arc<SledStore>,
     teed: Teed,
-    pen: Pen,
+    pen: FrameWriter,
     sender: Sender<Vec<u8>>,
-    pace: Pace,
+    pace: BackupPace,
 }
 
 impl Maker {
@@ -83,7 +83,7 @@ impl Maker {
                 }
                 (None, Some(at)) => {
                     let piece = self.pace.piece;
-                    let read = self.store.look(move |reader| scan(reader, at, piece)).await;
+                    let read = self.store.read(move |reader| scan(reader, at, piece)).await;
                     let entries = match read {
                         Ok(entries) => entries,
                         Err(error) => return Some(self.pen.broken_off(&error.to_string())),
@@ -100,17 +100,17 @@ impl Maker {
                 (None, None) => self.teed.next().await,
             };
             match handed {
-                Some(Handed::Batch(entries)) => {
+                Some(TeePiece::Batch(entries)) => {
                     end.teed += 1;
                     let frame = self.pen.batch(&entries);
                     self.give(frame).await?;
                 }
-                Some(Handed::End(seal)) => {
+                Some(TeePiece::End(seal)) => {
                     end.batches = seal.batches;
                     end.sum = seal.sum;
                     return Some(self.pen.end(&end));
                 }
-                Some(Handed::TooMuch) => {
+                Some(TeePiece::TooMuch) => {
                     let why = "the store was written to faster than the backup was taken; try \
                                again at a quieter time, or to a faster disk";
                     return Some(self.pen.broken_off(why));
@@ -125,7 +125,7 @@ impl Maker {
         self.teed.end_with_the_next();
         // Wakes the writer. Where it cannot be asked it is awake, or gone.
         let _ = self.store.send(Box::new(|_| {
-            let nobody: Answer = Box::new(|| {});
+            let nobody: Reply = Box::new(|| {});
             Ok(nobody)
         }));
     }
@@ -138,7 +138,7 @@ impl Maker {
 }
 
 /// The next entries in the order of their keys.
-fn scan(reader: &Reader, from: Bound<Vec<u8>>, limit: usize) -> Result<Vec<Entry>, Fatal> {
+fn scan(reader: &StoreReader, from: Bound<Vec<u8>>, limit: usize) -> Result<Vec<Entry>, Fatal> {
     let mut entries = Vec::with_capacity(limit);
     for entry in reader.tree.range((from, Bound::Unbounded)).take(limit) {
         let (key, value) = entry?;

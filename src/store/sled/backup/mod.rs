@@ -15,7 +15,7 @@ mod tee;
 mod whole;
 
 pub use frame::Header;
-pub use live::Pace;
+pub use live::BackupPace;
 pub use restore::{RestoreError, restore};
 pub use stopped::{StoppedError, backup, verify};
 pub use whole::contents;
@@ -24,15 +24,15 @@ pub(super) use tee::Tee;
 
 use std::io;
 
-use crate::store::Counts;
+use crate::store::RecordCounts;
 
 /// What a store holds, or a backup of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contents {
+pub struct BackupContents {
     /// The store's format.
     pub format: u32,
     /// Records of each kind.
-    pub counts: Counts,
+    pub counts: RecordCounts,
     /// Entries, index entries included.
     pub entries: u64,
     /// Batches written since the store was made.

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use ::sled::{Batch, Tree};
 
-use crate::store::sled::backup::whole::{Tally, Whole};
-use crate::store::sled::backup::{BackupError, Contents};
-use crate::store::sled::copy::is_sleds;
-use crate::store::sled::folder::{
+use crate::store::sled::backup::whole::{EntryCounts, Whole};
+use crate::store::sled::backup::{BackupContents, BackupError};
+use crate::store::sled::data_dir::{
     DB_FILE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING,
     note_holder,
 };
+use crate::store::sled::integrity_scan::survey;
 use crate::store::sled::open::STILL_CACHE;
-use crate::store::sled::owner::HandBack;
+use crate::store::sled::ownership::OwnershipGuard;
+use crate::store::sled::pre_open_copy::is_sleds;
 use crate::store::sled::seal::{SEAL_FILE, SealFile};
-use crate::store::sled::survey::survey;
 
 /// Entries in a batch: larger ones make sled's memory grow.
 const BATCH: usize = 128;
@@ -68,7 +68,7 @@ pub enum RestoreError {
 ///
 /// # Errors
 /// [`RestoreError`]; then there is no store in the folder.
-pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreError> {
+pub fn restore(file: impl Read + Seek, path: &Path) -> Result<BackupContents, RestoreError> {
     let mut whole = Whole::read(file)?;
     if whole.header.format != FORMAT {
         let made_by = whole.header.version.clone();
@@ -77,7 +77,7 @@ pub fn restore(file: impl Read + Seek, path: &Path) -> Result<Contents, RestoreE
     let folder = Folder { path };
     refuse_what_is_there(&folder)?;
     // Dropped last, however this ends: the owner may want to begin anew.
-    let hand_back = HandBack::of_new(path);
+    let hand_back = OwnershipGuard::of_new(path);
     folder.create()?;
     let lock = folder.lock(Duration::ZERO)?;
     note_holder(&lock).map_err(|error| folder.io("write the lock file of", error))?;
@@ -136,13 +136,13 @@ fn clear(path: &Path) -> io::Result<()> {
 fn fill<F: Read + Seek>(
     folder: &Folder<'_>,
     whole: &mut Whole<F>,
-) -> Result<Contents, RestoreError> {
+) -> Result<BackupContents, RestoreError> {
     let db = folder.open_sled(STILL_CACHE)?;
     let broken = |error: ::sled::Error| folder.io("write", io::Error::other(error));
-    let mut tally = Tally::default();
+    let mut tally = EntryCounts::default();
     let (mut batch, mut size) = (Batch::default(), 0);
     whole.entries(|key, value| -> Result<(), RestoreError> {
-        tally.take_in(&key, &value)?;
+        tally.add_entry(&key, &value)?;
         batch.insert(key, value);
         size += 1;
         if size == BATCH {
@@ -175,7 +175,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::store::sled::backup::frame::{End, Header, Pen};
+    use crate::store::sled::backup::frame::{End, FrameWriter, Header};
 
     #[test]
     fn a_backup_of_another_format_is_refused_and_nothing_is_made() {
@@ -183,7 +183,7 @@ mod tests {
             let parent = tempfile::tempdir().expect("a folder");
             let (path, file) = (parent.path().join("store"), parent.path().join("backup"));
             let header = Header::of(found, Timestamp::UNIX_EPOCH);
-            let (mut pen, mut bytes) = Pen::begin(&header);
+            let (mut pen, mut bytes) = FrameWriter::begin(&header);
             bytes.extend(pen.end(&End { scanned: 0, teed: 0, batches: 0, sum: 0 }));
             fs::write(&file, bytes).expect("written");
             let backup = File::open(&file).expect("there");

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::store::sled::backup::Contents;
-use crate::store::sled::backup::frame::{End, Entry, Header, Pen};
-use crate::store::sled::folder::{FORMAT, Folder, OpenError};
+use crate::store::sled::backup::BackupContents;
+use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
+use crate::store::sled::data_dir::{FORMAT, Folder, OpenError};
 use crate::store::sled::keys;
-use crate::store::sled::open::{Still, open_still};
-use crate::store::sled::owner::HandBack;
+use crate::store::sled::open::{Still, open_read_only};
+use crate::store::sled::ownership::OwnershipGuard;
 
 /// Entries in a frame.
 const PIECE: usize = 256;
@@ -32,12 +32,12 @@ pub enum StoppedError {
 ///
 /// # Errors
 /// [`OpenError`], the same as if it were to be served.
-pub fn verify(path: &Path, patience: Duration) -> Result<Contents, OpenError> {
-    look(path, patience, |still| {
+pub fn verify(path: &Path, patience: Duration) -> Result<BackupContents, OpenError> {
+    open_stopped(path, patience, |still| {
         let surveyed = &still.read.surveyed;
         let person_key = still.read.tree.contains_key(keys::PERSON_KEY);
         let damaged = |error: ::sled::Error| Folder { path }.damaged(&error.to_string());
-        Ok(Contents {
+        Ok(BackupContents {
             format: FORMAT,
             counts: surveyed.counts,
             entries: surveyed.entries,
@@ -58,8 +58,8 @@ pub fn backup(
     now: Timestamp,
     to: &mut impl Write,
 ) -> Result<(), StoppedError> {
-    look(path, patience, |still| {
-        let (mut pen, beginning) = Pen::begin(&Header::of(FORMAT, now));
+    open_stopped(path, patience, |still| {
+        let (mut pen, beginning) = FrameWriter::begin(&Header::of(FORMAT, now));
         to.write_all(&beginning)?;
         let seal = still.read.surveyed.seal;
         let mut end = End { scanned: 0, teed: 0, batches: seal.batches, sum: seal.sum };
@@ -79,13 +79,13 @@ pub fn backup(
     })
 }
 
-fn look<T, E: From<OpenError>>(
+fn open_stopped<T, E: From<OpenError>>(
     path: &Path,
     patience: Duration,
     at: impl FnOnce(&Still) -> Result<T, E>,
 ) -> Result<T, E> {
     // Dropped after the store, and where it does not open as well: it may have been put back then.
-    let _hand_back = HandBack::of_store(path);
-    let still = open_still(path, patience)?;
+    let _hand_back = OwnershipGuard::of_store(path);
+    let still = open_read_only(path, patience)?;
     at(&still)
 }

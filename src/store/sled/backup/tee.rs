@@ -10,13 +10,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::store::StoreError;
 use crate::store::sled::backup::frame::write_entry;
-use crate::store::sled::draft::Draft;
-use crate::store::sled::ledger::Ledger;
+use crate::store::sled::engine::Engine;
+use crate::store::sled::overlay::Overlay;
 use crate::store::sled::seal::Seal;
 
 /// What the writer hands over.
 #[derive(Debug)]
-pub(super) enum Handed {
+pub(super) enum TeePiece {
     /// The entries of a batch that is durable, as a frame holds them.
     Batch(Vec<u8>),
     /// The last of them that belongs to the backup was handed over; what all entries come to now.
@@ -31,7 +31,7 @@ pub(in crate::store::sled) struct Tee {
     noted: Option<Vec<u8>>,
     /// Whether the backup ends with this group.
     ending: Arc<AtomicBool>,
-    to: UnboundedSender<Handed>,
+    to: UnboundedSender<TeePiece>,
     waiting: Arc<AtomicUsize>,
     /// How many bytes may wait.
     most: usize,
@@ -39,7 +39,7 @@ pub(in crate::store::sled) struct Tee {
 
 /// The backup's end.
 pub(super) struct Teed {
-    from: UnboundedReceiver<Handed>,
+    from: UnboundedReceiver<TeePiece>,
     waiting: Arc<AtomicUsize>,
     ending: Arc<AtomicBool>,
 }
@@ -53,7 +53,7 @@ pub(super) fn tee(most: usize) -> (Tee, Teed) {
 
 impl Tee {
     /// What the draft is about to write.
-    pub(in crate::store::sled) fn note(&mut self, draft: &Draft) {
+    pub(in crate::store::sled) fn note(&mut self, draft: &Overlay) {
         let mut entries = Vec::new();
         for (key, value) in draft.entries() {
             write_entry(&mut entries, key, value.as_deref());
@@ -67,16 +67,16 @@ impl Tee {
             let waiting = self.waiting.fetch_add(batch.len(), Ordering::AcqRel) + batch.len();
             if waiting > self.most {
                 // Whoever does not take it has gone away.
-                let _ = self.to.send(Handed::TooMuch);
+                let _ = self.to.send(TeePiece::TooMuch);
                 return false;
             }
-            if self.to.send(Handed::Batch(batch)).is_err() {
+            if self.to.send(TeePiece::Batch(batch)).is_err() {
                 return false;
             }
         }
         let ending = self.ending.load(Ordering::Acquire);
         if ending {
-            let _ = self.to.send(Handed::End(seal));
+            let _ = self.to.send(TeePiece::End(seal));
         }
         !ending
     }
@@ -89,26 +89,26 @@ impl Teed {
     }
 
     /// The next thing that is there already.
-    pub(super) fn ready(&mut self) -> Option<Handed> {
+    pub(super) fn ready(&mut self) -> Option<TeePiece> {
         let handed = self.from.try_recv().ok();
         self.taken(handed)
     }
 
     /// The next thing; `None` if the writer has ended.
-    pub(super) async fn next(&mut self) -> Option<Handed> {
+    pub(super) async fn next(&mut self) -> Option<TeePiece> {
         let handed = self.from.recv().await;
         self.taken(handed)
     }
 
-    fn taken(&self, handed: Option<Handed>) -> Option<Handed> {
-        if let Some(Handed::Batch(batch)) = &handed {
+    fn taken(&self, handed: Option<TeePiece>) -> Option<TeePiece> {
+        if let Some(TeePiece::Batch(batch)) = &handed {
             self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
         }
         handed
     }
 }
 
-impl Ledger {
+impl Engine {
     /// From the group of this command on, what is written goes to the backup as well.
     pub(super) fn begin_backup(&mut self, tee: Tee) -> Result<(), StoreError> {
         if self.tee.as_ref().is_some_and(|tee| !tee.to.is_closed()) {

@@ -4,21 +4,21 @@
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek};
 
-use crate::store::sled::backup::frame::{End, Frame, Frames, Header};
-use crate::store::sled::backup::{BackupError, Contents};
+use crate::store::sled::backup::frame::{BackupFrame, End, Frames, Header};
+use crate::store::sled::backup::{BackupContents, BackupError};
+use crate::store::sled::engine::Fatal;
+use crate::store::sled::integrity_scan::ScanResult;
 use crate::store::sled::keys;
-use crate::store::sled::ledger::Fatal;
 use crate::store::sled::seal::Seal;
-use crate::store::sled::survey::Surveyed;
 
 /// Reads a whole backup, and finds out whether it is sound.
 ///
 /// # Errors
 /// [`BackupError`].
-pub fn contents(file: impl Read + Seek) -> Result<Contents, BackupError> {
+pub fn contents(file: impl Read + Seek) -> Result<BackupContents, BackupError> {
     let mut whole = Whole::read(file)?;
-    let mut tally = Tally::default();
-    whole.entries(|key, value| tally.take_in(&key, &value))?;
+    let mut tally = EntryCounts::default();
+    whole.entries(|key, value| tally.add_entry(&key, &value))?;
     tally.contents(&whole)
 }
 
@@ -39,13 +39,13 @@ impl<F: Read + Seek> Whole<F> {
         let (mut scanned, mut teed) = (0, 0);
         let end = loop {
             match frames.next()? {
-                Frame::Scanned(entries) => scanned += entries.len() as u64,
-                Frame::Batch(entries) => {
+                BackupFrame::Scanned(entries) => scanned += entries.len() as u64,
+                BackupFrame::Batch(entries) => {
                     teed += 1;
                     written.extend(entries);
                 }
-                Frame::End(end) => break end,
-                Frame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }),
+                BackupFrame::End(end) => break end,
+                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }),
             }
         };
         if (scanned, teed) != (end.scanned, end.teed) {
@@ -65,16 +65,16 @@ impl<F: Read + Seek> Whole<F> {
         let mut frames = Frames::begin(BufReader::new(&mut self.file))?;
         loop {
             match frames.next()? {
-                Frame::Scanned(entries) => {
+                BackupFrame::Scanned(entries) => {
                     for (key, value) in entries {
                         if let (Some(value), false) = (value, self.written.contains_key(&key)) {
                             visit(key, value)?;
                         }
                     }
                 }
-                Frame::Batch(_) => {}
-                Frame::End(_) => break,
-                Frame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }.into()),
+                BackupFrame::Batch(_) => {}
+                BackupFrame::End(_) => break,
+                BackupFrame::BrokenOff(why) => return Err(BackupError::BrokenOff { why }.into()),
             }
         }
         for (key, value) in &self.written {
@@ -93,25 +93,28 @@ impl<F: Read + Seek> Whole<F> {
 
 /// Counts entries as they come.
 #[derive(Default)]
-pub(super) struct Tally {
-    surveyed: Surveyed,
+pub(super) struct EntryCounts {
+    surveyed: ScanResult,
     has_person_key: bool,
     sealed: Option<Seal>,
 }
 
-impl Tally {
-    pub(super) fn take_in(&mut self, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
+impl EntryCounts {
+    pub(super) fn add_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
         if key == keys::SEAL {
             self.sealed = Seal::from_bytes(value);
         }
         self.has_person_key |= key == keys::PERSON_KEY;
         let unreadable = |error: Fatal| BackupError::Incomplete { what: error.to_string() };
-        self.surveyed.take_in(key, value).map_err(unreadable)
+        self.surveyed.add_entry(key, value).map_err(unreadable)
     }
 
     /// What it all came to, if that is what the store said.
-    pub(super) fn contents<F: Read + Seek>(self, of: &Whole<F>) -> Result<Contents, BackupError> {
-        let Surveyed { counts, entries, seal, .. } = self.surveyed;
+    pub(super) fn contents<F: Read + Seek>(
+        self,
+        of: &Whole<F>,
+    ) -> Result<BackupContents, BackupError> {
+        let ScanResult { counts, entries, seal, .. } = self.surveyed;
         let found = Seal { sum: seal.sum, ..Seal::of(of.end.batches) };
         if found != of.seal() {
             let what = "they do not come to what its end says".to_owned();
@@ -121,7 +124,7 @@ impl Tally {
             let what = "they do not come to what the store's own seal says".to_owned();
             return Err(BackupError::Incomplete { what });
         }
-        Ok(Contents {
+        Ok(BackupContents {
             format: of.header.format,
             counts,
             entries,

@@ -14,13 +14,13 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::config::{Settings, StoreUrl};
-use crate::store::sled::{Glimpse, glimpse};
+use crate::store::sled::{StoreProbe, probe};
 use crate::tools::check::{Webhooks, placement_warning, webhooks};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub enum CheckStatus {
     /// All is well.
     Ok,
     /// Worth a look; may be fine.
@@ -35,14 +35,14 @@ pub struct Check {
     /// What was looked at, in a word.
     pub name: &'static str,
     /// How it came out.
-    pub mark: Mark,
+    pub mark: CheckStatus,
     /// What was seen, and what to do about it.
     pub says: String,
 }
 
 /// All checks, and what to paste into Twilio.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     /// Whether nothing failed.
     pub ok: bool,
     /// In the order in which they were made.
@@ -52,7 +52,7 @@ pub struct Report {
 }
 
 impl Check {
-    fn new(name: &'static str, mark: Mark, says: impl Into<String>) -> Self {
+    fn new(name: &'static str, mark: CheckStatus, says: impl Into<String>) -> Self {
         Self { name, mark, says: says.into() }
     }
 }
@@ -61,7 +61,7 @@ impl Check {
 ///
 /// # Errors
 /// Where there is not even an HTTP client to be had.
-pub async fn look(settings: &Settings) -> anyhow::Result<Report> {
+pub async fn run_checks(settings: &Settings) -> anyhow::Result<DoctorReport> {
     let http = reach::client()?;
     let mut checks = of_settings(settings);
     checks.push(of_store(settings));
@@ -71,34 +71,36 @@ pub async fn look(settings: &Settings) -> anyhow::Result<Report> {
         checks.push(reach::public_url(&http, url).await);
     }
     checks.extend(service::checks(&http, settings).await);
-    let ok = checks.iter().all(|check| check.mark != Mark::Fail);
+    let ok = checks.iter().all(|check| check.mark != CheckStatus::Fail);
     let webhooks = settings.public_urls.iter().map(|url| webhooks(url.as_str())).collect();
-    Ok(Report { ok, checks, webhooks })
+    Ok(DoctorReport { ok, checks, webhooks })
 }
 
 fn of_settings(settings: &Settings) -> Vec<Check> {
     let mut checks =
-        vec![Check::new("settings", Mark::Ok, "sound, as far as this command has them")];
+        vec![Check::new("settings", CheckStatus::Ok, "sound, as far as this command has them")];
     let warnings = settings.warnings.iter();
-    checks.extend(warnings.map(|warning| Check::new("settings", Mark::Warn, warning)));
+    checks.extend(warnings.map(|warning| Check::new("settings", CheckStatus::Warn, warning)));
     checks
 }
 
 fn of_store(settings: &Settings) -> Check {
     let StoreUrl::Sled(path) = &settings.store;
     let shown = path.display();
-    let (mark, says) = match glimpse(path) {
-        Ok(Glimpse::InUse { holder }) => {
-            (Mark::Ok, format!("{shown} is in use ({holder}), as it is while the service runs"))
-        }
-        Ok(Glimpse::Free) => {
+    let (mark, says) = match probe(path) {
+        Ok(StoreProbe::InUse { holder }) => (
+            CheckStatus::Ok,
+            format!("{shown} is in use ({holder}), as it is while the service runs"),
+        ),
+        Ok(StoreProbe::Free) => {
             let says = "no service has it open; its records were not read: `heardback verify-store` does that";
-            (Mark::Ok, format!("{shown} is there, {says}"))
+            (CheckStatus::Ok, format!("{shown} is there, {says}"))
         }
-        Ok(Glimpse::Absent) => {
-            (Mark::Warn, format!("there is no store at {shown} yet; `heardback serve` makes it"))
-        }
-        Err(error) => (Mark::Fail, error.to_string()),
+        Ok(StoreProbe::Absent) => (
+            CheckStatus::Warn,
+            format!("there is no store at {shown} yet; `heardback serve` makes it"),
+        ),
+        Err(error) => (CheckStatus::Fail, error.to_string()),
     };
     Check::new("store", mark, says)
 }
@@ -106,7 +108,7 @@ fn of_store(settings: &Settings) -> Check {
 /// A file system that `serve` refuses is a failure; one that the settings allow is a warning.
 fn of_file_system(settings: &Settings) -> Option<Check> {
     let warning = placement_warning(settings)?;
-    let mark = if settings.allow_unsafe_store { Mark::Warn } else { Mark::Fail };
+    let mark = if settings.allow_unsafe_store { CheckStatus::Warn } else { CheckStatus::Fail };
     Some(Check::new("store", mark, warning))
 }
 
@@ -115,7 +117,7 @@ const DOUBT: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const BOLD: Style = Style::new().bold();
 
-impl Report {
+impl DoctorReport {
     /// For people: a line for each check, then what to paste.
     ///
     /// # Errors
@@ -134,7 +136,7 @@ impl Report {
             writeln!(out, "  Event Streams     {}", urls.event_stream)?;
         }
         let count = |mark| self.checks.iter().filter(|check| check.mark == mark).count();
-        let (failed, doubtful) = (count(Mark::Fail), count(Mark::Warn));
+        let (failed, doubtful) = (count(CheckStatus::Fail), count(CheckStatus::Warn));
         match (failed, doubtful) {
             (0, 0) => writeln!(out, "\n{GOOD}All is well.{GOOD:#}"),
             (0, _) => writeln!(out, "\nNothing failed; {doubtful} worth a look."),
@@ -151,7 +153,7 @@ impl Report {
     }
 }
 
-impl Mark {
+impl CheckStatus {
     fn style(self) -> Style {
         match self {
             Self::Ok => GOOD,
@@ -161,7 +163,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for CheckStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ok => "ok",

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use crate::domain::public_url::PublicUrl;
-use crate::tools::doctor::live::{Check, Mark};
+use crate::tools::doctor::live::{Check, CheckStatus};
 
 /// Whoever takes longer than this for a word would miss Twilio's 5 s for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,14 +25,14 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
 pub(super) async fn public_url(http: &reqwest::Client, url: &PublicUrl) -> Check {
     let (mark, says) = match get(http, &format!("{url}/")).await {
         Ok((200, body)) if body.starts_with(GREETING) => {
-            (Mark::Ok, format!("{url}/ answers with our greeting"))
+            (CheckStatus::Ok, format!("{url}/ answers with our greeting"))
         }
         Ok((status, _)) => (
-            Mark::Warn,
+            CheckStatus::Warn,
             format!("{url}/ answers {status}, but not as Heardback does: does it lead here?"),
         ),
         Err(trouble) => (
-            Mark::Warn,
+            CheckStatus::Warn,
             format!("{url}/ cannot be reached from here ({trouble}); Twilio has to reach it"),
         ),
     };
@@ -44,9 +44,9 @@ pub(in crate::tools) async fn get(
     http: &reqwest::Client,
     url: &str,
 ) -> Result<(u16, String), String> {
-    let mut answer = http.get(url).send().await.map_err(trouble)?;
+    let mut answer = http.get(url).send().await.map_err(describe_error)?;
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(trouble)? {
+    while let Some(chunk) = answer.chunk().await.map_err(describe_error)? {
         body.extend_from_slice(&chunk);
         if body.len() > LONGEST {
             break;
@@ -55,7 +55,7 @@ pub(in crate::tools) async fn get(
     Ok((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
 }
 
-fn trouble(error: reqwest::Error) -> String {
+fn describe_error(error: reqwest::Error) -> String {
     let error = error.without_url();
     if error.is_timeout() {
         return format!("no answer within {} s", PATIENCE.as_secs());

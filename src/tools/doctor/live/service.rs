@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::config::{ListenAddr, Settings};
 use crate::domain::findings::Severity;
+use crate::domain::redact::plain;
 use crate::domain::span::ago;
-use crate::domain::veil::plain;
 use crate::tools::doctor::live::reach::get;
-use crate::tools::doctor::live::{Check, Mark};
+use crate::tools::doctor::live::{Check, CheckStatus};
 
 /// Seconds since 1970 by route, account and key.
 const LAST_MATCHED: &str = "heardback_key_last_matched_timestamp_seconds{";
@@ -20,7 +20,7 @@ pub(super) async fn checks(http: &reqwest::Client, settings: &Settings) -> Vec<C
         Ok((status, body)) => readiness(&at, status, &body, now()),
         Err(trouble) => {
             let says = format!("no running service found at {at} ({trouble})");
-            return vec![Check::new("service", Mark::Warn, says)];
+            return vec![Check::new("service", CheckStatus::Warn, says)];
         }
     };
     let mut checks = ready;
@@ -36,41 +36,44 @@ fn readiness(at: &ListenAddr, status: u16, body: &str, now: Timestamp) -> Vec<Ch
     let field = |name: &str| body.as_ref().and_then(|body| body.get(name));
     let Some(word) = field("status").and_then(Value::as_str) else {
         let says = format!("what answers at {at} ({status}) is no Heardback");
-        return vec![Check::new("service", Mark::Warn, says)];
+        return vec![Check::new("service", CheckStatus::Warn, says)];
     };
     let reason = || field("reason").and_then(Value::as_str).unwrap_or("no reason given");
     let (mark, more) = match status {
-        200 => (Mark::Ok, String::new()),
-        _ => (Mark::Fail, format!(": {}", reason())),
+        200 => (CheckStatus::Ok, String::new()),
+        _ => (CheckStatus::Fail, format!(": {}", reason())),
     };
     let mut checks = vec![Check::new("service", mark, format!("at {at}: {word}{more}"))];
     let Some(findings) = field("findings").and_then(Value::as_array) else {
         let says = "it reports no findings: it is another release of Heardback";
-        checks.push(Check::new("service", Mark::Warn, says));
+        checks.push(Check::new("service", CheckStatus::Warn, says));
         return checks;
     };
-    checks.extend(findings.iter().map(|finding| said(finding, now)));
-    if let Some(last) = field("last_verified").and_then(moment) {
+    checks.extend(findings.iter().map(|finding| finding_check(finding, now)));
+    if let Some(last) = field("last_verified").and_then(timestamp_of) {
         let says = format!("a signature last verified {}", ago(last, now));
-        checks.push(Check::new("service", Mark::Ok, says));
+        checks.push(Check::new("service", CheckStatus::Ok, says));
     }
     checks
 }
 
 /// A check for one of the service's findings, in the service's words.
-fn said(finding: &Value, now: Timestamp) -> Check {
+fn finding_check(finding: &Value, now: Timestamp) -> Check {
     let word = |name: &str| finding.get(name).and_then(Value::as_str).unwrap_or_default();
     // A severity that this release does not know is a warning.
-    let mark =
-        if word("severity") == Severity::Critical.as_str() { Mark::Fail } else { Mark::Warn };
-    let since = finding.get("since").and_then(moment);
+    let mark = if word("severity") == Severity::Critical.as_str() {
+        CheckStatus::Fail
+    } else {
+        CheckStatus::Warn
+    };
+    let since = finding.get("since").and_then(timestamp_of);
     let since = since.map(|since| format!(" (since {}, {})", short(since), ago(since, now)));
     let (what, advice, runbook) = (word("what"), word("advice"), word("runbook"));
     let says = format!("{what}{}. {advice} {runbook}", since.unwrap_or_default());
     Check::new("finding", mark, plain(&says))
 }
 
-fn moment(value: &Value) -> Option<Timestamp> {
+fn timestamp_of(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
@@ -98,9 +101,9 @@ fn last_matched(metrics: &str, now: Timestamp) -> Vec<Check> {
     lines.sort_unstable();
     if lines.is_empty() {
         let says = "no key has matched since the service was started";
-        return vec![Check::new("keys", Mark::Warn, says)];
+        return vec![Check::new("keys", CheckStatus::Warn, says)];
     }
-    lines.into_iter().map(|line| Check::new("keys", Mark::Ok, line)).collect()
+    lines.into_iter().map(|line| Check::new("keys", CheckStatus::Ok, line)).collect()
 }
 
 fn age(seconds: f64, now: Timestamp) -> String {
@@ -143,7 +146,7 @@ heardback_outbox 5
                 "/y new last matched just now",
             ]
         );
-        assert_eq!(last_matched("heardback_outbox 5\n", now)[0].mark, Mark::Warn);
+        assert_eq!(last_matched("heardback_outbox 5\n", now)[0].mark, CheckStatus::Warn);
     }
 
     #[test]
@@ -159,19 +162,19 @@ heardback_outbox 5
         let said = "Paused (since 2026-01-01 12:00:00 UTC, 3 min ago). Correct it. docs/x.md#y";
         let verified = r#"{"status":"ready","findings":[],"last_verified":"2026-01-01T12:01:00Z"}"#;
         for (status, body, mark, word) in [
-            (200, r#"{"status":"ready","findings":[]}"#, Mark::Ok, "ready"),
-            (200, verified, Mark::Ok, "a signature last verified 2 min ago"),
-            (200, r#"{"status":"ready","lanes":{}}"#, Mark::Warn, "another release"),
-            (200, &finding("info"), Mark::Warn, said),
-            (200, &finding("warning"), Mark::Warn, said),
-            (200, &finding("critical"), Mark::Fail, said),
+            (200, r#"{"status":"ready","findings":[]}"#, CheckStatus::Ok, "ready"),
+            (200, verified, CheckStatus::Ok, "a signature last verified 2 min ago"),
+            (200, r#"{"status":"ready","lanes":{}}"#, CheckStatus::Warn, "another release"),
+            (200, &finding("info"), CheckStatus::Warn, said),
+            (200, &finding("warning"), CheckStatus::Warn, said),
+            (200, &finding("critical"), CheckStatus::Fail, said),
             (
                 503,
                 r#"{"status":"unavailable","reason":"disk full","findings":[]}"#,
-                Mark::Fail,
+                CheckStatus::Fail,
                 "disk full",
             ),
-            (200, "<html>", Mark::Warn, "no Heardback"),
+            (200, "<html>", CheckStatus::Warn, "no Heardback"),
         ] {
             let checks = readiness(&at, status, body, now);
             let check = checks.last().expect("one");

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{Account, Settings};
-use crate::domain::feedback::Why;
-use crate::tools::doctor::live::{Check, Mark};
+use crate::config::{AccountSettings, Settings};
+use crate::domain::feedback::OutcomeDetail;
+use crate::tools::doctor::live::{Check, CheckStatus};
 use crate::upstream::{Credential, Probed, Upstream, UpstreamConfig};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,8 +19,9 @@ pub(super) async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     Ok(checks)
 }
 
-async fn of_account(account: &Account) -> anyhow::Result<Vec<Check>> {
-    let (names, credentials): (Vec<String>, Vec<Credential>) = named(account).into_iter().unzip();
+async fn of_account(account: &AccountSettings) -> anyhow::Result<Vec<Check>> {
+    let (names, credentials): (Vec<String>, Vec<Credential>) =
+        named_credentials(account).into_iter().unzip();
     let upstream = Upstream::new(UpstreamConfig {
         base: account.upstream.as_str().to_owned(),
         credentials,
@@ -31,11 +32,11 @@ async fn of_account(account: &Account) -> anyhow::Result<Vec<Check>> {
     let probed = upstream.probe(account.sid).await;
     let one_works = probed.iter().any(is_let_in);
     let checks = names.iter().zip(&probed);
-    Ok(checks.map(|(name, probed)| told(account, name, probed, one_works)).collect())
+    Ok(checks.map(|(name, probed)| credential_check(account, name, probed, one_works)).collect())
 }
 
 /// What `serve` posts with: the API key if there is one, else every token.
-fn named(account: &Account) -> Vec<(String, Credential)> {
+fn named_credentials(account: &AccountSettings) -> Vec<(String, Credential)> {
     if let Some(key) = &account.api_key {
         let credential = Credential { user: key.sid.clone(), secret: key.secret.clone() };
         let name = match account.number {
@@ -61,44 +62,50 @@ fn is_let_in(probed: &Probed) -> bool {
     }
 }
 
-fn told(account: &Account, name: &str, probed: &Probed, one_works: bool) -> Check {
+fn credential_check(
+    account: &AccountSettings,
+    name: &str,
+    probed: &Probed,
+    one_works: bool,
+) -> Check {
     let host = account.upstream.as_str();
     let (mark, says) = match probed {
         Probed::Good { status } => match status.as_deref() {
-            None | Some("active") => (Mark::Ok, format!("{host} takes {name}")),
+            None | Some("active") => (CheckStatus::Ok, format!("{host} takes {name}")),
             Some(status) => {
-                (Mark::Fail, format!("{host} takes {name}, but the account is {status}"))
+                (CheckStatus::Fail, format!("{host} takes {name}, but the account is {status}"))
             }
         },
         Probed::Limited => (
-            Mark::Ok,
+            CheckStatus::Ok,
             format!(
                 "{host} takes {name}, which may not read the account; that is fine if it is a Standard \
                  key, or has /twilio/messaging/messages.feedback/create"
             ),
         ),
         Probed::Denied(why) if one_works => (
-            Mark::Warn,
+            CheckStatus::Warn,
             format!(
                 "{host} turns {name} away ({}); the other works, so this one is old",
                 shown(why)
             ),
         ),
         Probed::Denied(why) => (
-            Mark::Fail,
+            CheckStatus::Fail,
             format!(
                 "{host} turns {name} away ({}): wrong or old, another account's, or another region's",
                 shown(why)
             ),
         ),
-        Probed::Trouble(why) => {
-            (Mark::Fail, format!("{host} did not answer as Twilio about {name}: {}", shown(why)))
-        }
+        Probed::Trouble(why) => (
+            CheckStatus::Fail,
+            format!("{host} did not answer as Twilio about {name}: {}", shown(why)),
+        ),
     };
     Check::new(NAME, mark, says)
 }
 
-fn shown(why: &Why) -> String {
+fn shown(why: &OutcomeDetail) -> String {
     // The text about an answer that is not Twilio's begins with its status.
     let status = why.status.map(|status| format!("{status}"));
     let status = status.filter(|status| !why.message.starts_with(status.as_str()));

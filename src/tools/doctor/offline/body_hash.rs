@@ -2,7 +2,7 @@
 
 use crate::domain::form;
 use crate::domain::signature;
-use crate::tools::doctor::offline::case::{Case, Media};
+use crate::tools::doctor::offline::case::{BodyType, Case};
 
 /// The hashes in the signed URL, and the body's.
 pub(super) struct Hashes<'a> {
@@ -26,7 +26,7 @@ impl<'a> Hashes<'a> {
 impl Hashes<'_> {
     /// A body that is no form needs a hash in the URL.
     pub(super) fn is_missing(&self) -> bool {
-        self.signed.is_empty() && self.case.media == Media::Other && self.is_expected
+        self.signed.is_empty() && self.case.media == BodyType::Other && self.is_expected
     }
 
     pub(super) fn is_upper_case(&self) -> bool {
@@ -35,7 +35,7 @@ impl Hashes<'_> {
     }
 
     pub(super) fn is_other(&self) -> bool {
-        self.case.media != Media::Nothing && self.signed.iter().any(|hash| *hash != self.actual)
+        self.case.media != BodyType::Nothing && self.signed.iter().any(|hash| *hash != self.actual)
     }
 
     /// How the body differs from one with a signed hash.

@@ -13,7 +13,7 @@ const SETTINGS: &str = "X-Twilio-Webhooks-Signature-Settings";
 
 /// What the receiver takes the body for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Media {
+pub(super) enum BodyType {
     /// A GET without a body.
     Nothing,
     Form,
@@ -28,7 +28,7 @@ pub(super) struct Case<'a> {
     pub(super) recording: &'a Recording,
     /// `None`: the path is no route.
     pub(super) signer: Option<RouteSigner>,
-    pub(super) media: Media,
+    pub(super) media: BodyType,
     pub(super) is_get: bool,
 }
 
@@ -36,9 +36,9 @@ impl<'a> Case<'a> {
     pub(super) fn new(config: &'a Settings, recording: &'a Recording) -> Self {
         let is_get = recording.method == "GET";
         let media = match recording.is_form() {
-            _ if is_get && recording.body.is_empty() => Media::Nothing,
-            true => Media::Form,
-            false => Media::Other,
+            _ if is_get && recording.body.is_empty() => BodyType::Nothing,
+            true => BodyType::Form,
+            false => BodyType::Other,
         };
         let path = recording.target.split('?').next().unwrap_or_default();
         Self { config, recording, signer: signer_of(path), media, is_get }
@@ -122,9 +122,9 @@ impl<'a> Case<'a> {
     fn field(&self, name: &str) -> Option<String> {
         let mut pairs = self.query_parameters();
         match self.media {
-            Media::Form => pairs.extend(self.parameters()),
-            Media::Nothing => {}
-            Media::Other => {
+            BodyType::Form => pairs.extend(self.parameters()),
+            BodyType::Nothing => {}
+            BodyType::Other => {
                 let fields = self.json_fields().or_else(|| self.recording.multipart_fields());
                 pairs.extend(fields.unwrap_or_default());
             }

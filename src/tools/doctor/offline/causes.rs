@@ -5,13 +5,13 @@
 
 use crate::domain::route::RouteSigner;
 use crate::tools::doctor::offline::body_hash::Hashes;
-use crate::tools::doctor::offline::case::{Case, Media, Parameter};
+use crate::tools::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::tools::doctor::offline::finding::{Deviation, no_detail};
 use crate::tools::doctor::offline::form::{
-    self, Contents, NamedForms, names, repeated, replaced, values,
+    self, FormContents, NamedForms, names, repeated, replaced, values,
 };
 use crate::tools::doctor::offline::header;
-use crate::tools::doctor::offline::keys::{self, Kind, Source};
+use crate::tools::doctor::offline::keys::{self, KeyKind, KeySource};
 use crate::tools::doctor::offline::url::{self, Forms, Part, Url};
 
 /// A row of the table.
@@ -36,7 +36,7 @@ pub(super) enum Transform {
     /// Repairs the signature header.
     Header(fn(&str) -> String),
     /// Whether the receiver does not accept a key: the detail, if so.
-    Key(fn(&Source<'_>, &Case<'_>) -> Option<String>),
+    Key(fn(&KeySource<'_>, &Case<'_>) -> Option<String>),
     /// Other forms of a part of the URL.
     UrlPart(Part, fn(&Case<'_>, &Url) -> Forms),
     /// A change to all parameters of a form.
@@ -44,7 +44,7 @@ pub(super) enum Transform {
     /// A form with a parameter that was lost, each with the parameter's name.
     Lost(fn(&[Parameter]) -> NamedForms),
     /// Another content than the expected one.
-    Content(fn(&Case<'_>) -> Contents),
+    Content(fn(&Case<'_>) -> FormContents),
     /// Whether the body is not the signed one, under a good signature: the detail, if so.
     BodyHash(fn(&Hashes<'_>) -> Option<String>),
 }
@@ -168,13 +168,13 @@ pub(super) static CAUSES: [Cause; 85] = [
         .says("X-Twilio-Signature came in hexadecimal instead of base64.")
         .fix(BASE64),
     // The key.
-    cause("token_on_app_route", Key(|key, case| on(case, RouteSigner::App, matches!(key.kind, Kind::Token))), OURS)
+    cause("token_on_app_route", Key(|key, case| on(case, RouteSigner::App, matches!(key.kind, KeyKind::Token))), OURS)
         .says("It is signed with the account's auth token, but this route takes app keys (HEARDBACK_APP_KEYS).")
         .fix("Let your app sign with an app key. Passing on what Twilio sent, it has to sign anew, too."),
-    cause("app_key_on_twilio_route", Key(|key, case| on(case, RouteSigner::Twilio, matches!(key.kind, Kind::App))), OURS)
+    cause("app_key_on_twilio_route", Key(|key, case| on(case, RouteSigner::Twilio, matches!(key.kind, KeyKind::App))), OURS)
         .says("It is signed with an app key, but this route is Twilio's and takes the account's auth tokens.")
         .fix("Your app calls the routes under /app/; to pass on what Twilio sent: /app/twilio/…."),
-    cause("shared_key_on_app_route", Key(|key, case| on(case, RouteSigner::App, matches!(key.kind, Kind::Shared(_)))), OURS)
+    cause("shared_key_on_app_route", Key(|key, case| on(case, RouteSigner::App, matches!(key.kind, KeyKind::Shared(_)))), OURS)
         .says("It is signed with a SharedKey of Twilio's, but this route takes app keys (HEARDBACK_APP_KEYS).")
         .fix("Point Twilio at the routes under /twilio/; let your app sign with an app key."),
     cause("other_accounts_key", Key(keys::other_account), OF_ACCOUNTS)
@@ -192,16 +192,16 @@ pub(super) static CAUSES: [Cause; 85] = [
     cause("key_damaged", Key(|key, _| key.damage()), OF_KEYS)
         .says("It is signed with {}: the sender's copy of the key is damaged.")
         .fix("Set the key at the sender again, exactly as it stands in the settings here, and restart the sender."),
-    cause("key_quoted", Key(|key, _| matches!(key.kind, Kind::Unquoted).then(|| key.name.clone())), OF_KEYS)
+    cause("key_quoted", Key(|key, _| matches!(key.kind, KeyKind::Unquoted).then(|| key.name.clone())), OF_KEYS)
         .says("It is signed with {} without the quotes or blanks that stand around it there.")
         .fix("Take them out of the setting. `docker --env-file` keeps quotes as part of the value."),
-    cause("api_secret", Key(|key, _| no_detail(matches!(key.kind, Kind::ApiSecret))), "twilio/twilio-csharp#628")
+    cause("api_secret", Key(|key, _| no_detail(matches!(key.kind, KeyKind::ApiSecret))), "twilio/twilio-csharp#628")
         .says("It is signed with the API key's secret, and nothing may sign with that.")
         .fix("Let your app sign with an app key of HEARDBACK_APP_KEYS."),
-    cause("account_sid", Key(|key, _| no_detail(matches!(key.kind, Kind::AccountSid))), OURS)
+    cause("account_sid", Key(|key, _| no_detail(matches!(key.kind, KeyKind::AccountSid))), OURS)
         .says("It is signed with the account's SID, which is no secret: name and token are swapped in the sender's settings.")
         .fix("Put the auth token or the app key where the sender keeps its secret."),
-    cause("empty_key", Key(|key, _| no_detail(matches!(key.kind, Kind::Empty))), "POSIX shell, section 2.6.2: an unset variable expands to nothing")
+    cause("empty_key", Key(|key, _| no_detail(matches!(key.kind, KeyKind::Empty))), "POSIX shell, section 2.6.2: an unset variable expands to nothing")
         .says("It is signed with an empty key: where the sender runs, the setting with its secret is not set.")
         .fix("Set it there, and restart the sender."),
     // The URL.
@@ -355,7 +355,7 @@ pub(super) static CAUSES: [Cause; 85] = [
     cause("parameters_unsigned", Content(form::url_alone), OF_TWILIO)
         .says("Only the URL was signed, and not the form's parameters.")
         .fix(RULE),
-    cause("raw_body", Content(|case| form::raw_body(case, Media::Form)), OF_TWILIO)
+    cause("raw_body", Content(|case| form::raw_body(case, BodyType::Form)), OF_TWILIO)
         .says("The raw body was signed behind the URL, and not its sorted parameters.")
         .fix(RULE),
     cause("unsorted", Content(|case| form::sorted_by(case, |_| {}, true)), OF_TWILIO)
@@ -376,7 +376,7 @@ pub(super) static CAUSES: [Cause; 85] = [
     cause("multipart", Content(form::multipart_fields), "MDN, FormData: fetch() and XMLHttpRequest send it as multipart/form-data")
         .says("It was signed as a form, but it is sent as multipart/form-data.")
         .fix("Send it as application/x-www-form-urlencoded: most HTTP clients choose multipart where a form object or a file is passed to them."),
-    cause("raw_body", Content(|case| form::raw_body(case, Media::Other)), OF_TWILIO)
+    cause("raw_body", Content(|case| form::raw_body(case, BodyType::Other)), OF_TWILIO)
         .says("The raw body was signed behind the URL.")
         .fix("Put the body's SHA-256 into the query as bodySHA256, and sign the URL alone."),
     cause("content_type", Content(form::untyped_form), OF_FORMS)

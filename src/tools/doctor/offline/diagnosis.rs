@@ -5,21 +5,24 @@ use crate::domain::sid::AccountSid;
 use crate::recording::Recording;
 use crate::tools::doctor::offline::case::Case;
 use crate::tools::doctor::offline::causes::{CAUSES, Transform};
-use crate::tools::doctor::offline::finding::{Finding, Outcome, Tried, shown_url};
+use crate::tools::doctor::offline::finding::{Diagnosis, DiagnosisOutcome, Tried, shown_url};
 use crate::tools::doctor::offline::hints;
 use crate::tools::doctor::offline::search::{Search, claimed};
 
 /// Says how the request was signed.
 #[must_use]
-pub fn diagnose(settings: &Settings, recording: &Recording) -> Finding {
+pub fn diagnose(settings: &Settings, recording: &Recording) -> Diagnosis {
     search(settings, recording).0
 }
 
 /// The finding, and the only account that the key of a match speaks for.
-pub(super) fn search(settings: &Settings, recording: &Recording) -> (Finding, Option<AccountSid>) {
+pub(super) fn search(
+    settings: &Settings,
+    recording: &Recording,
+) -> (Diagnosis, Option<AccountSid>) {
     let case = Case::new(settings, recording);
-    let mut finding = Finding {
-        outcome: Outcome::Found,
+    let mut finding = Diagnosis {
+        outcome: DiagnosisOutcome::Found,
         causes: Vec::new(),
         key: None,
         signed_url: None,
@@ -44,14 +47,14 @@ pub(super) fn search(settings: &Settings, recording: &Recording) -> (Finding, Op
     let found = same.find_map(|claim| Some((search.run(&claim.header)?, claim.repaired.clone())));
     finding.tried = search.tried();
     let Some((found, repaired)) = found else {
-        finding.outcome = Outcome::NotFound;
+        finding.outcome = DiagnosisOutcome::NotFound;
         finding.causes = claimed.into_iter().filter_map(|claim| claim.repaired).collect();
         finding.hints = hints::not_found(&case);
         return (finding, None);
     };
     finding.causes = repaired.into_iter().chain(found.causes).collect();
     if finding.causes.is_empty() {
-        finding.outcome = Outcome::Good;
+        finding.outcome = DiagnosisOutcome::Good;
         finding.hints = hints::good(&case);
     }
     finding.key = Some(found.key);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::Settings;
 use crate::tools::doctor::offline::diagnosis::diagnose;
-use crate::tools::doctor::offline::finding::Finding;
+use crate::tools::doctor::offline::finding::Diagnosis;
 use crate::tools::recorded;
 
 /// What is known of each file.
@@ -20,7 +20,7 @@ pub struct Diagnosed {
 struct OfFile {
     file: String,
     #[serde(flatten)]
-    finding: Finding,
+    finding: Diagnosis,
 }
 
 /// Reads and diagnoses each file.

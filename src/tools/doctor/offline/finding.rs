@@ -27,7 +27,7 @@ pub(super) fn no_detail(applies: bool) -> Option<String> {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum DiagnosisOutcome {
     /// The signature is good, with the settings of today.
     Good,
     /// It is known why the signature is not good.
@@ -53,9 +53,9 @@ pub struct Tried {
 
 /// What is known of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Diagnosis {
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: DiagnosisOutcome,
     /// How the request differs from what was signed; all of them together.
     pub causes: Vec<Deviation>,
     /// The key that made the signature, by its place in the settings.
@@ -68,13 +68,13 @@ pub struct Finding {
     pub tried: Tried,
 }
 
-impl Finding {
+impl Diagnosis {
     /// Whether it is known why.
     #[must_use]
     pub fn is_found(&self) -> bool {
         match self.outcome {
-            Outcome::Good | Outcome::Found => true,
-            Outcome::NotFound => false,
+            DiagnosisOutcome::Good | DiagnosisOutcome::Found => true,
+            DiagnosisOutcome::NotFound => false,
         }
     }
 
@@ -87,12 +87,14 @@ impl Finding {
             let _ = writeln!(out, "{text}");
         };
         line(match (self.outcome, self.causes.len()) {
-            (Outcome::Good, _) => {
+            (DiagnosisOutcome::Good, _) => {
                 "This request is good: with today's settings its signature is right."
             }
-            (Outcome::Found, 0 | 1) => "Found:",
-            (Outcome::Found, _) => "Found, these together:",
-            (Outcome::NotFound, _) => "Not found: nothing that was tried makes this signature.",
+            (DiagnosisOutcome::Found, 0 | 1) => "Found:",
+            (DiagnosisOutcome::Found, _) => "Found, these together:",
+            (DiagnosisOutcome::NotFound, _) => {
+                "Not found: nothing that was tried makes this signature."
+            }
         });
         for cause in &self.causes {
             line(&format!("  - {}", cause.says));
@@ -106,8 +108,8 @@ impl Finding {
         }
         if !self.hints.is_empty() {
             line(match self.outcome {
-                Outcome::NotFound => "Look at these first:",
-                Outcome::Good | Outcome::Found => "Look at this, too:",
+                DiagnosisOutcome::NotFound => "Look at these first:",
+                DiagnosisOutcome::Good | DiagnosisOutcome::Found => "Look at this, too:",
             });
         }
         for hint in &self.hints {

@@ -5,17 +5,17 @@
 //! `domain::signature` signs that too.
 
 use crate::domain::form;
-use crate::tools::doctor::offline::case::{Case, Media, Parameter};
+use crate::tools::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::tools::doctor::offline::finding::shown_name;
 
 /// The search drops each of this many parameters. A callback of Twilio has some thirty.
 pub(super) const MOST_DROPPED: usize = 64;
 
 /// The parameters signed besides the URL. `None`: the URL alone was signed.
-pub(super) type Content = Option<Vec<Parameter>>;
+pub(super) type FormContent = Option<Vec<Parameter>>;
 
 /// Other contents, each with the detail for the cause's text.
-pub(super) type Contents = Vec<(Content, String)>;
+pub(super) type FormContents = Vec<(FormContent, String)>;
 
 pub(super) fn values(
     parameters: &[Parameter],
@@ -138,21 +138,21 @@ pub(super) fn from_latin1(value: &[u8]) -> Vec<u8> {
 pub(super) type NamedForms = Vec<(Vec<Parameter>, String)>;
 
 /// A single content without a detail.
-fn content(content: Content) -> Contents {
+fn content(content: FormContent) -> FormContents {
     vec![(content, String::new())]
 }
 
 /// Any text behind the URL.
-fn text(text: Vec<u8>) -> Contents {
+fn text(text: Vec<u8>) -> FormContents {
     content(Some(vec![(Vec::new(), text)]))
 }
 
-pub(super) fn url_alone(case: &Case<'_>) -> Contents {
-    if case.media == Media::Form { content(None) } else { Vec::new() }
+pub(super) fn url_alone(case: &Case<'_>) -> FormContents {
+    if case.media == BodyType::Form { content(None) } else { Vec::new() }
 }
 
 /// The raw body behind the URL, for a form or for another body.
-pub(super) fn raw_body(case: &Case<'_>, media: Media) -> Contents {
+pub(super) fn raw_body(case: &Case<'_>, media: BodyType) -> FormContents {
     if case.media == media && !case.is_body_gone() {
         text(case.recording.body.clone())
     } else {
@@ -161,8 +161,12 @@ pub(super) fn raw_body(case: &Case<'_>, media: Media) -> Contents {
 }
 
 /// Names and values behind each other, after this sort.
-pub(super) fn sorted_by(case: &Case<'_>, sort: fn(&mut Vec<Parameter>), names: bool) -> Contents {
-    if case.media != Media::Form {
+pub(super) fn sorted_by(
+    case: &Case<'_>,
+    sort: fn(&mut Vec<Parameter>),
+    names: bool,
+) -> FormContents {
+    if case.media != BodyType::Form {
         return Vec::new();
     }
     let mut parameters = case.parameters();
@@ -181,8 +185,8 @@ pub(super) fn caseless(parameters: &mut [Parameter]) {
     parameters.sort_by_key(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
 }
 
-pub(super) fn without_each(case: &Case<'_>) -> Contents {
-    if case.media != Media::Form {
+pub(super) fn without_each(case: &Case<'_>) -> FormContents {
+    if case.media != BodyType::Form {
         return Vec::new();
     }
     let parameters = case.parameters();
@@ -192,31 +196,31 @@ pub(super) fn without_each(case: &Case<'_>) -> Contents {
     each.map(|(name, _)| (without(name), shown_name(name))).collect()
 }
 
-pub(super) fn get_as_form(case: &Case<'_>) -> Contents {
+pub(super) fn get_as_form(case: &Case<'_>) -> FormContents {
     match case.media {
-        Media::Nothing => content(Some(case.query_parameters())),
-        Media::Form | Media::Other => Vec::new(),
+        BodyType::Nothing => content(Some(case.query_parameters())),
+        BodyType::Form | BodyType::Other => Vec::new(),
     }
 }
 
-pub(super) fn json_fields(case: &Case<'_>) -> Contents {
+pub(super) fn json_fields(case: &Case<'_>) -> FormContents {
     fields(case, case.json_fields())
 }
 
-pub(super) fn multipart_fields(case: &Case<'_>) -> Contents {
+pub(super) fn multipart_fields(case: &Case<'_>) -> FormContents {
     fields(case, case.recording.multipart_fields())
 }
 
 /// A body under another content type.
-pub(super) fn untyped_form(case: &Case<'_>) -> Contents {
+pub(super) fn untyped_form(case: &Case<'_>) -> FormContents {
     let body = &case.recording.body;
     let is_json = body.starts_with(b"{") || body.starts_with(b"[");
     let parameters = case.parameters();
     fields(case, (!is_json && parameters.len() <= MOST_DROPPED).then_some(parameters))
 }
 
-fn fields(case: &Case<'_>, fields: Content) -> Contents {
-    if case.media != Media::Other || case.is_body_gone() || fields.is_none() {
+fn fields(case: &Case<'_>, fields: FormContent) -> FormContents {
+    if case.media != BodyType::Other || case.is_body_gone() || fields.is_none() {
         return Vec::new();
     }
     content(fields)

@@ -1,9 +1,9 @@
 //! What else is worth a look: why a request with a good signature may have been refused, and where
 //! to begin if nothing that was tried matches.
 
-use crate::config::Account;
+use crate::config::AccountSettings;
 use crate::domain::route::RouteSigner;
-use crate::tools::doctor::offline::case::{Case, Media};
+use crate::tools::doctor::offline::case::{BodyType, Case};
 use crate::tools::doctor::offline::finding::shown_host;
 
 /// The last digits of a SID are enough to tell two apart.
@@ -22,7 +22,7 @@ pub(super) fn good(case: &Case<'_>) -> Vec<String> {
         }
     };
     let is_encoded = case.recording.header("Content-Encoding").is_some();
-    let is_no_form = case.media == Media::Other && case.signer == Some(RouteSigner::Twilio);
+    let is_no_form = case.media == BodyType::Other && case.signer == Some(RouteSigner::Twilio);
     let hints = [
         Some(why.to_owned()),
         other_account(case),
@@ -127,7 +127,7 @@ fn names_unknown_key(case: &Case<'_>) -> bool {
 }
 
 /// As it is configured, or by the API's host, as `UpstreamUrl` builds it.
-fn is_of_region(account: &Account, region: &str) -> bool {
+fn is_of_region(account: &AccountSettings, region: &str) -> bool {
     if let Some(known) = &account.region {
         return known == region;
     }

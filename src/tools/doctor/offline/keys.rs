@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{Account, SharedKey};
+use crate::config::{AccountSettings, SharedKey};
 use crate::domain::route::RouteSigner;
 use crate::domain::signature::{Algorithm, Content, KeyId, Presented, SigningKey, sign, verify};
 use crate::domain::{form, hex};
@@ -22,18 +22,18 @@ const CUTS: [u8; 8] = [b'#', b'$', b'=', b'&', b'%', b'+', b' ', b'!'];
 
 /// A secret, and what it is.
 #[derive(Clone)]
-pub(super) struct Source<'a> {
+pub(super) struct KeySource<'a> {
     pub(super) name: String,
     pub(super) secret: Vec<u8>,
     /// The only account that it speaks for.
-    pub(super) owner: Option<&'a Account>,
-    pub(super) kind: Kind<'a>,
+    pub(super) owner: Option<&'a AccountSettings>,
+    pub(super) kind: KeyKind<'a>,
     /// The algorithm of the signature.
     made: Algorithm,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Kind<'a> {
+pub(super) enum KeyKind<'a> {
     Token,
     App,
     Shared(&'a SharedKey),
@@ -45,17 +45,17 @@ pub(super) enum Kind<'a> {
     Empty,
 }
 
-impl Source<'_> {
+impl KeySource<'_> {
     /// The key as the receiver has it. `None`: the receiver has no such key.
     fn real(&self) -> Option<SigningKey> {
         match self.kind {
-            Kind::Token | Kind::App => Some(SigningKey::new(&self.secret)),
-            Kind::Shared(shared) => Some(shared.signing_key()),
-            Kind::Unquoted
-            | Kind::Damaged(_)
-            | Kind::ApiSecret
-            | Kind::AccountSid
-            | Kind::Empty => None,
+            KeyKind::Token | KeyKind::App => Some(SigningKey::new(&self.secret)),
+            KeyKind::Shared(shared) => Some(shared.signing_key()),
+            KeyKind::Unquoted
+            | KeyKind::Damaged(_)
+            | KeyKind::ApiSecret
+            | KeyKind::AccountSid
+            | KeyKind::Empty => None,
         }
     }
 
@@ -69,7 +69,7 @@ impl Source<'_> {
     }
 
     pub(super) fn damage(&self) -> Option<String> {
-        let Kind::Damaged(how) = self.kind else { return None };
+        let KeyKind::Damaged(how) = self.kind else { return None };
         Some(format!("{} {how}", self.name))
     }
 
@@ -101,21 +101,21 @@ impl Source<'_> {
 }
 
 /// Whether the request names one of our accounts, but not the key's.
-pub(super) fn other_account(key: &Source<'_>, case: &Case<'_>) -> Option<String> {
+pub(super) fn other_account(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
     let owner = key.owner.filter(|_| key.real().is_some())?;
     let named = case.account().filter(|named| named != owner.sid.as_str())?;
-    let is_ours = |known: &Account| known.sid.as_str() == named;
+    let is_ours = |known: &AccountSettings| known.sid.as_str() == named;
     no_detail(case.config.accounts.iter().any(is_ours))
 }
 
 /// A `SharedKey` without the header that selects it.
-pub(super) fn header_missing(key: &Source<'_>, case: &Case<'_>) -> Option<String> {
-    let is_missing = case.settings_header().is_none() && matches!(key.kind, Kind::Shared(_));
+pub(super) fn header_missing(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
+    let is_missing = case.settings_header().is_none() && matches!(key.kind, KeyKind::Shared(_));
     (is_missing && key.is_unselected(case)).then(|| key.name.clone())
 }
 
 /// A key under a header that selects another one.
-pub(super) fn header_other(key: &Source<'_>, case: &Case<'_>) -> Option<String> {
+pub(super) fn header_other(key: &KeySource<'_>, case: &Case<'_>) -> Option<String> {
     let is_other = key.is_unselected(case) && header_missing(key, case).is_none();
     is_other.then(|| key.name.clone())
 }
@@ -129,10 +129,10 @@ pub(super) fn tried_settings(algorithm: Algorithm) -> Option<&'static [u8]> {
 }
 
 /// Each secret, the likeliest first.
-pub(super) fn sources<'a>(case: &Case<'a>, made: Algorithm) -> Vec<Source<'a>> {
+pub(super) fn sources<'a>(case: &Case<'a>, made: Algorithm) -> Vec<KeySource<'a>> {
     const APP_KEYS: &str = "HEARDBACK_APP_KEYS";
     let config = case.config;
-    let source = |name: String, secret: &[u8], owner, kind| Source {
+    let source = |name: String, secret: &[u8], owner, kind| KeySource {
         name,
         secret: secret.to_vec(),
         owner,
@@ -147,22 +147,22 @@ pub(super) fn sources<'a>(case: &Case<'a>, made: Algorithm) -> Vec<Source<'a>> {
         each.collect::<Vec<_>>()
     };
     let mut tokens = Vec::new();
-    let mut apps = numbered("app key", APP_KEYS, &config.app_keys, None, Kind::App);
+    let mut apps = numbered("app key", APP_KEYS, &config.app_keys, None, KeyKind::App);
     let mut shared = Vec::new();
     for account in config.accounts.iter() {
         let owner = Some(account);
         let own =
-            numbered("app key", &account.place(APP_KEYS), &account.app_keys, owner, Kind::App);
+            numbered("app key", &account.place(APP_KEYS), &account.app_keys, owner, KeyKind::App);
         // Without an app key, the app signs with the token.
         let has_app_keys = !own.is_empty() || !config.app_keys.is_empty();
         let stands_in = case.signer == Some(RouteSigner::App) && !has_app_keys;
-        let kind = if stands_in { Kind::App } else { Kind::Token };
+        let kind = if stands_in { KeyKind::App } else { KeyKind::Token };
         let place = account.place("TWILIO_AUTH_TOKEN");
         tokens.extend(numbered("token", &place, &account.tokens, owner, kind));
         apps.extend(own);
         shared.extend(account.shared_keys.iter().map(|key| {
             let name = format!("the SharedKey {}", key.id.as_str());
-            source(name, key.secret.expose_secret().as_bytes(), owner, Kind::Shared(key))
+            source(name, key.secret.expose_secret().as_bytes(), owner, KeyKind::Shared(key))
         }));
     }
     let mut sources = match case.signer {
@@ -173,21 +173,28 @@ pub(super) fn sources<'a>(case: &Case<'a>, made: Algorithm) -> Vec<Source<'a>> {
     for key in &real {
         let text = String::from_utf8_lossy(&key.secret).into_owned();
         let bare = text.trim_matches(['"', '\'', ' ', '\t', '\r', '\n']);
-        sources.push(source(key.name.clone(), bare.as_bytes(), None, Kind::Unquoted));
+        sources.push(source(key.name.clone(), bare.as_bytes(), None, KeyKind::Unquoted));
     }
     for account in config.accounts.iter() {
         if let Some(key) = &account.api_key {
             let secret = key.secret.expose_secret().as_bytes();
-            sources.push(source("the API key's secret".to_owned(), secret, None, Kind::ApiSecret));
+            sources.push(source(
+                "the API key's secret".to_owned(),
+                secret,
+                None,
+                KeyKind::ApiSecret,
+            ));
         }
         let sid = account.sid.as_str().as_bytes();
-        sources.push(source("the account SID".to_owned(), sid, None, Kind::AccountSid));
+        sources.push(source("the account SID".to_owned(), sid, None, KeyKind::AccountSid));
     }
-    sources.push(source("an empty key".to_owned(), b"", None, Kind::Empty));
+    sources.push(source("an empty key".to_owned(), b"", None, KeyKind::Empty));
     for key in &real {
         let forms = damaged(&key.secret).into_iter();
         sources.extend(
-            forms.map(|(form, how)| source(key.name.clone(), &form, key.owner, Kind::Damaged(how))),
+            forms.map(|(form, how)| {
+                source(key.name.clone(), &form, key.owner, KeyKind::Damaged(how))
+            }),
         );
     }
     sources

@@ -21,6 +21,6 @@ mod url;
 pub use crate::tools::doctor::offline::diagnosis::diagnose;
 pub use crate::tools::doctor::offline::files::{Diagnosed, files};
 pub(in crate::tools) use crate::tools::doctor::offline::finding::shown_url;
-pub use crate::tools::doctor::offline::finding::{Deviation, Finding, Outcome, Tried};
+pub use crate::tools::doctor::offline::finding::{Deviation, Diagnosis, DiagnosisOutcome, Tried};
 pub(in crate::tools) use crate::tools::doctor::offline::proof::prove;
 pub use crate::tools::doctor::offline::search::MOST_SIGNATURES;

@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::domain::sid::AccountSid;
 use crate::recording::Recording;
 use crate::tools::doctor::offline::diagnosis::search;
-use crate::tools::doctor::offline::finding::Outcome;
+use crate::tools::doctor::offline::finding::DiagnosisOutcome;
 
 /// By their ids: the URL's origin and prefix, the signature's spelling, the header that selects the key.
 const HARMLESS: &str = "scheme_http scheme_https host port no_port prefix_added prefix_dropped slash_added \
@@ -29,8 +29,8 @@ pub(in crate::tools) fn prove(settings: &Settings, recording: &Recording) -> Opt
     let (finding, owner) = search(settings, recording);
     let is_harmless = |id| HARMLESS.split(' ').any(|harmless| harmless == id);
     let is_proof = match finding.outcome {
-        Outcome::Good | Outcome::Found => finding.key.is_some(),
-        Outcome::NotFound => false,
+        DiagnosisOutcome::Good | DiagnosisOutcome::Found => finding.key.is_some(),
+        DiagnosisOutcome::NotFound => false,
     };
     let is_proof = is_proof && finding.causes.iter().all(|cause| is_harmless(cause.id));
     is_proof.then_some(Proof { owner })

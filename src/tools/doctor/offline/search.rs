@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use crate::domain::form::Pair;
+use crate::domain::form::FormPair;
 use crate::domain::sid::AccountSid;
 use crate::domain::signature::{self, Algorithm, Presented, SigningKey, origin, verify};
 use crate::tools::doctor::offline::body_hash::Hashes;
-use crate::tools::doctor::offline::case::{Case, Media, Parameter};
+use crate::tools::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::tools::doctor::offline::causes::{CAUSES, Cause, Transform};
 use crate::tools::doctor::offline::finding::{Deviation, Tried};
-use crate::tools::doctor::offline::form::{Content, MOST_DROPPED, sort};
+use crate::tools::doctor::offline::form::{FormContent, MOST_DROPPED, sort};
 use crate::tools::doctor::offline::header;
-use crate::tools::doctor::offline::keys::{Kind, sources, tried_settings};
+use crate::tools::doctor::offline::keys::{KeyKind, sources, tried_settings};
 use crate::tools::doctor::offline::url::{Part, Url};
 
 /// The most signatures that are computed for one request, each URL counted with and without the
@@ -98,9 +98,9 @@ fn url_forms(case: &Case<'_>, base: &Url) -> Vec<(Part, String, Deviation)> {
 }
 
 /// The contents: as expected, then with one cause, then with two changes to a form's parameters.
-fn contents(case: &Case<'_>) -> Vec<Candidate<Content>> {
+fn contents(case: &Case<'_>) -> Vec<Candidate<FormContent>> {
     let mut contents = Candidates::new(usize::MAX);
-    let parameters = (case.media == Media::Form).then(|| case.parameters());
+    let parameters = (case.media == BodyType::Form).then(|| case.parameters());
     contents.add(normal(parameters.clone()), &[]);
     let mut once: Vec<(&Cause, Vec<Parameter>, Deviation)> = Vec::new();
     for cause in &CAUSES {
@@ -142,7 +142,7 @@ fn changes(cause: &Cause, parameters: &[Parameter]) -> Vec<(Vec<Parameter>, Devi
 }
 
 /// In the order of `domain::signature`, so that equal contents are recognised.
-fn normal(content: Content) -> Content {
+fn normal(content: FormContent) -> FormContent {
     let mut parameters = content.filter(|parameters| !parameters.is_empty())?;
     sort(&mut parameters);
     Some(parameters)
@@ -213,7 +213,7 @@ fn keys(case: &Case<'_>, made: Algorithm) -> Vec<Key> {
         let wrong: Vec<Deviation> = wrong.collect();
         let group = match wrong.is_empty() {
             true => Group::Accepted,
-            false if matches!(source.kind, Kind::Damaged(_)) => Group::Damaged,
+            false if matches!(source.kind, KeyKind::Damaged(_)) => Group::Damaged,
             false => Group::Wrong,
         };
         let owner = source.owner.map(|owner| owner.sid);
@@ -232,7 +232,7 @@ fn hash_cause(case: &Case<'_>, url: &str, is_expected: bool) -> Option<Deviation
 }
 
 /// A match.
-pub(super) struct Found {
+pub(super) struct SearchMatch {
     pub(super) causes: Vec<Deviation>,
     pub(super) key: String,
     /// The only account that the key speaks for.
@@ -245,7 +245,7 @@ pub(super) struct Search<'a> {
     selected_by: Option<&'static [u8]>,
     keys: Vec<Key>,
     urls: Vec<Candidate<String>>,
-    contents: Vec<Candidate<Content>>,
+    contents: Vec<Candidate<FormContent>>,
     /// The bound for one signature.
     share: usize,
     left: usize,
@@ -281,7 +281,7 @@ impl<'a> Search<'a> {
     }
 
     /// The match with the fewest causes.
-    pub(super) fn run(&mut self, header: &str) -> Option<Found> {
+    pub(super) fn run(&mut self, header: &str) -> Option<SearchMatch> {
         self.left = self.share;
         for total in 0..=MOST_CAUSES {
             for group in [Group::Accepted, Group::Wrong, Group::Damaged] {
@@ -313,7 +313,7 @@ impl<'a> Search<'a> {
         group: Group,
         of_url: usize,
         of_content: usize,
-    ) -> Option<Found> {
+    ) -> Option<SearchMatch> {
         let members: Vec<&Key> = self.keys.iter().filter(|key| key.group == group).collect();
         let keys: Vec<SigningKey> = members.iter().map(|key| key.signs.clone()).collect();
         let cost = keys.len() * SPELLINGS;
@@ -322,7 +322,7 @@ impl<'a> Search<'a> {
         }
         let contents = self.contents.iter();
         for content in contents.filter(|content| content.causes.len() == of_content) {
-            let pairs: Option<Vec<Pair<'_>>> = content.value.as_ref().map(|parameters| {
+            let pairs: Option<Vec<FormPair<'_>>> = content.value.as_ref().map(|parameters| {
                 let pairs = parameters.iter();
                 pairs
                     .map(|(name, value)| (name.as_slice().into(), value.as_slice().into()))
@@ -352,7 +352,7 @@ impl<'a> Search<'a> {
                     let key = members.get(found.key)?;
                     let hash = hash_cause(self.case, &url.value, content.causes.is_empty());
                     let causes = [&key.wrong[..], &url.causes, &content.causes].concat();
-                    return Some(Found {
+                    return Some(SearchMatch {
                         causes: causes.into_iter().chain(hash).collect(),
                         key: key.name.clone(),
                         owner: key.owner,

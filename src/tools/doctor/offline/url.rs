@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::public_url::PublicUrl;
-use crate::tools::doctor::offline::case::{Case, Media};
+use crate::tools::doctor::offline::case::{BodyType, Case};
 use crate::tools::doctor::offline::finding::{routes, shown_host, shown_name};
 
 /// Every order of up to this many query parameters is tried; of more, only sorted and reversed.
@@ -262,7 +262,7 @@ fn with_parameter(url: &Url, name: &str, value: &str) -> Forms {
 }
 
 pub(super) fn with_body_hash(case: &Case<'_>, url: &Url) -> Forms {
-    if case.media != Media::Other {
+    if case.media != BodyType::Other {
         return Vec::new();
     }
     with_parameter(url, "bodySHA256", &case.body_hash())

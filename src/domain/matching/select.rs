@@ -1,0 +1,497 @@
+//! Selects the one message that evidence may prove, among the messages that it may be about.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::domain::address::RecipientHash;
+use crate::domain::clock::MAX_JUMP;
+use crate::domain::matching::automatic::is_too_fast;
+use crate::domain::matching::fitting::{Fitting, is_within_skew, is_younger};
+use crate::domain::matching::sender::{is_from, sent_by};
+use crate::domain::matching::{
+    AutomaticReplies, CLOCK_SKEW, Parked, People, Policy, REFERENCE_FRESH_FOR, REGISTERED_WITHIN,
+    Reason, Resend, TypedCode, UNSAID_FOR, WaitsFor, earlier, later,
+};
+use crate::domain::message::{Basis, Message, Reference, State};
+use crate::domain::sid::{MessageSid, ServiceSid};
+use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint, SignalSource, TimeSource};
+
+/// The result for a piece of evidence, with the messages known so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// It proves that these messages arrived, the newest first. More than one only where the settings
+    /// say so.
+    Confirms(Vec<MessageSid>, Basis),
+    /// The message that it is about was confirmed before.
+    Already(MessageSid, Basis),
+    /// It proves nothing, and never will.
+    Nothing(Reason),
+    /// It may prove something once more is known.
+    Wait(Reason),
+}
+
+/// The messages at hand, by SID.
+pub(super) type KnownMessages = BTreeMap<MessageSid, Message>;
+
+/// The rows to select from, and the rules to select by.
+pub(super) struct Candidates<'a> {
+    pub(super) known: &'a KnownMessages,
+    pub(super) services: &'a BTreeMap<String, ServiceSid>,
+    pub(super) people: &'a People,
+    pub(super) automatic: &'a BTreeMap<RecipientHash, AutomaticReplies>,
+    /// The persons and references with too many messages, as in [`crate::domain::matching::Rows`].
+    pub(super) cut: &'a BTreeMap<WaitsFor, Timestamp>,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+    /// The later of the trusted time and the time that records are dated by.
+    pub(super) latest: Timestamp,
+}
+
+impl Candidates<'_> {
+    /// Judges a piece of evidence. `named` is its target once links are followed.
+    pub(super) fn select(&self, parked: &Parked, named: &EvidenceTarget) -> Selection {
+        let evidence = &parked.evidence;
+        if self.may_miss_messages(parked, named) {
+            return Selection::Wait(Reason::Ambiguous);
+        }
+        match named {
+            EvidenceTarget::Message(sid) => self.by_sid(parked, *sid),
+            EvidenceTarget::Reference(name) => {
+                let pick = self.by_reference(parked, name);
+                self.unless_newer_may_come(parked, pick)
+            }
+            EvidenceTarget::Person { recipient, sender } => {
+                let pick =
+                    self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender);
+                self.unless_held_back(parked, pick, sender)
+            }
+            EvidenceTarget::Caller { recipient, whatsapp, sender } => {
+                let persons = [recipient.person, *whatsapp];
+                let pick = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
+                self.unless_held_back(parked, pick, sender)
+            }
+            EvidenceTarget::Link(_) => Selection::Wait(Reason::LinkUnknown),
+        }
+    }
+
+    /// Whether the evidence has to choose among messages, and too many were there to load all that it may be about.
+    fn may_miss_messages(&self, parked: &Parked, named: &EvidenceTarget) -> bool {
+        if self.cut.is_empty() {
+            return false;
+        }
+        let evidence = &parked.evidence;
+        let (window, ttl) = (self.policy.longest_window(), self.policy.pending_ttl);
+        let back = if parked.code.is_some() { window.max(ttl) } else { window };
+        let all_keys = |persons: &[RecipientHash]| {
+            let tied = self.people.all(persons).into_iter();
+            tied.map(WaitsFor::Person).collect::<Vec<_>>()
+        };
+        let (keys, back) = match named {
+            EvidenceTarget::Message(_) | EvidenceTarget::Link(_) => return false,
+            EvidenceTarget::Reference(name) => {
+                (vec![WaitsFor::Reference(evidence.account, name.clone())], back.max(ttl))
+            }
+            EvidenceTarget::Person { recipient, .. } => (all_keys(&[recipient.person]), back),
+            EvidenceTarget::Caller { recipient, whatsapp, .. } => {
+                (all_keys(&[recipient.person, *whatsapp]), back)
+            }
+        };
+        let from = earlier(evidence.occurred_at, back);
+        keys.iter().any(|key| self.cut.get(key).is_some_and(|at| *at >= from))
+    }
+
+    /// The messages whose codes a typed code is compared with. The flag says whether each is recent enough for a
+    /// short number.
+    pub(super) fn comparable(
+        &self,
+        evidence: &Evidence,
+        named: &EvidenceTarget,
+    ) -> Vec<(&Message, bool)> {
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
+        match named {
+            EvidenceTarget::Message(sid) => {
+                let about = self.known.get(sid);
+                let reference = about.and_then(|about| about.reference.as_ref());
+                let is_theirs = |message: &Message| {
+                    about.is_some_and(|about| {
+                        about.names().any(|name| self.people.is_to(message, name))
+                    })
+                };
+                let is_near = |message: &&Message| {
+                    message.sid == *sid
+                        || (reference.is_some() && message.reference.as_ref() == reference)
+                        || is_theirs(message)
+                };
+                ours.filter(is_near).map(|message| (message, true)).collect()
+            }
+            EvidenceTarget::Reference(name) => {
+                let bearing = ours.filter(|message| message.reference.as_ref() == Some(name));
+                bearing.map(|message| (message, true)).collect()
+            }
+            EvidenceTarget::Person { recipient, .. } => {
+                self.with_age(evidence, &[recipient.person])
+            }
+            EvidenceTarget::Caller { .. } | EvidenceTarget::Link(_) => Vec::new(),
+        }
+    }
+
+    fn with_age(&self, evidence: &Evidence, persons: &[RecipientHash]) -> Vec<(&Message, bool)> {
+        let window = self.policy.window_of(evidence);
+        let from = earlier(evidence.occurred_at, window);
+        let theirs = self.sent_to(evidence, persons).into_iter();
+        theirs.map(|message| (message, message.created_at >= from)).collect()
+    }
+
+    fn sent_to(&self, evidence: &Evidence, persons: &[RecipientHash]) -> Vec<&Message> {
+        let persons = self.people.all(persons);
+        let is_theirs = |message: &&Message| {
+            message.account == evidence.account
+                && message.names().any(|name| persons.contains(&name))
+        };
+        self.known.values().filter(is_theirs).collect()
+    }
+
+    /// The SID names its message. A code overrules it: the code was read in its message, and an app may reuse one SID.
+    fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Selection {
+        let ours = |sid: &MessageSid| {
+            self.known.get(sid).filter(|message| message.account == parked.evidence.account)
+        };
+        let Some(typed) = &parked.code else { return direct(ours(&sid)) };
+        match typed.of.as_slice() {
+            of if of.contains(&sid) => direct(ours(&sid)),
+            [] if typed.not_of.contains(&sid) => Selection::Wait(Reason::OtherCode),
+            [] => direct(ours(&sid)),
+            [only] => direct(ours(only)),
+            several => {
+                let there = several.iter().filter_map(ours);
+                let there = there.filter(|message| !is_younger(message, &parked.evidence));
+                let newest = there.max_by_key(|message| age_order(message));
+                indirect(newest, Basis::Shared)
+            }
+        }
+    }
+
+    /// Evidence about a person: the newest message from the sender that the person turned to.
+    fn by_person(&self, parked: &Parked, theirs: &[&Message], sender: &SenderHint) -> Selection {
+        let evidence = &parked.evidence;
+        let fitting = self.fitting(evidence, theirs);
+        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
+        // A typed code was read in its message, whatever the sender and the window.
+        if let Some(typed) = &parked.code {
+            match Coded::of(typed, theirs, &fitting.all, evidence) {
+                Coded::None => {}
+                Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
+                Coded::Only(only) => return direct(Some(only)),
+                Coded::Likely(several) => {
+                    return indirect(several.first().copied(), Basis::Inferred);
+                }
+            }
+        }
+        let is_timed = evidence.time_source != TimeSource::Unknown;
+        if is_timed && self.is_automatic(evidence) {
+            return Selection::Nothing(Reason::Automatic);
+        }
+        // The creation time of a fresh message may still be corrected to an earlier one.
+        let names = (self.services, self.people);
+        if is_timed && evidence.is_plain_text() && is_too_fast(evidence, self.known, names, false) {
+            return Selection::Wait(Reason::Automatic);
+        }
+        let may_be_from =
+            |message: &Message| is_from(message, sender, self.services, calls) != Some(false);
+        if let Some(typed) = &parked.code
+            && let Some(pick) = by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
+        {
+            return pick;
+        }
+        if !is_timed {
+            return self.by_person_at_no_time(evidence, &fitting, theirs);
+        }
+        match sent_by(&fitting.older, sender, self.services, calls) {
+            // Without an older message, the clocks differ: the only message within the allowed skew is meant.
+            Ok(None) if fitting.younger.len() == 1 && fitting.all.len() == 1 => {
+                match sent_by(&fitting.younger, sender, self.services, calls) {
+                    Ok(only) => indirect(only, Basis::Inferred),
+                    Err(reason) => Selection::Wait(reason),
+                }
+            }
+            // A message of unknown age proves nothing, and no older message is selected instead of it.
+            Ok(Some(newest)) if newest.created_at > evidence.occurred_at => {
+                match fitting.older.as_slice() {
+                    [only] if fitting.all.len() == 1 && is_within_skew(only, evidence) => {
+                        indirect(Some(only), Basis::Inferred)
+                    }
+                    _ => Selection::Wait(Reason::TimeUnknown),
+                }
+            }
+            Ok(Some(newest))
+                if has_older_pending(newest, &fitting.older, (sender, calls), self) =>
+            {
+                Selection::Wait(Reason::OlderPending)
+            }
+            Ok(newest) => indirect(newest, Basis::Inferred),
+            Err(reason) => Selection::Wait(reason),
+        }
+    }
+
+    /// An app's event without a time is about the only message to the person, if that message is recent. Other
+    /// evidence about a person proves nothing without a time.
+    fn by_person_at_no_time(
+        &self,
+        evidence: &Evidence,
+        fitting: &Fitting<'_>,
+        theirs: &[&Message],
+    ) -> Selection {
+        if evidence.source != SignalSource::App {
+            return Selection::Nothing(Reason::TimeUnknown);
+        }
+        let since = earlier(evidence.occurred_at, self.policy.longest_window());
+        let recent = theirs.iter().filter(|it| it.may_have_arrived() && it.created_at >= since);
+        match (fitting.older.as_slice(), recent.count()) {
+            ([only], 1) if only.created_at <= evidence.occurred_at => {
+                indirect(Some(only), Basis::Inferred)
+            }
+            ([], 0) => Selection::Wait(Reason::NoMessage),
+            _ => Selection::Wait(Reason::TimeUnknown),
+        }
+    }
+
+    fn is_automatic(&self, evidence: &Evidence) -> bool {
+        let EvidenceTarget::Person { recipient, .. } = &evidence.named else { return false };
+        let names = self.people.all(&[recipient.person]);
+        let mut spans = names.iter().filter_map(|name| self.automatic.get(name));
+        evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
+    }
+
+    /// A reference is a shared name, even if only one known message bears it: another one may still be registered.
+    /// So it confirms only a pending message that may have arrived.
+    fn by_reference(&self, parked: &Parked, name: &Reference) -> Selection {
+        let evidence = &parked.evidence;
+        let ours = self.known.values().filter(|message| message.account == evidence.account);
+        let bearing: Vec<&Message> =
+            ours.filter(|message| message.reference.as_ref() == Some(name)).collect();
+        let (older, younger) = Self::before_and_after(evidence, &bearing);
+        let all: Vec<&Message> = older.iter().chain(&younger).copied().collect();
+        if let Some(typed) = &parked.code {
+            match Coded::of(typed, &bearing, &all, evidence) {
+                Coded::None => {}
+                Coded::Repeated => return Selection::Wait(Reason::Ambiguous),
+                Coded::Only(only) => return direct(Some(only)),
+                Coded::Likely(several) => return self.resent(&several),
+            }
+            if let Some(pick) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
+                return pick;
+            }
+        }
+        let is_first = older.is_empty();
+        let (older, younger) = (arrived(&older), arrived(&younger));
+        match (older.as_slice(), younger.as_slice()) {
+            ([], []) => Selection::Wait(Reason::NoMessage),
+            ([only], []) => indirect(Some(only), Basis::Shared),
+            // Without an older message, the clocks differ: the only message within the allowed skew is meant.
+            ([], [only]) if is_first => indirect(Some(only), Basis::Shared),
+            // The time decides which of several messages were there when the person acted.
+            _ if evidence.time_source == TimeSource::Unknown => {
+                Selection::Wait(Reason::TimeUnknown)
+            }
+            ([], _) => Selection::Wait(Reason::TimeUnknown),
+            (_, [_, ..]) if self.is_in_the_way(evidence, &younger) => {
+                Selection::Wait(Reason::TimeUnknown)
+            }
+            (older, _) => self.resent(older),
+        }
+    }
+
+    /// Whether one of these messages may have been there before the person acted, within the error of the clocks.
+    fn is_in_the_way(&self, evidence: &Evidence, younger: &[&Message]) -> bool {
+        let is_exact = evidence.time_source == TimeSource::Exact;
+        let is_unsure = |message: &&Message| !is_exact || !message.created_at_known;
+        self.policy.resend != Resend::All && younger.iter().any(is_unsure)
+    }
+
+    /// The messages that were there when the person acted, and the younger ones that may have been there: clocks
+    /// differ, or the creation time is unknown.
+    fn before_and_after<'m>(
+        evidence: &Evidence,
+        messages: &[&'m Message],
+    ) -> (Vec<&'m Message>, Vec<&'m Message>) {
+        let at = evidence.occurred_at;
+        let sent = messages.iter().copied().filter(|message| !message.is_yet_to_go_out());
+        let near = sent.filter(|message| {
+            let slack = if message.created_at_known { CLOCK_SKEW } else { UNSAID_FOR };
+            message.created_at <= later(at, slack)
+        });
+        near.partition(|message| message.created_at <= at)
+    }
+
+    /// Delays evidence about an old message while a newer message may still be registered.
+    fn unless_newer_may_come(&self, parked: &Parked, pick: Selection) -> Selection {
+        let (Selection::Confirms(sids, Basis::Shared), None) = (&pick, &parked.code) else {
+            return pick;
+        };
+        // A click link is made for one message.
+        if parked.evidence.source == SignalSource::Link {
+            return pick;
+        }
+        // Evidence with a later time was parked while the clock was ahead, so its waiting time is unknown. After a small
+        // step back of the clock, the evidence only waits longer.
+        let is_over = later(parked.parked_at, REGISTERED_WITHIN) <= self.now
+            || parked.parked_at > later(self.latest, MAX_JUMP);
+        let newest = sids.first().and_then(|sid| self.known.get(sid));
+        let fresh_from = earlier(parked.evidence.occurred_at, REFERENCE_FRESH_FOR);
+        match newest {
+            Some(newest) if !is_over && newest.created_at < fresh_from => {
+                Selection::Wait(Reason::NewerMayCome)
+            }
+            Some(_) | None => pick,
+        }
+    }
+
+    /// Which of several messages under one reference is confirmed, newest first.
+    fn resent(&self, candidates: &[&Message]) -> Selection {
+        match (self.policy.resend, candidates) {
+            (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
+                indirect(candidates.first().copied(), Basis::Shared)
+            }
+            // A later receipt may exclude one of them; later evidence with a code may select one.
+            (Resend::OnlyDeliverable | Resend::Code, _) => Selection::Wait(Reason::Ambiguous),
+            (Resend::All, _) => {
+                let pending = candidates.iter().filter(|message| message.state == State::Pending);
+                let pending: Vec<MessageSid> = pending.map(|message| message.sid).collect();
+                if pending.is_empty() {
+                    indirect(candidates.first().copied(), Basis::Shared)
+                } else {
+                    Selection::Confirms(pending, Basis::Shared)
+                }
+            }
+        }
+    }
+}
+
+/// Judges a code that matched none of the compared codes. The next message that is registered with a code may be its
+/// message. `None` if no code is known: then the code is not used.
+fn by_unknown_code(
+    typed: &TypedCode,
+    messages: &[&Message],
+    may_be_meant: impl Fn(&Message) -> bool,
+    basis: Basis,
+) -> Option<Selection> {
+    let may_be = |message: &&Message| typed.may_be_of(message) && may_be_meant(message);
+    let may_be: Vec<&Message> = messages.iter().copied().filter(may_be).collect();
+    match may_be.as_slice() {
+        [only] => Some(indirect(Some(only), basis)),
+        [] if among(messages, &typed.not_of).is_empty() => None,
+        [] => Some(Selection::Wait(Reason::OtherCode)),
+        _ => Some(Selection::Wait(Reason::Ambiguous)),
+    }
+}
+
+/// The messages that have a typed code.
+enum Coded<'m> {
+    /// No known message.
+    None,
+    /// One message, but another one was registered with a code later: it may be the same code.
+    Repeated,
+    /// One message, and each other message has another code.
+    Only(&'m Message),
+    /// Several messages, or one beside a message without a known code, which may contain the same code. The newest
+    /// first, without the messages that were created after the act.
+    Likely(Vec<&'m Message>),
+}
+
+impl<'m> Coded<'m> {
+    /// Compares among `messages`. `near` are the messages that may have been there when the person acted.
+    fn of(
+        typed: &TypedCode,
+        messages: &[&'m Message],
+        near: &[&'m Message],
+        evidence: &Evidence,
+    ) -> Self {
+        let of = among(messages, &typed.of);
+        // A message that a receipt denies is out of the question only beside one that no receipt denies.
+        let may_hold = |other: &&Message, than: &Message| {
+            let is_unknown = other.code.is_none() && !typed.is_compared_with(other);
+            is_unknown && (other.may_have_arrived() || !than.may_have_arrived())
+        };
+        match of.as_slice() {
+            [] => Self::None,
+            [_] if near.iter().any(|message| typed.may_be_of(message)) => Self::Repeated,
+            [only] if !near.iter().any(|other| may_hold(other, only)) => Self::Only(only),
+            several => {
+                let mut likely = newest_first(several);
+                likely.retain(|message| !is_younger(message, evidence));
+                Self::Likely(likely)
+            }
+        }
+    }
+}
+
+fn among<'m>(messages: &[&'m Message], sids: &[MessageSid]) -> Vec<&'m Message> {
+    messages.iter().copied().filter(|message| sids.contains(&message.sid)).collect()
+}
+
+/// Whether an older message from the same sender is pending beside the newest, and no receipt says that the newest
+/// arrived. Then the person may have acted upon the older one.
+fn has_older_pending(
+    newest: &Message,
+    older: &[&Message],
+    (sender, calls): (&SenderHint, bool),
+    choice: &Candidates<'_>,
+) -> bool {
+    let waits = |message: &&Message| {
+        message.state == State::Pending
+            && message.sid != newest.sid
+            && age_order(message) < age_order(newest)
+            && is_from(message, sender, choice.services, calls) != Some(false)
+    };
+    newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
+}
+
+/// Direct evidence confirms an undelivered or expired message too, but no message that was never sent.
+fn direct(message: Option<&Message>) -> Selection {
+    let Some(message) = message else { return Selection::Wait(Reason::NoMessage) };
+    match message.state {
+        State::Untracked => Selection::Wait(Reason::Untracked),
+        State::Pending | State::Expired | State::Undelivered if message.receipts.deny_sending() => {
+            Selection::Wait(Reason::NotSent)
+        }
+        State::Pending | State::Expired | State::Undelivered => {
+            Selection::Confirms(vec![message.sid], Basis::Direct)
+        }
+        State::Confirmed | State::Reported | State::Refused => {
+            Selection::Already(message.sid, Basis::Direct)
+        }
+    }
+}
+
+/// Evidence that had to choose confirms what is pending, and only that.
+fn indirect(newest: Option<&Message>, basis: Basis) -> Selection {
+    let Some(message) = newest else { return Selection::Wait(Reason::NoMessage) };
+    match message.state {
+        State::Untracked => Selection::Wait(Reason::Untracked),
+        State::Pending => Selection::Confirms(vec![message.sid], basis),
+        State::Confirmed | State::Reported | State::Refused => {
+            Selection::Already(message.sid, basis)
+        }
+        State::Expired | State::Undelivered => Selection::Wait(Reason::NotPending),
+    }
+}
+
+/// The messages that may have arrived, newest first.
+fn arrived<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
+    let mut arrived = newest_first(messages);
+    arrived.retain(|message| message.may_have_arrived());
+    arrived
+}
+
+pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
+    let mut sorted = messages.to_vec();
+    sorted.sort_by_key(|message| Reverse(age_order(message)));
+    sorted
+}
+
+/// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
+pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
+    (message.created_at, message.sid)
+}

@@ -1,0 +1,115 @@
+//! What a record adds to the census.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::matching::Parked;
+use crate::domain::message::{Message, State};
+use crate::domain::sid::AccountSid;
+use crate::domain::stats::tally::BucketCounts;
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatusBucket {
+    /// A message, in a state.
+    Message(State),
+    /// Evidence that waits for its message.
+    Parked,
+    /// Evidence whose message never came.
+    Orphaned,
+}
+
+impl StatusBucket {
+    /// Whether the age of the oldest record is kept, to the second. The other states show no age.
+    fn has_age(self) -> bool {
+        match self {
+            Self::Message(
+                State::Confirmed | State::Pending | State::Undelivered | State::Refused,
+            )
+            | Self::Parked
+            | Self::Orphaned => true,
+            Self::Message(State::Untracked | State::Expired | State::Reported) => false,
+        }
+    }
+}
+
+/// A record, as far as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedRecord {
+    standing: StatusBucket,
+    since: Timestamp,
+    pub(super) message: Option<CountedMessage>,
+}
+
+/// A message, as far as it is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CountedMessage {
+    pub(super) account: AccountSid,
+    pub(super) created_at: Timestamp,
+    pub(super) calling_code: Option<u16>,
+    /// The Messaging Service, or else the exact sender: which of its numbers sent it turns out only later.
+    pub(super) sender: Option<String>,
+    state: State,
+    /// How long the person took.
+    wait: Option<Duration>,
+}
+
+impl CountedRecord {
+    /// A message.
+    #[must_use]
+    pub fn of_message(message: &Message) -> Self {
+        let wait = message.proof.as_ref().map(|proof| {
+            let wait = proof.occurred_at.duration_since(message.created_at);
+            Duration::try_from(wait).unwrap_or_default()
+        });
+        let sent = CountedMessage {
+            account: message.account,
+            created_at: message.created_at,
+            calling_code: message.recipient.and_then(|recipient| recipient.calling_code),
+            sender: message.service.map(|service| service.to_string()).or(message.from.clone()),
+            state: message.state,
+            wait,
+        };
+        // The stored state: a pending message past its lifetime counts as pending until the sweep marks it expired.
+        let standing = StatusBucket::Message(message.state);
+        // The age of a confirmed message runs from its confirmation, even if it was requeued later.
+        let since = message.proof.as_ref().map(|proof| proof.confirmed_at);
+        let since = since.filter(|_| message.state == State::Confirmed).unwrap_or(message.since);
+        Self { standing, since, message: Some(sent) }
+    }
+
+    /// Evidence without its message.
+    #[must_use]
+    pub fn of_parked(parked: &Parked) -> Self {
+        let standing = if parked.orphaned { StatusBucket::Orphaned } else { StatusBucket::Parked };
+        Self { standing, since: parked.parked_at, message: None }
+    }
+
+    /// The standing, and the second since when.
+    pub(super) fn stands(&self) -> Option<(StatusBucket, i64)> {
+        self.standing.has_age().then(|| (self.standing, self.since.as_second()))
+    }
+}
+
+impl CountedMessage {
+    /// `None` for an untracked message: no feedback was requested, so it has no conversion.
+    pub(super) fn tally(&self) -> Option<BucketCounts> {
+        if self.state == State::Untracked {
+            return None;
+        }
+        let is = |state| u64::from(self.state == state);
+        let mut tally = BucketCounts {
+            sent: 1,
+            undelivered: is(State::Undelivered),
+            confirmed: u64::from(self.wait.is_some()),
+            reported: is(State::Reported),
+            refused: is(State::Refused),
+            ..BucketCounts::default()
+        };
+        if let Some(wait) = self.wait {
+            tally.waited(wait);
+        }
+        Some(tally)
+    }
+}

@@ -1,0 +1,94 @@
+//! What the worker tells, turned into metrics, spans and readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::feedback::{Claim, Verdict};
+use crate::domain::sid::AccountSid;
+use crate::serve::build::now;
+use crate::store::Swept;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
+use crate::telemetry::traces::{Ids, PostSpan, Traces};
+use crate::worker::Observer;
+use crate::worker::lane::{LaneReport, LaneState as Lane};
+
+pub(super) struct StoreObserver {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    traces: Option<Arc<Traces>>,
+}
+
+impl StoreObserver {
+    pub(super) fn new(
+        metrics: &Arc<Metrics>,
+        readiness: &Arc<Readiness>,
+        traces: Option<Arc<Traces>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { metrics: Arc::clone(metrics), readiness: Arc::clone(readiness), traces })
+    }
+}
+
+impl Observer for StoreObserver {
+    fn attempt(&self, verdict: &'static str, took: Duration) {
+        self.metrics.upstream_attempt(verdict, took);
+    }
+
+    fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
+        let account = claim.feedback.account.as_str();
+        match verdict {
+            Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
+                self.readiness.answered_by_twilio(account);
+            }
+            Verdict::Uncertain { why } => {
+                self.metrics.upstream_mismatch();
+                self.readiness.answered_by_another(account, &why.message, now());
+            }
+            Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => {}
+        }
+        let Some(traces) = &self.traces else { return };
+        traces.posted(&PostSpan {
+            account,
+            message: claim.feedback.message.as_str(),
+            attempt: claim.attempts,
+            status: verdict.status(),
+            verdict: verdict.as_str(),
+            taken: matches!(verdict, Verdict::Done { .. }),
+            took,
+            cause: claim.trace.map(|trace| Ids {
+                trace_id: trace.trace_id(),
+                span_id: trace.span_id(),
+                sampled: trace.is_sampled(),
+            }),
+        });
+    }
+
+    fn settled(&self, settlement: &'static str) {
+        self.metrics.settled(settlement);
+    }
+
+    fn swept(&self, swept: &Swept) {
+        self.metrics.swept(&swept.by_kind());
+        self.metrics.forgotten_early(swept.evicted as u64);
+    }
+
+    fn lane(&self, account: AccountSid, report: &LaneReport) {
+        let state = match report.state {
+            Lane::Open => LaneReadiness::Open,
+            Lane::Held => LaneReadiness::Held,
+            Lane::Paused => LaneReadiness::Paused,
+        };
+        let LaneReport { limit, in_flight, .. } = *report;
+        self.metrics.set_lane(account.as_str(), report.state.as_str(), limit, in_flight);
+        let why = report.why.as_ref();
+        let detail = LaneDetail {
+            state,
+            status: why.and_then(|why| why.status),
+            code: why.and_then(|why| why.code),
+            why: why.map(|why| why.message.clone()),
+            // Of an open lane no beginning is shown.
+            since: (state != LaneReadiness::Open).then(now),
+        };
+        self.readiness.set_lane(account.to_string(), detail);
+    }
+}

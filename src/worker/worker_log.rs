@@ -1,0 +1,111 @@
+//! Journal: what the worker says in the log. One line per attempt, one per change of a lane.
+//!
+//! Deliberately absent: recipients, secrets and bodies; a message is named by its SID.
+
+use std::time::Duration;
+
+use crate::domain::feedback::{Claim, OutcomeDetail, Settlement, Verdict};
+use crate::domain::findings::{FindingId, pause_advice};
+use crate::domain::sid::AccountSid;
+use crate::store::Swept;
+use crate::worker::lane::LaneChange;
+
+/// How an attempt ended.
+pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Settlement) {
+    let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
+    // As 64 bits: wider ones are written as text.
+    let (attempt, ms) = (claim.attempts, u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    let (trace_id, reason, status) = (trace_id(claim), verdict.as_str(), verdict.status());
+    let unexplained = OutcomeDetail::default();
+    let OutcomeDetail { code, message: detail, .. } = verdict.detail().unwrap_or(&unexplained);
+    match end {
+        Settlement::Reported => tracing::info!(
+            %message_sid, %account_sid, attempt, status, ms, trace_id, "{message_sid} reported"
+        ),
+        Settlement::Retry { after, .. } if matches!(verdict, Verdict::Uncertain { .. }) => {
+            tracing::warn!(
+                %message_sid, %account_sid, attempt, reason, status, detail, ms, trace_id,
+                "{message_sid} not counted as reported: {detail}, which is not Twilio's answer. Next \
+                 attempt in {after:.1?}; check HEARDBACK_UPSTREAM_URL and the proxies before Twilio"
+            );
+        }
+        Settlement::Retry { after, .. } if matches!(verdict, Verdict::Missing { .. }) => {
+            tracing::warn!(
+                %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+                "{message_sid} not reported: Twilio does not find it (404). Next attempt in {after:.1?}; it is refused \
+                 for a second 404 once Twilio accepts another message of the account"
+            );
+        }
+        Settlement::Retry { after, .. } => tracing::warn!(
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+            "{message_sid} not reported; next attempt in {after:.1?}"
+        ),
+        Settlement::Release { after } => tracing::info!(
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+            "{message_sid} put back; the account's lane is closed, to be tried in {after:.1?}"
+        ),
+        Settlement::Refused(refusal) => tracing::warn!(
+            %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
+            "{message_sid} refused: {}; `heardback requeue` tries again", refusal.message
+        ),
+    }
+}
+
+/// An attempt that was given back before anything was sent.
+pub(crate) fn untried(claim: &Claim) {
+    let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
+    tracing::info!(
+        %message_sid, %account_sid, attempt = claim.attempts, trace_id = trace_id(claim),
+        "{message_sid} put back before it was tried"
+    );
+}
+
+/// The counts of the sweep since its last line, if there are any.
+pub(crate) fn swept(swept: &Swept) {
+    let done: Vec<String> = swept
+        .by_kind()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    if done.is_empty() {
+        return;
+    }
+    let Swept { expired, orphaned, messages, evidence, links, marks, evicted, .. } = *swept;
+    tracing::info!(
+        expired,
+        orphaned,
+        messages,
+        evidence,
+        links,
+        marks,
+        evicted,
+        "records swept: {}",
+        done.join(", ")
+    );
+}
+
+/// The trace of what caused it.
+fn trace_id(claim: &Claim) -> Option<String> {
+    claim.trace.map(|trace| trace.trace_id_hex())
+}
+
+/// A lane closed or opened.
+pub(crate) fn change(account_sid: AccountSid, change: &LaneChange) {
+    match change {
+        LaneChange::Paused(OutcomeDetail { status, code, message }) => tracing::error!(
+            %account_sid, status, code, detail = message,
+            "reporting for {account_sid} is paused: {message}. {} {}",
+            pause_advice(*status, *code, message),
+            FindingId::LanePaused.advice()
+        ),
+        LaneChange::Narrowed(limit) => tracing::warn!(
+            %account_sid, limit,
+            "posts for {account_sid} hang: at most {limit} at a time from now on, one more after each minute without \
+             a hanging post. Check Twilio's status page and the network to its region"
+        ),
+        LaneChange::Reopened => tracing::info!(
+            %account_sid, "reporting for {account_sid} goes on: Twilio has taken one"
+        ),
+    }
+}
