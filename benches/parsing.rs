@@ -7,11 +7,12 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use heardback::domain::address::RecipientHashKey;
-use heardback::domain::form;
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, ParseContext, Relay};
-use heardback::domain::signal::fields::{FieldSpelling, Fields};
-use heardback::domain::signal::{Malformed, MessageUpdate, Signal, app, event_streams};
+use heardback::domain::signal::{Malformed, MessageUpdate, Signal};
+use heardback::twilio::callback::{self, ParseContext, Relay};
+use heardback::twilio::fields::{FieldSpelling, Fields};
+use heardback::twilio::form;
+use heardback::twilio::{app, event_streams};
 use jiff::Timestamp;
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";

@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use heardback::domain::address::RecipientHashKey;
-use heardback::domain::form::{self, FormPair};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback::{self, ParseContext, Relay};
-use heardback::domain::signal::fields::{FieldSpelling, Fields};
 use heardback::domain::signal::{Malformed, Signal};
-use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
+use heardback::twilio::callback::{self, ParseContext, Relay};
+use heardback::twilio::fields::{FieldSpelling, Fields};
+use heardback::twilio::form::{self, FormPair};
+use heardback::twilio::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
 use jiff::Timestamp;
 
 const BASE: &str = "https://hooks.example.com";

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod inbound;
@@ -11,6 +12,6 @@ pub mod recording;
 pub mod serve;
 pub mod store;
 pub mod telemetry;
-pub mod tools;
+pub mod twilio;
 pub mod upstream;
 pub mod worker;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heardback::cli::{Cli, Command};
+use heardback::commands::commands;
+use heardback::commands::pipe_tolerant_stdout::note;
 use heardback::serve::{command, core_dump, signals};
-use heardback::tools::commands;
-use heardback::tools::pipe_tolerant_stdout::note;
 
 fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {

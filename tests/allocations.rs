@@ -2,9 +2,9 @@
 //!
 //! A test binary of its own, because its allocator counts.
 
-use heardback::domain::form;
-use heardback::domain::form::{MAX_PAIRS, Pairs};
-use heardback::domain::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
+use heardback::twilio::form;
+use heardback::twilio::form::{MAX_PAIRS, Pairs};
+use heardback::twilio::signature::{Content, Match, Mistrust, Presented, SigningKey, sign, verify};
 
 const BASE: &str = "https://hooks.example.com";
 const PATH: &str = "/twilio/message";

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::signature::SigningKey;
 
 /// The kit's, so that its servers verify the same requests.
 pub(crate) const TOKEN: &str = "12345678901234567890123456789012";

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use heardback::domain::form;
-use heardback::domain::signature::{Content, Presented, SigningKey, verify};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, Presented, SigningKey, verify};
 
 use crate::probe::used;
 use crate::service::SERVER;

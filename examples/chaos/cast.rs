@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use heardback::domain::signature::SigningKey;
+use heardback::twilio::signature::SigningKey;
 
 use crate::random::mixed;
 

@@ -1,7 +1,7 @@
 //! What the driver sends: honest requests in Twilio's and the app's own shapes, and forgeries.
 
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::signature::SigningKey;
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -7,13 +7,13 @@
 //! and exits with 1, telling the stories of the first ten, if something came about that must not:
 //!
 //! - direct evidence confirmed what had not arrived. Taking away the rule that a *preview* or a crawler
-//!   is no click brings that about (`src/domain/signal/click.rs`);
+//!   is no click brings that about (`src/twilio/click.rs`);
 //! - a captured request that was sent again confirmed something: so without the memory of what was
 //!   counted (`seen` in `src/domain/matching/decide.rs`);
 //! - inferred evidence confirmed what was older than the reply window: so without the window
 //!   (`window` and `span` in `src/domain/matching/mod.rs`);
 //! - another account's request was let in, or confirmed something: so without the check of the account
-//!   where requests are read (`src/domain/signal/callback.rs`), or where messages are picked
+//!   where requests are read (`src/twilio/callback.rs`), or where messages are picked
 //!   (`src/domain/matching/select.rs`);
 //! - a call confirmed what was sent after it had begun; an opt-out confirmed something;
 //! - what the store had acknowledged was not there after it had been closed and opened again;

@@ -7,17 +7,17 @@
 use heardback::domain::address::RecipientHashKey;
 use heardback::domain::click_link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
 use heardback::domain::code::CodeKey;
-use heardback::domain::form;
 use heardback::domain::message::Reference;
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::callback;
-use heardback::domain::signal::callback::ParseContext;
-use heardback::domain::signal::event_streams::Incoming;
-use heardback::domain::signal::fields::{FieldSpelling, Fields};
 use heardback::domain::signal::{
     Evidence, EvidenceTarget, Malformed, MessageUpdate, Signal, SignalSource, TimeSource,
 };
-use heardback::domain::signal::{app, call, click, event_streams};
+use heardback::twilio::callback;
+use heardback::twilio::callback::ParseContext;
+use heardback::twilio::event_streams::Incoming;
+use heardback::twilio::fields::{FieldSpelling, Fields};
+use heardback::twilio::form;
+use heardback::twilio::{app, call, click, event_streams};
 
 use crate::brands::BRANDS;
 use crate::random::mixed;

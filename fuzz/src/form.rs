@@ -2,7 +2,7 @@
 //!
 //! `serde_urlencoded` reads text, so it replaces what is not UTF-8; we keep the bytes.
 
-use heardback::domain::form::{Text, pairs};
+use heardback::twilio::form::{Text, pairs};
 
 /// Takes `data` for a form, and for the pairs of one that is yet to be written.
 pub fn holds(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Recordings: what is read, written and read again is the same; what is signed afresh is trusted.
 
-use heardback::domain::form;
-use heardback::domain::signature::{Content, Match, Mistrust, SigningKey, verify_url};
 use heardback::recording::Recording;
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, Match, Mistrust, SigningKey, verify_url};
 
 const BASE: &str = "https://hooks.example.com/prefix";
 

@@ -9,17 +9,17 @@ mod words;
 
 use heardback::domain::address::RecipientHashKey;
 use heardback::domain::code::CodeKey;
-use heardback::domain::form::{self, FormPair, Text};
 use heardback::domain::sid::AccountSid;
-use heardback::domain::signal::app::Registration;
-use heardback::domain::signal::call::CallSignal;
-use heardback::domain::signal::callback::{ParseContext, Relay};
-use heardback::domain::signal::event_streams::{Event, Incoming};
-use heardback::domain::signal::fields::{FieldSpelling, Fields, one_account, to_millisecond};
-use heardback::domain::signal::json::Json;
-use heardback::domain::signal::{
-    Evidence, Malformed, MessageUpdate, Signal, app, call, callback, click, event_streams,
-};
+use heardback::domain::signal::{Evidence, Malformed, MessageUpdate, Signal};
+use heardback::domain::timestamp_serde::to_millisecond;
+use heardback::twilio::app::Registration;
+use heardback::twilio::call::CallSignal;
+use heardback::twilio::callback::{ParseContext, Relay};
+use heardback::twilio::event_streams::{Event, Incoming};
+use heardback::twilio::fields::{FieldSpelling, Fields, one_account};
+use heardback::twilio::form::{self, FormPair, Text};
+use heardback::twilio::json::Json;
+use heardback::twilio::{app, call, callback, click, event_streams};
 use jiff::Timestamp;
 
 /// Those of the recordings in `tests/fixtures/webhooks/`.

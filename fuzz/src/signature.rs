@@ -14,8 +14,8 @@
 
 use std::collections::BTreeSet;
 
-use heardback::domain::form::{FormPair, pairs};
-use heardback::domain::signature::{
+use heardback::twilio::form::{FormPair, pairs};
+use heardback::twilio::signature::{
     Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
     with_body_hash,
 };

@@ -1,16 +1,16 @@
 //! Words: what a single value may be. SIDs, addresses, links, references, codes, origins.
 
 use heardback::domain::address::{Address, RecipientHashKey};
-use heardback::domain::api_url::UpstreamUrl;
 use heardback::domain::click_link::request::{self, LinkRequest};
 use heardback::domain::click_link::{LinkTarget, LinkToken};
 use heardback::domain::code::CodeHmac;
-use heardback::domain::crawlers;
 use heardback::domain::message::{Reference, Status};
 use heardback::domain::path_secret::PathSecret;
-use heardback::domain::public_url::PublicUrl;
 use heardback::domain::sid::{AccountSid, Sid, SidKind, kind};
-use heardback::domain::signature::{Algorithm, KeyId};
+use heardback::twilio::api_url::UpstreamUrl;
+use heardback::twilio::crawlers;
+use heardback::twilio::public_url::PublicUrl;
+use heardback::twilio::signature::{Algorithm, KeyId};
 
 /// So many words of a body: more of them say nothing new.
 const MOST: usize = 32;

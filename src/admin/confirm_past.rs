@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::matching::ObserveOutcome;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::callback::{ParseContext, Relay};
-use crate::domain::signal::fields::{FieldSpelling, Fields, missing};
-use crate::domain::signal::json::Json;
-use crate::domain::signal::{Malformed, app};
+use crate::domain::signal::Malformed;
 use crate::store::{Store, StoreError};
+use crate::twilio::app;
+use crate::twilio::callback::{ParseContext, Relay};
+use crate::twilio::fields::{FieldSpelling, Fields, missing};
+use crate::twilio::json::Json;
 
 /// The outcome of one line of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

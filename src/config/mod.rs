@@ -44,14 +44,14 @@ use crate::config::table::{
     EVENT_WINDOW, MAX_MESSAGES, MAX_PARKED, OPS_LISTEN, OPS_TOKEN, PHONE_KEY, PUBLIC_URL,
     RECORD_REFUSED, REPLY_WINDOW, STORE_URL, TWILIO,
 };
-use crate::domain::api_url::UpstreamUrl;
 use crate::domain::click_link;
 use crate::domain::click_link::Links;
 use crate::domain::matching::{Policy, Resend};
 use crate::domain::path_secret::PathSecret;
-use crate::domain::public_url::PublicUrl;
 use crate::domain::sid::AccountSid;
-use crate::domain::twiml::RedirectUrl;
+use crate::twilio::api_url::UpstreamUrl;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::twiml::RedirectUrl;
 
 /// What follows the public URL in a click link: `/c/` and a token.
 const LINK_PATH_LEN: usize = 3 + click_link::TOKEN_LEN;

@@ -15,13 +15,13 @@ use crate::config::problems::Problem;
 use crate::config::reader::SettingsReader;
 use crate::config::shared_keys;
 use crate::config::{LogFormat, StoreUrl};
-use crate::domain::api_url::UpstreamUrl;
 use crate::domain::path_secret;
 use crate::domain::path_secret::PathSecret;
-use crate::domain::public_url::PublicUrl;
 use crate::domain::redact::veiled;
 use crate::domain::sid::AccountSid;
 use crate::domain::switch;
+use crate::twilio::api_url::UpstreamUrl;
+use crate::twilio::public_url::PublicUrl;
 
 /// Twilio's auth tokens have this many hexadecimal digits.
 const TOKEN_LEN: usize = 32;

@@ -5,7 +5,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::reader::SettingsReader;
-use crate::domain::signature::{Algorithm, KeyId, SigningKey};
+use crate::twilio::signature::{Algorithm, KeyId, SigningKey};
 
 /// What Twilio's ids begin with, as far as is known.
 const USUAL_ID: &str = "webhooks_sharedkey_";

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::domain::signature::Algorithm;
+use crate::twilio::signature::Algorithm;
 
 fn gather(shared: &str) -> Result<Settings, Problems> {
     let args = SettingsArgs::of([

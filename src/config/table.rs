@@ -16,9 +16,9 @@ use crate::config::show::{shared_key_ids, written};
 use crate::config::{LogFormat, StoreUrl};
 use crate::domain::click_link::Links;
 use crate::domain::matching::Resend;
-use crate::domain::public_url::PublicUrl;
 use crate::domain::redact::veiled;
-use crate::domain::twiml::RedirectUrl;
+use crate::twilio::public_url::PublicUrl;
+use crate::twilio::twiml::RedirectUrl;
 
 /// The heading of the settings that [`accounts`](super::accounts) reads.
 pub(super) const TWILIO: &str = "Twilio";

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use crate::domain::hex;
 
 /// An HMAC under a secret of any length (RFC 2104, section 2).
-pub(in crate::domain) fn keyed<M: KeyInit>(secret: &[u8]) -> M {
+pub(crate) fn keyed<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
 }
 

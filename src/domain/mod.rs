@@ -4,30 +4,23 @@
 //! randomness, no environment. `now` and `jitter` are arguments.
 
 pub mod address;
-pub mod api_url;
 pub mod click_link;
 pub mod clock;
 pub mod code;
-pub mod crawlers;
 pub mod erasure;
 pub mod feedback;
 pub mod findings;
-pub mod form;
 pub mod hex;
 pub mod mac;
 pub mod matching;
 pub mod message;
-pub mod origin;
 pub mod path_secret;
-pub mod public_url;
 pub mod rate_limit;
-mod reachability;
 pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod sid;
 pub mod signal;
-pub mod signature;
 pub mod size;
 pub mod span;
 pub mod stats;
@@ -35,4 +28,3 @@ pub mod switch;
 pub mod timeline;
 pub mod timestamp_serde;
 pub mod trace;
-pub mod twiml;

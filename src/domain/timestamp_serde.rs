@@ -69,3 +69,11 @@ pub mod optional {
         millisecond::optional::deserialize(from)
     }
 }
+
+/// Truncates a time to milliseconds, as the store keeps it: a comparison with a stored time must not be finer. In jiff's last
+/// second only the first instant can be read again, so later ones become that.
+#[must_use]
+pub fn to_millisecond(moment: Timestamp) -> Timestamp {
+    let whole = || Timestamp::from_second(moment.as_second());
+    Timestamp::from_millisecond(moment.as_millisecond()).or_else(|_| whole()).unwrap_or(moment)
+}

@@ -7,10 +7,7 @@ use crate::domain::click_link::request::LinkRequest;
 use crate::domain::matching::RegisterOutcome;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::app::Registration;
-use crate::domain::signal::callback::ParseContext;
-use crate::domain::signal::fields::FieldSpelling;
-use crate::domain::signal::{self, Malformed, Signal};
+use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::links;
 use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::{LocalizedRejection, Rejection};
@@ -18,6 +15,10 @@ use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::view::{EventView, LinkView, MessageView, RegisteredView};
 use crate::inbound::{Receiver, wrong_method};
+use crate::twilio::app;
+use crate::twilio::app::Registration;
+use crate::twilio::callback::ParseContext;
+use crate::twilio::fields::FieldSpelling;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -43,7 +44,7 @@ impl SignedPayload for Registration {
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
-        signal::app::message(parts.fields, reading)
+        app::message(parts.fields, reading)
     }
 }
 
@@ -52,7 +53,7 @@ impl SignedPayload for Signal {
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     fn read(parts: &RequestParts<'_>, reading: &ParseContext<'_>) -> Result<Self, Malformed> {
-        signal::app::event(parts.fields, reading)
+        app::event(parts.fields, reading)
     }
 }
 

@@ -9,16 +9,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::route;
 use crate::domain::signal::Malformed;
-use crate::domain::signal::call;
-use crate::domain::signal::call::ExpectedResponse;
-use crate::domain::signal::callback::{ParseContext, Relay};
-use crate::domain::signal::fields::FieldSpelling;
 use crate::inbound::decision_log::SignalLog;
 use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::LocalizedRejection;
 use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::{Caller, FromApp, FromTwilio, observe};
 use crate::inbound::{Receiver, wrong_method};
+use crate::twilio::call;
+use crate::twilio::call::ExpectedResponse;
+use crate::twilio::callback::{ParseContext, Relay};
+use crate::twilio::fields::FieldSpelling;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

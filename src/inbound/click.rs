@@ -6,14 +6,15 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::route;
-use crate::domain::signal::callback::ParseContext;
-use crate::domain::signal::fields::FieldSpelling;
-use crate::domain::signal::{Malformed, Signal, click};
+use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::LocalizedRejection;
 use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::observe;
 use crate::inbound::{Receiver, wrong_method};
+use crate::twilio::callback::ParseContext;
+use crate::twilio::click;
+use crate::twilio::fields::FieldSpelling;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

@@ -11,16 +11,16 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::route;
 use crate::domain::signal::Malformed;
-use crate::domain::signal::callback::ParseContext;
-use crate::domain::signal::event_streams;
-use crate::domain::signal::event_streams::{Event, Incoming};
-use crate::domain::signal::fields::FieldSpelling;
 use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::trace;
 use crate::inbound::twilio::{observe, remember};
 use crate::inbound::{Receiver, wrong_method};
+use crate::twilio::callback::ParseContext;
+use crate::twilio::event_streams;
+use crate::twilio::event_streams::{Event, Incoming};
+use crate::twilio::fields::FieldSpelling;
 
 /// 1 MiB: a batch is as large as Twilio makes it.
 const CAP: usize = 1 << 20;

@@ -50,7 +50,6 @@ use crate::domain::click_link::Links;
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::path_secret::PathSecret;
 use crate::domain::route;
-use crate::domain::signature::Mistrust;
 use crate::inbound::connections::Connection;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
@@ -66,6 +65,7 @@ use crate::inbound::signature_tally::SignatureTally;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
+use crate::twilio::signature::Mistrust;
 
 /// What the public routes work with.
 pub struct Receiver {

@@ -32,14 +32,14 @@ use actix_web::web::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::domain::form;
-use crate::domain::signature::{Mistrust, body_hash};
 use crate::recording::rotating_dir::{RecordingValue, RotatingDir, WHEN};
 use crate::recording::{
     AT_NOTE, BODY_HASH_NOTE, HASHED_NOTE, NEAREST_NOTE, REFUSED_NOTE, Recording,
     SIGNATURE_LENGTH_NOTE,
 };
 use crate::store::Clock;
+use crate::twilio::form;
+use crate::twilio::signature::{Mistrust, body_hash};
 
 /// One recording a second: enough to see what is wrong, too little to wear a disk out.
 const EVERY: Duration = Duration::from_secs(1);

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::domain::matching::Contradiction;
 use crate::domain::signal::Malformed;
-use crate::domain::signature::Mistrust;
 use crate::inbound::keyring::KeyMismatch;
 use crate::inbound::{Receiver, decision_log};
 use crate::store::StoreError;
+use crate::twilio::signature::Mistrust;
 
 /// When to come back after a 503, in seconds.
 const COME_BACK_AFTER: &str = "5";

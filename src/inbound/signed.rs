@@ -20,18 +20,19 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 use smallvec::SmallVec;
 
-use crate::domain::form;
-use crate::domain::form::FormPair;
 use crate::domain::sid::{AccountSid, accounts_in, kind};
 use crate::domain::signal::Malformed;
-use crate::domain::signal::callback::{ParseContext, Relay};
-use crate::domain::signal::fields::{self, FieldSpelling, Fields, to_millisecond};
-use crate::domain::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::inbound::Receiver;
 use crate::inbound::connections::Connection;
 use crate::inbound::keyring::{KeyMismatch, KeyRing, MAX_MENTIONED, Signers};
 use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::trace;
+use crate::twilio::callback::{ParseContext, Relay};
+use crate::twilio::fields::{self, FieldSpelling, Fields};
+use crate::twilio::form;
+use crate::twilio::form::FormPair;
+use crate::twilio::signature::{Content, MAX_SETTINGS, Mistrust, Presented, is_signature};
 
 /// 64 KiB: Twilio's largest callback is far below. A route may say otherwise of its JSON.
 const CAP: usize = 64 << 10;

@@ -6,8 +6,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::domain::matching::{ObserveOutcome, RegisterOutcome};
 use crate::domain::redact::veiled;
 use crate::domain::route;
-use crate::domain::signal::callback::{self, ParseContext, Relay};
-use crate::domain::signal::fields::FieldSpelling;
 use crate::domain::signal::{Malformed, MessageUpdate, Signal};
 use crate::inbound::decision_log;
 use crate::inbound::decision_log::SignalLog;
@@ -15,6 +13,8 @@ use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::LocalizedRejection;
 use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::{Receiver, wrong_method};
+use crate::twilio::callback::{self, ParseContext, Relay};
+use crate::twilio::fields::FieldSpelling;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config

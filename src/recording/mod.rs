@@ -17,8 +17,8 @@
 pub mod multipart;
 pub mod rotating_dir;
 
-use crate::domain::form;
-use crate::domain::signature::{Content, SigningKey, sign, with_body_hash};
+use crate::twilio::form;
+use crate::twilio::signature::{Content, SigningKey, sign, with_body_hash};
 
 /// The header that carries the signature.
 const SIGNATURE: &str = "X-Twilio-Signature";

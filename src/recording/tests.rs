@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::signature::{Match, Mistrust, verify_url};
+use crate::twilio::signature::{Match, Mistrust, verify_url};
 
 const STATUS: &str = "# a status callback\n#  indented\n#\n\
     POST /twilio/status?x=1 HTTP/1.1\n\

@@ -31,7 +31,6 @@ use tokio::sync::watch;
 
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
-use crate::domain::twiml;
 use crate::inbound::Receiver;
 use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
@@ -56,6 +55,7 @@ use crate::store::{Clock, ClockGuard, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
+use crate::twilio::twiml;
 use crate::upstream::Upstreams;
 use crate::worker::{Worker, clock, sweep};
 

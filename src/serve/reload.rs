@@ -14,9 +14,9 @@ use crate::config::{AccountSettings, Settings};
 use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
-use crate::domain::signature::SigningKey;
 use crate::inbound::keyring::{KeyRing, MAX_TRIED, Member, NamedKey, VerifiedKey};
 use crate::telemetry::metrics::Metrics;
+use crate::twilio::signature::SigningKey;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
 
 /// A post connects, and is over.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use heardback::domain::form;
-use heardback::domain::signature::{Content, SigningKey, verify_url};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, SigningKey, verify_url};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::eventually;

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::signature::SigningKey;
 use serde_json::{Value, json};
 
 use crate::harness::running::{BINARY, Running, command, settings};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use heardback::config::Settings;
 use heardback::config::SettingsArgs;
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
 use heardback::serve::{Listeners, Service};
+use heardback::twilio::signature::SigningKey;
 use wiremock::matchers::{any, body_string, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use heardback::domain::signature::SigningKey;
 use heardback::inbound::event_budget::EventBudget;
 use heardback::recording::Recording;
 use heardback::store::{QUEUE, Store};
+use heardback::twilio::signature::SigningKey;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 

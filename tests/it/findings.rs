@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use heardback::domain::signature::SigningKey;
+use heardback::twilio::signature::SigningKey;
 use serde_json::Value;
 
 use crate::clock::binary::Shim;

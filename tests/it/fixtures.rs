@@ -17,7 +17,6 @@ use heardback::domain::code::CodeKey;
 use heardback::domain::message::{Message, Reference, Status};
 use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::EvidenceTarget;
-use heardback::domain::signature::SigningKey;
 use heardback::inbound::deferred::Deferred;
 use heardback::inbound::event_budget::EventBudget;
 use heardback::inbound::keyring::{KeyRing, Member, NamedKey, VerifiedKey};
@@ -27,6 +26,7 @@ use heardback::recording::Recording;
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Clock, Filter, ListEntry, Store};
 use heardback::telemetry::metrics::Metrics;
+use heardback::twilio::signature::SigningKey;
 use jiff::Timestamp;
 
 use crate::given::policy;
@@ -166,7 +166,7 @@ impl Desk {
             ignores_crawlers: true,
             reference_tag: None,
             click_secret: None,
-            call_twiml: heardback::domain::twiml::answer_to_a_call(None),
+            call_twiml: heardback::twilio::twiml::answer_to_a_call(None),
             links: Links::ConfirmOnPost,
             fresh_token: Arc::new(|| Some(LinkToken::from_random([0x1f; TOKEN_BYTES]))),
             clock,

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use heardback::domain::address::{Address, RecipientHashKey};
 use heardback::domain::feedback::Settlement;
-use heardback::domain::form;
 use heardback::domain::matching::{ObserveOutcome, Reason};
 use heardback::domain::message::{State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::callback::{self, ParseContext, Relay};
-use heardback::domain::signal::fields::{FieldSpelling, Fields};
-use heardback::domain::signal::{MessageUpdate, Signal, app};
+use heardback::domain::signal::{MessageUpdate, Signal};
 use heardback::store::{ExportRecord, Quotas, Store};
+use heardback::twilio::app;
+use heardback::twilio::callback::{self, ParseContext, Relay};
+use heardback::twilio::fields::{FieldSpelling, Fields};
+use heardback::twilio::form;
 
 use crate::book::Book;
 use crate::contract::backends;

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use heardback::config::ListenAddr;
-use heardback::domain::signature::SigningKey;
+use heardback::twilio::signature::SigningKey;
 use rustix::process::Signal;
 
 use crate::abuse::crowd::affordable;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::signature::SigningKey;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::running::{BINARY, Running, command, wrapped};

@@ -1,29 +1,33 @@
 //! The house rules that no compiler keeps: the import law of `ARCHITECTURE.md`, its length and its
 //! paths, how files open, what must not be in them, what the lints and the lock file must say.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use heardback::domain::route::paths;
 
-/// What each module may import from, itself aside (ARCHITECTURE.md). Each name stands further down than
-/// whoever may import it, so no cycle is possible. `serve` and `tools` compose what is below, and do
-/// not see each other: `main` hands the demo its receiver.
-const LAW: [(&str, &[&str]); 12] = [
+/// The modules that each module may import (ARCHITECTURE.md). A module stands below those that it imports, so no cycle is
+/// possible. `serve` and `commands` do not import each other: `main` hands the demo its receiver.
+const LAW: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("telemetry", &[]),
+    ("twilio", &["domain"]),
     ("store", &["domain"]),
     ("upstream", &["domain"]),
-    ("recording", &["domain"]),
-    ("config", &["domain"]),
+    ("recording", &["twilio"]),
+    ("config", &["domain", "twilio"]),
     ("cli", &["config", "domain"]),
-    ("admin", &["domain", "store", "telemetry"]),
-    // What it refuses it writes down as a recording, which `doctor` reads.
-    ("inbound", &["admin", "domain", "recording", "store", "telemetry"]),
-    ("worker", &["domain", "store", "telemetry", "upstream"]),
-    ("serve", &["config", "domain", "inbound", "store", "telemetry", "upstream", "worker"]),
+    ("admin", &["domain", "store", "telemetry", "twilio"]),
+    // Rejected requests are kept as recordings, which `doctor` reads.
+    ("inbound", &["admin", "domain", "recording", "store", "telemetry", "twilio"]),
+    ("worker", &["domain", "store", "upstream"]),
     (
-        "tools",
+        "serve",
+        &["config", "domain", "inbound", "store", "telemetry", "twilio", "upstream", "worker"],
+    ),
+    (
+        "commands",
         // From `inbound` the name and the routes of the control socket.
         &[
             "admin",
@@ -34,6 +38,7 @@ const LAW: [(&str, &[&str]); 12] = [
             "recording",
             "store",
             "telemetry",
+            "twilio",
             "upstream",
         ],
     ),
@@ -361,4 +366,23 @@ fn tls_is_rustls_alone() {
     for banned in ["openssl", "openssl-sys", "native-tls"] {
         assert!(!names.contains(&banned), "{banned} is in Cargo.lock");
     }
+}
+
+#[test]
+fn no_two_public_types_share_a_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in sources("src") {
+        for line in text.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+            let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+            let kind = words.next().unwrap_or_default();
+            if ["struct", "enum", "trait", "type", "union"].contains(&kind) {
+                let name = words.next().unwrap_or_default();
+                let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                places.entry(name.to_owned()).or_default().push(path.clone());
+            }
+        }
+    }
+    assert!(places.len() > 400, "only {} types were found", places.len());
+    let shared: Vec<_> = places.iter().filter(|(_, paths)| paths.len() > 1).collect();
+    assert!(shared.is_empty(), "{shared:#?}");
 }

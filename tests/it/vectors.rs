@@ -7,8 +7,8 @@
 //! Each runs through `signature::verify_url`, the code that the service verifies with. There are no
 //! exceptions: where helper libraries disagree, the vector says what Heardback does.
 
-use heardback::domain::form;
-use heardback::domain::signature::{
+use heardback::twilio::form;
+use heardback::twilio::signature::{
     Algorithm, Content, KeyId, Match, Mistrust, Presented, SigningKey, sign, verify, verify_url,
 };
 use serde::Deserialize;

@@ -12,8 +12,8 @@ use crate::config::parse::{MIN_KEY_BYTES, RANDOM_HEX, is_api_key_sid, is_short};
 use crate::config::problems::Problem;
 use crate::config::reader::{SettingsReader, split, without_newline};
 use crate::config::shared_keys::SharedKey;
-use crate::domain::api_url::UpstreamUrl;
 use crate::domain::sid::AccountSid;
+use crate::twilio::api_url::UpstreamUrl;
 
 const KNOWN: [&str; 12] = [
     "sid",

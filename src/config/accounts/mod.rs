@@ -16,8 +16,8 @@ use crate::config::shared_keys::SharedKey;
 use crate::config::table::{ACCOUNT_SID, API_KEY, API_SECRET, APP_KEYS, AUTH_TOKEN, EDGE, REGION};
 use crate::config::table::{SHARED_KEYS, TWILIO, UPSTREAM_URL};
 use crate::config::{ApiKey, Values};
-use crate::domain::api_url::{UpstreamUrl, UpstreamUrlError};
 use crate::domain::sid::AccountSid;
+use crate::twilio::api_url::{UpstreamUrl, UpstreamUrlError};
 
 pub(super) const TOKEN_PLACE: &str = "Twilio Console → Account → API keys & tokens";
 const FILE: &str = "HEARDBACK_ACCOUNTS_FILE";

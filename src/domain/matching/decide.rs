@@ -20,10 +20,10 @@ use crate::domain::matching::{
 };
 use crate::domain::message::{Message, Status};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{
     Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
 };
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::domain::trace::TraceParent;
 
 /// A message was seen.

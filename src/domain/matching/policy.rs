@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
 use crate::domain::message::{Message, State};
-use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, SignalSource};
+use crate::domain::timestamp_serde::to_millisecond;
 
 /// How long inferred evidence waits for its message. A person answers what they just got; what
 /// becomes known later than this was not the message that they answered.

@@ -3,17 +3,6 @@
 //! [`callback`], [`call`], [`click`] and [`events`] read what Twilio sends, [`app`] what the app does,
 //! all through [`fields`]; what leaves here bears no body, no raw address and no doubt about whose it is.
 
-pub mod app;
-pub mod call;
-pub mod callback;
-pub mod click;
-mod direction;
-pub mod event_streams;
-pub mod fields;
-pub mod json;
-pub mod placeholder;
-pub mod timestamps;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

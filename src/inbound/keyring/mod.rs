@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use crate::domain::code::CodeKey;
 use crate::domain::findings::ClaimedAccount;
 use crate::domain::sid::AccountSid;
-use crate::domain::signature::{self, Mistrust, Presented, SigningKey};
+use crate::twilio::signature::{self, Mistrust, Presented, SigningKey};
 
 /// The most keys that are tried for a request that names no account. They are tried in this order: those of the accounts that
 /// the request mentions, of the default account, of every account's app, of the other accounts in the order of the settings.

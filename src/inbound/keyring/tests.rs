@@ -1,8 +1,8 @@
 //! Whose key may speak for whom.
 
 use super::*;
-use crate::domain::form;
-use crate::domain::signature::{Algorithm, Content, KeyId, sign};
+use crate::twilio::form;
+use crate::twilio::signature::{Algorithm, Content, KeyId, sign};
 
 const URL: &str = "https://h.example/twilio/status";
 

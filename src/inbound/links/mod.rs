@@ -22,10 +22,10 @@ use crate::domain::matching::{ObserveOutcome, Reason};
 use crate::domain::message::Reference;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{
     Evidence, EvidenceTarget, Malformed, Signal, SignalSource, TimeSource,
 };
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::domain::trace::TraceParent;
 use crate::inbound::body;
 use crate::inbound::connections::Connection;

@@ -5,7 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderValue, USER_AGENT};
 
 use crate::domain::click_link::Links;
-use crate::domain::crawlers;
+use crate::twilio::crawlers;
 
 /// Headers with which browsers say that nobody has asked for this yet: `Sec-Purpose` (Fetch
 /// standard), `Purpose` (Chromium's of old, Safari), `X-Purpose` (Safari's previews), `X-Moz`

@@ -18,10 +18,10 @@ use crate::domain::matching::{
 };
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, MessageUpdate, Signal};
 use crate::domain::size::Size;
 use crate::domain::stats::MessageStats;
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::sled::backup::Tee;
 use crate::store::sled::evidence_holders::EvidenceHolders;
 use crate::store::sled::index::Index;

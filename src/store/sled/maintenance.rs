@@ -10,8 +10,8 @@ use crate::domain::matching::{
 };
 use crate::domain::message::{Delivery, Message, State};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::fields::to_millisecond;
 use crate::domain::signal::{Evidence, EvidenceTarget};
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::sled::engine::{Engine, EngineResult, Fatal};
 use crate::store::sled::keys;
 use crate::store::sled::mutation::Mutation;

@@ -1,9 +1,9 @@
 //! The work for one request before its signature is verified: limits on parameters, target and pieces, and the keys that are
 //! tried where there are many accounts. Honest requests up to each limit are taken.
 
-use heardback::domain::form::MAX_PAIRS;
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::form::MAX_PAIRS;
+use heardback::twilio::signature::SigningKey;
 use serde_json::json;
 
 use crate::harness::running::{Running, command};

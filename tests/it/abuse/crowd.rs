@@ -3,7 +3,7 @@
 
 use std::net::TcpStream;
 
-use heardback::domain::signature::SigningKey;
+use heardback::twilio::signature::SigningKey;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::abuse::honest_is_answered_within_a_second;

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::harness::wire::{self, Answer};
 use crate::harness::{ACCOUNT, Scene, code_entered, json, key, post, signed, status_callback};
 use heardback::domain::rate_limit::BURST;
-use heardback::domain::signature::SigningKey;
 use heardback::recording::Recording;
+use heardback::twilio::signature::SigningKey;
 use serde_json::json;
 
 const HEADER: (&str, &str) = ("HEARDBACK_CLIENT_IP_HEADER", "Fly-Client-IP");

@@ -4,9 +4,9 @@
 use crate::causes::{
     APP_KEY, BASE, BODY, TARGET, TOKEN, arrived, causes, finding, ours, signed, signed_url, with,
 };
-use heardback::domain::signature::{body_hash, with_body_hash};
+use heardback::commands::doctor::offline::DiagnosisOutcome;
 use heardback::recording::Recording;
-use heardback::tools::doctor::offline::DiagnosisOutcome;
+use heardback::twilio::signature::{body_hash, with_body_hash};
 
 #[test]
 fn a_body_that_was_changed_on_its_way_is_named() {

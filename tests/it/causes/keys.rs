@@ -7,10 +7,10 @@ use crate::causes::{
     ACCOUNT, APP_KEY, BASE, BODY, SECOND, SHARED_SECRET, TARGET, TOKEN, arrived, causes, finding,
     ours, signed, with,
 };
+use heardback::commands::doctor::offline::{DiagnosisOutcome, diagnose};
 use heardback::config::{Settings, SettingsArgs};
-use heardback::domain::form;
-use heardback::domain::signature::{Algorithm, Content, KeyId, SigningKey, sign};
-use heardback::tools::doctor::offline::{DiagnosisOutcome, diagnose};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Algorithm, Content, KeyId, SigningKey, sign};
 
 #[test]
 fn a_key_that_the_route_does_not_take_is_named() {

@@ -4,11 +4,13 @@
 mod body;
 mod keys;
 
+use heardback::commands::doctor::offline::{
+    Diagnosis, DiagnosisOutcome, MOST_SIGNATURES, diagnose,
+};
 use heardback::config::{Settings, SettingsArgs};
-use heardback::domain::form;
-use heardback::domain::signature::{Content, SigningKey, sign};
 use heardback::recording::Recording;
-use heardback::tools::doctor::offline::{Diagnosis, DiagnosisOutcome, MOST_SIGNATURES, diagnose};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, SigningKey, sign};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "f00dbabe98765432100123456789cafe";

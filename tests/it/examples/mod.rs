@@ -13,7 +13,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use heardback::domain::signature::{Content, SigningKey, sign};
+use heardback::twilio::signature::{Content, SigningKey, sign};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

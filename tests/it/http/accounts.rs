@@ -1,7 +1,7 @@
 //! Several accounts in one process: whose key speaks for whom, over real sockets.
 
-use heardback::domain::signature::{Algorithm, KeyId, SigningKey};
 use heardback::recording::Recording;
+use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
 use serde_json::json;
 
 use crate::harness::running::{Running, command};

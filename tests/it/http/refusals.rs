@@ -179,13 +179,13 @@ fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
         let body = String::from_utf8(good.body.clone()).expect("UTF-8");
         Recording { body: body.replace(ACCOUNT, account).into_bytes(), ..good.clone() }
     };
-    let forger = heardback::domain::signature::SigningKey::new(b"a guess");
+    let forger = heardback::twilio::signature::SigningKey::new(b"a guess");
     let json_body = json_post("/app/events", &json!({ "MessageSid": sid(1) }));
     let mut hashless = signed(&json_body);
     hashless.target = "/app/events".to_owned();
     let url = format!("{}/app/events", crate::harness::BASE);
-    let content = heardback::domain::signature::Content::Nothing;
-    let url_only = heardback::domain::signature::sign(&crate::harness::key(), &url, &content);
+    let content = heardback::twilio::signature::Content::Nothing;
+    let url_only = heardback::twilio::signature::sign(&crate::harness::key(), &url, &content);
     for header in &mut hashless.headers {
         if header.0 == "X-Twilio-Signature" {
             header.1.clone_from(&url_only);

@@ -1,8 +1,8 @@
 //! Which signatures are good: over the public URL as it is configured and the request line as it
 //! was sent, by the keys of the route. Nothing else that a sender says has a part in it.
 
-use heardback::domain::signature::{Algorithm, KeyId, SigningKey};
 use heardback::recording::Recording;
+use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
 use serde_json::json;
 
 use crate::harness::{

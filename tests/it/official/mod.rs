@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use heardback::config::process_env;
-use heardback::domain::form;
-use heardback::domain::signature::{Content, Presented, SigningKey, sign, verify};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, Presented, SigningKey, sign, verify};
 use serde::Deserialize;
 
 use crate::official::difference::Difference;

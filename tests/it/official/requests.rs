@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use heardback::domain::form;
-use heardback::domain::signature::{
+use heardback::twilio::form;
+use heardback::twilio::signature::{
     Algorithm, Content, KeyId, SigningKey, body_hash, sign, with_body_hash,
 };
 use serde_json::json;

@@ -81,10 +81,10 @@ fn every_route_of_the_apps_is_described_and_no_other() {
 
 #[test]
 fn every_field_that_is_read_of_an_app_is_described() {
-    let source = read("src/domain/signal/app.rs");
+    let source = read("src/twilio/app.rs");
     let source = source.split("#[cfg(test)]").next().expect("code");
     // The time of an event is read by the same function as that of a form that the app passes on.
-    let callback = read("src/domain/signal/callback.rs");
+    let callback = read("src/twilio/callback.rs");
     let when = between(&callback, "pub fn when", "/// Whether a request may be about");
     let source = format!("{source}{}", when.into_iter().next().expect("it reads the time"));
     let source = source.as_str();

@@ -1,0 +1,72 @@
+//! `clock`: compares the wall clock with the store's own time; with `--confirm`, the operator confirms the wall clock.
+
+use std::io::Write;
+
+use jiff::SignedDuration;
+
+use crate::admin::AdminRequest;
+use crate::admin::clock::ClockState;
+use crate::cli::operate::ClockArgs;
+use crate::commands::store_access::{StoreAccess, clock};
+use crate::domain::span::nearest;
+
+/// Runs the command. Returns whether the clock is agreed upon.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub(super) async fn run(
+    reach: &StoreAccess,
+    args: &ClockArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let state: ClockState = reach.request(AdminRequest::Clock { confirm: args.confirm }).await?;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&state)?)?;
+    } else {
+        write!(out, "{}", text(&state))?;
+    }
+    Ok(state.jumped_s.is_none())
+}
+
+fn text(state: &ClockState) -> String {
+    let ClockState { wall, trusted, jumped_s, since } = state;
+    let times = format!("Wall clock    {}\nTrusted time  {}\n", clock(*wall), clock(*trusted));
+    let since = since.map(|since| format!(", noticed at {} (trusted time)", clock(since)));
+    let since = since.unwrap_or_default();
+    let verdict = match jumped_s {
+        None => "They agree: records expire and are removed by the wall clock.".to_owned(),
+        Some(seconds) if seconds.is_positive() => format!(
+            "The clock jumped {} ahead{since}. No record expires or is removed by it. Correct the clock, \
+             or run `heardback clock --confirm` if it is right.",
+            nearest(wall.duration_since(*trusted))
+        ),
+        Some(seconds) => format!(
+            "The clock jumped {} back{since}. Records expire and are removed later than they should. \
+             Correct the clock, or run `heardback clock --confirm` if it is right.",
+            nearest(SignedDuration::from_secs(*seconds).abs())
+        ),
+    };
+    format!("{times}{verdict}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn the_text_says_how_far_the_clock_jumped_and_what_to_do() {
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let state = |jumped_s: Option<i64>| ClockState {
+            wall: at(40 * 86_400),
+            trusted: at(0),
+            jumped_s,
+            since: jumped_s.map(|_| at(0)),
+        };
+        assert!(text(&state(None)).contains("They agree"));
+        let ahead = text(&state(Some(40 * 86_400)));
+        assert!(ahead.contains("jumped 40 days ahead") && ahead.contains("--confirm"), "{ahead}");
+        assert!(text(&state(Some(-7200))).contains("jumped 2 h back"));
+    }
+}

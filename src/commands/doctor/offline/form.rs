@@ -1,0 +1,279 @@
+//! Other parameters that the sender may have signed: changes by frameworks and proxies undone, and the contents of
+//! signers that break Twilio's rule.
+//!
+//! A signed string has no delimiters. So one nameless parameter stands for any text behind the URL, and
+//! `domain::signature` signs that too.
+
+use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
+use crate::commands::doctor::offline::finding::shown_name;
+use crate::twilio::form;
+
+/// The search drops each of this many parameters. A callback of Twilio has some thirty.
+pub(super) const MOST_DROPPED: usize = 64;
+
+/// The parameters signed besides the URL. `None`: the URL alone was signed.
+pub(super) type FormContent = Option<Vec<Parameter>>;
+
+/// Other contents, each with the detail for the cause's text.
+pub(super) type FormContents = Vec<(FormContent, String)>;
+
+pub(super) fn values(
+    parameters: &[Parameter],
+    change: impl Fn(&[u8]) -> Vec<u8>,
+) -> Vec<Parameter> {
+    parameters.iter().map(|(name, value)| (name.clone(), change(value))).collect()
+}
+
+pub(super) fn names(parameters: &[Parameter], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Parameter> {
+    parameters.iter().map(|(name, value)| (change(name), value.clone())).collect()
+}
+
+pub(super) fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, tail)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(from) {
+            out.extend_from_slice(to);
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = tail;
+        }
+    }
+    out
+}
+
+/// Values with CRLF instead of LF.
+pub(super) fn crlf(value: &[u8]) -> Vec<u8> {
+    replaced(&replaced(value, b"\r\n", b"\n"), b"\n", b"\r\n")
+}
+
+/// `+1555…` for ` 1555…`, and `whatsapp:+1555…` for `whatsapp: 1555…`. Blanks in a text stay.
+pub(super) fn leading_plus(value: &[u8]) -> Vec<u8> {
+    let at = value.iter().position(|byte| *byte == b' ');
+    let (before, after) = value.split_at(at.unwrap_or(value.len()));
+    let number = after.get(1..).unwrap_or_default();
+    let is_number = number.len() >= 5 && number.iter().all(u8::is_ascii_digit);
+    if is_number && (before.is_empty() || before.ends_with(b":")) {
+        [before, b"+", number].concat()
+    } else {
+        value.to_vec()
+    }
+}
+
+pub(super) fn body_with(parameters: &[Parameter], before: &[u8], after: &[u8]) -> Vec<Parameter> {
+    let mut changed = parameters.to_vec();
+    for (_, value) in changed.iter_mut().filter(|(name, _)| name == b"Body") {
+        *value = [before, value, after].concat();
+    }
+    changed
+}
+
+pub(super) fn without_empty(parameters: &[Parameter]) -> Vec<Parameter> {
+    parameters.iter().filter(|(_, value)| !value.is_empty()).cloned().collect()
+}
+
+pub(super) fn without_brackets(name: &[u8]) -> Vec<u8> {
+    name.split(|byte| *byte == b'[').next().unwrap_or_default().to_vec()
+}
+
+/// One parameter for each name, with its values in wire order joined to one.
+pub(super) fn repeated(
+    parameters: &[Parameter],
+    join: impl Fn(&[Vec<u8>]) -> Vec<u8>,
+) -> Vec<Parameter> {
+    let mut out: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
+    for (name, value) in parameters {
+        match out.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) => values.push(value.clone()),
+            None => out.push((name.clone(), vec![value.clone()])),
+        }
+    }
+    out.into_iter().map(|(name, values)| (name, join(&values))).collect()
+}
+
+pub(super) fn split_at_commas(parameters: &[Parameter]) -> Vec<Parameter> {
+    let each = |(name, value): &Parameter| -> Vec<Parameter> {
+        value.split(|byte| *byte == b',').map(|part| (name.clone(), part.to_vec())).collect()
+    };
+    parameters.iter().flat_map(each).collect()
+}
+
+/// The value decoded once more. A value with a delimiter of forms in it was not encoded twice.
+pub(super) fn unescaped(value: &[u8]) -> Vec<u8> {
+    match form::pairs(value).as_slice() {
+        [(name, _)] if !value.contains(&b'=') => name.decoded().into_owned(),
+        _ => value.to_vec(),
+    }
+}
+
+pub(super) fn escaped(value: &[u8], blank: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for byte in value {
+        match byte {
+            b' ' => out.extend_from_slice(blank),
+            b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(*byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    out
+}
+
+/// Each character of the text as a single byte, if Latin-1 has all of them.
+pub(super) fn to_latin1(value: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let bytes: Option<Vec<u8>> = text.chars().map(|each| u8::try_from(each).ok()).collect();
+    bytes.filter(|bytes| !bytes.is_empty()).unwrap_or_else(|| value.to_vec())
+}
+
+/// Latin-1 bytes as UTF-8. Bytes that are UTF-8 already stay.
+pub(super) fn from_latin1(value: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(value) {
+        Ok(_) => value.to_vec(),
+        Err(_) => value.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes(),
+    }
+}
+
+/// Changed forms, each with a name for the cause's text.
+pub(super) type NamedForms = Vec<(Vec<Parameter>, String)>;
+
+/// A single content without a detail.
+fn content(content: FormContent) -> FormContents {
+    vec![(content, String::new())]
+}
+
+/// Any text behind the URL.
+fn text(text: Vec<u8>) -> FormContents {
+    content(Some(vec![(Vec::new(), text)]))
+}
+
+pub(super) fn url_alone(case: &Case<'_>) -> FormContents {
+    if case.media == BodyType::Form { content(None) } else { Vec::new() }
+}
+
+/// The raw body behind the URL, for a form or for another body.
+pub(super) fn raw_body(case: &Case<'_>, media: BodyType) -> FormContents {
+    if case.media == media && !case.is_body_gone() {
+        text(case.recording.body.clone())
+    } else {
+        Vec::new()
+    }
+}
+
+/// Names and values behind each other, after this sort.
+pub(super) fn sorted_by(
+    case: &Case<'_>,
+    sort: fn(&mut Vec<Parameter>),
+    names: bool,
+) -> FormContents {
+    if case.media != BodyType::Form {
+        return Vec::new();
+    }
+    let mut parameters = case.parameters();
+    sort(&mut parameters);
+    let each = |(name, value): Parameter| if names { [name, value].concat() } else { value };
+    text(parameters.into_iter().flat_map(each).collect())
+}
+
+/// As `domain::signature` sorts, so that equal contents are recognised.
+pub(super) fn sort(parameters: &mut Vec<Parameter>) {
+    parameters.sort_unstable();
+    parameters.dedup();
+}
+
+pub(super) fn caseless(parameters: &mut [Parameter]) {
+    parameters.sort_by_key(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+}
+
+pub(super) fn without_each(case: &Case<'_>) -> FormContents {
+    if case.media != BodyType::Form {
+        return Vec::new();
+    }
+    let parameters = case.parameters();
+    let without =
+        |name: &[u8]| Some(parameters.iter().filter(|(other, _)| other != name).cloned().collect());
+    let each = parameters.iter().take(MOST_DROPPED);
+    each.map(|(name, _)| (without(name), shown_name(name))).collect()
+}
+
+pub(super) fn get_as_form(case: &Case<'_>) -> FormContents {
+    match case.media {
+        BodyType::Nothing => content(Some(case.query_parameters())),
+        BodyType::Form | BodyType::Other => Vec::new(),
+    }
+}
+
+pub(super) fn json_fields(case: &Case<'_>) -> FormContents {
+    fields(case, case.json_fields())
+}
+
+pub(super) fn multipart_fields(case: &Case<'_>) -> FormContents {
+    fields(case, case.recording.multipart_fields())
+}
+
+/// A body under another content type.
+pub(super) fn untyped_form(case: &Case<'_>) -> FormContents {
+    let body = &case.recording.body;
+    let is_json = body.starts_with(b"{") || body.starts_with(b"[");
+    let parameters = case.parameters();
+    fields(case, (!is_json && parameters.len() <= MOST_DROPPED).then_some(parameters))
+}
+
+fn fields(case: &Case<'_>, fields: FormContent) -> FormContents {
+    if case.media != BodyType::Other || case.is_body_gone() || fields.is_none() {
+        return Vec::new();
+    }
+    content(fields)
+}
+
+/// Parameters of Twilio that are not there, with the value that they had if it can be told.
+fn absent(parameters: &[Parameter]) -> Vec<(&'static str, Vec<u8>)> {
+    const FIXED: [(&str, &str); 6] = [
+        ("Body", ""),
+        ("ApiVersion", "2010-04-01"),
+        ("NumMedia", "0"),
+        ("NumSegments", "1"),
+        ("SmsStatus", "received"),
+        ("MessageType", "text"),
+    ];
+    const OFTEN_EMPTY: [&str; 4] = ["ErrorCode", "ErrorMessage", "ProfileName", "Label"];
+    let value_of = |name: &str| {
+        let found = parameters.iter().find(|(known, _)| known == name.as_bytes());
+        found.map(|(_, value)| value.clone())
+    };
+    let mut all: Vec<(&str, Vec<u8>)> = FIXED.map(|(name, value)| (name, value.into())).into();
+    if let Some(sid) = value_of("MessageSid").or_else(|| value_of("SmsSid")) {
+        all.extend(["MessageSid", "SmsSid", "SmsMessageSid"].map(|name| (name, sid.clone())));
+    }
+    for [from, to] in [["MessageStatus", "SmsStatus"], ["SmsStatus", "MessageStatus"]] {
+        all.extend(value_of(from).map(|value| (to, value)));
+    }
+    all.extend(PLACES.iter().chain(&OFTEN_EMPTY).map(|name| (*name, Vec::new())));
+    all.retain(|(name, _)| value_of(name).is_none());
+    all
+}
+
+const PLACES: [&str; 8] =
+    ["FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry"];
+
+fn with(parameters: &[Parameter], more: &[(&str, Vec<u8>)]) -> Vec<Parameter> {
+    let more = more.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone()));
+    parameters.iter().cloned().chain(more).collect()
+}
+
+/// All absent parameters about places, empty.
+pub(super) fn with_places(parameters: &[Parameter]) -> Vec<Parameter> {
+    let mut absent = absent(parameters);
+    absent.retain(|(name, _)| PLACES.contains(name));
+    with(parameters, &absent)
+}
+
+/// Each absent parameter by itself.
+pub(super) fn with_each(parameters: &[Parameter]) -> NamedForms {
+    let each = absent(parameters).into_iter();
+    each.map(|more| {
+        let name = more.0.to_owned();
+        (with(parameters, &[more]), name)
+    })
+    .collect()
+}

@@ -1,0 +1,229 @@
+//! `import`: adds the records of an export, completes the messages that are here, and then judges parked evidence anew.
+//!
+//! A file is read to its end before anything is written. stdin cannot be read twice: the records before a flaw are
+//! imported, and the error says so.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek as _, Write};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use crate::admin::AdminRequest;
+use crate::admin::transfer::Identity;
+use crate::cli::operate::ImportArgs;
+use crate::commands::export_format::{ExportReader, Head};
+use crate::commands::progress;
+use crate::commands::progress::Bar;
+use crate::commands::store_access::{StoreAccess, UsageError};
+use crate::store::{ExportRecord, ImportOutcome, Reconsidered};
+
+/// Records of one request: they share a sync.
+const AT_ONCE: usize = 100;
+/// Rows of one step that judges evidence anew. The store's writer does nothing else meanwhile.
+const STEP: usize = 200;
+/// Kept messages that the output names.
+const MAX_NAMED: usize = 1000;
+
+/// What was asked for.
+pub(super) struct ImportOptions {
+    from: ImportSource,
+    json: bool,
+}
+
+enum ImportSource {
+    /// It can be read twice.
+    File(File),
+    /// It is read as it comes.
+    Stream(Box<dyn BufRead>),
+}
+
+impl ImportOptions {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`UsageError`], if there is no such file.
+    pub(super) fn read(args: &ImportArgs) -> Result<Self, UsageError> {
+        let from = if args.file.as_os_str() == "-" {
+            ImportSource::Stream(Box::new(BufReader::new(std::io::stdin())))
+        } else {
+            let wrong = |error| UsageError(format!("cannot read {}: {error}", args.file.display()));
+            let file = File::open(&args.file).map_err(wrong)?;
+            if file.metadata().map_err(wrong)?.is_file() {
+                ImportSource::File(file)
+            } else {
+                ImportSource::Stream(Box::new(BufReader::new(file)))
+            }
+        };
+        Ok(Self { from, json: args.json })
+    }
+}
+
+/// Imports the records, and prints the outcome.
+///
+/// # Errors
+/// The export is incomplete, or the store refused a record.
+pub(super) async fn run(
+    reach: &StoreAccess,
+    asked: ImportOptions,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let identity: Identity = reach.request(AdminRequest::Identify).await?;
+    let (lines, total) = match asked.from {
+        ImportSource::File(mut file) => {
+            let total = looked_through(&file, &identity).context("nothing was imported")?;
+            file.rewind()?;
+            let from: Box<dyn BufRead> = Box::new(BufReader::new(file));
+            (ExportReader::begin(from)?, Some(total))
+        }
+        ImportSource::Stream(from) => {
+            let lines = ExportReader::begin(from).context("nothing was imported")?;
+            fits(lines.head(), &identity).context("nothing was imported")?;
+            (lines, None)
+        }
+    };
+    let mut import = Importing {
+        reach,
+        persons: identity.persons,
+        outcome: ImportOutcome::default(),
+        batch: Vec::new(),
+        bar: progress::bar(total, "records imported:"),
+    };
+    let imported = import.all(lines).await;
+    let Importing { outcome, bar, .. } = import;
+    bar.done();
+    if asked.json {
+        let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } =
+            &outcome;
+        let line = json!({
+            "added": added, "updated": updated, "skipped": skipped, "kept": kept,
+            "kept_messages": kept_messages, "confirmed": confirmed.len(), "holds": holds,
+            "complete": imported.is_ok(),
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        print(&outcome, out)?;
+    }
+    out.flush()?;
+    imported.context(
+        "the import stopped before its end; imported records stay, and parked evidence waits until the import has run \
+         again",
+    )?;
+    Ok(true)
+}
+
+/// For people.
+fn print(outcome: &ImportOutcome, out: &mut impl Write) -> std::io::Result<()> {
+    let ImportOutcome { added, updated, skipped, kept, kept_messages, confirmed, holds } = outcome;
+    writeln!(
+        out,
+        "imported {added} records; {updated} here were updated, {skipped} are equal, {kept} differ and were kept"
+    )?;
+    if !confirmed.is_empty() {
+        writeln!(out, "{} messages that were here are confirmed by it", confirmed.len())?;
+    }
+    for account in holds {
+        writeln!(
+            out,
+            "account {account} is on hold now, as it was there: `heardback resume {account}` ends that"
+        )?;
+    }
+    for sid in kept_messages {
+        writeln!(out, "kept {sid}")?;
+    }
+    let more = usize::try_from(*kept).unwrap_or(usize::MAX) - kept_messages.len();
+    if more > 0 {
+        writeln!(out, "kept {more} more records")?;
+    }
+    Ok(())
+}
+
+/// How many records are in it, if it is whole.
+fn looked_through(file: &File, identity: &Identity) -> anyhow::Result<u64> {
+    let mut lines = ExportReader::begin(BufReader::new(file))?;
+    fits(lines.head(), identity)?;
+    let bar = progress::bar(None, "records read:");
+    while lines.next()?.is_some() {
+        bar.add(1);
+    }
+    bar.done();
+    Ok(lines.tally().total())
+}
+
+/// Persons that were hashed with another key could not be found here, nor forgotten.
+fn fits(head: &Head, identity: &Identity) -> anyhow::Result<()> {
+    if head.persons == identity.persons {
+        return Ok(());
+    }
+    let here = if identity.is_empty {
+        "This store is empty: stop its service, start it once with the HEARDBACK_PHONE_KEY of the source, and \
+         import again."
+    } else {
+        "This store holds records of its own, which could not be found any more with another key: import into a \
+         new store, whose service has the HEARDBACK_PHONE_KEY of the source."
+    };
+    bail!(
+        "the persons in it are hashed with another key than this store's. {here} If the source has no \
+         HEARDBACK_PHONE_KEY, its key is in its store alone: move that with `heardback backup` and \
+         `heardback restore` instead"
+    )
+}
+
+struct Importing<'a> {
+    reach: &'a StoreAccess,
+    persons: String,
+    outcome: ImportOutcome,
+    batch: Vec<ExportRecord>,
+    bar: Bar,
+}
+
+impl Importing<'_> {
+    /// Imports all records. After a flaw, the records before it are imported, and evidence is not judged.
+    async fn all(&mut self, mut lines: ExportReader<Box<dyn BufRead>>) -> anyhow::Result<()> {
+        loop {
+            match lines.next() {
+                Ok(Some(record)) => {
+                    self.batch.push(record);
+                    if self.batch.len() == AT_ONCE {
+                        self.send().await?;
+                    }
+                }
+                Ok(None) => {
+                    self.send().await?;
+                    return self.reconsider().await;
+                }
+                Err(flaw) => {
+                    self.send().await?;
+                    return Err(flaw);
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self) -> anyhow::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.batch);
+        let many = records.len() as u64;
+        let request = AdminRequest::Import { persons: self.persons.clone(), records };
+        let outcome: ImportOutcome = self.reach.request(request).await?;
+        self.outcome += outcome;
+        self.outcome.kept_messages.truncate(MAX_NAMED);
+        self.bar.add(many);
+        Ok(())
+    }
+
+    async fn reconsider(&mut self) -> anyhow::Result<()> {
+        let mut cursor = None;
+        loop {
+            let request = AdminRequest::Reconsider { cursor, limit: STEP };
+            let step: Reconsidered = self.reach.request(request).await?;
+            self.outcome.confirmed.extend(step.confirmed);
+            cursor = step.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! `list`: records for people, the newest first, or all of them for programs.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use crate::admin::AdminRequest;
+use crate::admin::list::{ListQuery, NewestRecords};
+use crate::admin::posting::{NextPost, Posting};
+use crate::cli::operate::ListArgs;
+use crate::commands::pipe_tolerant_stdout::note;
+use crate::commands::store_access::{StoreAccess, age, now};
+use crate::commands::table::{Table, width};
+use crate::domain::matching::Parked;
+use crate::domain::message::{LastAttempt, Message, State};
+use crate::domain::redact::veiled;
+use crate::domain::signal::EvidenceTarget;
+use crate::inbound::view::RecordView;
+use crate::store::{Filter, ListEntry, ListPage, Select};
+
+/// How many people get to see.
+const SHOWN: u32 = 50;
+/// A page for programs.
+const PAGE: usize = 500;
+
+/// Lists the records.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub(super) async fn run(
+    reach: &StoreAccess,
+    args: &ListArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let filter = if args.parked {
+        Filter::Parked
+    } else if args.orphans {
+        Filter::Orphaned
+    } else {
+        let ListArgs { state, converted, calling_code, code, .. } = *args;
+        Filter::Messages(Select { state, converted, calling_code, code, ..Select::default() })
+    };
+    let (from, before, account) = (args.newer_than, args.older_than, args.account);
+    let query = ListQuery { filter, from, before, account };
+    if args.json && args.limit.is_none() {
+        let mut cursor = None;
+        loop {
+            let page: ListPage =
+                reach.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
+            lines(&page.entries, out)?;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(true);
+            }
+        }
+    }
+    let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
+    let found: NewestRecords = reach.request(AdminRequest::Newest { query, limit }).await?;
+    if args.json {
+        lines(&found.entries, out)?;
+    } else {
+        let of_several = account.is_none() && found.accounts > 1;
+        out.write_all(table(&found, of_several, now()).render(width()).as_bytes())?;
+        // On a terminal the sum stands below what it sums up.
+        out.flush()?;
+        note(format_args!("{}", describe(&found)));
+    }
+    Ok(true)
+}
+
+fn lines(entries: &[ListEntry], out: &mut impl Write) -> anyhow::Result<()> {
+    for entry in entries {
+        serde_json::to_writer(&mut *out, &RecordView::of(entry))?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn describe(found: &NewestRecords) -> String {
+    let NewestRecords { entries, of, .. } = found;
+    match entries.len() as u64 {
+        0 => "nothing is listed under that".to_owned(),
+        shown if shown < *of => format!("the newest {shown} of {of}; --limit N shows more"),
+        shown => format!("{shown} in all"),
+    }
+}
+
+/// The records, of one kind; where several accounts have some, with whose each is.
+fn table(found: &NewestRecords, of_several: bool, now: Timestamp) -> Table {
+    let entries = &found.entries;
+    let mut table = match entries.first() {
+        Some(ListEntry::Parked(_)) => Table::new(&[
+            "waits for",
+            "state",
+            "age",
+            "evidence",
+            "acted",
+            "reason",
+            "sender",
+            "until",
+            "account",
+        ]),
+        Some(ListEntry::Message(_)) | None => Table::new(&[
+            "message",
+            "state",
+            "age",
+            "to",
+            "reference",
+            "evidence",
+            "tries",
+            "next",
+            "last answer",
+            "sender",
+            "account",
+        ]),
+    };
+    for entry in entries {
+        table.row(&match entry {
+            ListEntry::Message(message) => {
+                of_message(message, &found.posting, of_several, now).to_vec()
+            }
+            ListEntry::Parked(parked) => of_parked(parked, now).to_vec(),
+        });
+    }
+    table
+}
+
+fn of_message(
+    message: &Message,
+    posting: &Posting,
+    of_several: bool,
+    now: Timestamp,
+) -> [String; 11] {
+    let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
+    let service = || message.service.map(|service| service.to_string());
+    let attempts = message.posts_made();
+    [
+        message.sid.to_string(),
+        message.state.as_str().to_owned(),
+        age(now, message.since),
+        calling_code.map(|code| format!("+{code}")).unwrap_or_default(),
+        message.reference.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        message.proof.as_ref().map(|proof| veiled(&proof.label)).unwrap_or_default(),
+        if attempts == 0 { String::new() } else { attempts.to_string() },
+        next(message, posting, now),
+        last_answer(message),
+        message.from.clone().or_else(service).unwrap_or_default(),
+        if of_several { message.account.to_string() } else { String::new() },
+    ]
+}
+
+/// What Twilio said to the last attempt of what is still to be reported. Of what it refused for good, that
+/// is why nothing is next.
+fn last_answer(message: &Message) -> String {
+    let Some(attempt) = &message.last_attempt else { return String::new() };
+    if message.state != State::Confirmed {
+        return String::new();
+    }
+    let LastAttempt { status, code, message: why, .. } = attempt;
+    let status = status.map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
+    let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
+    if why.is_empty() { format!("{status}{code}") } else { format!("{status}{code}: {why}") }
+}
+
+/// When the message is posted next, or why it is not.
+pub(super) fn next(message: &Message, posting: &Posting, now: Timestamp) -> String {
+    if let Some(refusal) = &message.refusal {
+        let code = refusal.code.map(|code| format!("{code} ")).unwrap_or_default();
+        return format!("{code}{}", refusal.message);
+    }
+    if let Some(instead) = message.converted_by {
+        return format!("{instead} instead");
+    }
+    match posting.next(message) {
+        Some(NextPost::At(due)) if due > now => return age(now, due),
+        Some(next) => return next.describe().to_owned(),
+        None => {}
+    }
+    message.error_code.map(|code| format!("error {code}")).unwrap_or_default()
+}
+
+fn of_parked(parked: &Parked, now: Timestamp) -> [String; 9] {
+    let evidence = &parked.evidence;
+    let (named, sender) = waits_for(&evidence.named);
+    [
+        named,
+        if parked.orphaned { "orphaned" } else { "parked" }.to_owned(),
+        age(now, parked.parked_at),
+        veiled(&evidence.label),
+        age(now, evidence.occurred_at),
+        parked.reason.as_str().to_owned(),
+        sender,
+        age(now, parked.until),
+        evidence.account.to_string(),
+    ]
+}
+
+/// What it names, and whom the person turned to. Who that is is not known.
+pub(super) fn waits_for(named: &EvidenceTarget) -> (String, String) {
+    match named {
+        EvidenceTarget::Message(sid) => (sid.to_string(), String::new()),
+        EvidenceTarget::Reference(name) => (name.as_str().to_owned(), String::new()),
+        EvidenceTarget::Person { sender, .. } => {
+            ("a message to them".to_owned(), sender.address.clone().unwrap_or_default())
+        }
+        EvidenceTarget::Caller { sender, .. } => {
+            ("a message to the caller".to_owned(), sender.address.clone().unwrap_or_default())
+        }
+        EvidenceTarget::Link(_) => ("a click link".to_owned(), String::new()),
+    }
+}

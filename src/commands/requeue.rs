@@ -1,0 +1,81 @@
+//! `requeue`: reports messages again: named or all refused ones, or those reported since a time.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::admin::AdminRequest;
+use crate::admin::requeue::{RequeueOutcome, RequeueSelection, RequeuedPage};
+use crate::cli::operate::RequeueArgs;
+use crate::commands::pipe_tolerant_stdout::note;
+use crate::commands::store_access::StoreAccess;
+use crate::domain::sid::MessageSid;
+
+/// Requeues the messages. Returns whether all named ones are queued.
+///
+/// # Errors
+/// The store does not answer, or the output cannot be written.
+pub(super) async fn run(
+    reach: &StoreAccess,
+    args: &RequeueArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let selection = match args.reported_since {
+        Some(since) => RequeueSelection::ReportedSince(since),
+        None if args.all => RequeueSelection::Refused(args.code),
+        None => RequeueSelection::Named(args.sids.clone()),
+    };
+    let mut count = Count::default();
+    let mut cursor = None;
+    loop {
+        let selection = selection.clone();
+        let page: RequeuedPage = reach.request(AdminRequest::Requeue { selection, cursor }).await?;
+        for outcome in page.outcomes {
+            count.tell(outcome, args.json, out)?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    if args.sids.is_empty() {
+        // The operator did not name these messages: one whose state changed meanwhile is no failure.
+        count.not = 0;
+    }
+    if !args.json && (count.queued > 1 || count.not == 0) {
+        out.flush()?;
+        note(format_args!("requeued {}", count.queued));
+    }
+    Ok(count.not == 0)
+}
+
+#[derive(Default)]
+struct Count {
+    queued: u64,
+    not: u64,
+}
+
+impl Count {
+    fn tell(
+        &mut self,
+        (sid, outcome): (MessageSid, RequeueOutcome),
+        as_json: bool,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        let (queued, why) = match outcome {
+            RequeueOutcome::Queued => (true, None),
+            RequeueOutcome::Otherwise(state) => (false, Some(format!("it is {}", state.as_str()))),
+            RequeueOutcome::Unknown => (false, Some("it is not known".to_owned())),
+        };
+        *(if queued { &mut self.queued } else { &mut self.not }) += 1;
+        if as_json {
+            let line = json!({ "message_sid": sid, "requeued": queued, "reason": why });
+            writeln!(out, "{line}")?;
+        } else if let Some(why) = why {
+            writeln!(out, "{sid} not requeued: {why}, and only a refused one can be")?;
+        } else {
+            writeln!(out, "{sid} requeued")?;
+        }
+        Ok(())
+    }
+}

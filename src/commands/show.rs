@@ -1,0 +1,126 @@
+//! `show`: all that is known of a message, or of those that a reference names.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::admin::AdminRequest;
+use crate::admin::posting::Posting;
+use crate::admin::show::ShownRecords;
+use crate::cli::operate::ShowArgs;
+use crate::commands::list::{next, waits_for};
+use crate::commands::pipe_tolerant_stdout::note;
+use crate::commands::store_access::{StoreAccess, clock, now};
+use crate::commands::table::plain;
+use crate::domain::matching::Parked;
+use crate::domain::message::Message;
+use crate::domain::redact::veiled;
+use crate::domain::timeline;
+use crate::inbound::view::{FullView, ParkedView};
+
+/// A message for programs, with its life.
+#[derive(Serialize)]
+struct MessageJson<'a> {
+    #[serde(flatten)]
+    message: FullView<'a>,
+    life: Vec<Moment>,
+}
+
+#[derive(Serialize)]
+struct Moment {
+    at: jiff::Timestamp,
+    what: String,
+}
+
+impl<'a> MessageJson<'a> {
+    fn of(message: &'a Message) -> Self {
+        let life = timeline::of(message).into_iter();
+        let life = life.map(|timeline::TimelineEvent { at, what }| Moment { at, what }).collect();
+        Self { message: FullView::of(message), life }
+    }
+}
+
+/// Tells it. Whether anything is known.
+///
+/// # Errors
+/// The store does not answer, or nobody reads what is written.
+pub(super) async fn run(
+    reach: &StoreAccess,
+    args: &ShowArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let ShownRecords { messages, waiting, posting } =
+        reach.request(AdminRequest::Show(args.name.clone())).await?;
+    for (at, message) in messages.iter().enumerate() {
+        if args.json {
+            writeln!(out, "{}", serde_json::to_string(&MessageJson::of(message))?)?;
+            continue;
+        }
+        if at > 0 {
+            writeln!(out)?;
+        }
+        out.write_all(of_message(message, &posting).as_bytes())?;
+    }
+    for (at, parked) in waiting.iter().enumerate() {
+        if args.json {
+            writeln!(out, "{}", serde_json::to_string(&ParkedView::of(parked))?)?;
+            continue;
+        }
+        if at == 0 && !messages.is_empty() {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", of_parked(parked))?;
+    }
+    let known = !messages.is_empty() || !waiting.is_empty();
+    if !known {
+        let name = plain(args.name.as_str());
+        note(format_args!(
+            "heardback: nothing is known of {name}: never registered, or forgotten since"
+        ));
+    }
+    Ok(known)
+}
+
+fn of_message(message: &Message, posting: &Posting) -> String {
+    let calling_code = message.recipient.and_then(|recipient| recipient.calling_code);
+    let status = message.status.map(|status| {
+        let code = message.error_code.map(|code| format!(", error {code}")).unwrap_or_default();
+        format!("{}{code}", status.as_str())
+    });
+    let rows = [
+        ("account", Some(message.account.to_string())),
+        ("reference", message.reference.as_ref().map(|name| name.as_str().to_owned())),
+        ("sender", message.from.clone()),
+        ("service", message.service.map(|service| service.to_string())),
+        ("calling code", calling_code.map(|code| format!("+{code}"))),
+        ("status", status),
+        ("next", Some(next(message, posting, now())).filter(|next| !next.is_empty())),
+    ];
+    // Writing to a String cannot fail.
+    let mut text = format!("{}  {}\n", message.sid, message.state.as_str());
+    for (name, value) in rows.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        let _ = writeln!(text, "  {name:<14}{}", plain(value));
+    }
+    for timeline::TimelineEvent { at, what } in timeline::of(message) {
+        let _ = writeln!(text, "  {}  {}", clock(at), plain(&what));
+    }
+    text
+}
+
+fn of_parked(parked: &Parked) -> String {
+    let evidence = &parked.evidence;
+    let (named, _) = waits_for(&evidence.named);
+    let (state, until) = if parked.orphaned {
+        ("never came, given up", "at")
+    } else {
+        ("not known yet, waits", "until")
+    };
+    let (label, named) = (plain(&veiled(&evidence.label)), plain(&named));
+    format!(
+        "{label} at {} for {named}: {state} {until} {} ({})",
+        clock(evidence.occurred_at),
+        clock(parked.until),
+        parked.reason.as_str()
+    )
+}

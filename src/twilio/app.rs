@@ -1,0 +1,337 @@
+//! What the app tells us: a message that it sent, something that a recipient did.
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Address, Recipient, Sender};
+use crate::domain::code::{CodeHmac, Probe};
+use crate::domain::message::{Reference, Status};
+use crate::domain::sid::{AccountSid, MessageSid, kind};
+use crate::domain::signal::{
+    Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
+};
+use crate::twilio::callback::{ParseContext, When};
+use crate::twilio::direction;
+use crate::twilio::fields::{Fields, missing, not_personal};
+use crate::twilio::timestamps;
+
+/// The longest `Type`, in bytes.
+const MAX_TYPE: usize = 64;
+
+/// What the app registers: a message that it sent, a click link for one that it is about to send, or
+/// both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Whose.
+    pub account: AccountSid,
+    /// The message; `None` where only a link is asked for.
+    pub message: Option<MessageUpdate>,
+    /// The field `Link`, as it was written.
+    pub link: Option<String>,
+    /// The app's reference.
+    pub reference: Option<Reference>,
+}
+
+/// A message that the app sent with `ProvideFeedback=true`. Twilio's answer to "create message" is
+/// understood as it stands. Without a `MessageSid` there must be a `Link`.
+///
+/// # Errors
+/// [`Malformed`], naming the field.
+pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registration, Malformed> {
+    let account = account(fields, reading)?;
+    fields.refuse_placeholders(&NAMES)?;
+    direction::outbound(fields)?;
+    let sid = message_sid(fields)?;
+    let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let link = fields.get("Link").map(str::to_owned);
+    if message.is_none() && link.is_none() {
+        return Err(missing("MessageSid"));
+    }
+    Ok(Registration { account, message, link, reference: fields.reference("Reference")? })
+}
+
+/// Something that a recipient did: code entered, password used, link opened …
+///
+/// # Errors
+/// [`Malformed`], naming the field.
+pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
+    let account = account(fields, reading)?;
+    fields.refuse_placeholders(&NAMES)?;
+    direction::neither(fields)?;
+    let sid = message_sid(fields)?;
+    let recipient = recipient(fields, account, reading)?;
+    let named = match (sid, fields.reference("Reference")?, recipient) {
+        (Some(sid), _, _) => EvidenceTarget::Message(sid),
+        (None, Some(reference), _) => EvidenceTarget::Reference(reference),
+        (None, None, Some(recipient)) => {
+            EvidenceTarget::Person { recipient, sender: sender_hint(fields)? }
+        }
+        (None, None, None) => {
+            let expected = "missing; an event needs a MessageSid, a Reference or a To".to_owned();
+            return Err(Malformed::Field { field: "MessageSid", expected });
+        }
+    };
+    let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let When { at: occurred_at, source: time_source } = reading.when(fields)?;
+    let (label, source) = (label(fields)?, SignalSource::App);
+    let evidence = Evidence { account, named, label, occurred_at, time_source, source };
+    Ok(Signal {
+        source: SignalSource::App,
+        dedup_ids: Vec::new(),
+        code: fields.get("Code").and_then(|code| Probe::entered(code, reading.code_keys)),
+        evidence: Ok(evidence),
+        names: None,
+        message_update: remembers,
+        seen_at: reading.now,
+        trace: reading.trace,
+    })
+}
+
+/// Whose it is. A key of several accounts' app says so only by the field: to assume one of them would
+/// post another's message to the wrong account.
+fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
+    let is_another = |account: &AccountSid| *account != reading.account;
+    match reading.account(fields)? {
+        Some(account) => Ok(account),
+        None if reading.others.iter().any(is_another) => Err(Malformed::Field {
+            field: "AccountSid",
+            expected: "missing; this key signs for several accounts: name the message's, or sign \
+                       with an app key of that account's own"
+                .to_owned(),
+        }),
+        None => Ok(reading.account),
+    }
+}
+
+fn sighting(
+    sid: MessageSid,
+    account: AccountSid,
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+) -> Result<MessageUpdate, Malformed> {
+    let sender = sender_hint(fields)?;
+    let to = to(fields)?;
+    Ok(MessageUpdate {
+        sid,
+        account,
+        tracked: true,
+        strict: true,
+        by_twilio: false,
+        recipient: to.as_ref().map(|to| reading.person_key.recipient(account, to)),
+        number: to.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: None,
+        from: sender.address,
+        service: sender.service,
+        reference: fields.reference("Reference")?,
+        status: scheduled(fields),
+        error_code: None,
+        code: code_hmac(fields)?,
+        link: None,
+        created_at: created_at(fields)?,
+        seen_at: reading.now,
+        trace: reading.trace,
+    })
+}
+
+/// The status in Twilio's answer, if the message is scheduled. No other first status matters.
+fn scheduled(fields: &Fields) -> Option<Status> {
+    let status = Status::parse(fields.get("Status")?)?;
+    (status == Status::Scheduled).then_some(status)
+}
+
+fn message_sid(fields: &Fields) -> Result<Option<MessageSid>, Malformed> {
+    fields.sid::<kind::MessageKind>("MessageSid", Some("Sid"))
+}
+
+fn recipient(
+    fields: &Fields,
+    account: AccountSid,
+    reading: &ParseContext<'_>,
+) -> Result<Option<Recipient>, Malformed> {
+    Ok(to(fields)?.map(|to| reading.person_key.recipient(account, &to)))
+}
+
+fn to(fields: &Fields) -> Result<Option<Address>, Malformed> {
+    let address = fields.get("To").map(Address::parse_recipient).transpose();
+    address.map_err(|error| Malformed::Field { field: "To", expected: error.to_string() })
+}
+
+fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
+    let service = fields.sid("MessagingServiceSid", None)?;
+    let sender = fields.get("From").map(Sender::parse).transpose();
+    let wrong = |expected: String| Malformed::Field { field: "From", expected };
+    match sender.map_err(|error| wrong(error.to_string()))? {
+        None => Ok(SenderHint { address: None, service }),
+        Some(Sender::Address(from)) => Ok(SenderHint { address: Some(from.to_sender()), service }),
+        Some(Sender::Service(of)) if service.is_some_and(|service| service != of) => {
+            Err(wrong("names another Messaging Service than MessagingServiceSid".to_owned()))
+        }
+        Some(Sender::Service(of)) => Ok(SenderHint { address: None, service: Some(of) }),
+    }
+}
+
+/// Fields that must not hold a placeholder: each names something.
+const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
+
+fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
+    const FIELD: &str = "CodeHmac";
+    let Some(text) = fields.get(FIELD) else { return Ok(None) };
+    let expected = "expected HMAC-SHA256 over MessageSid and code, under one of your app keys: 32 \
+                    bytes in hexadecimal or base64";
+    let hmac = CodeHmac::parse(text);
+    hmac.map(Some).ok_or_else(|| Malformed::Field { field: FIELD, expected: expected.to_owned() })
+}
+
+fn label(fields: &Fields) -> Result<String, Malformed> {
+    let text = fields.get("Type").unwrap_or("event");
+    not_personal("Type", text)?;
+    if text.len() > MAX_TYPE || text.chars().any(char::is_control) {
+        let expected = format!("expected at most {MAX_TYPE} bytes without control characters");
+        return Err(Malformed::Field { field: "Type", expected });
+    }
+    Ok(text.to_owned())
+}
+
+/// When the message was created: the app's `CreatedAt`, or else the `DateCreated` of Twilio's answer.
+fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
+    match fields.timestamp("CreatedAt")? {
+        Some(created_at) => Ok(Some(created_at)),
+        None => fields.read("DateCreated", timestamps::parse_created),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::address::RecipientHashKey;
+    use crate::twilio::callback::Relay;
+    use crate::twilio::fields::FieldSpelling;
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
+    const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+
+    fn read<T>(
+        json: &str,
+        parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        read_of(&[], json, parse)
+    }
+
+    fn read_of<T>(
+        others: &[AccountSid],
+        json: &str,
+        parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let account = AccountSid::parse(ACCOUNT).expect("valid");
+        let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
+        let now = "2026-11-23T10:00:00Z".parse().expect("valid");
+        let reading = ParseContext {
+            account,
+            others,
+            person_key: &RecipientHashKey::new(b"key"),
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag: None,
+            road: Relay::App,
+            now,
+            trace: None,
+        };
+        parse(&fields, &reading)
+    }
+
+    #[test]
+    fn twilios_answer_is_understood_as_it_stands() {
+        let answer = format!(
+            r#"{{"sid":"{SID}","account_sid":"AC0123456789abcdef0123456789abcdef","to":"+15551234567",
+            "from":null,"messaging_service_sid":"MG0123456789abcdef0123456789abcdef","body":"123456",
+            "date_created":"Mon, 23 Nov 2026 09:59:58 +0000","subresource_uris":{{"media":"x"}},
+            "error_code":null,"num_segments":"1","price":null}}"#
+        );
+        let sighting = read(&answer, message).expect("read").message.expect("named");
+        assert_eq!(sighting.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
+        assert!(sighting.recipient.is_some() && sighting.service.is_some());
+        assert_eq!(sighting.from, None);
+    }
+
+    #[test]
+    fn each_field_that_is_wrong_is_named() {
+        let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), event);
+        for (more, wrong) in [
+            (r#""To":"5551234567""#, "To"),
+            (r#""Reference":"x""#, ""),
+            (r#""CreatedAt":"yesterday""#, "CreatedAt"),
+            (r#""OccurredAt":"2026-11-23 10:00""#, "OccurredAt"),
+            (r#""MessagingServiceSid":"MG1""#, "MessagingServiceSid"),
+            (r#""Type":"a\nb""#, "Type"),
+            (r#""From":"PN0123456789abcdef0123456789abcdef""#, "From"),
+            (r#""From":"5017122661""#, "From"),
+            (r#""Reference":"+15551234567""#, "Reference"),
+            (r#""Type":"whatsapp:+15551234567""#, "Type"),
+            (r#""To":"+1555867531O""#, "To"),
+            (r#""MessageStatus":"delivered""#, "MessageStatus"),
+            (r#""direction":"inbound""#, "Direction"),
+        ] {
+            match (with(more), wrong) {
+                (Ok(_), "") => {}
+                (Err(Malformed::Field { field, .. }), wrong) => assert_eq!(field, wrong),
+                (other, wrong) => panic!("{wrong}: {other:?}"),
+            }
+        }
+        assert!(read(r#"{"Type":"code_entered"}"#, event).is_err(), "names nothing");
+        assert!(read(r"{}", message).is_err());
+        assert!(
+            read(r#"{"Link":"https://example.com/"}"#, message)
+                .is_ok_and(|it| it.message.is_none())
+        );
+    }
+
+    #[test]
+    fn the_sender_may_be_a_messaging_service_by_its_sid() {
+        const MG: &str = "MG0123456789abcdef0123456789abcdef";
+        let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), message);
+        let of = |more: &str| {
+            let sighting = with(more).expect(more).message.expect("named");
+            (sighting.from, sighting.service.map(|sid| sid.to_string()))
+        };
+        let service = Some(MG.to_owned());
+        assert_eq!(of(&format!(r#""From":"{MG}""#)), (None, service.clone()));
+        assert_eq!(of(&format!(r#""From":"{MG}","MessagingServiceSid":"{MG}""#)), (None, service));
+        assert_eq!(of(r#""From":"15017122661""#), (Some("+15017122661".to_owned()), None));
+        let other = MG.replace("MG0", "MG1");
+        let both = with(&format!(r#""From":"{MG}","MessagingServiceSid":"{other}""#));
+        assert!(matches!(both, Err(Malformed::Field { field: "From", .. })), "{both:?}");
+    }
+
+    #[test]
+    fn whoever_signs_for_several_accounts_says_which() {
+        let own = AccountSid::parse(ACCOUNT).expect("valid");
+        let other = AccountSid::parse(&ACCOUNT.replace("AC0", "AC1")).expect("valid");
+        let message_json = format!(r#"{{"MessageSid":"{SID}"}}"#);
+        let link_json = r#"{"Link":"https://example.com/"}"#;
+        let event_json = r#"{"To":"+15551234567"}"#;
+        let all = |others: &[AccountSid], more: &str| {
+            let with = |json: &str| json.replacen('{', &format!("{{{more}"), 1);
+            [
+                read_of(others, &with(&message_json), message).map(|it| it.account),
+                read_of(others, &with(link_json), message).map(|it| it.account),
+                read_of(others, &with(event_json), event)
+                    .map(|it| it.evidence.expect("evidence").account),
+            ]
+        };
+        for unnamed in all(&[own, other], "") {
+            let error = unnamed.expect_err("whose?");
+            assert!(matches!(error, Malformed::Field { field: "AccountSid", .. }), "{error}");
+        }
+        let named = format!(r#""account_sid":"{other}","#);
+        assert_eq!(all(&[own, other], &named), [Ok(other), Ok(other), Ok(other)]);
+        for one in [&[][..], &[own]] {
+            assert_eq!(all(one, ""), [Ok(own), Ok(own), Ok(own)]);
+        }
+    }
+
+    #[test]
+    fn the_future_is_now() {
+        let signal = read(r#"{"To":"+15551234567","OccurredAt":"2036-01-01T00:00:00Z"}"#, event);
+        let evidence = signal.expect("read").evidence.expect("evidence");
+        assert_eq!(evidence.occurred_at, "2026-11-23T10:00:00Z".parse().expect("valid"));
+    }
+}

@@ -1,0 +1,389 @@
+//! Calls: somebody called back.
+//!
+//! Two webhooks tell of one: the number's voice webhook, as it rings, and the number's status callback,
+//! when it is over. Either is enough, and a `CallSid` counts once. What a call proves, it proves as of
+//! its *start*: a code that was sent while somebody talked to the support is not what made them call.
+//!
+//! A status callback tells the end and the duration, and Twilio counts that from the answer. So where a
+//! call rings for long before it is answered, its start is known from the webhook only.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::address::Address;
+use crate::domain::matching::{Reason, earlier};
+use crate::domain::sid::{AccountSid, CallSid, kind};
+use crate::domain::signal::{
+    DedupId, Evidence, EvidenceTarget, Malformed, SenderHint, Signal, SignalSource, TimeSource,
+};
+use crate::twilio::callback::{EventMeta, ParseContext, When};
+use crate::twilio::fields::{Fields, missing};
+use crate::twilio::timestamps;
+
+/// What Twilio puts into `RangeEnd` where there is no number to show. Some carriers spell it on the keypad
+/// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
+/// am I getting calls from these strange numbers?").
+const NOBODY: [&str; 7] =
+    ["anonymous", "restricted", "unavailable", "unknown", "private", "blocked", "withheld"];
+
+/// What somebody who tells us of a call wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedResponse {
+    /// What to do with the call.
+    Twiml,
+    /// Nothing: it is over, or was merely told of.
+    Nothing,
+}
+
+/// A call that somebody told us of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallSignal {
+    /// What it proves.
+    pub signal: Signal,
+    /// What is to be answered.
+    pub wants: ExpectedResponse,
+}
+
+/// How far a call had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallStage {
+    Begins,
+    Underway,
+    /// It was answered, and ended.
+    Completed,
+    /// It ended, and nobody says after how long.
+    Over,
+}
+
+impl CallStage {
+    pub(super) fn of(status: &str) -> Self {
+        match status {
+            "queued" | "initiated" | "ringing" => Self::Begins,
+            "completed" => Self::Completed,
+            "busy" | "no-answer" | "canceled" | "failed" => Self::Over,
+            _ => Self::Underway,
+        }
+    }
+}
+
+/// A number's voice webhook, or its status callback.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, Malformed> {
+    let account = reading.account(fields)?;
+    let sid = fields.sid::<kind::CallKind>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
+    let stage = CallStage::of(fields.get("CallStatus").unwrap_or_default());
+    // Only a status callback says where it comes from, and what a call came to.
+    let is_told =
+        ["CallDuration", "CallbackSource"].iter().any(|field| fields.get(field).is_some());
+    let wants = match stage {
+        CallStage::Begins | CallStage::Underway if !is_told => ExpectedResponse::Twiml,
+        CallStage::Begins | CallStage::Underway | CallStage::Completed | CallStage::Over => {
+            ExpectedResponse::Nothing
+        }
+    };
+    let when = match timestamp(fields) {
+        Some(at) => When { at: at.min(reading.now), source: TimeSource::Exact },
+        // If the app passes the form on, `OccurredAt` is the time of the form's stage: the beginning or the end.
+        None => reading.when(fields)?,
+    };
+    let when = (when.source != TimeSource::Unknown).then_some(when);
+    let signal = called(fields, reading, (account, sid), stage, &EventMeta { when, event: None });
+    Ok(CallSignal { signal, wants })
+}
+
+/// A call of which it is known whose it is. One whose start is not known proves nothing and is not
+/// counted, so that it may still be told of by another road.
+pub(super) fn called(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    (account, sid): (AccountSid, CallSid),
+    stage: CallStage,
+    heard: &EventMeta,
+) -> Signal {
+    let evidence = who(fields, reading, account).and_then(|named| {
+        let began = start(fields, stage, heard.when).ok_or(Reason::TimeUnknown)?;
+        let When { at: occurred_at, source: time_source } = began;
+        let (label, source) = ("call".to_owned(), SignalSource::Call);
+        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+    });
+    let once = match evidence {
+        Ok(_) => heard.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
+        Err(_) => Vec::new(),
+    };
+    Signal {
+        source: SignalSource::Call,
+        dedup_ids: once,
+        code: None,
+        evidence,
+        names: None,
+        message_update: None,
+        seen_at: reading.now,
+        trace: reading.trace,
+    }
+}
+
+/// When a call began, told of at that moment.
+fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> {
+    match stage {
+        CallStage::Begins => when,
+        CallStage::Completed => {
+            let seconds = fields.get("CallDuration")?.parse().ok()?;
+            let when = when?;
+            Some(When { at: earlier(when.at, Duration::from_secs(seconds)), ..when })
+        }
+        CallStage::Underway | CallStage::Over => None,
+    }
+}
+
+/// Who called whom. The person who called is `RangeEnd`, also where the call was forwarded to us.
+fn who(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    account: AccountSid,
+) -> Result<EvidenceTarget, Reason> {
+    if fields.get("Direction") != Some("inbound") {
+        return Err(Reason::Outbound);
+    }
+    // `Caller` and `Called` are the same by their older names.
+    let from = fields.get("From").or_else(|| fields.get("Caller")).ok_or(Reason::Anonymous)?;
+    if is_nobody(from) {
+        return Err(Reason::Anonymous);
+    }
+    let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
+    // A `client:` or a `sip:` is no telephone that a text could have gone to.
+    let (recipient, whatsapp) =
+        reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
+    let to = fields.get("To").or_else(|| fields.get("Called"));
+    let to = to.and_then(|to| Address::parse(to).ok()).ok_or(Reason::SenderUnknown)?;
+    let number = to.to_number().unwrap_or(to);
+    let sender = SenderHint { address: Some(number.to_sender()), service: None };
+    Ok(EvidenceTarget::Caller { recipient, whatsapp, sender })
+}
+
+fn is_nobody(from: &str) -> bool {
+    let from = from.trim();
+    let digits = from.trim_start_matches('+');
+    NOBODY
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(from) || word.chars().map(key).eq(digits.chars()))
+}
+
+/// The key that a small letter is on (ITU-T E.161).
+fn key(letter: char) -> char {
+    match letter {
+        'a'..='c' => '2',
+        'd'..='f' => '3',
+        'g'..='i' => '4',
+        'j'..='l' => '5',
+        'm'..='o' => '6',
+        'p'..='s' => '7',
+        't'..='v' => '8',
+        'w'..='z' => '9',
+        other => other,
+    }
+}
+
+/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second; in events of Event
+/// Streams RFC 3339. `None` if it is no real moment.
+pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
+    timestamps::parse(fields.get("Timestamp")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::address::RecipientHashKey;
+    use crate::twilio::callback::Relay;
+    use crate::twilio::fields::FieldSpelling;
+    use crate::twilio::form;
+
+    const CALL: &str = "CA0123456789abcdef0123456789abcdef";
+    const BASE: &str = "CallSid=CA0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&To=%2B15017122661&Direction=inbound&";
+
+    fn read(form: &str) -> Result<CallSignal, Malformed> {
+        read_by(Relay::Twilio, form)
+    }
+
+    fn read_by(road: Relay, form: &str) -> Result<CallSignal, Malformed> {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio);
+        let reading = ParseContext {
+            account,
+            others: &[],
+            person_key: &RecipientHashKey::new(b"key"),
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag: None,
+            road,
+            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
+            trace: None,
+        };
+        call(&fields.expect("UTF-8"), &reading)
+    }
+
+    fn heard(end: &str) -> CallSignal {
+        read(&format!("{BASE}{end}")).expect(end)
+    }
+
+    #[test]
+    fn a_call_counts_as_of_its_start() {
+        let from = "From=%2B15558675310&";
+        for (end, wants, start) in [
+            ("CallStatus=ringing", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=queued", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=in-progress", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            ("CallStatus=something-new", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            ("", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=completed&CallDuration=90",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:03:00Z"),
+            ),
+            (
+                "CallStatus=ringing&CallbackSource=call-progress-events&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:04:30Z"),
+            ),
+            // A clock that is ahead, and no date at all: it ended now.
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A05%3A30+%2B0000",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
+            (
+                "CallStatus=completed&CallDuration=90&Timestamp=yesterday",
+                ExpectedResponse::Nothing,
+                Ok("2026-11-23T10:03:30Z"),
+            ),
+            ("CallStatus=completed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=completed&CallDuration=long",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            (
+                "CallStatus=completed&CallDuration=-5",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            ("CallStatus=busy&CallDuration=0", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=no-answer", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            (
+                "CallStatus=canceled&CallDuration=12",
+                ExpectedResponse::Nothing,
+                Err(Reason::TimeUnknown),
+            ),
+            ("CallStatus=failed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+        ] {
+            let call = heard(&format!("{from}{end}"));
+            let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
+            assert_eq!(call.wants, wants, "{end}");
+            assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
+            let once = usize::from(began.is_ok());
+            assert_eq!(
+                call.signal.dedup_ids.len(),
+                once,
+                "what proves nothing is not used up: {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_told_is_no_evidence_and_no_error() {
+        for from in [
+            "",
+            "From=",
+            "From=anonymous",
+            "From=Anonymous",
+            "From=unknown",
+            "From=restricted",
+            "From=%2B266696687",
+            "From=266696687",
+            "From=%2B7378742833",
+            "From=%2B86282452253",
+            "From=%2B8656696",
+            "From=client%3Atommy",
+            "From=sip%3Aalice%40example.com",
+            "From=12345",
+            "From=%0A",
+        ] {
+            let call = heard(&format!("CallStatus=ringing&{from}"));
+            assert_eq!(call.signal.evidence, Err(Reason::Anonymous), "{from}");
+            assert_eq!(call.wants, ExpectedResponse::Twiml);
+        }
+        let forwarded =
+            heard("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
+        let plain = heard("CallStatus=ringing&Caller=%2B1+555+867+5310");
+        assert_eq!(forwarded.signal, plain.signal);
+        assert!(plain.signal.evidence.is_ok());
+    }
+
+    #[test]
+    fn when_a_call_was_that_is_passed_on_without_its_time_is_not_known() {
+        let passed_on = |more: &str| {
+            let form = format!("{BASE}From=%2B15558675310&{more}");
+            read_by(Relay::App, &form).expect(more).signal
+        };
+        let ended = "CallStatus=completed&CallDuration=90";
+        let ringing = "CallStatus=ringing";
+        for more in [ended, &format!("{ended}&Timestamp=yesterday"), ringing] {
+            let signal = passed_on(more);
+            assert_eq!((signal.evidence, signal.dedup_ids), (Err(Reason::TimeUnknown), Vec::new()));
+        }
+        let timed = "&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000";
+        for (more, start) in [
+            (format!("{ended}{timed}"), "2026-11-23T10:03:00Z"),
+            (format!("{ringing}&OccurredAt=2026-11-23T10%3A04%3A00Z"), "2026-11-23T10:04:00Z"),
+            (format!("{ended}&OccurredAt=2026-11-23T10%3A04%3A30Z"), "2026-11-23T10:03:00Z"),
+        ] {
+            let began = passed_on(&more).evidence.map(|evidence| evidence.occurred_at);
+            assert_eq!(began, Ok(start.parse().expect("valid")), "{more}");
+        }
+    }
+
+    #[test]
+    fn only_an_inbound_call_is_evidence() {
+        for direction in ["outbound-api", "outbound-dial", "trunking-originating", ""] {
+            let form = BASE.replace("inbound", direction);
+            let call = read(&format!("{form}CallStatus=ringing&From=%2B15558675310"));
+            assert_eq!(call.expect("read").signal.evidence, Err(Reason::Outbound), "{direction}");
+        }
+    }
+
+    #[test]
+    fn the_number_called_is_the_sender_whatever_it_is_called_on() {
+        let with = |to: &str| {
+            let form = BASE.replace("%2B15017122661", to);
+            read(&format!("{form}CallStatus=ringing&From=%2B15558675310"))
+                .expect(to)
+                .signal
+                .evidence
+        };
+        assert_eq!(with("%2B15017122661"), with("whatsapp%3A%2B1+501+712+2661"));
+        assert_ne!(with("%2B15017122661"), with("sip%3Aa%40b.example"));
+        assert_eq!(with(""), Err(Reason::SenderUnknown));
+    }
+
+    #[test]
+    fn a_call_without_its_names_is_malformed() {
+        for (form, wrong) in [
+            (BASE.replace(CALL, ""), "CallSid"),
+            (BASE.replace(CALL, "CA123"), "CallSid"),
+            (BASE.replace("AC0123456789abcdef0123456789abcdef", ""), "AccountSid"),
+        ] {
+            let error = read(&form).expect_err(wrong);
+            assert!(matches!(error, Malformed::Field { field, .. } if field == wrong), "{error}");
+        }
+        let other = BASE.replace("AC0", "AC1");
+        assert_eq!(read(&other).expect_err("another's"), Malformed::OtherAccount);
+    }
+}

@@ -1,0 +1,345 @@
+//! Twilio's own callbacks: an inbound message, a message's status.
+//!
+//! Properties vary by channel and are added without notice, so only what is needed is required.
+
+use jiff::Timestamp;
+
+use crate::domain::address::{Address, Recipient, RecipientHashKey, RecipientNames, Sender};
+use crate::domain::code::{CodeKey, Probe};
+use crate::domain::matching::{CLOCK_SKEW, Reason};
+use crate::domain::message::Status;
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid, kind};
+use crate::domain::signal::{
+    DedupId, Evidence, EvidenceTarget, Malformed, MessageUpdate, SenderHint, Signal, SignalSource,
+    TimeSource,
+};
+use crate::domain::switch;
+use crate::domain::trace::TraceParent;
+use crate::twilio::direction;
+use crate::twilio::fields::{Fields, missing};
+
+/// What reading a signal takes besides its fields.
+#[derive(Debug, Clone, Copy)]
+pub struct ParseContext<'a> {
+    /// Whose a request is that names no account.
+    pub account: AccountSid,
+    /// What else it may be about, by whose key it was signed.
+    pub others: &'a [AccountSid],
+    /// Turns addresses into persons.
+    pub person_key: &'a RecipientHashKey,
+    /// The app's keys, to try what was typed against the codes of messages.
+    pub code_keys: &'a [CodeKey],
+    /// Whether known crawlers' clicks are no evidence.
+    pub ignores_crawlers: bool,
+    /// The tag of a message that holds its reference, in Event Streams. A message that bears it is tracked.
+    pub reference_tag: Option<&'a str>,
+    /// Whether Twilio itself sent the request, or the app passes it on.
+    pub road: Relay,
+    /// When the request came in.
+    pub now: Timestamp,
+    /// The trace that it came in with.
+    pub trace: Option<TraceParent>,
+}
+
+/// The origin of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relay {
+    /// Sent by Twilio itself, as its event happens.
+    Twilio,
+    /// Sent or passed on by the app, which alone knows how late it is.
+    App,
+}
+
+impl ParseContext<'_> {
+    /// The time of this request's event, and the clock behind it. Twilio sends a webhook when its event happens. An
+    /// event that the app passes on without a time may have happened at any earlier time.
+    ///
+    /// # Errors
+    /// [`Malformed::Field`] if `OccurredAt` or `SentAt` is no real moment.
+    pub fn when(&self, fields: &Fields) -> Result<When, Malformed> {
+        let source = match self.road {
+            Relay::Twilio => return Ok(When { at: self.now, source: TimeSource::Exact }),
+            Relay::App => TimeSource::App,
+        };
+        let (stated, sent) = (fields.timestamp("OccurredAt")?, fields.timestamp("SentAt")?);
+        let Some(stated) = stated else {
+            return Ok(When { at: self.now, source: TimeSource::Unknown });
+        };
+        // `SentAt` shows how far the app's clock is off. A larger difference may be a delay of the request.
+        let ahead = sent.map(|sent| sent.duration_since(self.now));
+        let skew = jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
+        let (at, source) = match ahead {
+            Some(ahead) if ahead.abs() <= skew => {
+                (stated.checked_sub(ahead).unwrap_or(stated), TimeSource::Exact)
+            }
+            Some(_) | None => (stated, source),
+        };
+        // An event cannot lie in the future: such a clock is wrong.
+        Ok(When { at: at.min(self.now), source })
+    }
+
+    /// Whether a request may be about this account.
+    #[must_use]
+    pub fn speaks_for(&self, account: AccountSid) -> bool {
+        account == self.account || self.others.contains(&account)
+    }
+
+    /// Whose the request is.
+    ///
+    /// # Errors
+    /// [`Malformed::OtherAccount`], or that the field is no `AccountSid`.
+    pub fn account(&self, fields: &Fields) -> Result<Option<AccountSid>, Malformed> {
+        match fields.sid::<kind::AccountKind>("AccountSid", None)? {
+            Some(account) if !self.speaks_for(account) => Err(Malformed::OtherAccount),
+            known => Ok(known),
+        }
+    }
+}
+
+/// Replies that are about the sender and not about the message: Twilio's default keywords (Messaging, "Advanced
+/// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count, so `Opt-out.`
+/// is one.
+/// `YES` is left out: it opts in, but it also answers.
+const OPT_OUT_WORDS: [&str; 15] = [
+    "STOP",
+    "STOPALL",
+    "UNSUBSCRIBE",
+    "CANCEL",
+    "END",
+    "QUIT",
+    "REVOKE",
+    "OPTOUT",
+    "OPTIN",
+    "START",
+    "UNSTOP",
+    "HELP",
+    "INFO",
+    "ARRET",
+    "ARRÊT",
+];
+
+/// An inbound message: somebody replied.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malformed> {
+    // First, for another account's request is answered 403 whatever else is wrong with it.
+    let account = reading.account(fields)?;
+    message_sid(fields)?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
+    let when = reading.when(fields)?;
+    replied(fields, reading, account, &EventMeta { when: Some(when), event: None })
+}
+
+/// The time of an event, and the clock behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// The time.
+    pub at: Timestamp,
+    /// The clock behind it.
+    pub source: TimeSource,
+}
+
+/// When an event happened, and what it is known by. A webhook comes as it happens and has no name.
+pub(super) struct EventMeta {
+    /// The time. `None` if the event has none.
+    pub(super) when: Option<When>,
+    /// The `CloudEvent`.
+    pub(super) event: Option<DedupId>,
+}
+
+/// A reply of which it is known whose it is. One whose time is not known proves only what it quotes;
+/// it is not counted, so that it may still come by another road.
+pub(super) fn replied(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    account: AccountSid,
+    heard: &EventMeta,
+) -> Result<Signal, Malformed> {
+    let inbound = message_sid(fields)?;
+    direction::inbound(fields)?;
+    let person = address(fields, "From")?.ok_or_else(|| missing("From"))?;
+    let sender = address(fields, "To")?.ok_or_else(|| missing("To"))?;
+    let names = names(fields, reading, account, &person).map(|names| (account, names));
+    let person = reading.person_key.recipient(account, &person);
+    let sender = SenderHint { address: Some(sender.to_sender()), service: service(fields)? };
+    let probe = fields.get("Body").and_then(|body| Probe::new(body, reading.code_keys));
+    let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
+        let is_direct = matches!(named, EvidenceTarget::Message(_));
+        let unknown = When { at: reading.now, source: TimeSource::Unknown };
+        let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
+        let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
+        let (label, source) = ("reply".to_owned(), SignalSource::Reply);
+        Ok(Evidence { account, named, label, occurred_at, time_source, source })
+    });
+    let once = if evidence == Err(Reason::TimeUnknown) {
+        Vec::new()
+    } else {
+        heard.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
+    };
+    Ok(Signal {
+        source: SignalSource::Reply,
+        dedup_ids: once,
+        code: probe,
+        evidence,
+        names,
+        message_update: None,
+        seen_at: reading.now,
+        trace: reading.trace,
+    })
+}
+
+/// What a reply is about. One that quotes something which is no message proves nothing: the person
+/// pointed elsewhere, and the newest message is not what they meant.
+fn evidence_target(
+    fields: &Fields,
+    recipient: Recipient,
+    sender: SenderHint,
+) -> Result<Result<EvidenceTarget, Reason>, Malformed> {
+    const QUOTED: &str = "OriginalRepliedMessageSid";
+    if is_opt_out(fields) {
+        return Ok(Err(Reason::OptOut));
+    }
+    match optional(fields.sid::<kind::MessageKind>(QUOTED, None))? {
+        Some(sid) => Ok(Ok(EvidenceTarget::Message(sid))),
+        None if fields.get(QUOTED).is_some() => Ok(Err(Reason::QuoteUnknown)),
+        None => Ok(Ok(EvidenceTarget::Person { recipient, sender })),
+    }
+}
+
+fn service(fields: &Fields) -> Result<Option<ServiceSid>, Malformed> {
+    optional(fields.sid("MessagingServiceSid", None))
+}
+
+/// What Twilio sends along and nobody needs is no reason to refuse the rest, whatever it looks like.
+/// Only a SID that is given twice differently is: then it cannot be told what was signed.
+fn optional<T>(read: Result<Option<T>, Malformed>) -> Result<Option<T>, Malformed> {
+    match read {
+        Err(Malformed::Field { .. } | Malformed::NotAMessage { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+fn is_opt_out(fields: &Fields) -> bool {
+    if fields.get("OptOutType").is_some() {
+        return true;
+    }
+    let letters = fields.get("Body").unwrap_or_default().chars().filter(|c| c.is_alphanumeric());
+    let word: String = letters.flat_map(char::to_uppercase).collect();
+    OPT_OUT_WORDS.contains(&word.as_str())
+}
+
+/// A status callback. `query` is the callback URL's own: the sender of the message may state there that
+/// feedback was requested, and a reference.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn status(
+    fields: &Fields,
+    query: &Fields,
+    reading: &ParseContext<'_>,
+) -> Result<MessageUpdate, Malformed> {
+    let account = reading.account(fields)?;
+    let sid = message_sid(fields)?;
+    let account = account.ok_or_else(|| missing("AccountSid"))?;
+    let word = fields.get("MessageStatus").or_else(|| fields.get("SmsStatus"));
+    let word = word.ok_or_else(|| missing("MessageStatus"))?;
+    registered(message_update(fields, reading, account, sid, word)?, query)
+}
+
+/// A message with the `feedback` and the `reference` of its status callback URL.
+pub(super) fn registered(
+    sighting: MessageUpdate,
+    query: &Fields,
+) -> Result<MessageUpdate, Malformed> {
+    let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
+    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..sighting })
+}
+
+/// The first word of a status callback URL's `feedback` that is neither true nor false: its message is not tracked.
+#[must_use]
+pub fn unreadable_feedback(query: &Fields) -> Option<&str> {
+    feedback_words(query).find(|word| switch::parse(word).is_none())
+}
+
+fn feedback_words(query: &Fields) -> impl Iterator<Item = &str> {
+    query.typed("feedback").chain(query.typed("ProvideFeedback"))
+}
+
+/// A message of which Twilio said that it has come so far.
+pub(super) fn message_update(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    account: AccountSid,
+    sid: MessageSid,
+    word: &str,
+) -> Result<MessageUpdate, Malformed> {
+    direction::outbound(fields)?;
+    let recipient = optional(address(fields, "To"))?;
+    // A sender is kept in clear, so a text that is no sender is dropped.
+    let (from, of_service) = match fields.get("From").map(Sender::parse) {
+        Some(Ok(Sender::Address(from))) => (Some(from.to_sender()), None),
+        Some(Ok(Sender::Service(of))) => (None, Some(of)),
+        Some(Err(_)) | None => (None, None),
+    };
+    Ok(MessageUpdate {
+        sid,
+        account,
+        tracked: false,
+        strict: false,
+        by_twilio: reading.road == Relay::Twilio,
+        number: recipient.as_ref().and_then(|to| reading.person_key.by_number(account, to)),
+        names: recipient.as_ref().and_then(|to| names(fields, reading, account, to)),
+        recipient: recipient.map(|to| reading.person_key.recipient(account, &to)),
+        from,
+        service: service(fields)?.or(of_service),
+        reference: None,
+        // A word that Twilio invents later is no reason to refuse what else it says.
+        status: Status::parse(word),
+        error_code: fields.get("ErrorCode").and_then(|code| code.parse().ok()),
+        code: None,
+        link: None,
+        created_at: None,
+        seen_at: reading.now,
+        trace: reading.trace,
+    })
+}
+
+pub(super) fn message_sid(fields: &Fields) -> Result<MessageSid, Malformed> {
+    fields.sid("MessageSid", None)?.ok_or_else(|| missing("MessageSid"))
+}
+
+/// All names that Twilio gives to the person at this address, if there are several. Only a form that Twilio itself
+/// sent ties names, not one that the app passes on.
+fn names(
+    fields: &Fields,
+    reading: &ParseContext<'_>,
+    account: AccountSid,
+    address: &Address,
+) -> Option<RecipientNames> {
+    if reading.road != Relay::Twilio || !address.is_whatsapp() {
+        return None;
+    }
+    let ids = ["ExternalUserId", "ParentExternalUserId"].into_iter();
+    let ids = ids.filter_map(|field| Address::parse_user_id(fields.get(field)?));
+    let mut addresses: Vec<Address> = std::iter::once(address.clone()).chain(ids).collect();
+    // `WaId` is the number without its plus. It is absent if the user hides the number.
+    if address.is_whatsapp_id()
+        && let Some(digits) = fields.get("WaId")
+        && let Ok(number) =
+            Address::parse_recipient(&format!("whatsapp:+{}", digits.trim_start_matches('+')))
+    {
+        addresses.push(number);
+    }
+    RecipientNames::of(reading.person_key, account, &addresses)
+}
+
+fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malformed> {
+    let Some(text) = fields.get(field) else { return Ok(None) };
+    let parsed = Address::parse(text);
+    parsed.map(Some).map_err(|error| Malformed::Field { field, expected: error.to_string() })
+}
+
+#[cfg(test)]
+#[path = "callback_tests.rs"]
+mod tests;

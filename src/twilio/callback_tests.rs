@@ -1,0 +1,101 @@
+//! How callbacks are read.
+
+use super::*;
+use crate::twilio::fields::FieldSpelling;
+use crate::twilio::form;
+
+const BASE: &str = "MessageSid=SM0123456789abcdef0123456789abcdef&AccountSid=AC0123456789abcdef0123456789abcdef&From=%2B15551234567&To=%2B15017122661&";
+
+fn fields_of(form: &str) -> Fields {
+    Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio).expect("UTF-8")
+}
+
+fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
+    ParseContext {
+        account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
+        others: &[],
+        person_key,
+        code_keys: &[],
+        ignores_crawlers: true,
+        reference_tag: None,
+        road: Relay::Twilio,
+        now: Timestamp::UNIX_EPOCH,
+        trace: None,
+    }
+}
+
+fn read(form: &str) -> Result<Signal, Malformed> {
+    reply(&fields_of(form), &reading_with(&RecipientHashKey::new(b"key")))
+}
+
+#[test]
+fn a_form_at_the_route_of_the_other_direction_is_refused() {
+    let person_key = RecipientHashKey::new(b"key");
+    let reading = reading_with(&person_key);
+    for (more, is_reply, is_status) in [
+        ("SmsStatus=received", true, false),
+        ("MessageStatus=receiving", true, false),
+        ("MessageStatus=sent", false, true),
+        ("SmsStatus=delivered", false, true),
+        ("MessageStatus=DELIVERED&Body=hi", false, true),
+        ("MessageStatus=sent&SmsStatus=received", false, false),
+    ] {
+        let fields = fields_of(&format!("{BASE}{more}"));
+        assert_eq!(reply(&fields, &reading).is_ok(), is_reply, "{more}");
+        assert_eq!(status(&fields, &fields, &reading).is_ok(), is_status, "{more}");
+    }
+}
+
+#[test]
+fn opting_out_in_or_asking_for_help_is_no_evidence() {
+    for end in [
+        "OptOutType=STOP&Body=STOP",
+        "OptOutType=START&Body=Go",
+        "OptOutType=HELP&Body=?",
+        "Body=stop",
+        "Body=+Stop.%0A",
+        "Body=UNSUBSCRIBE",
+        "Body=help",
+    ] {
+        let signal = read(&format!("{BASE}{end}")).expect(end);
+        assert_eq!(signal.evidence, Err(Reason::OptOut), "{end}");
+        assert!(!signal.dedup_ids.is_empty(), "it still counts as seen: {end}");
+    }
+    for end in ["Body=yes", "Body=stop+it", "Body=", "Body=123456", "OptOutType=&Body=ok"] {
+        assert!(read(&format!("{BASE}{end}")).expect(end).evidence.is_ok(), "{end}");
+    }
+}
+
+#[test]
+fn a_quoted_message_is_named_directly() {
+    let quoted = "OriginalRepliedMessageSid=MM0123456789abcdef0123456789abcdef";
+    let signal = read(&format!("{BASE}{quoted}")).expect("read");
+    assert!(matches!(signal.evidence.expect("evidence").named, EvidenceTarget::Message(_)));
+}
+
+#[test]
+fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
+    let quoted = "OriginalRepliedMessageSid=wamid.HBgLMTU1NTEyMzQ1Njc";
+    let signal = read(&format!("{BASE}{quoted}")).expect("read");
+    assert_eq!(signal.evidence, Err(Reason::QuoteUnknown));
+}
+
+#[test]
+fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
+    let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
+    let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
+        panic!("a person is named");
+    };
+    assert_eq!(sender.service, None);
+}
+
+#[test]
+fn what_is_missing_or_another_accounts_is_told_apart() {
+    assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
+    let other = BASE.replace("AC0", "AC1");
+    assert_eq!(read(&other), Err(Malformed::OtherAccount));
+    let twice = format!("{BASE}MessageSid=SM1123456789abcdef0123456789abcdef");
+    assert!(matches!(read(&twice), Err(Malformed::Ambiguous { field: "MessageSid" })));
+    let call = BASE.replace("=SM0", "=CA0");
+    assert!(matches!(read(&call), Err(Malformed::NotAMessage { field: "MessageSid", .. })));
+}

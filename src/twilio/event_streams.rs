@@ -1,0 +1,327 @@
+//! Event Streams: batches of `CloudEvents`, each of which says what a webhook would have said.
+//!
+//! Delivered at least once, in no order, up to four hours late; so what matters is the event's own time
+//! and its `id`. Fields are spelled as each product of Twilio's likes; `data` is an object or the text of
+//! one; `datacontenttype` is whatever (Twilio's examples put a timestamp there) and is not looked at.
+//! One event that cannot be understood does not spoil its neighbours.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::address::Address;
+use crate::domain::matching::{Reason, earlier};
+use crate::domain::route;
+use crate::domain::sid::{AccountSid, kind};
+use crate::domain::signal::{
+    DedupId, Evidence, EvidenceTarget, Malformed, MessageUpdate, Signal, TimeSource,
+};
+use crate::twilio::call::{CallStage, called, timestamp};
+use crate::twilio::callback::{
+    EventMeta, ParseContext, When, message_sid, message_update, registered, replied,
+};
+use crate::twilio::click::clicked;
+use crate::twilio::fields::{FieldSpelling, Fields, missing};
+use crate::twilio::form;
+use crate::twilio::json::{Json, Members, member};
+use crate::twilio::timestamps;
+
+/// The longest `id` by which an event is recognised, in bytes. Twilio's have 34.
+const MAX_ID: usize = 128;
+
+/// A status that is told of this much later says nothing of when its message was first there: Twilio
+/// retries for four hours ("Event delivery and duplication").
+const LATE: Duration = Duration::from_hours(24);
+
+/// What an event is about. The word of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// `com.twilio.messaging.message.*`
+    Message,
+    /// `com.twilio.messaging.inbound-message.received`
+    InboundMessage,
+    /// `com.twilio.daptbt.link-shortening.link-clicked`
+    LinkClicked,
+    /// `com.twilio.voice.status-callback.call.*`
+    Call,
+    /// `com.twilio.eventstreams.test-event`, from the sink's `Test`.
+    Test,
+    /// Anything else that was subscribed to.
+    Unknown,
+}
+
+impl EventKind {
+    /// The word used in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::InboundMessage => "inbound_message",
+            Self::LinkClicked => "link_clicked",
+            Self::Call => "call",
+            Self::Test => "test",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        let is_of = |family: &str| {
+            name.rsplit_once('.').is_some_and(|(known, last)| known == family && !last.is_empty())
+        };
+        match name {
+            "com.twilio.messaging.inbound-message.received" => Self::InboundMessage,
+            "com.twilio.daptbt.link-shortening.link-clicked" => Self::LinkClicked,
+            "com.twilio.eventstreams.test-event" => Self::Test,
+            _ if is_of("com.twilio.messaging.message") => Self::Message,
+            // The second is what it was called until 2024, and may still be subscribed to.
+            _ if is_of("com.twilio.voice.status-callback.call")
+                || is_of("com.twilio.voice.webhook.status-callback.call") =>
+            {
+                Self::Call
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What an event comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message was seen.
+    Status(Box<MessageUpdate>),
+    /// A recipient did something.
+    Signal(Box<Signal>),
+    /// Nothing that we listen to.
+    Ignored,
+    /// It is another account's.
+    OtherAccount,
+    /// It cannot be understood.
+    Malformed(Malformed),
+}
+
+/// One event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What it is about.
+    pub kind: EventKind,
+    /// What it comes to.
+    pub incoming: Incoming,
+}
+
+/// A batch: an array of events, or one alone.
+///
+/// # Errors
+/// [`Malformed::Json`] where it is neither; [`Malformed::OtherAccount`] where nothing in it is ours.
+pub fn batch(body: &[u8], reading: &ParseContext<'_>) -> Result<Vec<Event>, Malformed> {
+    let elements = match Json::parse(body)? {
+        Json::Array(elements) => elements,
+        one @ Json::Object(_) => vec![one],
+        Json::Null | Json::Scalar(_) => {
+            return Err(Malformed::Json("expected an array of CloudEvents".to_owned()));
+        }
+    };
+    let events: Vec<Event> = elements.iter().map(|element| event(element, reading)).collect();
+    let is_others = |event: &Event| event.incoming == Incoming::OtherAccount;
+    if !events.is_empty() && events.iter().all(is_others) {
+        return Err(Malformed::OtherAccount);
+    }
+    Ok(events)
+}
+
+fn event(element: &Json, reading: &ParseContext<'_>) -> Event {
+    let Some(members) = element.members() else {
+        let expected = Malformed::Json("expected an object".to_owned());
+        return Event { kind: EventKind::Unknown, incoming: Incoming::Malformed(expected) };
+    };
+    let envelope = Fields::from_members(members, FieldSpelling::Any);
+    let kind = EventKind::of(envelope.get("Type").unwrap_or_default());
+    let incoming =
+        match ParsedEvent::new(members, &envelope, kind, reading).and_then(|told| told.read()) {
+            Ok(incoming) => incoming,
+            Err(Malformed::OtherAccount) => Incoming::OtherAccount,
+            Err(malformed) => Incoming::Malformed(malformed),
+        };
+    Event { kind, incoming }
+}
+
+/// An event, taken apart.
+struct ParsedEvent<'a> {
+    kind: EventKind,
+    /// The last word of its type: `delivered`, `completed`.
+    last: &'a str,
+    data: Fields,
+    /// Of a call: what its webhook was asked with, where that is told; else the data.
+    asked: Fields,
+    /// The tags that the app gave to its message.
+    tags: Fields,
+    account: AccountSid,
+    heard: EventMeta,
+    reading: &'a ParseContext<'a>,
+}
+
+impl<'a> ParsedEvent<'a> {
+    fn new(
+        members: &[(String, Json)],
+        envelope: &'a Fields,
+        kind: EventKind,
+        reading: &'a ParseContext<'a>,
+    ) -> Result<Self, Malformed> {
+        let name = envelope.get("Type").ok_or_else(|| missing("type"))?;
+        let members = data(members)?;
+        let data = Fields::from_members(&members, FieldSpelling::Any);
+        let asked = match parameters(&members) {
+            Some(parameters) => Fields::from_members(parameters, FieldSpelling::Any),
+            None => data.clone(),
+        };
+        let tags = Fields::from_members(&tags(&members), FieldSpelling::Twilio);
+        let account = account(&asked, &data, envelope, reading)?;
+        let at = timestamp(&data)
+            .or_else(|| timestamp(&asked))
+            .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
+        let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
+        let heard = EventMeta {
+            when: at.map(|at| When { at: at.min(reading.now), source: TimeSource::Exact }),
+            event: id.map(|id| DedupId::Event(id.to_owned())),
+        };
+        let last = name.rsplit('.').next().unwrap_or_default();
+        Ok(Self { kind, last, data, asked, tags, account, heard, reading })
+    }
+
+    fn read(&self) -> Result<Incoming, Malformed> {
+        let (data, reading, account, heard) = (&self.data, self.reading, self.account, &self.heard);
+        let signal = match self.kind {
+            EventKind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
+            EventKind::InboundMessage => Some(self.reply()?),
+            EventKind::LinkClicked => clicked(data, reading, account, heard)?,
+            EventKind::Call => Some(self.call()?),
+            EventKind::Test | EventKind::Unknown => None,
+        };
+        Ok(signal.map_or(Incoming::Ignored, |signal| Incoming::Signal(Box::new(signal))))
+    }
+
+    /// On WhatsApp people quote what they answer, and only the webhook tells what. To take the newest
+    /// message for it would prove the wrong one, so there a reply that quotes nothing proves nothing;
+    /// it is not counted either, so that the webhook's still is.
+    fn reply(&self) -> Result<Signal, Malformed> {
+        let mut signal = replied(&self.data, self.reading, self.account, &self.heard)?;
+        let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
+        let is_guess =
+            matches!(&signal.evidence, Ok(Evidence { named: EvidenceTarget::Person { .. }, .. }));
+        if is_guess && from.is_some_and(|from| from.is_whatsapp()) {
+            signal.evidence = Err(Reason::QuoteUnknown);
+            signal.dedup_ids.clear();
+        }
+        Ok(signal)
+    }
+
+    fn status(&self) -> Result<MessageUpdate, Malformed> {
+        let sid = message_sid(&self.data)?;
+        let word = self.data.get("MessageStatus").unwrap_or(self.last);
+        let sighting = message_update(&self.data, self.reading, self.account, sid, word)?;
+        let sighting = self.registered(sighting)?;
+        // Its message was there when it was told of, however late that reaches us.
+        let late = earlier(self.reading.now, LATE);
+        let seen_at = self.heard.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
+        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
+    }
+
+    /// The message with the facts of its status callback URL (schema 8) and of its tag. The URL is read as
+    /// `/twilio/status` reads it. So a message is tracked without a request of the app.
+    fn registered(&self, sighting: MessageUpdate) -> Result<MessageUpdate, Malformed> {
+        let spellings = ["StatusCallBackUrl", "StatusCallbackUrl"];
+        let url = spellings.into_iter().find_map(|name| self.data.get(name));
+        let query = url.and_then(status_query).unwrap_or_default();
+        let query = Fields::from_pairs(&form::pairs(query.as_bytes()), FieldSpelling::Twilio)?;
+        let sighting = registered(sighting, &query)?;
+        let tag = self.reading.reference_tag.filter(|tag| self.tags.get(tag).is_some());
+        let Some(tag) = tag else { return Ok(sighting) };
+        let tagged = self.tags.reference_of(tag, "tags")?;
+        Ok(MessageUpdate { tracked: true, reference: sighting.reference.or(tagged), ..sighting })
+    }
+
+    fn call(&self) -> Result<Signal, Malformed> {
+        // The call is also the resource that the event is about.
+        let named = self.asked.sid::<kind::CallKind>("CallSid", None)?;
+        let about = || self.data.sid("CallSid", Some("sid"));
+        let sid = named.map_or_else(about, |sid| Ok(Some(sid)))?;
+        let sid = sid.ok_or_else(|| missing("CallSid"))?;
+        // The event says how far the call had come; what an end came to says only the webhook.
+        let stage = match (self.last, self.asked.get("CallStatus")) {
+            ("completed", Some(status)) => CallStage::of(status),
+            ("completed" | "initiated" | "ringing", _) => CallStage::of(self.last),
+            _ => CallStage::Underway,
+        };
+        Ok(called(&self.asked, self.reading, (self.account, sid), stage, &self.heard))
+    }
+}
+
+/// The query of a status callback URL that leads to our route. In the URL of another service, `feedback` has another
+/// meaning.
+fn status_query(url: &str) -> Option<&str> {
+    let url = url.split('#').next().unwrap_or_default();
+    let (path, query) = url.split_once('?')?;
+    path.trim_end_matches('/').ends_with(route::STATUS).then_some(query)
+}
+
+/// The message's tags: an object, or the text of one.
+fn tags(data: &[(String, Json)]) -> Members {
+    match member(data, "tags") {
+        Some(Json::Object(tags)) => tags.clone(),
+        Some(Json::Scalar(text)) => match Json::parse(text.as_bytes()) {
+            Ok(Json::Object(tags)) => tags,
+            Ok(Json::Null | Json::Scalar(_) | Json::Array(_)) | Err(_) => Members::new(),
+        },
+        Some(Json::Null | Json::Array(_)) | None => Members::new(),
+    }
+}
+
+/// The event's data: an object, or the text of one.
+fn data(members: &[(String, Json)]) -> Result<Cow<'_, [(String, Json)]>, Malformed> {
+    let expected = || Malformed::Field {
+        field: "data",
+        expected: "expected an object, or the text of one".to_owned(),
+    };
+    match member(members, "data") {
+        None => Ok(Cow::Owned(Members::new())),
+        Some(Json::Object(data)) => Ok(Cow::Borrowed(data)),
+        Some(Json::Scalar(text)) => match Json::parse(text.as_bytes()) {
+            Ok(Json::Object(data)) => Ok(Cow::Owned(data)),
+            Ok(Json::Null | Json::Scalar(_) | Json::Array(_)) | Err(_) => Err(expected()),
+        },
+        Some(Json::Null | Json::Array(_)) => Err(expected()),
+    }
+}
+
+/// What a webhook was asked with: `request.parameters` (`Voice.WebhookEvent`).
+fn parameters(data: &[(String, Json)]) -> Option<&[(String, Json)]> {
+    let request = member(data, "request").and_then(Json::members).unwrap_or(data);
+    member(request, "parameters")?.members().filter(|parameters| !parameters.is_empty())
+}
+
+/// Whose it is: by its data; else by the `source`, which is the path of a resource
+/// (`/2010-04-01/AccountsSettings/AC…/Messages/SM….json`), for not every event repeats it; else whoever's key
+/// it is signed with.
+fn account(
+    asked: &Fields,
+    data: &Fields,
+    envelope: &Fields,
+    reading: &ParseContext<'_>,
+) -> Result<AccountSid, Malformed> {
+    let source = envelope.get("Source").unwrap_or_default().split('/');
+    let named: Vec<(String, Json)> = source
+        .filter(|part| AccountSid::parse(part).is_ok())
+        .map(|part| ("AccountSid".to_owned(), Json::Scalar(part.to_owned())))
+        .collect();
+    let source = Fields::from_members(&named, FieldSpelling::Twilio);
+    for fields in [asked, data, &source] {
+        if let Some(account) = reading.account(fields)? {
+            return Ok(account);
+        }
+    }
+    Ok(reading.account)
+}
+
+#[cfg(test)]
+#[path = "event_streams_tests.rs"]
+mod tests;

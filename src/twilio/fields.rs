@@ -1,0 +1,354 @@
+//! Fields by name, from a form, a query or a JSON object, with one rule for repeats: the first
+//! counts, and a SID that is given twice differently is an error.
+
+use jiff::Timestamp;
+
+use crate::domain::address::Address;
+use crate::domain::message::{MAX_REFERENCE, Reference};
+use crate::domain::sid::{AccountSid, Sid, SidKind};
+use crate::domain::signal::Malformed;
+use crate::twilio::form::{FormPair, Text};
+use crate::twilio::json::{Json, member};
+use crate::twilio::placeholder::{is_placeholder, is_shared_by_everyone};
+use crate::twilio::timestamps;
+
+/// How field names are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldSpelling {
+    /// Only as Twilio's callbacks write them: `MessageSid`.
+    Twilio,
+    /// As people write them to us: `MessageSid`, `message_sid` or `messageSid`.
+    Any,
+}
+
+/// The fields of a request. What is empty or null is not there.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    pairs: Vec<(String, String)>,
+    spelling: FieldSpelling,
+}
+
+impl Fields {
+    /// From a form or a query.
+    ///
+    /// # Errors
+    /// [`Malformed::Encoding`] where a name or a value is not UTF-8.
+    pub fn from_pairs(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Result<Self, Malformed> {
+        let text = |text: &Text<'_>| {
+            String::from_utf8(text.decoded().into_owned()).map_err(|_| Malformed::Encoding)
+        };
+        let mut fields = Self { pairs: Vec::with_capacity(pairs.len()), spelling };
+        for (name, value) in pairs {
+            fields.push(text(name)?, text(value)?);
+        }
+        Ok(fields)
+    }
+
+    /// From a JSON object. Objects and arrays inside it are unknown fields: ignored.
+    ///
+    /// # Errors
+    /// [`Malformed::Json`], with the place, but nothing of the body.
+    pub fn from_json(body: &[u8], spelling: FieldSpelling) -> Result<Self, Malformed> {
+        match Json::parse(body)? {
+            Json::Object(members) => Ok(Self::from_members(&members, spelling)),
+            Json::Null | Json::Scalar(_) | Json::Array(_) => {
+                Err(Malformed::Json("something else was found".to_owned()))
+            }
+        }
+    }
+
+    /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
+    /// Twilio's writes instead of a text.
+    #[must_use]
+    pub fn from_members(members: &[(String, Json)], spelling: FieldSpelling) -> Self {
+        let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
+        for (name, value) in members {
+            if let Some(value) = scalar(value) {
+                fields.push(name.clone(), value);
+            }
+        }
+        fields
+    }
+
+    fn push(&mut self, name: String, value: String) {
+        self.pairs.push((name, value));
+    }
+
+    /// The values of fields with this name, in any case and with any `_` and `-`; empty values included. For URLs that
+    /// people type.
+    pub(super) fn typed<'a>(&'a self, field: &str) -> impl Iterator<Item = &'a str> {
+        let plain = |name: &str| -> String {
+            let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+            letters.flat_map(char::to_lowercase).collect()
+        };
+        let field = plain(field);
+        let named = self.pairs.iter().filter(move |(name, _)| plain(name) == field);
+        named.map(|(_, value)| value.as_str())
+    }
+
+    /// A copy, with each of the named fields that is absent here taken from `others`.
+    #[must_use]
+    pub fn or_of(&self, others: &Self, fields: &[&str]) -> Self {
+        let mut both = self.clone();
+        for field in fields.iter().filter(|field| self.get(field).is_none()) {
+            if let Some(value) = others.get(field) {
+                both.push((*field).to_owned(), value.to_owned());
+            }
+        }
+        both
+    }
+
+    /// The value of a field: of the first that bears its name.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.all(field).next()
+    }
+
+    /// The SID in a field, also under another name for it.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is not such a SID, or is given twice differently.
+    pub fn sid<K: SidKind>(
+        &self,
+        field: &'static str,
+        alias: Option<&str>,
+    ) -> Result<Option<Sid<K>>, Malformed> {
+        let mut values = self.all(field).chain(alias.into_iter().flat_map(|name| self.all(name)));
+        let Some(first) = values.next() else { return Ok(None) };
+        if values.any(|other| other != first) {
+            return Err(Malformed::Ambiguous { field });
+        }
+        Sid::parse(first).map(Some).map_err(|error| Malformed::sid(field, &error))
+    }
+
+    /// The moment in a field.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is not a moment ([`timestamps::parse`]).
+    pub fn timestamp(&self, field: &'static str) -> Result<Option<Timestamp>, Malformed> {
+        self.read(field, timestamps::parse)
+    }
+
+    /// The reference in a field.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it is too long, or would be the same for everyone (`undefined`).
+    pub fn reference(&self, field: &'static str) -> Result<Option<Reference>, Malformed> {
+        self.reference_of(field, field)
+    }
+
+    /// The reference in a field that the settings name. An error shows `shown` as its name.
+    pub(super) fn reference_of(
+        &self,
+        name: &str,
+        shown: &'static str,
+    ) -> Result<Option<Reference>, Malformed> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        not_personal(shown, text)?;
+        let malformed = |expected| Malformed::Field { field: shown, expected };
+        if is_shared_by_everyone(text) {
+            let expected = "expected a name of its own for each login; programs write this where a value is missing";
+            return Err(malformed(expected.to_owned()));
+        }
+        let expected = || format!("expected at most {MAX_REFERENCE} bytes, got {}", text.len());
+        Reference::parse(text).map(Some).ok_or_else(|| malformed(expected()))
+    }
+
+    /// Refuses a placeholder, such as `undefined` or `null`, in these fields.
+    ///
+    /// # Errors
+    /// [`Malformed`], naming the first such field.
+    pub fn refuse_placeholders(&self, fields: &[&'static str]) -> Result<(), Malformed> {
+        fields.iter().try_for_each(|field| match self.get(field) {
+            Some(text) if is_placeholder(text) => Err(Malformed::Field {
+                field,
+                expected: "expected a value; programs write this where one is missing".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        })
+    }
+
+    /// Reads a field, if it is there.
+    pub(super) fn read<T, E: Into<String>>(
+        &self,
+        field: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Malformed> {
+        let read = self.get(field).map(parse).transpose();
+        read.map_err(|expected| Malformed::Field { field, expected: expected.into() })
+    }
+
+    fn all<'a, 'f>(&'a self, field: &'f str) -> impl Iterator<Item = &'a str> + use<'a, 'f> {
+        self.pairs
+            .iter()
+            .filter(move |(name, value)| !value.is_empty() && is_named(name, field, self.spelling))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A value as text. PHP writes a `DateTime` as `{"date", "timezone"}`, Java a `PhoneNumber` as `{"endpoint"}`.
+fn scalar(value: &Json) -> Option<String> {
+    let of = |members: &[(String, Json)], name| match member(members, name) {
+        Some(Json::Scalar(value)) => Some(value.clone()),
+        Some(Json::Null | Json::Array(_) | Json::Object(_)) | None => None,
+    };
+    match value {
+        Json::Scalar(value) => Some(value.clone()),
+        Json::Object(members) => match (of(members, "date"), of(members, "timezone")) {
+            (Some(date), Some(zone)) => Some(format!("{date} {zone}")),
+            (None, _) | (_, None) => of(members, "endpoint"),
+        },
+        Json::Null | Json::Array(_) => None,
+    }
+}
+
+/// The one account that a form names, before anybody has vouched for it; `None` where it names none,
+/// or several, or something else.
+#[must_use]
+pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<AccountSid> {
+    let named = |(name, value): &&FormPair<'_>| {
+        let name = name.decoded();
+        let name = std::str::from_utf8(&name);
+        !value.is_empty() && name.is_ok_and(|name| is_named(name, "AccountSid", spelling))
+    };
+    let mut values = pairs.iter().filter(named).map(|(_, value)| value);
+    let first = values.next()?;
+    if values.any(|other| other != first) {
+        return None;
+    }
+    AccountSid::parse(std::str::from_utf8(&first.decoded()).ok()?).ok()
+}
+
+/// What a needed field is when it is not there.
+#[must_use]
+pub fn missing(field: &'static str) -> Malformed {
+    Malformed::Field { field, expected: "missing".to_owned() }
+}
+
+/// Whether a name is that field's, given in Twilio's spelling.
+fn is_named(name: &str, field: &str, spelling: FieldSpelling) -> bool {
+    if name == field {
+        return true;
+    }
+    if spelling == FieldSpelling::Twilio {
+        return false;
+    }
+    let camel =
+        |(at, letter): (usize, char)| if at == 0 { letter.to_ascii_lowercase() } else { letter };
+    let snake = |(at, letter): (usize, char)| {
+        let underscore = (at > 0 && letter.is_ascii_uppercase()).then_some('_');
+        underscore.into_iter().chain([letter.to_ascii_lowercase()])
+    };
+    name.chars().eq(field.chars().enumerate().map(camel))
+        || name.chars().eq(field.chars().enumerate().flat_map(snake))
+}
+
+/// References and types are kept in clear, so neither may be a person's address.
+///
+/// # Errors
+/// [`Malformed::Field`].
+pub(super) fn not_personal(field: &'static str, text: &str) -> Result<(), Malformed> {
+    if !Address::is_personal(text) {
+        return Ok(());
+    }
+    let expected = "expected a word of your own, such as an order's id: it is kept in clear, so a \
+                    person's address is not taken";
+    Err(Malformed::Field { field, expected: expected.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sid::MessageSid;
+    use crate::domain::timestamp_serde::to_millisecond;
+    use crate::twilio::form;
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
+
+    fn json(text: &str) -> Fields {
+        Fields::from_json(text.as_bytes(), FieldSpelling::Any).expect("an object")
+    }
+
+    #[test]
+    fn every_spelling_names_the_field_and_nothing_else_does() {
+        for name in ["MessagingServiceSid", "messaging_service_sid", "messagingServiceSid"] {
+            assert_eq!(json(&format!(r#"{{"{name}":"x"}}"#)).get("MessagingServiceSid"), Some("x"));
+        }
+        for name in ["messagingservicesid", "MESSAGING_SERVICE_SID", "Messaging_Service_Sid"] {
+            assert_eq!(json(&format!(r#"{{"{name}":"x"}}"#)).get("MessagingServiceSid"), None);
+        }
+    }
+
+    #[test]
+    fn the_first_of_repeats_counts_but_sids_must_agree() {
+        let fields = json(r#"{"Type":"a","Type":"b","sid":null,"x":{"Type":"c"},"y":[1]}"#);
+        assert_eq!(fields.get("Type"), Some("a"));
+        assert_eq!(
+            fields.sid::<crate::domain::sid::kind::MessageKind>("MessageSid", Some("sid")),
+            Ok(None)
+        );
+        let same = json(&format!(r#"{{"MessageSid":"{SID}","sid":"{SID}"}}"#));
+        assert_eq!(
+            same.sid("MessageSid", Some("sid")),
+            Ok(Some(MessageSid::parse(SID).expect("valid")))
+        );
+        let other = json(&format!(r#"{{"MessageSid":"{SID}","message_sid":"SM"}}"#));
+        assert!(
+            other.sid::<crate::domain::sid::kind::MessageKind>("MessageSid", Some("sid")).is_err()
+        );
+    }
+
+    #[test]
+    fn a_form_names_one_account_or_none() {
+        const ONE: &str = "AC0123456789abcdef0123456789abcdef";
+        const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
+        let named = |form: &str, spelling| one_account(&form::pairs(form.as_bytes()), spelling);
+        let one = AccountSid::parse(ONE).ok();
+        assert_eq!(named(&format!("a=b&AccountSid={ONE}"), FieldSpelling::Twilio), one);
+        assert_eq!(
+            named(&format!("AccountSid=&AccountSid={ONE}&AccountSid={ONE}"), FieldSpelling::Any),
+            one
+        );
+        assert_eq!(named(&format!("account_sid={ONE}"), FieldSpelling::Any), one);
+        assert_eq!(named(&format!("account_sid={ONE}"), FieldSpelling::Twilio), None);
+        for none in ["", "AccountSid=", "AccountSid=AC1", "AccountSid=%ff", "%ff=1"] {
+            assert_eq!(named(none, FieldSpelling::Any), None, "{none}");
+        }
+        assert_eq!(
+            named(&format!("AccountSid={ONE}&AccountSid={OTHER}"), FieldSpelling::Any),
+            None
+        );
+        assert_eq!(
+            named(&format!("AccountSid={ONE}&account_sid={OTHER}"), FieldSpelling::Any),
+            None
+        );
+    }
+
+    #[test]
+    fn every_moment_can_be_read_again_from_its_milliseconds() {
+        let last = Timestamp::MAX.as_second();
+        let beyond = (1..1000).map(|ms| Timestamp::new(last, ms * 1_000_000).expect("a time"));
+        for moment in beyond.chain([Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH]) {
+            let kept = to_millisecond(moment);
+            let again = Timestamp::from_millisecond(kept.as_millisecond());
+            assert_eq!(again.expect("it can be read"), kept);
+            assert_eq!(kept.as_second(), moment.as_second());
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_or_no_utf8_is_malformed() {
+        for text in ["", "[]", "1", "{", "{\"a\":}", "{\"a\":1}x"] {
+            assert!(matches!(
+                Fields::from_json(text.as_bytes(), FieldSpelling::Any),
+                Err(Malformed::Json(_))
+            ));
+        }
+        assert!(Fields::from_json(b"{\"a\":\"\xff\"}", FieldSpelling::Any).is_err());
+        let pairs = form::pairs(b"a=%ff");
+        assert_eq!(
+            Fields::from_pairs(&pairs, FieldSpelling::Any).map(|_| ()),
+            Err(Malformed::Encoding)
+        );
+    }
+}

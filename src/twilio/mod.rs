@@ -1,0 +1,20 @@
+//! Twilio's protocol: signatures, forms, JSON and events, parsed into what `domain` decides on. Pure: imports `domain` only.
+
+pub mod api_url;
+pub mod app;
+pub mod call;
+pub mod callback;
+pub mod click;
+pub mod crawlers;
+mod direction;
+pub mod event_streams;
+pub mod fields;
+pub mod form;
+pub mod json;
+pub mod origin;
+pub mod placeholder;
+pub mod public_url;
+mod reachability;
+pub mod signature;
+pub mod timestamps;
+pub mod twiml;
