@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heardback::cli::{Cli, Command};
-use heardback::commands::commands;
+use heardback::commands::dispatch;
 use heardback::commands::pipe_tolerant_stdout::note;
 use heardback::serve::{command, core_dump, signals};
 
@@ -18,12 +18,12 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return commands::usage(&error),
+        Err(error) => return dispatch::usage(&error),
     };
     let done = match cli.command {
         Command::Serve(args) => command::run(&args),
-        Command::Demo(args) => commands::demo(args.keep, command::launch, signals::stop),
-        Command::Tool(tool) => commands::run(tool, signals::stop),
+        Command::Demo(args) => dispatch::demo(args.keep, command::launch, signals::stop),
+        Command::Tool(tool) => dispatch::run(tool, signals::stop),
     };
-    done.unwrap_or_else(|error| commands::failure(&error))
+    done.unwrap_or_else(|error| dispatch::failure(&error))
 }

@@ -71,7 +71,7 @@ impl SignalLog {
                 "{sid} was confirmed already"
             ),
             ObserveOutcome::NotConfirmed(reason) => {
-                self.unmatched(metrics, "proves nothing", *reason)
+                self.unmatched(metrics, "proves nothing", *reason);
             }
             ObserveOutcome::Parked { reason, .. } => self.unmatched(metrics, "parked", *reason),
         }

@@ -6,13 +6,11 @@
 //!
 //! A 404 has two causes that look alike: Twilio does not know the SID, or the account or region is wrong. So 404s never
 //! delay the first post of a message, and one success shows that the account is right. Until then no message is refused
-//! for a 404. After a pause by 404s the account may be another one for new messages, so a success before the pause counts
-//! for messages only that are not newer than the message that succeeded. During a pause by 404s, messages that had one are posted one at a time.
+//! for a 404. A pause by 404s needs a new success, because the account may have become wrong since the last one. During a
+//! pause by 404s, messages that had one are posted one at a time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
 
 use crate::domain::feedback::{OutcomeDetail, Verdict};
 use crate::domain::findings::UNKNOWN_SIDS;
@@ -113,8 +111,6 @@ pub struct VerdictContext {
 pub struct FinishedPost {
     /// Its message.
     pub message: MessageSid,
-    /// When the message was created.
-    pub created_at: Timestamp,
     /// When it began.
     pub began: Instant,
     /// The message's last attempt before it got a 404.
@@ -158,8 +154,6 @@ pub struct Lane {
     /// Since the start, a pause or a change of the credentials. A post that began later and succeeded proves the account.
     doubted_at: Instant,
     proven: bool,
-    /// The newest message that succeeded since the start or a change of the credentials. A pause by 404s leaves it.
-    proven_until: Option<Timestamp>,
     pause: Option<Pause>,
     successes: u64,
     /// Messages that got 403, each with the number of successes before it.
@@ -188,7 +182,6 @@ impl Lane {
             missing_in_flight: 0,
             doubted_at: now,
             proven: false,
-            proven_until: None,
             pause: None,
             successes: 0,
             denied: VecDeque::new(),
@@ -236,7 +229,7 @@ impl Lane {
 
     /// From now on a post has to succeed again before a message is refused for a 404.
     pub fn distrust(&mut self, now: Instant) {
-        (self.doubted_at, self.proven, self.proven_until) = (now, false, None);
+        (self.doubted_at, self.proven) = (now, false);
     }
 
     /// A post starts; `missing`: of a message that had a 404.
@@ -270,8 +263,7 @@ impl Lane {
             Verdict::Done { .. } => self.succeed(post),
             Verdict::Throttle { after, .. } => self.throttle(*after, began, now, jitter),
             Verdict::Missing { why } => {
-                let is_older = self.proven_until.is_some_and(|until| post.created_at <= until);
-                suspect = post.missing && (self.proven || is_older);
+                suspect = post.missing && self.proven;
                 if suspect { None } else { self.miss(post, why, now) }
             }
             Verdict::Pause { why } => {
@@ -315,10 +307,7 @@ impl Lane {
         let began = post.began;
         self.successes += 1;
         (self.missing, self.missing_named) = (0, 0);
-        if began >= self.doubted_at {
-            self.proven = true;
-            self.proven_until = self.proven_until.max(Some(post.created_at));
-        }
+        self.proven |= began >= self.doubted_at;
         if self.throttled_at.is_none_or(|at| began > at) {
             self.throttles = 0;
         }
@@ -407,9 +396,7 @@ impl Lane {
         if self.pause.as_ref().is_some_and(|pause| pause.next_probe.is_some()) {
             return None;
         }
-        let until = self.proven_until.filter(|_| next_probe.is_none());
         self.distrust(now);
-        self.proven_until = until;
         self.pause = Some(Pause { since: now, next_probe, why: why.clone() });
         Some(LaneChange::Paused(why.clone()))
     }

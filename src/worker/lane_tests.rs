@@ -59,8 +59,7 @@ impl Road {
 
 /// A post of a message. A higher number is a later message.
 fn post(message: u32, began: Instant, missing: bool) -> FinishedPost {
-    let created_at = Timestamp::from_second(i64::from(message)).expect("in range");
-    FinishedPost { message: sid(message), created_at, began, missing, named_by_twilio: false }
+    FinishedPost { message: sid(message), began, missing, named_by_twilio: false }
 }
 
 fn sid(number: u32) -> MessageSid {
@@ -306,22 +305,17 @@ fn a_second_404_is_the_messages_own_fault_only_after_a_success_since_the_start_o
     }
 }
 
+/// The account or its region may have become wrong since the success.
 #[test]
-fn after_a_pause_by_404s_a_second_404_is_the_fault_of_a_message_that_is_older_than_a_success() {
-    for verdict in [None, Some(pause(401))] {
-        let mut road = Road::new(4);
-        road.post(100, &done());
-        for message in 0..20 {
-            road.post(message, &missing());
-        }
-        if let Some(verdict) = &verdict {
-            road.post(300, verdict);
-        }
-        let [older, newer] = [20, 101].map(|message| road.post_again(message, &missing()).suspect);
-        assert_eq!((older, newer), (verdict.is_none(), false), "{verdict:?}");
-        road.lane.distrust(road.now);
-        assert!(!road.post_again(20, &missing()).suspect, "the credentials changed");
+fn after_a_pause_by_404s_an_earlier_success_proves_nothing_about_a_second_404() {
+    let mut road = Road::new(4);
+    road.post(100, &done());
+    for message in 0..20 {
+        road.post(message, &missing());
     }
+    assert!(!road.post_again(20, &missing()).suspect);
+    road.post(101, &done());
+    assert!(road.post_again(20, &missing()).suspect);
 }
 
 #[test]

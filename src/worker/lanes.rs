@@ -86,7 +86,6 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
 
     use super::*;
     use crate::domain::feedback::{OutcomeDetail, Verdict};
@@ -113,13 +112,7 @@ mod tests {
         let message = "SM0123456789abcdef0123456789abcdef".parse().expect("valid");
         let pause = Verdict::Pause { why: OutcomeDetail::default() };
         lanes.of(one, now).begin(now, false);
-        let post = FinishedPost {
-            message,
-            created_at: Timestamp::UNIX_EPOCH,
-            began: now,
-            missing: false,
-            named_by_twilio: false,
-        };
+        let post = FinishedPost { message, began: now, missing: false, named_by_twilio: false };
         lanes.of(one, now).end(&post, &pause, now, 0.5);
         lanes.of(two, now).begin(now, false);
         let rooms = lanes.room(3, 2, now);

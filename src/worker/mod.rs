@@ -306,7 +306,6 @@ impl Worker {
         let age = (self.clock)().duration_since(claim.created_at).try_into().unwrap_or_default();
         let post = FinishedPost {
             message: claim.feedback.message,
-            created_at: claim.created_at,
             began,
             missing: claim.missing,
             named_by_twilio: claim.named_by_twilio && age >= MISSING_GRACE,

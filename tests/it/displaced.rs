@@ -142,6 +142,19 @@ fn a_start_after_the_store_was_moved_or_deleted_refuses_to_create_an_empty_one()
 }
 
 #[test]
+fn a_store_whose_folder_cannot_be_read_is_not_called_gone() {
+    let mut scene = Scene::new(&[]);
+    scene.service.signal(Signal::TERM);
+    assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
+    fs::rename(scene.store(), aside(&scene.store())).expect("renamed");
+    // Root may read any folder, but not through a symbolic link to itself.
+    std::os::unix::fs::symlink(scene.store(), scene.store()).expect("linked");
+    let (code, talk) = refused(&scene.store(), &scene.twilio);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(!talk.contains("store.served"), "{talk}");
+}
+
+#[test]
 fn a_store_that_is_gone_at_a_start_is_noticed_after_a_clean_stop_too_and_a_new_volume_is_not() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(Signal::TERM);

@@ -419,3 +419,31 @@ async fn a_full_store_evicts_no_message_that_shields_an_older_one_to_another_nam
         }
     }
 }
+
+/// More messages to user ids than are loaded: only a message that is newer than the oldest loaded one is surely the
+/// newest to its person.
+#[tokio::test]
+async fn many_messages_to_user_ids_hold_back_evidence_about_an_older_message_and_about_no_newer_one()
+ {
+    for (created, expected) in [(0, None), (1000, Some(State::Confirmed))] {
+        for backend in backends() {
+            let hands = Hands::default();
+            let store = backend.usual(&hands);
+            let key = store.person_key().clone();
+            let by = Reader::of(&key);
+            for n in 0..300 {
+                let to = id(&format!("US.{}", 10_000_000_000_000_000_u64 + u64::from(n)));
+                remember(&store, by.registered(0x1000 + n, &to, i64::from(n) + 1)).await;
+            }
+            hands.set(created.max(301));
+            remember(&store, by.registered(1, ANNA, created)).await;
+            hands.set(1100);
+            let outcome = store.observe(by.reply(1, ANNA, &[], 1100)).await.expect("observed");
+            let state = store.show(by.sid(1)).await.expect("shown").map(|message| message.state);
+            assert_eq!(state, Some(expected.unwrap_or(State::Pending)), "{outcome:?}");
+            if expected.is_none() {
+                assert_eq!(reason(&outcome), Some(Reason::RecipientUnknown), "{outcome:?}");
+            }
+        }
+    }
+}

@@ -144,7 +144,7 @@ fn the_law_has_no_cycle_and_names_only_what_there_is() {
     let may = |module: &str| LAW.iter().find(|(name, _)| *name == module).expect("there").1;
     assert!(!may("inbound").contains(&"upstream") && !may("inbound").contains(&"worker"));
     assert!(!may("worker").contains(&"inbound"));
-    assert!(!may("tools").contains(&"serve") && !may("serve").contains(&"tools"));
+    assert!(!may("commands").contains(&"serve") && !may("serve").contains(&"commands"));
 }
 
 #[test]

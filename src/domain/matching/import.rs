@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::domain::click_link::Link;
 use crate::domain::matching::apply_update::merged;
 use crate::domain::matching::decide::WorkingRows;
-use crate::domain::matching::{Now, Parked, Policy};
+use crate::domain::matching::{Now, Parked, Policy, Reason};
 use crate::domain::message::{Basis, Message, State};
 use crate::domain::signal::{EvidenceTarget, MessageUpdate};
 
@@ -61,7 +61,10 @@ pub fn merge(
         message.parked_at = theirs.parked_at;
         message.trace = theirs.trace;
     }
+    // A code that counts no more stays stored until the sweep removes it: the clock may be wrong.
+    let code = message.code;
     message.age(now.trusted);
+    message.code = code;
     let is_other_act = |held: &&Parked| {
         let act = (&held.evidence.label, held.evidence.occurred_at);
         message.proof.as_ref().is_none_or(|proof| (&proof.label, proof.occurred_at) != act)
@@ -75,6 +78,17 @@ pub fn merge(
 pub fn merge_link(present: &Link, incoming: &Link) -> Link {
     let bound = Link { message: incoming.message, ..present.clone() };
     if present.message.is_none() && bound == *incoming { bound } else { present.clone() }
+}
+
+/// Parked evidence as this store adds it. Until all messages are imported, the sweep must not judge it by those that are
+/// here: only evidence that waits for a newer message is judged by the sweep.
+#[must_use]
+pub fn imported_parked(parked: &Parked) -> Parked {
+    let mut parked = parked.clone();
+    if parked.reason == Reason::NewerMayCome {
+        parked.reason = Reason::NoMessage;
+    }
+    parked
 }
 
 /// Parked evidence that is here, or the same evidence of an export if that may prove something for longer.
@@ -136,7 +150,8 @@ fn is_further(present: &Message, incoming: &Message) -> bool {
     let is_requeued = present.requeued_at().is_some_and(|at| at > incoming.since);
     let is_under_way = present.delivery.lease.is_some() && incoming.state != State::Reported;
     let is_judged_later = present.is_provisional()
-        && (incoming.is_provisional() || incoming.state == State::Pending)
+        && (incoming.is_provisional()
+            || matches!(incoming.state, State::Pending | State::Undelivered | State::Expired))
         && incoming.since > present.since;
     let is_further = progress(incoming) > progress(present) || is_judged_later;
     is_further && !is_requeued && !is_under_way

@@ -331,7 +331,7 @@ impl<S: RowSource> Loading<'_, S> {
         let rows = &self.rows;
         let held = rows.messages.values().filter_map(|message| message.held.as_deref());
         let waiting = rows.parked.iter().chain(held).map(|parked| &parked.evidence);
-        let (mut untied, mut cut) = (BTreeMap::new(), Vec::new());
+        let (mut untied, mut untied_after) = (BTreeMap::new(), None);
         for evidence in waiting.chain(self.evidence.map(|(evidence, _)| evidence)) {
             let Some((person, kind)) = shielded(evidence) else { continue };
             let is_said = self.said.is_some_and(|said| said.contains(person) && said.is_complete());
@@ -341,11 +341,11 @@ impl<S: RowSource> Loading<'_, S> {
             let from = earlier(evidence.occurred_at, self.policy.window_of(evidence));
             let span = from..=later(evidence.occurred_at, UNSAID_FOR);
             let found = self.source.sent_to_kind(evidence.account, kind, span)?;
-            cut.extend(found.is_cut.then(|| (WaitsFor::of(evidence), Timestamp::MAX)));
+            untied_after = untied_after.max(found.cut_at());
             untied.extend(found.messages.into_iter().map(|message| (message.sid, message)));
         }
-        self.rows.cut.extend(cut);
         self.rows.people.untied = untied;
+        self.rows.people.untied_after = untied_after;
         let persons = self.rows.people.untied.values().filter_map(|message| message.recipient);
         for person in persons.map(|to| to.person).collect::<BTreeSet<_>>() {
             let tied = self.source.tied(self.account, person)?;

@@ -22,7 +22,7 @@ mod source;
 pub use automatic::AutomaticReplies;
 pub use code::TypedCode;
 pub use decide::{observe, reconsider, remember};
-pub use import::{imported, merge, merge_link, merge_parked};
+pub use import::{imported, imported_parked, merge, merge_link, merge_parked};
 pub use load::gather;
 pub use people::People;
 pub use policy::{

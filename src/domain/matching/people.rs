@@ -25,6 +25,8 @@ pub struct People {
     pub tied: BTreeMap<RecipientHash, TiedNames>,
     /// Messages to a WhatsApp name that is not tied to a name of the other kind.
     pub untied: BTreeMap<MessageSid, Message>,
+    /// If there were too many of these messages: all that were created after this time are loaded.
+    pub untied_after: Option<Timestamp>,
 }
 
 impl People {
@@ -112,6 +114,12 @@ impl Candidates<'_> {
         let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
         if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
             return pick;
+        }
+        let may_miss = shielded(evidence)
+            .is_some_and(|(person, _)| !self.people.is_complete(person))
+            && self.people.untied_after.is_some_and(|after| older.created_at <= after);
+        if may_miss {
+            return Selection::Wait(Reason::RecipientUnknown);
         }
         let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
         // A message that has gained a second name since loading has a known recipient, so it does not shield.

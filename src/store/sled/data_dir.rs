@@ -215,20 +215,23 @@ impl Folder<'_> {
     }
 
     pub(super) fn check_there(&self) -> Result<(), OpenError> {
-        if self.has_store() {
+        if self.has_store()? {
             return Ok(());
         }
         Err(OpenError::Absent { path: self.name() })
     }
 
-    fn has_store(&self) -> bool {
-        let is_there = |name: &str| self.path.join(name).exists();
-        is_there(FORMAT_FILE) || is_there(DB_FILE)
+    /// Whether the folder holds a store. A folder that cannot be read is an error, and not an absent store.
+    fn has_store(&self) -> Result<bool, OpenError> {
+        let is_there = |name: &str| self.path.join(name).try_exists();
+        is_there(FORMAT_FILE)
+            .and_then(|format| Ok(format || is_there(DB_FILE)?))
+            .map_err(|error| self.io("open", error))
     }
 
     /// Refuses to create a store where a service had one. Creates nothing, so the folder can be moved back.
     pub(super) fn check_not_gone(&self, marker: &PathMarker) -> Result<(), OpenError> {
-        if self.has_store() || !marker.exists() {
+        if !marker.exists() || self.has_store()? {
             return Ok(());
         }
         // That service may still run, on the moved or deleted folder.

@@ -255,6 +255,7 @@ impl Engine {
             Some(before) => {
                 let mut present = before.clone();
                 present.age(now.trusted);
+                present.code = before.code;
                 let (message, spare) = matching::merge(&present, incoming, &self.terms.policy, now);
                 if let Some(evidence) = spare {
                     self.import_parked(&evidence)?;
@@ -278,12 +279,13 @@ impl Engine {
         Ok(Merged::changed(before.is_some()))
     }
 
-    fn import_parked(&mut self, incoming: &Parked) -> Result<Merged, Fatal> {
-        let before: Option<Parked> = self.at(&parked_key(incoming)?)?;
+    fn import_parked(&mut self, exported: &Parked) -> Result<Merged, Fatal> {
+        let before: Option<Parked> = self.at(&parked_key(exported)?)?;
+        let incoming = &matching::imported_parked(exported);
         if let Some(present) = &before
             && matching::merge_parked(present, incoming) == *present
         {
-            return Ok(Merged::unchanged(present == incoming));
+            return Ok(Merged::unchanged(present == exported || present == incoming));
         }
         let mut writing = Mutation::default();
         writing.parked(before.as_ref(), Some(incoming))?;

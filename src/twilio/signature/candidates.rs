@@ -132,7 +132,7 @@ fn respelled(text: &str, apostrophe: UrlSpelling, reserved: UrlSpelling) -> Opti
                 *changed += 1;
             }
             UrlSpelling::AsSent | UrlSpelling::Plain | UrlSpelling::Escaped => {
-                out.extend_from_slice(taken)
+                out.extend_from_slice(taken);
             }
         }
         rest = after;

@@ -170,7 +170,17 @@ async fn is_the_same(steps: Vec<Step>, at_once: usize, cut: prop::sample::Index)
     target = to.usual(&hands);
     import_in(&target, &records, at_once).await;
     let nothing = (Vec::new(), Vec::new());
-    assert_eq!(differences(&lines(&all(&target, 5).await), &lines(&records)), nothing);
+    // Until the end of the import, the sweep must not judge evidence that waits for a newer message.
+    let expected: Vec<String> = lines(&records)
+        .iter()
+        .map(|line| {
+            let is_parked = line.starts_with("{\"type\":\"parked\"");
+            let shown = if is_parked { "\"newer_may_come\"" } else { "nothing" };
+            line.replace(shown, "\"no_message\"")
+        })
+        .collect();
+    let (mine, theirs) = differences(&lines(&all(&target, 5).await), &expected);
+    assert_eq!((mine, theirs), nothing);
     assert_eq!(target.counts(), source.counts());
     let (mine, theirs) = (target.census().await, source.census().await);
     assert_eq!(seen(&mine.expect("counted")), seen(&theirs.expect("counted")));

@@ -423,6 +423,37 @@ async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported
     assert_eq!(state(&target, 1).await, Some(State::Pending));
 }
 
+/// The export has the evidence before the messages, and the messages in no order of their age.
+#[tokio::test]
+async fn a_sweep_during_an_import_judges_no_evidence_by_some_of_the_messages() {
+    let hands = Hands::default();
+    let [(_from, source), (_to, target)] = pair(&hands);
+    let named =
+        |n, seconds| MessageUpdate { reference: Some(reference("r")), ..registered(n, seconds) };
+    remember(&source, named(1, 0)).await;
+    remember(&source, status(1, "delivered", 1)).await;
+    hands.set(2 * HOUR);
+    remember(&source, named(2, 2 * HOUR)).await;
+    remember(&source, status(2, "delivered", 2 * HOUR)).await;
+    hands.set(3 * HOUR);
+    let parked = observe(&source, shared("r", 3 * HOUR)).await;
+    assert!(
+        matches!(parked, ObserveOutcome::Parked { reason: Reason::NewerMayCome, .. }),
+        "{parked:?}"
+    );
+    let records = all(&source, 1000).await;
+    hands.set(3 * HOUR + 660);
+    let is_second =
+        |record: &ExportRecord| matches!(record, ExportRecord::Message(it) if it.sid == sid(2));
+    let (second, others): (Vec<_>, Vec<_>) = records.iter().cloned().partition(is_second);
+    import(&target, &others).await;
+    target.expire(1000).await.expect("swept");
+    assert_eq!(claim(&target).await, []);
+    import(&target, &second).await;
+    assert_eq!(reconsider(&target).await, [sid(2)]);
+    assert_eq!(state(&target, 1).await, Some(State::Pending));
+}
+
 /// Traffic during an import may judge evidence with some of the messages only.
 #[tokio::test]
 async fn a_provisional_confirmation_of_an_unfinished_import_is_corrected_at_its_end() {
