@@ -18,7 +18,7 @@ use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::MessageStats;
-use crate::inbound::keyring::VerifiedKey;
+use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::scrape::ReadDisk;
 use crate::inbound::signature_tally::{SignatureCounts, SignatureTally};
 use crate::inbound::trends::Trends;
@@ -117,7 +117,7 @@ pub struct Sources {
     /// Whether the process drains, and how the lanes are.
     pub readiness: Arc<Readiness>,
     /// The configured keys.
-    pub trust: Arc<VerifiedKey>,
+    pub trust: Arc<CurrentKeyRing>,
     /// The wall clock.
     pub clock: Clock,
     /// Reads how full the disk is.

@@ -42,7 +42,7 @@ fn board(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<()
         metrics: Metrics::new(),
         signatures: Arc::default(),
         readiness: Arc::new(Readiness::new()),
-        trust: Arc::new(VerifiedKey::new(KeyRing::new(member, Vec::new(), Vec::new()))),
+        trust: Arc::new(CurrentKeyRing::new(KeyRing::new(member, Vec::new(), Vec::new()))),
         clock: clock(),
         disk: Arc::new(move || {
             drop(lock.read());

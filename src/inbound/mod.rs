@@ -54,7 +54,7 @@ use crate::inbound::connections::Connection;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
-use crate::inbound::keyring::{OwnedKey, VerifiedKey};
+use crate::inbound::keyring::{CurrentKeyRing, OwnedKey};
 use crate::inbound::links::FreshToken;
 use crate::inbound::near_miss::NearMisses;
 use crate::inbound::regions::HomeRegions;
@@ -74,7 +74,7 @@ pub struct Receiver {
     /// The public origins that Twilio and the app sign, without a trailing slash.
     pub bases: Vec<String>,
     /// Whose signatures are good, and for which accounts. May change while requests are under way.
-    pub trust: Arc<VerifiedKey>,
+    pub trust: Arc<CurrentKeyRing>,
     /// Says in the log where the token of the wrong region may be at fault.
     pub home_regions: HomeRegions,
     /// Whether known crawlers' clicks are no evidence.

@@ -37,7 +37,7 @@ use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
-use crate::inbound::keyring::VerifiedKey;
+use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::near_miss::NearMisses;
 use crate::inbound::ops::Operator;
 use crate::inbound::regions::HomeRegions;
@@ -107,7 +107,7 @@ impl Service {
         let upstreams = Arc::new(Upstreams::new(reload::upstreams(settings), on_date)?);
         let worker = worker(settings, &store, &upstreams, &clock, (&watcher, descriptors));
         let clock_source = Arc::clone(&upstreams);
-        let trust = Arc::new(VerifiedKey::new(reload::trust(settings)));
+        let trust = Arc::new(CurrentKeyRing::new(reload::trust(settings)));
         let refusals = RejectedCapture::open(settings.record_refused.as_deref(), &clock);
         let refusals = Arc::new(refusals.context("HEARDBACK_RECORD_REFUSED cannot be used")?);
         let receiver = web::Data::new(Receiver {

@@ -14,7 +14,7 @@ use crate::config::{AccountSettings, Settings};
 use crate::domain::code::CodeKey;
 use crate::domain::route;
 use crate::domain::sid::AccountSid;
-use crate::inbound::keyring::{KeyRing, MAX_TRIED, Member, NamedKey, VerifiedKey};
+use crate::inbound::keyring::{CurrentKeyRing, KeyRing, MAX_TRIED, Member, NamedKey};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::signature::SigningKey;
 use crate::upstream::{Credential, UpstreamConfig, Upstreams};
@@ -26,7 +26,7 @@ const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Puts new accounts and secrets in place.
 pub struct Reloader {
     settings: Settings,
-    trust: Arc<VerifiedKey>,
+    trust: Arc<CurrentKeyRing>,
     upstreams: Arc<Upstreams>,
     metrics: Arc<Metrics>,
 }
@@ -34,7 +34,7 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn new(
         settings: Settings,
-        trust: Arc<VerifiedKey>,
+        trust: Arc<CurrentKeyRing>,
         upstreams: Arc<Upstreams>,
         metrics: Arc<Metrics>,
     ) -> Self {

@@ -19,7 +19,7 @@ use heardback::domain::sid::AccountSid;
 use heardback::domain::signal::EvidenceTarget;
 use heardback::inbound::deferred::Deferred;
 use heardback::inbound::event_budget::EventBudget;
-use heardback::inbound::keyring::{KeyRing, Member, NamedKey, VerifiedKey};
+use heardback::inbound::keyring::{CurrentKeyRing, KeyRing, Member, NamedKey};
 use heardback::inbound::regions::HomeRegions;
 use heardback::inbound::{self, Receiver};
 use heardback::recording::Recording;
@@ -158,7 +158,7 @@ impl Desk {
         let receiver = web::Data::new(Receiver {
             store: store.clone(),
             bases: vec![BASE.to_owned()],
-            trust: Arc::new(VerifiedKey::new(trust())),
+            trust: Arc::new(CurrentKeyRing::new(trust())),
             home_regions: HomeRegions::default(),
             forgers: heardback::inbound::signature_limiter::SignatureLimiter::new(Some(
                 CLIENT.to_owned(),

@@ -291,16 +291,16 @@ impl KeyRing {
 /// Which accounts, and nothing of their keys.
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("accounts", &self.accounts).finish_non_exhaustive()
     }
 }
 
-/// The trust of the moment. Each request takes it once, and keeps it to its end.
+/// The key ring in use. A request reads it once, so a reload does not change it in the middle of a request.
 #[derive(Debug)]
-pub struct VerifiedKey(RwLock<Arc<KeyRing>>);
+pub struct CurrentKeyRing(RwLock<Arc<KeyRing>>);
 
-impl VerifiedKey {
-    /// Begins with this.
+impl CurrentKeyRing {
+    /// Starts with this key ring.
     #[must_use]
     pub fn new(trust: KeyRing) -> Self {
         Self(RwLock::new(Arc::new(trust)))

@@ -154,7 +154,7 @@ fn keys_are_told_apart_by_name_and_by_what_they_make() {
 
 #[test]
 fn a_request_keeps_the_trust_that_it_began_with() {
-    let trusted = VerifiedKey::new(trust());
+    let trusted = CurrentKeyRing::new(trust());
     let begun = trusted.now();
     let before = trusted.replace(KeyRing::new(member("b", "ie1"), Vec::new(), Vec::new()));
     assert!(Arc::ptr_eq(&begun, &before));

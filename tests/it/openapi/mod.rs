@@ -89,7 +89,9 @@ fn every_field_that_is_read_of_an_app_is_described() {
     let source = format!("{source}{}", when.into_iter().next().expect("it reads the time"));
     let source = source.as_str();
     let mut fields = BTreeSet::from(["AccountSid", "CodeHmac"]);
-    for reading in ["get(\"", "moment(\"", "sid(\"", "read(\"", "reference(\"", "Message>(\""] {
+    for reading in
+        ["get(\"", "timestamp(\"", "sid(\"", "read(\"", "reference(\"", "MessageKind>(\""]
+    {
         fields.extend(between(source, reading, "\""));
     }
     assert!(fields.len() >= 13, "{fields:?}");
