@@ -33,7 +33,7 @@ use crate::telemetry::readiness::Readiness;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminRequest {
-    /// One page of records; answered with [`PageState`](crate::store::Page).
+    /// One page of records; answered with [`ListPage`](crate::store::ListPage).
     List {
         /// The records.
         query: ListQuery,

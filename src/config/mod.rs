@@ -88,7 +88,7 @@ pub struct Values {
     pub public_urls: Vec<PublicUrl>,
     /// The file that named some of them.
     pub accounts_file: Option<PathBuf>,
-    /// What every account's app may sign with. Empty: see [`AccountKind::app_secrets`].
+    /// What every account's app may sign with. Empty: see [`AccountSettings::app_secrets`].
     pub app_keys: Vec<SecretString>,
     /// Opens a path for click callbacks that nobody signed; without it there is none.
     pub click_secret: Option<PathSecret>,

@@ -300,7 +300,7 @@ fn parameters(data: &[(String, Json)]) -> Option<&[(String, Json)]> {
 }
 
 /// Whose it is: by its data; else by the `source`, which is the path of a resource
-/// (`/2010-04-01/AccountsSettings/AC…/Messages/SM….json`), for not every event repeats it; else whoever's key
+/// (`/2010-04-01/Accounts/AC…/Messages/SM….json`), for not every event repeats it; else whoever's key
 /// it is signed with.
 fn account(
     asked: &Fields,

@@ -4,7 +4,7 @@
 //! answer is trouble, named by its status and body: a proxy or a stand-in may have sent it.
 //!
 //! First the account itself. A Standard API key may not read that and is told 401 all the same
-//! (twilio-python #259; Twilio docs, "API keys": `/AccountsSettings` needs a Main key), a restricted one 403
+//! (twilio-python #259; Twilio docs, "API keys": `/Accounts` needs a Main key), a restricted one 403
 //! with code 70051. So a key that is turned away is tried once more, on a message that cannot exist:
 //! whoever is told 404 there was let in.
 

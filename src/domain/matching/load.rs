@@ -3,7 +3,7 @@
 //! A new fact about a message concerns the evidence parked for the message, its reference or its person. That evidence
 //! may be about other messages, and other evidence may hold provisional confirmations of those. So the keys are
 //! followed until none is left. Few keys have evidence, and a store knows them without reading:
-//! [`SignalSource::may_concern`].
+//! [`RowSource::may_concern`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

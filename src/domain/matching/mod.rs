@@ -1,6 +1,6 @@
 //! Matching: which message does this prove, if any?
 //!
-//! The judgement of every backend. A store loads the rows that a command [touches](Touched), calls
+//! The judgement of every backend. A store loads the rows that a command [affects](AffectedKeys), calls
 //! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are in docs/design.md, "Matching"; each function
 //! names the one it keeps.
 
@@ -110,7 +110,7 @@ impl Parked {
         self.orphaned &= self.until <= now;
     }
 
-    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::KnownMessages`] is not.
+    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.orphaned && self.reason != Reason::Known

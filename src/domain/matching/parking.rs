@@ -46,7 +46,7 @@ pub(super) fn proves_as_much(one: &Parked, other: &Parked) -> bool {
 }
 
 /// Whether new evidence may be parked beside the evidence under the same key. At the limit, the oldest evidence that
-/// is kept as [`Reason::KnownMessages`] is removed for it.
+/// is kept as [`Reason::Known`] is removed for it.
 pub(super) fn make_room(new: &Parked, kept: &mut [(Option<Parked>, Option<Parked>)]) -> bool {
     let key = WaitsFor::of(&new.evidence);
     let is_alike = |parked: &Parked| {

@@ -1,7 +1,6 @@
-//! Signals: whatever comes in, reduced to what can be decided upon.
+//! Signals: every request, reduced to the facts that `matching` decides on.
 //!
-//! [`callback`], [`call`], [`click`] and [`events`] read what Twilio sends, [`app`] what the app does,
-//! all through [`fields`]; what leaves here bears no body, no raw address and no doubt about whose it is.
+//! `twilio` parses requests into these types. They hold no body and no raw address, and the account of each is known.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

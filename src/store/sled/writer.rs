@@ -68,7 +68,7 @@ impl Failure {
         Self { reason: reason.to_owned(), is_displaced: false }
     }
 
-    /// [`EXIT_GONE`] or 1.
+    /// 3 if the store left its path, otherwise 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         if self.is_displaced { EXIT_GONE } else { 1 }

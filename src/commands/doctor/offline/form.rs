@@ -2,7 +2,7 @@
 //! signers that break Twilio's rule.
 //!
 //! A signed string has no delimiters. So one nameless parameter stands for any text behind the URL, and
-//! `domain::signature` signs that too.
+//! `twilio::signature` signs that too.
 
 use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::commands::doctor::offline::finding::shown_name;
@@ -175,7 +175,7 @@ pub(super) fn sorted_by(
     text(parameters.into_iter().flat_map(each).collect())
 }
 
-/// As `domain::signature` sorts, so that equal contents are recognised.
+/// As `twilio::signature` sorts, so that equal contents are recognised.
 pub(super) fn sort(parameters: &mut Vec<Parameter>) {
     parameters.sort_unstable();
     parameters.dedup();

@@ -1,8 +1,8 @@
 //! The offline diagnosis: how a request was signed, if not as the receiver expects.
 //!
-//! A bounded search around the signature of the request: the rows of [`causes`] and pairs of them, at most
+//! A bounded search around the signature of the request: the rows of `causes` and pairs of them, at most
 //! [`MOST_SIGNATURES`] signatures. A match is a proof, not a guess: 160 bits do not match by chance. It verifies with
-//! `domain::signature` and nothing else. Without a match, `hints` says what to look at first.
+//! `twilio::signature` and nothing else. Without a match, `hints` says what to look at first.
 
 mod body_hash;
 mod case;

@@ -22,7 +22,7 @@ pub const MOST_SIGNATURES: usize = 50_000;
 const MOST_HEADERS: usize = 3;
 /// Causes of one mismatch. A match by more of them would need more coincidences than a service meets.
 const MOST_CAUSES: usize = 2;
-/// With and without the default port: `domain::signature` tries both for each URL.
+/// With and without the default port: `twilio::signature` tries both for each URL.
 const SPELLINGS: usize = 2;
 /// Bytes hashed at most, so that a large body does not turn a second into a minute.
 const MOST_BYTES: usize = 128 << 20;
@@ -141,7 +141,7 @@ fn changes(cause: &Cause, parameters: &[Parameter]) -> Vec<(Vec<Parameter>, Devi
     }
 }
 
-/// In the order of `domain::signature`, so that equal contents are recognised.
+/// In the order of `twilio::signature`, so that equal contents are recognised.
 fn normal(content: FormContent) -> FormContent {
     let mut parameters = content.filter(|parameters| !parameters.is_empty())?;
     sort(&mut parameters);
