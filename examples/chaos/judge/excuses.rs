@@ -65,7 +65,12 @@ impl Facts<'_> {
         let mut deferrals = self.deferrals.iter().filter(is_about);
         DEFERRABLE.contains(&proof.kind.as_str())
             && deferrals.any(|deferral| {
-                (proof.at..=answered).contains(&deferral.at) && self.ended_with(deferral)
+                // A repeated press takes no further room in memory, so the log names the first one only.
+                let run = self.runs.get(&deferral.run);
+                let ended = run.and_then(|run| run.ended.as_ref()).map(|(at, _)| *at);
+                deferral.at <= answered
+                    && ended.is_some_and(|ended| proof.at <= ended)
+                    && self.ended_with(deferral)
             })
     }
 

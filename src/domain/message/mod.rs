@@ -250,7 +250,8 @@ pub struct Message {
     pub reported_at: Option<Timestamp>,
     /// Why Twilio would not.
     pub refusal: Option<Refusal>,
-    /// The HMAC of its code, if the app registered one. Erased at the end of the pending lifetime.
+    /// The HMAC of its code, if the app registered one. It counts until the end of the pending lifetime; the sweep removes it
+    /// an hour later.
     pub code: Option<CodeHmac>,
     /// The evidence that proved it, kept until the first attempt to report it: until then it can be judged anew.
     pub held: Option<Box<Parked>>,

@@ -80,6 +80,22 @@ fn i1_only_a_ringing_call_or_a_pressed_link_in_memory_may_be_lost_by_a_kill() {
 }
 
 #[test]
+fn i1_a_repeated_press_in_memory_is_lost_with_the_first_and_one_of_the_next_process_is_not() {
+    let press = |tale: &mut Tale| {
+        tale.signal("link pressed", Role::Honest, SID, (false, true), Some(303));
+    };
+    let mut tale = a_signal("link pressed", 303, true);
+    press(&mut tale);
+    assert_eq!(killed(&mut tale).kept(SID, "pending", None).broken(), NONE);
+    let mut tale = a_signal("link pressed", 303, true);
+    killed(&mut tale);
+    tale.tell(What::Started { run: 2 });
+    tale.tell(What::Ready { run: 2 });
+    press(&mut tale);
+    assert_eq!(tale.kept(SID, "pending", None).broken(), ["I1"]);
+}
+
+#[test]
 fn i1_another_proof_that_is_not_in_memory_only_must_count() {
     let mut tale = a_signal("link pressed", 303, true);
     tale.signal("click", Role::Honest, SID, (false, true), Some(204));
