@@ -8,7 +8,6 @@ use crate::store::{Store, StoreError};
 /// The state of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockState {
-    /// The wall clock.
     pub wall: Timestamp,
     /// The time by which records expire and are removed.
     pub trusted: Timestamp,

@@ -21,10 +21,7 @@ pub enum PastOutcome {
     /// It was confirmed before.
     Known,
     /// It waits, or proves nothing.
-    Nothing {
-        /// Why.
-        reason: String,
-    },
+    Nothing { reason: String },
     /// It cannot be used.
     Refused {
         /// What is wrong with it: a field, in Twilio's spelling.

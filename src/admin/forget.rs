@@ -6,7 +6,6 @@ use crate::admin::{AdminError, Target};
 use crate::domain::address::Address;
 use crate::store::Forgotten;
 
-/// The erased records.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
     /// Records of the store.

@@ -9,7 +9,6 @@ use crate::store::{Store, StoreError};
 /// The outcome for one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldOutcome {
-    /// The account.
     #[serde(rename = "account_sid")]
     pub account: AccountSid,
     /// Whether the request changed anything.

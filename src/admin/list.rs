@@ -71,7 +71,6 @@ pub async fn page(
 /// The newest records, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewestRecords {
-    /// The records.
     pub entries: Vec<ListEntry>,
     /// The number of records that match.
     pub of: u64,

@@ -35,7 +35,6 @@ use crate::telemetry::readiness::Readiness;
 pub enum AdminRequest {
     /// One page of records; answered with [`ListPage`](crate::store::ListPage).
     List {
-        /// The records.
         query: ListQuery,
         /// The cursor of the page before.
         cursor: Option<Vec<u8>>,
@@ -43,12 +42,7 @@ pub enum AdminRequest {
         limit: usize,
     },
     /// The newest records; answered with [`list::NewestRecords`].
-    Newest {
-        /// The records.
-        query: ListQuery,
-        /// The most records.
-        limit: usize,
-    },
+    Newest { query: ListQuery, limit: usize },
     /// All records of a name; answered with [`show::ShownRecords`].
     Show(Reference),
     /// Counts of all records at a time; answered with [`stats::Summary`].
@@ -59,7 +53,6 @@ pub enum AdminRequest {
     Resume(AccountSid),
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
     Requeue {
-        /// The messages.
         selection: RequeueSelection,
         /// The cursor of the page before.
         cursor: Option<Vec<u8>>,
@@ -70,10 +63,7 @@ pub enum AdminRequest {
         confirm: bool,
     },
     /// Erases the records of people; answered with [`forget::Erased`].
-    Forget {
-        /// The addresses.
-        addresses: Vec<String>,
-    },
+    Forget { addresses: Vec<String> },
     /// The identity of the store; answered with [`transfer::Identity`].
     Identify,
     /// One page of all records for an export; answered with [`Records`](crate::store::Records).
@@ -87,7 +77,6 @@ pub enum AdminRequest {
     Import {
         /// The check of the key that hashed the persons.
         persons: String,
-        /// The records.
         records: Vec<ExportRecord>,
     },
     /// One step of judging parked evidence after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
@@ -112,7 +101,6 @@ pub enum AdminRequest {
 
 /// The store of a request, and its surroundings.
 pub struct Target<'a> {
-    /// The store.
     pub store: &'a dyn Store,
     /// The state of the service that has the store open; `None` if a command has opened it.
     pub service: Option<&'a Readiness>,

@@ -21,7 +21,6 @@ const HOURS_A_DAY: i64 = 24;
 /// Records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// How many.
     pub count: u64,
     /// Since when the oldest has waited, to the second.
     pub oldest: Option<Timestamp>,
@@ -35,7 +34,6 @@ pub struct Share {
     /// Since when, of a span: the beginning of an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// How many.
     #[serde(flatten)]
     pub tally: BucketCounts,
     /// The share of what was sent that is proven, from 0 to 1.

@@ -33,7 +33,6 @@ const LOOK_EVERY: usize = 1 << 20;
 /// A backup that was made.
 #[derive(Debug)]
 pub struct BackupReport {
-    /// Its file.
     pub path: PathBuf,
     /// What is in it.
     pub contents: BackupContents,

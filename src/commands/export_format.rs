@@ -20,14 +20,11 @@ const MAX_LINE: u64 = 16 << 10;
 /// A byte order mark.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// Of the file.
     pub(super) format: u32,
     /// Of the program that wrote it.
     pub(super) release: String,
-    /// When it did.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub(super) at: Timestamp,
     /// The check of the key that hashed the persons in it.
@@ -95,13 +92,10 @@ impl RecordTotals {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ExportFrame {
-    /// The first.
     Heardback(Head),
-    /// The last.
     End(RecordTotals),
 }
 
-/// A line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ExportLine {
     Head(Head),
@@ -116,7 +110,7 @@ pub(super) enum Flaw {
     TooLong,
     #[error("it is no JSON object with a \"type\"")]
     NotJson,
-    #[error("it is of no type that this release knows, or has not what belongs to its type")]
+    #[error("unknown record type or missing field")]
     Unknown,
     #[error("{0}")]
     Unfit(&'static str),

@@ -14,7 +14,6 @@ use crate::domain::sid::AccountSid;
 pub(super) enum Turn {
     /// It goes on hold.
     Pause,
-    /// Its hold ends.
     Resume,
 }
 

@@ -18,7 +18,6 @@ pub fn run(backup: &Path, store: &Path) -> anyhow::Result<BackupContents> {
     restore(file, store).with_context(|| format!("{} is not restored", path.display()))
 }
 
-/// The backup's file.
 pub(super) fn file_of(backup: &Path) -> PathBuf {
     if backup.is_dir() { backup.join(FILE) } else { backup.to_path_buf() }
 }

@@ -37,7 +37,6 @@ pub enum StoreAccess {
     Service(RunningService),
     /// The command has it open.
     Here {
-        /// The open store.
         visit: Box<OfflineStore>,
         /// The folder of the recordings of refused requests.
         recordings: Option<PathBuf>,

@@ -19,7 +19,6 @@ pub enum ListenAddr {
     Name {
         /// The name to resolve.
         host: String,
-        /// The port.
         port: u16,
     },
 }

@@ -102,9 +102,7 @@ pub struct Values {
     pub allow_unsafe_store: bool,
     /// Keys the hash of recipients' addresses; without it, the store makes its own.
     pub phone_key: Option<SecretString>,
-    /// The public listener.
     pub listen: ListenAddr,
-    /// The operator's listener.
     pub ops_listen: ListenAddr,
     /// What the operator's page asks for; never without it where other machines can reach it.
     pub ops_token: Option<SecretString>,
@@ -157,7 +155,6 @@ struct OwnAccount {
 pub struct ApiKey {
     /// `SK…`; not secret.
     pub sid: String,
-    /// Its secret.
     pub secret: SecretString,
 }
 

@@ -22,7 +22,6 @@ pub struct KeyPlace<'a> {
 /// A secret to sign with.
 #[derive(Debug)]
 pub struct ChosenKey {
-    /// The secret.
     pub secret: SecretString,
     /// Names the chosen key and the reason. It contains no secret.
     pub explanation: String,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::config::Env;
 use crate::domain::redact::veiled;
 
-/// The standard's own.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Spans are exported.

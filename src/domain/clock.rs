@@ -43,7 +43,6 @@ const MAX_SKEW: SignedDuration = SignedDuration::from_hours(1);
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The wall clock.
     pub wall: Timestamp,
     /// A clock without jumps. Only differences between two readings of one process mean anything.
     pub uptime: Duration,

@@ -10,9 +10,7 @@ use jiff::Timestamp;
 /// One confirmation to report: `Outcome=confirmed` for this message of this account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feedback {
-    /// Whose message.
     pub account: AccountSid,
-    /// Which message.
     pub message: MessageSid,
 }
 
@@ -49,33 +47,22 @@ pub enum Verdict {
     },
     /// Trouble that passes: 408, 425, 5xx, a timeout, a broken connection.
     Retry {
-        /// What happened.
         why: OutcomeDetail,
         /// `Retry-After`, if there was one.
         after: Option<Duration>,
     },
     /// 429: the account's API concurrency is used up. Nothing was processed.
     Throttle {
-        /// What happened.
         why: OutcomeDetail,
         /// `Retry-After`, if there was one.
         after: Option<Duration>,
     },
     /// 401, 403 or a redirect: nothing of this account will get through.
-    Pause {
-        /// What happened.
-        why: OutcomeDetail,
-    },
+    Pause { why: OutcomeDetail },
     /// 404: not there (yet), or another account's.
-    Missing {
-        /// What happened.
-        why: OutcomeDetail,
-    },
+    Missing { why: OutcomeDetail },
     /// Any other 4xx: this will never be taken.
-    Never {
-        /// What happened.
-        why: OutcomeDetail,
-    },
+    Never { why: OutcomeDetail },
 }
 
 impl Verdict {
@@ -125,7 +112,6 @@ impl Verdict {
 /// The right to make one attempt, until it lapses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Which message.
     pub message: MessageSid,
     /// Names this attempt among the message's.
     pub token: u64,
@@ -134,9 +120,7 @@ pub struct Lease {
 /// A message claimed for one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// What to post.
     pub feedback: Feedback,
-    /// The right to.
     pub lease: Lease,
     /// Attempts begun, this one included.
     pub attempts: u32,

@@ -9,7 +9,6 @@ pub enum RouteSigner {
     App,
 }
 
-/// A public route.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
     /// The path, with parameters in braces.
@@ -20,11 +19,8 @@ pub struct Route {
     pub signer: Option<RouteSigner>,
 }
 
-/// An inbound message.
 pub const MESSAGE: &str = "/twilio/message";
-/// A status callback.
 pub const STATUS: &str = "/twilio/status";
-/// An inbound call.
 pub const CALL: &str = "/twilio/call";
 /// A click callback with a signature.
 pub const CLICK: &str = "/twilio/click";
@@ -47,7 +43,6 @@ pub const APP_CALL: &str = "/app/twilio/call";
 /// A click link, which a person opens.
 pub const LINK: &str = "/c/{token}";
 
-/// Every public route.
 pub const ROUTES: [Route; 14] = [
     Route { path: "/", methods: "GET, HEAD", signer: None },
     Route { path: MESSAGE, methods: "GET, POST", signer: Some(RouteSigner::Twilio) },

@@ -80,7 +80,6 @@ pub enum SidError {
         got: String,
         /// What those letters stand for.
         what: &'static str,
-        /// What was expected.
         expected: String,
         /// What to do about it.
         hint: &'static str,
@@ -88,7 +87,6 @@ pub enum SidError {
     /// It does not have the shape of a SID at all.
     #[error("expected {expected}, got {length} bytes that are not one")]
     Malformed {
-        /// What was expected.
         expected: String,
         /// How long the text was, in bytes. The text itself may be personal and is not repeated.
         length: usize,

@@ -12,7 +12,6 @@ use crate::domain::redact::veiled;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
-    /// When.
     pub at: Timestamp,
     /// What, in a few words.
     pub what: String,
@@ -24,7 +23,7 @@ pub fn of(message: &Message) -> Vec<TimelineEvent> {
     let mut life = vec![began(message)];
     let mut add = |at, what: String| life.push(TimelineEvent { at, what });
     if message.created_at_known && message.remembered_at != message.created_at {
-        add(message.remembered_at, "heard of".to_owned());
+        add(message.remembered_at, "first seen".to_owned());
     }
     if let Some(proof) = &message.proof {
         let how = describe_proof(proof);
@@ -65,7 +64,7 @@ fn began(message: &Message) -> TimelineEvent {
     }
     TimelineEvent {
         at: message.created_at,
-        what: "heard of, nobody said when it was sent".to_owned(),
+        what: "first seen; the sending time is unknown".to_owned(),
     }
 }
 
@@ -141,7 +140,7 @@ mod tests {
         let expected = [
             (0, "sent"),
             (2, "code entered, and had to wait"),
-            (3, "heard of"),
+            (3, "first seen"),
             (3, "confirmed by code entered (direct)"),
             (
                 4,
@@ -218,7 +217,7 @@ mod tests {
             ..message()
         };
         let expected =
-            [(0, "heard of, nobody said when it was sent"), (4, "undelivered, error 30003")];
+            [(0, "first seen; the sending time is unknown"), (4, "undelivered, error 30003")];
         assert_eq!(describe(&failed), expected.map(|(at, what)| (at, what.to_owned())));
     }
 }

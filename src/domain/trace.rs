@@ -37,7 +37,6 @@ impl TraceParent {
         Self::new(trace_id, span_id, flags).filter(|_| is_whole)
     }
 
-    /// The trace.
     #[must_use]
     pub fn trace_id(&self) -> [u8; 16] {
         self.trace_id

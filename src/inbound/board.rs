@@ -108,7 +108,6 @@ pub(super) struct HealthProbe {
 
 /// The sources of a snapshot.
 pub struct Sources {
-    /// The store.
     pub store: Arc<dyn Store>,
     /// Totals since the start.
     pub metrics: Arc<Metrics>,
@@ -116,9 +115,7 @@ pub struct Sources {
     pub signatures: Arc<SignatureTally>,
     /// Whether the process drains, and how the lanes are.
     pub readiness: Arc<Readiness>,
-    /// The configured keys.
     pub trust: Arc<CurrentKeyRing>,
-    /// The wall clock.
     pub clock: Clock,
     /// Reads how full the disk is.
     pub disk: ReadDisk,

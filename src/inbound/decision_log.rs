@@ -144,7 +144,7 @@ pub(super) fn remembered(receiver: &Receiver, request: &HttpRequest, remembered:
     let (sid, account_sid) = (message.sid, message.account);
     tracing::debug!(
         message_sid = %sid, %account_sid, state = message.state.as_str(),
-        trace_id = trace::id(request), "heard of {sid}"
+        trace_id = trace::id(request), "facts of {sid} stored"
     );
     for confirmed in &remembered.confirmed {
         receiver.metrics.evidence("parked", "confirmed");
@@ -153,7 +153,7 @@ pub(super) fn remembered(receiver: &Receiver, request: &HttpRequest, remembered:
         tracing::info!(
             message_sid = %confirmed, %account_sid, source = "parked",
             trace_id = waited.map(|trace| trace.trace_id_hex()),
-            "confirmed {confirmed} by what waited for it"
+            "confirmed {confirmed} by parked evidence"
         );
     }
     for withdrawn in &remembered.withdrawn {
@@ -174,12 +174,12 @@ pub(super) fn refused(request: &HttpRequest, why: &Rejection) {
             reason,
             detail,
             trace_id = trace::id(request),
-            "cannot take a request; answered 503"
+            "request not stored; answered 503"
         ),
         Rejection::Unsupported { .. } | Rejection::Malformed(_) | Rejection::Contradiction(_) => {
             tracing::warn!(
                 reason, detail = %why.detail(), trace_id = trace::id(request),
-                "a signed request was refused: {reason}"
+                "request with a valid signature refused: {reason}"
             );
         }
         // Said once for all, in `forgers.rs`.

@@ -110,7 +110,7 @@ async fn store_event(
             let trace_id = trace::id(request);
             tracing::warn!(
                 source = about, reason = "malformed", detail = %why, trace_id,
-                "an event that cannot be understood was left out"
+                "unreadable event ignored"
             );
             "malformed"
         }

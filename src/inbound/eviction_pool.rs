@@ -14,10 +14,8 @@ pub(super) struct PoolSlot {
     socket: Arc<OwnedFd>,
 }
 
-/// The places.
 pub(super) struct EvictionPool {
     limit: usize,
-    /// The oldest first.
     members: Mutex<VecDeque<Weak<PoolSlot>>>,
 }
 

@@ -95,7 +95,6 @@ pub struct Receiver {
     pub deferred: Arc<Deferred>,
     /// The share of the store's queue that Event Streams may use.
     pub event_budget: EventBudget,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where spans go, if they go anywhere.
     pub traces: Option<Arc<Traces>>,
@@ -148,7 +147,6 @@ impl Receiver {
     }
 }
 
-/// The public routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     let scope = web::scope("")
         .wrap(from_fn(account_for))

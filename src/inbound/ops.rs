@@ -20,7 +20,6 @@ const OPENAPI: &str = include_str!("openapi.json");
 pub struct Operator {
     /// The store, asked for its health and its counts.
     pub store: Arc<dyn Store>,
-    /// What was counted.
     pub metrics: Arc<Metrics>,
     /// Takes snapshots with their findings.
     pub board: Arc<Board>,
@@ -32,7 +31,6 @@ pub struct Operator {
     pub page: PageState,
 }
 
-/// The operator's routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/livez", web::get().to(livez))

@@ -86,7 +86,6 @@ pub(super) trait SignedPayload: Sized + 'static {
 pub(super) struct RequestParts<'a> {
     /// The body's fields; a GET's are its query's.
     pub(super) fields: &'a Fields,
-    /// The query's fields.
     pub(super) query: &'a Fields,
     /// The body, for a route whose JSON is no object of fields.
     pub(super) body: &'a [u8],

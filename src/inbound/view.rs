@@ -107,14 +107,12 @@ impl<'a> LinkView<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum RecordView<'a> {
-    /// A message.
     Message(FullView<'a>),
     /// Evidence without its message.
     Parked(ParkedView<'a>),
 }
 
 impl<'a> RecordView<'a> {
-    /// Of any record.
     #[must_use]
     pub fn of(entry: &'a ListEntry) -> Self {
         match entry {
@@ -136,7 +134,6 @@ pub struct FullView<'a> {
 }
 
 impl<'a> FullView<'a> {
-    /// Of a message.
     #[must_use]
     pub fn of(message: &'a Message) -> Self {
         let proof = message.proof.as_ref();
@@ -169,7 +166,6 @@ pub struct ParkedView<'a> {
 }
 
 impl<'a> ParkedView<'a> {
-    /// Of such evidence.
     #[must_use]
     pub fn of(parked: &'a Parked) -> Self {
         let evidence = &parked.evidence;

@@ -49,7 +49,6 @@ pub struct Recording {
     pub target: String,
     /// Names and values, in their order.
     pub headers: Vec<(String, String)>,
-    /// The body's bytes.
     pub body: Vec<u8>,
 }
 
@@ -60,7 +59,6 @@ pub struct Recording {
 pub struct RecordingError {
     /// The line's number, from 1.
     pub line: usize,
-    /// What belongs there.
     pub expected: String,
 }
 

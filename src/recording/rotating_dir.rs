@@ -42,7 +42,6 @@ pub struct RotatingDir {
 pub enum RecordingValue {
     /// It carries a signature of the right shape, and what that covers.
     Verifiable,
-    /// It does not.
     Unverifiable,
 }
 

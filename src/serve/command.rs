@@ -49,14 +49,14 @@ async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitC
     tokio::select! {
         end = &mut running => return end.map(|()| ExitCode::SUCCESS),
         () = &mut reloading => {}
-        signal = signals.next() => tracing::info!(signal, "told to stop; once more ends at once"),
+        signal = signals.next() => tracing::info!(signal, "stop signal received, draining; a second one ends the process at once"),
     }
     // The service may have ended in this moment.
     let _ = told.send(());
     tokio::select! {
         end = running => end.map(|()| ExitCode::SUCCESS),
         signal = signals.next() => {
-            tracing::warn!(signal, "told to stop again; ending at once");
+            tracing::warn!(signal, "second stop signal received; ending at once");
             std::process::exit(1);
         }
     }

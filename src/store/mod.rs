@@ -106,7 +106,6 @@ pub enum SettleOutcome {
 /// Which messages [`Store::requeue`] puts back into the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequeueFrom {
-    /// A refused message.
     Refused,
     /// A message reported at this time or later: its post may have gone to the wrong server.
     ReportedSince(Timestamp),
@@ -261,7 +260,6 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Every message.
     #[must_use]
     pub fn messages() -> Self {
         Self::Messages(Select::default())
@@ -271,7 +269,6 @@ impl Filter {
 /// A record of [`Store::list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListEntry {
-    /// A message.
     Message(Box<Message>),
     /// A piece of evidence without its message.
     Parked(Box<Parked>),
@@ -280,7 +277,6 @@ pub enum ListEntry {
 /// One page of [`Store::list`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPage {
-    /// The records.
     pub entries: Vec<ListEntry>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Vec<u8>>,
@@ -322,7 +318,6 @@ impl RecordCounts {
 /// affair, and no verb of [`Store`]; whether it is whole, its own end says.
 pub type BackupPieces = tokio::sync::mpsc::Receiver<Vec<u8>>;
 
-/// The store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The key that turns recipients' addresses into persons.

@@ -29,42 +29,34 @@ pub enum ExportRecord {
     Message(Box<Message>),
     /// Evidence that waits for its message, or whose message never came.
     Parked(Box<Parked>),
-    /// A click link.
     Link {
         /// What it is known by.
         id: LinkId,
-        /// The link.
         #[serde(flatten)]
         link: Link,
     },
     /// What was counted once.
     Counted {
-        /// What.
         once: DedupKey,
-        /// When.
         #[serde(with = "crate::domain::timestamp_serde")]
         at: Timestamp,
     },
     /// A sender of an account, and the Messaging Service that it belongs to.
     Sender {
-        /// The account.
         account: AccountSid,
         /// The sender, in Twilio's notation.
         address: String,
-        /// Its service.
         service: ServiceSid,
     },
     /// Tied names of one person.
     Names {
         /// The account that knows the person by them.
         account: AccountSid,
-        /// The names.
         #[serde(flatten)]
         tied: TiedNames,
     },
     /// A person whose texts are automatic.
     Automatic {
-        /// The person.
         person: RecipientHash,
         /// The time span of the automatic texts.
         #[serde(flatten)]
@@ -72,9 +64,7 @@ pub enum ExportRecord {
     },
     /// An account on hold.
     Hold {
-        /// The account.
         account: AccountSid,
-        /// Since when.
         #[serde(with = "crate::domain::timestamp_serde")]
         since: Timestamp,
     },
@@ -138,7 +128,6 @@ impl ExportRecord {
 /// One page of [`Store::records`](crate::store::Store::records).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
-    /// The records.
     pub records: Vec<ExportRecord>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Vec<u8>>,

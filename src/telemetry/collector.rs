@@ -47,10 +47,10 @@ impl Collector {
         match trouble {
             Some(error) if !was_failing => tracing::warn!(
                 error,
-                "the collector takes no spans: {error}. Those that find no room in the queue are lost, \
+                "spans not accepted by the collector: {error}. Those that find no room in the queue are lost, \
                  and nothing else is; it is said when it takes them again"
             ),
-            None if was_failing => tracing::info!("the collector takes spans again"),
+            None if was_failing => tracing::info!("spans are accepted by the collector again"),
             Some(_) | None => {}
         }
     }

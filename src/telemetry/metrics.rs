@@ -165,7 +165,7 @@ impl Metrics {
         to.register_with_unit("upstream_attempt", help, Unit::Seconds, seconds);
         let help = "2xx and 4xx answers that are not Twilio's about the posted message: retried";
         to.register("upstream_mismatch", help, self.mismatches.clone());
-        let help = "Ends of attempts written down, by what they came to";
+        let help = "Attempts settled, by result";
         to.register("upstream_settled", help, self.settled.clone());
         let help = "1 while an account's posts are paused, else 0";
         to.register("lane_paused", help, self.lanes_paused.clone());

@@ -58,7 +58,6 @@ pub struct ForeignAnswers {
     pub since: jiff::Timestamp,
     /// When the latest arrived.
     pub latest: jiff::Timestamp,
-    /// How many arrived.
     pub count: u64,
 }
 

@@ -44,7 +44,6 @@ pub struct StoreFigures {
     pub on_hold: Vec<(String, Duration)>,
     /// Messages that could be evicted to make room for new ones.
     pub evictable: u64,
-    /// Since the start.
     pub conversion: Vec<Conversion>,
     /// Upper bounds of [`Conversion::waits`], in seconds; the last of those has none.
     pub wait_bounds: &'static [u64],
@@ -81,7 +80,6 @@ pub struct Disk {
 /// What there is. What could not be learnt is left out, rather than told as it was.
 #[derive(Debug, Clone, Default)]
 pub struct StoreGauges {
-    /// From memory.
     pub amounts: Amounts,
     /// How far the wall clock is ahead of the expected time, in seconds; 0 without a jump.
     pub clock_jump: i64,

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Side {
     /// Twilio.
     Twilio,
-    /// The app.
     App,
 }
 

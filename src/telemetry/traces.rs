@@ -44,7 +44,6 @@ pub enum TracesError {
 /// Where a span is in somebody's trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ids {
-    /// The trace.
     pub trace_id: [u8; 16],
     /// The span in it.
     pub span_id: [u8; 8],
@@ -55,9 +54,7 @@ pub struct Ids {
 /// One post of feedback that has come to its end.
 #[derive(Debug, Clone, Copy)]
 pub struct PostSpan<'a> {
-    /// Whose message.
     pub account: &'a str,
-    /// Which message.
     pub message: &'a str,
     /// Attempts begun, this one included.
     pub attempt: u32,
@@ -159,7 +156,7 @@ impl Traces {
         let flush = move || self.provider.shutdown_with_timeout(FLUSH);
         let flushed = tokio::task::spawn_blocking(flush).await;
         if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("the last spans did not reach the collector; they are lost");
+            tracing::warn!("last spans lost: they did not reach the collector");
         }
     }
 }

@@ -26,7 +26,6 @@ pub enum UpstreamUrlError {
     /// A region without the edge that leads into it.
     #[error("region {region} needs an edge as well: {}", edge_hint(*edge))]
     RegionAlone {
-        /// The region given.
         region: String,
         /// The edge that fits, if the region is a known one.
         edge: Option<&'static str>,

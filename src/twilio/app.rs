@@ -21,13 +21,11 @@ const MAX_TYPE: usize = 64;
 /// both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// Whose.
     pub account: AccountSid,
     /// The message; `None` where only a link is asked for.
     pub message: Option<MessageUpdate>,
     /// The field `Link`, as it was written.
     pub link: Option<String>,
-    /// The app's reference.
     pub reference: Option<Reference>,
 }
 

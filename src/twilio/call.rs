@@ -39,7 +39,6 @@ pub enum ExpectedResponse {
 /// A call that somebody told us of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSignal {
-    /// What it proves.
     pub signal: Signal,
     /// What is to be answered.
     pub wants: ExpectedResponse,

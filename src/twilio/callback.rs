@@ -134,7 +134,6 @@ pub fn reply(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
 /// The time of an event, and the clock behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When {
-    /// The time.
     pub at: Timestamp,
     /// The clock behind it.
     pub source: TimeSource,

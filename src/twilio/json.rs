@@ -17,9 +17,7 @@ pub enum Json {
     Null,
     /// A text, a number or a truth value, as text.
     Scalar(String),
-    /// An array.
     Array(Vec<Json>),
-    /// An object.
     Object(Members),
 }
 

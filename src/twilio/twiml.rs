@@ -32,7 +32,6 @@ impl RedirectUrl {
         Ok(Self(text.to_owned()))
     }
 
-    /// The address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -37,7 +37,7 @@ pub(super) async fn settle((store, observer): &AttemptLog, end: EndedAttempt) {
         match store.settle(lease, settlement.clone(), attempt.clone()).await {
             Ok(SettleOutcome::Applied) => return observer.settled(end),
             Ok(SettleOutcome::LeaseLost) => {
-                return tracing::warn!(%message_sid, "{message_sid} was somebody else's by then");
+                return tracing::warn!(%message_sid, "{message_sid}: lease expired before the result was stored; another attempt owns it");
             }
             Err(error) => {
                 tracing::warn!(
@@ -51,5 +51,5 @@ pub(super) async fn settle((store, observer): &AttemptLog, end: EndedAttempt) {
             wait *= 2;
         }
     }
-    tracing::error!(%message_sid, "{message_sid} will be tried again when its lease has lapsed");
+    tracing::error!(%message_sid, "{message_sid}: result not stored; the message is posted again when its lease expires");
 }

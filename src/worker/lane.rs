@@ -76,7 +76,6 @@ pub struct LaneReport {
     pub state: LaneState,
     /// How many posts it would have under way at most.
     pub limit: usize,
-    /// How many are.
     pub in_flight: usize,
     /// Why it is paused, if it is.
     pub why: Option<OutcomeDetail>,
@@ -109,9 +108,7 @@ pub struct VerdictContext {
 /// A post that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishedPost {
-    /// Its message.
     pub message: MessageSid,
-    /// When it began.
     pub began: Instant,
     /// The message's last attempt before it got a 404.
     pub missing: bool,

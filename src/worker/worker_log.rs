@@ -42,7 +42,7 @@ pub(crate) fn attempt(claim: &Claim, verdict: &Verdict, took: Duration, end: &Se
         ),
         Settlement::Release { after } => tracing::info!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
-            "{message_sid} put back; the account's lane is closed, to be tried in {after:.1?}"
+            "{message_sid} returned to the queue: the account's lane is closed; next attempt in {after:.1?}"
         ),
         Settlement::Refused(refusal) => tracing::warn!(
             %message_sid, %account_sid, attempt, reason, status, code, detail, ms, trace_id,
@@ -56,7 +56,7 @@ pub(crate) fn untried(claim: &Claim) {
     let (message_sid, account_sid) = (claim.feedback.message, claim.feedback.account);
     tracing::info!(
         %message_sid, %account_sid, attempt = claim.attempts, trace_id = trace_id(claim),
-        "{message_sid} put back before it was tried"
+        "{message_sid} returned to the queue before it was posted"
     );
 }
 

@@ -114,7 +114,7 @@ fn live_through(scene: &Scene) {
     scene.service.exchange(forged.replace("Type", "type").as_bytes());
     scene.service.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
     for (number, status, end) in
-        [(6, 503, "not reported"), (7, 400, "refused"), (8, 401, "put back")]
+        [(6, 503, "not reported"), (7, 400, "refused"), (8, 401, "returned to the queue")]
     {
         scene.twilio.behave(Manner::Status(status));
         answered(code_entered(number), 200);
@@ -232,9 +232,9 @@ fn of_each_decision_there_is_one_line() {
     };
     assert_eq!(told("evidence parked: no_message"), 1);
     assert_eq!(told("evidence proves nothing: opt_out"), 1);
-    assert_eq!(told("a signed request was refused: malformed"), 1);
-    assert_eq!(told("a signed request was refused: contradiction"), 1);
-    assert_eq!(told("a signed request was refused: unsupported"), 1);
+    assert_eq!(told("request with a valid signature refused: malformed"), 1);
+    assert_eq!(told("request with a valid signature refused: contradiction"), 1);
+    assert_eq!(told("request with a valid signature refused: unsupported"), 1);
     assert_eq!(told("refused: signature_mismatch"), 1);
     let reported =
         lines.iter().find(|line| line["message"].as_str() == Some(&format!("{} reported", sid(1))));

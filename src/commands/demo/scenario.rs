@@ -6,7 +6,6 @@
 pub(super) enum StepSigner {
     /// Twilio, or the app: whoever knows the secret.
     Known,
-    /// A stranger.
     Stranger,
     /// Nobody: a browser that opens a link.
     Nobody,

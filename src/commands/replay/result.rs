@@ -56,7 +56,6 @@ impl ReplayResult {
         Self::new(file, request, false, outcome)
     }
 
-    /// It would be.
     pub(super) fn would(file: &str, request: &str, aim: &ReplayPlan) -> Self {
         let says = format!("signed with {} for {}", aim.key, aim.base);
         let mut verdict = Self::new(file, request, true, ReplayOutcome::new("would_send", says));
@@ -65,7 +64,6 @@ impl ReplayResult {
         verdict
     }
 
-    /// It was answered.
     pub(super) fn answered(
         file: &str,
         request: &str,

@@ -27,7 +27,6 @@ pub(super) const MAX_TOKENS: usize = 4;
 /// One account or subaccount. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct AccountSettings {
-    /// Its SID.
     pub sid: AccountSid,
     /// Its number in the accounts file, from 1; `None`: it is the environment's.
     pub number: Option<usize>,

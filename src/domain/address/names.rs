@@ -41,7 +41,6 @@ pub struct RecipientNames {
 /// Names that are tied, and when a webhook last bore them together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TiedNames {
-    /// The tied names.
     pub names: RecipientNames,
     /// When a webhook last bore them together.
     #[serde(with = "crate::domain::timestamp_serde")]

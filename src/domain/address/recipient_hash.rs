@@ -62,7 +62,6 @@ impl NameKind {
 /// Whom a message went to, without saying who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Recipient {
-    /// The keyed hash.
     pub person: RecipientHash,
     /// The country calling code of the address, if it has one.
     pub calling_code: Option<u16>,

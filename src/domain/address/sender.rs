@@ -9,7 +9,6 @@ use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 /// A name up to this length may hold any number of digits (Twilio: 11 characters). A longer name holds fewer digits
 /// than a number.
 const ALPHANUMERIC: usize = 11;
-/// The longest name.
 const MAX_NAME: usize = 64;
 /// Words that programs write for a missing value.
 const NOTHING: [&str; 6] = ["undefined", "null", "none", "nil", "nan", "unknown"];

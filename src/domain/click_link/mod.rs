@@ -114,7 +114,6 @@ impl LinkTarget {
         (is_plain && is_host).then(|| Self(text.to_owned()))
     }
 
-    /// The address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -156,7 +155,6 @@ pub enum Links {
 }
 
 impl Links {
-    /// Every setting.
     pub const ALL: [Self; 4] =
         [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnPress, Self::ConfirmOnGet];
 
@@ -175,7 +173,6 @@ impl Links {
 /// A link, as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Whose.
     pub account: AccountSid,
     /// Where it leads.
     pub target: LinkTarget,

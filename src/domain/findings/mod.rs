@@ -52,9 +52,7 @@ impl Severity {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The kind.
     pub id: FindingId,
-    /// How bad.
     pub severity: Severity,
     /// The account, side, country or sender that it is about, if there may be several.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,6 @@ use crate::domain::sid::AccountSid;
 /// The state of the service at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Situation {
-    /// The moment.
     pub now: Timestamp,
     /// Facts from the start of the process.
     pub start: StartFacts,
@@ -98,7 +97,6 @@ pub struct RouteSignatures {
     pub route: &'static str,
     /// The account that the requests name.
     pub account: ClaimedAccount,
-    /// Their signatures.
     pub facts: SignatureFacts,
 }
 
@@ -177,9 +175,7 @@ pub struct KeyFacts {
 /// An account whose posts are paused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PausedLane {
-    /// Which account.
     pub account: String,
-    /// Since when.
     pub since: Option<Timestamp>,
     /// HTTP status of the answer that paused it; `None` if no request was sent.
     pub status: Option<u16>,
@@ -192,9 +188,7 @@ pub struct PausedLane {
 /// A server that answers an account's posts with a 2xx that is not Twilio's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignServer {
-    /// Which account.
     pub account: String,
-    /// Since when.
     pub since: Timestamp,
     /// The kind of the latest answer, such as `200 with HTML`.
     pub why: String,
@@ -203,7 +197,6 @@ pub struct ForeignServer {
 /// An account that waits out a 429, or did so lately.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ThrottledLane {
-    /// Which account.
     pub account: String,
     /// The share of the last 30 minutes that it was throttled, from 0 to 1.
     pub share: f64,
@@ -214,9 +207,7 @@ pub struct ThrottledLane {
 /// An account on hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldAccount {
-    /// Which account.
     pub account: String,
-    /// Since when.
     pub since: Timestamp,
 }
 

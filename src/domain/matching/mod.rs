@@ -77,7 +77,6 @@ pub struct Rows {
 /// Evidence that waits for its message, or that is kept because its message may still be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
-    /// The evidence.
     pub evidence: Evidence,
     /// Since when it waits.
     #[serde(with = "crate::domain::timestamp_serde")]
@@ -222,7 +221,6 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} contradicts what is known of {sid}")]
 pub struct Contradiction {
-    /// The message.
     pub sid: MessageSid,
     /// The field, in Twilio's spelling.
     pub field: &'static str,
@@ -248,13 +246,10 @@ pub enum ObserveOutcome {
     Confirmed(MessageSid),
     /// What it proves was known.
     AlreadyConfirmed(MessageSid),
-    /// It proves nothing.
     NotConfirmed(Reason),
     /// It waits for its message.
     Parked {
-        /// Until when.
         until: Timestamp,
-        /// Why.
         reason: Reason,
     },
 }

@@ -104,7 +104,6 @@ pub enum Resend {
 }
 
 impl Resend {
-    /// Every policy.
     pub const ALL: [Self; 4] = [Self::Newest, Self::OnlyDeliverable, Self::All, Self::Code];
 
     /// The word used in the settings.

@@ -21,7 +21,6 @@ use crate::domain::signal::{Evidence, EvidenceTarget};
 pub(super) enum EvidenceOrigin {
     /// The command contains it.
     New,
-    /// It is parked.
     Parked,
     /// It confirmed a message.
     Held,

@@ -42,7 +42,6 @@ impl WaitsFor {
 /// The messages that were searched for: the newest ones, if there are too many.
 #[derive(Debug, Default)]
 pub struct Newest {
-    /// The messages.
     pub messages: Vec<Message>,
     /// Whether older ones were left out.
     pub is_cut: bool,
@@ -61,7 +60,6 @@ impl Newest {
 pub trait RowSource {
     /// Why rows cannot be read.
     type Error;
-    /// A message.
     fn message(&self, sid: MessageSid) -> Result<Option<Message>, Self::Error>;
     /// The messages to a person that were created in a span of time.
     fn sent_to(

@@ -133,7 +133,6 @@ pub struct Proof {
     /// When the person acted.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub occurred_at: Timestamp,
-    /// When we decided.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub confirmed_at: Timestamp,
 }
@@ -154,7 +153,6 @@ pub struct Refusal {
 pub struct LastAttempt {
     /// Which post it was since the message was confirmed or requeued, from 1.
     pub number: u32,
-    /// When it ended.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub ended_at: Timestamp,
     /// How long Twilio took, in milliseconds.
@@ -201,9 +199,7 @@ pub struct Delivery {
 /// One outbound message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Its name.
     pub sid: MessageSid,
-    /// Whose it is.
     pub account: AccountSid,
     /// Where it stands.
     pub state: State,
@@ -243,7 +239,6 @@ pub struct Message {
     pub since: Timestamp,
     /// What proved that it arrived.
     pub proof: Option<Proof>,
-    /// The reporting.
     pub delivery: Delivery,
     /// When Twilio took the feedback. Kept when such a message is requeued, until it is reported again.
     #[serde(with = "crate::domain::timestamp_serde::optional")]

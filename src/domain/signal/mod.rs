@@ -17,9 +17,7 @@ use crate::domain::trace::TraceParent;
 /// A message was seen: registered by the app, or named by a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageUpdate {
-    /// Which message.
     pub sid: MessageSid,
-    /// Whose.
     pub account: AccountSid,
     /// Whether feedback was asked for: a registration, or a callback URL with `feedback=1`.
     pub tracked: bool,
@@ -33,11 +31,8 @@ pub struct MessageUpdate {
     pub number: Option<RecipientHash>,
     /// All names of the recipient, if Twilio itself gives several.
     pub names: Option<RecipientNames>,
-    /// The exact sender.
     pub from: Option<String>,
-    /// The Messaging Service.
     pub service: Option<ServiceSid>,
-    /// The app's reference.
     pub reference: Option<Reference>,
     /// Twilio's status.
     pub status: Option<Status>,
@@ -74,7 +69,6 @@ pub enum EvidenceTarget {
     Reference(Reference),
     /// Only a person, and whom they turned to.
     Person {
-        /// The person.
         recipient: Recipient,
         /// The sender, empty if the app did not say.
         sender: SenderHint,
@@ -85,7 +79,6 @@ pub enum EvidenceTarget {
         recipient: Recipient,
         /// The same on WhatsApp.
         whatsapp: RecipientHash,
-        /// The number called.
         sender: SenderHint,
     },
     /// The message that this click link was written into.
@@ -123,7 +116,6 @@ pub enum TimeSource {
 pub struct Evidence {
     /// Whose messages it can prove.
     pub account: AccountSid,
-    /// What it names.
     pub named: EvidenceTarget,
     /// `reply`, or the app's own word such as `code_entered`.
     pub label: String,
@@ -150,15 +142,12 @@ impl Evidence {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum SignalSource {
-    /// An inbound message.
     Reply,
-    /// An inbound call.
     Call,
     /// A click on a link that Twilio shortened.
     Click,
     /// A click on one of our own links.
     Link,
-    /// The app.
     #[default]
     App,
 }
@@ -180,9 +169,7 @@ impl SignalSource {
 /// What makes a signal count once, by whatever road it comes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DedupId {
-    /// An inbound message.
     Message(MessageSid),
-    /// An inbound call.
     Call(CallSid),
     /// A `CloudEvent`, by its `id`.
     Event(String),
@@ -207,9 +194,7 @@ impl DedupId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DedupKey {
-    /// An inbound message.
     Message(MessageSid),
-    /// An inbound call.
     Call(CallSid),
     /// A `CloudEvent`.
     Event(#[serde(with = "crate::domain::hex")] [u8; 16]),

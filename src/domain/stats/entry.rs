@@ -56,7 +56,6 @@ pub(super) struct CountedMessage {
 }
 
 impl CountedRecord {
-    /// A message.
     #[must_use]
     pub fn of_message(message: &Message) -> Self {
         let wait = message.proof.as_ref().map(|proof| {

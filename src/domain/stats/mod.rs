@@ -33,7 +33,6 @@ const MAX_PAIRS: usize = 500;
 /// there are many pairs. E.164 assigns some 230 codes, and `Address::calling_code` reads no more than this.
 const MAX_CODES: usize = 306;
 
-/// What there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageStats {
     /// By hour of creation.

@@ -10,12 +10,10 @@ pub(super) const OTHER: &str = "(other)";
 /// What a sender is called that nobody told.
 const UNKNOWN: &str = "(unknown)";
 
-/// A sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SenderNo(u16);
 
 impl SenderNo {
-    /// The least.
     pub(super) const FIRST: Self = Self(0);
     const UNKNOWN: Self = Self(0);
     /// Whoever is one too many.

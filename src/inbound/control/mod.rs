@@ -37,7 +37,6 @@ pub type BeginBackup =
 pub struct Control {
     /// The backend's own way to make a backup.
     pub backup: BeginBackup,
-    /// The store.
     pub store: Arc<dyn Store>,
     /// Records refused requests.
     pub refusals: Arc<RejectedCapture>,
@@ -45,7 +44,6 @@ pub struct Control {
     pub readiness: Arc<Readiness>,
 }
 
-/// The control routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route(BACKUP, web::post().to(backup::make))

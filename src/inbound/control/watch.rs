@@ -40,7 +40,6 @@ pub struct WatchError {
 pub enum WatchLine {
     /// A refused request, as the bytes of its `.http` file.
     Recording(Vec<u8>),
-    /// The last line.
     End(WatchEnd),
 }
 

@@ -33,14 +33,12 @@ const ANY: &str = "any";
 pub(super) enum Signers {
     /// The accounts' auth tokens and `SharedKeys`.
     Twilio,
-    /// The app's keys.
     App,
 }
 
 /// A key and what to call it: `token 1`, `app key 2`, `shared webhooks_sharedkey_01…`.
 #[derive(Debug, Clone)]
 pub struct NamedKey {
-    /// The key.
     pub key: SigningKey,
     /// Its name in metrics, unique among its account's of one kind.
     pub name: String,
@@ -49,7 +47,6 @@ pub struct NamedKey {
 /// One account's part.
 #[derive(Clone)]
 pub struct Member {
-    /// Which account.
     pub account: AccountSid,
     /// What Twilio signs with for it.
     pub account_keys: Vec<NamedKey>,

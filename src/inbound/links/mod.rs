@@ -137,7 +137,7 @@ async fn open(
         Ok(None) => return Ok(unknown(&receiver)),
         Err(error) => {
             receiver.metrics.refusals("link_unreadable");
-            tracing::warn!(%error, "cannot look a link up; answered 503");
+            tracing::warn!(%error, "click link not readable; answered 503");
             return Ok(page::not_now());
         }
     };

@@ -199,7 +199,7 @@ fn allowed(request: &HttpRequest, page: &PageState, brought: &Brought) -> Result
 }
 
 fn not_now(error: &StoreError) -> Done {
-    tracing::warn!(%error, "what the operator asked for was not done: {error}");
+    tracing::warn!(%error, "operator's action failed: {error}");
     Done::NotNow
 }
 

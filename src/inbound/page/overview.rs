@@ -20,7 +20,6 @@ const WEEK: SignedDuration = SignedDuration::from_hours(6 * 24);
 const ROWS: usize = 15;
 const HOUR_SECS: i64 = 3_600;
 
-/// All of it.
 pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
     let census = &now.census;
     let since = whole_hours(now.at, HOURS);

@@ -36,7 +36,6 @@ pub enum OpenError {
          HEARDBACK_STORE elsewhere"
     )]
     InUse {
-        /// The folder.
         path: String,
         /// Who wrote into the lock file.
         holder: String,
@@ -45,57 +44,35 @@ pub enum OpenError {
     #[error(
         "the store {path} has format {found}, this release reads {FORMAT} only; install the release that wrote it"
     )]
-    NewerFormat {
-        /// The folder.
-        path: String,
-        /// Its format.
-        found: u32,
-    },
+    NewerFormat { path: String, found: u32 },
     /// An older release wrote it.
     #[error(
         "the store {path} has format {found}, this release reads {FORMAT} only; run `heardback export` of the release \
          that wrote it, move the folder away, and `heardback import` the file with this release"
     )]
-    OlderFormat {
-        /// The folder.
-        path: String,
-        /// Its format.
-        found: u32,
-    },
+    OlderFormat { path: String, found: u32 },
     /// There is none.
     #[error(
         "there is no store in {path}; `heardback serve` makes it at its first start, and --store or \
          HEARDBACK_STORE says where another lies"
     )]
-    Absent {
-        /// The folder.
-        path: String,
-    },
+    Absent { path: String },
     /// A service had a store at this path, and there is none now.
     #[error(
         "the store {path} is gone: {marker} shows that a service had a store there. No empty store was created. If the \
          folder was moved, move it back; if its volume is not mounted, mount it; if it was deleted, restore the latest \
          backup with `heardback restore`. To begin with an empty store, delete {marker}"
     )]
-    Gone {
-        /// The folder.
-        path: String,
-        /// The marker file.
-        marker: String,
-    },
+    Gone { path: String, marker: String },
     /// A restore was begun, and did not come to its end.
     #[error(
         "the store {path} was not restored to its end; run `heardback restore` again, which begins \
          anew"
     )]
-    HalfRestored {
-        /// The folder.
-        path: String,
-    },
+    HalfRestored { path: String },
     /// There is something in the folder, but not ours.
     #[error("{path} is not a Heardback store ({what}); point HEARDBACK_STORE at an empty folder")]
     NotOurs {
-        /// The folder.
         path: String,
         /// What is wrong with it.
         what: String,
@@ -106,26 +83,19 @@ pub enum OpenError {
          HEARDBACK_PHONE_KEY, so set that to the key it had (if it never had one, the store is \
          damaged: restore it from a backup)"
     )]
-    NoPersonKey {
-        /// The folder.
-        path: String,
-    },
+    NoPersonKey { path: String },
     /// It was made with another key than the one in the settings.
     #[error(
         "HEARDBACK_PHONE_KEY is not the key that the store {path} was made with, so nobody would be \
          found in it; set it to the key that the service has"
     )]
-    OtherPersonKey {
-        /// The folder.
-        path: String,
-    },
+    OtherPersonKey { path: String },
     /// It is damaged.
     #[error(
         "the store {path} is damaged ({what}); keep a copy of the folder, and restore it from a \
          backup with `heardback restore` (on Fly: or from a snapshot of the volume)"
     )]
     Damaged {
-        /// The folder.
         path: String,
         /// What is wrong with it.
         what: String,
@@ -136,16 +106,11 @@ pub enum OpenError {
          file back, or restore it from a backup with `heardback restore`; if nothing but {SEAL_FILE} was deleted, `touch \
          {path}/{SEAL_FILE}` accepts the records that are there"
     )]
-    SealMissing {
-        /// The folder.
-        path: String,
-    },
+    SealMissing { path: String },
     /// Access to the folder is denied.
     #[error("cannot {doing} {path}: Permission denied; {denied}")]
     Denied {
-        /// What was tried.
         doing: &'static str,
-        /// The folder.
         path: String,
         /// The file or folder, its owner, and the command that helps.
         denied: AccessDenied,
@@ -153,7 +118,6 @@ pub enum OpenError {
     /// The system refuses.
     #[error("cannot {doing} {path}: {error}")]
     Io {
-        /// What was tried.
         doing: &'static str,
         /// On what.
         path: String,

@@ -25,7 +25,6 @@ use crate::store::{Forgotten, StoreError};
 /// Records that the writer erases at a time.
 const AT_ONCE: usize = 64;
 
-/// What concerns them.
 enum PersonalRow {
     Message(MessageSid),
     Link(LinkId),

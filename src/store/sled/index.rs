@@ -78,7 +78,6 @@ pub(super) struct DueKind {
 }
 
 impl DueKind {
-    /// Every kind.
     pub(super) const ALL: [Self; 4] = [
         Self { is_named: true, is_missing: false },
         Self { is_named: true, is_missing: true },

@@ -381,7 +381,7 @@ impl Store for SledStore {
             drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the store's writer did not end well");
+                tracing::error!("store writer thread panicked");
             }
         }
     }

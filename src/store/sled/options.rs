@@ -13,7 +13,6 @@ use crate::store::{Clock, ClockGuard};
 
 /// How to open a store.
 pub struct Options {
-    /// The folder.
     pub path: PathBuf,
     /// The key that hashes recipients; `None`: a random one, kept in the store.
     pub person_key: Option<Vec<u8>>,

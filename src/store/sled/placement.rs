@@ -33,7 +33,6 @@ pub struct UnsafeFileSystem {
 /// Where a store is, or will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorePlacement {
-    /// The store's folder.
     pub folder: PathBuf,
     /// `None`: its file system is not known to be unsafe.
     pub risk: Option<UnsafeFileSystem>,

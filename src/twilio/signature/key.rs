@@ -55,7 +55,6 @@ impl KeyId {
         fits.then(|| Self(text.into()))
     }
 
-    /// The id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

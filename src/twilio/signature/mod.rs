@@ -70,7 +70,6 @@ pub struct Presented<'a> {
     pub bases: &'a [String],
     /// Path and query as on the request line, nothing decoded.
     pub path_and_query: &'a str,
-    /// What came besides.
     pub content: Content<'a>,
     /// Whether it is a GET, whose query Twilio may have escaped after signing it.
     pub is_get: bool,
@@ -79,7 +78,6 @@ pub struct Presented<'a> {
     pub settings: Option<&'a [u8]>,
 }
 
-/// A good signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Match {
     /// The index of the key that made it, among those given.

@@ -105,7 +105,7 @@ fn a_post_that_twilio_turned_away_is_counted_wherever_its_answer_is_shown() {
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Status(401));
     scene.confirm(1);
-    scene.service.says("put back; the account's lane is closed");
+    scene.service.says("returned to the queue: the account's lane is closed");
     eventually("it is written down", LONG, || {
         scene.message(1).is_some_and(|message| message["attempts"] == 1)
     });

@@ -261,11 +261,16 @@ fn a_collector_that_fails_is_said_once_and_sent_nowhere_else() {
         let failed = || stage.collector.batches().len() >= failures;
         eventually("another batch", LONG, failed);
     }
-    stage.service.says("the collector takes no spans");
+    stage.service.says("spans not accepted by the collector");
     stage.collector.behave(Manner::Status(200));
     call();
-    stage.service.says("takes spans again");
-    assert_eq!(stage.lines("the collector takes no spans").len(), 1, "{}", stage.service.logs());
+    stage.service.says("accepted by the collector again");
+    assert_eq!(
+        stage.lines("spans not accepted by the collector").len(),
+        1,
+        "{}",
+        stage.service.logs()
+    );
     assert!(!stage.service.logs().contains("opentelemetry"), "{}", stage.service.logs());
     assert_eq!(elsewhere.batches().len(), 0, "neither redirected nor by way of a proxy");
 }

@@ -21,7 +21,6 @@ use crate::store::sled::{StoreProbe, probe};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckStatus {
-    /// All is well.
     Ok,
     /// Worth a look; may be fine.
     Warn,

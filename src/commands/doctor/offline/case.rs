@@ -20,7 +20,6 @@ pub(super) enum BodyType {
     Other,
 }
 
-/// A parameter, decoded.
 pub(super) type Parameter = (Vec<u8>, Vec<u8>);
 
 pub(super) struct Case<'a> {

@@ -11,7 +11,6 @@ use serde::Serialize;
 pub struct Deviation {
     /// One word for programs, stable between releases.
     pub id: &'static str,
-    /// What happened.
     pub says: String,
     /// What to do about it.
     pub fix: String,

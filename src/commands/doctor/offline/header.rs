@@ -14,7 +14,6 @@ const SHA256_LEN: usize = 32;
 /// Base64 characters of an HMAC-SHA256.
 const SHA256_ENCODED: usize = 44;
 
-/// The signature headers.
 pub(super) fn headers<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a str> {
     let headers = case.recording.headers.iter();
     headers.filter(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE)).map(|(_, value)| &**value)

@@ -231,7 +231,6 @@ fn hash_cause(case: &Case<'_>, url: &str, is_expected: bool) -> Option<Deviation
     })
 }
 
-/// A match.
 pub(super) struct SearchMatch {
     pub(super) causes: Vec<Deviation>,
     pub(super) key: String,

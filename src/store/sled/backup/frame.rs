@@ -29,7 +29,6 @@ pub(in crate::store::sled) type Entry = (Vec<u8>, Option<Vec<u8>>);
 pub struct Header {
     /// How the file is laid out.
     pub layout: u32,
-    /// The store's format.
     pub format: u32,
     /// The release that made it.
     pub version: String,
@@ -64,7 +63,6 @@ pub(super) enum BackupFrame {
     Scanned(Vec<Entry>),
     /// What the store wrote as one batch while it was read.
     Batch(Vec<Entry>),
-    /// It is whole.
     End(End),
     /// It never became whole, and why.
     BrokenOff(String),

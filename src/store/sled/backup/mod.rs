@@ -29,7 +29,6 @@ use crate::store::RecordCounts;
 /// What a store holds, or a backup of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupContents {
-    /// The store's format.
     pub format: u32,
     /// Records of each kind.
     pub counts: RecordCounts,
@@ -51,19 +50,13 @@ pub enum BackupError {
     NotABackup,
     /// A newer release made it.
     #[error("Heardback {made_by} made it in a way that this release cannot read; install that one")]
-    Newer {
-        /// The release.
-        made_by: String,
-    },
+    Newer { made_by: String },
     /// Its end is missing.
     #[error("it ends in the midst: it was cut off while it was made or copied; make another one")]
     CutShort,
     /// Whoever made it gave up.
     #[error("it was broken off while it was made: {why}")]
-    BrokenOff {
-        /// Why.
-        why: String,
-    },
+    BrokenOff { why: String },
     /// Its bytes are not those that were written.
     #[error("it is damaged after byte {after}; use another copy of it, or an older backup")]
     Damaged {
@@ -75,10 +68,7 @@ pub enum BackupError {
         "its records are not those of the store ({what}); make another backup, and if it is like \
          this one, restart the service: it looks at every record when it starts"
     )]
-    Incomplete {
-        /// What is wrong.
-        what: String,
-    },
+    Incomplete { what: String },
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Read(io::Error),

@@ -36,7 +36,6 @@ pub enum RestoreError {
          service and move the folder away (`mv {path} {path}.old`), or name another one with --store"
     )]
     NotEmpty {
-        /// The folder.
         path: String,
         /// What is in it.
         found: String,
@@ -47,7 +46,6 @@ pub enum RestoreError {
          and bring it along with `heardback export` of that release and `heardback import` of this one"
     )]
     OtherFormat {
-        /// Its format.
         found: u32,
         /// The release that made the backup.
         made_by: String,

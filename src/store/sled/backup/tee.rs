@@ -25,7 +25,6 @@ pub(super) enum TeePiece {
     TooMuch,
 }
 
-/// The writer's end.
 pub(in crate::store::sled) struct Tee {
     /// The batch that is being made durable.
     noted: Option<Vec<u8>>,
@@ -37,7 +36,6 @@ pub(in crate::store::sled) struct Tee {
     most: usize,
 }
 
-/// The backup's end.
 pub(super) struct Teed {
     from: UnboundedReceiver<TeePiece>,
     waiting: Arc<AtomicUsize>,
