@@ -238,5 +238,5 @@ fn next_line(from: &mut impl BufRead) -> std::io::Result<Option<Result<Vec<u8>, 
 }
 
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
+#[path = "export_format_tests.rs"]
 mod tests;
