@@ -29,7 +29,7 @@ pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, UsageError> {
 /// Pauses or resumes the account, and prints the change.
 ///
 /// # Errors
-/// The store does not do it, or nobody reads what is written.
+/// The store is unavailable, or the reader of stdout is gone.
 pub(super) async fn run(
     reach: &StoreAccess,
     (account, turn): (AccountSid, Turn),

@@ -109,7 +109,7 @@ fn options(settings: &Values) -> Options {
     options
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command tells the time")]
+#[expect(clippy::disallowed_methods, reason = "a command reads the wall clock")]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }

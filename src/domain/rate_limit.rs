@@ -79,7 +79,7 @@ struct FailingNetwork {
     network: Network,
     /// When its allowance is whole again, on the caller's clock.
     whole_at: Duration,
-    /// Whether [`StatusBucket::JustOver`] was said.
+    /// Whether [`RateLimitState::JustOver`] was said.
     told: bool,
 }
 

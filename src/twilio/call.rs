@@ -21,7 +21,7 @@ use crate::twilio::callback::{EventMeta, ParseContext, When};
 use crate::twilio::fields::{Fields, missing};
 use crate::twilio::timestamps;
 
-/// What Twilio puts into `RangeEnd` where there is no number to show. Some carriers spell it on the keypad
+/// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
 /// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
 /// am I getting calls from these strange numbers?").
 const NOBODY: [&str; 7] =
@@ -138,7 +138,7 @@ fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> 
     }
 }
 
-/// Who called whom. The person who called is `RangeEnd`, also where the call was forwarded to us.
+/// Who called whom. The person who called is `From`, also where the call was forwarded to us.
 fn who(
     fields: &Fields,
     reading: &ParseContext<'_>,

@@ -1,6 +1,6 @@
 //! The direction of a message, by the fields of its form and not by the route.
 //!
-//! The person is `RangeEnd` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
+//! The person is `From` of an inbound message and `To` of an outbound one, and senders are kept in clear. So a form
 //! at a route for the other direction is refused: its person would be taken for a sender. Nothing of it is kept.
 
 use crate::domain::signal::Malformed;

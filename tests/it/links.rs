@@ -1,4 +1,4 @@
-//! What a click on one of our own links proves: judged in the [`AttemptLog`], and by every store there is.
+//! What a click on one of our own links proves: judged in the [`Book`], and by every store there is.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::harness::{LONG, Scene, status_callback};
 use crate::skip::{skipped, skipped_unless_ci};
 
 const ALLOW: &str = "HEARDBACK_ALLOW_UNSAFE_STORE";
-/// The user ID of `nobody`, an unprivileged user.
+/// The ID of an unprivileged user.
 const USER: u32 = 65534;
 
 /// Runs a command with a service's settings and these: its exit code and its output.

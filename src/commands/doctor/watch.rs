@@ -18,7 +18,7 @@ use crate::commands::doctor::offline::{Diagnosis, diagnose, shown_url};
 use crate::commands::pipe_tolerant_stdout::{Stdout, note};
 use crate::config::written;
 use crate::config::{Settings, StoreUrl};
-use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchError, WatchLine};
+use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 use crate::recording::rotating_dir::{KEPT, RecordingValue, RotatingDir, WHEN};
 use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
 
@@ -48,7 +48,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
     let StoreUrl::Sled(store) = &settings.store;
-    let bounds = WatchError {
+    let bounds = WatchRequest {
         seconds: args.watch_for.unwrap_or(DEFAULT_TIME).as_secs(),
         count: args.count.unwrap_or(DEFAULT_COUNT),
     };

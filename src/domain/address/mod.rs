@@ -86,7 +86,7 @@ fn shown(c: char) -> String {
 }
 
 impl Address {
-    /// Reads any address that Twilio may put into `RangeEnd` or `To`: numbers, short codes, alphanumeric
+    /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
     /// senders, channel addresses, user ids of WhatsApp. Digits of every script count. Spaces, dashes, dots,
     /// brackets and invisible marks in a number do not count. A number of an old numbering plan is read as today's
     /// (`numbering`).

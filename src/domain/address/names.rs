@@ -1,6 +1,6 @@
 //! Names: WhatsApp knows one person by a number and by user ids, and a webhook bears one of them or several.
 //!
-//! Since 2026 a user of WhatsApp may hide the number. `RangeEnd` and `To` are then a user id, such as
+//! Since 2026 a user of WhatsApp may hide the number. `From` and `To` are then a user id, such as
 //! `whatsapp:US.13491208655302741918`; `ExternalUserId` and `ParentExternalUserId` stand beside either name
 //! (Twilio, changelog of 20 July 2026). An id belongs to one number: a user who changes the number gets another
 //! id. A number has an id for each business portfolio, and a parent's id (Meta, "Business-scoped user IDs").

@@ -36,7 +36,7 @@ pub enum SenderError {
 }
 
 impl Sender {
-    /// Reads the sender of a message: `RangeEnd` as an app passes it to Twilio, or as Twilio returns it. A full number
+    /// Reads the sender of a message: `From` as an app passes it to Twilio, or as Twilio returns it. A full number
     /// without its plus is read where only one number can be meant.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 mod backup;
 mod watch;
 
-pub use watch::{WATCH_REFUSED, WatchEnd, WatchError, WatchLine};
+pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 
 use std::sync::Arc;
 

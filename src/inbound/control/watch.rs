@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, interval, sleep_until};
 use crate::inbound::control::Control;
 use crate::recording::Recording;
 
-/// The route of a watch: `POST` with [`WatchError`], answered with lines of [`WatchLine`].
+/// The route of a watch: `POST` with [`WatchRequest`], answered with lines of [`WatchLine`].
 pub const WATCH_REFUSED: &str = "/refused/watch";
 
 const BEAT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const MOST: u32 = 1000;
 
 /// The limits of a watch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct WatchError {
+pub struct WatchRequest {
     /// The longest duration, in seconds.
     pub seconds: u64,
     /// The highest number of recordings.
@@ -66,7 +66,7 @@ struct RunningWatch {
 
 pub(super) async fn watch(
     control: web::Data<Control>,
-    asked: web::Json<WatchError>,
+    asked: web::Json<WatchRequest>,
 ) -> HttpResponse {
     let (seconds, count) = (asked.seconds.min(LONGEST), asked.count.min(MOST));
     tracing::info!(

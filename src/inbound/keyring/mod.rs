@@ -206,7 +206,7 @@ impl KeyRing {
     /// appear in a request that names none. Both only choose the keys that are tried.
     ///
     /// # Errors
-    /// [`KeyMismatch`]; every sender is told the same.
+    /// [`KeyMismatch`]. Every client gets the same answer.
     pub(super) fn verify(
         &self,
         signers: Signers,

@@ -95,7 +95,7 @@ impl<const N: usize> KeySets<N> {
         }
     }
 
-    /// As [`RingKeys::between`]; both ends have the same first byte.
+    /// As [`KeySet::between`]; both ends have the same first byte.
     pub(super) fn between(
         &self,
         from: &[u8],

@@ -84,7 +84,7 @@ pub struct Match {
     pub key: usize,
 }
 
-/// Why a request is not to be trusted. For our own counters only: every sender is told the same.
+/// The reason to reject a request. Only our counters show it: every client gets the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mistrust {
     /// The header is not there.

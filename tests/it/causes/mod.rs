@@ -1,4 +1,4 @@
-//! Each cause by itself: a request is signed, then distorted, and doctor has to name the distortion without showing a
+//! One cause at a time: a request is signed, then distorted, and doctor has to name the distortion without showing a
 //! value of the request.
 
 mod body;

@@ -226,7 +226,7 @@ fn fields(case: &Case<'_>, fields: FormContent) -> FormContents {
     content(fields)
 }
 
-/// Parameters of Twilio that are not there, with the value that they had if it can be told.
+/// Twilio's parameters that are absent, each with its former value if that is known.
 fn absent(parameters: &[Parameter]) -> Vec<(&'static str, Vec<u8>)> {
     const FIXED: [(&str, &str); 6] = [
         ("Body", ""),
@@ -268,7 +268,7 @@ pub(super) fn with_places(parameters: &[Parameter]) -> Vec<Parameter> {
     with(parameters, &absent)
 }
 
-/// Each absent parameter by itself.
+/// Restores one absent parameter at a time.
 pub(super) fn with_each(parameters: &[Parameter]) -> NamedForms {
     let each = absent(parameters).into_iter();
     each.map(|more| {

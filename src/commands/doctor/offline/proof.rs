@@ -1,6 +1,6 @@
 //! Whether a key of the settings that the route accepts signed everything that a recording says.
 //!
-//! A diagnosis names what *may* have happened, and that is not enough to sign for somebody. Only those causes pass that
+//! A diagnosis names a possible cause, which does not justify a new signature for the sender. Only those causes pass that
 //! leave the signer and the content beyond doubt: the address of the receiver, and the spelling of the header.
 //! Deliberately absent: a key that this route does not accept, another account's, one that is no secret, and any
 //! parameter, body or query that was added, lost or altered on the way.
