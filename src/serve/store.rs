@@ -9,7 +9,7 @@ use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
 use crate::inbound::scrape::ReadDisk;
 use crate::store::ClockGuard;
-use crate::store::sled::placement::{StorePlacement, placement};
+use crate::store::sled::disk::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::store_gauges::Disk;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::{SETTINGS, Settings, StoreUrl};
 use crate::domain::route;
 use crate::domain::route::RouteSigner;
-use crate::store::sled::placement::placement;
+use crate::store::sled::disk::placement::placement;
 
 /// Connection overrides for both webhooks. By default Twilio tries again only after a failed
 /// connection; this asks for three more tries after a 5xx or a timeout as well, all within its 15 s

@@ -17,10 +17,10 @@ use crate::domain::message::{Message, State};
 use crate::domain::sid::ServiceSid;
 use crate::domain::signal::Evidence;
 use crate::store::sled::index::{Index, IndexEntry};
+use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
-use crate::store::sled::mutation::parked_key;
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::seal::Seal;
+use crate::store::sled::writer::mutation::parked_key;
 
 const POLICY: Policy = Policy {
     pending_ttl: Duration::from_hours(24 * 7),

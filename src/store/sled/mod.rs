@@ -1,62 +1,30 @@
 //! The store in one embedded sled, for one process on one machine.
 //!
-//! `open` makes a store out of a `folder` as the `options` say, with `heal` for what sled cannot open by itself; the
-//! `survey` reads every record, the `seal` tells what is missing, and the `copy` puts back what was
-//! there. The `writer` thread makes groups of commands durable; the `ledger` carries each of them out
-//! (`due`: the worker's, `duty`: the sweep's and the rest), from `rows` to `writing`, on a `draft` that
-//! sled gets once a group, past what is `sparse`; the `index` has what is worked out, the `overview` what an operator asks; the `reader` looks past it.
-//! `keys` and `record` say how things lie on disk; a `backup` is made past the writer, and beside it. `flush_async` is absent on purpose: it deadlocks
-//! from seven callers on.
+//! `disk` opens and guards the folder; `integrity` detects and repairs damage. `writer` is the only thread that writes: it
+//! runs commands in groups on an `overlay`, and answers a group after one sync. `index` is held in memory and derived from
+//! the records when the store opens. `keys` and `record` define the bytes on disk. `queries` and `reader` read beside the
+//! writer. sled's `flush_async` is not used: it deadlocks from seven concurrent callers on.
 
-mod access;
 pub mod backup;
-mod candidates;
-mod chunks;
-mod data_dir;
-mod engine;
-mod evict;
-mod evidence_holders;
-mod forget;
+pub mod disk;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod index;
-mod integrity_scan;
-mod key_set;
+mod integrity;
 mod keys;
-mod load;
-mod maintenance;
-mod mutation;
-mod names;
-mod offline_access;
-mod open;
 mod options;
-mod overlay;
-mod ownership;
-mod parked;
-mod path_guard;
-mod path_marker;
-pub mod placement;
-mod pre_open_copy;
-mod presence_filter;
-mod probe;
 mod queries;
-mod queue;
 mod reader;
 mod record;
-mod recovery;
-mod seal;
-mod submit;
-mod transfer;
-mod usage;
 mod writer;
 
-pub use access::AccessDenied;
-pub use data_dir::OpenError;
-pub use engine::FreeSpace;
-pub use offline_access::OfflineStore;
+pub use disk::access::AccessDenied;
+pub use disk::data_dir::OpenError;
+pub use disk::offline_access::OfflineStore;
+pub use disk::probe::{Lock, StoreProbe, lock, probe};
+pub use disk::usage::{Usage, usage};
 pub use options::Options;
-pub use probe::{Lock, StoreProbe, lock, probe};
-pub use usage::{Usage, usage};
+pub use writer::engine::FreeSpace;
 pub use writer::{Commit, Failure, OnCommit, OnFatal};
 
 use std::cell::RefCell;
@@ -80,12 +48,12 @@ use crate::domain::message::{LastAttempt, Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{MessageUpdate, Signal};
 use crate::domain::stats::MessageStats;
-use crate::store::sled::data_dir::{Folder, note_holder};
-use crate::store::sled::engine::{Engine, EngineConfig, Fatal};
+use crate::store::sled::disk::data_dir::{Folder, note_holder};
 use crate::store::sled::index::IndexBuilder;
-use crate::store::sled::integrity_scan::ScanResult;
-use crate::store::sled::overlay::Overlay;
+use crate::store::sled::integrity::scan::ScanResult;
 use crate::store::sled::reader::{StoreReader, page};
+use crate::store::sled::writer::engine::{Engine, EngineConfig, Fatal};
+use crate::store::sled::writer::overlay::Overlay;
 use crate::store::sled::writer::{Job, Shared, Writer};
 use crate::store::{
     ClockGuard, ExportRecord, Filter, Forgotten, ImportOutcome, ListPage, QUEUE, Quotas,
@@ -116,7 +84,7 @@ impl SledStore {
     /// # Errors
     /// [`OpenError`]; nothing was lost.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let opened = open::open(&options)?;
+        let opened = disk::open::open(&options)?;
         let terms = terms_of(&options);
         let Options { path, clock, policy, on_commit, on_fatal, .. } = options;
         let ScanResult {
@@ -342,7 +310,7 @@ impl Store for SledStore {
     }
 
     async fn records(&self, cursor: Option<Vec<u8>>, limit: usize) -> Result<Records, StoreError> {
-        self.read(move |reader| transfer::records(reader, cursor, limit)).await
+        self.read(move |reader| writer::transfer::records(reader, cursor, limit)).await
     }
 
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
-use crate::store::sled::engine::FreeSpace;
-use crate::store::sled::open::LOCK_PATIENCE;
+use crate::store::sled::disk::open::LOCK_PATIENCE;
+use crate::store::sled::writer::engine::FreeSpace;
 use crate::store::sled::writer::{OnCommit, OnFatal};
 use crate::store::{Clock, ClockGuard};
 

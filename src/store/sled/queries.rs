@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::store::sled::engine::{Engine, EngineResult, Fatal};
 use crate::store::sled::keys;
-use crate::store::sled::load::MAX_RELATED;
-use crate::store::sled::mutation::Mutation;
 use crate::store::sled::record::{Damaged, decode, encode};
+use crate::store::sled::writer::engine::{Engine, EngineResult, Fatal};
+use crate::store::sled::writer::load::MAX_RELATED;
+use crate::store::sled::writer::mutation::Mutation;
 
 /// The most that one look reads: meanwhile nothing is written.
 const MOST: usize = 100;

@@ -7,16 +7,16 @@ use ::sled::Tree;
 use crate::domain::click_link::{Link, LinkId};
 use crate::domain::matching::{Parked, Policy};
 use crate::domain::message::Message;
-use crate::store::sled::data_dir::StoreLock;
-use crate::store::sled::engine::Fatal;
+use crate::store::sled::disk::data_dir::StoreLock;
 use crate::store::sled::keys;
 use crate::store::sled::record::decode;
+use crate::store::sled::writer::engine::Fatal;
 use crate::store::{ClockGuard, Filter, ListEntry, ListPage};
 
 /// What looking without asking the writer takes. sled lets go of its files with the last of its
 /// handles, so each of them holds our lock, and drops it after sled's.
 #[derive(Clone)]
-pub(super) struct StoreReader {
+pub(crate) struct StoreReader {
     pub(super) tree: Tree,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) policy: Policy,

@@ -12,7 +12,7 @@ const USUAL: usize = 192;
 /// A value cannot be read (or, which cannot happen, not be written).
 #[derive(Debug, thiserror::Error)]
 #[error("a record of the store cannot be read: {0}")]
-pub(super) struct Damaged(String);
+pub(crate) struct Damaged(String);
 
 impl Damaged {
     /// A key that stands for nothing.

@@ -3,7 +3,7 @@
 //! It looks and changes nothing: GETs only, the store's lock tried and given back, no file made. What
 //! may well be fine from where it runs (the public URL, a service on another machine) is a warning.
 
-pub(in crate::commands) mod reach;
+pub(crate) mod reach;
 mod service;
 mod twilio;
 

@@ -40,10 +40,7 @@ pub(super) async fn public_url(http: &reqwest::Client, url: &PublicUrl) -> Check
 }
 
 /// Status and body, or what went wrong in words.
-pub(in crate::commands) async fn get(
-    http: &reqwest::Client,
-    url: &str,
-) -> Result<(u16, String), String> {
+pub(crate) async fn get(http: &reqwest::Client, url: &str) -> Result<(u16, String), String> {
     let mut answer = http.get(url).send().await.map_err(describe_error)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(describe_error)? {

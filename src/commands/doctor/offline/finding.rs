@@ -159,7 +159,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static str> {
 }
 
 /// Origin and route. A query holds names and values, and a path that is no route of ours may hold anything.
-pub(in crate::commands) fn shown_url(url: &str) -> String {
+pub(crate) fn shown_url(url: &str) -> String {
     let (before, query) = match url.split_once('?') {
         Some((before, _)) => (before, "?…"),
         None => (url, ""),

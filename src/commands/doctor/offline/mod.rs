@@ -20,9 +20,9 @@ mod url;
 
 pub use crate::commands::doctor::offline::diagnosis::diagnose;
 pub use crate::commands::doctor::offline::files::{Diagnosed, files};
-pub(in crate::commands) use crate::commands::doctor::offline::finding::shown_url;
+pub(crate) use crate::commands::doctor::offline::finding::shown_url;
 pub use crate::commands::doctor::offline::finding::{
     Deviation, Diagnosis, DiagnosisOutcome, Tried,
 };
-pub(in crate::commands) use crate::commands::doctor::offline::proof::prove;
+pub(crate) use crate::commands::doctor::offline::proof::prove;
 pub use crate::commands::doctor::offline::search::MOST_SIGNATURES;

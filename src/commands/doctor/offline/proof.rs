@@ -19,13 +19,13 @@ const HARMLESS: &str = "scheme_http scheme_https host port no_port prefix_added 
 
 /// A signature by a known key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::commands) struct Proof {
+pub(crate) struct Proof {
     /// The only account that the key speaks for, if it is one account's.
-    pub(in crate::commands) owner: Option<AccountSid>,
+    pub(crate) owner: Option<AccountSid>,
 }
 
 /// `None`: the sender is unknown.
-pub(in crate::commands) fn prove(settings: &Settings, recording: &Recording) -> Option<Proof> {
+pub(crate) fn prove(settings: &Settings, recording: &Recording) -> Option<Proof> {
     let (finding, owner) = search(settings, recording);
     let is_harmless = |id| HARMLESS.split(' ').any(|harmless| harmless == id);
     let is_proof = match finding.outcome {

@@ -22,7 +22,7 @@ const MAX_CONTENT: usize = 32 << 20;
 const CHECK: usize = 8;
 
 /// An entry of the store: a key, and what it holds; `None`: nothing any more.
-pub(in crate::store::sled) type Entry = (Vec<u8>, Option<Vec<u8>>);
+pub(crate) type Entry = (Vec<u8>, Option<Vec<u8>>);
 
 /// What a backup says of itself first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Header {
 
 /// What a backup says last: what there was to say, and what the store's entries came to then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store::sled) struct End {
+pub(crate) struct End {
     /// Entries that were read from the store.
     pub(super) scanned: u64,
     /// Batches that the store wrote meanwhile.

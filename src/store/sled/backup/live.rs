@@ -9,10 +9,10 @@ use tokio::sync::mpsc::{Sender, channel};
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
 use crate::store::sled::backup::tee::{TeePiece, Teed, tee};
-use crate::store::sled::data_dir::FORMAT;
-use crate::store::sled::engine::{Engine, Fatal};
+use crate::store::sled::disk::data_dir::FORMAT;
 use crate::store::sled::reader::StoreReader;
 use crate::store::sled::writer::Reply;
+use crate::store::sled::writer::engine::{Engine, Fatal};
 use crate::store::{BackupPieces, StoreError};
 
 /// How a backup is made.

@@ -11,15 +11,15 @@ use ::sled::{Batch, Tree};
 
 use crate::store::sled::backup::whole::{EntryCounts, Whole};
 use crate::store::sled::backup::{BackupContents, BackupError};
-use crate::store::sled::data_dir::{
+use crate::store::sled::disk::data_dir::{
     DB_FILE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING,
     note_holder,
 };
-use crate::store::sled::integrity_scan::survey;
-use crate::store::sled::open::STILL_CACHE;
-use crate::store::sled::ownership::OwnershipGuard;
-use crate::store::sled::pre_open_copy::is_sleds;
-use crate::store::sled::seal::{SEAL_FILE, SealFile};
+use crate::store::sled::disk::open::STILL_CACHE;
+use crate::store::sled::disk::ownership::OwnershipGuard;
+use crate::store::sled::disk::pre_open_copy::is_sleds;
+use crate::store::sled::integrity::scan::survey;
+use crate::store::sled::integrity::seal::{SEAL_FILE, SealFile};
 
 /// Entries in a batch: larger ones make sled's memory grow.
 const BATCH: usize = 128;

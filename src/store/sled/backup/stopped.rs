@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use crate::store::sled::backup::BackupContents;
 use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
-use crate::store::sled::data_dir::{FORMAT, Folder, OpenError};
+use crate::store::sled::disk::data_dir::{FORMAT, Folder, OpenError};
+use crate::store::sled::disk::open::{Still, open_read_only};
+use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::keys;
-use crate::store::sled::open::{Still, open_read_only};
-use crate::store::sled::ownership::OwnershipGuard;
 
 /// Entries in a frame.
 const PIECE: usize = 256;

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::store::StoreError;
 use crate::store::sled::backup::frame::write_entry;
-use crate::store::sled::engine::Engine;
-use crate::store::sled::overlay::Overlay;
-use crate::store::sled::seal::Seal;
+use crate::store::sled::integrity::seal::Seal;
+use crate::store::sled::writer::engine::Engine;
+use crate::store::sled::writer::overlay::Overlay;
 
 /// What the writer hands over.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) enum TeePiece {
     TooMuch,
 }
 
-pub(in crate::store::sled) struct Tee {
+pub(crate) struct Tee {
     /// The batch that is being made durable.
     noted: Option<Vec<u8>>,
     /// Whether the backup ends with this group.
@@ -51,7 +51,7 @@ pub(super) fn tee(most: usize) -> (Tee, Teed) {
 
 impl Tee {
     /// What the draft is about to write.
-    pub(in crate::store::sled) fn note(&mut self, draft: &Overlay) {
+    pub(crate) fn note(&mut self, draft: &Overlay) {
         let mut entries = Vec::new();
         for (key, value) in draft.entries() {
             write_entry(&mut entries, key, value.as_deref());
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// After a sync, and never before it.
-    pub(in crate::store::sled) fn hand_over(&mut self) {
+    pub(crate) fn hand_over(&mut self) {
         if let Some(mut tee) = self.tee.take()
             && tee.hand_over(self.seal)
         {

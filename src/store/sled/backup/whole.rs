@@ -6,10 +6,10 @@ use std::io::{BufReader, Read, Seek};
 
 use crate::store::sled::backup::frame::{BackupFrame, End, Frames, Header};
 use crate::store::sled::backup::{BackupContents, BackupError};
-use crate::store::sled::engine::Fatal;
-use crate::store::sled::integrity_scan::ScanResult;
+use crate::store::sled::integrity::scan::ScanResult;
+use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
-use crate::store::sled::seal::Seal;
+use crate::store::sled::writer::engine::Fatal;
 
 /// Reads a whole backup, and finds out whether it is sound.
 ///

@@ -1,0 +1,432 @@
+//! The index: which messages went to a person, and which are due to be reported.
+//!
+//! In memory alone, worked out from the records when the store opens: in sled each entry costs 390 B of
+//! the disk and as much of the processor as all that leads to it (`docs/performance.md`), and what is
+//! worked out cannot be lost or contradict the records. It is always what the ledger's draft says.
+//! A million messages take 40 MiB here, so only four bytes of a person's hash are kept. A caller that finds a
+//! message by them reads the whole hash in its record.
+
+pub(crate) mod candidates;
+pub(crate) mod chunks;
+pub(crate) mod evidence_holders;
+pub(crate) mod key_set;
+pub(crate) mod parked;
+pub(crate) mod presence_filter;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::address::{NameKind, RecipientHash};
+use crate::domain::matching::{EvictionRank, Policy, later};
+use crate::domain::message::{Message, State};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::sled::index::candidates::EvictionCandidates;
+use crate::store::sled::index::key_set::{KeySet, KeySetBuilder, KeySets};
+
+/// A packed message SID, as Twilio's are: those with capitals in them are longer.
+const SID: usize = 17;
+/// Of a person's hash. Among a million people, one in four thousand shares it with another; whose a message is, its record says.
+const PERSON: usize = 4;
+/// That, milliseconds since 1970, the SID.
+const BY_PERSON: usize = PERSON + 6 + SID;
+/// Milliseconds, the SID.
+pub(crate) const BY_TIME: usize = 6 + SID;
+
+/// Where a message stands in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    sid: MessageSid,
+    /// The recipient's names. With one name of WhatsApp only, the second is `untied`.
+    persons: [Option<RecipientHash>; 2],
+    created_at: Timestamp,
+    /// For whom it is to be reported, and when.
+    pub(crate) due: Option<(AccountSid, Timestamp)>,
+    kind: DueKind,
+    /// Since when Twilio would not take it.
+    refused: Option<Timestamp>,
+    /// The time from which on a full store may evict it.
+    evictable: Option<(EvictionRank, Timestamp)>,
+}
+
+impl IndexEntry {
+    pub(crate) fn of(message: &Message, policy: &Policy) -> Self {
+        let waits = message.state == State::Confirmed;
+        Self {
+            sid: message.sid,
+            persons: [
+                message.recipient.map(|to| to.person),
+                message
+                    .alias
+                    .map(|to| to.person)
+                    .or_else(|| message.recipient.and_then(|to| untied(message.account, to.kind))),
+            ],
+            created_at: message.created_at,
+            due: message.delivery.due_at.filter(|_| waits).map(|at| (message.account, at)),
+            kind: DueKind {
+                is_named: message.is_named_by_twilio(),
+                is_missing: message.is_missing(),
+            },
+            refused: (message.state == State::Refused).then_some(message.since),
+            evictable: policy.evictable_from(message),
+        }
+    }
+}
+
+/// A kind of due messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DueKind {
+    /// A status callback or an event of Twilio names the message.
+    pub(crate) is_named: bool,
+    /// The last attempt got a 404.
+    pub(crate) is_missing: bool,
+}
+
+impl DueKind {
+    pub(crate) const ALL: [Self; 4] = [
+        Self { is_named: true, is_missing: false },
+        Self { is_named: true, is_missing: true },
+        Self { is_named: false, is_missing: false },
+        Self { is_named: false, is_missing: true },
+    ];
+}
+
+#[derive(Default)]
+pub(crate) struct Index {
+    persons: KeySets<BY_PERSON>,
+    /// The messages of each account that are due, now or later, by kind. Neither a map nor a set in it is empty.
+    due: BTreeMap<AccountSid, BTreeMap<DueKind, KeySet<BY_TIME>>>,
+    refused: KeySet<BY_TIME>,
+    /// The candidates for eviction.
+    pub(crate) evictable: EvictionCandidates,
+}
+
+/// What is to be an index, as it comes out of the records.
+pub(crate) struct IndexBuilder {
+    policy: Policy,
+    persons: KeySetBuilder<BY_PERSON>,
+    index: Index,
+}
+
+impl IndexBuilder {
+    pub(crate) fn by(policy: Policy) -> Self {
+        Self { policy, persons: KeySetBuilder::default(), index: Index::default() }
+    }
+
+    pub(crate) fn add_message(&mut self, message: &Message) {
+        self.place(IndexEntry::of(message, &self.policy));
+    }
+
+    fn place(&mut self, places: IndexEntry) {
+        for person in places.persons.into_iter().flatten() {
+            match by_person(person, places.created_at, &packed(places.sid)).try_into() {
+                Ok(key) => self.persons.push(key),
+                Err(odd) => self.index.persons.insert(&odd),
+            }
+        }
+        self.index.insert(&IndexEntry { persons: [None; 2], ..places });
+    }
+
+    pub(crate) fn into_index(self) -> Index {
+        let Self { persons, mut index, policy: _ } = self;
+        persons.fill(&mut index.persons);
+        index
+    }
+}
+
+impl Index {
+    pub(crate) fn insert(&mut self, places: &IndexEntry) {
+        for person in places.persons.into_iter().flatten() {
+            self.persons.insert(&by_person(person, places.created_at, &packed(places.sid)));
+        }
+        if let Some((account, at)) = places.due {
+            let due = self.due.entry(account).or_default().entry(places.kind).or_default();
+            due.insert(&by_time(at, &packed(places.sid)));
+        }
+        if let Some(at) = places.refused {
+            self.refused.insert(&by_time(at, &packed(places.sid)));
+        }
+        self.evictable.insert(places.sid, places.evictable);
+    }
+
+    pub(crate) fn remove(&mut self, places: &IndexEntry) {
+        for person in places.persons.into_iter().flatten() {
+            self.persons.remove(&by_person(person, places.created_at, &packed(places.sid)));
+        }
+        if let Some((account, at)) = places.due
+            && let Some(waiting) = self.due.get_mut(&account)
+            && let Some(keys) = waiting.get_mut(&places.kind)
+        {
+            keys.remove(&by_time(at, &packed(places.sid)));
+            if keys.is_empty() {
+                waiting.remove(&places.kind);
+            }
+            if waiting.is_empty() {
+                self.due.remove(&account);
+            }
+        }
+        if let Some(at) = places.refused {
+            self.refused.remove(&by_time(at, &packed(places.sid)));
+        }
+        self.evictable.remove(places.sid, places.evictable);
+    }
+
+    /// The newest messages to a person, of those that were created in this time. Perhaps to somebody
+    /// else too.
+    pub(crate) fn to_person(
+        &self,
+        person: RecipientHash,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> impl Iterator<Item = MessageSid> {
+        let (from, to) = (by_person(person, from, &[]), by_person(person, to, &[]));
+        let found = self.persons.between(&from, &to, true, limit);
+        found.into_iter().filter_map(|key| MessageSid::unpack(key.get(BY_PERSON - SID..)?))
+    }
+
+    /// The accounts of which something is to be reported, now or later.
+    pub(crate) fn accounts_waiting(&self) -> impl Iterator<Item = AccountSid> {
+        self.due.keys().copied()
+    }
+
+    /// What is due first of an account, and when.
+    pub(crate) fn due_of(&self, account: AccountSid, limit: usize) -> Vec<(Timestamp, MessageSid)> {
+        let kinds = DueKind::ALL.into_iter();
+        let due = kinds.flat_map(|kind| self.due_after(account, kind, Timestamp::MIN, limit));
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(at, sid)| (*at, packed(*sid)));
+        due.truncate(limit);
+        due
+    }
+
+    /// The messages of an account of this kind that are due after this time, the first due first.
+    pub(crate) fn due_after(
+        &self,
+        account: AccountSid,
+        kind: DueKind,
+        after: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let from = timestamp_bytes(later(after, Duration::from_millis(1)));
+        self.due_between(account, kind, (&from, &[u8::MAX; BY_TIME - SID]), false, limit)
+    }
+
+    /// The messages of an account of this kind that are due by this time, the last due first.
+    pub(crate) fn last_due_by(
+        &self,
+        account: AccountSid,
+        kind: DueKind,
+        by: Timestamp,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        self.due_between(account, kind, (&[], &timestamp_bytes(by)), true, limit)
+    }
+
+    fn due_between(
+        &self,
+        account: AccountSid,
+        kind: DueKind,
+        (from, to): (&[u8], &[u8]),
+        backwards: bool,
+        limit: usize,
+    ) -> Vec<(Timestamp, MessageSid)> {
+        let keys = self.due.get(&account).and_then(|waiting| waiting.get(&kind));
+        let found = keys.map(|keys| keys.between(from, to, backwards, limit)).unwrap_or_default();
+        found.iter().filter_map(|key| read_by_time(key)).collect()
+    }
+
+    /// What Twilio would not take, the latest first.
+    pub(crate) fn refused(&self, limit: usize) -> impl Iterator<Item = MessageSid> {
+        let found = self.refused.between(&[], &[u8::MAX; BY_TIME - SID], true, limit);
+        found.into_iter().filter_map(|key| Some(read_by_time(&key)?.1))
+    }
+}
+
+/// A key for all recipients of an account that messages name by this kind of WhatsApp name alone.
+pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHash> {
+    kind.counterpart()?;
+    let digest = Sha256::new().chain_update(account.as_str()).chain_update(format!("{kind:?}"));
+    digest.finalize().first_chunk().copied().map(RecipientHash::from_bytes)
+}
+
+pub(crate) fn packed(sid: MessageSid) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(SID);
+    sid.pack_into(&mut packed);
+    packed
+}
+
+fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    let part = person.as_bytes().first_chunk::<PERSON>().copied().unwrap_or_default();
+    [&part[..], &timestamp_bytes(at), sid].concat()
+}
+
+pub(crate) fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
+    [&timestamp_bytes(at)[..], sid].concat()
+}
+
+pub(crate) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
+    let (at, sid) = key.split_first_chunk::<6>()?;
+    Some((read_moment(*at)?, MessageSid::unpack(sid)?))
+}
+
+/// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
+pub(crate) fn timestamp_bytes(at: Timestamp) -> [u8; 6] {
+    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    milliseconds.to_be_bytes().last_chunk().copied().unwrap_or_default()
+}
+
+fn read_moment(bytes: [u8; 6]) -> Option<Timestamp> {
+    let milliseconds = bytes.iter().fold(0, |sum, byte| (sum << 8) | i64::from(*byte));
+    Timestamp::from_millisecond(milliseconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::address::{Address, RecipientHashKey};
+    use crate::domain::matching::Resend;
+
+    const POLICY: Policy = Policy {
+        pending_ttl: Duration::ZERO,
+        reply_window: Duration::ZERO,
+        event_window: Duration::ZERO,
+        retention: Duration::ZERO,
+        read_confirms: false,
+        resend: Resend::Newest,
+    };
+
+    fn person(n: u8) -> RecipientHash {
+        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
+        let address = Address::parse(&format!("+1555000{n:04}")).expect("valid");
+        RecipientHashKey::new(b"key").recipient(account, &address).person
+    }
+
+    /// Some of them as no SID of Twilio's is written.
+    fn sid(n: u8) -> MessageSid {
+        let digits = if n.is_multiple_of(3) { format!("{n:030}FF") } else { format!("{n:032}") };
+        MessageSid::parse(&format!("SM{digits}")).expect("valid")
+    }
+
+    fn places((n, to, created, account, due): (u8, u8, i64, bool, Option<i64>)) -> IndexEntry {
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let account = if account {
+            "AC0123456789abcdef0123456789abcdef"
+        } else {
+            "AC01234567890000000123456789ABCDEF"
+        };
+        let account = AccountSid::parse(account).expect("valid");
+        IndexEntry {
+            sid: sid(n),
+            persons: [(to > 0).then(|| person(to)), (to > 1).then(|| person(to - 1))],
+            created_at: at(created),
+            due: due.map(|seconds| (account, at(seconds))),
+            kind: DueKind { is_named: n % 5 < 2, is_missing: n % 2 == 1 },
+            refused: due.is_none().then(|| at(created)),
+            evictable: due.is_none().then(|| (EvictionRank::ALL[usize::from(n % 3)], at(created))),
+        }
+    }
+
+    proptest! {
+        /// Whatever came and went: it finds what looking at every message would find.
+        #[test]
+        fn it_finds_what_is_there_in_order(
+            steps in prop::collection::vec(
+                ((0_u8..20, 0_u8..4, 0_i64..6, any::<bool>(), prop::option::of(0_i64..6)), any::<bool>()),
+                0..60,
+            ),
+            from in 0_i64..6,
+            to in 0_i64..6,
+            limit in 0_usize..8,
+        ) {
+            let (mut index, mut all) = (Index::default(), Vec::<IndexEntry>::new());
+            for (values, enters) in steps {
+                let next = places(values);
+                // A message stands where it stands: in one place, or in none.
+                if let Some(at) = all.iter().position(|known| known.sid == next.sid) {
+                    index.remove(&all.remove(at));
+                }
+                if enters {
+                    index.insert(&next);
+                    all.push(next);
+                }
+            }
+            let mut gathered = IndexBuilder::by(POLICY);
+            for places in &all {
+                gathered.place(*places);
+            }
+            // As it came to be, and as it is when the store is opened again.
+            for index in [index, gathered.into_index()] {
+                judge(&index, &all, (from, to), limit)?;
+            }
+        }
+    }
+
+    fn judge(
+        index: &Index,
+        all: &[IndexEntry],
+        (from, to): (i64, i64),
+        limit: usize,
+    ) -> Result<(), TestCaseError> {
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        for to_whom in 1..4 {
+            let mut expected: Vec<_> = all
+                .iter()
+                .filter(|places| places.persons.contains(&Some(person(to_whom))))
+                .filter(|places| (at(from)..=at(to)).contains(&places.created_at))
+                .map(|places| (places.created_at, packed(places.sid), places.sid))
+                .collect();
+            expected.sort_by_key(|(created, packed, _)| (*created, packed.clone()));
+            let expected: Vec<_> =
+                expected.iter().rev().take(limit).map(|(_, _, sid)| *sid).collect();
+            let found: Vec<_> = index.to_person(person(to_whom), at(from), at(to), limit).collect();
+            prop_assert_eq!(found, expected);
+        }
+        let refused =
+            all.iter().filter_map(|places| Some((places.refused?, packed(places.sid), places.sid)));
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort();
+        let refused: Vec<_> =
+            refused.into_iter().rev().take(limit).map(|(_, _, sid)| sid).collect();
+        prop_assert_eq!(index.refused(limit).collect::<Vec<_>>(), refused);
+        let mut evictable: Vec<_> = all
+            .iter()
+            .filter_map(|places| Some((places.evictable?, packed(places.sid), places.sid)))
+            .filter(|((_, from), _, _)| *from <= at(to))
+            .collect();
+        evictable.sort();
+        prop_assert_eq!(index.evictable.count_by(at(to)), evictable.len() as u64);
+        let evictable: Vec<_> = evictable.into_iter().take(limit).map(|(_, _, sid)| sid).collect();
+        prop_assert_eq!(index.evictable.first_by(at(to), limit), evictable);
+        let accounts: BTreeSet<_> = all.iter().filter_map(|places| Some(places.due?.0)).collect();
+        prop_assert_eq!(index.accounts_waiting().collect::<BTreeSet<_>>(), accounts.clone());
+        for account in accounts {
+            let due =
+                all.iter().filter_map(|places| Some((places.due?, packed(places.sid), places.sid)));
+            let mut due: Vec<_> = due.filter(|((of, _), _, _)| *of == account).collect();
+            due.sort_by_key(|((_, at), packed, _)| (*at, packed.clone()));
+            let due: Vec<_> = due.iter().take(limit).map(|((_, at), _, sid)| (*at, *sid)).collect();
+            prop_assert_eq!(index.due_of(account, limit), due);
+            for kind in DueKind::ALL {
+                let of_kind = all.iter().filter(|places| places.kind == kind);
+                let due = of_kind.filter_map(|places| places.due);
+                let (after, by): (Vec<_>, Vec<_>) = due
+                    .filter(|(of, _)| *of == account)
+                    .map(|(_, due)| due)
+                    .partition(|due| *due > at(from));
+                let found = index.due_after(account, kind, at(from), usize::MAX);
+                prop_assert_eq!(found.len(), after.len());
+                let found = index.last_due_by(account, kind, at(from), usize::MAX);
+                prop_assert_eq!(found.len(), by.len());
+                prop_assert!(found.is_sorted_by(|one, next| one.0 >= next.0));
+            }
+        }
+        Ok(())
+    }
+}

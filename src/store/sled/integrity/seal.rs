@@ -1,0 +1,110 @@
+//! The seal: how the store tells that sled lost something without a word.
+//!
+//! sled 0.34 opens a log with a hole in it as if what lay there had never been written, and a log
+//! whose end is gone as if it had ended earlier. So every batch also writes the seal: the number of
+//! batches so far, and a sum over all entries. A hole makes the sum wrong. After each sync the number
+//! goes into a small file beside sled's as well: a log that ends earlier has the smaller number.
+//! That file needs no sync of its own: it is never ahead of what was synced. A power cut may leave it torn, but never takes
+//! it away: its name is synced before the store is complete. A complete store without it is refused.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Where the number of batches is kept beside sled's files.
+pub(crate) const SEAL_FILE: &str = "SEAL";
+
+/// What the store's entries come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seal {
+    /// Batches written since the store was made.
+    pub(crate) batches: u64,
+    /// The sum of all entries' hashes, whatever their order.
+    pub(crate) sum: u64,
+}
+
+impl Seal {
+    /// That many batches, and no entries yet.
+    pub(crate) fn of(batches: u64) -> Self {
+        Self { batches, sum: 0 }
+    }
+
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) {
+        self.sum = self.sum.wrapping_add(hash(key, value));
+    }
+
+    pub(crate) fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.sum = self.sum.wrapping_sub(hash(key, value));
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let both = self.batches.to_be_bytes().into_iter().chain(self.sum.to_be_bytes());
+        for (to, from) in bytes.iter_mut().zip(both) {
+            *to = from;
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (batches, sum) = bytes.split_first_chunk::<8>()?;
+        let sum = u64::from_be_bytes(sum.try_into().ok()?);
+        Some(Self { batches: u64::from_be_bytes(*batches), sum })
+    }
+}
+
+/// The number of synced batches, as the seal's file has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SealedCount {
+    /// At least so many batches were synced.
+    Batches(u64),
+    /// The file holds no number: a power cut can leave it so.
+    Torn,
+    /// There is no file.
+    Missing,
+}
+
+/// The file beside sled's. A number and its complement, so that a torn one is told apart.
+pub(crate) struct SealFile(File);
+
+impl SealFile {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true);
+        Ok(Self(options.open(folder.join(SEAL_FILE))?))
+    }
+
+    /// Reads the seal's file in a store's folder.
+    pub(crate) fn read(folder: &Path) -> io::Result<SealedCount> {
+        let bytes = match std::fs::read(folder.join(SEAL_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(SealedCount::Missing);
+            }
+            Err(error) => return Err(error),
+        };
+        let number = || {
+            let (number, complement) = bytes.split_first_chunk::<8>()?;
+            let number = u64::from_be_bytes(*number);
+            let complement = u64::from_be_bytes(complement.try_into().ok()?);
+            (complement == !number).then_some(number)
+        };
+        Ok(number().map_or(SealedCount::Torn, SealedCount::Batches))
+    }
+
+    pub(crate) fn note(&self, batches: u64) -> io::Result<()> {
+        let mut bytes = batches.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&(!batches).to_be_bytes());
+        self.0.write_all_at(&bytes, 0)
+    }
+}
+
+/// FNV-1a: sled's own checksums find a flipped bit; this only has to tell entries apart.
+fn hash(key: &[u8], value: &[u8]) -> u64 {
+    let length = u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let bytes = length.iter().chain(key).chain(value);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
