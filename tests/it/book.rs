@@ -248,16 +248,16 @@ impl RowSource for Book {
         Ok(self.parked.iter().filter(waits).cloned().collect())
     }
 
-    fn may_concern(&self, key: &WaitsFor) -> bool {
+    fn may_concern(&self, key: &WaitsFor) -> Result<bool, Infallible> {
         let held = self.messages.values().filter_map(|message| message.held.as_deref());
-        held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key)
+        Ok(held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key))
     }
 
-    fn holding(&self, key: &WaitsFor) -> Vec<MessageSid> {
+    fn holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
         let holds = |message: &&Message| {
             message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
         };
-        self.messages.values().filter(holds).map(|message| message.sid).collect()
+        Ok(self.messages.values().filter(holds).map(|message| message.sid).collect())
     }
 
     fn service_of(
