@@ -11,8 +11,6 @@ use crate::domain::matching::{AutomaticReplies, Now, Parked, Policy, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
-use crate::domain::timestamp_serde::to_millisecond;
-use crate::store::clock::ClockGuard;
 use crate::store::counts::RecordCounts;
 use crate::store::engine::mutation::Mutation;
 use crate::store::engine::parked_rows::ParkedRows;
@@ -74,7 +72,14 @@ pub trait Backend {
     type Error;
 
     fn config(&self) -> &EngineConfig;
-    fn clock(&self) -> &ClockGuard;
+    /// The time to date records by.
+    fn now(&self) -> Timestamp;
+    /// The time to expire records by.
+    fn trusted(&self) -> Timestamp;
+    /// The time to remove parked evidence by.
+    fn supported(&self) -> Timestamp;
+    /// The time to remove other records by.
+    fn removal(&self) -> Timestamp;
     fn counts(&self) -> &RecordCounts;
     fn parked_rows(&self) -> &ParkedRows;
     /// The accounts on hold, and the times at which the holds began.
@@ -156,21 +161,6 @@ pub trait Backend {
 
     /// Applies all changes of a mutation or none.
     fn apply(&mut self, mutation: Mutation) -> Result<(), Self::Error>;
-
-    /// The time to date records by.
-    fn now(&self) -> Timestamp {
-        to_millisecond(self.clock().dated())
-    }
-
-    /// The time to expire records by.
-    fn trusted(&self) -> Timestamp {
-        to_millisecond(self.clock().trusted())
-    }
-
-    /// The time to remove records by, except parked evidence.
-    fn removal(&self) -> Timestamp {
-        to_millisecond(self.clock().removal())
-    }
 
     /// The two times that a judgement needs.
     fn times(&self) -> Now {

@@ -8,7 +8,6 @@ use crate::domain::matching::{
 };
 use crate::domain::message::{Message, State};
 use crate::domain::signal::EvidenceTarget;
-use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::engine::backend::Backend;
 use crate::store::engine::evict::all_names;
 use crate::store::engine::evidence::reconsider;
@@ -90,7 +89,7 @@ fn sweep_parked<B: Backend>(
             config.policy.retention
         }
     };
-    let removal = to_millisecond(backend.clock().supported());
+    let removal = backend.supported();
     let orphans = backend.counts().orphaned;
     let orphan = if !parked.orphaned && !parked.is_waiting() && parked.may_prove_until() <= now {
         if parked.may_prove_until() > removal {

@@ -22,6 +22,7 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::DedupKey;
 use crate::domain::size::Size;
 use crate::domain::stats::MessageStats;
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::engine::{
     Backend, DueKind, EngineConfig, Mutation, ParkedRows, RecipientKey, SpaceFor,
 };
@@ -239,8 +240,20 @@ impl Backend for SledBackend {
         &self.config
     }
 
-    fn clock(&self) -> &ClockGuard {
-        &self.clock
+    fn now(&self) -> Timestamp {
+        to_millisecond(self.clock.dated())
+    }
+
+    fn trusted(&self) -> Timestamp {
+        to_millisecond(self.clock.trusted())
+    }
+
+    fn supported(&self) -> Timestamp {
+        to_millisecond(self.clock.supported())
+    }
+
+    fn removal(&self) -> Timestamp {
+        to_millisecond(self.clock.removal())
     }
 
     fn counts(&self) -> &RecordCounts {
