@@ -1,5 +1,5 @@
-//! What an example needs in order to run, and the example running: copied into a folder of its own, as a reader would,
-//! with nothing of this repository beside it but where a library is to be stood in for.
+//! The tools of an example and its process. The example runs from a copy in a folder of its own, as
+//! for a reader: without other files of this repository, except stand-ins for libraries.
 
 use std::cell::Cell;
 use std::fs;
@@ -52,7 +52,7 @@ impl Example {
         }
     }
 
-    /// Fails where something is missing that it needs.
+    /// Fails if something that the example needs is missing.
     fn probe(self) -> &'static [&'static str] {
         match self {
             Self::Node => &["-e", "require('twilio')(`AC${'0'.repeat(32)}`, 'x')"],
@@ -93,7 +93,7 @@ impl Kit {
         Some(Self { example, folder })
     }
 
-    /// It, with what it is told, and a word.
+    /// Starts the example with these settings and an argument.
     pub(super) fn command(&self, word: &str, told: &Told<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
@@ -112,10 +112,10 @@ impl Kit {
         fs::write(self.folder.path().join(name), text).expect("written");
     }
 
-    /// Starts it.
+    /// Starts the example.
     pub(super) fn start(self, told: &Told<'_>) -> Run {
         let mut command = self.command(RECIPIENT, told);
-        // A group of its own, for what it leaves running.
+        // A process group of its own, so that its children can be ended too.
         let command = command.process_group(0).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -128,27 +128,27 @@ impl Kit {
     }
 }
 
-/// Where node finds packages, by the setting that only `require` looks at.
+/// The folder of node's packages, from the setting that only `require` reads.
 pub(super) fn node_modules() -> String {
     process_env("NODE_PATH").unwrap_or_default()
 }
 
-/// An example that was started; it is gone when the test is.
+/// A started example; it is killed when the test ends.
 pub(super) struct Run {
     child: Child,
     said: Receiver<String>,
-    /// What cron would run.
+    /// The command for cron.
     works: Option<Command>,
     kit: Kit,
 }
 
 impl Run {
-    /// What it says first: the message that it sent.
+    /// Its first output: the message that it sent.
     pub(super) fn sid(&self) -> String {
-        self.said.recv_timeout(LONG).expect("it says which at once")
+        self.said.recv_timeout(LONG).expect("the example prints its message first")
     }
 
-    /// Waits until it is so. Where jobs are for cron to run, cron runs them.
+    /// Waits for the condition. If cron has to run the jobs, the test runs them.
     pub(super) fn works_until(&mut self, mut is_so: impl FnMut() -> bool) {
         let what = format!("{:?} comes to its end", self.kit.example);
         let works = Cell::new(self.works.as_mut());
@@ -161,14 +161,14 @@ impl Run {
         });
     }
 
-    /// Sees that it ends by itself, says nothing, and fails.
+    /// Checks that the example ends without output and fails.
     pub(super) fn fails(&mut self) {
         let end = self.said.recv_timeout(LONG);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
         assert!(!self.child.wait().expect("it ends").success(), "{:?}", self.kit.example);
     }
 
-    /// Sees that it ends by itself, having said nothing more.
+    /// Checks that the example ends without further output.
     pub(super) fn ends_well(&mut self) {
         let end = self.said.recv_timeout(LONG);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
