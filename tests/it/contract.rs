@@ -470,8 +470,7 @@ async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
 }
 
 #[tokio::test]
-async fn a_reported_message_is_requeued_only_if_reported_since_that_time_and_its_report_stays_recorded()
- {
+async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_report() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -708,8 +707,7 @@ async fn a_message_expires_on_time_even_without_a_sweep() {
 }
 
 #[tokio::test]
-async fn pending_and_confirmed_messages_are_never_removed_and_finished_ones_after_their_retention()
-{
+async fn unfinished_messages_are_never_removed_and_finished_ones_after_their_retention() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -910,8 +908,7 @@ async fn no_pending_message_and_no_shield_is_evicted() {
 }
 
 #[tokio::test]
-async fn a_message_with_a_reference_is_not_evicted_while_others_of_the_reference_may_be_confirmed()
-{
+async fn a_message_with_a_reference_is_not_evicted_while_others_of_it_may_be_confirmed() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 1);
