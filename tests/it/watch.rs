@@ -1,5 +1,5 @@
-//! The first 403: the service's log says that no key has matched, and `doctor --watch` shows why, without a restart. A
-//! recording is off before and after, bounded, and not kept by default.
+//! The first 403: the service logs that no key has matched, and `doctor --watch` shows the reason
+//! without a restart. Recording is off before and after, bounded, and not kept by default.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -125,7 +125,7 @@ fn recordings(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_watch_shows_why_requests_are_refused_without_a_restart_and_keeps_nothing() {
+fn a_watch_shows_the_reason_of_each_rejection_without_a_restart_and_keeps_nothing() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     scene.service.says("run `heardback doctor --watch` to see why");
@@ -139,13 +139,13 @@ fn a_watch_shows_why_requests_are_refused_without_a_restart_and_keeps_nothing() 
     assert!(watch.tells("Watch over").contains("1 seen"));
     watch.ends_with(0);
     scene.service.says("refused requests are no longer shown");
-    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "as before");
+    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
     let root = scene.store().parent().expect("a folder").to_owned();
     assert_eq!(recordings(&root), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
-fn a_watch_ends_after_as_many_requests_or_as_much_time_as_it_was_given() {
+fn a_watch_ends_after_the_given_number_of_requests_or_the_given_time() {
     let scene = Scene::new(&[]);
     let mut watch = Watch::start(&scene, &["--count", "1", "--json"]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
@@ -160,7 +160,7 @@ fn a_watch_ends_after_as_many_requests_or_as_much_time_as_it_was_given() {
 }
 
 #[test]
-fn what_a_watch_is_asked_to_keep_is_for_its_owner_alone() {
+fn the_recordings_of_a_watch_are_for_their_owner_alone() {
     let scene = Scene::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
@@ -177,7 +177,7 @@ fn what_a_watch_is_asked_to_keep_is_for_its_owner_alone() {
 }
 
 #[test]
-fn a_later_watch_takes_the_place_of_an_earlier_one() {
+fn a_later_watch_replaces_an_earlier_one() {
     let scene = Scene::new(&[]);
     let mut first = Watch::start(&scene, &[]);
     let second = Watch::start(&scene, &[]);
@@ -188,11 +188,11 @@ fn a_later_watch_takes_the_place_of_an_earlier_one() {
 }
 
 #[test]
-fn a_watch_ends_with_its_service_and_needs_one() {
+fn a_watch_ends_with_its_service_and_cannot_start_without_one() {
     let mut scene = Scene::new(&[]);
     let mut watch = Watch::start(&scene, &[]);
     scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success(), "a watch holds nothing up");
+    assert!(scene.service.ends_within(LONG).success(), "a watch delays no shutdown");
     watch.tells("the service has ended");
     watch.ends_with(1);
     let mut command = Command::new(BINARY);
@@ -207,7 +207,7 @@ fn a_watch_ends_with_its_service_and_needs_one() {
 }
 
 #[test]
-fn bounds_that_are_none_are_wrong_usage() {
+fn invalid_bounds_are_wrong_usage() {
     let scene = Scene::new(&[]);
     for words in [
         &["--watch", "--for", "2h"][..],
@@ -234,7 +234,7 @@ fn unmatched(scene: &Scene) -> Vec<Value> {
 }
 
 #[test]
-fn until_a_key_matches_on_a_route_the_log_says_once_a_minute_what_is_refused_there() {
+fn until_a_key_matches_on_a_route_the_log_reports_rejections_there_once_a_minute() {
     let scene = Scene::new(&[]);
     for number in 1..=5 {
         assert_eq!(scene.service.exchange(&signed_for_http(number)).status, 403);
@@ -266,7 +266,7 @@ fn until_a_key_matches_on_a_route_the_log_says_once_a_minute_what_is_refused_the
 }
 
 #[test]
-fn once_a_key_has_matched_on_a_route_the_log_says_nothing_more_of_what_is_refused_there() {
+fn once_a_key_has_matched_on_a_route_the_log_reports_no_more_rejections_there() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     let mut forged = signed(&status_callback(2, "sent"));

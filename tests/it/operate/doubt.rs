@@ -80,7 +80,7 @@ fn a_quoted_text_may_have_line_breaks() {
 }
 
 #[test]
-fn a_contradiction_within_a_line_counts() {
+fn a_line_that_contradicts_an_arrival_is_refused() {
     let scene = Scene::new(&[]);
     for (number, (head, value)) in (1..).zip([
         ("MessageStatus", "undelivered"),
