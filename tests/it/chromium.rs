@@ -48,7 +48,7 @@ fn presses(scene: &Scene) -> u64 {
 }
 
 /// One press confirmed the message, and the request to the target contains nothing of the link.
-fn was_worth_it(scene: &Scene, asked: &Value) {
+fn is_confirmed_without_a_trace(scene: &Scene, asked: &Value) {
     assert_eq!((&asked["url"], &asked["method"]), (&json!(TARGET), &json!("GET")));
     let headers = asked["headers"].as_object().expect("headers");
     assert!(!headers.keys().any(|name| name.eq_ignore_ascii_case("referer")), "{headers:?}");
@@ -64,7 +64,7 @@ fn a_visitor_arrives_at_the_target_without_a_press() {
     let link = linked(&scene);
     browser.follow(&scene, &link);
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
     // The back button shows the link's page, which does not redirect again.
     let history = browser.call("Page.getNavigationHistory", &json!({}));
     let entries = history["entries"].as_array().expect("a list").iter();
@@ -87,7 +87,7 @@ fn a_hidden_page_waits_until_it_is_visible() {
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
     browser.evaluate("isSeen = true; document.dispatchEvent(new Event('visibilitychange'))");
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn without_javascript_only_the_button_leads_on() {
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
     browser.press();
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }
 
 #[test]
@@ -120,5 +120,5 @@ fn an_automated_browser_is_not_redirected() {
     // The same page, and a key press.
     browser.press_by_keyboard();
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }

@@ -84,7 +84,7 @@ impl Step {
         }
     }
 
-    fn is_sighting(&self) -> bool {
+    fn is_update(&self) -> bool {
         matches!(self, Self::Register(_) | Self::Status(..))
     }
 }
@@ -238,8 +238,8 @@ proptest! {
         other in any::<u64>(),
     ) {
         let steps = none_proven_against_its_receipt(once_each(steps));
-        let one = sightings_first(&shuffled(&steps, one));
-        let other = sightings_first(&shuffled(&steps, other));
+        let one = updates_first(&shuffled(&steps, one));
+        let other = updates_first(&shuffled(&steps, other));
         prop_assert_eq!(played(&one).confirmed(), played(&other).confirmed(), "{:?}\n{:?}", one, other);
     }
 
@@ -338,12 +338,12 @@ pub(crate) fn shuffled<T: Clone>(steps: &[T], seed: u64) -> Vec<T> {
 /// Moves the updates of older messages in front of each piece of evidence, and changes no other
 /// order. The age of unregistered messages is unknown, so their updates until a while after the
 /// evidence are moved too.
-fn sightings_first(steps: &[Step]) -> Vec<Step> {
+fn updates_first(steps: &[Step]) -> Vec<Step> {
     let mut order: Vec<Step> = Vec::new();
     for step in steps {
-        let place = if step.is_sighting() {
+        let place = if step.is_update() {
             let held_up =
-                |before: &Step| !before.is_sighting() && before.moment() + 600 >= step.moment();
+                |before: &Step| !before.is_update() && before.moment() + 600 >= step.moment();
             order.iter().position(held_up).unwrap_or(order.len())
         } else {
             order.len()

@@ -77,7 +77,7 @@ impl Drop for Overlay {
 }
 
 /// `serve` refuses the store, `check` and `doctor` report it, and a service that allows it logs a warning.
-fn is_said_and_refused(store: &Path, name: &str) {
+fn is_reported_and_refused(store: &Path, name: &str) {
     let said_so = |said: &str| {
         assert!(said.contains(&format!("the store {} is on {name}", store.display())), "{said}");
         assert!(said.contains(ALLOW), "{said}");
@@ -118,13 +118,13 @@ fn a_store_in_memory_is_refused_unless_the_settings_allow_it() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
         return skipped_unless_ci("/dev/shm may not be written");
     };
-    is_said_and_refused(&folder.path().join("data/store"), "tmpfs");
+    is_reported_and_refused(&folder.path().join("data/store"), "tmpfs");
 }
 
 #[test]
 fn a_store_in_a_containers_own_layer_is_refused_unless_the_settings_allow_it() {
     let Some(overlay) = Overlay::mount() else { return };
-    is_said_and_refused(&overlay.store(), "overlayfs");
+    is_reported_and_refused(&overlay.store(), "overlayfs");
     let (_, said) = run(&[BINARY, "check"], &overlay.store(), &[(ALLOW, "")]);
     assert!(said.contains("mount a volume at"), "{said}");
 }

@@ -20,7 +20,7 @@ use crate::harness::{
 
 /// A text that must not show anywhere.
 const TEXT: &str = "my code is 424242";
-const HEARD: &str = "It was signed for http, not for https.";
+const CAUSE: &str = "It was signed for http, not for https.";
 
 /// A reply whose signature covers an http URL instead of https.
 fn signed_for_http(number: u32) -> Vec<u8> {
@@ -62,12 +62,12 @@ impl Watch {
         let said = lines(child.stdout.take().expect("piped"));
         let told = lines(child.stderr.take().expect("piped"));
         let watch = Self { child, said, told };
-        watch.tells("Watching for refused requests");
+        watch.stderr_line("Watching for refused requests");
         watch
     }
 
     /// Waits for a line on standard error.
-    fn tells(&self, words: &str) -> String {
+    fn stderr_line(&self, words: &str) -> String {
         Self::wait(&self.told, words)
     }
 
@@ -130,13 +130,13 @@ fn a_watch_shows_the_reason_of_each_rejection_without_a_restart_and_keeps_nothin
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     scene.service.says("run `heardback doctor --watch` to see why");
     let mut watch = Watch::start(&scene, &[]);
-    assert!(watch.tells("phone numbers").contains("not kept"));
+    assert!(watch.stderr_line("phone numbers").contains("not kept"));
     assert_eq!(scene.service.exchange(&signed_for_http(2)).status, 403);
     let head = watch.says("mismatch");
     assert!(head.contains(&format!("POST {BASE}/twilio/message?…")), "{head}");
-    watch.says(HEARD);
+    watch.says(CAUSE);
     watch.interrupt();
-    assert!(watch.tells("Watch over").contains("1 seen"));
+    assert!(watch.stderr_line("Watch over").contains("1 seen"));
     watch.ends_with(0);
     scene.service.says("refused requests are no longer shown");
     assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
@@ -152,10 +152,10 @@ fn a_watch_ends_after_the_given_number_of_requests_or_the_given_time() {
     let seen: Value = serde_json::from_str(&watch.says("outcome")).expect("JSON");
     assert_eq!(seen["causes"][0]["id"], "scheme_http");
     assert_eq!((&seen["refused"], &seen["file"]), (&"mismatch".into(), &Value::Null));
-    watch.tells("Watch over (1 requests were seen)");
+    watch.stderr_line("Watch over (1 requests were seen)");
     watch.ends_with(0);
     let mut watch = Watch::start(&scene, &["--for", "1s"]);
-    watch.tells("Watch over (1s are over): 0 seen");
+    watch.stderr_line("Watch over (1s are over): 0 seen");
     watch.ends_with(0);
 }
 
@@ -167,7 +167,7 @@ fn the_recordings_of_a_watch_are_for_their_owner_alone() {
     let mut watch = Watch::start(&scene, &["--count", "1", "--keep", &kept.display().to_string()]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     let name = watch.says("Kept as ").replace("Kept as ", "");
-    assert!(watch.tells("Watch over").contains("delete them when you are done"));
+    assert!(watch.stderr_line("Watch over").contains("delete them when you are done"));
     watch.ends_with(0);
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&kept), mode(&kept.join(&name))), (0o700, 0o600));
@@ -181,10 +181,10 @@ fn a_later_watch_replaces_an_earlier_one() {
     let scene = Scene::new(&[]);
     let mut first = Watch::start(&scene, &[]);
     let second = Watch::start(&scene, &[]);
-    first.tells("another `heardback doctor --watch` has begun");
+    first.stderr_line("another `heardback doctor --watch` has begun");
     first.ends_with(0);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
-    second.says(HEARD);
+    second.says(CAUSE);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_watch_ends_with_its_service_and_cannot_start_without_one() {
     let mut watch = Watch::start(&scene, &[]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success(), "a watch delays no shutdown");
-    watch.tells("the service has ended");
+    watch.stderr_line("the service has ended");
     watch.ends_with(1);
     let mut command = Command::new(BINARY);
     command.args(["doctor", "--watch"]).env_clear().envs(settings(&scene.store(), &scene.twilio));

@@ -16,7 +16,7 @@ const WANTED: usize = 10_000;
 /// File descriptors that this process and parallel tests need.
 const OURS: usize = 600;
 /// The limit of unauthenticated connections in `inbound/connections.rs`.
-const STRANGERS: u64 = 1024;
+const MAX_UNAUTHENTICATED: u64 = 1024;
 
 /// As many connections as this process may have, at most [`WANTED`].
 pub(crate) fn affordable() -> usize {
@@ -53,11 +53,11 @@ fn ten_thousand_idle_connections_do_not_delay_honest_callers() {
         }
     }
     let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";
-    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(STRANGERS);
+    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(MAX_UNAUTHENTICATED);
     let shut = || scene.service.metric(shut);
     eventually("all but the last thousand are closed", LONG, || shut() >= expected);
     let handles = || u64::try_from(open_files(&scene.service)).unwrap_or(u64::MAX);
-    eventually("their descriptors are free", LONG, || handles() < 2 * STRANGERS + 200);
+    eventually("their descriptors are free", LONG, || handles() < 2 * MAX_UNAUTHENTICATED + 200);
     println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
     drop(idle);
     scene.service.says("too many strangers");

@@ -12,7 +12,7 @@ use serde_json::json;
 const HEADER: (&str, &str) = ("HEARDBACK_CLIENT_IP_HEADER", "Fly-Client-IP");
 const HERE: &str = "203.0.113.7";
 /// The same /24.
-const NEXT_DOOR: &str = "203.0.113.8";
+const SAME_NETWORK: &str = "203.0.113.8";
 const ELSEWHERE: &str = "198.51.100.7";
 const LIMITED: &str = "heardback_refusals_total{reason=\"limited\"}";
 
@@ -52,7 +52,7 @@ fn thousands_of_forged_requests_are_limited_and_signed_requests_from_the_same_ne
     let began = Instant::now();
     let (mut allowed, mut limited) = (0_u64, 0_u64);
     for number in 0..2000 {
-        let client = if number % 2 == 0 { HERE } else { NEXT_DOOR };
+        let client = if number % 2 == 0 { HERE } else { SAME_NETWORK };
         // With a wrong signature header, and without one.
         let request = status_callback(7, "sent");
         let request = if number % 3 == 0 { request } else { forged(&request) };

@@ -50,7 +50,7 @@ const LEVEL: f64 = 1.15;
 const SPREAD: f64 = 8.0;
 /// sled collects garbage twenty times a second; writes in between take space too, more of it in a
 /// faster run.
-const RUSH: u64 = 32 << 20;
+const GARBAGE: u64 = 32 << 20;
 /// sled allocates segments of half a megabyte; this many vary at random.
 const SLACK: u64 = 2 << 19;
 
@@ -239,7 +239,7 @@ async fn records_past_their_retention_are_removed_and_the_stores_size_levels_off
         halves = greatest(&course.run(&store, again.path()).await);
     }
     let most = halves.0.max(halves.1);
-    let spread = ratio(most.saturating_sub(RUSH), records);
+    let spread = ratio(most.saturating_sub(GARBAGE), records);
     println!("second half over first: {:.3}", ratio(halves.1, halves.0));
     println!("greatest over records: {:.1}", ratio(most, records));
     assert!(levels_off(halves), "it grows: {halves:?}");

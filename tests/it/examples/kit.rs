@@ -14,7 +14,7 @@ use heardback::config::process_env;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::examples::{Told, root};
+use crate::examples::{Environment, root};
 use crate::harness::{LONG, RECIPIENT, eventually};
 use crate::skip::skipped_unless_ci;
 
@@ -94,7 +94,7 @@ impl Kit {
     }
 
     /// Starts the example with these settings and an argument.
-    pub(super) fn command(&self, word: &str, told: &Told<'_>) -> Command {
+    pub(super) fn command(&self, word: &str, told: &Environment<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
@@ -113,7 +113,7 @@ impl Kit {
     }
 
     /// Starts the example.
-    pub(super) fn start(self, told: &Told<'_>) -> Run {
+    pub(super) fn start(self, told: &Environment<'_>) -> Run {
         let mut command = self.command(RECIPIENT, told);
         // A process group of its own, so that its children can be ended too.
         let command = command.process_group(0).stdout(Stdio::piped());

@@ -31,14 +31,14 @@ fn root() -> &'static Path {
 }
 
 /// The environment of an example.
-struct Told<'a> {
+struct Environment<'a> {
     account: &'a str,
     token: &'a str,
     twilio: &'a str,
     heardback: &'a str,
 }
 
-impl Told<'_> {
+impl Environment<'_> {
     fn tell(&self, command: &mut Command) {
         command.envs([
             ("TWILIO_ACCOUNT_SID", self.account),
@@ -108,7 +108,7 @@ impl Drop for Demo {
 fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     let kits: Vec<Kit> = Example::ALL.into_iter().filter_map(Kit::of).collect();
     let demo = Demo::start();
-    let told = Told {
+    let told = Environment {
         account: DEMO_ACCOUNT,
         token: DEMO_TOKEN,
         twilio: &demo.twilio,
@@ -128,7 +128,8 @@ fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
 fn survives(example: Example, number: u32, trouble: Trouble) {
     let Some(kit) = Kit::of(example) else { return };
     let relay = Relay::start(number, trouble);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let told =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     let mut run = kit.start(&told);
     assert_eq!(run.sid(), sid(number), "{example:?}");
     relay.open();
@@ -191,7 +192,7 @@ fn a_permanently_refused_request_is_sent_once() {
     let relay = Relay::start(21, Trouble::ForGood);
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio, heardback };
+    let told = Environment { account: ACCOUNT, token: TOKEN, twilio, heardback };
     for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
         let mut run = kit.start(&told);
         run.sid();
@@ -209,7 +210,7 @@ fn without_a_message_nothing_is_reported() {
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
     // A recipient that the stand-in for Twilio does not know.
-    let told = Told { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
+    let told = Environment { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
         let mut run = kit.start(&told);
         run.fails();
@@ -223,7 +224,8 @@ fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
     let Some(kit) = Kit::of(Example::Php) else { return };
     let relay = Relay::start(23, Trouble::Nothing);
     relay.open();
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let told =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     for word in [RECIPIENT, "work"] {
         let ran = kit.command(word, &told).env_remove("HEARDBACK_SPOOL").output().expect("it runs");
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);

@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use crate::examples::kit::node_modules;
 use crate::examples::relay::{Relay, Trouble};
-use crate::examples::{Told, root};
+use crate::examples::{Environment, root};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, eventually, sid};
 use crate::skip::skipped_unless_ci;
 
@@ -62,7 +62,7 @@ impl Edge {
         command
     }
 
-    fn serve(&self, name: &str, told: &Told<'_>) -> Function {
+    fn serve(&self, name: &str, told: &Environment<'_>) -> Function {
         let path = self.folder.path().join("functions").join(name).join("index.ts");
         let path = path.display().to_string();
         let allowed = ["--allow-env", "--allow-read", "--allow-net=127.0.0.1"];
@@ -134,7 +134,8 @@ fn supabases_hooks_send_register_and_report_and_delay_no_login() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
     let relay = Relay::start(NUMBER, Trouble::Busy);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let told =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     let (send, signed_in) = (edge.serve("send-sms", &told), edge.serve("signed-in", &told));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");

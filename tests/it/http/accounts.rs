@@ -14,7 +14,7 @@ use crate::harness::{
 const OTHER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
 const OWN_APP_KEY: &str = "the other account's own app key";
 const APP_KEY: &str = "what every account's app signs with";
-const STRANGER: &str = "AC9999999999abcdef0123456789abcdef";
+const UNKNOWN_ACCOUNT: &str = "AC9999999999abcdef0123456789abcdef";
 const SHARED_ID: &str = "webhooks_sharedkey_01";
 const SHARED: &str = "a shared key's secret";
 
@@ -88,9 +88,9 @@ fn an_accounts_token_speaks_for_its_own_account_only() {
         (OTHER_ACCOUNT, OTHER_TOKEN, 204),
         (ACCOUNT, OTHER_TOKEN, 403),
         (OTHER_ACCOUNT, TOKEN, 403),
-        (STRANGER, TOKEN, 403),
-        (STRANGER, OTHER_TOKEN, 403),
-        (STRANGER, "a guess", 403),
+        (UNKNOWN_ACCOUNT, TOKEN, 403),
+        (UNKNOWN_ACCOUNT, OTHER_TOKEN, 403),
+        (UNKNOWN_ACCOUNT, "a guess", 403),
         (ACCOUNT, APP_KEY, 403),
         (OTHER_ACCOUNT, OWN_APP_KEY, 403),
     ] {
@@ -133,8 +133,8 @@ fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
         (4, Some(OTHER_ACCOUNT), OWN_APP_KEY, 200),
         (5, None, OWN_APP_KEY, 200),
         (6, Some(ACCOUNT), OWN_APP_KEY, 403),
-        (7, Some(STRANGER), APP_KEY, 403),
-        (8, Some(STRANGER), OWN_APP_KEY, 403),
+        (7, Some(UNKNOWN_ACCOUNT), APP_KEY, 403),
+        (8, Some(UNKNOWN_ACCOUNT), OWN_APP_KEY, 403),
         (9, Some(ACCOUNT), TOKEN, 403),
         (9, Some(OTHER_ACCOUNT), OTHER_TOKEN, 403),
     ] {
@@ -217,7 +217,7 @@ fn a_shared_key_speaks_for_its_own_account_only() {
     let scene = Scene::new(&[]);
     let id = KeyId::parse(SHARED_ID).expect("valid");
     let key = SigningKey::shared(id, Algorithm::HmacSha256, SHARED.as_bytes());
-    for (account, expected) in [(OTHER_ACCOUNT, 204), (ACCOUNT, 403), (STRANGER, 403)] {
+    for (account, expected) in [(OTHER_ACCOUNT, 204), (ACCOUNT, 403), (UNKNOWN_ACCOUNT, 403)] {
         let mut request = status(account, 1).signed(&key, BASE);
         let settings = format!("key={SHARED_ID},algorithm=HMAC_SHA256");
         request.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), settings));
@@ -234,7 +234,7 @@ fn the_key_that_a_route_last_matched_is_shown_by_its_name() {
     scene.send(&event(None, 2), APP_KEY);
     scene.send(&event(None, 3), OWN_APP_KEY);
     scene.send(&status(ACCOUNT, 1), "a guess");
-    scene.send(&status(STRANGER, 1), TOKEN);
+    scene.send(&status(UNKNOWN_ACCOUNT, 1), TOKEN);
     let when = |route: &str, account: &str, key: &str| {
         scene.service.metric(&format!(
             "heardback_key_last_matched_timestamp_seconds\
@@ -253,7 +253,7 @@ fn the_key_that_a_route_last_matched_is_shown_by_its_name() {
         assert_eq!(when > 1_700_000_000, is_there, "{route} {account} {key}: {when}");
     }
     let text = scene.service.operator("/metrics").text();
-    assert!(!text.contains(STRANGER), "an unknown account creates no label");
+    assert!(!text.contains(UNKNOWN_ACCOUNT), "an unknown account creates no label");
 }
 
 #[test]

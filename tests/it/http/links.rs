@@ -57,7 +57,7 @@ fn as_phone(scene: &Scene, method: &str, target: &str) -> Answer {
 }
 
 /// No response below `/c/` may be cached or indexed.
-fn is_kept_to_itself(answer: &Answer) {
+fn is_not_cached_or_indexed(answer: &Answer) {
     for (name, value) in [
         ("Cache-Control", "no-store"),
         ("Referrer-Policy", "no-referrer"),
@@ -83,13 +83,13 @@ fn is_kept_to_itself(answer: &Answer) {
 
 fn is_sent_on(answer: &Answer) {
     assert_eq!((answer.status, answer.header("Location")), (303, Some(TARGET)), "{}", answer.head);
-    is_kept_to_itself(answer);
+    is_not_cached_or_indexed(answer);
 }
 
 fn is_the_page(answer: &Answer) {
     assert_eq!((answer.status, answer.header("Location")), (200, None), "{}", answer.head);
     assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
-    is_kept_to_itself(answer);
+    is_not_cached_or_indexed(answer);
 }
 
 fn evidence(scene: &Scene, outcome: &str) -> u64 {
@@ -267,7 +267,7 @@ fn an_unknown_or_malformed_token_gets_a_small_page_and_404() {
         for method in ["GET", "HEAD", "POST"] {
             let answer = as_phone(&scene, method, target);
             assert_eq!((answer.status, answer.header("Location")), (404, None), "{target}");
-            is_kept_to_itself(&answer);
+            is_not_cached_or_indexed(&answer);
             let page = answer.text();
             assert_eq!(page.contains("This link does not work"), method != "HEAD", "{page}");
             assert!(!page.contains("<form") && !page.contains("<script"), "{page}");

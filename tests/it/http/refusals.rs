@@ -69,7 +69,7 @@ impl Row {
 }
 
 /// No refused request had an effect.
-fn nothing_came_of_it(scene: &Scene) {
+fn had_no_effect(scene: &Scene) {
     assert!(scene.message(1).is_none());
     let metrics = scene.service.operator("/metrics").text();
     let known: Vec<_> = metrics.lines().filter(|l| l.starts_with("heardback_messages{")).collect();
@@ -129,7 +129,7 @@ fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_other_check() {
     big.method = "PUT".to_owned();
     big.body = vec![b'x'; 1 << 20];
     Row::new("a large body", &big, 405).check(&scene);
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
 }
 
 /// The request with another target and its old signature.
@@ -167,7 +167,7 @@ fn a_body_over_the_limit_is_413_by_declared_or_actual_length_with_any_signature(
     let mut absent = Row::new("declared only", &padded("/twilio/status", CAP + 1), 413);
     absent.bytes.truncate(absent.bytes.len() - CAP - 1);
     absent.check(&scene);
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
     assert_eq!(
         scene.send(&padded("/twilio/status", CAP)).status,
         204,
@@ -258,7 +258,7 @@ fn an_unverified_request_and_one_of_another_account_get_the_same_403() {
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:#?}");
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
     let spelled = Row { told: true, ..Row::new("escaped", &get("/%61pp/messages/x"), 403) };
     spelled.check(&scene);
     for (reason, count) in [("other_account", 5), ("body_hash_mismatch", 1)] {
@@ -284,7 +284,7 @@ fn a_signed_body_of_the_wrong_type_is_415_before_it_is_parsed() {
     ] {
         Row::new("type", &request, 415).check(&scene);
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_signed_but_malformed_request_is_400_and_the_app_gets_the_field() {
     ] {
         Row::new("Twilio's", &request, 400).check(&scene);
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
     let counted = "heardback_refusals_total{reason=\"not_a_message\"}";
     assert_eq!(scene.service.metric(counted), 4, "each once");
 }

@@ -101,7 +101,7 @@ struct Covered {
 
 /// The syncs that have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deaf {
+pub(super) enum IgnoredSyncs {
     /// None.
     No,
     /// `fdatasync`: Heardback's own, before each response. sled calls `fsync` twenty times a
@@ -121,13 +121,13 @@ pub(super) struct Disk {
     seen: BTreeMap<String, Node>,
     under_way: HashMap<u64, Node>,
     syncs: HashMap<u64, Covered>,
-    deaf: Deaf,
+    ignored_syncs: IgnoredSyncs,
     named: u64,
 }
 
 impl Disk {
     /// The initial content is durable.
-    pub(super) fn holding(image: &Image, deaf: Deaf) -> Self {
+    pub(super) fn holding(image: &Image, ignored_syncs: IgnoredSyncs) -> Self {
         let mut files = vec![File { is_folder: true, ..File::default() }];
         let mut names = BTreeMap::from([(String::new(), 0)]);
         for (path, held) in &image.entries {
@@ -142,7 +142,7 @@ impl Disk {
             seen: names,
             under_way: HashMap::new(),
             syncs: HashMap::new(),
-            deaf,
+            ignored_syncs,
             named: 0,
         }
     }
@@ -173,7 +173,7 @@ impl Disk {
                 let length = usize::try_from(*length).expect("64 bits");
                 self.begin(path, record.id, What::Truncate { length });
             }
-            Act::Sync { data_only: true, .. } if self.deaf == Deaf::Data => {}
+            Act::Sync { data_only: true, .. } if self.ignored_syncs == IgnoredSyncs::Data => {}
             Act::Sync { path, .. } => self.begin_sync(path, record.id),
             Act::Hint => {}
             Act::End { result } => self.end(record.id, *result),
@@ -207,8 +207,8 @@ impl Disk {
         let ended = self.files[node].unsynced.iter().filter(|unsynced| unsynced.ended);
         let written = ended.map(|unsynced| unsynced.id).collect();
         let is_folder = self.files[node].is_folder;
-        let heard = is_folder && self.deaf != Deaf::Folders;
-        let named = self.namings.iter().filter(|(_, naming)| heard && naming.is_in(path));
+        let has_effect = is_folder && self.ignored_syncs != IgnoredSyncs::Folders;
+        let named = self.namings.iter().filter(|(_, naming)| has_effect && naming.is_in(path));
         let named = named.map(|(number, _)| *number).collect();
         self.syncs.insert(id, Covered { node, written, named });
     }
@@ -226,11 +226,11 @@ impl Disk {
                 Arc::make_mut(data).truncate(done);
             }
         } else if let Some(covered) = self.syncs.remove(&id).filter(|_| result == 0) {
-            self.made_last(&covered);
+            self.make_durable(&covered);
         }
     }
 
-    fn made_last(&mut self, covered: &Covered) {
+    fn make_durable(&mut self, covered: &Covered) {
         let File { lasting, unsynced, .. } = &mut self.files[covered.node];
         unsynced.retain(|one| {
             let lasts = covered.written.contains(&one.id);

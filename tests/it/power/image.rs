@@ -16,7 +16,7 @@ const SECTOR: usize = 512;
 
 /// The treatment of data that is not durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Luck {
+pub(super) enum Survival {
     /// None of it is kept.
     #[default]
     Nothing,
@@ -32,7 +32,7 @@ pub(super) enum Luck {
     Torn,
 }
 
-impl Luck {
+impl Survival {
     fn draw(chance: &mut Seeded) -> Self {
         match chance.below(8) {
             0 => Self::Nothing,
@@ -49,8 +49,8 @@ impl Luck {
 #[derive(Default)]
 pub(super) struct Image {
     /// The content of sled's log.
-    pub(super) bytes: Luck,
-    pub(super) names: Luck,
+    pub(super) bytes: Survival,
+    pub(super) names: Survival,
     /// Whether sled's log has unsynced data.
     pub(super) keeps: bool,
     /// Whether sled's log lacks an unsynced write.
@@ -60,8 +60,8 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn draw(disk: &Disk, chance: &mut Seeded) -> Self {
-        let names = Luck::draw(chance);
-        let mut bytes = Luck::Nothing;
+        let names = Survival::draw(chance);
+        let mut bytes = Survival::Nothing;
         let mut entries = BTreeMap::new();
         let (mut keeps, mut drops) = (false, false);
         for (path, node) in named(disk, names, chance) {
@@ -73,10 +73,10 @@ impl Image {
             }
             let file = &disk.files[node];
             // Each file has its own draw, so that any of them may be ahead of another.
-            let luck = Luck::draw(chance);
-            let held = (!file.is_folder).then(|| content(file, luck, chance));
+            let survival = Survival::draw(chance);
+            let held = (!file.is_folder).then(|| content(file, survival, chance));
             if let Some(held) = held.as_ref().filter(|_| path.ends_with("/db")) {
-                bytes = luck;
+                bytes = survival;
                 keeps |= *held != file.lasting;
                 drops |= *held != file.seen();
             }
@@ -97,16 +97,16 @@ impl Image {
     }
 }
 
-fn named(disk: &Disk, luck: Luck, chance: &mut Seeded) -> BTreeMap<String, Node> {
+fn named(disk: &Disk, survival: Survival, chance: &mut Seeded) -> BTreeMap<String, Node> {
     let mut names = disk.lasting.clone();
     let first = chance.below(disk.namings.len() + 1);
     for (at, (_, naming)) in disk.namings.iter().enumerate() {
-        let lasts = match luck {
-            Luck::Nothing => false,
-            Luck::Everything => true,
-            Luck::Sectors(percent) => chance.percent(percent),
-            Luck::Reordered => chance.percent(50),
-            Luck::Prefix | Luck::Torn => at < first,
+        let lasts = match survival {
+            Survival::Nothing => false,
+            Survival::Everything => true,
+            Survival::Sectors(percent) => chance.percent(percent),
+            Survival::Reordered => chance.percent(50),
+            Survival::Prefix | Survival::Torn => at < first,
         };
         if lasts {
             naming.apply(&mut names);
@@ -115,7 +115,7 @@ fn named(disk: &Disk, luck: Luck, chance: &mut Seeded) -> BTreeMap<String, Node>
     names
 }
 
-fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
+fn content(file: &File, survival: Survival, chance: &mut Seeded) -> Vec<u8> {
     let unsynced: Vec<&What> = file.unsynced.iter().map(|one| &one.what).collect();
     let first = chance.below(unsynced.len() + 1);
     // For each sector the last kept write; it contains the earlier ones too.
@@ -125,22 +125,22 @@ fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
         let whole = chance.percent(50);
         let (tear, from_the_end) = (chance.below(sectors(what).count() + 1), chance.percent(50));
         if let What::Truncate { .. } = what {
-            let lasts = match luck {
-                Luck::Nothing => false,
-                Luck::Everything => true,
-                Luck::Sectors(_) | Luck::Reordered => whole,
-                Luck::Prefix | Luck::Torn => at < first,
+            let lasts = match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Sectors(_) | Survival::Reordered => whole,
+                Survival::Prefix | Survival::Torn => at < first,
             };
             truncated.extend(lasts.then_some(at));
         }
         for (number, sector) in sectors(what).enumerate() {
-            let lasts = match luck {
-                Luck::Nothing => false,
-                Luck::Everything => true,
-                Luck::Sectors(percent) => chance.percent(percent),
-                Luck::Reordered => whole,
-                Luck::Prefix => at < first,
-                Luck::Torn => at < first || (at == first && (number < tear) != from_the_end),
+            let lasts = match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Sectors(percent) => chance.percent(percent),
+                Survival::Reordered => whole,
+                Survival::Prefix => at < first,
+                Survival::Torn => at < first || (at == first && (number < tear) != from_the_end),
             };
             if lasts {
                 reached.insert(sector, at);
@@ -164,15 +164,15 @@ fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
         }
     }
     let is_cut = !truncated.is_empty();
-    resize(&mut bytes, file, luck, is_cut, chance);
+    resize(&mut bytes, file, survival, is_cut, chance);
     bytes
 }
 
 /// The size is drawn separately, unless writes are kept in order.
-fn resize(bytes: &mut Vec<u8>, file: &File, luck: Luck, is_cut: bool, chance: &mut Seeded) {
-    match luck {
-        Luck::Everything | Luck::Prefix | Luck::Torn => {}
-        Luck::Nothing | Luck::Sectors(_) | Luck::Reordered => match chance.below(3) {
+fn resize(bytes: &mut Vec<u8>, file: &File, survival: Survival, is_cut: bool, chance: &mut Seeded) {
+    match survival {
+        Survival::Everything | Survival::Prefix | Survival::Torn => {}
+        Survival::Nothing | Survival::Sectors(_) | Survival::Reordered => match chance.below(3) {
             0 => {
                 let seen = file.seen().len();
                 bytes.resize(bytes.len().max(seen), 0);

@@ -22,7 +22,7 @@ use heardback::config::process_env;
 use rustix::process::Signal;
 
 use crate::harness::twilio::Manner;
-use crate::power::disk::Deaf;
+use crate::power::disk::IgnoredSyncs;
 use crate::power::recorder::Recorder;
 use crate::power::report::Report;
 use crate::power::run::{Before, End, Run};
@@ -84,7 +84,7 @@ fn after_a_power_cut_at_any_moment_every_acknowledged_fact_is_there() {
     let other = setting("HEARDBACK_POWER_SEED").unwrap_or_else(any_seed);
     for seed in [FIXED_SEED, other] {
         let began = Instant::now();
-        let report = run.images(seed, images().div_ceil(2), Deaf::No);
+        let report = run.images(seed, images().div_ceil(2), IgnoredSyncs::No);
         eprintln!("power cuts, seed {seed}: {report}, {:.1?}", began.elapsed());
         report.must_be_clean();
         assert!(report.facts > report.images, "too few facts were acknowledged: {report}");
@@ -105,7 +105,7 @@ fn after_repeated_power_cuts_every_acknowledged_fact_is_there() {
         let clients = (client..client + 2).map(Client::new).collect();
         let run = Run::record(&recorder, before, clients, &[end]);
         let seed = seed.wrapping_add(cut as u64);
-        total.take(run.images(seed, BETWEEN_CUTS, Deaf::No));
+        total.take(run.images(seed, BETWEEN_CUTS, IgnoredSyncs::No));
         before = run.cut_short(seed);
     }
     eprintln!("{cuts} power cuts, seed {seed}: {total}, {:.1?}", began.elapsed());
@@ -117,10 +117,13 @@ fn after_repeated_power_cuts_every_acknowledged_fact_is_there() {
 fn without_heardbacks_own_syncs_the_same_power_cuts_lose_acknowledged_facts() {
     let Some(run) = recorded() else { return };
     let seed = setting("HEARDBACK_POWER_SEED").unwrap_or(FIXED_SEED);
-    for deaf in [Deaf::Data, Deaf::Folders] {
+    for ignored_syncs in [IgnoredSyncs::Data, IgnoredSyncs::Folders] {
         let began = Instant::now();
-        let report = run.images(seed, images(), deaf);
-        eprintln!("power cuts, deaf {deaf:?}, seed {seed}: {report}, {:.1?}", began.elapsed());
+        let report = run.images(seed, images(), ignored_syncs);
+        eprintln!(
+            "power cuts, ignored_syncs {ignored_syncs:?}, seed {seed}: {report}, {:.1?}",
+            began.elapsed()
+        );
         assert!(report.lost + report.closed > images() / 10, "no loss was found: {report}");
     }
 }

@@ -110,7 +110,7 @@ impl Log {
     }
 
     /// Removes a last, incomplete record, whose process was killed before or during the call.
-    pub(super) fn mend(&self) {
+    pub(super) fn remove_partial_record(&self) {
         let whole = self.read().last().map_or(0, |record| record.end);
         let file = fs::File::options().write(true).open(&self.0).expect("the log");
         file.set_len(whole).expect("cut off");

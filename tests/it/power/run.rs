@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{LONG, eventually};
-use crate::power::disk::{Deaf, Disk};
+use crate::power::disk::{Disk, IgnoredSyncs};
 use crate::power::image::Image;
 use crate::power::judge::{Expected, judge, sid};
 use crate::power::recorder::{Act, Record, Recorder};
@@ -87,7 +87,7 @@ impl Run {
             });
             service.ends_within(LONG);
             drop(service);
-            log.mend();
+            log.remove_partial_record();
             lives.push(Life { began, ready, ended: log.position(), left: files(&recorder.below) });
         }
         let (facts, sent) = history.told();
@@ -109,13 +109,13 @@ impl Run {
     }
 
     /// Draws this many images, opens and checks each.
-    pub(super) fn images(&self, seed: u64, images: usize, deaf: Deaf) -> Report {
+    pub(super) fn images(&self, seed: u64, images: usize, ignored_syncs: IgnoredSyncs) -> Report {
         let mut cuts: Vec<(usize, usize)> = (0..images)
             .map(|image| (self.cut(&mut Seeded::new(seed, image as u64)), image))
             .collect();
         cuts.sort_unstable();
         let mut report = Report::default();
-        let mut story = self.story(deaf);
+        let mut story = self.story(ignored_syncs);
         for (cut, number) in cuts {
             story.follow_to(cut);
             let mut chance = Seeded::new(seed, (number as u64) << 32);
@@ -134,7 +134,7 @@ impl Run {
     pub(super) fn cut_short(&self, seed: u64) -> Before {
         let mut chance = Seeded::new(seed, u64::MAX);
         let cut = self.cut(&mut chance);
-        let mut story = self.story(Deaf::No);
+        let mut story = self.story(IgnoredSyncs::No);
         story.follow_to(cut);
         let image = Image::draw(&story.disk, &mut chance);
         let position = self.position(cut);
@@ -145,8 +145,13 @@ impl Run {
         Before { image, facts, sent }
     }
 
-    fn story(&self, deaf: Deaf) -> Story<'_> {
-        Story { run: self, disk: Disk::holding(&self.before.image, deaf), followed: 0, ended: 0 }
+    fn story(&self, ignored_syncs: IgnoredSyncs) -> Replay<'_> {
+        Replay {
+            run: self,
+            disk: Disk::holding(&self.before.image, ignored_syncs),
+            followed: 0,
+            ended: 0,
+        }
     }
 
     /// The offset in the log after this many records.
@@ -191,14 +196,14 @@ impl Run {
 }
 
 /// The disk of a run, replayed record by record.
-struct Story<'a> {
+struct Replay<'a> {
     run: &'a Run,
     disk: Disk,
     followed: usize,
     ended: usize,
 }
 
-impl Story<'_> {
+impl Replay<'_> {
     fn follow_to(&mut self, cut: usize) {
         while self.followed < cut {
             let record = &self.run.records[self.followed];

@@ -162,7 +162,7 @@ fn a_rejected_request_is_recorded_only_with_the_setting_for_it() {
     let mut scene =
         Scene::new("json", &[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
     let request = &traffic::from_twilio(1, PEOPLE[0])[3];
-    let forged = request.signed(&scene.key_of_nobody(), crate::harness::BASE);
+    let forged = request.signed(&scene.unknown_key(), crate::harness::BASE);
     scene.bytes("a forgery", &wire::bytes(&forged), &[]);
     let kept = || std::fs::read_dir(&refused).into_iter().flatten().flatten();
     let is_whole = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".http");

@@ -144,7 +144,7 @@ impl Scene {
         self.raw(&request.signed(&SigningKey::new(APP_KEY.as_bytes()), BASE), may)
     }
 
-    pub(super) fn key_of_nobody(&mut self) -> SigningKey {
+    pub(super) fn unknown_key(&mut self) -> SigningKey {
         let key = SigningKey::new(b"nobody's");
         let forged = traffic::from_twilio(1, PEOPLE[0])[3].signed(&key, BASE);
         let signature = forged.header("X-Twilio-Signature").expect("signed").to_owned();
