@@ -31,7 +31,7 @@ pub(crate) fn affordable() -> usize {
     count
 }
 
-fn tell(line: &mut Line) {
+fn authenticate(line: &mut Line) {
     line.send(&wire::bytes(&signed(&status_callback(8, "sent"))));
     let answer = line.answer().expect("an authenticated connection stays open");
     assert_eq!(answer.status, 204);
@@ -49,7 +49,7 @@ fn ten_thousand_idle_connections_do_not_delay_honest_callers() {
         idle.push(stream.unwrap_or_else(|error| unreachable!("{number}: {error}")));
         if number % 250 == 0 || number + 30 > count {
             waits.push(honest_is_answered_within_a_second(&scene, "ten thousand are idle"));
-            tell(&mut insider);
+            authenticate(&mut insider);
         }
     }
     let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";

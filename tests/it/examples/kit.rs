@@ -94,12 +94,12 @@ impl Kit {
     }
 
     /// Starts the example with these settings and an argument.
-    pub(super) fn command(&self, word: &str, told: &Environment<'_>) -> Command {
+    pub(super) fn command(&self, word: &str, environment: &Environment<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
         command.env("HEARDBACK_SPOOL", self.folder.path());
-        told.tell(&mut command);
+        environment.set_on(&mut command);
         if self.example == Example::Ruby {
             command.arg("-I").arg(root().join("tests/it/examples/ruby"));
         }
@@ -113,8 +113,8 @@ impl Kit {
     }
 
     /// Starts the example.
-    pub(super) fn start(self, told: &Environment<'_>) -> Run {
-        let mut command = self.command(RECIPIENT, told);
+    pub(super) fn start(self, environment: &Environment<'_>) -> Run {
+        let mut command = self.command(RECIPIENT, environment);
         // A process group of its own, so that its children can be ended too.
         let command = command.process_group(0).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
@@ -123,7 +123,7 @@ impl Kit {
         std::thread::spawn(move || {
             let _ = lines.map_while(Result::ok).try_for_each(|line| says.send(line));
         });
-        let works = (self.example == Example::Php).then(|| self.command("work", told));
+        let works = (self.example == Example::Php).then(|| self.command("work", environment));
         Run { child, said, works, kit: self }
     }
 }

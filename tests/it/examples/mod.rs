@@ -39,7 +39,7 @@ struct Environment<'a> {
 }
 
 impl Environment<'_> {
-    fn tell(&self, command: &mut Command) {
+    fn set_on(&self, command: &mut Command) {
         command.envs([
             ("TWILIO_ACCOUNT_SID", self.account),
             ("TWILIO_AUTH_TOKEN", self.token),
@@ -108,7 +108,7 @@ impl Drop for Demo {
 fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     let kits: Vec<Kit> = Example::ALL.into_iter().filter_map(Kit::of).collect();
     let demo = Demo::start();
-    let told = Environment {
+    let environment = Environment {
         account: DEMO_ACCOUNT,
         token: DEMO_TOKEN,
         twilio: &demo.twilio,
@@ -117,7 +117,7 @@ fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     for kit in kits {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         let sid = run.sid();
         run.works_until(|| runtime.block_on(demo.state(&sid)) == "reported");
         run.ends_well();
@@ -128,9 +128,9 @@ fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
 fn survives(example: Example, number: u32, trouble: Trouble) {
     let Some(kit) = Kit::of(example) else { return };
     let relay = Relay::start(number, trouble);
-    let told =
+    let environment =
         Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
-    let mut run = kit.start(&told);
+    let mut run = kit.start(&environment);
     assert_eq!(run.sid(), sid(number), "{example:?}");
     relay.open();
     run.works_until(|| relay.scene.state(number).as_deref() == Some("reported"));
@@ -192,9 +192,9 @@ fn a_permanently_refused_request_is_sent_once() {
     let relay = Relay::start(21, Trouble::ForGood);
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
-    let told = Environment { account: ACCOUNT, token: TOKEN, twilio, heardback };
+    let environment = Environment { account: ACCOUNT, token: TOKEN, twilio, heardback };
     for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         run.sid();
         run.works_until(|| relay.asked() == [times, times]);
         run.ends_well();
@@ -210,9 +210,9 @@ fn without_a_message_nothing_is_reported() {
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
     // A recipient that the stand-in for Twilio does not know.
-    let told = Environment { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
+    let environment = Environment { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         run.fails();
         run.works_until(|| true);
     }
@@ -224,10 +224,14 @@ fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
     let Some(kit) = Kit::of(Example::Php) else { return };
     let relay = Relay::start(23, Trouble::Nothing);
     relay.open();
-    let told =
+    let environment =
         Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     for word in [RECIPIENT, "work"] {
-        let ran = kit.command(word, &told).env_remove("HEARDBACK_SPOOL").output().expect("it runs");
+        let ran = kit
+            .command(word, &environment)
+            .env_remove("HEARDBACK_SPOOL")
+            .output()
+            .expect("it runs");
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
         assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL is to name"), "{said}");
     }
@@ -235,7 +239,7 @@ fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
     kit.spool("heardback-0.job", "");
     kit.spool("heardback-1.job", "[\"/app/events\",{\"Mess");
     kit.spool("heardback-2.job", "[7]");
-    let mut run = kit.start(&told);
+    let mut run = kit.start(&environment);
     run.sid();
     run.works_until(|| relay.scene.state(23).as_deref() == Some("reported"));
     run.ends_well();

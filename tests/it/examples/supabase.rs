@@ -62,13 +62,13 @@ impl Edge {
         command
     }
 
-    fn serve(&self, name: &str, told: &Environment<'_>) -> Function {
+    fn serve(&self, name: &str, environment: &Environment<'_>) -> Function {
         let path = self.folder.path().join("functions").join(name).join("index.ts");
         let path = path.display().to_string();
         let allowed = ["--allow-env", "--allow-read", "--allow-net=127.0.0.1"];
         let words = [&["run", "--no-remote"], &allowed[..], &["edge.ts", &path]].concat();
         let mut command = self.deno(&words);
-        told.tell(&mut command);
+        environment.set_on(&mut command);
         for hook in ["SEND_SMS_HOOK_SECRET", "CUSTOM_ACCESS_TOKEN_HOOK_SECRET"] {
             command.env(hook, format!("v1,whsec_{SECRET}"));
         }
@@ -134,9 +134,10 @@ fn supabases_hooks_send_register_and_report_and_delay_no_login() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
     let relay = Relay::start(NUMBER, Trouble::Busy);
-    let told =
+    let environment =
         Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
-    let (send, signed_in) = (edge.serve("send-sms", &told), edge.serve("signed-in", &told));
+    let (send, signed_in) =
+        (edge.serve("send-sms", &environment), edge.serve("signed-in", &environment));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let call = |function: &Function, secret: &str, event: &Value| {
