@@ -233,7 +233,7 @@ fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
-        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL is to name"), "{said}");
+        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL must name"), "{said}");
     }
     // Their names sort before all others.
     kit.spool("heardback-0.job", "");
