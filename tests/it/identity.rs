@@ -384,7 +384,7 @@ async fn address_links_that_no_webhook_repeats_expire() {
 }
 
 #[tokio::test]
-async fn a_full_store_evicts_no_message_that_shields_an_older_one_to_another_name_of_the_person() {
+async fn a_full_store_evicts_no_message_that_shields_one_to_another_address_of_the_person() {
     // The newer message went to a user id: of the same person by linked addresses, of a person
     // without links, or of another person by linked addresses. Only the last one can be evicted.
     for (tied, newer, shields) in [
