@@ -99,7 +99,7 @@ async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it(
 /// used again, because the store no longer knows what it meant.
 #[derive(Default)]
 struct References {
-    /// How often each was replaced by a new one.
+    /// The number of replacements of each reference.
     epochs: BTreeMap<u32, u32>,
     /// The messages with the current references.
     bearing: BTreeMap<u32, Vec<u32>>,

@@ -93,7 +93,7 @@ impl Kit {
         Some(Self { example, folder })
     }
 
-    /// Starts the example with these settings and an argument.
+    /// The command of the example, with these settings and this argument.
     pub(super) fn command(&self, word: &str, environment: &Environment<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
@@ -107,7 +107,7 @@ impl Kit {
         command
     }
 
-    /// Puts a file where its jobs are.
+    /// Writes a file to the folder of its jobs.
     pub(super) fn spool(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).expect("written");
     }
@@ -128,7 +128,7 @@ impl Kit {
     }
 }
 
-/// The folder of node's packages, from the setting that only `require` reads.
+/// The folder of node's packages. Only `require` reads this setting.
 pub(super) fn node_modules() -> String {
     process_env("NODE_PATH").unwrap_or_default()
 }

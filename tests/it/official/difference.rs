@@ -77,7 +77,7 @@ impl Difference {
         Self::Utf16Order,
     ];
 
-    /// The difference that explains why Heardback answers `ours` and the validator the opposite.
+    /// The difference that permits the result `ours` of Heardback and the opposite of the validator.
     pub(super) fn of(official: Official, request: &Request, ours: bool) -> Option<Self> {
         if ours { Self::taken(official, request) } else { Self::refused(official, request) }
     }

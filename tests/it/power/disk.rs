@@ -152,7 +152,7 @@ impl Disk {
             Act::Create { path, empties } => match self.seen.get(path) {
                 Some(node) if *empties => {
                     self.named += 1;
-                    // A rename has no id of its own; this one is far from those of the others.
+                    // A truncation at open has no id of its own; this one is far from all others.
                     let (id, what) = (u64::MAX - self.named, What::Truncate { length: 0 });
                     self.files[*node].unsynced.push(Unsynced { id, ended: true, what });
                 }

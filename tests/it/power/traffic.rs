@@ -94,7 +94,7 @@ pub(super) struct Client {
     line: Option<Line>,
     /// Confirmed, and not known to be reported yet.
     confirmed: VecDeque<u32>,
-    /// The start time of the run, by the service's clock.
+    /// A recent time, by the service's own clock.
     lately: Option<String>,
 }
 

@@ -8,8 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use sha2::Digest as _;
 
-/// A person in honest requests, and one only in hostile requests: in international and national
-/// notation.
+/// A person in honest requests, and one only in hostile requests.
 pub(super) const PEOPLE: [&str; 2] = ["+4915770192837", "+4915770374651"];
 const COUNTRY: &str = "+49";
 /// A WhatsApp user id.

@@ -218,7 +218,7 @@ impl Scene {
         }
         let copy = format!("sled:{}/copy", self.folder.path().display());
         self.command(&["restore", &into, "--store", &copy], &[]);
-        // The file exists now: that is an error with another text.
+        // The store exists now, so this restore fails with an error of its own.
         self.command(&["restore", &into, "--store", &copy], &[]);
         let exported = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let file = exported.path().join("ledger.jsonl").display().to_string();

@@ -242,7 +242,7 @@ pub(super) fn malformed(request: &Recording) -> Vec<Recording> {
     all
 }
 
-/// The same request with a fault as a whole. A signature over the changed bytes is still needed.
+/// The same request with faults outside its fields. The caller signs the changed bytes.
 pub(super) fn spoilt(request: &Recording) -> Vec<Recording> {
     let body = |body: Vec<u8>| Recording { body, ..request.clone() };
     let media = |media: &str| post(&request.target, media, &request.body);
