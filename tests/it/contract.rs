@@ -355,7 +355,11 @@ async fn a_paused_accounts_backlog_is_not_claimed_and_delays_no_other_account() 
         assert_eq!(due(Quotas::from([(one, 0), (two, 0)])).await, None);
         assert_eq!(due(Quotas::from([(two, 0)])).await, Some(Duration::ZERO));
         let attempts = |message: Option<Message>| message.expect("there").delivery.attempts;
-        assert_eq!(attempts(store.show(sid(1)).await.expect("looked up")), 0, "nothing was burnt");
+        assert_eq!(
+            attempts(store.show(sid(1)).await.expect("looked up")),
+            0,
+            "no attempt is counted"
+        );
         drop(store);
         let store = backend.usual(&hands);
         assert_eq!(claimed(&store, 4, &closed).await, [sid(200)], "and after a restart");
@@ -565,7 +569,7 @@ async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
         assert_eq!(claimed(&store, 1, &Quotas::default()).await, [sid(2)]);
         assert_eq!(claimed(&store, 9, &Quotas::default()).await, [sid(1)]);
         let due = store.next_due(&Quotas::default()).await.expect("known");
-        assert_eq!(due, Some(LEASE), "each is leased by the time that counts now");
+        assert_eq!(due, Some(LEASE), "each lease counts from the current time");
     }
 }
 

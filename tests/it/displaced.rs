@@ -253,6 +253,6 @@ async fn a_command_on_a_moved_store_is_unavailable_and_ends_the_process() {
         );
     }
     assert!(store.health().await.is_err());
-    eventually("it is to end", LONG, || !fatal.lock().expect("held").is_empty());
+    eventually("the store reports a fatal error", LONG, || !fatal.lock().expect("held").is_empty());
     assert!(fatal.lock().expect("held")[0].contains("was moved or deleted"));
 }

@@ -259,7 +259,7 @@ fn on_a_terminal_the_log_is_readable_and_otherwise_json() {
         let mut line = String::new();
         while !line.contains("listening on") {
             line.clear();
-            assert!(from.read_line(&mut line).expect("readable") > 0, "it ended");
+            assert!(from.read_line(&mut line).expect("readable") > 0, "the service ended");
         }
         line
     };

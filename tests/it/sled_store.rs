@@ -355,7 +355,10 @@ async fn a_torn_seal_file_alone_is_no_damage_but_the_end_of_the_log_counts_as_un
         assert_eq!(store.counts().total(), 20);
         assert!(store.is_end_unverified());
         drop(store);
-        assert!(!opened(folder.path()).expect("opens").is_end_unverified(), "it is noted anew");
+        assert!(
+            !opened(folder.path()).expect("opens").is_end_unverified(),
+            "the seal is written again"
+        );
     }
 }
 

@@ -101,7 +101,7 @@ impl Watch {
 
     fn ends_with(&mut self, code: i32) {
         let mut end = None;
-        eventually("it ends", LONG, || {
+        eventually("the watch ends", LONG, || {
             end = self.child.try_wait().expect("ours");
             end.is_some()
         });

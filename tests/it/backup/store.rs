@@ -202,7 +202,7 @@ async fn a_backup_that_is_read_too_slowly_ends_and_delays_no_request() {
     let narrow = BackupPace { piece: 1, most: 2000, ..BackupPace::default() };
     let pieces = store.backup(narrow).await.expect("begun");
     for n in 100..200 {
-        store.remember(registered(n, 1)).await.expect("not held up");
+        store.remember(registered(n, 1)).await.expect("not delayed");
     }
     let file = rest(pieces, Vec::new()).await;
     let error = contents(Cursor::new(&file)).expect_err("incomplete");

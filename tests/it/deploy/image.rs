@@ -128,7 +128,7 @@ fn no_secret_no_store_and_no_large_file_gets_into_the_image() {
 fn dockerignore_is_read_as_docker_reads_it() {
     let lets_in = |text: &str, path: &str| Ignore::parse(text).expect("known").lets_in(path);
     for (text, path, expected) in [
-        // Everything gets in by default.
+        // Every file is included by default.
         ("", "a", true),
         ("a", "a", false),
         // A pattern applies to all paths below it, and only from the root.

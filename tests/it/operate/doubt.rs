@@ -145,7 +145,7 @@ fn a_signal_ends_the_wait_for_a_line() {
     scene.reaches(1, "reported");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
-    eventually("it ends", LONG, || child.try_wait().expect("asked").is_some());
+    eventually("the command ends", LONG, || child.try_wait().expect("asked").is_some());
     drop(stdin);
     let output = child.wait_with_output().expect("it ended");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "confirmed 1, known 0\n");
