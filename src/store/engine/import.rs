@@ -9,6 +9,7 @@ use crate::domain::matching::{AutomaticReplies, Parked, RowSource as _};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::domain::signal::Evidence;
+use crate::domain::timestamp_serde::to_millisecond;
 use crate::store::engine::backend::{Backend, EngineResult, SpaceFor};
 use crate::store::engine::limits::{too_many, too_many_parked};
 use crate::store::engine::loader::Loader;
@@ -67,9 +68,9 @@ pub fn import<B: Backend>(
                 import_automatic(backend, *person, *automatic)?
             }
             ExportRecord::Counted { once, at } => {
-                let present = backend.counted_at(once)?;
-                mutation.counted.push((once.clone(), Some(*at)));
-                add(backend, present.map(|present| present == *at), mutation)?
+                let (present, at) = (backend.counted_at(once)?, to_millisecond(*at));
+                mutation.counted.push((*once, Some(at)));
+                add(backend, present.map(|present| present == at), mutation)?
             }
             ExportRecord::Sender { account, address, service } => {
                 let present = backend.service_of(*account, address)?;
@@ -77,9 +78,10 @@ pub fn import<B: Backend>(
                 add(backend, present.map(|present| present == *service), mutation)?
             }
             ExportRecord::Hold { account, since } => {
-                let present = backend.holds().get(account).copied();
-                mutation.holds.push((*account, Some(*since)));
-                let merged = add(backend, present.map(|present| present == *since), mutation)?;
+                let (present, since) =
+                    (backend.holds().get(account).copied(), to_millisecond(*since));
+                mutation.holds.push((*account, Some(since)));
+                let merged = add(backend, present.map(|present| present == since), mutation)?;
                 outcome.holds.extend((merged == Merged::Added).then_some(*account));
                 merged
             }
@@ -248,6 +250,11 @@ pub fn imported_evidence(row: StoredRow, now: Timestamp) -> Option<Evidence> {
             let is_provisional = message.is_provisional();
             message.held.filter(|_| is_provisional).map(|held| held.evidence)
         }
-        _ => None,
+        StoredRow::Link(..)
+        | StoredRow::Counted(..)
+        | StoredRow::Sender(..)
+        | StoredRow::Names(..)
+        | StoredRow::Automatic(..)
+        | StoredRow::Hold(..) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Reads all rows of a store kind by kind, without the writer, for an export.
 
 use crate::store::Records;
+use crate::store::engine::StoredRow;
 use crate::store::sled::error::Fatal;
 use crate::store::sled::keys;
 use crate::store::sled::reader::StoreReader;
@@ -39,7 +40,7 @@ pub(crate) fn records(
                 page.next = Some(key.to_vec());
                 return Ok(page);
             }
-            page.records.extend(read_row(&key, &value)?.and_then(|row| row.exported()));
+            page.records.extend(read_row(&key, &value)?.and_then(StoredRow::exported));
         }
     }
     Ok(page)

@@ -1,6 +1,5 @@
 //! [`SledStore`]: opens a store, and sends each command to the writer.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -27,9 +26,6 @@ use crate::store::sled::disk::data_dir::{Folder, OpenError, note_holder};
 use crate::store::sled::disk::open;
 use crate::store::sled::error::Fatal;
 use crate::store::sled::export;
-use crate::store::sled::index::IndexBuilder;
-use crate::store::sled::integrity::scan::ScanResult;
-use crate::store::sled::keys;
 use crate::store::sled::options::Options;
 use crate::store::sled::reader::StoreReader;
 use crate::store::sled::rows::is_readable;
@@ -65,29 +61,16 @@ impl SledStore {
     /// # Errors
     /// [`OpenError`]; nothing was lost.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let opened = open::open(&options)?;
+        let mut opened = open::open(&options)?;
         let Options { path, clock, policy, free_space, on_commit, on_fatal, .. } = options;
         let config = EngineConfig {
             policy,
             max_messages: options.max_messages,
             max_parked: options.max_parked,
         };
-        let ScanResult {
-            mut counts,
-            entries,
-            seal,
-            presence,
-            holders,
-            parked,
-            stats,
-            holds,
-            index,
-            interrupted,
-            ..
-        } = opened.surveyed;
-        // A store with records but without a time has lost that: then every time counts as a jump.
-        let last = opened.last_seen.or((entries > 0).then(|| Timestamp::UNIX_EPOCH.into()));
-        clock.begin(last);
+        // A store with records but without a time lost its time. Then every time counts as a jump.
+        let has_records = opened.surveyed.entries > 0;
+        clock.begin(opened.last_seen.or(has_records.then(|| Timestamp::UNIX_EPOCH.into())));
         let lock = Arc::new(opened.lock);
         let reader = StoreReader {
             tree: opened.tree.clone(),
@@ -95,29 +78,14 @@ impl SledStore {
             policy,
             _lock: Arc::clone(&lock),
         };
-        (counts.parked_fullest, counts.parked_share) = parked.fullest(config.max_parked);
-        let mut backend = SledBackend {
-            overlay: Overlay::over(opened.tree),
+        let interrupted = std::mem::take(&mut opened.surveyed.interrupted);
+        let mut backend = SledBackend::new(
+            Overlay::over(opened.tree),
             config,
-            clock: Arc::clone(&clock),
+            (Arc::clone(&clock), opened.last_seen),
             free_space,
-            counts,
-            seal,
-            index: index.map(IndexBuilder::into_index).unwrap_or_default(),
-            holders,
-            parked,
-            stats,
-            holds,
-            presence,
-            written: 0,
-            has_new_due: false,
-            last_seen: opened.last_seen,
-            evicted: 0,
-            sweep_from: keys::SWEEP_FROM.to_vec(),
-            next_lease: getrandom::u64().unwrap_or_default(),
-            tee: None,
-            free: RefCell::default(),
-        };
+            opened.surveyed,
+        );
         let damaged = |fatal: Fatal| OpenError::Damaged {
             path: path.display().to_string(),
             what: fatal.to_string(),
@@ -298,7 +266,7 @@ impl Store for SledStore {
 
     async fn import(&self, records: Vec<ExportRecord>) -> Result<ImportOutcome, StoreError> {
         if !records.iter().all(is_readable) {
-            let reason = "a record cannot be imported: it could not be read after it is written";
+            let reason = "a record cannot be imported: it could not be read again";
             return Err(StoreError::Unavailable { reason: reason.to_owned(), label: "unfit" });
         }
         self.submit(move |backend| engine::import(backend, &records)).await

@@ -31,7 +31,8 @@ use crate::store::sled::error::Fatal;
 use crate::store::sled::hooks::FreeSpace;
 use crate::store::sled::index::evidence_holders::{EvidenceHolders, held_by};
 use crate::store::sled::index::presence_filter::PresenceFilter;
-use crate::store::sled::index::{Index, IndexEntry, untied};
+use crate::store::sled::index::{Index, IndexBuilder, IndexEntry, untied};
+use crate::store::sled::integrity::scan::ScanResult;
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
 use crate::store::sled::record::{decode, encode};
@@ -79,6 +80,38 @@ pub(crate) struct SledBackend {
 }
 
 impl SledBackend {
+    pub(crate) fn new(
+        overlay: Overlay,
+        config: EngineConfig,
+        (clock, last_seen): (Arc<ClockGuard>, Option<LastSeen>),
+        free_space: FreeSpace,
+        scan: ScanResult,
+    ) -> Self {
+        let (parked_fullest, parked_share) = scan.parked.fullest(config.max_parked);
+        Self {
+            overlay,
+            config,
+            clock,
+            free_space,
+            counts: RecordCounts { parked_fullest, parked_share, ..scan.counts },
+            seal: scan.seal,
+            index: scan.index.map(IndexBuilder::into_index).unwrap_or_default(),
+            holders: scan.holders,
+            parked: scan.parked,
+            stats: scan.stats,
+            holds: scan.holds,
+            presence: scan.presence,
+            written: 0,
+            has_new_due: false,
+            last_seen,
+            evicted: 0,
+            sweep_from: keys::SWEEP_FROM.to_vec(),
+            next_lease: getrandom::u64().unwrap_or_default(),
+            tee: None,
+            free: RefCell::default(),
+        }
+    }
+
     /// Clears the values that were read for the group before.
     pub(crate) fn begin_group(&mut self) {
         self.free.get_mut().take();
