@@ -9,6 +9,7 @@ pub mod engine;
 mod error;
 mod list;
 mod outcome;
+pub mod postgres;
 mod quota;
 pub mod sled;
 mod transfer;

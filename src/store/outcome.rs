@@ -121,3 +121,13 @@ pub struct Forgotten {
     /// Messages to other people from which a shared reference was removed.
     pub references: u64,
 }
+
+impl std::ops::AddAssign for Forgotten {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.unreported += more.unreported;
+        self.evidence += more.evidence;
+        self.links += more.links;
+        self.references += more.references;
+    }
+}

@@ -82,6 +82,7 @@ mod parked;
 #[cfg(test)]
 mod placement;
 #[cfg(test)]
+mod postgres;
 mod power;
 #[cfg(test)]
 mod privacy;

@@ -5,10 +5,12 @@
 //! every record anew would come to, so that a restart changes nothing of it but which hundred senders are
 //! named, where there are more. What was forgotten is not in it. Times and numbers only: nobody is named, and senders are the company's own.
 
+mod cells;
 mod entry;
 mod senders;
 mod tally;
 
+pub use cells::StatsCell;
 pub use entry::{CountedRecord, StatusBucket};
 pub use tally::{BucketCounts, WAIT_BOUNDS};
 

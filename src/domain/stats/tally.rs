@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Upper bounds of how long people took, in seconds; the last bucket has none. A code lives some minutes,
 /// and who takes an hour may have come back for it.
 pub const WAIT_BOUNDS: [u64; 11] = [5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600];
-const BUCKETS: usize = WAIT_BOUNDS.len() + 1;
+pub(super) const BUCKETS: usize = WAIT_BOUNDS.len() + 1;
 
 /// So many messages came so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

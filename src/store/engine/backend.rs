@@ -37,7 +37,7 @@ pub enum SpaceFor {
 }
 
 /// A group of messages by their recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecipientKey {
     /// The messages to a person, under either of the names in a message.
     Person(RecipientHash),

@@ -8,6 +8,7 @@ use crate::domain::message::State;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::engine::backend::{Backend, EngineResult};
 use crate::store::engine::mutation::Mutation;
+use crate::store::engine::row::StoredRow;
 use crate::store::outcome::Forgotten;
 
 /// A row that concerns the people of an erasure.
@@ -20,6 +21,27 @@ pub enum PersonalRow {
     Automatic(RecipientHash),
     /// A message to another person with one of their references.
     SharedReference(MessageSid),
+}
+
+/// The row of an erasure, if a row concerns its people. Messages have to come before links.
+#[must_use]
+pub fn personal_row(row: StoredRow, erasure: &mut Erasure) -> Option<PersonalRow> {
+    match row {
+        StoredRow::Names(account, person, _) => {
+            erasure.is_one(account, person).then_some(PersonalRow::Names(account, person))
+        }
+        StoredRow::Message(message) => {
+            erasure.takes_message(&message).then_some(PersonalRow::Message(message.sid))
+        }
+        StoredRow::Link(id, link) => erasure.takes_link(id, &link).then_some(PersonalRow::Link(id)),
+        StoredRow::Parked(parked) => {
+            erasure.takes_evidence(&parked).then_some(PersonalRow::Evidence(parked))
+        }
+        StoredRow::Automatic(person, automatic) => {
+            erasure.is_one(automatic.account, person).then_some(PersonalRow::Automatic(person))
+        }
+        StoredRow::Counted(..) | StoredRow::Sender(..) | StoredRow::Hold(..) => None,
+    }
 }
 
 /// Erases rows in their current state.

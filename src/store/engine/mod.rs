@@ -21,7 +21,7 @@ mod sweep;
 
 pub use backend::{Backend, DueKind, EngineConfig, EngineResult, RecipientKey, SpaceFor};
 pub use claim::{claim, next_due};
-pub use erase::{PersonalRow, erase};
+pub use erase::{PersonalRow, erase, personal_row};
 pub use evidence::{keep_link, observe, reconsider, remember};
 pub use hold::{pause, resume};
 pub use import::{import, imported_evidence};

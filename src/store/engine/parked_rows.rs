@@ -8,13 +8,20 @@ use std::collections::BTreeMap;
 use crate::domain::sid::AccountSid;
 
 /// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ParkedRows {
     by_account: BTreeMap<AccountSid, u64>,
     total: u64,
 }
 
 impl ParkedRows {
+    /// The rows of accounts.
+    #[must_use]
+    pub fn from_counts(rows: impl IntoIterator<Item = (AccountSid, u64)>) -> Self {
+        let by_account: BTreeMap<_, _> = rows.into_iter().filter(|(_, rows)| *rows > 0).collect();
+        Self { total: by_account.values().sum(), by_account }
+    }
+
     pub fn insert(&mut self, account: AccountSid) {
         *self.by_account.entry(account).or_default() += 1;
         self.total += 1;

@@ -11,7 +11,7 @@ use crate::domain::signal::DedupKey;
 use crate::store::transfer::ExportRecord;
 
 /// A row of a store, with its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum StoredRow {
     Message(Box<Message>),
     Parked(Box<Parked>),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::address::RecipientHash;
 use crate::domain::erasure::Erasure;
 use crate::domain::sid::AccountSid;
-use crate::store::engine::{PersonalRow, StoredRow, erase};
+use crate::store::engine::{PersonalRow, StoredRow, erase, personal_row};
 use crate::store::sled::error::Fatal;
 use crate::store::sled::keys;
 use crate::store::sled::reader::StoreReader;
@@ -28,11 +28,7 @@ impl SledStore {
             let group: Vec<PersonalRow> = rows.by_ref().take(GROUP).collect();
             let erasure = Arc::clone(&erasure);
             let group = self.submit(move |backend| erase(backend, &erasure, &group)).await?;
-            forgotten.messages += group.messages;
-            forgotten.unreported += group.unreported;
-            forgotten.evidence += group.evidence;
-            forgotten.links += group.links;
-            forgotten.references += group.references;
+            forgotten += group;
         }
         Ok(forgotten)
     }
@@ -60,25 +56,6 @@ fn personal_rows(
         }
     }
     Ok((erasure, rows))
-}
-
-fn personal_row(row: StoredRow, erasure: &mut Erasure) -> Option<PersonalRow> {
-    match row {
-        StoredRow::Names(account, person, _) => {
-            erasure.is_one(account, person).then_some(PersonalRow::Names(account, person))
-        }
-        StoredRow::Message(message) => {
-            erasure.takes_message(&message).then_some(PersonalRow::Message(message.sid))
-        }
-        StoredRow::Link(id, link) => erasure.takes_link(id, &link).then_some(PersonalRow::Link(id)),
-        StoredRow::Parked(parked) => {
-            erasure.takes_evidence(&parked).then_some(PersonalRow::Evidence(parked))
-        }
-        StoredRow::Automatic(person, automatic) => {
-            erasure.is_one(automatic.account, person).then_some(PersonalRow::Automatic(person))
-        }
-        StoredRow::Counted(..) | StoredRow::Sender(..) | StoredRow::Hold(..) => None,
-    }
 }
 
 /// Groups of names, each of one person: tied names, and the names in one message.

@@ -1,0 +1,104 @@
+//! The advisory locks of a transaction (docs/design.md, "PostgreSQL").
+//!
+//! Row locks and revisions guard rows that exist. Advisory locks guard rows that do not exist yet: a message that is
+//! registered while evidence for it is judged, and the other way round.
+
+use std::collections::BTreeMap;
+
+use crate::domain::hex::hex;
+use crate::domain::matching::WaitsFor;
+use crate::domain::message::Message;
+use crate::store::engine::RecipientKey;
+use crate::store::postgres::cache::{Changed, Loaded, Read};
+use crate::store::postgres::keys::{dedup, kind_number, lock, untied, waits_for};
+
+/// Locks by number. `true`: exclusive, `false`: shared.
+pub(super) type Locks = BTreeMap<i64, bool>;
+
+fn add(locks: &mut Locks, text: &str, is_exclusive: bool) {
+    *locks.entry(lock(text)).or_default() |= is_exclusive;
+}
+
+/// Adds the locks of a read.
+pub(super) fn add_read(locks: &mut Locks, read: &Read) {
+    let of = |key: &WaitsFor| waits_for(key);
+    match read {
+        Read::Message(sid) => add(locks, &of(&WaitsFor::Message(*sid)), true),
+        Read::To(RecipientKey::Person(person), ..) | Read::Automatic(person) => {
+            add(locks, &of(&WaitsFor::Person(*person)), true);
+        }
+        Read::Names(_, person) => add(locks, &of(&WaitsFor::Person(*person)), true),
+        Read::To(RecipientKey::Untied(account, kind), ..) => {
+            add(locks, &untied_text(account.as_str(), kind_number(*kind)), false);
+        }
+        Read::Reference(account, reference, _) | Read::UnboundLinks(account, reference, _) => {
+            add(locks, &of(&WaitsFor::Reference(*account, reference.clone())), true);
+        }
+        Read::Link(id) => add(locks, &of(&WaitsFor::Link(*id)), true),
+        Read::Evidence(key) => add(locks, &of(key), true),
+        Read::Counted(key) => add(locks, &format!("counted:{}", dedup(key)), true),
+        Read::Sender(account, address) => add(locks, &format!("sender:{account}:{address}"), false),
+        Read::ParkedRows
+        | Read::Holds
+        | Read::Evictable(..)
+        | Read::AccountsWithDue
+        | Read::DueAfter(..)
+        | Read::LastDueBy(..) => {}
+    }
+}
+
+fn untied_text(account: &str, kind: Option<i16>) -> String {
+    format!("untied:{account}:{}", kind.unwrap_or_default())
+}
+
+/// Adds the locks of the lists in which changed rows appear or from which they disappear.
+pub(super) fn add_changes(locks: &mut Locks, loaded: &Loaded, changed: &Changed) {
+    for (sid, after) in &changed.messages {
+        let before = loaded.messages.get(sid).and_then(Option::as_ref).map(|(before, _)| before);
+        let (before, after) = (before.map(lists), after.as_ref().map(lists));
+        if before != after {
+            add(locks, &waits_for(&WaitsFor::Message(*sid)), true);
+            for text in before.into_iter().chain(after).flatten() {
+                add(locks, &text, true);
+            }
+        }
+    }
+    for key in changed.parked.keys() {
+        add(locks, &waits_for(&key.waits_for), true);
+    }
+    for (id, link) in &changed.links {
+        add(locks, &waits_for(&WaitsFor::Link(*id)), true);
+        if let Some((link, reference)) =
+            link.as_ref().and_then(|link| Some((link, link.reference.clone()?)))
+        {
+            add(locks, &waits_for(&WaitsFor::Reference(link.account, reference)), true);
+        }
+    }
+    for (account, address) in changed.senders.keys() {
+        add(locks, &format!("sender:{account}:{address}"), true);
+    }
+    for (_, person) in changed.names.keys() {
+        add(locks, &format!("person:{}", hex(person.as_bytes())), true);
+    }
+    for person in changed.automatic.keys() {
+        add(locks, &format!("person:{}", hex(person.as_bytes())), true);
+    }
+}
+
+/// The lists that a message is in, and its place in them.
+fn lists(message: &Message) -> Vec<String> {
+    let names = message.names().map(WaitsFor::Person);
+    let reference = message.reference.clone();
+    let reference = reference.map(|name| WaitsFor::Reference(message.account, name));
+    let untied = untied(message).map(|kind| untied_text(message.account.as_str(), Some(kind)));
+    names.chain(reference).map(|key| waits_for(&key)).chain(untied).collect()
+}
+
+/// The locks that are wanted and not held, or held as shared only.
+pub(super) fn lacking(wanted: &Locks, held: &Locks) -> Locks {
+    let is_lacking = |(number, is_exclusive): &(&i64, &bool)| match held.get(number) {
+        Some(held) => **is_exclusive && !held,
+        None => true,
+    };
+    wanted.iter().filter(is_lacking).map(|(number, kind)| (*number, *kind)).collect()
+}

@@ -1,0 +1,45 @@
+//! The options of a PostgreSQL store.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
+use crate::store::Clock;
+
+/// How to open a PostgreSQL store.
+pub struct PostgresOptions {
+    pub connect: PgConnectOptions,
+    /// The key of the recipients' hashes. All receivers need the same one, so it never comes from the database.
+    pub person_key: Vec<u8>,
+    pub policy: Policy,
+    pub max_messages: u64,
+    pub max_parked: u64,
+    /// The most connections of this receiver.
+    pub max_connections: u32,
+    /// The longest wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// The age at which a connection is replaced: managed databases close old connections.
+    pub max_lifetime: Duration,
+    pub idle_timeout: Duration,
+    /// A clock for tests. `None`: the database's clock, which is the same for all receivers.
+    pub clock: Option<Clock>,
+}
+
+impl PostgresOptions {
+    #[must_use]
+    pub fn new(connect: PgConnectOptions, person_key: Vec<u8>, policy: Policy) -> Self {
+        Self {
+            connect,
+            person_key,
+            policy,
+            max_messages: 1_000_000,
+            max_parked: DEFAULT_MAX_PARKED,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(2),
+            max_lifetime: Duration::from_mins(10),
+            idle_timeout: Duration::from_mins(5),
+            clock: None,
+        }
+    }
+}
