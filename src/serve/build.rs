@@ -13,13 +13,8 @@ use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
-use anyhow::Context as _;
-use jiff::Timestamp;
 
 use crate::config::{Settings, TraceSettings};
-use crate::domain::click_link::{LinkToken, TOKEN_BYTES};
-use crate::domain::clock::Jump;
-use crate::domain::span::nearest;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
 use crate::inbound::connections::{Connections, guard_page};
@@ -30,6 +25,7 @@ use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::StoreObserver;
 use crate::serve::portioned::Portioned;
+use crate::serve::random;
 use crate::store::sled::SledStore;
 use crate::store::sled::backup::BackupPace;
 use crate::store::{Clock, Store};
@@ -74,12 +70,10 @@ pub(super) fn controls(
 }
 
 pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).context("the system has no randomness")?;
     Ok(PageState::new(PageParts {
         board: Arc::clone(board),
         token: settings.ops_token.clone(),
-        random,
+        random: random::secret()?,
     }))
 }
 
@@ -105,7 +99,7 @@ pub(super) fn worker(
     };
     let (store, upstreams) = (Arc::clone(store), Arc::clone(upstreams));
     let watcher = Arc::clone(watcher) as Arc<dyn Observer>;
-    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(jitter), watcher)
+    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(random::jitter), watcher)
 }
 
 /// The connections of the public listener, of the operator's listener and of the control socket, each with its own limit.
@@ -178,53 +172,4 @@ pub(super) fn ops_server(
         server = server.listen(listener)?;
     }
     Ok(server.run())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one clock, injected from here")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-/// A clock without jumps. On Linux it also runs while the machine sleeps.
-pub(super) fn uptime() -> Duration {
-    let time = rustix::time::clock_gettime(STEADY);
-    Duration::try_from(time).unwrap_or_default()
-}
-
-#[cfg(target_os = "linux")]
-const STEADY: rustix::time::ClockId = rustix::time::ClockId::Boottime;
-#[cfg(not(target_os = "linux"))]
-const STEADY: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
-
-/// Logs a line when the clock jumps, and one when the jump is over.
-pub(super) fn log_jump(jump: Option<Jump>) {
-    let Some(jump) = jump else {
-        return tracing::info!("clock confirmed: records expire and are removed by it again");
-    };
-    let (by, seconds) = (nearest(jump.ahead.abs()), jump.ahead.as_secs());
-    if jump.holds_back() {
-        tracing::warn!(
-            ahead_s = seconds,
-            "clock jumped {by} ahead; no record expires or is removed by it until Twilio's Date agrees; \
-             if it is right, run `heardback clock --confirm`, else correct it"
-        );
-    } else {
-        tracing::warn!(
-            ahead_s = seconds,
-            "clock jumped {by} back; records expire and are removed later until it is right; \
-             compare it with a time server"
-        );
-    }
-}
-
-pub(super) fn fresh_token() -> Option<LinkToken> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(LinkToken::from_random(bytes))
-}
-
-/// Uniform in [0, 1). Without randomness (which does not happen) retries are merely less spread.
-fn jitter() -> f64 {
-    let bits = getrandom::u32().unwrap_or_default();
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }

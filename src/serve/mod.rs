@@ -5,6 +5,7 @@
 //! once. If a part that the others rely on dies, the process ends, non-zero.
 
 mod build;
+mod clock;
 pub mod command;
 mod control;
 pub mod core_dump;
@@ -12,6 +13,7 @@ mod fd_limit;
 mod listen;
 mod observer;
 mod portioned;
+mod random;
 pub mod reload;
 pub mod signals;
 mod starts;
@@ -44,9 +46,9 @@ use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::serve::build::{
-    controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page, public_server,
-    start_traces, uptime, worker,
+    controls, descriptors, guards, ops_server, page, public_server, start_traces, worker,
 };
+use crate::serve::clock::{log_jump, now, uptime};
 use crate::serve::control::ControlSocket;
 use crate::serve::observer::StoreObserver;
 use crate::serve::reload::Reloader;
@@ -57,7 +59,7 @@ use crate::telemetry::readiness::Readiness;
 use crate::telemetry::traces::Traces;
 use crate::twilio::twiml;
 use crate::upstream::Upstreams;
-use crate::worker::{Worker, clock, sweep};
+use crate::worker::{Worker, clock::check_wall_clock, sweep};
 
 /// How long draining may take: below the 30 s of `fly.toml`'s `kill_timeout`, above the 10 s that a
 /// post or a commit may take.
@@ -125,7 +127,7 @@ impl Service {
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,
-            fresh_token: Arc::new(fresh_token),
+            fresh_token: Arc::new(random::link_token),
             clock: Arc::new(move || dating.dated()),
             deferred: Arc::new(Deferred::new(Arc::clone(&store), Arc::clone(&metrics))),
             event_budget: EventBudget::default(),
@@ -240,7 +242,8 @@ impl Service {
         let watches = self.connections.map(Connections::watch);
         let mut watching = actix_web::rt::spawn(futures_util::future::join_all(watches));
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
-        let checking = actix_web::rt::spawn(clock::run(Arc::clone(&self.store), self.clock_source));
+        let checking =
+            actix_web::rt::spawn(check_wall_clock(Arc::clone(&self.store), self.clock_source));
         let board = Arc::clone(&self.board);
         let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::feedback::{Claim, Verdict};
 use crate::domain::sid::AccountSid;
-use crate::serve::build::now;
+use crate::serve::clock::now;
 use crate::store::Swept;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
@@ -30,11 +30,8 @@ impl StoreObserver {
 }
 
 impl Observer for StoreObserver {
-    fn attempt(&self, verdict: &'static str, took: Duration) {
-        self.metrics.upstream_attempt(verdict, took);
-    }
-
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
+        self.metrics.upstream_attempt(verdict.as_str(), took);
         let account = claim.feedback.account.as_str();
         match verdict {
             Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {

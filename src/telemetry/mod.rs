@@ -3,6 +3,7 @@
 //! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
 //! is handed what to count with.
 
+pub mod clock;
 mod collector;
 pub mod history;
 mod labels;

@@ -1,15 +1,14 @@
 //! `Retry-After` (RFC 9110 §10.2.3): whole seconds, or an HTTP date.
 //!
-//! Deliberately absent: any judgement on how long is too long; `domain::retry` has that.
+//! Deliberately absent: a limit, which `domain::retry` has.
 
 use std::time::{Duration, SystemTime};
 
-/// How long to wait, seen from `now`. A date that is over means no wait; `None` is for what is
-/// neither a number nor a date, and counts as not sent.
+/// The wait from `now`: zero for a date that is over, `None` for a value that is neither a number nor a date.
 pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All digits and yet no u64: longer than anybody could mean.
+        // Too many digits for a u64.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(value).ok()?;

@@ -1,5 +1,7 @@
 //! Everything that is tested from the outside, in one binary so that it links once.
 
+#![expect(clippy::disallowed_methods, reason = "tests use the real clock and real randomness")]
+
 // `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
 #[cfg(test)]
 mod abuse;

@@ -127,6 +127,10 @@ impl SledStore {
             last_seen: opened.last_seen,
             evicted: 0,
             sweep_from: keys::SWEEP_FROM.to_vec(),
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "leases of an earlier process must not match"
+            )]
             next_lease: getrandom::u64().unwrap_or_default(),
             tee: None,
             free: RefCell::default(),

@@ -190,7 +190,6 @@ fn an_event_says_what_came_of_it() {
 #[test]
 fn a_reply_confirms_and_a_repeat_or_an_opt_out_does_not() {
     let scene = Scene::new(&[]);
-    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let sent = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1)).to_string();
     let register = |number: u32| {
         let sid = sid(number);

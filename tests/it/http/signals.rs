@@ -283,7 +283,6 @@ fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
 #[test]
 fn what_the_app_passes_on_late_counts_as_of_the_time_that_it_gives_and_without_one_proves_nothing()
 {
-    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let now = jiff::Timestamp::now();
     let ago = |seconds| (now - jiff::SignedDuration::from_secs(seconds)).to_string();
     let scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);

@@ -145,7 +145,6 @@ fn the_oldest_of_a_kind_is_as_old_as_it_is() {
     assert!(age("pending") <= most && age("outbox") <= most, "{metrics}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "the service's clock is the system's")]
 fn now() -> Timestamp {
     Timestamp::now()
 }
