@@ -1,4 +1,4 @@
-//! What a service is made of: its servers with their limits, its worker, its page. `mod.rs` puts them together.
+//! Builders of the parts of the service: the servers with their limits, the worker and the control socket's state.
 
 use std::future::ready;
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::inbound::ops::Operator;
 use crate::inbound::page::{PageParts, PageState};
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
-use crate::serve::observer::StoreObserver;
+use crate::serve::observer::WorkerObserver;
 use crate::serve::portioned::Portioned;
 use crate::serve::random;
 use crate::store::sled::SledStore;
@@ -35,28 +35,25 @@ use crate::telemetry::traces::Traces;
 use crate::upstream::Upstreams;
 use crate::worker::{Observer, Worker, WorkerConfig};
 
-/// How long requests in flight may take to drain: a body takes 5 s at most, a commit 10 s.
+/// The drain time of requests in flight: a body takes 5 s at most, a commit 10 s.
 const DRAIN_REQUESTS_SECS: u64 = 16;
-/// How long an attempt may take, its end written down. A post may try each of an account's credentials
-/// in turn: at most four, of 10 s each.
+/// The time of an attempt with its settlement. A post may try at most four credentials, for 10 s each.
 const LEASE: Duration = Duration::from_mins(1);
-/// The head of a connection's first request.
+/// For the head of a connection's first request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two requests of a connection. Longer than Fly's proxy keeps one (about 4 s), and shorter
-/// than the watchdog's patience, so that a late request still has two seconds to arrive in.
+/// Between two requests of a connection. Longer than the keep-alive of Fly's proxy (about 4 s), and two seconds shorter
+/// than the timeout of the connection watchdog, so that a late request can still arrive.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Spans are for whoever looks on: what is wrong with their export keeps nobody from being heard.
+/// An error of the export of spans does not stop the service.
 pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     let started = Traces::start(settings.timeout);
-    started
-        .inspect_err(|reason| tracing::warn!(error = %reason, "no spans are exported: {reason}"))
-        .ok()
+    started.inspect_err(|error| tracing::warn!(%error, "no spans are exported: {error}")).ok()
 }
 
-/// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
-pub(super) fn controls(
+/// A backup depends on the backend, so it is a closure and no method of [`Store`].
+pub(super) fn control_state(
     store: Arc<SledStore>,
     refusals: Arc<RejectedCapture>,
     readiness: &Arc<Readiness>,
@@ -69,17 +66,9 @@ pub(super) fn controls(
     web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
 }
 
-pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
-    Ok(PageState::new(PageParts {
-        board: Arc::clone(board),
-        token: settings.ops_token.clone(),
-        random: random::secret()?,
-    }))
-}
-
-/// The file descriptors of each part. The posts to Twilio have theirs by the shared slots and the accounts.
-pub(super) fn descriptors(settings: &Settings) -> anyhow::Result<FdBudget> {
-    FdBudget::plan(settings.upstream_concurrency, settings.accounts.iter().count())
+pub(super) fn page_state(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
+    let (board, token) = (Arc::clone(board), settings.ops_token.clone());
+    Ok(PageState::new(PageParts { board, token, random: random::secret()? }))
 }
 
 pub(super) fn worker(
@@ -87,27 +76,27 @@ pub(super) fn worker(
     store: &Arc<dyn Store>,
     upstreams: &Arc<Upstreams>,
     clock: &Clock,
-    (watcher, descriptors): (&Arc<StoreObserver>, FdBudget),
+    (observer, budget): (&Arc<WorkerObserver>, FdBudget),
 ) -> Worker {
     let config = WorkerConfig {
         concurrency: settings.upstream_concurrency,
-        own_slots: descriptors.own_slots,
+        own_slots: budget.own_slots,
         lease: LEASE,
         give_up_after: settings.give_up_after,
         probe_every: Duration::from_mins(1),
         dry_run: settings.dry_run,
     };
     let (store, upstreams) = (Arc::clone(store), Arc::clone(upstreams));
-    let watcher = Arc::clone(watcher) as Arc<dyn Observer>;
-    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(random::jitter), watcher)
+    let observer = Arc::clone(observer) as Arc<dyn Observer>;
+    Worker::new(store, upstreams, config, Arc::clone(clock), Arc::new(random::jitter), observer)
 }
 
-/// The connections of the public listener, of the operator's listener and of the control socket, each with its own limit.
-pub(super) fn guards(descriptors: FdBudget, metrics: &Arc<Metrics>) -> [Connections; 3] {
+/// The connections of the public listener, the operator's listener and the control socket, each with its own limit.
+pub(super) fn connections(budget: FdBudget, metrics: &Arc<Metrics>) -> [Connections; 3] {
     [
-        Connections::new(descriptors.connections, metrics),
-        Connections::of_operator(descriptors.ops_connections),
-        Connections::of_operator(descriptors.control_connections),
+        Connections::new(budget.connections, metrics),
+        Connections::of_operator(budget.ops_connections),
+        Connections::of_operator(budget.control_connections),
     ]
 }
 
@@ -115,11 +104,11 @@ pub(super) fn public_server(
     listeners: Vec<TcpListener>,
     receiver: &web::Data<Receiver>,
     connections: &Connections,
-    descriptors: FdBudget,
+    budget: FdBudget,
 ) -> anyhow::Result<Server> {
     let mut server = Server::build()
-        .workers(descriptors.workers)
-        .max_concurrent_connections(descriptors.connections / descriptors.workers)
+        .workers(budget.workers)
+        .max_concurrent_connections(budget.connections / budget.workers)
         .shutdown_timeout(DRAIN_REQUESTS_SECS)
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
@@ -156,7 +145,7 @@ pub(super) fn ops_server(
     listeners: Vec<TcpListener>,
     operator: web::Data<Operator>,
     connections: Connections,
-    descriptors: FdBudget,
+    budget: FdBudget,
 ) -> anyhow::Result<Server> {
     let mut server = HttpServer::new(move || {
         let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
@@ -164,7 +153,7 @@ pub(super) fn ops_server(
     })
     .on_connect(move |stream, data| connections.note(stream, data))
     .workers(1)
-    .max_connections(descriptors.ops_connections)
+    .max_connections(budget.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
     .disable_signals();

@@ -1,4 +1,4 @@
-//! What the worker tells, turned into metrics, spans and readiness.
+//! The worker's observer: turns its events into metrics, spans and readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::telemetry::traces::{Ids, PostSpan, Traces};
 use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
-pub(super) struct StoreObserver {
+pub(super) struct WorkerObserver {
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     traces: Option<Arc<Traces>>,
 }
 
-impl StoreObserver {
+impl WorkerObserver {
     pub(super) fn new(
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
@@ -29,7 +29,7 @@ impl StoreObserver {
     }
 }
 
-impl Observer for StoreObserver {
+impl Observer for WorkerObserver {
     fn posted(&self, claim: &Claim, verdict: &Verdict, took: Duration) {
         self.metrics.upstream_attempt(verdict.as_str(), took);
         let account = claim.feedback.account.as_str();
@@ -83,7 +83,7 @@ impl Observer for StoreObserver {
             status: why.and_then(|why| why.status),
             code: why.and_then(|why| why.code),
             why: why.map(|why| why.message.clone()),
-            // Of an open lane no beginning is shown.
+            // An open lane shows no beginning.
             since: (state != LaneReadiness::Open).then(now),
         };
         self.readiness.set_lane(account.to_string(), detail);

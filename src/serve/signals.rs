@@ -1,7 +1,7 @@
-//! SIGTERM and SIGINT: the first drains, the second ends at once. SIGHUP reloads.
+//! Signals: the first SIGTERM or SIGINT drains, the second ends the process, SIGHUP reloads.
 //!
-//! actix would take SIGINT, which is what Fly sends unless told otherwise, for a forced stop
-//! (docs/design.md, "HTTP"); so its own handling is off, and both mean the same here.
+//! actix handles SIGINT, which Fly sends by default, as a forced stop (docs/design.md, "HTTP"). So its own handling is
+//! off.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,30 +12,30 @@ pub struct Signals {
     interrupt: Signal,
 }
 
-/// SIGHUP: read the accounts and secrets again.
+/// SIGHUP: a reload of the accounts and secrets.
 pub struct Hangups(Signal);
 
 impl Hangups {
-    /// Begins to listen; from now on it does not end the process.
+    /// Begins to listen. From now on SIGHUP does not end the process.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// The system denies it.
     pub fn listen() -> anyhow::Result<Self> {
         Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
     }
 
-    /// Completes with the next one.
+    /// Completes with the next SIGHUP.
     pub async fn next(&mut self) {
-        // It never ends: the signal's sender is the runtime's own.
+        // The stream never ends, because the runtime owns the sender.
         self.0.recv().await;
     }
 }
 
 impl Signals {
-    /// Begins to listen; from now on neither signal ends the process by itself.
+    /// Begins to listen. From now on these signals do not end the process.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// The system denies it.
     pub fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
@@ -44,7 +44,7 @@ impl Signals {
         })
     }
 
-    /// Completes with the next signal's name.
+    /// Completes with the name of the next signal.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

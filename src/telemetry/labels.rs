@@ -1,4 +1,4 @@
-//! The labels of what is counted: a route's name, never a path; a reason's word, never a message.
+//! The labels of the metrics: a route's name, never a path; a reason's word, never a message.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -45,14 +45,13 @@ pub(super) struct SettledLabels {
     pub(super) settlement: &'static str,
 }
 
-/// One account for each that is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LaneLabels {
     pub(super) account: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct LaneStands {
+pub(super) struct LaneStateLabels {
     pub(super) account: String,
     pub(super) state: &'static str,
 }

@@ -1,7 +1,6 @@
-//! What operators see: logs, metrics, traces and readiness. Told by everyone, asks nobody.
+//! Logs, metrics, traces and readiness: the output for operators.
 //!
-//! No global statics here (the tracing subscriber, which is one by nature, aside): whoever counts
-//! is handed what to count with.
+//! Deliberately absent: globals, except for the tracing subscriber. Callers get the metrics as an argument.
 
 pub mod clock;
 mod collector;
