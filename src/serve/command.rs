@@ -7,7 +7,7 @@ use actix_web::rt::System;
 use tokio::sync::oneshot;
 
 use crate::config::{LogFormat, Settings, SettingsArgs};
-use crate::serve::signals::{Hangups, Signals};
+use crate::serve::signals::{Signals, hangups};
 use crate::serve::{Listeners, Service};
 use crate::telemetry::logs;
 
@@ -30,13 +30,13 @@ async fn serve(args: &SettingsArgs, settings: &Settings) -> anyhow::Result<ExitC
     let listeners = Listeners::bind(settings)?;
     // A large store opens slowly, and its lock may be held. Until then no client got an answer, so SIGTERM and SIGINT
     // may end the process; SIGHUP must not.
-    let mut hangups = Hangups::listen()?;
+    let mut hangups = hangups()?;
     let mut service = Service::build(settings, listeners)?;
     let mut signals = Signals::listen()?;
     let mut reloader = service.take_reloader();
     let reloading = async {
         loop {
-            hangups.next().await;
+            hangups.recv().await;
             if let Some(reloader) = &mut reloader {
                 reloader.reload(Settings::of_process(args));
             }

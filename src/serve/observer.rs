@@ -9,7 +9,7 @@ use crate::serve::clock::now;
 use crate::store::Swept;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness, Readiness};
-use crate::telemetry::traces::{Ids, PostSpan, Traces};
+use crate::telemetry::traces::{PostSpan, SpanIds, Traces};
 use crate::worker::Observer;
 use crate::worker::lane::{LaneReport, LaneState as Lane};
 
@@ -35,11 +35,11 @@ impl Observer for WorkerObserver {
         let account = claim.feedback.account.as_str();
         match verdict {
             Verdict::Done { .. } | Verdict::Missing { .. } | Verdict::Never { .. } => {
-                self.readiness.answered_by_twilio(account);
+                self.readiness.record_twilios_answer(account);
             }
             Verdict::Uncertain { why } => {
                 self.metrics.upstream_mismatch();
-                self.readiness.answered_by_another(account, &why.message, now());
+                self.readiness.record_foreign_answer(account, &why.message, now());
             }
             Verdict::Retry { .. } | Verdict::Throttle { .. } | Verdict::Pause { .. } => {}
         }
@@ -52,7 +52,7 @@ impl Observer for WorkerObserver {
             verdict: verdict.as_str(),
             taken: matches!(verdict, Verdict::Done { .. }),
             took,
-            cause: claim.trace.map(|trace| Ids {
+            cause: claim.trace.map(|trace| SpanIds {
                 trace_id: trace.trace_id(),
                 span_id: trace.span_id(),
                 sampled: trace.is_sampled(),
@@ -66,7 +66,7 @@ impl Observer for WorkerObserver {
 
     fn swept(&self, swept: &Swept) {
         self.metrics.swept(&swept.by_kind());
-        self.metrics.forgotten_early(swept.evicted as u64);
+        self.metrics.evicted(swept.evicted as u64);
     }
 
     fn lane(&self, account: AccountSid, report: &LaneReport) {

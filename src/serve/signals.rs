@@ -6,29 +6,10 @@
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the process.
+/// The signals that stop the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-}
-
-/// SIGHUP: a reload of the accounts and secrets.
-pub struct Hangups(Signal);
-
-impl Hangups {
-    /// Begins to listen. From now on SIGHUP does not end the process.
-    ///
-    /// # Errors
-    /// The system denies it.
-    pub fn listen() -> anyhow::Result<Self> {
-        Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
-    }
-
-    /// Completes with the next SIGHUP.
-    pub async fn next(&mut self) {
-        // The stream never ends, because the runtime owns the sender.
-        self.0.recv().await;
-    }
 }
 
 impl Signals {
@@ -37,11 +18,8 @@ impl Signals {
     /// # Errors
     /// The system denies it.
     pub fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: listen(terminate)?, interrupt: listen(interrupt)? })
     }
 
     /// Completes with the name of the next signal.
@@ -53,7 +31,12 @@ impl Signals {
     }
 }
 
-/// Begins to listen for the signals that end the process. The future completes with the first of them.
+/// Begins to listen for SIGHUP. From now on it does not end the process.
+pub(super) fn hangups() -> anyhow::Result<Signal> {
+    listen(SignalKind::hangup())
+}
+
+/// Begins to listen for the signals that stop the process. The future completes with the first of them.
 ///
 /// # Errors
 /// The system denies it.
@@ -62,4 +45,8 @@ pub fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         signals.next().await;
     })
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }

@@ -1,4 +1,4 @@
-//! Metrics in `OpenMetrics` text. Every label has few values, all of our own making (`labels.rs`).
+//! Metrics in `OpenMetrics` text. Every label has few values: fixed words, and names from the settings.
 //!
 //! Events are counted here when they happen; the store's gauges are read at each scrape (`store_gauges.rs`).
 //! `docs/operations.md` explains each metric, and a test compares it with the exposed ones.
@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,12 +16,30 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::telemetry::labels::{
-    EvidenceLabels, KindLabels, LaneLabels, LaneStateLabels, OutcomeLabels, ReasonLabels,
-    RequestLabels, RouteLabels, SettledLabels, SignerLabels, StreamEvent,
-};
 use crate::telemetry::store_gauges::{SharedStoreGauges, StoreGauges};
 use crate::telemetry::totals::{Side, Total, TotalCounters, Totals};
+
+/// One label: its name, and one of few values.
+type Label<V = &'static str> = [(&'static str, V); 1];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneStateLabels {
+    account: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    route: &'static str,
+    account: String,
+    key: String,
+}
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,26 +51,26 @@ pub struct Metrics {
     dry_run: Gauge,
     messages_limit: Gauge,
     requests: Family<RequestLabels, Counter>,
-    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    refusals: Family<ReasonLabels, Counter>,
-    signature_failures: Family<ReasonLabels, Counter>,
-    connections_shut: Family<ReasonLabels, Counter>,
-    evidence: Family<EvidenceLabels, Counter>,
+    request_seconds: Family<Label, Histogram, fn() -> Histogram>,
+    refusals: Family<Label, Counter>,
+    signature_failures: Family<Label, Counter>,
+    connections_shut: Family<Label, Counter>,
+    evidence: Family<[(&'static str, &'static str); 2], Counter>,
     deferred: Gauge,
-    unmatched: Family<ReasonLabels, Counter>,
-    events: Family<StreamEvent, Counter>,
+    unmatched: Family<Label, Counter>,
+    events: Family<[(&'static str, &'static str); 2], Counter>,
     store_gauges: SharedStoreGauges,
-    attempts: Family<OutcomeLabels, Counter>,
+    attempts: Family<Label, Counter>,
     attempt_seconds: Histogram,
     mismatches: Counter,
-    settled: Family<SettledLabels, Counter>,
-    lanes_paused: Family<LaneLabels, Gauge>,
+    settled: Family<Label, Counter>,
+    lanes_paused: Family<Label<String>, Gauge>,
     lane_states: Family<LaneStateLabels, Gauge>,
-    lane_limits: Family<LaneLabels, Gauge>,
-    in_flight: Family<LaneLabels, Gauge>,
-    keys: Family<SignerLabels, Gauge>,
-    reloads: Family<OutcomeLabels, Counter>,
-    swept: Family<KindLabels, Counter>,
+    lane_limits: Family<Label<String>, Gauge>,
+    in_flight: Family<Label<String>, Gauge>,
+    keys: Family<KeyLabels, Gauge>,
+    reloads: Family<Label, Counter>,
+    swept: Family<Label, Counter>,
     commits: Counter,
     commit_seconds: Histogram,
     sync_seconds: Histogram,
@@ -118,7 +137,7 @@ impl Metrics {
         metrics.register_outbound();
         metrics.register_process_and_store();
         for result in RELOADS {
-            metrics.reloads.get_or_create(&OutcomeLabels { result }).inc_by(0);
+            metrics.reloads.get_or_create(&[("result", result)]).inc_by(0);
         }
         Arc::new(metrics)
     }
@@ -210,25 +229,25 @@ impl Metrics {
     /// Counts an answered request. `route` is the route's name, never the path.
     pub fn http_requests(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
-        self.request_seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+        self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
         self.totals.add(Total::ServerErrors, u64::from(status >= 500));
     }
 
     /// Counts an event of Event Streams.
     pub fn events(&self, about: &'static str, result: &'static str) {
-        self.events.get_or_create(&StreamEvent { r#type: about, result }).inc();
+        self.events.get_or_create(&[("type", about), ("result", result)]).inc();
         self.totals.add(Total::MalformedEvents, u64::from(result == "malformed"));
     }
 
     /// Counts a rejected request.
     pub fn refusals(&self, reason: &'static str) {
-        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
+        self.refusals.get_or_create(&[("reason", reason)]).inc();
         self.totals.add(Total::Unusable, u64::from(UNUSABLE.contains(&reason)));
     }
 
     /// Counts a request that was rejected because of its signature.
     pub fn signature_failures(&self, reason: &'static str, route: &str) {
-        self.signature_failures.get_or_create(&ReasonLabels { reason }).inc();
+        self.signature_failures.get_or_create(&[("reason", reason)]).inc();
         let is_signed = !matches!(reason, "signature_missing" | "signature_malformed");
         let counts = is_signed && Side::of(route).is_some();
         self.totals.add(Total::SignatureFailures, u64::from(counts));
@@ -236,12 +255,12 @@ impl Metrics {
 
     /// Counts connections that the service closed.
     pub fn connections_shut(&self, reason: &'static str, count: u64) {
-        self.connections_shut.get_or_create(&ReasonLabels { reason }).inc_by(count);
+        self.connections_shut.get_or_create(&[("reason", reason)]).inc_by(count);
     }
 
     /// Counts a piece of evidence.
     pub fn evidence(&self, kind: &'static str, outcome: &'static str) {
-        self.evidence.get_or_create(&EvidenceLabels { kind, outcome }).inc();
+        self.evidence.get_or_create(&[("kind", kind), ("outcome", outcome)]).inc();
         self.totals.add(Total::LostEvidence, u64::from(outcome == "lost"));
     }
 
@@ -258,17 +277,17 @@ impl Metrics {
 
     /// Counts a piece of evidence that confirmed nothing, or nothing yet.
     pub fn unmatched(&self, reason: &'static str) {
-        self.unmatched.get_or_create(&ReasonLabels { reason }).inc();
+        self.unmatched.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Replaces the gauges of the store.
-    pub fn set_stock(&self, gauges: StoreGauges) {
+    pub fn set_store_gauges(&self, gauges: StoreGauges) {
         self.store_gauges.put(gauges);
     }
 
     /// Counts a post, by its verdict.
     pub fn upstream_attempt(&self, result: &'static str, took: Duration) {
-        self.attempts.get_or_create(&OutcomeLabels { result }).inc();
+        self.attempts.get_or_create(&[("result", result)]).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
         self.totals.add(Total::Attempts, 1);
         self.totals.add(Total::Failures, u64::from(TRANSIENT.contains(&result)));
@@ -277,18 +296,18 @@ impl Metrics {
     /// Counts an answer to a post that was not Twilio's.
     pub fn upstream_mismatch(&self) {
         self.mismatches.inc();
-        self.totals.add(Total::Unnamed, 1);
+        self.totals.add(Total::ForeignAnswers, 1);
     }
 
     /// Counts a settled attempt: reported, retry, release or refused.
     pub fn settled(&self, settlement: &'static str) {
-        self.settled.get_or_create(&SettledLabels { settlement }).inc();
+        self.settled.get_or_create(&[("settlement", settlement)]).inc();
         self.totals.add(Total::RefusedByTwilio, u64::from(settlement == "refused"));
     }
 
     /// Sets the state of an account's posts. The labels are bounded by the configured accounts.
     pub fn set_lane(&self, account: &str, current: &str, limit: usize, in_flight: usize) {
-        let lane = LaneLabels { account: account.to_owned() };
+        let lane = [("account", account.to_owned())];
         self.lanes_paused.get_or_create(&lane).set(i64::from(current == "paused"));
         for state in LANE_STATES {
             let labels = LaneStateLabels { account: account.to_owned(), state };
@@ -300,7 +319,7 @@ impl Metrics {
 
     /// Records the time of a key's valid signature on a route. The labels are bounded by the configured keys.
     pub fn key_matched(&self, route: &'static str, account: &str, key: &str, second: i64) {
-        let signer = SignerLabels { route, account: account.to_owned(), key: key.to_owned() };
+        let signer = KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
         self.keys.get_or_create(&signer).set(second);
     }
 
@@ -312,8 +331,7 @@ impl Metrics {
         account: &str,
         key: &str,
     ) -> Option<i64> {
-        let signer =
-            |route| SignerLabels { route, account: account.to_owned(), key: key.to_owned() };
+        let signer = |route| KeyLabels { route, account: account.to_owned(), key: key.to_owned() };
         let matched = |route: &&'static str| Some(self.keys.get(&signer(route))?.get());
         routes.iter().filter_map(matched).max()
     }
@@ -322,25 +340,25 @@ impl Metrics {
     pub fn forget_key(&self, routes: &[&'static str], account: &str, key: &str) {
         for route in routes {
             let (account, key) = (account.to_owned(), key.to_owned());
-            self.keys.remove(&SignerLabels { route, account, key });
+            self.keys.remove(&KeyLabels { route, account, key });
         }
     }
 
     /// Counts a reload: `done`, or `refused` and without effect.
     pub fn config_reload(&self, result: &'static str) {
-        self.reloads.get_or_create(&OutcomeLabels { result }).inc();
+        self.reloads.get_or_create(&[("result", result)]).inc();
         self.totals.add(Total::ReloadsRefused, u64::from(result == "refused"));
     }
 
     /// Counts finished records that were evicted to make room.
-    pub fn forgotten_early(&self, count: u64) {
-        self.totals.add(Total::ForgottenEarly, count);
+    pub fn evicted(&self, count: u64) {
+        self.totals.add(Total::Evicted, count);
     }
 
     /// Counts the records of a step of the sweep, by kind.
     pub fn swept(&self, by_kind: &[(&'static str, usize)]) {
         for (kind, count) in by_kind {
-            self.swept.get_or_create(&KindLabels { kind }).inc_by(*count as u64);
+            self.swept.get_or_create(&[("kind", *kind)]).inc_by(*count as u64);
         }
     }
 

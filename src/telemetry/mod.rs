@@ -5,7 +5,6 @@
 pub mod clock;
 mod collector;
 pub mod history;
-mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;

@@ -93,7 +93,7 @@ impl Readiness {
     }
 
     /// Records an answer to an account's post that is not Twilio's.
-    pub fn answered_by_another(&self, account: &str, why: &str, now: jiff::Timestamp) {
+    pub fn record_foreign_answer(&self, account: &str, why: &str, now: jiff::Timestamp) {
         let mut foreign = lock(&self.foreign);
         let answers = foreign.entry(account.to_owned()).or_insert_with(|| ForeignAnswers {
             why: String::new(),
@@ -107,7 +107,7 @@ impl Readiness {
     }
 
     /// Records that Twilio accepted an account's post, and drops the foreign answers before it.
-    pub fn answered_by_twilio(&self, account: &str) {
+    pub fn record_twilios_answer(&self, account: &str) {
         lock(&self.foreign).remove(account);
     }
 
@@ -177,13 +177,13 @@ mod tests {
     fn foreign_answers_are_counted_until_twilio_itself_answers() {
         let readiness = Readiness::new();
         let at = |second| jiff::Timestamp::from_second(second).expect("a time");
-        readiness.answered_by_another("AC1", "200 with HTML", at(10));
-        readiness.answered_by_another("AC1", "204 with an empty body", at(20));
-        readiness.answered_by_another("AC2", "200 with HTML", at(20));
+        readiness.record_foreign_answer("AC1", "200 with HTML", at(10));
+        readiness.record_foreign_answer("AC1", "204 with an empty body", at(20));
+        readiness.record_foreign_answer("AC2", "200 with HTML", at(20));
         let why = "204 with an empty body".to_owned();
         let expected = ForeignAnswers { why, since: at(10), latest: at(20), count: 2 };
         assert_eq!(readiness.foreign_answers()["AC1"], expected);
-        readiness.answered_by_twilio("AC1");
+        readiness.record_twilios_answer("AC1");
         assert_eq!(readiness.foreign_answers().into_keys().collect::<Vec<_>>(), ["AC2"]);
     }
 }

@@ -79,7 +79,7 @@ pub struct StoreGauges {
     /// How far the wall clock is ahead of the expected time, in seconds; 0 without a jump.
     pub clock_jump: i64,
     /// `None` if the store does not answer.
-    pub told: Option<StoreFigures>,
+    pub figures: Option<StoreFigures>,
     /// `None` if the file system does not answer.
     pub disk: Option<Disk>,
 }
@@ -106,7 +106,7 @@ impl Collector for SharedStoreGauges {
             "store_up",
             "1 if the store answered this scrape, else 0",
             None,
-            u64::from(gauges.told.is_some()),
+            u64::from(gauges.figures.is_some()),
         )?;
         if let Some(disk) = gauges.disk {
             let help = "The size of the store on its disk";
@@ -114,18 +114,19 @@ impl Collector for SharedStoreGauges {
             let help = "Free space on the store's disk; below 128 MiB nothing new is accepted";
             page.level("store_free", help, Some(&Unit::Bytes), disk.free)?;
         }
-        let Some(told) = &gauges.told else { return Ok(()) };
+        let Some(figures) = &gauges.figures else { return Ok(()) };
         let help = "Age of the oldest record of each kind; 0 if there is none";
-        let oldest = told.oldest.iter().map(|(what, age)| ([("what", *what)], age.as_secs_f64()));
+        let oldest =
+            figures.oldest.iter().map(|(what, age)| ([("what", *what)], age.as_secs_f64()));
         page.levels("oldest", help, Some(&Unit::Seconds), oldest)?;
         let help = "Messages that could be evicted to make room for new ones";
-        page.level("messages_evictable", help, None, told.evictable)?;
+        page.level("messages_evictable", help, None, figures.evictable)?;
         let help = "Time since the operator put an account on hold; 0 if it is not";
-        let on_hold = told.on_hold.iter();
+        let on_hold = figures.on_hold.iter();
         let on_hold = on_hold.map(|(who, age)| ([("account", who.as_str())], age.as_secs_f64()));
         page.levels("lane_on_hold", help, Some(&Unit::Seconds), on_hold)?;
-        conversion(&mut page, &told.conversion)?;
-        time_to_confirm(&mut page, told)
+        conversion(&mut page, &figures.conversion)?;
+        time_to_confirm(&mut page, figures)
     }
 }
 
@@ -170,15 +171,15 @@ fn conversion(page: &mut GaugeRows<'_>, all: &[Conversion]) -> fmt::Result {
 }
 
 /// By calling code only: with senders there would be a dozen series for each pair.
-fn time_to_confirm(page: &mut GaugeRows<'_>, told: &StoreFigures) -> fmt::Result {
+fn time_to_confirm(page: &mut GaugeRows<'_>, figures: &StoreFigures) -> fmt::Result {
     let mut by_code = BTreeMap::<&str, (Vec<u64>, Duration)>::new();
-    for pair in &told.conversion {
+    for pair in &figures.conversion {
         let (waits, waited) = by_code.entry(&pair.calling_code).or_default();
-        waits.resize(told.wait_bounds.len() + 1, 0);
+        waits.resize(figures.wait_bounds.len() + 1, 0);
         waits.iter_mut().zip(&pair.waits).for_each(|(to, more)| *to = to.saturating_add(*more));
         *waited = waited.saturating_add(pair.waited);
     }
-    let bounds = told.wait_bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
+    let bounds = figures.wait_bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
     let bounds: Vec<_> = bounds.collect();
     let rows = by_code.into_iter().map(|(code, wait)| ([("calling_code", code)], wait));
     let help = "Time from a message's creation to its confirmation, by calling code";
@@ -266,7 +267,7 @@ mod tests {
             waits: waits.to_vec(),
             waited: Duration::from_millis(1_500),
         };
-        let told = StoreFigures {
+        let figures = StoreFigures {
             oldest: vec![("outbox", Duration::from_secs(90)), ("parked", Duration::ZERO)],
             on_hold: vec![("AC1".to_owned(), Duration::from_mins(1))],
             conversion: vec![
@@ -287,14 +288,14 @@ mod tests {
             queued: 3,
         };
         let disk = Some(Disk { used: 1_024, free: 4_096 });
-        StoreGauges { amounts, clock_jump: -7, told: Some(told), disk }
+        StoreGauges { amounts, clock_jump: -7, figures: Some(figures), disk }
     }
 
     #[test]
     fn each_figure_of_the_store_is_exposed_under_its_name_with_one_suffix() {
         let metrics = Metrics::new();
-        metrics.set_stock(StoreGauges::default());
-        metrics.set_stock(gauges());
+        metrics.set_store_gauges(StoreGauges::default());
+        metrics.set_store_gauges(gauges());
         let text = metrics.render();
         for line in [
             "heardback_messages{state=\"pending\"} 1",
@@ -331,8 +332,8 @@ mod tests {
     #[test]
     fn without_an_answer_of_the_store_no_old_figures_are_exposed() {
         let metrics = Metrics::new();
-        metrics.set_stock(gauges());
-        metrics.set_stock(StoreGauges { told: None, disk: None, ..gauges() });
+        metrics.set_store_gauges(gauges());
+        metrics.set_store_gauges(StoreGauges { figures: None, disk: None, ..gauges() });
         let text = metrics.render();
         assert!(text.contains("\nheardback_store_up 0\n"), "{text}");
         assert!(text.contains("\nheardback_outbox 5\n"), "counts are in memory\n{text}");

@@ -49,12 +49,12 @@ pub enum Total {
     /// Of these, posts that failed for a time.
     Failures,
     /// Answers to posts that were not Twilio's.
-    Unnamed,
+    ForeignAnswers,
     /// Confirmations that Twilio refused permanently.
     RefusedByTwilio,
     ReloadsRefused,
     /// Finished records that were evicted to make room.
-    ForgottenEarly,
+    Evicted,
     /// Commits of the store.
     Commits,
     /// Of these, commits of more than a second.

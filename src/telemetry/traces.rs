@@ -40,7 +40,7 @@ pub enum TracesError {
 
 /// The identity of a span in its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ids {
+pub struct SpanIds {
     pub trace_id: [u8; 16],
     pub span_id: [u8; 8],
     pub sampled: bool,
@@ -60,7 +60,7 @@ pub struct PostSpan<'a> {
     pub taken: bool,
     pub took: Duration,
     /// The span of the signal that caused it.
-    pub cause: Option<Ids>,
+    pub cause: Option<SpanIds>,
 }
 
 /// Creates spans and exports them.
@@ -91,12 +91,12 @@ impl Traces {
     }
 
     /// Opens the span of a request. `route` is the route's name, never the path.
-    pub fn serving(
+    pub fn start_request(
         &self,
         began: SystemTime,
         method: &str,
         route: &'static str,
-        caller: Option<Ids>,
+        caller: Option<SpanIds>,
     ) -> RequestSpan {
         let parent = caller
             .map(context)
@@ -160,9 +160,9 @@ pub struct RequestSpan(Span);
 
 impl RequestSpan {
     #[must_use]
-    pub fn ids(&self) -> Ids {
+    pub fn ids(&self) -> SpanIds {
         let context = self.0.span_context();
-        Ids {
+        SpanIds {
             trace_id: context.trace_id().to_bytes(),
             span_id: context.span_id().to_bytes(),
             sampled: context.is_sampled(),
@@ -190,7 +190,7 @@ fn answered(status: u16) -> KeyValue {
     KeyValue::new("http.response.status_code", i64::from(status))
 }
 
-fn context(ids: Ids) -> SpanContext {
+fn context(ids: SpanIds) -> SpanContext {
     let flags = if ids.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
     let (trace, span) = (TraceId::from_bytes(ids.trace_id), SpanId::from_bytes(ids.span_id));
     SpanContext::new(trace, span, flags, true, TraceState::NONE)

@@ -13,4 +13,4 @@ mod retry_after;
 
 pub use crate::upstream::accounts::Upstreams;
 pub use crate::upstream::client::{Credential, OnDate, Upstream, UpstreamConfig, UpstreamError};
-pub use crate::upstream::probe::Probed;
+pub use crate::upstream::probe::CredentialProbe;

@@ -23,7 +23,7 @@ const NOT_PERMITTED: u32 = 70051;
 
 /// Twilio's answer to a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probed {
+pub enum CredentialProbe {
     /// Accepted.
     Good {
         /// The status of the account, such as `active` or `suspended`.
@@ -33,12 +33,12 @@ pub enum Probed {
     Limited,
     Denied(OutcomeDetail),
     /// Unknown: there was no answer, or it was not Twilio's.
-    Trouble(OutcomeDetail),
+    Unknown(OutcomeDetail),
 }
 
 impl Upstream {
     /// Probes each credential in the order of the settings.
-    pub async fn probe(&self, account: AccountSid) -> Vec<Probed> {
+    pub async fn probe(&self, account: AccountSid) -> Vec<CredentialProbe> {
         let mut probed = Vec::with_capacity(self.config.credentials.len());
         for credential in &self.config.credentials {
             probed.push(self.probe_as(credential, account).await);
@@ -53,24 +53,24 @@ impl Upstream {
         answer.is_ok_and(|answer| self.note_date(&answer, account.as_str()))
     }
 
-    async fn probe_as(&self, credential: &Credential, account: AccountSid) -> Probed {
+    async fn probe_as(&self, credential: &Credential, account: AccountSid) -> CredentialProbe {
         let answer = match self.get(credential, &format!("Accounts/{account}.json")).await {
             Ok(answer) => answer,
-            Err(why) => return Probed::Trouble(why),
+            Err(why) => return CredentialProbe::Unknown(why),
         };
         if answer.status.is_success() {
             return match answer.unlike_account(account) {
-                None => Probed::Good { status: account_status(&answer) },
-                Some(kind) => Probed::Trouble(answer.because(None, kind)),
+                None => CredentialProbe::Good { status: account_status(&answer) },
+                Some(kind) => CredentialProbe::Unknown(answer.because(None, kind)),
             };
         }
         if !answer.is_twilios_denial() {
-            return Probed::Trouble(answer.failure_detail());
+            return CredentialProbe::Unknown(answer.failure_detail());
         }
         if credential.user.starts_with(API_KEY) {
             return self.probe_key(credential, account, answer.failure_detail()).await;
         }
-        Probed::Denied(answer.failure_detail())
+        CredentialProbe::Denied(answer.failure_detail())
     }
 
     /// Probes an API key that may not read its account.
@@ -79,19 +79,19 @@ impl Upstream {
         key: &Credential,
         account: AccountSid,
         first: OutcomeDetail,
-    ) -> Probed {
+    ) -> CredentialProbe {
         if first.code == Some(NOT_PERMITTED) {
-            return Probed::Limited;
+            return CredentialProbe::Limited;
         }
         let path = format!("Accounts/{account}/Messages/{NO_MESSAGE}.json");
         match self.get(key, &path).await {
-            Ok(answer) if answer.is_twilios_404() => Probed::Limited,
+            Ok(answer) if answer.is_twilios_404() => CredentialProbe::Limited,
             Ok(answer) if answer.is_twilios_denial() => match answer.failure_detail() {
-                why if why.code == Some(NOT_PERMITTED) => Probed::Limited,
-                why => Probed::Denied(why),
+                why if why.code == Some(NOT_PERMITTED) => CredentialProbe::Limited,
+                why => CredentialProbe::Denied(why),
             },
-            Ok(answer) => Probed::Trouble(answer.failure_detail()),
-            Err(why) => Probed::Trouble(why),
+            Ok(answer) => CredentialProbe::Unknown(answer.failure_detail()),
+            Err(why) => CredentialProbe::Unknown(why),
         }
     }
 

@@ -197,147 +197,144 @@ mod tests {
 
     #[test]
     fn a_second_403_after_a_success_of_another_message_is_the_messages_own_fault() {
-        let mut fixture = LaneFixture::new(4);
-        assert!(!fixture.post(1, &pause(403)).suspect);
-        fixture.wait(60).post(2, &done());
-        let context = fixture.post(1, &pause(403));
-        assert_eq!((context.suspect, fixture.is_paused(), context.change), (true, false, None));
-        assert_eq!(fixture.state(), LaneState::Open);
+        let mut lane = LaneFixture::new(4);
+        assert!(!lane.post(1, &pause(403)).suspect);
+        lane.wait(60).post(2, &done());
+        let context = lane.post(1, &pause(403));
+        assert_eq!((context.suspect, lane.is_paused(), context.change), (true, false, None));
+        assert_eq!(lane.state(), LaneState::Open);
     }
 
     #[test]
     fn a_403_for_every_message_refuses_none() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for round in 0..3 {
             for message in 1..=5 {
-                let context = fixture.wait(60).post(message, &pause(403));
-                assert!(!context.suspect && fixture.is_paused(), "{round} {message}");
+                let context = lane.wait(60).post(message, &pause(403));
+                assert!(!context.suspect && lane.is_paused(), "{round} {message}");
             }
         }
     }
 
     #[test]
     fn a_401_is_never_the_messages_own_fault() {
-        let mut fixture = LaneFixture::new(4);
-        fixture.post(1, &pause(401));
-        fixture.wait(60).post(2, &done());
-        let context = fixture.post(1, &pause(401));
-        assert!(!context.suspect && fixture.is_paused());
+        let mut lane = LaneFixture::new(4);
+        lane.post(1, &pause(401));
+        lane.wait(60).post(2, &done());
+        let context = lane.post(1, &pause(401));
+        assert!(!context.suspect && lane.is_paused());
     }
 
     #[test]
     fn twenty_404s_in_a_row_pause_the_lane_for_messages_that_had_one_and_for_no_other() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for message in 1..20 {
-            fixture.post(message, &missing());
-            assert!(!fixture.is_paused(), "{message}");
-            assert_eq!(fixture.inner.free_for_missing(), usize::MAX);
+            lane.post(message, &missing());
+            assert!(!lane.is_paused(), "{message}");
+            assert_eq!(lane.inner.free_for_missing(), usize::MAX);
         }
-        let Some(LaneChange::Paused(why)) = fixture.post(20, &missing()).change else {
+        let Some(LaneChange::Paused(why)) = lane.post(20, &missing()).change else {
             panic!("no pause")
         };
         assert!(why.message.starts_with("20 answers of 404 in a row"), "{}", why.message);
-        assert_eq!((fixture.room(), fixture.inner.free_for_missing()), (Room::Now(4), 1));
-        assert_eq!(fixture.post(21, &missing()).change, None, "one change");
-        fixture.inner.begin(fixture.now, true);
+        assert_eq!((lane.room(), lane.inner.free_for_missing()), (Room::Now(4), 1));
+        assert_eq!(lane.post(21, &missing()).change, None, "one change");
+        lane.inner.begin(lane.now, true);
         assert_eq!(
-            (fixture.room(), fixture.inner.free_for_missing()),
+            (lane.room(), lane.inner.free_for_missing()),
             (Room::Now(3), 0),
             "one at a time"
         );
-        assert_eq!(fixture.post(22, &done()).change, Some(LaneChange::Reopened));
-        fixture.post(23, &missing());
-        assert!(!fixture.is_paused(), "the count starts over");
+        assert_eq!(lane.post(22, &done()).change, Some(LaneChange::Reopened));
+        lane.post(23, &missing());
+        assert!(!lane.is_paused(), "the count starts over");
     }
 
     #[test]
     fn a_second_404_is_the_messages_own_fault_only_after_a_success_since_the_start_or_the_pause() {
-        let mut fixture = LaneFixture::new(4);
-        assert!(!fixture.post_again(1, &missing()).suspect, "nothing has succeeded yet");
-        fixture.post(2, &done());
-        assert!(!fixture.post(3, &missing()).suspect, "its first");
-        assert!(fixture.post_again(3, &missing()).suspect);
+        let mut lane = LaneFixture::new(4);
+        assert!(!lane.post_again(1, &missing()).suspect, "nothing has succeeded yet");
+        lane.post(2, &done());
+        assert!(!lane.post(3, &missing()).suspect, "its first");
+        assert!(lane.post_again(3, &missing()).suspect);
         for message in 0..20 {
-            fixture.post(message, &missing());
+            lane.post(message, &missing());
         }
-        assert!(!fixture.post_again(3, &missing()).suspect, "the pause came after the success");
-        fixture.post(2, &done());
+        assert!(!lane.post_again(3, &missing()).suspect, "the pause came after the success");
+        lane.post(2, &done());
         for message in 0..40 {
-            let context = fixture.post_again(message, &missing());
-            assert!(context.suspect && !fixture.is_paused(), "{message}: the account is proven");
+            let context = lane.post_again(message, &missing());
+            assert!(context.suspect && !lane.is_paused(), "{message}: the account is proven");
         }
     }
 
     /// The account or its region may have become wrong since the success.
     #[test]
     fn after_a_pause_by_404s_an_earlier_success_proves_nothing_about_a_second_404() {
-        let mut fixture = LaneFixture::new(4);
-        fixture.post(100, &done());
+        let mut lane = LaneFixture::new(4);
+        lane.post(100, &done());
         for message in 0..20 {
-            fixture.post(message, &missing());
+            lane.post(message, &missing());
         }
-        assert!(!fixture.post_again(20, &missing()).suspect);
-        fixture.post(101, &done());
-        assert!(fixture.post_again(20, &missing()).suspect);
+        assert!(!lane.post_again(20, &missing()).suspect);
+        lane.post(101, &done());
+        assert!(lane.post_again(20, &missing()).suspect);
     }
 
     #[test]
     fn a_success_that_began_before_a_change_of_the_credentials_proves_nothing_about_a_404() {
-        let mut fixture = LaneFixture::new(4);
-        fixture.post(1, &done());
-        let early = fixture.begin();
-        let now = fixture.wait(1).now;
-        fixture.inner.distrust(now);
-        fixture.end(2, early, &done());
-        assert!(!fixture.post_again(3, &missing()).suspect);
-        fixture.post(4, &done());
-        assert!(fixture.post_again(3, &missing()).suspect);
+        let mut lane = LaneFixture::new(4);
+        lane.post(1, &done());
+        let early = lane.begin();
+        let now = lane.wait(1).now;
+        lane.inner.distrust(now);
+        lane.end(2, early, &done());
+        assert!(!lane.post_again(3, &missing()).suspect);
+        lane.post(4, &done());
+        assert!(lane.post_again(3, &missing()).suspect);
     }
 
     #[test]
     fn a_pause_by_404s_names_its_cause_and_names_it_again_when_another_is_found() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for message in 0..20 {
-            fixture.post(message, &missing());
+            lane.post(message, &missing());
         }
-        assert!(fixture.why().contains(UNKNOWN_SIDS), "{}", fixture.why());
-        let began = fixture.begin();
+        assert!(lane.why().contains(UNKNOWN_SIDS), "{}", lane.why());
+        let began = lane.begin();
         let post = FinishedPost { named_by_twilio: true, ..post(21, began, false) };
-        let context = fixture.inner.end(&post, &missing(), fixture.now, 0.5);
+        let context = lane.inner.end(&post, &missing(), lane.now, 0.5);
         assert!(matches!(context.change, Some(LaneChange::Paused(_))));
         let cause = "a status callback of Twilio names 1 of these SIDs";
-        assert!(fixture.why().ends_with(cause), "{}", fixture.why());
-        assert_eq!(fixture.post(22, &missing()).change, None);
+        assert!(lane.why().ends_with(cause), "{}", lane.why());
+        assert_eq!(lane.post(22, &missing()).change, None);
     }
 
     #[test]
     fn any_other_denial_closes_a_lane_paused_by_404s_until_a_probe_gets_a_404() {
         for verdict in [pause(401), pause(403), pause(302)] {
-            let mut fixture = LaneFixture::new(4);
+            let mut lane = LaneFixture::new(4);
             for message in 0..20 {
-                fixture.post(message, &missing());
+                lane.post(message, &missing());
             }
-            let early = fixture.begin();
-            assert!(matches!(
-                fixture.wait(1).post(21, &verdict).change,
-                Some(LaneChange::Paused(_))
-            ));
-            fixture.end(22, early, &missing());
-            assert_eq!(fixture.room(), Room::After(MINUTE), "that post began before the pause");
-            let context = fixture.wait(60).post(23, &missing());
-            assert!(matches!(context.change, Some(LaneChange::Paused(_))) && fixture.is_paused());
-            assert_eq!((fixture.room(), fixture.inner.free_for_missing()), (Room::Now(4), 1));
-            assert_eq!(fixture.post(24, &done()).change, Some(LaneChange::Reopened));
+            let early = lane.begin();
+            assert!(matches!(lane.wait(1).post(21, &verdict).change, Some(LaneChange::Paused(_))));
+            lane.end(22, early, &missing());
+            assert_eq!(lane.room(), Room::After(MINUTE), "that post began before the pause");
+            let context = lane.wait(60).post(23, &missing());
+            assert!(matches!(context.change, Some(LaneChange::Paused(_))) && lane.is_paused());
+            assert_eq!((lane.room(), lane.inner.free_for_missing()), (Room::Now(4), 1));
+            assert_eq!(lane.post(24, &done()).change, Some(LaneChange::Reopened));
         }
     }
 
     #[test]
     fn a_success_between_404s_starts_the_count_over() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for message in 0..100 {
             let verdict = if message % 20 == 19 { done() } else { missing() };
-            fixture.post(message, &verdict);
-            assert!(!fixture.is_paused(), "{message}");
+            lane.post(message, &verdict);
+            assert!(!lane.is_paused(), "{message}");
         }
     }
 }

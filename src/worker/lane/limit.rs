@@ -128,83 +128,79 @@ mod tests {
 
     #[test]
     fn a_429_halves_the_lane_and_a_clean_minute_regains_one() {
-        let mut fixture = LaneFixture::new(4);
-        let context = fixture.post(1, &throttle(None));
-        assert_eq!((fixture.is_paused(), context.change), (false, None));
-        assert_eq!(fixture.state(), LaneState::Held);
-        assert_eq!(fixture.wait(2).room(), Room::Now(2));
-        assert_eq!(fixture.state(), LaneState::Open);
-        assert_eq!(
-            fixture.wait(59).room(),
-            Room::Now(2),
-            "the hold is no part of the clean minute"
-        );
-        assert_eq!(fixture.wait(1).room(), Room::Now(3));
-        assert_eq!(fixture.wait(60).room(), Room::Now(4));
-        assert_eq!(fixture.wait(600).room(), Room::Now(4));
+        let mut lane = LaneFixture::new(4);
+        let context = lane.post(1, &throttle(None));
+        assert_eq!((lane.is_paused(), context.change), (false, None));
+        assert_eq!(lane.state(), LaneState::Held);
+        assert_eq!(lane.wait(2).room(), Room::Now(2));
+        assert_eq!(lane.state(), LaneState::Open);
+        assert_eq!(lane.wait(59).room(), Room::Now(2), "the hold is no part of the clean minute");
+        assert_eq!(lane.wait(1).room(), Room::Now(3));
+        assert_eq!(lane.wait(60).room(), Room::Now(4));
+        assert_eq!(lane.wait(600).room(), Room::Now(4));
     }
 
     #[test]
     fn posts_that_are_throttled_together_halve_the_lane_once() {
-        let mut fixture = LaneFixture::new(4);
-        let began = [fixture.begin(), fixture.begin(), fixture.begin(), fixture.begin()];
-        fixture.wait(1);
+        let mut lane = LaneFixture::new(4);
+        let began = [lane.begin(), lane.begin(), lane.begin(), lane.begin()];
+        lane.wait(1);
         for (message, began) in (1..).zip(began) {
-            let context = fixture.end(message, began, &throttle(None));
+            let context = lane.end(message, began, &throttle(None));
             assert_eq!(context.hold, Duration::from_millis(1500));
         }
-        assert_eq!(fixture.wait(2).room(), Room::Now(2));
+        assert_eq!(lane.wait(2).room(), Room::Now(2));
     }
 
     #[test]
     fn a_429_never_closes_the_lane_and_holds_it_longer_each_time_up_to_a_minute() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for hold in [1500, 3000, 6000, 12_000, 24_000, 48_000, 60_000, 60_000] {
-            let context = fixture.post(1, &throttle(None));
+            let context = lane.post(1, &throttle(None));
             assert_eq!(context.hold, Duration::from_millis(hold));
-            assert_eq!(fixture.room(), Room::After(context.hold));
-            fixture.now += context.hold;
+            assert_eq!(lane.room(), Room::After(context.hold));
+            lane.now += context.hold;
         }
-        assert_eq!(fixture.room(), Room::Now(1));
-        fixture.post(2, &done());
-        assert_eq!(fixture.post(1, &throttle(None)).hold, Duration::from_millis(1500));
+        assert_eq!(lane.room(), Room::Now(1));
+        lane.post(2, &done());
+        assert_eq!(lane.post(1, &throttle(None)).hold, Duration::from_millis(1500));
     }
 
     #[test]
     fn a_429_with_retry_after_holds_the_lane_at_least_that_long() {
-        let mut fixture = LaneFixture::new(4);
-        assert_eq!(fixture.post(1, &throttle(Some(30))).hold, Duration::from_millis(31_500));
-        assert_eq!(fixture.wait(30).room(), Room::After(Duration::from_millis(1500)));
+        let mut lane = LaneFixture::new(4);
+        assert_eq!(lane.post(1, &throttle(Some(30))).hold, Duration::from_millis(31_500));
+        assert_eq!(lane.wait(30).room(), Room::After(Duration::from_millis(1500)));
         // A second Retry-After cannot shorten the first.
-        let mut fixture = LaneFixture::new(4);
-        let (first, second) = (fixture.begin(), fixture.begin());
-        fixture.end(1, first, &throttle(Some(3600 * 24)));
-        let hold = fixture.end(2, second, &throttle(Some(1))).hold;
+        let mut lane = LaneFixture::new(4);
+        let (first, second) = (lane.begin(), lane.begin());
+        lane.end(1, first, &throttle(Some(3600 * 24)));
+        let hold = lane.end(2, second, &throttle(Some(1))).hold;
         assert!(hold >= Duration::from_hours(1) && hold < Duration::from_secs(4000), "{hold:?}");
     }
 
     #[test]
     fn consecutive_timeouts_halve_the_lane_once_for_each_group_and_a_clean_minute_regains_one() {
-        let mut fixture = LaneFixture::new(8);
-        assert_eq!(fixture.hang(8), [LaneChange::Narrowed(4)]);
-        assert_eq!(fixture.hang(4), [LaneChange::Narrowed(2)]);
-        assert_eq!(fixture.hang(2), [LaneChange::Narrowed(1)]);
-        assert_eq!(fixture.hang(1), []);
-        assert_eq!((fixture.room(), fixture.state()), (Room::Now(1), LaneState::Open));
-        assert_eq!(fixture.wait(59).room(), Room::Now(1));
-        assert_eq!(fixture.wait(1).room(), Room::Now(2));
+        let mut lane = LaneFixture::new(8);
+        assert_eq!(lane.hang(8), [LaneChange::Narrowed(4)]);
+        assert_eq!(lane.hang(4), [LaneChange::Narrowed(2)]);
+        assert_eq!(lane.hang(2), [LaneChange::Narrowed(1)]);
+        assert_eq!(lane.hang(1), []);
+        assert_eq!((lane.room(), lane.state()), (Room::Now(1), LaneState::Open));
+        assert_eq!(lane.wait(59).room(), Room::Now(1));
+        assert_eq!(lane.wait(1).room(), Room::Now(2));
     }
 
     #[test]
     fn a_single_timeout_and_failures_that_come_at_once_do_not_narrow_the_lane() {
-        let mut fixture = LaneFixture::new(4);
+        let mut lane = LaneFixture::new(4);
         for message in 0..5 {
-            assert_eq!(fixture.hang(1), []);
-            fixture.post(message, &done());
+            assert_eq!(lane.hang(1), []);
+            lane.post(message, &done());
         }
         for message in 0..50 {
-            assert_eq!(fixture.post(message, &hangs()).change, None, "after a second");
+            assert_eq!(lane.post(message, &hangs()).change, None, "after a second");
         }
-        assert_eq!(fixture.room(), Room::Now(4));
+        assert_eq!(lane.room(), Room::Now(4));
     }
 }

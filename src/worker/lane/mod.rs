@@ -287,7 +287,7 @@ mod tests {
             self.state() == LaneState::Paused
         }
 
-        /// So many posts at a time, each of which fails after ten seconds.
+        /// Concurrent posts, each of which fails after ten seconds.
         pub(super) fn hang(&mut self, posts: usize) -> Vec<LaneChange> {
             let began: Vec<_> = (0..posts).map(|_| self.begin()).collect();
             self.wait(10);
@@ -331,14 +331,14 @@ mod tests {
 
     #[test]
     fn an_open_lane_has_room_up_to_its_ceiling() {
-        let mut fixture = LaneFixture::new(2);
-        assert_eq!(fixture.room(), Room::Now(2));
-        let began = fixture.begin();
-        assert_eq!(fixture.room(), Room::Now(1));
-        fixture.begin();
-        assert_eq!(fixture.room(), Room::Full);
-        fixture.end(1, began, &done());
-        assert_eq!(fixture.room(), Room::Now(1));
+        let mut lane = LaneFixture::new(2);
+        assert_eq!(lane.room(), Room::Now(2));
+        let began = lane.begin();
+        assert_eq!(lane.room(), Room::Now(1));
+        lane.begin();
+        assert_eq!(lane.room(), Room::Full);
+        lane.end(1, began, &done());
+        assert_eq!(lane.room(), Room::Now(1));
     }
 
     #[test]
@@ -349,73 +349,73 @@ mod tests {
     #[test]
     fn a_401_a_403_and_a_redirect_pause_the_lane_with_one_change() {
         for status in [401, 403, 301, 307] {
-            let mut fixture = LaneFixture::new(4);
-            let (first, second) = (fixture.begin(), fixture.begin());
-            let context = fixture.end(1, first, &pause(status));
+            let mut lane = LaneFixture::new(4);
+            let (first, second) = (lane.begin(), lane.begin());
+            let context = lane.end(1, first, &pause(status));
             assert_eq!(context.change, Some(LaneChange::Paused(why(status))));
-            assert!(fixture.is_paused() && !context.suspect);
-            assert_eq!(fixture.room(), Room::Full, "another post is still under way");
-            let context = fixture.end(2, second, &pause(status));
-            assert_eq!((context.change, fixture.is_paused()), (None, true));
-            assert_eq!(fixture.inner.report(fixture.now).why, Some(why(status)));
+            assert!(lane.is_paused() && !context.suspect);
+            assert_eq!(lane.room(), Room::Full, "another post is still in flight");
+            let context = lane.end(2, second, &pause(status));
+            assert_eq!((context.change, lane.is_paused()), (None, true));
+            assert_eq!(lane.inner.report(lane.now).why, Some(why(status)));
         }
     }
 
     #[test]
     fn a_paused_lane_lets_one_probe_through_each_minute() {
-        let mut fixture = LaneFixture::new(4);
-        fixture.post(1, &pause(401));
-        assert_eq!(fixture.room(), Room::After(MINUTE));
+        let mut lane = LaneFixture::new(4);
+        lane.post(1, &pause(401));
+        assert_eq!(lane.room(), Room::After(MINUTE));
         for _ in 0..5 {
-            assert_eq!(fixture.wait(60).room(), Room::Now(1));
-            let began = fixture.begin();
-            assert_eq!(fixture.room(), Room::Full);
-            let context = fixture.wait(2).end(2, began, &pause(401));
-            assert_eq!((context.change, fixture.is_paused()), (None, true));
-            assert_eq!(fixture.room(), Room::After(Duration::from_secs(58)));
-            fixture.now -= Duration::from_secs(2);
+            assert_eq!(lane.wait(60).room(), Room::Now(1));
+            let began = lane.begin();
+            assert_eq!(lane.room(), Room::Full);
+            let context = lane.wait(2).end(2, began, &pause(401));
+            assert_eq!((context.change, lane.is_paused()), (None, true));
+            assert_eq!(lane.room(), Room::After(Duration::from_secs(58)));
+            lane.now -= Duration::from_secs(2);
         }
     }
 
     #[test]
     fn a_message_that_is_given_back_is_held_longer_than_until_the_next_probe() {
-        let mut fixture = LaneFixture::new(4);
-        let context = fixture.post(1, &pause(401));
+        let mut lane = LaneFixture::new(4);
+        let context = lane.post(1, &pause(401));
         assert!(context.hold > MINUTE && context.hold < MINUTE * 2, "{:?}", context.hold);
-        let began = fixture.wait(60).begin();
-        assert!(fixture.wait(5).end(2, began, &pause(401)).hold > MINUTE);
+        let began = lane.wait(60).begin();
+        assert!(lane.wait(5).end(2, began, &pause(401)).hold > MINUTE);
     }
 
     #[test]
     fn a_probe_that_succeeds_reopens_the_lane() {
         for verdict in [pause(401), pause(403), pause(302)] {
-            let mut fixture = LaneFixture::new(4);
-            fixture.post(1, &verdict);
-            let context = fixture.wait(60).post(2, &done());
-            assert_eq!((context.change, fixture.is_paused()), (Some(LaneChange::Reopened), false));
-            assert_eq!(fixture.room(), Room::Now(4));
-            assert_eq!(fixture.state(), LaneState::Open);
+            let mut lane = LaneFixture::new(4);
+            lane.post(1, &verdict);
+            let context = lane.wait(60).post(2, &done());
+            assert_eq!((context.change, lane.is_paused()), (Some(LaneChange::Reopened), false));
+            assert_eq!(lane.room(), Room::Now(4));
+            assert_eq!(lane.state(), LaneState::Open);
         }
     }
 
     #[test]
     fn a_success_from_before_the_pause_proves_nothing() {
-        let mut fixture = LaneFixture::new(4);
-        let early = fixture.begin();
-        fixture.wait(1).post(1, &pause(401));
-        assert_eq!(fixture.end(2, early, &done()).change, None);
-        assert_eq!(fixture.state(), LaneState::Paused);
+        let mut lane = LaneFixture::new(4);
+        let early = lane.begin();
+        lane.wait(1).post(1, &pause(401));
+        assert_eq!(lane.end(2, early, &done()).change, None);
+        assert_eq!(lane.state(), LaneState::Paused);
     }
 
     #[test]
     fn a_probe_that_fails_for_another_reason_leaves_the_lane_paused() {
         let retry = Verdict::Retry { why: why(503), after: None };
         for verdict in [retry, throttle(None), Verdict::Never { why: why(400) }] {
-            let mut fixture = LaneFixture::new(4);
-            fixture.post(1, &pause(401));
-            let context = fixture.wait(60).post(2, &verdict);
-            assert_eq!((context.change, fixture.is_paused()), (None, true));
-            assert!(matches!(fixture.room(), Room::After(_)));
+            let mut lane = LaneFixture::new(4);
+            lane.post(1, &pause(401));
+            let context = lane.wait(60).post(2, &verdict);
+            assert_eq!((context.change, lane.is_paused()), (None, true));
+            assert!(matches!(lane.room(), Room::After(_)));
         }
     }
 }
