@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use crate::domain::feedback::{Feedback, OutcomeDetail, Verdict};
 use crate::domain::redact::veiled;
-use crate::upstream::retry_after;
 
 /// The longest message that is kept, in characters. Twilio's own are shorter.
 const MAX_MESSAGE: usize = 200;
@@ -112,8 +111,7 @@ impl UpstreamResponse {
 
     fn retry_after(&self) -> Option<Duration> {
         // Compared with the sender's `Date`, so that a wrong clock here does not matter.
-        self.header(&RETRY_AFTER)
-            .and_then(|value| retry_after::parse(value, self.date().unwrap_or_else(now)))
+        self.header(&RETRY_AFTER).and_then(|value| wait(value, self.date().unwrap_or_else(now)))
     }
 
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -124,6 +122,18 @@ impl UpstreamResponse {
 #[expect(clippy::disallowed_methods, reason = "a Retry-After date without a Date beside it")]
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+/// The wait of a `Retry-After` (RFC 9110 §10.2.3): whole seconds, or an HTTP date. Zero for a date that is over, `None`
+/// for any other value. `domain::retry` limits it.
+fn wait(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits for a u64 are a long wait.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
 /// Makes a foreign text fit for the log and the store: one short line, without phone numbers and secrets.
@@ -254,6 +264,26 @@ mod tests {
             let verdict = answer(502, body, None);
             let why = verdict.detail().expect("a reason");
             assert_eq!(why.message, "Bad Gateway (the answer was not Twilio's JSON)", "{body}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Fri, 06 Nov 2026 08:49:37 GMT").expect("a date");
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (value, expected) in [
+            ("120", seconds(120)),
+            (" 0 ", seconds(0)),
+            ("99999999999999999999999", seconds(u64::MAX)),
+            ("Fri, 06 Nov 2026 08:51:37 GMT", seconds(120)),
+            ("Friday, 06-Nov-26 08:51:37 GMT", seconds(120)),
+            ("Fri, 06 Nov 2026 08:00:00 GMT", seconds(0)),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(wait(value, now), expected, "{value}");
         }
     }
 

@@ -9,7 +9,6 @@ mod answer;
 mod body;
 mod client;
 mod probe;
-mod retry_after;
 
 pub use crate::upstream::accounts::Upstreams;
 pub use crate::upstream::client::{Credential, OnDate, Upstream, UpstreamConfig, UpstreamError};

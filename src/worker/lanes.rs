@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_shared_slot_only_accounts_with_no_post_under_way_may_start_one() {
+    fn without_a_shared_slot_only_accounts_with_no_post_in_flight_may_start_one() {
         let now = crate::worker::clock::monotonic();
         let mut lanes = Lanes::new(4, MINUTE);
         let [one, two] = accounts();

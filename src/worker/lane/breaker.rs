@@ -257,9 +257,7 @@ mod tests {
         lane.post(2, &done());
         assert!(!lane.post(3, &missing()).suspect, "its first");
         assert!(lane.post_again(3, &missing()).suspect);
-        for message in 0..20 {
-            lane.post(message, &missing());
-        }
+        lane.pause_by_404s();
         assert!(!lane.post_again(3, &missing()).suspect, "the pause came after the success");
         lane.post(2, &done());
         for message in 0..40 {
@@ -273,9 +271,7 @@ mod tests {
     fn after_a_pause_by_404s_an_earlier_success_proves_nothing_about_a_second_404() {
         let mut lane = LaneFixture::new(4);
         lane.post(100, &done());
-        for message in 0..20 {
-            lane.post(message, &missing());
-        }
+        lane.pause_by_404s();
         assert!(!lane.post_again(20, &missing()).suspect);
         lane.post(101, &done());
         assert!(lane.post_again(20, &missing()).suspect);
@@ -297,9 +293,7 @@ mod tests {
     #[test]
     fn a_pause_by_404s_names_its_cause_and_names_it_again_when_another_is_found() {
         let mut lane = LaneFixture::new(4);
-        for message in 0..20 {
-            lane.post(message, &missing());
-        }
+        lane.pause_by_404s();
         assert!(lane.why().contains(UNKNOWN_SIDS), "{}", lane.why());
         let began = lane.begin();
         let post = FinishedPost { named_by_twilio: true, ..post(21, began, false) };
@@ -314,9 +308,7 @@ mod tests {
     fn any_other_denial_closes_a_lane_paused_by_404s_until_a_probe_gets_a_404() {
         for verdict in [pause(401), pause(403), pause(302)] {
             let mut lane = LaneFixture::new(4);
-            for message in 0..20 {
-                lane.post(message, &missing());
-            }
+            lane.pause_by_404s();
             let early = lane.begin();
             assert!(matches!(lane.wait(1).post(21, &verdict).change, Some(LaneChange::Paused(_))));
             lane.end(22, early, &missing());

@@ -279,6 +279,10 @@ mod tests {
             self.wait(1).end(message, began, verdict)
         }
 
+        pub(super) fn pause_by_404s(&mut self) {
+            (0..20).for_each(|message| drop(self.post(message, &missing())));
+        }
+
         pub(super) fn state(&self) -> LaneState {
             self.inner.report(self.now).state
         }
