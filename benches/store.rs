@@ -3,6 +3,8 @@
 //!
 //! Figures are for one command. What a lone caller waits for is one sync of the disk; `remember, alone`.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark uses the real clock")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

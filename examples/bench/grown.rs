@@ -197,7 +197,6 @@ pub(crate) fn options(path: &Path) -> Options {
         read_confirms: false,
         resend: Resend::Newest,
     };
-    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let clock = Arc::new(Timestamp::now);
     let mut options = Options::new(path, policy, clock);
     options.max_messages = u64::MAX;
@@ -256,7 +255,6 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
 
 /// What a status callback tells.
 pub(crate) fn sighting(store: &SledStore, number: u32) -> MessageUpdate {
-    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let now = Timestamp::now();
     let account = AccountSid::parse(ACCOUNT).expect("valid");
     let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -4,6 +4,11 @@
 //! round, server and client on one core each: these machines are noisy, and only ratios within a run
 //! mean anything. A run in which the host took the cores away is repeated. Nothing is asserted here.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a simulation uses the real clock and real randomness"
+)]
+
 mod backlog;
 mod drive;
 mod floor;

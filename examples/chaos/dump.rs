@@ -63,7 +63,6 @@ fn kept(entry: ListEntry) -> What {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the store wants a clock")]
 fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -10,6 +10,11 @@
 //! All on loopback, in folders of its own; nothing is left running, on Ctrl-C neither. Every choice
 //! follows from the seed; how they meet in time does not.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a simulation uses the real clock and real randomness"
+)]
+
 mod acts;
 mod bursts;
 mod canaries;

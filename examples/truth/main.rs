@@ -19,6 +19,11 @@
 //! - what the store had acknowledged was not there after it had been closed and opened again;
 //! - shared or inferred evidence was right less often than [`FLOOR`] says.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a simulation uses the real clock and real randomness"
+)]
+
 mod brands;
 mod carriers;
 mod judge;

@@ -151,7 +151,7 @@ impl Board {
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
-            began: Instant::now(),
+            began: crate::telemetry::clock::monotonic(),
             latest: Mutex::default(),
             last: StdMutex::default(),
             trends: StdMutex::default(),
@@ -169,7 +169,7 @@ impl Board {
         }
         let sick = self.health(&mut latest.health).await;
         let snapshot = self.take(sick).await;
-        latest.snapshot = Some((Instant::now(), Arc::clone(&snapshot)));
+        latest.snapshot = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
         snapshot
     }
 
@@ -177,7 +177,8 @@ impl Board {
     pub(super) async fn probe(&self) -> HealthProbe {
         let sick = self.check().await;
         let fresh = timeout(PROBE_PATIENCE, async {
-            self.latest.lock().await.health = Some((Instant::now(), sick.clone()));
+            self.latest.lock().await.health =
+                Some((crate::telemetry::clock::monotonic(), sick.clone()));
             self.take(sick.clone()).await
         });
         let fresh = fresh.await.ok();
@@ -221,7 +222,7 @@ impl Board {
             return None;
         }
         let health = self.check().await;
-        *known = Some((Instant::now(), health.clone()));
+        *known = Some((crate::telemetry::clock::monotonic(), health.clone()));
         health
     }
 
@@ -229,7 +230,7 @@ impl Board {
         let mut snapshot = self.gather(sick).await;
         self.judge(&mut snapshot);
         let snapshot = Arc::new(snapshot);
-        let last = Some((Instant::now(), Arc::clone(&snapshot)));
+        let last = Some((crate::telemetry::clock::monotonic(), Arc::clone(&snapshot)));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
         snapshot
     }

@@ -165,7 +165,7 @@ impl Connections {
             strangers: Arc::clone(&self.strangers),
             stranger: Mutex::new(Some(place)),
             large_bodies: Arc::clone(&self.large_bodies),
-            began: Instant::now(),
+            began: crate::telemetry::clock::monotonic(),
             due: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -204,7 +204,7 @@ impl Connections {
             if self.metrics.is_some() && said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                 let shut = self.crowded_out.swap(0, Ordering::Relaxed);
                 if shut > 0 {
-                    said = Some(Instant::now());
+                    said = Some(crate::telemetry::clock::monotonic());
                     tracing::warn!(
                         shut,
                         "too many strangers: shut {shut} connections to make room"

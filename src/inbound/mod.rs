@@ -37,7 +37,6 @@ pub mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -221,7 +220,7 @@ async fn account_for(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let began = Instant::now();
+    let began = crate::telemetry::clock::monotonic();
     let receiver = request.app_data::<web::Data<Receiver>>().cloned();
     let checked = check_target(&request);
     let route = match &checked {

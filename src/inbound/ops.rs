@@ -69,7 +69,7 @@ async fn readyz(operator: web::Data<Operator>) -> HttpResponse {
 
 async fn metrics(operator: web::Data<Operator>) -> HttpResponse {
     let Operator { store, clock, disk, metrics, .. } = operator.get_ref();
-    metrics.set_stock(scrape::read_gauges(store, clock, disk).await);
+    metrics.set_store_gauges(scrape::read_gauges(store, clock, disk).await);
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(metrics.render())
 }
 

@@ -232,7 +232,7 @@ impl RejectedCapture {
             RecordingValue::Verifiable => verifiable,
             RecordingValue::Unverifiable => unverifiable,
         };
-        let now = Instant::now();
+        let now = crate::telemetry::clock::monotonic();
         let is_time = next.is_none_or(|next| next <= now);
         if is_time {
             *next = now.checked_add(EVERY);
@@ -242,6 +242,10 @@ impl RejectedCapture {
 }
 
 fn write(ring: Option<&RotatingDir>, watched: &Watched, from_webhooks: &Receiver<CapturedRequest>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the key of the hashes in a recording, known to this process alone"
+    )]
     let hasher = RandomState::new();
     while let Ok(refusal) = from_webhooks.recv() {
         let when = refusal.at.strftime(WHEN).to_string();

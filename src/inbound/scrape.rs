@@ -74,7 +74,7 @@ pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk)
         queued: store.queued() as u64,
     };
     let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
-    StoreGauges { amounts, clock_jump, told, disk }
+    StoreGauges { amounts, clock_jump, figures: told, disk }
 }
 
 /// The used part of a share.

@@ -34,8 +34,12 @@ impl SignatureLimiter {
     /// Nobody has failed so far. `header` is the one in which a proxy in front names the client.
     #[must_use]
     pub fn new(header: Option<String>) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an unpredictable hash key, so that clients cannot cause collisions"
+        )]
         let forgeries = Mutex::new(NetworkRateLimit::new(RandomState::new()));
-        Self { header, began: Instant::now(), forgeries }
+        Self { header, began: crate::telemetry::clock::monotonic(), forgeries }
     }
 
     /// Counts a request that failed. Tells whether it was one too many.

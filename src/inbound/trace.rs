@@ -14,7 +14,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 
 use crate::domain::trace::TraceParent;
 use crate::inbound::{Receiver, route_label};
-use crate::telemetry::traces::{Ids, RequestSpan, now};
+use crate::telemetry::traces::{RequestSpan, SpanIds, now};
 
 const TRACEPARENT: &str = "traceparent";
 
@@ -59,12 +59,12 @@ fn open_below(receiver: &Receiver, request: &HttpRequest, caller: Option<TracePa
     let Some(traces) = &receiver.traces else { return };
     if let Some(noted) = request.extensions().get::<PendingSpan>() {
         let route = route_label(request.match_pattern().as_deref());
-        let caller = caller.map(|caller| Ids {
+        let caller = caller.map(|caller| SpanIds {
             trace_id: caller.trace_id(),
             span_id: caller.span_id(),
             sampled: caller.is_sampled(),
         });
-        let span = traces.serving(noted.0.began, request.method().as_str(), route, caller);
+        let span = traces.start_request(noted.0.began, request.method().as_str(), route, caller);
         *noted.0.span.borrow_mut() = Some(span);
     }
 }

@@ -151,7 +151,7 @@ impl Trends {
                 failures: grown(QUARTER_HOUR, Total::Failures),
                 refused: grown(ONE_HOUR, Total::RefusedByTwilio),
                 attempts_in_an_hour: grown(ONE_HOUR, Total::Attempts),
-                unnamed: grown(ONE_HOUR, Total::Unnamed),
+                unnamed: grown(ONE_HOUR, Total::ForeignAnswers),
                 ..refused_today(now)
             },
             store: StoreFacts {
@@ -164,7 +164,7 @@ impl Trends {
                 parked_share: now.counts.parked_share,
                 links: now.counts.links,
                 max_records: sources.max_messages,
-                forgotten_early: grown(ONE_HOUR, Total::ForgottenEarly),
+                forgotten_early: grown(ONE_HOUR, Total::Evicted),
                 commits: grown(TEN_MINUTES, Total::Commits),
                 slow_commits: grown(TEN_MINUTES, Total::SlowCommits),
             },

@@ -1,5 +1,7 @@
 //! All integration tests in one binary, so that it is linked once.
 
+#![expect(clippy::disallowed_methods, reason = "tests use the real clock and real randomness")]
+
 // With `cfg(test)` clippy permits the helpers of tests to unwrap, index and panic.
 #[cfg(test)]
 mod abuse;

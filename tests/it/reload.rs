@@ -171,7 +171,7 @@ fn a_setting_that_needs_a_restart_is_logged_and_stays() {
     let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
     std::fs::write(scene.path("phone"), "another key for phones").expect("written");
     scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
-    scene.service.says("HEARDBACK_PHONE_KEY has changed, and stays as it was until a restart");
+    scene.service.says("HEARDBACK_PHONE_KEY has changed, which has no effect before a restart");
     assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
 }
 

@@ -346,6 +346,13 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
         "std::env::var",
         "std::env::var_os",
         "std::thread::sleep",
+        "std::time::Instant::now",
+        "tokio::time::Instant::now",
+        "rustix::time::clock_gettime",
+        "getrandom::fill",
+        "getrandom::u32",
+        "getrandom::u64",
+        "std::collections::hash_map::RandomState::new",
     ] {
         assert!(lints.contains(&format!("\"{method}\"")), "clippy.toml does not hold {method}");
     }
@@ -355,6 +362,24 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
         assert!(manifest.contains(lint), "Cargo.toml does not hold {lint}");
     }
     assert!(manifest.contains("\nsled = \"=0.34.7\"\n"), "sled is pinned");
+}
+
+/// The crates in `tests`, `examples` and `benches` expect `disallowed_methods` as a whole, because of the clocks.
+#[test]
+fn no_test_and_no_simulation_sleeps_or_reads_a_setting_from_the_environment() {
+    let mut broken = Vec::new();
+    for folder in ["tests", "examples", "benches"] {
+        for (file, text) in sources(folder) {
+            for call in
+                ["thread::sleep(", "env::var(", "env::var_os(", "env::vars(", "env::vars_os("]
+            {
+                let lines = code(&text).filter(|(_, line)| line.contains(call));
+                broken.extend(lines.map(|(number, _)| format!("{file}:{number}: {call}…)")));
+            }
+        }
+    }
+    broken.retain(|line| !line.starts_with("tests/it/tidy.rs"));
+    none(&broken);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl RateLimit {
 
     /// Waits until it is time. What took longer than its share is not made up for.
     pub(super) async fn next(&mut self) {
-        let now = Instant::now();
+        let now = Instant::from_std(crate::telemetry::clock::monotonic());
         let due = self.next.unwrap_or(now).max(now) + self.every;
         // The first has just gone by itself.
         self.next = Some(due);

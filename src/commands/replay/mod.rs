@@ -112,6 +112,7 @@ fn service(settings: &Settings, to: Option<&str>) -> Result<String, UsageError> 
 }
 
 /// A trace of its own, which no collector need record.
+#[expect(clippy::disallowed_methods, reason = "a trace has a random number as its name")]
 fn fresh() -> anyhow::Result<TraceParent> {
     let (mut trace, mut span) = ([0; 16], [0; 8]);
     getrandom::fill(&mut trace).context("the system has no randomness")?;

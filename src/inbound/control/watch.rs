@@ -77,7 +77,8 @@ pub(super) async fn watch(
     let watch = RunningWatch {
         recordings: control.refusals.watch(),
         left: count,
-        deadline: Instant::now() + Duration::from_secs(seconds),
+        deadline: Instant::from_std(crate::telemetry::clock::monotonic())
+            + Duration::from_secs(seconds),
         beat: interval(BEAT),
         has_ended: false,
     };

@@ -77,7 +77,7 @@ impl Guard {
             let sessions = Box::new(MacKey::new(&sessions));
             Access::Token { token, sessions }
         });
-        let began = Instant::now();
+        let began = crate::telemetry::clock::monotonic();
         Self { access, process: MacKey::new(&random), began, tries: LoginLimiter::default() }
     }
 

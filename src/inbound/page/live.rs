@@ -55,7 +55,7 @@ pub(super) async fn live(
         visitor,
         asked,
         shown: String::new(),
-        began: Instant::now(),
+        began: crate::telemetry::clock::monotonic(),
         told: None,
         _place: place,
     };
@@ -79,11 +79,11 @@ impl Watching {
             if html != self.shown {
                 let event = event(&html);
                 self.shown = html;
-                self.told = Some(Instant::now());
+                self.told = Some(crate::telemetry::clock::monotonic());
                 return Some((Ok(event), self));
             }
             if self.told.is_none_or(|told| told.elapsed() >= BEAT_EVERY) {
-                self.told = Some(Instant::now());
+                self.told = Some(crate::telemetry::clock::monotonic());
                 return Some((Ok(Bytes::from_static(b": still here\n\n")), self));
             }
         }

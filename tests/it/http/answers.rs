@@ -191,7 +191,6 @@ fn the_response_to_an_event_has_its_outcome() {
 #[test]
 fn a_reply_confirms_and_a_repeat_or_an_opt_out_does_not() {
     let scene = Scene::new(&[]);
-    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let sent = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(1)).to_string();
     let register = |number: u32| {
         let sid = sid(number);

@@ -284,7 +284,6 @@ fn without_a_secret_no_unsigned_click_is_accepted_and_with_one_only_the_secret_p
 /// A webhook's form has no time. Only the app knows how late it forwards a form.
 #[test]
 fn a_form_forwarded_late_counts_at_its_given_time_and_without_one_proves_nothing() {
-    #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let now = jiff::Timestamp::now();
     let ago = |seconds| (now - jiff::SignedDuration::from_secs(seconds)).to_string();
     let scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);

@@ -145,7 +145,6 @@ fn the_oldest_message_of_each_kind_is_shown_with_its_age() {
     assert!(age("pending") <= most && age("outbox") <= most, "{metrics}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "the service's clock is the system's")]
 fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -43,7 +43,7 @@ const PEOPLE: [&str; 24] = [
 async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
     let disk: ReadDisk = Arc::new(|| Ok(Disk { used: 1, free: 2 }));
     let metrics = Metrics::new();
-    metrics.set_stock(read_gauges(store, &hands.clock(), &disk).await);
+    metrics.set_store_gauges(read_gauges(store, &hands.clock(), &disk).await);
     metrics.render()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::commands::doctor::live::{Check, CheckStatus};
 use crate::config::{AccountSettings, Settings};
 use crate::domain::feedback::OutcomeDetail;
-use crate::upstream::{Credential, Probed, Upstream, UpstreamConfig};
+use crate::upstream::{Credential, CredentialProbe, Upstream, UpstreamConfig};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,49 +55,49 @@ fn named_credentials(account: &AccountSettings) -> Vec<(String, Credential)> {
         .collect()
 }
 
-fn is_let_in(probed: &Probed) -> bool {
+fn is_let_in(probed: &CredentialProbe) -> bool {
     match probed {
-        Probed::Good { .. } | Probed::Limited => true,
-        Probed::Denied(_) | Probed::Trouble(_) => false,
+        CredentialProbe::Good { .. } | CredentialProbe::Limited => true,
+        CredentialProbe::Denied(_) | CredentialProbe::Unknown(_) => false,
     }
 }
 
 fn credential_check(
     account: &AccountSettings,
     name: &str,
-    probed: &Probed,
+    probed: &CredentialProbe,
     one_works: bool,
 ) -> Check {
     let host = account.upstream.as_str();
     let (mark, says) = match probed {
-        Probed::Good { status } => match status.as_deref() {
+        CredentialProbe::Good { status } => match status.as_deref() {
             None | Some("active") => (CheckStatus::Ok, format!("{host} takes {name}")),
             Some(status) => {
                 (CheckStatus::Fail, format!("{host} takes {name}, but the account is {status}"))
             }
         },
-        Probed::Limited => (
+        CredentialProbe::Limited => (
             CheckStatus::Ok,
             format!(
                 "{host} takes {name}, which may not read the account; that is fine if it is a Standard \
                  key, or has /twilio/messaging/messages.feedback/create"
             ),
         ),
-        Probed::Denied(why) if one_works => (
+        CredentialProbe::Denied(why) if one_works => (
             CheckStatus::Warn,
             format!(
                 "{host} turns {name} away ({}); the other works, so this one is old",
                 shown(why)
             ),
         ),
-        Probed::Denied(why) => (
+        CredentialProbe::Denied(why) => (
             CheckStatus::Fail,
             format!(
                 "{host} turns {name} away ({}): wrong or old, another account's, or another region's",
                 shown(why)
             ),
         ),
-        Probed::Trouble(why) => (
+        CredentialProbe::Unknown(why) => (
             CheckStatus::Fail,
             format!("{host} did not answer as Twilio about {name}: {}", shown(why)),
         ),

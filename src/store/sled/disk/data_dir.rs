@@ -309,6 +309,10 @@ pub(crate) fn locked(file: &File, patience: Duration) -> io::Result<bool> {
 }
 
 /// Tries until it succeeds. `None`: not within this time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures the wait for a lock, before any clock is injected"
+)]
 fn awaited<T>(
     patience: Duration,
     mut attempt: impl FnMut() -> io::Result<Option<T>>,
