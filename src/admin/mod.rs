@@ -9,12 +9,19 @@ pub mod confirm_past;
 pub mod forget;
 pub mod hold;
 pub mod list;
+pub mod listener;
+pub mod page;
 pub mod posting;
+pub mod record_view;
 pub mod requeue;
+pub mod scrape;
 pub mod show;
+pub mod snapshot;
+pub mod socket;
 pub mod stats;
 pub mod trace_lookup;
 pub mod transfer;
+mod trends;
 
 use std::io;
 

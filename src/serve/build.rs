@@ -16,16 +16,17 @@ use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::admin::listener::Operator;
+use crate::admin::page::{PageParts, PageState};
+use crate::admin::snapshot::{Board, ConfiguredKeys};
+use crate::admin::socket::{BeginBackup, Control};
 use crate::config::{Settings, TraceSettings};
 use crate::domain::click_link::{LinkToken, TOKEN_BYTES};
 use crate::domain::clock::Jump;
 use crate::domain::span::nearest;
 use crate::inbound::Receiver;
-use crate::inbound::board::Board;
 use crate::inbound::connections::{Connections, guard_page};
-use crate::inbound::control::{BeginBackup, Control};
-use crate::inbound::ops::Operator;
-use crate::inbound::page::{PageParts, PageState};
+use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::StoreObserver;
@@ -59,6 +60,14 @@ pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
         .ok()
 }
 
+pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
+    let (accounts, names) = (Arc::clone(ring), Arc::clone(ring));
+    ConfiguredKeys {
+        has_account: Box::new(move |account| accounts.now().knows(account)),
+        names: Box::new(move || names.now().names()),
+    }
+}
+
 /// A backup is the backend's own affair: no verb of the store's seam, but a way to begin one.
 pub(super) fn controls(
     store: Arc<SledStore>,
@@ -70,7 +79,14 @@ pub(super) fn controls(
         let sled = Arc::clone(&sled);
         Box::pin(async move { sled.backup(BackupPace::default()).await })
     });
-    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
+    let watched = Arc::clone(&refusals);
+    web::Data::new(Control {
+        backup,
+        store,
+        clear_recordings: Arc::new(move || refusals.clear()),
+        watch_rejected: Arc::new(move || watched.watch()),
+        readiness: Arc::clone(readiness),
+    })
 }
 
 pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
@@ -166,7 +182,7 @@ pub(super) fn ops_server(
 ) -> anyhow::Result<Server> {
     let mut server = HttpServer::new(move || {
         let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
-        app.configure(crate::inbound::ops::routes)
+        app.configure(crate::admin::listener::routes)
     })
     .on_connect(move |stream, data| connections.note(stream, data))
     .workers(1)

@@ -15,8 +15,8 @@ use actix_web::web::PayloadConfig;
 use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::admin::socket::{Control, SOCKET, routes};
 use crate::inbound::connections::{Connections, guard_control};
-use crate::inbound::control::{Control, SOCKET, routes};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
 

@@ -29,23 +29,23 @@ use actix_web::web;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
+use crate::admin::listener::Operator;
+use crate::admin::snapshot::{Board, Sources};
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
-use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::near_miss::NearMisses;
-use crate::inbound::ops::Operator;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::serve::build::{
-    controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page, public_server,
-    start_traces, uptime, worker,
+    configured_keys, controls, descriptors, fresh_token, guards, log_jump, now, ops_server, page,
+    public_server, start_traces, uptime, worker,
 };
 use crate::serve::control::ControlSocket;
 use crate::serve::observer::StoreObserver;
@@ -147,7 +147,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
-            trust: Arc::clone(&trust),
+            keys: configured_keys(&trust),
             clock: Arc::clone(&clock),
             disk: disk_of(settings),
             is_dry_run: settings.dry_run,

@@ -9,6 +9,7 @@ mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
+pub mod signature_tally;
 pub mod store_gauges;
 pub mod totals;
 pub mod traces;

@@ -2,9 +2,11 @@
 
 mod receipts;
 mod status;
+mod view;
 
 pub use receipts::Receipts;
 pub use status::Status;
+pub use view::MessageView;
 
 use std::fmt;
 use std::time::Duration;

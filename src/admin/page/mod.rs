@@ -27,11 +27,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::inbound::board::Board;
-use crate::inbound::ops::Operator;
-use crate::inbound::page::actions::Done;
-use crate::inbound::page::auth::{Guard, LoginDenied, Visitor};
-use crate::inbound::page::layout::PageFrame;
+use crate::admin::listener::Operator;
+use crate::admin::page::actions::Done;
+use crate::admin::page::auth::{Guard, LoginDenied, Visitor};
+use crate::admin::page::layout::PageFrame;
+use crate::admin::snapshot::Board;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");

@@ -10,12 +10,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use crate::admin::hold;
+use crate::admin::listener::Operator;
+use crate::admin::page::auth::{LoginDenied, cookie, no_cookie};
+use crate::admin::page::{PageState, auth, layout, refuse, see_other};
 use crate::admin::requeue;
 use crate::admin::requeue::{RequeueOutcome, RequeueSelection};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::inbound::ops::Operator;
-use crate::inbound::page::auth::{LoginDenied, cookie, no_cookie};
-use crate::inbound::page::{PageState, auth, layout, refuse, see_other};
 use crate::store::StoreError;
 
 /// What a button has done.

@@ -4,7 +4,6 @@ use std::sync::RwLock;
 
 use super::*;
 use crate::domain::matching::{Policy, Resend};
-use crate::inbound::keyring::{KeyRing, Member};
 use crate::store::sled::{Options, SledStore};
 use crate::telemetry::store_gauges::Disk;
 
@@ -33,16 +32,13 @@ fn board(folder: &std::path::Path, store: &Arc<RwLock<()>>, disk: &Arc<RwLock<()
         Ok(1 << 40)
     });
     options.on_fatal = Arc::new(|_| {});
-    let account = "AC0123456789abcdef0123456789abcdef".parse().expect("valid");
-    let (account_keys, app_keys, code_keys) = (Vec::new(), Vec::new(), Vec::new());
-    let member = Member { account, account_keys, app_keys, code_keys, region: None };
     let lock = Arc::clone(disk);
     Board::new(Sources {
         store: Arc::new(SledStore::open(options).expect("it opens")),
         metrics: Metrics::new(),
         signatures: Arc::default(),
         readiness: Arc::new(Readiness::new()),
-        trust: Arc::new(CurrentKeyRing::new(KeyRing::new(member, Vec::new(), Vec::new()))),
+        keys: ConfiguredKeys { has_account: Box::new(|_| true), names: Box::new(BTreeSet::new) },
         clock: clock(),
         disk: Arc::new(move || {
             drop(lock.read());

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::admin::scrape::{code_label, sender_label};
+use crate::admin::snapshot::{JUDGED, Snapshot, Sources};
 use crate::domain::findings::{
     ClaimedAccount, ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
     RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation, StoreFacts,
@@ -16,11 +18,9 @@ use crate::domain::findings::{
 use crate::domain::message::{Message, State};
 use crate::domain::route;
 use crate::domain::stats::{MessageStats, StatusBucket};
-use crate::inbound::board::{JUDGED, Snapshot, Sources};
-use crate::inbound::scrape::{code_label, sender_label};
-use crate::inbound::signature_tally::{Scope, SignatureCounts};
 use crate::telemetry::history::History;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
+use crate::telemetry::signature_tally::{Scope, SignatureCounts};
 use crate::telemetry::totals::{Side, Total, Totals};
 
 const MINUTE: u64 = 60;
@@ -113,10 +113,9 @@ impl Trends {
             let of_side = signatures.iter().filter(|one| one.side == side.as_str());
             of_side.map(|one| one.facts).sum()
         };
-        let trust = sources.trust.now();
         // A reload may have removed an account since its requests were counted.
         let is_configured = |one: &RouteSignatures| match one.account {
-            ClaimedAccount::Configured(account) => trust.claim(Some(account)) == one.account,
+            ClaimedAccount::Configured(account) => (sources.keys.has_account)(account),
             ClaimedAccount::Unnamed | ClaimedAccount::Unknown => true,
         };
         let (countries, senders) = traffic(&now.census);
@@ -346,8 +345,7 @@ fn traffic(census: &MessageStats) -> (Counts, Counts) {
 
 /// Keys that have matched since the start.
 fn keys(sources: &Sources) -> Vec<KeyFacts> {
-    let names = sources.trust.now().names();
-    let matched = names.into_iter().filter_map(|(account, name)| {
+    let matched = (sources.keys.names)().into_iter().filter_map(|(account, name)| {
         let last = sources.metrics.key_last_matched(&route::paths(), &account, &name)?;
         Some(KeyFacts { account, name, last_matched: Timestamp::from_second(last).ok()? })
     });

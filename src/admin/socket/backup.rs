@@ -8,7 +8,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use futures_util::stream;
 
-use crate::inbound::control::{Control, failed};
+use crate::admin::socket::{Control, failed};
 
 pub(super) async fn make(control: web::Data<Control>) -> HttpResponse {
     let mut pieces = match (control.backup)().await {

@@ -4,12 +4,12 @@
 
 use maud::{Markup, html};
 
+use crate::admin::page::format;
+use crate::admin::snapshot::Snapshot;
 use crate::domain::findings::{Finding, Severity, worst};
 use crate::domain::message::State;
 use crate::domain::span::ago;
 use crate::domain::stats::StatusBucket;
-use crate::inbound::board::Snapshot;
-use crate::inbound::page::format;
 
 /// The heading, and the class that colours the section. A finding of severity info changes neither.
 fn heading(worst: Option<Severity>) -> (&'static str, &'static str) {

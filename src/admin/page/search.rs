@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::admin::page::auth::Visitor;
+use crate::admin::page::format;
+use crate::admin::page::tables;
 use crate::admin::posting::Posting;
 use crate::admin::show::{ShownRecords, show};
 use crate::domain::matching::Parked;
 use crate::domain::message::{Message, Reference, State};
 use crate::domain::redact::veiled;
 use crate::domain::timeline;
-use crate::inbound::page::auth::Visitor;
-use crate::inbound::page::format;
-use crate::inbound::page::tables;
 use crate::store::{Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 

@@ -9,8 +9,8 @@ use actix_web::http::header::{
 use actix_web::middleware::DefaultHeaders;
 use maud::{DOCTYPE, Markup, html};
 
+use crate::admin::page::auth::Visitor;
 use crate::domain::redact::plain;
-use crate::inbound::page::auth::Visitor;
 
 /// Nothing runs, loads or is asked but what is ours, and nobody frames it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \

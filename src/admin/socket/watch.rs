@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval, sleep_until};
 
-use crate::inbound::control::Control;
+use crate::admin::socket::Control;
 use crate::recording::Recording;
 
 /// The route of a watch: `POST` with [`WatchRequest`], answered with lines of [`WatchLine`].
@@ -75,7 +75,7 @@ pub(super) async fn watch(
         "refused requests are shown to `heardback doctor --watch`, for at most {seconds} s"
     );
     let watch = RunningWatch {
-        recordings: control.refusals.watch(),
+        recordings: (control.watch_rejected)(),
         left: count,
         deadline: Instant::now() + Duration::from_secs(seconds),
         beat: interval(BEAT),

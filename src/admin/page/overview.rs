@@ -3,14 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
+use crate::admin::page::auth::Visitor;
+use crate::admin::page::charts;
+use crate::admin::page::charts::Slot;
+use crate::admin::page::format;
+use crate::admin::page::health;
+use crate::admin::page::tables;
+use crate::admin::snapshot::Snapshot;
 use crate::domain::stats::{BucketCounts, MessageStats, whole_hours};
-use crate::inbound::board::Snapshot;
-use crate::inbound::page::auth::Visitor;
-use crate::inbound::page::charts;
-use crate::inbound::page::charts::Slot;
-use crate::inbound::page::format;
-use crate::inbound::page::health;
-use crate::inbound::page::tables;
 
 const HOURS: i64 = 24;
 const DAYS: i64 = 14;

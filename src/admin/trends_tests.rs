@@ -4,8 +4,8 @@ use super::*;
 use crate::domain::findings::{FindingId, Severity, judge};
 use crate::domain::message::{Basis, LastAttempt, Proof};
 use crate::domain::stats::CountedRecord;
-use crate::inbound::signature_tally::SignatureTally;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::signature_tally::SignatureTally;
 
 const ONE: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::inbound::board::{Board, HealthProbe};
-use crate::inbound::page;
-use crate::inbound::page::PageState;
-use crate::inbound::scrape::{self, ReadDisk};
+use crate::admin::page;
+use crate::admin::page::PageState;
+use crate::admin::scrape::{self, ReadDisk};
+use crate::admin::snapshot::{Board, HealthProbe};
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 

@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::rate_limit::{Network, RateLimitState};
-use crate::inbound::signature_limiter::network_of;
 
 /// Somebody who mistypes needs fewer.
 const WRONG: u32 = 10;
@@ -31,7 +30,7 @@ impl LoginLimiter {
     pub(super) fn failed(&self, from: Option<IpAddr>, now: Duration) -> RateLimitState {
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failing.retain(|_, known| !known.is_over(now));
-        let network = from.map_or(Network::V4([0; 3]), network_of);
+        let network = from.map_or(Network::V4([0; 3]), Network::of);
         if failing.len() >= NETWORKS && !failing.contains_key(&network) {
             return RateLimitState::Within;
         }

@@ -14,10 +14,10 @@ use actix_web::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderVal
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::admin::page::local_access;
+use crate::admin::page::login_limiter::LoginLimiter;
 use crate::domain::mac::MacKey;
 use crate::domain::rate_limit::RateLimitState;
-use crate::inbound::page::local_access;
-use crate::inbound::page::login_limiter::LoginLimiter;
 
 /// How long somebody stays logged in, in seconds: a working day.
 pub(super) const SESSION_SECS: i64 = 12 * 60 * 60;

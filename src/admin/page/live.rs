@@ -11,10 +11,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::admin::listener::Operator;
+use crate::admin::page::auth::{LoginDenied, Visitor};
+use crate::admin::page::{PageQuery, refuse};
 use crate::domain::redact::plain;
-use crate::inbound::ops::Operator;
-use crate::inbound::page::auth::{LoginDenied, Visitor};
-use crate::inbound::page::{PageQuery, refuse};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What waits is gone through for each name, and is told again less often.

@@ -14,17 +14,16 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::admin::posting::Posting;
+use crate::admin::scrape::ReadDisk;
+use crate::admin::trends::Trends;
 use crate::domain::findings::{Finding, FindingId, StartFacts, judge};
 use crate::domain::message::Message;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::MessageStats;
-use crate::inbound::keyring::CurrentKeyRing;
-use crate::inbound::scrape::ReadDisk;
-use crate::inbound::signature_tally::{SignatureCounts, SignatureTally};
-use crate::inbound::trends::Trends;
 use crate::store::{Clock, RecordCounts, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::readiness::{ForeignAnswers, LaneDetail, Readiness};
+use crate::telemetry::signature_tally::{SignatureCounts, SignatureTally};
 
 /// How many messages of the outbox, and of the refused ones, are shown.
 pub(super) const SHOWN: usize = 25;
@@ -106,6 +105,13 @@ pub(super) struct HealthProbe {
     pub(super) age: Option<Duration>,
 }
 
+/// Queries of the present configuration, which a reload may replace.
+pub struct ConfiguredKeys {
+    pub has_account: Box<dyn Fn(AccountSid) -> bool + Send + Sync>,
+    /// The account and the name of each signing key, as metrics label them.
+    pub names: Box<dyn Fn() -> BTreeSet<(String, String)> + Send + Sync>,
+}
+
 /// The sources of a snapshot.
 pub struct Sources {
     pub store: Arc<dyn Store>,
@@ -115,7 +121,7 @@ pub struct Sources {
     pub signatures: Arc<SignatureTally>,
     /// Whether the process drains, and how the lanes are.
     pub readiness: Arc<Readiness>,
-    pub trust: Arc<CurrentKeyRing>,
+    pub keys: ConfiguredKeys,
     pub clock: Clock,
     /// Reads how full the disk is.
     pub disk: ReadDisk,
@@ -314,5 +320,5 @@ fn known<T: Default>(answer: Option<Result<T, StoreError>>, sick: &mut Option<St
 }
 
 #[cfg(test)]
-#[path = "board_tests.rs"]
+#[path = "snapshot_tests.rs"]
 mod tests;

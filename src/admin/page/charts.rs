@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use crate::admin::page::format;
 use crate::domain::stats::{BucketCounts, WAIT_BOUNDS};
-use crate::inbound::page::format;
 
 /// What happened to what was sent in one hour, or on one day.
 pub(super) struct Slot {

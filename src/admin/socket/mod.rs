@@ -10,15 +10,17 @@ mod watch;
 
 pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 
+use std::io;
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use futures_util::future::BoxFuture;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::admin;
 use crate::admin::Target;
-use crate::inbound::rejected_capture::RejectedCapture;
+use crate::recording::Recording;
 use crate::store::{BackupPieces, Store, StoreError};
 use crate::telemetry::readiness::Readiness;
 
@@ -38,8 +40,10 @@ pub struct Control {
     /// The backend's own way to make a backup.
     pub backup: BeginBackup,
     pub store: Arc<dyn Store>,
-    /// Records refused requests.
-    pub refusals: Arc<RejectedCapture>,
+    /// Removes all recordings of rejected requests.
+    pub clear_recordings: Arc<dyn Fn() -> io::Result<u64> + Send + Sync>,
+    /// Begins a watch of rejected requests, which ends the watch before it.
+    pub watch_rejected: Arc<dyn Fn() -> mpsc::Receiver<Recording> + Send + Sync>,
     /// How the lanes are.
     pub readiness: Arc<Readiness>,
 }
@@ -57,7 +61,7 @@ async fn answer(control: web::Data<Control>, body: web::Bytes) -> HttpResponse {
     let target = Target {
         store: &*control.store,
         service: Some(&control.readiness),
-        clear_recordings: &|| control.refusals.clear(),
+        clear_recordings: &*control.clear_recordings,
     };
     match admin::answer(&target, request).await {
         Ok(answer) => HttpResponse::Ok().content_type("application/json").body(answer),

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use crate::admin::page::auth::Visitor;
+use crate::admin::page::format;
+use crate::admin::page::layout::form_token;
 use crate::admin::posting::{NextPost, Posting};
+use crate::admin::snapshot::{SHOWN, Snapshot};
 use crate::domain::message::{Message, State};
 use crate::domain::redact::veiled;
-use crate::inbound::board::{SHOWN, Snapshot};
-use crate::inbound::page::auth::Visitor;
-use crate::inbound::page::format;
-use crate::inbound::page::layout::form_token;
 use crate::telemetry::readiness::LaneReadiness;
 
 /// What waits to be reported.
