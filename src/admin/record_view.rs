@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::matching::Parked;
-use crate::domain::message::{Message, MessageView};
+use crate::domain::message::Message;
+use crate::domain::message::view::MessageView;
 use crate::domain::redact::veiled;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::EvidenceTarget;

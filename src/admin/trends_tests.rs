@@ -11,7 +11,7 @@ const ONE: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 
 fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * MINUTE)
+    Duration::from_mins(minutes)
 }
 
 /// Now is minute 100.
@@ -52,7 +52,7 @@ fn a_total_counts_within_its_window_and_from_the_start_of_a_younger_process() {
     let (metrics, mut trends, now) = (Metrics::new(), Trends::default(), Snapshot::default());
     metrics.events("message", "malformed");
     let grown = |trends: &Trends, uptime| {
-        trends.grown(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
+        trends.growth_in(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
     };
     assert_eq!(grown(&trends, minutes(0)), 1, "before any sample");
     trends.note(minutes(1), &now, metrics.totals());
@@ -96,11 +96,11 @@ fn conversion_is_compared_with_the_same_hours_a_day_ago_once_there_was_one() {
 #[test]
 fn orphans_and_room_are_compared_with_the_first_sample_not_with_nothing() {
     let mut trends = Trends::default();
-    assert_eq!(trends.orphaned(minutes(0), 500), 0);
+    assert_eq!(trends.orphaned_growth(minutes(0), 500), 0);
     let mut now = Snapshot { free: Some(1_000), ..Snapshot::default() };
     now.counts.orphaned = 500;
     trends.note(minutes(0), &now, Totals::ZERO);
-    assert_eq!(trends.orphaned(minutes(90), 507), 7);
+    assert_eq!(trends.orphaned_growth(minutes(90), 507), 7);
     let before = (SignedDuration::from_mins(90), 1_000);
     assert_eq!(trends.free_before(minutes(90)), Some(before));
 }
@@ -137,7 +137,7 @@ fn an_account_is_not_judged_by_the_messages_of_another() {
         (oldest, failed, last_failure)
     };
     let mut now = Snapshot { at: at(100), ..Snapshot::default() };
-    now.on_hold.insert(OTHER.parse().expect("valid"), at(0));
+    now.posting.on_hold.insert(OTHER.parse().expect("valid"), at(0));
     // Those of the account on hold are old, and many.
     now.outbox = (0..30).map(|minute| confirmed(OTHER, minute, true)).collect();
     assert_eq!(outbox(&now), (None, 0, None));
@@ -150,13 +150,13 @@ fn an_account_is_not_judged_by_the_messages_of_another() {
 }
 
 /// Findings about these confirmed messages, at minute 100.
-fn judged(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
+fn findings(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
     let trends = Trends::default();
     let mut now = Snapshot { at: at(100), ..Snapshot::default() };
     for message in messages {
-        now.census.insert(&CountedRecord::of_message(message));
+        now.stats.insert(&CountedRecord::of_message(message));
     }
-    now.outbox = messages.iter().take(JUDGED).cloned().collect();
+    now.outbox = messages.iter().take(MAX_EVALUATED).cloned().collect();
     now.lanes.insert(ONE.to_owned(), lane(state));
     let outbox = OutboxFacts { failed: 0, last_failure: None, ..trends.outbox(minutes(1), &now) };
     let throttled = trends.throttled(minutes(1), &now);
@@ -170,9 +170,9 @@ fn a_confirmation_that_waits_out_a_long_429_is_late_and_its_throttled_account_a_
     let stuck: Vec<_> = (0..30).map(|_| confirmed(ONE, 70, false)).collect();
     let late = (FindingId::OutboxOld, Severity::Critical);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&stuck, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&stuck, LaneReadiness::Held), [late, throttled]);
     let fresh = [confirmed(ONE, 99, false)];
-    assert_eq!(judged(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
+    assert_eq!(findings(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
 }
 
 #[test]
@@ -180,9 +180,9 @@ fn the_oldest_confirmation_is_late_though_a_hundred_others_are_posted_before_it(
     let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
     messages.push(confirmed(ONE, 70, true));
     let late = (FindingId::OutboxOld, Severity::Critical);
-    assert_eq!(judged(&messages, LaneReadiness::Open), [late]);
+    assert_eq!(findings(&messages, LaneReadiness::Open), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&messages, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&messages, LaneReadiness::Held), [late, throttled]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::click_link::request::LinkRequest;
 use crate::domain::matching::RegisterOutcome;
-use crate::domain::message::MessageView;
+use crate::domain::message::view::MessageView;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Malformed, Signal};

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::matching::ObserveOutcome;
-use crate::domain::message::{Message, MessageView, Reference};
+use crate::domain::message::view::MessageView;
+use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::inbound::links::CreatedLink;
 

@@ -16,10 +16,10 @@ use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use crate::admin::listener::Operator;
-use crate::admin::page::{PageParts, PageState};
-use crate::admin::snapshot::{Board, ConfiguredKeys};
-use crate::admin::socket::{BeginBackup, Control};
+use crate::admin::monitor::Monitor;
+use crate::admin::page::PageState;
+use crate::admin::snapshot::ConfiguredKeys;
+use crate::admin::socket::{BeginBackup, ControlState};
 use crate::config::{Settings, TraceSettings};
 use crate::domain::click_link::{LinkToken, TOKEN_BYTES};
 use crate::domain::clock::Jump;
@@ -73,14 +73,14 @@ pub(super) fn controls(
     store: Arc<SledStore>,
     refusals: Arc<RejectedCapture>,
     readiness: &Arc<Readiness>,
-) -> web::Data<Control> {
+) -> web::Data<ControlState> {
     let sled = Arc::clone(&store);
     let backup: BeginBackup = Arc::new(move || {
         let sled = Arc::clone(&sled);
         Box::pin(async move { sled.backup(BackupPace::default()).await })
     });
     let watched = Arc::clone(&refusals);
-    web::Data::new(Control {
+    web::Data::new(ControlState {
         backup,
         store,
         clear_recordings: Arc::new(move || refusals.clear()),
@@ -89,14 +89,14 @@ pub(super) fn controls(
     })
 }
 
-pub(super) fn page(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
+pub(super) fn page(
+    settings: &Settings,
+    monitor: &Arc<Monitor>,
+) -> anyhow::Result<web::Data<PageState>> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("the system has no randomness")?;
-    Ok(PageState::new(PageParts {
-        board: Arc::clone(board),
-        token: settings.ops_token.clone(),
-        random,
-    }))
+    let page = PageState::new(Arc::clone(monitor), settings.ops_token.as_ref(), random);
+    Ok(web::Data::new(page))
 }
 
 /// The file descriptors of each part. The posts to Twilio have theirs by the shared slots and the accounts.
@@ -176,13 +176,17 @@ pub(super) fn public_server(
 
 pub(super) fn ops_server(
     listeners: Vec<TcpListener>,
-    operator: web::Data<Operator>,
+    monitor: &Arc<Monitor>,
+    page: web::Data<PageState>,
     connections: Connections,
     descriptors: FdBudget,
 ) -> anyhow::Result<Server> {
+    let monitor = web::Data::from(Arc::clone(monitor));
     let mut server = HttpServer::new(move || {
-        let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
-        app.configure(crate::admin::listener::routes)
+        let app = App::new().wrap(from_fn(guard_page));
+        app.app_data(monitor.clone())
+            .app_data(page.clone())
+            .configure(crate::admin::listener::routes)
     })
     .on_connect(move |stream, data| connections.note(stream, data))
     .workers(1)

@@ -15,7 +15,7 @@ use actix_web::web::PayloadConfig;
 use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::admin::socket::{Control, SOCKET, routes};
+use crate::admin::socket::{ControlState, SOCKET, routes};
 use crate::inbound::connections::{Connections, guard_control};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
@@ -35,7 +35,7 @@ impl ControlSocket {
     /// `None`, said in the log, where the system refuses.
     pub(super) fn open(
         folder: &Path,
-        control: web::Data<Control>,
+        control: web::Data<ControlState>,
         connections: Connections,
         descriptors: FdBudget,
     ) -> Option<Self> {
@@ -87,7 +87,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 /// `most`: commands at a time; others wait.
 fn serve(
     listener: UnixListener,
-    control: web::Data<Control>,
+    control: web::Data<ControlState>,
     connections: Connections,
     most: usize,
 ) -> io::Result<Server> {

@@ -29,8 +29,8 @@ use actix_web::web;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
-use crate::admin::listener::Operator;
-use crate::admin::snapshot::{Board, Sources};
+use crate::admin::monitor::Monitor;
+use crate::admin::snapshot::Sources;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
@@ -73,7 +73,7 @@ pub struct Service {
     deferred: Arc<Deferred>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
-    board: Arc<Board>,
+    monitor: Arc<Monitor>,
     traces: Option<Arc<Traces>>,
     watcher: Arc<StoreObserver>,
     /// Twilio's `Date` is requested here, also in a dry run, which posts nothing.
@@ -142,35 +142,27 @@ impl Service {
             fd_limit: descriptors.shortage(),
             is_end_unverified,
         };
-        let board = Arc::new(Board::new(Sources {
+        let monitor = Arc::new(Monitor::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
             keys: configured_keys(&trust),
-            clock: Arc::clone(&clock),
+            clock,
             disk: disk_of(settings),
-            is_dry_run: settings.dry_run,
             max_messages: settings.max_messages,
             start,
         }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
-        let operator = web::Data::new(Operator {
-            store: Arc::clone(&store),
-            metrics,
-            board: Arc::clone(&board),
-            clock,
-            disk: disk_of(settings),
-            page: page(settings, &board)?,
-        });
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let StoreUrl::Sled(folder) = &settings.store;
-        let connections = guards(descriptors, &operator.metrics);
+        let connections = guards(descriptors, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
         let control = controls(sled, refusals, &readiness);
         let control = ControlSocket::open(folder, control, of_control, descriptors);
         let public = public_server(listeners.public, &receiver, &of_public, descriptors)?;
-        let ops = ops_server(listeners.ops, operator, of_ops, descriptors)?;
+        let ops =
+            ops_server(listeners.ops, &monitor, page(settings, &monitor)?, of_ops, descriptors)?;
         settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             store,
@@ -181,7 +173,7 @@ impl Service {
             deferred,
             connections,
             readiness,
-            board,
+            monitor,
             traces,
             watcher,
             clock_source,
@@ -241,8 +233,8 @@ impl Service {
         let mut watching = actix_web::rt::spawn(futures_util::future::join_all(watches));
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.watcher));
         let checking = actix_web::rt::spawn(clock::run(Arc::clone(&self.store), self.clock_source));
-        let board = Arc::clone(&self.board);
-        let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
+        let monitor = self.monitor;
+        let sampling = actix_web::rt::spawn(async move { monitor.run().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
             // The sender gone is a stop as well.
             let _ = stopped.wait_for(|stop| *stop).await;

@@ -1,8 +1,7 @@
-//! The buttons: log in and out, requeue a message, put an account on hold and resume it.
+//! The page's actions: log in, log out, requeue a message, put an account on hold, resume it.
 //!
-//! Each is a form that works without JavaScript, and leads back to where one sees what came of it. None is
-//! pressed for somebody by another site's page (`auth.rs`). What it does, and says in the log, is what the
-//! command of that name does.
+//! Each action is a form, which works without JavaScript and redirects to the page that shows its result. `auth.rs`
+//! refuses forms of other sites. The actions call the use cases of `admin/`, as the commands do.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::SET_COOKIE;
@@ -10,73 +9,34 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use crate::admin::hold;
-use crate::admin::listener::Operator;
-use crate::admin::page::auth::{LoginDenied, cookie, no_cookie};
-use crate::admin::page::{PageState, auth, layout, refuse, see_other};
-use crate::admin::requeue;
-use crate::admin::requeue::{RequeueOutcome, RequeueSelection};
+use crate::admin::page::auth::{AccessDenied, clear_session, cookie, cookie_value};
+use crate::admin::page::layout::{self, denied, see_other};
+use crate::admin::page::state::PageState;
+use crate::admin::requeue::{RequeueOutcome, RequeueSelection, requeue};
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::store::StoreError;
 
-/// What a button has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Done {
-    /// A message is tried again.
-    Requeued,
-    /// It was not refused, or is not any more.
-    NotRefused,
-    /// Nobody knows it.
-    Unknown,
-    /// An account is on hold.
-    OnHold,
-    /// It is not any more.
-    Resumed,
-    /// The store would not.
-    NotNow,
-}
+/// The result of an action: its value in the cookie, and the text on the next page.
+type ActionResult = (&'static str, &'static str);
 
-/// Tells the next page what a button has done: a cookie, which no link can bring along, unlike a query.
-const DONE: &str = "heardback_done";
-/// In seconds: by then the browser has long followed.
-const DONE_SECS: i64 = 60;
+const REQUEUED: ActionResult = ("requeued", "Requeued: the message is posted again.");
+const NOT_REFUSED: ActionResult = ("not_refused", "Nothing requeued: the message is not refused.");
+const UNKNOWN: ActionResult = ("unknown", "Nothing changed: there is no such message or account.");
+const ON_HOLD: ActionResult =
+    ("on_hold", "On hold: nothing of the account is reported until you resume it.");
+const RESUMED: ActionResult =
+    ("resumed", "Resumed: the account's confirmed messages are reported.");
+const FAILED: ActionResult = ("not_now", "Nothing changed: the store is unavailable. Try again.");
+const RESULTS: [ActionResult; 6] = [REQUEUED, NOT_REFUSED, UNKNOWN, ON_HOLD, RESUMED, FAILED];
 
-impl Done {
-    const ALL: [Self; 6] = [
-        Self::Requeued,
-        Self::NotRefused,
-        Self::Unknown,
-        Self::OnHold,
-        Self::Resumed,
-        Self::NotNow,
-    ];
+/// Carries the result to the next page. A link cannot set a cookie, unlike a query.
+const RESULT_COOKIE: &str = "heardback_done";
+/// The browser follows the redirect long before this, in seconds.
+const RESULT_SECS: i64 = 60;
 
-    pub(super) fn describe(self) -> &'static str {
-        match self {
-            Self::Requeued => "Requeued: it is tried again.",
-            Self::NotRefused => "Nothing to requeue: the message is not refused (any more).",
-            Self::Unknown => "There is no such message.",
-            Self::OnHold => "On hold: nothing of the account is reported until you resume it.",
-            Self::Resumed => "Resumed: what waited is reported.",
-            Self::NotNow => "Nothing was changed: the store does not take it right now.",
-        }
-    }
-
-    /// As it stands in a cookie.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Requeued => "requeued",
-            Self::NotRefused => "not_refused",
-            Self::Unknown => "unknown",
-            Self::OnHold => "on_hold",
-            Self::Resumed => "resumed",
-            Self::NotNow => "not_now",
-        }
-    }
-}
-
-/// Whatever a form of ours brings along.
+/// The body of a form.
 #[derive(Deserialize)]
-struct Brought {
+struct TokenForm {
     #[serde(default)]
     token: String,
 }
@@ -85,142 +45,122 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/login", web::post().to(log_in))
         .route("/logout", web::post().to(log_out))
-        .route("/messages/{sid}/requeue", web::post().to(requeue))
-        .route("/accounts/{account}/pause", web::post().to(pause))
-        .route("/accounts/{account}/resume", web::post().to(resume));
+        .route("/messages/{sid}/requeue", web::post().to(requeue_message))
+        .route("/accounts/{account}/{action:pause|resume}", web::post().to(pause_or_resume));
 }
 
 async fn log_in(
     request: HttpRequest,
-    operator: web::Data<Operator>,
-    brought: web::Form<Brought>,
+    page: web::Data<PageState>,
+    form: web::Form<TokenForm>,
 ) -> HttpResponse {
-    let page = &operator.page;
-    if !page.guard.wants_token() {
+    if !page.auth.has_token() {
         return see_other("/");
     }
-    match page.guard.log_in(&request, brought.token.trim(), (page.board.sources.clock)()) {
+    match page.auth.log_in(&request, form.token.trim(), (page.monitor.sources.clock)()) {
         Ok(cookie) => with_cookie(see_other("/"), &cookie),
-        Err(LoginDenied::WrongToken) => {
-            layout::log_in(StatusCode::FORBIDDEN, Some("That is not the token."))
+        Err(AccessDenied::WrongToken) => {
+            layout::login_form(StatusCode::FORBIDDEN, Some("That is not the token."))
         }
-        Err(LoginDenied::TooManyTries) => {
-            let trouble = "Too many wrong tokens came from your network. Wait a minute.";
-            layout::log_in(StatusCode::TOO_MANY_REQUESTS, Some(trouble))
+        Err(AccessDenied::TooManyAttempts) => {
+            let error = "Too many wrong tokens came from your network. Wait a minute.";
+            layout::login_form(StatusCode::TOO_MANY_REQUESTS, Some(error))
         }
-        Err(
-            denied @ (LoginDenied::Anonymous
-            | LoginDenied::ForeignHost
-            | LoginDenied::Proxied
-            | LoginDenied::Forged),
-        ) => refuse(denied),
+        Err(reason) => denied(reason),
     }
 }
 
-/// Ends it in this browser. A copy of the cookie lives until its expiry, or until the token is changed.
+/// Ends the session in this browser. A copy of the cookie is valid until it expires or the token changes.
 async fn log_out(
     request: HttpRequest,
-    operator: web::Data<Operator>,
-    brought: web::Form<Brought>,
+    page: web::Data<PageState>,
+    form: web::Form<TokenForm>,
 ) -> HttpResponse {
-    match allowed(&request, &operator.page, &brought) {
-        Ok(()) => with_cookie(see_other("/login"), &no_cookie()),
-        Err(denied) => refuse(denied),
+    match authorize(&request, &page, &form) {
+        Ok(()) => with_cookie(see_other("/login"), &clear_session()),
+        Err(reason) => denied(reason),
     }
 }
 
-async fn requeue(
+async fn requeue_message(
     request: HttpRequest,
-    operator: web::Data<Operator>,
+    page: web::Data<PageState>,
     sid: web::Path<String>,
-    brought: web::Form<Brought>,
+    form: web::Form<TokenForm>,
 ) -> HttpResponse {
-    if let Err(denied) = allowed(&request, &operator.page, &brought) {
-        return refuse(denied);
+    if let Err(reason) = authorize(&request, &page, &form) {
+        return denied(reason);
     }
-    let Ok(sid) = MessageSid::parse(&sid) else { return back("/", Done::Unknown) };
+    let Ok(sid) = MessageSid::parse(&sid) else { return redirect("/", UNKNOWN) };
     let selection = RequeueSelection::Named(vec![sid]);
-    let done = match requeue::requeue(&*operator.store, &selection, None).await {
-        Ok(page) => match page.outcomes.first() {
-            Some((_, RequeueOutcome::Queued)) => Done::Requeued,
-            Some((_, RequeueOutcome::Otherwise(_))) => Done::NotRefused,
-            Some((_, RequeueOutcome::Unknown)) | None => Done::Unknown,
-        },
-        Err(error) => not_now(&error),
+    let requeued = requeue(&*page.monitor.sources.store, &selection, None).await;
+    let result = requeued.map(|page| match page.outcomes.first() {
+        Some((_, RequeueOutcome::Queued)) => REQUEUED,
+        Some((_, RequeueOutcome::Otherwise(_))) => NOT_REFUSED,
+        Some((_, RequeueOutcome::Unknown)) | None => UNKNOWN,
+    });
+    finish(&page, &format!("/messages/{sid}"), result).await
+}
+
+async fn pause_or_resume(
+    request: HttpRequest,
+    page: web::Data<PageState>,
+    path: web::Path<(String, String)>,
+    form: web::Form<TokenForm>,
+) -> HttpResponse {
+    if let Err(reason) = authorize(&request, &page, &form) {
+        return denied(reason);
+    }
+    let (account, action) = path.into_inner();
+    let Ok(account) = AccountSid::parse(&account) else { return redirect("/", UNKNOWN) };
+    let store = &*page.monitor.sources.store;
+    let result = match action.as_str() {
+        "pause" => hold::pause(store, account).await.map(|_| ON_HOLD),
+        _ => hold::resume(store, account).await.map(|_| RESUMED),
     };
-    operator.page.board.forget().await;
-    back(&format!("/messages/{sid}"), done)
+    finish(&page, "/", result).await
 }
 
-async fn pause(
-    request: HttpRequest,
-    operator: web::Data<Operator>,
-    account: web::Path<String>,
-    brought: web::Form<Brought>,
-) -> HttpResponse {
-    hold(&request, &operator, &account, &brought, Done::OnHold).await
-}
-
-async fn resume(
-    request: HttpRequest,
-    operator: web::Data<Operator>,
-    account: web::Path<String>,
-    brought: web::Form<Brought>,
-) -> HttpResponse {
-    hold(&request, &operator, &account, &brought, Done::Resumed).await
-}
-
-async fn hold(
+fn authorize(
     request: &HttpRequest,
-    operator: &Operator,
-    account: &str,
-    brought: &Brought,
-    wanted: Done,
+    page: &PageState,
+    form: &TokenForm,
+) -> Result<(), AccessDenied> {
+    let session = page.authenticate(request)?;
+    page.auth.authorize_form(request, &session, &form.token)
+}
+
+async fn finish(
+    page: &PageState,
+    location: &str,
+    result: Result<ActionResult, StoreError>,
 ) -> HttpResponse {
-    if let Err(denied) = allowed(request, &operator.page, brought) {
-        return refuse(denied);
-    }
-    let Ok(account) = AccountSid::parse(account) else { return back("/", Done::Unknown) };
-    let store = &*operator.store;
-    let held = match wanted {
-        Done::Resumed => hold::resume(store, account).await,
-        Done::OnHold | Done::Requeued | Done::NotRefused | Done::Unknown | Done::NotNow => {
-            hold::pause(store, account).await
-        }
-    };
-    let done = held.map_or_else(|error| not_now(&error), |_| wanted);
-    operator.page.board.forget().await;
-    back("/", done)
+    let result = result.unwrap_or_else(|error| {
+        tracing::warn!(%error, "operator's action failed: {error}");
+        FAILED
+    });
+    page.monitor.invalidate().await;
+    redirect(location, result)
 }
 
-fn allowed(request: &HttpRequest, page: &PageState, brought: &Brought) -> Result<(), LoginDenied> {
-    let visitor = page.admit(request)?;
-    page.guard.allow(request, &visitor, &brought.token)
+fn redirect(location: &str, (value, _): ActionResult) -> HttpResponse {
+    with_cookie(see_other(location), &cookie(RESULT_COOKIE, value, RESULT_SECS))
 }
 
-fn not_now(error: &StoreError) -> Done {
-    tracing::warn!(%error, "operator's action failed: {error}");
-    Done::NotNow
+/// The text of the result that the request's cookie carries.
+pub(super) fn result(request: &HttpRequest) -> Option<&'static str> {
+    let wanted = cookie_value(request, RESULT_COOKIE)?;
+    RESULTS.into_iter().find(|(value, _)| *value == wanted).map(|(_, text)| text)
 }
 
-fn back(place: &str, done: Done) -> HttpResponse {
-    with_cookie(see_other(place), &cookie(DONE, done.word(), DONE_SECS))
+/// Clears the result, so that only one page shows it.
+pub(super) fn without_result(response: HttpResponse) -> HttpResponse {
+    with_cookie(response, &cookie(RESULT_COOKIE, "", 0))
 }
 
-/// What a button has just done.
-pub(super) fn done(request: &HttpRequest) -> Option<Done> {
-    let word = auth::cookie_of(request, DONE)?;
-    Done::ALL.into_iter().find(|done| done.word() == word)
-}
-
-/// Has the browser forget it.
-pub(super) fn without_done(answer: HttpResponse) -> HttpResponse {
-    with_cookie(answer, &cookie(DONE, "", 0))
-}
-
-fn with_cookie(mut answer: HttpResponse, cookie: &str) -> HttpResponse {
+fn with_cookie(mut response: HttpResponse, cookie: &str) -> HttpResponse {
     if let Ok(value) = cookie.parse() {
-        answer.headers_mut().append(SET_COOKIE, value);
+        response.headers_mut().append(SET_COOKIE, value);
     }
-    answer
+    response
 }

@@ -1,11 +1,8 @@
-//! Who may see the operator's page, and press its buttons.
+//! Authentication of the operator's page, and protection of its forms against other sites.
 //!
-//! With `HEARDBACK_OPS_TOKEN`: whoever shows it, as a bearer or once in a form for a cookie. The cookie is a
-//! MAC over its own expiry, so that nothing is kept here and the token is in no browser. Without it nobody
-//! but this machine is listened to, and then `Host` must name this machine: a page from elsewhere whose
-//! name was made to lead here (DNS rebinding) bears its own; and what a proxy passes on is somebody else's.
-//! Deliberately absent: `Secure` on the cookie,
-//! since nobody tells us whether the road here is https, and over plain http it would log nobody in.
+//! With `HEARDBACK_OPS_TOKEN`: the token as a bearer, or a session cookie after a login. The cookie is a MAC over its own
+//! expiry, so the server keeps no sessions and the browser no token. Without the token only this machine has access.
+//! Deliberately absent: `Secure` on the cookie, because it would prevent every login over plain HTTP.
 
 use std::time::Instant;
 
@@ -19,195 +16,190 @@ use crate::admin::page::login_limiter::LoginLimiter;
 use crate::domain::mac::MacKey;
 use crate::domain::rate_limit::RateLimitState;
 
-/// How long somebody stays logged in, in seconds: a working day.
-pub(super) const SESSION_SECS: i64 = 12 * 60 * 60;
-const COOKIE_NAME: &str = "heardback_operator";
+/// The duration of a session, in seconds: a working day.
+const SESSION_SECS: i64 = 12 * 60 * 60;
+const SESSION_COOKIE: &str = "heardback_operator";
 
-/// Keeps the door.
-pub(super) struct Guard {
-    access: Access,
-    /// New with each process.
-    process: MacKey,
+/// Authenticates requests to the page.
+pub(super) struct Authenticator {
+    /// `None`: only this machine has access.
+    token: Option<TokenKeys>,
+    /// New in each process.
+    process_key: MacKey,
     began: Instant,
-    tries: LoginLimiter,
+    limiter: LoginLimiter,
 }
 
-enum Access {
-    /// Nobody else reaches us.
-    ThisMachine,
-    Token {
-        token: Box<MacKey>,
-        sessions: Box<MacKey>,
-    },
+/// Keys that are derived from the operator's token.
+struct TokenKeys {
+    token: MacKey,
+    sessions: MacKey,
 }
 
-/// Who was let in.
-pub(super) struct Visitor {
-    /// What the page's forms have to bring along.
+/// An authenticated client.
+pub(super) struct Session {
+    /// The token that forms of this session must contain.
     pub(super) form_token: String,
-    /// Whether there is a session to end.
-    pub(super) has_session: bool,
-    /// A program that shows the token with every request. No browser does that for somebody else.
+    pub(super) can_log_out: bool,
+    /// A program that sends the token with every request. No other site can make a browser do so.
     is_bearer: bool,
 }
 
-/// Why somebody was not.
+/// Why a request has no access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LoginDenied {
-    /// They have to log in.
-    Anonymous,
-    /// What they showed is not the token.
+pub(super) enum AccessDenied {
+    /// The cookie is missing, expired or invalid.
+    NoSession,
     WrongToken,
-    /// Too much of that. What is the token is taken all the same.
-    TooManyTries,
-    /// They asked for another machine than this one.
+    /// The client's network has sent too many wrong tokens. The right token is still accepted.
+    TooManyAttempts,
+    /// `Host` is not a name of this machine: possibly DNS rebinding.
     ForeignHost,
-    /// Somebody else's request came through a proxy, which is this machine as well.
+    /// A proxy on this machine forwarded the request of another client.
     Proxied,
-    /// The request comes from another site's page, or from a form that is not this session's.
-    Forged,
+    /// The form belongs to another site or another session.
+    ForgedForm,
 }
 
-impl Guard {
-    /// `random` is of this process alone.
+impl Authenticator {
+    /// `random` must be new in each process.
     pub(super) fn new(token: Option<&SecretString>, random: [u8; 32]) -> Self {
-        let access = token.map_or(Access::ThisMachine, |token| {
-            let token = Box::new(MacKey::new(token.expose_secret().as_bytes()));
+        let token = token.map(|token| {
+            let token = MacKey::new(token.expose_secret().as_bytes());
             let sessions = token.tag(["heardback operator's sessions".as_bytes()]);
-            let sessions = Box::new(MacKey::new(&sessions));
-            Access::Token { token, sessions }
+            TokenKeys { token, sessions: MacKey::new(&sessions) }
         });
-        let began = Instant::now();
-        Self { access, process: MacKey::new(&random), began, tries: LoginLimiter::default() }
+        let (process_key, limiter) = (MacKey::new(&random), LoginLimiter::default());
+        Self { token, process_key, began: Instant::now(), limiter }
     }
 
-    /// Whether there is a token to log in with.
-    pub(super) fn wants_token(&self) -> bool {
-        matches!(self.access, Access::Token { .. })
+    /// Whether the page requires a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
-    /// Lets somebody in, or not.
-    pub(super) fn admit(
+    pub(super) fn authenticate(
         &self,
         request: &HttpRequest,
         now: Timestamp,
-    ) -> Result<Visitor, LoginDenied> {
-        let Access::Token { sessions, .. } = &self.access else {
+    ) -> Result<Session, AccessDenied> {
+        let Some(keys) = &self.token else {
             if local_access::came_through_a_proxy(request) {
-                return Err(LoginDenied::Proxied);
+                return Err(AccessDenied::Proxied);
             }
-            if !header(request, &HOST)
-                .is_some_and(|host| local_access::is_this_machine(request, host))
-            {
-                return Err(LoginDenied::ForeignHost);
+            let host = header(request, &HOST);
+            if !host.is_some_and(|host| local_access::is_this_machine(request, host)) {
+                return Err(AccessDenied::ForeignHost);
             }
-            let form_token = self.process.hex_tag("form");
-            return Ok(Visitor { form_token, has_session: false, is_bearer: false });
+            let form_token = self.process_key.hex_tag("form");
+            return Ok(Session { form_token, can_log_out: false, is_bearer: false });
         };
-        if let Some(shown) = header(request, &AUTHORIZATION) {
-            let (scheme, token) = shown.split_once(' ').unwrap_or_default();
-            self.check(request, token.trim(), scheme.eq_ignore_ascii_case("bearer"))?;
-            return Ok(Visitor { form_token: String::new(), has_session: false, is_bearer: true });
+        if let Some(value) = header(request, &AUTHORIZATION) {
+            let (scheme, token) = value.split_once(' ').unwrap_or_default();
+            let token = Some(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"));
+            self.check_token(keys, request, token)?;
+            return Ok(Session { form_token: String::new(), can_log_out: false, is_bearer: true });
         }
-        let session = cookie_of(request, COOKIE_NAME).ok_or(LoginDenied::Anonymous)?;
-        let (signed, tag) = session.rsplit_once('.').ok_or(LoginDenied::Anonymous)?;
+        let cookie = cookie_value(request, SESSION_COOKIE).ok_or(AccessDenied::NoSession)?;
+        let (signed, tag) = cookie.rsplit_once('.').ok_or(AccessDenied::NoSession)?;
         let expiry = signed.split('.').next().and_then(|text| text.parse::<i64>().ok());
-        if !sessions.made_hex(signed, tag) || expiry.is_none_or(|expiry| expiry <= now.as_second())
-        {
-            return Err(LoginDenied::Anonymous);
+        let is_expired = expiry.is_none_or(|expiry| expiry <= now.as_second());
+        if !keys.sessions.made_hex(signed, tag) || is_expired {
+            return Err(AccessDenied::NoSession);
         }
-        let form_token = sessions.hex_tag(&format!("form {signed}"));
-        Ok(Visitor { form_token, has_session: true, is_bearer: false })
+        let form_token = keys.sessions.hex_tag(&format!("form {signed}"));
+        Ok(Session { form_token, can_log_out: true, is_bearer: false })
     }
 
-    /// Whether what somebody wants to change is their own wish: asked for by our own page.
-    pub(super) fn allow(
+    /// Checks that a form was sent by a page of this session.
+    pub(super) fn authorize_form(
         &self,
         request: &HttpRequest,
-        visitor: &Visitor,
+        session: &Session,
         form_token: &str,
-    ) -> Result<(), LoginDenied> {
-        if visitor.is_bearer {
+    ) -> Result<(), AccessDenied> {
+        if session.is_bearer {
             return Ok(());
         }
-        is_ours(request)?;
-        // Compared as MACs, so that it takes as long whatever is presented.
-        let tag = self.process.hex_tag(&visitor.form_token);
-        if self.process.made_hex(form_token, &tag) { Ok(()) } else { Err(LoginDenied::Forged) }
+        check_same_origin(request)?;
+        // A comparison of MACs takes constant time.
+        let tag = self.process_key.hex_tag(&session.form_token);
+        let is_ours = self.process_key.made_hex(form_token, &tag);
+        if is_ours { Ok(()) } else { Err(AccessDenied::ForgedForm) }
     }
 
-    /// A session's cookie for whoever shows the token.
+    /// The cookie of a new session, for a client with the right token.
     pub(super) fn log_in(
         &self,
         request: &HttpRequest,
-        shown: &str,
+        token: &str,
         now: Timestamp,
-    ) -> Result<String, LoginDenied> {
-        let Access::Token { sessions, .. } = &self.access else {
-            return Err(LoginDenied::Anonymous);
-        };
-        is_ours(request)?;
-        self.check(request, shown, true)?;
+    ) -> Result<String, AccessDenied> {
+        let keys = self.token.as_ref().ok_or(AccessDenied::NoSession)?;
+        check_same_origin(request)?;
+        self.check_token(keys, request, Some(token))?;
         let expiry = now.as_second() + SESSION_SECS;
-        // Two that begin in the same second are two.
-        let since = format!("{now} {:?}", self.began.elapsed());
-        let nonce: String = self.process.hex_tag(&since).chars().take(16).collect();
+        // Sessions that begin in the same second differ by the nonce.
+        let moment = format!("{now} {:?}", self.began.elapsed());
+        let nonce: String = self.process_key.hex_tag(&moment).chars().take(16).collect();
         let signed = format!("{expiry}.{nonce}");
-        let tag = sessions.hex_tag(&signed);
-        Ok(cookie(COOKIE_NAME, &format!("{signed}.{tag}"), SESSION_SECS))
+        let tag = keys.sessions.hex_tag(&signed);
+        Ok(cookie(SESSION_COOKIE, &format!("{signed}.{tag}"), SESSION_SECS))
     }
 
-    fn check(&self, request: &HttpRequest, shown: &str, is_token: bool) -> Result<(), LoginDenied> {
-        let Access::Token { token, .. } = &self.access else { return Err(LoginDenied::WrongToken) };
-        let known = token.hex_tag("shown");
-        if is_token && MacKey::new(shown.as_bytes()).made_hex("shown", &known) {
+    fn check_token(
+        &self,
+        keys: &TokenKeys,
+        request: &HttpRequest,
+        token: Option<&str>,
+    ) -> Result<(), AccessDenied> {
+        let expected = keys.token.hex_tag("shown");
+        if token.is_some_and(|token| MacKey::new(token.as_bytes()).made_hex("shown", &expected)) {
             return Ok(());
         }
-        let from = request.peer_addr().map(|peer| peer.ip());
-        match self.tries.failed(from, self.began.elapsed()) {
-            RateLimitState::Within => Err(LoginDenied::WrongToken),
-            RateLimitState::JustOver => {
-                tracing::warn!(
-                    "too many wrong tokens for the operator's page; see HEARDBACK_OPS_TOKEN"
-                );
-                Err(LoginDenied::TooManyTries)
-            }
-            RateLimitState::Over => Err(LoginDenied::TooManyTries),
+        let client = request.peer_addr().map(|peer| peer.ip());
+        match self.limiter.failed(client, self.began.elapsed()) {
+            RateLimitState::Within => return Err(AccessDenied::WrongToken),
+            RateLimitState::JustOver => tracing::warn!(
+                "operator's page: too many wrong tokens from one network; further ones are answered 429; \
+                 compare the client's token with HEARDBACK_OPS_TOKEN"
+            ),
+            RateLimitState::Over => {}
         }
+        Err(AccessDenied::TooManyAttempts)
     }
 }
 
 /// The cookie that ends a session.
-pub(super) fn no_cookie() -> String {
-    cookie(COOKIE_NAME, "", 0)
+pub(super) fn clear_session() -> String {
+    cookie(SESSION_COOKIE, "", 0)
 }
 
-/// One that is ours alone, for so long.
+/// A cookie that neither scripts nor other sites' requests get.
 pub(super) fn cookie(name: &str, value: &str, seconds: i64) -> String {
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
 }
 
-/// Whether a browser says that our own page asked. One that says nothing of it is too old to send either,
-/// or no browser; the form's token holds then.
-fn is_ours(request: &HttpRequest) -> Result<(), LoginDenied> {
+/// Checks that a page of ours sent the request, if the client says so. Old browsers and programs send neither header; the
+/// form's token protects them.
+fn check_same_origin(request: &HttpRequest) -> Result<(), AccessDenied> {
     let site = request.headers().get("Sec-Fetch-Site").map(HeaderValue::as_bytes);
-    let origin = header(request, &ORIGIN).map(|origin| {
+    let is_same_origin = header(request, &ORIGIN).map(|origin| {
         let host = origin.split_once("://").map(|(_, host)| host);
         host.is_some() && host == header(request, &HOST)
     });
-    match (site, origin) {
+    match (site, is_same_origin) {
         (Some(b"same-origin"), _) | (None, Some(true) | None) => Ok(()),
-        (Some(_), _) | (None, Some(false)) => Err(LoginDenied::Forged),
+        (Some(_), _) | (None, Some(false)) => Err(AccessDenied::ForgedForm),
     }
 }
 
-/// What a browser keeps under this name.
-pub(super) fn cookie_of<'a>(request: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
+pub(super) fn cookie_value<'a>(request: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
     let cookies = header(request, &COOKIE)?.split(';').map(str::trim);
     cookies.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted).map(|it| it.1)
 }
 
-/// What a header says, if it says it once.
+/// The value of a header that occurs once.
 fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
     let mut values = request.headers().get_all(name);
     let value = values.next()?.to_str().ok();
@@ -225,8 +217,8 @@ mod tests {
         Timestamp::from_second(seconds).expect("a time")
     }
 
-    fn guard(token: &str) -> Guard {
-        Guard::new(Some(&SecretString::from(token)), [7; 32])
+    fn auth(token: &str) -> Authenticator {
+        Authenticator::new(Some(&SecretString::from(token)), [7; 32])
     }
 
     fn with(name: &'static str, value: &str) -> HttpRequest {
@@ -234,45 +226,33 @@ mod tests {
     }
 
     #[test]
-    fn a_session_lasts_for_its_time_and_for_its_token() {
-        let guard = guard(TOKEN);
-        let cookie = guard.log_in(&with("Accept", "x"), TOKEN, at(0)).expect("logged in");
+    fn a_session_ends_at_its_expiry_and_with_another_token() {
+        let auth = auth(TOKEN);
+        let cookie = auth.log_in(&with("Accept", "x"), TOKEN, at(0)).expect("logged in");
         let pair = cookie.split(';').next().expect("a pair").to_owned();
         let request = with("Cookie", &pair);
-        assert!(guard.admit(&request, at(SESSION_SECS - 1)).is_ok());
-        assert_eq!(guard.admit(&request, at(SESSION_SECS)).err(), Some(LoginDenied::Anonymous));
-        let other = super::tests::guard("another token that is long enough");
-        assert_eq!(other.admit(&request, at(1)).err(), Some(LoginDenied::Anonymous));
-        // Nobody lengthens it.
+        assert!(auth.authenticate(&request, at(SESSION_SECS - 1)).is_ok());
+        assert_eq!(
+            auth.authenticate(&request, at(SESSION_SECS)).err(),
+            Some(AccessDenied::NoSession)
+        );
+        let other = super::tests::auth("another token that is long enough");
+        assert_eq!(other.authenticate(&request, at(1)).err(), Some(AccessDenied::NoSession));
+        // A changed expiry invalidates the cookie.
         let longer = with("Cookie", &pair.replacen("=43200.", "=99999.", 1));
         assert_ne!(pair, pair.replacen("=43200.", "=99999.", 1));
-        assert_eq!(guard.admit(&longer, at(1)).err(), Some(LoginDenied::Anonymous));
+        assert_eq!(auth.authenticate(&longer, at(1)).err(), Some(AccessDenied::NoSession));
         assert!(!cookie.contains(TOKEN));
     }
 
     #[test]
-    fn two_sessions_forms_are_not_each_others() {
-        let guard = guard(TOKEN);
-        let visitor = || {
-            let cookie = guard.log_in(&with("Accept", "x"), TOKEN, at(0)).expect("logged in");
-            let pair = cookie.split(';').next().expect("a pair").to_owned();
-            guard.admit(&with("Cookie", &pair), at(1)).expect("admitted")
-        };
-        let (one, two) = (visitor(), visitor());
-        let request = with("Accept", "x");
-        assert_eq!(guard.allow(&request, &one, &one.form_token), Ok(()));
-        assert_eq!(guard.allow(&request, &one, &two.form_token), Err(LoginDenied::Forged));
-        assert_eq!(guard.allow(&request, &one, ""), Err(LoginDenied::Forged));
-    }
-
-    #[test]
-    fn without_a_token_only_this_machines_names_are_answered() {
-        let guard = Guard::new(None, [7; 32]);
+    fn without_a_token_only_names_of_this_machine_have_access() {
+        let auth = Authenticator::new(None, [7; 32]);
         for host in ["localhost:9091", "127.0.0.1:9091", "[::1]:9091", "[::1]", "LOCALHOST"] {
-            assert!(guard.admit(&with("Host", host), at(0)).is_ok(), "{host}");
+            assert!(auth.authenticate(&with("Host", host), at(0)).is_ok(), "{host}");
         }
         for host in ["evil.example:9091", "127.0.0.1.evil.example", "", "localhost.evil:80"] {
-            assert!(guard.admit(&with("Host", host), at(0)).is_err(), "{host}");
+            assert!(auth.authenticate(&with("Host", host), at(0)).is_err(), "{host}");
         }
     }
 }

@@ -1,25 +1,25 @@
-//! The frame that every page of the operator's stands in, and the headers that every answer carries.
+//! The frame of every page, pages without content of their own, and the headers of every response.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::DefaultHeaders;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::admin::page::auth::Visitor;
+use crate::admin::page::auth::{AccessDenied, Session};
 use crate::domain::redact::plain;
 
-/// Nothing runs, loads or is asked but what is ours, and nobody frames it.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                      img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Only the page's own scripts, styles, images, forms and connections are allowed, and no frame around it.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                              img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What every answer of the page carries.
+/// The headers of every response.
 pub(super) fn headers() -> DefaultHeaders {
     DefaultHeaders::new()
-        .add((CONTENT_SECURITY_POLICY, POLICY))
+        .add((CONTENT_SECURITY_POLICY, CONTENT_POLICY))
         .add((CACHE_CONTROL, "no-store"))
         .add((REFERRER_POLICY, "same-origin"))
         .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -28,20 +28,20 @@ pub(super) fn headers() -> DefaultHeaders {
         .add(("Cross-Origin-Resource-Policy", "same-origin"))
 }
 
-/// What stands around a page for somebody who was let in.
+/// The frame of an authenticated page.
 pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
-    pub(super) visitor: &'a Visitor,
-    /// What was searched for.
-    pub(super) asked: &'a str,
-    /// Where the same is told again and again.
+    pub(super) session: &'a Session,
+    /// The text of the search field.
+    pub(super) query: &'a str,
+    /// The URL of the event stream with the page's changes.
     pub(super) live: Option<&'a str>,
-    /// What a button that was just pressed has done.
-    pub(super) done: Option<&'a str>,
+    /// The result of the action before.
+    pub(super) result: Option<&'a str>,
 }
 
 impl PageFrame<'_> {
-    pub(super) fn around(&self, main: &Markup) -> HttpResponse {
+    pub(super) fn render(&self, content: &Markup) -> HttpResponse {
         let body = html! {
             a.skip href="#main" { "Skip to the content" }
             header.top {
@@ -50,61 +50,96 @@ impl PageFrame<'_> {
                 span.unseen #news role="status" {}
                 form.search method="get" action="/messages" role="search" {
                     label.unseen for="q" { "MessageSid or reference" }
-                    input #q type="search" name="q" value=(self.asked) placeholder="MessageSid or reference"
+                    input #q type="search" name="q" value=(self.query) placeholder="MessageSid or reference"
                         autocomplete="off" autocapitalize="off" spellcheck="false" maxlength="128";
                     button type="submit" { "Find" }
                 }
-                @if self.visitor.has_session {
+                @if self.session.can_log_out {
                     form method="post" action="/logout" {
-                        (form_token(self.visitor))
+                        (form_token(self.session))
                         button.quiet type="submit" { "Log out" }
                     }
                 }
             }
             main #main tabindex="-1" {
-                @if let Some(done) = self.done { p.done role="status" { (done) } }
-                div #live data-live=[self.live] { (main) }
+                @if let Some(result) = self.result { p.done role="status" { (result) } }
+                div #live data-live=[self.live] { (content) }
             }
-            footer { "All times are UTC. Days begin at midnight UTC. No recipient's number is kept. References and \
-                types are your app's words, shown as it gave them." }
+            footer { "All times are UTC, and days begin at midnight UTC. Recipients' numbers are not stored. \
+                References and event types are shown as your app sent them." }
             script src="/live.js" defer {}
         };
-        whole(StatusCode::OK, self.title, &body)
+        document(StatusCode::OK, self.title, &body)
     }
 }
 
-/// What shows that a form is of this session.
-pub(super) fn form_token(visitor: &Visitor) -> Markup {
-    html! { input type="hidden" name="token" value=(visitor.form_token); }
+/// The hidden field that proves that a form belongs to the session.
+pub(super) fn form_token(session: &Session) -> Markup {
+    html! { input type="hidden" name="token" value=(session.form_token); }
 }
 
-/// The page where somebody logs in.
-pub(super) fn log_in(status: StatusCode, trouble: Option<&str>) -> HttpResponse {
+pub(super) fn login_form(status: StatusCode, error: Option<&str>) -> HttpResponse {
     let body = html! {
-        main.door #main {
+        main.notice #main {
             h1 { "Heardback" }
             form method="post" action="/login" {
                 label for="token" { "The operator's token" }
                 input #token type="password" name="token" required autofocus autocomplete="current-password"
                     aria-describedby="hint";
-                @if let Some(trouble) = trouble { p.trouble role="alert" { (trouble) } }
+                @if let Some(error) = error { p.error role="alert" { (error) } }
                 button type="submit" { "Log in" }
-                p #hint { "It is what " code { "HEARDBACK_OPS_TOKEN" } " holds." }
+                p #hint { "The token is the value of " code { "HEARDBACK_OPS_TOKEN" } "." }
             }
         }
     };
-    whole(status, "Log in", &body)
+    document(status, "Log in", &body)
 }
 
-/// A page that only says something.
-pub(super) fn says(status: StatusCode, title: &str, words: &str) -> HttpResponse {
+/// A page with one paragraph.
+pub(super) fn notice(status: StatusCode, title: &str, text: &str) -> HttpResponse {
     let body = html! {
-        main.door #main { h1 { (title) } p { (words) } p { a href="/" { "To the operator's page" } } }
+        main.notice #main { h1 { (title) } p { (text) } p { a href="/" { "To the operator's page" } } }
     };
-    whole(status, title, &body)
+    document(status, title, &body)
 }
 
-fn whole(status: StatusCode, title: &str, body: &Markup) -> HttpResponse {
+pub(super) fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, location)).finish()
+}
+
+/// The answer to a request without access.
+pub(super) fn denied(reason: AccessDenied) -> HttpResponse {
+    match reason {
+        AccessDenied::NoSession => see_other("/login"),
+        AccessDenied::WrongToken => HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"heardback\""))
+            .content_type("text/plain; charset=utf-8")
+            .body("the token is not the value of HEARDBACK_OPS_TOKEN\n"),
+        AccessDenied::TooManyAttempts => HttpResponse::TooManyRequests()
+            .insert_header((RETRY_AFTER, "60"))
+            .content_type("text/plain; charset=utf-8")
+            .body("too many wrong tokens; wait a minute\n"),
+        AccessDenied::ForeignHost => notice(
+            StatusCode::MISDIRECTED_REQUEST,
+            "Wrong host name",
+            "Without HEARDBACK_OPS_TOKEN only this machine has access to this page: as localhost, 127.0.0.1 or the \
+             address of HEARDBACK_OPS_LISTEN.",
+        ),
+        AccessDenied::Proxied => notice(
+            StatusCode::FORBIDDEN,
+            "No access through a proxy",
+            "This request came through a proxy. Without HEARDBACK_OPS_TOKEN only this machine has access to this \
+             page. Set HEARDBACK_OPS_TOKEN, or remove the page from the proxy.",
+        ),
+        AccessDenied::ForgedForm => notice(
+            StatusCode::FORBIDDEN,
+            "Nothing changed",
+            "This form does not belong to your session. Open the operator's page and try again.",
+        ),
+    }
+}
+
+fn document(status: StatusCode, title: &str, body: &Markup) -> HttpResponse {
     let page = html! {
         (DOCTYPE)
         html lang="en" {

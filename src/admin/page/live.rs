@@ -11,97 +11,88 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::admin::listener::Operator;
-use crate::admin::page::auth::{LoginDenied, Visitor};
-use crate::admin::page::{PageQuery, refuse};
+use crate::admin::page::auth::{AccessDenied, Session};
+use crate::admin::page::layout::denied;
+use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What waits is gone through for each name, and is told again less often.
+const RENDER_EVERY: Duration = Duration::from_secs(1);
+/// A search reads all parked evidence, so it is rendered less often.
 const SEARCH_EVERY: Duration = Duration::from_secs(3);
-const BEAT_EVERY: Duration = Duration::from_secs(15);
-/// Then the browser asks again, and whoever is not logged in any more sees no more.
-const LONGEST: Duration = Duration::from_mins(10);
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// After this the browser reconnects, and an expired session ends.
+const MAX_DURATION: Duration = Duration::from_mins(10);
 
-/// Somebody who looks.
-struct Watching {
-    operator: web::Data<Operator>,
-    visitor: Visitor,
-    asked: Option<String>,
-    shown: String,
+struct LiveStream {
+    page: web::Data<PageState>,
+    session: Session,
+    query: Option<String>,
+    last_html: String,
     began: Instant,
-    told: Option<Instant>,
-    _place: OwnedSemaphorePermit,
+    last_sent: Option<Instant>,
+    _permit: OwnedSemaphorePermit,
 }
 
 pub(super) async fn live(
     request: HttpRequest,
-    operator: web::Data<Operator>,
-    asked: web::Query<PageQuery>,
+    page: web::Data<PageState>,
+    query: web::Query<SearchQuery>,
 ) -> HttpResponse {
-    let page = &operator.page;
-    let visitor = match page.admit(&request) {
-        Ok(visitor) => visitor,
-        // No browser follows an event stream to a form.
-        Err(LoginDenied::Anonymous) => return HttpResponse::Unauthorized().finish(),
-        Err(denied) => return refuse(denied),
+    let session = match page.authenticate(&request) {
+        Ok(session) => session,
+        // A browser does not follow the redirect of an event stream to the login form.
+        Err(AccessDenied::NoSession) => return HttpResponse::Unauthorized().finish(),
+        Err(reason) => return denied(reason),
     };
-    let Ok(place) = page.viewers.clone().try_acquire_owned() else {
+    let Ok(permit) = page.streams.clone().try_acquire_owned() else {
         return HttpResponse::ServiceUnavailable().finish();
     };
-    let asked = asked.into_inner().q;
-    let watching = Watching {
-        operator,
-        visitor,
-        asked,
-        shown: String::new(),
+    let stream = LiveStream {
+        page,
+        session,
+        query: query.into_inner().q,
+        last_html: String::new(),
         began: Instant::now(),
-        told: None,
-        _place: place,
+        last_sent: None,
+        _permit: permit,
     };
     HttpResponse::Ok()
         .content_type("text/event-stream")
-        // nginx would keep it back.
+        // Stops nginx from buffering the stream.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream::unfold(watching, Watching::next))
+        .streaming(stream::unfold(stream, LiveStream::next))
 }
 
-impl Watching {
-    /// What is told next, once there is something.
+impl LiveStream {
+    /// Waits for the next change or heartbeat.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        while self.began.elapsed() < LONGEST {
-            if self.told.is_some() {
-                let pause = if self.asked.is_some() { SEARCH_EVERY } else { LOOK_EVERY };
+        while self.began.elapsed() < MAX_DURATION {
+            if self.last_sent.is_some() {
+                let pause = if self.query.is_some() { SEARCH_EVERY } else { RENDER_EVERY };
                 tokio::time::sleep(pause).await;
             }
-            let html = self.operator.page.main(self.asked.as_deref(), &self.visitor).await;
+            let html = self.page.content(self.query.as_deref(), &self.session).await;
             let html = plain(&html.into_string());
-            if html != self.shown {
+            let bytes = if html != self.last_html {
                 let event = event(&html);
-                self.shown = html;
-                self.told = Some(Instant::now());
-                return Some((Ok(event), self));
-            }
-            if self.told.is_none_or(|told| told.elapsed() >= BEAT_EVERY) {
-                self.told = Some(Instant::now());
-                return Some((Ok(Bytes::from_static(b": still here\n\n")), self));
-            }
+                self.last_html = html;
+                event
+            } else if self.last_sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT_EVERY) {
+                Bytes::from_static(b": heartbeat\n\n")
+            } else {
+                continue;
+            };
+            self.last_sent = Some(Instant::now());
+            return Some((Ok(bytes), self));
         }
         None
     }
 }
 
-/// Each line of it behind its own `data:` (HTML Standard, 9.2.5).
+/// An event with each line of the HTML after its own `data:` (HTML Standard, 9.2.5).
 fn event(html: &str) -> Bytes {
-    let mut event = String::with_capacity(html.len() + 32);
-    event.push_str("event: page\n");
-    for line in html.split(['\n', '\r']) {
-        event.push_str("data: ");
-        event.push_str(line);
-        event.push('\n');
-    }
-    event.push('\n');
-    Bytes::from(event)
+    let lines = html.split(['\n', '\r']).map(|line| format!("data: {line}\n"));
+    Bytes::from(format!("event: page\n{}\n", lines.collect::<String>()))
 }
 
 #[cfg(test)]
@@ -109,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_line_of_the_page_ends_its_event_early() {
+    fn a_line_break_in_the_html_does_not_end_the_event() {
         assert_eq!(
             event("a\n\nevent: b\rc"),
             "event: page\ndata: a\ndata: \ndata: event: b\ndata: c\n\n"

@@ -1,14 +1,14 @@
-//! Whether a request is this machine's own: all that keeps the operator's page where there is no token.
+//! Whether a request comes from this machine: the only protection of the operator's page without a token.
 //!
-//! The listener is on loopback then, so whoever asks is on this machine, or behind a proxy that is.
-//! Deliberately absent: any trust in what a proxy says; that it says anything is enough.
+//! Without a token the listener is on loopback, so a client is on this machine, or behind a proxy on it. Deliberately
+//! absent: any trust in the values of a proxy's headers; their presence is enough.
 
 use actix_web::HttpRequest;
 use actix_web::http::Version;
 use actix_web::http::header::HeaderName;
 
-/// Whether `Host` names this machine, with or without a port. A number cannot be made to lead elsewhere, so
-/// the address that is listened on is as good as the names.
+/// Whether `Host` names this machine, with or without a port. DNS rebinding needs a name, so the address of the listener
+/// is as safe as the names of loopback.
 pub(super) fn is_this_machine(request: &HttpRequest, host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -20,13 +20,13 @@ pub(super) fn is_this_machine(request: &HttpRequest, host: &str) -> bool {
         || number.parse() == Ok(request.app_config().local_addr().ip())
 }
 
-/// Whoever reaches a proxy on this machine reaches us as this machine, even with our own name: nginx sends
-/// the upstream's unless it is told otherwise. It then says nothing of itself, but older ones speak HTTP/1.0,
-/// as no browser does. One that says nothing and speaks 1.1 cannot be told from a browser.
+/// Whether the request has a mark of a proxy. A proxy may forward any client, even with our own name in `Host`: nginx
+/// sends the upstream's name by default, adds no header, and speaks HTTP/1.0, unlike browsers. A proxy that adds no
+/// header and speaks HTTP/1.1 looks like a browser.
 pub(super) fn came_through_a_proxy(request: &HttpRequest) -> bool {
-    let tells = |name: &HeaderName| {
+    let is_proxy_header = |name: &HeaderName| {
         let name = name.as_str();
         ["forwarded", "via", "x-real-ip"].contains(&name) || name.starts_with("x-forwarded-")
     };
-    request.version() < Version::HTTP_11 || request.headers().keys().any(tells)
+    request.version() < Version::HTTP_11 || request.headers().keys().any(is_proxy_header)
 }

@@ -1,8 +1,7 @@
-//! The operator's page: is all well, what happened, what waits, and the few buttons that go with it.
+//! The operator's page: health, traffic, outbox, refused messages and accounts, with the actions on them.
 //!
-//! Rendered here, whole, so that it works without JavaScript; with it, `live.rs` sends changes. It shows the
-//! snapshots of the board (`inbound/board.rs`), and decides nothing. On the operator's listener alone: the public routes do
-//! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
+//! The server renders whole pages, which work without JavaScript; with JavaScript, `live.rs` sends changes. Only the
+//! operator's listener serves it. Deliberately absent: external resources, inline scripts and styles, phone numbers.
 
 mod actions;
 mod auth;
@@ -15,241 +14,132 @@ mod local_access;
 mod login_limiter;
 mod overview;
 mod search;
+mod state;
 mod tables;
 
-use std::sync::Arc;
+pub use state::PageState;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, web};
-use maud::Markup;
-use secrecy::SecretString;
-use serde::Deserialize;
-use tokio::sync::Semaphore;
 
-use crate::admin::listener::Operator;
-use crate::admin::page::actions::Done;
-use crate::admin::page::auth::{Guard, LoginDenied, Visitor};
-use crate::admin::page::layout::PageFrame;
-use crate::admin::snapshot::Board;
+use crate::admin::page::layout::{PageFrame, denied, see_other};
+use crate::admin::page::state::SearchQuery;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
 const ICON: &str = include_str!("icon.svg");
-/// A form of ours is far smaller, in bytes.
-const FORM_CAP: usize = 4_096;
-/// No phone number has fewer, without its country.
-const NUMBER_DIGITS: usize = 6;
-/// Browsers that are told what changes, at the same time.
-const VIEWERS: usize = 32;
+/// The longest body of a form, in bytes.
+const MAX_FORM: usize = 4_096;
+/// The shortest phone numbers, without the country code, have six digits.
+const MIN_PHONE_DIGITS: usize = 6;
 
-/// What the page works with.
-pub struct PageState {
-    board: Arc<Board>,
-    guard: Guard,
-    viewers: Arc<Semaphore>,
-}
-
-/// What a page is made of.
-pub struct PageParts {
-    /// The snapshots that it shows.
-    pub board: Arc<Board>,
-    /// What it asks for before it shows anything. `None`: it is for this machine alone.
-    pub token: Option<SecretString>,
-    /// Of this process alone.
-    pub random: [u8; 32],
-}
-
-impl PageState {
-    /// Shows nothing yet.
-    #[must_use]
-    pub fn new(parts: PageParts) -> Self {
-        let PageParts { board, token, random } = parts;
-        Self {
-            board,
-            guard: Guard::new(token.as_ref(), random),
-            viewers: Arc::new(Semaphore::new(VIEWERS)),
-        }
-    }
-
-    fn admit(&self, request: &HttpRequest) -> Result<Visitor, LoginDenied> {
-        self.guard.admit(request, (self.board.sources.clock)())
-    }
-
-    /// What stands on a page, as of now: on the first one, or where something is looked for.
-    async fn main(&self, asked: Option<&str>, visitor: &Visitor) -> Markup {
-        let Some(asked) = asked else {
-            return overview::overview(&*self.board.snapshot().await, visitor);
-        };
-        let sources = &self.board.sources;
-        let (store, now) = (&*sources.store, (sources.clock)());
-        search::found(store, &sources.readiness, asked, now, visitor).await
-    }
-}
-
-/// The page's routes. The last on the listener: whatever nobody else answers comes here.
+/// Registers the page's routes. They must be the last of the listener, because their scope matches every path.
 pub fn routes(config: &mut web::ServiceConfig) {
     let scope = web::scope("")
         .wrap(layout::headers())
-        .app_data(web::FormConfig::default().limit(FORM_CAP).error_handler(not_understood))
-        .app_data(web::QueryConfig::default().error_handler(not_understood))
-        .route("/", web::get().to(first))
+        .app_data(web::FormConfig::default().limit(MAX_FORM).error_handler(malformed))
+        .app_data(web::QueryConfig::default().error_handler(malformed))
+        .route("/", web::get().to(index))
         .route("/messages", web::get().to(search))
         .route("/messages/{sid}", web::get().to(message))
         .route("/numbers", web::get().to(numbers))
         .route("/live", web::get().to(live::live))
-        .route("/login", web::get().to(door))
-        .route("/style.css", web::get().to(style))
-        .route("/live.js", web::get().to(script))
-        .route("/icon.svg", web::get().to(icon))
+        .route("/login", web::get().to(login_form))
+        .route("/style.css", web::get().to(async || asset("text/css; charset=utf-8", STYLE)))
+        .route("/live.js", web::get().to(async || asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/icon.svg", web::get().to(async || asset("image/svg+xml", ICON)))
         .configure(actions::routes);
     config.service(scope);
 }
 
-#[derive(Deserialize)]
-struct PageQuery {
-    /// What to look for.
-    q: Option<String>,
-}
-
-async fn first(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
-    show(&request, &operator.page, None).await
+async fn index(request: HttpRequest, page: web::Data<PageState>) -> HttpResponse {
+    show(&request, &page, None).await
 }
 
 async fn search(
     request: HttpRequest,
-    operator: web::Data<Operator>,
-    asked: web::Query<PageQuery>,
+    page: web::Data<PageState>,
+    query: web::Query<SearchQuery>,
 ) -> HttpResponse {
-    match asked.q.as_deref().map(str::trim) {
-        Some(text) if !text.is_empty() => show(&request, &operator.page, Some(text)).await,
+    match query.q.as_deref().map(str::trim) {
+        Some(text) if !text.is_empty() => show(&request, &page, Some(text)).await,
         Some(_) | None => see_other("/"),
     }
 }
 
 async fn message(
     request: HttpRequest,
-    operator: web::Data<Operator>,
+    page: web::Data<PageState>,
     sid: web::Path<String>,
 ) -> HttpResponse {
-    show(&request, &operator.page, Some(&sid)).await
+    show(&request, &page, Some(&sid)).await
 }
 
-async fn show(request: &HttpRequest, page: &PageState, asked: Option<&str>) -> HttpResponse {
-    let visitor = match page.admit(request) {
-        Ok(visitor) => visitor,
-        Err(denied) => return refuse(denied),
+async fn show(request: &HttpRequest, page: &PageState, query: Option<&str>) -> HttpResponse {
+    let session = match page.authenticate(request) {
+        Ok(session) => session,
+        Err(reason) => return denied(reason),
     };
-    if let Some(asked) = asked
-        && looks_like_a_number(asked)
-        && !search::is_known(&*page.board.sources.store, asked).await
+    if let Some(query) = query
+        && may_be_phone_number(query)
+        && !search::has_results(&*page.monitor.sources.store, query).await
     {
-        // It is left in no address, and told again in none.
+        // Do not keep a phone number in the URL or the page.
         return see_other("/numbers");
     }
-    let done = actions::done(request);
-    let main = page.main(asked, &visitor).await;
-    let query = asked.map(|asked| serde_urlencoded::to_string([("q", asked)]).unwrap_or_default());
-    let live = query.map_or_else(|| "/live".to_owned(), |query| format!("/live?{query}"));
+    let result = actions::result(request);
+    let content = page.content(query, &session).await;
+    let encoded =
+        query.map(|query| serde_urlencoded::to_string([("q", query)]).unwrap_or_default());
+    let live = encoded.map_or_else(|| "/live".to_owned(), |query| format!("/live?{query}"));
     let frame = PageFrame {
-        title: if asked.is_some() { "Message" } else { "Overview" },
-        visitor: &visitor,
-        asked: asked.unwrap_or_default(),
+        title: if query.is_some() { "Message" } else { "Overview" },
+        session: &session,
+        query: query.unwrap_or_default(),
         live: Some(&live),
-        done: done.map(Done::describe),
+        result,
     };
-    let answer = frame.around(&main);
-    // It is told once.
-    if done.is_some() { actions::without_done(answer) } else { answer }
+    let response = frame.render(&content);
+    if result.is_some() { actions::without_result(response) } else { response }
 }
 
-/// Where a search for a phone number leads.
-async fn numbers(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
-    match operator.page.admit(&request) {
-        Ok(visitor) => {
-            let frame = PageFrame {
-                title: "Numbers",
-                visitor: &visitor,
-                asked: "",
-                live: None,
-                done: None,
-            };
-            frame.around(&search::no_numbers())
+/// The answer to a search for a phone number.
+async fn numbers(request: HttpRequest, page: web::Data<PageState>) -> HttpResponse {
+    match page.authenticate(&request) {
+        Ok(session) => {
+            let (title, session) = ("Numbers", &session);
+            let frame = PageFrame { title, session, query: "", live: None, result: None };
+            frame.render(&search::no_phone_numbers())
         }
-        Err(denied) => refuse(denied),
+        Err(reason) => denied(reason),
     }
 }
 
-/// An address, or a form, that none of our pages has.
-fn not_understood<E: std::fmt::Debug + std::fmt::Display + 'static>(
+/// The answer to a query or a form that cannot be parsed.
+fn malformed<E: std::fmt::Debug + std::fmt::Display + 'static>(
     error: E,
     _: &HttpRequest,
 ) -> actix_web::Error {
-    let words = "This asks for something twice, or in a way that is not understood. Begin again \
-                 from the operator's page.";
-    let answer = layout::says(StatusCode::BAD_REQUEST, "Not understood", words);
-    actix_web::error::InternalError::from_response(error, answer).into()
+    let text =
+        "A parameter is missing, repeated or malformed. Start again from the operator's page.";
+    let response = layout::notice(StatusCode::BAD_REQUEST, "Not understood", text);
+    actix_web::error::InternalError::from_response(error, response).into()
 }
 
-async fn door(request: HttpRequest, operator: web::Data<Operator>) -> HttpResponse {
-    let page = &operator.page;
-    if page.guard.wants_token() && page.admit(&request).is_err() {
-        return layout::log_in(StatusCode::OK, None);
+async fn login_form(request: HttpRequest, page: web::Data<PageState>) -> HttpResponse {
+    if page.auth.has_token() && page.authenticate(&request).is_err() {
+        return layout::login_form(StatusCode::OK, None);
     }
     see_other("/")
 }
 
-async fn style() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(STYLE)
+fn asset(media_type: &'static str, content: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type(media_type).body(content)
 }
 
-async fn script() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(SCRIPT)
-}
-
-async fn icon() -> HttpResponse {
-    HttpResponse::Ok().content_type("image/svg+xml").body(ICON)
-}
-
-/// As somebody would type one, or as Twilio writes one: `whatsapp:+1…`.
-fn looks_like_a_number(text: &str) -> bool {
+/// Whether a text may be a phone number, as people type it or as Twilio writes it: `whatsapp:+1…`.
+fn may_be_phone_number(text: &str) -> bool {
     let number = text.rsplit(':').next().unwrap_or_default();
-    number.chars().filter(char::is_ascii_digit).count() >= NUMBER_DIGITS
+    number.chars().filter(char::is_ascii_digit).count() >= MIN_PHONE_DIGITS
         && number.chars().all(|letter| letter.is_ascii_digit() || "+-(). ".contains(letter))
-}
-
-fn see_other(place: &str) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, place)).finish()
-}
-
-/// What somebody sees who was not let in.
-fn refuse(denied: LoginDenied) -> HttpResponse {
-    match denied {
-        LoginDenied::Anonymous => see_other("/login"),
-        LoginDenied::WrongToken => HttpResponse::Unauthorized()
-            .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"heardback\""))
-            .content_type("text/plain; charset=utf-8")
-            .body("that is not what HEARDBACK_OPS_TOKEN holds\n"),
-        LoginDenied::TooManyTries => HttpResponse::TooManyRequests()
-            .insert_header((RETRY_AFTER, "60"))
-            .content_type("text/plain; charset=utf-8")
-            .body("too many wrong tokens; wait a minute\n"),
-        LoginDenied::ForeignHost => layout::says(
-            StatusCode::MISDIRECTED_REQUEST,
-            "Not here",
-            "Without HEARDBACK_OPS_TOKEN this page is for this machine alone, as localhost, 127.0.0.1 or the address \
-             of HEARDBACK_OPS_LISTEN.",
-        ),
-        LoginDenied::Proxied => layout::says(
-            StatusCode::FORBIDDEN,
-            "Not through a proxy",
-            "This came through a proxy. Without HEARDBACK_OPS_TOKEN this page is for this machine alone, and \
-             whoever reaches the proxy would be. Set HEARDBACK_OPS_TOKEN, or do not pass this page on.",
-        ),
-        LoginDenied::Forged => layout::says(
-            StatusCode::FORBIDDEN,
-            "Not done",
-            "This did not come from a page of this session. Open the operator's page and try again.",
-        ),
-    }
 }

@@ -1,34 +1,36 @@
-//! The first page: is all well, how much came how far, what waits, what was refused.
+//! The overview: health, traffic, outbox, refused messages and accounts.
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
-use crate::admin::page::auth::Visitor;
+use crate::admin::page::auth::Session;
 use crate::admin::page::charts;
 use crate::admin::page::charts::Slot;
 use crate::admin::page::format;
-use crate::admin::page::health;
+use crate::admin::page::health::health;
 use crate::admin::page::tables;
 use crate::admin::snapshot::Snapshot;
+use crate::admin::stats::{Share, by_calling_code, by_sender};
 use crate::domain::stats::{BucketCounts, MessageStats, whole_hours};
 
 const HOURS: i64 = 24;
 const DAYS: i64 = 14;
 /// Today and the six days before.
 const WEEK: SignedDuration = SignedDuration::from_hours(6 * 24);
-/// Calling codes and senders that are shown.
-const ROWS: usize = 15;
+/// The most calling codes and senders in a table.
+const MAX_ROWS: usize = 15;
 const HOUR_SECS: i64 = 3_600;
 
-pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
-    let census = &now.census;
+pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
+    let stats = &now.stats;
     let since = whole_hours(now.at, HOURS);
     let since = format!("since {} yesterday (UTC)", since.strftime("%H:%M"));
-    let day = slots(census, now.at, HOURS, HOUR_SECS, "%H:%M");
-    let fortnight = slots(census, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
+    let day = slots(stats, now.at, HOURS, HOUR_SECS, "%H:%M");
+    let fortnight = slots(stats, now.at, DAYS, HOURS * HOUR_SECS, "%-d %b");
     let today = day.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
+    let week = now.at - WEEK;
     html! {
-        (health::health(now))
+        (health(now))
         section aria-labelledby="h-funnel" {
             h2 #h-funnel { "Sent " (since) }
             (funnel(&today))
@@ -44,7 +46,7 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
             }
         }
         (tables::outbox(now))
-        (tables::refused(now, visitor))
+        (tables::refused(now, session))
         div.pair {
             section aria-labelledby="h-waits" {
                 h2 #h-waits { "Time to confirm" }
@@ -54,17 +56,17 @@ pub(super) fn overview(now: &Snapshot, visitor: &Visitor) -> Markup {
             div {
                 section aria-labelledby="h-codes" {
                     h2 #h-codes { "By calling code" }
-                    p.note { "Today and the six days before. Sends up and confirmations flat: a route that died, or pumping." }
-                    (by_calling_code(census, now.at))
+                    p.note { "Today and the six days before. More sends without more confirmations: a broken route, or traffic pumping." }
+                    (conversion("Calling code", &by_calling_code(stats, week), &by_calling_code(stats, now.at)))
                 }
                 section aria-labelledby="h-senders" {
                     h2 #h-senders { "By sender" }
                     p.note { "Today and the six days before." }
-                    (by_sender(census, now.at))
+                    (conversion("Sender", &by_sender(stats, week), &by_sender(stats, now.at)))
                 }
             }
         }
-        (tables::accounts(now, visitor))
+        (tables::accounts(now, session))
     }
 }
 
@@ -81,63 +83,44 @@ fn funnel(tally: &BucketCounts) -> Markup {
             (charts::bar(format::part(count, tally.sent), class))
         } } }
         p.note {
-            "Counted by when a message was sent, with feedback asked for. Of these, "
+            "Messages with feedback requested, by the time of sending. Of these, "
             (format::count(tally.undelivered)) " undelivered and " (format::count(tally.refused)) " refused by Twilio."
         }
     }
 }
 
-/// The last so many spans, this one included.
-fn slots(census: &MessageStats, now: Timestamp, many: i64, span: i64, format: &str) -> Vec<Slot> {
-    let this = now.as_second().div_euclid(span);
-    let begins = |slot: i64| Timestamp::from_second(slot * span).unwrap_or_default();
+/// The last `number` spans of `span` seconds, the present one included.
+fn slots(stats: &MessageStats, now: Timestamp, number: i64, span: i64, format: &str) -> Vec<Slot> {
+    let present = now.as_second().div_euclid(span);
+    let begin = |slot: i64| Timestamp::from_second(slot * span).unwrap_or_default();
     let slot = |slot: i64| Slot {
-        label: begins(slot).strftime(format).to_string(),
-        // To the second before the next one begins: an hour that begins in it is in it.
-        tally: census.created(begins(slot), begins(slot + 1) - SignedDuration::from_secs(1)),
+        label: begin(slot).strftime(format).to_string(),
+        // `created` includes the bucket of its end, so a slot ends a second before the next.
+        tally: stats.created(begin(slot), begin(slot + 1) - SignedDuration::from_secs(1)),
     };
-    (this - many + 1..=this).map(slot).collect()
+    (present - number + 1..=present).map(slot).collect()
 }
 
-fn by_calling_code(census: &MessageStats, now: Timestamp) -> Markup {
-    let today = census.by_calling_code(now);
-    let week = census.by_calling_code(now - WEEK);
-    let rows = week.into_iter().map(|(code, tally)| {
-        let name = code.map_or_else(|| "unknown".to_owned(), |code| format!("+{code}"));
-        (name, tally, today.get(&code).copied().unwrap_or_default())
-    });
-    compared("Calling code", rows.collect())
-}
-
-fn by_sender(census: &MessageStats, now: Timestamp) -> Markup {
-    let today = census.by_sender(now);
-    let week = census.by_sender(now - WEEK);
-    let rows = week.into_iter().map(|(sender, tally)| {
-        (sender.to_owned(), tally, today.get(sender).copied().unwrap_or_default())
-    });
-    compared("Sender", rows.collect())
-}
-
-/// Each with the week's conversion, and today's beside it; the busiest first.
-fn compared(what: &str, mut rows: Vec<(String, BucketCounts, BucketCounts)>) -> Markup {
-    rows.sort_by_key(|(_, week, _)| std::cmp::Reverse(week.sent));
-    let more = rows.len().saturating_sub(ROWS);
+/// The conversion of the week and of today by name, the most sent first.
+fn conversion(title: &str, week: &[Share], today: &[Share]) -> Markup {
+    let today_of = |name: &str| today.iter().find(|share| share.of == name)?.conversion;
+    let more = week.len().saturating_sub(MAX_ROWS);
+    let (name, id) = (title.to_lowercase(), title.to_lowercase().replace(' ', "-"));
     html! {
-        @if rows.is_empty() { p.empty { "Nothing was sent." } }
+        @if week.is_empty() { p.empty { "Nothing was sent." } }
         @else {
-            div.scroll id=(format!("by-{}", what.to_lowercase().replace(' ', "-"))) tabindex="0" role="region"
-                aria-label=(format!("By {}", what.to_lowercase())) {
+            div.scroll id=(format!("by-{id}")) tabindex="0" role="region" aria-label=(format!("By {name}")) {
                 table.bars {
                     thead { tr {
-                        th scope="col" { (what) } th.n scope="col" { "Sent" }
+                        th scope="col" { (title) } th.n scope="col" { "Sent" }
                         th scope="col" colspan="2" { "Conversion" } th.n scope="col" { "Today" }
                     } }
-                    tbody { @for (name, week, today) in rows.iter().take(ROWS) { tr {
-                        th scope="row" title=(name) { (name) }
-                        td.n { (format::count(week.sent)) }
-                        td.wide { (charts::bar(week.conversion(), "confirmed")) }
-                        td.n { (format::share(week.conversion())) }
-                        td.n { (format::share(today.conversion())) }
+                    tbody { @for share in week.iter().take(MAX_ROWS) { tr {
+                        th scope="row" title=(share.of) { (share.of) }
+                        td.n { (format::count(share.tally.sent)) }
+                        td.wide { (charts::bar(share.conversion, "confirmed")) }
+                        td.n { (format::share(share.conversion)) }
+                        td.n { (format::share(today_of(&share.of))) }
                     } } }
                 }
             }

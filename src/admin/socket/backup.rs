@@ -1,24 +1,22 @@
-//! A backup over the control socket: the file as it is made. Its end frame says whether it is whole, so
-//! a connection that breaks needs no word of its own.
+//! Streams a backup. The end frame of the file shows that it is complete, so a broken connection needs no other signal.
 
 use std::convert::Infallible;
-use std::task::Poll;
 
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use futures_util::stream;
 
-use crate::admin::socket::{Control, failed};
+use crate::admin::socket::state::{ControlState, failed};
 
-pub(super) async fn make(control: web::Data<Control>) -> HttpResponse {
+pub(super) async fn backup(control: web::Data<ControlState>) -> HttpResponse {
     let mut pieces = match (control.backup)().await {
         Ok(pieces) => pieces,
         Err(error) => return failed(&error),
     };
-    let pieces = stream::poll_fn(move |context| match pieces.poll_recv(context) {
-        Poll::Ready(Some(piece)) => Poll::Ready(Some(Ok::<_, Infallible>(Bytes::from(piece)))),
-        Poll::Ready(None) => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    let pieces = stream::poll_fn(move |context| {
+        pieces
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))))
     });
     HttpResponse::Ok().content_type("application/octet-stream").streaming(pieces)
 }

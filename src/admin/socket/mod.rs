@@ -1,62 +1,38 @@
-//! The control socket: what a command at the terminal asks of a service that runs, for a store has one
-//! process and cannot be opened beside it.
+//! The control socket: commands send their requests to a running service, because only one process can open a store.
 //!
-//! It lies in the store's folder, for its owner alone: a user who can read the store can query it. So nothing
-//! here asks for a signature, and nothing here is reachable over a network. Answers are JSON, errors
-//! `{"error": …}`.
+//! The socket lies in the folder of the store, and only its owner has access. So the routes need no authentication, and
+//! no network reaches them. Answers are JSON, errors `{"error": …}`.
 
 mod backup;
+mod state;
 mod watch;
 
+pub use state::{BeginBackup, ControlState};
 pub use watch::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 
-use std::io;
-use std::sync::Arc;
-
 use actix_web::{HttpResponse, web};
-use futures_util::future::BoxFuture;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::admin;
 use crate::admin::Target;
-use crate::recording::Recording;
-use crate::store::{BackupPieces, Store, StoreError};
-use crate::telemetry::readiness::Readiness;
+use crate::admin::socket::state::failed;
 
-/// The socket's name in the store's folder.
+/// The name of the socket in the folder of the store.
 pub const SOCKET: &str = "control.sock";
 /// The route of an [`AdminRequest`](admin::AdminRequest): `POST`.
 pub const ADMIN: &str = "/admin";
 /// The route of a backup: `POST`, answered with its file.
 pub const BACKUP: &str = "/backup";
 
-/// Begins a backup in the backend's own way.
-pub type BeginBackup =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<BackupPieces, StoreError>> + Send + Sync>;
-
-/// What the control routes work with.
-pub struct Control {
-    /// The backend's own way to make a backup.
-    pub backup: BeginBackup,
-    pub store: Arc<dyn Store>,
-    /// Removes all recordings of rejected requests.
-    pub clear_recordings: Arc<dyn Fn() -> io::Result<u64> + Send + Sync>,
-    /// Begins a watch of rejected requests, which ends the watch before it.
-    pub watch_rejected: Arc<dyn Fn() -> mpsc::Receiver<Recording> + Send + Sync>,
-    /// How the lanes are.
-    pub readiness: Arc<Readiness>,
-}
-
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route(BACKUP, web::post().to(backup::make))
+        .route(BACKUP, web::post().to(backup::backup))
         .route(ADMIN, web::post().to(answer))
         .route(WATCH_REFUSED, web::post().to(watch::watch))
         .default_service(web::to(unknown));
 }
 
-async fn answer(control: web::Data<Control>, body: web::Bytes) -> HttpResponse {
+async fn answer(control: web::Data<ControlState>, body: web::Bytes) -> HttpResponse {
     let Ok(request) = serde_json::from_slice(&body) else { return unknown().await };
     let target = Target {
         store: &*control.store,
@@ -73,8 +49,4 @@ async fn answer(control: web::Data<Control>, body: web::Bytes) -> HttpResponse {
 async fn unknown() -> HttpResponse {
     let error = "the service does not know this command; restart it with this release";
     HttpResponse::NotFound().json(json!({ "error": error }))
-}
-
-fn failed(error: &dyn std::error::Error) -> HttpResponse {
-    HttpResponse::ServiceUnavailable().json(json!({ "error": error.to_string() }))
 }

@@ -2,11 +2,10 @@
 
 mod receipts;
 mod status;
-mod view;
+pub mod view;
 
 pub use receipts::Receipts;
 pub use status::Status;
-pub use view::MessageView;
 
 use std::fmt;
 use std::time::Duration;

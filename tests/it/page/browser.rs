@@ -112,7 +112,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     twilio.behave(Manner::Status(200));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.done')?.innerText", "Requeued");
-    desk.shows("document.querySelector('.life').innerText", "reported, HTTP 200");
+    desk.shows("document.querySelector('.timeline').innerText", "reported, HTTP 200");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn somebody_logs_in_works_and_logs_out_in_a_browser() {
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
     desk.browser.press_enter();
-    desk.shows("document.querySelector('.trouble')?.innerText", "That is not the token.");
+    desk.shows("document.querySelector('.error')?.innerText", "That is not the token.");
     // The page is a new one: its field has to have the focus again.
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
@@ -165,7 +165,7 @@ fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     full.outbox("HTTP 503");
     fits(&mut full, "full");
     full.open(&format!("/messages/{}", message(7)));
-    full.shows("document.querySelector('.life').innerText", "sent");
+    full.shows("document.querySelector('.timeline').innerText", "sent");
     fits(&mut full, "message");
     twilio.behave(Manner::Status(401));
     full.confirm(message(5_003).as_str());
