@@ -38,18 +38,14 @@ use crate::domain::trace::TraceParent;
 use crate::store::{ExportRecord, Store};
 use crate::telemetry::readiness::Readiness;
 
-/// A request of a command. Without `Debug`, because it may contain recipients' addresses.
+/// A request of a command. A `cursor` comes from the answer before, and a `limit` is the most records of the answer.
+///
+/// Deliberately absent: `Debug`, because a request may contain recipients' addresses.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdminRequest {
     /// One page of records; answered with [`ListPage`](crate::store::ListPage).
-    List {
-        query: ListQuery,
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-        /// The most records of the page.
-        limit: usize,
-    },
+    List { query: ListQuery, cursor: Option<Vec<u8>>, limit: usize },
     /// The newest records; answered with [`list::NewestRecords`].
     Newest { query: ListQuery, limit: usize },
     /// All records of a SID or reference; answered with [`show::ShownRecords`].
@@ -61,11 +57,7 @@ pub enum AdminRequest {
     /// Ends the hold of an account; answered with [`hold::HoldOutcome`].
     Resume(AccountSid),
     /// Requeues one page of messages; answered with [`requeue::RequeuedPage`].
-    Requeue {
-        selection: RequeueSelection,
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-    },
+    Requeue { selection: RequeueSelection, cursor: Option<Vec<u8>> },
     /// The state of the clock; answered with [`clock::ClockState`].
     Clock {
         /// Whether the operator confirms the wall clock.
@@ -76,12 +68,7 @@ pub enum AdminRequest {
     /// The identity of the store; answered with [`transfer::Identity`].
     Identify,
     /// One page of all records for an export; answered with [`Records`](crate::store::Records).
-    Export {
-        /// The cursor of the page before.
-        cursor: Option<Vec<u8>>,
-        /// The most records of the page.
-        limit: usize,
-    },
+    Export { cursor: Option<Vec<u8>>, limit: usize },
     /// Imports records; answered with [`ImportOutcome`](crate::store::ImportOutcome).
     Import {
         /// The check of the key that hashed the recipients.
@@ -89,15 +76,9 @@ pub enum AdminRequest {
         records: Vec<ExportRecord>,
     },
     /// One step of matching parked evidence again after an import; answered with [`Reconsidered`](crate::store::Reconsidered).
-    Reconsider {
-        /// The cursor of the step before.
-        cursor: Option<Vec<u8>>,
-        /// The most rows of the step.
-        limit: usize,
-    },
+    Reconsider { cursor: Option<Vec<u8>>, limit: usize },
     /// Confirms a past message; answered with [`confirm_past::PastOutcome`].
     ConfirmPast {
-        /// The account of the message.
         account: AccountSid,
         /// The fields of an app's event.
         fields: Vec<(String, String)>,

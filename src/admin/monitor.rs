@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::admin::posting::Posting;
+use crate::admin::scrape::{STORE_TIMEOUT, in_time};
 use crate::admin::snapshot::{MAX_EVALUATED, MAX_SHOWN, Snapshot, Sources};
 use crate::admin::trends::Trends;
 use crate::domain::findings::{FindingId, judge};
@@ -21,7 +22,6 @@ use crate::domain::findings::{FindingId, judge};
 const SNAPSHOT_TTL: Duration = Duration::from_secs(1);
 /// How long a successful health check stays valid, because the check writes to the disk.
 const HEALTH_TTL: Duration = Duration::from_secs(5);
-const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `/readyz` waits for a snapshot after its check of the store. Both together stay below 5 s, the usual timeout of
 /// probes.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -126,10 +126,7 @@ impl Monitor {
 
     /// A test write to the store. Returns the error if it fails.
     async fn check_store(&self) -> Option<String> {
-        match timeout(STORE_TIMEOUT, self.sources.store.health()).await {
-            Ok(health) => health.err().map(|error| error.to_string()),
-            Err(_) => Some(no_answer()),
-        }
+        in_time(self.sources.store.health()).await.err()
     }
 
     async fn take(&self, store_error: Option<String>) -> Arc<Snapshot> {
@@ -152,13 +149,11 @@ impl Monitor {
                 store.evictable()
             )
         };
-        let result = timeout(STORE_TIMEOUT, queries).await;
-        let result = result
-            .map_or_else(|_| Err(no_answer()), |result| result.map_err(|error| error.to_string()));
-        let (stats, outbox, refused, on_hold, evictable) = result.unwrap_or_else(|error| {
-            store_error.get_or_insert(error);
-            Default::default()
-        });
+        let (stats, outbox, refused, on_hold, evictable) =
+            in_time(queries).await.unwrap_or_else(|error| {
+                store_error.get_or_insert(error);
+                Default::default()
+            });
         let disk = Arc::clone(disk);
         let disk = timeout(STORE_TIMEOUT, web::block(move || disk())).await;
         let disk = disk.ok().and_then(Result::ok).and_then(Result::ok);
@@ -201,10 +196,6 @@ impl Monitor {
         }
         *first_seen = current;
     }
-}
-
-fn no_answer() -> String {
-    format!("no answer within {} s", STORE_TIMEOUT.as_secs())
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use tokio::time::timeout;
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
 use crate::domain::stats::{BucketCounts, MessageStats, StatusBucket, WAIT_BOUNDS};
-use crate::store::{Clock, Store};
+use crate::store::{Clock, Store, StoreError};
 use crate::telemetry::store_gauges::{Amounts, Conversion, Disk, StoreFigures, StoreGauges};
 
 /// Prometheus waits 10 s for a scrape by default, and a commit may take that long.
-const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The records whose greatest age is a gauge.
 const AGED: [(&str, StatusBucket); 5] = [
     ("pending", StatusBucket::Message(State::Pending)),
@@ -43,11 +43,7 @@ pub type ReadDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 /// The present gauges.
 pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk) -> StoreGauges {
     let queries = async { tokio::try_join!(store.census(), store.paused(), store.evictable()) };
-    let result = match timeout(STORE_TIMEOUT, queries).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
-    };
-    let figures = result.map(|(stats, on_hold, evictable)| StoreFigures {
+    let figures = in_time(queries).await.map(|(stats, on_hold, evictable)| StoreFigures {
         evictable,
         ..store_figures(&stats, &on_hold, clock())
     });
@@ -70,6 +66,16 @@ pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk)
     };
     let clock_jump = store.clock_guard().jump().map_or(0, |jump| jump.ahead.as_secs());
     StoreGauges { amounts, clock_jump, told, disk }
+}
+
+/// The result of a query of the store, or an error if the store does not answer in time.
+pub(super) async fn in_time<T>(
+    query: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, String> {
+    match timeout(STORE_TIMEOUT, query).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
+    }
 }
 
 /// The used part of a share.

@@ -1,7 +1,7 @@
-//! Trends: samples of the running service, and the situation derived from them and a snapshot.
+//! Samples of the running service, and the facts for findings, derived from the samples and a snapshot.
 //!
-//! A fine history covers the last hour, a coarse one the last day, for the windows of `ops/alerts.yml`. Both are
-//! bounded: labels are those of the metrics.
+//! A fine history covers the last hour and a coarse one the last day, for the windows of `ops/alerts.yml`. Their sizes are
+//! bounded, because their keys are labels of metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -44,7 +44,7 @@ type Counts = BTreeMap<String, TrafficCount>;
 
 /// A sample of every 15 seconds.
 #[derive(Debug)]
-struct Fine {
+struct FineSample {
     totals: Totals,
     outbox: u64,
     throttled: BTreeSet<String>,
@@ -52,7 +52,7 @@ struct Fine {
 
 /// A sample of every 15 minutes.
 #[derive(Debug)]
-struct Coarse {
+struct CoarseSample {
     totals: Totals,
     orphaned: u64,
     free: Option<u64>,
@@ -63,8 +63,8 @@ struct Coarse {
 /// The histories of all samples.
 #[derive(Debug)]
 pub(super) struct Trends {
-    fine: History<Fine>,
-    coarse: History<Coarse>,
+    fine: History<FineSample>,
+    coarse: History<CoarseSample>,
     signatures: History<SignatureCounts>,
 }
 
@@ -79,13 +79,13 @@ impl Default for Trends {
 }
 
 impl Trends {
-    /// Takes the samples that are due. `uptime` is the age of the process.
+    /// Adds the samples that are due. `uptime` is the age of the process.
     pub(super) fn note(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
         if self.fine.is_due(uptime) {
             let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Held);
             let throttled = throttled.map(|(account, _)| account.clone());
             let outbox = now.counts.of(State::Confirmed);
-            self.fine.note(uptime, Fine { totals, outbox, throttled: throttled.collect() });
+            self.fine.note(uptime, FineSample { totals, outbox, throttled: throttled.collect() });
         }
         if self.signatures.is_due(uptime) {
             self.signatures.note(uptime, now.signatures.clone());
@@ -93,7 +93,7 @@ impl Trends {
         if self.coarse.is_due(uptime) {
             let (countries, senders) = traffic(&now.stats);
             let (orphaned, free) = (now.counts.orphaned, now.free);
-            self.coarse.note(uptime, Coarse { totals, orphaned, free, countries, senders });
+            self.coarse.note(uptime, CoarseSample { totals, orphaned, free, countries, senders });
         }
     }
 
@@ -173,8 +173,8 @@ impl Trends {
                 commits: growth_in(TEN_MINUTES, Total::Commits),
                 slow_commits: growth_in(TEN_MINUTES, Total::SlowCommits),
             },
-            countries: self.compared(uptime, countries, |sample| &sample.countries),
-            senders: self.compared(uptime, senders, |sample| &sample.senders),
+            countries: self.traffic_windows(uptime, countries, |sample| &sample.countries),
+            senders: self.traffic_windows(uptime, senders, |sample| &sample.senders),
             clock_jump: jump.map(|jump| ClockJump {
                 by: jump.ahead,
                 noticed: jump.since,
@@ -183,13 +183,12 @@ impl Trends {
         }
     }
 
-    /// The growth of a total over a window that ends now. A process that is younger counts from its start.
+    /// The growth of a total in the window that ends now. In a younger process: since its start.
     fn growth_in(&self, uptime: Duration, window: Duration, now: &Totals, total: Total) -> u64 {
         let before = self.fine.before(uptime, window).map_or(&Totals::ZERO, |fine| &fine.totals);
         now.growth(before, total)
     }
 
-    /// Signatures of each route and account.
     fn signatures(&self, uptime: Duration, now: &Snapshot) -> Vec<RouteSignatures> {
         let before = |window| self.signatures.before(uptime, window);
         let (quarter, hour) = (before(QUARTER_HOUR), before(ONE_HOUR));
@@ -245,9 +244,9 @@ impl Trends {
             let account = account.clone();
             (lane_is_held, ThrottledLane { share: share(&account), account, oldest })
         });
-        // An open lane counts if it was throttled for most of the time.
-        let matters = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
-        lanes.filter(matters).map(|(_, lane)| lane).collect()
+        // An open lane is throttled if it was held for most of the time.
+        let is_throttled = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
+        lanes.filter(is_throttled).map(|(_, lane)| lane).collect()
     }
 
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
@@ -268,11 +267,12 @@ impl Trends {
         }
     }
 
-    fn compared(
+    /// Traffic by name, now and a day ago, each in a window of two hours.
+    fn traffic_windows(
         &self,
         uptime: Duration,
         now: Counts,
-        of: impl Fn(&Coarse) -> &Counts,
+        of: impl Fn(&CoarseSample) -> &Counts,
     ) -> Vec<Traffic> {
         let at = |age| self.coarse.before(uptime, age).map(&of);
         let (recent, day) = (at(TWO_HOURS), at(DAY));

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use crate::admin::hold;
-use crate::admin::page::auth::{AccessDenied, clear_session, cookie, cookie_value};
+use crate::admin::page::auth::{DenialReason, clear_session, cookie, cookie_value};
 use crate::admin::page::layout::{self, denied, see_other};
 use crate::admin::page::state::PageState;
 use crate::admin::requeue::{RequeueOutcome, RequeueSelection, requeue};
@@ -59,10 +59,10 @@ async fn log_in(
     }
     match page.auth.log_in(&request, form.token.trim(), (page.monitor.sources.clock)()) {
         Ok(cookie) => with_cookie(see_other("/"), &cookie),
-        Err(AccessDenied::WrongToken) => {
+        Err(DenialReason::WrongToken) => {
             layout::login_form(StatusCode::FORBIDDEN, Some("That is not the token."))
         }
-        Err(AccessDenied::TooManyAttempts) => {
+        Err(DenialReason::TooManyAttempts) => {
             let error = "Too many wrong tokens came from your network. Wait a minute.";
             layout::login_form(StatusCode::TOO_MANY_REQUESTS, Some(error))
         }
@@ -125,7 +125,7 @@ fn authorize(
     request: &HttpRequest,
     page: &PageState,
     form: &TokenForm,
-) -> Result<(), AccessDenied> {
+) -> Result<(), DenialReason> {
     let session = page.authenticate(request)?;
     page.auth.authorize_form(request, &session, &form.token)
 }

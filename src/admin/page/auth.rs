@@ -47,7 +47,7 @@ pub(super) struct Session {
 
 /// Why a request has no access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AccessDenied {
+pub(super) enum DenialReason {
     /// The cookie is missing, expired or invalid.
     NoSession,
     WrongToken,
@@ -82,14 +82,14 @@ impl Authenticator {
         &self,
         request: &HttpRequest,
         now: Timestamp,
-    ) -> Result<Session, AccessDenied> {
+    ) -> Result<Session, DenialReason> {
         let Some(keys) = &self.token else {
             if local_access::came_through_a_proxy(request) {
-                return Err(AccessDenied::Proxied);
+                return Err(DenialReason::Proxied);
             }
             let host = header(request, &HOST);
             if !host.is_some_and(|host| local_access::is_this_machine(request, host)) {
-                return Err(AccessDenied::ForeignHost);
+                return Err(DenialReason::ForeignHost);
             }
             let form_token = self.process_key.hex_tag("form");
             return Ok(Session { form_token, can_log_out: false, is_bearer: false });
@@ -100,12 +100,12 @@ impl Authenticator {
             self.check_token(keys, request, token)?;
             return Ok(Session { form_token: String::new(), can_log_out: false, is_bearer: true });
         }
-        let cookie = cookie_value(request, SESSION_COOKIE).ok_or(AccessDenied::NoSession)?;
-        let (signed, tag) = cookie.rsplit_once('.').ok_or(AccessDenied::NoSession)?;
+        let cookie = cookie_value(request, SESSION_COOKIE).ok_or(DenialReason::NoSession)?;
+        let (signed, tag) = cookie.rsplit_once('.').ok_or(DenialReason::NoSession)?;
         let expiry = signed.split('.').next().and_then(|text| text.parse::<i64>().ok());
         let is_expired = expiry.is_none_or(|expiry| expiry <= now.as_second());
         if !keys.sessions.made_hex(signed, tag) || is_expired {
-            return Err(AccessDenied::NoSession);
+            return Err(DenialReason::NoSession);
         }
         let form_token = keys.sessions.hex_tag(&format!("form {signed}"));
         Ok(Session { form_token, can_log_out: true, is_bearer: false })
@@ -117,7 +117,7 @@ impl Authenticator {
         request: &HttpRequest,
         session: &Session,
         form_token: &str,
-    ) -> Result<(), AccessDenied> {
+    ) -> Result<(), DenialReason> {
         if session.is_bearer {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Authenticator {
         // A comparison of MACs takes constant time.
         let tag = self.process_key.hex_tag(&session.form_token);
         let is_ours = self.process_key.made_hex(form_token, &tag);
-        if is_ours { Ok(()) } else { Err(AccessDenied::ForgedForm) }
+        if is_ours { Ok(()) } else { Err(DenialReason::ForgedForm) }
     }
 
     /// The cookie of a new session, for a client with the right token.
@@ -134,8 +134,8 @@ impl Authenticator {
         request: &HttpRequest,
         token: &str,
         now: Timestamp,
-    ) -> Result<String, AccessDenied> {
-        let keys = self.token.as_ref().ok_or(AccessDenied::NoSession)?;
+    ) -> Result<String, DenialReason> {
+        let keys = self.token.as_ref().ok_or(DenialReason::NoSession)?;
         check_same_origin(request)?;
         self.check_token(keys, request, Some(token))?;
         let expiry = now.as_second() + SESSION_SECS;
@@ -152,21 +152,21 @@ impl Authenticator {
         keys: &TokenKeys,
         request: &HttpRequest,
         token: Option<&str>,
-    ) -> Result<(), AccessDenied> {
+    ) -> Result<(), DenialReason> {
         let expected = keys.token.hex_tag("shown");
         if token.is_some_and(|token| MacKey::new(token.as_bytes()).made_hex("shown", &expected)) {
             return Ok(());
         }
         let client = request.peer_addr().map(|peer| peer.ip());
         match self.limiter.failed(client, self.began.elapsed()) {
-            RateLimitState::Within => return Err(AccessDenied::WrongToken),
+            RateLimitState::Within => return Err(DenialReason::WrongToken),
             RateLimitState::JustOver => tracing::warn!(
                 "operator's page: too many wrong tokens from one network; further ones are answered 429; \
                  compare the client's token with HEARDBACK_OPS_TOKEN"
             ),
             RateLimitState::Over => {}
         }
-        Err(AccessDenied::TooManyAttempts)
+        Err(DenialReason::TooManyAttempts)
     }
 }
 
@@ -182,7 +182,7 @@ pub(super) fn cookie(name: &str, value: &str, seconds: i64) -> String {
 
 /// Checks that a page of ours sent the request, if the client says so. Old browsers and programs send neither header; the
 /// form's token protects them.
-fn check_same_origin(request: &HttpRequest) -> Result<(), AccessDenied> {
+fn check_same_origin(request: &HttpRequest) -> Result<(), DenialReason> {
     let site = request.headers().get("Sec-Fetch-Site").map(HeaderValue::as_bytes);
     let is_same_origin = header(request, &ORIGIN).map(|origin| {
         let host = origin.split_once("://").map(|(_, host)| host);
@@ -190,7 +190,7 @@ fn check_same_origin(request: &HttpRequest) -> Result<(), AccessDenied> {
     });
     match (site, is_same_origin) {
         (Some(b"same-origin"), _) | (None, Some(true) | None) => Ok(()),
-        (Some(_), _) | (None, Some(false)) => Err(AccessDenied::ForgedForm),
+        (Some(_), _) | (None, Some(false)) => Err(DenialReason::ForgedForm),
     }
 }
 
@@ -234,14 +234,14 @@ mod tests {
         assert!(auth.authenticate(&request, at(SESSION_SECS - 1)).is_ok());
         assert_eq!(
             auth.authenticate(&request, at(SESSION_SECS)).err(),
-            Some(AccessDenied::NoSession)
+            Some(DenialReason::NoSession)
         );
         let other = super::tests::auth("another token that is long enough");
-        assert_eq!(other.authenticate(&request, at(1)).err(), Some(AccessDenied::NoSession));
+        assert_eq!(other.authenticate(&request, at(1)).err(), Some(DenialReason::NoSession));
         // A changed expiry invalidates the cookie.
         let longer = with("Cookie", &pair.replacen("=43200.", "=99999.", 1));
         assert_ne!(pair, pair.replacen("=43200.", "=99999.", 1));
-        assert_eq!(auth.authenticate(&longer, at(1)).err(), Some(AccessDenied::NoSession));
+        assert_eq!(auth.authenticate(&longer, at(1)).err(), Some(DenialReason::NoSession));
         assert!(!cookie.contains(TOKEN));
     }
 

@@ -45,7 +45,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
                     div { dt { (name) } dd { (format::count(count)) } }
                 }
                 @if let Some(since) = oldest {
-                    div { dt { "oldest waiting" } dd { (format::timestamp(since, now.at)) } }
+                    div { dt { "oldest unreported" } dd { (format::timestamp(since, now.at)) } }
                 }
             }
         }

@@ -9,7 +9,7 @@ use actix_web::http::header::{
 use actix_web::middleware::DefaultHeaders;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::admin::page::auth::{AccessDenied, Session};
+use crate::admin::page::auth::{DenialReason, Session};
 use crate::domain::redact::plain;
 
 /// Only the page's own scripts, styles, images, forms and connections are allowed, and no frame around it.
@@ -108,30 +108,30 @@ pub(super) fn see_other(location: &str) -> HttpResponse {
 }
 
 /// The answer to a request without access.
-pub(super) fn denied(reason: AccessDenied) -> HttpResponse {
+pub(super) fn denied(reason: DenialReason) -> HttpResponse {
     match reason {
-        AccessDenied::NoSession => see_other("/login"),
-        AccessDenied::WrongToken => HttpResponse::Unauthorized()
+        DenialReason::NoSession => see_other("/login"),
+        DenialReason::WrongToken => HttpResponse::Unauthorized()
             .insert_header((WWW_AUTHENTICATE, "Bearer realm=\"heardback\""))
             .content_type("text/plain; charset=utf-8")
             .body("the token is not the value of HEARDBACK_OPS_TOKEN\n"),
-        AccessDenied::TooManyAttempts => HttpResponse::TooManyRequests()
+        DenialReason::TooManyAttempts => HttpResponse::TooManyRequests()
             .insert_header((RETRY_AFTER, "60"))
             .content_type("text/plain; charset=utf-8")
             .body("too many wrong tokens; wait a minute\n"),
-        AccessDenied::ForeignHost => notice(
+        DenialReason::ForeignHost => notice(
             StatusCode::MISDIRECTED_REQUEST,
             "Wrong host name",
             "Without HEARDBACK_OPS_TOKEN only this machine has access to this page: as localhost, 127.0.0.1 or the \
              address of HEARDBACK_OPS_LISTEN.",
         ),
-        AccessDenied::Proxied => notice(
+        DenialReason::Proxied => notice(
             StatusCode::FORBIDDEN,
             "No access through a proxy",
             "This request came through a proxy. Without HEARDBACK_OPS_TOKEN only this machine has access to this \
              page. Set HEARDBACK_OPS_TOKEN, or remove the page from the proxy.",
         ),
-        AccessDenied::ForgedForm => notice(
+        DenialReason::ForgedForm => notice(
             StatusCode::FORBIDDEN,
             "Nothing changed",
             "This form does not belong to your session. Open the operator's page and try again.",

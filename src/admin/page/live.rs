@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::admin::page::auth::{AccessDenied, Session};
+use crate::admin::page::auth::{DenialReason, Session};
 use crate::admin::page::layout::denied;
 use crate::admin::page::state::{PageState, SearchQuery};
 use crate::domain::redact::plain;
@@ -41,7 +41,7 @@ pub(super) async fn live(
     let session = match page.authenticate(&request) {
         Ok(session) => session,
         // A browser does not follow the redirect of an event stream to the login form.
-        Err(AccessDenied::NoSession) => return HttpResponse::Unauthorized().finish(),
+        Err(DenialReason::NoSession) => return HttpResponse::Unauthorized().finish(),
         Err(reason) => return denied(reason),
     };
     let Ok(permit) = page.streams.clone().try_acquire_owned() else {

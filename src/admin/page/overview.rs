@@ -72,14 +72,14 @@ pub(super) fn overview(now: &Snapshot, session: &Session) -> Markup {
 
 fn funnel(tally: &BucketCounts) -> Markup {
     let steps = [
-        ("remembered", tally.sent, tally.sent, "sent"),
+        ("sent", tally.sent, tally.sent, "sent"),
         ("confirmed", tally.confirmed, tally.sent, "confirmed"),
         ("reported", tally.reported, tally.confirmed, "reported"),
     ];
     html! {
         ol.funnel { @for (name, count, of, class) in steps { li {
             span.big { (format::count(count)) }
-            span { (name) @if name != "remembered" { " " b { (format::share(format::part(count, of))) } } }
+            span { (name) @if name != "sent" { " " b { (format::share(format::part(count, of))) } } }
             (charts::bar(format::part(count, tally.sent), class))
         } } }
         p.note {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::admin::monitor::Monitor;
-use crate::admin::page::auth::{AccessDenied, Authenticator, Session};
+use crate::admin::page::auth::{Authenticator, DenialReason, Session};
 use crate::admin::page::overview::overview;
 use crate::admin::page::search;
 
@@ -37,7 +37,7 @@ impl PageState {
         Self { monitor, auth, streams: Arc::new(Semaphore::new(MAX_STREAMS)) }
     }
 
-    pub(super) fn authenticate(&self, request: &HttpRequest) -> Result<Session, AccessDenied> {
+    pub(super) fn authenticate(&self, request: &HttpRequest) -> Result<Session, DenialReason> {
         self.auth.authenticate(request, (self.monitor.sources.clock)())
     }
 
