@@ -1,5 +1,5 @@
--- Replays signed requests, each once: FILE names the file (path, signature and body, by tabs).
--- What is more than READY is read while it runs: LuaJIT has no room for a million requests.
+-- Replays signed requests, each once: FILE names the file (path, signature and body, separated by tabs).
+-- Requests beyond READY are read during the run, because LuaJIT cannot hold a million.
 local READY = 400000
 local requests, count, at, file = {}, 0, 0, nil
 local function parse(line)

@@ -1,6 +1,6 @@
-//! What costs no heap: taking one of Twilio's forms apart and checking its signature.
+//! Verification of a signature over a Twilio form allocates nothing on the heap.
 //!
-//! A test binary of its own, because its allocator counts.
+//! A separate test binary, because its global allocator counts allocations.
 
 use heardback::twilio::form;
 use heardback::twilio::form::{MAX_PAIRS, Pairs};
@@ -41,11 +41,11 @@ fn a_form_of_twenty_parameters_is_verified_and_refused_without_the_heap() {
 
 /// The largest form and target that are read before a signature is verified.
 const LARGEST: (usize, usize) = (64 << 10, 16 << 10);
-/// What one unsigned request may take of the heap besides its body.
+/// The limit of heap memory for one unsigned request, without its body.
 const AT_MOST: u64 = 128 << 10;
 
 #[test]
-fn whatever_a_forged_request_holds_its_verification_takes_at_most_128_kib_of_the_heap() {
+fn the_verification_of_a_forged_request_takes_at_most_128_kib_of_the_heap() {
     let keys = (0..64).map(|n| SigningKey::new(format!("key {n}").as_bytes())).collect::<Vec<_>>();
     let forged = sign(&SigningKey::new(b"a guess"), BASE, &Content::Nothing);
     let bases = [BASE.to_owned(), "https://old.example.com:8443".to_owned()];
@@ -54,7 +54,7 @@ fn whatever_a_forged_request_holds_its_verification_takes_at_most_128_kib_of_the
     for piece in ["a&", "&", "a=b&", "%61=+&", "+", "%", "%27", "'", "@:'", "a", "=", "é", "AC"] {
         let target = format!("{PATH}?{}", piece.repeat(target_len / piece.len()));
         for filling in ["", piece] {
-            // As many parameters as are read, in as many bytes.
+            // As many parameters as the parser accepts, in as many bytes.
             let long = filling.repeat(form_len / MAX_PAIRS / piece.len());
             let body = format!("{long}&").repeat(MAX_PAIRS - 1) + &long;
             for body in [body, piece.repeat(form_len / piece.len())] {

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Sends a login code and reports it to Heardback, with curl and openssl alone. Try it: sh curl.sh +15558675310
+# Sends a login code and reports it to Heardback, with curl and openssl only. Try it: sh curl.sh +15558675310
 # While openssl runs, the key is visible in the process list.
 set -eu
 
-# tell PATH NAME=VALUE…: posts in the background, and repeats for an hour until the answer is final.
-tell() {
+# report PATH NAME=VALUE…: posts in the background, and repeats for an hour until the answer is final.
+report() {
     url=${HEARDBACK_PUBLIC_URL%%,*}$1 # the public URL, because it is signed
     shift
-    # The URL, then each name and value, sorted by name, nothing between.
+    # The URL, then each name and value, sorted by name, without separators.
     text=$url$(printf '%s\n' "$@" | LC_ALL=C sort | sed 's/=//' | tr -d '\n')
     signature=$(printf %s "$text" | openssl dgst -sha1 -hmac "${HEARDBACK_APP_KEYS%%,*}" -binary | base64)
     for field in "$@"; do
@@ -23,17 +23,17 @@ tell() {
     done &
 }
 
-now() { date -u +%Y-%m-%dT%H:%M:%S.999Z; } # never too early: the second is cut off
+now() { date -u +%Y-%m-%dT%H:%M:%S.999Z; } # the end of the second, so that it is never too early
 
-# The token goes to curl by a pipe, so that it is in no process list.
+# curl reads the token from a pipe, so that no process list shows it.
 sid=$(printf 'user = "%s:%s"\n' "$TWILIO_ACCOUNT_SID" "$TWILIO_AUTH_TOKEN" |
     curl --silent --show-error --fail --config - --max-time 10 \
         --data-urlencode "To=$1" --data-urlencode "From=$TWILIO_FROM" \
         --data-urlencode 'Body=Your code is 493017.' --data ProvideFeedback=true \
         "${HEARDBACK_UPSTREAM_URL:-https://api.twilio.com}/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID/Messages.json" | jq -r .sid)
-[ -n "$sid" ] && [ "$sid" != null ] || exit 1 # curl has said why
+[ -n "$sid" ] && [ "$sid" != null ] || exit 1 # curl has printed the reason
 
-tell /app/messages "MessageSid=$sid" "To=$1" "From=$TWILIO_FROM" "CreatedAt=$(now)"
-# In reality once the code was entered; keep the SID with the login.
-tell /app/events "MessageSid=$sid" Type=code_entered "OccurredAt=$(now)"
+report /app/messages "MessageSid=$sid" "To=$1" "From=$TWILIO_FROM" "CreatedAt=$(now)"
+# In your app: when the code was entered. Store the SID with the login.
+report /app/events "MessageSid=$sid" Type=code_entered "OccurredAt=$(now)"
 echo "$sid" && wait

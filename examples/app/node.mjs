@@ -9,7 +9,7 @@ if (HEARDBACK_UPSTREAM_URL) client.api.baseUrl = HEARDBACK_UPSTREAM_URL; // the 
 const FINAL = [400, 409, 413, 415]; // a repeat would be refused again
 
 // Make this a job of your queue: it throws after a timeout, a 503 or a 403, so that the queue runs it again.
-async function tell(path, fields) {
+async function report(path, fields) {
   const url = BASE + path; // the public URL, because it is signed
   const headers = { 'X-Twilio-Signature': twilio.getExpectedTwilioSignature(KEY, url, fields) };
   const body = new URLSearchParams(fields);
@@ -19,10 +19,10 @@ async function tell(path, fields) {
   console.error(path, answer.status, await answer.text());
 }
 
-// Without a queue: runs in the background, and tries again for an hour.
-async function tellLater(path, fields) {
+// Without a queue: runs in the background, and retries for an hour.
+async function reportLater(path, fields) {
   for (let wait = 5; wait < 3600; wait *= 2) {
-    try { return await tell(path, fields); } catch (error) { console.error(error.message, `again in ${wait} s`); }
+    try { return await report(path, fields); } catch (error) { console.error(error.message, `again in ${wait} s`); }
     await new Promise((resolve) => setTimeout(resolve, wait * 1000));
   }
 }
@@ -30,7 +30,7 @@ async function tellLater(path, fields) {
 const to = process.argv[2];
 const text = { to, from: TWILIO_FROM, body: 'Your code is 493017.', provideFeedback: true };
 const { sid } = await client.messages.create(text);
-tellLater('/app/messages', { MessageSid: sid, To: to, From: TWILIO_FROM, CreatedAt: new Date().toISOString() });
-// In reality once the code was entered; keep the SID with the login.
-tellLater('/app/events', { MessageSid: sid, Type: 'code_entered', OccurredAt: new Date().toISOString() });
+reportLater('/app/messages', { MessageSid: sid, To: to, From: TWILIO_FROM, CreatedAt: new Date().toISOString() });
+// In your app: when the code was entered. Store the SID with the login.
+reportLater('/app/events', { MessageSid: sid, Type: 'code_entered', OccurredAt: new Date().toISOString() });
 console.log(sid);

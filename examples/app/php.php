@@ -1,19 +1,19 @@
 <?php
 // Sends a login code with Twilio's PHP library and reports it. Try it: php php.php +15558675310; php php.php work
 require __DIR__ . '/vendor/autoload.php';
-define('SPOOL', getenv('HEARDBACK_SPOOL') ?: throw new RuntimeException('HEARDBACK_SPOOL is to name a folder'));
+define('SPOOL', getenv('HEARDBACK_SPOOL') ?: throw new RuntimeException('HEARDBACK_SPOOL must name a folder'));
 $first = fn (string $name) => explode(',', getenv($name))[0]; // these settings may be lists
 define('BASE', $first('HEARDBACK_PUBLIC_URL')) && define('KEY', $first('HEARDBACK_APP_KEYS'));
 
-// Puts a job into a folder, and returns at once. With a queue (Laravel's, Symfony's), make `tell` a job of it.
-function tellLater(string $path, array $fields): void {
+// Writes a job to a folder and returns at once. With a queue (Laravel's, Symfony's), make `report` a job of it.
+function reportLater(string $path, array $fields): void {
     [$job, $text] = [SPOOL . '/' . uniqid('heardback-', true), json_encode([$path, $fields])];
     $is_whole = file_put_contents("$job.new", $text) === strlen($text);
-    $is_whole ? rename("$job.new", "$job.job") : error_log("$path: the job could not be kept");
+    $is_whole ? rename("$job.new", "$job.job") : error_log("$path: the job could not be written");
 }
 
 // It throws after a timeout, a 503 or a 403, so that the job runs again.
-function tell(string $path, array $fields): void {
+function report(string $path, array $fields): void {
     $url = BASE . $path; // the public URL, because it is signed
     $signature = (new Twilio\Security\RequestValidator(KEY))->computeSignature($url, $fields);
     $curl = curl_init($url);
@@ -26,14 +26,14 @@ function tell(string $path, array $fields): void {
 
 if ($argv[1] === 'work') { // every minute, by cron
     foreach (glob(SPOOL . '/heardback-*.job') as $job)
-        try { tell(...json_decode(file_get_contents($job), true)); unlink($job); }
-        catch (Throwable $error) { error_log("$job: {$error->getMessage()}"); } // it stays, and the others have their turn
+        try { report(...json_decode(file_get_contents($job), true)); unlink($job); }
+        catch (Throwable $error) { error_log("$job: {$error->getMessage()}"); } // the job stays, and the next one runs
     exit;
 }
 [$to, $from, $now] = [$argv[1], getenv('TWILIO_FROM'), (new DateTime())->format(DATE_RFC3339_EXTENDED)];
 $client = new Twilio\Rest\Client(getenv('TWILIO_ACCOUNT_SID'), getenv('TWILIO_AUTH_TOKEN'));
 if ($standIn = getenv('HEARDBACK_UPSTREAM_URL')) (fn () => $this->baseUrl = $standIn)->call($client->api); // the demo's
 $sid = $client->messages->create($to, ['from' => $from, 'body' => 'Your code is 493017.', 'provideFeedback' => true])->sid;
-tellLater('/app/messages', ['MessageSid' => $sid, 'To' => $to, 'From' => $from, 'CreatedAt' => $now]);
-tellLater('/app/events', ['MessageSid' => $sid, 'Type' => 'code_entered', 'OccurredAt' => $now]); // once it was entered
+reportLater('/app/messages', ['MessageSid' => $sid, 'To' => $to, 'From' => $from, 'CreatedAt' => $now]);
+reportLater('/app/events', ['MessageSid' => $sid, 'Type' => 'code_entered', 'OccurredAt' => $now]); // when it was entered
 echo $sid, "\n";

@@ -10,7 +10,7 @@ FROM, VALIDATOR = os.environ["TWILIO_FROM"], RequestValidator(KEY)
 client = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"])
 client.api.base_url = os.environ.get("HEARDBACK_UPSTREAM_URL", client.api.base_url)  # the demo's stand-in
 
-def tell(path, fields):
+def report(path, fields):
     """Make this a job of your queue: it raises after a timeout, a 503 or a 403, so that the queue runs it again."""
     url = BASE + path  # the public URL, because it is signed
     headers = {"X-Twilio-Signature": VALIDATOR.compute_signature(url, fields)}
@@ -23,16 +23,16 @@ def tell(path, fields):
 def try_for_an_hour(path, fields):
     for wait in [5 * 2**n for n in range(10)]:
         try:
-            return tell(path, fields)
+            return report(path, fields)
         except requests.RequestException as error:
             print(f"{path}: {error!r}, again in {wait} s", file=sys.stderr)
         time.sleep(wait)
 
-def tell_later(path, **fields):  # without a queue: in the background
+def report_later(path, **fields):  # without a queue: in the background
     threading.Thread(target=try_for_an_hour, args=(path, fields)).start()
 
 now = lambda: datetime.now(timezone.utc).isoformat()
 sid = client.messages.create(to=sys.argv[1], from_=FROM, body="Your code is 493017.", provide_feedback=True).sid
-tell_later("/app/messages", MessageSid=sid, To=sys.argv[1], From=FROM, CreatedAt=now())
-tell_later("/app/events", MessageSid=sid, Type="code_entered", OccurredAt=now())  # in reality once it was entered
+report_later("/app/messages", MessageSid=sid, To=sys.argv[1], From=FROM, CreatedAt=now())
+report_later("/app/events", MessageSid=sid, Type="code_entered", OccurredAt=now())  # in your app: when it was entered
 print(sid, flush=True)

@@ -8,7 +8,7 @@ STAND_IN = ENV.fetch('HEARDBACK_UPSTREAM_URL', nil) # the demo's
 CLIENT.api.instance_variable_set(:@base_url, STAND_IN) if STAND_IN
 
 # Make this a job of your queue: it raises after a timeout, a 503 or a 403, so that the queue runs it again.
-def tell(path, fields)
+def report(path, fields)
   url = URI(BASE + path) # the public URL, because it is signed
   signature = Twilio::Security::RequestValidator.new(KEY).build_signature_for(url.to_s, fields)
   request = Net::HTTP::Post.new(url, 'X-Twilio-Signature' => signature)
@@ -19,11 +19,11 @@ def tell(path, fields)
   warn "#{path} #{answer.code} #{answer.body}" # the same request would be refused again
 end
 
-# Without a queue: runs in the background, and tries again for an hour.
-def tell_later(path, fields, wait = 5)
+# Without a queue: runs in the background, and retries for an hour.
+def report_later(path, fields, wait = 5)
   Thread.new do
-    tell(path, fields)
-  rescue StandardError => e # whatever it is: no such host, no TLS, half an answer
+    report(path, fields)
+  rescue StandardError => e # any error: unknown host, no TLS, an incomplete answer
     warn "#{path}: #{e.class} #{e.message}, again in #{wait} s"
     sleep wait
     (wait *= 2) < 3600 && retry
@@ -32,8 +32,8 @@ end
 
 sid = CLIENT.messages.create(to: ARGV[0], from: FROM, body: 'Your code is 493017.', provide_feedback: true).sid
 now = Time.now.utc.iso8601(3)
-jobs = [tell_later('/app/messages', { 'MessageSid' => sid, 'To' => ARGV[0], 'From' => FROM, 'CreatedAt' => now })]
-# In reality once the code was entered; keep the SID with the login.
-jobs << tell_later('/app/events', { 'MessageSid' => sid, 'Type' => 'code_entered', 'OccurredAt' => now })
+jobs = [report_later('/app/messages', { 'MessageSid' => sid, 'To' => ARGV[0], 'From' => FROM, 'CreatedAt' => now })]
+# In your app: when the code was entered. Store the SID with the login.
+jobs << report_later('/app/events', { 'MessageSid' => sid, 'Type' => 'code_entered', 'OccurredAt' => now })
 puts sid; $stdout.flush
 jobs.each(&:join) # a script must not end before its threads

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::clock::{ClockReading, Discipline, Jump, LastSeen};
-use crate::store::Clock;
+
+/// Returns the wall clock's time. Injected, so that tests can set it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// A clock without jumps. It is injected, as the wall clock is.
 pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;

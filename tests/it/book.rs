@@ -1,5 +1,5 @@
-//! A book in which the domain's changes are entered as they come: the plainest store there is, to
-//! judge the judgement by. It also watches what must never happen.
+//! A reference implementation of a store in memory, which applies the domain's changes in order.
+//! The tests compare the real store with it. It also checks invariants.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ impl Book {
         }
     }
 
-    /// The sweep's part for parked evidence that waited for a newer message.
+    /// The sweep of parked evidence that waited for a newer message.
     pub(crate) fn sweep(&mut self) {
         for parked in self.parked.clone() {
             let waited = matching::later(parked.parked_at, REGISTERED_WITHIN) <= at(self.now);
@@ -168,14 +168,15 @@ impl Book {
         self.automatic.extend(changes.automatic);
     }
 
-    /// States move only along the design's arrows, and no confirmation is undone once it may have been posted.
+    /// States change only along the arrows of docs/design.md. A confirmation that may have been
+    /// posted is never undone.
     fn watch(&self, before: Option<&Message>, after: &Message) {
         use State::{Confirmed, Expired, Pending, Undelivered, Untracked};
         let from = before.map(|message| message.state);
         let is_final = before.is_some_and(|message| message.held.is_none());
         let along_an_arrow = from == Some(after.state)
             || match from {
-                // A registration, a receipt and parked evidence may come to one step.
+                // One step may combine a registration, a receipt and parked evidence.
                 None | Some(Untracked) => {
                     matches!(after.state, Untracked | Pending | Undelivered | Confirmed)
                 }
@@ -248,16 +249,16 @@ impl RowSource for Book {
         Ok(self.parked.iter().filter(waits).cloned().collect())
     }
 
-    fn may_concern(&self, key: &WaitsFor) -> bool {
+    fn may_concern(&self, key: &WaitsFor) -> Result<bool, Infallible> {
         let held = self.messages.values().filter_map(|message| message.held.as_deref());
-        held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key)
+        Ok(held.chain(&self.parked).any(|parked| WaitsFor::of(&parked.evidence) == *key))
     }
 
-    fn holding(&self, key: &WaitsFor) -> Vec<MessageSid> {
+    fn holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Infallible> {
         let holds = |message: &&Message| {
             message.held.as_ref().is_some_and(|held| WaitsFor::of(&held.evidence) == *key)
         };
-        self.messages.values().filter(holds).map(|message| message.sid).collect()
+        Ok(self.messages.values().filter(holds).map(|message| message.sid).collect())
     }
 
     fn service_of(

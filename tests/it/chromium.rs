@@ -1,5 +1,5 @@
-//! Our click links in a real browser. The target is https and nobody's server: the browser asks the test
-//! before it fetches it.
+//! Heardback's click links in a real browser. The target is an https URL without a server: the test
+//! answers the browser's request for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::harness::{Scene, json as json_post, sid};
 const TARGET: &str = "https://app.example.com/welcome?invite=1";
 const PHONE: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
                      Chrome/140.0.0.0 Mobile Safari/537.36";
-/// Without this it says that it is automated, which it does when a scanner drives it.
+/// Without this flag, Chromium reports `navigator.webdriver`, as under an automated scanner.
 const AS_A_PERSON: &str = "--disable-blink-features=AutomationControlled";
 
 impl Browser {
@@ -20,7 +20,7 @@ impl Browser {
         self.open(&url);
     }
 
-    /// Waits until it asks for the target, and lets it have a page. What it asked.
+    /// Waits for the request to the target, and answers it with a page. Returns the request.
     fn arrives(&mut self) -> Value {
         let paused = self.wait("Fetch.requestPaused");
         let page = STANDARD.encode("<!doctype html><title>welcome</title><p>Welcome");
@@ -34,7 +34,7 @@ impl Browser {
     }
 }
 
-/// A message with a link in it; the link's path.
+/// Registers a message with a link and returns the link's path.
 fn linked(scene: &Scene) -> String {
     let body = json!({ "MessageSid": sid(1), "Link": TARGET });
     let answer = scene.send(&json_post("/app/messages", &body)).json();
@@ -47,8 +47,8 @@ fn presses(scene: &Scene) -> u64 {
     scene.service.metric(name)
 }
 
-/// The message is confirmed by the one press, and the target was told nothing of the link.
-fn was_worth_it(scene: &Scene, asked: &Value) {
+/// One press confirmed the message, and the request to the target contains nothing of the link.
+fn is_confirmed_without_a_trace(scene: &Scene, asked: &Value) {
     assert_eq!((&asked["url"], &asked["method"]), (&json!(TARGET), &json!("GET")));
     let headers = asked["headers"].as_object().expect("headers");
     assert!(!headers.keys().any(|name| name.eq_ignore_ascii_case("referer")), "{headers:?}");
@@ -57,15 +57,15 @@ fn was_worth_it(scene: &Scene, asked: &Value) {
 }
 
 #[test]
-fn a_person_arrives_at_the_target_without_doing_anything() {
+fn a_visitor_arrives_at_the_target_without_a_press() {
     let scene = Scene::new(&[]);
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
     let link = linked(&scene);
     browser.follow(&scene, &link);
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
-    // Whoever goes back is back where they were, and not sent on again.
+    is_confirmed_without_a_trace(&scene, &asked);
+    // The back button shows the link's page, which does not redirect again.
     let history = browser.call("Page.getNavigationHistory", &json!({}));
     let entries = history["entries"].as_array().expect("a list").iter();
     let addresses: Vec<&str> = entries.filter_map(|entry| entry["url"].as_str()).collect();
@@ -73,7 +73,7 @@ fn a_person_arrives_at_the_target_without_doing_anything() {
 }
 
 #[test]
-fn a_page_that_nobody_sees_waits_until_somebody_does() {
+fn a_hidden_page_waits_until_it_is_visible() {
     let scene = Scene::new(&[]);
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
@@ -87,11 +87,11 @@ fn a_page_that_nobody_sees_waits_until_somebody_does() {
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
     browser.evaluate("isSeen = true; document.dispatchEvent(new Event('visibilitychange'))");
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }
 
 #[test]
-fn without_javascript_the_button_leads_on_and_nothing_else_does() {
+fn without_javascript_only_the_button_leads_on() {
     let scene = Scene::new(&[]);
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent, AS_A_PERSON]) else { return };
@@ -103,22 +103,22 @@ fn without_javascript_the_button_leads_on_and_nothing_else_does() {
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
     browser.press();
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }
 
 #[test]
-fn a_browser_that_a_machine_drives_stays_where_it_is() {
+fn an_automated_browser_is_not_redirected() {
     let scene = Scene::new(&[]);
     let agent = format!("--user-agent={PHONE}");
     let Some(mut browser) = Browser::start(&[&agent]) else { return };
     let link = linked(&scene);
     browser.follow(&scene, &link);
     browser.wait("Page.loadEventFired");
-    assert_eq!(browser.evaluate("navigator.webdriver"), true, "it says so");
+    assert_eq!(browser.evaluate("navigator.webdriver"), true, "the browser reports automation");
     assert!(browser.address().ends_with(&link));
     assert_eq!((presses(&scene), scene.state(1).as_deref()), (0, Some("pending")));
-    // The same page, and somebody at its keyboard.
+    // The same page, and a key press.
     browser.press_by_keyboard();
     let asked = browser.arrives();
-    was_worth_it(&scene, &asked);
+    is_confirmed_without_a_trace(&scene, &asked);
 }

@@ -1,5 +1,5 @@
-//! The commands as a person at a terminal meets them: what they print and where, how they exit,
-//! what they leave behind, and that no secret shows.
+//! The commands as processes at a terminal: output and its stream, exit code, files left behind,
+//! and no secret in the output.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::skip::skipped_unless_ci;
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "fedcba9876543210fedcba9876543210";
 
-/// Far more than anything here takes on a busy machine.
+/// Longer than any command here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Our program, with nothing of our own environment but the place for temporary files.
+/// The binary with an empty environment, except the folder for temporary files.
 fn heardback(words: &[&str], temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heardback"));
     command.args(words).env_clear().env("TMPDIR", temporary).stdin(Stdio::null());
@@ -51,12 +51,12 @@ fn without_a_command_the_help_is_shown_as_it_is() {
 }
 
 #[test]
-fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_nothing_behind() {
+fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_no_file() {
     let temporary = tempfile::tempdir().expect("a folder");
     let output = heardback(&["demo"], temporary.path()).output().expect("it runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{text}");
-    assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "", "no talk");
+    assert_eq!(String::from_utf8(output.stderr).expect("UTF-8"), "", "nothing on standard error");
     for line in [
         "SM5f0c8e21b7d94a63a2e17c40d98b36a1  a code, entered          reported  code_entered, 2 attempts",
         "SMf552cc5023d8319aea1181f76f3adcbd  a reply                  reported  reply",
@@ -78,19 +78,19 @@ fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_nothing_behind() {
     assert!(left.is_empty(), "left behind: {left:?}");
 }
 
-/// The process is gone when the test is, however it ends.
+/// Kills the process when the test ends, whatever the result.
 struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[test]
-fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
+fn a_kept_demo_runs_until_a_signal_stops_it() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut command = heardback(&["demo", "--keep"], temporary.path());
     let mut demo = Kept(command.stdout(Stdio::piped()).spawn().expect("it runs"));
@@ -98,7 +98,7 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
     let mut shown = Vec::new();
     for line in lines.by_ref() {
         shown.push(line.expect("UTF-8"));
-        // The last of what there is to try.
+        // The last of the suggested commands.
         if shown.last().is_some_and(|line| line.contains("Type=code_entered")) {
             break;
         }
@@ -125,7 +125,7 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
     assert_eq!(answer.0, 200, "{}", answer.1);
     assert!(answer.1.contains("\"ready\""), "{}", answer.1);
 
-    // What it says to try is tried, by a shell, as a person would.
+    // Runs each suggested command in a shell, as a reader would.
     let tried = shown.iter().skip_while(|line| !line.contains("export TWILIO_AUTH_TOKEN="));
     let script = tried.map(String::as_str).collect::<Vec<_>>().join("\n");
     if has_curl() {
@@ -141,13 +141,13 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
     for line in lines {
         rest.push_str(&line.expect("UTF-8"));
     }
-    assert_eq!(rest, "", "nothing more to say");
+    assert_eq!(rest, "", "no further output");
     assert!(demo.0.wait().expect("it ends").success());
     assert!(temporary.path().read_dir().expect("readable").next().is_none(), "left behind");
 }
 
 #[test]
-fn a_demo_that_is_kept_goes_on_when_nobody_reads_what_it_says() {
+fn a_kept_demo_goes_on_after_its_reader_closes_the_pipe() {
     let temporary = tempfile::tempdir().expect("a folder");
     let mut command = heardback(&["demo", "--keep"], temporary.path());
     let mut demo = Kept(command.stdout(Stdio::piped()).spawn().expect("it runs"));
@@ -155,7 +155,7 @@ fn a_demo_that_is_kept_goes_on_when_nobody_reads_what_it_says() {
     let mut lines = lines.map_while(Result::ok);
     let page = lines.find_map(|line| Some(line.strip_prefix("  operator")?.trim().to_owned()));
     let page = page.expect("the operator's listener");
-    // Its pipe is closed long before it has said all.
+    // The reader closes the pipe long before the last line.
     drop(lines);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -164,7 +164,7 @@ fn a_demo_that_is_kept_goes_on_when_nobody_reads_what_it_says() {
         let answer = client.get(format!("{page}/metrics")).send().await.expect("it is there");
         answer.text().await.expect("a body")
     };
-    eventually("all is played", LONG, || {
+    eventually("the demo has played every step", LONG, || {
         runtime.block_on(told()).contains("heardback_messages{state=\"reported\"} 7\n")
     });
     kill_process(Pid::from_child(&demo.0), Signal::TERM).expect("it is there");
@@ -182,7 +182,7 @@ pub(crate) fn has_curl() -> bool {
 }
 
 #[test]
-fn what_sign_prints_is_what_the_receiver_takes() {
+fn the_receiver_accepts_what_sign_prints() {
     let key = [SigningKey::new(b"an app key")];
     let env = [("HEARDBACK_APP_KEYS", "an app key,an older one"), ("TWILIO_AUTH_TOKEN", TOKEN)];
     let url = "https://hooks.example.com/app/events?x=%27";
@@ -209,7 +209,7 @@ fn what_sign_prints_is_what_the_receiver_takes() {
 }
 
 #[test]
-fn json_from_a_file_is_signed_by_way_of_its_hash() {
+fn json_from_a_file_is_signed_through_its_hash() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("event.json");
     let body = "{\"Reference\":\"it's\"}\n";
@@ -232,7 +232,7 @@ fn json_from_a_file_is_signed_by_way_of_its_hash() {
 }
 
 #[test]
-fn sign_says_which_secret_is_missing_and_what_a_field_looks_like() {
+fn sign_names_the_missing_secret_and_shows_the_form_of_a_field() {
     let url = "https://hooks.example.com/app/events";
     let (code, signature, talk) =
         run(&["sign", "https://hooks.example.com/twilio/message"], &SOUND);
@@ -251,7 +251,7 @@ fn sign_says_which_secret_is_missing_and_what_a_field_looks_like() {
 }
 
 #[test]
-fn check_prints_what_to_paste_and_no_secret() {
+fn check_prints_the_urls_to_paste_and_no_secret() {
     let mut env = SOUND.to_vec();
     let hush = "hush-hush-hush-hush";
     env.extend([
@@ -269,9 +269,9 @@ fn check_prints_what_to_paste_and_no_secret() {
     }
 }
 
-/// What is pasted into Twilio must be there: a route of a later release would be a 404.
+/// The URLs that users paste into Twilio must exist: a route of a later release would answer 404.
 #[test]
-fn check_names_only_routes_that_there_are() {
+fn check_names_only_existing_routes() {
     let (_, results, _) = run(&["check"], &SOUND);
     let urls = results.split_whitespace().filter_map(|word| {
         let path = word.strip_prefix("https://hooks.example.com")?;
@@ -316,10 +316,7 @@ fn check_and_serve_list_every_problem_at_once_and_exit_with_2() {
             "HEARDBACK_LOG",
             "HEARDBACK_DRY_RUN",
         ] {
-            assert!(
-                talk.contains(&format!("  {name} ")),
-                "{command} does not blame {name}: {talk}"
-            );
+            assert!(talk.contains(&format!("  {name} ")), "{command} does not name {name}: {talk}");
         }
         assert!(!talk.contains(TOKEN), "a token in the wrong place does not show: {talk}");
     }
@@ -361,7 +358,7 @@ fn a_variable_close_to_a_setting_refuses_the_start_and_names_the_setting() {
 }
 
 #[test]
-fn help_and_version_say_what_there_is() {
+fn help_and_version_list_every_command() {
     let (code, version, _) = run(&["--version"], &[]);
     assert_eq!(
         (code, version.as_str()),
@@ -380,7 +377,7 @@ fn help_and_version_say_what_there_is() {
 }
 
 #[test]
-fn what_nobody_knows_is_wrong_usage() {
+fn an_unknown_command_is_wrong_usage() {
     for words in [&["sing"][..], &["demo", "--colour"], &["serve", "--auth-token", "x"], &[]] {
         let (code, results, talk) = run(words, &SOUND);
         assert_eq!((code, results.as_str()), (2, ""), "{words:?}");

@@ -1,5 +1,5 @@
-//! What every store promises, whatever is behind it. A new backend joins by one line in
-//! [`backends`], and has to keep all of it.
+//! The contract of every store. A new backend joins with one line in [`backends`] and must pass all
+//! tests here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::overview::seen;
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A place where a store lives on while nobody has it open.
+/// A backend, and the place of its store while the store is closed.
 pub(crate) trait Backend {
     fn open(&self, hands: &Hands, policy: Policy, max_messages: u64) -> Arc<dyn Store>;
 
@@ -48,7 +48,7 @@ impl Backend for Sled {
     }
 }
 
-/// Registers message `n` and has it confirmed, both at that second.
+/// Registers message `n` and confirms it, both at that second.
 async fn confirmed(store: &Arc<dyn Store>, n: u32, seconds: i64) -> MessageSid {
     store.remember(registered(n, seconds)).await.expect("remembered");
     store.observe(direct(n, seconds)).await.expect("observed");
@@ -63,7 +63,7 @@ async fn claim(store: &Arc<dyn Store>) -> Vec<Claim> {
     store.claim(10, LEASE, &Quotas::default()).await.expect("claimed")
 }
 
-/// All claims, until nothing is due.
+/// Claims until no message is due.
 async fn claim_each(store: &Arc<dyn Store>) -> Vec<Claim> {
     let mut all = Vec::new();
     loop {
@@ -107,7 +107,7 @@ async fn entries(store: &Arc<dyn Store>, filter: Filter, page_of: usize) -> Vec<
     }
 }
 
-/// Counts everything by looking at it.
+/// Counts all records by listing them.
 async fn recount(store: &Arc<dyn Store>) -> RecordCounts {
     let mut counts = RecordCounts::default();
     for entry in entries(store, Filter::messages(), 1000).await {
@@ -118,7 +118,7 @@ async fn recount(store: &Arc<dyn Store>) -> RecordCounts {
     }
     counts.parked = entries(store, Filter::Parked, 1000).await.len() as u64;
     counts.orphaned = entries(store, Filter::Orphaned, 1000).await.len() as u64;
-    // No verb lists them; `links.rs` counts what it keeps.
+    // No store method lists links; `links.rs` tests their count.
     let known = store.counts();
     counts.links = known.links;
     (counts.parked_fullest, counts.parked_share) = (known.parked_fullest, known.parked_share);
@@ -161,7 +161,7 @@ async fn the_apps_contradiction_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn everything_that_was_answered_is_there_after_closing_and_opening_again() {
+async fn every_acknowledged_record_is_there_after_closing_and_opening_again() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -183,12 +183,12 @@ async fn everything_that_was_answered_is_there_after_closing_and_opening_again()
             "the reply stays counted"
         );
         let late = store.remember(registered(77, 0)).await.expect("remembered");
-        assert_eq!(late.confirmed, [sid(77)], "what was parked stays parked");
+        assert_eq!(late.confirmed, [sid(77)], "parked evidence stays parked");
     }
 }
 
 #[tokio::test]
-async fn what_is_confirmed_is_claimed_the_longest_due_first_up_to_the_limit() {
+async fn confirmed_messages_are_claimed_in_order_of_due_time_up_to_the_limit() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -200,12 +200,12 @@ async fn what_is_confirmed_is_claimed_the_longest_due_first_up_to_the_limit() {
         let sids: Vec<_> = first.iter().map(|claim| claim.feedback.message).collect();
         assert_eq!(sids, [sid(3), sid(1)]);
         assert!(first.iter().all(|claim| claim.attempts == 1 && claim.spent.is_zero()));
-        assert_eq!(claim(&store).await.len(), 1, "what is under way is not handed out twice");
+        assert_eq!(claim(&store).await.len(), 1, "a claimed message is not claimed again");
         assert!(claim(&store).await.is_empty());
     }
 }
 
-/// The same as [`confirmed`], for another account.
+/// [`confirmed`] for another account.
 async fn confirmed_for(store: &Arc<dyn Store>, account: AccountSid, n: u32, seconds: i64) {
     store.remember(MessageUpdate { account, ..registered(n, seconds) }).await.expect("remembered");
     let evidence = Evidence { account, ..evidence(EvidenceTarget::Message(sid(n)), seconds) };
@@ -215,7 +215,7 @@ async fn confirmed_for(store: &Arc<dyn Store>, account: AccountSid, n: u32, seco
 }
 
 fn accounts() -> [AccountSid; 3] {
-    // Some SIDs keep their case, and are longer in a key.
+    // Some SIDs are stored in their original case, so they are longer in a key.
     let other = ["AC1123456789abcdef0123456789abcdef", "AC0123456789ABCDEF0123456789abcdef"];
     let [second, third] = other.map(|text| AccountSid::parse(text).expect("valid"));
     [account(), second, third]
@@ -227,7 +227,7 @@ async fn claimed(store: &Arc<dyn Store>, limit: usize, quotas: &Quotas) -> Vec<M
 }
 
 #[tokio::test]
-async fn the_longest_due_of_all_accounts_come_first_and_none_takes_more_than_its_quota() {
+async fn claims_are_in_order_of_due_time_and_no_account_exceeds_its_quota() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -246,7 +246,7 @@ async fn the_longest_due_of_all_accounts_come_first_and_none_takes_more_than_its
 }
 
 #[tokio::test]
-async fn the_places_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_way() {
+async fn the_slots_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under_way() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -266,7 +266,7 @@ async fn the_places_of_a_claim_go_to_the_accounts_with_the_fewest_attempts_under
         assert_eq!(claimed(&store, 3, &quotas).await, expected, "up to three for each");
         let usual = Quotas::default();
         assert_eq!(claimed(&store, 4, &usual).await, [1, 2, 203, 204].map(sid), "two for each");
-        assert_eq!(claimed(&store, 2, &usual).await, [sid(3), sid(4)], "all for one alone");
+        assert_eq!(claimed(&store, 2, &usual).await, [sid(3), sid(4)], "all for a single account");
     }
 }
 
@@ -302,7 +302,7 @@ async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota()
         }
         for claim in store.claim(3, LEASE, &Quotas::default()).await.expect("claimed") {
             assert!(!claim.missing);
-            // An answer without Twilio's error code is a proxy's.
+            // A 404 without Twilio's error code comes from a proxy.
             let code = (claim.feedback.message != sid(3)).then_some(20404);
             let attempt = LastAttempt {
                 number: 1,
@@ -333,7 +333,7 @@ async fn a_message_with_a_404_is_claimed_after_the_others_and_within_its_quota()
 }
 
 #[tokio::test]
-async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
+async fn a_paused_accounts_backlog_is_not_claimed_and_delays_no_other_account() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -355,7 +355,11 @@ async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
         assert_eq!(due(Quotas::from([(one, 0), (two, 0)])).await, None);
         assert_eq!(due(Quotas::from([(two, 0)])).await, Some(Duration::ZERO));
         let attempts = |message: Option<Message>| message.expect("there").delivery.attempts;
-        assert_eq!(attempts(store.show(sid(1)).await.expect("looked up")), 0, "nothing was burnt");
+        assert_eq!(
+            attempts(store.show(sid(1)).await.expect("looked up")),
+            0,
+            "no attempt is counted"
+        );
         drop(store);
         let store = backend.usual(&hands);
         assert_eq!(claimed(&store, 4, &closed).await, [sid(200)], "and after a restart");
@@ -364,7 +368,7 @@ async fn a_closed_accounts_backlog_is_neither_claimed_nor_in_anothers_way() {
 }
 
 #[tokio::test]
-async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() {
+async fn an_expired_lease_is_claimed_again_and_the_old_claim_cannot_settle_it() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -378,7 +382,7 @@ async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() 
         );
         hands.set(30);
         let fresh = claim(&store).await[0];
-        assert_eq!(fresh.attempts, 2, "a crash has burnt its attempt");
+        assert_eq!(fresh.attempts, 2, "the attempt of the crash counts");
         let lost = store.settle(stale.lease, Settlement::Reported, None).await.expect("settled");
         assert_eq!(lost, SettleOutcome::LeaseLost);
         assert_eq!(state(&store, 1).await, Some(State::Confirmed));
@@ -394,7 +398,7 @@ async fn a_lease_that_lapses_is_handed_out_again_and_the_old_one_ends_nothing() 
 }
 
 #[tokio::test]
-async fn an_attempt_that_a_crash_cut_short_counts_and_is_made_again() {
+async fn an_attempt_that_a_crash_interrupted_counts_and_is_repeated() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -411,7 +415,7 @@ async fn an_attempt_that_a_crash_cut_short_counts_and_is_made_again() {
 }
 
 #[tokio::test]
-async fn each_settlement_does_what_it_says() {
+async fn each_settlement_has_its_documented_effect() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -430,7 +434,7 @@ async fn each_settlement_does_what_it_says() {
 
         hands.set(10);
         let third = claim(&store).await[0];
-        assert_eq!((third.attempts, third.spent), (2, spent), "it was given back");
+        assert_eq!((third.attempts, third.spent), (2, spent), "the message was returned");
         let refusal = Refusal { status: Some(400), code: None, message: "no".to_owned() };
         store
             .settle(third.lease, Settlement::Refused(refusal.clone()), None)
@@ -450,7 +454,7 @@ async fn each_settlement_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn only_what_is_refused_can_be_requeued_and_it_starts_over() {
+async fn only_a_refused_message_can_be_requeued_and_its_attempts_start_over() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -470,8 +474,7 @@ async fn only_what_is_refused_can_be_requeued_and_it_starts_over() {
 }
 
 #[tokio::test]
-async fn a_reported_message_is_requeued_only_if_it_was_reported_then_or_later_and_its_report_stays_noted()
- {
+async fn a_message_is_requeued_only_if_reported_since_that_time_and_keeps_its_report() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -502,7 +505,7 @@ async fn a_reported_message_is_requeued_only_if_it_was_reported_then_or_later_an
 }
 
 #[tokio::test]
-async fn a_post_that_is_given_back_costs_no_attempt_and_is_counted_as_a_post() {
+async fn a_post_that_is_returned_costs_no_attempt_and_is_counted_as_a_post() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         confirmed(&store, 1, 0).await;
@@ -516,7 +519,7 @@ async fn a_post_that_is_given_back_costs_no_attempt_and_is_counted_as_a_post() {
         };
         for posts in 1..=3 {
             let claimed = claim(&store).await[0];
-            assert_eq!(claimed.attempts, 1, "the wait after it depends on none of them");
+            assert_eq!(claimed.attempts, 1, "returned posts do not change its retry delay");
             let release = Settlement::Release { after: Duration::ZERO };
             let ended = Some(attempt(claimed.attempts));
             store.settle(claimed.lease, release, ended).await.expect("settled");
@@ -532,7 +535,7 @@ async fn a_post_that_is_given_back_costs_no_attempt_and_is_counted_as_a_post() {
 }
 
 #[tokio::test]
-async fn next_due_is_zero_for_what_is_overdue_and_none_when_nothing_waits() {
+async fn next_due_is_zero_for_an_overdue_message_and_none_without_a_due_message() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -566,12 +569,12 @@ async fn a_due_time_from_a_clock_that_was_ahead_is_due_at_once() {
         assert_eq!(claimed(&store, 1, &Quotas::default()).await, [sid(2)]);
         assert_eq!(claimed(&store, 9, &Quotas::default()).await, [sid(1)]);
         let due = store.next_due(&Quotas::default()).await.expect("known");
-        assert_eq!(due, Some(LEASE), "each is leased by the time that counts now");
+        assert_eq!(due, Some(LEASE), "each lease counts from the current time");
     }
 }
 
 #[tokio::test]
-async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() {
+async fn a_change_wakes_a_waiter_that_registered_before_it_and_one_that_registers_after() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         let waiter = Arc::clone(&store);
@@ -583,14 +586,14 @@ async fn a_change_wakes_whoever_waited_before_looking_and_whoever_comes_after() 
         tokio::task::yield_now().await;
         confirmed(&store, 1, 0).await;
         tokio::time::timeout(LEASE, waiting).await.expect("woken").expect("no panic");
-        // One that came while nobody waited counts as well.
+        // A change without a waiter wakes the next waiter.
         confirmed(&store, 2, 0).await;
         tokio::time::timeout(LEASE, store.changed()).await.expect("woken");
     }
 }
 
 #[tokio::test]
-async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
+async fn a_sweep_expires_orphans_and_removes_in_bounded_steps() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -620,7 +623,7 @@ async fn a_sweep_expires_orphans_and_forgets_in_bounded_steps() {
 }
 
 #[tokio::test]
-async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name() {
+async fn a_message_with_a_confirmed_sibling_is_listed_with_the_siblings_sid() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         for (n, name) in [(1, "x"), (2, "x"), (3, "y")] {
@@ -637,7 +640,7 @@ async fn a_message_that_another_was_confirmed_instead_of_is_listed_with_its_name
 }
 
 #[tokio::test]
-async fn what_bears_a_reference_is_kept_while_others_of_it_may_be_confirmed() {
+async fn a_message_with_a_reference_is_kept_while_others_of_the_reference_may_be_confirmed() {
     for backend in backends() {
         let hands = Hands::default();
         let short = Duration::from_mins(1);
@@ -661,13 +664,13 @@ async fn what_bears_a_reference_is_kept_while_others_of_it_may_be_confirmed() {
         sweep(&store).await;
         assert_eq!(state(&store, 2).await, Some(State::Reported), "it is still there");
         let sent = store.remember(status(1, "sent", 2 * DAY)).await.expect("remembered");
-        assert!(sent.confirmed.is_empty(), "nobody took the first for the only one");
+        assert!(sent.confirmed.is_empty(), "the first is not treated as the only one");
         assert_eq!(state(&store, 1).await, Some(State::Pending));
     }
 }
 
 #[tokio::test]
-async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
+async fn a_code_entered_days_later_finds_its_message_among_those_to_the_person() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -693,7 +696,7 @@ async fn a_code_typed_days_later_finds_its_message_among_those_to_the_person() {
 }
 
 #[tokio::test]
-async fn a_message_expires_on_time_even_if_nobody_sweeps() {
+async fn a_message_expires_on_time_even_without_a_sweep() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -708,7 +711,7 @@ async fn a_message_expires_on_time_even_if_nobody_sweeps() {
 }
 
 #[tokio::test]
-async fn what_is_pending_or_confirmed_is_never_forgotten_and_the_finished_only_in_time() {
+async fn unfinished_messages_are_never_removed_and_finished_ones_after_their_retention() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -732,7 +735,7 @@ async fn what_is_pending_or_confirmed_is_never_forgotten_and_the_finished_only_i
 }
 
 #[tokio::test]
-async fn what_may_still_be_the_newest_is_not_forgotten_however_short_the_retention() {
+async fn a_message_that_may_still_be_the_newest_is_kept_however_short_the_retention() {
     for backend in backends() {
         let hands = Hands::default();
         let short = Policy { retention: Duration::from_secs(1), ..policy() };
@@ -745,7 +748,7 @@ async fn what_may_still_be_the_newest_is_not_forgotten_however_short_the_retenti
         let replied = store.observe(reply(1, 10 * MINUTE)).await.expect("observed");
         assert_eq!(replied, ObserveOutcome::AlreadyConfirmed(sid(2)), "not the older one");
         hands.set(2 * HOUR);
-        assert_eq!(sweep(&store).await.forgotten(), 1, "but in the end it is");
+        assert_eq!(sweep(&store).await.forgotten(), 1, "later it is removed");
         assert_eq!(state(&store, 1).await, Some(State::Pending));
     }
 }
@@ -762,12 +765,12 @@ async fn a_reply_stays_counted_longer_than_any_message_stays_pending() {
         let replayed = store.observe(reply(1, 7 * DAY + 10)).await.expect("observed");
         assert_eq!(replayed, ObserveOutcome::NotConfirmed(Reason::Duplicate));
         hands.set(8 * DAY);
-        assert_eq!(sweep(&store).await.forgotten(), 2, "the reply and its orphan, in the end");
+        assert_eq!(sweep(&store).await.forgotten(), 2, "later the reply and its orphan");
     }
 }
 
 #[tokio::test]
-async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
+async fn pages_have_the_requested_length_and_contain_each_record_once() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -801,7 +804,7 @@ async fn pages_are_as_long_as_asked_for_and_hold_each_record_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_of_the_lists_own_starts_over() {
+async fn a_cursor_of_another_list_starts_over() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         store.remember(registered(1, 0)).await.expect("remembered");
@@ -816,7 +819,7 @@ async fn a_cursor_that_is_none_of_the_lists_own_starts_over() {
 }
 
 #[tokio::test]
-async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
+async fn above_the_limit_new_messages_are_refused_and_known_ones_updated() {
     for backend in backends() {
         let store = backend.open(&Hands::default(), policy(), 2);
         store.remember(registered(1, 0)).await.expect("remembered");
@@ -833,12 +836,12 @@ async fn above_the_cap_new_messages_are_turned_away_and_known_ones_served() {
     }
 }
 
-/// A registration for a person who gets no other message.
+/// A registration for a recipient of no other message.
 fn alone(n: u32, seconds: i64) -> MessageUpdate {
     MessageUpdate { recipient: Some(person(n)), ..registered(n, seconds) }
 }
 
-/// Registers message `n` for a person of its own, and has it reported, all at that second.
+/// Registers message `n` for a recipient of its own and reports it, all at that second.
 async fn reported(store: &Arc<dyn Store>, hands: &Hands, n: u32, seconds: i64) {
     hands.set(seconds);
     store.remember(alone(n, seconds)).await.expect("remembered");
@@ -868,15 +871,19 @@ async fn a_full_store_evicts_the_messages_that_finished_first_for_new_ones() {
             assert_eq!(store.counts(), recount(&store).await);
             assert_eq!(store.counts().total(), 3);
         }
-        assert_eq!(label(store.remember(alone(13, after)).await), "max_messages", "all wait");
+        assert_eq!(
+            label(store.remember(alone(13, after)).await),
+            "max_messages",
+            "all are pending"
+        );
         let swept = sweep(&store).await;
-        assert_eq!((swept.evicted, swept.forgotten()), (1, 0), "since it was opened");
+        assert_eq!((swept.evicted, swept.forgotten()), (1, 0), "since the store was opened");
         assert_eq!(sweep(&store).await.evicted, 0);
     }
 }
 
 #[tokio::test]
-async fn nothing_that_waits_or_shields_is_evicted() {
+async fn no_pending_message_and_no_shield_is_evicted() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 4);
@@ -905,7 +912,7 @@ async fn nothing_that_waits_or_shields_is_evicted() {
 }
 
 #[tokio::test]
-async fn what_bears_a_reference_is_not_evicted_while_others_of_it_may_be_confirmed() {
+async fn a_message_with_a_reference_is_not_evicted_while_others_of_it_may_be_confirmed() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 1);
@@ -933,7 +940,7 @@ async fn the_messages_of_a_reference_are_evicted_together_or_not_at_all() {
         store.observe(direct(2, 70)).await.expect("observed");
         let lease = claim(&store).await.first().expect("claimed").lease;
         store.settle(lease, Settlement::Reported, None).await.expect("settled");
-        // The older one lapsed a minute ago, and was not swept yet.
+        // The older one expired a minute ago and was not swept yet.
         let week = 7 * DAY + 60;
         hands.set(week);
         for (n, total) in [(10, 3), (11, 2)] {
@@ -964,7 +971,11 @@ async fn late_evidence_confirms_no_older_message_after_an_eviction() {
             store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
         }
         let other = alone(3, since);
-        assert_eq!(label(store.remember(other.clone()).await), "max_messages", "2 stays for 1");
+        assert_eq!(
+            label(store.remember(other.clone()).await),
+            "max_messages",
+            "2 stays because of 1"
+        );
         let sender = SenderHint::default();
         let by_person = EvidenceTarget::Person { recipient: person(9), sender };
         let by_person = evidence(by_person, 15 * MINUTE);
@@ -981,7 +992,7 @@ async fn late_evidence_confirms_no_older_message_after_an_eviction() {
 }
 
 #[tokio::test]
-async fn messages_that_stay_keep_no_other_message_from_being_evicted() {
+async fn messages_that_must_stay_do_not_prevent_the_eviction_of_others() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 2 * 130 + 2);
@@ -1010,7 +1021,8 @@ async fn messages_that_stay_keep_no_other_message_from_being_evicted() {
         let new = alone(13, 7 * DAY);
         assert_eq!(label(store.remember(new.clone()).await), "max_messages");
         assert_eq!(store.evictable().await.expect("counted"), 0);
-        // A message under one of the references is settled, so its whole group can go once nothing shields.
+        // A message under one of the references is settled, so its whole group can be evicted once
+        // no message shields another.
         store.observe(direct(2005, 7 * DAY)).await.expect("observed");
         for claim in claim(&store).await {
             store.settle(claim.lease, Settlement::Reported, None).await.expect("settled");
@@ -1023,7 +1035,7 @@ async fn messages_that_stay_keep_no_other_message_from_being_evicted() {
 }
 
 #[tokio::test]
-async fn a_crowd_under_one_reference_is_evicted_from_its_oldest_on() {
+async fn more_messages_under_one_reference_than_are_loaded_are_evicted_from_the_oldest_on() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 70);
@@ -1048,7 +1060,7 @@ async fn a_crowd_under_one_reference_is_evicted_from_its_oldest_on() {
 }
 
 #[tokio::test]
-async fn the_untracked_are_evicted_first_and_the_refused_last() {
+async fn untracked_messages_are_evicted_first_and_refused_ones_last() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.open(&hands, policy(), 4);
@@ -1092,7 +1104,7 @@ async fn a_store_above_a_lowered_limit_shrinks_a_little_with_each_new_message() 
 }
 
 #[tokio::test]
-async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
+async fn a_full_store_confirms_no_message_that_a_store_with_room_would_not() {
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
     for _ in 0..12 {
         let hands = Hands::default();
@@ -1111,7 +1123,7 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
                         dice.n(8).eq(&0).then(|| reference(&dice.n(3).to_string()));
                     match full.remember(sighting.clone()).await {
                         Ok(_) => drop(roomy.remember(sighting).await.expect("remembered")),
-                        // The registration will come again, to both stores.
+                        // The registration is repeated, to both stores.
                         Err(_) => refused += 1,
                     }
                 }
@@ -1152,7 +1164,7 @@ async fn a_full_store_confirms_nothing_that_one_with_room_would_not() {
 }
 
 #[tokio::test]
-async fn a_closed_store_carries_nothing_out() {
+async fn a_closed_store_executes_no_command() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         store.health().await.expect("ready");
@@ -1173,14 +1185,14 @@ async fn a_closed_store_carries_nothing_out() {
 }
 
 #[tokio::test]
-async fn evidence_parked_anew_where_an_orphan_lies_is_counted_once() {
+async fn evidence_parked_again_beside_its_own_orphan_is_counted_once() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
         store.observe(direct(1, 0)).await.expect("observed");
         hands.set(7 * DAY);
         store.observe(direct(1, 7 * DAY)).await.expect("observed");
-        assert_eq!(store.counts(), recount(&store).await, "lapsed, and nobody swept");
+        assert_eq!(store.counts(), recount(&store).await, "expired without a sweep");
         hands.set(14 * DAY);
         sweep(&store).await;
         store.observe(direct(1, 14 * DAY)).await.expect("observed");
@@ -1204,7 +1216,7 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
+async fn counts_equal_a_recount_after_any_run_and_after_opening_again() {
     for backend in backends() {
         let hands = Hands::default();
         let mut store = backend.usual(&hands);
@@ -1269,7 +1281,7 @@ async fn counts_are_those_of_a_recount_after_any_run_and_after_opening_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
+async fn a_registration_that_races_its_evidence_is_confirmed_exactly_once() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         let mut tasks = Vec::new();
@@ -1302,7 +1314,7 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
         assert_eq!(store.counts().of(State::Confirmed), 60);
         assert_eq!(store.counts().parked, 0);
         let mut claimed = 0;
-        // A backend may hand out fewer in one call than were asked for.
+        // A backend may return fewer claims in one call than the limit.
         while let got @ 1.. =
             store.claim(20, LEASE, &Quotas::default()).await.expect("claimed").len()
         {
@@ -1313,7 +1325,7 @@ async fn a_registration_racing_its_evidence_is_confirmed_exactly_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixty_four_writers_at_once_are_all_answered_and_all_durable() {
+async fn sixty_four_concurrent_writers_are_all_answered_and_all_durable() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -1337,7 +1349,7 @@ async fn sixty_four_writers_at_once_are_all_answered_and_all_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_attempt_is_handed_out_twice_however_many_ask_at_once() {
+async fn no_attempt_is_claimed_twice_under_concurrent_claims() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         for n in 1..=40 {
@@ -1362,7 +1374,7 @@ async fn no_attempt_is_handed_out_twice_however_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_returned_is_what_is_kept_to_the_last_digit_of_the_time() {
+async fn stored_times_are_returned_with_full_precision() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         let fine = Duration::from_nanos(700_900);

@@ -1,8 +1,9 @@
-//! Damage of every kind to copies of small stores: bits flipped, sectors zeroed, torn or swapped, files cut
-//! or gone. Either the store opens with everything that was acknowledged, or it says what is wrong and
-//! what to do. No panic escapes, and nothing is lost in silence.
+//! Damage of every kind to copies of small stores: flipped bits, sectors that are zeroed, torn or
+//! swapped, truncated or missing files. Either the store opens with every acknowledged record, or
+//! the error says what is wrong and what to do. No panic escapes, and no record is lost silently.
 //!
-//! `HEARDBACK_DAMAGE_IMAGES` says how many images (400), `HEARDBACK_DAMAGE_SEED` with which seed (2026).
+//! `HEARDBACK_DAMAGE_IMAGES` sets the number of images (400), `HEARDBACK_DAMAGE_SEED` the seed
+//! (2026).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,12 +44,12 @@ fn from_env(name: &str, usual: u64) -> u64 {
     process_env(name).map_or(usual, |text| text.parse().expect("a number"))
 }
 
-/// All that was acknowledged, as a store tells it.
+/// All acknowledged records, as the store returns them.
 #[derive(Debug, PartialEq, Eq)]
 struct Truth {
     counts: RecordCounts,
     entries: Vec<String>,
-    /// What stands for somebody's number: with another key nobody is found any more.
+    /// The check value of the key for phone numbers: with another key no person is found.
     somebody: String,
 }
 
@@ -89,7 +90,7 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// A store with a bit of everything. `killed`: as its process leaves it when it is killed.
+/// A store with records of every kind. `killed`: as a killed process leaves it.
 async fn store(messages: u32, killed: bool) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), Hands::default().clock());
@@ -118,7 +119,7 @@ async fn store(messages: u32, killed: bool) -> TempDir {
     folder
 }
 
-/// Damages one file in one way. Returns what was done.
+/// Damages one file in one way. Returns a description.
 fn damage(folder: &Path, dice: &mut Dice) -> String {
     let mut names: Vec<String> = fs::read_dir(folder)
         .expect("a folder")
@@ -127,7 +128,7 @@ fn damage(folder: &Path, dice: &mut Dice) -> String {
         .collect();
     names.sort();
     let at = dice.below(names.len());
-    // Most of what can be lost lies in one file.
+    // Most of the data is in one file.
     let name = if dice.below(5) < 3 { "db".to_owned() } else { names.swap_remove(at) };
     let path = folder.join(&name);
     let mut bytes = fs::read(&path).expect("readable");
@@ -191,13 +192,13 @@ fn damage(folder: &Path, dice: &mut Dice) -> String {
     format!("{name}: {how}")
 }
 
-/// What came of an image, in a word; fails the test if anything was lost in silence.
+/// The outcome of an image as one label. Fails the test if a record was lost silently.
 fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let store = opened(folder)?;
-        assert_eq!(truth(&store), *truth_of, "{what}: lost in silence");
+        assert_eq!(truth(&store), *truth_of, "{what}: lost silently");
         drop(store);
-        // What opens must do so again.
+        // A store that opens must open again.
         let again = opened(folder).unwrap_or_else(|error| panic!("{what}: only once, {error}"));
         assert_eq!(truth(&again), *truth_of, "{what}: lost later");
         Ok(())
@@ -231,7 +232,7 @@ fn judged(what: &str, folder: &Path, truth_of: &Truth) -> &'static str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn whatever_is_damaged_a_store_opens_whole_or_says_what_is_wrong_and_what_to_do() {
+async fn a_damaged_store_opens_with_every_record_or_reports_the_damage_and_the_remedy() {
     let images = from_env("HEARDBACK_DAMAGE_IMAGES", 400);
     let seed = from_env("HEARDBACK_DAMAGE_SEED", 2026);
     let reopened = store(60, false).await;

@@ -1,5 +1,5 @@
-//! Ringing calls and pressed links while the store cannot write: the caller and the visitor are served, and the
-//! evidence is written later, or its loss is counted.
+//! Ringing calls and pressed links while the store cannot write: the caller and the visitor are
+//! served. The evidence is written later, or its loss is counted.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn another_call(ringing: &Recording) -> Recording {
     Recording { body: body.into_bytes(), ..ringing.clone() }
 }
 
-/// A desk that knows the called message and the message of the link.
+/// A receiver that knows the called message and the message of the link.
 async fn desk(capacity: usize) -> Desk {
     let desk = Desk::with(EventBudget::default(), capacity);
     desk.play(&read("app-message-called").0).await;
@@ -44,7 +44,7 @@ async fn desk(capacity: usize) -> Desk {
     desk
 }
 
-/// The call rings and the link is pressed: both are served.
+/// Sends the ringing call and the press of the link: both are served.
 async fn acts(desk: &Desk) {
     let answer = desk.play(&read("call-ringing").0).await;
     assert!(answer.starts_with("200") && answer.contains("<Reject/>"), "{answer}");
@@ -60,12 +60,12 @@ fn evidence_of_a_call_and_a_press_on_a_full_store_is_confirmed_once_there_is_roo
         actix_web::rt::spawn(async move { deferred.run(std::future::pending()).await });
         desk.room.store(0, Ordering::SeqCst);
         acts(&desk).await;
-        // A link that is pressed again, or a call that Twilio repeats, takes no more room.
+        // A link pressed again, or a call that Twilio repeats, takes no more room.
         acts(&desk).await;
         assert_eq!(desk.metrics.evidence_deferred(), 2);
         let records = desk.records().await;
         assert_eq!(records.matches(": pending").count(), 2, "{records}");
-        assert!(desk.play(&read("app-link").0).await.starts_with("503"), "no link is made");
+        assert!(desk.play(&read("app-link").0).await.starts_with("503"), "no link is created");
         desk.room.store(ROOM, Ordering::SeqCst);
         until("all is written", || desk.metrics.evidence_deferred() == 0).await;
         let records = desk.records().await;
@@ -78,7 +78,7 @@ fn evidence_of_a_call_and_a_press_on_a_full_store_is_confirmed_once_there_is_roo
 }
 
 #[test]
-fn a_call_and_a_press_are_served_though_the_writer_hangs_and_are_confirmed_after_it() {
+fn a_call_and_a_press_are_served_while_the_writer_hangs_and_confirmed_afterwards() {
     actix_web::rt::System::new().block_on(async {
         let desk = desk(4).await;
         let deferred = Arc::clone(&desk.deferred);
@@ -97,7 +97,7 @@ fn a_call_and_a_press_are_served_though_the_writer_hangs_and_are_confirmed_after
 }
 
 #[test]
-fn only_a_ringing_call_of_twilios_own_is_deferred_and_any_other_gets_503() {
+fn only_a_ringing_call_from_twilio_is_deferred_and_any_other_gets_503() {
     actix_web::rt::System::new().block_on(async {
         let desk = desk(4).await;
         desk.room.store(0, Ordering::SeqCst);
@@ -131,7 +131,7 @@ fn evidence_beyond_the_bound_is_counted_as_lost() {
 }
 
 #[test]
-fn at_the_end_of_the_process_deferred_evidence_is_tried_once_more_and_then_counted_as_lost() {
+fn at_shutdown_deferred_evidence_is_tried_once_more_and_then_counted_as_lost() {
     actix_web::rt::System::new().block_on(async {
         let desk = desk(4).await;
         desk.room.store(0, Ordering::SeqCst);
@@ -164,7 +164,7 @@ fn a_link_cannot_be_followed_while_the_store_cannot_be_read() {
     });
 }
 
-/// The real service on a small disk, and what its callers do.
+/// The real service on a small disk, and the requests of its callers.
 struct Small {
     disk: Disk,
     twilio: Twilio,
@@ -221,7 +221,7 @@ impl Small {
         findings.iter().any(|finding| finding["id"] == id)
     }
 
-    /// Ends the service and starts it again.
+    /// Restarts the service.
     fn restarts(&mut self) -> String {
         self.service.signal(Signal::TERM);
         assert!(self.service.ends_within(LONG).success(), "{}", self.service.logs());
@@ -238,7 +238,7 @@ fn recipient(number: u32) -> String {
 }
 
 #[test]
-fn a_service_on_a_full_disk_says_what_is_in_memory_writes_it_with_room_and_counts_what_it_loses() {
+fn a_service_on_a_full_disk_reports_deferred_evidence_writes_it_with_room_and_counts_losses() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     let service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -258,14 +258,14 @@ fn a_service_on_a_full_disk_says_what_is_in_memory_writes_it_with_room_and_count
         eventually("deferred evidence is reported", LONG, reported);
     }
     eventually("the finding is gone", LONG, || !small.has_finding("evidence_deferred"));
-    // There is room again as the process ends.
+    // The disk has room again when the process ends.
     small.disk.resize("120m");
     small.rings(3);
     small.disk.resize("400m");
     let logs = small.restarts();
     assert!(!logs.contains("evidence lost"), "{logs}");
-    eventually("it was written at the end", LONG, || small.state(3) == "reported");
-    // There is none.
+    eventually("the evidence was written at shutdown", LONG, || small.state(3) == "reported");
+    // The disk has no room.
     small.disk.resize("120m");
     small.rings(4);
     let logs = small.restarts();

@@ -1,7 +1,7 @@
-//! The real binary and its disk: a 2xx comes after the sync; a full disk is said and survived; a
-//! write that really fails ends the process.
+//! The real binary and its disk: a 2xx comes after the sync; a full disk is reported and survived;
+//! a failed write ends the process.
 //!
-//! Needs `strace`, and the right to mount. Without them a test is skipped; with `HEARDBACK_CI=1` it
+//! Needs `strace` and the right to mount. Without them a test is skipped; with `HEARDBACK_CI=1` it
 //! fails.
 
 use std::io::BufRead;
@@ -16,16 +16,17 @@ use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{LONG, Scene, code_entered, eventually, sid, signed, status_callback, wire};
 use crate::skip::{skipped, skipped_unless_ci};
 
-/// A file system of its own, in memory.
+/// A separate file system in memory.
 pub(crate) struct Disk {
     folder: tempfile::TempDir,
 }
 
 impl Disk {
-    /// `None`, said loudly, where it cannot be had.
+    /// Mounts it. `None`: the test is skipped.
     pub(crate) fn mount(size: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            // In principle, so in CI as well: there a test with an injected `free_space` remains.
+            // No installation can change this, so CI skips it too. A test with an injected
+            // `free_space` covers the case there.
             skipped("mounting a small disk takes root");
             return None;
         }
@@ -63,13 +64,13 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: whoever still has a file open on it is about to end.
+        // A lazy unmount: a process with a file open on it is about to end.
         let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
     }
 }
 
 #[test]
-fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is_room() {
+fn a_nearly_full_disk_is_reported_and_no_write_is_partial_until_there_is_room() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     twilio.behave(Manner::Hold);
@@ -98,10 +99,10 @@ fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is
         disk.resize("400m");
         assert_eq!(service.operator("/readyz").status, 200);
         let unknown = crate::harness::get(&format!("/app/messages/{}", sid(2)));
-        assert_eq!(send(&unknown).status, 404, "nothing was half-written");
+        assert_eq!(send(&unknown).status, 404, "no partial write");
     }
     assert_eq!(send(&status_callback(2, "sent")).status, 204);
-    // What was taken in already is delivered all the same.
+    // Messages confirmed before are still posted.
     disk.resize("120m");
     twilio.behave(Manner::Status(200));
     let shown = crate::harness::get(&format!("/app/messages/{}", sid(1)));
@@ -110,11 +111,11 @@ fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is
 }
 
 #[test]
-fn a_write_that_really_fails_ends_the_process_and_nobody_is_answered() {
+fn a_failed_write_ends_the_process_without_an_answer() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
-    // In blocks of 512 bytes. The signal that comes with it is ignored: the write fails with EFBIG.
+    // In blocks of 512 bytes. The SIGXFSZ is ignored, so the write fails with EFBIG.
     let limited = format!("trap '' XFSZ; ulimit -f 1200; exec {BINARY} serve");
     let mut service = Running::start(wrapped(&["/bin/sh", "-c", &limited], &store, &twilio, &[]));
     let mut line = service.line();
@@ -131,14 +132,14 @@ fn a_write_that_really_fails_ends_the_process_and_nobody_is_answered() {
     let end = service.ends_within(LONG);
     assert_eq!(end.code(), Some(1), "{}", service.logs());
     assert!(service.logs().contains("the store cannot go on"), "{}", service.logs());
-    // With room again, all that was acknowledged is there.
+    // With room again, every acknowledged record is there.
     let service = Running::start(command(&store, &twilio, &[]));
     let counted = || service.metric("heardback_messages{state=\"untracked\"}");
     assert!(counted() >= u64::from(acknowledged), "{} of {acknowledged}", counted());
     assert!(counted() <= u64::from(acknowledged) + 1);
 }
 
-/// The service's own process id, from its store's lock.
+/// The process id of the service, from its store's lock file.
 pub(crate) fn holder(store: &Path) -> Pid {
     let note = std::fs::read_to_string(store.join("heardback.lock")).expect("locked");
     let pid = note.trim().strip_prefix("pid ").and_then(|pid| pid.parse().ok());
@@ -146,14 +147,14 @@ pub(crate) fn holder(store: &Path) -> Pid {
 }
 
 #[test]
-fn a_2xx_is_written_only_after_the_sync_of_what_it_acknowledges() {
+fn a_2xx_is_written_only_after_the_sync_of_its_records() {
     if Command::new("strace").arg("-V").output().is_err() {
         return skipped_unless_ci("there is no `strace`");
     }
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
-    // So that nothing but the requests makes it write.
+    // So that only the requests cause writes.
     let dry = [("HEARDBACK_DRY_RUN", "true")];
     let calls = "trace=read,readv,recvfrom,write,writev,sendto,sendmsg,pwrite64,fdatasync,fsync";
     let trace_path = trace.display().to_string();
@@ -171,7 +172,7 @@ fn a_2xx_is_written_only_after_the_sync_of_what_it_acknowledges() {
     let trace = std::fs::read_to_string(&trace).expect("written");
     let mut rest = trace.lines();
     for request in &requests {
-        // Each step is looked for after the one before it.
+        // Each step must come after the one before it.
         let head = format!("{} {} HTTP/1.1", request.method, request.target);
         assert!(rest.any(|line| line.contains(&head)), "{head} is read");
         let mut written = false;
@@ -195,7 +196,7 @@ fn a_2xx_is_written_only_after_the_sync_of_what_it_acknowledges() {
 }
 
 #[test]
-fn a_damaged_store_is_refused_with_a_word_on_what_to_do() {
+fn a_damaged_store_is_refused_with_the_remedy() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success());
@@ -206,7 +207,7 @@ fn a_damaged_store_is_refused_with_a_word_on_what_to_do() {
     assert!(said.contains("is damaged") && said.contains("backup"), "{said}");
 }
 
-/// Runs the service to its end: it does not get so far as to listen.
+/// Runs the service to its end: it fails before it listens.
 fn refused(store: &Path, twilio: &Twilio) -> String {
     let output = command(store, twilio, &[]).output().expect("it ran");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -216,7 +217,7 @@ fn refused(store: &Path, twilio: &Twilio) -> String {
 }
 
 #[test]
-fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
+fn a_store_opens_on_a_full_disk_or_reports_it_and_loses_no_record() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     let mut service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -227,7 +228,7 @@ fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
     service.signal(Signal::KILL);
     service.ends_within(LONG);
     let ballast = disk.folder.path().join("ballast");
-    // To the last byte: sled has no room for its snapshot, nor we for our notes.
+    // Filled to the last byte: no room for sled's snapshot or for Heardback's files.
     let _ = std::io::copy(
         &mut std::io::repeat(7),
         &mut std::fs::File::create(&ballast).expect("created"),
@@ -245,7 +246,7 @@ fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
             let _ = told.send(line);
         }
     });
-    // It either serves, refusing what it has no room for, or says why it cannot.
+    // The service either serves and refuses new records, or reports why it cannot.
     let mut said = String::new();
     while let Ok(line) = heard.recv_timeout(LONG) {
         said.push_str(&line);
@@ -266,11 +267,11 @@ fn a_store_opens_on_a_full_disk_or_says_so_and_loses_nothing_by_it() {
     let service = Running::start(command(&disk.store(), &twilio, &[]));
     assert_eq!(service.metric("heardback_messages{state=\"untracked\"}"), 50);
     let answer = service.exchange(&wire::bytes(&signed(&status_callback(51, "sent"))));
-    assert_eq!(answer.status, 204, "with room again all is well");
+    assert_eq!(answer.status, 204, "the service accepts requests once there is room");
 }
 
 #[test]
-fn a_read_only_disk_is_said_and_the_store_on_it_is_not_called_damaged() {
+fn a_read_only_disk_is_reported_and_its_store_is_not_called_damaged() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     let mut service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -292,7 +293,7 @@ fn a_read_only_disk_is_said_and_the_store_on_it_is_not_called_damaged() {
 }
 
 #[test]
-fn a_folder_that_may_not_be_written_is_said_and_the_store_in_it_is_not_called_damaged() {
+fn a_folder_without_write_permission_is_reported_and_its_store_is_not_called_damaged() {
     if rustix::process::geteuid().is_root() && Command::new("setpriv").arg("-V").output().is_err() {
         return skipped_unless_ci("root may write anything, and there is no `setpriv`");
     }
@@ -306,7 +307,7 @@ fn a_folder_that_may_not_be_written_is_said_and_the_store_in_it_is_not_called_da
     allow(folder.path(), 0o755);
     allow(&store, 0o555);
     let output = if rustix::process::geteuid().is_root() {
-        // The binary may lie where only root may look.
+        // The binary may be in a folder that only root may enter.
         let binary = folder.path().join("heardback");
         crate::harness::copy_binary(&binary);
         let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];

@@ -52,10 +52,10 @@ const EVENTS: [Event; 7] = [
     ("db deleted", |store| fs::remove_file(store.join("db")).expect("deleted")),
 ];
 
-/// The exit code of a process whose store is not at its path any more.
+/// The exit code of a process whose store is no longer at its path.
 const GONE: i32 = 3;
 
-/// The process has ended with an error that says what happened and what to do.
+/// The process has ended with an error that names the event and the remedy.
 fn ends_with_advice(service: &mut Running, event: &str) {
     let end = service.ends_within(LONG);
     let logs = service.logs();
@@ -142,7 +142,7 @@ fn a_start_after_the_store_was_moved_or_deleted_refuses_to_create_an_empty_one()
 }
 
 #[test]
-fn a_store_whose_folder_cannot_be_read_is_not_called_gone() {
+fn a_store_whose_folder_cannot_be_read_is_not_called_missing() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(Signal::TERM);
     assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
@@ -155,7 +155,7 @@ fn a_store_whose_folder_cannot_be_read_is_not_called_gone() {
 }
 
 #[test]
-fn a_store_that_is_gone_at_a_start_is_noticed_after_a_clean_stop_too_and_a_new_volume_is_not() {
+fn a_missing_store_is_noticed_at_a_start_after_a_clean_stop_and_a_new_volume_is_accepted() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(Signal::TERM);
     assert_eq!(scene.service.ends_within(LONG).code(), Some(0));
@@ -173,7 +173,7 @@ fn a_store_that_is_gone_at_a_start_is_noticed_after_a_clean_stop_too_and_a_new_v
 }
 
 #[test]
-fn a_backup_is_restored_where_a_store_is_gone_and_the_service_starts_with_it() {
+fn a_backup_is_restored_in_place_of_a_missing_store_and_the_service_starts_with_it() {
     let mut scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
@@ -193,7 +193,7 @@ fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_fo
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     let (store, into) = (scene.store(), scene.store().with_file_name("backup"));
     backed_up(&store, &into);
-    // A stopped process notices nothing, and still has its files open.
+    // A stopped process notices nothing and still has its files open.
     scene.service.signal(Signal::STOP);
     fs::rename(&store, aside(&store)).expect("renamed");
     for made in [false, true] {
@@ -203,7 +203,7 @@ fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_fo
         let (code, _, talk) = run(&["restore", &text(&into)], &store);
         assert_eq!(code, Some(1), "{talk}");
         assert!(talk.contains("in use by another process"), "{talk}");
-        assert!(!store.join("FORMAT").exists() && !store.join("db").exists(), "nothing is made");
+        assert!(!store.join("FORMAT").exists() && !store.join("db").exists(), "nothing is created");
     }
     let second = command(&store, &scene.twilio, &[]).output().expect("it ran");
     let talk = String::from_utf8_lossy(&second.stderr);
@@ -218,7 +218,7 @@ fn a_restore_and_a_second_service_are_refused_while_a_service_runs_on_a_moved_fo
 }
 
 #[test]
-fn a_deleted_lock_file_lets_no_second_process_in_and_stops_no_service() {
+fn a_deleted_lock_file_admits_no_second_process_and_stops_no_service() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     fs::remove_file(scene.store().join("heardback.lock")).expect("deleted");
@@ -253,6 +253,6 @@ async fn a_command_on_a_moved_store_is_unavailable_and_ends_the_process() {
         );
     }
     assert!(store.health().await.is_err());
-    eventually("it is to end", LONG, || !fatal.lock().expect("held").is_empty());
+    eventually("the store reports a fatal error", LONG, || !fatal.lock().expect("held").is_empty());
     assert!(fatal.lock().expect("held")[0].contains("was moved or deleted"));
 }

@@ -1,5 +1,5 @@
-//! `doctor` as the real binary: on requests that a real service refused and recorded, and beside a
-//! service that runs. Nothing personal or secret shows, and nothing is recorded that nobody needs.
+//! `doctor` as a process: on requests that a real service rejected and recorded, and beside a
+//! running service. No personal data and no secret is shown, and no unneeded value is recorded.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +17,10 @@ use crate::harness::{
     wire,
 };
 
-/// A text that only its recipient should ever read.
+/// A text that only its recipient may read.
 const TEXT: &str = "my code is 424242";
 
-/// `heardback doctor` with the service's settings and those: exit code, stdout, stderr.
+/// `heardback doctor` with the service's settings and these: exit code, stdout, stderr.
 fn doctor(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(BINARY);
     command.arg("doctor").args(words).env_clear().stdin(Stdio::null());
@@ -37,7 +37,7 @@ fn doctor(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String,
     (status.code().expect("no signal"), stdout, stderr)
 }
 
-/// A service that records what it refuses, and the folder.
+/// A service that records rejected requests, and the folder of the recordings.
 fn recorder() -> (Scene, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
@@ -45,7 +45,7 @@ fn recorder() -> (Scene, tempfile::TempDir, PathBuf) {
     (scene, folder, refused)
 }
 
-/// The recordings, oldest first, once there are so many.
+/// The recordings, oldest first, once there are this many.
 fn recorded(folder: &Path, count: usize) -> Vec<PathBuf> {
     let list = || {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -55,7 +55,7 @@ fn recorded(folder: &Path, count: usize) -> Vec<PathBuf> {
         paths.sort();
         paths
     };
-    eventually("it is recorded", LONG, || list().len() >= count);
+    eventually("the request is recorded", LONG, || list().len() >= count);
     list()
 }
 
@@ -88,7 +88,7 @@ fn a_request_that_misses_a_route_is_recorded_without_values_and_explained() {
 }
 
 #[test]
-fn what_a_service_refused_is_recorded_and_explained() {
+fn a_rejected_request_is_recorded_and_explained() {
     let (scene, _folder, refused) = recorder();
     let mut request = reply().signed(&key(), "http://hooks.example.com");
     request.headers.push(("Cookie".to_owned(), "session=hush".to_owned()));
@@ -118,7 +118,7 @@ fn what_a_service_refused_is_recorded_and_explained() {
         (&said[0]["outcome"], &said[0]["causes"][0]["id"]),
         (&json!("found"), &json!("scheme_http"))
     );
-    // With other settings nobody can say; with none it is wrong usage.
+    // With other settings the cause is not found; without settings it is wrong usage.
     let other = [("TWILIO_AUTH_TOKEN", "00000000000000000000000000000000")];
     let (code, said, _) = doctor(&scene, &[&path], &other);
     assert_eq!(code, 1, "{said}");
@@ -131,7 +131,7 @@ fn what_a_service_refused_is_recorded_and_explained() {
 }
 
 #[test]
-fn of_json_only_the_hash_is_kept_and_that_is_enough() {
+fn the_hash_of_a_json_body_is_recorded_without_the_body_and_is_enough() {
     let (scene, _folder, refused) = recorder();
     let body = json!({"To": RECIPIENT, "Type": "code_entered"});
     let good = crate::harness::json("/app/events", &body).signed(&key(), BASE);
@@ -147,7 +147,7 @@ fn of_json_only_the_hash_is_kept_and_that_is_enough() {
 }
 
 #[test]
-fn of_an_unsigned_request_no_value_is_kept() {
+fn an_unsigned_request_is_recorded_without_values() {
     let (scene, _folder, refused) = recorder();
     let mut unsigned =
         form("/twilio/status?reference=hush-7", &[("To", RECIPIENT), ("Body", TEXT)]);
@@ -163,7 +163,8 @@ fn of_an_unsigned_request_no_value_is_kept() {
     let (code, said, _) = doctor(&scene, &[&file.display().to_string()], &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("There is no X-Twilio-Signature"), "{said}");
-    // A second one at once is not recorded: noise does not fill a disk. What is signed is, meanwhile.
+    // A second one within the interval is not recorded, so that noise does not fill the disk. A
+    // signed request still is.
     assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
     unsigned = unsigned.signed(&SigningKey::new(b"a guess"), BASE);
     assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
@@ -173,7 +174,7 @@ fn of_an_unsigned_request_no_value_is_kept() {
 }
 
 #[test]
-fn what_is_good_is_not_recorded_and_without_the_setting_nothing_is() {
+fn a_valid_request_is_not_recorded_and_without_the_setting_no_request_is() {
     let (scene, folder, refused) = recorder();
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     assert_eq!(scene.confirm(1).status, 200);
@@ -185,7 +186,7 @@ fn what_is_good_is_not_recorded_and_without_the_setting_nothing_is() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_named_at_start() {
+fn an_unusable_folder_is_named_at_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = folder.path().join("open");
     fs::create_dir(&open).expect("made");
@@ -201,7 +202,7 @@ fn a_folder_that_cannot_be_used_is_named_at_start() {
 }
 
 #[test]
-fn beside_a_running_service_it_finds_all_well_and_disturbs_nothing() {
+fn beside_a_running_service_it_finds_no_fault_and_disturbs_nothing() {
     let scene = Scene::new(&[]);
     let public = format!("http://{}", scene.service.public);
     let ops = scene.service.ops.to_string();
@@ -229,7 +230,7 @@ fn beside_a_running_service_it_finds_all_well_and_disturbs_nothing() {
 }
 
 #[test]
-fn without_a_service_it_says_so_and_makes_no_store() {
+fn without_a_service_it_reports_that_and_creates_no_store() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(rustix::process::Signal::TERM);
     scene.service.ends_within(LONG);
@@ -250,12 +251,12 @@ fn without_a_service_it_says_so_and_makes_no_store() {
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("there is no store at"), "{said}");
     assert!(!scene.store().with_file_name("none").exists());
-    // It can be started as before.
+    // The service can still be started.
     scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
 }
 
 #[test]
-fn a_token_that_twilio_turns_away_is_a_failure() {
+fn a_token_that_twilio_rejects_is_a_failure() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(Manner::Status(401));
     let ops = scene.service.ops.to_string();

@@ -1,5 +1,5 @@
-//! The first week in production: a dry run posts nothing, and what it confirmed is posted once it is
-//! switched off. The same store, the whole service, a Twilio that counts.
+//! The first week in production: a dry run posts nothing, and its confirmations are posted once it
+//! is switched off. One store, the whole service, and a stand-in for Twilio that counts posts.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -22,7 +22,7 @@ const BASE: &str = "https://hooks.example.com";
 const EVENT: &[u8] = include_bytes!("../fixtures/webhooks/app-event-code-entered.http");
 const FEEDBACK: &str = "/2010-04-01/Accounts/AC11111111111111111111111111111111/Messages/\
                         SM5f0c8e21b7d94a63a2e17c40d98b36a1/Feedback.json";
-/// Far more than it takes on a busy machine.
+/// Longer than this takes on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
 
 fn service(store: &Path, twilio: &str, dry_run: bool) -> Service {
@@ -42,7 +42,7 @@ fn service(store: &Path, twilio: &str, dry_run: bool) -> Service {
 }
 
 #[test]
-fn what_a_dry_run_confirmed_is_posted_once_it_is_switched_off() {
+fn confirmations_of_a_dry_run_are_posted_once_it_is_switched_off() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     actix_web::rt::System::new().block_on(async {

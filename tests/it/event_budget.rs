@@ -1,5 +1,5 @@
-//! Event Streams beside webhooks over real HTTP, while the store's writer is held: batches share one budget, and
-//! the rest of the queue is for webhooks.
+//! Event Streams and webhooks over real HTTP, while the store's writer is blocked: batches share
+//! one budget, and the rest of the queue is for webhooks.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use crate::fixtures::{ACCOUNT, BASE, Desk, TOKEN, read};
 use crate::harness::{LONG, json as json_post, sid, wire};
 
-/// More than one batch may have in the queue.
+/// The most places that one batch may have in the queue.
 const EVENTS: u32 = 300;
 /// The share of all batches.
 const SHARE: usize = QUEUE / 4;
@@ -56,7 +56,8 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Closes the gate, and has the writer wait at it with a command of its own. Returns the answer to that.
+/// Closes the gate and submits a command, so that the writer waits at the gate. Returns the answer
+/// to the command.
 async fn held(desk: &Desk, then: impl Future<Output = ()>) -> String {
     desk.gate.close();
     let first = read("app-message").0;
@@ -68,7 +69,7 @@ async fn held(desk: &Desk, then: impl Future<Output = ()>) -> String {
 }
 
 #[test]
-fn nine_batches_share_a_quarter_of_the_queue_and_no_webhook_beside_them_is_refused() {
+fn nine_batches_share_a_quarter_of_the_queue_and_no_webhook_is_refused_meanwhile() {
     actix_web::rt::System::new().block_on(async {
         let desk = Desk::with(EventBudget::new(LONG), 4);
         let batches: Vec<_> = (0..9).map(batch).collect();
@@ -124,7 +125,7 @@ fn a_batch_without_places_in_time_is_503_before_any_of_its_events_is_stored() {
 }
 
 #[test]
-fn a_batch_whose_client_is_gone_is_finished_and_gives_its_places_back() {
+fn a_batch_whose_client_has_disconnected_is_finished_and_frees_its_places() {
     actix_web::rt::System::new().block_on(async {
         let desk = Desk::with(EventBudget::new(LONG), 4);
         held(&desk, async {

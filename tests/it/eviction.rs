@@ -1,4 +1,5 @@
-//! A full store against one with room: no eviction makes evidence confirm another message.
+//! A full store compared with one that has room: no eviction makes evidence confirm another
+//! message.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,9 +28,9 @@ async fn settle(store: &Arc<dyn Store>) {
     }
 }
 
-/// A forgotten message would make evidence prove more than it did.
+/// Without a removed message, evidence could seem to prove another one.
 #[tokio::test]
-async fn the_sweep_forgets_no_message_beside_which_a_confirmation_may_still_be_judged_anew() {
+async fn the_sweep_removes_no_message_that_a_later_judgement_may_need() {
     let hands = Hands::default();
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), hands.clock());
@@ -59,8 +60,9 @@ async fn the_sweep_forgets_no_message_beside_which_a_confirmation_may_still_be_j
     assert!(store.show(sid(2)).await.expect("shown").is_none(), "once it is posted");
 }
 
-/// Although no other message to the person is known: an event that names only the person would prove a message that is
-/// registered later, because the clocks of the app and of Twilio may differ.
+/// This holds even if no other message to the person is known. An event that names only the person
+/// could prove a message that is registered later, because the clocks of the app and of Twilio may
+/// differ.
 #[tokio::test]
 async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it() {
     let within = 11 * MINUTE;
@@ -77,7 +79,7 @@ async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it(
         let later = MessageUpdate { recipient: Some(person(4)), ..registered(3, within) };
         let refused = store.remember(later).await.expect_err("the untracked message stays");
         assert!(matches!(refused, StoreError::Unavailable { label: "max_messages", .. }));
-        // The same with room: what that message protects.
+        // The store with room shows the confirmation that the message prevents.
         store.observe(direct(2, within)).await.expect("observed");
         let mut event = acted(person(1), None, within);
         event.evidence.as_mut().expect("evidence").time_source = TimeSource::App;
@@ -93,12 +95,13 @@ async fn a_full_store_keeps_an_untracked_message_while_evidence_may_be_about_it(
     }
 }
 
-/// The references of messages. A reference whose messages were all evicted is not used again: what it meant is forgotten.
+/// The references of messages. If every message of a reference was evicted, the reference is not
+/// used again, because the store no longer knows what it meant.
 #[derive(Default)]
 struct References {
-    /// How often each was replaced by a new one.
+    /// The number of replacements of each reference.
     epochs: BTreeMap<u32, u32>,
-    /// The messages that bear the present ones.
+    /// The messages with the current references.
     bearing: BTreeMap<u32, Vec<u32>>,
 }
 
@@ -201,9 +204,9 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// `HEARDBACK_EVICTION_SEED` repeats a run, and `HEARDBACK_EVICTION_CASES` makes it longer.
+/// `HEARDBACK_EVICTION_SEED` repeats a run; `HEARDBACK_EVICTION_CASES` makes it longer.
 #[test]
-fn a_full_store_confirms_nothing_that_one_with_room_does_not() {
+fn a_full_store_confirms_only_messages_that_a_store_with_room_confirms() {
     let from_env = |name: &str| process_env(name).map(|text| text.parse().expect("a number"));
     let drawn = || getrandom::u64().expect("random bytes");
     let seed = from_env("HEARDBACK_EVICTION_SEED").unwrap_or_else(drawn);

@@ -61,7 +61,7 @@ fn basis(book: &Book, n: u32) -> Option<Basis> {
 // Codes.
 
 #[test]
-fn a_code_names_its_message_however_it_is_written_and_never_the_newest() {
+fn a_code_selects_its_message_however_it_is_written_and_never_the_newest() {
     for (first, second, text) in [
         ("111111", "222222", "۱۱۱۱۱۱"),
         ("111111", "222222", "my code is 111 111"),
@@ -87,13 +87,13 @@ fn a_code_names_its_message_however_it_is_written_and_never_the_newest() {
 }
 
 #[test]
-fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
+fn a_text_that_looks_like_a_code_but_matches_none_proves_nothing() {
     for text in ["333333", "the code is 33 33 33", "q1w2e3", "۳۳۳۳۳۳", "order 4711", "at 10:30"]
     {
         let mut book = book(&[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let observed = book.observe(&typed(text, reply(1, 30)));
         assert_eq!(reason(&observed), Some(Reason::OtherCode), "{text}");
-        // Nor of the newest message, which has no code, while a message with a code is near.
+        // The newest message has no code, and a message with a code is near.
         book.remember(&registered(3, 20));
         assert!(book.confirmed().is_empty(), "{text}");
     }
@@ -103,12 +103,12 @@ fn what_looks_like_a_code_and_fits_none_proves_nothing_of_any_message() {
     assert_eq!(
         observed,
         ObserveOutcome::Confirmed(sid(2)),
-        "where no code is known, a number is no code"
+        "without a known code, a number is no code"
     );
 }
 
 #[test]
-fn an_event_that_names_a_message_and_has_another_ones_code_is_about_that() {
+fn an_event_that_names_one_message_and_has_the_code_of_another_is_about_the_other() {
     let seen = [coded_bearing(1, "111111", 0), coded_bearing(2, "222222", 10)];
     let mut one = book(&seen);
     let named = Signal { message_update: Some(seen[1].clone()), ..direct(2, 30) };
@@ -116,7 +116,7 @@ fn an_event_that_names_a_message_and_has_another_ones_code_is_about_that() {
     assert_eq!(one.confirmed(), [sid(1)].into());
     let mut other = book(&seen);
     let observed = other.observe(&entered("333333", named.clone()));
-    assert_eq!(reason(&observed), Some(Reason::OtherCode), "it is neither's");
+    assert_eq!(reason(&observed), Some(Reason::OtherCode), "the code belongs to neither");
     let mut own = book(&seen);
     assert_eq!(own.observe(&entered("222222", named)), ObserveOutcome::Confirmed(sid(2)));
     let mut without = book(&[registered(1, 0)]);
@@ -127,7 +127,7 @@ fn an_event_that_names_a_message_and_has_another_ones_code_is_about_that() {
 }
 
 #[test]
-fn another_code_than_the_only_messages_waits_for_the_next_one_under_every_policy() {
+fn a_code_that_the_only_message_does_not_have_waits_for_the_next_one_under_every_policy() {
     for resend in Resend::ALL {
         for event in [shared("x", 30), acted(person(1), Some(SENDER), 30)] {
             let mut book = Book::default();
@@ -165,7 +165,7 @@ fn an_event_sent_again_confirms_no_second_message() {
 }
 
 #[test]
-fn a_code_before_its_message_is_confirmed_at_registration_and_never_kept() {
+fn a_code_before_its_message_confirms_it_at_registration_and_is_never_stored() {
     for act in [
         acted(person(1), Some(SENDER), 5),
         shared("x", 5),
@@ -180,7 +180,7 @@ fn a_code_before_its_message_is_confirmed_at_registration_and_never_kept() {
 }
 
 #[test]
-fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
+fn a_code_stops_being_direct_evidence_once_another_message_may_repeat_it() {
     let mut book = book(&[coded_bearing(1, "111111", 0)]);
     let act = entered("111111", shared("x", 30));
     assert_eq!(book.observe(&act), ObserveOutcome::Confirmed(sid(1)));
@@ -191,7 +191,7 @@ fn a_code_is_no_name_any_more_once_another_message_may_repeat_it() {
 }
 
 #[test]
-fn a_code_is_not_direct_evidence_where_a_message_without_a_known_code_may_hold_it_too() {
+fn a_code_is_not_direct_evidence_if_a_message_without_a_known_code_may_have_it_too() {
     // Clocks may differ by five minutes.
     let (near, far) = (60, 331);
     let by_number = (event(30), Basis::Inferred, registered(2, near), registered(2, far));
@@ -230,7 +230,7 @@ fn a_code_stays_direct_evidence_after_the_lifetime_of_its_message() {
 }
 
 #[test]
-fn a_code_of_a_message_before_the_window_does_not_slide_to_the_newest() {
+fn a_code_of_a_message_before_the_window_does_not_confirm_the_newest() {
     for act in [reply(1, 400), event(400)] {
         let mut book = Book::default();
         let window = Duration::from_mins(1);
@@ -247,7 +247,7 @@ fn a_code_of_a_message_before_the_window_does_not_slide_to_the_newest() {
 }
 
 #[test]
-fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
+fn a_code_before_two_messages_with_codes_confirms_neither() {
     let mut book = book(&[]);
     book.observe(&entered("222222", shared("x", 30)));
     book.remember(&coded_bearing(1, "111111", 0));
@@ -255,10 +255,10 @@ fn a_code_before_two_messages_with_codes_chooses_none_of_them() {
     assert!(book.confirmed().is_empty(), "{:?}", book.confirmed());
 }
 
-// Receipts that contradict each other.
+// Contradicting receipts.
 
 #[test]
-fn a_message_of_which_any_receipt_says_that_it_arrived_is_still_the_newest() {
+fn a_message_with_any_receipt_of_arrival_is_still_the_newest() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for words in [["sent", "delivered", "undelivered"], ["sent", "read", "failed"]] {
         for order in orders {
@@ -274,7 +274,7 @@ fn a_message_of_which_any_receipt_says_that_it_arrived_is_still_the_newest() {
 }
 
 #[test]
-fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
+fn a_failure_receipt_before_the_post_undoes_a_confirmation_by_shared_evidence() {
     for word in ["undelivered", "failed", "canceled"] {
         for act in [reply(1, 30), event(30), shared("x", 30)] {
             let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10)]);
@@ -283,8 +283,9 @@ fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
             book.observe(&act);
             let remembered = book.remember(&status(2, word, 40));
             assert_eq!(book.state(sid(2)), State::Undelivered, "{word}");
-            assert_eq!(book.confirmed(), [sid(1)].into(), "considered anew: {remembered:?}");
-            // A contradicting receipt makes it count as arrived again, and the evidence confirms it again.
+            assert_eq!(book.confirmed(), [sid(1)].into(), "judged again: {remembered:?}");
+            // A contradicting receipt makes the message count as arrived again, and the evidence
+            // confirms it again.
             book.remember(&status(2, "delivered", 41));
             assert_eq!(book.confirmed(), [sid(2)].into(), "{word}");
         }
@@ -292,12 +293,12 @@ fn a_failing_receipt_before_the_post_undoes_what_a_shared_name_confirmed() {
         posted.observe(&reply(1, 30));
         posted.claim_all();
         posted.remember(&status(1, word, 40));
-        assert_eq!(posted.state(sid(1)), State::Confirmed, "what was posted is not undone");
+        assert_eq!(posted.state(sid(1)), State::Confirmed, "a posted confirmation is not undone");
     }
 }
 
 #[test]
-fn evidence_about_a_confirmed_message_has_its_full_time_again_once_that_is_undone() {
+fn evidence_about_a_confirmed_message_has_its_full_time_again_once_the_confirmation_is_undone() {
     let mut book = book(&[bearing(1, "x", 0)]);
     book.observe(&reply(1, 30));
     assert_eq!(book.observe(&shared("x", 31)), ObserveOutcome::AlreadyConfirmed(sid(1)));
@@ -309,7 +310,7 @@ fn evidence_about_a_confirmed_message_has_its_full_time_again_once_that_is_undon
 }
 
 #[test]
-fn a_confirmation_that_is_not_posted_yet_outlives_the_lifetime_of_its_message() {
+fn a_confirmation_that_is_not_posted_yet_survives_the_lifetime_of_its_message() {
     for act in [reply(1, 30), shared("x", 31), direct(1, 32)] {
         let mut book = book(&[bearing(1, "x", 0)]);
         book.observe(&act);
@@ -329,7 +330,7 @@ fn another_accounts_callback_undoes_no_confirmation() {
 }
 
 #[test]
-fn no_evidence_confirms_what_was_never_sent_and_direct_evidence_overrules_undelivered() {
+fn no_evidence_confirms_an_unsent_message_and_direct_evidence_overrules_undelivered() {
     for (word, is_overruled) in [("failed", false), ("canceled", false), ("undelivered", true)] {
         for receipt_first in [true, false] {
             let mut book = book(&[registered(1, 0)]);
@@ -347,7 +348,7 @@ fn no_evidence_confirms_what_was_never_sent_and_direct_evidence_overrules_undeli
     }
 }
 
-// Shared names.
+// Shared references.
 
 #[test]
 fn a_reference_confirms_no_old_or_undelivered_message_while_its_own_may_still_come() {
@@ -367,7 +368,7 @@ fn a_reference_confirms_no_old_or_undelivered_message_while_its_own_may_still_co
 }
 
 #[test]
-fn an_old_message_under_a_reference_is_confirmed_once_no_newer_one_was_registered() {
+fn an_old_message_under_a_reference_is_confirmed_if_no_newer_one_was_registered() {
     let mut one = book(&[bearing(1, "x", -HOUR)]);
     assert_eq!(reason(&one.observe(&shared("x", 0))), Some(Reason::NewerMayCome));
     one.now = 5 * MINUTE;
@@ -385,7 +386,7 @@ fn an_old_message_under_a_reference_is_confirmed_once_no_newer_one_was_registere
 }
 
 #[test]
-fn what_a_lone_message_was_confirmed_by_moves_to_the_newer_one_that_is_registered_later() {
+fn shared_evidence_moves_from_a_lone_message_to_a_newer_one_that_is_registered_later() {
     for act in [shared("x", 30), event(30), reply(1, 30)] {
         let mut book = book(&[bearing(1, "x", 0)]);
         book.remember(&status(1, "delivered", 3));
@@ -397,7 +398,7 @@ fn what_a_lone_message_was_confirmed_by_moves_to_the_newer_one_that_is_registere
 }
 
 #[test]
-fn evidence_by_a_reference_is_not_about_a_message_heard_of_long_after_it() {
+fn evidence_by_a_reference_is_not_about_a_message_first_seen_long_after_it() {
     let mut book = book(&[bearing(1, "user", -DAY), status(1, "undelivered", -DAY)]);
     book.observe(&shared("user", 0));
     book.now = DAY;
@@ -428,7 +429,7 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
             let mut book = book(seen);
             assert_eq!(book.observe(&act), ObserveOutcome::NotConfirmed(Reason::TimeUnknown));
             assert!(book.confirmed().is_empty());
-            // The same reply may still come from Twilio, with its time.
+            // Twilio may still send the same reply, with its time.
             let timed = Signal { dedup_ids: act.dedup_ids.clone(), ..reply(1, 620) };
             assert_ne!(book.observe(&timed), ObserveOutcome::NotConfirmed(Reason::Duplicate));
         }
@@ -444,7 +445,7 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
             "the only one, and recent"
         );
         only.remember(&bearing(2, "x", 650));
-        assert!(only.confirmed().is_empty(), "not the only one after all");
+        assert!(only.confirmed().is_empty(), "another message exists");
     }
     let mut named = book(&[coded(1, "111111", 0), coded(2, "222222", 690)]);
     let with_code = entered("111111", unknown(reply(1, 700)));
@@ -456,7 +457,7 @@ fn evidence_without_a_time_proves_nothing_that_depends_on_it() {
 }
 
 #[test]
-fn a_scheduled_message_is_as_old_as_its_sending() {
+fn a_scheduled_message_counts_from_its_send_time() {
     let scheduled = [
         registered(1, -2 * HOUR),
         status(1, "scheduled", -2 * HOUR),
@@ -474,12 +475,12 @@ fn a_scheduled_message_is_as_old_as_its_sending() {
     assert_eq!(
         waiting.observe(&reply(1, -5)),
         ObserveOutcome::Confirmed(sid(2)),
-        "it is yet to go out"
+        "it is not sent yet"
     );
 }
 
 #[test]
-fn the_only_message_within_the_allowed_skew_is_meant_though_the_apps_clock_is_behind() {
+fn the_only_message_within_the_allowed_skew_is_confirmed_though_the_apps_clock_is_behind() {
     let by_callback = MessageUpdate { tracked: true, ..status(1, "sent", 90) };
     for seen in [by_callback, registered(1, 90)] {
         let mut one = book(std::slice::from_ref(&seen));
@@ -493,7 +494,7 @@ fn the_only_message_within_the_allowed_skew_is_meant_though_the_apps_clock_is_be
 }
 
 #[test]
-fn by_reference_a_message_within_the_skew_is_in_the_way_unless_the_clocks_are_compared() {
+fn by_reference_a_message_within_the_skew_blocks_unless_the_clocks_are_compared() {
     let seen = [bearing(1, "x", 0), bearing(2, "x", 60)];
     let mut skewed = book(&seen);
     let observed = skewed.observe(&timed(shared("x", 30), TimeSource::App));
@@ -512,7 +513,7 @@ fn events_by_person_have_a_shorter_window_than_replies() {
 // Accounts.
 
 #[test]
-fn an_account_teaches_no_other_whose_a_sender_is() {
+fn senders_learned_for_one_account_do_not_apply_to_another() {
     let other: AccountSid = "AC9123456789abcdef0123456789abcdef".parse().expect("valid");
     let through =
         |n, via| MessageUpdate { from: None, service: Some(service(via)), ..registered(n, 0) };
@@ -533,17 +534,18 @@ fn an_account_teaches_no_other_whose_a_sender_is() {
     }
 }
 
-// Machines, and messages that still wait.
+// Automatic replies, and messages that are still pending.
 
 #[test]
-fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_week() {
+fn a_text_within_five_seconds_proves_nothing_and_marks_its_sender_as_automatic_for_a_week() {
     let week = i64::try_from(AUTOMATIC_FOR.as_secs()).expect("small");
     for (after, is_automatic) in [(0, true), (4, true), (5, false), (60, false)] {
         let mut book = book(&[registered(1, 0)]);
         let observed = book.observe(&reply(1, after));
         assert_eq!(reason(&observed) == Some(Reason::Automatic), is_automatic, "{after}");
     }
-    // Twilio cuts a creation time to the second, and it is read as the end of that second: the limit allows for that.
+    // Twilio truncates a creation time to the second, and the parser reads it as the end of that
+    // second. The limit allows for that.
     for (after, is_automatic) in [(5, false), (4, true)] {
         let rounded_up = at(0) + SignedDuration::from_millis(999);
         let mut book =
@@ -562,7 +564,7 @@ fn a_text_within_five_seconds_proves_nothing_and_its_sender_is_a_machine_for_a_w
 }
 
 #[test]
-fn a_machine_that_quotes_or_holds_the_code_and_a_call_or_an_event_count_all_the_same() {
+fn an_automatic_sender_that_quotes_or_has_the_code_still_counts_as_do_a_call_and_an_event() {
     let mut quoted = book(&[registered(1, 0)]);
     let quote =
         Evidence { source: SignalSource::Reply, ..evidence(EvidenceTarget::Message(sid(1)), 2) };
@@ -580,7 +582,7 @@ fn a_machine_that_quotes_or_holds_the_code_and_a_call_or_an_event_count_all_the_
 }
 
 #[test]
-fn a_receipt_that_comes_after_an_automatic_text_does_not_make_it_one_about_an_older_message() {
+fn a_receipt_after_an_automatic_text_does_not_make_the_text_evidence_for_an_older_message() {
     let mut book = book(&[registered(1, -MINUTE), registered(2, 0)]);
     book.observe(&reply(1, 2));
     book.remember(&status(2, "undelivered", 20));
@@ -588,12 +590,16 @@ fn a_receipt_that_comes_after_an_automatic_text_does_not_make_it_one_about_an_ol
 }
 
 #[test]
-fn beside_an_older_message_that_waits_the_newest_needs_a_receipt() {
+fn beside_an_older_pending_message_the_newest_needs_a_receipt() {
     let mut book = book(&[registered(1, 0), registered(2, 10)]);
     assert_eq!(reason(&book.observe(&reply(1, 30))), Some(Reason::OlderPending));
     assert_eq!(book.remember(&status(2, "delivered", 35)).confirmed, [sid(2)]);
     let mut settled = self::book(&[registered(1, 0), registered(2, 10)]);
     settled.observe(&reply(1, 30));
     settled.observe(&direct(1, 31));
-    assert_eq!(settled.confirmed(), [sid(1), sid(2)].into(), "none waits beside it any more");
+    assert_eq!(
+        settled.confirmed(),
+        [sid(1), sid(2)].into(),
+        "no pending message is beside it any more"
+    );
 }

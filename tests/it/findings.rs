@@ -1,5 +1,5 @@
-//! The findings of a real service are on its page, in `/readyz` and in `doctor`, in the same words. The tests are outages
-//! that all three once reported as healthy.
+//! The findings of a real service appear on its page, in `/readyz` and in `doctor` with the same
+//! text. The tests are outages that all three once reported as healthy.
 
 use std::process::{Command, Stdio};
 
@@ -40,7 +40,8 @@ impl<'a> Watched<'a> {
         self.findings().iter().any(is_it)
     }
 
-    /// The page, `/readyz` and `doctor` have the finding with that severity, and none of them says that all is well.
+    /// The page, `/readyz` and `doctor` show the finding with that severity, and none of them
+    /// reports a healthy service.
     fn agree_on(&self, id: &str, severity: &str, words: &str) {
         eventually(id, LONG, || self.has(id, None));
         let findings = self.findings();
@@ -78,7 +79,7 @@ impl<'a> Watched<'a> {
 }
 
 #[test]
-fn a_side_whose_requests_are_all_refused_for_their_signature_is_critical_and_the_other_is_not() {
+fn a_side_whose_requests_all_fail_verification_is_critical_and_the_other_is_not() {
     let scene = Scene::new(&[]);
     let watched = Watched::of(&scene);
     let rotated = SigningKey::new(b"another token altogether");
@@ -90,10 +91,10 @@ fn a_side_whose_requests_are_all_refused_for_their_signature_is_critical_and_the
     watched.agree_on("nothing_verifies", "critical", "No request to /twilio/ has verified");
     assert!(watched.has("nothing_verifies", Some("twilio")));
     assert!(!watched.has("nothing_verifies", Some("app")));
-    assert_eq!(scene.service.operator("/readyz").status, 200, "the store takes events");
-    // One request that verifies ends the finding.
+    assert_eq!(scene.service.operator("/readyz").status, 200, "the store accepts events");
+    // One verified request ends the finding.
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
-    eventually("nothing is found", LONG, || watched.findings().is_empty());
+    eventually("no finding is left", LONG, || watched.findings().is_empty());
     let verified = scene.service.operator("/readyz").json();
     assert!(verified["last_verified"].as_str().is_some_and(|at| !at.is_empty()), "{verified}");
     let (code, said) = watched.doctor();
@@ -102,7 +103,7 @@ fn a_side_whose_requests_are_all_refused_for_their_signature_is_critical_and_the
 }
 
 #[test]
-fn an_app_whose_requests_are_all_refused_is_critical_though_twilios_verify() {
+fn an_app_whose_requests_all_fail_verification_is_critical_though_twilios_verify() {
     let scene = Scene::new(&[]);
     let watched = Watched::of(&scene);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
@@ -113,7 +114,7 @@ fn an_app_whose_requests_are_all_refused_is_critical_though_twilios_verify() {
 }
 
 #[test]
-fn a_route_whose_requests_are_all_refused_is_found_though_other_routes_verify() {
+fn a_route_whose_requests_all_fail_verification_is_found_though_other_routes_verify() {
     let scene = Scene::new(&[]);
     let watched = Watched::of(&scene);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
@@ -132,7 +133,7 @@ fn a_route_whose_requests_are_all_refused_is_found_though_other_routes_verify() 
 }
 
 #[test]
-fn an_account_whose_requests_are_all_refused_is_found_though_another_account_verifies() {
+fn an_account_whose_requests_all_fail_verification_is_found_though_another_account_verifies() {
     const OTHER: &str = "AC11111111111111111111111111111111";
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("accounts.toml");
@@ -157,7 +158,7 @@ fn an_account_whose_requests_are_all_refused_is_found_though_another_account_ver
         assert_eq!(scene.service.exchange(&wire::bytes(&unknown)).status, 403);
     }
     let subject = format!("{OTHER} /twilio/");
-    eventually("it is found", LONG, || watched.has("nothing_verifies", Some(&subject)));
+    eventually("the finding is shown", LONG, || watched.has("nothing_verifies", Some(&subject)));
     assert_eq!(watched.findings().len(), 1, "{:?}", watched.findings());
     let page = page(scene.service.ops, "/", &[]).text();
     assert!(page.contains("data-finding=\"nothing_verifies\"") && !page.contains("All is well"));
@@ -165,7 +166,7 @@ fn an_account_whose_requests_are_all_refused_is_found_though_another_account_ver
 }
 
 #[test]
-fn confirmations_that_wait_out_a_long_429_are_late_on_the_page_as_in_the_alert() {
+fn confirmations_that_wait_for_a_long_429_are_late_on_the_page_as_in_the_alert() {
     let Some(shim) = Shim::build() else { return };
     let mut scene = Scene::new(&[]);
     scene.twilio.behave(Manner::RetryAfter(429, "Retry-After: 3600\r\n"));
@@ -174,7 +175,7 @@ fn confirmations_that_wait_out_a_long_429_are_late_on_the_page_as_in_the_alert()
         assert_eq!(scene.confirm(number).status, 200);
     }
     let watched = Watched::of(&scene);
-    eventually("it is throttled", LONG, || watched.has("lane_throttled", Some(ACCOUNT)));
+    eventually("the lane is throttled", LONG, || watched.has("lane_throttled", Some(ACCOUNT)));
     shim.shift(1_800);
     watched.agree_on("outbox_old", "critical", "The oldest confirmation has waited for 30");
     let metrics = scene.service.operator("/metrics").text();
@@ -193,7 +194,7 @@ fn an_old_confirmation_is_late_on_the_page_though_many_fresh_ones_are_due_before
     shim.restart(&mut scene, &[]);
     assert_eq!(scene.confirm(1).status, 200);
     let watched = Watched::of(&scene);
-    eventually("it failed", LONG, || watched.has("upstream_failing", None));
+    eventually("the post failed", LONG, || watched.has("upstream_failing", None));
     scene.twilio.behave(Manner::RetryAfter(503, "Retry-After: 60\r\n"));
     shim.shift(1_500);
     for number in 2..=121 {
@@ -203,19 +204,19 @@ fn an_old_confirmation_is_late_on_the_page_though_many_fresh_ones_are_due_before
 }
 
 #[test]
-fn a_service_that_verified_nothing_is_not_called_well() {
+fn a_service_without_a_verified_request_is_not_called_healthy() {
     let scene = Scene::new(&[]);
     Watched::of(&scene).agree_on("no_verified_request", "warning", "No request has verified");
 }
 
 #[test]
-fn a_store_with_as_many_messages_as_it_may_hold_is_critical_while_readyz_answers_200() {
+fn a_store_at_its_message_limit_is_critical_while_readyz_answers_200() {
     let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "10")]);
     let watched = Watched::of(&scene);
     for number in 1..=9 {
         assert_eq!(scene.send(&status_callback(number, "sent")).status, 204);
     }
-    eventually("all is well below nine tenths", LONG, || watched.findings().is_empty());
+    eventually("there is no finding below nine tenths", LONG, || watched.findings().is_empty());
     assert_eq!(scene.send(&status_callback(10, "sent")).status, 204);
     assert_eq!(scene.send(&status_callback(11, "sent")).status, 503);
     watched.agree_on("too_many_messages", "critical", "new ones are rejected with HTTP 503");
@@ -224,7 +225,7 @@ fn a_store_with_as_many_messages_as_it_may_hold_is_critical_while_readyz_answers
 }
 
 #[test]
-fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
+fn a_volume_below_the_critical_mark_is_reported_before_it_is_full() {
     let Some(disk) = Disk::mount("400m") else { return };
     let twilio = Twilio::start();
     let service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -238,7 +239,7 @@ fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
         "critical",
         "below 128 MiB new events are rejected with HTTP 503",
     );
-    assert_eq!(service.operator("/readyz").status, 200, "it still takes events");
+    assert_eq!(service.operator("/readyz").status, 200, "the service still accepts events");
     disk.resize("120m");
     watched.agree_on("store_nearly_full", "critical", "less than the required 128 MiB");
     assert!(watched.has("store_silent", None));
@@ -248,13 +249,13 @@ fn a_volume_below_the_critical_mark_is_said_before_it_is_full() {
 }
 
 #[test]
-fn a_host_that_answers_200_in_twilios_place_is_critical() {
+fn a_host_that_answers_200_instead_of_twilio_is_critical() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(Manner::Html);
     let watched = Watched::of(&scene);
     scene.confirm(1);
     // `doctor` also checks the credentials at that host, so `agree_on` does not fit here.
-    eventually("it is found", LONG, || watched.has("upstream_mismatch", None));
+    eventually("the finding is shown", LONG, || watched.has("upstream_mismatch", None));
     let findings = watched.findings();
     let found = findings.iter().find(|finding| finding["id"] == "upstream_mismatch").expect("one");
     assert_eq!(found["severity"], "critical", "{found}");
@@ -273,7 +274,7 @@ fn a_host_that_answers_200_in_twilios_place_is_critical() {
 }
 
 #[test]
-fn a_paused_lane_is_critical_with_advice_that_follows_the_cause() {
+fn a_paused_lane_is_critical_with_advice_that_matches_the_cause() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(Manner::Status(401));
     let watched = Watched::of(&scene);
@@ -299,7 +300,7 @@ fn no_message_and_no_number_is_in_a_finding() {
 }
 
 #[test]
-fn a_service_that_starts_again_and_again_says_so() {
+fn a_service_that_restarts_repeatedly_reports_it() {
     let mut scene = Scene::new(&[]);
     for _ in 0..3 {
         scene.service.signal(rustix::process::Signal::TERM);

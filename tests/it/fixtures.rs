@@ -1,6 +1,6 @@
-//! Each recording of `tests/fixtures/webhooks/`, replayed over real HTTP against a fresh store, and
-//! what came of it: the answer, the records, what was counted. A snapshot a recording, in
-//! `tests/snapshots/fixtures/`; the clock stands still, so nothing in them has to be blurred.
+//! Each recording of `tests/fixtures/webhooks/`, replayed over real HTTP against a fresh store. The
+//! snapshots in `tests/snapshots/fixtures/`, one for each recording, have the response, the records
+//! and the metrics. The clock is fixed, so no value in a snapshot varies.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ pub(crate) const ACCOUNT: &str = "AC11111111111111111111111111111111";
 pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const TOKEN: &[u8] = b"0123456789abcdef0123456789abcdef";
 const APP_KEY: &[u8] = b"what only the app knows";
-/// Three minutes after the one recording that says when its message was created.
+/// Three minutes after the creation time in the one recording that has it.
 const NOW: &str = "2026-11-23T10:05:00Z";
 
 fn trust() -> KeyRing {
@@ -57,7 +57,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
-/// The names of the files with that ending, without it, sorted.
+/// The names of the files with that extension, without it, sorted.
 fn names(folder: &Path, ending: &str) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable"));
     let names = entries.map(|entry| entry.file_name().into_string().expect("UTF-8"));
@@ -71,10 +71,10 @@ fn recordings() -> Vec<String> {
     names(&folder("fixtures/webhooks"), ".http")
 }
 
-/// Names the client, so that each may fail as if it were the first.
+/// A client address for each request, so that no failure counts towards the limit of another.
 const CLIENT: &str = "X-Client";
 
-/// Holds the store's writer while it is closed.
+/// Blocks the store's writer while it is closed.
 #[derive(Default)]
 pub(crate) struct Gate {
     is_closed: Mutex<bool>,
@@ -92,7 +92,7 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Threads at the gate.
+    /// Threads that wait at the gate.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -105,7 +105,7 @@ impl Gate {
     }
 }
 
-/// The receiver on a port of its own, over a store of its own.
+/// The receiver on its own port, with its own store.
 pub(crate) struct Desk {
     pub(crate) store: Arc<SledStore>,
     pub(crate) metrics: Arc<Metrics>,
@@ -113,11 +113,11 @@ pub(crate) struct Desk {
     server: ServerHandle,
     pub(crate) deferred: Arc<Deferred>,
     pub(crate) gate: Arc<Gate>,
-    /// How much room the store is told there is, in bytes.
+    /// The free space in bytes that the store is given.
     pub(crate) room: Arc<AtomicU64>,
     /// Whether the handlers' clock panics.
     breaks: Arc<AtomicBool>,
-    // Dropped last: a store ends the process if its folder goes while it is open.
+    // Dropped last: a store ends the process if its folder is removed while it is open.
     _folder: tempfile::TempDir,
 }
 
@@ -140,7 +140,7 @@ impl Desk {
             held.pass();
             Ok(left.load(Ordering::SeqCst))
         });
-        // A test that holds the writer for long is no broken disk.
+        // A test that blocks the writer for a long time must not look like a broken disk.
         options.on_fatal = Arc::new(|_| {});
         let store = Arc::new(SledStore::open(options).expect("opened"));
         let metrics = Metrics::new();
@@ -150,7 +150,7 @@ impl Desk {
         let breaks = Arc::new(AtomicBool::new(false));
         let broken = Arc::clone(&breaks);
         let clock: Clock = Arc::new(move || {
-            assert!(!broken.load(Ordering::SeqCst), "the clock breaks, as the test asked it to");
+            assert!(!broken.load(Ordering::SeqCst), "the clock panics at the test's request");
             now
         });
         let refusals = heardback::inbound::rejected_capture::RejectedCapture::open(None, &clock)
@@ -190,7 +190,7 @@ impl Desk {
         Self { _folder: folder, store, metrics, addr, server: handle, deferred, gate, room, breaks }
     }
 
-    /// Signs as whoever calls that route signs, sends, and writes the answer down.
+    /// Signs with the key of the route's caller, sends, and formats the response.
     pub(crate) async fn play(&self, recording: &Recording) -> String {
         let key = if recording.target.starts_with("/app/") { APP_KEY } else { TOKEN };
         let signed = recording.signed(&SigningKey::new(key), BASE);
@@ -224,7 +224,7 @@ impl Desk {
         text
     }
 
-    /// Every record there is, in the store's order.
+    /// All records, in the store's order.
     pub(crate) async fn records(&self) -> String {
         let mut text = String::new();
         for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
@@ -237,7 +237,7 @@ impl Desk {
         if text.is_empty() { "nothing\n".to_owned() } else { text }
     }
 
-    /// What was counted, requests aside: the answer tells those.
+    /// The metrics without the requests, which the response shows.
     pub(crate) fn counted(&self) -> String {
         let rendered = self.metrics.render();
         let lines = rendered.lines().filter(|line| {
@@ -257,7 +257,7 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// Lets the writer end, also after a test that failed while it was held.
+    /// Lets the writer end, even after a test that failed while it was blocked.
     fn drop(&mut self) {
         self.gate.open();
     }
@@ -325,7 +325,7 @@ fn message_lines(message: &Message) -> String {
     )
 }
 
-/// The only ones that nobody signs: people open links.
+/// The only unsigned ones: people open links.
 fn is_a_link(recording: &Recording) -> bool {
     recording.target.starts_with("/c/")
 }
@@ -338,7 +338,7 @@ pub(crate) fn read(name: &str) -> (Recording, String) {
 }
 
 #[test]
-fn each_recording_is_answered_and_remembered_as_its_snapshot_says() {
+fn each_recording_is_answered_and_stored_as_its_snapshot_says() {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../snapshots/fixtures");
     settings.set_prepend_module_to_snapshot(false);
@@ -370,7 +370,7 @@ fn each_recording_is_answered_and_remembered_as_its_snapshot_says() {
 }
 
 #[test]
-fn a_panic_in_a_handler_is_a_500_and_harms_nobody_else() {
+fn a_panic_in_a_handler_is_a_500_and_affects_no_other_request() {
     actix_web::rt::System::new().block_on(async {
         let desk = Desk::open();
         let (of_twilio, of_the_app) = (read("reply-sms").0, read("app-message").0);
@@ -389,9 +389,9 @@ fn a_panic_in_a_handler_is_a_500_and_harms_nobody_else() {
     });
 }
 
-/// The recordings that tell one story together, in its order.
+/// The recordings that belong together, in order.
 #[test]
-fn the_recordings_that_belong_together_end_as_their_story_says() {
+fn the_recordings_that_belong_together_end_in_the_documented_state() {
     let stories: [(&[&str], &str); 9] = [
         (
             &[
@@ -448,9 +448,9 @@ fn the_recordings_that_belong_together_end_as_their_story_says() {
     });
 }
 
-/// Without a signature, and with one of a stranger's, every recording gets the same one answer.
+/// Without a signature, and with one by an unknown key, every recording gets the same response.
 #[test]
-fn no_recording_is_believed_unsigned_or_forged() {
+fn every_recording_is_refused_unsigned_or_forged() {
     actix_web::rt::System::new().block_on(async {
         let desk = Desk::open();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -489,15 +489,15 @@ fn there_are_enough_recordings_and_each_is_described_and_has_its_snapshot() {
     assert_eq!(names(&folder("snapshots/fixtures"), ".snap"), recordings, "the snapshots");
 }
 
-/// A recording carries no secret and no real person, and says where it comes from.
+/// A recording has no secret and no real person, and states its origin.
 #[test]
-fn a_recording_is_scrubbed_and_says_where_it_comes_from() {
+fn a_recording_is_scrubbed_and_states_its_origin() {
     for name in recordings() {
         let (recording, text) = read(&name);
-        assert!(recording.notes.len() >= 2, "{name} does not say where it comes from");
+        assert!(recording.notes.len() >= 2, "{name} does not state its origin");
         assert_eq!(recording.header("Host"), Some("hooks.example.com"), "{name}");
         for header in ["X-Twilio-Signature", "Content-Length", "Authorization", "Cookie"] {
-            assert_eq!(recording.header(header), None, "{name} carries {header}");
+            assert_eq!(recording.header(header), None, "{name} has {header}");
         }
         let numbers = text.split("%2B").skip(1).chain(text.split("\"+").skip(1));
         let numbers: BTreeSet<&str> = numbers
@@ -507,7 +507,7 @@ fn a_recording_is_scrubbed_and_says_where_it_comes_from() {
         for number in numbers {
             let made_up =
                 number.starts_with("1555867") || ["15017122661", "14155238886"].contains(&number);
-            assert!(made_up, "{name}: +{number} may belong to somebody");
+            assert!(made_up, "{name}: +{number} may be a real number");
         }
     }
 }

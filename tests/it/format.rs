@@ -7,8 +7,7 @@ use heardback::store::sled::OpenError;
 use crate::given::{Hands, registered, sled, try_sled};
 
 #[tokio::test]
-async fn a_store_of_an_older_format_is_refused_untouched_with_words_that_say_how_to_bring_it_along()
-{
+async fn a_store_of_an_older_format_is_refused_unchanged_with_the_steps_to_transfer_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), Hands::default().clock());
     store.remember(registered(1, 0)).await.expect("remembered");

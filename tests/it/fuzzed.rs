@@ -1,7 +1,8 @@
-//! The corpora of `fuzz/`, replayed without a fuzzer: each input holds what its target claims.
+//! The corpora of `fuzz/`, replayed without a fuzzer: the assertions of each target hold for each
+//! input.
 //!
-//! The bodies are the targets' own files. `record` is not among them: what it is about is private to
-//! the store, which replays it itself (`src/store/sled/fuzzed.rs`).
+//! The bodies are the targets' own files. `record` is not among them: its subject is private to the
+//! store, which replays that corpus itself (`src/store/sled/fuzzed.rs`).
 
 use std::path::Path;
 
@@ -18,7 +19,7 @@ mod signals;
 #[expect(unreachable_pub, reason = "public in the package that fuzzes")]
 mod signature;
 
-/// Hands each input to the target's body. An empty corpus proves nothing.
+/// Passes each input to the target's body. An empty corpus proves nothing.
 fn replayed(target: &str, holds: impl Fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut inputs = 0;
@@ -34,21 +35,21 @@ fn replayed(target: &str, holds: impl Fn(&[u8])) {
 }
 
 #[test]
-fn every_form_of_the_corpus_is_read_as_serde_urlencoded_reads_it() {
+fn every_form_of_the_corpus_is_parsed_as_serde_urlencoded_parses_it() {
     replayed("form", form::holds);
 }
 
 #[test]
-fn every_recording_of_the_corpus_survives_being_written() {
+fn every_recording_of_the_corpus_survives_a_round_trip() {
     replayed("recording", recording::holds);
 }
 
 #[test]
-fn every_signal_of_the_corpus_is_read_as_the_fuzz_target_claims() {
+fn every_signal_of_the_corpus_is_parsed_as_the_fuzz_target_asserts() {
     replayed("signals", signals::holds);
 }
 
 #[test]
-fn every_signature_of_the_corpus_is_judged_as_a_second_verification_judges_it() {
+fn every_signature_of_the_corpus_has_the_same_result_in_a_second_verification() {
     replayed("signature", signature::holds);
 }

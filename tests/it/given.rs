@@ -1,4 +1,4 @@
-//! What the tests of matching and of the stores begin with: signals, a clock of their own, a store.
+//! Test data for matching and the stores: signals, a controlled clock, a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// So many seconds after the beginning of the tests' time.
+/// This many seconds after the epoch of the tests.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
 }
@@ -78,12 +78,12 @@ pub(crate) fn in_state(state: State) -> Filter {
     Filter::Messages(Select { state: Some(state), ..Select::default() })
 }
 
-/// Lists the messages that were passed over because another one under their reference was confirmed.
+/// Lists the messages with a confirmed sibling under their reference.
 pub(crate) fn converted() -> Filter {
     Filter::Messages(Select { converted: true, ..Select::default() })
 }
 
-/// A registration: message `n` to person 1 from [`SENDER`], created and seen at that second.
+/// A registration: message `n` to person 1 from [`SENDER`], created and first seen at that second.
 pub(crate) fn registered(n: u32, seconds: i64) -> MessageUpdate {
     MessageUpdate {
         sid: sid(n),
@@ -107,7 +107,7 @@ pub(crate) fn registered(n: u32, seconds: i64) -> MessageUpdate {
     }
 }
 
-/// A status callback that nobody asked feedback with.
+/// A status callback of a message without a feedback request.
 pub(crate) fn status(n: u32, word: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate {
         tracked: false,
@@ -147,21 +147,21 @@ pub(crate) fn token(n: u8) -> LinkToken {
     LinkToken::from_random([n; TOKEN_BYTES])
 }
 
-/// A click link made at that second, not yet in a message.
+/// A click link created at that second, not yet in a message.
 pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
     let target = LinkTarget::parse("https://example.com/welcome").expect("valid");
     let reference = name.map(reference);
     Link { account: account(), target, message: None, reference, created_at: at(seconds) }
 }
 
-/// Somebody opens link `n`.
+/// A person opens link `n`.
 pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
     let mut clicked = signal(EvidenceTarget::Link(token(n).id()), seconds);
     clicked.evidence.as_mut().expect("evidence").source = SignalSource::Link;
     Signal { source: SignalSource::Link, ..clicked }
 }
 
-/// An app's event that names a message, but tells nothing else of it.
+/// An app's event that names a message and nothing else.
 pub(crate) fn direct(n: u32, seconds: i64) -> Signal {
     signal(EvidenceTarget::Message(sid(n)), seconds)
 }
@@ -170,13 +170,13 @@ pub(crate) fn shared(name: &str, seconds: i64) -> Signal {
     signal(EvidenceTarget::Reference(reference(name)), seconds)
 }
 
-/// Person 1 does something towards a sender.
+/// An act of person 1 towards a sender.
 pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Signal {
     let sender = SenderHint { address: sender.map(str::to_owned), service: None };
     signal(EvidenceTarget::Person { recipient: from, sender }, seconds)
 }
 
-/// Person 1 replies to [`SENDER`]; `n` names the inbound message.
+/// A reply of person 1 to [`SENDER`]; `n` names the inbound message.
 pub(crate) fn reply(n: u32, seconds: i64) -> Signal {
     texted(n, acted(person(1), Some(SENDER), seconds))
 }
@@ -191,7 +191,7 @@ pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
     }
 }
 
-/// The same act with its time from this source, such as the app's own clock or none.
+/// The same act with a time from this source: the app's own clock, for example, or none.
 pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
     act.evidence.as_mut().expect("evidence").time_source = time_source;
     act
@@ -224,9 +224,9 @@ pub(crate) fn try_sled(folder: &Path, clock: Clock) -> Result<SledStore, OpenErr
     SledStore::open(options(folder, clock))
 }
 
-/// The folder as sled alone opens it, past our own locks and guards. sled does not wait for its lock,
-/// which is held a moment longer than the store: by whatever process another test has forked, until
-/// that becomes another program.
+/// Opens the folder with sled alone, without Heardback's locks and guards. sled does not wait for
+/// its lock, and a process that another test has forked holds the lock a moment longer than the
+/// store, until its exec.
 pub(crate) fn raw_sled(folder: &Path) -> ::sled::Db {
     let deadline = Instant::now() + LONG;
     loop {

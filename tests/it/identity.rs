@@ -1,4 +1,5 @@
-//! One person by several names: forms through the real parsers, into a book and into every store.
+//! One person with several addresses: forms through the real parsers, into the reference
+//! implementation and every store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const BERT: &str = "whatsapp:+15551230002";
 const ANNA_ID: &str = "US.13491208655302741918";
 const BERT_ID: &str = "US.24680246802468024680";
 
-/// Reads forms as the routes do, for one account.
+/// Parses forms as the routes do, for one account.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     key: &'a RecipientHashKey,
@@ -72,7 +73,7 @@ impl<'a> Reader<'a> {
         read.message.expect("a message")
     }
 
-    /// Twilio reports message `n` as delivered, and was asked for feedback in the callback's URL.
+    /// Twilio reports message `n` as delivered, with the feedback setting in the callback's URL.
     fn delivered(&self, n: u32, to: &str, more: &[(&str, &str)], seconds: i64) -> MessageUpdate {
         let usual = [("To", to), ("From", US), ("MessageStatus", "delivered")];
         let fields = self.fields(self.sid(n), &[&usual[..], more].concat(), FieldSpelling::Twilio);
@@ -99,7 +100,7 @@ fn id(id: &str) -> String {
     format!("whatsapp:{id}")
 }
 
-/// A sighting or a signal, which may come at any time.
+/// A message update or a signal, which may come at any time.
 #[derive(Debug, Clone)]
 enum Fact {
     Seen(Box<MessageUpdate>),
@@ -140,7 +141,7 @@ fn told(facts: Vec<Fact>) -> Book {
 }
 
 #[test]
-fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_confirmed() {
+fn whichever_webhook_has_both_addresses_and_in_any_order_the_newest_message_is_confirmed() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
@@ -163,9 +164,9 @@ fn whichever_webhook_names_both_and_in_whatever_order_the_newest_message_is_conf
     }
 }
 
-/// An id that is not tied to a number yet shields.
+/// An id without a known number shields.
 #[test]
-fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
+fn a_newer_message_to_an_unlinked_address_shields_the_older_one() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let (anna_id, bert_id) = (id(ANNA_ID), id(BERT_ID));
@@ -182,9 +183,9 @@ fn a_newer_message_to_a_name_that_is_not_tied_yet_shields_the_older_one() {
     }
 }
 
-/// The shield must not cost other people's proofs.
+/// The shield must not affect evidence of other persons.
 #[test]
-fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind_shields() {
+fn only_a_newer_message_from_the_same_sender_to_an_unlinked_address_of_the_other_kind_shields() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let with = |between: &[MessageUpdate], more: &[(&str, &str)]| {
@@ -199,10 +200,10 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
     let bert = id(BERT_ID);
     let own = [("ExternalUserId", ANNA_ID)];
     let untied = by.delivered(2, &bert, &[], 60);
-    // The webhook gives this person's id: another id is another person.
+    // The webhook has this person's id, so another id is another person.
     assert_eq!(with(std::slice::from_ref(&untied), &own), confirmed);
     assert_eq!(with(&[by.delivered(1, ANNA, &own, 30), untied.clone()], &[]), confirmed);
-    // The other id is tied to another number, before or after.
+    // The other id is linked to another number, before or after.
     let elsewhere = by.delivered(3, BERT, &[("ExternalUserId", BERT_ID)], 40);
     assert_eq!(with(&[elsewhere, untied.clone()], &[]), confirmed);
     let other_sender =
@@ -219,9 +220,9 @@ fn only_a_newer_message_from_the_same_sender_to_an_untied_name_of_the_other_kind
     assert_eq!(with(&[of_other], &[]), confirmed);
 }
 
-/// A quote or a code names its own message, so a message to another name does not shield it.
+/// A quote or a code names its own message, so a message to another address does not shield it.
 #[test]
-fn a_quote_names_its_message_whoever_got_a_newer_one() {
+fn a_quote_selects_its_message_despite_a_newer_one_to_another_address() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let mut book = book();
@@ -233,7 +234,7 @@ fn a_quote_names_its_message_whoever_got_a_newer_one() {
 }
 
 #[test]
-fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_as_one() {
+fn a_reply_from_an_id_confirms_the_message_to_the_number_once_they_are_linked() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
@@ -243,7 +244,7 @@ fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_a
     for order in every_order(&[sent.clone(), receipt, reply]) {
         assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
     }
-    // If the user does not hide the number, the reply itself names both.
+    // If the user does not hide the number, the reply itself has both.
     let reply = Fact::Did(Box::new(by.reply(1, &id(ANNA_ID), &[("WaId", "15551230001")], 60)));
     for order in every_order(&[sent, reply]) {
         assert_eq!(told(order).state(by.sid(1)), State::Confirmed);
@@ -251,7 +252,7 @@ fn a_reply_from_an_id_confirms_what_was_sent_to_the_number_once_they_are_known_a
 }
 
 #[test]
-fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
+fn addresses_are_linked_only_by_requests_that_twilio_signed_and_within_their_account() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let tied = [("ExternalUserId", ANNA_ID)];
@@ -267,13 +268,13 @@ fn names_are_learned_only_from_what_twilio_signed_and_of_their_account() {
     book.remember(&of_other.registered(1, ANNA, 0));
     book.remember(&of_other.delivered(1, ANNA, &tied, 30));
     let observed = book.observe(&by.reply(1, &id(ANNA_ID), &[], 60));
-    assert_eq!(reason(&observed), Some(Reason::NoMessage), "another account knows them as one");
+    assert_eq!(reason(&observed), Some(Reason::NoMessage), "another account linked them");
     let observed = book.observe(&of_other.reply(2, &id(ANNA_ID), &[], 60));
     assert_eq!(observed, ObserveOutcome::Confirmed(of_other.sid(1)));
 }
 
 #[test]
-fn a_message_that_is_named_by_an_id_and_by_a_number_went_to_both() {
+fn a_message_named_by_an_id_and_by_a_number_went_to_both() {
     let key = RecipientHashKey::new(b"key");
     let by = Reader::of(&key);
     let by_number = Fact::Seen(Box::new(by.registered(1, ANNA, 0)));
@@ -305,7 +306,7 @@ fn names(records: &[ExportRecord]) -> usize {
 }
 
 #[tokio::test]
-async fn tied_names_survive_a_restart_and_a_transfer() {
+async fn linked_addresses_survive_a_restart_and_a_transfer() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -334,7 +335,7 @@ async fn tied_names_survive_a_restart_and_a_transfer() {
 }
 
 #[tokio::test]
-async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
+async fn erasure_by_any_address_of_a_person_removes_the_records_of_all() {
     for name in [ANNA, "+15551230001", &*id(ANNA_ID), "US.ENT.118157992128868"] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
@@ -350,7 +351,7 @@ async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
         let left = all(&store, 1000).await;
         assert_eq!((left.len(), names(&left)), (2, 1), "{name}: {left:?}");
     }
-    // Two names that only a message ties.
+    // Two addresses that only a message links.
     for name in [ANNA, &*id(ANNA_ID)] {
         let backend = backends().remove(0);
         let store = backend.usual(&Hands::default());
@@ -366,7 +367,7 @@ async fn any_name_of_a_person_forgets_everything_of_all_of_them() {
 }
 
 #[tokio::test]
-async fn names_that_no_webhook_repeats_are_forgotten_in_the_end() {
+async fn address_links_that_no_webhook_repeats_expire() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -383,9 +384,9 @@ async fn names_that_no_webhook_repeats_are_forgotten_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_full_store_evicts_no_message_that_shields_an_older_one_to_another_name_of_the_person() {
-    // The newer message went to a user id: of the same person by tied names, of a person not known otherwise, and of
-    // another person by tied names. Only the last one can go.
+async fn a_full_store_evicts_no_message_that_shields_one_to_another_address_of_the_person() {
+    // The newer message went to a user id: of the same person by linked addresses, of a person
+    // without links, or of another person by linked addresses. Only the last one can be evicted.
     for (tied, newer, shields) in [
         (Some((ANNA, ANNA_ID)), ANNA_ID, true),
         (None, ANNA_ID, true),
@@ -420,11 +421,11 @@ async fn a_full_store_evicts_no_message_that_shields_an_older_one_to_another_nam
     }
 }
 
-/// More messages to user ids than are loaded: only a message that is newer than the oldest loaded one is surely the
-/// newest to its person.
+/// More messages to user ids than are loaded: only a message newer than the oldest loaded one is
+/// certainly the newest to its person.
 #[tokio::test]
-async fn many_messages_to_user_ids_hold_back_evidence_about_an_older_message_and_about_no_newer_one()
- {
+async fn many_messages_to_user_ids_block_evidence_about_an_older_message_and_not_about_a_newer_one()
+{
     for (created, expected) in [(0, None), (1000, Some(State::Confirmed))] {
         for backend in backends() {
             let hands = Hands::default();
@@ -434,7 +435,8 @@ async fn many_messages_to_user_ids_hold_back_evidence_about_an_older_message_and
             for n in 0..300 {
                 let to = id(&format!("US.{}", 10_000_000_000_000_000_u64 + u64::from(n)));
                 let mut update = by.registered(0x1000 + n, &to, i64::from(n) + 1);
-                // The loaded ones are from another sender. One that is not loaded may be the person's newest message.
+                // The loaded ones are from another sender. A message that is not loaded may be the
+                // person's newest.
                 if n >= 30 {
                     update.from = Some("whatsapp:+15017122999".to_owned());
                 }

@@ -1,5 +1,5 @@
-//! What holds for signals in any order and however often they come. The exceptions are named, each
-//! by an example, in `matching`.
+//! Properties of the matching that hold for signals in any order and with duplicates. Each
+//! exception has a test in `matching`.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::given::{
 
 const SENDERS: [&str; 2] = [SENDER, "+15550008888"];
 
-/// One signal. What is true of message `n` follows from `n`.
+/// One signal. All facts about message `n` follow from `n`.
 #[derive(Debug, Clone)]
 enum Step {
     Register(u32),
@@ -58,7 +58,7 @@ impl Step {
         }
     }
 
-    /// Evidence bears its own label, so that it can be told what it confirmed.
+    /// Evidence has its own label, so that a test can see what it confirmed.
     fn signal(&self) -> Option<Signal> {
         let (mut signal, label) = match self {
             Self::Register(_) | Self::Status(..) => return None,
@@ -76,7 +76,7 @@ impl Step {
         Some(signal)
     }
 
-    /// When it says that something happened.
+    /// The time that the signal states.
     fn moment(&self) -> i64 {
         match self {
             Self::Register(n) | Self::Status(n, _) | Self::Direct(n) => created(*n),
@@ -84,7 +84,7 @@ impl Step {
         }
     }
 
-    fn is_sighting(&self) -> bool {
+    fn is_update(&self) -> bool {
         matches!(self, Self::Register(_) | Self::Status(..))
     }
 }
@@ -107,7 +107,7 @@ fn anything() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// No inbound SID twice with different words.
+/// No two texts under one inbound SID.
 fn once_each(mut steps: Vec<Step>) -> Vec<Step> {
     let mut ids = BTreeSet::new();
     steps.retain(|step| match step {
@@ -117,8 +117,8 @@ fn once_each(mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// Leaves out the receipts of failure that direct evidence may belie: whether such a message shields
-/// older ones depends on which came first, the belying evidence or the reply (an exception).
+/// Leaves out failure receipts that direct evidence may contradict. Whether such a message shields
+/// older ones depends on which came first, the evidence or the reply (an exception).
 fn none_proven_against_its_receipt(mut steps: Vec<Step>) -> Vec<Step> {
     let named: BTreeSet<u32> = steps.iter().filter_map(directly_named).collect();
     steps.retain(|step| match step {
@@ -140,7 +140,8 @@ fn directly_named(step: &Step) -> Option<u32> {
 }
 
 fn played<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Book {
-    // All of it comes in at one moment, an hour and a half later: no window but those of the rules.
+    // All signals arrive at one moment, an hour and a half later, so that no window but those of
+    // the rules applies.
     let mut book = Book::default();
     book.now = 2 * HOUR;
     for step in steps {
@@ -183,7 +184,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn direct_evidence_confirms_the_same_in_any_order_and_however_often(
+    fn direct_evidence_confirms_the_same_in_any_order_and_with_duplicates(
         steps in direct_only(),
         order in any::<u64>(),
         again in prop::collection::vec(any::<(Index, Index)>(), 0..20),
@@ -194,7 +195,7 @@ proptest! {
         }).collect();
         let named: BTreeSet<MessageSid> =
             steps.iter().filter_map(directly_named).map(sid).collect();
-        // A message that was never sent cannot have arrived, unless a receipt contradicts that.
+        // An unsent message cannot have arrived, unless a receipt contradicts that.
         let said = |n: MessageSid, word: &str| {
             steps.iter().any(|step| matches!(step, Step::Status(m, it) if sid(*m) == n && *it == word))
         };
@@ -207,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn repetition_never_changes_what_is_confirmed(
+    fn duplicates_never_change_the_confirmed_messages(
         steps in prop::collection::vec(anything(), 0..40),
         again in prop::collection::vec(any::<(Index, Index)>(), 1..30),
     ) {
@@ -217,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn a_piece_of_inferred_or_shared_evidence_confirms_one_message_at_most_in_any_order(
+    fn one_piece_of_inferred_or_shared_evidence_confirms_one_message_at_most_in_any_order(
         steps in prop::collection::vec(anything(), 0..40),
         order in any::<u64>(),
     ) {
@@ -237,13 +238,13 @@ proptest! {
         other in any::<u64>(),
     ) {
         let steps = none_proven_against_its_receipt(once_each(steps));
-        let one = sightings_first(&shuffled(&steps, one));
-        let other = sightings_first(&shuffled(&steps, other));
+        let one = updates_first(&shuffled(&steps, one));
+        let other = updates_first(&shuffled(&steps, other));
         prop_assert_eq!(played(&one).confirmed(), played(&other).confirmed(), "{:?}\n{:?}", one, other);
     }
 
     #[test]
-    fn replaying_any_old_replies_never_confirms_a_newer_message(
+    fn replaying_old_replies_never_confirms_a_newer_message(
         replies in prop::collection::vec((0..6 * 24_i64, any::<bool>()), 1..12),
         replayed in prop::collection::vec(any::<Index>(), 1..20),
         when in 0..7 * 24_i64,
@@ -262,7 +263,7 @@ proptest! {
         book.remember(&registered(1000, book.now));
         let before = book.confirmed();
         for which in replayed {
-            // A replayed reply bears no time of its own: it seems to occur now.
+            // A replayed reply has no time of its own, so it counts at the current time.
             let n = u32::try_from(which.index(hours.len()) + 1).expect("small");
             book.observe(&reply(n, book.now + 1));
         }
@@ -274,16 +275,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sled_judges_as_the_plain_book_does_step_by_step(
+    fn sled_gives_the_same_results_as_the_reference_implementation_step_by_step(
         steps in prop::collection::vec((anything(), 0..400_i64), 1..60),
     ) {
         judged_alike(steps);
     }
 }
 
-/// What is confirmed is noted on a sibling that is too old to be what was replied to.
+/// The confirmation is stored on a sibling that is too old to be the subject of the reply.
 #[test]
-fn sled_notes_on_an_old_sibling_what_was_confirmed_instead_of_it() {
+fn sled_stores_on_an_old_sibling_which_message_was_confirmed() {
     judged_alike(vec![
         (Step::Register(3), 0),
         (Step::Register(9), 0),
@@ -292,7 +293,7 @@ fn sled_notes_on_an_old_sibling_what_was_confirmed_instead_of_it() {
     ]);
 }
 
-/// Each step, so many seconds after the one before it.
+/// Each step comes this many seconds after the one before it.
 fn judged_alike(steps: Vec<(Step, i64)>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let folder = tempfile::tempdir().expect("a folder");
@@ -320,7 +321,7 @@ fn judged_alike(steps: Vec<(Step, i64)>) {
     });
 }
 
-/// A shuffle that depends on nothing but its seed.
+/// A shuffle that depends on its seed only.
 pub(crate) fn shuffled<T: Clone>(steps: &[T], seed: u64) -> Vec<T> {
     let mut steps = steps.to_vec();
     let mut dice = seed | 1;
@@ -334,15 +335,15 @@ pub(crate) fn shuffled<T: Clone>(steps: &[T], seed: u64) -> Vec<T> {
     steps
 }
 
-/// Moves what was seen of older messages in front of each piece of evidence, and nothing else. Of
-/// those that nobody registers it is not known how old they are: what was heard of them until a
-/// while after the evidence goes in front of it, too.
-fn sightings_first(steps: &[Step]) -> Vec<Step> {
+/// Moves the updates of older messages in front of each piece of evidence, and changes no other
+/// order. The age of unregistered messages is unknown, so their updates until a while after the
+/// evidence are moved too.
+fn updates_first(steps: &[Step]) -> Vec<Step> {
     let mut order: Vec<Step> = Vec::new();
     for step in steps {
-        let place = if step.is_sighting() {
+        let place = if step.is_update() {
             let held_up =
-                |before: &Step| !before.is_sighting() && before.moment() + 600 >= step.moment();
+                |before: &Step| !before.is_update() && before.moment() + 600 >= step.moment();
             order.iter().position(held_up).unwrap_or(order.len())
         } else {
             order.len()

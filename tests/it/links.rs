@@ -1,4 +1,4 @@
-//! What a click on one of our own links proves: judged in the [`Book`], and by every store there is.
+//! The effect of a click on a click link: judged in the [`Book`], and by every store.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::given::{
     DAY, Hands, clicked, direct, link, policy, reference, registered, shared, sid, status, token,
 };
 
-/// A book in which link 1 was made at second 0, perhaps for a reference.
+/// A book in which link 1 was created at second 0, perhaps for a reference.
 fn book(name: Option<&str>) -> Book {
     let mut book = Book::default();
     book.links.insert(token(1).id(), link(name, 0));
@@ -56,17 +56,17 @@ fn a_click_is_direct_evidence_for_the_message_that_holds_the_link() {
 }
 
 #[test]
-fn a_link_that_was_opened_before_its_message_was_sent_proves_nothing_of_it() {
+fn a_link_opened_before_its_message_was_sent_proves_nothing() {
     let mut book = book(None);
     assert_eq!(parked_because(&book.observe(&clicked(1, 5))), Some(Reason::LinkUnknown));
     book.now = 3 * DAY;
     assert!(book.remember(&holding(1, 3 * DAY)).confirmed.is_empty());
-    assert!(book.parked.is_empty(), "and never will");
+    assert!(book.parked.is_empty(), "the click is not parked");
     assert_eq!(book.observe(&clicked(1, 3 * DAY + 5)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
-fn a_click_beats_a_receipt_that_says_undelivered_and_an_expired_message() {
+fn a_click_overrules_a_receipt_that_says_undelivered_and_an_expired_message() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     book.remember(&status(1, "undelivered", 2));
@@ -78,29 +78,29 @@ fn a_click_beats_a_receipt_that_says_undelivered_and_an_expired_message() {
 }
 
 #[test]
-fn a_click_before_the_link_is_bound_waits_and_settles_when_it_is() {
+fn a_click_before_the_link_is_bound_waits_and_settles_when_it_is_bound() {
     let mut book = book(None);
     assert_eq!(parked_because(&book.observe(&clicked(1, 1))), Some(Reason::LinkUnknown));
     assert_eq!(book.observe(&clicked(1, 1)).as_str(), "parked");
-    assert_eq!(book.parked.len(), 1, "two clicks are as good as one");
+    assert_eq!(book.parked.len(), 1, "two clicks count as one");
     assert!(book.remember(&registered(2, 2)).confirmed.is_empty(), "another message");
     assert_eq!(book.remember(&holding(1, 3)).confirmed, [sid(1)]);
     assert_eq!((basis(&book, 1), book.parked.len()), (Some(Basis::Direct), 0));
 }
 
 #[test]
-fn a_link_is_bound_once_and_the_same_binding_again_is_no_error() {
+fn a_link_is_bound_once_and_repeating_the_binding_is_no_error() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     assert!(!book.remember(&holding(1, 2)).new);
     let error = book.try_remember(&holding(2, 3)).expect_err("another message's");
     assert_eq!((error.field, error.sid), ("Link", sid(2)));
-    assert!(!book.messages.contains_key(&sid(2)), "nothing of it was taken in");
+    assert!(!book.messages.contains_key(&sid(2)), "nothing of it was stored");
     assert_eq!(book.links[&token(1).id()].message, Some(sid(1)));
 }
 
 #[test]
-fn an_unknown_link_a_lapsed_one_and_another_accounts_bind_to_nothing() {
+fn an_unknown_link_an_expired_one_and_one_of_another_account_bind_to_nothing() {
     let field = |book: &mut Book| book.try_remember(&holding(1, 1)).expect_err("refused").field;
     assert_eq!(field(&mut Book::default()), "Link");
     let mut lapsed = book(None);
@@ -121,7 +121,7 @@ fn a_link_with_only_a_reference_counts_for_the_reference() {
 }
 
 #[test]
-fn a_click_on_a_link_with_only_a_reference_waits_for_whoever_bears_it() {
+fn a_click_on_a_link_with_only_a_reference_waits_for_a_message_with_it() {
     let mut book = book(Some("login-1"));
     assert_eq!(parked_because(&book.observe(&clicked(1, 1))), Some(Reason::NoMessage));
     assert!(book.remember(&bearing(2, "login-2", 2)).confirmed.is_empty());
@@ -130,14 +130,14 @@ fn a_click_on_a_link_with_only_a_reference_waits_for_whoever_bears_it() {
 }
 
 #[test]
-fn a_link_proves_nothing_about_a_message_that_was_known_before_it_was_made() {
+fn a_link_proves_nothing_about_a_message_that_was_known_before_the_link_was_created() {
     let mut book = Book::default();
     book.remember(&bearing(1, "login-1", 0));
     book.links.insert(token(1).id(), link(Some("login-1"), 60));
     assert_eq!(parked_because(&book.observe(&clicked(1, 90))), Some(Reason::NoMessage));
     book.remember(&status(1, "delivered", 95));
-    assert_eq!(book.state(sid(1)), State::Pending, "its text was sent before there was this link");
-    // The resend that the link was made for.
+    assert_eq!(book.state(sid(1)), State::Pending, "its text is older than the link");
+    // The resend that the link was created for.
     let resend = MessageUpdate { reference: Some(reference("login-1")), ..holding(2, 100) };
     assert_eq!(book.remember(&resend).confirmed, [sid(2)]);
     assert_eq!((basis(&book, 2), book.state(sid(1))), (Some(Basis::Direct), State::Pending));
@@ -145,7 +145,7 @@ fn a_link_proves_nothing_about_a_message_that_was_known_before_it_was_made() {
 }
 
 #[test]
-fn a_click_that_chooses_takes_no_message_from_a_click_that_names_it() {
+fn a_click_by_reference_takes_no_message_from_a_click_on_the_messages_own_link() {
     let mut book = book(Some("login-1"));
     book.links.insert(token(2).id(), link(None, 0));
     book.observe(&clicked(1, 5));
@@ -153,20 +153,20 @@ fn a_click_that_chooses_takes_no_message_from_a_click_that_names_it() {
     let first = MessageUpdate { link: Some(token(2).id()), ..bearing(1, "login-1", 1) };
     assert_eq!(book.remember(&first).confirmed, [sid(1)]);
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
-    // The earlier click was about the message that bears its link, which is registered only now.
+    // The earlier click was about the message with its link, which is registered only now.
     assert_eq!(book.remember(&holding(2, 2)).confirmed, [sid(2)]);
     assert_eq!((basis(&book, 1), basis(&book, 2)), (Some(Basis::Direct), Some(Basis::Direct)));
 }
 
 #[test]
-fn a_message_belongs_to_what_its_link_was_made_for() {
+fn a_message_belongs_to_the_reference_of_its_link() {
     let mut book = book(Some("login-1"));
     let message = book.remember(&holding(1, 1)).message;
     assert_eq!(message.reference, Some(reference("login-1")));
     assert_eq!(book.observe(&shared("login-1", 2)), ObserveOutcome::Confirmed(sid(1)));
     let mut book = self::book(Some("login-1"));
     book.observe(&shared("login-1", 1));
-    assert_eq!(book.remember(&holding(1, 0)).confirmed, [sid(1)], "what waited for it, too");
+    assert_eq!(book.remember(&holding(1, 0)).confirmed, [sid(1)], "parked evidence settles too");
     for said in [holding(1, 1), registered(1, 1)] {
         let mut book = self::book(Some("login-1"));
         book.remember(&MessageUpdate { link: None, reference: Some(reference("login-2")), ..said });
@@ -176,7 +176,7 @@ fn a_message_belongs_to_what_its_link_was_made_for() {
 }
 
 #[test]
-fn a_click_after_its_message_was_forgotten_waits_for_nothing() {
+fn a_click_after_its_message_was_removed_is_not_parked() {
     let mut book = book(None);
     book.remember(&holding(1, 1));
     book.messages.clear();
@@ -200,7 +200,7 @@ async fn observed(store: &Arc<dyn Store>, signal: Signal) -> ObserveOutcome {
 }
 
 #[tokio::test]
-async fn a_link_and_what_it_is_bound_to_outlive_the_process() {
+async fn a_link_and_its_binding_survive_a_restart() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -211,7 +211,7 @@ async fn a_link_and_what_it_is_bound_to_outlive_the_process() {
         drop(store);
         let store = backend.usual(&hands);
         let remembered = store.remember(holding(1, 2)).await.expect("bound");
-        assert_eq!(remembered.confirmed, [sid(1)], "what was clicked before stays clicked");
+        assert_eq!(remembered.confirmed, [sid(1)], "the earlier click still counts");
         assert_eq!(store.counts().parked, 0);
         drop(store);
         let store = backend.usual(&hands);
@@ -237,7 +237,8 @@ async fn a_link_of_a_reference_is_found_by_it_until_it_is_in_a_message() {
         let remembered = store.remember(bearing(1, "login-1", 2)).await.expect("new");
         assert_eq!(remembered.confirmed, [sid(1)]);
         assert_eq!(store.counts().parked, 0);
-        // The other one is bound to a message of the same reference, and counts for that alone.
+        // The other link is bound to a message of the same reference, and counts for that message
+        // alone.
         let second = MessageUpdate { link: Some(token(2).id()), ..registered(2, 3) };
         let bound = store.remember(second).await.expect("bound").message;
         assert_eq!(bound.reference, Some(reference("login-1")));
@@ -246,7 +247,7 @@ async fn a_link_of_a_reference_is_found_by_it_until_it_is_in_a_message() {
 }
 
 #[tokio::test]
-async fn a_link_lapses_at_its_time_and_is_swept_without_a_trace() {
+async fn a_link_expires_at_its_time_and_is_removed_with_all_its_entries() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -261,7 +262,7 @@ async fn a_link_lapses_at_its_time_and_is_swept_without_a_trace() {
         let swept = store.expire(100).await.expect("swept");
         assert_eq!((swept.forgotten(), swept.complete), (2, true));
         drop(store);
-        // It opens again, so its seal agrees with what is left.
+        // The store opens again, so its seal matches the remaining records.
         let store = backend.usual(&hands);
         let parked = store.list(Filter::Parked, None, 10).await.expect("listed");
         assert_eq!(parked.entries.len(), 1);
@@ -270,7 +271,7 @@ async fn a_link_lapses_at_its_time_and_is_swept_without_a_trace() {
 }
 
 #[tokio::test]
-async fn there_are_no_more_links_than_there_may_be_messages_and_each_is_counted() {
+async fn the_number_of_links_is_bounded_by_the_message_limit_and_each_is_counted() {
     for backend in backends() {
         let hands = Hands::default();
         let mut store = backend.open(&hands, policy(), 2);
@@ -288,7 +289,7 @@ async fn there_are_no_more_links_than_there_may_be_messages_and_each_is_counted(
             assert!(full.is_err_and(is_full), "reopened: {reopened}");
             assert_eq!(known(&store, 3).await, None);
         }
-        store.remember(holding(1, 1)).await.expect("a full store binds what it has");
+        store.remember(holding(1, 1)).await.expect("a full store binds an existing link");
         assert_eq!(store.counts().links, 2, "bound or not");
         hands.set(37 * DAY);
         store.expire(100).await.expect("swept");
@@ -301,7 +302,7 @@ async fn there_are_no_more_links_than_there_may_be_messages_and_each_is_counted(
 }
 
 #[tokio::test]
-async fn a_closed_store_knows_no_link_and_says_so() {
+async fn a_closed_store_returns_no_link_and_an_error() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);

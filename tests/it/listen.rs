@@ -1,5 +1,5 @@
-//! The listeners of the real binary: both address families, host names, the operator's page from a private network, few
-//! file descriptors; and `health`, which requests their routes.
+//! The listeners of the real binary: both address families, host names, the operator's page from a
+//! private network, few file descriptors; and `health`, which sends requests to them.
 
 use std::fs;
 use std::io::Read as _;
@@ -53,7 +53,7 @@ fn refused(words: &[&str], more: &[(&str, &str)]) -> (Option<i32>, String) {
     let store = folder.path().join("store");
     let output =
         wrapped(words, &store, &twilio, more).stdin(Stdio::null()).output().expect("it ran");
-    assert!(!store.exists(), "a service that is refused makes no store");
+    assert!(!store.exists(), "a service that does not start creates no store");
     let Output { status, stdout, stderr } = output;
     (status.code(), String::from_utf8([stdout, stderr].concat()).expect("UTF-8"))
 }
@@ -66,7 +66,8 @@ fn has_ipv6() -> bool {
     has
 }
 
-/// `heardback health` with these words and this `HEARDBACK_OPS_LISTEN`, and nothing else: exit code and stdout.
+/// `heardback health` with these arguments, this `HEARDBACK_OPS_LISTEN` and an empty environment
+/// otherwise: exit code and stdout.
 fn health(words: &[&str], listen: &str) -> (i32, String) {
     let mut command = Command::new(BINARY);
     command.arg("health").args(words).env_clear().env("HEARDBACK_OPS_LISTEN", listen);
@@ -125,7 +126,7 @@ fn a_dual_stack_listener_does_not_depend_on_bindv6only() {
 }
 
 #[test]
-fn without_ipv6_the_unspecified_address_falls_back_to_ipv4_and_a_literal_says_what_to_type() {
+fn without_ipv6_the_unspecified_address_falls_back_to_ipv4_and_a_literal_gets_the_remedy() {
     if Command::new("strace").arg("-V").output().is_err() {
         return skipped_unless_ci("there is no `strace`");
     }
@@ -216,7 +217,7 @@ fn every_address_of_a_name_is_bound_and_a_localhost_that_is_not_loopback_is_refu
 }
 
 #[test]
-fn the_operators_page_is_reached_as_fly_proxy_and_a_private_network_do() {
+fn the_operators_page_is_reachable_through_fly_proxy_and_a_private_network() {
     if !has_ipv6() {
         return;
     }
@@ -270,7 +271,7 @@ fn ipv4_networks_are_limited_apart_on_a_dual_stack_listener() {
 }
 
 #[test]
-fn with_64_descriptors_idle_clients_of_both_listeners_keep_no_request_and_no_probe_waiting() {
+fn with_64_descriptors_idle_clients_of_both_listeners_delay_no_request_and_no_probe() {
     affordable();
     let limited = format!("ulimit -n 64; exec {BINARY} serve");
     let mut place = Place::start(&["/bin/sh", "-c", &limited], &[]);
@@ -290,7 +291,7 @@ fn with_64_descriptors_idle_clients_of_both_listeners_keep_no_request_and_no_pro
     // Confirmations are still posted.
     let confirmed = wire::bytes(&signed(&crate::harness::code_entered(1)));
     assert_eq!(service.exchange(&confirmed).status, 200);
-    eventually("it is posted", LONG, || !place.twilio.posts().is_empty());
+    eventually("the confirmation is posted", LONG, || !place.twilio.posts().is_empty());
     assert!(open_files(service) < 64, "{}", open_files(service));
     assert!(!service.logs().contains("Too many open files"), "{}", service.logs());
     drop(idle);
@@ -299,7 +300,7 @@ fn with_64_descriptors_idle_clients_of_both_listeners_keep_no_request_and_no_pro
 }
 
 #[test]
-fn a_limit_that_is_too_low_to_serve_is_refused_with_what_to_type() {
+fn a_descriptor_limit_that_is_too_low_is_refused_with_the_remedy() {
     let limited = format!("ulimit -n 40; exec {BINARY} serve");
     let (code, said) = refused(&["/bin/sh", "-c", &limited], &[]);
     assert_eq!(code, Some(1), "{said}");
@@ -311,7 +312,7 @@ fn a_limit_that_is_too_low_to_serve_is_refused_with_what_to_type() {
 }
 
 #[test]
-fn health_asks_over_loopback_wherever_the_service_listens() {
+fn health_uses_loopback_for_every_listen_address() {
     let mut listens = vec!["127.0.0.1:0", "0.0.0.0:0", "localhost:0", "127.0.0.2:0"];
     if has_ipv6() {
         listens.extend(["[::]:0", "[::1]:0"]);
@@ -327,13 +328,13 @@ fn health_asks_over_loopback_wherever_the_service_listens() {
         assert_eq!(
             health(&["--ready", "--ops-listen", &set], "127.0.0.1:1").0,
             0,
-            "a flag beats it"
+            "a flag overrides the environment"
         );
     }
 }
 
 #[test]
-fn health_says_in_one_line_why_not_and_never_waits_long() {
+fn health_gives_the_reason_in_one_line_and_never_waits_long() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = nobody.local_addr().expect("bound").to_string();
     // This listener accepts the connection and sends nothing.

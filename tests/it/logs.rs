@@ -1,5 +1,6 @@
-//! The log keeps to `docs/logs.md`: a service lives through all kinds of things at its loudest, and each
-//! line that it writes stands there, with its level and its fields; of each decision there is one.
+//! The log matches `docs/logs.md`: a service at its most verbose level gets requests of every kind.
+//! The document has each line that it logs, with level and fields, and each decision is logged
+//! once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +22,7 @@ use crate::harness::{
 };
 use crate::page::{ask, form_token};
 
-/// What every line has.
+/// The fields of every line.
 const FRAME: [&str; 4] = ["timestamp", "level", "target", "message"];
 
 /// A line of the document.
@@ -53,7 +54,7 @@ fn rows(document: &str) -> Vec<Row> {
     document.lines().filter_map(cells).collect()
 }
 
-/// Whether a line is the shown one, in which `…` stands for anything.
+/// Whether a line matches the documented one, in which `…` stands for any text.
 fn fits(shown: &str, line: &str) -> bool {
     let mut rest = line;
     for (index, part) in shown.split('…').enumerate() {
@@ -67,7 +68,7 @@ fn fits(shown: &str, line: &str) -> bool {
 
 fn lines(scene: &Scene) -> Vec<Value> {
     let logs = scene.service.logs();
-    // A key that is there twice is read as if it were there once.
+    // A duplicate key is parsed as if it were there once.
     let twice = logs.lines().find(|line| line.matches("\"message\":").count() != 1);
     assert_eq!(twice, None);
     let lines = logs.lines().map(|line| serde_json::from_str(line).expect("JSON"));
@@ -82,7 +83,7 @@ fn register(number: u32, more: &[(&str, &str)]) -> heardback::recording::Recordi
     form("/app/messages", &fields)
 }
 
-/// All kinds of things, and how each is answered.
+/// Requests of every kind, and their responses.
 fn live_through(scene: &Scene) {
     let answered = |request, status| assert_eq!(scene.send(&request).status, status);
     answered(code_entered(1), 200);
@@ -132,11 +133,11 @@ fn every_line_is_in_the_document_with_its_level_and_its_fields() {
     assert!(met.len() >= 14, "only met {met:#?}");
 }
 
-/// Holds these lines against the document. Which of its lines they are.
+/// Compares these lines with the document. Returns the matching lines of the document.
 fn kept(lines: &[Value]) -> BTreeSet<String> {
     let rows = rows(&document());
     let mut met = BTreeSet::new();
-    // What is said of the settings before stands in no table.
+    // Lines about settings before the start are in no table.
     let listens = |line: &Value| line["public_addr"].is_string();
     for line in lines.iter().skip_while(|line| !listens(line)) {
         let message = line["message"].as_str().expect("words");
@@ -154,7 +155,7 @@ fn kept(lines: &[Value]) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_the_operator_does_is_one_line_whether_a_command_or_the_page_asked() {
+fn an_operators_action_is_one_line_whether_by_command_or_page() {
     let scene = Scene::new(&[]);
     let press = |path: &str| {
         let page = scene.service.operator("/").text();
@@ -176,7 +177,7 @@ fn what_the_operator_does_is_one_line_whether_a_command_or_the_page_asked() {
     command(&["pause", ACCOUNT], 0);
     command(&["requeue", &sid(1)], 0);
     press(&format!("/messages/{}/requeue", sid(2)));
-    // What changes nothing is no decision.
+    // A request without an effect is no decision.
     command(&["pause", ACCOUNT], 0);
     command(&["requeue", &sid(2)], 1);
     press(&format!("/messages/{}/requeue", sid(9)));
@@ -210,7 +211,7 @@ fn the_document_explains_every_field_of_a_decision() {
 }
 
 #[test]
-fn of_each_decision_there_is_one_line() {
+fn each_decision_is_logged_once() {
     let scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
     live_through(&scene);
     let lines = lines(&scene);
@@ -246,7 +247,7 @@ fn of_each_decision_there_is_one_line() {
 }
 
 #[test]
-fn on_a_terminal_it_is_pretty_and_anywhere_else_json() {
+fn on_a_terminal_the_log_is_readable_and_otherwise_json() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let serving = |stderr: Stdio| {
@@ -258,7 +259,7 @@ fn on_a_terminal_it_is_pretty_and_anywhere_else_json() {
         let mut line = String::new();
         while !line.contains("listening on") {
             line.clear();
-            assert!(from.read_line(&mut line).expect("readable") > 0, "it ended");
+            assert!(from.read_line(&mut line).expect("readable") > 0, "the service ended");
         }
         line
     };
@@ -278,7 +279,7 @@ fn on_a_terminal_it_is_pretty_and_anywhere_else_json() {
     assert_eq!(json["level"], "INFO");
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed when the test ends.
 struct Ended(Child);
 
 impl Drop for Ended {

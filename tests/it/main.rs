@@ -1,6 +1,6 @@
-//! Everything that is tested from the outside, in one binary so that it links once.
+//! All integration tests in one binary, so that it is linked once.
 
-// `cfg(test)` says to clippy that what helps tests may unwrap, index and panic as they may.
+// With `cfg(test)` clippy permits the helpers of tests to unwrap, index and panic.
 #[cfg(test)]
 mod abuse;
 mod backup;

@@ -1,5 +1,5 @@
-//! `completions` and `man`: a real shell completes with the one, a real formatter takes the other, each
-//! command is in both, and nothing of the environment is in either.
+//! `completions` and `man`: bash completes with the script, groff accepts the pages, each command
+//! is in both, and neither has a value of the environment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::harness::running::BINARY;
 use crate::skip::skipped_unless_ci;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
-/// What is set where it is made must not be in what is made.
+/// These values of the environment must not be in the output.
 const SET: [(&str, &str); 4] = [
     ("TWILIO_ACCOUNT_SID", "AC99999999999999999999999999999999"),
     ("TWILIO_AUTH_TOKEN", "c0ffee00c0ffee00c0ffee00c0ffee00"),
@@ -34,7 +34,7 @@ fn commands() -> BTreeSet<String> {
     Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
-/// What bash offers for a command line, its last word begun.
+/// The completions that bash offers for a command line with an unfinished last word.
 fn offered(script: &Path, words: &[&str]) -> BTreeSet<String> {
     let last = words.len() - 1;
     let asked = format!(
@@ -73,11 +73,15 @@ fn each_shell_gets_a_script_with_every_command() {
         for command in commands() {
             assert!(script.contains(&command), "{shell} lacks {command}");
         }
-        assert_eq!(script, made(&["completions", shell], &SET), "{shell}: of the environment");
+        assert_eq!(
+            script,
+            made(&["completions", shell], &SET),
+            "{shell}: a value of the environment"
+        );
     }
 }
 
-/// Whether `groff` makes a page of it without a word of warning; the page.
+/// Formats the page with `groff`, which must give no warning.
 fn rendered(page: &Path) -> String {
     let mut command = Command::new("groff");
     command.args(["-man", "-Tutf8", "-P-cbou", "-ww", "-rLL=78n"]).arg(page);
@@ -88,12 +92,12 @@ fn rendered(page: &Path) -> String {
 }
 
 #[test]
-fn the_manual_has_every_command_and_groff_takes_each_page_without_a_warning() {
+fn the_manual_has_every_command_and_groff_accepts_each_page_without_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("heardback.1");
     let text = made(&["man"], &[]);
-    assert_eq!(text, made(&["man"], &SET), "nothing of the environment");
-    assert!(text.is_ascii(), "what roff would not take");
+    assert_eq!(text, made(&["man"], &SET), "no value of the environment");
+    assert!(text.is_ascii(), "roff needs ASCII");
     fs::write(&page, &text).expect("written");
     let pages = folder.path().join("man1");
     let dir = pages.display().to_string();
@@ -105,7 +109,7 @@ fn the_manual_has_every_command_and_groff_takes_each_page_without_a_warning() {
         let page = fs::read_to_string(named(&command)).expect("a page of its own");
         assert!(page.is_ascii(), "{command}");
         for (name, value) in SET {
-            assert!(!page.contains(value), "{name} shows in that of {command}");
+            assert!(!page.contains(value), "the page of {command} has the value of {name}");
         }
     }
     assert_eq!(pages.read_dir().expect("readable").count(), commands().len() + 1);

@@ -9,10 +9,11 @@ use crate::given::{
     Hands, SENDER, acted, direct, person, reason, reference, registered, shared, sid, sled, status,
 };
 
-/// The store loads so many messages at most.
+/// The number of messages that the store loads at most.
 const LOADED: u32 = 64;
 
-/// What happens to message 1, which has a code, and to the newest of so many messages, when the person acts.
+/// The results for message 1, which has a code, and for the newest of this many messages, when the
+/// person acts.
 async fn outcome(messages: u32, act: Signal) -> (ObserveOutcome, ObserveOutcome) {
     let hands = Hands::default();
     let folder = tempfile::tempdir().expect("a folder");
@@ -27,7 +28,7 @@ async fn outcome(messages: u32, act: Signal) -> (ObserveOutcome, ObserveOutcome)
         };
         store.remember(of).await.expect("remembered");
     }
-    // So the older messages, which are pending, are not meant.
+    // So the older messages, which are pending, do not count.
     store.remember(status(messages, "delivered", messages.into())).await.expect("remembered");
     hands.set(messages.into());
     let acted = store.observe(act).await.expect("observed");
@@ -40,7 +41,7 @@ fn typed(act: Signal) -> Signal {
 }
 
 #[tokio::test]
-async fn a_typed_code_confirms_no_other_message_however_many_were_sent_since() {
+async fn an_entered_code_confirms_no_other_message_however_many_were_sent_since() {
     for messages in [2, LOADED, LOADED + 1, LOADED + 2, 3 * LOADED] {
         let now = i64::from(messages);
         for act in [acted(person(1), Some(SENDER), now), shared("x", now)] {
@@ -55,7 +56,7 @@ async fn a_typed_code_confirms_no_other_message_however_many_were_sent_since() {
 }
 
 #[tokio::test]
-async fn a_reply_chooses_among_as_many_messages_as_are_loaded_and_among_no_more() {
+async fn a_reply_selects_from_as_many_messages_as_are_loaded_and_from_no_more() {
     for messages in [LOADED, LOADED + 1] {
         let now = i64::from(messages);
         for act in [acted(person(1), Some(SENDER), now), shared("x", now)] {
@@ -71,7 +72,7 @@ async fn a_reply_chooses_among_as_many_messages_as_are_loaded_and_among_no_more(
 }
 
 #[tokio::test]
-async fn evidence_about_an_old_message_and_new_evidence_leave_no_gap_between_their_messages() {
+async fn old_evidence_and_new_evidence_leave_no_gap_between_their_loaded_messages() {
     let hands = Hands::default();
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), hands.clock());

@@ -20,7 +20,7 @@ fn from(n: u32, sender: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate { from: Some(sender.to_owned()), ..registered(n, seconds) }
 }
 
-/// Sent through Messaging Service `via`, the sender as yet unknown.
+/// Sent through Messaging Service `via`, with an unknown sender.
 fn through(n: u32, via: u32, seconds: i64) -> MessageUpdate {
     MessageUpdate { from: None, service: Some(service(via)), ..registered(n, seconds) }
 }
@@ -49,7 +49,7 @@ fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
 // Direct evidence.
 
 #[test]
-fn direct_evidence_confirms_what_is_pending_once() {
+fn direct_evidence_confirms_a_pending_message_once() {
     let mut book = book(&[registered(1, 0)]);
     assert_eq!(book.observe(&direct(1, 1)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Direct));
@@ -57,7 +57,7 @@ fn direct_evidence_confirms_what_is_pending_once() {
 }
 
 #[test]
-fn direct_evidence_beats_a_receipt_that_says_undelivered() {
+fn direct_evidence_overrules_a_receipt_that_says_undelivered() {
     let mut book = book(&[registered(1, 0), status(1, "undelivered", 1)]);
     assert_eq!(book.state(sid(1)), State::Undelivered);
     assert_eq!(book.observe(&direct(1, 2)), ObserveOutcome::Confirmed(sid(1)));
@@ -80,7 +80,7 @@ fn direct_evidence_needs_no_window_and_no_order_of_time() {
 }
 
 #[test]
-fn an_event_with_a_message_sid_remembers_and_confirms_in_one_step() {
+fn an_event_with_a_message_sid_registers_and_confirms_in_one_step() {
     let mut book = Book::default();
     let event = Signal { message_update: Some(registered(1, 0)), ..direct(1, 1) };
     assert_eq!(book.observe(&event), ObserveOutcome::Confirmed(sid(1)));
@@ -97,7 +97,7 @@ fn direct_evidence_for_an_untracked_message_waits_for_its_registration() {
 // Inferred evidence.
 
 #[test]
-fn a_reply_confirms_the_newest_message_and_only_that() {
+fn a_reply_confirms_only_the_newest_message() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "delivered", 12)]);
     assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(basis(&book, 2), Some(Basis::Inferred));
@@ -105,7 +105,7 @@ fn a_reply_confirms_the_newest_message_and_only_that() {
 }
 
 #[test]
-fn a_reply_never_slides_back_to_an_older_message() {
+fn a_reply_never_confirms_an_older_message_instead() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "delivered", 12)]);
     book.observe(&reply(1, 20));
     assert_eq!(book.observe(&reply(2, 30)), ObserveOutcome::AlreadyConfirmed(sid(2)));
@@ -134,7 +134,7 @@ fn an_undelivered_message_is_skipped() {
 fn an_untracked_message_shields_the_older_ones_and_the_reply_waits() {
     let mut book = book(&[registered(1, 0), status(2, "sent", 10)]);
     assert_eq!(parked_because(&book.observe(&reply(1, 20))), Some(Reason::Untracked));
-    assert!(book.remember(&registered(2, 10)).confirmed.is_empty(), "1 waits beside it");
+    assert!(book.remember(&registered(2, 10)).confirmed.is_empty(), "1 is pending beside it");
     assert_eq!(book.remember(&status(2, "delivered", 30)).confirmed, [sid(2)]);
     assert_eq!(book.state(sid(1)), State::Pending);
 }
@@ -146,7 +146,7 @@ fn an_untracked_message_that_did_not_arrive_shields_nothing() {
 }
 
 #[test]
-fn an_undelivered_message_that_was_proven_after_all_shields_again() {
+fn an_undelivered_message_that_was_proven_shields_again() {
     let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
     book.observe(&direct(2, 12));
     assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::AlreadyConfirmed(sid(2)));
@@ -159,19 +159,19 @@ fn a_message_older_than_the_reply_window_is_not_confirmed_by_a_reply() {
     assert_eq!(
         book.observe(&reply(2, HOUR)),
         ObserveOutcome::Confirmed(sid(1)),
-        "the hour itself counts"
+        "exactly an hour still counts"
     );
 }
 
 #[test]
-fn a_message_created_after_the_person_acted_is_not_what_they_acted_upon() {
+fn a_message_created_after_the_persons_act_is_not_its_subject() {
     let mut book = book(&[registered(1, 0), registered(2, 30)]);
     assert_eq!(book.observe(&reply(1, 29)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending);
 }
 
 #[test]
-fn a_first_sighting_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
+fn a_first_seen_time_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
     let late = MessageUpdate { created_at: None, ..registered(1, 50) };
     let mut book = book(&[late]);
     assert_eq!(parked_because(&book.observe(&reply(1, 49))), Some(Reason::TimeUnknown));
@@ -179,21 +179,17 @@ fn a_first_sighting_is_an_upper_bound_so_earlier_evidence_proves_nothing() {
 }
 
 #[test]
-fn nothing_is_proven_past_a_message_that_may_have_been_there_when_the_person_acted() {
+fn nothing_is_proven_past_a_message_that_may_have_existed_at_the_time_of_the_act() {
     let unsaid = MessageUpdate { created_at: None, ..registered(2, 100) };
     let mut book = book(&[registered(1, 0), unsaid]);
     assert_eq!(parked_because(&book.observe(&reply(1, 60))), Some(Reason::TimeUnknown));
     assert_eq!(book.state(sid(1)), State::Pending);
     let said = MessageUpdate { created_at: Some(at(90)), ..registered(2, 110) };
-    assert_eq!(
-        book.remember(&said).confirmed,
-        [sid(1)],
-        "the reply that waited is about the first"
-    );
+    assert_eq!(book.remember(&said).confirmed, [sid(1)], "the parked reply is about the first");
 }
 
 #[test]
-fn a_name_cannot_be_replied_to_so_it_does_not_shield_its_service() {
+fn an_alphanumeric_sender_cannot_be_replied_to_so_it_does_not_shield_its_service() {
     let by_number = MessageUpdate { service: Some(service(1)), ..registered(1, 0) };
     let by_name = MessageUpdate {
         from: Some("BRAND".to_owned()),
@@ -211,14 +207,14 @@ fn a_name_cannot_be_replied_to_so_it_does_not_shield_its_service() {
 }
 
 #[test]
-fn the_earliest_sighting_is_the_bound_whatever_order_they_come_in() {
+fn the_earliest_seen_time_is_the_bound_in_any_order() {
     let mut book = book(&[status(1, "sent", 50), status(1, "queued", 40)]);
     book.remember(&MessageUpdate { created_at: None, ..registered(1, 60) });
     assert_eq!(book.observe(&reply(1, 45)), ObserveOutcome::Confirmed(sid(1)));
 }
 
 #[test]
-fn a_creation_told_later_makes_earlier_evidence_count() {
+fn a_creation_time_that_arrives_later_makes_earlier_evidence_count() {
     let mut book = book(&[MessageUpdate { created_at: None, ..registered(1, 50) }]);
     book.observe(&reply(1, 49));
     let told = MessageUpdate { created_at: Some(at(0)), ..registered(1, 60) };
@@ -226,7 +222,7 @@ fn a_creation_told_later_makes_earlier_evidence_count() {
 }
 
 #[test]
-fn nobody_hears_of_a_message_before_it_exists_whatever_its_clock_says() {
+fn no_message_is_seen_before_it_exists_whatever_its_clock_says() {
     let ahead = MessageUpdate { created_at: Some(at(500)), ..registered(1, 0) };
     let mut book = book(&[ahead]);
     assert_eq!(book.observe(&reply(1, 5)), ObserveOutcome::Confirmed(sid(1)));
@@ -240,7 +236,7 @@ fn another_persons_message_is_not_confirmed() {
 }
 
 #[test]
-fn a_whatsapp_message_and_a_plain_one_go_to_different_people() {
+fn a_whatsapp_message_and_an_sms_go_to_different_persons() {
     let whatsapp = address("whatsapp:+15550000001");
     let mut book = book(&[registered(1, 0)]);
     let observed = book.observe(&acted(whatsapp, Some(SENDER), 5));
@@ -254,7 +250,7 @@ fn a_whatsapp_message_and_a_plain_one_go_to_different_people() {
 // Senders.
 
 #[test]
-fn a_reply_to_one_sender_says_nothing_of_another() {
+fn a_reply_to_one_sender_proves_nothing_about_another() {
     let mut book = book(&[from(1, SENDER, 0), from(2, OTHER_SENDER, 10)]);
     assert_eq!(book.observe(&reply(1, 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(book.state(sid(2)), State::Pending);
@@ -272,7 +268,7 @@ fn a_service_is_learned_from_a_status_callback_that_names_both() {
 }
 
 #[test]
-fn a_sender_that_is_not_known_makes_no_match_and_the_reply_waits_until_it_is() {
+fn an_unknown_sender_does_not_match_and_the_reply_waits_until_it_is_known() {
     let mut book = book(&[through(1, 1, 0)]);
     assert_eq!(parked_because(&book.observe(&reply(1, 5))), Some(Reason::SenderUnknown));
     let both = MessageUpdate { service: Some(service(1)), ..status(1, "sent", 6) };
@@ -287,7 +283,7 @@ fn a_message_of_unknown_sender_shields_the_older_ones() {
 }
 
 #[test]
-fn a_reply_that_names_its_service_needs_nothing_learned() {
+fn a_reply_that_names_its_service_needs_no_learned_sender() {
     let mut book = book(&[through(1, 1, 0), through(2, 2, 5)]);
     let sender = SenderHint { address: Some(SENDER.to_owned()), service: Some(service(1)) };
     let replied = signal(EvidenceTarget::Person { recipient: person(1), sender }, 10);
@@ -302,7 +298,7 @@ fn an_event_with_just_to_matches_when_all_messages_came_from_one_sender() {
 }
 
 #[test]
-fn one_sender_is_one_sender_though_only_one_message_is_known_to_be_of_its_service() {
+fn one_sender_counts_as_one_though_the_service_of_one_message_only_is_known() {
     let both = MessageUpdate { service: Some(service(1)), ..from(2, SENDER, 10) };
     let mut book = book(&[from(1, SENDER, 0), both]);
     book.remember(&MessageUpdate { from: None, ..status(2, "delivered", 12) });
@@ -317,7 +313,7 @@ fn one_service_is_one_sender_whichever_of_its_numbers_sent() {
 }
 
 #[test]
-fn an_event_with_just_to_is_sender_unknown_when_several_senders_wrote() {
+fn an_event_with_just_to_is_sender_unknown_if_several_senders_wrote() {
     let mut book = book(&[from(1, SENDER, 0), from(2, OTHER_SENDER, 10)]);
     let observed = book.observe(&acted(person(1), None, 20));
     assert_eq!(parked_because(&observed), Some(Reason::SenderUnknown));
@@ -335,7 +331,7 @@ fn several_messages_of_unknown_senders_are_not_one_sender() {
 // Parking.
 
 #[test]
-fn evidence_before_its_message_settles_the_moment_it_is_remembered() {
+fn evidence_before_its_message_settles_as_soon_as_the_message_is_known() {
     for (evidence, message) in [
         (direct(1, 5), registered(1, 0)),
         (shared("login-1", 5), bearing(1, "login-1", 0)),
@@ -350,7 +346,7 @@ fn evidence_before_its_message_settles_the_moment_it_is_remembered() {
 }
 
 #[test]
-fn what_names_a_message_waits_for_the_pending_lifetime_and_what_names_a_person_ten_minutes() {
+fn evidence_that_names_a_message_waits_for_the_pending_lifetime_and_by_person_ten_minutes() {
     let mut book = Book::default();
     let until = |observed| {
         let ObserveOutcome::Parked { until, .. } = observed else { panic!("{observed:?}") };
@@ -362,7 +358,7 @@ fn what_names_a_message_waits_for_the_pending_lifetime_and_what_names_a_person_t
 }
 
 #[test]
-fn evidence_whose_time_is_over_settles_nothing_even_if_nobody_swept() {
+fn evidence_past_its_time_settles_nothing_even_without_a_sweep() {
     let mut book = Book::default();
     book.observe(&reply(1, 5));
     book.now = 10 * MINUTE;
@@ -373,7 +369,7 @@ fn evidence_whose_time_is_over_settles_nothing_even_if_nobody_swept() {
 }
 
 #[test]
-fn parked_inferred_evidence_confirms_one_message_and_is_gone() {
+fn parked_inferred_evidence_confirms_one_message_and_is_removed() {
     let mut book = Book::default();
     book.observe(&reply(1, 50));
     assert_eq!(book.remember(&registered(1, 0)).confirmed, [sid(1)]);
@@ -381,7 +377,7 @@ fn parked_inferred_evidence_confirms_one_message_and_is_gone() {
 }
 
 #[test]
-fn no_more_than_sixteen_wait_for_one_person_and_the_rest_is_refused_with_a_reason() {
+fn at_most_sixteen_pieces_are_parked_for_one_person_and_the_rest_is_refused_with_a_reason() {
     let mut book = Book::default();
     for n in 0..20_u32 {
         let observed = book.observe(&reply(n, i64::from(n)));
@@ -392,7 +388,7 @@ fn no_more_than_sixteen_wait_for_one_person_and_the_rest_is_refused_with_a_reaso
 }
 
 #[test]
-fn the_same_evidence_waits_once() {
+fn the_same_evidence_is_parked_once() {
     let mut book = Book::default();
     for _ in 0..3 {
         book.observe(&direct(1, 5));
@@ -402,10 +398,10 @@ fn the_same_evidence_waits_once() {
     assert_eq!(book.parked.len(), 3);
 }
 
-// Once per inbound message.
+// Once for each inbound message.
 
 #[test]
-fn an_inbound_message_counts_once_by_whatever_road_it_comes() {
+fn an_inbound_message_counts_once_by_any_path() {
     let mut book = book(&[registered(1, 0)]);
     book.observe(&reply(1, 5));
     book.remember(&registered(2, 10));
@@ -426,7 +422,7 @@ fn an_opt_out_is_no_evidence_and_counts_its_sid_as_seen() {
 // References.
 
 #[test]
-fn a_reference_that_one_message_bears_confirms_it_as_a_shared_name_unless_it_was_not_delivered() {
+fn a_reference_of_one_message_confirms_it_as_shared_evidence_unless_it_was_not_delivered() {
     let mut book = book(&[bearing(1, "x", 0)]);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
@@ -435,7 +431,7 @@ fn a_reference_that_one_message_bears_confirms_it_as_a_shared_name_unless_it_was
 }
 
 #[test]
-fn of_several_that_bear_a_reference_the_newest_wins_however_old() {
+fn of_several_messages_with_a_reference_the_newest_is_confirmed_however_old() {
     let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), bearing(3, "y", 20)]);
     book.now = 3 * DAY;
     assert_eq!(parked_because(&book.observe(&shared("x", 3 * DAY))), Some(Reason::NewerMayCome));
@@ -447,40 +443,40 @@ fn of_several_that_bear_a_reference_the_newest_wins_however_old() {
 }
 
 #[test]
-fn of_several_that_bear_a_reference_the_undelivered_are_left_out() {
+fn of_several_messages_with_a_reference_the_undelivered_are_skipped() {
     let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), status(2, "undelivered", 11)]);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
 #[test]
-fn of_several_that_bear_a_reference_none_younger_than_the_act_is_meant() {
+fn of_several_messages_with_a_reference_none_younger_than_the_act_is_confirmed() {
     let mut book = book(&[bearing(1, "x", 0), bearing(2, "x", 10), bearing(3, "x", 30)]);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
 }
 
 #[test]
-fn a_younger_message_is_not_taken_for_the_older_one_that_did_not_arrive() {
+fn a_younger_message_is_not_confirmed_instead_of_an_older_undelivered_one() {
     let mut book = book(&[bearing(1, "x", 0), status(1, "undelivered", 1), bearing(2, "x", 30)]);
     assert!(parked_because(&book.observe(&shared("x", 20))).is_some());
     assert!(book.confirmed().is_empty());
 }
 
 #[test]
-fn a_reference_that_only_a_much_younger_message_bears_waits() {
+fn a_reference_that_only_a_much_younger_message_has_waits() {
     let mut book = book(&[bearing(1, "x", 330)]);
     assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
 }
 
 #[test]
-fn a_reference_settles_though_clocks_differ_or_twilio_rounds_to_the_second() {
+fn a_reference_settles_though_clocks_differ_or_twilio_truncates_to_the_second() {
     let mut book = book(&[]);
     assert_eq!(parked_because(&book.observe(&shared("x", 20))), Some(Reason::NoMessage));
     assert_eq!(book.remember(&bearing(1, "x", 21)).confirmed, [sid(1)]);
     assert_eq!(basis(&book, 1), Some(Basis::Shared));
 }
 
-// What is known of a message.
+// Facts about a message.
 
 #[test]
 fn read_counts_only_if_the_settings_say_so() {
@@ -506,7 +502,7 @@ fn a_late_status_never_moves_a_message_back() {
 }
 
 #[test]
-fn the_app_is_told_of_a_contradiction_and_a_callback_is_not() {
+fn the_app_gets_an_error_for_a_contradiction_and_a_callback_does_not() {
     let mut book = book(&[bearing(1, "x", 0)]);
     let service = |n| Some(service(n));
     book.remember(&MessageUpdate { service: service(1), ..registered(1, 0) });
@@ -526,7 +522,7 @@ fn the_app_is_told_of_a_contradiction_and_a_callback_is_not() {
 }
 
 #[test]
-fn a_registration_fills_what_a_callback_left_unknown() {
+fn a_registration_fills_the_fields_that_a_callback_left_unknown() {
     let bare = MessageUpdate { recipient: None, from: None, ..status(1, "sent", 5) };
     let mut book = book(&[bare]);
     let full = MessageUpdate { service: Some(service(1)), ..bearing(1, "x", 0) };
@@ -543,7 +539,7 @@ fn a_registration_fills_what_a_callback_left_unknown() {
 }
 
 #[test]
-fn feedback_asked_for_in_a_callbacks_url_makes_an_untracked_message_pending() {
+fn a_feedback_setting_in_a_callbacks_url_makes_an_untracked_message_pending() {
     let mut book = book(&[status(1, "queued", 0)]);
     assert_eq!(book.state(sid(1)), State::Untracked);
     let asked = MessageUpdate { tracked: true, ..status(1, "sent", 5) };
@@ -559,10 +555,10 @@ fn a_registration_after_a_receipt_that_says_undelivered_is_undelivered() {
     assert_eq!(book.state(sid(1)), State::Undelivered);
 }
 
-// Where order and repetition do matter, on purpose.
+// Cases in which order and duplicates matter, by design.
 
 #[test]
-fn exception_a_message_registered_after_the_post_comes_too_late_to_shield() {
+fn exception_a_message_registered_after_the_post_is_too_late_to_shield() {
     let second = [registered(2, 10), status(2, "delivered", 12)];
     for posted in [false, true] {
         let mut late = book(&[registered(1, 0)]);
@@ -579,12 +575,12 @@ fn exception_a_message_registered_after_the_post_comes_too_late_to_shield() {
 }
 
 #[test]
-fn exception_a_receipt_undelivered_after_the_post_comes_too_late_to_step_aside() {
+fn exception_a_receipt_undelivered_after_the_post_is_too_late_to_skip_its_message() {
     let mut book = book(&[registered(1, 0), direct_receipt(2, 10)]);
     book.observe(&reply(1, 20));
     book.claim_all();
     book.remember(&status(2, "undelivered", 30));
-    assert_eq!(book.confirmed(), [sid(2)].into(), "had it come first, it had been message 1");
+    assert_eq!(book.confirmed(), [sid(2)].into(), "before the reply it would have been message 1");
 }
 
 /// A message that is registered with its receipt.
@@ -593,7 +589,7 @@ fn direct_receipt(n: u32, seconds: i64) -> MessageUpdate {
 }
 
 #[test]
-fn exception_a_receipt_belied_after_the_post_comes_too_late_to_shield() {
+fn exception_a_receipt_contradicted_after_the_post_is_too_late_to_shield() {
     for posted in [false, true] {
         let mut book = book(&[registered(1, 0), registered(2, 10), status(2, "undelivered", 11)]);
         book.observe(&reply(1, 20));
@@ -607,7 +603,7 @@ fn exception_a_receipt_belied_after_the_post_comes_too_late_to_shield() {
 }
 
 #[test]
-fn exception_a_registration_after_the_parking_time_comes_too_late() {
+fn exception_a_registration_after_the_parking_time_is_too_late() {
     let mut book = Book::default();
     book.observe(&reply(1, 5));
     book.now = 11 * MINUTE;
@@ -626,7 +622,7 @@ fn exception_an_event_with_just_to_has_no_id_so_its_repeat_after_the_post_may_pr
 }
 
 #[test]
-fn exception_a_service_learned_from_another_persons_message_settles_at_the_next_sighting() {
+fn exception_a_service_learned_from_another_persons_message_settles_at_the_next_update() {
     let mut book = book(&[through(1, 1, 0)]);
     book.observe(&reply(1, 5));
     let elsewhere = MessageUpdate {

@@ -1,5 +1,6 @@
-//! The order of arrival changes nothing in any history where each message is registered within the parking time and
-//! nothing was posted yet. And no shared name confirms a message that a receipt denies.
+//! The order of arrival changes no result in a history in which each message is registered within
+//! the parking time and no confirmation was posted yet. Shared evidence confirms no message that a
+//! receipt denies.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const REFERENCES: [&str; 2] = ["x", "y"];
 const WORDS: [&str; 7] =
     ["scheduled", "sent", "delivered", "read", "undelivered", "failed", "canceled"];
 
-/// An event of the history. The properties of message `n` follow from `n` and [`Truth`].
+/// An event of the history. All facts about message `n` follow from `n` and [`Truth`].
 #[derive(Debug, Clone)]
 enum Fact {
     Register(u32),
@@ -164,7 +165,7 @@ fn histories() -> impl Strategy<Value = Vec<(usize, Fact)>> {
     })
 }
 
-/// The settings that judgement depends on. Short windows exclude messages of the history.
+/// The settings that the matching depends on. Short windows exclude messages of the history.
 fn policies() -> impl Strategy<Value = Policy> {
     let window = || prop::sample::select(vec![60, 400, 3600]).prop_map(Duration::from_secs);
     (prop::sample::select(Resend::ALL.to_vec()), window(), window()).prop_map(
@@ -181,13 +182,13 @@ fn played(truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
     played_with(usize::MAX, truth, policy, facts)
 }
 
-/// The same with so many messages loaded at most for one person or reference.
+/// The same store with this many messages loaded at most for one person or reference.
 fn played_with(limit: usize, truth: &Truth, policy: &Policy, facts: &[(usize, Fact)]) -> Book {
     let mut book = Book::default();
     book.limit = limit;
     book.policy = *policy;
     book.links.insert(token(1).id(), link(None, -1300));
-    // All facts come in at one moment.
+    // All facts arrive at one moment.
     book.now = 600;
     for (id, fact) in facts {
         if let Some(sighting) = truth.sighting(fact) {
@@ -213,7 +214,8 @@ fn has_code(fact: &Fact) -> bool {
     }
 }
 
-/// A typed code is never kept, so it can be compared only with the codes that are known when it comes in.
+/// An entered code is never stored, so it is compared only with the codes that are known when it
+/// arrives.
 fn codes_after_registrations(mut facts: Vec<(usize, Fact)>) -> Vec<(usize, Fact)> {
     facts.sort_by_key(|(_, fact)| has_code(fact));
     facts
@@ -223,7 +225,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_order_of_arrival_changes_nothing_that_is_confirmed(
+    fn the_order_of_arrival_never_changes_the_confirmed_messages(
         truth in truths(),
         facts in histories(),
         policy in policies(),
@@ -239,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn repetition_changes_nothing_that_is_confirmed(
+    fn repetition_never_changes_the_confirmed_messages(
         truth in truths(),
         facts in histories(),
         policy in policies(),
@@ -252,14 +254,14 @@ proptest! {
     }
 
     #[test]
-    fn with_too_many_messages_to_load_nothing_is_confirmed_that_is_not_with_all_of_them(
+    fn with_too_many_messages_to_load_only_messages_are_confirmed_that_are_with_all_of_them(
         truth in truths(),
         facts in histories(),
         policy in policies(),
         order in any::<u64>(),
         limit in 1..4_usize,
     ) {
-        // One piece of evidence: a second one that waits may be the one that corrects the first.
+        // One piece of evidence: a second, parked one could correct the first.
         let mut facts = codes_after_registrations(shuffled(&facts, order));
         let mut evidence = 0;
         facts.retain(|(_, fact)| {
@@ -275,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn no_shared_name_confirms_what_a_receipt_denies(
+    fn no_shared_evidence_confirms_a_message_that_a_receipt_denies(
         truth in truths(),
         facts in histories(),
         order in any::<u64>(),
@@ -292,7 +294,7 @@ proptest! {
 
 /// Checks the inputs of the properties above.
 #[test]
-fn the_facts_are_what_they_are_meant_to_be() {
+fn the_generated_facts_are_as_intended() {
     let truth = Truth { created: vec![0; 6], is_said: vec![true; 6], codes: vec![true; 6] };
     assert_eq!(truth.message(1).created_at, Some(at(0)));
     assert_eq!(code(4), code(2));

@@ -1,5 +1,5 @@
-//! What an operator asks of every store: what is next, what was refused, what a reference names, accounts on
-//! hold, how a message went; all of it still so when the store is opened again.
+//! The operator's queries to every store: next messages, refused ones, the messages of a reference,
+//! accounts on hold, the timeline of a message. All results are the same after a restart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn refused(code: u32) -> Settlement {
     Settlement::Refused(Refusal { status, code: Some(code), message })
 }
 
-/// What anybody sees of it.
+/// The view of a message that the API shows.
 pub(crate) fn seen(census: &MessageStats) -> String {
     let hours: Vec<_> = census.by_hour(Timestamp::MIN, Timestamp::MAX).collect();
     let (codes, senders) =
@@ -52,7 +52,7 @@ pub(crate) fn seen(census: &MessageStats) -> String {
 }
 
 #[tokio::test]
-async fn how_a_message_came_to_be_confirmed_and_how_its_report_went_is_kept() {
+async fn the_evidence_of_a_message_and_the_course_of_its_report_are_stored() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -82,7 +82,7 @@ async fn how_a_message_came_to_be_confirmed_and_how_its_report_went_is_kept() {
 }
 
 #[tokio::test]
-async fn the_outbox_is_in_the_order_of_its_posts_and_the_latest_refusal_comes_first() {
+async fn the_outbox_is_in_order_of_posts_and_the_latest_refusal_comes_first() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -110,7 +110,7 @@ async fn the_outbox_is_in_the_order_of_its_posts_and_the_latest_refusal_comes_fi
 }
 
 #[tokio::test]
-async fn a_list_is_narrowed_by_age_calling_code_and_state() {
+async fn a_list_is_filtered_by_age_calling_code_and_state() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         for n in 1..=3 {
@@ -132,7 +132,7 @@ async fn a_list_is_narrowed_by_age_calling_code_and_state() {
 }
 
 #[tokio::test]
-async fn a_reference_names_its_messages_the_newest_first() {
+async fn a_reference_lists_its_messages_newest_first() {
     for backend in backends() {
         let store = backend.usual(&Hands::default());
         for n in 1..=3 {
@@ -152,7 +152,7 @@ async fn a_reference_names_its_messages_the_newest_first() {
 }
 
 #[tokio::test]
-async fn nothing_of_an_account_on_hold_is_handed_out_until_it_is_resumed() {
+async fn no_message_of_an_account_on_hold_is_claimed_until_it_is_resumed() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -168,7 +168,7 @@ async fn nothing_of_an_account_on_hold_is_handed_out_until_it_is_resumed() {
         assert_eq!(store.outbox(9).await.expect("known").len(), 1, "it still waits");
 
         assert_eq!(store.resume(account()).await, Ok(Some(at(0))));
-        // Whoever waits for something to do is told.
+        // Waiters for due messages are woken.
         store.changed().await;
         assert_eq!(claim(&store, 9).await.len(), 1);
         assert_eq!(store.resume(account()).await, Ok(None));
@@ -177,7 +177,7 @@ async fn nothing_of_an_account_on_hold_is_handed_out_until_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn the_census_is_the_same_when_the_store_is_opened_again() {
+async fn the_statistics_are_the_same_after_a_restart() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);

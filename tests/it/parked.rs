@@ -1,4 +1,5 @@
-//! Parked evidence is bounded by `HEARDBACK_MAX_PARKED`, fairly among accounts, and what is refused is never acknowledged.
+//! Parked evidence is bounded by `HEARDBACK_MAX_PARKED`, fairly among accounts, and refused
+//! evidence is never acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ async fn an_account_at_its_share_of_parked_evidence_is_refused_and_no_other_acco
     assert!(parked(&store, of_account(2, shared("other", 0))).await, "a second account has room");
     assert!(parked(&store, of_account(3, shared("third", 0))).await, "and a third");
     assert!(!parked(&store, of_account(1, shared("r6", 0))).await);
-    // Evidence that is parked already is no further row.
+    // Evidence that is parked already needs no further row.
     assert!(parked(&store, of_account(1, shared("r5", 0))).await);
     drop(store);
     let store = opened(folder.path(), &hands, 10);
@@ -70,7 +71,7 @@ async fn an_account_at_its_share_of_parked_evidence_is_refused_and_no_other_acco
 }
 
 #[tokio::test]
-async fn evidence_that_is_refused_for_the_limit_leaves_nothing_and_counts_when_it_is_sent_again() {
+async fn evidence_refused_for_the_limit_leaves_nothing_and_counts_when_it_is_sent_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = opened(folder.path(), &Hands::default(), 2);
     assert!(parked(&store, shared("first", 0)).await);
@@ -90,7 +91,7 @@ async fn evidence_that_is_refused_for_the_limit_leaves_nothing_and_counts_when_i
 }
 
 #[tokio::test]
-async fn orphaned_evidence_is_bounded_too_and_takes_no_room_from_evidence_that_waits() {
+async fn orphaned_evidence_is_bounded_too_and_takes_no_room_from_parked_evidence() {
     let folder = tempfile::tempdir().expect("a folder");
     let hands = Hands::default();
     let store = opened(folder.path(), &hands, 8);
@@ -112,7 +113,7 @@ async fn orphaned_evidence_is_bounded_too_and_takes_no_room_from_evidence_that_w
     }
     assert_eq!(rows, 8);
     assert_eq!(store.counts().parked_fullest, 0);
-    // A lowered limit holds for the orphans that are there.
+    // A lowered limit applies to the existing orphans.
     drop(store);
     let store = opened(folder.path(), &hands, 3);
     store.expire(1000).await.expect("swept");
@@ -131,7 +132,7 @@ async fn the_default_limit_of_parked_evidence_leaves_half_of_a_volume_of_1_gib_f
     let before = usage(folder.path()).expect("known").used;
     for part in 0..ROWS / 500 {
         let signals = (part * 500..(part + 1) * 500).map(|n| {
-            // The longest reference that the app may give, and a label to match.
+            // The longest reference and label that an app may give.
             let name = format!("{n:0>128}");
             let mut signal = shared(&name, i64::from(n));
             signal.evidence.as_mut().expect("evidence").label = "x".repeat(32);
@@ -178,5 +179,5 @@ fn parked_evidence_over_the_share_gets_503_and_is_counted_found_and_measured() {
     assert_eq!(found["severity"], "critical", "{found}");
     assert!(found["what"].as_str().is_some_and(|what| what.contains("HTTP 503")), "{found}");
     assert_eq!(scene.service.operator("/readyz").status, 200);
-    assert_eq!(scene.confirm(1).status, 200, "evidence with a known message is taken in");
+    assert_eq!(scene.confirm(1).status, 200, "evidence about a known message is accepted");
 }

@@ -1,5 +1,5 @@
-//! The store's place: a file system that can lose it, another user's folder, a missing seal. `serve`, `check` and
-//! `doctor` report it with the command to type.
+//! The place of the store: a file system that can lose it, another user's folder, a missing seal.
+//! `serve`, `check` and `doctor` report it with the command that corrects it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -77,7 +77,7 @@ impl Drop for Overlay {
 }
 
 /// `serve` refuses the store, `check` and `doctor` report it, and a service that allows it logs a warning.
-fn is_said_and_refused(store: &Path, name: &str) {
+fn is_reported_and_refused(store: &Path, name: &str) {
     let said_so = |said: &str| {
         assert!(said.contains(&format!("the store {} is on {name}", store.display())), "{said}");
         assert!(said.contains(ALLOW), "{said}");
@@ -87,7 +87,7 @@ fn is_said_and_refused(store: &Path, name: &str) {
     assert_eq!(code, Some(1), "{said}");
     said_so(&said);
     assert!(said.contains(&format!("{ALLOW}=true")), "{said}");
-    assert!(!store.exists(), "nothing is made there");
+    assert!(!store.exists(), "nothing is created there");
     let (code, said) = run(&[BINARY, "check"], store, &denied);
     assert_eq!(code, Some(0), "{said}");
     said_so(&said);
@@ -118,19 +118,19 @@ fn a_store_in_memory_is_refused_unless_the_settings_allow_it() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
         return skipped_unless_ci("/dev/shm may not be written");
     };
-    is_said_and_refused(&folder.path().join("data/store"), "tmpfs");
+    is_reported_and_refused(&folder.path().join("data/store"), "tmpfs");
 }
 
 #[test]
 fn a_store_in_a_containers_own_layer_is_refused_unless_the_settings_allow_it() {
     let Some(overlay) = Overlay::mount() else { return };
-    is_said_and_refused(&overlay.store(), "overlayfs");
+    is_reported_and_refused(&overlay.store(), "overlayfs");
     let (_, said) = run(&[BINARY, "check"], &overlay.store(), &[(ALLOW, "")]);
     assert!(said.contains("mount a volume at"), "{said}");
 }
 
 #[test]
-fn a_seal_that_is_gone_is_refused_and_touching_it_accepts_what_is_there_with_a_warning() {
+fn a_missing_seal_is_refused_and_touching_it_accepts_the_records_with_a_warning() {
     let mut scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     scene.service.signal(Signal::TERM);
@@ -154,7 +154,7 @@ fn a_seal_that_is_gone_is_refused_and_touching_it_accepts_what_is_there_with_a_w
 }
 
 #[test]
-fn doctor_calls_no_store_sound_whose_records_it_has_not_read() {
+fn doctor_calls_no_store_valid_without_reading_its_records() {
     let mut scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     scene.service.signal(Signal::TERM);
@@ -216,7 +216,7 @@ impl Reachable {
 }
 
 #[test]
-fn a_folder_of_another_user_says_whose_it_is_who_we_are_and_what_to_type() {
+fn a_folder_of_another_user_is_reported_with_both_users_and_the_remedy() {
     let Some(place) = Reachable::new() else { return };
     let holds = |said: &str, words: &[&str]| {
         for word in words {

@@ -1,4 +1,5 @@
-//! The real binary as a process: how it starts or refuses to, how it ends, what survives.
+//! The real binary as a process: its start and its refusals to start, its end, and the data that
+//! survives.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -17,10 +18,10 @@ use crate::harness::{
 };
 use crate::http::reply;
 
-/// Draining may take twenty seconds, and then says that it took too long.
+/// Draining may take twenty seconds; then the service logs a timeout.
 const DRAINED: Duration = Duration::from_secs(15);
 
-/// Runs it to its end.
+/// Runs the process to its end.
 fn run(mut command: Command) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("it ran");
     let text = [stdout, stderr].concat();
@@ -33,7 +34,8 @@ fn heardback(words: &[&str]) -> Command {
     command
 }
 
-/// Every file of a store with its content, but for the lock's, in which whoever tries leaves a note.
+/// Every file of a store with its content, except the lock file, in which each attempt leaves a
+/// note.
 fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(store).expect("a folder").flatten() {
@@ -46,7 +48,7 @@ fn files(store: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn every_setting_that_is_missing_or_wrong_is_listed_and_the_exit_code_is_2() {
+fn every_missing_or_wrong_setting_is_listed_and_the_exit_code_is_2() {
     let (code, text) = run(heardback(&["serve"]));
     assert_eq!(code, Some(2), "{text}");
     for name in ["HEARDBACK_PUBLIC_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"] {
@@ -75,12 +77,12 @@ fn every_setting_that_is_missing_or_wrong_is_listed_and_the_exit_code_is_2() {
             assert!(text.contains(name), "{name} is not in\n{text}");
         }
         assert!(text.contains("TWILIO_API_SECRET"), "{text}");
-        assert!(!text.contains(TOKEN), "what may be a secret is not repeated");
+        assert!(!text.contains(TOKEN), "a possible secret is not repeated");
     }
 }
 
 #[test]
-fn help_exits_with_0_and_what_is_no_command_with_2() {
+fn help_exits_with_0_and_an_unknown_command_with_2() {
     for words in [&["--help"][..], &["serve", "--help"], &["check", "--help"], &["--version"]] {
         assert_eq!(run(heardback(words)).0, Some(0), "{words:?}");
     }
@@ -90,7 +92,7 @@ fn help_exits_with_0_and_what_is_no_command_with_2() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_named_and_the_exit_code_is_1() {
+fn an_address_in_use_is_named_and_the_exit_code_is_1() {
     let scene = Scene::new(&[]);
     let taken = scene.service.public.to_string();
     let folder = tempfile::tempdir().expect("a folder");
@@ -101,22 +103,22 @@ fn an_address_that_is_taken_is_named_and_the_exit_code_is_1() {
 }
 
 #[test]
-fn a_store_that_another_process_has_is_left_alone_and_who_has_it_is_said() {
+fn a_store_in_use_is_left_alone_and_its_process_is_named() {
     let scene = Scene::new(&[]);
     scene.send(&status_callback(1, "sent"));
     let before = files(&scene.store());
     let began = Instant::now();
     let (code, text) = run(command(&scene.store(), &scene.twilio, &[]));
     assert_eq!(code, Some(1), "{text}");
-    assert!(began.elapsed() >= Duration::from_secs(9), "a rolling restart needs its patience");
+    assert!(began.elapsed() >= Duration::from_secs(9), "a rolling restart needs this wait");
     let holder = format!("pid {}", scene.service.pid().as_raw_nonzero());
     assert!(text.contains("in use by another process") && text.contains(&holder), "{text}");
     assert_eq!(files(&scene.store()), before);
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the first goes on");
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the first service goes on");
 }
 
 #[test]
-fn a_store_of_a_newer_format_or_of_somebody_elses_is_refused_and_left_alone() {
+fn a_store_of_a_newer_format_or_of_another_program_is_refused_and_left_alone() {
     let mut scene = Scene::new(&[]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(DRAINED).success());
@@ -137,10 +139,11 @@ fn a_store_of_a_newer_format_or_of_somebody_elses_is_refused_and_left_alone() {
 }
 
 #[test]
-fn sigterm_and_sigint_finish_what_is_under_way_and_exit_with_0() {
+fn sigterm_and_sigint_finish_requests_and_posts_under_way_and_exit_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut scene = Scene::new(&[]);
-        // A post that waits for its answer, a request whose body is on its way, an idle connection.
+        // A post that waits for its response, a request with an unfinished body, an idle
+        // connection.
         scene.twilio.behave(Manner::Hold);
         assert_eq!(scene.confirm(1).status, 200);
         eventually("the post is under way", LONG, || !scene.twilio.posts().is_empty());
@@ -155,7 +158,7 @@ fn sigterm_and_sigint_finish_what_is_under_way_and_exit_with_0() {
 
         scene.service.signal(signal);
         scene.service.says("draining");
-        assert!(idle.is_closed_within(LONG), "whoever idles is sent away");
+        assert!(idle.is_closed_within(LONG), "an idle connection is closed");
         let refused = || TcpStream::connect(scene.service.public).is_err();
         eventually("new connections are refused", LONG, refused);
         let ready = scene.service.operator("/readyz");
@@ -172,7 +175,7 @@ fn sigterm_and_sigint_finish_what_is_under_way_and_exit_with_0() {
         assert_eq!(
             scene.state(1).as_deref(),
             Some("reported"),
-            "the post in flight was written down"
+            "the result of the post in flight is stored"
         );
         assert_eq!(scene.state(2).as_deref(), Some("untracked"));
         assert_eq!(scene.twilio.posts().len(), 1);
@@ -180,7 +183,7 @@ fn sigterm_and_sigint_finish_what_is_under_way_and_exit_with_0() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM]] {
         let mut scene = Scene::new(&[]);
         scene.twilio.behave(Manner::Hold);
@@ -197,7 +200,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn callers_that_never_stop_calling_do_not_hold_up_a_shutdown_and_lose_nothing() {
+fn callers_that_never_stop_do_not_delay_a_shutdown_and_lose_nothing() {
     let mut scene = Scene::new(&[]);
     let public = scene.service.public;
     let callers: Vec<_> = (0..4_u32)
@@ -217,7 +220,7 @@ fn callers_that_never_stop_calling_do_not_hold_up_a_shutdown_and_lose_nothing() 
         })
         .collect();
     let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
-    eventually("they call", LONG, || scene.service.metric(counted) > 100);
+    eventually("the callers have sent requests", LONG, || scene.service.metric(counted) > 100);
     scene.service.signal(Signal::TERM);
     assert_eq!(scene.service.ends_within(Duration::from_secs(8)).code(), Some(0));
     scene.service = Running::start(command(&scene.store(), &scene.twilio, &[]));
@@ -229,7 +232,7 @@ fn callers_that_never_stop_calling_do_not_hold_up_a_shutdown_and_lose_nothing() 
 }
 
 #[test]
-fn what_was_acknowledged_before_a_sigkill_is_still_posted_after_the_restart() {
+fn a_confirmation_acknowledged_before_a_sigkill_is_posted_after_the_restart() {
     let mut scene = Scene::new(&[]);
     scene.twilio.behave(Manner::Hold);
     for number in 1..=20 {
@@ -248,7 +251,7 @@ fn what_was_acknowledged_before_a_sigkill_is_still_posted_after_the_restart() {
 }
 
 #[test]
-fn whatever_twilio_does_callbacks_are_answered_meanwhile() {
+fn callbacks_are_answered_whatever_twilio_does_meanwhile() {
     let manners = [
         Manner::Hold,
         Manner::Status(500),
@@ -267,7 +270,7 @@ fn whatever_twilio_does_callbacks_are_answered_meanwhile() {
             assert_eq!(scene.send(&status_callback(number, "delivered")).status, 204, "{manner:?}");
         }
         assert!(began.elapsed() < Duration::from_secs(4), "{manner:?}: {:?}", began.elapsed());
-        eventually("it posts", LONG, || !scene.twilio.posts().is_empty());
+        eventually("the service posts", LONG, || !scene.twilio.posts().is_empty());
         assert_eq!(scene.service.operator("/readyz").status, 200, "{manner:?}");
         let elsewhere = |post: &String| !post.starts_with("POST /2010-04-01/Accounts/");
         assert!(!scene.twilio.posts().iter().any(elsewhere), "a redirect is not followed");
@@ -275,7 +278,7 @@ fn whatever_twilio_does_callbacks_are_answered_meanwhile() {
 }
 
 #[test]
-fn nobody_there_to_post_to_is_no_reason_not_to_listen() {
+fn the_service_listens_though_twilio_is_unreachable() {
     let mut scene = Scene::new(&[]);
     let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let nowhere = format!("http://{}", unused.local_addr().expect("bound"));
@@ -291,13 +294,13 @@ fn nobody_there_to_post_to_is_no_reason_not_to_listen() {
     };
     assert_eq!(scene.confirm(1).status, 200);
     let tried = || scene.service.metric("heardback_upstream_attempts_total{result=\"retry\"}") > 0;
-    eventually("it tried", LONG, tried);
+    eventually("a post was attempted", LONG, tried);
     assert_eq!(scene.state(1).as_deref(), Some("confirmed"));
     assert_eq!(scene.send(&status_callback(2, "sent")).status, 204);
 }
 
 #[test]
-fn it_takes_all_the_file_handles_that_it_may_have() {
+fn the_service_raises_its_descriptor_limit_to_the_hard_limit() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let limited = format!("ulimit -Sn 300; ulimit -Hn 3000; exec {BINARY} serve");
@@ -310,7 +313,7 @@ fn it_takes_all_the_file_handles_that_it_may_have() {
 }
 
 #[test]
-fn a_crash_leaves_no_core_dump_whatever_limit_the_service_was_started_with() {
+fn a_crash_leaves_no_core_dump_whatever_the_inherited_limit() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let unlimited = format!("ulimit -c unlimited && cd \"$0\" && exec {BINARY} serve");
@@ -334,7 +337,7 @@ fn a_crash_leaves_no_core_dump_whatever_limit_the_service_was_started_with() {
 }
 
 #[test]
-fn logs_at_their_loudest_name_no_person_and_no_secret() {
+fn logs_at_their_most_verbose_level_name_no_person_and_no_secret() {
     let secret = "an-api-keys-own-secret";
     let scene = Scene::new(&[
         ("HEARDBACK_LOG", "trace,actix_http=trace"),
@@ -356,7 +359,7 @@ fn logs_at_their_loudest_name_no_person_and_no_secret() {
     }
     scene.reaches(1, "reported");
     let logs = scene.service.logs();
-    assert!(logs.contains(&sid(1)), "what is needed to follow a message is there");
+    assert!(logs.contains(&sid(1)), "the SID of the message is logged");
     let person = RECIPIENT.trim_start_matches('+');
     for hidden in [person, TOKEN, secret, "424242", "Basic "] {
         let line = logs.lines().find(|line| line.contains(hidden));

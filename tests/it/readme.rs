@@ -1,8 +1,8 @@
-//! README and `docs/` tell the truth: their examples are run by a shell with the real program in its path, and
-//! what they show is what comes out; the table of settings is the program's own; every link leads somewhere.
+//! README and `docs/` are correct: a shell runs their examples with the real program, and the
+//! output is as shown. The table of settings matches the program, and every link has a target.
 //!
-//! A block that follows `<!-- tested -->` is run; `…` stands for anything in a line, a line of `…`
-//! for any lines. `http://127.0.0.1:8080` is a server that the test starts on a port of its own.
+//! A block after `<!-- tested -->` is run; `…` stands for any text in a line, a line of `…` for any
+//! lines. `http://127.0.0.1:8080` is a server that the test starts on its own port.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::commands::has_curl;
 
-/// Where the README's own server is.
+/// The address of the README's server.
 const SHOWN: &str = "127.0.0.1:8080";
 const MARK: &str = "<!-- tested -->\n```console\n";
 
@@ -29,7 +29,8 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).expect("there is a README")
 }
 
-/// What people read, by its path: the README, all of `docs/`, and what they lead to first.
+/// The pages for readers, by path: the README, all of `docs/`, and the pages that they link to
+/// first.
 fn pages() -> Vec<(String, String)> {
     let docs = fs::read_dir(root().join("docs")).expect("a folder").flatten();
     let docs = docs.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
@@ -46,14 +47,14 @@ fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
-/// A command of an example, and the lines that it is said to print.
+/// A command of an example and the output lines shown below it.
 #[derive(Debug, Default)]
 struct Example {
     command: String,
     output: Vec<String>,
 }
 
-/// The examples of each block that says it is tested.
+/// The examples of each block that is marked as tested.
 fn blocks(page: &str) -> Vec<Vec<Example>> {
     let blocks = page.split(MARK).skip(1).map(|rest| rest.split("```").next().expect("an end"));
     blocks.map(examples).collect()
@@ -80,8 +81,8 @@ fn examples(block: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs the commands of a block in one shell, so that what is exported stays. Each command's output,
-/// stderr with it.
+/// Runs the commands of a block in one shell, so that exported variables stay. Returns each
+/// command's output, with stderr.
 fn outputs(block: &[Example], addr: &str) -> Vec<String> {
     const NEXT: &str = "\u{1}next\u{1}";
     let mut script = String::new();
@@ -95,7 +96,7 @@ fn outputs(block: &[Example], addr: &str) -> Vec<String> {
     let folder = binary.parent().expect("a folder").display();
     let path = process_env("PATH").unwrap_or_default();
     let home = tempfile::tempdir().expect("a folder");
-    // Its progress is for people who wait.
+    // The progress bar of curl is for terminals.
     fs::write(home.path().join(".curlrc"), "silent\nshow-error\nnoproxy = \"*\"\n")
         .expect("written");
     let shell = Command::new("sh")
@@ -110,11 +111,11 @@ fn outputs(block: &[Example], addr: &str) -> Vec<String> {
         .expect("a shell");
     let text = String::from_utf8(shell.stdout).expect("UTF-8").replace(addr, SHOWN);
     let mut outputs: Vec<String> = text.split(NEXT).map(str::to_owned).collect();
-    assert_eq!(outputs.pop().as_deref(), Some(""), "what follows the last command");
+    assert_eq!(outputs.pop().as_deref(), Some(""), "output after the last command");
     outputs
 }
 
-/// Whether a printed line is the shown one, in which `…` stands for anything.
+/// Whether a printed line matches the shown one, in which `…` stands for any text.
 fn fits(shown: &str, printed: &str) -> bool {
     let mut rest = printed;
     for (index, part) in shown.split('…').enumerate() {
@@ -127,7 +128,7 @@ fn fits(shown: &str, printed: &str) -> bool {
     rest.is_empty() || shown.ends_with('…')
 }
 
-/// Whether the printed lines are the shown ones, in which a line of `…` stands for any lines.
+/// Whether the printed lines match the shown ones, in which a line of `…` stands for any lines.
 fn all_fit(shown: &[String], printed: &[&str]) -> bool {
     match (shown.split_first(), printed.split_first()) {
         (None, None) => true,
@@ -191,7 +192,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn the_examples_of_readme_and_docs_do_what_they_say() {
+fn the_examples_of_readme_and_docs_have_the_shown_output() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
     let pages = pages();
@@ -209,7 +210,7 @@ fn the_examples_of_readme_and_docs_do_what_they_say() {
         assert!(commands().any(|command| command.contains(needed)), "nothing tests {needed}");
     }
     for own in [TOKEN, ACCOUNT] {
-        assert!(commands().any(|command| command.contains(own)), "the examples' own settings");
+        assert!(commands().any(|command| command.contains(own)), "the settings of the examples");
     }
     let server = Server::start(TOKEN, ACCOUNT);
     let has_curl = has_curl();
@@ -231,7 +232,7 @@ fn the_examples_of_readme_and_docs_do_what_they_say() {
 }
 
 #[test]
-fn a_shown_line_fits_what_it_stands_for() {
+fn a_shown_line_matches_with_its_placeholders() {
     assert!(fits("a…c", "abc") && fits("a…", "abc") && fits("…", "") && fits("abc", "abc"));
     assert!(!fits("a…c", "abcd") && !fits("b…", "abc") && !fits("ab", "abc"));
     let shown = ["a", "…", "c"].map(str::to_owned);
@@ -239,7 +240,7 @@ fn a_shown_line_fits_what_it_stands_for() {
     assert!(!all_fit(&shown, &["a", "b"]) && !all_fit(&shown, &["a", "c", "d"]));
 }
 
-/// The words that are names of settings; the variants with `_FILE` are no rows of their own.
+/// The words that are names of settings; the variants with `_FILE` have no row of their own.
 fn settings_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
     let words = words.map(|word| word.trim_end_matches("_FILE"));
@@ -261,7 +262,7 @@ pub(crate) fn settings_of_the_program() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_table_of_settings_is_the_programs_own() {
+fn the_table_of_settings_matches_the_program() {
     let help = serve_help();
     let of_help = settings_in(&help);
     let page = fs::read_to_string(root().join("docs/settings.md")).expect("there is a page");
@@ -271,7 +272,7 @@ fn the_table_of_settings_is_the_programs_own() {
     let shown = settings_in(&names.collect::<Vec<_>>().join(" "));
     assert_eq!(shown, of_help, "the table of docs/settings.md (left) and --help (right)");
     assert!(shown.len() >= 23, "{shown:?}");
-    // What `--help` names as a default in one word is the default that the table shows.
+    // A default of one word in `--help` must be in the table.
     let mut compared = 0;
     for (name, default) in defaults_in(&help).into_iter().filter(|(_, word)| !word.contains(' ')) {
         compared += 1;
@@ -281,7 +282,7 @@ fn the_table_of_settings_is_the_programs_own() {
     assert!(compared >= 15, "only {compared} defaults");
 }
 
-/// Each setting's default, as `--help` names it: `[default: …] [env: NAME]`, wherever a line ends.
+/// Each setting's default in `--help`: `[default: …] [env: NAME]`, which may span lines.
 fn defaults_in(help: &str) -> Vec<(String, String)> {
     let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let behind = words.split("[default: ").skip(1);
@@ -305,13 +306,13 @@ fn the_first_two_commands_are_the_demo_and_the_tests() {
     assert!(!before.contains("\n$ "), "another command comes first");
 }
 
-/// The page without what is code, in which nothing is a link.
+/// The page without code, in which no text is a link.
 fn prose(page: &str) -> String {
     let outside = page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
     outside.split('`').step_by(2).collect::<Vec<_>>().join("")
 }
 
-/// What a link on the page may point at: its headings, as GitHub names them, and what is named by hand.
+/// The anchors of a page: its headings, as GitHub names them, and explicit ones.
 fn anchors(page: &str) -> BTreeSet<String> {
     let outside = page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
     let headings = outside.lines().filter(|line| line.starts_with('#'));
@@ -325,7 +326,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_and_anchor_in_readme_and_docs_leads_somewhere() {
+fn every_link_and_anchor_in_readme_and_docs_has_a_target() {
     let mut links = 0;
     let mut broken = Vec::new();
     for (name, text) in pages() {
@@ -352,16 +353,16 @@ fn every_link_and_anchor_in_readme_and_docs_leads_somewhere() {
 }
 
 #[test]
-fn every_page_of_docs_is_led_to_by_the_readme_which_stays_short() {
+fn every_page_of_docs_is_linked_from_the_readme_which_stays_short() {
     let readme = readme();
     for (name, _) in pages().iter().filter(|(name, _)| name.starts_with("docs/")) {
         assert!(readme.contains(&format!("({name})")), "the README does not lead to {name}");
     }
-    assert!(readme.lines().count() <= 200, "the front door is {} lines", readme.lines().count());
+    assert!(readme.lines().count() <= 200, "README.md has {} lines", readme.lines().count());
 }
 
 #[test]
-fn a_security_report_is_led_to_no_address_that_receives_no_mail() {
+fn the_security_policy_names_no_address_that_receives_no_mail() {
     let security = fs::read_to_string(root().join("SECURITY.md")).expect("there");
     let (_, how) = security.split_once("## How to report\n").expect("a section");
     let how = how.split("\n## ").next().expect("its text");

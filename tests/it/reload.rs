@@ -25,7 +25,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// With this accounts file and no account in the environment.
+    /// Starts with this accounts file and no account in the environment.
     fn new(accounts: &str) -> Self {
         let twilio = Twilio::start();
         let folder = tempfile::tempdir().expect("a folder");
@@ -47,13 +47,13 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// Writes the accounts file, and has it read.
+    /// Writes the accounts file and sends SIGHUP.
     fn reload(&self, accounts: &str, result: &str) {
         std::fs::write(self.path("accounts.toml"), accounts).expect("written");
         let metric = format!("heardback_config_reloads_total{{result=\"{result}\"}}");
         let before = self.service.metric(&metric);
         self.service.signal(Signal::HUP);
-        eventually("it was read again", LONG, || self.service.metric(&metric) > before);
+        eventually("the file was read again", LONG, || self.service.metric(&metric) > before);
     }
 
     fn send(&self, request: &Recording, secret: &str) -> u16 {
@@ -94,7 +94,7 @@ fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
         let callers: Vec<_> = (0..4_u32)
             .map(|caller| {
                 scope.spawn(move || {
-                    // One connection, kept all the while.
+                    // One connection, kept during the whole test.
                     let mut line = Line::open(public);
                     let mut answers = Vec::new();
                     for number in (caller * 100_000).. {
@@ -109,18 +109,18 @@ fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
             })
             .collect();
         let counted = "heardback_http_requests_total{route=\"/twilio/status\",status=\"204\"}";
-        eventually("they call", LONG, || scene.service.metric(counted) > 100);
+        eventually("the callers have sent requests", LONG, || scene.service.metric(counted) > 100);
         for _ in 0..5 {
             scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
             scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
         }
         let before = scene.service.metric(counted);
-        eventually("they go on", LONG, || scene.service.metric(counted) > before + 100);
+        eventually("the callers go on", LONG, || scene.service.metric(counted) > before + 100);
         stop.store(true, Ordering::Release);
         callers.into_iter().flat_map(|caller| caller.join().expect("it called")).collect()
     });
     assert!(answers.len() > 200, "{}", answers.len());
-    assert!(answers.iter().all(|status| *status == 204), "every one was taken");
+    assert!(answers.iter().all(|status| *status == 204), "every callback was accepted");
 
     let matched = |key: &str| {
         scene.service.metric(&format!(
@@ -128,18 +128,18 @@ fn a_token_is_rotated_under_traffic_and_no_callback_is_lost() {
              {{route=\"/twilio/status\",account=\"{ACCOUNT}\",key=\"{key}\"}}"
         ))
     };
-    // The names changed hands with the order.
+    // The labels follow the order of the keys.
     scene.reload(&account(ACCOUNT, &[NEXT, TOKEN]), "done");
     assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204);
     assert_eq!((matched("token 1"), matched("token 2") > 0), (0, true));
     scene.reload(&account(ACCOUNT, &[NEXT]), "done");
-    assert_eq!(matched("token 2"), 0, "a key that is gone has no name");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 403, "the old one is gone");
+    assert_eq!(matched("token 2"), 0, "a removed key has no label");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 403, "the old token was removed");
     assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204);
 }
 
 #[test]
-fn a_bad_file_is_refused_as_a_whole_and_everything_stays_as_it_was() {
+fn an_invalid_file_is_refused_as_a_whole_and_nothing_changes() {
     let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
     let bad = format!(
         "{}{}extra = \"hush\"\n[[account]]\nsid = \"hush\"\n",
@@ -154,7 +154,7 @@ fn a_bad_file_is_refused_as_a_whole_and_everything_stays_as_it_was() {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     assert!(!logs.contains("hush"), "{line}");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204, "as it was");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), TOKEN), 204, "unchanged");
     assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 403);
     assert_eq!(scene.send(&status(OTHER_ACCOUNT, 1), "hush"), 403);
 
@@ -163,56 +163,56 @@ fn a_bad_file_is_refused_as_a_whole_and_everything_stays_as_it_was() {
     scene.service.says("cannot be read");
     assert_eq!(scene.send(&status(ACCOUNT, 2), TOKEN), 204);
     scene.reload(&account(ACCOUNT, &[NEXT]), "done");
-    assert_eq!(scene.send(&status(ACCOUNT, 3), NEXT), 204, "and a good one is taken again");
+    assert_eq!(scene.send(&status(ACCOUNT, 3), NEXT), 204, "a valid file is accepted again");
 }
 
 #[test]
-fn what_cannot_change_is_said_and_stays() {
+fn a_setting_that_needs_a_restart_is_logged_and_stays() {
     let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
     std::fs::write(scene.path("phone"), "another key for phones").expect("written");
     scene.reload(&account(ACCOUNT, &[TOKEN, NEXT]), "done");
     scene.service.says("HEARDBACK_PHONE_KEY has changed, and stays as it was until a restart");
-    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the rest is in place");
+    assert_eq!(scene.send(&status(ACCOUNT, 1), NEXT), 204, "the other changes are in place");
 }
 
 #[test]
-fn an_account_comes_and_goes_with_its_posts() {
+fn an_account_is_added_and_removed_with_its_posts() {
     let scene = Scene::new(&account(ACCOUNT, &[TOKEN]));
     assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 403);
     let both = account(ACCOUNT, &[TOKEN]) + &account(OTHER_ACCOUNT, &[NEXT]);
     scene.reload(&both, "done");
     assert_eq!(scene.send(&event(OTHER_ACCOUNT, 1), APP_KEY), 200);
     let posted = |number: u32| scene.twilio.posts().iter().any(|post| post.contains(&sid(number)));
-    eventually("it is posted", LONG, || posted(1));
+    eventually("the confirmation is posted", LONG, || posted(1));
 
-    // What is confirmed and cannot be posted any more waits, and says so; the others go on.
+    // A confirmation of a removed account waits and is logged; the other accounts go on.
     scene.twilio.behave(crate::harness::twilio::Manner::Status(503));
     assert_eq!(scene.send(&event(OTHER_ACCOUNT, 2), APP_KEY), 200);
     let retried = "heardback_upstream_settled_total{settlement=\"retry\"}";
-    eventually("it was tried", LONG, || scene.service.metric(retried) > 0);
+    eventually("the post was attempted", LONG, || scene.service.metric(retried) > 0);
     scene.reload(&account(ACCOUNT, &[TOKEN]), "done");
     scene.twilio.behave(crate::harness::twilio::Manner::Status(200));
     let paused = format!("heardback_lane_paused{{account=\"{OTHER_ACCOUNT}\"}}");
     eventually("its lane is paused", LONG, || scene.service.metric(&paused) == 1);
     scene.service.says("not among those that are configured");
     assert_eq!(scene.send(&event(ACCOUNT, 3), APP_KEY), 200);
-    eventually("the other is posted", LONG, || posted(3));
+    eventually("the other account's is posted", LONG, || posted(3));
 }
 
 #[test]
-fn a_hangup_while_the_store_is_waited_for_ends_nothing_and_is_heard_afterwards() {
+fn a_hangup_during_the_wait_for_the_store_ends_nothing_and_is_handled_afterwards() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     std::fs::create_dir(&store).expect("made");
-    // Whoever ran before has not let go of it yet.
+    // The previous process has not released the store yet.
     let lock = std::fs::File::create(store.join("heardback.lock")).expect("made");
     lock.lock().expect("ours");
     let noted = folder.path().join("pid");
     let noting = format!("echo $$ >{0}.new; mv {0}.new {0}; exec {BINARY} serve", noted.display());
     let hanging_up = thread::spawn(move || {
         let mut pid = None;
-        eventually("it has a process id", LONG, || {
+        eventually("the service has a process id", LONG, || {
             let noted = std::fs::read_to_string(&noted).ok();
             pid = noted.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
             pid.is_some()
@@ -225,12 +225,12 @@ fn a_hangup_while_the_store_is_waited_for_ends_nothing_and_is_heard_afterwards()
             let caught = caught.and_then(|caught| u64::from_str_radix(caught.trim(), 16).ok());
             caught.is_some_and(|caught| caught & 1 == 1)
         };
-        eventually("it listens for hangups", LONG, catches_hangups);
+        eventually("the service handles SIGHUP", LONG, catches_hangups);
         kill_process(pid, Signal::HUP).expect("signalled");
         drop(lock);
     });
     let service = Running::start(wrapped(&["/bin/sh", "-c", &noting], &store, &twilio, &[]));
     hanging_up.join().expect("it did");
     let reloaded = || service.metric("heardback_config_reloads_total{result=\"done\"}") == 1;
-    eventually("it was heard", LONG, reloaded);
+    eventually("the SIGHUP was handled", LONG, reloaded);
 }

@@ -1,5 +1,5 @@
-//! `replay` as the real binary beside a real service: recordings that it refused, or that were written by hand,
-//! get their verdict, and none of it shows what they hold.
+//! `replay` as a process beside a real service: rejected and hand-written recordings get their
+//! result, and the output has no value of a request.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::harness::{
     status_callback, wire,
 };
 
-/// A text that only its recipient should ever read.
+/// A text that only its recipient may read.
 const TEXT: &str = "my code is 424242";
 
-/// The public URL, as if by a proxy that is told of another scheme.
+/// The public URL, as with a proxy whose scheme differs.
 const ELSEWHERE: &str = "http://hooks.example.com";
 
 /// The files of a scene.
@@ -53,8 +53,8 @@ fn replay(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, String,
     (status.code().expect("no signal"), stdout, stderr)
 }
 
-/// The verdicts as JSON, and the exit code. Most files here are written by hand; of what the service refused
-/// that flag lets nothing through.
+/// The results as JSON, and the exit code. Most files here are hand-written; the flag does not
+/// affect recordings of a service.
 fn verdicts(scene: &Scene, words: &[&str], more: &[(&str, &str)]) -> (i32, Vec<Value>) {
     let (code, told, talk) = replay(scene, &[&["--json", "--unproven"], words].concat(), more);
     assert_eq!(talk, "", "{told}");
@@ -83,7 +83,7 @@ fn quoting(number: u32, quoted: u32) -> Recording {
     recording
 }
 
-/// Of which nobody says when it was created.
+/// A message without a creation time.
 fn undated(number: u32) -> Recording {
     let sid = sid(number);
     form("/app/messages", &[("MessageSid", sid.as_str()), ("To", RECIPIENT), ("From", SENDER)])
@@ -118,12 +118,12 @@ fn recorded(folder: &Path, count: usize) -> Vec<PathBuf> {
         paths.sort();
         paths
     };
-    eventually("it is recorded", LONG, || list().len() >= count);
+    eventually("the request is recorded", LONG, || list().len() >= count);
     list()
 }
 
 #[test]
-fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
+fn a_request_rejected_for_a_wrong_setting_counts_once_the_setting_is_right() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
     let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
@@ -144,7 +144,7 @@ fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
     assert!(told.contains(&sid(1)), "{told}");
     scene.reaches(1, "reported");
 
-    // It counts once, whatever comes after it.
+    // It counts once, whatever follows.
     assert_eq!(scene.send(&registration(2)).status, 201);
     let (code, again) = verdicts(&scene, &[&file], &[]);
     assert_eq!((code, results(&again)), (0, vec!["none"]));
@@ -153,7 +153,7 @@ fn what_was_refused_for_a_wrong_setting_counts_once_that_is_right() {
 }
 
 #[test]
-fn what_has_no_time_of_its_own_proves_no_newer_message_unless_that_is_asked_for() {
+fn a_request_without_a_time_proves_no_newer_message_unless_a_flag_allows_it() {
     let scene = Scene::new(&[]);
     let files = Files::new();
     let mut tracked = status_callback(3, "sent");
@@ -163,7 +163,7 @@ fn what_has_no_time_of_its_own_proves_no_newer_message_unless_that_is_asked_for(
         files.write("ringing.http", &call(1, "ringing", &[])),
         files.write("person.http", &form("/app/events", &[("To", RECIPIENT), ("From", SENDER)])),
         files.write("reference.http", &form("/app/events", &[("Reference", "login-1")])),
-        // These would shield a newer message, and get what was meant for it.
+        // These would shield a newer message, and confirm it instead of their own.
         files.write("message.http", &undated(2)),
         files.write("tracked.http", &tracked),
     ];
@@ -180,7 +180,7 @@ fn what_has_no_time_of_its_own_proves_no_newer_message_unless_that_is_asked_for(
 
     assert!(scene.message(2).is_none() && scene.message(3).is_none());
 
-    // Those that say when it was are no danger, and so go.
+    // Requests with a time of their own are safe, so they are sent.
     let long_ago = "Mon, 23 Nov 2020 10:00:00 +0000";
     let over = [("Timestamp", long_ago), ("CallDuration", "9")];
     let then = "2020-11-23T10:00:00Z";
@@ -199,12 +199,15 @@ fn what_has_no_time_of_its_own_proves_no_newer_message_unless_that_is_asked_for(
 
     let (code, told) = verdicts(&scene, &["--as-of-now", &as_of_now[0]], &[]);
     assert_eq!(code, 0, "{told:?}");
-    assert!(told[0]["status"].is_u64(), "it is sent, and counts as of now: {told:?}");
+    assert!(
+        told[0]["status"].is_u64(),
+        "the request is sent and counts at the current time: {told:?}"
+    );
 }
 
 #[test]
-fn where_spans_are_exported_it_is_known_all_the_same_what_came_of_it() {
-    // Nobody collects them there.
+fn with_exported_spans_the_results_are_still_known() {
+    // There is no collector at that address.
     let scene = Scene::new(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
     let files = Files::new();
     assert_eq!(scene.send(&registration(1)).status, 201);
@@ -213,7 +216,7 @@ fn where_spans_are_exported_it_is_known_all_the_same_what_came_of_it() {
 }
 
 #[test]
-fn each_route_has_its_verdict() {
+fn each_route_has_its_result() {
     let scene = Scene::new(&[("HEARDBACK_APP_KEYS", "an app key of some length")]);
     let files = Files::new();
     let click = |number: u32, kind: &str| {
@@ -294,7 +297,7 @@ fn each_route_has_its_verdict() {
     for hidden in ["a-secret-of-somebody", "0123456789abcdefghijk", "wp-login"] {
         assert!(!shown.contains(hidden), "{hidden}");
     }
-    // With the wrong app key each of the app's is turned away, and says whose fault that may be.
+    // With a wrong app key each of the app's requests is rejected, with the possible cause.
     let wrong = [("HEARDBACK_APP_KEYS", "another app key than that")];
     let (code, told) = verdicts(&scene, &[&names[0]], &wrong);
     assert_eq!((code, &told[0]["status"], results(&told)), (1, &json!(403), vec!["refused"]));
@@ -352,10 +355,10 @@ fn each_account_has_its_own_key() {
 }
 
 #[test]
-fn wherever_it_is_sent_the_signature_is_for_the_public_url() {
+fn the_signature_is_for_the_public_url_whatever_the_target_address() {
     let scene = Scene::new(&[]);
     let files = Files::new();
-    // Blanks, apostrophes and umlauts, which the client spells in its own way.
+    // Blanks, apostrophes and umlauts, which the client encodes differently.
     let target = "/twilio/status?reference=it's+|%7C\u{fc}";
     let mut odd = status_callback(1, "sent");
     odd.target = target.to_owned();
@@ -374,14 +377,14 @@ fn wherever_it_is_sent_the_signature_is_for_the_public_url() {
     let (code, _, talk) = replay(&scene, &["--to", "somewhere", &file], &[]);
     assert_eq!((code, talk.contains("expected a URL such as")), (2, true), "{talk}");
 
-    // A file that is no recording: nothing at all is sent.
+    // A file that is no recording: no request is sent.
     let before = scene.service.metric("heardback_messages{state=\"untracked\"}");
     let (code, told, talk) = replay(&scene, &[&file, "/nowhere.http"], &[]);
     assert_eq!((code, told.as_str()), (2, ""));
     assert!(talk.contains("/nowhere.http: "), "{talk}");
     assert_eq!(scene.service.metric("heardback_messages{state=\"untracked\"}"), before);
 
-    // Nobody there.
+    // There is no listener.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = free.local_addr().expect("bound").to_string();
     drop(free);
@@ -390,7 +393,7 @@ fn wherever_it_is_sent_the_signature_is_for_the_public_url() {
 }
 
 #[test]
-fn what_the_proxy_strips_is_signed_and_not_sent() {
+fn a_prefix_that_the_proxy_strips_is_signed_and_not_sent() {
     let public = [("HEARDBACK_PUBLIC_URL", "https://example.com/hooks")];
     let scene = Scene::new(&public);
     let files = Files::new();
@@ -406,7 +409,7 @@ fn what_the_proxy_strips_is_signed_and_not_sent() {
 }
 
 #[test]
-fn what_was_recorded_without_its_values_or_its_body_is_not_sent() {
+fn a_recording_without_its_values_or_its_body_is_not_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
     let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
@@ -449,7 +452,7 @@ fn the_table_fits_the_terminal() {
     }
 }
 
-/// Without the flag for what was written by hand.
+/// Without the flag for hand-written recordings.
 fn proven(scene: &Scene, words: &[&str]) -> (i32, Vec<Value>) {
     let (code, told, talk) = replay(scene, &[&["--json"], words].concat(), &[]);
     assert_eq!(talk, "", "{told}");
@@ -457,7 +460,7 @@ fn proven(scene: &Scene, words: &[&str]) -> (i32, Vec<Value>) {
 }
 
 #[test]
-fn what_nobody_known_has_signed_is_not_signed_for_them() {
+fn a_request_without_a_known_signature_is_not_signed_for_its_sender() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
     let scene = Scene::new(&[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
@@ -467,7 +470,7 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
     let forged = event.signed(&SigningKey::new(b"a stranger's"), crate::harness::BASE);
     assert_eq!(scene.service.exchange(&wire::bytes(&forged)).status, 403);
     let file = recorded(&refused, 1).remove(0).display().to_string();
-    // Of what a service refused, nobody says that they wrote it by hand.
+    // Recordings of a service are not hand-written, so the flag does not apply.
     for words in [vec![file.as_str()], vec!["--unproven", &file]] {
         let (code, told) = proven(&scene, &words);
         assert_eq!((code, results(&told)), (1, vec!["not_sent"]), "{told:?}");
@@ -475,7 +478,7 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
     }
     assert_eq!(scene.state(1).as_deref(), Some("pending"));
 
-    // What doctor can explain proves nothing yet: these were made or altered without a key.
+    // A signature that doctor can explain is no proof: these were created or changed without a key.
     let files = Files::new();
     let known = SigningKey::new(ACCOUNT.as_bytes());
     let mut bare = get("/app/events").signed(&key(), crate::harness::BASE);
@@ -503,14 +506,14 @@ fn what_nobody_known_has_signed_is_not_signed_for_them() {
     for verdict in &told {
         assert!(verdict["detail"].as_str().expect("why").contains("--unproven"), "{verdict}");
     }
-    // What the app did sign goes, wherever it thought that it was sending.
+    // A request that the app did sign is sent, whatever URL it was signed for.
     let good = files.write("good.http", &event.signed(&key(), ELSEWHERE));
     let (code, told) = proven(&scene, &[&good]);
     assert_eq!((code, results(&told)), (0, vec!["confirmed"]), "{told:?}");
 }
 
 #[test]
-fn the_key_of_one_account_is_not_traded_for_that_of_another() {
+fn the_key_of_one_account_is_not_replaced_by_that_of_another() {
     let folder = tempfile::tempdir().expect("a folder");
     let accounts = folder.path().join("accounts.toml");
     let second = "0badcafe98765432100123456789beef";
@@ -520,7 +523,8 @@ fn the_key_of_one_account_is_not_traded_for_that_of_another() {
     let more = [("HEARDBACK_ACCOUNTS_FILE", path.as_str())];
     let scene = Scene::new(&more);
     let files = Files::new();
-    // It names no account: the signer's it is, and not the first of the settings.
+    // The request names no account: it belongs to the signer's account, not to the first of the
+    // settings.
     let event = form("/app/events", &[("MessageSid", &sid(1)), ("Type", "code_entered")]);
     let theirs = event.signed(&SigningKey::new(second.as_bytes()), crate::harness::BASE);
     let file = files.write("theirs.http", &theirs);
@@ -532,7 +536,7 @@ fn the_key_of_one_account_is_not_traded_for_that_of_another() {
 }
 
 #[test]
-fn a_path_that_becomes_another_one_on_its_way_is_not_sent() {
+fn a_path_that_a_proxy_would_change_is_not_sent() {
     let scene = Scene::new(&[]);
     let files = Files::new();
     assert_eq!(scene.send(&undated(1)).status, 201);
@@ -556,7 +560,7 @@ fn a_path_that_becomes_another_one_on_its_way_is_not_sent() {
 }
 
 #[test]
-fn what_has_no_end_is_no_recording() {
+fn an_endless_file_is_no_recording() {
     let scene = Scene::new(&[]);
     let (code, told, talk) = replay(&scene, &["/dev/zero"], &[]);
     assert_eq!((code, told.as_str()), (2, ""));

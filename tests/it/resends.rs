@@ -1,5 +1,5 @@
-//! Several messages under one reference, codes, calls: which message is meant when a person acts
-//! upon one of several.
+//! Several messages under one reference, codes and calls: which message is confirmed by an act
+//! about one of several.
 
 use heardback::domain::address::RecipientHashKey;
 use heardback::domain::code::{CodeKey, Probe};
@@ -57,7 +57,7 @@ fn parked_because(observed: &ObserveOutcome) -> Option<Reason> {
 // Policies.
 
 #[test]
-fn newest_confirms_the_newest_and_says_so_of_the_others() {
+fn newest_confirms_the_newest_and_marks_the_others() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
     assert_eq!(book.observe(&shared("x", 20)), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!((basis(&book, 2), converted_by(&book, 2)), (Some(Basis::Shared), None));
@@ -111,7 +111,7 @@ fn code_confirms_nothing_without_a_code_and_the_right_one_with_it() {
 }
 
 #[test]
-fn a_code_that_is_one_messages_is_direct_under_every_policy() {
+fn a_code_of_one_message_only_is_direct_under_every_policy() {
     for resend in Resend::ALL {
         let mut book = book(resend, &[coded(1, "111111", 0), coded(2, "222222", 10)]);
         let entered = typed("111111", shared("x", 20));
@@ -121,7 +121,7 @@ fn a_code_that_is_one_messages_is_direct_under_every_policy() {
 }
 
 #[test]
-fn a_code_that_was_sent_again_leaves_the_choice_to_the_policy() {
+fn a_repeated_code_leaves_the_choice_to_the_policy() {
     let seen = [coded(1, "111111", 0), coded(2, "111111", 10), coded(3, "222222", 15)];
     for (resend, expected) in [
         (Resend::Newest, Ok(ObserveOutcome::Confirmed(sid(2)))),
@@ -137,15 +137,15 @@ fn a_code_that_was_sent_again_leaves_the_choice_to_the_policy() {
 }
 
 #[test]
-fn a_code_that_was_sent_again_is_never_direct_for_what_is_left_of_them() {
-    // The app's own retry: the first time it confirms one of them, whose code is then forgotten.
+fn a_repeated_code_is_never_direct_for_the_remaining_messages() {
+    // The app's own retry: the first event confirms one of them, whose code is then erased.
     let seen = [coded(1, "111111", 0), coded(2, "111111", 10)];
     let mut retried = book(Resend::Newest, &seen);
     let entered = typed("111111", shared("x", 20));
     assert_eq!(retried.observe(&entered), ObserveOutcome::Confirmed(sid(2)));
     assert_eq!(retried.observe(&entered), ObserveOutcome::AlreadyConfirmed(sid(2)));
     assert_eq!(retried.confirmed(), [sid(2)].into());
-    // One that was confirmed by something else before the other was sent.
+    // One message was confirmed by other evidence before the other was sent.
     let mut later = book(Resend::Newest, &[coded(1, "111111", 0)]);
     assert_eq!(later.observe(&direct(1, 5)), ObserveOutcome::Confirmed(sid(1)));
     later.remember(&coded(2, "111111", 10));
@@ -154,12 +154,12 @@ fn a_code_that_was_sent_again_is_never_direct_for_what_is_left_of_them() {
 }
 
 #[test]
-fn direct_evidence_says_of_the_others_that_they_were_converted_and_never_holds_them_back() {
+fn direct_evidence_marks_the_others_as_converted_and_never_blocks_them() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 10)]);
     assert_eq!(book.observe(&direct(1, 20)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(converted_by(&book, 2), Some(sid(1)));
     assert_eq!(book.observe(&direct(2, 30)), ObserveOutcome::Confirmed(sid(2)));
-    assert_eq!(converted_by(&book, 2), None, "it was confirmed itself after all");
+    assert_eq!(converted_by(&book, 2), None, "the message was confirmed itself");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_fallback_from_whatsapp_to_sms_is_two_messages_under_one_reference() {
         let observed = book.observe(&shared("x", 50));
         assert_eq!(parked_because(&observed).map_or(Ok(observed), Err), expected, "{resend:?}");
     }
-    // A reply comes on one channel, and is about that one.
+    // A reply comes on one channel, and is about the message on that channel.
     let mut book = book(Resend::Newest, &[whatsapp, bearing(2, 10)]);
     let on_whatsapp =
         acted(address("whatsapp:+15550000001"), Some(&format!("whatsapp:{SENDER}")), 20);
@@ -200,7 +200,7 @@ fn a_reply_with_the_code_is_direct_whatever_the_window_the_sender_or_the_receipt
 }
 
 #[test]
-fn another_persons_or_accounts_code_is_no_code() {
+fn a_code_of_another_person_or_account_does_not_match() {
     let mut book = book(Resend::Newest, &[coded(1, "111111", 0)]);
     book.now = HOUR * 2;
     let stranger = typed("111111", acted(person(2), Some(SENDER), 2 * HOUR));
@@ -209,7 +209,7 @@ fn another_persons_or_accounts_code_is_no_code() {
 }
 
 #[test]
-fn a_reply_with_another_code_than_the_newest_messages_proves_nothing_of_it() {
+fn a_reply_with_a_code_other_than_the_newest_messages_proves_nothing_about_that_message() {
     let mut book = book(Resend::Newest, &[coded(1, "111111", 0)]);
     let other = typed("999999", reply(1, 20));
     assert_eq!(parked_because(&book.observe(&other)), Some(Reason::OtherCode));
@@ -219,7 +219,7 @@ fn a_reply_with_another_code_than_the_newest_messages_proves_nothing_of_it() {
 }
 
 #[test]
-fn a_code_s_hmac_counts_to_the_end_of_the_pending_lifetime_whatever_becomes_of_its_message() {
+fn a_codes_hmac_counts_to_the_end_of_the_pending_lifetime_whatever_the_state_of_its_message() {
     let mut book = book(Resend::Newest, &[coded(1, "111111", 0), coded(2, "222222", 5)]);
     book.observe(&direct(1, 20));
     assert!(book.messages[&sid(1)].code.is_some());
@@ -234,7 +234,7 @@ fn a_code_s_hmac_counts_to_the_end_of_the_pending_lifetime_whatever_becomes_of_i
 }
 
 #[test]
-fn a_code_of_another_login_that_was_settled_takes_nothing_from_this_ones() {
+fn a_code_of_another_settled_login_does_not_affect_this_one() {
     let other = MessageUpdate { reference: Some(reference("y")), ..coded(1, "111111", 0) };
     let mut book = book(Resend::Newest, &[other, coded(2, "222222", 10)]);
     book.observe(&direct(1, 20));
@@ -242,9 +242,9 @@ fn a_code_of_another_login_that_was_settled_takes_nothing_from_this_ones() {
     assert_eq!(basis(&book, 2), Some(Basis::Direct));
 }
 
-/// The same code in two messages, as when a person asks for it again.
+/// The same code in two messages, for example when a person requests it again.
 #[test]
-fn a_code_that_two_messages_hold_never_confirms_one_after_the_other() {
+fn a_code_in_two_messages_never_confirms_one_after_the_other() {
     let unnamed = |n, at| MessageUpdate { reference: None, ..coded(n, "111111", at) };
     for first in [typed("111111", reply(1, 20)), direct(2, 20)] {
         let mut book = book(Resend::Newest, &[unnamed(1, 0), unnamed(2, 10)]);
@@ -258,7 +258,7 @@ fn a_code_that_two_messages_hold_never_confirms_one_after_the_other() {
 }
 
 #[test]
-fn the_same_event_told_twice_confirms_no_second_message_with_that_code() {
+fn the_same_event_sent_twice_confirms_no_second_message_with_that_code() {
     for resend in Resend::ALL {
         let mut book = book(resend, &[coded(1, "111111", 0), coded(2, "111111", 10)]);
         book.observe(&typed("111111", shared("x", 20)));
@@ -269,7 +269,7 @@ fn the_same_event_told_twice_confirms_no_second_message_with_that_code() {
 }
 
 #[test]
-fn a_code_typed_after_another_message_was_confirmed_still_counts_for_its_own() {
+fn a_code_entered_after_another_message_was_confirmed_still_counts_for_its_own() {
     let seen = [coded(1, "111111", 0), coded(2, "222222", 10)];
     let mut book = book(Resend::Newest, &seen);
     assert_eq!(book.observe(&direct(1, 20)), ObserveOutcome::Confirmed(sid(1)));
@@ -278,12 +278,12 @@ fn a_code_typed_after_another_message_was_confirmed_still_counts_for_its_own() {
 }
 
 #[test]
-fn a_number_that_had_to_wait_is_taken_for_the_code_of_the_next_message_that_has_one() {
+fn a_number_that_was_parked_is_compared_with_the_code_of_the_next_message_that_has_one() {
     let mut book = book(Resend::Newest, &[]);
     let early = typed("999999", reply(1, 6));
     assert_eq!(parked_because(&book.observe(&early)), Some(Reason::NoMessage));
     assert_eq!(book.remember(&coded(1, "111111", 0)).confirmed, [sid(1)]);
-    assert_eq!(basis(&book, 1), Some(Basis::Inferred), "nobody knows whether it was");
+    assert_eq!(basis(&book, 1), Some(Basis::Inferred), "the number may be no code");
 }
 
 #[test]
@@ -302,14 +302,14 @@ fn a_short_number_is_a_code_only_of_a_recent_message() {
 }
 
 #[test]
-fn a_message_that_was_sent_after_the_act_was_not_passed_over_by_it() {
+fn a_message_sent_after_the_act_is_not_marked_as_passed_over() {
     let mut book = book(Resend::Newest, &[bearing(1, 0), bearing(2, 100)]);
     assert_eq!(book.observe(&direct(1, 50)), ObserveOutcome::Confirmed(sid(1)));
     assert_eq!(converted_by(&book, 2), None);
 }
 
 #[test]
-fn what_waits_for_another_account_is_not_what_waits_for_ours() {
+fn parked_evidence_of_another_account_does_not_affect_ours() {
     let other = AccountSid::parse("AC9123456789abcdef0123456789abcdef").expect("valid");
     let mut foreign = direct(1, 1);
     foreign.evidence.as_mut().expect("evidence").account = other;
@@ -334,7 +334,7 @@ fn called(n: u32, from: &str, to: &str, seconds: i64) -> Signal {
 }
 
 #[test]
-fn a_call_is_about_the_newest_message_to_that_number_on_whichever_channel() {
+fn a_call_is_about_the_newest_message_to_that_number_on_any_channel() {
     let whatsapp = MessageUpdate {
         recipient: Some(address("whatsapp:+15550000001")),
         from: Some(format!("whatsapp:{SENDER}")),
@@ -373,7 +373,7 @@ fn on_whatsapp(n: u32, from: Option<&str>, seconds: i64) -> MessageUpdate {
 }
 
 #[test]
-fn a_call_that_comes_before_its_whatsapp_message_is_known_waits_for_it() {
+fn a_call_before_its_whatsapp_message_is_known_waits_for_it() {
     let mut book = book(Resend::Newest, &[]);
     let early = called(1, "+15550000001", SENDER, 20);
     assert_eq!(parked_because(&book.observe(&early)), Some(Reason::NoMessage));
@@ -382,7 +382,7 @@ fn a_call_that_comes_before_its_whatsapp_message_is_known_waits_for_it() {
 }
 
 #[test]
-fn a_call_that_waits_does_not_slide_to_an_older_message_on_the_other_channel() {
+fn a_parked_call_does_not_confirm_an_older_message_on_the_other_channel() {
     let mut book = book(Resend::Newest, &[on_whatsapp(2, None, 15)]);
     let call = called(1, "+15550000001", SENDER, 20);
     assert_eq!(parked_because(&book.observe(&call)), Some(Reason::SenderUnknown));

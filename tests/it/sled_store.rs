@@ -1,4 +1,4 @@
-//! What only sled's store has to get right: its folder, its guards, and damage.
+//! The parts of the store that are specific to sled: its folder, its guards, and damage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,11 +37,11 @@ fn unavailable<T>(result: Result<T, StoreError>) -> &'static str {
     match result {
         Err(StoreError::Unavailable { label, .. }) => label,
         Err(StoreError::Contradiction(error)) => panic!("{error}"),
-        Ok(_) => panic!("it was carried out"),
+        Ok(_) => panic!("the command succeeded"),
     }
 }
 
-/// A store with so many messages, a third of them confirmed, closed again.
+/// A closed store with this many messages, a third of them confirmed.
 async fn filled(messages: u32) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), Hands::default().clock());
@@ -59,7 +59,7 @@ fn opened(folder: &Path) -> Result<SledStore, OpenError> {
     try_sled(folder, Hands::default().clock())
 }
 
-/// A store, and the room that its disk is said to have.
+/// A store, and the reported free space of its disk.
 fn with_room(folder: &TempDir) -> (SledStore, Arc<AtomicU64>) {
     let free = Arc::new(AtomicU64::new(1 << 40));
     let room = Arc::clone(&free);
@@ -69,7 +69,7 @@ fn with_room(folder: &TempDir) -> (SledStore, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
+async fn below_128_mb_nothing_is_accepted_and_with_room_again_everything_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, free) = with_room(&folder);
     store.remember(registered(1, 0)).await.expect("remembered");
@@ -88,7 +88,7 @@ async fn below_128_mb_nothing_is_taken_in_and_with_room_again_all_is_well() {
 }
 
 #[tokio::test]
-async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() {
+async fn confirmed_messages_are_claimed_between_64_and_128_mb_and_not_below() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, free) = with_room(&folder);
     store.remember(registered(1, -1)).await.expect("remembered");
@@ -106,7 +106,7 @@ async fn what_is_confirmed_still_goes_out_between_64_and_128_mb_and_not_below() 
 }
 
 #[test]
-fn a_second_opening_says_who_holds_the_folder() {
+fn a_second_opening_reports_the_process_that_has_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let held = opened(folder.path()).expect("opens");
     let error = opened(folder.path()).err().expect("refused");
@@ -117,7 +117,7 @@ fn a_second_opening_says_who_holds_the_folder() {
 }
 
 #[tokio::test]
-async fn a_closed_store_lets_go_of_the_folder_though_somebody_still_holds_on_to_it() {
+async fn a_closed_store_releases_the_folder_though_a_handle_still_exists() {
     let folder = tempfile::tempdir().expect("a folder");
     let closed = sled(folder.path(), Hands::default().clock());
     closed.remember(registered(1, 0)).await.expect("remembered");
@@ -129,7 +129,7 @@ async fn a_closed_store_lets_go_of_the_folder_though_somebody_still_holds_on_to_
 }
 
 #[test]
-fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
+fn the_folder_can_be_opened_and_released_many_times_in_a_row() {
     let folder = tempfile::tempdir().expect("a folder");
     for _ in 0..20 {
         drop(opened(folder.path()).expect("opens"));
@@ -137,7 +137,7 @@ fn the_folder_can_be_opened_and_let_go_of_many_times_in_a_row() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused_and_no_file_touched() {
+async fn a_newer_format_is_refused_and_no_file_changed() {
     let folder = filled(10).await;
     fs::write(folder.path().join("FORMAT"), "6\n").expect("written");
     let before = files(folder.path());
@@ -147,7 +147,7 @@ async fn a_newer_format_is_refused_and_no_file_touched() {
 }
 
 #[tokio::test]
-async fn garbage_in_the_format_file_is_refused_and_no_file_touched() {
+async fn garbage_in_the_format_file_is_refused_and_no_file_changed() {
     let folder = filled(10).await;
     for garbage in [&b""[..], b"\n", b"one", b"0\n", b"\xff\xfe\x00", b"-1", b"99999999999999"] {
         fs::write(folder.path().join("FORMAT"), garbage).expect("written");
@@ -159,7 +159,7 @@ async fn garbage_in_the_format_file_is_refused_and_no_file_touched() {
 }
 
 #[test]
-fn somebody_elses_sled_is_refused_and_none_of_its_files_touched() {
+fn a_sled_database_of_another_program_is_refused_and_no_file_changed() {
     let folder = tempfile::tempdir().expect("a folder");
     let theirs = raw_sled(folder.path());
     theirs.insert("key", "value").expect("written");
@@ -173,7 +173,7 @@ fn somebody_elses_sled_is_refused_and_none_of_its_files_touched() {
 }
 
 #[tokio::test]
-async fn a_store_whose_db_is_gone_is_damaged_not_new() {
+async fn a_store_without_its_db_file_is_damaged_not_new() {
     let folder = filled(10).await;
     fs::remove_file(folder.path().join("db")).expect("removed");
     let before = files(folder.path());
@@ -183,12 +183,12 @@ async fn a_store_whose_db_is_gone_is_damaged_not_new() {
 }
 
 #[tokio::test]
-async fn a_store_whose_making_was_cut_short_is_made_anew() {
+async fn a_store_whose_creation_was_interrupted_is_created_again() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("FORMAT"), "5 creating\n").expect("written");
     fs::write(folder.path().join("conf"), b"").expect("written");
     fs::write(folder.path().join("db"), b"").expect("written");
-    let store = opened(folder.path()).expect("nobody was ever answered for it");
+    let store = opened(folder.path()).expect("no request was ever acknowledged");
     store.remember(registered(1, 0)).await.expect("remembered");
     drop(store);
     assert_eq!(opened(folder.path()).expect("opens").counts().total(), 1);
@@ -201,7 +201,7 @@ fn snapshot(folder: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn an_unfinished_snapshot_does_not_keep_the_store_from_opening() {
+async fn an_unfinished_snapshot_does_not_prevent_the_store_from_opening() {
     let folder = filled(30).await;
     fs::write(folder.path().join("snap.0000000000000FFF.generating"), b"half").expect("written");
     assert_eq!(opened(folder.path()).expect("heals").counts().total(), 30);
@@ -231,7 +231,7 @@ fn noise(mut seed: u64, len: usize) -> Vec<u8> {
 
 type Damage = Box<dyn Fn(&mut Vec<u8>)>;
 
-/// Ways to damage a file, by name.
+/// Kinds of damage to a file, by name.
 fn damages() -> Vec<(String, Damage)> {
     let mut ways: Vec<(String, Damage)> = vec![
         ("cut to half".to_owned(), Box::new(|db| db.truncate(db.len() / 2))),
@@ -292,7 +292,7 @@ fn damage_and_open(
             let way = format!("{way}{}", if snapshots { "" } else { ", no snapshot" });
             match opened(copied.path()) {
                 Ok(store) => {
-                    assert_eq!(&store.counts(), whole, "{way}: lost without a word");
+                    assert_eq!(&store.counts(), whole, "{way}: lost silently");
                     outcomes.insert(way, "opened, whole".to_owned());
                 }
                 Err(error) => {
@@ -307,7 +307,7 @@ fn damage_and_open(
 }
 
 #[tokio::test]
-async fn a_damaged_db_is_refused_and_left_as_it_was_or_opens_with_every_record() {
+async fn a_damaged_db_is_refused_unchanged_or_opens_with_every_record() {
     let folder = filled(600).await;
     let whole = {
         let store = opened(folder.path()).expect("opens");
@@ -321,9 +321,9 @@ async fn a_damaged_db_is_refused_and_left_as_it_was_or_opens_with_every_record()
     assert!(refused > 10, "{outcomes:#?}");
 }
 
-/// As sled opens a log with a hole in it: everything that is there is whole.
+/// As if sled opened a log with a hole: the remaining entries are valid.
 #[tokio::test]
-async fn an_entry_that_is_gone_without_a_trace_is_missed_at_opening() {
+async fn a_missing_entry_is_detected_at_opening() {
     let folder = filled(5).await;
     let sled = raw_sled(folder.path());
     let message = sled.scan_prefix(b"m").next().expect("a message").expect("readable");
@@ -334,7 +334,7 @@ async fn an_entry_that_is_gone_without_a_trace_is_missed_at_opening() {
 }
 
 #[tokio::test]
-async fn a_log_that_ends_earlier_than_what_was_synced_is_refused() {
+async fn a_log_that_ends_before_its_last_sync_is_refused() {
     let folder = filled(20).await;
     let earlier = tempfile::tempdir().expect("a folder");
     copy(folder.path(), earlier.path());
@@ -355,12 +355,15 @@ async fn a_torn_seal_file_alone_is_no_damage_but_the_end_of_the_log_counts_as_un
         assert_eq!(store.counts().total(), 20);
         assert!(store.is_end_unverified());
         drop(store);
-        assert!(!opened(folder.path()).expect("opens").is_end_unverified(), "it is noted anew");
+        assert!(
+            !opened(folder.path()).expect("opens").is_end_unverified(),
+            "the seal is written again"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() {
+async fn a_complete_store_without_its_seal_file_is_refused_unchanged() {
     let folder = filled(20).await;
     let seal = folder.path().join("SEAL");
     fs::remove_file(&seal).expect("removed");
@@ -378,9 +381,9 @@ async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() 
         let error = probe(folder.path()).expect_err("refused");
         assert!(matches!(error, OpenError::SealMissing { .. }), "{error}");
     }
-    assert!(!seal.exists(), "nothing makes a new one in silence");
+    assert!(!seal.exists(), "no new seal is created silently");
     assert_eq!(fs::read(folder.path().join("db")).expect("readable"), before);
-    // The command in the error accepts the records that are there.
+    // The command in the error message accepts the existing records.
     fs::write(&seal, []).expect("touched");
     let store = opened(folder.path()).expect("opens");
     assert!(store.is_end_unverified());
@@ -388,7 +391,7 @@ async fn a_complete_store_without_its_seal_file_is_refused_and_left_as_it_was() 
 }
 
 #[tokio::test]
-async fn if_the_writer_panics_nobody_is_told_of_success_and_the_process_is_told_to_end() {
+async fn if_the_writer_panics_no_command_succeeds_and_the_process_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let calls = Arc::new(AtomicUsize::new(0));
     let fatal = Arc::new(Mutex::new(Vec::new()));
@@ -396,7 +399,7 @@ async fn if_the_writer_panics_nobody_is_told_of_success_and_the_process_is_told_
     let commits = Arc::clone(&calls);
     let given = options(folder.path(), Hands::default().clock());
     let store = SledStore::open(Options {
-        // After the sync, before the answers: the latest moment at which something can go wrong.
+        // After the sync and before the answers: the latest moment for a failure.
         on_commit: Arc::new(move |_| {
             assert!(commits.fetch_add(1, Ordering::SeqCst) < 1, "injected");
         }),
@@ -414,7 +417,7 @@ async fn if_the_writer_panics_nobody_is_told_of_success_and_the_process_is_told_
 }
 
 #[tokio::test]
-async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_half_written() {
+async fn a_clock_or_disk_that_panics_during_a_command_leaves_no_partial_write() {
     let folder = tempfile::tempdir().expect("a folder");
     let broken = Arc::new(AtomicUsize::new(0));
     let breaks = Arc::clone(&broken);
@@ -438,14 +441,14 @@ async fn a_clock_or_disk_that_panics_in_the_middle_of_a_command_leaves_nothing_h
 }
 
 #[tokio::test]
-async fn what_a_group_changes_twice_is_counted_as_one_entry() {
+async fn an_entry_that_a_group_changes_twice_is_counted_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let (go, waits) = std::sync::mpsc::channel::<()>();
     let (waits, holds) = (Mutex::new(waits), Arc::new(AtomicUsize::new(0)));
     let (held, groups) = (Arc::clone(&holds), Arc::new(Mutex::new(Vec::new())));
     let told = Arc::clone(&groups);
     let store = SledStore::open(Options {
-        // The first command of a group waits until the others are there.
+        // The first command of a group waits until the others are queued.
         clock: ClockGuard::believing(Arc::new(move || {
             if held.swap(0, Ordering::SeqCst) == 1 {
                 waits.lock().expect("held").recv().expect("goes on");
@@ -468,11 +471,11 @@ async fn what_a_group_changes_twice_is_counted_as_one_entry() {
     let new = [first, again, second].map(|answer| answer.expect("remembered").new);
     assert_eq!(new, [true, false, true]);
     let groups = groups.lock().expect("held").clone();
-    assert_eq!(groups, [groups[0], 2 * groups[0]], "as many as two messages take");
+    assert_eq!(groups, [groups[0], 2 * groups[0]], "the entries of two messages");
 }
 
 #[tokio::test]
-async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_answered() {
+async fn a_folder_of_a_killed_process_opens_with_every_acknowledged_record() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = sled(folder.path(), Hands::default().clock());
     for n in 1..=60_u32 {
@@ -480,7 +483,7 @@ async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_a
         if n.is_multiple_of(20) {
             store.observe(direct(n, 0)).await.expect("observed");
             store.claim(1, Duration::from_secs(30), &Quotas::default()).await.expect("claimed");
-            // Nothing was closed, synced or let go of: this is what the disk holds.
+            // The store was not closed, synced or released: this is the content of the disk.
             let killed = tempfile::tempdir().expect("a folder");
             copy(folder.path(), killed.path());
             let again = opened(killed.path()).expect("opens");
@@ -494,7 +497,7 @@ async fn a_folder_as_a_killed_process_leaves_it_opens_with_everything_that_was_a
 }
 
 #[tokio::test]
-async fn when_too_many_wait_for_the_disk_the_rest_is_told_so_and_nobody_forgotten() {
+async fn a_full_write_queue_refuses_further_commands_and_answers_every_queued_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let gate = Arc::new(AtomicUsize::new(0));
     let shut = Arc::clone(&gate);
@@ -523,7 +526,7 @@ async fn when_too_many_wait_for_the_disk_the_rest_is_told_so_and_nobody_forgotte
 }
 
 #[tokio::test]
-async fn neither_addresses_nor_their_plain_hashes_are_at_rest() {
+async fn neither_addresses_nor_their_plain_hashes_are_stored() {
     let folder = filled(5).await;
     let number = "+15550000001";
     let digits = number.trim_start_matches('+');
@@ -537,7 +540,7 @@ async fn neither_addresses_nor_their_plain_hashes_are_at_rest() {
 }
 
 #[tokio::test]
-async fn a_store_without_a_key_of_its_own_is_not_given_another_one() {
+async fn a_store_without_its_own_key_gets_no_other_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = || options(folder.path(), Hands::default().clock());
     let key = || Some(b"the key in the settings".to_vec());
@@ -554,7 +557,7 @@ async fn a_store_without_a_key_of_its_own_is_not_given_another_one() {
 }
 
 #[test]
-fn the_usual_options_ask_the_disk_itself() {
+fn the_default_options_read_the_disk_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let usual = Options::new(folder.path(), policy(), Hands::default().clock());
     assert!((usual.free_space)().expect("known") > 0);

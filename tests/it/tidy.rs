@@ -1,5 +1,5 @@
-//! The house rules that no compiler keeps: the import law of `ARCHITECTURE.md`, its length and its
-//! paths, how files open, what must not be in them, what the lints and the lock file must say.
+//! The conventions that no compiler checks: the import law of `ARCHITECTURE.md`, its length and its
+//! paths, file headers, forbidden words, lint settings and the lock file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +60,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file below, as path from the root and text.
+/// Every Rust file below a folder, with its path from the root and its text.
 fn sources(below: &str) -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("readable") {
@@ -82,7 +82,7 @@ fn sources(below: &str) -> Vec<(String, String)> {
     found.into_iter().map(named).collect()
 }
 
-/// The lines that are code, numbered from 1: comments are left out.
+/// The lines of code with their numbers, from 1, without comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line));
     numbered.filter_map(|(number, line)| {
@@ -91,13 +91,13 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The module at the top of `src/` that a file belongs to; `None` for the two roots.
+/// The top-level module of a file below `src/`; `None` for the two roots.
 fn module(file: &str) -> Option<&str> {
     let name = file.strip_prefix("src/")?.split('/').next()?.trim_end_matches(".rs");
     (name != "main" && name != "lib").then_some(name)
 }
 
-/// The modules that a line names behind `crate::`.
+/// The modules that a line imports with `crate::`.
 fn imports(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("crate::").map(|(at, found)| {
         let rest = &line[at + found.len()..];
@@ -106,7 +106,7 @@ fn imports(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where tests begin in a file: at its test module, or at once in a file that is nothing else.
+/// The line at which tests begin: the test module, or the first line of a file of tests.
 fn tests_begin(file: &str, text: &str) -> usize {
     if file.ends_with("tests.rs") {
         return 0;
@@ -125,13 +125,13 @@ fn each_module_imports_only_from_below() {
     for (file, text) in sources("src") {
         let Some(module) = module(&file) else { continue };
         let Some((_, allowed)) = LAW.iter().find(|(name, _)| *name == module) else {
-            broken.push(format!("{file}: {module} is not in the import law; give it a floor"));
+            broken.push(format!("{file}: {module} is not in the import law; add it"));
             continue;
         };
         for (number, line) in code(&text) {
             for import in imports(line) {
                 if import != module && !allowed.contains(&import) {
-                    broken.push(format!("{file}:{number}: {module} must not see {import}"));
+                    broken.push(format!("{file}:{number}: {module} must not import {import}"));
                 }
             }
         }
@@ -140,16 +140,16 @@ fn each_module_imports_only_from_below() {
 }
 
 #[test]
-fn the_law_has_no_cycle_and_names_only_what_there_is() {
+fn the_law_has_no_cycle_and_names_only_existing_modules() {
     for (at, (module, allowed)) in LAW.iter().enumerate() {
         let folder = root().join("src").join(module);
         assert!(folder.is_dir() || folder.with_extension("rs").is_file(), "there is no {module}");
         for import in *allowed {
             let below = LAW.iter().position(|(name, _)| name == import).expect(import);
-            assert!(below < at, "{module} imports {import}, which is not below it");
+            assert!(below < at, "{module} imports {import}, which is not on a lower floor");
         }
     }
-    // What the promise "a slow Twilio can never slow a webhook" rests on.
+    // The promise "a slow Twilio can never slow a webhook" depends on this.
     let may = |module: &str| LAW.iter().find(|(name, _)| *name == module).expect("there").1;
     assert!(!may("inbound").contains(&"upstream") && !may("inbound").contains(&"worker"));
     assert!(!may("worker").contains(&"inbound"));
@@ -159,7 +159,7 @@ fn the_law_has_no_cycle_and_names_only_what_there_is() {
 }
 
 #[test]
-fn imports_are_written_so_that_they_can_be_checked() {
+fn imports_are_written_in_the_form_that_the_tests_check() {
     let mut broken = Vec::new();
     for (file, text) in sources("src") {
         let tests_begin = tests_begin(&file, &text);
@@ -201,7 +201,7 @@ fn the_domain_is_pure() {
     let mut broken = Vec::new();
     for (file, text) in sources("src/domain") {
         for (number, line) in code(&text).filter(|(_, line)| !line.contains("tests")) {
-            // Addresses of hosts are words, not sockets.
+            // Host addresses are values, not sockets.
             let line = line.replace("std::net::{IpAddr, Ipv4Addr, Ipv6Addr}", "");
             for word in impure.iter().filter(|word| line.contains(**word)) {
                 broken.push(format!("{file}:{number}: {word}"));
@@ -212,7 +212,7 @@ fn the_domain_is_pure() {
 }
 
 #[test]
-fn sizes_are_in_binary_units_by_their_right_names() {
+fn sizes_are_in_binary_units_with_their_correct_names() {
     // docs/performance.md and docs/reliability.md also have measured figures in other units.
     let pages = [
         "README.md",
@@ -243,15 +243,15 @@ fn sizes_are_in_binary_units_by_their_right_names() {
 }
 
 #[test]
-fn every_file_opens_with_why() {
+fn every_file_opens_with_a_header() {
     let files = sources("src").into_iter().chain(sources("tests"));
     let mute = files.filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| file);
     none(&mute.collect::<Vec<_>>());
 }
 
 #[test]
-fn nothing_is_left_for_later_or_switched_off() {
-    // Put together here, so that this file does not find itself.
+fn no_deferred_work_ignored_test_or_allowed_lint_is_left() {
+    // Split here, so that this file does not match.
     let words =
         ["TO\u{44}O", "FIX\u{4d}E", "XX\u{58}:", "#[ig\u{6e}ore", "#[al\u{6c}ow", "#![al\u{6c}ow"];
     let mut broken = Vec::new();
@@ -266,7 +266,7 @@ fn nothing_is_left_for_later_or_switched_off() {
 }
 
 #[test]
-fn no_source_file_is_too_long_to_be_read_in_one_go() {
+fn no_source_file_is_longer_than_the_limit() {
     let lines = |text: &str| text.lines().count();
     let long = sources("src").into_iter().filter(|(_, text)| lines(text) > MAX_LINES);
     none(&long.map(|(file, text)| format!("{file}: {} lines", lines(&text))).collect::<Vec<_>>());
@@ -280,7 +280,7 @@ fn main_parses_dispatches_and_exits_on_one_screen() {
 }
 
 #[test]
-fn the_path_of_each_route_stands_in_one_file() {
+fn the_path_of_each_route_is_in_one_file() {
     let files = sources("src");
     let mut broken = Vec::new();
     for path in paths().into_iter().filter(|path| *path != "/") {
@@ -297,14 +297,14 @@ fn the_path_of_each_route_stands_in_one_file() {
 }
 
 #[test]
-fn the_map_is_short_and_every_path_on_it_exists() {
+fn the_architecture_page_is_short_and_its_paths_exist() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("there");
     let lines = map.lines().count();
     assert!(lines <= 120, "ARCHITECTURE.md has {lines} lines");
     let mut paths = 0;
     let mut broken = Vec::new();
-    // What stands in backticks and has a slash or an ending is a path, unless it is a route, a
-    // media type or an URL.
+    // Text in backticks with a slash or an extension is a path, unless it is a route, a media type
+    // or a URL.
     for word in map.split('`').skip(1).step_by(2) {
         let folder =
             ["src/", "tests/", ".ci/", "docs/"].iter().any(|start| word.starts_with(start));
@@ -322,11 +322,11 @@ fn the_map_is_short_and_every_path_on_it_exists() {
     none(&broken);
     assert!(paths >= 30, "only {paths} paths are named");
     for (module, _) in LAW {
-        assert!(map.contains(&format!("`src/{module}/")), "src/{module} is not on the map");
+        assert!(map.contains(&format!("`src/{module}/")), "src/{module} is not in ARCHITECTURE.md");
     }
 }
 
-/// A guarantee names the test that proves it: `module::test`, as cargo takes it.
+/// A guarantee names the test that proves it: `module::test`, in cargo's notation.
 #[test]
 fn every_test_that_a_guarantee_names_exists() {
     let page = fs::read_to_string(root().join("docs/guarantees.md")).expect("there");
@@ -348,7 +348,7 @@ fn every_test_that_a_guarantee_names_exists() {
 }
 
 #[test]
-fn the_domains_clock_and_environment_are_held_by_clippy_too() {
+fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
     let lints = fs::read_to_string(root().join("clippy.toml")).expect("there");
     for method in [
         "std::time::SystemTime::now",

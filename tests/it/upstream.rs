@@ -1,5 +1,5 @@
-//! What Twilio's answers mean to the client, over real HTTP: each row of docs/design.md, "Posting to Twilio", as a sentence.
-//! What goes wrong on the wire itself is in `upstream_wire.rs`.
+//! The meaning of Twilio's responses, over real HTTP: a test for each row of docs/design.md,
+//! "Posting to Twilio". Faults of the connection are in `upstream_wire.rs`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const MESSAGE: &str = "SM0123456789ABCDEF0123456789abcdef";
 const PATH: &str = "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Messages/\
                     SM0123456789ABCDEF0123456789abcdef/Feedback.json";
 
-/// Long enough for the busiest machine.
+/// Long enough for a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// A client with these secrets.
@@ -23,7 +23,7 @@ pub(crate) fn client(base: &str, secrets: &[&str]) -> Upstream {
     patient_client(base, secrets, LONG)
 }
 
-/// A client that waits so long for an answer.
+/// A client with this timeout.
 pub(crate) fn patient_client(base: &str, secrets: &[&str], request_timeout: Duration) -> Upstream {
     Upstream::new(config(base, secrets, request_timeout)).expect("a client")
 }
@@ -88,7 +88,7 @@ fn why(status: u16, code: u32, message: &str) -> OutcomeDetail {
 }
 
 #[tokio::test]
-async fn a_confirmation_is_posted_exactly_so() {
+async fn a_confirmation_is_posted_in_this_form() {
     let twilio = serve(echo(200)).await;
     let verdict = client(&twilio.uri(), &["token"]).post(&feedback()).await;
     assert_eq!(verdict, Verdict::Done { status: 200 });
@@ -127,7 +127,7 @@ fn a_proxy_in_the_environment_is_ignored() {
         again.env(name, "http://127.0.0.1:1");
     }
     again.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("REQUEST_METHOD");
-    again.args(["--exact", "upstream::a_confirmation_is_posted_exactly_so"]);
+    again.args(["--exact", "upstream::a_confirmation_is_posted_in_this_form"]);
     let output = again.output().expect("ran");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
@@ -139,7 +139,7 @@ fn uncertain(status: u16, message: &str) -> Verdict {
 }
 
 #[tokio::test]
-async fn any_2xx_that_names_our_message_is_done() {
+async fn any_2xx_that_names_the_message_is_done() {
     for status in [200, 201, 202] {
         assert_eq!(post(echo(status)).await, Verdict::Done { status });
     }
@@ -170,14 +170,14 @@ async fn a_2xx_that_does_not_name_our_message_is_uncertain_and_its_kind_is_named
 }
 
 #[tokio::test]
-async fn a_200_that_is_too_long_is_uncertain_and_not_read_to_its_end() {
+async fn a_200_that_is_too_long_is_uncertain_and_is_not_read_to_its_end() {
     let long = json!({"message_sid": MESSAGE, "filler": "x".repeat(4_000_000)});
     let long = ResponseTemplate::new(200).set_body_json(long);
     assert_eq!(post(long).await, uncertain(200, "200 with a body that is too long"));
 }
 
 #[tokio::test]
-async fn a_429_throttles_for_as_long_as_it_says() {
+async fn a_429_throttles_for_its_retry_after() {
     let message = "Too Many Requests";
     for (retry_after, expected) in [
         (None, None),
@@ -197,7 +197,7 @@ async fn a_429_throttles_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn trouble_that_passes_is_to_be_retried() {
+async fn a_transient_failure_is_to_be_retried() {
     for status in [408, 425, 500, 502, 503, 504, 521] {
         let expected = Verdict::Retry { why: why(status, 20500, "Oops"), after: None };
         assert_eq!(post(error(status, 20500, "Oops")).await, expected);
@@ -234,7 +234,7 @@ async fn a_4xx_that_is_not_twilios_is_uncertain() {
 }
 
 #[tokio::test]
-async fn another_4xx_is_never_taken_and_twilios_code_is_kept() {
+async fn any_other_4xx_is_final_and_twilios_code_is_kept() {
     for status in [400, 405, 410, 415, 422] {
         let expected = Verdict::Never { why: why(status, 21609, "Invalid Outcome") };
         assert_eq!(post(error(status, 21609, "Invalid Outcome")).await, expected);
@@ -264,7 +264,7 @@ async fn a_redirect_pauses_and_is_not_followed() {
     assert!(elsewhere.received_requests().await.expect("recorded").is_empty());
 }
 
-/// A Twilio that answers each token differently, and a client that knows both.
+/// A Twilio that answers each token differently, and a client with both.
 async fn two_tokens(first: ResponseTemplate, second: ResponseTemplate) -> (MockServer, Upstream) {
     let twilio = MockServer::start().await;
     for (token, answer) in [("first", first), ("second", second)] {
@@ -291,7 +291,7 @@ async fn the_other_token_is_tried_first_and_remembered_if_it_works() {
 }
 
 #[tokio::test]
-async fn the_other_token_is_not_tried_without_need() {
+async fn the_other_token_is_not_tried_without_a_failure() {
     for answer in [echo(200), error(404, 20404, "no"), error(429, 20429, "no"), error(500, 0, "no")]
     {
         let (twilio, client) = two_tokens(answer, echo(200)).await;
@@ -305,7 +305,7 @@ async fn the_other_token_is_not_tried_without_need() {
 }
 
 #[tokio::test]
-async fn two_tokens_turned_away_pause_with_the_answer_that_says_more() {
+async fn two_rejected_tokens_pause_with_the_more_informative_answer() {
     for (first, second, expected) in [(401, 401, 401), (403, 401, 403), (401, 403, 403)] {
         let (_twilio, client) = two_tokens(error(first, 1, "no"), error(second, 1, "no")).await;
         let expected = Verdict::Pause { why: why(expected, 1, "no") };
@@ -321,7 +321,7 @@ fn no_secret_shows_in_debug() {
 }
 
 #[test]
-fn there_is_no_client_without_credentials() {
+fn a_client_needs_credentials() {
     let config = UpstreamConfig {
         base: "http://127.0.0.1:1".to_owned(),
         credentials: Vec::new(),

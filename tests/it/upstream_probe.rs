@@ -1,4 +1,4 @@
-//! What Twilio says to our credentials, asked without posting anything, over real HTTP.
+//! Twilio's responses to the configured credentials, requested over real HTTP without a post.
 
 use heardback::domain::sid::AccountSid;
 use heardback::upstream::{Credential, Probed, Upstream, UpstreamConfig};
@@ -37,7 +37,7 @@ fn says(status: u16, code: u32) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({"code": code, "message": "no"}))
 }
 
-/// What becomes of a credential of that user, if Twilio answers so about account and message.
+/// The result for a credential of that user, if Twilio answers this about account and message.
 async fn probed(user: &str, of_account: ResponseTemplate, of_message: ResponseTemplate) -> Probed {
     let twilio = MockServer::start().await;
     for (place, answer) in [(OF_ACCOUNT, of_account), (OF_MESSAGE, of_message)] {
@@ -47,13 +47,16 @@ async fn probed(user: &str, of_account: ResponseTemplate, of_message: ResponseTe
     let probed = client(&twilio.uri(), &[(user, "hush")]).probe(account()).await;
     let [probed] = probed.as_slice() else { panic!("{probed:?}") };
     let requests = twilio.received_requests().await.expect("recorded");
-    assert!(requests.iter().all(|request| request.method.as_str() == "GET"), "it only asks");
+    assert!(
+        requests.iter().all(|request| request.method.as_str() == "GET"),
+        "the probe only reads"
+    );
     assert!(!format!("{probed:?}").contains("hush"));
     probed.clone()
 }
 
 #[tokio::test]
-async fn a_credential_that_may_read_its_account_is_good_and_the_accounts_state_is_told() {
+async fn a_credential_that_may_read_its_account_is_valid_and_the_accounts_state_is_returned() {
     for state in ["active", "suspended"] {
         let answer =
             ResponseTemplate::new(200).set_body_json(json!({"status": state, "sid": ACCOUNT}));
@@ -64,7 +67,7 @@ async fn a_credential_that_may_read_its_account_is_good_and_the_accounts_state_i
 }
 
 #[tokio::test]
-async fn only_twilios_own_answers_are_believed_and_another_server_is_named() {
+async fn only_twilios_own_answers_count_and_another_server_is_named() {
     let page = |status| {
         let html = "<html><title>Sign in</title></html>";
         ResponseTemplate::new(status).insert_header("server", "nginx").set_body_string(html)
@@ -91,7 +94,7 @@ async fn only_twilios_own_answers_are_believed_and_another_server_is_named() {
 
 /// A Standard key gets a 401 for its account, as a wrong one does (twilio-python #259).
 #[tokio::test]
-async fn a_key_that_may_not_read_its_account_is_told_from_a_wrong_one() {
+async fn a_key_that_may_not_read_its_account_is_distinguished_from_a_wrong_one() {
     assert_eq!(probed(KEY, says(401, 20003), says(404, 20404)).await, Probed::Limited);
     assert_eq!(probed(KEY, says(403, 70051), says(500, 0)).await, Probed::Limited);
     assert_eq!(probed(KEY, says(401, 20003), says(403, 70051)).await, Probed::Limited);
@@ -102,7 +105,7 @@ async fn a_key_that_may_not_read_its_account_is_told_from_a_wrong_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_turned_away_is_denied_at_once() {
+async fn a_rejected_token_is_denied_at_once() {
     for status in [401, 403] {
         let denied = probed(ACCOUNT, says(status, 20003), says(404, 20404)).await;
         assert!(matches!(&denied, Probed::Denied(why) if why.status == Some(status)), "{denied:?}");
@@ -110,7 +113,7 @@ async fn a_token_that_is_turned_away_is_denied_at_once() {
 }
 
 #[tokio::test]
-async fn anything_else_is_trouble_and_says_what() {
+async fn any_other_answer_is_an_error_with_its_reason() {
     for status in [302, 404, 429, 500, 503] {
         let trouble = probed(ACCOUNT, says(status, 1), says(404, 20404)).await;
         assert!(
@@ -127,7 +130,7 @@ async fn anything_else_is_trouble_and_says_what() {
 }
 
 #[tokio::test]
-async fn each_credential_is_asked_about_in_its_order() {
+async fn the_credentials_are_probed_in_order() {
     let twilio = MockServer::start().await;
     let good = ResponseTemplate::new(200).set_body_json(json!({"sid": ACCOUNT}));
     for (token, answer) in [("first", says(401, 20003)), ("second", good)] {

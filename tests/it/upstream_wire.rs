@@ -1,5 +1,5 @@
-//! What goes wrong on the wire: a bare TCP stand-in for Twilio that breaks off wherever it is told.
-//! Each is to be retried, with a reason that an operator can use.
+//! Faults of the connection: a TCP stand-in for Twilio that stops at a given point. Each fault is
+//! to be retried, with a reason for the operator.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::upstream::{LONG, client, feedback, patient_client};
 
-/// Less than any of the slow acts takes.
+/// Shorter than each of the slow acts.
 const SHORT: Duration = Duration::from_millis(700);
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n";
 
-/// What the stand-in does with each connection.
+/// The behaviour on each connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     ResetUnread,
     ResetAfterRequest,
     CloseAfterRequest,
-    /// Sends this, then closes.
+    /// Sends these bytes, then closes.
     Say(&'static str),
-    /// Sends this, then resets.
+    /// Sends these bytes, then resets.
     SayAndReset(&'static str),
     /// Never answers.
     Hang,
-    /// Sends this, then never another byte.
+    /// Sends these bytes, then never another one.
     SayAndHang(&'static str),
-    /// Sends a whole, correct answer, a byte at a time, for longer than a request may take.
+    /// Sends a complete, correct response byte by byte, for longer than a request may take.
     Trickle,
 }
 
@@ -53,14 +53,14 @@ async fn play(act: Act, mut stream: TcpStream) {
             return;
         }
     }
-    // The client may hang up in the middle of any of these; that is its right.
+    // The client may disconnect in the middle of any of these.
     match act {
         Act::ResetUnread | Act::CloseAfterRequest => {}
         Act::ResetAfterRequest => stream.set_zero_linger().expect("set"),
         Act::Say(text) => drop(stream.write_all(text.as_bytes()).await),
         Act::SayAndReset(text) => {
             drop(stream.write_all(text.as_bytes()).await);
-            // Until the client has read it, or the reset would overtake it.
+            // Until the client has read them; otherwise the reset would overtake them.
             tokio::time::sleep(Duration::from_millis(100)).await;
             stream.set_zero_linger().expect("set");
         }
@@ -102,7 +102,7 @@ async fn post(act: Act) -> OutcomeDetail {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_said_as_it_is() {
+async fn a_refused_connection_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
@@ -113,7 +113,7 @@ async fn nobody_listening_is_said_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_host_that_does_not_exist_is_said_as_it_is() {
+async fn a_host_that_does_not_exist_is_reported_as_such() {
     let verdict = client("http://twilio.invalid", &["token"]).post(&feedback()).await;
     let message = &verdict.detail().expect("a reason").message;
     assert_eq!(verdict.as_str(), "retry");
@@ -124,7 +124,7 @@ async fn a_host_that_does_not_exist_is_said_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_before_an_answer_is_to_be_retried() {
+async fn a_connection_that_is_closed_before_a_response_is_to_be_retried() {
     for act in [
         Act::ResetUnread,
         Act::ResetAfterRequest,
@@ -140,7 +140,7 @@ async fn a_connection_that_is_cut_before_an_answer_is_to_be_retried() {
 }
 
 #[tokio::test]
-async fn a_200_that_breaks_off_in_its_body_is_uncertain() {
+async fn a_200_that_ends_in_the_middle_of_its_body_is_uncertain() {
     let short = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"message_sid\":";
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"mes";
     for act in [Act::Say(OK), Act::Say(short), Act::Say(chunked), Act::SayAndReset(short)] {
@@ -152,7 +152,7 @@ async fn a_200_that_breaks_off_in_its_body_is_uncertain() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_breaks_off_is_not_final() {
+async fn a_refusal_that_ends_in_the_middle_is_not_final() {
     for head in [
         "HTTP/1.1 400 Bad Request\r\ncontent-length: 50\r\n\r\n{\"code\":",
         "HTTP/1.1 404 Not Found\r\ncontent-length: 50\r\n\r\n{\"code\":",
@@ -164,7 +164,7 @@ async fn a_refusal_that_breaks_off_is_not_final() {
 }
 
 #[tokio::test]
-async fn a_twilio_that_takes_too_long_is_to_be_retried() {
+async fn a_twilio_that_answers_too_late_is_to_be_retried() {
     for act in
         [Act::Hang, Act::SayAndHang("HTTP/1.1 200 OK\r\n"), Act::SayAndHang(OK), Act::Trickle]
     {

@@ -1,11 +1,11 @@
-//! The signer against others: 84 vectors from the tests of Twilio's helper libraries and from its
-//! documentation. A signer tested only by itself proves nothing.
+//! The signature code compared with others: 84 vectors from the tests of Twilio's helper libraries
+//! and from its documentation. A signer that is tested only against itself proves nothing.
 //!
-//! `signature_vectors_extra.json` adds what twilio-python 9.13.0 makes with `SharedKeys`, and two
-//! of the documentation's rules.
+//! `signature_vectors_extra.json` adds signatures of twilio-python 9.13.0 with `SharedKeys`, and
+//! two of the documentation's rules.
 //!
-//! Each runs through `signature::verify_url`, the code that the service verifies with. There are no
-//! exceptions: where helper libraries disagree, the vector says what Heardback does.
+//! Each vector runs through `signature::verify_url`, the code that the service verifies with. There
+//! are no exceptions: if helper libraries disagree, the vector states Heardback's behaviour.
 
 use heardback::twilio::form;
 use heardback::twilio::signature::{
@@ -36,7 +36,7 @@ impl Vector {
         let is_get = self.method == "GET";
         let outcome = verify_url(&keys, &self.url, content, is_get, header);
 
-        // The same request once more, as the service sees it: origin and target apart.
+        // The same request in the service's form: origin and target apart.
         let start = self.url.find("://").expect("a scheme") + 3;
         let end = self.url[start..].find('/').expect("a path") + start;
         let (base, path_and_query) = self.url.split_at(end);
@@ -55,14 +55,14 @@ fn vectors() -> Vec<Vector> {
 }
 
 #[test]
-fn none_of_the_vectors_has_gone_missing() {
+fn no_vector_is_missing() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 84);
     assert_eq!(vectors.iter().filter(|vector| vector.valid).count(), 58);
 }
 
 #[test]
-fn every_vector_is_judged_as_its_source_says() {
+fn every_vector_has_the_result_of_its_source() {
     for vector in vectors() {
         let pairs: Vec<form::FormPair<'_>> = vector
             .params
@@ -80,7 +80,7 @@ fn every_vector_is_judged_as_its_source_says() {
 }
 
 #[test]
-fn every_form_is_judged_alike_after_a_trip_over_the_wire() {
+fn every_form_has_the_same_result_after_a_transfer_over_the_wire() {
     let mut forms = 0;
     for vector in vectors() {
         let Some(params) = &vector.params else { continue };
@@ -96,7 +96,7 @@ fn every_form_is_judged_alike_after_a_trip_over_the_wire() {
 }
 
 #[test]
-fn the_vectors_that_name_their_signed_url_are_signed_alike() {
+fn vectors_with_a_signed_url_get_the_same_signature() {
     let mut signed = 0;
     for vector in vectors() {
         let Some(url) = &vector.signed_url else { continue };
@@ -130,7 +130,7 @@ fn bytes(text: &Value) -> form::Text<'_> {
     text.as_str().expect("text").as_bytes().into()
 }
 
-/// A vector's request, as it is presented with these settings and this signature.
+/// A vector's request with these settings and this signature.
 fn judged(
     vector: &Value,
     keys: &[SigningKey],
@@ -159,7 +159,7 @@ fn shared(vector: &Value, algorithm: Algorithm) -> SigningKey {
 }
 
 #[test]
-fn what_a_shared_key_signs_is_taken_from_it_alone_and_from_no_other() {
+fn a_shared_keys_signature_is_accepted_from_that_key_only() {
     let vectors = extra("shared_key");
     assert_eq!(vectors.len(), 3);
     for vector in &vectors {
@@ -182,7 +182,7 @@ fn what_a_shared_key_signs_is_taken_from_it_alone_and_from_no_other() {
 }
 
 #[test]
-fn nothing_in_the_unsigned_header_lowers_what_a_key_is_bound_to() {
+fn no_unsigned_header_changes_the_algorithm_of_a_key() {
     let sha1 = format!("key={KEY_ID},algorithm=HMAC_SHA1");
     let sha256 = format!("key={KEY_ID},algorithm=HMAC_SHA256");
     let lies = [
@@ -210,7 +210,7 @@ fn nothing_in_the_unsigned_header_lowers_what_a_key_is_bound_to() {
         let keys = [shared(&vector, bound), token];
         let pairs = pairs(&vector["params"]);
         let content = Content::Form { pairs: &pairs, body: b"" };
-        // The same secret signs by either algorithm: whoever had a way down would take it.
+        // The same secret with either algorithm: an attacker could choose the weaker one.
         let [strong, weak] = [Algorithm::HmacSha256, Algorithm::HmacSha1]
             .map(|algorithm| sign(&shared(&vector, algorithm), text(&vector, "url"), &content));
         assert_eq!((strong.len(), weak.len()), (44, 28));
@@ -224,11 +224,11 @@ fn nothing_in_the_unsigned_header_lowers_what_a_key_is_bound_to() {
                 assert_eq!(judged.is_ok(), is_own, "{settings}");
             }
         }
-        // 32 bytes are a SHA-256 key's, whatever is said.
+        // A key of 32 bytes is a SHA-256 key, whatever the header says.
         for settings in lies.into_iter().chain(unnamed.iter().map(|text| Some(text.as_str()))) {
             assert!(judged(&vector, &keys, settings, &strong).is_err(), "{settings:?}");
         }
-        // Unnamed, it is the auth token or nobody.
+        // Without a name, only the auth token is tried.
         let unnamed = judged(&vector, &keys[..1], None, &weak);
         assert_eq!(unnamed, Err(Mistrust::Mismatch));
         assert_eq!(judged(&vector, &keys, None, &weak), Ok(Match { key: 1 }), "the token");
@@ -237,7 +237,7 @@ fn nothing_in_the_unsigned_header_lowers_what_a_key_is_bound_to() {
 }
 
 #[test]
-fn a_webhook_with_credentials_in_its_url_is_signed_without_them() {
+fn the_signature_of_a_webhook_with_credentials_in_its_url_excludes_them() {
     for vector in extra("docs_rule_userinfo") {
         let keys = [SigningKey::new(text(&vector, "token").as_bytes())];
         let pairs = pairs(&vector["params"]);
@@ -249,8 +249,8 @@ fn a_webhook_with_credentials_in_its_url_is_signed_without_them() {
     }
 }
 
-/// Nothing stands between what is signed, so two requests share a signature; that is why routes pin
-/// their path, and why no unknown query key means anything.
+/// Signed text has no separators, so two requests may share a signature. For this reason routes fix
+/// their path, and no unknown query key has a meaning.
 #[test]
 fn two_requests_may_share_one_signature() {
     for vector in extra("ambiguity") {

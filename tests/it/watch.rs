@@ -1,5 +1,5 @@
-//! The first 403: the service's log says that no key has matched, and `doctor --watch` shows why, without a restart. A
-//! recording is off before and after, bounded, and not kept by default.
+//! The first 403: the service logs that no key has matched, and `doctor --watch` shows the reason
+//! without a restart. Recording is off before and after, bounded, and not kept by default.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -20,7 +20,7 @@ use crate::harness::{
 
 /// A text that must not show anywhere.
 const TEXT: &str = "my code is 424242";
-const HEARD: &str = "It was signed for http, not for https.";
+const CAUSE: &str = "It was signed for http, not for https.";
 
 /// A reply whose signature covers an http URL instead of https.
 fn signed_for_http(number: u32) -> Vec<u8> {
@@ -62,12 +62,12 @@ impl Watch {
         let said = lines(child.stdout.take().expect("piped"));
         let told = lines(child.stderr.take().expect("piped"));
         let watch = Self { child, said, told };
-        watch.tells("Watching for refused requests");
+        watch.stderr_line("Watching for refused requests");
         watch
     }
 
     /// Waits for a line on standard error.
-    fn tells(&self, words: &str) -> String {
+    fn stderr_line(&self, words: &str) -> String {
         Self::wait(&self.told, words)
     }
 
@@ -101,7 +101,7 @@ impl Watch {
 
     fn ends_with(&mut self, code: i32) {
         let mut end = None;
-        eventually("it ends", LONG, || {
+        eventually("the watch ends", LONG, || {
             end = self.child.try_wait().expect("ours");
             end.is_some()
         });
@@ -125,49 +125,49 @@ fn recordings(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_watch_shows_why_requests_are_refused_without_a_restart_and_keeps_nothing() {
+fn a_watch_shows_the_reason_of_each_rejection_without_a_restart_and_keeps_nothing() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     scene.service.says("run `heardback doctor --watch` to see why");
     let mut watch = Watch::start(&scene, &[]);
-    assert!(watch.tells("phone numbers").contains("not kept"));
+    assert!(watch.stderr_line("phone numbers").contains("not kept"));
     assert_eq!(scene.service.exchange(&signed_for_http(2)).status, 403);
     let head = watch.says("mismatch");
     assert!(head.contains(&format!("POST {BASE}/twilio/message?…")), "{head}");
-    watch.says(HEARD);
+    watch.says(CAUSE);
     watch.interrupt();
-    assert!(watch.tells("Watch over").contains("1 seen"));
+    assert!(watch.stderr_line("Watch over").contains("1 seen"));
     watch.ends_with(0);
     scene.service.says("watch of rejected requests ended");
-    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "as before");
+    assert_eq!(scene.service.exchange(&signed_for_http(3)).status, 403, "rejected as before");
     let root = scene.store().parent().expect("a folder").to_owned();
     assert_eq!(recordings(&root), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
-fn a_watch_ends_after_as_many_requests_or_as_much_time_as_it_was_given() {
+fn a_watch_ends_after_the_given_number_of_requests_or_the_given_time() {
     let scene = Scene::new(&[]);
     let mut watch = Watch::start(&scene, &["--count", "1", "--json"]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     let seen: Value = serde_json::from_str(&watch.says("outcome")).expect("JSON");
     assert_eq!(seen["causes"][0]["id"], "scheme_http");
     assert_eq!((&seen["refused"], &seen["file"]), (&"mismatch".into(), &Value::Null));
-    watch.tells("Watch over (1 requests were seen)");
+    watch.stderr_line("Watch over (1 requests were seen)");
     watch.ends_with(0);
     let mut watch = Watch::start(&scene, &["--for", "1s"]);
-    watch.tells("Watch over (1s are over): 0 seen");
+    watch.stderr_line("Watch over (1s are over): 0 seen");
     watch.ends_with(0);
 }
 
 #[test]
-fn what_a_watch_is_asked_to_keep_is_for_its_owner_alone() {
+fn the_recordings_of_a_watch_are_for_their_owner_alone() {
     let scene = Scene::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
     let mut watch = Watch::start(&scene, &["--count", "1", "--keep", &kept.display().to_string()]);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
     let name = watch.says("Kept as ").replace("Kept as ", "");
-    assert!(watch.tells("Watch over").contains("delete them when you are done"));
+    assert!(watch.stderr_line("Watch over").contains("delete them when you are done"));
     watch.ends_with(0);
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&kept), mode(&kept.join(&name))), (0o700, 0o600));
@@ -177,23 +177,23 @@ fn what_a_watch_is_asked_to_keep_is_for_its_owner_alone() {
 }
 
 #[test]
-fn a_later_watch_takes_the_place_of_an_earlier_one() {
+fn a_later_watch_replaces_an_earlier_one() {
     let scene = Scene::new(&[]);
     let mut first = Watch::start(&scene, &[]);
     let second = Watch::start(&scene, &[]);
-    first.tells("another `heardback doctor --watch` has begun");
+    first.stderr_line("another `heardback doctor --watch` has begun");
     first.ends_with(0);
     assert_eq!(scene.service.exchange(&signed_for_http(1)).status, 403);
-    second.says(HEARD);
+    second.says(CAUSE);
 }
 
 #[test]
-fn a_watch_ends_with_its_service_and_needs_one() {
+fn a_watch_ends_with_its_service_and_cannot_start_without_one() {
     let mut scene = Scene::new(&[]);
     let mut watch = Watch::start(&scene, &[]);
     scene.service.signal(Signal::TERM);
-    assert!(scene.service.ends_within(LONG).success(), "a watch holds nothing up");
-    watch.tells("the service has ended");
+    assert!(scene.service.ends_within(LONG).success(), "a watch delays no shutdown");
+    watch.stderr_line("the service has ended");
     watch.ends_with(1);
     let mut command = Command::new(BINARY);
     command.args(["doctor", "--watch"]).env_clear().envs(settings(&scene.store(), &scene.twilio));
@@ -207,7 +207,7 @@ fn a_watch_ends_with_its_service_and_needs_one() {
 }
 
 #[test]
-fn bounds_that_are_none_are_wrong_usage() {
+fn invalid_bounds_are_wrong_usage() {
     let scene = Scene::new(&[]);
     for words in [
         &["--watch", "--for", "2h"][..],
@@ -234,7 +234,7 @@ fn unmatched(scene: &Scene) -> Vec<Value> {
 }
 
 #[test]
-fn until_a_key_matches_on_a_route_the_log_says_once_a_minute_what_is_refused_there() {
+fn until_a_key_matches_on_a_route_the_log_reports_rejections_there_once_a_minute() {
     let scene = Scene::new(&[]);
     for number in 1..=5 {
         assert_eq!(scene.service.exchange(&signed_for_http(number)).status, 403);
@@ -266,7 +266,7 @@ fn until_a_key_matches_on_a_route_the_log_says_once_a_minute_what_is_refused_the
 }
 
 #[test]
-fn once_a_key_has_matched_on_a_route_the_log_says_nothing_more_of_what_is_refused_there() {
+fn once_a_key_has_matched_on_a_route_the_log_reports_no_more_rejections_there() {
     let scene = Scene::new(&[]);
     assert_eq!(scene.send(&status_callback(1, "sent")).status, 204);
     let mut forged = signed(&status_callback(2, "sent"));

@@ -1,5 +1,5 @@
-//! Bad weather on the wire: callers that send slowly, or never end. Each is cut off after about ten
-//! seconds, and honest callers notice nothing of it meanwhile.
+//! Slow clients: callers that send slowly, or never end. Each is closed after about ten seconds,
+//! and honest callers are not delayed meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,17 +10,17 @@ use crate::harness::twilio::Twilio;
 use crate::harness::wire::{self, Line};
 use crate::harness::{LONG, Scene, eventually, signed, status_callback};
 
-/// The watchdog's ten seconds, the second at which it looks, and room for a busy machine.
+/// The watchdog's ten seconds, its interval of a second, and tolerance for a busy machine.
 const CUT_OFF: Duration = Duration::from_secs(14);
-/// The five seconds of a body or a head, and the two that a last answer has to get through, likewise.
+/// The five seconds of a body or a head, two seconds for a last response, and tolerance.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Between two bytes of whoever trickles.
+/// The pause between two bytes of a slow client.
 const PACE: Duration = Duration::from_millis(300);
-/// What an honest caller waits at the very most, and in all but a few cases.
+/// The time limit for an honest caller, and the limit in nearly all cases.
 const AT_MOST: Duration = Duration::from_secs(4);
 const USUALLY: Duration = Duration::from_secs(1);
 
-/// A form that is good but for its length: it declares more than it holds.
+/// A form with a wrong length: it declares more bytes than it has.
 fn endless() -> Vec<u8> {
     let request = signed(&status_callback(7, "sent"));
     let mut bytes = wire::head(&request, request.body.len() + 1000);
@@ -46,17 +46,17 @@ pub(crate) fn kept(scene: &Scene) -> Line {
     line
 }
 
-/// Sends that, then one byte after another for ever; 408, if there is an answer, is the only one.
+/// Sends these bytes, then one byte after another without end; a response, if there is one, is 408.
 fn trickle(mut line: Line, start: &[u8], byte: u8) {
     let began = Instant::now();
     line.send(start);
     while line.send(&[byte]) {
-        assert!(began.elapsed() < CUT_OFF, "still taken after {CUT_OFF:?}");
+        assert!(began.elapsed() < CUT_OFF, "still open after {CUT_OFF:?}");
         thread::park_timeout(PACE);
     }
 }
 
-/// Sends that, then nothing: there is a 408 within the deadline, and the connection ends.
+/// Sends these bytes and then none: a 408 comes within the deadline, and the connection ends.
 fn starts_and_stops(mut line: Line, start: &[u8]) {
     let began = Instant::now();
     line.send(start);
@@ -68,13 +68,13 @@ fn starts_and_stops(mut line: Line, start: &[u8]) {
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
 }
 
-/// Sends that, then nothing: the connection ends without another word.
+/// Sends these bytes and then none: the connection ends without a response.
 fn is_cut_off(mut line: Line, start: &[u8]) {
     line.send(start);
     assert!(line.is_closed_within(CUT_OFF), "still open after {CUT_OFF:?}");
 }
 
-/// Calls honestly until it is over. Tells how long each call took.
+/// Sends honest requests until the end. Returns the duration of each.
 fn honest(scene: &Scene, over: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !over.load(Ordering::Acquire) {
@@ -95,7 +95,7 @@ fn noticed_nothing(mut took: Vec<Duration>) {
 }
 
 #[test]
-fn whoever_never_ends_is_cut_off_and_honest_callers_notice_nothing() {
+fn a_request_that_never_ends_is_cut_off_and_honest_callers_are_not_delayed() {
     let scene = Scene::new(&[]);
     let scene = &scene;
     let over = &AtomicBool::new(false);
@@ -118,17 +118,18 @@ fn whoever_never_ends_is_cut_off_and_honest_callers_notice_nothing() {
                 assert_eq!(line.answer().expect("an answer").status, 413);
                 assert!(line.is_closed_within(DEADLINE));
             }),
-            // A head that never ends: actix times the first, the watchdog every other.
+            // A head that never ends: actix has a timeout for the first, the watchdog for every
+            // other.
             scope.spawn(|| starts_and_stops(scene.service.line(), b"P")),
             scope.spawn(|| trickle(scene.service.line(), b"GET / HTTP/1.1\r\nX: ", b'x')),
             scope.spawn(|| is_cut_off(kept(scene), b"P")),
             scope.spawn(|| is_cut_off(kept(scene), b"\r\n")),
             scope.spawn(|| trickle(kept(scene), b"POST /twilio/status HTTP/1.1\r\nX: ", b'x')),
-            // Nothing at all.
+            // No byte at all.
             scope.spawn(|| is_cut_off(kept(scene), b"")),
             scope.spawn(|| {
                 let mut line = scene.service.line();
-                // actix says 408 before it closes, or the watchdog closes.
+                // actix sends 408 before it closes, or the watchdog closes without a response.
                 if let Some(answer) = line.answer() {
                     assert_eq!(answer.status, 408);
                 }
@@ -141,12 +142,12 @@ fn whoever_never_ends_is_cut_off_and_honest_callers_notice_nothing() {
         assert!(ends.iter().all(Result::is_ok), "see above");
         noticed_nothing(took);
     });
-    assert!(scene.message(7).is_none(), "nothing of what never ended is stored");
+    assert!(scene.message(7).is_none(), "nothing of an unfinished request is stored");
     assert!(scene.service.metric("heardback_refusals_total{reason=\"too_slow\"}") >= 4);
 }
 
 #[test]
-fn two_hundred_stuck_second_requests_starve_nobody() {
+fn two_hundred_stuck_second_requests_delay_no_other_request() {
     let scene = Scene::new(&[]);
     let over = AtomicBool::new(false);
     let mut stuck: Vec<Line> = (0..200).map(|_| kept(&scene)).collect();
@@ -172,7 +173,7 @@ fn resident(service: &Running) -> u64 {
     kilobytes(service, "VmRSS:")
 }
 
-/// A line of its status, in kB.
+/// A value of its `/proc` status, in kB.
 pub(crate) fn kilobytes(service: &Running, name: &str) -> u64 {
     let path = format!("/proc/{}/status", service.pid().as_raw_nonzero());
     let status = std::fs::read_to_string(path).expect("ours");
@@ -181,7 +182,7 @@ pub(crate) fn kilobytes(service: &Running, name: &str) -> u64 {
 }
 
 #[test]
-fn connections_that_end_leave_no_file_handle_behind() {
+fn closed_connections_leave_no_file_descriptor_open() {
     let scene = Scene::new(&[]);
     drop(kept(&scene));
     let few = open_files(&scene.service) + 8;
@@ -193,13 +194,13 @@ fn connections_that_end_leave_no_file_handle_behind() {
             _ => drop(scene.service.line().send(&endless())),
         }
     }
-    eventually("the handles are closed", LONG, || open_files(&scene.service) <= few);
+    eventually("the descriptors are closed", LONG, || open_files(&scene.service) <= few);
     let resident = resident(&scene.service);
     assert!(resident < 200_000, "{resident} kB");
 }
 
 #[test]
-fn a_client_that_takes_every_connection_does_not_take_the_service_down() {
+fn a_client_that_uses_every_connection_does_not_stop_the_service() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let limited = format!("ulimit -n 256; exec {BINARY} serve");

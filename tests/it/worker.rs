@@ -1,5 +1,5 @@
-//! The worker between the real store and a Twilio over real HTTP: what becomes of a confirmation.
-//! The store's clock is the test's own; what is slept is what the lane itself asks for.
+//! The worker with the real store and a Twilio over real HTTP: the course of a confirmation. The
+//! test sets the store's clock; the only sleeps are the lane's own delays.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ const CONFIG: WorkerConfig = WorkerConfig {
     dry_run: false,
 };
 
-/// Writes down what it is told.
+/// Records its events.
 #[derive(Default)]
 struct Notes {
     lines: Mutex<Vec<String>>,
@@ -75,7 +75,7 @@ struct Scene {
     worker: Worker,
     notes: Arc<Notes>,
     seconds: Arc<AtomicI64>,
-    // Dropped last: a store ends the process if its folder goes while it is open.
+    // Dropped last: a store ends the process if its folder is removed while it is open.
     _folder: tempfile::TempDir,
 }
 
@@ -109,7 +109,7 @@ impl Scene {
         scene
     }
 
-    /// Twilio takes this message, and answers 404 for any other.
+    /// Twilio accepts this message, and answers 404 for any other.
     async fn knowing(number: u32) -> Self {
         let scene = Self::new(CONFIG).await;
         let own = Mock::given(path_regex(sid(number).as_str())).respond_with(taken);
@@ -118,7 +118,7 @@ impl Scene {
         scene
     }
 
-    /// Two accounts, of which the posts of the first hang.
+    /// Two accounts; the posts of the first hang.
     async fn hanging() -> Self {
         let scene = Self::new(CONFIG).await;
         let hangs = |post: &Request| taken(post).set_delay(LONG * 9);
@@ -129,7 +129,7 @@ impl Scene {
         scene
     }
 
-    /// From now on Twilio answers so, whatever it is asked.
+    /// Sets Twilio's response to every request.
     async fn answer(&self, answer: impl Respond + 'static) {
         self.twilio.reset().await;
         Mock::given(any()).respond_with(answer).mount(&self.twilio).await;
@@ -139,7 +139,7 @@ impl Scene {
         self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    /// Messages from this number on, so many, are confirmed; they are that old.
+    /// Confirms this many messages from this number on, with this age.
     async fn confirm(&self, numbers: std::ops::Range<u32>, age: i64) {
         let seen_at = at(self.seconds.load(Ordering::Relaxed));
         for number in numbers {
@@ -172,14 +172,14 @@ impl Scene {
         }
     }
 
-    /// A step, and the end of all that it started.
+    /// One step, and the end of the posts that it started.
     async fn step(&mut self) -> Tick {
         let tick = self.worker.tick().await;
         self.worker.drain().await;
         tick
     }
 
-    /// Steps until nothing is due, waiting out the lane's holds.
+    /// Steps until no message is due, and waits out the lane's delays.
     async fn run_dry(&mut self) {
         self.worker.drain().await;
         loop {
@@ -310,9 +310,9 @@ async fn a_confirmation_is_reported_and_never_posted_again() {
     }
 }
 
-/// None of these is Twilio's answer about the message.
+/// None of these is Twilio's response about the message.
 #[tokio::test]
-async fn a_2xx_that_is_not_twilios_is_retried_and_given_up_with_its_kind_and_never_reported() {
+async fn a_2xx_that_is_not_twilios_is_retried_then_given_up_with_its_kind_and_never_reported() {
     let other = format!(r#"{{"message_sid":"{}"}}"#, sid(9));
     for (answer, kind) in [
         (status(200).set_body_raw("<html>Sign in</html>", "text/html"), "200 with HTML"),
@@ -345,7 +345,7 @@ async fn an_answer_that_is_not_twilios_does_not_reopen_a_paused_lane() {
     scene.confirm(1..2, 0).await;
     scene.step().await;
     assert!(scene.notes.count("lane paused 4") > 0);
-    assert_eq!(scene.message(1).await.posts_made(), 1, "a post that was given back was made");
+    assert_eq!(scene.message(1).await.posts_made(), 1, "a returned post counts as a post");
     scene.answer(status(200)).await;
     tokio::time::sleep(CONFIG.probe_every).await;
     scene.pass(120);
@@ -355,7 +355,7 @@ async fn an_answer_that_is_not_twilios_does_not_reopen_a_paused_lane() {
 }
 
 #[tokio::test]
-async fn no_more_are_claimed_than_may_be_under_way() {
+async fn no_more_messages_are_claimed_than_may_be_under_way() {
     let mut scene = Scene::answering(taken).await;
     scene.confirm(0..10, 0).await;
     assert_eq!(scene.worker.tick().await, Tick { started: 4, again_in: None });
@@ -367,7 +367,7 @@ async fn no_more_are_claimed_than_may_be_under_way() {
 }
 
 #[tokio::test]
-async fn trouble_is_retried_when_its_time_has_come_and_the_attempt_counts() {
+async fn a_transient_failure_is_retried_when_due_and_the_attempt_counts() {
     let mut scene = Scene::answering(status(503).insert_header("retry-after", "100")).await;
     scene.confirm(1..2, 0).await;
     scene.step().await;
@@ -383,7 +383,7 @@ async fn trouble_is_retried_when_its_time_has_come_and_the_attempt_counts() {
 }
 
 #[tokio::test]
-async fn trouble_that_lasts_longer_than_we_try_is_refused_and_says_so() {
+async fn a_failure_that_outlasts_the_retries_is_refused_with_its_reason() {
     let mut scene = Scene::answering(status(500)).await;
     scene.confirm(1..2, 0).await;
     for _ in 0..2000 {
@@ -398,7 +398,7 @@ async fn trouble_that_lasts_longer_than_we_try_is_refused_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_twilio_will_never_take_is_refused_with_its_code() {
+async fn a_message_that_twilio_rejects_for_good_is_refused_with_its_code() {
     let body = serde_json::json!({"code": 21609, "message": "Invalid", "status": 400});
     let mut scene = Scene::answering(status(400).set_body_json(body)).await;
     scene.confirm(1..2, 0).await;
@@ -409,7 +409,7 @@ async fn what_twilio_will_never_take_is_refused_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_404_refuses_a_message_the_second_time_and_only_once_another_of_the_account_was_taken() {
+async fn a_404_refuses_a_message_the_second_time_and_only_after_another_of_the_account_succeeded() {
     let mut scene = Scene::knowing(9).await;
     scene.confirm(1..2, 30).await;
     for _ in 0..10 {
@@ -463,7 +463,8 @@ async fn a_good_message_behind_unknown_sids_is_posted_before_any_of_them_is_post
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), requests.len(), "none twice");
-    // The account may have become wrong since that success, so only a further one refuses a message with two 404s.
+    // The account may have become wrong since that success, so only a further one refuses a message
+    // with two 404s.
     let own = Mock::given(path_regex(sid(501).as_str())).respond_with(taken);
     own.with_priority(1).mount(&scene.twilio).await;
     scene.confirm(501..502, 0).await;
@@ -499,7 +500,7 @@ async fn a_good_message_behind_a_thousand_unknown_sids_waits_two_minutes_at_most
 }
 
 #[tokio::test]
-async fn messages_that_twilio_named_and_others_take_turns_with_one_slot_and_with_four() {
+async fn messages_that_twilio_named_alternate_with_others_with_one_slot_and_with_four() {
     for concurrency in [1, 4] {
         let mut scene = Scene::new(WorkerConfig { concurrency, ..CONFIG }).await;
         scene.answer(taken).await;
@@ -520,9 +521,9 @@ async fn messages_that_twilio_named_and_others_take_turns_with_one_slot_and_with
     }
 }
 
-/// With fewer messages than a pause takes, with more, and for days.
+/// With fewer messages than a pause needs, with more, and for days.
 #[tokio::test]
-async fn a_wrong_account_or_region_refuses_nothing_however_long_it_lasts() {
+async fn a_wrong_account_or_region_refuses_no_message_however_long_it_lasts() {
     for messages in [1, 5, 40] {
         let mut scene = Scene::answering(status(404)).await;
         scene.confirm(0..messages, 3600).await;
@@ -558,9 +559,9 @@ async fn messages_that_had_a_404_are_posted_one_at_a_time_until_the_account_succ
     assert_eq!(scene.step().await.started, 4);
 }
 
-/// A configuration that was right before says nothing about the new one.
+/// A configuration that was right before proves nothing about the new one.
 #[tokio::test]
-async fn after_a_reload_an_account_has_to_succeed_again_before_a_404_refuses() {
+async fn after_a_reload_an_account_must_succeed_again_before_a_404_refuses() {
     let mut scene = Scene::answering(taken).await;
     scene.confirm(0..1, 3600).await;
     scene.step().await;
@@ -575,12 +576,12 @@ async fn after_a_reload_an_account_has_to_succeed_again_before_a_404_refuses() {
 }
 
 #[tokio::test]
-async fn a_401_and_a_redirect_pause_the_account_and_burn_nothing() {
+async fn a_401_and_a_redirect_pause_the_account_and_cost_no_attempt() {
     for code in [401, 403, 302] {
         let mut scene = Scene::answering(status(code)).await;
         scene.confirm(0..8, 0).await;
         assert_eq!(scene.step().await.started, 4);
-        assert_eq!(scene.notes.count("lane paused 4"), 4, "once for each count under way");
+        assert_eq!(scene.notes.count("lane paused 4"), 4, "once for each attempt under way");
         for number in 0..8 {
             let message = scene.message(number).await;
             assert_eq!((message.state, message.delivery.attempts), (State::Confirmed, 0));
@@ -626,7 +627,7 @@ async fn a_message_that_gets_403_while_others_succeed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_429_burns_nothing_and_halves_what_is_under_way() {
+async fn a_429_costs_no_attempt_and_halves_the_concurrency() {
     let mut scene = Scene::answering(status(429)).await;
     scene.confirm(0..8, 0).await;
     let tick = scene.step().await;
@@ -644,14 +645,14 @@ async fn a_429_burns_nothing_and_halves_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
+async fn a_paused_accounts_backlog_delays_no_other_accounts_messages() {
     let mut scene = Scene::new(CONFIG).await;
     let own = Mock::given(path_regex(ACCOUNT)).respond_with(status(401)).with_priority(1);
     own.mount(&scene.twilio).await;
     Mock::given(any()).respond_with(taken).mount(&scene.twilio).await;
     scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
     scene.confirm(0..50, 0).await;
-    assert_eq!(scene.step().await.started, 4, "nobody knows yet");
+    assert_eq!(scene.step().await.started, 4, "the lane is not paused yet");
     scene.pass(1);
     for number in 100..120 {
         confirm_for(OTHER, scene.store.as_ref(), number, at(1), at(1)).await;
@@ -663,7 +664,7 @@ async fn a_paused_accounts_backlog_holds_up_nobody_elses_messages() {
     assert_eq!(scene.count(State::Reported), 20);
     let requests = scene.twilio.received_requests().await.expect("recorded");
     let probes = requests.iter().skip(before).filter(|post| post.url.path().contains(ACCOUNT));
-    assert_eq!(probes.count(), 0, "nothing of it was tried in between");
+    assert_eq!(probes.count(), 0, "no post of the account in between");
     assert_eq!(scene.message(10).await.delivery.attempts, 0);
     let again = scene.step().await.again_in.expect("the probe");
     assert!(again <= CONFIG.probe_every, "{again:?}");
@@ -686,7 +687,7 @@ async fn an_account_whose_posts_hang_delays_no_message_of_another() {
 }
 
 #[tokio::test]
-async fn no_account_has_more_than_its_share_of_the_slots_while_another_is_due() {
+async fn no_account_has_more_than_its_share_of_the_slots_while_another_has_due_messages() {
     let mut scene = Scene::hanging().await;
     scene.confirm(0..100, 0).await;
     scene.pass(1);
@@ -733,9 +734,13 @@ async fn for_an_account_that_is_no_longer_configured_nothing_is_posted_until_it_
     confirm_for(OTHER, scene.store.as_ref(), 100, at(0), at(0)).await;
     scene.step().await;
     scene.step().await;
-    assert_eq!((scene.posts().await, scene.count(State::Reported)), (1, 1), "the other's alone");
-    assert!(scene.notes.count("lane paused 4") > 0, "it says so");
-    assert_eq!(scene.message(0).await.delivery.attempts, 0, "nothing is burnt");
+    assert_eq!(
+        (scene.posts().await, scene.count(State::Reported)),
+        (1, 1),
+        "of the other account only"
+    );
+    assert!(scene.notes.count("lane paused 4") > 0, "the pause is recorded");
+    assert_eq!(scene.message(0).await.delivery.attempts, 0, "no attempt is counted");
     scene.upstreams.replace(configured(&scene.twilio, &[ACCOUNT, OTHER])).expect("clients");
     scene.run_dry().await;
     assert_eq!(scene.count(State::Reported), 9);
@@ -760,7 +765,7 @@ async fn a_post_is_not_started_if_its_lease_could_end_before_it() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_available_is_asked_ever_more_rarely() {
+async fn an_unavailable_store_is_queried_at_growing_intervals() {
     let mut scene = Scene::answering(taken).await;
     scene.confirm(1..2, 0).await;
     scene.store.close().await;
@@ -771,7 +776,7 @@ async fn a_store_that_is_not_available_is_asked_ever_more_rarely() {
 }
 
 #[tokio::test]
-async fn the_loop_wakes_for_what_is_new_and_on_shutdown_finishes_what_is_under_way() {
+async fn the_loop_wakes_for_new_messages_and_finishes_posts_under_way_on_shutdown() {
     let scene =
         Scene::answering(|post: &Request| taken(post).set_delay(Duration::from_millis(100))).await;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -788,7 +793,7 @@ async fn the_loop_wakes_for_what_is_new_and_on_shutdown_finishes_what_is_under_w
 }
 
 #[test]
-fn a_lane_has_a_word_for_each_state() {
+fn a_lane_has_a_name_for_each_state() {
     let states = [LaneState::Open, LaneState::Held, LaneState::Paused];
     assert_eq!(states.map(LaneState::as_str), ["open", "held", "paused"]);
 }

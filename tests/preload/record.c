@@ -1,18 +1,17 @@
 /*
- * Writes down what a process does to the files below one folder, in the order in which it does it,
- * for tests/it/power: what would be left of them if the power were cut.
+ * Records the changes of a process to the files below one folder, in order, for tests/it/power, which
+ * computes the possible contents of the files after a power cut.
  *
  * Preloaded into the real binary. HEARDBACK_RECORD_BELOW is the folder (absolute, without links),
- * HEARDBACK_RECORD_LOG the log; both must be there. Each record goes out as one append to the log, so
- * that the order of records is the order of appends, over all threads. A write, a truncation and a
- * sync have two records: one before the call and one after it has returned. So a write may be on the
- * disk from its first record on; it is sure to be there only if its second one stands before the
- * first one of a sync whose own second one says that it succeeded. What changes names is written
- * down once, when it is done.
+ * HEARDBACK_RECORD_LOG the log; both must exist. Each record is one append to the log, so the order of
+ * records is the order of appends, over all threads. A write, a truncation and a sync have two records:
+ * one before the call and one after its return. A write may be on the disk from its first record on. It
+ * is durable only if its second record comes before the first record of a sync, and the second record of
+ * that sync reports success. A change of names has one record, after its return.
  *
- * What cannot be written down truthfully ends the process: a shared mapping, a hard link, O_APPEND.
- * Copies inside the kernel are refused, so that whoever copies falls back to read and write.
- * sync_file_range is noted and proves nothing: it syncs no metadata and no disk's cache.
+ * A call that cannot be recorded faithfully ends the process: a shared mapping, a hard link, O_APPEND.
+ * Copies inside the kernel are refused, so that callers fall back to read and write. sync_file_range is
+ * recorded and makes nothing durable: it syncs no metadata and no disk cache.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,7 +35,7 @@
 
 enum { LONGEST = 4096, MAGIC = 0x48425031 };
 
-/* What a record begins with; then the path, then a second path or the bytes written. */
+/* The header of a record. The path follows, then a second path or the written bytes. */
 struct head {
     uint32_t magic, kind;
     uint64_t id;
@@ -81,7 +80,7 @@ static void note(char kind, uint64_t id, int64_t value, const char *path, const 
 
 static uint64_t next(void) { return ((uint64_t)getpid() << 40) | ids++; }
 
-/* What follows `below/`; NULL if it is not in there. The folder itself is "". */
+/* The path below `below/`; NULL for a path outside it, "" for the folder itself. */
 static const char *inside(const char *path)
 {
     if (journal < 0 || strncmp(path, below, below_length) != 0)
@@ -100,7 +99,7 @@ static const char *of_fd(int fd, char *room)
     if (length < 0)
         return NULL;
     room[length] = 0;
-    /* A file that has no name any more leaves nothing behind. */
+    /* A file without a name leaves no content. */
     static const char deleted[] = " (deleted)";
     if (length > 10 && strcmp(room + length - 10, deleted) == 0)
         return NULL;
@@ -168,7 +167,7 @@ ssize_t write(int fd, const void *bytes, size_t count) { return written(fd, byte
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) { return written(fd, bytes, count, at, 0); }
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off_t at) { return written(fd, bytes, count, at, 0); }
 
-/* A file's is written piece by piece, which is as good: it may write less than it was asked to. */
+/* For a recorded file only the first part is written, which POSIX permits: a write may be short. */
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     char room[LONGEST];
@@ -265,7 +264,7 @@ int mkdirat(int folder, const char *name, mode_t mode)
 
 int mkdir(const char *name, mode_t mode) { return mkdirat(AT_FDCWD, name, mode); }
 
-/* Falls back to read and write. */
+/* The caller falls back to read and write. */
 static ssize_t refused(int fd, long call, int as, int other, off_t *a, off_t *b, size_t count, unsigned flags)
 {
     char room[LONGEST];

@@ -1,6 +1,6 @@
 /*
- * Shifts the wall clock of a process by the seconds that stand in the file $SHIFT_FILE, which it reads at each call.
- * For tests/it/clock: the real binary with a clock that jumps. Other clocks stay as they are.
+ * Shifts the wall clock of a process by the number of seconds in the file $SHIFT_FILE, which each call reads.
+ * For tests/it/clock, which runs the real binary with a clock that jumps. Other clocks are unchanged.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

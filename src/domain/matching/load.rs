@@ -153,7 +153,8 @@ impl<S: RowSource> Loading<'_, S> {
         if !self.done.insert(key.clone()) {
             return Ok(());
         }
-        let (is_reached, is_concerned) = (self.reaches.contains(key), self.source.may_concern(key));
+        let (is_reached, is_concerned) =
+            (self.reaches.contains(key), self.source.may_concern(key)?);
         if is_concerned && self.parked.insert(key.clone()) {
             self.concerned += 1;
             if self.concerned > MAX_KEYS {
@@ -168,7 +169,7 @@ impl<S: RowSource> Loading<'_, S> {
                     self.rows.parked.push(parked);
                 }
             }
-            for sid in self.source.holding(key) {
+            for sid in self.source.holding(key)? {
                 let message = self.source.message(sid)?;
                 self.add(message.filter(|message| message.account == self.account));
             }

@@ -80,9 +80,9 @@ pub trait RowSource {
     /// The evidence parked under a key.
     fn parked(&self, key: &WaitsFor) -> Result<Vec<Parked>, Self::Error>;
     /// Whether evidence with this key may be parked, or may hold a provisional confirmation.
-    fn may_concern(&self, key: &WaitsFor) -> bool;
+    fn may_concern(&self, key: &WaitsFor) -> Result<bool, Self::Error>;
     /// The messages that hold such evidence. The result may include messages that hold other evidence.
-    fn holding(&self, key: &WaitsFor) -> Vec<MessageSid>;
+    fn holding(&self, key: &WaitsFor) -> Result<Vec<MessageSid>, Self::Error>;
     /// The Messaging Service that an account's sender is known to belong to.
     fn service_of(
         &self,

@@ -20,7 +20,7 @@ use crate::store::sled::index::{Index, IndexEntry};
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::writer::mutation::parked_key;
+use crate::store::sled::rows::parked_key;
 
 const POLICY: Policy = Policy {
     pending_ttl: Duration::from_hours(24 * 7),

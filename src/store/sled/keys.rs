@@ -13,7 +13,7 @@ use crate::domain::clock::LastSeen;
 use crate::domain::matching::{Parked, WaitsFor};
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, CallSid, MessageSid};
-use crate::domain::signal::{DedupId, DedupKey};
+use crate::domain::signal::DedupKey;
 
 /// Accounts on hold.
 pub(super) const PAUSED: u8 = b'h';
@@ -108,11 +108,6 @@ pub(super) fn read_paused(key: &[u8]) -> Option<AccountSid> {
 }
 
 /// A packed message's SID begins with a tag that is no letter.
-pub(super) fn seen(once: &DedupId) -> Vec<u8> {
-    marked(&once.dedup_key())
-}
-
-/// The same, of what is left of it.
 pub(super) fn marked(mark: &DedupKey) -> Vec<u8> {
     let mut key = begin(SEEN);
     match mark {

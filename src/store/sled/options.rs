@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::matching::{DEFAULT_MAX_PARKED, Policy};
-use crate::store::sled::disk::open::LOCK_PATIENCE;
-use crate::store::sled::writer::engine::FreeSpace;
-use crate::store::sled::writer::{OnCommit, OnFatal};
+use crate::store::sled::disk::usage::free_space;
+use crate::store::sled::hooks::{FreeSpace, OnCommit, OnFatal};
 use crate::store::{Clock, ClockGuard};
+
+/// The time that an old process may need to release the store during a rolling restart.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How to open a store.
 pub struct Options {
@@ -70,13 +72,4 @@ impl Options {
             }),
         }
     }
-}
-
-/// The disk's own word on its room.
-pub(super) fn free_space(path: &Path) -> FreeSpace {
-    let folder = path.to_path_buf();
-    Arc::new(move || {
-        let disk = rustix::fs::statvfs(&folder)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-    })
 }

@@ -1,12 +1,12 @@
-//! A good request, and the ways to spoil it.
+//! A valid request, and methods that invalidate one part of it.
 
 use crate::harness::wire;
 use crate::harness::{signed, status_callback};
 
-/// The message of shapes that are refused: nobody may ever hear of it.
+/// The message in refused requests: the service must never store it.
 pub(super) const REFUSED: u32 = 7;
 
-/// A signed status callback, as text that can be spoilt.
+/// A signed status callback as text, for tests to change.
 pub(super) struct Base {
     pub(super) whole: String,
     pub(super) unsigned: String,
@@ -26,7 +26,7 @@ impl Base {
         self.whole.replacen(from, to, 1)
     }
 
-    /// With more headers.
+    /// Adds headers.
     pub(super) fn with(&self, headers: &str) -> String {
         self.swap("Host: x\r\n", &format!("Host: x\r\n{headers}\r\n"))
     }
@@ -35,12 +35,12 @@ impl Base {
         format!("Content-Length: {}", self.body.len())
     }
 
-    /// Framed by other headers.
+    /// Replaces the framing headers.
     pub(super) fn framed(&self, headers: &str) -> String {
         self.swap(&self.length(), headers)
     }
 
-    /// The head alone, framed by other headers.
+    /// The head alone, with other framing headers.
     pub(super) fn head(&self, headers: &str) -> String {
         let framed = self.framed(headers);
         format!("{}\r\n\r\n", framed.split("\r\n\r\n").next().unwrap_or_default())
@@ -50,12 +50,12 @@ impl Base {
         format!("{:x}\r\n{}\r\n0\r\n\r\n", self.body.len(), self.body)
     }
 
-    /// In chunks, with other bytes in place of the body.
+    /// Chunked, with these bytes as the body.
     pub(super) fn chunks(&self, bytes: &str) -> String {
         self.head("Transfer-Encoding: chunked") + bytes
     }
 
-    /// The good chunk under another encoding.
+    /// The valid chunk under another transfer encoding.
     pub(super) fn encoded(&self, encoding: &str) -> String {
         self.head(&format!("Transfer-Encoding: {encoding}")) + &self.chunk()
     }
@@ -72,7 +72,7 @@ impl Base {
         self.swap("HTTP/1.1", version)
     }
 
-    /// So many headers in all.
+    /// Adds headers up to this total count.
     pub(super) fn headers(&self, count: usize) -> String {
         let head = self.whole.split("\r\n\r\n").next().unwrap_or_default();
         let known = head.lines().count() - 1;

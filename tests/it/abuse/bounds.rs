@@ -1,5 +1,5 @@
-//! The work for one request before its signature is verified: limits on parameters, target and pieces, and the keys that are
-//! tried where there are many accounts. Honest requests up to each limit are taken.
+//! The work for one request before its signature is verified: limits on parameters, target length,
+//! body pieces and the keys that are tried. Valid requests up to each limit are accepted.
 
 use heardback::recording::Recording;
 use heardback::twilio::form::MAX_PAIRS;
@@ -54,7 +54,7 @@ fn a_form_or_a_query_of_more_than_512_parameters_is_413_with_any_signature() {
 }
 
 #[test]
-fn a_form_on_a_route_of_large_json_bodies_has_the_limit_of_every_form() {
+fn a_form_on_a_route_of_large_json_bodies_has_the_limit_of_other_forms() {
     let scene = Scene::new(&[]);
     for body in ["a&".repeat(1 << 19), "a=".to_owned() + &"b".repeat((1 << 20) - 2)] {
         for media in [FORM, "text/plain"] {
@@ -66,11 +66,11 @@ fn a_form_on_a_route_of_large_json_bodies_has_the_limit_of_every_form() {
     assert_eq!(send(&scene, &signed(&form("/twilio/events", &[("type", "x")]))).status, 415);
     let batch = format!("[{}]", " ".repeat(900_000));
     let batch = post("/twilio/events", "application/json", batch.as_bytes());
-    assert_eq!(send(&scene, &signed(&batch)).status, 204, "a large batch is taken");
+    assert_eq!(send(&scene, &signed(&batch)).status, 204, "a large batch is accepted");
 }
 
 #[test]
-fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_taken() {
+fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_accepted() {
     let scene = Scene::new(&[]);
     let text = "%E3%81%82".repeat(1600);
     let fields = format!("MessageSid={}&SmsStatus=received&AccountSid={ACCOUNT}", sid(1));
@@ -87,7 +87,7 @@ fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_taken(
             }
         }
     }
-    // A host that is never used counts as well.
+    // The authority of an absolute-form target counts towards the limit too.
     let mut line = scene.service.line();
     line.send(
         format!("GET http://{}/ HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(MAX_TARGET)).as_bytes(),
@@ -96,7 +96,7 @@ fn a_target_over_32_kib_is_414_on_every_route_and_the_longest_callback_is_taken(
 }
 
 #[test]
-fn a_body_in_too_many_pieces_is_cut_off_and_one_in_small_pieces_is_taken() {
+fn a_body_in_too_many_pieces_is_cut_off_and_one_in_small_pieces_is_accepted() {
     let scene = Scene::new(&[]);
     let honest = wire::chunked(&signed(&status_callback(1, "sent")), 1);
     assert_eq!(scene.service.exchange(&honest).status, 204);
@@ -109,8 +109,8 @@ fn a_body_in_too_many_pieces_is_cut_off_and_one_in_small_pieces_is_taken() {
         assert!(line.is_closed_within(LONG), "{target}");
     }
     let cut_off = || scene.service.metric("heardback_refusals_total{reason=\"fragmented\"}");
-    eventually("it is counted", LONG, || cut_off() == 1);
-    // The same length in pieces of a network's size.
+    eventually("the rejection is counted", LONG, || cut_off() == 1);
+    // The same length in pieces of the size of a network packet.
     let batch = format!("[{}]", " ".repeat(200_000));
     let batch = signed(&post("/twilio/events", "application/json", batch.as_bytes()));
     assert_eq!(scene.service.exchange(&wire::chunked(&batch, 512)).status, 204);
@@ -177,7 +177,7 @@ impl Many {
 }
 
 #[test]
-fn of_500_accounts_each_is_heard_that_names_itself_and_the_first_without_a_name() {
+fn each_of_500_accounts_that_names_itself_is_accepted_and_the_first_accounts_without_a_name() {
     let many = Many::start();
     many.service.says("a request that names no account is tried with 64 of them");
     for (number, message) in [1, 2, ACCOUNTS / 2, ACCOUNTS].into_iter().zip(1..) {
@@ -212,7 +212,7 @@ fn of_500_accounts_each_is_heard_that_names_itself_and_the_first_without_a_name(
         assert_eq!(many.send(&unnamed, &app_key(number)), 404);
         let queried = form(&format!("/app/events?AccountSid={own}"), &[("MessageSid", &sid)]);
         assert_eq!(many.send(&queried, &app_key(number)), 200, "{number} in the query");
-        // Naming an account chooses the keys, and opens nothing.
+        // The account's name only selects keys; it grants no access.
         for other in [1, ACCOUNTS].into_iter().filter(|other| *other != number) {
             assert_eq!(many.send(&form("/twilio/status", &status), &token(other)), 403);
             let click = many.send(&json_post("/twilio/click", &click), &token(other));
@@ -222,7 +222,7 @@ fn of_500_accounts_each_is_heard_that_names_itself_and_the_first_without_a_name(
 }
 
 #[test]
-fn over_its_limit_a_network_is_refused_at_once_for_what_no_signature_could_make_acceptable() {
+fn over_its_limit_a_network_is_refused_without_verification_if_no_signature_could_be_valid() {
     let scene = Scene::new(&[]);
     let unknown = ("AccountSid", "AC9999999999abcdef0123456789abcdef");
     let sid = sid(1);
@@ -238,10 +238,10 @@ fn over_its_limit_a_network_is_refused_at_once_for_what_no_signature_could_make_
             scene.send(request).status == 429
         })
     };
-    assert!(limited(&named), "it names an account that is not ours");
-    assert!(limited(&form("/twilio/status", &[("MessageSid", &sid)])), "it names none");
+    assert!(limited(&named), "it names an account that is not configured");
+    assert!(limited(&form("/twilio/status", &[("MessageSid", &sid)])), "it names no account");
     assert!(limited(&get("/twilio/message?AccountSid=AC9999999999abcdef0123456789abcdef")));
-    // A header that is no signature counts as none.
+    // An empty or malformed signature header counts as no signature.
     let mut no_signature = status_callback(7, "sent");
     no_signature.headers.push(("X-Twilio-Signature".to_owned(), "nonsense".to_owned()));
     let mut line = scene.service.line();
@@ -252,7 +252,7 @@ fn over_its_limit_a_network_is_refused_at_once_for_what_no_signature_could_make_
         line.send(&head);
         line.answer().is_some_and(|answer| answer.status == 429)
     });
-    assert!(unread, "its body is not waited for");
+    assert!(unread, "the service does not wait for its body");
     assert_eq!(
         scene.send(&status_callback(1, "sent")).status,
         204,

@@ -1,5 +1,6 @@
-//! Very many at once: idle connections, heads that grow, large bodies that never end. Whoever holds no
-//! secret makes room for newcomers, so honest callers are answered, and memory stays within bounds.
+//! Thousands of connections at once: idle connections, heads that grow, large bodies that never
+//! end. Unauthenticated connections are closed for newer ones, so honest callers are answered and
+//! memory stays within bounds.
 
 use std::net::TcpStream;
 
@@ -12,10 +13,10 @@ use crate::harness::{BASE, LONG, Scene, eventually, post, signed, status_callbac
 use crate::weather::{kept, kilobytes, open_files};
 
 const WANTED: usize = 10_000;
-/// What the test itself, and others beside it, need of file handles.
+/// File descriptors that this process and parallel tests need.
 const OURS: usize = 600;
-/// `inbound/connections.rs`: connections that nobody vouches for.
-const STRANGERS: u64 = 1024;
+/// The limit of unauthenticated connections in `inbound/connections.rs`.
+const MAX_UNAUTHENTICATED: u64 = 1024;
 
 /// As many connections as this process may have, at most [`WANTED`].
 pub(crate) fn affordable() -> usize {
@@ -30,14 +31,14 @@ pub(crate) fn affordable() -> usize {
     count
 }
 
-fn tell(line: &mut Line) {
+fn authenticate(line: &mut Line) {
     line.send(&wire::bytes(&signed(&status_callback(8, "sent"))));
-    let answer = line.answer().expect("who holds the secret is not shown out");
+    let answer = line.answer().expect("an authenticated connection stays open");
     assert_eq!(answer.status, 204);
 }
 
 #[test]
-fn ten_thousand_idle_strangers_keep_nobody_waiting() {
+fn ten_thousand_idle_connections_do_not_delay_honest_callers() {
     let count = affordable();
     let scene = Scene::new(&[]);
     let mut insider = kept(&scene);
@@ -48,15 +49,15 @@ fn ten_thousand_idle_strangers_keep_nobody_waiting() {
         idle.push(stream.unwrap_or_else(|error| unreachable!("{number}: {error}")));
         if number % 250 == 0 || number + 30 > count {
             waits.push(honest_is_answered_within_a_second(&scene, "ten thousand are idle"));
-            tell(&mut insider);
+            authenticate(&mut insider);
         }
     }
     let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";
-    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(STRANGERS);
+    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(MAX_UNAUTHENTICATED);
     let shut = || scene.service.metric(shut);
-    eventually("all but the last thousand are shown out", LONG, || shut() >= expected);
+    eventually("all but the last thousand are closed", LONG, || shut() >= expected);
     let handles = || u64::try_from(open_files(&scene.service)).unwrap_or(u64::MAX);
-    eventually("their handles are free", LONG, || handles() < 2 * STRANGERS + 200);
+    eventually("their descriptors are free", LONG, || handles() < 2 * MAX_UNAUTHENTICATED + 200);
     println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
     drop(idle);
     scene.service.says("too many strangers");
@@ -70,7 +71,7 @@ fn unfinished_heads_and_bodies_take_no_more_memory_than_a_small_machine_has() {
     let scene = Scene::new(&[]);
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(120 << 10));
     let body = post("/twilio/events", "application/json", &vec![b' '; 1 << 20]);
-    // What bears no signature would not be read for long.
+    // The service would not read a body without a signature for long.
     let forged = body.signed(&SigningKey::new(b"a guess"), BASE);
     let mut body = wire::bytes(&forged);
     body.pop();
@@ -78,7 +79,7 @@ fn unfinished_heads_and_bodies_take_no_more_memory_than_a_small_machine_has() {
     // 240 MiB of heads, and 400 MiB of bodies that lack a byte.
     for number in 0..2400 {
         let mut line = scene.service.line();
-        // Whoever has made room already can send no more.
+        // The service may have closed this connection already.
         line.send(if number < 2000 { head.as_bytes() } else { &body });
         lines.push(line);
         if number % 100 == 0 {

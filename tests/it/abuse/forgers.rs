@@ -1,4 +1,4 @@
-//! Failed signatures are limited by network, and a signed request never is.
+//! Failed signatures are limited by network; requests with a valid signature are never limited.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 const HEADER: (&str, &str) = ("HEARDBACK_CLIENT_IP_HEADER", "Fly-Client-IP");
 const HERE: &str = "203.0.113.7";
 /// The same /24.
-const NEXT_DOOR: &str = "203.0.113.8";
+const SAME_NETWORK: &str = "203.0.113.8";
 const ELSEWHERE: &str = "198.51.100.7";
 const LIMITED: &str = "heardback_refusals_total{reason=\"limited\"}";
 
@@ -29,7 +29,7 @@ fn send(scene: &Scene, request: &Recording) -> Answer {
     scene.service.exchange(&wire::bytes(request))
 }
 
-/// Fails until it is limited. Tells how often it was not.
+/// Sends forged requests until one is limited. Returns the count of the others.
 fn exhaust(scene: &Scene, request: &Recording) -> u64 {
     let mut allowed = 0;
     loop {
@@ -47,13 +47,13 @@ fn exhaust(scene: &Scene, request: &Recording) -> u64 {
 }
 
 #[test]
-fn thousands_of_forgeries_are_limited_and_signed_requests_from_beside_them_are_not() {
+fn thousands_of_forged_requests_are_limited_and_signed_requests_from_the_same_network_are_not() {
     let scene = Scene::new(&[HEADER, ("HEARDBACK_LOG", "debug")]);
     let began = Instant::now();
     let (mut allowed, mut limited) = (0_u64, 0_u64);
     for number in 0..2000 {
-        let client = if number % 2 == 0 { HERE } else { NEXT_DOOR };
-        // With a header that is wrong, and with none.
+        let client = if number % 2 == 0 { HERE } else { SAME_NETWORK };
+        // With a wrong signature header, and without one.
         let request = status_callback(7, "sent");
         let request = if number % 3 == 0 { request } else { forged(&request) };
         let answer = send(&scene, &from(request, client));
@@ -76,20 +76,20 @@ fn thousands_of_forgeries_are_limited_and_signed_requests_from_beside_them_are_n
     assert_eq!(scene.service.metric(LIMITED), limited);
     let logs = scene.service.logs();
     let count = |words: &str| logs.lines().filter(|line| line.contains(words)).count();
-    assert_eq!(count("failed signatures from 203.0.113.0/24"), 1, "said once");
-    assert_eq!(count("\"refused: ") as u64, allowed, "the others one by one");
-    // Whoever is elsewhere has an allowance of their own.
+    assert_eq!(count("failed signatures from 203.0.113.0/24"), 1, "logged once");
+    assert_eq!(count("\"refused: ") as u64, allowed, "the others are logged one by one");
+    // Another network has its own allowance.
     assert_eq!(send(&scene, &from(forged(&status_callback(7, "sent")), ELSEWHERE)).status, 403);
     assert!(scene.message(7).is_none() && scene.message(8).is_some());
 }
 
 #[test]
-fn what_bears_no_signature_is_then_turned_away_with_its_body_unread() {
+fn over_the_limit_a_request_without_a_signature_is_refused_with_its_body_unread() {
     let scene = Scene::new(&[HEADER]);
     let unsigned = from(status_callback(7, "sent"), HERE);
     exhaust(&scene, &unsigned);
     let mut line = scene.service.line();
-    // Of the body nothing ever comes. A second regains one more, so it may take a few.
+    // No byte of the body arrives. One request per second is allowed again, so a few may pass.
     line.send(&wire::head(&unsigned, 60_000));
     let mut status = line.answer().map(|answer| answer.status);
     for _ in 0..5 {
@@ -101,14 +101,14 @@ fn what_bears_no_signature_is_then_turned_away_with_its_body_unread() {
         line.send(&wire::head(&unsigned, 60_000));
         status = line.answer().map(|answer| answer.status);
     }
-    assert_eq!(status, Some(429), "not the 408 of a body that was waited for");
-    // What bears one is read and checked, whatever its neighbours did.
+    assert_eq!(status, Some(429), "not the 408 of a body timeout");
+    // A request with a valid signature is read and verified, whatever others from its network sent.
     for request in
         [code_entered(1), json("/app/events", &json!({ "MessageSid": crate::harness::sid(2) }))]
     {
         assert_eq!(send(&scene, &from(signed(&request), HERE)).status, 200);
     }
-    // An app is told in its own language, and always the same.
+    // An app gets problem JSON, with the same text each time.
     let told = |request: Recording| {
         exhaust(&scene, &unsigned);
         send(&scene, &from(request, HERE)).json()
@@ -119,7 +119,7 @@ fn what_bears_no_signature_is_then_turned_away_with_its_body_unread() {
 }
 
 #[test]
-fn without_the_setting_the_peer_counts_and_no_header_gets_anybody_past() {
+fn without_the_setting_the_peer_address_counts_and_no_header_evades_the_limit() {
     let scene = Scene::new(&[]);
     let mut statuses = Vec::new();
     for number in 0..2 * BURST {
@@ -133,7 +133,7 @@ fn without_the_setting_the_peer_counts_and_no_header_gets_anybody_past() {
 }
 
 #[test]
-fn guesses_at_the_clicks_path_are_limited_and_whoever_knows_it_is_not() {
+fn guesses_at_the_click_path_are_limited_and_requests_with_the_secret_are_not() {
     let secret = "correct-horse-battery";
     let scene = Scene::new(&[HEADER, ("HEARDBACK_CLICK_PATH_SECRET", secret)]);
     let click = |secret: &str| {
@@ -146,7 +146,7 @@ fn guesses_at_the_clicks_path_are_limited_and_whoever_knows_it_is_not() {
     for _ in 0..100 {
         assert_eq!(send(&scene, &click(secret)).status, 204);
     }
-    // Who signs for an account that is not ours holds a key; that is no guess.
+    // A request signed for an account that is not configured holds a key, so it is no guess.
     let body = status_callback(7, "sent").body;
     let body =
         String::from_utf8(body).expect("ASCII").replace(ACCOUNT, crate::harness::OTHER_ACCOUNT);

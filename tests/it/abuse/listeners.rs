@@ -1,5 +1,5 @@
-//! Floods of the operator's listener and of the control socket: each has connections and descriptors of its own, so that
-//! neither takes those of public requests, of probes or of commands.
+//! Floods of the operator's listener and of the control socket: each has its own connections and
+//! descriptors, so that a flood takes none from public requests, probes or commands.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -21,12 +21,13 @@ const HALF_OPEN: [&str; 4] = [
     "POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
     "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nG",
 ];
-/// What a request may take on a busy machine. Without a place it would wait for the deadlines of others.
+/// The time limit of a request on a busy machine. Without a free connection it would wait for the
+/// deadlines of other connections.
 const AT_MOST: Duration = Duration::from_secs(4);
 const DESCRIPTORS: usize = 256;
 
 #[test]
-fn half_open_requests_to_the_operator_and_the_control_socket_keep_no_other_listener_waiting() {
+fn half_open_requests_to_the_operator_and_the_control_socket_delay_no_other_listener() {
     affordable();
     let (twilio, folder) = (Twilio::start(), tempfile::tempdir().expect("a folder"));
     let store = folder.path().join("store");
@@ -45,7 +46,7 @@ fn half_open_requests_to_the_operator_and_the_control_socket_keep_no_other_liste
     let mut control: Vec<UnixStream> = Vec::new();
     for (number, bytes) in (1..=986).zip(HALF_OPEN.iter().cycle()) {
         let mut stream = TcpStream::connect(service.ops).expect("connected");
-        // It may have made room already.
+        // The service may have closed this connection already.
         let _ = stream.write_all(bytes.as_bytes());
         ops.push(stream);
         if number % 3 == 0 {
@@ -72,11 +73,11 @@ fn half_open_requests_to_the_operator_and_the_control_socket_keep_no_other_liste
         }
     }
     assert!(!service.logs().contains("Too many open files"), "{}", service.logs());
-    // Those that are left are shut when they have completed nothing for ten seconds.
+    // The rest is closed after ten seconds without a complete request.
     let (mut last, mut last_control) = (ops.pop().expect("one"), control.pop().expect("one"));
     for stream in [&mut last as &mut dyn std::io::Read, &mut last_control] {
         let mut rest = Vec::new();
-        // An end or a reset: either way it is shut.
+        // An end of file or a reset: both mean that the connection is closed.
         let _ = stream.read_to_end(&mut rest);
     }
     drop((ops, control));
@@ -86,7 +87,7 @@ fn half_open_requests_to_the_operator_and_the_control_socket_keep_no_other_liste
 }
 
 #[test]
-fn a_long_command_on_the_control_socket_is_not_shut_for_newer_connections() {
+fn a_long_command_on_the_control_socket_is_not_closed_for_newer_connections() {
     let scene = crate::harness::Scene::new(&[]);
     let socket = scene.store().join("control.sock");
     let mut watch = UnixStream::connect(&socket).expect("connected");
@@ -105,7 +106,7 @@ fn a_long_command_on_the_control_socket_is_not_shut_for_newer_connections() {
     while !String::from_utf8_lossy(&said).contains("recording") {
         let mut buffer = [0; 4096];
         let count = watch.read(&mut buffer).expect("it is still served");
-        assert!(count > 0, "shut: {}", String::from_utf8_lossy(&said));
+        assert!(count > 0, "closed: {}", String::from_utf8_lossy(&said));
         said.extend_from_slice(&buffer[..count]);
     }
     drop(idle);

@@ -1,6 +1,6 @@
-//! Abuse: what each hostile request gets, that it leaves nothing behind, and that honest callers are
-//! answered within a second meanwhile. Slow callers are in `weather.rs`; whose signature or content is
-//! wrong in an otherwise proper request, in `http/refusals.rs`.
+//! Abuse: the answer to each hostile request, no trace in the store, and honest callers answered
+//! within a second meanwhile. Slow callers are in `weather.rs`; well-formed requests with a wrong
+//! signature or content are in `http/refusals.rs`.
 
 mod base;
 mod bounds;
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Scene, status_callback};
 
-/// What an honest caller waits at most while somebody else is hostile.
+/// The time limit for an honest caller during an attack.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// Calls honestly on a connection of its own. Whoever is starved is so each time; a busy machine may be
-/// slow once. Tells how long it took.
+/// Sends an honest request on a new connection and returns its duration. A starved caller is slow
+/// each time, a busy machine only once, so this tries again.
 fn honest_is_answered_within_a_second(scene: &Scene, meanwhile: &str) -> Duration {
     let call = || {
         let began = Instant::now();

@@ -1,15 +1,16 @@
-//! Requests of a wrong or an odd shape, each with a good signature where it can bear one: a shape that is
-//! refused is refused whoever signed it.
+//! Malformed and unusual requests, with a valid signature if the shape allows one: a malformed
+//! request is refused even with a valid signature.
 
 use crate::abuse::base::{Base, REFUSED};
 use crate::abuse::honest_is_answered_within_a_second;
 use crate::harness::wire::{self, Line};
 use crate::harness::{LONG, Scene, get, signed};
 
-/// The message of those that are taken.
+/// The message in accepted requests.
 const TAKEN: u32 = 8;
 
-/// What is sent, and what comes back: the statuses, and whether the connection is closed or kept.
+/// The bytes to send, and the expected result: the statuses, and whether the connection is closed
+/// or kept.
 type Row = (&'static str, String, &'static str);
 
 fn framing(bad: &Base, good: &Base) -> Vec<Row> {
@@ -108,7 +109,7 @@ fn heads(bad: &Base, good: &Base) -> Vec<Row> {
         ("a folded signature", bad.swap(signature, "X-Twilio-Signature:\r\n "), "400 closed"),
         ("no Host", bad.swap("Host: x\r\n", ""), "400 closed"),
         ("two Hosts", bad.with("Host: y"), "400 closed"),
-        ("somebody else's Host", good.swap("Host: x", "Host: evil.example"), "204 kept"),
+        ("another Host", good.swap("Host: x", "Host: evil.example"), "204 kept"),
         ("bare LF as line ends", good.whole.replace("\r\n", "\n"), "204 kept"),
         ("a bare CR in a header", bad.with("X: a\rb"), "400 closed"),
         ("a space before the colon", bad.with("X : a"), "400 closed"),
@@ -253,7 +254,7 @@ fn several(bad: &Base, good: &Base) -> Vec<Row> {
     ]
 }
 
-/// What comes back on a connection, as far as the row says.
+/// The response on a connection, as far as the row describes it.
 fn comes_back(line: &mut Line, expected: &str) -> String {
     let mut words = Vec::new();
     for word in expected.split(' ') {
@@ -276,7 +277,7 @@ fn check(rows: impl IntoIterator<Item = Row>) {
     let mut wrong = Vec::new();
     for (name, bytes, expected) in rows {
         let mut line = scene.service.line();
-        // It may have been refused before all of it was sent.
+        // The service may have refused the request before all of it was sent.
         line.send(bytes.as_bytes());
         let took = honest_is_answered_within_a_second(&scene, name);
         let found = comes_back(&mut line, expected);
@@ -286,29 +287,29 @@ fn check(rows: impl IntoIterator<Item = Row>) {
         }
     }
     assert!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
-    assert!(scene.message(REFUSED).is_none(), "something of what was refused came through");
+    assert!(scene.message(REFUSED).is_none(), "the store has the message of a refused request");
     assert!(scene.message(TAKEN).is_some());
     let known = "heardback_messages{state=\"untracked\"}";
-    assert_eq!(scene.service.metric(known), 2, "the honest caller's, and what was taken");
+    assert_eq!(scene.service.metric(known), 2, "the honest caller's message, and the accepted one");
     assert!(!scene.service.logs().contains("ERROR"), "{}", scene.service.logs());
 }
 
 #[test]
-fn a_body_framed_in_two_ways_or_in_none_is_refused_and_nothing_behind_it_is_heard() {
+fn a_body_framed_in_two_ways_or_in_none_is_refused_with_the_requests_behind_it() {
     check(framing(&Base::of(REFUSED), &Base::of(TAKEN)));
 }
 
 #[test]
-fn a_head_that_two_readers_could_read_in_two_ways_is_refused() {
+fn a_head_that_two_parsers_could_read_differently_is_refused() {
     check(heads(&Base::of(REFUSED), &Base::of(TAKEN)));
 }
 
 #[test]
-fn a_target_is_taken_as_it_was_signed_or_not_at_all() {
+fn a_target_is_accepted_as_it_was_signed_or_not_at_all() {
     check(targets(&Base::of(REFUSED), &Base::of(TAKEN)));
 }
 
 #[test]
-fn nothing_that_comes_behind_a_refusal_has_an_effect() {
+fn a_request_pipelined_behind_a_refused_one_has_no_effect() {
     check(several(&Base::of(REFUSED), &Base::of(TAKEN)));
 }

@@ -1,4 +1,5 @@
-//! Shapes that only time can end, all at once, beside those of `weather.rs`; and halves of connections.
+//! Requests that only a timeout can end, all at once, in addition to those of `weather.rs`; and
+//! half-closed connections.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use crate::abuse::base::{Base, REFUSED};
 use crate::abuse::honest_is_answered_within_a_second;
 use crate::harness::{LONG, Scene};
 
-/// The five seconds of a body, and room for a busy machine.
+/// The five seconds of a body, with tolerance for a busy machine.
 const AT_MOST: Duration = Duration::from_secs(10);
 
 #[test]

@@ -1,5 +1,5 @@
-//! The commands as an operator runs them, beside the real service: traffic goes on, what was acknowledged
-//! is in the backup, and a SIGKILL anywhere leaves the last backup and no half store.
+//! The backup commands beside a running service: traffic goes on, the backup has every acknowledged
+//! record, and a SIGKILL at any step leaves the last backup and no partial store.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
@@ -18,7 +18,7 @@ use crate::harness::twilio::Twilio;
 use crate::harness::{LONG, Scene, code_entered, signed, status_callback, wire};
 use crate::skip::skipped_unless_ci;
 
-/// One of our commands about that store.
+/// A command of the binary about that store.
 pub(crate) fn about(words: &[&str], store: &Path) -> Command {
     let mut command = Command::new(BINARY);
     let store = format!("sled:{}", store.display());
@@ -40,7 +40,7 @@ pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What `verify-store --json` finds.
+/// The output of `verify-store --json`.
 pub(crate) fn verified(words: &[&str], store: &Path) -> Value {
     let (code, told, talk) = run(&[&["verify-store", "--json"], words].concat(), store);
     let report: Value = serde_json::from_str(&told).expect("JSON");
@@ -58,7 +58,7 @@ pub(crate) fn backed_up(store: &Path, into: &Path) {
     assert_eq!(code, Some(0), "{told}{talk}");
 }
 
-/// So many status callbacks, over a few connections at once.
+/// Sends this many status callbacks over several connections in parallel.
 pub(crate) fn fill(service: &Running, messages: u32) {
     thread::scope(|scope| {
         for part in 0..4 {
@@ -74,7 +74,7 @@ pub(crate) fn fill(service: &Running, messages: u32) {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_backup_began_is_in_it_though_traffic_goes_on() {
+fn a_backup_has_every_record_acknowledged_before_it_began_though_traffic_goes_on() {
     let scene = Scene::new(&[]);
     fill(&scene.service, 400);
     let folder = tempfile::tempdir().expect("a folder");
@@ -118,7 +118,7 @@ fn what_was_acknowledged_before_a_backup_began_is_in_it_though_traffic_goes_on()
 }
 
 #[test]
-fn the_socket_and_the_backup_are_for_their_owner_alone_and_the_socket_goes_with_the_service() {
+fn the_socket_and_the_backup_are_private_and_the_socket_is_removed_with_the_service() {
     let mut scene = Scene::new(&[]);
     scene.send(&status_callback(1, "sent"));
     let socket = scene.store().join("control.sock");
@@ -136,7 +136,7 @@ fn the_socket_and_the_backup_are_for_their_owner_alone_and_the_socket_goes_with_
 }
 
 #[test]
-fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup() {
+fn verify_store_reports_the_contents_of_a_served_store_a_stopped_store_and_a_backup() {
     let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
     fill(&scene.service, 30);
     scene.confirm(31);
@@ -149,7 +149,7 @@ fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup()
     assert_eq!(served["person_key_inside"], true);
     let into = scene.store().with_file_name("backup");
     backed_up(&scene.store(), &into);
-    // Killed, it leaves its socket behind.
+    // A killed service leaves its socket file.
     scene.service.signal(Signal::KILL);
     scene.service.ends_within(LONG);
     assert!(scene.store().join("control.sock").exists());
@@ -162,7 +162,7 @@ fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup()
     assert!(of_backup["begun_at"].is_string() && stopped["begun_at"].is_null());
     backed_up(&scene.store(), &into);
     assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 31);
-    // What was left behind keeps nobody from starting, and the socket is a new one.
+    // A leftover socket file does not prevent a start, and the service replaces it.
     let service = Running::start(command(&scene.store(), &scene.twilio, &[]));
     assert_eq!(messages(&verified(&[], &scene.store())), 31);
     drop(service);
@@ -172,7 +172,7 @@ fn verify_store_tells_what_is_in_a_store_that_is_served_or_not_and_in_a_backup()
 }
 
 #[test]
-fn what_is_not_sound_not_there_or_not_a_store_is_said_with_its_exit_code() {
+fn a_damaged_or_missing_store_is_reported_with_its_exit_code() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     let missing = verified(&[], &store);
@@ -181,7 +181,7 @@ fn what_is_not_sound_not_there_or_not_a_store_is_said_with_its_exit_code() {
     assert_eq!(code, Some(1), "{talk}");
     assert!(!folder.path().join("b/heardback.backup").exists());
     assert!(!folder.path().join("b/heardback.backup.part").exists());
-    assert!(!store.exists(), "nothing was made");
+    assert!(!store.exists(), "no store was created");
     let (code, _, talk) = run(&["restore", &text(folder.path())], &store);
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("cannot open the backup"), "{talk}");
@@ -203,11 +203,11 @@ fn a_restore_beside_a_service_or_over_a_store_is_refused() {
     let (code, _, talk) = run(&["restore", &text(&into)], &scene.store());
     assert_eq!(code, Some(1), "{talk}");
     assert!(talk.contains("is not empty") && talk.contains("stop the service"), "{talk}");
-    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "it goes on");
+    assert_eq!(scene.send(&status_callback(2, "sent")).status, 204, "the service goes on");
 }
 
 #[test]
-fn where_no_socket_can_be_the_service_serves_and_says_what_cannot_be_done() {
+fn if_no_socket_can_be_created_the_service_serves_and_logs_which_commands_fail() {
     let twilio = Twilio::start();
     let folder = tempfile::tempdir().expect("a folder");
     let store: PathBuf = folder.path().join("s".repeat(120));
@@ -223,7 +223,7 @@ fn where_no_socket_can_be_the_service_serves_and_says_what_cannot_be_done() {
 }
 
 #[test]
-fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on() {
+fn a_backup_that_is_killed_at_any_step_leaves_the_last_one_and_the_service_goes_on() {
     let scene = Scene::new(&[]);
     fill(&scene.service, 1500);
     let into = scene.store().with_file_name("backup");
@@ -231,7 +231,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on(
     let last = fs::read(into.join("heardback.backup")).expect("there");
     let mut unfinished = 0;
     for step in 0..30_u64 {
-        // What the one before has left would hide that this one has begun.
+        // Leftovers of the previous step would hide that this backup has begun.
         let part = into.join("heardback.backup.part");
         assert!(!part.exists() || fs::remove_file(&part).is_ok());
         let mut child = about(&["backup", &text(&into)], &scene.store())
@@ -251,10 +251,10 @@ fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on(
             assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1500, "step {step}");
         }
     }
-    assert!(unfinished > 0, "none was cut short");
+    assert!(unfinished > 0, "no backup was interrupted");
     assert_eq!(scene.send(&status_callback(1501, "sent")).status, 204);
-    // The one whose taker was killed may take a moment to be given up.
-    crate::harness::eventually("a backup is made again", LONG, || {
+    // The service may need a moment to abandon the backup of the killed command.
+    crate::harness::eventually("a new backup succeeds", LONG, || {
         run(&["backup", &text(&into)], &scene.store()).0 == Some(0)
     });
     assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 1501);
@@ -262,7 +262,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_last_one_and_the_service_goes_on(
 }
 
 #[test]
-fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again() {
+fn a_restore_that_is_killed_at_any_step_leaves_no_partial_store_and_can_be_repeated() {
     let scene = Scene::new(&[]);
     fill(&scene.service, 1500);
     let into = scene.store().with_file_name("backup");
@@ -293,7 +293,7 @@ fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again(
         }
     }
     println!("{half} half, {whole} whole");
-    assert!(half > 0, "none was cut short");
+    assert!(half > 0, "no restore was interrupted");
     if !store.join("FORMAT").exists() || half > 0 {
         let (code, told, talk) = run(&["restore", &text(&into)], &store);
         assert_eq!(code, Some(0), "{told}{talk}");
@@ -302,7 +302,7 @@ fn a_restore_that_is_killed_anywhere_leaves_no_half_store_and_can_be_made_again(
 }
 
 #[test]
-fn a_service_that_is_killed_while_a_backup_is_made_leaves_the_last_backup() {
+fn a_service_that_is_killed_during_a_backup_leaves_the_last_backup() {
     let mut scene = Scene::new(&[]);
     fill(&scene.service, 1500);
     let into = scene.store().with_file_name("backup");
@@ -313,7 +313,7 @@ fn a_service_that_is_killed_while_a_backup_is_made_leaves_the_last_backup() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("spawned");
-    crate::harness::eventually("it has begun", LONG, || {
+    crate::harness::eventually("the backup has begun", LONG, || {
         let part = into.join("heardback.backup.part");
         part.metadata().is_ok_and(|part| part.len() > 0) || !part.exists()
     });
@@ -330,7 +330,7 @@ fn a_service_that_is_killed_while_a_backup_is_made_leaves_the_last_backup() {
 }
 
 #[test]
-fn a_backup_for_which_there_is_no_room_is_none_and_the_last_one_stays() {
+fn a_backup_without_room_fails_and_the_last_one_stays() {
     let Some(disk) = Disk::mount("1m") else { return };
     let scene = Scene::new(&[]);
     fill(&scene.service, 20);
@@ -342,11 +342,11 @@ fn a_backup_for_which_there_is_no_room_is_none_and_the_last_one_stays() {
     assert!(talk.contains("No space left"), "{talk}");
     assert!(!into.join("heardback.backup.part").exists());
     assert_eq!(messages(&verified(&[&text(&into)], &scene.store())), 20);
-    assert_eq!(scene.send(&status_callback(10_000, "sent")).status, 204, "it goes on");
+    assert_eq!(scene.send(&status_callback(10_000, "sent")).status, 204, "the service goes on");
 }
 
 #[test]
-fn a_backup_onto_the_stores_own_disk_leaves_the_store_its_room() {
+fn a_backup_onto_the_stores_own_disk_leaves_room_for_the_store() {
     let Some(disk) = Disk::mount("300m") else { return };
     let twilio = Twilio::start();
     let service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -361,7 +361,7 @@ fn a_backup_onto_the_stores_own_disk_leaves_the_store_its_room() {
 }
 
 #[test]
-fn verify_store_beside_a_service_leaves_the_store_its_room_too() {
+fn verify_store_beside_a_service_leaves_room_for_the_store() {
     let Some(disk) = Disk::mount("300m") else { return };
     let twilio = Twilio::start();
     let service = Running::start(command(&disk.store(), &twilio, &[]));
@@ -379,7 +379,7 @@ fn verify_store_beside_a_service_leaves_the_store_its_room_too() {
 }
 
 #[test]
-fn nobody_is_let_in_at_the_socket_before_it_is_for_its_owner_alone() {
+fn the_socket_accepts_no_connection_before_its_permissions_are_set() {
     if Command::new("strace").arg("-V").output().is_err() {
         return skipped_unless_ci("there is no `strace`");
     }
@@ -394,7 +394,7 @@ fn nobody_is_let_in_at_the_socket_before_it_is_for_its_owner_alone() {
     service.signal(Signal::TERM);
     assert!(service.ends_within(LONG).success(), "{}", service.logs());
     let trace = fs::read_to_string(&trace).expect("written");
-    // In this order, and all of them: it must listen after the rest.
+    // All of these calls, in this order: `listen` must come last.
     let mut rest =
         trace.lines().skip_while(|line| !line.contains("bind(") || !line.contains(".sock"));
     let bound = rest.next().expect("bound");
@@ -406,7 +406,7 @@ fn nobody_is_let_in_at_the_socket_before_it_is_for_its_owner_alone() {
 }
 
 #[test]
-fn what_lies_where_a_backup_is_made_is_shut_to_others_and_no_link_is_followed() {
+fn a_partial_backup_is_readable_by_its_owner_alone_and_no_link_is_followed() {
     let scene = Scene::new(&[]);
     fill(&scene.service, 20);
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! Backups: what was acknowledged is in them, what is not whole is no backup, and nobody waits for one.
+//! Backups: each has every acknowledged record, a damaged one is refused, and no request waits for
+//! one.
 
 #[cfg(test)]
 pub(crate) mod binary;

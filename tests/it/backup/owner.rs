@@ -1,7 +1,7 @@
-//! Whose a store's files are after a command: the service's user needs no more than its own store, and
-//! root leaves nothing behind that it cannot write, nor takes hold of what is somebody else's.
+//! The owner of a store's files after a command: the service's user needs access to its own store
+//! only. Root leaves no file that this user cannot write, and changes no file of another user.
 //!
-//! Needs root; a test without it is skipped.
+//! Needs root; without it the tests are skipped.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -14,21 +14,21 @@ use crate::backup::binary::{backed_up, fill, messages, run, text, verified};
 use crate::harness::{LONG, Scene};
 use crate::skip::{skipped, skipped_unless_ci};
 
-/// Nobody: some user who is not root.
+/// The user `nobody`, as an unprivileged user.
 const OWNER: u32 = 65534;
-/// A group that they are not in.
+/// A group that this user does not belong to.
 const GROUP: u32 = 1234;
 
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        // Only root can give files to another user; CI that is not root skips this as well.
+        // Only root can change the owner of a file. CI that is not root skips this too.
         skipped("only root can change the owner of a file");
     }
     root
 }
 
-/// A folder and what is in it.
+/// A folder and its contents.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     let entries = entries.map(|entry| entry.expect("an entry").path());
@@ -46,7 +46,7 @@ fn owners(path: &Path) -> (u32, u32) {
     (found.uid(), found.gid())
 }
 
-/// All of it, but for these names.
+/// All of them, except these names.
 fn owned(folder: &Path, but: &[&str]) {
     for path in files(folder) {
         if !but.iter().any(|name| path.ends_with(name)) {
@@ -55,7 +55,7 @@ fn owned(folder: &Path, but: &[&str]) {
     }
 }
 
-/// A store of 20 messages that nobody has open, the owner's.
+/// A closed store of 20 messages that belongs to the service's user.
 fn stopped() -> Scene {
     let mut scene = Scene::new(&[]);
     fill(&scene.service, 20);
@@ -65,7 +65,7 @@ fn stopped() -> Scene {
     scene
 }
 
-/// Root's, like what lies at the root of a volume.
+/// Root's, as the root folder of a volume often is.
 fn lost_and_found(folder: &Path) {
     fs::create_dir(folder.join("lost+found")).expect("made");
     fs::set_permissions(folder.join("lost+found"), PermissionsExt::from_mode(0o700)).expect("set");
@@ -79,7 +79,7 @@ fn lost_and_found_is_roots(folder: &Path) {
 }
 
 #[test]
-fn what_root_does_leaves_a_stores_files_to_its_owner() {
+fn commands_of_root_leave_the_stores_files_to_its_owner() {
     if !root() {
         return;
     }
@@ -89,7 +89,7 @@ fn what_root_does_leaves_a_stores_files_to_its_owner() {
     backed_up(&scene.store(), folder.path());
     owned(&scene.store(), &["lost+found"]);
     lost_and_found_is_roots(&scene.store());
-    // A volume: its root is the service's, and the store is to be a folder in it.
+    // A volume: its root folder belongs to the service, and the store is a new folder in it.
     let volume = folder.path().join("volume");
     fs::create_dir(&volume).expect("made");
     chown(&volume, Some(OWNER), Some(OWNER)).expect("given");
@@ -102,7 +102,7 @@ fn what_root_does_leaves_a_stores_files_to_its_owner() {
 }
 
 #[test]
-fn what_root_cannot_open_stays_its_owners_too() {
+fn a_store_that_root_cannot_open_keeps_its_owner() {
     if !root() {
         return;
     }
@@ -116,11 +116,12 @@ fn what_root_cannot_open_stays_its_owners_too() {
     let mut bytes = fs::read(&db).expect("there");
     bytes.iter_mut().take(4096).for_each(|byte| *byte = 0);
     fs::write(&db, bytes).expect("written");
-    // Which root makes anew.
+    // Root creates this file anew.
     fs::remove_file(scene.store().join("heardback.lock")).expect("removed");
     assert_eq!(verified(&[], &scene.store())["ok"], false);
     owned(&scene.store(), &[]);
-    // Where the folder is root's, the store's files say whose it is, and the folder stays root's.
+    // If the folder belongs to root, the owner comes from the store's files, and the folder stays
+    // root's.
     chown(scene.store(), Some(0), Some(0)).expect("given");
     assert_eq!(verified(&[], &scene.store())["ok"], false);
     assert_eq!(owners(&scene.store()), (0, 0));
@@ -128,7 +129,7 @@ fn what_root_cannot_open_stays_its_owners_too() {
 }
 
 #[test]
-fn the_services_user_needs_nobody_elses_rights() {
+fn the_services_user_needs_no_rights_of_other_users() {
     if !root() {
         return;
     }
@@ -140,7 +141,7 @@ fn the_services_user_needs_nobody_elses_rights() {
     lost_and_found(&scene.store());
     let around = scene.store().with_file_name("");
     fs::set_permissions(&around, PermissionsExt::from_mode(0o755)).expect("set");
-    // The binary may lie where only root may look.
+    // The binary may be in a folder that only root may enter.
     let binary = around.join("heardback");
     crate::harness::copy_binary(&binary);
     let (backup, volume) = (around.join("backup"), around.join("volume"));

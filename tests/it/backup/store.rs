@@ -1,5 +1,6 @@
-//! A backup of the real store: whatever is written meanwhile, what is restored is the store as it stood
-//! at one moment, entry by entry; and whatever is wrong with a backup is found out before it is used.
+//! A backup of the real store: a restored store equals the store at one moment, entry by entry,
+//! whatever is written during the backup. Every damage of a backup is detected before the backup is
+//! used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,7 @@ use crate::given::{
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Small enough that a small store takes many pieces.
+/// Small, so that a small store takes many pieces.
 const SLOW: BackupPace = BackupPace { piece: 3, most: 8 << 20, patience: Duration::from_mins(1) };
 
 fn opened(folder: &Path, hands: &Hands) -> Arc<SledStore> {
@@ -43,13 +44,13 @@ async fn whole(store: &Arc<SledStore>) -> Vec<u8> {
     rest(store.backup(BackupPace::default()).await.expect("begun"), Vec::new()).await
 }
 
-/// Every entry that sled has in a folder that nobody has open.
+/// Every entry that sled has in the folder of a closed store.
 fn entries(folder: &Path) -> Entries {
     let db = raw_sled(folder);
     db.iter().map(|entry| entry.expect("read")).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
 }
 
-/// The folder as a killed process would leave it.
+/// A copy of the folder, as a killed process would leave it.
 fn image(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().expect("a folder");
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -61,7 +62,7 @@ fn image(folder: &Path) -> TempDir {
     copy
 }
 
-/// How many batches were synced.
+/// The number of synced batches.
 fn synced(folder: &Path) -> u64 {
     let seal = fs::read(folder.join("SEAL")).expect("there");
     u64::from_be_bytes(seal[..8].try_into().expect("eight bytes"))
@@ -78,7 +79,7 @@ enum Step {
     Claim,
     Settle,
     Sweep(i64),
-    /// A piece of the backup is taken.
+    /// Reads one piece of the backup.
     Take,
 }
 
@@ -98,7 +99,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..most)
 }
 
-/// A store, its time, and what it has claimed.
+/// A store, its clock, and its claims.
 struct Play {
     store: Arc<SledStore>,
     hands: Hands,
@@ -107,7 +108,7 @@ struct Play {
 }
 
 impl Play {
-    /// Carries a command out; contradictions are answers, too.
+    /// Executes a command; a contradiction is a valid result.
     async fn step(&mut self, step: &Step) {
         let Self { store, seconds, .. } = self;
         let now = *seconds;
@@ -173,7 +174,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_written_meanwhile_what_is_restored_is_the_store_at_one_moment(
+    fn a_restored_store_is_the_store_at_one_moment_whatever_is_written_meanwhile(
         before in steps(60),
         during in steps(60),
     ) {
@@ -182,7 +183,7 @@ proptest! {
     }
 }
 
-/// A store with so many messages, a third of them confirmed.
+/// A store with this many messages, a third of them confirmed.
 async fn filled(messages: u32) -> (TempDir, Arc<SledStore>) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = opened(folder.path(), &Hands::default());
@@ -196,15 +197,15 @@ async fn filled(messages: u32) -> (TempDir, Arc<SledStore>) {
 }
 
 #[tokio::test]
-async fn who_takes_a_backup_too_slowly_gets_none_and_nobody_waited_for_it() {
+async fn a_backup_that_is_read_too_slowly_ends_and_delays_no_request() {
     let (_folder, store) = filled(60).await;
     let narrow = BackupPace { piece: 1, most: 2000, ..BackupPace::default() };
     let pieces = store.backup(narrow).await.expect("begun");
     for n in 100..200 {
-        store.remember(registered(n, 1)).await.expect("not held up");
+        store.remember(registered(n, 1)).await.expect("not delayed");
     }
     let file = rest(pieces, Vec::new()).await;
-    let error = contents(Cursor::new(&file)).expect_err("broken off");
+    let error = contents(Cursor::new(&file)).expect_err("incomplete");
     assert!(matches!(error, BackupError::BrokenOff { .. }), "{error}");
     assert!(error.to_string().contains("try again at a quieter time"), "{error}");
     let error = restore(Cursor::new(&file), Path::new("/nowhere/at/all")).expect_err("refused");
@@ -215,7 +216,7 @@ async fn who_takes_a_backup_too_slowly_gets_none_and_nobody_waited_for_it() {
 }
 
 #[tokio::test]
-async fn a_backup_that_nobody_takes_any_more_ends_and_only_one_is_made_at_a_time() {
+async fn a_backup_without_a_reader_ends_and_only_one_runs_at_a_time() {
     let (_folder, store) = filled(60).await;
     let abandoned = store.backup(SLOW).await.expect("begun");
     match store.backup(SLOW).await {
@@ -226,7 +227,7 @@ async fn a_backup_that_nobody_takes_any_more_ends_and_only_one_is_made_at_a_time
         other => panic!("{other:?}"),
     }
     drop(abandoned);
-    // The maker finds out with the next piece that it gives.
+    // The backup notices this with the next piece that it sends.
     let pieces = loop {
         match store.backup(SLOW).await {
             Ok(pieces) => break pieces,
@@ -238,7 +239,7 @@ async fn a_backup_that_nobody_takes_any_more_ends_and_only_one_is_made_at_a_time
 }
 
 #[tokio::test]
-async fn a_backup_that_is_not_taken_for_too_long_is_given_up() {
+async fn a_backup_that_is_not_read_for_too_long_is_abandoned() {
     let (_folder, store) = filled(60).await;
     let hasty = BackupPace { patience: Duration::from_millis(20), ..SLOW };
     let stalled = store.backup(hasty).await.expect("begun");
@@ -248,31 +249,31 @@ async fn a_backup_that_is_not_taken_for_too_long_is_given_up() {
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    contents(Cursor::new(rest(stalled, Vec::new()).await)).expect_err("given up");
+    contents(Cursor::new(rest(stalled, Vec::new()).await)).expect_err("abandoned");
     let file = rest(pieces, Vec::new()).await;
     assert_eq!(contents(Cursor::new(&file)).expect("sound").counts.total(), 60);
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_in_the_midst_of_a_backup_is_let_go_of_and_the_backup_is_none() {
+async fn a_store_that_is_closed_during_a_backup_is_released_and_the_backup_is_incomplete() {
     let (folder, store) = filled(60).await;
     let mut pieces = store.backup(SLOW).await.expect("begun");
     let beginning = pieces.recv().await.expect("a piece");
     store.close().await;
     let file = rest(pieces, beginning).await;
-    let error = contents(Cursor::new(&file)).expect_err("broken off");
+    let error = contents(Cursor::new(&file)).expect_err("incomplete");
     assert!(matches!(error, BackupError::BrokenOff { .. }), "{error}");
     assert_eq!(opened(folder.path(), &Hands::default()).counts().total(), 60);
 }
 
 #[tokio::test]
-async fn a_backup_that_was_cut_off_or_changed_anywhere_is_refused_and_nothing_is_made() {
+async fn a_backup_that_was_truncated_or_changed_anywhere_is_refused_and_no_store_is_created() {
     let (_folder, store) = filled(9).await;
     let file = whole(&store).await;
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("store");
     for end in 0..file.len() {
-        contents(Cursor::new(&file[..end])).expect_err("cut off");
+        contents(Cursor::new(&file[..end])).expect_err("truncated");
         let mut changed = file.clone();
         changed[end] ^= 1;
         contents(Cursor::new(&changed)).expect_err("changed");
@@ -285,7 +286,7 @@ async fn a_backup_that_was_cut_off_or_changed_anywhere_is_refused_and_nothing_is
 }
 
 #[tokio::test]
-async fn a_restore_never_writes_over_anything() {
+async fn a_restore_never_overwrites_a_file() {
     let (folder, store) = filled(9).await;
     let file = whole(&store).await;
     store.close().await;
@@ -301,12 +302,12 @@ async fn a_restore_never_writes_over_anything() {
 }
 
 #[tokio::test]
-async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_made_again() {
+async fn an_interrupted_restore_leaves_no_store_and_can_be_repeated() {
     let (_folder, store) = filled(30).await;
     let file = whole(&store).await;
     let folder = tempfile::tempdir().expect("a folder");
     restore(Cursor::new(&file), folder.path()).expect("restored");
-    // As it stands just before its last step.
+    // The state just before the last step of a restore.
     fs::write(folder.path().join("FORMAT"), "restoring\n").expect("written");
     let error = try_sled(folder.path(), Hands::default().clock()).err().expect("refused");
     assert!(matches!(error, OpenError::HalfRestored { .. }), "{error}");
@@ -319,7 +320,7 @@ async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_made_again() {
 }
 
 #[tokio::test]
-async fn a_stopped_store_is_looked_at_and_backed_up_and_stays_what_it_is() {
+async fn a_stopped_store_is_verified_and_backed_up_without_a_change() {
     let folder = tempfile::tempdir().expect("a folder");
     let given = options(folder.path(), Hands::default().clock());
     let person_key = Some(b"the phone key of this test".to_vec());
@@ -335,7 +336,7 @@ async fn a_stopped_store_is_looked_at_and_backed_up_and_stays_what_it_is() {
     assert_eq!((seen.counts.total(), seen.format, seen.has_person_key), (1, 5, false));
     let mut file = Vec::new();
     backup(folder.path(), Duration::ZERO, at(0), &mut file).expect("backed up");
-    // No key was made for it, no lease taken back.
+    // No key was created, and no lease was released.
     assert_eq!(entries(image(folder.path()).path()), before);
     let read = contents(Cursor::new(&file)).expect("sound");
     assert_eq!((read.counts, read.batches), (seen.counts, seen.batches));
@@ -345,9 +346,9 @@ async fn a_stopped_store_is_looked_at_and_backed_up_and_stays_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_not_made_and_what_is_in_use_not_touched() {
+async fn a_missing_store_is_not_created_and_a_store_in_use_is_not_touched() {
     let folder = tempfile::tempdir().expect("a folder");
-    let error = verify(folder.path(), Duration::ZERO).expect_err("there is none");
+    let error = verify(folder.path(), Duration::ZERO).expect_err("missing");
     assert!(matches!(error, OpenError::Absent { .. }), "{error}");
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
     let (folder, _held) = filled(1).await;

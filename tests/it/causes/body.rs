@@ -1,5 +1,5 @@
-//! Bodies and parameters that were changed on their way, and signers that break the rule: each by
-//! itself, named for what it is.
+//! Bodies and parameters that were changed in transit, and signers with a wrong algorithm: `doctor`
+//! names each cause.
 
 use crate::causes::{
     APP_KEY, BASE, BODY, TARGET, TOKEN, arrived, causes, finding, ours, signed, signed_url, with,
@@ -9,7 +9,7 @@ use heardback::recording::Recording;
 use heardback::twilio::signature::{body_hash, with_body_hash};
 
 #[test]
-fn a_body_that_was_changed_on_its_way_is_named() {
+fn a_body_that_was_changed_in_transit_is_named() {
     let url = format!("{BASE}{TARGET}");
     for (sent, came, cause) in [
         (BODY, BODY.replace("%2B1", "+1"), "plus_unescaped"),
@@ -60,7 +60,7 @@ fn a_body_that_was_changed_on_its_way_is_named() {
 }
 
 #[test]
-fn a_signer_of_ones_own_that_breaks_the_rule_is_told_which_part() {
+fn a_custom_signer_with_a_wrong_algorithm_gets_the_wrong_step_named() {
     let url = format!("{BASE}/app/events");
     let body = "To=%2B15558675310&Type=code+entered&b=1&A=2";
     for (string, cause) in [
@@ -80,7 +80,7 @@ fn json(target: &str, body: &str, signature: &str) -> Recording {
 }
 
 #[test]
-fn json_that_nothing_vouches_for_is_told_from_json_that_was_changed() {
+fn json_without_a_body_hash_is_distinguished_from_json_that_was_changed() {
     let body = r#"{"Reference":"order-7","To":"+15558675310"}"#;
     let target = with_body_hash("/app/events?x=1", body.as_bytes());
     let url = format!("{BASE}{target}");
@@ -131,7 +131,7 @@ fn json_that_nothing_vouches_for_is_told_from_json_that_was_changed() {
 }
 
 #[test]
-fn of_a_body_that_was_not_kept_its_hash_is_enough() {
+fn the_hash_of_a_body_that_was_not_kept_is_enough() {
     let body = r#"{"Reference":"order-7"}"#;
     let target = with_body_hash("/app/events", body.as_bytes());
     let note = |of: &str| {

@@ -1,4 +1,4 @@
-//! Keys that are the wrong ones, and signature headers that were mangled: each named for what it is.
+//! Wrong keys and damaged signature headers: `doctor` names each cause.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use heardback::twilio::form;
 use heardback::twilio::signature::{Algorithm, Content, KeyId, SigningKey, sign};
 
 #[test]
-fn a_key_that_the_route_does_not_take_is_named() {
+fn a_key_that_the_route_does_not_accept_is_named() {
     let sign_with = |key: &str, target: &str| {
         arrived(target, BODY, &signed(key, &format!("{BASE}{target}"), BODY))
     };
@@ -62,9 +62,9 @@ fn a_key_that_was_damaged_at_the_sender_is_named_with_its_damage() {
 }
 
 #[test]
-fn a_signature_that_was_mangled_is_repaired_and_named() {
+fn a_signature_that_was_damaged_is_repaired_and_named() {
     let url = format!("{BASE}{TARGET}");
-    // Searched for, so that it has a `+` and a `/` to be mangled.
+    // A signature with a `+` and a `/`, so that both can be damaged.
     let bodies = (0..1000).map(|n| format!("{BODY}&N={n}"));
     let mut signed_bodies = bodies.map(|body| (signed(TOKEN, &url, &body), body));
     let (good, body) =
@@ -89,7 +89,7 @@ fn a_signature_that_was_mangled_is_repaired_and_named() {
 }
 
 #[test]
-fn a_shared_key_that_is_not_named_or_bound_otherwise_is_told_from_a_good_one() {
+fn an_unnamed_or_differently_bound_shared_key_is_distinguished_from_a_valid_one() {
     let url = format!("{BASE}{TARGET}");
     let signed = |secret: &str, algorithm: &str| {
         let algorithm = Algorithm::parse(algorithm).expect("known");
@@ -131,7 +131,7 @@ fn a_shared_key_that_is_not_named_or_bound_otherwise_is_told_from_a_good_one() {
 }
 
 #[test]
-fn a_header_that_is_no_signature_says_what_it_is() {
+fn a_header_that_is_no_signature_is_reported_as_such() {
     for (header, cause) in [("", "unsigned"), ("nonsense", "malformed")] {
         assert_eq!(causes(&ours(), &arrived(TARGET, BODY, header)), [cause], "{header}");
     }
@@ -141,7 +141,7 @@ fn a_header_that_is_no_signature_says_what_it_is() {
 }
 
 #[test]
-fn a_key_of_another_account_of_ours_is_told_from_one_of_a_strangers() {
+fn a_key_of_another_configured_account_is_distinguished_from_one_of_an_unknown_account() {
     const OTHER: &str = "AC5555555555abcdef0123456789abcdef";
     const OTHER_TOKEN: &str = "the token of the other account";
     let args = SettingsArgs::of([

@@ -1,5 +1,5 @@
-//! One cause at a time: a request is signed, then distorted, and doctor has to name the distortion without showing a
-//! value of the request.
+//! Each cause of a rejection: a request is signed, then changed in one way. `doctor` must name the
+//! change without showing a value of the request.
 
 mod body;
 mod keys;
@@ -75,7 +75,7 @@ fn with(mut recording: Recording, name: &str, value: &str) -> Recording {
     recording
 }
 
-/// What doctor says, after a look at what it must never say.
+/// The output of `doctor`, which must contain no value of the request.
 fn finding(settings: &Settings, recording: &Recording) -> Diagnosis {
     let finding = diagnose(settings, recording);
     let text = finding.text() + &serde_json::to_string(&finding).expect("plain data");
@@ -106,20 +106,20 @@ fn ours() -> Settings {
 const TARGET: &str = "/twilio/message";
 
 #[test]
-fn a_good_request_is_said_to_be_good_and_why_else_it_may_have_been_refused() {
+fn a_valid_request_is_reported_valid_with_other_possible_reasons_for_its_rejection() {
     let url = format!("{BASE}{TARGET}");
     let good = finding(&ours(), &arrived(TARGET, BODY, &signed(TOKEN, &url, BODY)));
     assert_eq!(good.outcome, DiagnosisOutcome::Good);
     assert_eq!(good.key.as_deref(), Some("token 1 of TWILIO_AUTH_TOKEN"));
     assert_eq!(good.signed_url.as_deref(), Some("https://hooks.example.com/twilio/message"));
     assert!(good.text().contains("another reason"), "{}", good.text());
-    // With the default port it is good as well: the receiver tries that by itself.
+    // With the default port the signature is valid too: the receiver tries both forms.
     let signature = signed(TOKEN, "https://hooks.example.com:443/twilio/message", BODY);
     assert_eq!(
         finding(&ours(), &arrived(TARGET, BODY, &signature)).outcome,
         DiagnosisOutcome::Good
     );
-    // A good signature for another account.
+    // A valid signature for another account.
     let other = BODY.replace("AC0123", "AC9999");
     let good = finding(&ours(), &arrived(TARGET, &other, &signed(TOKEN, &url, &other)));
     assert!(good.text().contains("another account (AC…cdef)"), "{}", good.text());
@@ -167,7 +167,7 @@ fn a_url_that_differs_in_its_origin_is_named() {
 }
 
 #[test]
-fn a_host_is_named_with_where_it_comes_from() {
+fn a_host_is_reported_with_its_source() {
     let url = "https://abc.ngrok.app/twilio/message";
     let request = with(arrived(TARGET, BODY, &signed(TOKEN, url, BODY)), "Host", "abc.ngrok.app");
     let text = finding(&ours(), &request).text();
@@ -221,7 +221,7 @@ fn a_get_that_signs_its_query_twice_is_named() {
 }
 
 #[test]
-fn two_causes_at_once_are_found_together_and_three_are_not() {
+fn two_causes_together_are_found_and_three_are_not() {
     let url = "http://hooks.example.com/app/events/";
     let came = BODY.replace("%2B1", "+1");
     let request = arrived("/app/events", &came, &signed(APP_KEY, url, &came));
@@ -234,7 +234,7 @@ fn two_causes_at_once_are_found_together_and_three_are_not() {
     let url = format!("http://hooks.example.com{TARGET}");
     let request = arrived(TARGET, &came, &signed(TOKEN, &url, BODY));
     assert_eq!(causes(&ours(), &request), ["scheme_http", "plus_unescaped"]);
-    // Laravel's two middlewares.
+    // The two middlewares of Laravel.
     let request = arrived(
         TARGET,
         "Body=hi&To=1",
@@ -254,7 +254,7 @@ fn two_causes_at_once_are_found_together_and_three_are_not() {
 }
 
 #[test]
-fn what_nothing_matches_is_admitted_with_what_was_tried_and_where_to_look() {
+fn an_unexplained_signature_is_reported_with_everything_tried_and_the_next_steps() {
     let other = BODY.replace("AC0123", "AC9999");
     let url = format!("{BASE}{TARGET}");
     let request = arrived(TARGET, &other, &signed("a key that nobody knows", &url, &other));
@@ -277,7 +277,7 @@ fn what_nothing_matches_is_admitted_with_what_was_tried_and_where_to_look() {
 }
 
 #[test]
-fn a_request_made_to_exhaust_the_search_ends_it_soon() {
+fn a_request_made_to_exhaust_the_search_ends_it_early() {
     let fields = |count: usize| {
         (0..count).map(|n| format!("p{n}[]=+{n}_.%0A,")).collect::<Vec<_>>().join("&")
     };

@@ -1,4 +1,5 @@
-//! The lives of messages: of each kind that the store knows, so that every kind of entry comes and goes.
+//! The life cycles of messages: one of each kind that the store has, so that every kind of entry is
+//! created and removed.
 
 use std::time::Duration;
 
@@ -15,31 +16,31 @@ use crate::given::{
     status,
 };
 
-/// Steps of a life: it begins, its status comes, somebody acts upon it.
+/// Stages of a message: sent, status received, act of the recipient.
 pub(super) const STAGES: u32 = 3;
 /// Senders whose Messaging Service is learned: the app's own, and the only entries that are kept.
 pub(super) const SENDERS: u64 = 3;
 
-/// How a message fares. Of twenty, so many each.
+/// The course of a message, with its share of twenty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
-    /// Confirmed by the app. Nine.
+    /// Confirmed by the app: nine.
     Typed,
-    /// Confirmed by a click on its own link. Three.
+    /// Confirmed by a click on its own link: three.
     Clicked,
-    /// Confirmed by a reply. Two.
+    /// Confirmed by a reply: two.
     Replied,
-    /// Confirmed before it was registered. One.
+    /// Confirmed before its registration: one.
     Early,
-    /// Never heard of, though somebody acted upon it. One.
+    /// Never registered, though there is evidence for it: one.
     Orphan,
-    /// Nobody asked feedback for it. One.
+    /// Registered without feedback: one.
     Untracked,
-    /// Not delivered. One.
+    /// Undelivered: one.
     Lost,
-    /// Never confirmed, with a link that nobody opens. One.
+    /// Never confirmed, with a link that is never opened: one.
     Ignored,
-    /// Never confirmed, and its link is in no message. One.
+    /// Never confirmed, and its link is in no message: one.
     Forgotten,
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
             remember(store, MessageUpdate { link, ..told(n, second) }).await;
         }
         (Life::Forgotten, 1) => {
-            // Under a name of its own, or it would find its link.
+            // Under a MessageSid of its own; otherwise it would match the link's message.
             let name = Some(reference(&format!("other-{n}")));
             remember(store, MessageUpdate { reference: name, ..told(n, second) }).await;
         }
@@ -79,7 +80,7 @@ pub(super) async fn live(store: &SledStore, n: u32, stage: u32, second: i64) {
         }
         (Life::Early, 1) => {
             let remembered = store.remember(told(n, second)).await.expect("remembered");
-            assert_eq!(remembered.confirmed, [sid(scattered(n))], "it had waited");
+            assert_eq!(remembered.confirmed, [sid(scattered(n))], "by its parked evidence");
         }
         (Life::Orphan, 0) => {
             let observed = observe(store, once(n, shared(&name(n), second))).await;
@@ -126,8 +127,8 @@ fn settlement(claim: &Claim) -> Settlement {
     }
 }
 
-/// Twilio's SIDs come in no order, so what is forgotten together does not lie together. No two are alike:
-/// the factor is odd.
+/// A MessageSid for message `n`. Twilio's SIDs come in no order, so records that expire together
+/// are not neighbours on disk. No two SIDs are equal, because the factor is odd.
 fn scattered(n: u32) -> u32 {
     n.wrapping_mul(0x9e37_79b1)
 }
@@ -136,7 +137,7 @@ fn name(n: u32) -> String {
     format!("order-{n}")
 }
 
-/// What the app tells of message `n`.
+/// The app's report about message `n`.
 fn told(n: u32, second: i64) -> MessageUpdate {
     MessageUpdate {
         recipient: Some(person(n)),
@@ -145,7 +146,7 @@ fn told(n: u32, second: i64) -> MessageUpdate {
     }
 }
 
-/// What Twilio tells of it.
+/// Twilio's report about message `n`.
 fn word(n: u32, word: &str, second: i64) -> MessageUpdate {
     let sender = u32::try_from(SENDERS).map_or(0, |senders| n % senders);
     let (recipient, from) = (Some(person(n)), Some(format!("+1555000000{sender}")));
@@ -163,7 +164,7 @@ fn token(n: u32) -> LinkToken {
     LinkToken::from_random(bytes)
 }
 
-/// Twilio and the app repeat themselves: evidence has a name by which a repeat is known.
+/// Twilio and the app send duplicates: an id of the evidence identifies them.
 fn once(n: u32, signal: Signal) -> Signal {
     Signal { dedup_ids: vec![DedupId::Event(format!("event-{n}"))], ..signal }
 }

@@ -1,4 +1,4 @@
-//! What is measured of a store through which messages pass: its folder, its records, this process.
+//! Measurements of a store under churn: its folder, its records, this process.
 
 use std::fmt;
 use std::fs;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use heardback::store::RecordCounts;
 
-/// One look.
+/// One measurement.
 pub(super) struct Sample {
-    /// Messages that have begun.
+    /// Messages started so far.
     messages: u32,
     counts: RecordCounts,
-    /// Bytes that the folder takes on the disk, and how long its files are.
+    /// Bytes that the folder occupies on disk, and the total length of its files.
     folder: (u64, u64),
-    /// Bytes of memory that this process holds; other tests may run in it.
+    /// Resident memory of this process in bytes; other tests may run in it.
     memory: u64,
     after: Duration,
 }
@@ -26,18 +26,18 @@ impl Sample {
         Self { messages, counts, folder, memory: memory(), after: began.elapsed() }
     }
 
-    /// The greater of the two: a file may have holes, and may have room beyond its end.
+    /// The greater of the two: a file may have holes, and may have blocks allocated beyond its end.
     pub(super) fn size(&self) -> u64 {
         self.folder.0.max(self.folder.1)
     }
 }
 
-/// Bytes that a folder takes on the disk, and how long the files in it are together.
+/// Bytes that a folder occupies on disk, and the total length of its files.
 pub(super) fn allocated(folder: &Path) -> (u64, u64) {
     let (mut taken, mut length) = (0, 0);
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        // sled renames and removes what it makes on its way.
+        // sled renames and removes temporary files concurrently.
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
         if found.is_dir() {
             let within = allocated(&path);

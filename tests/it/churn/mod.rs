@@ -1,9 +1,10 @@
-//! Churn: whole lives of messages pass through a real store, a day's of them there at any time. What is
-//! past its retention is gone to the last entry, and the folder's size levels off: sled never shrinks its
-//! file, so what was given up has to be used again.
+//! Churn: messages pass through a real store from registration to removal, with one day of messages
+//! present at any time. Every entry past its retention is removed, and the folder's size levels
+//! off. sled never shrinks its file, so freed space must be used again.
 //!
-//! `HEARDBACK_CHURN_MESSAGES` says how many messages, over thirty days. CI has seven thousand over seven days.
-//! What is live at a time does not depend on how fast this runs: the clock is the test's.
+//! `HEARDBACK_CHURN_MESSAGES` sets the number of messages over thirty days. CI uses seven thousand
+//! over seven days. The number of live messages does not depend on the speed of the run, because
+//! the test sets the clock.
 
 mod lives;
 mod measured;
@@ -23,41 +24,44 @@ use crate::churn::lives::{STAGES, live, settle};
 use crate::churn::measured::{HEAD, Sample, allocated, mebibytes, ratio};
 use crate::given::{DAY, HOUR, Hands, at, options, policy};
 
-/// Messages and days in CI: a thousand are live, in some six of sled's segments.
+/// Messages and days in CI: a thousand are live, in about six of sled's segments.
 const SHORT: (u32, u32) = (7_000, 7);
-/// The days of any other number.
+/// Days for any other number of messages.
 const LONG: u32 = 30;
-/// What the test of the test needs to be told apart: its growth is several times `SLACK`, however fast this
-/// runs and however often sled tidies up meanwhile. Half as many were too few for a quick machine.
+/// The messages of the control test. Its growth must be several times `SLACK`, whatever the speed
+/// of the run and of sled's garbage collection. Half as many were too few on a fast machine.
 const UNSWEPT: (u32, u32) = (20_000, 20);
-/// How often the clock moves on at least: a message takes three of these to be confirmed.
+/// The longest step of the clock: a message takes three of these to be confirmed.
 const TICKS_A_DAY: u32 = 48;
-/// The most messages of a tick; with all that belongs to them it stays below the store's queue of 1024.
+/// The most messages in one tick. With all their records they stay below the store's queue of 1024.
 const AT_ONCE: u32 = 128;
 const SAMPLES: u32 = 40;
 /// The sweep's step in the service (`src/worker/sweep.rs`).
 const STEP: usize = 40;
-/// Steps for so many messages: a walk takes hours then. The service's takes minutes.
+/// Entries for each sweep step: a full pass takes hours of the test's clock then, against minutes
+/// in the service.
 const MESSAGES_PER_STEP: u32 = 5;
-/// Longer than a tick: whoever claims is never late.
+/// The lease: longer than a tick, so that no claim expires.
 const LEASE: Duration = Duration::from_hours(2);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much greater the folder may be in the second half of a course than it was in the first.
+/// The permitted growth of the folder from the first half of a run to the second.
 const LEVEL: f64 = 1.15;
-/// How many times as large as its records the folder may be.
+/// The permitted ratio of the folder's size to the size of its records.
 const SPREAD: f64 = 8.0;
-/// sled tidies up twenty times a second; what is written in between takes room as well, more the faster this runs.
-const RUSH: u64 = 32 << 20;
-/// sled takes room by segments of half a megabyte, and this many are a matter of chance.
+/// sled collects garbage twenty times a second; writes in between take space too, more of it in a
+/// faster run.
+const GARBAGE: u64 = 32 << 20;
+/// sled allocates segments of half a megabyte; this many vary at random.
 const SLACK: u64 = 2 << 19;
 
-/// Everything is forgotten within a day and a half. Seen replies cannot be sooner: their margin is a day.
+/// Retentions: every record expires within a day and a half. Seen replies cannot expire earlier,
+/// because their margin is a day.
 fn a_day() -> Policy {
     let hours = |hours: i64| Duration::from_hours(hours.unsigned_abs());
     Policy { pending_ttl: hours(4), reply_window: hours(3), retention: hours(20), ..policy() }
 }
 
-/// A store through which messages pass.
+/// A store under churn.
 struct Course {
     hands: Hands,
     messages: u32,
@@ -73,7 +77,7 @@ impl Course {
         Self { hands: Hands::default(), messages, days, sweeps, commits, entries }
     }
 
-    /// How long all of it takes, by the store's clock.
+    /// The total duration by the store's clock.
     fn seconds(&self) -> i64 {
         i64::from(self.days) * DAY
     }
@@ -92,7 +96,7 @@ impl Course {
         opened.expect("it opens")
     }
 
-    /// All messages' lives, up to where the last of them is confirmed.
+    /// Plays all messages until the last of them is confirmed.
     async fn run(&self, store: &SledStore, folder: &Path) -> Vec<Sample> {
         let began = Instant::now();
         let batch = (self.messages / (self.days * TICKS_A_DAY)).clamp(1, AT_ONCE);
@@ -110,7 +114,7 @@ impl Course {
             let settled = claims.drain(..).map(|claim| settle(store, claim));
             let steps = if self.sweeps { batch.div_ceil(MESSAGES_PER_STEP) } else { 0 };
             let swept = (0..steps).map(|_| async { store.expire(STEP).await.expect("swept") });
-            // A claim hands out forty at the most.
+            // One claim returns at most forty messages.
             let claimed = (0..=batch / 40).map(|_| async {
                 store.claim(40, LEASE, &Quotas::default()).await.expect("claimed")
             });
@@ -132,7 +136,8 @@ impl Course {
         samples
     }
 
-    /// Reports what still waits, goes past all retention, and sweeps until there is nothing to sweep.
+    /// Reports the remaining messages, moves the clock past every retention, and sweeps until a
+    /// sweep removes no entry.
     async fn outlive(&self, store: &SledStore) {
         for hours in 0..3 {
             self.hands.set(self.seconds() + (1 + hours) * HOUR);
@@ -144,11 +149,11 @@ impl Course {
                 join_all(claims.into_iter().map(|claim| settle(store, claim))).await;
             }
         }
-        // What expires or is orphaned is kept for as long again.
+        // An expired message or orphaned evidence is kept for the same time again.
         for days in 1..=4 {
             self.hands.set(self.seconds() + days * DAY);
             let mut idle = false;
-            // The first walk may have begun in the midst of the store.
+            // The first pass may have begun in the middle of the store.
             while !idle {
                 idle = true;
                 loop {
@@ -163,19 +168,19 @@ impl Course {
     }
 }
 
-/// The greatest sizes of the first half of a course, and of the second.
+/// The greatest sizes of the first half of a run, and of the second.
 fn greatest(samples: &[Sample]) -> (u64, u64) {
     let (first, second) = samples.split_at(samples.len() / 2);
     let greatest = |of: &[Sample]| of.iter().map(Sample::size).max().expect("samples");
     (greatest(first), greatest(second))
 }
 
-/// The verdict: whether the second half took no more room than the first, but for some slack.
+/// Whether the second half needed no more space than the first, within the slack.
 fn levels_off((first, second): (u64, u64)) -> bool {
     ratio(second.saturating_sub(SLACK), first) <= LEVEL
 }
 
-/// How many bytes the records come to: those of a backup, which holds nothing else.
+/// The total size of the records: the size of a backup, which contains only records.
 fn bytes_of_records(folder: &Path) -> u64 {
     let mut copy = Vec::new();
     backup::backup(folder, PATIENCE, at(0), &mut copy).expect("backed up");
@@ -183,9 +188,9 @@ fn bytes_of_records(folder: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
+async fn records_past_their_retention_are_removed_and_the_stores_size_levels_off() {
     let messages = process_env("HEARDBACK_CHURN_MESSAGES");
-    // The short course is over so soon that a machine which becomes faster halfway would decide it.
+    // The short run ends so soon that a machine that speeds up halfway would change the result.
     let mut tries = if messages.is_some() { 1 } else { 3 };
     let (messages, days) = messages.map_or(SHORT, |text| (text.parse().expect("a number"), LONG));
     let folder = tempfile::tempdir().expect("a folder");
@@ -213,7 +218,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
         "they are there for a while: {live:?}"
     );
     course.outlive(&store).await;
-    assert_eq!(store.counts(), RecordCounts::default(), "nothing is kept for ever");
+    assert_eq!(store.counts(), RecordCounts::default(), "no record is kept for ever");
     for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
         let page = store.list(filter, None, 10).await.expect("listed");
         assert_eq!(page.entries, [], "{filter:?}");
@@ -223,7 +228,7 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
     let left = backup::verify(folder, PATIENCE).expect("it opens");
     let empty = allocated(folder);
     println!("emptied: {} MiB on disk, read in {:.1?}", mebibytes(empty.0), began.elapsed());
-    assert_eq!(left.entries, lives::SENDERS, "but for our own senders' services");
+    assert_eq!(left.entries, lives::SENDERS, "except the services of the app's senders");
 
     let mut halves = greatest(&samples);
     while !levels_off(halves) && tries > 1 {
@@ -234,17 +239,17 @@ async fn what_is_past_its_retention_is_gone_and_the_stores_size_levels_off() {
         halves = greatest(&course.run(&store, again.path()).await);
     }
     let most = halves.0.max(halves.1);
-    let spread = ratio(most.saturating_sub(RUSH), records);
+    let spread = ratio(most.saturating_sub(GARBAGE), records);
     println!("second half over first: {:.3}", ratio(halves.1, halves.0));
     println!("greatest over records: {:.1}", ratio(most, records));
     assert!(levels_off(halves), "it grows: {halves:?}");
     assert!(spread <= SPREAD, "{} MiB for {}", mebibytes(most), mebibytes(records));
     let before = greatest(&samples);
-    assert!(empty.0.max(empty.1) <= before.0.max(before.1) + SLACK, "forgetting takes no room");
+    assert!(empty.0.max(empty.1) <= before.0.max(before.1) + SLACK, "removal takes no space");
 }
 
 #[tokio::test]
-async fn a_store_that_nobody_sweeps_is_found_to_grow() {
+async fn a_store_without_sweeps_is_found_to_grow() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let course = Course::of(UNSWEPT, false);
@@ -252,6 +257,6 @@ async fn a_store_that_nobody_sweeps_is_found_to_grow() {
     let samples = course.run(&store, folder).await;
     let halves = greatest(&samples);
     println!("second half over first: {:.3}", ratio(halves.1, halves.0));
-    assert!(!levels_off(halves), "not to be told apart: {halves:?}");
+    assert!(!levels_off(halves), "growth is not detected: {halves:?}");
     assert_ne!(store.counts(), RecordCounts::default());
 }

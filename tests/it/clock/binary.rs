@@ -114,21 +114,21 @@ fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
 
     // While the service runs, the clock is corrected, and jumps again.
     shim.shift(0);
-    eventually("it is no longer ahead", LONG, || ahead(&scene) == 0);
+    eventually("the clock is no longer ahead", LONG, || ahead(&scene) == 0);
     scene.service.says("clock confirmed");
     shim.shift(40 * DAY);
-    eventually("it is ahead again", LONG, || ahead(&scene) > 0);
+    eventually("the clock is ahead again", LONG, || ahead(&scene) > 0);
     is_untouched(&scene);
 
     // This time Twilio agrees.
     scene.twilio.says_it_is(&date(40 * DAY));
     scene.confirm(5);
     scene.reaches(5, "reported");
-    eventually("it is agreed upon", LONG, || ahead(&scene) == 0);
+    eventually("Twilio confirmed the clock", LONG, || ahead(&scene) == 0);
     assert_ne!(scene.state(1).as_deref(), Some("pending"));
     shim.restart(&mut scene, &[]);
     scene.service.says("records swept: ");
-    assert!((1..=3).all(|number| scene.message(number).is_none()), "all of it has lapsed");
+    assert!((1..=3).all(|number| scene.message(number).is_none()), "all three have expired");
     let line = scene.service.logs();
     let line = line.lines().find(|line| line.contains("records swept")).expect("a line").to_owned();
     let line: Value = serde_json::from_str(&line).expect("JSON");
@@ -136,7 +136,8 @@ fn a_start_forty_days_ahead_loses_nothing_and_says_so_until_twilio_agrees() {
     assert!(!scene.service.logs().contains("clock jumped"), "{}", scene.service.logs());
 }
 
-/// With the clock so many days ahead, a service that posts nothing requests the time from Twilio, which agrees.
+/// Starts a service with nothing to post and a clock that is these days ahead. It requests the time
+/// from Twilio, which confirms the clock.
 fn only_requests_the_time(days: i64, more: &[(&str, &str)]) {
     let (Some(shim), mut scene) = (Shim::build(), filled()) else { return };
     scene.twilio.says_it_is(&date(days * DAY));
@@ -150,12 +151,12 @@ fn only_requests_the_time(days: i64, more: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_service_with_nothing_to_post_asks_twilio_what_time_it_is() {
+fn a_service_with_nothing_to_post_requests_the_time_from_twilio() {
     only_requests_the_time(40, &[]);
 }
 
 #[test]
-fn a_dry_run_asks_twilio_what_time_it_is_and_posts_nothing() {
+fn a_dry_run_requests_the_time_from_twilio_and_posts_nothing() {
     only_requests_the_time(20, &[("HEARDBACK_DRY_RUN", "true")]);
 }
 
@@ -173,7 +174,7 @@ fn the_operator_confirms_a_clock_that_twilio_contradicts() {
     assert_eq!((ahead(&scene), scene.state(1).as_deref()), (0, Some("expired")));
     shim.restart(&mut scene, &dry);
     scene.service.says("records swept: ");
-    assert!(!scene.service.logs().contains("clock jumped"), "it was written down");
+    assert!(!scene.service.logs().contains("clock jumped"), "the confirmation was stored");
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn records_from_a_clock_that_was_behind_outlive_its_correction() {
     shim.shift(0);
     scene.confirm(8);
     scene.reaches(8, "reported");
-    eventually("it is agreed upon", LONG, || ahead(&scene) == 0);
+    eventually("Twilio confirmed the clock", LONG, || ahead(&scene) == 0);
     shim.restart(&mut scene, &[]);
     is_untouched(&scene);
     assert_eq!(scene.state(7).as_deref(), Some("pending"));

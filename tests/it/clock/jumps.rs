@@ -8,7 +8,8 @@ use heardback::domain::signal::Signal;
 use super::{Bench, NOTHING, filled};
 use crate::given::{DAY, HOUR, MINUTE, acted, at, link, person, reply, sid, status, token};
 
-/// One step of a case: so many seconds pass, and then the wall clock is so many seconds ahead of the true time.
+/// One step of a case: this many seconds pass, then the wall clock is this many seconds ahead of
+/// the true time.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Passes(i64, i64),
@@ -20,7 +21,7 @@ enum Step {
 
 use Step::{Confirms, Passes, Restarts};
 
-/// The store after these steps, with a sweep after each, and the true time then.
+/// Runs the steps with a sweep after each. Returns the store and the true time.
 async fn after(begin: i64, steps: &[Step]) -> (Bench, i64) {
     let mut bench = filled().await;
     bench.store().keep_link(token(1).id(), link(Some("l"), 0)).await.expect("kept");
@@ -51,7 +52,8 @@ async fn records(bench: &Bench) -> String {
     format!("{:#?}", page.records)
 }
 
-/// The table: jumps of so many seconds, in each way in which a clock can jump, stay wrong and return.
+/// The table: jumps of this many seconds, in each way in which a clock can jump, stay wrong and
+/// return.
 fn cases(ahead: i64, stay: i64) -> Vec<Vec<Step>> {
     let ways = [
         vec![Passes(60, ahead), Passes(75, ahead), Passes(60, 0)],
@@ -108,11 +110,11 @@ async fn after_any_jump_and_its_correction_the_store_is_as_if_the_clock_had_alwa
 }
 
 #[tokio::test]
-async fn a_code_and_a_counted_reply_outlast_a_jump_of_sixty_days_that_was_confirmed_by_mistake() {
+async fn a_code_and_a_counted_reply_survive_a_jump_of_sixty_days_that_was_confirmed_by_mistake() {
     for restarts in [false, true] {
         let jump = [Passes(60, 60 * DAY), Confirms, Passes(75, 60 * DAY)];
         let (mut bench, mut now) = after(0, &jump).await;
-        // A callback rewrites the message while its code does not count.
+        // A callback updates the message while its code does not count.
         bench.store().remember(status(1, "delivered", 100)).await.expect("remembered");
         now += 60;
         if restarts {
@@ -134,7 +136,7 @@ async fn a_code_and_a_counted_reply_outlast_a_jump_of_sixty_days_that_was_confir
 }
 
 #[tokio::test]
-async fn a_jump_that_only_the_operator_confirmed_removes_nothing_for_a_day_and_then_all() {
+async fn a_jump_that_only_the_operator_confirmed_removes_no_record_for_a_day() {
     let jump = [Passes(60, 60 * DAY), Confirms, Restarts(60, 60 * DAY)];
     let (bench, now) = after(0, &jump).await;
     let kept = bench.store().counts();

@@ -40,7 +40,7 @@ impl Bench {
         bench
     }
 
-    /// Opens the store with the wall clock at that second, and closes it first if it is open.
+    /// Opens the store with the wall clock at that second. Closes it first if it is open.
     fn start_at(&mut self, wall: i64) {
         drop(self.store.take());
         self.wall.set(wall);
@@ -83,8 +83,8 @@ fn opened(folder: &Path, wall: &Hands, clock: Arc<ClockGuard>) -> Arc<dyn Store>
     Arc::new(SledStore::open(Options { clock, ..given }).expect("it opens"))
 }
 
-/// One of everything that a sweep may expire, orphan or remove: a pending message (1), an undelivered one (2), an
-/// untracked one (3), evidence for a message to come (4), a reply that was counted.
+/// One record of each kind that a sweep may expire, orphan or remove: a pending message (1), an
+/// undelivered one (2), an untracked one (3), parked evidence (4), a counted reply.
 async fn filled() -> Bench {
     let bench = Bench::new();
     let store = bench.store();
@@ -112,7 +112,7 @@ const NOTHING: Swept = Swept {
 };
 
 #[tokio::test]
-async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_is_right_again() {
+async fn a_start_forty_days_ahead_removes_nothing_and_each_record_counts_with_the_right_clock() {
     let mut bench = filled().await;
     let counts = bench.store().counts();
     for start in [40 * DAY, 4000 * DAY, 41 * DAY] {
@@ -124,12 +124,12 @@ async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_
     }
     assert_eq!(bench.store().counts(), counts);
     assert_eq!(bench.state(1).await, Some(State::Pending));
-    // A write in the meantime makes none of this final either.
+    // A write in the meantime does not make this final.
     bench.store().remember(status(1, "sent", 41 * DAY)).await.expect("remembered");
     let known = bench.store().show(sid(1)).await.expect("shown").expect("there");
     assert!(known.state == State::Pending && known.code.is_some());
     let late = bench.store().remember(registered(4, 0)).await.expect("remembered");
-    assert_eq!(late.confirmed, [sid(4)], "the evidence still waited");
+    assert_eq!(late.confirmed, [sid(4)], "the evidence was still parked");
     bench.start_at(10 * MINUTE);
     assert_eq!(bench.ahead(), None);
     let replayed = bench.store().observe(reply(7, 10 * MINUTE)).await.expect("observed");
@@ -137,7 +137,7 @@ async fn a_start_forty_days_ahead_removes_nothing_and_all_counts_when_the_clock_
 }
 
 #[tokio::test]
-async fn twilios_date_or_the_operator_sets_the_sweep_free() {
+async fn twilios_date_or_the_operator_allows_the_sweep() {
     for operator in [false, true] {
         let mut bench = filled().await;
         bench.start_at(20 * DAY);
@@ -151,7 +151,7 @@ async fn twilios_date_or_the_operator_sets_the_sweep_free() {
         assert_eq!(bench.ahead(), None);
         let swept = bench.sweep().await;
         assert_eq!((swept.expired, swept.orphaned), (1, 2), "{swept:?}");
-        // A confirmation may be a mistake, so nothing is removed by it for a day.
+        // A confirmation by the operator may be a mistake, so it removes nothing for a day.
         let removed = usize::from(!operator);
         assert_eq!((swept.messages, swept.marks), (removed, removed), "{swept:?}");
         bench.start_at(20 * DAY + MINUTE);
@@ -160,7 +160,7 @@ async fn twilios_date_or_the_operator_sets_the_sweep_free() {
 }
 
 #[tokio::test]
-async fn a_date_of_twilios_that_contradicts_the_clock_keeps_what_has_not_lapsed_by_it() {
+async fn a_date_of_twilio_that_contradicts_the_clock_keeps_every_record_unexpired_by_that_date() {
     let mut bench = filled().await;
     bench.start_at(40 * DAY);
     bench.store().clock_guard().agree(at(2 * DAY));
@@ -171,7 +171,7 @@ async fn a_date_of_twilios_that_contradicts_the_clock_keeps_what_has_not_lapsed_
 }
 
 #[tokio::test]
-async fn a_jump_while_it_runs_is_noticed_and_forgiven_when_the_clock_returns() {
+async fn a_jump_while_the_service_runs_is_noticed_and_cleared_when_the_clock_returns() {
     let bench = filled().await;
     bench.passes(600, 600);
     bench.sweep().await;
@@ -181,13 +181,13 @@ async fn a_jump_while_it_runs_is_noticed_and_forgiven_when_the_clock_returns() {
     assert!(bench.ahead().is_some());
     bench.passes(60, 720);
     assert_eq!((bench.ahead(), bench.state(1).await), (None, Some(State::Pending)));
-    // The uptime grows as much as the wall clock: that time has really passed, in suspend or not.
+    // The uptime grows as much as the wall clock: that time has passed, in suspend or not.
     bench.passes(8 * 86_400, 8 * DAY + 720);
     assert_eq!(bench.sweep().await.expired, 1);
 }
 
 #[tokio::test]
-async fn a_clock_that_falls_back_removes_nothing_early_when_it_leaps_forward_again() {
+async fn a_clock_that_falls_back_removes_nothing_early_when_it_jumps_forward_again() {
     let mut bench = Bench::new();
     bench.start_at(40 * DAY);
     bench.store().remember(registered(1, 40 * DAY)).await.expect("remembered");
@@ -209,13 +209,13 @@ async fn an_idle_store_knows_when_it_was_last_open() {
         bench.sweep().await;
     }
     bench.start_at(3 * HOUR + 50 * MINUTE);
-    assert_eq!(bench.ahead(), None, "it was off for less than an hour");
+    assert_eq!(bench.ahead(), None, "the store was closed for less than an hour");
     bench.start_at(5 * HOUR);
     assert!(bench.ahead().is_some());
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_know_when_it_was_last_open_removes_nothing_unasked() {
+async fn a_store_without_a_time_of_its_last_use_removes_nothing_without_a_confirmation() {
     let mut bench = filled().await;
     drop(bench.store.take());
     let db = crate::given::raw_sled(bench.folder.path());
@@ -228,7 +228,7 @@ async fn a_store_that_does_not_know_when_it_was_last_open_removes_nothing_unaske
 }
 
 #[tokio::test]
-async fn what_came_in_while_the_clock_was_behind_is_not_expired_by_its_correction() {
+async fn records_from_a_clock_that_was_behind_are_not_expired_by_its_correction() {
     let mut bench = filled().await;
     bench.start_at(-40 * DAY);
     bench.passes(60, -40 * DAY + 60);
@@ -242,11 +242,11 @@ async fn what_came_in_while_the_clock_was_behind_is_not_expired_by_its_correctio
     assert_eq!((bench.ahead(), bench.sweep().await), (None, NOTHING));
     assert_eq!(bench.state(11).await, Some(State::Pending));
     let late = bench.store().remember(registered(12, 120)).await.expect("remembered");
-    assert_eq!(late.confirmed, [sid(12)], "the evidence still waited");
+    assert_eq!(late.confirmed, [sid(12)], "the evidence was still parked");
 }
 
 #[tokio::test]
-async fn what_expired_or_was_orphaned_by_a_wrong_clock_counts_again_once_the_clock_is_corrected() {
+async fn records_expired_or_orphaned_by_a_wrong_clock_count_again_once_the_clock_is_corrected() {
     let bench = Bench::new();
     let store = bench.store();
     store.remember(registered(1, 0)).await.expect("remembered");
@@ -275,7 +275,7 @@ async fn what_expired_or_was_orphaned_by_a_wrong_clock_counts_again_once_the_clo
     let counts = store.counts();
     assert_eq!((counts.parked, counts.orphaned, counts.parked_fullest), (1, 0, 1));
     bench.passes(8 * 86_400, 8 * DAY);
-    assert_eq!(bench.sweep().await.orphaned, 1, "its own time ends it all the same");
+    assert_eq!(bench.sweep().await.orphaned, 1, "the evidence still expires at its own time");
 }
 
 #[tokio::test]

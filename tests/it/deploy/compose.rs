@@ -17,7 +17,7 @@ fn compose() -> Value {
         filled.push_str(match variable.split(':').next().expect("a name") {
             "PUBLIC_HOST" => "hooks.example.com",
             "TWILIO_ACCOUNT_SID" => "AC0123456789abcdef0123456789abcdef",
-            other => panic!("{other} is filled in nowhere"),
+            other => panic!("{other} has no value"),
         });
         filled.push_str(rest);
     }

@@ -92,7 +92,7 @@ fn the_image_gets_every_file_that_the_manifest_the_source_and_the_dockerfile_nam
 }
 
 #[test]
-fn no_secret_no_store_and_nothing_heavy_gets_into_the_image() {
+fn no_secret_no_store_and_no_large_file_gets_into_the_image() {
     let ignore = of_the_repository();
     for path in [
         ".env",
@@ -128,10 +128,10 @@ fn no_secret_no_store_and_nothing_heavy_gets_into_the_image() {
 fn dockerignore_is_read_as_docker_reads_it() {
     let lets_in = |text: &str, path: &str| Ignore::parse(text).expect("known").lets_in(path);
     for (text, path, expected) in [
-        // Everything gets in by default.
+        // Every file is included by default.
         ("", "a", true),
         ("a", "a", false),
-        // A pattern counts for all paths below it, and only from the root.
+        // A pattern applies to all paths below it, and only from the root.
         ("a", "a/b/c", false),
         ("b", "a/b", true),
         ("a/b", "a/b/c", false),
@@ -140,7 +140,7 @@ fn dockerignore_is_read_as_docker_reads_it() {
         ("a/", "a/b", false),
         ("./a//b/../c", "a/c", false),
         ("  a  ", "a", false),
-        // The last match wins, and a `!` lets in below a folder that is out.
+        // The last match wins; a `!` includes a path below an excluded folder.
         ("*\n!a", "a", true),
         ("!a\n*", "a", false),
         ("*\n!a/b", "a/b/c", true),

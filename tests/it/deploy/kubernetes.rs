@@ -84,7 +84,7 @@ fn the_stateful_set_never_has_two_pods_and_runs_as_the_images_user() {
 }
 
 #[test]
-fn the_probes_ask_routes_that_a_healthy_service_answers_on_the_operators_port() {
+fn the_probes_request_routes_that_a_healthy_service_answers_on_the_operators_port() {
     let set = stateful_set();
     let container = container(&set);
     let port = |listen: &str| {

@@ -30,7 +30,7 @@ fn is_missing(program: &str) -> bool {
 }
 
 #[test]
-fn systemd_takes_the_unit_without_a_warning_and_finds_little_exposed() {
+fn systemd_accepts_the_unit_without_a_warning_and_finds_little_exposed() {
     if is_missing("systemd-analyze") {
         return;
     }
@@ -55,7 +55,7 @@ fn systemd_takes_the_unit_without_a_warning_and_finds_little_exposed() {
 }
 
 #[test]
-fn the_units_settings_are_sound_and_its_credentials_are_the_files_that_it_reads() {
+fn the_units_settings_are_valid_and_its_credentials_are_the_files_that_it_reads() {
     let mut settings: BTreeMap<String, String> = BTreeMap::new();
     let own = values("Environment");
     let file = read("deploy/heardback.env");
@@ -77,7 +77,7 @@ fn the_units_settings_are_sound_and_its_credentials_are_the_files_that_it_reads(
         assert!(credentials.contains(&credential), "{credential}");
     }
 
-    // The store lies in the folder that systemd makes and leaves writable.
+    // The store is in the folder that systemd creates and keeps writable.
     let store = settings["HEARDBACK_STORE"].strip_prefix("sled:").expect("sled");
     let folder = Path::new("/var/lib").join(&values("StateDirectory")[0]);
     assert!(Path::new(store).starts_with(&folder), "{store}");
@@ -88,7 +88,7 @@ fn the_units_settings_are_sound_and_its_credentials_are_the_files_that_it_reads(
 }
 
 #[test]
-fn systemd_takes_the_declaration_of_the_user() {
+fn systemd_accepts_the_declaration_of_the_user() {
     if is_missing("systemd-sysusers") {
         return;
     }

@@ -1,4 +1,5 @@
-//! `.github/workflows/`: CI and releases on GitHub. They have not run there; the files are compared with GitHub's schema.
+//! `.github/workflows/`: CI and releases on GitHub. They have not run there; the tests compare the
+//! files with GitHub's schema.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ fn the_workflows_fit_githubs_schema() {
 }
 
 #[test]
-fn every_action_is_pinned_to_a_commit_and_its_version_stands_beside_it() {
+fn every_action_is_pinned_to_a_commit_with_its_version_in_a_comment() {
     let mut pins: BTreeMap<String, String> = BTreeMap::new();
     for file in FILES {
         for line in read(file).lines().filter_map(|line| line.trim().strip_prefix("uses: ")) {

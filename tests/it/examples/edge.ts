@@ -1,3 +1,3 @@
-// Runs a function of Supabase's as its edge runtime does: what it promises to finish is finished after it has answered.
+// Runs a Supabase function as its edge runtime does: `waitUntil` work is finished after the response.
 Object.assign(globalThis, { EdgeRuntime: { waitUntil: (promise: Promise<unknown>) => void promise } });
 await import(`file://${Deno.args[0]}`);

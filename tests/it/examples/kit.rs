@@ -1,5 +1,5 @@
-//! What an example needs in order to run, and the example running: copied into a folder of its own, as a reader would,
-//! with nothing of this repository beside it but where a library is to be stood in for.
+//! The tools of an example and its process. The example runs from a copy in a folder of its own, as
+//! for a reader: without other files of this repository, except stand-ins for libraries.
 
 use std::cell::Cell;
 use std::fs;
@@ -14,7 +14,7 @@ use heardback::config::process_env;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::examples::{Told, root};
+use crate::examples::{Environment, root};
 use crate::harness::{LONG, RECIPIENT, eventually};
 use crate::skip::skipped_unless_ci;
 
@@ -52,7 +52,7 @@ impl Example {
         }
     }
 
-    /// Fails where something is missing that it needs.
+    /// Fails if something that the example needs is missing.
     fn probe(self) -> &'static [&'static str] {
         match self {
             Self::Node => &["-e", "require('twilio')(`AC${'0'.repeat(32)}`, 'x')"],
@@ -93,13 +93,13 @@ impl Kit {
         Some(Self { example, folder })
     }
 
-    /// It, with what it is told, and a word.
-    pub(super) fn command(&self, word: &str, told: &Told<'_>) -> Command {
+    /// The command of the example, with these settings and this argument.
+    pub(super) fn command(&self, word: &str, environment: &Environment<'_>) -> Command {
         let mut command = Command::new(self.example.program());
         command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("PATH", process_env("PATH").unwrap_or_default());
         command.env("HEARDBACK_SPOOL", self.folder.path());
-        told.tell(&mut command);
+        environment.set_on(&mut command);
         if self.example == Example::Ruby {
             command.arg("-I").arg(root().join("tests/it/examples/ruby"));
         }
@@ -107,15 +107,15 @@ impl Kit {
         command
     }
 
-    /// Puts a file where its jobs are.
+    /// Writes a file to the folder of its jobs.
     pub(super) fn spool(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).expect("written");
     }
 
-    /// Starts it.
-    pub(super) fn start(self, told: &Told<'_>) -> Run {
-        let mut command = self.command(RECIPIENT, told);
-        // A group of its own, for what it leaves running.
+    /// Starts the example.
+    pub(super) fn start(self, environment: &Environment<'_>) -> Run {
+        let mut command = self.command(RECIPIENT, environment);
+        // A process group of its own, so that its children can be ended too.
         let command = command.process_group(0).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -123,32 +123,32 @@ impl Kit {
         std::thread::spawn(move || {
             let _ = lines.map_while(Result::ok).try_for_each(|line| says.send(line));
         });
-        let works = (self.example == Example::Php).then(|| self.command("work", told));
+        let works = (self.example == Example::Php).then(|| self.command("work", environment));
         Run { child, said, works, kit: self }
     }
 }
 
-/// Where node finds packages, by the setting that only `require` looks at.
+/// The folder of node's packages. Only `require` reads this setting.
 pub(super) fn node_modules() -> String {
     process_env("NODE_PATH").unwrap_or_default()
 }
 
-/// An example that was started; it is gone when the test is.
+/// A started example; it is killed when the test ends.
 pub(super) struct Run {
     child: Child,
     said: Receiver<String>,
-    /// What cron would run.
+    /// The command for cron.
     works: Option<Command>,
     kit: Kit,
 }
 
 impl Run {
-    /// What it says first: the message that it sent.
+    /// Its first output: the message that it sent.
     pub(super) fn sid(&self) -> String {
-        self.said.recv_timeout(LONG).expect("it says which at once")
+        self.said.recv_timeout(LONG).expect("the example prints its message first")
     }
 
-    /// Waits until it is so. Where jobs are for cron to run, cron runs them.
+    /// Waits for the condition. If cron has to run the jobs, the test runs them.
     pub(super) fn works_until(&mut self, mut is_so: impl FnMut() -> bool) {
         let what = format!("{:?} comes to its end", self.kit.example);
         let works = Cell::new(self.works.as_mut());
@@ -161,14 +161,14 @@ impl Run {
         });
     }
 
-    /// Sees that it ends by itself, says nothing, and fails.
+    /// Checks that the example ends without output and fails.
     pub(super) fn fails(&mut self) {
         let end = self.said.recv_timeout(LONG);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);
         assert!(!self.child.wait().expect("it ends").success(), "{:?}", self.kit.example);
     }
 
-    /// Sees that it ends by itself, having said nothing more.
+    /// Checks that the example ends without further output.
     pub(super) fn ends_well(&mut self) {
         let end = self.said.recv_timeout(LONG);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected), "{:?}", self.kit.example);

@@ -1,9 +1,10 @@
-//! The examples for an app's developers (`examples/app/`) do what they say: each sends a message, registers it and
-//! reports its code, keeps nobody waiting, and tries again after a 503 and after silence.
+//! The examples for an app's developers (`examples/app/`): each sends a message, registers it and
+//! reports its code, delays no login, and retries after a 503 and after no answer.
 //!
-//! Node and Python run with Twilio's own libraries, curl with `openssl`, the hooks of Supabase under Deno. Ruby and PHP
-//! run with a stand-in for Twilio's library (`ruby/`, `php/`), whose packages no registry of ours has. What is missing
-//! is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+//! Node and Python run with Twilio's own libraries, curl with `openssl`, the hooks of Supabase
+//! under Deno. Ruby and PHP run with a stand-in for Twilio's library (`ruby/`, `php/`), because
+//! their packages are not in the registries that CI uses. A test without its tool is skipped; with
+//! `HEARDBACK_CI=1` it fails.
 
 mod kit;
 mod relay;
@@ -21,7 +22,7 @@ use crate::examples::kit::{Example, Kit};
 use crate::examples::relay::{Relay, Trouble};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, TOKEN, eventually, sid};
 
-/// The demo's account and secret, as it prints them.
+/// The account and secret that the demo prints.
 const DEMO_ACCOUNT: &str = "AC11111111111111111111111111111111";
 const DEMO_TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -29,16 +30,16 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What an example is told by its environment.
-struct Told<'a> {
+/// The environment of an example.
+struct Environment<'a> {
     account: &'a str,
     token: &'a str,
     twilio: &'a str,
     heardback: &'a str,
 }
 
-impl Told<'_> {
-    fn tell(&self, command: &mut Command) {
+impl Environment<'_> {
+    fn set_on(&self, command: &mut Command) {
         command.envs([
             ("TWILIO_ACCOUNT_SID", self.account),
             ("TWILIO_AUTH_TOKEN", self.token),
@@ -50,7 +51,7 @@ impl Told<'_> {
     }
 }
 
-/// The demo, kept up; it is gone when the test is.
+/// The running demo; it is killed when the test ends.
 struct Demo {
     child: Child,
     receiver: String,
@@ -74,7 +75,7 @@ impl Demo {
                 break;
             }
         }
-        // Somebody has to go on reading, or what it says next is its end.
+        // A reader must stay, because the demo's next write would fail and end it.
         std::thread::spawn(move || lines.for_each(drop));
         let address = |name: &str| {
             let mut lines = shown.iter().filter_map(|line| line.trim().strip_prefix(name));
@@ -102,12 +103,12 @@ impl Drop for Demo {
     }
 }
 
-/// What the README of the examples says: the demo, and an example beside it.
+/// The procedure of the examples' README: the demo, and an example beside it.
 #[test]
-fn beside_the_demo_each_example_sends_a_message_and_gets_it_reported() {
+fn beside_the_demo_each_example_sends_a_message_that_is_reported() {
     let kits: Vec<Kit> = Example::ALL.into_iter().filter_map(Kit::of).collect();
     let demo = Demo::start();
-    let told = Told {
+    let environment = Environment {
         account: DEMO_ACCOUNT,
         token: DEMO_TOKEN,
         twilio: &demo.twilio,
@@ -116,58 +117,59 @@ fn beside_the_demo_each_example_sends_a_message_and_gets_it_reported() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     for kit in kits {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         let sid = run.sid();
         run.works_until(|| runtime.block_on(demo.state(&sid)) == "reported");
         run.ends_well();
     }
 }
 
-/// While the example has not said what the message's name is, which it does at once, nobody answers it.
+/// Until the example has printed the message's SID, which it does at once, no request is answered.
 fn survives(example: Example, number: u32, trouble: Trouble) {
     let Some(kit) = Kit::of(example) else { return };
     let relay = Relay::start(number, trouble);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
-    let mut run = kit.start(&told);
+    let environment =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let mut run = kit.start(&environment);
     assert_eq!(run.sid(), sid(number), "{example:?}");
     relay.open();
     run.works_until(|| relay.scene.state(number).as_deref() == Some("reported"));
     run.ends_well();
     let message = relay.scene.message(number).expect("known");
     assert_eq!(message["evidence"], "code_entered", "{example:?}: {message}");
-    // A registration that comes behind the event fills in what that did not say.
-    eventually("both were taken", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
+    // A registration after the event fills in the fields that the event lacked.
+    eventually("both were accepted", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
     assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"], "{example:?}");
     assert!(!relay.scene.service.logs().contains(RECIPIENT));
 }
 
 #[test]
-fn node_waits_for_nobody_and_tries_again() {
+fn node_delays_no_login_and_retries() {
     survives(Example::Node, 1, Trouble::Busy);
 }
 
 #[test]
-fn python_waits_for_nobody_and_tries_again() {
+fn python_delays_no_login_and_retries() {
     survives(Example::Python, 2, Trouble::Busy);
 }
 
 #[test]
-fn ruby_waits_for_nobody_and_tries_again() {
+fn ruby_delays_no_login_and_retries() {
     survives(Example::Ruby, 3, Trouble::Busy);
 }
 
 #[test]
-fn php_waits_for_nobody_and_tries_again() {
+fn php_delays_no_login_and_retries() {
     survives(Example::Php, 4, Trouble::Busy);
 }
 
 #[test]
-fn curl_waits_for_nobody_and_tries_again() {
+fn curl_delays_no_login_and_retries() {
     survives(Example::Curl, 5, Trouble::Busy);
 }
 
 #[test]
-fn whatever_went_wrong_each_tries_again() {
+fn each_example_retries_after_any_transient_failure() {
     std::thread::scope(|all| {
         for (example, number) in Example::ALL.into_iter().zip(11..) {
             all.spawn(move || survives(example, number, Trouble::Rude));
@@ -175,9 +177,9 @@ fn whatever_went_wrong_each_tries_again() {
     });
 }
 
-/// The operator can repair a wrong key or URL, and nothing is lost until then.
+/// The operator can correct a wrong key or URL, and no registration is lost until then.
 #[test]
-fn what_got_403_each_keeps_as_long_as_what_got_503() {
+fn each_example_keeps_a_request_after_403_as_long_as_after_503() {
     std::thread::scope(|all| {
         for (example, number) in Example::ALL.into_iter().zip(31..) {
             all.spawn(move || survives(example, number, Trouble::Forbidden));
@@ -186,31 +188,31 @@ fn what_got_403_each_keeps_as_long_as_what_got_503() {
 }
 
 #[test]
-fn what_is_refused_for_good_is_sent_once() {
+fn a_permanently_refused_request_is_sent_once() {
     let relay = Relay::start(21, Trouble::ForGood);
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio, heardback };
+    let environment = Environment { account: ACCOUNT, token: TOKEN, twilio, heardback };
     for (kit, times) in Example::ALL.into_iter().filter_map(Kit::of).zip(1..) {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         run.sid();
         run.works_until(|| relay.asked() == [times, times]);
         run.ends_well();
         run.works_until(|| true);
         assert_eq!(relay.asked(), [times, times], "an event and a registration");
     }
-    assert_eq!(relay.scene.state(21), None, "nothing was taken");
+    assert_eq!(relay.scene.state(21), None, "nothing was accepted");
 }
 
 #[test]
-fn without_a_message_nothing_is_told() {
+fn without_a_message_nothing_is_reported() {
     let relay = Relay::start(22, Trouble::Nothing);
     relay.open();
     let (twilio, heardback) = (&*relay.url, &*relay.url);
-    // Whom "Twilio" does not know.
-    let told = Told { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
+    // A recipient that the stand-in for Twilio does not know.
+    let environment = Environment { account: DEMO_ACCOUNT, token: TOKEN, twilio, heardback };
     for kit in Example::ALL.into_iter().filter_map(Kit::of) {
-        let mut run = kit.start(&told);
+        let mut run = kit.start(&environment);
         run.fails();
         run.works_until(|| true);
     }
@@ -218,21 +220,26 @@ fn without_a_message_nothing_is_told() {
 }
 
 #[test]
-fn php_needs_a_folder_for_its_jobs_and_passes_over_broken_ones() {
+fn php_needs_a_folder_for_its_jobs_and_skips_broken_ones() {
     let Some(kit) = Kit::of(Example::Php) else { return };
     let relay = Relay::start(23, Trouble::Nothing);
     relay.open();
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let environment =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
     for word in [RECIPIENT, "work"] {
-        let ran = kit.command(word, &told).env_remove("HEARDBACK_SPOOL").output().expect("it runs");
+        let ran = kit
+            .command(word, &environment)
+            .env_remove("HEARDBACK_SPOOL")
+            .output()
+            .expect("it runs");
         let said = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
-        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL is to name"), "{said}");
+        assert!(!ran.status.success() && said.contains("HEARDBACK_SPOOL must name"), "{said}");
     }
-    // Before all others, as their names are.
+    // Their names sort before all others.
     kit.spool("heardback-0.job", "");
     kit.spool("heardback-1.job", "[\"/app/events\",{\"Mess");
     kit.spool("heardback-2.job", "[7]");
-    let mut run = kit.start(&told);
+    let mut run = kit.start(&environment);
     run.sid();
     run.works_until(|| relay.scene.state(23).as_deref() == Some("reported"));
     run.ends_well();
@@ -253,5 +260,5 @@ fn each_example_is_under_forty_lines_and_waits_two_seconds_at_most() {
         let shown = ["timeout(2000)", "timeout=2", "timeout: 2", "TIMEOUT => 2", "max-time 2 "];
         limits += usize::from(shown.iter().any(|limit| text.contains(limit)));
     }
-    assert_eq!(limits, Example::ALL.len() + 1, "each that calls Heardback says how long");
+    assert_eq!(limits, Example::ALL.len() + 1, "each example that calls Heardback sets a timeout");
 }

@@ -1,5 +1,6 @@
-//! What stands before a service and makes trouble for the first registration and the first event, and no sooner than
-//! the test says. Behind that everything reaches the service. It also stands in for Twilio where a message is created.
+//! A proxy in front of a service that makes the first registration and the first event fail, until
+//! the test ends the fault. After that every request reaches the service. It also stands in for
+//! Twilio's message creation.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -11,22 +12,22 @@ use serde_json::json;
 use crate::harness::wire::Line;
 use crate::harness::{ACCOUNT, BASE, Scene, sid};
 
-/// What it does to the first registration and the first event.
+/// The fault for the first registration and the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The registration gets a 503, the event no answer at all.
+    /// The registration gets a 503, the event no answer.
     Busy,
-    /// The registration gets what is no HTTP, the event's connection is closed.
+    /// The registration gets bytes that are no HTTP; the event's connection is closed.
     Rude,
     /// Both first requests get a 403.
     Forbidden,
     /// Every request gets a 400.
     ForGood,
-    /// Nothing.
+    /// No fault.
     Nothing,
 }
 
-/// What came of the requests to a path.
+/// The results of the requests to a path.
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
     asked: usize,
@@ -39,7 +40,7 @@ struct Shared {
     is_open: Mutex<bool>,
     opened: Condvar,
     seen: Mutex<BTreeMap<String, Seen>>,
-    /// Connections that get no answer; they end with the test.
+    /// Connections without an answer; they end with the test.
     silent: Mutex<Vec<TcpStream>>,
 }
 
@@ -50,11 +51,11 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Starts both. The message that is created is of that number.
+    /// Starts both. The stand-in for Twilio creates the message of that number.
     pub(super) fn start(number: u32, trouble: Trouble) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        // What apps sign, and what the harness does.
+        // The app keys of the examples, and the account token of the harness.
         let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", &format!("{url},{BASE}"))]);
         let shared = Arc::new(Shared {
             trouble,
@@ -68,30 +69,30 @@ impl Relay {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&serving);
                 let behind = move || Line::open(service);
-                // Whoever hangs up has no answer coming.
+                // A client that disconnects needs no answer.
                 std::thread::spawn(move || pass_on(stream, behind, &shared, number));
             }
         });
         Self { url, scene, shared }
     }
 
-    /// From now on there are answers.
+    /// Ends the fault.
     pub(super) fn open(&self) {
         *self.shared.is_open.lock().expect("unpoisoned") = true;
         self.shared.opened.notify_all();
     }
 
-    /// The paths to which a request was turned away, or left without an answer.
+    /// The paths with a request that was rejected or left unanswered.
     pub(super) fn turned_away(&self) -> Vec<String> {
         self.paths(|seen| seen.turned_away > 0)
     }
 
-    /// How many requests came, to whichever path.
+    /// The number of requests, for each path.
     pub(super) fn asked(&self) -> Vec<usize> {
         self.shared.seen.lock().expect("unpoisoned").values().map(|seen| seen.asked).collect()
     }
 
-    /// The paths to which one was taken.
+    /// The paths with an accepted request.
     pub(super) fn taken(&self) -> Vec<String> {
         self.paths(|seen| seen.taken > 0)
     }
@@ -102,7 +103,7 @@ impl Relay {
     }
 }
 
-/// A request, whole.
+/// Reads a whole request.
 fn read(stream: &mut TcpStream) -> std::io::Result<(String, String)> {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -183,7 +184,7 @@ fn pass_on(
     stream.write_all(&answer.body)
 }
 
-/// A message, as Twilio answers that it was created; to whoever asks for feedback and says who they are.
+/// The response to message creation, for a request with credentials that asks for feedback.
 fn create(stream: &mut TcpStream, head: &str, body: &str, number: u32) -> std::io::Result<()> {
     let is_known = head.to_ascii_lowercase().contains("\r\nauthorization: basic ");
     let is_asked = body.contains("ProvideFeedback=true") || body.contains("ProvideFeedback=True");

@@ -1,5 +1,5 @@
-//! Supabase's hooks under Deno, which its edge functions run on: their types hold, they take what Supabase signed and
-//! nothing else, and they send, register and report.
+//! Supabase's hooks under Deno, the runtime of its edge functions: their types check, they accept
+//! only requests that Supabase signed, and they send, register and report.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -15,11 +15,11 @@ use sha2::Sha256;
 
 use crate::examples::kit::node_modules;
 use crate::examples::relay::{Relay, Trouble};
-use crate::examples::{Told, root};
+use crate::examples::{Environment, root};
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, TOKEN, eventually, sid};
 use crate::skip::skipped_unless_ci;
 
-/// What Supabase shows for a hook, without its `v1,whsec_`.
+/// The secret that Supabase shows for a hook, without its `v1,whsec_`.
 const SECRET: &str = "c3VwYWJhc2Ugc2lnbnMgd2l0aCB0aGlz";
 const USER: &str = "8ccaa7af-909f-44e7-84cb-67cdccb56be6";
 
@@ -30,7 +30,7 @@ struct Edge {
 }
 
 impl Edge {
-    /// `None`, and loudly so, where something is missing.
+    /// `None`: a tool is missing, and the test is skipped.
     fn new() -> Option<Self> {
         let packages = node_modules();
         let deno = Path::new(&packages).join(".bin/deno");
@@ -53,7 +53,7 @@ impl Edge {
         Some(Self { folder, deno })
     }
 
-    /// Deno, without a network but loopback's.
+    /// Deno with access to loopback only.
     fn deno(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.deno);
         command.args(words).env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
@@ -62,13 +62,13 @@ impl Edge {
         command
     }
 
-    fn serve(&self, name: &str, told: &Told<'_>) -> Function {
+    fn serve(&self, name: &str, environment: &Environment<'_>) -> Function {
         let path = self.folder.path().join("functions").join(name).join("index.ts");
         let path = path.display().to_string();
         let allowed = ["--allow-env", "--allow-read", "--allow-net=127.0.0.1"];
         let words = [&["run", "--no-remote"], &allowed[..], &["edge.ts", &path]].concat();
         let mut command = self.deno(&words);
-        told.tell(&mut command);
+        environment.set_on(&mut command);
         for hook in ["SEND_SMS_HOOK_SECRET", "CUSTOM_ACCESS_TOKEN_HOOK_SECRET"] {
             command.env(hook, format!("v1,whsec_{SECRET}"));
         }
@@ -89,7 +89,7 @@ impl Edge {
     }
 }
 
-/// A function that runs.
+/// A running function.
 struct Function {
     child: Child,
     url: String,
@@ -97,7 +97,7 @@ struct Function {
 }
 
 impl Function {
-    /// Calls it as Supabase does (standardwebhooks.com), with a secret.
+    /// Calls the function as Supabase does (standardwebhooks.com), signed with a secret.
     async fn call(&self, secret: &str, event: &Value) -> (u16, Value) {
         let body = event.to_string();
         let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
@@ -125,7 +125,7 @@ impl Drop for Function {
 }
 
 #[test]
-fn supabases_hooks_send_register_and_report_and_wait_for_nobody() {
+fn supabases_hooks_send_register_and_report_and_delay_no_login() {
     const NUMBER: u32 = 6;
     let Some(edge) = Edge::new() else { return };
     let files = ["functions/send-sms/index.ts", "functions/signed-in/index.ts"];
@@ -134,8 +134,10 @@ fn supabases_hooks_send_register_and_report_and_wait_for_nobody() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 
     let relay = Relay::start(NUMBER, Trouble::Busy);
-    let told = Told { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
-    let (send, signed_in) = (edge.serve("send-sms", &told), edge.serve("signed-in", &told));
+    let environment =
+        Environment { account: ACCOUNT, token: TOKEN, twilio: &relay.url, heardback: &relay.url };
+    let (send, signed_in) =
+        (edge.serve("send-sms", &environment), edge.serve("signed-in", &environment));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let call = |function: &Function, secret: &str, event: &Value| {
@@ -151,7 +153,7 @@ fn supabases_hooks_send_register_and_report_and_wait_for_nobody() {
     assert_eq!(call(&send, &strangers, &sms).0, 401);
     assert_eq!(call(&signed_in, &strangers, &token("otp")).0, 401);
 
-    // Heardback does not answer yet, and both have answered Supabase all the same.
+    // Heardback does not answer yet, but both hooks have answered Supabase.
     assert_eq!(call(&send, SECRET, &sms), (200, json!({})));
     for method in ["token_refresh", "otp"] {
         let (status, answer) = call(&signed_in, SECRET, &token(method));
@@ -165,6 +167,6 @@ fn supabases_hooks_send_register_and_report_and_wait_for_nobody() {
         (&message["evidence"], &message["reference"]),
         (&json!("code_entered"), &json!(USER))
     );
-    eventually("both were taken", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
+    eventually("both were accepted", LONG, || relay.taken() == ["/app/events", "/app/messages"]);
     assert_eq!(relay.turned_away(), ["/app/events", "/app/messages"]);
 }

@@ -1,4 +1,4 @@
-//! The command as an operator runs it: beside the service, and on a store that nobody has open.
+//! The command as a process: beside the service, and on a closed store.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::backup::binary::{about, backed_up, run, text, verified};
 use crate::given::raw_sled;
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, SENDER, Scene, form, get, sid, signed, wire};
 
-/// Digits that are in every way of writing the recipient.
+/// Digits that every notation of the recipient has.
 const DIGITS: &str = "5551234567";
 const REFERENCE: &str = "a-login-of-theirs";
 
@@ -29,7 +29,7 @@ fn registered(scene: &Scene, number: u32, to: &str, reference: &str) {
     assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
 }
 
-/// Three messages to the recipient, one to somebody else.
+/// Three messages to the recipient, one to another person.
 fn filled(more: &[(&str, &str)]) -> Scene {
     let scene = Scene::new(more);
     for number in 1..=3 {
@@ -58,7 +58,7 @@ fn status_of(scene: &Scene, number: u32) -> u16 {
 }
 
 #[test]
-fn a_service_forgets_while_it_serves_and_no_backup_from_then_on_knows() {
+fn a_service_forgets_while_it_serves_and_no_later_backup_has_the_records() {
     let scene = filled(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let holds = |backup: &Path| {
@@ -67,7 +67,7 @@ fn a_service_forgets_while_it_serves_and_no_backup_from_then_on_knows() {
     };
     let (before, after) = (folder.path().join("before"), folder.path().join("after"));
     backed_up(&scene.store(), &before);
-    assert!(holds(&before), "what is looked for can be found");
+    assert!(holds(&before), "the search finds present digits");
 
     assert_eq!(erased(&[RECIPIENT], &scene.store()), of(3));
     for (number, status) in [(1, 404), (2, 404), (3, 404), (4, 200)] {
@@ -83,7 +83,7 @@ fn a_service_forgets_while_it_serves_and_no_backup_from_then_on_knows() {
 }
 
 #[test]
-fn a_store_that_nobody_has_open_forgets_and_stays_sound() {
+fn a_closed_store_forgets_and_stays_valid() {
     let mut scene = filled(&[]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success());
@@ -107,7 +107,7 @@ fn a_store_of_an_older_format_is_left_alone() {
 }
 
 #[test]
-fn addresses_are_read_from_stdin_too_so_that_no_process_list_shows_them() {
+fn addresses_are_read_from_stdin_so_that_no_process_list_shows_them() {
     let scene = filled(&[]);
     let mut command = about(&["forget", "-"], &scene.store());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -124,7 +124,7 @@ fn addresses_are_read_from_stdin_too_so_that_no_process_list_shows_them() {
 }
 
 #[test]
-fn what_is_no_address_is_not_repeated_and_nothing_is_erased() {
+fn an_invalid_address_is_not_repeated_and_nothing_is_erased() {
     let scene = filled(&[]);
     let (code, told, talk) = run(&["forget", RECIPIENT, "4917612345678"], &scene.store());
     assert_eq!((code, told.as_str()), (Some(2), ""));
@@ -136,7 +136,7 @@ fn what_is_no_address_is_not_repeated_and_nothing_is_erased() {
 }
 
 #[test]
-fn where_there_is_no_store_none_is_made() {
+fn if_there_is_no_store_none_is_created() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("store");
     let (code, told, talk) = run(&["forget", RECIPIENT], &store);
@@ -145,7 +145,7 @@ fn where_there_is_no_store_none_is_made() {
 }
 
 #[test]
-fn without_the_key_that_hashed_them_nobody_is_said_to_be_unknown() {
+fn without_the_key_of_their_hashes_persons_are_not_reported_as_unknown() {
     let mut scene = filled(&[("HEARDBACK_PHONE_KEY", "0123456789abcdef0123456789abcdef")]);
     scene.service.signal(Signal::TERM);
     assert!(scene.service.ends_within(LONG).success());
@@ -167,7 +167,7 @@ fn without_the_key_that_hashed_them_nobody_is_said_to_be_unknown() {
 }
 
 #[test]
-fn what_was_recorded_of_refused_requests_goes_with_them() {
+fn recordings_of_their_rejected_requests_are_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
     let path = text(&refused);
@@ -177,7 +177,7 @@ fn what_was_recorded_of_refused_requests_goes_with_them() {
         let mut request = signed(&form("/twilio/message", &[("From", RECIPIENT)]));
         request.target.push_str("?moved=1");
         assert_eq!(scene.service.exchange(&wire::bytes(&request)).status, 403);
-        crate::harness::eventually("it is recorded", LONG, || {
+        crate::harness::eventually("the request is recorded", LONG, || {
             fs::read_dir(&refused)
                 .expect("a folder")
                 .any(|entry| entry.expect("an entry").path().extension().is_some())
@@ -195,5 +195,5 @@ fn what_was_recorded_of_refused_requests_goes_with_them() {
     let output = command.env("HEARDBACK_RECORD_REFUSED", &path).output().expect("it ran");
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(told["recordings"], 1);
-    assert_eq!(count(), 1, "what is not ours stays");
+    assert_eq!(count(), 1, "a file of another program stays");
 }

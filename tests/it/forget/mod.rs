@@ -1,5 +1,5 @@
-//! Forgetting people: what concerns them is gone, what concerns others is not, and nothing is proven by
-//! it that was not before.
+//! Erasure of persons: their records are removed, the records of others stay, and the removal lets
+//! no evidence prove more than before.
 
 #[cfg(test)]
 mod command;

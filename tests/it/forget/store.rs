@@ -1,4 +1,4 @@
-//! What every store forgets, and what it does not.
+//! The erasure of persons in every store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn page(store: &Arc<dyn Store>, filter: Filter) -> ListPage {
 }
 
 #[tokio::test]
-async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
+async fn their_messages_are_removed_in_every_state_and_no_other_messages() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -87,7 +87,7 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
             remember(&store, to(&store, n, text, None)).await;
         }
         hands.set(20);
-        // Reported, refused, confirmed and under way, confirmed and waiting.
+        // Reported, refused, claimed, and confirmed without a claim.
         for n in [1, 6, 7, 8] {
             observe(&store, direct(n, 15)).await;
         }
@@ -105,22 +105,22 @@ async fn their_messages_are_gone_in_every_state_and_nobody_elses() {
         assert_eq!(store.counts().total(), 4);
         assert_eq!(store.requeue(sid(8), RequeueFrom::Refused).await, Ok(Requeued::Unknown));
         let settled = store.settle(lease(6), Settlement::Reported, None).await;
-        assert_eq!(settled, Ok(SettleOutcome::LeaseLost), "what is gone is not settled");
+        assert_eq!(settled, Ok(SettleOutcome::LeaseLost), "a removed message is not settled");
+        assert_eq!(store.next_due(&Quotas::default()).await, Ok(None), "no message is due");
         assert_eq!(
-            store.next_due(&Quotas::default()).await,
-            Ok(None),
-            "nothing waits to be posted"
+            forget(&store, &[ANNA]).await,
+            Forgotten::default(),
+            "a second run finds no record"
         );
-        assert_eq!(forget(&store, &[ANNA]).await, Forgotten::default(), "once more finds nobody");
 
         drop(store);
         let store = backend.usual(&hands);
-        assert_eq!(states(&store).await, left, "the store opens, and it is so for good");
+        assert_eq!(states(&store).await, left, "the removal survives a restart");
     }
 }
 
 #[tokio::test]
-async fn what_comes_in_afterwards_is_new() {
+async fn later_messages_of_a_forgotten_person_are_new() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -132,7 +132,7 @@ async fn what_comes_in_afterwards_is_new() {
         forget(&store, &[ANNA]).await;
         remember(&store, to(&store, 2, ANNA, None)).await;
         let again = observe(&store, replied).await;
-        assert_eq!(again.as_str(), "none", "that it was counted once is not forgotten: {again:?}");
+        assert_eq!(again.as_str(), "none", "the counted reply is still known: {again:?}");
         hands.set(9);
         let newer = Signal { evidence: acted(anna, Some(SENDER), 8).evidence, ..reply(2, 8) };
         assert_eq!(observe(&store, newer).await, ObserveOutcome::Confirmed(sid(2)));
@@ -140,7 +140,7 @@ async fn what_comes_in_afterwards_is_new() {
 }
 
 #[tokio::test]
-async fn every_account_forgets_and_several_people_at_once() {
+async fn every_account_forgets_and_several_persons_are_forgotten_together() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -159,9 +159,10 @@ async fn every_account_forgets_and_several_people_at_once() {
     }
 }
 
-/// The message that is gone may have been meant: then another one under its name is not proven.
+/// The removed message may have been meant, so evidence by its reference does not prove another
+/// one.
 #[tokio::test]
-async fn evidence_by_the_name_of_what_is_gone_proves_nothing_of_what_is_left() {
+async fn evidence_by_the_reference_of_a_removed_message_proves_no_remaining_message() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -184,7 +185,7 @@ async fn evidence_by_the_name_of_what_is_gone_proves_nothing_of_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_message_does_not_say_that_one_which_is_gone_was_confirmed_instead() {
+async fn a_message_does_not_name_a_removed_sibling_as_confirmed() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
@@ -200,11 +201,11 @@ async fn a_message_does_not_say_that_one_which_is_gone_was_confirmed_instead() {
 }
 
 #[tokio::test]
-async fn their_links_and_the_evidence_that_waits_are_gone_and_nobody_elses() {
+async fn their_links_and_parked_evidence_are_removed_and_no_others() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);
-        // In Anna's message, in Bert's, made for Anna's login, for Bert's, for nobody yet.
+        // Links in Anna's message, in Bert's, for Anna's login, for Bert's, and without either.
         for (n, name) in
             [(1, None), (2, None), (3, Some("login-1")), (4, Some("login-2")), (5, None)]
         {
@@ -257,9 +258,9 @@ async fn their_links_and_the_evidence_that_waits_are_gone_and_nobody_elses() {
     }
 }
 
-/// More than the writer erases at a time.
+/// More messages than the writer erases at a time.
 #[tokio::test]
-async fn somebody_with_many_messages_is_forgotten_whole() {
+async fn all_messages_of_a_person_with_many_are_removed() {
     for backend in backends() {
         let hands = Hands::default();
         let store = backend.usual(&hands);

@@ -1,5 +1,5 @@
-//! What tests from the outside share: the real binary on ports of its own, a stand-in for Twilio
-//! beside it, and requests signed and sent as bytes. Whatever is started is ended when dropped.
+//! The harness for tests of the whole service: the real binary on its own ports, a stand-in for
+//! Twilio, and requests signed and sent as bytes. Each process ends when its guard is dropped.
 
 pub(crate) mod browser;
 pub(crate) mod running;
@@ -21,14 +21,14 @@ use crate::harness::wire::Answer;
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
-/// A Twilio auth token's shape; worth nothing.
+/// A value in the form of a Twilio auth token, without any use.
 pub(crate) const TOKEN: &str = "f00dbabe98765432100123456789cafe";
-/// What both sign, wherever the request is sent.
+/// The origin that both sides sign, whatever address the request is sent to.
 pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const RECIPIENT: &str = "+15551234567";
 pub(crate) const SENDER: &str = "+15017122661";
 
-/// Far more than anything here takes on a busy machine.
+/// Longer than anything here takes on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -41,7 +41,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Starts both, with these settings besides the usual.
+    /// Starts both, with these settings in addition to the defaults.
     pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let twilio = Twilio::start();
         let folder = tempfile::tempdir().expect("a folder");
@@ -53,17 +53,17 @@ impl Scene {
         self.folder.path().join("store")
     }
 
-    /// Sends it on a connection of its own, freshly signed by the account.
+    /// Sends a request on a new connection, signed by the account.
     pub(crate) fn send(&self, request: &Recording) -> Answer {
         self.service.exchange(&wire::bytes(&signed(request)))
     }
 
-    /// Registers a message, and says that its code was entered: confirmed in one step.
+    /// Registers a message and reports its code as entered: confirmed in one step.
     pub(crate) fn confirm(&self, number: u32) -> Answer {
         self.send(&code_entered(number))
     }
 
-    /// What the service knows of a message.
+    /// The service's view of a message.
     pub(crate) fn message(&self, number: u32) -> Option<Value> {
         let answer = self.send(&get(&format!("/app/messages/{}", sid(number))));
         (answer.status == 200).then(|| answer.json())
@@ -135,7 +135,7 @@ pub(crate) fn code_entered(number: u32) -> Recording {
     form("/app/events", &[("MessageSid", &sid(number)), ("Type", "code_entered")])
 }
 
-/// Asks until it is so.
+/// Polls until the condition is true.
 pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {

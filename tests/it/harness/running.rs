@@ -1,4 +1,4 @@
-//! The real binary, running: where it listens, what it logs, how it ends.
+//! The running service: its addresses, its log, its end.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -33,12 +33,13 @@ pub(crate) fn settings(store: &Path, twilio: &Twilio) -> Vec<(String, String)> {
     settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
-/// `heardback serve` with these settings besides the usual, and nothing else from our environment.
+/// `heardback serve` with these settings in addition to the defaults, and an empty environment
+/// otherwise.
 pub(crate) fn command(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Command {
     wrapped(&[BINARY, "serve"], store, twilio, more)
 }
 
-/// The same as the last words of another command line.
+/// The same settings for another command line.
 pub(crate) fn wrapped(
     words: &[&str],
     store: &Path,
@@ -51,19 +52,20 @@ pub(crate) fn wrapped(
     command
 }
 
-/// A process that listens.
+/// A listening process.
 pub(crate) struct Running {
     child: Child,
     pub(crate) public: SocketAddr,
     pub(crate) ops: SocketAddr,
-    /// A file, not a pipe: every line that the service logs before it answers can be read once the answer is here.
+    /// A file, not a pipe: every line that the service logs before a response can be read after the
+    /// response.
     logs: File,
-    /// The service's own process id, which is not the child's where it is wrapped.
+    /// The service's own process id, which is not the child's if the command is wrapped.
     pid: Option<Pid>,
 }
 
 impl Running {
-    /// Starts it, and waits until it says where it listens.
+    /// Starts the service and waits until it logs its addresses.
     pub(crate) fn start(mut command: Command) -> Self {
         let logs = tempfile::tempfile().expect("a file");
         let stderr = logs.try_clone().expect("the same file");
@@ -85,7 +87,7 @@ impl Running {
                 return found;
             }
             let late = began.elapsed() > LONG;
-            assert!(!gone && !late, "it does not listen (ended: {gone}):\n{logs}");
+            assert!(!gone && !late, "the service does not listen (ended: {gone}):\n{logs}");
             std::thread::park_timeout(LOOK_EVERY);
         }
     }
@@ -99,30 +101,30 @@ impl Running {
         String::from_utf8(bytes).expect("UTF-8")
     }
 
-    /// Waits until it has logged that.
+    /// Waits for this text in the log.
     pub(crate) fn says(&self, words: &str) {
-        eventually(&format!("it says {words:?}"), LONG, || self.logs().contains(words));
+        eventually(&format!("the log has {words:?}"), LONG, || self.logs().contains(words));
     }
 
     pub(crate) fn line(&self) -> Line {
         Line::open(self.public)
     }
 
-    /// One request on a connection of its own.
+    /// One request on a new connection.
     pub(crate) fn exchange(&self, bytes: &[u8]) -> Answer {
         let mut line = self.line();
         line.send(bytes);
         line.answer().expect("an answer")
     }
 
-    /// Asks the operator's listener.
+    /// A request to the operator's listener.
     pub(crate) fn operator(&self, path: &str) -> Answer {
         let mut line = Line::open(self.ops);
         line.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         line.answer().expect("an answer")
     }
 
-    /// The number behind a metric, given with its labels; 0 where there is none.
+    /// The value of a metric with its labels; 0 if it is missing.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.operator("/metrics").text();
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -134,7 +136,7 @@ impl Running {
         self.pid.expect("started")
     }
 
-    /// Where it runs inside another process: that this is its own process id.
+    /// Sets the process id of a service that runs inside another process.
     pub(crate) fn is_really(&mut self, pid: Pid) {
         self.pid = Some(pid);
     }
@@ -143,7 +145,7 @@ impl Running {
         kill_process(self.pid(), signal).expect("signalled");
     }
 
-    /// Whether it has not ended when that time is over.
+    /// Whether the process still runs after this time.
     pub(crate) fn still_runs_after(&mut self, wait: Duration) -> bool {
         let began = Instant::now();
         while began.elapsed() < wait {
@@ -158,7 +160,7 @@ impl Running {
     /// Waits for its end.
     pub(crate) fn ends_within(&mut self, deadline: Duration) -> ExitStatus {
         let mut end = None;
-        eventually("it ends", deadline, || {
+        eventually("the process ends", deadline, || {
             end = self.child.try_wait().expect("ours");
             end.is_some()
         });
@@ -169,7 +171,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let (Ok(None), Some(pid)) = (self.child.try_wait(), self.pid) {
-            // Where it is wrapped the wrapper ends with it.
+            // A wrapper ends with the service.
             let _ = kill_process(pid, Signal::KILL);
         }
         let _ = self.child.kill();
@@ -183,7 +185,7 @@ fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
         if let Some(json) = &json {
             return json.get(name)?.as_str()?.split(',').next()?.parse().ok();
         }
-        // A line for people.
+        // A line of the human-readable format.
         let (_, rest) = line.split_once(&format!(" {name}="))?;
         rest.split(' ').next()?.parse().ok()
     };

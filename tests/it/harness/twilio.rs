@@ -1,4 +1,4 @@
-//! A stand-in for Twilio's Feedback API: takes a post, writes it down, and answers as it is told.
+//! A stand-in for Twilio's Feedback API: records each post and sends the configured response.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,26 +6,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 
-/// How a post is answered.
+/// The response to a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// With this status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other is `{}`.
+    /// This status and Twilio's body for it: a 2xx names the message, a 4xx has a code, any other
+    /// is `{}`.
     Status(u16),
-    /// With this status and this body.
+    /// This status and this body.
     Body(u16, &'static str),
     /// 429 with `Retry-After: 1`.
     Throttle,
-    /// With this status and this header line, which ends in CRLF.
+    /// This status and this header line, which ends in CRLF.
     RetryAfter(u16, &'static str),
-    /// 302 to somewhere else.
+    /// 302 to another host.
     Redirect,
-    /// 200 and a web page.
+    /// 200 and an HTML page.
     Html,
     /// 400 and this error code.
     Refuse(u32),
-    /// Not before the manner changes.
+    /// No response before the manner changes.
     Hold,
-    /// Not the posts of this account before the manner changes; 200 for the others.
+    /// No response to the posts of this account before the manner changes; 200 for the others.
     HoldOf(&'static str),
 }
 
@@ -47,12 +48,12 @@ pub(crate) struct Twilio {
 }
 
 impl Twilio {
-    /// Starts it; it answers 200.
+    /// Starts the stand-in, which answers 200.
     pub(crate) fn start() -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// The same, where one was before.
+    /// Starts the stand-in on the address of an earlier one.
     pub(crate) fn start_at(addr: SocketAddr) -> Self {
         let listener = TcpListener::bind(addr).expect("a port");
         let addr = listener.local_addr().expect("bound");
@@ -64,7 +65,7 @@ impl Twilio {
         twilio
     }
 
-    /// From now on it answers so; also whoever is held.
+    /// Sets the response from now on, also for posts without a response yet.
     pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().expect("unpoisoned") = Some(manner);
         self.shared.changed.notify_all();
@@ -85,7 +86,7 @@ impl Drop for Twilio {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
         self.behave(Manner::Status(503));
-        // Wakes the one that accepts.
+        // Wakes the thread in `accept`.
         let _ = TcpStream::connect(self.addr);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -101,7 +102,7 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let shared = Arc::clone(shared);
         clients.push(std::thread::spawn(move || {
-            // Whoever hangs up has no answer coming.
+            // A client that disconnects needs no response.
             let _ = answer(stream, &shared);
         }));
     }
@@ -110,11 +111,11 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// What a service asks, whole; `None` if it hangs up before.
+/// A whole request; `None` if the client disconnects before its end.
 pub(crate) fn asked(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
-    // A GET, which is what `doctor` asks with, ends with its head.
+    // A GET, which `doctor` sends, ends with its head.
     let is_whole = |request: &[u8]| {
         request.ends_with(b"\r\n\r\nOutcome=confirmed")
             || (request.starts_with(b"GET ") && request.ends_with(b"\r\n\r\n"))
@@ -170,7 +171,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     )
 }
 
-/// Twilio's answer to the feedback in this request line, or about the account that it names.
+/// Twilio's response to the feedback in this request line, or about the account that it names.
 fn taken(line: &str) -> String {
     let path = line.split(' ').nth(1).unwrap_or_default();
     let mut parts = path.split('/').skip_while(|part| *part != "Accounts").skip(1);

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes on a socket: what is sent may be as wrong as it likes, and what comes back is
-//! seen as it is, the end of the connection included.
+//! HTTP/1.1 as bytes on a socket: tests can send malformed requests and see each response as it is,
+//! with the end of the connection.
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::harness::LONG;
 
-/// A connection from that loopback address of this machine.
+/// A connection from this loopback address.
 pub(crate) fn connected_from(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let own = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     bind(&own, &SocketAddrV4::new(source, 0)).expect("bound");
@@ -40,7 +40,7 @@ pub(crate) fn head(request: &Recording, length: usize) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// The same in chunks.
+/// The same request in chunks.
 pub(crate) fn chunked(request: &Recording, chunk: usize) -> Vec<u8> {
     let mut request = request.clone();
     request.headers.push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
@@ -58,7 +58,7 @@ pub(crate) fn chunked(request: &Recording, chunk: usize) -> Vec<u8> {
     bytes
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -83,12 +83,12 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// Whether it says that the connection ends here.
+    /// Whether the response announces that the connection ends.
     pub(crate) fn says_close(&self) -> bool {
         self.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// Everything but the date, which is the only thing that may differ between two forbidden ones.
+    /// The response without its date, the only part that may differ between two 403 responses.
     pub(crate) fn but_for_the_date(&self) -> String {
         let lines =
             self.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
@@ -107,7 +107,7 @@ impl Line {
         Self::try_open(addr).expect("connected")
     }
 
-    /// `None` if nobody listens there any more.
+    /// `None` if there is no listener.
     pub(crate) fn try_open(addr: SocketAddr) -> Option<Self> {
         TcpStream::connect(addr).ok().map(Self::over)
     }
@@ -120,23 +120,23 @@ impl Line {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Sends; says whether the other side still took it.
+    /// Sends bytes; returns whether the other side accepted them.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// No more will be sent.
+    /// Ends the sending half.
     pub(crate) fn end(&self) {
-        // It may be gone already.
+        // The other side may have closed it already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// The next answer, read to its end; `None` if the connection ends or stays silent instead.
+    /// The next response, read to its end; `None` if the connection ends or stays silent instead.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         self.answer_to("GET")
     }
 
-    /// The same; an answer to HEAD has no body, whatever its length says.
+    /// The next response to this method: a response to HEAD has no body, whatever its length says.
     pub(crate) fn answer_to(&mut self, method: &str) -> Option<Answer> {
         let end = loop {
             match self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -158,20 +158,20 @@ impl Line {
         Some(answer)
     }
 
-    /// Reads on until that was said; what came with it and before it counts as read.
+    /// Reads on until this text; everything up to it counts as read.
     pub(crate) fn reads_until(&mut self, words: &str) {
         let found =
             |unread: &[u8]| unread.windows(words.len()).rposition(|it| it == words.as_bytes());
         let at = loop {
             match found(&self.unread) {
                 Some(at) => break at,
-                None => assert!(self.read().is_some(), "{words} is not said"),
+                None => assert!(self.read().is_some(), "{words} is not in the response"),
             }
         };
         self.unread.drain(..at + words.len());
     }
 
-    /// Whether the other side closes it within that time, saying nothing more.
+    /// Whether the other side closes the connection within that time without another byte.
     pub(crate) fn is_closed_within(&mut self, patience: Duration) -> bool {
         self.stream.set_read_timeout(Some(patience)).expect("set");
         let silent = self.unread.is_empty();

@@ -1,4 +1,4 @@
-//! Several accounts in one process: whose key speaks for whom, over real sockets.
+//! Several accounts in one process over real sockets: which key may speak for which account.
 
 use heardback::recording::Recording;
 use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
@@ -14,7 +14,7 @@ use crate::harness::{
 const OTHER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
 const OWN_APP_KEY: &str = "the other account's own app key";
 const APP_KEY: &str = "what every account's app signs with";
-const STRANGER: &str = "AC9999999999abcdef0123456789abcdef";
+const UNKNOWN_ACCOUNT: &str = "AC9999999999abcdef0123456789abcdef";
 const SHARED_ID: &str = "webhooks_sharedkey_01";
 const SHARED: &str = "a shared key's secret";
 
@@ -88,9 +88,9 @@ fn an_accounts_token_speaks_for_its_own_account_only() {
         (OTHER_ACCOUNT, OTHER_TOKEN, 204),
         (ACCOUNT, OTHER_TOKEN, 403),
         (OTHER_ACCOUNT, TOKEN, 403),
-        (STRANGER, TOKEN, 403),
-        (STRANGER, OTHER_TOKEN, 403),
-        (STRANGER, "a guess", 403),
+        (UNKNOWN_ACCOUNT, TOKEN, 403),
+        (UNKNOWN_ACCOUNT, OTHER_TOKEN, 403),
+        (UNKNOWN_ACCOUNT, "a guess", 403),
         (ACCOUNT, APP_KEY, 403),
         (OTHER_ACCOUNT, OWN_APP_KEY, 403),
     ] {
@@ -101,28 +101,30 @@ fn an_accounts_token_speaks_for_its_own_account_only() {
         let asked = get(&format!("/twilio/status?{query}"));
         assert_eq!(scene.send(&asked, secret), expected, "GET, {account} by {secret}");
     }
-    // The account is in the body, so every key is tried, and its owner decides all the same.
+    // The account is in the body, so every key is tried; the key's owner still decides.
     let missing = form("/twilio/status", &[("MessageSid", &sid(1))]);
     for secret in [TOKEN, OTHER_TOKEN] {
-        assert_eq!(scene.send(&missing, secret), 400, "signed, and it names no account");
+        assert_eq!(scene.send(&missing, secret), 400, "signed, without an account");
     }
 }
 
 #[test]
-fn a_message_is_reported_while_all_slots_are_taken_by_another_accounts_hanging_posts() {
+fn a_message_is_reported_while_another_accounts_hanging_posts_take_all_slots() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(Manner::HoldOf(OTHER_ACCOUNT));
     for number in 1..=20 {
         assert_eq!(scene.send(&event(None, number), OWN_APP_KEY), 200);
     }
-    eventually("its posts hang", LONG, || scene.twilio.posts().len() >= 4);
+    eventually("the account's posts hang", LONG, || scene.twilio.posts().len() >= 4);
     assert_eq!(scene.send(&event(Some(ACCOUNT), 100), APP_KEY), 200);
     let metric = "heardback_upstream_attempts_total{result=\"done\"}";
-    eventually("the other account's is reported", LONG, || scene.service.metric(metric) == 1);
+    eventually("the other account's message is reported", LONG, || {
+        scene.service.metric(metric) == 1
+    });
 }
 
 #[test]
-fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
+fn an_app_key_of_an_account_speaks_for_it_and_a_shared_app_key_for_all() {
     let scene = Scene::new(&[]);
     for (number, account, secret, expected) in [
         (1, Some(ACCOUNT), APP_KEY, 200),
@@ -131,8 +133,8 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
         (4, Some(OTHER_ACCOUNT), OWN_APP_KEY, 200),
         (5, None, OWN_APP_KEY, 200),
         (6, Some(ACCOUNT), OWN_APP_KEY, 403),
-        (7, Some(STRANGER), APP_KEY, 403),
-        (8, Some(STRANGER), OWN_APP_KEY, 403),
+        (7, Some(UNKNOWN_ACCOUNT), APP_KEY, 403),
+        (8, Some(UNKNOWN_ACCOUNT), OWN_APP_KEY, 403),
         (9, Some(ACCOUNT), TOKEN, 403),
         (9, Some(OTHER_ACCOUNT), OTHER_TOKEN, 403),
     ] {
@@ -141,7 +143,8 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
             assert_eq!(got, expected, "{account:?} by {secret}: {}", request.target);
         }
     }
-    // Each was confirmed for the account that it is about, and posted with its credentials.
+    // Each message was confirmed for its own account, and posted with the credentials of that
+    // account.
     let posted = |account: &str, number: u32| {
         let path = format!("/Accounts/{account}/Messages/{}/", sid(number));
         eventually(&path, LONG, || scene.twilio.posts().iter().any(|post| post.contains(&path)));
@@ -150,7 +153,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
     for number in [2, 4, 5] {
         posted(OTHER_ACCOUNT, number);
     }
-    // What another account's key asks for is not there.
+    // A message of another account is not found.
     for (number, secret, expected) in [
         (1, APP_KEY, 200),
         (2, APP_KEY, 200),
@@ -171,7 +174,7 @@ fn an_app_key_of_an_account_speaks_for_it_and_one_of_everybody_for_all() {
 }
 
 #[test]
-fn whose_it_is_is_never_guessed_where_a_key_speaks_for_several_accounts() {
+fn an_account_is_never_guessed_if_a_key_speaks_for_several() {
     let scene = Scene::new(&[]);
     let target = "https://app.example.com/";
     for (route, body) in [
@@ -197,10 +200,11 @@ fn anothers_message_cannot_be_confirmed_by_naming_it() {
     let register =
         json_post("/app/messages", &json!({ "MessageSid": sid(2), "AccountSid": ACCOUNT }));
     assert_eq!(scene.send(&register, APP_KEY), 201, "the default account's");
-    // The other account's app says that the default account's message arrived.
+    // The other account's app reports that the default account's message arrived.
     let answer = scene.service.exchange(&wire::bytes(&by(&json_event(None, 2), OWN_APP_KEY)));
     assert_ne!(answer.status, 200, "{}", answer.text());
-    // Its Twilio says so: a click adds nothing to what is known, so nothing contradicts that.
+    // The other account's Twilio reports it. A click adds no facts about the message, so nothing
+    // contradicts it.
     let click = json!({ "event_type": "click", "sms_sid": sid(2), "account_sid": OTHER_ACCOUNT });
     assert_eq!(scene.send(&json_post("/twilio/click", &click), OTHER_TOKEN), 204);
     let asked = by(&get(&format!("/app/messages/{}", sid(2))), APP_KEY);
@@ -213,7 +217,7 @@ fn a_shared_key_speaks_for_its_own_account_only() {
     let scene = Scene::new(&[]);
     let id = KeyId::parse(SHARED_ID).expect("valid");
     let key = SigningKey::shared(id, Algorithm::HmacSha256, SHARED.as_bytes());
-    for (account, expected) in [(OTHER_ACCOUNT, 204), (ACCOUNT, 403), (STRANGER, 403)] {
+    for (account, expected) in [(OTHER_ACCOUNT, 204), (ACCOUNT, 403), (UNKNOWN_ACCOUNT, 403)] {
         let mut request = status(account, 1).signed(&key, BASE);
         let settings = format!("key={SHARED_ID},algorithm=HMAC_SHA256");
         request.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), settings));
@@ -223,14 +227,14 @@ fn a_shared_key_speaks_for_its_own_account_only() {
 }
 
 #[test]
-fn which_key_a_route_last_matched_is_told_by_its_name() {
+fn the_key_that_a_route_last_matched_is_shown_by_its_name() {
     let scene = Scene::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{OTHER_TOKEN}0"))]);
     scene.send(&status(ACCOUNT, 1), &format!("{OTHER_TOKEN}0"));
     scene.send(&status(OTHER_ACCOUNT, 1), OTHER_TOKEN);
     scene.send(&event(None, 2), APP_KEY);
     scene.send(&event(None, 3), OWN_APP_KEY);
     scene.send(&status(ACCOUNT, 1), "a guess");
-    scene.send(&status(STRANGER, 1), TOKEN);
+    scene.send(&status(UNKNOWN_ACCOUNT, 1), TOKEN);
     let when = |route: &str, account: &str, key: &str| {
         scene.service.metric(&format!(
             "heardback_key_last_matched_timestamp_seconds\
@@ -249,11 +253,11 @@ fn which_key_a_route_last_matched_is_told_by_its_name() {
         assert_eq!(when > 1_700_000_000, is_there, "{route} {account} {key}: {when}");
     }
     let text = scene.service.operator("/metrics").text();
-    assert!(!text.contains(STRANGER), "a stranger makes no label");
+    assert!(!text.contains(UNKNOWN_ACCOUNT), "an unknown account creates no label");
 }
 
 #[test]
-fn a_token_of_the_wrong_region_is_hinted_at_once_and_changes_no_answer() {
+fn a_token_of_the_wrong_region_is_logged_at_once_and_changes_no_response() {
     let scene = Scene::new(&[("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")]);
     let from = |account: &str, secret: &str, region: &str| {
         let mut request = by(&status(account, 1), secret);
@@ -265,7 +269,7 @@ fn a_token_of_the_wrong_region_is_hinted_at_once_and_changes_no_answer() {
         let said = format!("comes from region {region}");
         logs.lines().filter(|line| line.contains(&said)).count()
     };
-    assert_eq!(from(ACCOUNT, TOKEN, "ie1"), 204, "what matches is good from anywhere");
+    assert_eq!(from(ACCOUNT, TOKEN, "ie1"), 204, "a matching signature is valid from any region");
     assert_eq!(from(ACCOUNT, "a guess", "us1"), 403);
     assert_eq!(from(OTHER_ACCOUNT, "a guess", "ie1"), 403);
     assert_eq!(hints("ie1") + hints("us1"), 0, "the region is as configured");
@@ -274,6 +278,6 @@ fn a_token_of_the_wrong_region_is_hinted_at_once_and_changes_no_answer() {
         assert_eq!(from(OTHER_ACCOUNT, "a guess", "us1"), 403);
         assert_eq!(from(ACCOUNT, "a guess", "forged line"), 403);
     }
-    eventually("it says so", LONG, || hints("ie1") == 1 && hints("us1") == 1);
+    eventually("the hints are logged", LONG, || hints("ie1") == 1 && hints("us1") == 1);
     assert!(!scene.service.logs().contains("forged"));
 }

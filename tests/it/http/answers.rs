@@ -1,4 +1,4 @@
-//! What a good request gets: status, content type, body, and a connection that may be kept.
+//! The responses to valid requests: status, content type, body, and a connection that may be kept.
 
 use serde_json::{Value, json};
 
@@ -20,12 +20,13 @@ fn at<'a>(json: &'a Value, field: &str) -> &'a Value {
 }
 
 #[test]
-fn each_of_twilios_routes_answers_as_twilio_wants_to_hear_it() {
+fn each_of_twilios_routes_answers_in_the_form_that_twilio_expects() {
     let scene = Scene::new(&[]);
     let twiml = (200, Some("text/xml"), "<Response/>".to_owned());
     let nothing = (204, None, String::new());
     let ours = [sid(101), sid(102), sid(103)];
-    // From somebody else than the message below goes to: a reply in its very millisecond would prove it.
+    // From another person than the recipient of the message below: a reply in the same millisecond
+    // would prove it.
     let other = [("From", "+15558675399")];
     let fields = ours.each_ref().map(|sid| reply(sid, &other));
     let query = serde_urlencoded::to_string(&fields[1]).expect("encodes");
@@ -56,7 +57,7 @@ fn each_of_twilios_routes_answers_as_twilio_wants_to_hear_it() {
 }
 
 #[test]
-fn a_word_of_greeting_closes_the_connection_and_is_no_plain_text() {
+fn the_index_page_closes_the_connection_and_is_no_plain_text() {
     let scene = Scene::new(&[]);
     for method in ["GET", "HEAD"] {
         let mut line = scene.service.line();
@@ -88,7 +89,7 @@ fn a_message_is_new_then_known_then_contradicted() {
 }
 
 #[test]
-fn twilios_answer_to_create_message_is_taken_as_it_stands() {
+fn twilios_response_to_create_message_is_accepted_unchanged() {
     let scene = Scene::new(&[]);
     let secret = "your code is 123456";
     let answer = json!({
@@ -146,7 +147,7 @@ fn a_message_is_shown_with_every_documented_field_from_pending_to_reported() {
 }
 
 #[test]
-fn a_message_that_twilio_refuses_shows_why() {
+fn a_message_that_twilio_refuses_shows_the_reason() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(crate::harness::twilio::Manner::Status(400));
     scene.confirm(1);
@@ -157,7 +158,7 @@ fn a_message_that_twilio_refuses_shows_why() {
 }
 
 #[test]
-fn an_event_says_what_came_of_it() {
+fn the_response_to_an_event_has_its_outcome() {
     let scene = Scene::new(&[]);
     let outcome = |request| {
         let answer: Answer = scene.send(&request);
@@ -176,7 +177,7 @@ fn an_event_says_what_came_of_it() {
     let (status, result, json) = outcome(by_reference.clone());
     assert_eq!((status, result.as_deref()), (202, Some("parked")));
     assert!(at(&json, "parked_until").is_string() && at(&json, "reason").is_string(), "{json}");
-    // What was parked settles the moment its message becomes known.
+    // Parked evidence settles as soon as its message is known.
     scene.send(&form("/app/messages", &[("MessageSid", &sid(2)), ("Reference", "login-1")]));
     scene.reaches(2, "reported");
     let (status, result, json) = outcome(json_post(
@@ -211,7 +212,7 @@ fn a_reply_confirms_and_a_repeat_or_an_opt_out_does_not() {
 }
 
 #[test]
-fn who_holds_the_secret_keeps_the_connection() {
+fn an_authenticated_client_keeps_its_connection() {
     let scene = Scene::new(&[]);
     let mut line = scene.service.line();
     let mut requests = vec![status_callback(1, "sent"), code_entered(1)];
@@ -222,7 +223,7 @@ fn who_holds_the_secret_keeps_the_connection() {
         let answer = line.answer().unwrap_or_else(|| unreachable!("closed: {}", request.target));
         assert!((200..300).contains(&answer.status) && !answer.says_close(), "{answer:?}");
     }
-    // Several at once on one connection are answered in their order.
+    // Several requests at once on one connection are answered in order.
     let all: Vec<u8> = requests.iter().flat_map(|request| wire::bytes(&signed(request))).collect();
     line.send(&all);
     let statuses: Vec<_> =
@@ -231,7 +232,7 @@ fn who_holds_the_secret_keeps_the_connection() {
 }
 
 #[test]
-fn a_body_in_chunks_or_after_a_100_continue_is_as_good_as_any() {
+fn a_body_in_chunks_or_after_a_100_continue_is_accepted() {
     let scene = Scene::new(&[]);
     let mut line = scene.service.line();
     line.send(&wire::chunked(&signed(&status_callback(1, "sent")), 7));
@@ -242,14 +243,14 @@ fn a_body_in_chunks_or_after_a_100_continue_is_as_good_as_any() {
     assert_eq!(line.answer().expect("an answer").status, 100);
     line.send(&request.body);
     assert_eq!(line.answer().expect("an answer").status, 204);
-    // Whoever has said everything and ends their half is answered as well.
+    // A client that closes its sending half after a complete request is answered as well.
     line.send(&wire::bytes(&signed(&status_callback(3, "sent"))));
     line.end();
     assert_eq!(line.answer().expect("an answer").status, 204);
 }
 
 #[test]
-fn a_slash_too_many_is_the_route_and_another_near_miss_is_logged_with_the_nearest() {
+fn a_doubled_slash_reaches_the_route_and_another_near_miss_is_logged_with_the_nearest_route() {
     let scene = Scene::new(&[]);
     let sid = sid(1);
     let fields = [("MessageSid", sid.as_str()), ("AccountSid", ACCOUNT), ("MessageStatus", "sent")];

@@ -1,5 +1,5 @@
-//! Field values as apps really send them: words for a missing value, zero timestamps, the JSON of Twilio's helper
-//! libraries, hand-written callback URLs.
+//! Field values as real apps send them: words for a missing value, zero timestamps, the JSON of
+//! Twilio's helper libraries, hand-written callback URLs.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn field(answer: &Answer) -> String {
 }
 
 #[test]
-fn a_reference_that_would_be_everyones_is_refused_by_its_field_on_every_route() {
+fn a_reference_that_stands_for_a_missing_value_is_refused_by_its_field_on_every_route() {
     let scene = Scene::new(&[]);
     for reference in
         ["undefined", "null", "None", "NaN", "[object Object]", "login-undefined", "${id}", "0"]
@@ -40,7 +40,7 @@ fn a_reference_that_would_be_everyones_is_refused_by_its_field_on_every_route() 
 }
 
 #[test]
-fn a_word_for_a_missing_value_is_no_name_of_anything_else() {
+fn a_word_for_a_missing_value_is_refused_in_every_other_field() {
     let scene = Scene::new(&[]);
     for (name, word) in
         [("From", "undefined"), ("From", "None"), ("To", "null"), ("Code", "nil"), ("Link", "NaN")]
@@ -52,7 +52,7 @@ fn a_word_for_a_missing_value_is_no_name_of_anything_else() {
 }
 
 #[test]
-fn a_time_that_was_never_set_is_refused_by_its_field() {
+fn a_zero_time_is_refused_by_its_field() {
     let scene = Scene::new(&[]);
     for zero in [
         "0001-01-01T00:00:00Z",
@@ -74,7 +74,7 @@ fn a_time_that_was_never_set_is_refused_by_its_field() {
 }
 
 #[test]
-fn twilios_answer_is_read_as_each_helper_library_writes_it() {
+fn twilios_response_is_accepted_in_the_spelling_of_each_helper_library() {
     let scene = Scene::new(&[]);
     let second = "2026-11-23T09:59:58.999Z";
     let shapes = [
@@ -100,7 +100,7 @@ fn twilios_answer_is_read_as_each_helper_library_writes_it() {
 }
 
 #[test]
-fn feedback_in_a_callback_url_is_read_as_a_setting_is_and_an_unreadable_word_is_logged() {
+fn feedback_in_a_callback_url_is_parsed_like_a_setting_and_an_unreadable_word_is_logged() {
     let scene = Scene::new(&[]);
     for (number, query) in (1..).zip([
         "feedback=1",

@@ -1,4 +1,5 @@
-//! Recipients over real HTTP: every notation of an address, and forms at the route for the other direction.
+//! Recipients over real HTTP: every notation of an address, and forms at the route for the other
+//! direction.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ use crate::http::reply;
 use crate::http::signals::before;
 
 const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
-/// A user id of WhatsApp.
+/// A WhatsApp user id.
 const USER_ID: &str = "US.13491208655302741918";
 
 /// A registration of a message that was created a minute ago: a reply within seconds would count as automatic.
@@ -62,7 +63,7 @@ fn a_registration_names_its_sender_in_any_notation_and_a_reply_finds_it() {
 }
 
 #[test]
-fn a_sender_that_cannot_be_read_is_refused_by_its_field() {
+fn an_unreadable_sender_is_refused_by_its_field() {
     let scene = Scene::new(&[]);
     for from in [
         "5017122661",
@@ -81,7 +82,7 @@ fn a_sender_that_cannot_be_read_is_refused_by_its_field() {
 }
 
 #[test]
-fn a_reply_finds_its_message_in_whatever_notation_the_recipient_was_registered() {
+fn a_reply_finds_its_message_whatever_the_notation_of_its_recipient() {
     let scene = Scene::new(&[]);
     let whatsapp = format!("whatsapp:{SENDER}");
     let user_id = format!("whatsapp:{USER_ID}");
@@ -104,7 +105,7 @@ fn a_reply_finds_its_message_in_whatever_notation_the_recipient_was_registered()
 }
 
 #[test]
-fn a_recipient_that_cannot_be_read_is_refused_with_the_character_in_the_way() {
+fn an_unreadable_recipient_is_refused_with_the_offending_character() {
     let scene = Scene::new(&[]);
     for (to, says) in [
         ("+1555867531O", "O (U+004F)"),
@@ -128,12 +129,13 @@ fn events(scene: &Scene, number: u32, to: &str) -> (u16, serde_json::Value) {
 }
 
 #[test]
-fn a_reply_is_about_the_newest_message_to_any_name_of_its_person() {
+fn a_reply_is_about_the_newest_message_to_any_address_of_its_person() {
     let scene = Scene::new(&[]);
     let sender = format!("whatsapp:{SENDER}");
     let (number, user_id) = ("whatsapp:+15558675310", format!("whatsapp:{USER_ID}"));
     let tied = [("ExternalUserId", USER_ID)];
-    // The newer message has the id, and the reply has the number. An id that is not tied yet shields.
+    // The newer message went to the id, and the reply comes from the number. An id without a known
+    // number shields.
     assert_eq!(scene.send(&register(&scene, 1, number, &sender)).status, 201);
     let newer = [&tied[..], &[("MessageStatus", "delivered")]].concat();
     assert_eq!(scene.send(&status(2, &user_id, &sender, &newer)).status, 204);
@@ -155,7 +157,7 @@ fn a_reply_is_about_the_newest_message_to_any_name_of_its_person() {
 }
 
 #[test]
-fn two_names_of_one_person_are_no_contradiction_and_two_numbers_are() {
+fn two_addresses_of_one_person_are_no_contradiction_and_two_numbers_are() {
     let scene = Scene::new(&[]);
     let sender = format!("whatsapp:{SENDER}");
     let user_id = format!("whatsapp:{USER_ID}");
@@ -198,7 +200,7 @@ fn holds(folder: &Path, digits: &str) -> bool {
 }
 
 #[test]
-fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_kept() {
+fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_stored() {
     const DIGITS: &str = "5559731264";
     let scene = Scene::new(&[]);
     let person = format!("+1{DIGITS}");
@@ -231,7 +233,7 @@ fn a_form_at_the_route_of_the_other_direction_is_refused_and_nothing_of_it_is_ke
         let more = [&inbound[..], &[("SmsStatus", "received")]].concat();
         send(target, &more, "/twilio/message");
     }
-    // A status callback is no evidence of what a person did.
+    // A status callback is no evidence of a person's act.
     send(
         "/app/events",
         &[&outbound[..], &[("MessageStatus", "delivered")]].concat(),

@@ -1,5 +1,5 @@
-//! Our own click links over real HTTP: how one is asked for, what it shows, and what proves that
-//! somebody opened it.
+//! Heardback's click links over real HTTP: how an app creates one, what its page shows, and which
+//! request proves that a person opened it.
 
 use heardback::recording::Recording;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn text(json: &Value, field: &str) -> String {
     value.unwrap_or_else(|| unreachable!("no {field} in {json}")).to_owned()
 }
 
-/// Has a link made for message `number`, or for none yet. Its path.
+/// Creates a link for message `number`, or for none yet. Returns its path.
 fn made(scene: &Scene, number: Option<u32>) -> String {
     let body = match number {
         Some(number) => json!({ "MessageSid": sid(number), "Link": TARGET }),
@@ -36,7 +36,7 @@ fn path(answer: &Answer) -> String {
     path
 }
 
-/// What a browser sends, unsigned, on a connection of its own.
+/// A browser's unsigned request on a new connection.
 fn visit(scene: &Scene, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let request = Recording {
@@ -56,8 +56,8 @@ fn as_phone(scene: &Scene, method: &str, target: &str) -> Answer {
     visit(scene, method, target, &[("User-Agent", PHONE)])
 }
 
-/// Every answer below `/c/` is for one person, once.
-fn is_kept_to_itself(answer: &Answer) {
+/// No response below `/c/` may be cached or indexed.
+fn is_not_cached_or_indexed(answer: &Answer) {
     for (name, value) in [
         ("Cache-Control", "no-store"),
         ("Referrer-Policy", "no-referrer"),
@@ -83,13 +83,13 @@ fn is_kept_to_itself(answer: &Answer) {
 
 fn is_sent_on(answer: &Answer) {
     assert_eq!((answer.status, answer.header("Location")), (303, Some(TARGET)), "{}", answer.head);
-    is_kept_to_itself(answer);
+    is_not_cached_or_indexed(answer);
 }
 
 fn is_the_page(answer: &Answer) {
     assert_eq!((answer.status, answer.header("Location")), (200, None), "{}", answer.head);
     assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
-    is_kept_to_itself(answer);
+    is_not_cached_or_indexed(answer);
 }
 
 fn evidence(scene: &Scene, outcome: &str) -> u64 {
@@ -98,7 +98,7 @@ fn evidence(scene: &Scene, outcome: &str) -> u64 {
 }
 
 #[test]
-fn a_fetch_shows_the_page_and_proves_nothing_and_the_button_proves_it_and_leads_on() {
+fn a_fetch_shows_the_page_and_proves_nothing_and_the_button_proves_it_and_redirects() {
     let scene = Scene::new(&[]);
     let link = made(&scene, Some(1));
     for method in ["GET", "HEAD", "GET"] {
@@ -125,7 +125,7 @@ fn a_fetch_shows_the_page_and_proves_nothing_and_the_button_proves_it_and_leads_
 }
 
 #[test]
-fn the_page_carries_exactly_the_script_and_the_style_that_its_policy_names() {
+fn the_page_has_exactly_the_script_and_the_style_that_its_policy_names() {
     use base64::Engine as _;
     use sha2::Digest as _;
     let scene = Scene::new(&[]);
@@ -146,7 +146,7 @@ fn the_page_carries_exactly_the_script_and_the_style_that_its_policy_names() {
 }
 
 #[test]
-fn a_link_is_made_before_its_message_and_bound_to_it_afterwards() {
+fn a_link_is_created_before_its_message_and_bound_to_it_afterwards() {
     let scene = Scene::new(&[]);
     let asked = json!({ "link": TARGET, "reference": "login-1", "messageSid": null });
     let answer = scene.send(&json_post("/app/messages", &asked));
@@ -156,7 +156,7 @@ fn a_link_is_made_before_its_message_and_bound_to_it_afterwards() {
     assert_eq!(text(&unbound, "reference"), "login-1");
     assert!(text(&unbound, "expires_at").ends_with('Z'));
     let link = path(&answer);
-    // The person is quicker than the app.
+    // The person opens the link before the app registers the message.
     is_sent_on(&as_phone(&scene, "POST", &link));
     assert_eq!(evidence(&scene, "parked"), 1);
     let address = format!("{BASE}{link}");
@@ -164,15 +164,15 @@ fn a_link_is_made_before_its_message_and_bound_to_it_afterwards() {
     let bound = scene.send(&form("/app/messages", &fields));
     assert_eq!((bound.status, text(&bound.json(), "link")), (201, address.clone()));
     assert_eq!(text(&bound.json(), "state"), "confirmed");
-    assert_eq!(text(&bound.json(), "reference"), "login-1", "what the link was made for");
+    assert_eq!(text(&bound.json(), "reference"), "login-1", "the reference of the link");
     scene.reaches(1, "reported");
-    // By the bare token it is the same link.
+    // The bare token names the same link.
     let token = link.trim_start_matches("/c/");
     let again = scene.send(&json_post("/app/messages", &json!({ "sid": sid(1), "Link": token })));
     assert_eq!((again.status, text(&again.json(), "link")), (200, address.clone()));
     let other = scene.send(&json_post("/app/messages", &json!({ "sid": sid(2), "Link": address })));
     assert_eq!((other.status, text(&other.json(), "field")), (409, "Link".to_owned()));
-    assert_eq!(scene.state(2), None, "nothing of it was taken in");
+    assert_eq!(scene.state(2), None, "nothing of it was stored");
     let unknown = json!({ "sid": sid(3), "Link": "0123456789abcdef" });
     let unknown = scene.send(&json_post("/app/messages", &unknown));
     assert_eq!((unknown.status, text(&unknown.json(), "field")), (409, "Link".to_owned()));
@@ -181,7 +181,7 @@ fn a_link_is_made_before_its_message_and_bound_to_it_afterwards() {
 }
 
 #[test]
-fn a_link_for_a_reference_alone_proves_the_message_that_bears_it() {
+fn a_link_for_a_reference_alone_proves_the_message_with_that_reference() {
     let scene = Scene::new(&[]);
     let asked = [("Link", TARGET), ("Reference", "login-1")];
     let link = path(&scene.send(&form("/app/messages", &asked)));
@@ -191,7 +191,7 @@ fn a_link_for_a_reference_alone_proves_the_message_that_bears_it() {
 }
 
 #[test]
-fn what_can_be_no_link_is_refused_with_the_field_and_what_was_expected() {
+fn an_invalid_link_is_refused_with_the_field_and_the_expected_form() {
     let scene = Scene::new(&[]);
     let long = format!("https://example.com/{}", "x".repeat(2048));
     let ours = format!("{BASE}/somewhere");
@@ -217,8 +217,8 @@ fn what_can_be_no_link_is_refused_with_the_field_and_what_was_expected() {
             assert!(text(&answer.json(), "detail").contains("expected"), "{}", answer.text());
         }
     }
-    assert_eq!(scene.state(1), None, "nothing of it was taken in");
-    // A link that exists is bound to a message, and there is none here.
+    assert_eq!(scene.state(1), None, "nothing of it was stored");
+    // An existing link must be bound to a message, and this request names none.
     let unbound = json!({ "Link": "0123456789abcdef" });
     let answer = scene.send(&json_post("/app/messages", &unbound));
     assert_eq!((answer.status, text(&answer.json(), "field")), (400, "MessageSid".to_owned()));
@@ -226,13 +226,13 @@ fn what_can_be_no_link_is_refused_with_the_field_and_what_was_expected() {
     assert_eq!(scene.send(&json_post("/app/messages", &others)).status, 403);
     let unsigned = json_post("/app/messages", &json!({ "Link": TARGET }));
     assert_eq!(scene.service.exchange(&wire::bytes(&unsigned)).status, 403);
-    // Empty is not there.
+    // An empty value counts as a missing one.
     let empty = json!({ "MessageSid": sid(1), "Link": "" });
     assert_eq!(scene.send(&json_post("/app/messages", &empty)).status, 201);
 }
 
 #[test]
-fn nothing_in_a_request_chooses_where_a_link_leads() {
+fn nothing_in_a_request_chooses_the_target_of_a_link() {
     let scene = Scene::new(&[]);
     let link = made(&scene, Some(1));
     for query in
@@ -267,7 +267,7 @@ fn an_unknown_or_malformed_token_gets_a_small_page_and_404() {
         for method in ["GET", "HEAD", "POST"] {
             let answer = as_phone(&scene, method, target);
             assert_eq!((answer.status, answer.header("Location")), (404, None), "{target}");
-            is_kept_to_itself(&answer);
+            is_not_cached_or_indexed(&answer);
             let page = answer.text();
             assert_eq!(page.contains("This link does not work"), method != "HEAD", "{page}");
             assert!(!page.contains("<form") && !page.contains("<script"), "{page}");
@@ -281,7 +281,7 @@ fn an_unknown_or_malformed_token_gets_a_small_page_and_404() {
 }
 
 #[test]
-fn other_methods_and_large_bodies_are_refused_as_everywhere() {
+fn other_methods_and_large_bodies_are_refused_as_on_other_routes() {
     let scene = Scene::new(&[]);
     let link = made(&scene, Some(1));
     for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
@@ -300,8 +300,8 @@ fn other_methods_and_large_bodies_are_refused_as_everywhere() {
     assert_eq!(scene.state(1).as_deref(), Some("pending"));
 }
 
-/// Who fetches links without having been asked to. What they send is from their makers' pages, or
-/// from logs that people published.
+/// Clients that fetch links automatically. Their user agents are from their vendors' pages or from
+/// published logs.
 const SCANNERS: [(&str, &str); 20] = [
     ("WhatsApp", "WhatsApp/2.24.20.89 A"),
     ("Facebook", "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"),
@@ -353,7 +353,7 @@ const PEOPLE: [&str; 4] = [
 ];
 
 #[test]
-fn no_scanner_confirms_by_whatever_method_and_a_person_does_by_the_button_alone() {
+fn no_scanner_confirms_by_any_method_and_a_person_confirms_by_the_button_alone() {
     let scene = Scene::new(&[]);
     let link = made(&scene, Some(1));
     for (name, agent) in SCANNERS {
@@ -384,10 +384,10 @@ const AHEAD_OF_TIME: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn what_a_browser_fetches_ahead_of_time_is_no_evidence() {
+fn a_browsers_prefetch_is_no_evidence() {
     for (settings, get) in [
         (&[][..], 200),
-        // It may be shown when its time has come, and then its button counts.
+        // The browser may show a prefetched page later, and then its button counts.
         (&[("HEARDBACK_LINKS", "confirm-on-get")][..], 200),
     ] {
         let scene = Scene::new(settings);
@@ -416,13 +416,13 @@ fn with_confirm_on_get_a_persons_fetch_is_the_evidence_and_a_scanners_is_not() {
         assert_eq!(scene.state(1).as_deref(), Some("pending"), "{name}");
     }
     is_sent_on(&as_phone(&scene, "HEAD", &link));
-    assert_eq!(scene.state(1).as_deref(), Some("pending"), "HEAD is nobody's way to a page");
+    assert_eq!(scene.state(1).as_deref(), Some("pending"), "no person opens a page with HEAD");
     is_sent_on(&as_phone(&scene, "GET", &link));
     scene.reaches(1, "reported");
 }
 
 #[test]
-fn with_confirm_on_press_only_a_press_that_the_browser_vouches_for_counts() {
+fn with_confirm_on_press_only_a_press_with_the_browsers_own_marks_counts() {
     let scene = Scene::new(&[("HEARDBACK_LINKS", "confirm-on-press")]);
     let link = made(&scene, Some(1));
     let page = as_phone(&scene, "GET", &link);
@@ -430,7 +430,7 @@ fn with_confirm_on_press_only_a_press_that_the_browser_vouches_for_counts() {
         page.status == 200 && page.text().contains("<button") && !page.text().contains("<script")
     );
     for headers in [
-        // A script's press, a browser that sends no `Sec-Fetch-User`, a prefetch, a program.
+        // A script's press, a browser without `Sec-Fetch-User`, a prefetch, a program.
         &[("User-Agent", PHONE), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Site", "same-origin")]
             [..],
         &[("User-Agent", PHONE)],
@@ -446,12 +446,12 @@ fn with_confirm_on_press_only_a_press_that_the_browser_vouches_for_counts() {
 }
 
 #[test]
-fn crawlers_count_where_the_settings_say_so() {
+fn crawlers_count_if_the_settings_say_so() {
     let scene = Scene::new(&[("HEARDBACK_IGNORE_CRAWLERS", "false")]);
     let link = made(&scene, Some(1));
     is_sent_on(&visit(&scene, "POST", &link, &[("User-Agent", "curl/8.14.1")]));
     scene.reaches(1, "reported");
-    // Nothing but a person's press counts under confirm-on-press.
+    // Only a person's press counts under confirm-on-press.
     let press = ("HEARDBACK_LINKS", "confirm-on-press");
     let scene = Scene::new(&[press, ("HEARDBACK_IGNORE_CRAWLERS", "false")]);
     let link = made(&scene, Some(1));
@@ -460,7 +460,7 @@ fn crawlers_count_where_the_settings_say_so() {
 }
 
 #[test]
-fn with_links_off_there_are_none_and_none_is_made() {
+fn with_links_off_none_is_served_and_none_is_created() {
     let scene = Scene::new(&[("HEARDBACK_LINKS", "off")]);
     for body in [json!({ "Link": TARGET }), json!({ "MessageSid": sid(1), "Link": TARGET })] {
         let answer = scene.send(&json_post("/app/messages", &body));
@@ -477,7 +477,7 @@ fn with_links_off_there_are_none_and_none_is_made() {
 }
 
 #[test]
-fn a_link_lives_through_a_restart_and_its_token_is_in_no_log_no_metric_and_no_file() {
+fn a_link_survives_a_restart_and_its_token_is_in_no_log_no_metric_and_no_file() {
     let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
     let link = made(&scene, Some(1));
     let token = link.trim_start_matches("/c/").to_owned();
@@ -502,7 +502,7 @@ fn a_link_lives_through_a_restart_and_its_token_is_in_no_log_no_metric_and_no_fi
     let wrong = format!("{link}x");
     assert_eq!(as_phone(&scene, "GET", &wrong).status, 404);
     logs.push_str(&scene.service.logs());
-    assert!(logs.contains("by link"), "it is logged that a link confirmed it");
+    assert!(logs.contains("by link"), "the log says that a link confirmed it");
     assert!(!logs.contains(&token), "the token is in the logs");
     assert!(!scene.service.operator("/metrics").text().contains(&token));
     let shown = scene.send(&get(&format!("/app/messages/{}", sid(1))));
@@ -522,9 +522,9 @@ fn a_public_url_with_a_path_is_a_part_of_the_link() {
     let link = text(&send(json!({ "Link": TARGET })).json(), "link");
     let path = link.strip_prefix(public).expect("behind the prefix").to_owned();
     is_the_page(&as_phone(&scene, "GET", &path));
-    // The same host beyond our own path is the app's.
+    // The same host outside Heardback's prefix belongs to the app.
     assert_eq!(send(json!({ "Link": "https://example.com/welcome" })).status, 201);
-    // By whichever of our names, it is our link.
+    // Under each public URL it is a link of Heardback.
     let alias = format!("https://b.example{path}");
     assert_eq!(send(json!({ "MessageSid": sid(1), "Link": alias })).status, 201);
     assert_eq!(send(json!({ "Link": "https://b.example/x" })).status, 400);

@@ -14,7 +14,7 @@ mod trust;
 
 use crate::harness::{ACCOUNT, RECIPIENT, SENDER};
 
-/// What Twilio says of an inbound message.
+/// Twilio's form for an inbound message.
 pub(crate) fn reply<'a>(sid: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let usual = [
         ("MessageSid", sid),

@@ -1,4 +1,4 @@
-//! The operator's listener: alive, ready, and the metrics.
+//! The operator's listener: liveness, readiness and metrics.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::harness::wire::Line;
 use crate::harness::{ACCOUNT, LONG, RECIPIENT, Scene, TOKEN, eventually, sid, status_callback};
 
 #[test]
-fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
+fn the_operators_listener_has_liveness_readiness_and_metrics_and_the_public_one_has_none() {
     let scene = Scene::new(&[]);
     let alive = scene.service.operator("/livez");
     assert_eq!((alive.status, alive.text().trim_end()), (200, "alive"));
@@ -65,7 +65,7 @@ fn the_operator_sees_life_readiness_and_metrics_and_strangers_see_none_of_it() {
 }
 
 #[test]
-fn a_lane_that_twilio_turns_away_is_a_detail_of_readiness_and_not_a_failure() {
+fn a_lane_that_twilio_rejects_is_a_detail_of_readiness_and_not_a_failure() {
     let scene = Scene::new(&[]);
     scene.twilio.behave(Manner::Status(401));
     scene.confirm(1);
@@ -80,6 +80,6 @@ fn a_lane_that_twilio_turns_away_is_a_detail_of_readiness_and_not_a_failure() {
     assert!(lane["since"].as_str().is_some_and(|since| !since.is_empty()), "{lane}");
     let gauge = format!("heardback_lane_paused{{account=\"{ACCOUNT}\"}}");
     assert_eq!(scene.service.metric(&gauge), 1);
-    assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "it waits");
+    assert_eq!(scene.state(1).as_deref(), Some("confirmed"), "the message waits");
     assert_eq!(scene.message(1).expect("known")["attempts"], 1, "the post that was given back");
 }

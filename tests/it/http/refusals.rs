@@ -1,5 +1,5 @@
-//! What a bad request gets: its status, no more words than it deserves, and a connection that is
-//! really closed; and nothing is stored, and nothing posted.
+//! The responses to invalid requests: the status, a text without hints, and a closed connection. No
+//! request is stored and none leads to a post.
 
 use heardback::recording::Recording;
 use serde_json::json;
@@ -14,15 +14,15 @@ use crate::http::reply;
 const FORM: &str = "application/x-www-form-urlencoded";
 const CAP: usize = 64 << 10;
 
-/// A request as bytes, and what it must get.
+/// A request as bytes, and the expected response.
 struct Row {
     name: String,
     bytes: Vec<u8>,
     method: String,
     status: u16,
-    /// Whether it is told in words, as to an app's developer.
+    /// Whether the response has a text, as for an app's developer.
     told: bool,
-    /// What the words must name.
+    /// What the text must name.
     field: Option<&'static str>,
 }
 
@@ -43,7 +43,7 @@ impl Row {
         self
     }
 
-    /// Sends it, sees that it gets what it must, and that this is the end of the connection.
+    /// Sends the request, checks the response, and checks that the connection ends.
     fn check(&self, scene: &Scene) -> Answer {
         let name = &self.name;
         let mut line = scene.service.line();
@@ -68,8 +68,8 @@ impl Row {
     }
 }
 
-/// Nothing of what was refused may have had an effect.
-fn nothing_came_of_it(scene: &Scene) {
+/// No refused request had an effect.
+fn had_no_effect(scene: &Scene) {
     assert!(scene.message(1).is_none());
     let metrics = scene.service.operator("/metrics").text();
     let known: Vec<_> = metrics.lines().filter(|l| l.starts_with("heardback_messages{")).collect();
@@ -91,7 +91,7 @@ fn bare(method: &str, target: &str) -> Recording {
 }
 
 #[test]
-fn a_route_that_is_none_is_404_and_a_wrong_method_405_before_anything_else() {
+fn an_unknown_route_is_404_and_a_wrong_method_405_before_any_other_check() {
     let scene = Scene::new(&[]);
     let huge = post("/nowhere", FORM, &vec![b'x'; 1 << 20]);
     for request in [
@@ -129,10 +129,10 @@ fn a_route_that_is_none_is_404_and_a_wrong_method_405_before_anything_else() {
     big.method = "PUT".to_owned();
     big.body = vec![b'x'; 1 << 20];
     Row::new("a large body", &big, 405).check(&scene);
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
 }
 
-/// The same request to another target, with the signature it has.
+/// The request with another target and its old signature.
 trait At {
     fn at(self, target: &str) -> Self;
 }
@@ -145,7 +145,7 @@ impl At for Recording {
 }
 
 #[test]
-fn a_body_over_the_cap_is_413_declared_or_counted_and_whoever_signed_it() {
+fn a_body_over_the_limit_is_413_by_declared_or_actual_length_with_any_signature() {
     let scene = Scene::new(&[]);
     let padded = |target: &str, length: usize| {
         let mut request = status_callback(1, "sent").at(target);
@@ -161,18 +161,22 @@ fn a_body_over_the_cap_is_413_declared_or_counted_and_whoever_signed_it() {
             counted.check(&scene);
         }
     }
-    // Before the signature is looked at.
+    // This check comes before the signature's.
     Row::new("unsigned", &post("/twilio/status", FORM, &vec![b'&'; CAP + 1]), 413).check(&scene);
-    // The answer comes even where what is declared never does.
+    // The response comes even if the declared body never arrives.
     let mut absent = Row::new("declared only", &padded("/twilio/status", CAP + 1), 413);
     absent.bytes.truncate(absent.bytes.len() - CAP - 1);
     absent.check(&scene);
-    nothing_came_of_it(&scene);
-    assert_eq!(scene.send(&padded("/twilio/status", CAP)).status, 204, "the cap itself is good");
+    had_no_effect(&scene);
+    assert_eq!(
+        scene.send(&padded("/twilio/status", CAP)).status,
+        204,
+        "a body of exactly the limit is accepted"
+    );
 }
 
 #[test]
-fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
+fn an_unverified_request_and_one_of_another_account_get_the_same_403() {
     let scene = Scene::new(&[]);
     let good = status_callback(1, "delivered");
     let of = |account: &str| {
@@ -220,7 +224,7 @@ fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
         ),
         ("json without a signature", post("/twilio/status", "application/json", b"{}")),
         ("GET, unsigned", get("/twilio/status?MessageSid=x")),
-        // An attacker learns nothing of what is checked later.
+        // The response reveals nothing of later checks.
         ("unsigned, encoded", with(good.clone(), "Content-Encoding", "gzip")),
         ("unsigned, text", post("/twilio/status", "text/plain", b"hello")),
         ("unsigned, broken", post("/twilio/status", FORM, b"\xff%ff")),
@@ -254,7 +258,7 @@ fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:#?}");
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
     let spelled = Row { told: true, ..Row::new("escaped", &get("/%61pp/messages/x"), 403) };
     spelled.check(&scene);
     for (reason, count) in [("other_account", 5), ("body_hash_mismatch", 1)] {
@@ -264,7 +268,7 @@ fn whatever_is_not_signed_well_or_not_ours_gets_one_and_the_same_403() {
 }
 
 #[test]
-fn a_signed_body_of_the_wrong_type_is_415_before_it_is_read() {
+fn a_signed_body_of_the_wrong_type_is_415_before_it_is_parsed() {
     let scene = Scene::new(&[]);
     let json_body = |target: &str| signed(&json_post(target, &json!({ "MessageSid": 1 })));
     for request in [
@@ -280,11 +284,11 @@ fn a_signed_body_of_the_wrong_type_is_415_before_it_is_read() {
     ] {
         Row::new("type", &request, 415).check(&scene);
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
 }
 
 #[test]
-fn what_is_signed_but_cannot_be_understood_is_400_and_the_app_hears_which_field() {
+fn a_signed_but_malformed_request_is_400_and_the_app_gets_the_field() {
     let scene = Scene::new(&[]);
     let (one, two) = (sid(1), sid(2));
     let app = |target: &str, fields: &[(&str, &str)]| signed(&form(target, fields));
@@ -341,13 +345,13 @@ fn what_is_signed_but_cannot_be_understood_is_400_and_the_app_hears_which_field(
     ] {
         Row::new("Twilio's", &request, 400).check(&scene);
     }
-    nothing_came_of_it(&scene);
+    had_no_effect(&scene);
     let counted = "heardback_refusals_total{reason=\"not_a_message\"}";
     assert_eq!(scene.service.metric(counted), 4, "each once");
 }
 
 #[test]
-fn what_is_odd_but_clear_is_taken() {
+fn an_unusual_but_unambiguous_request_is_accepted() {
     let scene = Scene::new(&[]);
     let (one, two) = (sid(1), sid(2));
     let body = |text: &str| signed(&post("/app/messages", FORM, text.as_bytes()));

@@ -1,5 +1,5 @@
-//! Several messages under one reference, and codes, over real HTTP: what is confirmed, what the answer
-//! says of the others, and that no code stays anywhere.
+//! Several messages under one reference, and codes, over real HTTP: which message is confirmed,
+//! what the response says of the others, and that no code is stored or logged.
 
 use heardback::domain::code::CodeKey;
 use rustix::process::Signal;
@@ -36,7 +36,7 @@ fn of<'a>(json: &'a Value, field: &str) -> &'a str {
 }
 
 #[test]
-fn an_event_with_the_code_confirms_the_message_that_bore_it_and_names_it_on_the_other() {
+fn an_event_with_the_code_confirms_its_message_and_the_other_names_it() {
     let scene = Scene::new(&[]);
     register(&scene, 1, Some("111111"));
     register(&scene, 2, Some("222222"));
@@ -81,7 +81,7 @@ fn a_reply_with_the_code_is_direct_and_one_with_another_code_is_no_evidence() {
 }
 
 #[test]
-fn a_code_that_is_no_hmac_is_refused_by_name_and_a_contradicting_one_too() {
+fn a_malformed_code_hmac_is_refused_by_its_field_and_so_is_a_contradicting_one() {
     let scene = Scene::new(&[]);
     let first = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "111111").to_base64();
     let second = CodeKey::new(b"x").hmac(sid(1).parse().expect("valid"), "222222").to_base64();
@@ -91,16 +91,16 @@ fn a_code_that_is_no_hmac_is_refused_by_name_and_a_contradicting_one_too() {
         assert_eq!(answer.status, status, "{}", answer.text());
         let named = answer.text().contains("CodeHmac");
         assert_eq!(named, status >= 400, "{}", answer.text());
-        assert!(!answer.text().contains(hmac), "it is not repeated");
+        assert!(!answer.text().contains(hmac), "the value is not repeated");
     }
 }
 
 #[test]
-fn no_code_that_was_typed_is_in_the_store_or_the_log() {
+fn no_entered_code_is_in_the_store_or_the_log() {
     let mut scene = Scene::new(&[("HEARDBACK_LOG", "trace")]);
     register(&scene, 1, Some("7391820465"));
     register(&scene, 2, Some("8402931576"));
-    // One that settles, one that has to wait.
+    // One event that settles, one that has to wait.
     entered(&scene, Some("7391820465"));
     let event = json!({ "Reference": "unknown yet", "Code": "8402931576" });
     scene.send(&json_post("/app/events", &event));

@@ -1,5 +1,5 @@
-//! Calls and clicks over real HTTP, request after request: what each proves, that it proves it once, and
-//! what opens without a signature.
+//! Calls and clicks over real HTTP, request after request: what each proves, that it counts once,
+//! and which request is accepted without a signature.
 
 use heardback::recording::Recording;
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +19,7 @@ pub(super) fn call_sid(number: u32) -> String {
     format!("CA{number:032x}")
 }
 
-/// Registers a message that was created so many seconds ago.
+/// Registers a message that was created this many seconds ago.
 pub(super) fn sent(scene: &Scene, number: u32, to: &str, from: &str, ago: i64) {
     let message = json!({
         "MessageSid": sid(number), "To": to, "From": from, "CreatedAt": before(scene, ago),
@@ -28,12 +28,12 @@ pub(super) fn sent(scene: &Scene, number: u32, to: &str, from: &str, ago: i64) {
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
-/// So many seconds ago, by the service's own clock.
+/// This many seconds ago, by the service's own clock.
 pub(super) fn before(scene: &Scene, seconds: i64) -> Timestamp {
     let answer = scene.send(&json_post("/app/messages", &json!({ "MessageSid": sid(0xc10c) })));
     let heard = answer.json();
     let heard = heard.get("remembered_at").and_then(Value::as_str).expect("a time");
-    // The first answer tells when it was first heard of; the difference is far below a second.
+    // The first response has the time of its first sight; the difference is far below a second.
     heard.parse::<Timestamp>().expect("a time") - SignedDuration::from_secs(seconds)
 }
 
@@ -72,7 +72,7 @@ fn is_proven(scene: &Scene, number: u32) -> bool {
 }
 
 #[test]
-fn a_call_is_rejected_or_sent_on_and_its_end_is_not_asked_about() {
+fn a_call_is_rejected_or_forwarded_and_its_end_needs_no_instructions() {
     const REJECT: &str = "<Response><Reject/></Response>";
     const REDIRECT: &str =
         "<Response><Redirect>https://app.example.com/voice?a=1&amp;b=2</Redirect></Response>";
@@ -92,7 +92,7 @@ fn a_call_is_rejected_or_sent_on_and_its_end_is_not_asked_about() {
         "/app/twilio/call".clone_into(&mut passed_on.target);
         for (request, expected) in [
             (&ringing, Some(twiml)),
-            // Twice, as by the fallback URL: it still wants to know.
+            // Twice, as for the fallback URL: it needs instructions again.
             (&ringing, Some(twiml)),
             (&get(&format!("/twilio/call?{query}")), Some(twiml)),
             (&call(&call_sid(3), "anonymous", &[("CallStatus", "ringing")]), Some(twiml)),
@@ -113,11 +113,12 @@ fn a_call_is_rejected_or_sent_on_and_its_end_is_not_asked_about() {
 }
 
 #[test]
-fn a_code_that_was_sent_during_a_call_is_not_confirmed_by_it() {
+fn a_code_sent_during_a_call_is_not_confirmed_by_the_call() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 30);
     sent(&scene, 2, RECIPIENT, SENDER, 90);
-    // Both have talked for a minute: one asked for the code, the other called because of it.
+    // Both calls have lasted a minute. In one the code was requested; the other was made because of
+    // it.
     assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "60")).status, 204);
     assert_eq!(scene.send(&ended(&call_sid(2), RECIPIENT, "60")).status, 204);
     assert_eq!(state(&scene, 1), "pending");
@@ -125,7 +126,7 @@ fn a_code_that_was_sent_during_a_call_is_not_confirmed_by_it() {
 }
 
 #[test]
-fn a_call_counts_once_by_whatever_road_and_is_not_used_up_by_one_that_proves_nothing() {
+fn a_call_counts_once_by_any_path_and_one_that_proves_nothing_does_not_use_it_up() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 5);
     let under_way = call(&call_sid(1), PERSON, &[("CallStatus", "in-progress")]);
@@ -133,7 +134,8 @@ fn a_call_counts_once_by_whatever_road_and_is_not_used_up_by_one_that_proves_not
     assert_eq!(state(&scene, 1), "pending");
     assert_eq!(scene.send(&call(&call_sid(1), PERSON, &[("CallStatus", "ringing")])).status, 200);
     assert!(is_proven(&scene, 1));
-    // The same call tells of its end when the next code is out already. A second call does prove it.
+    // The call's end is reported when the next code is already sent. A second call does prove that
+    // code.
     sent(&scene, 2, PERSON, SENDER, 3);
     assert_eq!(scene.send(&ended(&call_sid(1), PERSON, "0")).status, 204);
     let event = json!([{
@@ -152,7 +154,7 @@ fn a_call_counts_once_by_whatever_road_and_is_not_used_up_by_one_that_proves_not
 }
 
 #[test]
-fn a_call_answers_a_text_on_whatsapp_as_well_and_every_notation_is_one_person() {
+fn a_call_answers_a_whatsapp_text_too_and_every_notation_is_one_person() {
     let scene = Scene::new(&[]);
     for (number, to, from, caller) in [
         (1, "whatsapp:+15558675311", "whatsapp:+15017122661", "+15558675311"),
@@ -167,7 +169,7 @@ fn a_call_answers_a_text_on_whatsapp_as_well_and_every_notation_is_one_person() 
 }
 
 #[test]
-fn a_reply_in_another_notation_is_from_the_person_that_was_registered() {
+fn a_reply_in_another_notation_is_from_the_registered_person() {
     let scene = Scene::new(&[]);
     for (number, registered, answering, from, to) in [
         (1, "whatsapp:+525512345678", "whatsapp:+5215512345678", "whatsapp:+14155238886", None),
@@ -188,7 +190,7 @@ fn a_reply_in_another_notation_is_from_the_person_that_was_registered() {
         assert_eq!(scene.send(&form("/twilio/message", &fields)).status, 200);
         assert!(is_proven(&scene, number), "{registered} answered as {answering}");
     }
-    // A landline of Brazil, and the mobile that bears its digits behind a nine.
+    // A landline in Brazil, and the mobile with the same digits after a nine.
     sent(&scene, 6, "+5511923456789", SENDER, 5);
     let inbound = sid(0x2000);
     let fields = [
@@ -234,7 +236,7 @@ fn a_click_proves_its_message_and_neither_a_preview_nor_a_crawler_does() {
 }
 
 #[test]
-fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
+fn without_a_secret_no_unsigned_click_is_accepted_and_with_one_only_the_secret_path_is() {
     let target = format!("/twilio/click/{SECRET}");
     let unsigned = |scene: &Scene, request: &Recording| {
         let answer = scene.service.exchange(&wire::bytes(request));
@@ -254,7 +256,7 @@ fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
         let request = click(&format!("/twilio/click/{wrong}"), 1, "click", SAFARI);
         let answer = unsigned(&open, &request);
         assert_eq!(answer.but_for_the_date(), forged.but_for_the_date(), "{wrong}");
-        // A signature does not replace it either.
+        // A signature does not replace the secret.
         assert_eq!(open.send(&request).status, 403);
     }
     let other = json!({ "event_type": "click", "sms_sid": sid(1), "account_sid": OTHER_ACCOUNT });
@@ -279,10 +281,9 @@ fn without_a_secret_there_is_no_unsigned_click_and_with_one_only_it_opens() {
     assert!(!metrics.contains(SECRET) && !open.service.logs().contains(SECRET));
 }
 
-/// A webhook's form has no time. Only the app knows how late it passes a form on.
+/// A webhook's form has no time. Only the app knows how late it forwards a form.
 #[test]
-fn what_the_app_passes_on_late_counts_as_of_the_time_that_it_gives_and_without_one_proves_nothing()
-{
+fn a_form_forwarded_late_counts_at_its_given_time_and_without_one_proves_nothing() {
     #[expect(clippy::disallowed_methods, reason = "the service has the real clock")]
     let now = jiff::Timestamp::now();
     let ago = |seconds| (now - jiff::SignedDuration::from_secs(seconds)).to_string();
@@ -301,5 +302,5 @@ fn what_the_app_passes_on_late_counts_as_of_the_time_that_it_gives_and_without_o
     let at = ago(300).replace(':', "%3A");
     let target = format!("/app/twilio/message?OccurredAt={at}");
     assert_eq!(scene.send(&form(&target, &inbound)).status, 204);
-    assert_eq!(states(), ["confirmed", "pending"], "2 was not there when the person wrote");
+    assert_eq!(states(), ["confirmed", "pending"], "2 did not exist when the person wrote");
 }

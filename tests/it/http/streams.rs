@@ -1,5 +1,5 @@
-//! Event Streams over real HTTP: batches, what comes twice, what comes late, what is too much, and how
-//! long a large batch takes.
+//! Event Streams over real HTTP: batches, duplicates, late events, batches over the limits, and the
+//! time that a large batch takes.
 
 use std::time::Instant;
 
@@ -53,13 +53,14 @@ fn is_proven(scene: &Scene, number: u32) -> bool {
 }
 
 #[test]
-fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_again() {
+fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_twice() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 60);
     let first = inbound(1, "EZ1", before(&scene, 50));
     assert_eq!(send(&scene, &json!([first, first])), 204);
     assert!(is_proven(&scene, 1));
-    // It is older than the next message; what comes again by the webhook would count as of now.
+    // The reply is older than the next message. Its duplicate by webhook would count at the current
+    // time.
     sent(&scene, 2, PERSON, SENDER, 40);
     let fields = [("From", PERSON)];
     let replied = sid(0x1001);
@@ -79,7 +80,7 @@ fn a_reply_counts_once_whether_it_comes_by_webhook_by_event_or_again() {
 }
 
 #[test]
-fn a_whatsapp_reply_waits_for_the_webhook_that_says_what_it_quotes() {
+fn a_whatsapp_reply_waits_for_the_webhook_with_the_quoted_message() {
     let scene = Scene::new(&[]);
     let (person, sender) = (format!("whatsapp:{PERSON}"), format!("whatsapp:{SENDER}"));
     sent(&scene, 1, &person, &sender, 60);
@@ -88,23 +89,23 @@ fn a_whatsapp_reply_waits_for_the_webhook_that_says_what_it_quotes() {
     event["data"]["from"] = json!(person);
     event["data"]["to"] = json!(sender);
     assert_eq!(send(&scene, &json!([event])), 204);
-    assert_eq!(state(&scene, 2), "pending", "the event does not say that the older one is quoted");
+    assert_eq!(state(&scene, 2), "pending", "the event does not name the quoted message");
     let (replied, quoted) = (sid(0x1001), sid(1));
     let fields =
         [("From", &*person), ("To", &*sender), ("OriginalRepliedMessageSid", quoted.as_str())];
     assert_eq!(scene.send(&form("/twilio/message", &reply(&replied, &fields))).status, 200);
     assert!(is_proven(&scene, 1));
-    assert_eq!(send(&scene, &json!([event])), 204, "once more, after the webhook");
+    assert_eq!(send(&scene, &json!([event])), 204, "again, after the webhook");
     assert_eq!(state(&scene, 2), "pending");
     let unknown = "heardback_evidence_unmatched_total{reason=\"quote_unknown\"}";
     assert_eq!(scene.service.metric(unknown), 1 + 1);
 }
 
 #[test]
-fn one_event_that_the_store_cannot_take_keeps_no_neighbour_out() {
+fn one_event_that_the_store_refuses_does_not_affect_the_others() {
     let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
     sent(&scene, 1, PERSON, SENDER, 60);
-    // Far more new messages than are handed to the store at once, and last what a full store takes.
+    // More new messages than one group has, and last an event that a full store accepts.
     let mut batch: Vec<Value> = (100..700).map(|number| status(number, "SENT")).collect();
     batch.push(status(1, "DELIVERED"));
     assert_eq!(send(&scene, &json!(batch)), 503);
@@ -113,19 +114,19 @@ fn one_event_that_the_store_cannot_take_keeps_no_neighbour_out() {
 }
 
 #[test]
-fn an_event_that_comes_four_hours_late_counts_as_of_its_own_time() {
+fn an_event_that_is_four_hours_late_counts_at_its_own_time() {
     let scene = Scene::new(&[]);
     sent(&scene, 1, PERSON, SENDER, 4 * 3600 + 60);
     sent(&scene, 2, PERSON, SENDER, 60);
     assert_eq!(send(&scene, &json!([inbound(1, "EZ1", before(&scene, 4 * 3600))])), 204);
-    assert_eq!(state(&scene, 2), "pending", "it answered what was there then");
+    assert_eq!(state(&scene, 2), "pending", "the reply is about the earlier message");
     assert!(is_proven(&scene, 1));
 }
 
 #[test]
-fn a_late_status_tells_that_its_message_was_there_when_the_reply_was_written() {
+fn a_late_status_shows_that_its_message_existed_when_the_reply_was_written() {
     let scene = Scene::new(&[]);
-    // Registered just now, and nobody said when it was created.
+    // Registered just now, without a creation time.
     let message = json!({ "MessageSid": sid(1), "To": PERSON, "From": SENDER });
     assert_eq!(scene.send(&json_post("/app/messages", &message)).status, 201);
     assert_eq!(send(&scene, &json!([inbound(1, "EZ1", before(&scene, 120))])), 204);
@@ -137,7 +138,7 @@ fn a_late_status_tells_that_its_message_was_there_when_the_reply_was_written() {
 }
 
 #[test]
-fn a_batch_may_have_a_mebibyte_and_is_refused_like_any_other_request() {
+fn a_batch_may_have_a_mebibyte_and_is_refused_like_other_requests() {
     let scene = Scene::new(&[]);
     let padded = |length: usize| {
         let mut body = json!([status(1, "SENT")]).to_string().into_bytes();
@@ -167,25 +168,26 @@ fn a_batch_may_have_a_mebibyte_and_is_refused_like_any_other_request() {
 }
 
 #[test]
-fn what_the_store_cannot_take_is_503_for_the_whole_and_comes_again() {
+fn a_batch_that_the_store_refuses_in_part_is_503_and_is_sent_again() {
     let scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "3")]);
     let batch: Vec<Value> = (1..=5).map(|number| status(number, "SENT")).collect();
     let answer = scene.send(&json_post("/twilio/events", &json!(batch)));
     assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("5")));
     let known = "heardback_messages{state=\"untracked\"}";
-    assert_eq!(scene.service.metric(known), 3, "what fitted is kept");
-    assert_eq!(send(&scene, &json!(batch)), 503, "and comes again with the rest");
+    assert_eq!(scene.service.metric(known), 3, "the events that had room are stored");
+    assert_eq!(send(&scene, &json!(batch)), 503, "and the batch is sent again");
     assert_eq!(scene.service.metric(known), 3);
 }
 
 #[test]
-fn a_thousand_events_are_made_durable_in_groups_and_not_one_by_one() {
+fn a_thousand_events_are_synced_in_groups_and_not_one_by_one() {
     let scene = Scene::new(&[]);
     let batch: Vec<Value> = (1..=1000).map(|number| status(number, "SENT")).collect();
     let body = json!(batch);
     let began = Instant::now();
     assert_eq!(send(&scene, &body), 204);
-    // Twilio waits for 5 s. How long it takes is for people to read; how many syncs it takes is the reason.
+    // Twilio waits for 5 s. The printed duration is for the reader; the number of syncs is the
+    // assertion.
     println!("1000 events, {} bytes: {:?}", body.to_string().len(), began.elapsed());
     assert_eq!(scene.service.metric("heardback_messages{state=\"untracked\"}"), 1000);
     let commits = scene.service.metric("heardback_store_commits_total");

@@ -1,5 +1,5 @@
-//! Which signatures are good: over the public URL as it is configured and the request line as it
-//! was sent, by the keys of the route. Nothing else that a sender says has a part in it.
+//! Which signatures are valid: over the configured public URL and the request line as it was sent,
+//! with the keys of the route. Nothing else in a request matters.
 
 use heardback::recording::Recording;
 use heardback::twilio::signature::{Algorithm, KeyId, SigningKey};
@@ -43,7 +43,7 @@ fn host_and_forwarding_headers_play_no_part() {
 }
 
 #[test]
-fn the_request_line_is_signed_as_it_was_sent_and_nothing_is_decoded() {
+fn the_request_line_is_verified_as_it_was_sent_without_decoding() {
     let scene = Scene::new(&[]);
     let at = |target: &str, signed: &str| {
         let mut request = status_callback(1, "sent");
@@ -60,7 +60,7 @@ fn the_request_line_is_signed_as_it_was_sent_and_nothing_is_decoded() {
     // A proxy may send the absolute form; its path and query count.
     assert_eq!(at("http://other.example.com/twilio/status", "/twilio/status"), 204);
     assert_eq!(at("http://other.example.com/twilio/status?x=1", "/twilio/status"), 403);
-    // A path with a slash too many reaches the route, and its signature covers the path as sent.
+    // A path with a doubled slash reaches the route, and its signature covers the path as sent.
     assert_eq!(at("//twilio/status/", "//twilio/status/"), 204);
     assert_eq!(at("//twilio/status", "/twilio/status"), 403);
     for (target, signed) in [
@@ -73,7 +73,7 @@ fn the_request_line_is_signed_as_it_was_sent_and_nothing_is_decoded() {
 }
 
 #[test]
-fn each_public_url_is_good_with_its_prefix_and_with_or_without_the_port() {
+fn each_public_url_is_valid_with_its_prefix_and_with_or_without_the_port() {
     let several =
         "https://a.example.com, https://b.example.com/heardback/,https://c.example.com:8443";
     let scene = Scene::new(&[("HEARDBACK_PUBLIC_URL", several)]);
@@ -99,7 +99,7 @@ fn each_public_url_is_good_with_its_prefix_and_with_or_without_the_port() {
 }
 
 #[test]
-fn both_tokens_sign_while_one_replaces_the_other() {
+fn both_tokens_are_valid_during_a_rotation() {
     let scene = Scene::new(&[("TWILIO_AUTH_TOKEN", &format!("{TOKEN},{NEXT}"))]);
     for (key, expected) in [(TOKEN, 204), (NEXT, 204), ("another", 403)] {
         assert_eq!(status(&scene, &signed_by(&status_callback(1, "sent"), key)), expected, "{key}");
@@ -110,7 +110,7 @@ fn both_tokens_sign_while_one_replaces_the_other() {
 }
 
 #[test]
-fn the_apps_keys_open_the_apps_routes_and_the_accounts_tokens_do_not() {
+fn the_apps_keys_are_valid_on_the_apps_routes_and_the_accounts_tokens_are_not() {
     let keys = format!("{APP_KEY},{NEXT}");
     let scene = Scene::new(&[("HEARDBACK_APP_KEYS", &keys)]);
     let mut passed_on = status_callback(1, "sent");
@@ -133,7 +133,7 @@ fn the_apps_keys_open_the_apps_routes_and_the_accounts_tokens_do_not() {
 }
 
 #[test]
-fn a_shared_key_opens_twilios_routes_by_its_own_algorithm_and_no_others() {
+fn a_shared_key_is_valid_on_twilios_routes_by_its_own_algorithm_only() {
     const ID: &str = "webhooks_sharedkey_01";
     const SECRET: &str = "c2hhcmVkLWtleS1zZWNyZXQtZXhhbXBsZQ==";
     let scene = Scene::new(&[
@@ -156,8 +156,8 @@ fn a_shared_key_opens_twilios_routes_by_its_own_algorithm_and_no_others() {
     assert_eq!(ask(&callback, strong, &[good]), 204);
     let two_lines = ["key=webhooks_sharedkey_01", "algorithm=HMAC_SHA256"];
     assert_eq!(ask(&callback, strong, &two_lines), 204);
-    assert_eq!(ask(&callback, strong, &[good, good]), 204, "said twice, the first counts");
-    assert_eq!(ask(&event, strong, &[good]), 403, "the app's routes are the app's");
+    assert_eq!(ask(&callback, strong, &[good, good]), 204, "of two headers the first counts");
+    assert_eq!(ask(&event, strong, &[good]), 403, "a SharedKey is no app key");
     let down = "key=webhooks_sharedkey_01,algorithm=HMAC_SHA1";
     for (algorithm, lines) in [
         (weak, &[good][..]),
@@ -171,7 +171,7 @@ fn a_shared_key_opens_twilios_routes_by_its_own_algorithm_and_no_others() {
     ] {
         assert_eq!(ask(&callback, algorithm, lines), 403, "{algorithm:?} {lines:?}");
     }
-    // The token goes on beside it.
+    // The token stays valid beside it.
     assert_eq!(status(&scene, &signed_by(&callback, TOKEN)), 204);
     let mut named = signed_by(&callback, TOKEN);
     named.headers.push(("X-Twilio-Webhooks-Signature-Settings".to_owned(), good.to_owned()));

@@ -1,51 +1,59 @@
-//! Where we and Twilio's validators differ on purpose, and why. Each is recognised by what a request is,
-//! never by how it was judged, and each says who is the stricter one.
+//! The intended differences between Heardback and Twilio's validators, each with its reason. A
+//! difference is recognised by the request, never by the results. Each states which side is
+//! stricter.
 
 use crate::official::Official;
 use crate::official::requests::{Broken, Kind, Request, Spelled};
 
-/// A difference, in the order of its name.
+/// A difference; the variants are in alphabetical order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Difference {
-    /// We take it, they do not. The apostrophe in a query was escaped before it was signed, or after:
-    /// twilio-ruby signs one way, others the other (twilio-node #1059). We try both; Python neither, Node
-    /// only what `new URL` and `querystring` make of the whole query.
+    /// Only Heardback accepts. The apostrophe in a query was escaped before it was signed, or
+    /// after: twilio-ruby signs one form, other libraries the other (twilio-node #1059). Heardback
+    /// tries both. Python tries neither; Node tries only the output of `new URL` and `querystring`
+    /// for the whole query.
     Apostrophe,
-    /// They take it, we do not. A body without a byte and without a hash: Python takes "" for no
-    /// parameters at all and looks at the URL alone. For us nothing vouches for a body that is no form.
+    /// Only Twilio's validator accepts. The body is empty and has no hash: Python treats "" as no
+    /// parameters and verifies the URL alone. For Heardback a body that is no form needs a hash.
     EmptyBody,
-    /// We take it, they do not. Python's `urlparse` drops a `?` behind which nothing stands, and so
-    /// signs another URL than it was given.
+    /// Only Heardback accepts. Python's `urlparse` drops a `?` with an empty query, so it verifies
+    /// another URL than the signed one.
     EmptyQuery,
-    /// They take it, we do not. A form's URL bears the hash of another body. It is signed, and says what
-    /// the body is, so we believe it; they never look at it where the body is a form.
+    /// Only Twilio's validator accepts. The URL of a form has the hash of another body. The hash is
+    /// signed and describes the body, so Heardback checks it. The validators do not check it for a
+    /// form.
     FormsHash,
-    /// We take it, they do not. Of a GET, `@` and `:` may have been escaped after signing (twilio-node's
-    /// pull request #621). Python does not try that, Node only by escaping the whole query.
+    /// Only Heardback accepts. In a GET, `@` and `:` may have been escaped after signing
+    /// (twilio-node's pull request #621). Python does not try that; Node only escapes the whole
+    /// query.
     GetEscapes,
-    /// We take it, they do not. Python cannot tell the port of an IPv6 literal: it cuts at the first colon.
+    /// Only Heardback accepts. Python cannot find the port of an IPv6 literal: it splits at the
+    /// first colon.
     Ipv6Port,
-    /// They take it, we do not. Node also tries what `new URL` makes of the URL: host in lower case, dots
-    /// resolved. No back end of Twilio's is known to sign that; a public URL is signed as it was given
-    /// (twilio-csharp refuses these too, and its tests are our vectors v067 and v068).
+    /// Only Twilio's validator accepts. Node also tries the output of `new URL`: host in lower
+    /// case, dots resolved. No back end of Twilio is known to sign that: a public URL is signed as
+    /// it was configured. (twilio-csharp refuses these too; its tests are the vectors v067 and
+    /// v068.)
     Normalised,
-    /// We take it, they do not. A parameter that is no UTF-8 is signed as the bytes that it has; they have
-    /// replaced them with U+FFFD before they sign.
+    /// Only Heardback accepts. A parameter that is no UTF-8 is signed as its bytes. The validators
+    /// have replaced the bytes with U+FFFD before they verify.
     NotUtf8,
-    /// We take it, they do not. Python writes the scheme in lower case before it signs.
+    /// Only Heardback accepts. Python writes the scheme in lower case before it signs.
     SchemesCase,
-    /// They take it, we do not. The URL bears two hashes, of which the first is the body's. Which of them
-    /// counts is left open, so for us both have to.
+    /// Only Twilio's validator accepts. The URL has two hashes, of which the first matches the
+    /// body. No document says which one counts, so for Heardback both must match.
     TwoHashes,
-    /// We take it, they do not. With `user:pass@` before the host, Python takes the password for the port.
+    /// Only Heardback accepts. With `user:pass@` before the host, Python parses the password as the
+    /// port.
     UserinfoPort,
-    /// We take it, they do not. Node sorts names by UTF-16 units, where an emoji stands before U+FF5E; Twilio's
-    /// other libraries, Python's among them, sort by code point, which is the order of the bytes.
+    /// Only Heardback accepts. Node sorts names by UTF-16 units, which puts an emoji before U+FF5E.
+    /// Twilio's other libraries, with Python's, sort by code point, which is the order of the
+    /// bytes.
     Utf16Order,
 }
 
 impl Difference {
-    /// Those that Python's validator must show.
+    /// The differences that Python's validator must show.
     pub(super) const OF_PYTHON: [Self; 10] = [
         Self::Apostrophe,
         Self::EmptyBody,
@@ -58,7 +66,7 @@ impl Difference {
         Self::TwoHashes,
         Self::UserinfoPort,
     ];
-    /// Those that Node's validator must show.
+    /// The differences that Node's validator must show.
     pub(super) const OF_NODE: [Self; 7] = [
         Self::Apostrophe,
         Self::FormsHash,
@@ -69,14 +77,14 @@ impl Difference {
         Self::Utf16Order,
     ];
 
-    /// Why we may say `ours` of this request, and they the opposite.
+    /// The difference that permits the result `ours` of Heardback and the opposite of the validator.
     pub(super) fn of(official: Official, request: &Request, ours: bool) -> Option<Self> {
         if ours { Self::taken(official, request) } else { Self::refused(official, request) }
     }
 
-    /// We take it, they do not.
+    /// Only Heardback accepts.
     fn taken(official: Official, request: &Request) -> Option<Self> {
-        // No difference is a reason to take what was tampered with.
+        // No difference justifies accepting a request that was changed after signing.
         if request.harmed {
             return None;
         }
@@ -104,7 +112,7 @@ impl Difference {
         }
     }
 
-    /// They take it, we do not.
+    /// Only Twilio's validator accepts.
     fn refused(official: Official, request: &Request) -> Option<Self> {
         match (official, request.broken, request.kind) {
             (Official::Node, _, _) if request.spelled == Spelled::Normalised => {
@@ -121,7 +129,7 @@ impl Difference {
         }
     }
 
-    /// The parameters themselves mean something else to them.
+    /// The validator parses different parameters.
     pub(super) fn of_parameters(official: Official, request: &Request) -> Option<Self> {
         if request.kind != Kind::Form {
             return None;
@@ -129,7 +137,7 @@ impl Difference {
         if request.body.contains("%FF") {
             return Some(Self::NotUtf8);
         }
-        // The only name or value that is drawn from beyond U+E000 but below U+10000.
+        // The only generated name or value between U+E000 and U+10000.
         let mixed = request.body.contains("%EF%BD%9E") && request.body.contains("%F0%9F");
         (official == Official::Node && mixed).then_some(Self::Utf16Order)
     }

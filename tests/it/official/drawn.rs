@@ -1,4 +1,5 @@
-//! What requests are drawn from: a seed, and the tokens, URLs and words that have been trouble somewhere.
+//! Random choices for requests: a seed, and tokens, URLs and words that have caused errors in some
+//! library.
 
 use std::fmt::Write as _;
 
@@ -83,13 +84,13 @@ impl Dice {
         of[self.below(of.len())]
     }
 
-    /// Once in so many times.
+    /// True once in this many times.
     pub(super) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 }
 
-/// A query, or none, or one of nothing.
+/// A query, an empty query, or none.
 pub(super) fn query(dice: &mut Dice) -> String {
     let pairs: Vec<String> = (0..dice.below(4))
         .map(|_| format!("{}={}", dice.one_of(&["a", "b", "q"]), dice.one_of(&QUERY_VALUES)))
@@ -101,7 +102,7 @@ pub(super) fn query(dice: &mut Dice) -> String {
     }
 }
 
-/// A form as somebody would write it: names repeat, escapes are in either case or left out.
+/// A form as hand-written code could encode it: repeated names, escapes in either case or left out.
 pub(super) fn form_body(dice: &mut Dice) -> String {
     let mut body = String::new();
     for _ in 0..dice.below(8) {
@@ -125,7 +126,7 @@ fn escaped(text: &str, dice: &mut Dice) -> String {
     let style = dice.below(3);
     let mut out = String::new();
     for byte in text.bytes() {
-        // Escapes that nobody needs, or in lower case, mean the same.
+        // Unneeded escapes, and escapes in lower case, mean the same.
         let is_plain = byte.is_ascii_alphanumeric()
             || b"-_.".contains(&byte)
             || (style == 2 && b":'!*,".contains(&byte));

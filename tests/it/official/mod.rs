@@ -1,14 +1,14 @@
-//! Our verdicts beside those of Twilio's own validators: `PyPI`'s `twilio` and npm's, over generated
-//! requests, good ones and ones with one thing broken.
+//! Heardback's results compared with those of Twilio's own validators: `PyPI`'s `twilio` and npm's,
+//! over generated requests, valid ones and ones with one fault.
 //!
-//! Each validator is one long-lived process that is asked in JSON lines (`validator.py`,
-//! `validator.mjs`), and takes forms apart as its frameworks do, not as we do. Where verdicts differ on
-//! purpose, [`Difference`] says how and why; any other difference fails, and so does a difference that
-//! never occurs any more.
+//! Each validator is one long-lived process that reads and writes JSON lines (`validator.py`,
+//! `validator.mjs`). It parses forms as its frameworks do, not as Heardback does. [`Difference`]
+//! has each intended difference with its reason. Any other difference fails the test, and so does a
+//! difference that no longer occurs.
 //!
-//! `HEARDBACK_PYTHON` names a Python that has `twilio`, `NODE_PATH` the folder where node finds it; as
-//! `.ci/run` installs them. Where they are missing this is skipped loudly; `HEARDBACK_CI=1` makes a
-//! failure of that. `HEARDBACK_OFFICIAL_REQUESTS` says how many requests, `HEARDBACK_OFFICIAL_SEED` which.
+//! `HEARDBACK_PYTHON` names a Python with `twilio`, `NODE_PATH` the folder with node's package;
+//! `.ci/run` installs both. Without them the tests are skipped; with `HEARDBACK_CI=1` they fail.
+//! `HEARDBACK_OFFICIAL_REQUESTS` sets the number of requests, `HEARDBACK_OFFICIAL_SEED` the seed.
 
 mod difference;
 mod drawn;
@@ -29,28 +29,28 @@ use crate::official::drawn::Dice;
 use crate::official::requests::{Kind, Request};
 use crate::skip::skipped_unless_ci;
 
-/// How many requests are compared where nobody says otherwise: a second or two.
+/// The default number of compared requests, which takes a second or two.
 const REQUESTS: u64 = 3000;
 const SEED: u64 = 2026;
 
-/// Whose validator.
+/// The vendor's validators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Official {
     Python,
     Node,
 }
 
-/// What a validator says.
+/// A validator's response.
 #[derive(Debug, Deserialize)]
 struct Answer {
     accepts: bool,
-    /// The signature that it makes for the URL as it was presented.
+    /// The signature that it computes for the URL of the request.
     signs: Option<String>,
-    /// The exception, where there was one.
+    /// The exception, if one was raised.
     raised: Option<String>,
 }
 
-/// A validator, waiting for lines.
+/// A validator that waits for lines.
 struct Validator {
     child: Child,
     asks: ChildStdin,
@@ -58,7 +58,7 @@ struct Validator {
 }
 
 impl Validator {
-    /// `None`, and loudly so, where it is not installed.
+    /// `None`: the validator is not installed, and the test is skipped.
     fn start(official: Official) -> Option<Self> {
         let (program, script) = match official {
             Official::Python => {
@@ -113,7 +113,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
     process_env(name).map_or(otherwise, |text| text.parse().expect(name))
 }
 
-/// How many requests came out how.
+/// The number of requests by result.
 #[derive(Debug, Default)]
 struct Tally {
     accepted: u64,
@@ -122,7 +122,8 @@ struct Tally {
     differences: BTreeMap<Difference, u64>,
 }
 
-/// Asks both, us and them, about each request; `allowed` are the differences that must occur.
+/// Compares Heardback and the validator on each request; `allowed` has the differences that must
+/// occur.
 fn compared(official: Official, allowed: &[Difference]) {
     let Some(mut validator) = Validator::start(official) else { return };
     let (requests, seed) =
@@ -143,7 +144,9 @@ fn compared(official: Official, allowed: &[Difference]) {
             continue;
         }
         let Some(difference) = Difference::of(official, &request, ours) else {
-            unnamed.push(format!("request {asked}: we say {ours}, they {answer:?}: {request:?}"));
+            unnamed.push(format!(
+                "request {asked}: Heardback {ours}, the validator {answer:?}: {request:?}"
+            ));
             continue;
         };
         *tally.differences.entry(difference).or_default() += 1;
@@ -158,11 +161,11 @@ fn compared(official: Official, allowed: &[Difference]) {
     assert!(tally.accepted > requests / 5 && tally.refused > requests / 5, "{tally:?}");
     let occurred: Vec<Difference> = tally.differences.into_keys().collect();
     if requests >= REQUESTS {
-        assert_eq!(occurred, allowed, "the differences that occur, in their order");
+        assert_eq!(occurred, allowed, "the differences that occurred, in order");
     }
 }
 
-/// The signature for the URL as it stands is the same, whoever makes it.
+/// Both compute the same signature for the unchanged URL.
 fn signs_alike(official: Official, request: &Request, answer: &Answer) {
     let Some(theirs) = &answer.signs else { return };
     if request.kind == Kind::Form && Difference::of_parameters(official, request).is_some() {
@@ -172,14 +175,14 @@ fn signs_alike(official: Official, request: &Request, answer: &Answer) {
     let pairs = form::pairs(body);
     let content = match request.kind {
         Kind::Form => Content::Form { pairs: &pairs, body },
-        // Their validators sign the URL alone, which is what a body's hash comes to.
+        // The validators sign the URL alone, which is enough for a body with a hash.
         Kind::Json | Kind::Nothing => Content::Nothing,
     };
     assert_eq!(sign(&request.key(), &request.url(), &content), *theirs, "{request:?}");
 }
 
 impl Request {
-    /// Whether we take it.
+    /// Whether Heardback accepts the request.
     fn is_ours(&self) -> bool {
         let body = self.body.as_bytes();
         let pairs = form::pairs(body);
@@ -202,11 +205,11 @@ impl Request {
 }
 
 #[test]
-fn twilios_python_validator_agrees_but_for_what_is_named() {
+fn twilios_python_validator_agrees_except_for_the_listed_differences() {
     compared(Official::Python, &Difference::OF_PYTHON);
 }
 
 #[test]
-fn twilios_node_validator_agrees_but_for_what_is_named() {
+fn twilios_node_validator_agrees_except_for_the_listed_differences() {
     compared(Official::Node, &Difference::OF_NODE);
 }

@@ -1,4 +1,4 @@
-//! Generated requests: drawn from a seed, signed as Twilio would, then maybe with one thing broken.
+//! Generated requests: drawn from a seed, signed as Twilio would sign them, some with one fault.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::official::drawn::{
     Dice, HOSTS, PATHS, PORTS, SCHEMES, TOKENS, VALUES, form_body, query,
 };
 
-/// What is signed besides the URL.
+/// The signed content besides the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Form,
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Nothing,
 }
 
-/// How Twilio wrote the URL that it signed, beside the one that it asked for.
+/// How Twilio wrote the signed URL, compared with the requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelled {
     AsPresented,
@@ -29,11 +29,11 @@ pub(super) enum Spelled {
     WithDefaultPort,
     Apostrophe,
     GetEscapes,
-    /// As a URL parser of WHATWG's kind writes it: nobody signs that.
+    /// As a WHATWG URL parser writes it: no signer does that.
     Normalised,
 }
 
-/// What is wrong with it.
+/// The fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
     Nothing,
@@ -93,7 +93,7 @@ const SETTINGS: [&str; 6] = [
 const HASH_BREAKS: [Broken; 4] =
     [Broken::NoHash, Broken::OtherHash, Broken::TwoHashes, Broken::UpperHash];
 
-/// A request as it is presented to everybody.
+/// A request as every validator gets it.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) token: String,
@@ -106,7 +106,7 @@ pub(super) struct Request {
     pub(super) signature: String,
     pub(super) spelled: Spelled,
     pub(super) broken: Broken,
-    /// Whether that came to anything: a parameter that stood there twice may go.
+    /// Whether the fault had an effect: a parameter that occurs twice may be dropped.
     pub(super) harmed: bool,
 }
 
@@ -148,12 +148,13 @@ impl Request {
         request
     }
 
-    /// What is signed, and how; the port aside, which may be said or not.
+    /// The signed URL and its form, except for the port, which may be present or not.
     fn essence(&self) -> impl PartialEq + use<> {
         let body = self.body.as_bytes();
         let said = match self.kind {
             Kind::Form => {
-                // Nothing stands between names and values; so a pair of nothing is nothing.
+                // Signed text has no separators, so a pair with an empty name and value adds
+                // nothing.
                 let pairs = form::pairs(body).into_iter();
                 let once: BTreeSet<_> =
                     pairs.map(|(name, value)| (name.decoded(), value.decoded())).collect();
@@ -179,7 +180,7 @@ impl Request {
         }
     }
 
-    /// The line that a validator gets.
+    /// The line for a validator.
     pub(super) fn as_asked(&self) -> String {
         let kind = match self.kind {
             Kind::Form => "form",
@@ -197,7 +198,7 @@ impl Request {
         .to_string()
     }
 
-    /// The hash of the body in the URL: always for JSON, but where that is what is wrong.
+    /// The hash of the body in the URL: always for JSON, unless that is the fault.
     fn hash(&mut self) {
         let of_body = format!("bodySHA256={}", body_hash(self.body.as_bytes()));
         let of_other = format!("bodySHA256={}", body_hash(b"another body"));
@@ -266,7 +267,7 @@ impl Request {
     fn break_it(&mut self, dice: &mut Dice) {
         let is_form = self.kind == Kind::Form;
         match self.broken {
-            // The hashes were wrong before it was signed.
+            // The hashes were wrong before the request was signed.
             Broken::Nothing
             | Broken::NoHash
             | Broken::OtherHash
@@ -277,7 +278,8 @@ impl Request {
                 if let Some(bare) = without_port(&self.base) {
                     self.base = bare.to_owned();
                 } else if self.spelled == Spelled::AsPresented {
-                    // What was signed without a port is so still, and that is no lie.
+                    // A request signed without a port is still signed that way, so this is no
+                    // fault.
                     self.spelled = Spelled::WithoutPort;
                 }
                 self.base.push_str(":8444");
@@ -311,7 +313,7 @@ impl Request {
     }
 }
 
-/// The origin without its port, if it says one.
+/// The origin without its port, if it has one.
 fn without_port(base: &str) -> Option<&str> {
     let (front, port) = base.rsplit_once(':')?;
     let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());

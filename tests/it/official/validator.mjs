@@ -1,6 +1,6 @@
-// twilio-node's validateRequest and validateBody, which it calls for a body with a hash, asked by tests/it/official: one JSON line in, one out.
+// twilio-node's validateRequest, and its validateBody for a body with a hash, for tests/it/official: one JSON line in, one out.
 //
-// A form is taken apart as Express does it (`urlencoded({ extended: false })`). Found by NODE_PATH, which only `require` looks at.
+// Forms are parsed as Express parses them (`urlencoded({ extended: false })`). `require` is needed because only it reads NODE_PATH.
 
 import { createRequire } from 'node:module';
 import { parse } from 'node:querystring';
@@ -23,7 +23,7 @@ function answer({ token, url, kind, body, signature, settings }) {
   }
 }
 
-// A probe for whether all of it is there.
+// Reports that every import succeeded.
 console.log(JSON.stringify({ ready: true }));
 for await (const line of createInterface({ input: process.stdin })) {
   console.log(JSON.stringify(answer(JSON.parse(line))));

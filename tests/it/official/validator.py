@@ -1,6 +1,6 @@
-"""twilio-python's RequestValidator, asked by tests/it/official: one JSON line in, one out.
+"""twilio-python's RequestValidator for tests/it/official: one JSON line in, one out.
 
-A form is taken apart as Flask and Django take it apart, and handed over as they hand it over.
+Forms are parsed and passed to the validator as Flask and Django do it.
 """
 
 import json
@@ -11,7 +11,7 @@ from twilio.request_validator import RequestValidator, get_signature_algorithm
 
 
 class Form:
-    """As much of a MultiDict as the validator asks for."""
+    """The part of a MultiDict that the validator uses."""
 
     def __init__(self, body):
         self.pairs = parse_qsl(body, keep_blank_values=True)
@@ -39,7 +39,7 @@ def answer(asked):
     return {"accepts": accepts, "signs": validator.compute_signature(asked["url"], signed, algorithm)}
 
 
-# A probe for whether all of it is there.
+# Reports that every import succeeded.
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     print(json.dumps(answer(json.loads(line))), flush=True)

@@ -1,6 +1,6 @@
-"""Signs what schemathesis sends, as an app does: with Twilio's own RequestValidator, over the public URL.
+"""Signs the requests of schemathesis as an app does: with Twilio's own RequestValidator, over the public URL.
 
-Loaded by SCHEMATHESIS_HOOKS; tests/it/openapi says where the public URL is and with what to sign.
+Loaded by SCHEMATHESIS_HOOKS; tests/it/openapi sets the public URL and the signing key.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Form:
-    """A form as it is sent, with as much of a MultiDict as the validator asks for."""
+    """A form as it is sent, with the part of a MultiDict that the validator uses."""
 
     def __init__(self, body):
         self.pairs = parse_qsl(body, keep_blank_values=True)
@@ -33,7 +33,7 @@ class Form:
 
 
 def with_hash(path_and_query, body):
-    """The hash that was drawn for the query is no more than its place: what is signed is the body's."""
+    """Replaces the generated hash in the query with the hash of the body."""
     path, _, query = path_and_query.partition("?")
     pairs = [pair for pair in query.split("&") if pair and not pair.startswith("bodySHA256")]
     return f"{path}?{'&'.join([*pairs, 'bodySHA256=' + hashlib.sha256(body).hexdigest()])}"
@@ -59,14 +59,14 @@ class Sign(requests.auth.AuthBase):
 schemathesis.auth.set_from_requests(Sign())
 
 
-# How many bytes a text may have: a schema's `maxLength` counts characters.
+# The limit of a text in bytes: a schema's `maxLength` counts characters.
 BYTES = {"Reference": 128, "Type": 64, "reference": 128}
-# Of addresses more notations are understood than a pattern could name.
+# The service accepts more notations of an address than a pattern could list.
 ADDRESSES = ("To", "From")
 
 
 def is_absent(value):
-    """What counts as absent, by the description's own words. A schema that said so could not be read."""
+    """Whether a value counts as absent, according to the description. A schema for this would be unreadable."""
     return value in ("", None) or isinstance(value, (list, dict))
 
 
@@ -76,7 +76,7 @@ def is_too_long(name, value):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out what the description says in words and its schemas do not."""
+    """Leaves out the cases that only the text of the description excludes."""
     fields = {**(case.query or {}), **(case.body if isinstance(case.body, dict) else {})}
     if case.meta is not None and case.meta.generation.mode.is_negative:
         is_spoken_of = lambda name, value: is_absent(value) or name in ADDRESSES

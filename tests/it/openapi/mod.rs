@@ -1,9 +1,9 @@
-//! `docs/openapi.yaml` tells the truth: it is what is served, it names whatever the code knows, and the running
-//! service answers as it says, to good requests and to bad ones.
+//! `docs/openapi.yaml` is correct: it is the served description, it has every word of the code, and
+//! the running service answers valid and invalid requests as described.
 //!
-//! The last is asked by schemathesis (`PyPI`), which draws requests from the description and holds the answers
-//! against it; `hooks.py` signs them. `HEARDBACK_PYTHON` names a Python that has it, as `.ci/run` installs it. Where
-//! it is missing that is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+//! For the last part, schemathesis (`PyPI`) generates requests from the description and checks the
+//! responses; `hooks.py` signs the requests. `HEARDBACK_PYTHON` names a Python that has it;
+//! `.ci/run` installs it. Without it the test is skipped; with `HEARDBACK_CI=1` it fails.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::harness::{BASE, Scene, TOKEN, code_entered, json as json_post, sid};
 use crate::skip::skipped_unless_ci;
 
-/// How many requests are drawn for each route, good and bad ones: some ten seconds.
+/// The number of generated requests for each route, valid and invalid: about ten seconds.
 const EXAMPLES: &str = "25";
 const SEED: &str = "2026";
 
@@ -40,7 +40,7 @@ fn schema(name: &str) -> Value {
     described["components"]["schemas"].get(name).unwrap_or_else(|| panic!("no {name}")).clone()
 }
 
-/// The words of an enumeration, null left out.
+/// The values of an enumeration, without null.
 fn words(of: &Value) -> BTreeSet<String> {
     let words = of["enum"].as_array().expect("an enumeration").iter();
     words.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -50,13 +50,13 @@ fn keys(of: &Value) -> BTreeSet<String> {
     of.as_object().expect("an object").keys().cloned().collect()
 }
 
-/// The words that stand in a text between these two.
+/// The text between these two markers, each time they occur.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> BTreeSet<&'a str> {
     text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
 }
 
 #[test]
-fn what_is_served_is_what_is_described() {
+fn the_served_description_is_docs_openapi_yaml() {
     let described = described();
     let path = root().join("src/admin/openapi.json");
     if process_env("HEARDBACK_WRITE_OPENAPI").as_deref() == Some("1") {
@@ -69,24 +69,24 @@ fn what_is_served_is_what_is_described() {
     let scene = Scene::new(&[]);
     let served = scene.service.operator("/app/openapi.json");
     assert_eq!((served.status, served.header("Content-Type")), (200, Some("application/json")));
-    assert!(served.json() == kept, "this binary serves an older one");
+    assert!(served.json() == kept, "this binary serves an older description");
 }
 
 #[test]
-fn every_route_of_the_apps_is_described_and_no_other() {
+fn every_route_of_the_app_is_described_and_no_other() {
     let paths = keys(&described()["paths"]);
     let routes = route::paths().into_iter().filter(|route| route.starts_with("/app/"));
     assert_eq!(paths, routes.map(str::to_owned).collect());
 }
 
 #[test]
-fn every_field_that_is_read_of_an_app_is_described() {
+fn every_field_that_the_service_reads_from_an_app_is_described() {
     let source = read("src/twilio/app.rs");
     let source = source.split("#[cfg(test)]").next().expect("code");
-    // The time of an event is read by the same function as that of a form that the app passes on.
+    // The time of an event is parsed by the same function as that of a form that the app forwards.
     let callback = read("src/twilio/callback.rs");
     let when = between(&callback, "pub fn when", "/// Whether a request may be about");
-    let source = format!("{source}{}", when.into_iter().next().expect("it reads the time"));
+    let source = format!("{source}{}", when.into_iter().next().expect("the function for the time"));
     let source = source.as_str();
     let mut fields = BTreeSet::from(["AccountSid", "CodeHmac"]);
     for reading in
@@ -101,7 +101,7 @@ fn every_field_that_is_read_of_an_app_is_described() {
 }
 
 #[test]
-fn every_word_of_an_answer_is_described() {
+fn every_word_of_a_response_is_described() {
     let states: BTreeSet<String> = State::ALL.map(|state| state.as_str().to_owned()).into();
     let message = &schema("MessageMembers")["properties"];
     assert_eq!(words(&message["state"]), states);
@@ -119,7 +119,7 @@ fn every_word_of_an_answer_is_described() {
 }
 
 #[test]
-fn every_member_of_an_answer_is_described_and_always_there() {
+fn every_member_of_a_response_is_described_and_always_there() {
     let scene = Scene::new(&[]);
     let answer = |fields: Value| scene.send(&json_post("/app/messages", &fields)).json();
     let required = |name: &str| {
@@ -139,7 +139,8 @@ fn every_member_of_an_answer_is_described_and_always_there() {
     assert_eq!((&event, event.clone()), (&required("Settled"), required("ParkedEvent")));
 }
 
-/// The Python that has schemathesis and Twilio's library; `None`, and loudly so, where it is not installed.
+/// The Python that has schemathesis and Twilio's library. `None`: it is not installed, and the test
+/// is skipped.
 fn python() -> Option<PathBuf> {
     let python = process_env("HEARDBACK_PYTHON").unwrap_or("python3".to_owned());
     let imports = ["-c", "import schemathesis, twilio"];
@@ -152,7 +153,7 @@ fn python() -> Option<PathBuf> {
 }
 
 #[test]
-fn the_service_answers_as_described_to_good_requests_and_bad_ones() {
+fn the_service_answers_valid_and_invalid_requests_as_described() {
     let Some(python) = python() else { return };
     let scene = Scene::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
@@ -171,8 +172,8 @@ fn the_service_answers_as_described_to_good_requests_and_bad_ones() {
         .expect("it runs");
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(said.contains("Tested: 6"), "not every route was asked:\n{said}");
+    assert!(said.contains("Tested: 6"), "not every route was tested:\n{said}");
     let taken =
         scene.service.metric("heardback_http_requests_total{route=\"/app/events\",status=\"200\"}");
-    assert!(taken > 0, "nothing was signed so that it was taken");
+    assert!(taken > 0, "no generated request was accepted");
 }

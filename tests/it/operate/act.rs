@@ -9,7 +9,7 @@ use crate::harness::{ACCOUNT, OTHER_ACCOUNT, RECIPIENT, sid};
 use crate::operate::{filled, lines, refuse, register, stop, told};
 
 #[test]
-fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was_stopped() {
+fn an_account_on_hold_reports_nothing_until_it_is_resumed_even_after_a_restart() {
     let mut scene = filled();
     let (code, text) = told(&scene, &["pause", ACCOUNT]);
     assert_eq!((code, text.contains("is on hold: nothing of it")), (Some(0), true), "{text}");
@@ -24,7 +24,7 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was
     stop(&mut scene);
     assert_eq!(scene.twilio.posts().len(), posts, "nothing was reported");
     let again = lines(&scene, &["pause", "--json", ACCOUNT]).remove(0);
-    // What was done is the command's answer, and no line of a log beside it.
+    // The command reports the action on stdout and writes no log line.
     for turn in ["resume", "pause"] {
         let (code, _, talk) = run(&[turn, ACCOUNT], &scene.store());
         assert_eq!((code, talk.as_str()), (Some(0), ""), "{turn}");
@@ -41,7 +41,7 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was
 }
 
 #[test]
-fn a_running_service_goes_on_at_once_with_what_waited() {
+fn a_running_service_reports_the_waiting_messages_at_once() {
     let scene = filled();
     assert_eq!(told(&scene, &["pause", ACCOUNT]).0, Some(0));
     scene.confirm(4);
@@ -52,7 +52,7 @@ fn a_running_service_goes_on_at_once_with_what_waited() {
 }
 
 #[test]
-fn what_was_refused_is_reported_again_and_what_was_not_is_said() {
+fn a_refused_message_is_requeued_and_any_other_is_named() {
     let scene = filled();
     let words = ["requeue", &sid(2), &sid(4), &sid(99)];
     let (code, text) = told(&scene, &words);
@@ -71,7 +71,7 @@ fn what_was_refused_is_reported_again_and_what_was_not_is_said() {
 }
 
 #[test]
-fn all_of_one_code_are_requeued_on_a_stopped_store_and_go_out_when_it_serves() {
+fn all_messages_of_one_error_code_are_requeued_on_a_stopped_store_and_posted_when_it_serves() {
     let mut scene = filled();
     for number in 11..=13 {
         register(&scene, number, RECIPIENT, "login-of-many");

@@ -1,5 +1,5 @@
-//! `import --csv` in doubt: what a file does not say clearly, or says against itself, confirms nothing; and an
-//! import that nobody watches, or that waits for nobody, ends as it should.
+//! Ambiguous input of `import --csv`: a line that is unclear or contradicts itself confirms
+//! nothing. An import ends as documented after its reader is gone, or with no input.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
@@ -19,7 +19,7 @@ fn imported(scene: &Scene, content: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_stray_quote_swallows_nothing_in_silence() {
+fn a_stray_quote_hides_no_line_silently() {
     let scene = Scene::new(&[]);
     let row = |number: u32, note: &str| format!("{},{ACCOUNT},{note}\n", sid(number));
     let heads = "MessageSid,AccountSid,Note\n";
@@ -47,7 +47,7 @@ fn a_stray_quote_swallows_nothing_in_silence() {
 }
 
 #[test]
-fn a_text_in_quotes_may_hold_line_breaks() {
+fn a_quoted_text_may_have_line_breaks() {
     let scene = Scene::new(&[]);
     let row = |body: &str, number: u32| {
         format!("+15558675310,{body},delivered,{ACCOUNT},{}\n", sid(number))
@@ -61,7 +61,8 @@ fn a_text_in_quotes_may_hold_line_breaks() {
     let rows: String = (1..).zip(bodies).map(|(number, body)| row(body, number)).collect();
     let (code, out, _) = imported(&scene, &format!("To,Body,Status,AccountSid,Sid\n{rows}"));
     assert_eq!((code, out.as_str()), (Some(0), "confirmed 4, known 0\n"));
-    // Both records below have the header's columns, and each says that its own message did not arrive.
+    // Both records below have the header's columns, and each says that its own message did not
+    // arrive.
     let swallowing = [
         format!(
             "+15558675310,\"stray,undelivered,{ACCOUNT},{}\n+15558675310,x\",delivered,{ACCOUNT},{}\n",
@@ -79,7 +80,7 @@ fn a_text_in_quotes_may_hold_line_breaks() {
 }
 
 #[test]
-fn what_a_line_says_against_itself_is_believed() {
+fn a_line_that_contradicts_an_arrival_is_refused() {
     let scene = Scene::new(&[]);
     for (number, (head, value)) in (1..).zip([
         ("MessageStatus", "undelivered"),
@@ -107,7 +108,7 @@ fn what_a_line_says_against_itself_is_believed() {
 }
 
 #[test]
-fn an_account_that_the_settings_do_not_have_is_refused() {
+fn an_account_outside_the_settings_is_refused() {
     let scene = Scene::new(&[]);
     let file = file(&format!("Sid,AccountSid\n{},{OTHER_ACCOUNT}\n", sid(1)));
     let mut command = about(&["import", "--csv", &text(file.path())], &scene.store());
@@ -118,7 +119,7 @@ fn an_account_that_the_settings_do_not_have_is_refused() {
 }
 
 #[test]
-fn an_import_goes_on_when_nobody_reads_what_it_says() {
+fn an_import_goes_on_after_its_reader_closes_the_pipe() {
     let scene = Scene::new(&[]);
     let bad = "x,y\n".repeat(2_000);
     let file = file(&format!("Sid,AccountSid\n{bad}{},{ACCOUNT}\n", sid(1)));
@@ -144,7 +145,7 @@ fn a_signal_ends_the_wait_for_a_line() {
     scene.reaches(1, "reported");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
-    eventually("it ends", LONG, || child.try_wait().expect("asked").is_some());
+    eventually("the command ends", LONG, || child.try_wait().expect("asked").is_some());
     drop(stdin);
     let output = child.wait_with_output().expect("it ended");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "confirmed 1, known 0\n");

@@ -11,7 +11,7 @@ use crate::harness::twilio::Manner;
 use crate::harness::{ACCOUNT, LONG, OTHER_ACCOUNT, RECIPIENT, Scene, eventually, form, sid};
 use crate::operate::{filled, lines, stop, told};
 
-/// Its SIDs, in the order in which it lists them.
+/// The SIDs of the listed messages, in order.
 fn sids(scene: &Scene, words: &[&str]) -> Vec<String> {
     let lines = lines(scene, &[&["list", "--json"], words].concat());
     let sids = lines.iter().map(|line| line["message_sid"].as_str().unwrap_or("none").to_owned());
@@ -23,7 +23,7 @@ fn numbered(numbers: &[u32]) -> Vec<String> {
 }
 
 #[test]
-fn a_running_service_and_its_stopped_store_say_the_same() {
+fn a_running_service_and_its_stopped_store_give_the_same_output() {
     let mut scene = filled();
     let commands: [&[&str]; 12] = [
         &["list", "--json"],
@@ -51,7 +51,7 @@ fn a_running_service_and_its_stopped_store_say_the_same() {
 }
 
 #[test]
-fn a_list_holds_what_was_asked_for_and_nothing_else() {
+fn a_list_has_only_the_requested_messages() {
     let scene = filled();
     for (words, numbers) in [
         (&["--state", "pending"][..], &[4, 5, 6][..]),
@@ -70,7 +70,7 @@ fn a_list_holds_what_was_asked_for_and_nothing_else() {
         found.sort();
         assert_eq!(found, numbered(numbers), "{words:?}");
     }
-    // The newest state comes first: 7 was seen last, and 3 came to be refused before that.
+    // The latest change comes first: 7 was seen last, and 3 was refused before that.
     assert_eq!(sids(&scene, &["--limit", "3"]), numbered(&[7, 3, 2]));
     let parked = lines(&scene, &["list", "--json", "--parked", "--newer-than", "1h"]);
     let mut named: Vec<_> = parked.iter().map(|line| line["reference"].to_string()).collect();
@@ -79,7 +79,7 @@ fn a_list_holds_what_was_asked_for_and_nothing_else() {
 }
 
 #[test]
-fn a_line_has_the_fields_that_the_app_sees_and_no_number() {
+fn a_line_has_the_fields_of_the_apps_view_and_no_number() {
     let scene = filled();
     let app = scene.message(3).expect("there");
     let line = lines(&scene, &["list", "--json", "--code", "20404"]).remove(0);
@@ -96,7 +96,7 @@ fn a_line_has_the_fields_that_the_app_sees_and_no_number() {
 }
 
 #[test]
-fn the_table_fits_whatever_is_wide_and_names_all() {
+fn the_table_fits_its_longest_values_and_names_all_columns() {
     let scene = filled();
     for width in [36, 50, 80, 160] {
         for words in [&["list"][..], &["list", "--parked"], &["stats"]] {
@@ -109,7 +109,7 @@ fn the_table_fits_whatever_is_wide_and_names_all() {
             assert!(names || words != ["list"], "{width}\n{table}");
         }
     }
-    // One line a record where it is not shown but read.
+    // In a pipe, each record is one line.
     let (_, table) = told(&scene, &["list", "--state", "refused"]);
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
@@ -118,7 +118,7 @@ fn the_table_fits_whatever_is_wide_and_names_all() {
 }
 
 #[test]
-fn the_life_of_a_message_is_told() {
+fn the_timeline_of_a_message_is_shown() {
     let scene = filled();
     let (code, text) = told(&scene, &["show", &sid(1)]);
     assert_eq!(code, Some(0));
@@ -169,7 +169,7 @@ fn the_statistics_add_up() {
 }
 
 #[test]
-fn nothing_is_next_of_an_account_on_hold_and_twilios_last_answer_is_told() {
+fn a_message_of_an_account_on_hold_has_no_next_attempt_and_shows_twilios_last_answer() {
     let scene = filled();
     scene.twilio.behave(Manner::Status(503));
     scene.confirm(4);
@@ -183,14 +183,14 @@ fn nothing_is_next_of_an_account_on_hold_and_twilios_last_answer_is_told() {
     assert!(row(5).contains("  on hold  ") && !row(5).contains("HTTP"), "{table}");
     let (_, life) = told(&scene, &["show", &sid(5)]);
     assert!(life.contains("  next          on hold\n"), "{life}");
-    // What is not to be reported is as it was.
+    // A message without a pending report is unchanged.
     assert!(!told(&scene, &["list", "--state", "refused"]).1.contains("on hold"));
     assert_eq!(told(&scene, &["resume", ACCOUNT]).0, Some(0));
     assert!(!told(&scene, &["list"]).1.contains("on hold"));
 }
 
 #[test]
-fn where_there_are_several_accounts_a_list_names_each_or_is_of_one() {
+fn with_several_accounts_a_list_names_each_or_is_of_one() {
     let mut scene = filled();
     let first = |words: &[&str]| told(&scene, words).1.lines().next().map(str::to_owned);
     assert!(!first(&["list"]).expect("heads").contains("account"));
@@ -214,7 +214,7 @@ fn where_there_are_several_accounts_a_list_names_each_or_is_of_one() {
 }
 
 #[test]
-fn a_number_that_the_app_put_into_its_own_word_is_not_shown() {
+fn a_number_in_the_apps_own_words_is_not_shown() {
     let scene = filled();
     let word = format!("user of {RECIPIENT}");
     let named = form("/app/events", &[("MessageSid", &sid(4)), ("Type", &word)]);
@@ -240,7 +240,7 @@ fn a_number_that_the_app_put_into_its_own_word_is_not_shown() {
 }
 
 #[test]
-fn the_statistics_tell_what_an_operator_holds_from_what_twilio_has_closed() {
+fn the_statistics_distinguish_an_operators_hold_from_a_pause_by_twilio() {
     let mut scene = Scene::new(&[]);
     let stats = |scene: &Scene| -> Value {
         serde_json::from_str(&told(scene, &["stats", "--json"]).1).expect("JSON")
@@ -264,7 +264,7 @@ fn the_statistics_tell_what_an_operator_holds_from_what_twilio_has_closed() {
 }
 
 #[test]
-fn what_is_asked_wrongly_says_how_and_ends_with_2() {
+fn a_wrong_argument_is_explained_and_exits_with_2() {
     let folder = tempfile::tempdir().expect("a folder");
     for (words, expected) in [
         (&["list", "--state", "sent"][..], "possible values: untracked"),
@@ -288,7 +288,7 @@ fn what_is_asked_wrongly_says_how_and_ends_with_2() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_reader_that_closes_the_pipe_early_is_no_failure() {
     let scene = filled();
     let mut command = about(&["list", "--json"], &scene.store());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
@@ -299,10 +299,10 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn a_command_in_the_first_moments_of_a_service_waits_until_it_listens() {
+fn a_command_during_the_start_of_a_service_waits_until_it_listens() {
     let mut scene = filled();
     stop(&mut scene);
-    // A service that still reads a large store has the lock, and no socket yet.
+    // A service that still loads a large store has the lock, and no socket yet.
     let path = scene.store().join("heardback.lock");
     let lock = std::fs::File::options().write(true).open(&path).expect("there");
     lock.try_lock().expect("free");

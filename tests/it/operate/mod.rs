@@ -1,5 +1,5 @@
-//! The operator's commands as an operator runs them, beside the service and on a store that nobody has
-//! open: both are told the same.
+//! The operator's commands as processes, beside the service and on a closed store, with the same
+//! output.
 
 mod act;
 mod doubt;
@@ -20,10 +20,10 @@ use crate::backup::binary::run;
 use crate::harness::twilio::Manner;
 use crate::harness::{LONG, RECIPIENT, SENDER, Scene, form, sid};
 
-/// A service in whose store something stands in most states.
+/// A service with messages in most states.
 ///
-/// 1 reported, 2 and 3 refused (21609, 20404), 4 to 6 pending, 7 seen only in a callback; evidence
-/// for two references that nobody bears.
+/// 1 reported, 2 and 3 refused (21609, 20404), 4 to 6 pending, 7 seen only in a callback; parked
+/// evidence for two references without a message.
 fn filled() -> Scene {
     let scene = Scene::new(&[]);
     for number in 1..=6 {
@@ -51,7 +51,7 @@ fn register(scene: &Scene, number: u32, to: &str, reference: &str) {
     assert_eq!(scene.send(&form("/app/messages", &fields)).status, 201);
 }
 
-/// Confirms it, and has Twilio refuse it.
+/// Confirms the message and lets Twilio refuse it.
 fn refuse(scene: &Scene, number: u32, code: u32) {
     scene.twilio.behave(Manner::Refuse(code));
     scene.confirm(number);
@@ -63,13 +63,13 @@ fn stop(scene: &mut Scene) {
     assert!(scene.service.ends_within(LONG).success());
 }
 
-/// Exit code and stdout, of a command about that scene's store.
+/// Exit code and stdout of a command about that scene's store.
 fn told(scene: &Scene, words: &[&str]) -> (Option<i32>, String) {
     let (code, told, _) = run(words, &scene.store());
     (code, told)
 }
 
-/// What a command that is done says in JSON, a line each.
+/// The JSON output of a successful command, one line each.
 fn lines(scene: &Scene, words: &[&str]) -> Vec<Value> {
     let (code, told, talk) = run(words, &scene.store());
     assert_eq!(code, Some(0), "{words:?} {told}{talk}");
@@ -77,7 +77,7 @@ fn lines(scene: &Scene, words: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn the_states_on_the_command_line_are_those_there_are() {
+fn the_states_on_the_command_line_are_those_of_the_domain() {
     for state in State::ALL {
         let line = ["heardback", "list", "--state", state.as_str()];
         let command = Cli::try_parse_from(line).expect("a state").command;

@@ -1,4 +1,4 @@
-//! `import --csv`: past messages that are known to have arrived.
+//! `import --csv`: past messages with proof of arrival.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::harness::{
 };
 use crate::operate::{lines, register, stop};
 
-/// A file of lines that says whose they are.
+/// A file of lines with an account column.
 fn csv(heads: &str, rows: &[String]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(file, "{heads}").expect("written");
@@ -29,9 +29,9 @@ fn plain(numbers: std::ops::RangeInclusive<u32>) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn past_messages_are_confirmed_and_reported_and_run_again_they_are_known() {
+fn past_messages_are_confirmed_and_reported_and_a_second_import_finds_them_known() {
     let scene = Scene::new(&[]);
-    // 1 waits for evidence, of 2 nobody has heard.
+    // 1 is pending; 2 is unknown.
     register(&scene, 1, RECIPIENT, "login-1");
     let row = |number: u32| {
         let sid = sid(number);
@@ -52,7 +52,7 @@ fn past_messages_are_confirmed_and_reported_and_run_again_they_are_known() {
         assert_eq!(proof, (&json!("code_entered"), &json!("direct")));
     }
     let shown = lines(&scene, &["show", "--json", &sid(2)]).remove(0).to_string();
-    assert!(shown.contains("2026-11-20T10:00:00Z"), "when it was created: {shown}");
+    assert!(shown.contains("2026-11-20T10:00:00Z"), "the creation time: {shown}");
     assert_eq!(scene.twilio.posts().len(), 2);
     let again = lines(&scene, &[&["import", "--json"], &words[1..]].concat());
     let known = json!({"confirmed": 0, "known": 2, "none": {}, "refused": {}, "complete": true});
@@ -66,7 +66,7 @@ fn on_a_stopped_store_they_wait_for_the_service() {
     let mut scene = Scene::new(&[]);
     stop(&mut scene);
     let file = plain(1..=30);
-    // Nothing is posted meanwhile, so nothing is waited for, and no rate is promised.
+    // No message is posted meanwhile, so the import neither waits nor promises a rate.
     let path = text(file.path());
     let (code, _, talk) = run(&["import", "--csv", "--rate", "1/m", &path], &scene.store());
     assert_eq!((code, talk.contains("--rate: no service")), (Some(2), true), "{talk}");
@@ -82,7 +82,8 @@ fn on_a_stopped_store_they_wait_for_the_service() {
 #[test]
 fn a_stopped_store_judges_by_the_services_settings() {
     let mut scene = Scene::new(&[]);
-    // Evidence by a reference waits; with two messages under it, the policy says whether it may choose.
+    // Evidence by a reference waits; with two messages under it, the policy decides whether one may
+    // be confirmed.
     let event =
         form("/app/events", &[("Reference", "login-7"), ("OccurredAt", "2026-11-20T12:00:00Z")]);
     assert_eq!(scene.send(&event).status, 202);
@@ -109,7 +110,7 @@ fn a_stopped_store_judges_by_the_services_settings() {
 }
 
 #[test]
-fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
+fn bad_lines_are_listed_without_their_values_and_the_others_go_on() {
     let scene = Scene::new(&[]);
     register(&scene, 9, RECIPIENT, "login-9");
     let heads =
@@ -165,7 +166,7 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
     for hidden in [RECIPIENT.trim_start_matches('+'), "424242", "yesterday", "another-reference"] {
         assert!(!told.contains(hidden), "{told}");
     }
-    assert_eq!(scene.state(9).as_deref(), Some("pending"), "the others are as they were");
+    assert_eq!(scene.state(9).as_deref(), Some("pending"), "the others are unchanged");
     assert!(scene.message(2).is_none() && scene.message(3).is_none());
     let mut command = about(&["import", "--json", "--csv", words[4]], &scene.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
@@ -179,7 +180,7 @@ fn bad_lines_are_listed_without_what_they_say_and_the_others_go_on() {
 }
 
 #[test]
-fn the_columns_are_known_by_whatever_name_and_the_account_from_the_environment() {
+fn columns_are_recognised_by_every_documented_name_and_the_account_from_the_environment() {
     let scene = Scene::new(&[]);
     let created = "Fri, 20 Nov 2026 10:00:00 +0000";
     for (number, heads, row) in [
@@ -208,7 +209,7 @@ fn the_columns_are_known_by_whatever_name_and_the_account_from_the_environment()
 }
 
 #[test]
-fn what_is_asked_wrongly_or_is_no_such_file_ends_with_2_and_opens_nothing() {
+fn a_wrong_argument_or_a_missing_file_exits_with_2_and_opens_no_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let none = csv("From,To,Body", &["a,b,c".to_owned()]);
     let empty = csv("", &[]);
@@ -235,14 +236,14 @@ fn what_is_asked_wrongly_or_is_no_such_file_ends_with_2_and_opens_nothing() {
 }
 
 #[test]
-fn a_running_service_is_given_no_more_than_the_rate_and_an_interrupted_import_goes_on() {
+fn a_running_service_gets_messages_at_the_rate_and_an_interrupted_import_can_continue() {
     let scene = Scene::new(&[]);
     let file = plain(1..=3);
     let words = ["import", "--csv", "--rate", "1/m", &text(file.path())];
     let mut command = about(&words, &scene.store());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawned");
     scene.reaches(1, "reported");
-    // The second comes in a minute.
+    // The second is posted a minute later.
     assert!(scene.message(2).is_none());
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
@@ -258,7 +259,7 @@ fn a_running_service_is_given_no_more_than_the_rate_and_an_interrupted_import_go
 }
 
 #[test]
-fn a_store_that_takes_no_more_is_said_with_what_was_done() {
+fn a_store_that_refuses_a_line_stops_the_import_with_a_report() {
     let mut scene = Scene::new(&[("HEARDBACK_MAX_MESSAGES", "2")]);
     let file = plain(1..=4);
     let path = text(file.path());
@@ -274,8 +275,7 @@ fn a_store_that_takes_no_more_is_said_with_what_was_done() {
 }
 
 #[test]
-fn an_account_counts_as_known_if_the_accounts_file_has_it_and_not_if_its_sid_stands_elsewhere_in_it()
- {
+fn an_account_is_known_if_it_is_a_sid_of_the_accounts_file_and_not_if_it_only_occurs_in_it() {
     let scene = Scene::new(&[]);
     let file = plain(1..=1);
     let imported = |accounts: &str| {

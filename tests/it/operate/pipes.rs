@@ -1,4 +1,4 @@
-//! The reader closes its end of a pipe: the exit code still gives the result of the command.
+//! A reader that closes its end of a pipe: the exit code still gives the result of the command.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::operate::filled;
 fn unread(words: &[&str], store: &Path, more: &[(String, String)], both: bool) -> Option<i32> {
     let mut command = about(words, store);
     command.envs(more.iter().map(|(name, value)| (name, value)));
-    // The pipe's reader is gone before the command starts: each of its writes fails.
+    // The reader is gone before the command starts: each write fails.
     let closed = || {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
@@ -23,7 +23,7 @@ fn unread(words: &[&str], store: &Path, more: &[(String, String)], both: bool) -
 }
 
 #[test]
-fn every_command_that_prints_ends_as_it_would_if_all_were_read() {
+fn every_command_that_prints_exits_as_it_would_with_a_reader() {
     let scene = filled();
     let store = scene.store();
     let folder = tempfile::tempdir().expect("a folder");
@@ -70,14 +70,14 @@ fn every_command_that_prints_ends_as_it_would_if_all_were_read() {
 }
 
 #[test]
-fn an_export_whose_reader_went_away_is_not_whole_and_fails() {
+fn an_export_whose_reader_has_gone_is_incomplete_and_fails() {
     let scene = filled();
     assert_eq!(unread(&["export"], &scene.store(), &[], false), Some(1));
     assert_eq!(run(&["export"], &scene.store()).0, Some(0));
 }
 
 #[test]
-fn the_demo_is_played_to_its_end_when_nobody_reads_it() {
+fn the_demo_plays_to_its_end_without_a_reader() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(unread(&["demo"], folder.path(), &[], true), Some(0));
 }

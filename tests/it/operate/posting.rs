@@ -1,5 +1,5 @@
-//! Confirmed messages in the commands and on the page: whether they are posted, how often they were, how old they are,
-//! and how they are posted again.
+//! Confirmed messages in the commands and on the page: whether and how often they were posted,
+//! their age, and how to post them again.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,13 +21,13 @@ fn posts_of(scene: &Scene, number: u32) -> usize {
 }
 
 #[test]
-fn what_was_reported_since_a_time_is_posted_again_and_nothing_else() {
+fn only_messages_reported_since_a_time_are_posted_again() {
     let scene = filled();
     let before = posts_of(&scene, 1);
     let (code, told, talk) = run(&["requeue", "--reported-since", "1h"], &scene.store());
     assert_eq!((code, told.as_str()), (Some(0), &*format!("{} requeued\n", sid(1))), "{talk}");
     assert!(talk.contains("requeued 1"), "{talk}");
-    eventually("it is posted again", LONG, || posts_of(&scene, 1) == before + 1);
+    eventually("the message is posted again", LONG, || posts_of(&scene, 1) == before + 1);
     scene.reaches(1, "reported");
     scene.service.says(&format!("{} requeued by the operator", sid(1)));
     let at = scene.message(1).expect("known")["reported_at"].as_str().map(str::to_owned);
@@ -39,7 +39,7 @@ fn what_was_reported_since_a_time_is_posted_again_and_nothing_else() {
 }
 
 #[test]
-fn a_stopped_store_is_requeued_as_well_and_a_requeued_report_is_told_as_one() {
+fn a_stopped_store_is_requeued_too_and_a_requeued_report_is_shown_as_one() {
     let mut scene = filled();
     stop(&mut scene);
     let (code, _, talk) = run(&["requeue", "--reported-since", "2d"], &scene.store());
@@ -55,7 +55,7 @@ fn a_stopped_store_is_requeued_as_well_and_a_requeued_report_is_told_as_one() {
 }
 
 #[test]
-fn a_time_that_is_none_or_to_come_is_wrong_usage() {
+fn an_invalid_or_future_time_is_wrong_usage() {
     let scene = Scene::new(&[]);
     for words in [
         &["--reported-since", "yesterday"][..],
@@ -71,7 +71,7 @@ fn a_time_that_is_none_or_to_come_is_wrong_usage() {
 }
 
 #[test]
-fn in_a_dry_run_nothing_is_said_to_be_posted_now_or_never() {
+fn in_a_dry_run_no_message_is_shown_as_posted_now_or_never() {
     let mut scene = Scene::new(&[("HEARDBACK_DRY_RUN", "true")]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.confirm(1);
@@ -88,7 +88,7 @@ fn in_a_dry_run_nothing_is_said_to_be_posted_now_or_never() {
     for path in ["/", &format!("/messages/{}", sid(1))] {
         // A snapshot may be a second old.
         let is_told = || page(&scene, path).contains("after the dry run");
-        eventually(&format!("{path} says so"), LONG, is_told);
+        eventually(&format!("{path} shows it"), LONG, is_told);
     }
     stop(&mut scene);
     let stopped = told(&scene, &["list"]).1;
@@ -100,13 +100,13 @@ fn lines_of(text: &str) -> Value {
 }
 
 #[test]
-fn a_post_that_twilio_turned_away_is_counted_wherever_its_answer_is_shown() {
+fn a_post_that_twilio_rejected_is_counted_wherever_its_answer_is_shown() {
     let scene = Scene::new(&[]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Status(401));
     scene.confirm(1);
     scene.service.says("returned to the queue: the account's lane is closed");
-    eventually("it is written down", LONG, || {
+    eventually("the attempt is stored", LONG, || {
         scene.message(1).is_some_and(|message| message["attempts"] == 1)
     });
     assert_eq!(lines(&scene, &["list", "--json"])[0]["attempts"], 1);
@@ -121,7 +121,7 @@ fn a_post_that_twilio_turned_away_is_counted_wherever_its_answer_is_shown() {
 }
 
 #[test]
-fn the_oldest_of_a_kind_is_as_old_as_it_is() {
+fn the_oldest_message_of_each_kind_is_shown_with_its_age() {
     let scene = Scene::new(&[]);
     let before = now().as_second();
     register(&scene, 1, RECIPIENT, "login-1");
@@ -151,7 +151,7 @@ fn now() -> Timestamp {
 }
 
 #[test]
-fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_with_twilios() {
+fn a_foreign_answer_is_shown_everywhere_to_an_operator_until_twilio_answers() {
     let scene = Scene::new(&[]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Html);
@@ -162,7 +162,7 @@ fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_wit
     assert!(metric("heardback_upstream_mismatch_total") >= 1);
     assert!(metric("heardback_upstream_attempts_total{result=\"uncertain\"}") >= 1);
     assert_eq!(metric("heardback_upstream_attempts_total{result=\"done\"}"), 0);
-    assert_eq!(scene.service.operator("/readyz").status, 200, "a webhook can be taken");
+    assert_eq!(scene.service.operator("/readyz").status, 200, "webhooks are accepted");
     let why =
         || scene.service.operator("/readyz").json()["foreign_answers"][ACCOUNT]["why"].clone();
     eventually("/readyz names it", LONG, || why() == "200 with HTML");
@@ -172,16 +172,16 @@ fn an_answer_that_is_not_twilios_is_loud_wherever_an_operator_looks_and_ends_wit
     assert!(first.contains(&format!("Another server than Twilio answers the posts of {ACCOUNT}")));
     assert!(first.contains("200 with HTML"), "{first}");
     assert!(!first.contains("All is well"), "{first}");
-    // Any answer of Twilio itself ends it, also one that refuses the message.
+    // Any answer of Twilio itself ends the finding, even one that refuses the message.
     scene.twilio.behave(Manner::Refuse(20001));
     scene.reaches(1, "refused");
-    eventually("it is over", LONG, || {
+    eventually("the finding is gone", LONG, || {
         scene.service.operator("/readyz").json()["foreign_answers"] == serde_json::json!({})
     });
 }
 
 #[test]
-fn what_was_given_up_over_foreign_answers_is_refused_with_their_kind() {
+fn a_message_given_up_after_foreign_answers_is_refused_with_their_kind() {
     let scene = Scene::new(&[("HEARDBACK_GIVE_UP_AFTER", "1s")]);
     register(&scene, 1, RECIPIENT, "login-1");
     scene.twilio.behave(Manner::Body(200, ""));

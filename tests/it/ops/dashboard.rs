@@ -1,4 +1,5 @@
-//! `ops/grafana.json`: well formed, each panel in a place of its own, each expression one that Prometheus takes.
+//! `ops/grafana.json`: well-formed, each panel in its own place, each expression valid in
+//! Prometheus.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ops::{promtool, read};
 
-/// What Grafana puts in for its own words.
+/// Grafana's substitutions for its variables.
 const WORDS: [(&str, &str); 7] = [
     ("$__range", "1h"),
     ("$__rate_interval", "5m"),
@@ -26,7 +27,7 @@ fn panels(dashboard: &Value) -> &Vec<Value> {
     dashboard["panels"].as_array().expect("panels")
 }
 
-/// What each panel and each variable asks Prometheus.
+/// The Prometheus queries of each panel and each variable.
 pub(super) fn expressions() -> Vec<String> {
     let dashboard = dashboard();
     let variables = dashboard["templating"]["list"].as_array().expect("variables").iter();
@@ -45,7 +46,7 @@ fn place(panel: &Value) -> [u64; 4] {
 }
 
 #[test]
-fn no_two_panels_share_a_place_or_a_number_and_each_says_what_it_shows() {
+fn no_two_panels_share_a_place_or_an_id_and_each_has_a_description() {
     let dashboard = dashboard();
     assert_eq!(
         (&dashboard["uid"], &dashboard["title"]),
@@ -59,7 +60,7 @@ fn no_two_panels_share_a_place_or_a_number_and_each_says_what_it_shows() {
         let [left, top, width, height] = place(panel);
         assert!(left + width <= 24 && width > 0 && height > 0, "{title}");
         for cell in (left..left + width).flat_map(|x| (top..top + height).map(move |y| (x, y))) {
-            assert!(cells.insert(cell), "{title} lies on another one at {cell:?}");
+            assert!(cells.insert(cell), "{title} overlaps another panel at {cell:?}");
         }
         if panel["type"] == "row" {
             continue;
@@ -83,7 +84,7 @@ fn no_two_panels_share_a_place_or_a_number_and_each_says_what_it_shows() {
 }
 
 #[test]
-fn prometheus_takes_each_expression_and_each_word_in_it_is_known() {
+fn prometheus_accepts_each_expression_and_each_metric_in_it_exists() {
     let dashboard = dashboard();
     let expressions = targets(&dashboard);
     assert!(expressions.len() > 40, "{}", expressions.len());
@@ -101,9 +102,9 @@ fn prometheus_takes_each_expression_and_each_word_in_it_is_known() {
     promtool(&["check", "rules", "panels.yml"], folder.path(), None);
 }
 
-/// Whose country nobody told is `unknown`, which no telephone calls.
+/// A recipient without a known country has the label `unknown`, which is no calling code.
 #[test]
-fn no_line_is_called_plus_unknown() {
+fn no_series_is_labelled_plus_unknown() {
     let dashboard = dashboard();
     let mut lines = 0;
     for panel in panels(&dashboard) {
@@ -121,5 +122,5 @@ fn no_line_is_called_plus_unknown() {
             lines += 1;
         }
     }
-    assert_eq!(lines, 6, "of the panels by calling code");
+    assert_eq!(lines, 6, "panels by calling code");
 }

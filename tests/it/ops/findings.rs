@@ -19,7 +19,7 @@ fn each_alert_has_its_finding_with_the_same_severity_runbook_and_advice() {
             continue;
         };
         assert!(!outside.contains(name), "{name} has a finding");
-        assert!(left.remove(&id), "{name} is there twice");
+        assert!(left.remove(&id), "{name} occurs twice");
         assert_eq!(word(&alert["labels"], "severity"), id.severity().as_str(), "{name}");
         assert_eq!(word(&alert["annotations"], "runbook"), id.runbook(), "{name}");
         let description = word(&alert["annotations"], "description");
@@ -29,13 +29,13 @@ fn each_alert_has_its_finding_with_the_same_severity_runbook_and_advice() {
             id.advice()
         );
     }
-    assert!(left.is_empty(), "findings of alerts that are not there: {left:?}");
-    // A process cannot see that it is down.
+    assert!(left.is_empty(), "findings without an alert: {left:?}");
+    // A process cannot report its own absence.
     assert_eq!(outside.into_iter().collect::<Vec<_>>(), ["HeardbackDown"]);
 }
 
 #[test]
-fn each_finding_leads_to_a_place_in_the_documentation() {
+fn each_finding_links_to_a_place_in_the_documentation() {
     let page = read("docs/operations.md");
     for id in FindingId::ALL {
         let runbook = id.runbook();
@@ -45,7 +45,7 @@ fn each_finding_leads_to_a_place_in_the_documentation() {
         let severity = id.severity().as_str();
         if !id.has_alert() {
             let row = format!("<a id=\"{anchor}\"></a>`{}` | {severity} |", id.as_str());
-            assert!(page.contains(&row), "{row} is not there");
+            assert!(page.contains(&row), "{row} is missing");
         }
     }
 }

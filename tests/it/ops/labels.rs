@@ -1,4 +1,4 @@
-//! However many senders and countries there are: so many series, and nobody's number among them.
+//! With many senders and countries: a bounded number of series, and no phone number in a label.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use heardback::telemetry::store_gauges::Disk;
 use crate::contract::backends;
 use crate::given::{Hands, account, address, direct, registered, service, shared};
 
-/// In many countries, of many lengths of calling code.
+/// Recipients in many countries, with calling codes of several lengths.
 const PEOPLE: [&str; 24] = [
     "+15551234567",
     "+4915112345678",
@@ -47,7 +47,7 @@ async fn scrape(store: &Arc<dyn Store>, hands: &Hands) -> String {
     metrics.render()
 }
 
-/// Every label of a scrape, and its value.
+/// Every label of a scrape with its value.
 fn labels(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let sets = text.lines().filter_map(|line| line.split_once('{')?.1.rsplit_once('}'));
     sets.flat_map(|(set, _)| set.trim_end_matches('"').split("\","))
@@ -58,7 +58,7 @@ fn samples(text: &str, metric: &str) -> usize {
     text.lines().filter(|line| line.starts_with(&format!("{metric}{{"))).count()
 }
 
-/// Of so many messages, each sender has sent so many, to people in turn.
+/// This many messages from each of this many senders, to different recipients in turn.
 async fn sent(messages: u32, by_each: u32) -> String {
     let hands = Hands::default();
     let backends = backends();
@@ -88,14 +88,15 @@ async fn sent(messages: u32, by_each: u32) -> String {
 #[tokio::test]
 async fn no_label_holds_a_number_or_a_sid_and_the_series_are_bounded() {
     let countries = u32::try_from(PEOPLE.len()).expect("few");
-    // Too many senders; and too many pairs of a sender and a country, of which each country has one for the rest.
+    // Too many senders, and too many pairs of sender and country. Each country has one series for
+    // the rest.
     let most = 500 + PEOPLE.len();
     for (by_each, senders, pairs) in [(1, 101, 100..=200), (countries, 22, 501..=most)] {
         let text = sent(900, by_each).await;
         for (label, value) in labels(&text) {
             let digits = value.chars().filter(char::is_ascii_digit).count();
             let hex = value.chars().filter(char::is_ascii_hexdigit).count();
-            // The account is the operator's own, and each that is configured has a lane.
+            // The account is the operator's own, and each configured account has a lane.
             assert!(label == "account" || (digits < 7 && hex < 20), "{label}={value}\n{text}");
             assert!(!value.contains(['"', '\n', '\\']) && value.len() <= 60, "{label}={value}");
         }
@@ -107,18 +108,18 @@ async fn no_label_holds_a_number_or_a_sid_and_the_series_are_bounded() {
         assert!(pairs.contains(&found), "{found}");
         assert_eq!(samples(&text, "heardback_conversion_confirmed_total"), found);
         let lines = text.lines().count();
-        // Three of each pair; of each calling code a histogram; and the rest.
+        // Three series for each pair, a histogram for each calling code, and the rest.
         assert!(lines < 3 * most + 14 * (PEOPLE.len() + 1) + 200, "{lines}");
         let start = "heardback_conversion_messages_total{";
         let counts = text.lines().filter(|line| line.starts_with(start));
         let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         assert_eq!(counts.sum::<u64>(), 900, "those beyond the bounds are counted together");
-        assert!(!text.contains("calling_code=\"unknown\""), "each under its country: {text}");
+        assert!(!text.contains("calling_code=\"unknown\""), "each message has its country: {text}");
     }
 }
 
 #[tokio::test]
-async fn how_old_the_oldest_is_and_how_long_an_account_is_on_hold_grow_and_end() {
+async fn the_age_of_the_oldest_record_and_of_a_hold_grow_and_end() {
     let hands = Hands::default();
     let backends = backends();
     let store = backends[0].usual(&hands);
@@ -154,7 +155,7 @@ async fn how_old_the_oldest_is_and_how_long_an_account_is_on_hold_grow_and_end()
 }
 
 #[tokio::test]
-async fn a_scrape_of_a_store_that_has_ended_is_answered_and_says_so() {
+async fn a_scrape_of_a_closed_store_is_answered_and_reports_it() {
     let hands = Hands::default();
     let backends = backends();
     let store = backends[0].usual(&hands);

@@ -1,8 +1,8 @@
-//! What is scraped is what is promised: valid, bounded, without a number; and what `ops/` and `docs/operations.md` make of
-//! it names only what the service exposes.
+//! The metrics match their documentation: valid, bounded, without a phone number. `ops/` and
+//! `docs/operations.md` name only metrics that the service has.
 //!
-//! `promtool` (Debian's package `prometheus`) judges metrics and rules. Where it is missing that is skipped loudly;
-//! `HEARDBACK_CI=1` makes a failure of that.
+//! `promtool` (Debian's package `prometheus`) checks metrics and rules. Without it a test is
+//! skipped; with `HEARDBACK_CI=1` it fails.
 
 mod dashboard;
 mod findings;
@@ -25,7 +25,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect(path)
 }
 
-/// Lets `promtool` judge; false, said loudly, where there is none.
+/// Runs `promtool`. False: it is not installed, and the test is skipped.
 fn promtool(arguments: &[&str], folder: &Path, input: Option<&Path>) -> bool {
     let mut command = Command::new("promtool");
     command.args(arguments).current_dir(folder);

@@ -1,4 +1,4 @@
-//! `ops/alerts.yml`: valid, each alert tried in `ops/alerts_test.yml`, and each leads to what to do.
+//! `ops/alerts.yml`: valid rules, each with a test in `ops/alerts_test.yml` and a runbook.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) fn alerts() -> Vec<Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
 }
 
-/// What each alert, and each trial of one, asks Prometheus.
+/// The Prometheus expressions of each alert and of each test of one.
 pub(super) fn expressions() -> Vec<String> {
     let tried: Value = serde_saphyr::from_str(&read("ops/alerts_test.yml")).expect("YAML");
     let trials = tried["tests"].as_array().expect("tests");
@@ -26,25 +26,25 @@ pub(super) fn word<'a>(of: &'a Value, name: &str) -> &'a str {
     of[name].as_str().unwrap_or_else(|| panic!("no {name} in {of}"))
 }
 
-/// How long a text is at least, without what its templates put in.
+/// The minimal length of a text without the values of its template.
 fn shown(text: &str) -> usize {
     text.split("{{").map(|part| part.rsplit("}}").next().map_or(0, str::len)).sum()
 }
 
 #[test]
-fn prometheus_takes_the_alerts_and_they_fire_when_they_should_and_not_before() {
+fn prometheus_accepts_the_alerts_and_they_fire_at_their_conditions_and_not_before() {
     let folder = root().join("ops");
     promtool(&["check", "rules", "alerts.yml"], &folder, None);
     promtool(&["test", "rules", "alerts_test.yml"], &folder, None);
 }
 
 #[test]
-fn each_alert_is_tried_and_says_what_happened_how_bad_it_is_and_where_to_read_on() {
+fn each_alert_has_a_test_a_summary_a_severity_and_a_runbook() {
     let (tried, page) = (read("ops/alerts_test.yml"), read("docs/operations.md"));
     let mut names = BTreeSet::new();
     for alert in alerts() {
         let name = word(&alert, "alert");
-        assert!(names.insert(name.to_owned()), "{name} is there twice");
+        assert!(names.insert(name.to_owned()), "{name} occurs twice");
         assert!(name.starts_with("Heardback"), "{name}");
         assert!(!word(&alert, "for").is_empty() && !word(&alert, "expr").is_empty());
         let severity = word(&alert["labels"], "severity");
@@ -62,13 +62,16 @@ fn each_alert_is_tried_and_says_what_happened_how_bad_it_is_and_where_to_read_on
             page.contains(&format!("<a id=\"{anchor}\"></a>`{name}`")),
             "{name} has no runbook"
         );
-        assert!(page.contains(&format!("`{name}` | {severity} |")), "{name}: not {severity} there");
+        assert!(
+            page.contains(&format!("`{name}` | {severity} |")),
+            "{name} has another severity in the page"
+        );
         let is_tried = [format!("alertname=\"{name}\""), format!("alertname: {name}\n")];
-        assert!(is_tried.iter().any(|trial| tried.contains(trial)), "{name} is not tried");
+        assert!(is_tried.iter().any(|trial| tried.contains(trial)), "{name} has no test");
     }
     let anchors = page.matches("<a id=\"heardback").count();
-    assert_eq!(anchors, names.len(), "a runbook for an alert that is not there");
+    assert_eq!(anchors, names.len(), "a runbook without an alert");
     let anchors = page.matches("<a id=\"finding-").count();
     let findings = FindingId::ALL.iter().filter(|id| !id.has_alert()).count();
-    assert_eq!(anchors, findings, "a runbook for a finding that is not there");
+    assert_eq!(anchors, findings, "a runbook without a finding");
 }

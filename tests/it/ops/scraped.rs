@@ -1,4 +1,4 @@
-//! What a real service exposes after a bit of everything has come in.
+//! The metrics of a real service after requests of every kind.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::harness::{
 };
 use crate::ops::{dashboard, named, promtool, read, rules};
 
-/// Registers and confirms messages, repeats itself, forges, and sends what cannot be understood.
+/// Registers and confirms messages, sends duplicates, forged requests and malformed ones.
 fn after_traffic() -> (Scene, String) {
     let scene = Scene::new(&[]);
     for (number, to, from) in [
@@ -38,7 +38,7 @@ fn after_traffic() -> (Scene, String) {
     (scene, text)
 }
 
-/// The metrics of a scrape, as an expression has to spell them, with the kind of each.
+/// The metrics of a scrape in the spelling of an expression, each with its type.
 fn exposed(text: &str) -> BTreeMap<String, String> {
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let mut exposed = BTreeMap::new();
@@ -55,7 +55,7 @@ fn exposed(text: &str) -> BTreeMap<String, String> {
     exposed
 }
 
-/// The same as Prometheus' older text, which is what `promtool check metrics` reads.
+/// The same metrics in Prometheus' older text format, which `promtool check metrics` reads.
 fn classic(text: &str) -> String {
     let kinds: BTreeMap<_, _> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
@@ -82,7 +82,7 @@ fn classic(text: &str) -> String {
 }
 
 #[test]
-fn what_is_scraped_is_valid_and_each_metric_says_what_it_is() {
+fn the_metrics_are_valid_and_each_has_a_help_text() {
     let (_scene, text) = after_traffic();
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
@@ -90,7 +90,7 @@ fn what_is_scraped_is_valid_and_each_metric_says_what_it_is() {
         fs::write(&path, text).expect("written");
         path
     };
-    // Its import reads OpenMetrics, and wants a time with each sample.
+    // The import of `promtool` reads OpenMetrics and requires a timestamp for each sample.
     let timed = |line: &str| {
         let time = if line.starts_with('#') { "" } else { " 1700000000" };
         format!("{line}{time}\n")
@@ -114,7 +114,7 @@ fn what_is_scraped_is_valid_and_each_metric_says_what_it_is() {
 }
 
 #[test]
-fn conversion_ages_lanes_and_the_disk_are_told_of_a_real_service() {
+fn conversion_ages_lanes_and_the_disk_are_exposed_by_a_real_service() {
     let (scene, text) = after_traffic();
     for start in [
         "heardback_conversion_messages_total{calling_code=\"1\",sender=\"*2661\"} 1",
@@ -146,10 +146,10 @@ fn conversion_ages_lanes_and_the_disk_are_told_of_a_real_service() {
 }
 
 #[test]
-fn what_is_watched_is_exposed_and_what_is_exposed_is_explained() {
+fn every_watched_metric_is_exposed_and_every_exposed_one_is_documented() {
     let (_scene, text) = after_traffic();
     let mut exposed: BTreeSet<_> = exposed(&text).into_keys().collect();
-    // Only strangers bring that about.
+    // Only unauthenticated clients cause these.
     exposed.insert("heardback_connections_shut_total".to_owned());
     for expression in rules::expressions().into_iter().chain(dashboard::expressions()) {
         for metric in named(&expression) {
@@ -163,7 +163,7 @@ fn what_is_watched_is_exposed_and_what_is_exposed_is_explained() {
         let is_explained = |name: &str| explained.contains(name);
         assert!(
             is_explained(metric) || family.is_some_and(is_explained),
-            "{metric} is unexplained"
+            "{metric} is undocumented"
         );
     }
     let families: BTreeSet<_> =
@@ -171,6 +171,6 @@ fn what_is_watched_is_exposed_and_what_is_exposed_is_explained() {
     let advised = named(&read("ops/alerts.yml"));
     for metric in explained.iter().chain(&advised) {
         let known = exposed.contains(metric) || families.contains(metric.as_str());
-        assert!(known, "{metric} is explained or advised, and is not exposed");
+        assert!(known, "{metric} is documented but not exposed");
     }
 }

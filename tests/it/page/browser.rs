@@ -1,5 +1,6 @@
-//! The operator's page in a real browser: what somebody is doing on it, logging in, and how it looks. What a
-//! newcomer sees first is `newcomer.rs`'s. With `HEARDBACK_SCREENSHOTS=DIR` pictures of it are left there.
+//! The operator's page in a real browser: live updates during input, the login, and the layout. The
+//! first use with the demo is in `newcomer.rs`. With `HEARDBACK_SCREENSHOTS=DIR` the tests save
+//! screenshots there.
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use crate::harness::{signed, wire};
 use crate::page::TOKEN;
 use crate::page::filled::{fill, message};
 
-/// A phone, a tablet, a desk.
+/// A phone, a tablet, a desktop.
 const WIDTHS: [u32; 3] = [390, 820, 1280];
 const THEMES: [&str; 2] = ["light", "dark"];
 
@@ -31,7 +32,7 @@ impl Desk {
         assert!((200..300).contains(&answer.status), "{}", answer.text());
     }
 
-    /// A message goes out, and its code is entered.
+    /// Sends a message and reports its code as entered.
     fn confirm(&self, sid: &str) {
         let reference = format!("login-5{}", &sid[30..]);
         let body = json!({ "MessageSid": sid, "To": RECIPIENT, "From": SENDER,
@@ -65,7 +66,7 @@ fn sit_down(store: &Path, twilio: &Twilio, more: &[(&str, &str)]) -> Option<Desk
 }
 
 #[test]
-fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
+fn a_live_update_does_not_disturb_input_on_the_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
     twilio.behave(Manner::Status(400));
@@ -82,7 +83,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     desk.shows("document.querySelector('#refused').innerText", &sid(2));
     let same = "document.activeElement.id + document.getElementById('hours-table').open";
     assert_eq!(desk.browser.evaluate(same), format!("{requeue}true"));
-    // Nobody sees it, and nothing is asked; shown again, it is live.
+    // A hidden page sends no request; a visible one is live again.
     let hide = |hidden: bool| {
         format!(
             "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
@@ -98,7 +99,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     desk.confirm(&sid(3));
     desk.browser.evaluate(&hide(false));
     desk.shows("document.querySelector('#refused').innerText", &sid(3));
-    // A key that is held down is let go of on the same button.
+    // A key that is held down is released on the same button.
     let key = |kind: &str| format!("document.dispatchEvent(new KeyboardEvent('{kind}'))");
     desk.browser.evaluate("window.same = document.activeElement");
     desk.browser.evaluate(&key("keydown"));
@@ -108,7 +109,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
     assert_eq!(desk.browser.evaluate("window.same.isConnected"), true);
     desk.browser.evaluate(&key("keyup"));
     desk.shows("document.querySelector('#refused').innerText", &sid(4));
-    // The button does what it says, from the keyboard.
+    // The button works from the keyboard.
     twilio.behave(Manner::Status(200));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.done')?.innerText", "Requeued");
@@ -116,7 +117,7 @@ fn what_somebody_is_doing_is_left_alone_when_the_page_changes_under_them() {
 }
 
 #[test]
-fn somebody_logs_in_works_and_logs_out_in_a_browser() {
+fn the_login_the_page_and_the_logout_work_in_a_browser() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
     let more = [("HEARDBACK_OPS_TOKEN", TOKEN)];
@@ -128,13 +129,13 @@ fn somebody_logs_in_works_and_logs_out_in_a_browser() {
     desk.browser.call("Input.insertText", &json!({ "text": "a wrong one" }));
     desk.browser.press_enter();
     desk.shows("document.querySelector('.error')?.innerText", "That is not the token.");
-    // The page is a new one: its field has to have the focus again.
+    // The page was loaded again: its field must have the focus.
     desk.shows("document.activeElement.id", "token");
     desk.browser.call("Input.insertText", &json!({ "text": TOKEN }));
     desk.browser.press_enter();
     desk.shows("document.querySelector('#accounts')?.innerText", "flow");
     desk.shows("document.querySelector('#pulse').innerText", "live");
-    assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script sees it");
+    assert_eq!(desk.browser.evaluate("document.cookie"), "", "no script can read the cookie");
     desk.browser.evaluate(&format!("document.getElementById('pause-{ACCOUNT}').click()"));
     desk.shows("document.querySelector('.done')?.innerText", "On hold");
     desk.health("is on hold.");
@@ -145,7 +146,7 @@ fn somebody_logs_in_works_and_logs_out_in_a_browser() {
 }
 
 #[test]
-fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
+fn the_page_fits_a_phone_and_a_desktop_in_both_themes_full_empty_and_failing() {
     let folder = tempfile::tempdir().expect("a folder");
     let twilio = Twilio::start();
     let Some(mut empty) = sit_down(&folder.path().join("empty"), &twilio, &[]) else { return };
@@ -174,7 +175,7 @@ fn the_page_fits_a_phone_and_a_desk_in_both_themes_full_empty_and_failing() {
     fits(&mut full, "failing");
 }
 
-/// Nothing is wider than the window, in whatever theme, and the browser has nothing against it.
+/// No page is wider than the window in any theme, and the browser reports no problem.
 fn fits(desk: &mut Desk, name: &str) {
     for width in WIDTHS {
         let size =
@@ -190,7 +191,7 @@ fn fits(desk: &mut Desk, name: &str) {
                 let file = format!("{name}-{width}-{theme}");
                 picture(desk, &Path::new(&folder).join(format!("{file}.png")), f64::MAX);
                 if file == "full-1280-light" {
-                    // The README's.
+                    // The README's screenshots.
                     picture(desk, &Path::new(&folder).join("page.png"), 1_520.0);
                 }
             }
@@ -199,7 +200,7 @@ fn fits(desk: &mut Desk, name: &str) {
     assert_eq!(desk.browser.complaints(), Vec::<String>::new(), "{name}");
 }
 
-/// Of the whole page, or of so much of it from its top.
+/// Of the whole page, or of this much of it from the top.
 fn picture(desk: &mut Desk, path: &Path, most: f64) {
     let shape = desk.browser.call("Page.getLayoutMetrics", &json!({}));
     let width = &shape["cssContentSize"]["width"];

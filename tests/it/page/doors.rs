@@ -1,4 +1,4 @@
-//! Who gets in, and who presses buttons: with a token, without one, and from elsewhere.
+//! Access to the page and its buttons: with a token, without one, and from other sites.
 
 use crate::harness::running::{BINARY, Running, settings, wrapped};
 use crate::harness::twilio::{Manner, Twilio};
@@ -13,7 +13,7 @@ fn guarded() -> Scene {
 }
 
 #[test]
-fn nobody_sees_anything_without_the_token_and_probes_and_metrics_stay_open() {
+fn without_the_token_the_page_is_closed_and_probes_and_metrics_stay_open() {
     let scene = guarded();
     let ops = scene.service.ops;
     for path in ["/", "/messages?q=x", &format!("/messages/{}", sid(1))] {
@@ -31,7 +31,7 @@ fn nobody_sees_anything_without_the_token_and_probes_and_metrics_stay_open() {
     assert!(page.text().contains("Log out") && !page.text().contains(TOKEN));
     let bearer = format!("Authorization: Bearer {TOKEN}");
     assert_eq!(get(ops, "/", &[&bearer]).status, 200);
-    // Nothing that almost is one is one.
+    // A value close to the token is refused.
     for wrong in ["Bearer", "Bearer x", &format!("Basic {TOKEN}"), &format!("Bearer {TOKEN}x")] {
         let answer = get(ops, "/", &[&format!("Authorization: {wrong}")]);
         assert_eq!(answer.status, 401, "{wrong}");
@@ -52,7 +52,7 @@ fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
     let mut answers = (0..11).map(|n| ask(ops, "POST", "/login", &[], &format!("token=guess{n}")));
     assert!(answers.by_ref().take(10).all(|answer| answer.status == 403));
     assert_eq!(answers.next().expect("one more").status, 429);
-    // Whoever guesses beside the operator locks nobody out.
+    // An attacker on the operator's network cannot lock the operator out.
     let bearer = format!("Authorization: Bearer {TOKEN}");
     assert_eq!(get(ops, "/", &[&bearer]).status, 200);
     assert_eq!(get(ops, "/", &[&cookie]).status, 200);
@@ -60,13 +60,13 @@ fn wrong_tokens_are_limited_and_a_session_goes_on_meanwhile() {
     assert_eq!(
         get(ops, "/", &["Authorization: Bearer x"]).status,
         429,
-        "what fails still is limited"
+        "a wrong token is still limited"
     );
     scene.service.says("too many wrong tokens");
 }
 
 #[test]
-fn no_other_sites_page_presses_a_button() {
+fn another_sites_page_cannot_press_a_button() {
     let scene = guarded();
     let ops = scene.service.ops;
     let cookie = logged_in(ops);
@@ -83,16 +83,16 @@ fn no_other_sites_page_presses_a_button() {
     ] {
         assert_eq!(ask(ops, "POST", BUTTON, more, body).status, 403, "{more:?} {body}");
     }
-    // Another session's form is not this one's.
+    // The form of another session is refused.
     let other = logged_in(ops);
     assert_eq!(ask(ops, "POST", BUTTON, &[&other], &body).status, 403);
     let answer = ask(ops, "POST", BUTTON, &[], &body);
     assert_eq!((answer.status, answer.header("Location")), (303, Some("/login")));
     let right = format!("token={}", serde_urlencoded::to_string([("", TOKEN)]).expect("encodes"));
     let login = ask(ops, "POST", "/login", &[foreign], &right.replace("token==", "token="));
-    assert_eq!(login.status, 403, "a login that another site wants");
+    assert_eq!(login.status, 403, "a login from another site");
     let held = " is on hold.";
-    assert!(!get(ops, "/", &[&cookie]).text().contains(held), "nothing of it was done");
+    assert!(!get(ops, "/", &[&cookie]).text().contains(held), "no action was executed");
 
     let own = format!("Origin: http://{ops}");
     let answer = ask(ops, "POST", BUTTON, &[&cookie, &own], &body);
@@ -103,7 +103,7 @@ fn no_other_sites_page_presses_a_button() {
         "{told}"
     );
     assert!(get(ops, "/", &[&cookie]).text().contains(held));
-    // A program needs no form.
+    // A program with a bearer token needs no form.
     let bearer = format!("Authorization: Bearer {TOKEN}");
     let resume = BUTTON.replace("pause", "resume");
     assert_eq!(ask(ops, "POST", &resume, &[&bearer], "").status, 303);
@@ -113,7 +113,7 @@ fn no_other_sites_page_presses_a_button() {
 }
 
 #[test]
-fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
+fn without_a_token_a_rebound_dns_name_is_refused() {
     let scene = Scene::new(&[]);
     let ops = scene.service.ops;
     let rebound = "Host: evil.example:9091";
@@ -121,11 +121,11 @@ fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
         assert_eq!(get(ops, path, &[rebound]).status, 421, "{path}");
     }
     assert_eq!(ask(ops, "POST", BUTTON, &[rebound], "").status, 421);
-    assert_eq!(get(ops, "/livez", &[rebound]).status, 200, "a probe has whatever name it has");
+    assert_eq!(get(ops, "/livez", &[rebound]).status, 200, "a probe may use any name");
     scene.confirm(1);
     let page = get(ops, "/", &["Host: localhost"]);
     assert_eq!(page.status, 200);
-    // Here as well, a form must be ours.
+    // A form must come from the page here too.
     let body = format!("token={}", form_token(&page.text()));
     assert_eq!(ask(ops, "POST", BUTTON, &["Sec-Fetch-Site: cross-site"], &body).status, 403);
     assert_eq!(ask(ops, "POST", BUTTON, &[], "").status, 403);
@@ -134,7 +134,7 @@ fn without_a_token_a_name_that_was_made_to_lead_here_is_not_answered() {
 }
 
 #[test]
-fn without_a_token_nothing_comes_through_a_proxy_and_with_one_it_does() {
+fn without_a_token_no_request_passes_a_proxy_and_with_one_it_does() {
     let scene = Scene::new(&[]);
     let ops = scene.service.ops;
     let marks = [
@@ -151,7 +151,7 @@ fn without_a_token_nothing_comes_through_a_proxy_and_with_one_it_does() {
             assert!(answer.text().contains("HEARDBACK_OPS_TOKEN"), "{}", answer.text());
         }
         assert_eq!(ask(ops, "POST", BUTTON, &[mark], "").status, 403, "{mark}");
-        // Whoever asks a proxy for these is a machine that watches.
+        // Probes and metrics are requested by monitoring, also through a proxy.
         for path in ["/livez", "/readyz", "/metrics"] {
             assert_eq!(get(ops, path, &[mark]).status, 200, "{path} {mark}");
         }
@@ -169,7 +169,7 @@ fn without_a_token_nothing_comes_through_a_proxy_and_with_one_it_does() {
 }
 
 #[test]
-fn the_address_that_is_listened_on_is_this_machine() {
+fn the_hosts_of_the_listen_address_are_accepted_without_a_token() {
     let scene = Scene::new(&[("HEARDBACK_OPS_LISTEN", "127.0.0.2:0")]);
     let ops = scene.service.ops;
     assert_eq!(get(ops, "/", &[]).status, 200);
@@ -178,7 +178,7 @@ fn the_address_that_is_listened_on_is_this_machine() {
 }
 
 #[test]
-fn whoever_listens_for_other_machines_without_a_token_does_not_start() {
+fn a_service_that_listens_for_other_machines_without_a_token_does_not_start() {
     let twilio = Twilio::start();
     twilio.behave(Manner::Status(200));
     let folder = tempfile::tempdir().expect("a folder");

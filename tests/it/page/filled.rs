@@ -1,5 +1,6 @@
-//! A store with two weeks in it, as a company that sends codes all day would have: more by day than by
-//! night, four countries of which one converts badly, three senders. The same each time but for the date.
+//! A store with two weeks of messages, as at a company that sends codes all day: more by day than
+//! by night, four countries of which one converts badly, three senders. It is the same in each run,
+//! except for the date.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,21 +22,21 @@ const BUSIEST: u32 = 12;
 const COUNTRIES: [(&str, u32); 4] = [("+1555", 88), ("+49151", 93), ("+33612", 90), ("+62812", 31)];
 const SENDERS: [&str; 3] = ["+15017122661", "+15017122662", "MyCompany"];
 const LABELS: [&str; 4] = ["code_entered", "code_entered", "reply", "link_opened"];
-/// What Twilio said of the few that it refused.
+/// Twilio's reasons for the few refused messages.
 const REFUSALS: [(u32, &str); 3] = [
     (20404, "The requested resource was not found"),
     (30039, "Message feedback is not enabled for this message"),
     (20001, "Unknown parameters"),
 ];
 
-/// Seconds since the tests' time began, now.
+/// Seconds since the epoch of the tests, now.
 pub(crate) fn now() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the service that opens it has the real clock")]
     let now = jiff::Timestamp::now();
     now.as_second() - at(0).as_second()
 }
 
-/// Fills it, and closes it.
+/// Fills the store and closes it.
 pub(crate) async fn fill(folder: &Path) {
     let hands = Hands::default();
     let store = sled(folder, hands.clock());
@@ -59,7 +60,7 @@ fn busy(hours_ago: u32) -> u32 {
     1 + (BUSIEST - 1) * (12 - from_noon.min(12)) / 12
 }
 
-/// A number below a hundred, the same each time.
+/// A number below a hundred, the same in each run.
 fn drawn(n: u32, of: u32) -> u32 {
     (n.wrapping_mul(2_654_435_761) ^ of.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 8
         & 0xffff
@@ -69,7 +70,7 @@ fn pick<T>(from: &[T], n: u32, of: u32) -> &T {
     &from[drawn(n, of) as usize % from.len()]
 }
 
-/// A message's name, as random as Twilio's look.
+/// A MessageSid that looks as random as Twilio's.
 pub(crate) fn message(n: u32) -> MessageSid {
     let words = [11, 12, 13, 14].map(|of| drawn(n, of) << 16 | drawn(n, of + 9));
     let digits: Vec<String> = words.iter().map(|word| format!("{word:08x}")).collect();
@@ -96,7 +97,7 @@ async fn lives(store: &dyn Store, n: u32, began: i64) {
     store.observe(signal).await.expect("observed");
 }
 
-/// Nearly all of it is reported; a few were refused, two of them today.
+/// Nearly all messages are reported; a few were refused, two of them today.
 async fn settle(store: &dyn Store, hours_ago: i32, next: u32) {
     for claim in store.claim(100, LEASE, &Quotas::default()).await.expect("claimed") {
         let refusal = (hours_ago % 61 == 3 && claim.lease.message == message(next - 1))

@@ -1,4 +1,4 @@
-//! The operator's page, asked over real HTTP and looked at in a real browser.
+//! The operator's page, over real HTTP and in a real browser.
 
 mod browser;
 mod doors;
@@ -13,7 +13,7 @@ use crate::harness::wire::{Answer, Line};
 
 pub(crate) const TOKEN: &str = "an operator's token, long enough";
 
-/// Asks the operator's listener as a browser on this machine would.
+/// Sends a request to the operator's listener, as a browser on this machine would.
 pub(crate) fn ask(ops: SocketAddr, method: &str, path: &str, more: &[&str], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\n");
     if !more.iter().any(|line| line.starts_with("Host:")) {
@@ -39,13 +39,13 @@ pub(crate) fn get(ops: SocketAddr, path: &str, more: &[&str]) -> Answer {
     ask(ops, "GET", path, more, "")
 }
 
-/// What the forms on a page bring along.
+/// The hidden fields of the forms on a page.
 pub(crate) fn form_token(page: &str) -> String {
     let (_, rest) = page.split_once("name=\"token\" value=\"").expect("a form");
     rest.split('"').next().expect("an end").to_owned()
 }
 
-/// The session's cookie, as it is sent back.
+/// The session's cookie, as a browser sends it.
 pub(crate) fn logged_in(ops: SocketAddr) -> String {
     let body = serde_urlencoded::to_string([("token", TOKEN)]).expect("encodes");
     let answer = ask(ops, "POST", "/login", &[], &body);

@@ -1,7 +1,7 @@
-//! What a newcomer does with one command: `demo --keep`, and then what it prints. The page is opened in a real
-//! browser, and each line that is to be typed is typed, by a shell: a message is confirmed, Twilio is gone, Twilio
-//! turns the account away, the alert's condition holds, Twilio is back, and the queue drains; live, on one page that
-//! is never loaded anew.
+//! The first use: `demo --keep`, and then the commands that it prints. The page is open in a real
+//! browser, and a shell runs each printed command. A message is confirmed, Twilio is down, Twilio
+//! rejects the account, the alert's condition holds, Twilio is back, and the queue drains. One page
+//! shows all of it live, without a reload.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -14,13 +14,13 @@ use crate::harness::browser::{Browser, PATIENCE};
 use crate::harness::eventually;
 use crate::harness::running::BINARY;
 
-/// The account of the recordings that the demo plays.
+/// The account of the demo's recordings.
 const ACCOUNT: &str = "AC11111111111111111111111111111111";
 const FUNNEL: &str = "document.querySelector('.funnel').innerText.replace(/\\s+/g, ' ')";
 const HEALTH: &str = "document.querySelector('.health').innerText";
 const OUTBOX: &str = "document.querySelector('#outbox').innerText";
 
-/// The demo, and what it printed. It is gone when the test is.
+/// The demo and its output. It is killed when the test ends.
 struct Demo {
     child: Child,
     said: Vec<String>,
@@ -42,18 +42,18 @@ impl Demo {
                 break;
             }
         }
-        // Nobody reads on, and it goes on all the same.
+        // The pipe has no reader from here on, and the demo continues.
         Self { child, said, _folder: folder }
     }
 
-    /// The line that is printed and begins and ends so.
+    /// The printed line with this start and this end.
     fn line(&self, start: &str, end: &str) -> &str {
         let mut lines = self.said.iter().map(|line| line.trim());
         let found = lines.find(|line| line.starts_with(start) && line.ends_with(end));
         found.unwrap_or_else(|| unreachable!("no {start} … {end} in\n{}", self.said.join("\n")))
     }
 
-    /// Types a line as it was printed. What comes of it.
+    /// Runs a printed line in a shell. Returns its output.
     fn types(&self, end: &str) -> String {
         let line = self.line("curl ", end);
         let mut shell = Command::new("sh");
@@ -63,14 +63,14 @@ impl Demo {
         String::from_utf8(done.stdout).expect("UTF-8")
     }
 
-    /// Has one more message confirmed. Its name.
+    /// Confirms one more message. Returns its SID.
     fn confirms(&self) -> String {
         let said = self.types("/message");
         assert!(said.contains("200 confirmed"), "{said}");
         said.split(':').next().expect("a name").to_owned()
     }
 
-    /// Whether what an alert asks for holds, where it is one series compared with one number.
+    /// Whether the condition of an alert holds, if it compares one series with one number.
     fn holds(&self, condition: &str) -> bool {
         let words: Vec<&str> = condition.split(' ').collect();
         let [series, compared, number] = words.as_slice() else { unreachable!("{condition}") };
@@ -91,13 +91,13 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
+        // The process may have ended already.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }
 }
 
-/// What this alert of `ops/alerts.yml` asks Prometheus.
+/// The expression of this alert in `ops/alerts.yml`.
 fn condition(alert: &str) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/alerts.yml");
     let rules: Value =
@@ -109,7 +109,7 @@ fn condition(alert: &str) -> String {
 }
 
 #[test]
-fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_the_queue_drain() {
+fn one_command_shows_a_message_a_dead_twilio_a_paused_lane_and_the_draining_queue() {
     if !has_curl() {
         return;
     }
@@ -118,7 +118,7 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     let demo = Demo::start();
     let page = demo.line("open http", "").split(' ').nth(1).expect("an URL").to_owned();
     browser.open(&page);
-    // One is refused, as the demo has it; all else is well.
+    // One is refused by the demo's script; there is no other fault.
     browser.shows(HEALTH, "Twilio refused 1 confirmation");
     browser.shows("document.querySelector('#pulse').innerText", "live");
     browser.shows(FUNNEL, "7 reported");
@@ -129,7 +129,7 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     let (paused, old) = (condition("HeardbackLanePaused"), condition("HeardbackOutboxOld"));
     let old = old.split("unless").next().expect("its first part").trim();
     assert!(!demo.holds(&paused));
-    // Nobody waits here for as long as the alert does: anything that has waited is enough.
+    // The test does not wait as long as the alert does: any wait is enough.
     let (waits, _) = old.rsplit_once(' ').expect("a number");
     let waits = format!("{waits} 0");
     assert!(!demo.holds(&waits), "{waits}");
@@ -148,7 +148,7 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     browser.shows(HEALTH, "Needs attention");
     browser.shows(OUTBOX, "when its lane opens");
     browser.shows("document.querySelector('#accounts').innerText", "paused");
-    assert!(demo.holds(&paused), "what the alert asks for: {paused}");
+    assert!(demo.holds(&paused), "the alert's condition: {paused}");
 
     demo.types("/up");
     browser.shows(OUTBOX, "Nothing waits to be reported.");
@@ -157,9 +157,9 @@ fn with_one_command_a_newcomer_sees_a_message_a_dead_twilio_a_paused_lane_and_th
     browser.shows(&healthy, "true");
     assert!(!demo.holds(&paused) && !demo.holds(&waits));
     let kept = "String(window.loadedOnce) + document.querySelector('#q').value";
-    assert_eq!(browser.evaluate(kept), "truehalf a na", "the page was never loaded anew");
+    assert_eq!(browser.evaluate(kept), "truehalf a na", "the page was never loaded again");
 
-    // And the whole life of one of them, found by keyboard.
+    // The timeline of one message, found with the keyboard.
     let search = format!("const q = document.querySelector('#q'); q.focus(); q.value = '{second}'");
     browser.evaluate(&search);
     browser.press_enter();

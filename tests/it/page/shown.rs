@@ -1,4 +1,4 @@
-//! What is on the page, and what its buttons do; all of it without JavaScript.
+//! The contents of the page and the effects of its buttons, without JavaScript.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use crate::page::{ask, form_token, get};
 
-/// A message to somebody, with a reference.
+/// A message to another recipient, with a reference.
 fn registered(scene: &Scene, number: u32, reference: &str) {
     let body = json!({ "MessageSid": sid(number), "To": RECIPIENT, "From": SENDER,
         "Reference": reference });
@@ -23,7 +23,7 @@ fn text(scene: &Scene, path: &str) -> String {
 }
 
 #[test]
-fn a_service_that_verified_nothing_says_so_and_is_well_once_something_has_verified() {
+fn a_service_without_a_verified_request_reports_it_and_is_healthy_once_one_has_verified() {
     let scene = Scene::new(&[]);
     let answer = get(scene.service.ops, "/", &[]);
     let page = answer.text();
@@ -31,10 +31,10 @@ fn a_service_that_verified_nothing_says_so_and_is_well_once_something_has_verifi
     assert!(
         page.contains("No request has verified since the start") && page.contains("Worth a look")
     );
-    assert!(!page.contains("All is well"), "nothing shows yet that it works");
+    assert!(!page.contains("All is well"), "no request has shown that the service works");
     registered(&scene, 1, "login-1");
     let well = || text(&scene, "/");
-    eventually("the page is taken anew", LONG, || well().contains("All is well"));
+    eventually("the page has a new snapshot", LONG, || well().contains("All is well"));
     assert!(well().contains("Last verified signature: <time"), "{}", well());
     let policy = answer.header("Content-Security-Policy").expect("a policy");
     for rule in
@@ -44,16 +44,16 @@ fn a_service_that_verified_nothing_says_so_and_is_well_once_something_has_verifi
     }
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
-    // Nothing inline, nothing from elsewhere.
+    // No inline script or style, and nothing from another host.
     for word in ["style=", "<style", "onclick", "<script>", "src=\"http", "src=\"//"] {
         assert!(!page.contains(word), "{word}");
     }
     for path in ["/style.css", "/live.js", "/icon.svg"] {
-        assert!(page.contains(&format!("\"{path}\"")), "{path} is not asked for");
+        assert!(page.contains(&format!("\"{path}\"")), "{path} is not requested");
         let file = text(&scene, path);
         assert!(!file.contains("url(") && !file.contains("@import"), "{path}");
     }
-    // A chart has its numbers in words as well.
+    // A chart has its numbers as text too.
     assert!(page.contains("0 sent, 0 confirmed") && page.contains("As a table"));
     assert_eq!(get(scene.service.ops, "/nowhere", &[]).status, 404);
 }
@@ -81,7 +81,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
     let told = get(scene.service.ops, &there, &[&cookie]);
     assert!(told.text().contains("Requeued: the message is posted again."), "{}", told.text());
     assert_eq!(told.header("Set-Cookie").map(|it| it.contains("Max-Age=0")), Some(true), "once");
-    // A link says nothing of what was done.
+    // A link repeats no message about an earlier action.
     let linked = text(&scene, "/?done=on_hold");
     assert!(!linked.contains("On hold: nothing"), "{linked}");
     scene.reaches(1, "reported");
@@ -94,7 +94,7 @@ fn a_refused_message_is_shown_with_twilios_reason_and_its_button_requeues_it() {
 }
 
 #[test]
-fn an_account_on_hold_keeps_what_is_confirmed_until_it_is_resumed() {
+fn an_account_on_hold_keeps_its_confirmations_until_it_is_resumed() {
     let scene = Scene::new(&[]);
     registered(&scene, 1, "login-1");
     let page = text(&scene, "/");
@@ -118,7 +118,7 @@ fn an_account_on_hold_keeps_what_is_confirmed_until_it_is_resumed() {
 }
 
 #[test]
-fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_tells_its_life() {
+fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_shows_its_timeline() {
     let scene = Scene::new(&[]);
     registered(&scene, 1, "login 7&8");
     registered(&scene, 2, "login 7&8");
@@ -151,9 +151,9 @@ fn a_search_finds_a_message_by_its_sid_and_by_its_reference_and_tells_its_life()
 }
 
 #[test]
-fn evidence_that_waits_is_found_by_the_name_that_it_bears() {
+fn parked_evidence_is_found_by_the_name_in_it() {
     let scene = Scene::new(&[]);
-    // A name that looks like a number is looked up all the same.
+    // A name that looks like a number is still searched.
     for name in ["parkedref", "48213000"] {
         let body = json!({ "Reference": name, "Type": "code_entered" });
         assert_eq!(scene.send(&json_post("/app/events", &body)).status, 202);
@@ -166,7 +166,7 @@ fn evidence_that_waits_is_found_by_the_name_that_it_bears() {
 }
 
 #[test]
-fn of_many_messages_of_a_reference_it_is_said_that_there_are_more() {
+fn of_many_messages_of_a_reference_the_page_says_that_there_are_more() {
     let scene = Scene::new(&[]);
     (1..=20).for_each(|number| registered(&scene, number, "often"));
     let articles = |page: &str| page.matches("<article").count();
@@ -179,7 +179,7 @@ fn of_many_messages_of_a_reference_it_is_said_that_there_are_more() {
 }
 
 #[test]
-fn nobody_turns_a_line_around_and_no_number_is_shown_as_a_type() {
+fn a_type_cannot_reverse_the_text_of_a_line_or_show_a_number() {
     let scene = Scene::new(&[]);
     registered(&scene, 1, "a\u{202e}b");
     scene.twilio.behave(Manner::Hold);
@@ -189,13 +189,13 @@ fn nobody_turns_a_line_around_and_no_number_is_shown_as_a_type() {
     for path in ["/", &format!("/messages/{}", sid(1))] {
         let page = text(&scene, path);
         assert!(page.contains("a\u{fffd}b") && !page.contains('\u{202e}'), "{path}: {page}");
-        assert_eq!(page.matches('\u{fffd}').count(), 1, "{path}: nothing of ours is replaced");
+        assert_eq!(page.matches('\u{fffd}').count(), 1, "{path}: no other character is replaced");
         assert!(!page.contains("15551234567"), "{path}: {page}");
     }
 }
 
 #[test]
-fn whatever_others_wrote_is_text_on_the_page() {
+fn text_from_clients_is_escaped_on_the_page() {
     let scene = Scene::new(&[]);
     let hostile = "\"><script>alert(1)</script>";
     registered(&scene, 1, hostile);
@@ -213,7 +213,7 @@ fn whatever_others_wrote_is_text_on_the_page() {
 }
 
 #[test]
-fn what_changes_is_told_as_an_event_that_holds_the_same_page() {
+fn a_change_is_sent_as_an_event_with_the_same_page() {
     let scene = Scene::new(&[]);
     let mut line = Line::open(scene.service.ops);
     line.send(format!("GET /live HTTP/1.1\r\nHost: {}\r\n\r\n", scene.service.ops).as_bytes());

@@ -1,9 +1,9 @@
-//! The disk as the records tell it: for each file what is sure to last, and what was written or
-//! renamed since and may be there or not if the power is cut now.
+//! The disk according to the records: for each file the durable content, and the later writes and
+//! renames that a power cut may keep or lose.
 //!
-//! Names are as POSIX has them: a file that was created, renamed or removed is so for good only once
-//! its folder was synced, whatever else was. A rename is whole or not at all, also between two
-//! folders, and a sync of either makes it last.
+//! Names follow POSIX: a created, renamed or removed file is durable only once its folder was
+//! synced. A rename is complete or absent, also between two folders, and a sync of either folder
+//! makes it durable.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use crate::power::image::Image;
 use crate::power::recorder::{Act, Record};
 
-/// A file or a folder, whatever it is called by now.
+/// A file or a folder, independent of its current name.
 pub(super) type Node = usize;
 
-/// Something written to a file and not synced.
+/// An unsynced write to a file.
 #[derive(Clone)]
 pub(super) struct Unsynced {
     id: u64,
@@ -45,14 +45,14 @@ impl What {
 #[derive(Clone, Default)]
 pub(super) struct File {
     pub(super) is_folder: bool,
-    /// What a sync has covered.
+    /// The durable content.
     pub(super) lasting: Vec<u8>,
-    /// What came since, in its order.
+    /// The later writes, in order.
     pub(super) unsynced: Vec<Unsynced>,
 }
 
 impl File {
-    /// What a process that reads it sees.
+    /// The content that a process reads.
     pub(super) fn seen(&self) -> Vec<u8> {
         let mut seen = self.lasting.clone();
         self.unsynced.iter().for_each(|unsynced| unsynced.what.apply(&mut seen));
@@ -60,7 +60,7 @@ impl File {
     }
 }
 
-/// Something done to names and not synced.
+/// An unsynced change of names.
 #[derive(Clone)]
 pub(super) enum Naming {
     Link { path: String, node: Node },
@@ -92,41 +92,42 @@ impl Naming {
     }
 }
 
-/// What a sync that has begun will have made last.
+/// The writes and renames that a sync will have made durable when it ends.
 struct Covered {
     node: Node,
     written: Vec<u64>,
     named: Vec<u64>,
 }
 
-/// Which syncs are as if nobody had ever called them.
+/// The syncs that have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deaf {
-    /// None of them.
+pub(super) enum IgnoredSyncs {
+    /// None.
     No,
-    /// `fdatasync`: our own before each answer. sled has its `fsync` twenty times a second.
+    /// `fdatasync`: Heardback's own, before each response. sled calls `fsync` twenty times a
+    /// second.
     Data,
-    /// Any of a folder.
+    /// Every sync of a folder.
     Folders,
 }
 
 pub(super) struct Disk {
     pub(super) files: Vec<File>,
-    /// The names that last.
+    /// The durable names.
     pub(super) lasting: BTreeMap<String, Node>,
-    /// What was done to them since, numbered.
+    /// The later changes of names, numbered.
     pub(super) namings: Vec<(u64, Naming)>,
     /// The names as a process sees them.
     seen: BTreeMap<String, Node>,
     under_way: HashMap<u64, Node>,
     syncs: HashMap<u64, Covered>,
-    deaf: Deaf,
+    ignored_syncs: IgnoredSyncs,
     named: u64,
 }
 
 impl Disk {
-    /// What is there at first lasts.
-    pub(super) fn holding(image: &Image, deaf: Deaf) -> Self {
+    /// The initial content is durable.
+    pub(super) fn holding(image: &Image, ignored_syncs: IgnoredSyncs) -> Self {
         let mut files = vec![File { is_folder: true, ..File::default() }];
         let mut names = BTreeMap::from([(String::new(), 0)]);
         for (path, held) in &image.entries {
@@ -141,7 +142,7 @@ impl Disk {
             seen: names,
             under_way: HashMap::new(),
             syncs: HashMap::new(),
-            deaf,
+            ignored_syncs,
             named: 0,
         }
     }
@@ -151,7 +152,7 @@ impl Disk {
             Act::Create { path, empties } => match self.seen.get(path) {
                 Some(node) if *empties => {
                     self.named += 1;
-                    // It has no id of its own, and those of others are far from this end.
+                    // A truncation at open has no id of its own; this one is far from all others.
                     let (id, what) = (u64::MAX - self.named, What::Truncate { length: 0 });
                     self.files[*node].unsynced.push(Unsynced { id, ended: true, what });
                 }
@@ -172,7 +173,7 @@ impl Disk {
                 let length = usize::try_from(*length).expect("64 bits");
                 self.begin(path, record.id, What::Truncate { length });
             }
-            Act::Sync { data_only: true, .. } if self.deaf == Deaf::Data => {}
+            Act::Sync { data_only: true, .. } if self.ignored_syncs == IgnoredSyncs::Data => {}
             Act::Sync { path, .. } => self.begin_sync(path, record.id),
             Act::Hint => {}
             Act::End { result } => self.end(record.id, *result),
@@ -206,8 +207,8 @@ impl Disk {
         let ended = self.files[node].unsynced.iter().filter(|unsynced| unsynced.ended);
         let written = ended.map(|unsynced| unsynced.id).collect();
         let is_folder = self.files[node].is_folder;
-        let heard = is_folder && self.deaf != Deaf::Folders;
-        let named = self.namings.iter().filter(|(_, naming)| heard && naming.is_in(path));
+        let has_effect = is_folder && self.ignored_syncs != IgnoredSyncs::Folders;
+        let named = self.namings.iter().filter(|(_, naming)| has_effect && naming.is_in(path));
         let named = named.map(|(number, _)| *number).collect();
         self.syncs.insert(id, Covered { node, written, named });
     }
@@ -225,11 +226,11 @@ impl Disk {
                 Arc::make_mut(data).truncate(done);
             }
         } else if let Some(covered) = self.syncs.remove(&id).filter(|_| result == 0) {
-            self.made_last(&covered);
+            self.make_durable(&covered);
         }
     }
 
-    fn made_last(&mut self, covered: &Covered) {
+    fn make_durable(&mut self, covered: &Covered) {
         let File { lasting, unsynced, .. } = &mut self.files[covered.node];
         unsynced.retain(|one| {
             let lasts = covered.written.contains(&one.id);
@@ -248,8 +249,8 @@ impl Disk {
         });
     }
 
-    /// The process has ended, and this is what is there. What it was killed over is now known; all
-    /// else must be as the records say, or they do not tell the whole story.
+    /// Checks the records against the files after the process has ended. An interrupted write may
+    /// have any result; all other content must be as recorded, or the recorder misses calls.
     pub(super) fn settle(&mut self, found: &BTreeMap<String, Vec<u8>>) {
         for (id, node) in self.under_way.drain() {
             let paths = self.seen.iter().find(|(_, known)| **known == node);
@@ -268,15 +269,15 @@ impl Disk {
         }
         self.syncs.clear();
         let told: Vec<&String> = self.seen.keys().filter(|path| !path.is_empty()).collect();
-        assert_eq!(told, found.keys().collect::<Vec<_>>(), "names that the records do not tell of");
+        assert_eq!(told, found.keys().collect::<Vec<_>>(), "names without a record");
         for (path, node) in &self.seen {
             let same = found.get(path).is_none_or(|found| *found == self.files[*node].seen());
-            assert!(same, "{path} holds something that the records do not tell of");
+            assert!(same, "{path} has content without a record");
         }
     }
 }
 
-/// The folder that a name is in.
+/// The parent folder of a name.
 pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }

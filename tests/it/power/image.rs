@@ -1,8 +1,9 @@
-//! An image: what may be on the disk after a power cut, drawn at random from what the records allow.
+//! An image: one possible content of the disk after a power cut, drawn at random from the contents
+//! that the records allow.
 //!
-//! Of what no sync has covered, each sector holds what it held at some moment since the last sync: a
-//! sector is never half written, but any of them may be ahead of any other. A file's size may be
-//! behind its sectors (then they are out of reach) or ahead of them (then they read as zeros).
+//! Each unsynced sector has the content of some moment since the last sync. A sector is never half
+//! written, but it may be newer or older than any other. A file's size may be behind its sectors,
+//! which are then unreachable, or ahead of them, which then read as zeros.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,25 +14,25 @@ use crate::power::seeded::Seeded;
 
 const SECTOR: usize = 512;
 
-/// How what is not sure to last is dealt with.
+/// The treatment of data that is not durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Luck {
-    /// Nothing of it lasts.
+pub(super) enum Survival {
+    /// None of it is kept.
     #[default]
     Nothing,
-    /// All of it lasts.
+    /// All of it is kept.
     Everything,
-    /// Each sector of each write lasts in so many of a hundred cases.
+    /// Each sector of each write is kept in this many of a hundred cases.
     Sectors(usize),
-    /// Each write lasts as a whole or not at all, in whatever order.
+    /// Each write is kept as a whole or not at all, in any order.
     Reordered,
-    /// What came first lasts.
+    /// The earlier writes are kept.
     Prefix,
-    /// What came first lasts, and of the next write either its start or its end.
+    /// The earlier writes are kept, and of the next one either its start or its end.
     Torn,
 }
 
-impl Luck {
+impl Survival {
     fn draw(chance: &mut Seeded) -> Self {
         match chance.below(8) {
             0 => Self::Nothing,
@@ -44,37 +45,38 @@ impl Luck {
     }
 }
 
-/// What is there after the cut: files with their bytes, folders with none.
+/// The content after the cut: files with their bytes, folders with none.
 #[derive(Default)]
 pub(super) struct Image {
-    /// That of sled's log.
-    pub(super) bytes: Luck,
-    pub(super) names: Luck,
-    /// Whether something is in sled's log that was never synced.
+    /// The content of sled's log.
+    pub(super) bytes: Survival,
+    pub(super) names: Survival,
+    /// Whether sled's log has unsynced data.
     pub(super) keeps: bool,
-    /// Whether something that was written to it and not synced is not there.
+    /// Whether sled's log lacks an unsynced write.
     pub(super) drops: bool,
     pub(super) entries: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl Image {
     pub(super) fn draw(disk: &Disk, chance: &mut Seeded) -> Self {
-        let names = Luck::draw(chance);
-        let mut bytes = Luck::Nothing;
+        let names = Survival::draw(chance);
+        let mut bytes = Survival::Nothing;
         let mut entries = BTreeMap::new();
         let (mut keeps, mut drops) = (false, false);
         for (path, node) in named(disk, names, chance) {
-            // Sorted, so that a folder comes before what is in it. What is in none is out of reach.
+            // Sorted, so that a folder comes before its contents. An entry without its folder is
+            // unreachable.
             let reachable = parent(&path).is_empty() || entries.get(parent(&path)) == Some(&None);
             if path.is_empty() || !reachable {
                 continue;
             }
             let file = &disk.files[node];
-            // Each file has its own, so that any of them may be ahead of any other.
-            let luck = Luck::draw(chance);
-            let held = (!file.is_folder).then(|| content(file, luck, chance));
+            // Each file has its own draw, so that any of them may be ahead of another.
+            let survival = Survival::draw(chance);
+            let held = (!file.is_folder).then(|| content(file, survival, chance));
             if let Some(held) = held.as_ref().filter(|_| path.ends_with("/db")) {
-                bytes = luck;
+                bytes = survival;
                 keeps |= *held != file.lasting;
                 drops |= *held != file.seen();
             }
@@ -83,7 +85,7 @@ impl Image {
         Self { bytes, names, keeps, drops, entries }
     }
 
-    /// Puts it into an empty folder.
+    /// Writes the image to an empty folder.
     pub(super) fn write(&self, into: &Path) {
         for (path, held) in &self.entries {
             let path = into.join(path);
@@ -95,16 +97,16 @@ impl Image {
     }
 }
 
-fn named(disk: &Disk, luck: Luck, chance: &mut Seeded) -> BTreeMap<String, Node> {
+fn named(disk: &Disk, survival: Survival, chance: &mut Seeded) -> BTreeMap<String, Node> {
     let mut names = disk.lasting.clone();
     let first = chance.below(disk.namings.len() + 1);
     for (at, (_, naming)) in disk.namings.iter().enumerate() {
-        let lasts = match luck {
-            Luck::Nothing => false,
-            Luck::Everything => true,
-            Luck::Sectors(percent) => chance.percent(percent),
-            Luck::Reordered => chance.percent(50),
-            Luck::Prefix | Luck::Torn => at < first,
+        let lasts = match survival {
+            Survival::Nothing => false,
+            Survival::Everything => true,
+            Survival::Sectors(percent) => chance.percent(percent),
+            Survival::Reordered => chance.percent(50),
+            Survival::Prefix | Survival::Torn => at < first,
         };
         if lasts {
             naming.apply(&mut names);
@@ -113,32 +115,32 @@ fn named(disk: &Disk, luck: Luck, chance: &mut Seeded) -> BTreeMap<String, Node>
     names
 }
 
-fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
+fn content(file: &File, survival: Survival, chance: &mut Seeded) -> Vec<u8> {
     let unsynced: Vec<&What> = file.unsynced.iter().map(|one| &one.what).collect();
     let first = chance.below(unsynced.len() + 1);
-    // For each sector the last write that got there; it has what the ones before it brought, too.
+    // For each sector the last kept write; it contains the earlier ones too.
     let mut reached: BTreeMap<usize, usize> = BTreeMap::new();
     let mut truncated = BTreeSet::new();
     for (at, what) in unsynced.iter().enumerate() {
         let whole = chance.percent(50);
         let (tear, from_the_end) = (chance.below(sectors(what).count() + 1), chance.percent(50));
         if let What::Truncate { .. } = what {
-            let lasts = match luck {
-                Luck::Nothing => false,
-                Luck::Everything => true,
-                Luck::Sectors(_) | Luck::Reordered => whole,
-                Luck::Prefix | Luck::Torn => at < first,
+            let lasts = match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Sectors(_) | Survival::Reordered => whole,
+                Survival::Prefix | Survival::Torn => at < first,
             };
             truncated.extend(lasts.then_some(at));
         }
         for (number, sector) in sectors(what).enumerate() {
-            let lasts = match luck {
-                Luck::Nothing => false,
-                Luck::Everything => true,
-                Luck::Sectors(percent) => chance.percent(percent),
-                Luck::Reordered => whole,
-                Luck::Prefix => at < first,
-                Luck::Torn => at < first || (at == first && (number < tear) != from_the_end),
+            let lasts = match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Sectors(percent) => chance.percent(percent),
+                Survival::Reordered => whole,
+                Survival::Prefix => at < first,
+                Survival::Torn => at < first || (at == first && (number < tear) != from_the_end),
             };
             if lasts {
                 reached.insert(sector, at);
@@ -162,15 +164,15 @@ fn content(file: &File, luck: Luck, chance: &mut Seeded) -> Vec<u8> {
         }
     }
     let is_cut = !truncated.is_empty();
-    resize(&mut bytes, file, luck, is_cut, chance);
+    resize(&mut bytes, file, survival, is_cut, chance);
     bytes
 }
 
-/// The size is a matter of its own, unless what lasts lasts in its order.
-fn resize(bytes: &mut Vec<u8>, file: &File, luck: Luck, is_cut: bool, chance: &mut Seeded) {
-    match luck {
-        Luck::Everything | Luck::Prefix | Luck::Torn => {}
-        Luck::Nothing | Luck::Sectors(_) | Luck::Reordered => match chance.below(3) {
+/// The size is drawn separately, unless writes are kept in order.
+fn resize(bytes: &mut Vec<u8>, file: &File, survival: Survival, is_cut: bool, chance: &mut Seeded) {
+    match survival {
+        Survival::Everything | Survival::Prefix | Survival::Torn => {}
+        Survival::Nothing | Survival::Sectors(_) | Survival::Reordered => match chance.below(3) {
             0 => {
                 let seen = file.seen().len();
                 bytes.resize(bytes.len().max(seen), 0);

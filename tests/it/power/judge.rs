@@ -1,5 +1,5 @@
-//! The judgement: an image opened by the real store, and everything that was answered before the cut
-//! looked for in it.
+//! The check of an image: the real store opens it, and every fact acknowledged before the cut must
+//! be in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -22,10 +22,10 @@ use crate::given;
 use crate::harness;
 use crate::power::traffic::{Fact, person, reference};
 
-/// Of what was counted so much is counted again, the latest first; each costs a sync.
+/// This many counted replies are sent again, latest first; each costs a sync.
 const REPEATED: usize = 8;
 
-/// What a store must hold, and what it may.
+/// The facts that a store must have, and those that it may have.
 pub(super) struct Expected<'a> {
     /// Answered before the cut.
     pub(super) facts: Vec<&'a Fact>,
@@ -33,14 +33,14 @@ pub(super) struct Expected<'a> {
     pub(super) sent: BTreeSet<MessageSid>,
 }
 
-/// What an image turned out to be.
+/// The result of an image.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// It opens, and everything is as it was said to be.
+    /// The store opens and has every fact.
     Sound,
-    /// It does not open.
+    /// The store does not open.
     Closed(String),
-    /// It opens, and something is not as it was said to be.
+    /// The store opens and lacks a fact.
     Lost(Vec<String>),
 }
 
@@ -77,7 +77,7 @@ pub(super) fn judge(folder: &Path, expected: &Expected<'_>) -> Verdict {
     if lost.is_empty() { Verdict::Sound } else { Verdict::Lost(lost) }
 }
 
-/// All that a store lists.
+/// All listed records of a store.
 struct Found {
     messages: BTreeMap<MessageSid, Message>,
     parked: Vec<Parked>,
@@ -107,7 +107,7 @@ impl Found {
         found
     }
 
-    /// What is missing, or should not be there.
+    /// The facts that are missing, and records that should not exist.
     async fn compare(&self, expected: &Expected<'_>, store: &SledStore) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut counted = Vec::new();
@@ -129,13 +129,13 @@ impl Found {
         for (inbound, number) in counted.into_iter().rev().take(REPEATED) {
             let again = store.observe(reply_again(inbound, number, store)).await;
             if again != Ok(ObserveOutcome::NotConfirmed(Reason::Duplicate)) {
-                wrong.push(format!("the reply {inbound:x} is not known any more: {again:?}"));
+                wrong.push(format!("the reply {inbound:x} is no longer known: {again:?}"));
             }
         }
         let never_sent = self.messages.keys().filter(|sid| !expected.sent.contains(sid));
         wrong.extend(never_sent.map(|sid| format!("{sid} was never sent")));
         if let Err(error) = store.health().await {
-            wrong.push(format!("it takes nothing in: {error}"));
+            wrong.push(format!("the store accepts no message: {error}"));
         }
         wrong
     }
@@ -168,7 +168,7 @@ async fn has_link(store: &SledStore, token: &str, within: Option<u32>) -> bool {
     link.is_some_and(|link| within.is_none_or(|number| link.message == Some(sid(number))))
 }
 
-/// The reply that was counted, once more.
+/// The counted reply, once more.
 fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
     let address = heardback::domain::address::Address::parse(&person(number)).expect("valid");
     let recipient = store.person_key().recipient(given::account(), &address);
@@ -195,7 +195,7 @@ fn reply_again(inbound: u32, number: u32, store: &SledStore) -> Signal {
     }
 }
 
-/// How far a message has come; there is no way back.
+/// The rank of a state; a message never moves back.
 fn rank(state: State) -> u8 {
     match state {
         State::Untracked | State::Pending | State::Expired | State::Undelivered => 1,

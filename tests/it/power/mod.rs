@@ -1,12 +1,11 @@
-//! Power cuts: what the running binary does to its store is recorded, write by write and sync by sync;
-//! from the record come images of the disk as a cut at any moment may leave it, with what was not
-//! synced lost, torn and reordered; each is opened with the real store, and everything that had been
-//! answered by then must be in it.
+//! Power cuts: a recorder logs each write and sync of the running binary to its store. From the log
+//! come images of the disk after a cut at any moment, with unsynced data lost, torn and reordered.
+//! The real store opens each image, and every acknowledged fact must be in it.
 //!
-//! The release run: `HEARDBACK_POWER_IMAGES=1000 cargo test --test it power:: -- --nocapture`, perhaps
-//! with a `HEARDBACK_POWER_SEED`. A seed draws cuts and images; the traffic that they are drawn from
-//! comes from threads and is another one each time. Tests of the test leave out syncs of ours, and
-//! must find losses.
+//! The release run: `HEARDBACK_POWER_IMAGES=1000 cargo test --test it power:: -- --nocapture`,
+//! optionally with `HEARDBACK_POWER_SEED`. A seed determines cuts and images; the traffic comes
+//! from threads and differs in each run. Control tests leave out Heardback's syncs and must find
+//! losses.
 
 mod disk;
 mod image;
@@ -23,7 +22,7 @@ use heardback::config::process_env;
 use rustix::process::Signal;
 
 use crate::harness::twilio::Manner;
-use crate::power::disk::Deaf;
+use crate::power::disk::IgnoredSyncs;
 use crate::power::recorder::Recorder;
 use crate::power::report::Report;
 use crate::power::run::{Before, End, Run};
@@ -34,7 +33,7 @@ use crate::skip::skipped_unless_ci;
 /// Images of an ordinary run.
 const IMAGES: usize = 60;
 const FIXED_SEED: u64 = 2026;
-/// How each process of a run ends, and what Twilio answers it.
+/// The end of each process of a run, and Twilio's responses to it.
 const ENDS: [(Signal, Manner); 5] = [
     (Signal::KILL, Manner::Status(200)),
     (Signal::TERM, Manner::Status(400)),
@@ -54,7 +53,7 @@ fn images() -> usize {
     asked.map_or(IMAGES, |images| usize::try_from(images).expect("64 bits"))
 }
 
-/// The recorder, where it can be had.
+/// The recorder, if it can be built.
 fn recorder() -> Option<Recorder> {
     if !cfg!(all(target_os = "linux", target_pointer_width = "64")) {
         skipped_unless_ci("the recorder of writes and syncs is for 64-bit Linux");
@@ -69,7 +68,7 @@ fn recorder() -> Option<Recorder> {
     }
 }
 
-/// A run from an empty folder on, longer if there are to be many images of it.
+/// A run from an empty folder, longer for a large number of images.
 fn recorded() -> Option<Run> {
     let answers = (images() * 2).clamp(200, 2000);
     let ends = ENDS.map(|(signal, manner)| (signal, manner, answers));
@@ -80,21 +79,21 @@ fn recorded() -> Option<Run> {
 }
 
 #[test]
-fn after_a_power_cut_at_any_moment_everything_that_was_answered_is_there() {
+fn after_a_power_cut_at_any_moment_every_acknowledged_fact_is_there() {
     let Some(run) = recorded() else { return };
     let other = setting("HEARDBACK_POWER_SEED").unwrap_or_else(any_seed);
     for seed in [FIXED_SEED, other] {
         let began = Instant::now();
-        let report = run.images(seed, images().div_ceil(2), Deaf::No);
+        let report = run.images(seed, images().div_ceil(2), IgnoredSyncs::No);
         eprintln!("power cuts, seed {seed}: {report}, {:.1?}", began.elapsed());
         report.must_be_clean();
-        assert!(report.facts > report.images, "hardly anything was answered: {report}");
-        assert!(report.drop > 0 && report.keep > 0, "there was nothing to cut short: {report}");
+        assert!(report.facts > report.images, "too few facts were acknowledged: {report}");
+        assert!(report.drop > 0 && report.keep > 0, "no unsynced data was cut: {report}");
     }
 }
 
 #[test]
-fn after_one_power_cut_upon_another_everything_that_was_answered_is_there() {
+fn after_repeated_power_cuts_every_acknowledged_fact_is_there() {
     let seed = setting("HEARDBACK_POWER_SEED").unwrap_or_else(any_seed);
     let began = Instant::now();
     let (mut before, mut total) = (Before::default(), Report::default());
@@ -106,22 +105,25 @@ fn after_one_power_cut_upon_another_everything_that_was_answered_is_there() {
         let clients = (client..client + 2).map(Client::new).collect();
         let run = Run::record(&recorder, before, clients, &[end]);
         let seed = seed.wrapping_add(cut as u64);
-        total.take(run.images(seed, BETWEEN_CUTS, Deaf::No));
+        total.take(run.images(seed, BETWEEN_CUTS, IgnoredSyncs::No));
         before = run.cut_short(seed);
     }
     eprintln!("{cuts} power cuts, seed {seed}: {total}, {:.1?}", began.elapsed());
     total.must_be_clean();
 }
 
-/// Tests of the test: what must go wrong if a kind of sync is left out.
+/// Control tests: the losses without one kind of sync.
 #[test]
-fn without_our_own_syncs_the_same_power_cuts_lose_what_was_answered() {
+fn without_heardbacks_own_syncs_the_same_power_cuts_lose_acknowledged_facts() {
     let Some(run) = recorded() else { return };
     let seed = setting("HEARDBACK_POWER_SEED").unwrap_or(FIXED_SEED);
-    for deaf in [Deaf::Data, Deaf::Folders] {
+    for ignored_syncs in [IgnoredSyncs::Data, IgnoredSyncs::Folders] {
         let began = Instant::now();
-        let report = run.images(seed, images(), deaf);
-        eprintln!("power cuts, deaf {deaf:?}, seed {seed}: {report}, {:.1?}", began.elapsed());
-        assert!(report.lost + report.closed > images() / 10, "it finds nothing: {report}");
+        let report = run.images(seed, images(), ignored_syncs);
+        eprintln!(
+            "power cuts, ignored_syncs {ignored_syncs:?}, seed {seed}: {report}, {:.1?}",
+            began.elapsed()
+        );
+        assert!(report.lost + report.closed > images() / 10, "no loss was found: {report}");
     }
 }

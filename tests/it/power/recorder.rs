@@ -1,5 +1,5 @@
-//! The recorder: `tests/preload/record.c`, built here, preloaded into the real binary, and what it
-//! wrote down, read.
+//! The recorder: builds `tests/preload/record.c`, which is preloaded into the real binary, and
+//! reads its log.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const MAGIC: u32 = 0x4842_5031;
 /// The size of `struct head`.
 const HEAD_BYTES: usize = 32;
 
-/// One thing that the process did, or ended doing.
+/// One recorded call of the process, or its end.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     /// Opened with `O_CREAT`, `O_TRUNC` or both.
@@ -44,9 +44,9 @@ pub(super) enum Act {
         path: String,
         data_only: bool,
     },
-    /// `sync_file_range`, which proves nothing.
+    /// `sync_file_range`, which makes nothing durable.
     Hint,
-    /// The write, truncation or sync of the same id has returned that.
+    /// The call with the same id has returned this value.
     End {
         result: i64,
     },
@@ -57,19 +57,19 @@ pub(super) enum Act {
 pub(super) struct Record {
     pub(super) id: u64,
     pub(super) act: Act,
-    /// Where it ends in the log.
+    /// Its end in the log.
     pub(super) end: u64,
 }
 
 /// The built recorder and its log.
 pub(super) struct Recorder {
     folder: TempDir,
-    /// What is watched.
+    /// The watched folder.
     pub(super) below: PathBuf,
 }
 
 impl Recorder {
-    /// Builds it; why not, where there is no compiler.
+    /// Builds it. The error says why it is not available, such as a missing compiler.
     pub(super) fn build() -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let library = folder.path().join("record.so");
@@ -88,7 +88,7 @@ impl Recorder {
         Log(self.folder.path().join("log"))
     }
 
-    /// What makes a process write down what it does.
+    /// The environment that records a process.
     pub(super) fn environment(&self) -> [(&'static str, String); 3] {
         let text = |path: &Path| path.display().to_string();
         [
@@ -99,25 +99,24 @@ impl Recorder {
     }
 }
 
-/// Where the records are.
+/// The path of the log.
 #[derive(Clone)]
 pub(super) struct Log(PathBuf);
 
 impl Log {
-    /// How long it is by now: whatever has happened is written down before this.
+    /// The current length of the log: every call so far is recorded before this offset.
     pub(super) fn position(&self) -> u64 {
         fs::metadata(&self.0).expect("the log").len()
     }
 
-    /// Cuts off a last record that its process was killed over, before it could do the thing or say
-    /// that it was done.
-    pub(super) fn mend(&self) {
+    /// Removes a last, incomplete record, whose process was killed before or during the call.
+    pub(super) fn remove_partial_record(&self) {
         let whole = self.read().last().map_or(0, |record| record.end);
         let file = fs::File::options().write(true).open(&self.0).expect("the log");
         file.set_len(whole).expect("cut off");
     }
 
-    /// All whole records.
+    /// All complete records.
     pub(super) fn read(&self) -> Vec<Record> {
         let bytes = fs::read(&self.0).expect("the log");
         let mut records = Vec::new();

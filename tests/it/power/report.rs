@@ -1,4 +1,4 @@
-//! What came of the images, in numbers, and what was wrong with which of them.
+//! The results of the images in numbers, and the faults of each image.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use crate::power::judge::Verdict;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) images: usize,
-    /// Images with something in them that was never synced.
+    /// Images with unsynced data.
     pub(super) keep: usize,
-    /// Images without something that was written and not synced.
+    /// Images without some unsynced data.
     pub(super) drop: usize,
-    /// Answered facts looked for, over all images.
+    /// Acknowledged facts checked, over all images.
     pub(super) facts: usize,
-    /// Images in which something was missing, or was that should not be.
+    /// Images with a missing fact or an unexpected record.
     pub(super) lost: usize,
     /// Images that did not open.
     pub(super) closed: usize,
@@ -42,7 +42,7 @@ impl Report {
         self.wrong.push(format!("{name}, {:?}/{:?}: {what}", image.bytes, image.names));
     }
 
-    /// Takes another one's numbers to its own.
+    /// Adds the numbers of another report.
     pub(super) fn take(&mut self, other: Self) {
         self.images += other.images;
         self.keep += other.keep;

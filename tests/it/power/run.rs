@@ -1,4 +1,5 @@
-//! One recorded run of the real binary, killed and stopped in between, and the images drawn from it.
+//! One recorded run of the real binary, which is killed and stopped several times, and the images
+//! drawn from it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 use crate::harness::running::{Running, command};
 use crate::harness::twilio::{Manner, Twilio};
 use crate::harness::{LONG, eventually};
-use crate::power::disk::{Deaf, Disk};
+use crate::power::disk::{Disk, IgnoredSyncs};
 use crate::power::image::Image;
 use crate::power::judge::{Expected, judge, sid};
 use crate::power::recorder::{Act, Record, Recorder};
@@ -17,14 +18,16 @@ use crate::power::report::Report;
 use crate::power::seeded::Seeded;
 use crate::power::traffic::{Client, Fact, History, Placed};
 
-/// Short, so that the sweep has something to do.
+/// Short, so that the sweep has records to remove.
 const SETTINGS: [(&str, &str); 2] =
     [("HEARDBACK_PENDING_TTL", "2s"), ("HEARDBACK_REPLY_WINDOW", "2s")];
 
-/// How a process of a run ends, how Twilio answers it, and after how many answers of its own.
+/// The end of a process of a run, Twilio's responses, and the number of responses after which it
+/// ends.
 pub(super) type End = (Signal, Manner, usize);
 
-/// A process of the run: where in the log it began, was ready and had ended, and what it left.
+/// A process of the run: its positions in the log at start, at readiness and at its end, and the
+/// files it left.
 struct Life {
     began: u64,
     ready: u64,
@@ -32,7 +35,7 @@ struct Life {
     left: BTreeMap<String, Vec<u8>>,
 }
 
-/// What a run begins with: what a power cut has left, and what was answered before that.
+/// The start of a run: the files after a power cut, and the facts acknowledged before it.
 #[derive(Default)]
 pub(super) struct Before {
     pub(super) image: Image,
@@ -46,12 +49,12 @@ pub(super) struct Run {
     lives: Vec<Life>,
     facts: Placed<Fact>,
     sent: Placed<u32>,
-    /// Messages that the sweep had written down as expired by the end.
+    /// Messages that the sweep had stored as expired by the end.
     expired: u64,
 }
 
 impl Run {
-    /// Records one: as many processes as there are ends, one after the other.
+    /// Records a run: one process for each end, one after the other.
     pub(super) fn record(
         recorder: &Recorder,
         before: Before,
@@ -78,20 +81,20 @@ impl Run {
                     scope.spawn(|| client.run(service.public, &history));
                 }
                 let answered = || history.answers() >= enough;
-                eventually("they are answered", 20 * LONG, answered);
+                eventually("the requests are answered", 20 * LONG, answered);
                 expired = service.metric("heardback_messages{state=\"expired\"}");
                 service.signal(*signal);
             });
             service.ends_within(LONG);
             drop(service);
-            log.mend();
+            log.remove_partial_record();
             lives.push(Life { began, ready, ended: log.position(), left: files(&recorder.below) });
         }
         let (facts, sent) = history.told();
         Self { before, records: log.read(), lives, facts, sent, expired }
     }
 
-    /// What was recorded, in numbers.
+    /// The record in numbers.
     pub(super) fn size(&self) -> String {
         let of = |is: fn(&Act) -> bool| self.records.iter().filter(|one| is(&one.act)).count();
         format!(
@@ -105,14 +108,14 @@ impl Run {
         )
     }
 
-    /// So many images, each opened and judged.
-    pub(super) fn images(&self, seed: u64, images: usize, deaf: Deaf) -> Report {
+    /// Draws this many images, opens and checks each.
+    pub(super) fn images(&self, seed: u64, images: usize, ignored_syncs: IgnoredSyncs) -> Report {
         let mut cuts: Vec<(usize, usize)> = (0..images)
             .map(|image| (self.cut(&mut Seeded::new(seed, image as u64)), image))
             .collect();
         cuts.sort_unstable();
         let mut report = Report::default();
-        let mut story = self.story(deaf);
+        let mut story = self.story(ignored_syncs);
         for (cut, number) in cuts {
             story.follow_to(cut);
             let mut chance = Seeded::new(seed, (number as u64) << 32);
@@ -127,11 +130,11 @@ impl Run {
         report
     }
 
-    /// One cut after which the next run goes on.
+    /// One cut, after which the next run continues.
     pub(super) fn cut_short(&self, seed: u64) -> Before {
         let mut chance = Seeded::new(seed, u64::MAX);
         let cut = self.cut(&mut chance);
-        let mut story = self.story(Deaf::No);
+        let mut story = self.story(IgnoredSyncs::No);
         story.follow_to(cut);
         let image = Image::draw(&story.disk, &mut chance);
         let position = self.position(cut);
@@ -142,16 +145,21 @@ impl Run {
         Before { image, facts, sent }
     }
 
-    fn story(&self, deaf: Deaf) -> Story<'_> {
-        Story { run: self, disk: Disk::holding(&self.before.image, deaf), followed: 0, ended: 0 }
+    fn story(&self, ignored_syncs: IgnoredSyncs) -> Replay<'_> {
+        Replay {
+            run: self,
+            disk: Disk::holding(&self.before.image, ignored_syncs),
+            followed: 0,
+            ended: 0,
+        }
     }
 
-    /// Where in the log so many records end.
+    /// The offset in the log after this many records.
     fn position(&self, cut: usize) -> u64 {
         cut.checked_sub(1).map_or(0, |last| self.records[last].end)
     }
 
-    /// What had been answered, and which messages had been sent.
+    /// The facts acknowledged and the messages sent before this position.
     fn known_at(&self, cut: usize) -> Expected<'_> {
         let position = self.position(cut);
         let facts = self.facts.iter().filter(|(answered, _)| *answered <= position);
@@ -163,8 +171,8 @@ impl Run {
         }
     }
 
-    /// How many records are before the cut: any number, or just those before an answer, or all of a
-    /// group that is being synced, or so many that a process is still opening the store.
+    /// The number of records before the cut: any number, just those before a response, all of a
+    /// group that is being synced, or few enough that a process is still opening the store.
     fn cut(&self, chance: &mut Seeded) -> usize {
         let before = |position: u64| self.records.partition_point(|record| record.end < position);
         match chance.below(4) {
@@ -187,15 +195,15 @@ impl Run {
     }
 }
 
-/// A run, retold record by record.
-struct Story<'a> {
+/// The disk of a run, replayed record by record.
+struct Replay<'a> {
     run: &'a Run,
     disk: Disk,
     followed: usize,
     ended: usize,
 }
 
-impl Story<'_> {
+impl Replay<'_> {
     fn follow_to(&mut self, cut: usize) {
         while self.followed < cut {
             let record = &self.run.records[self.followed];
@@ -210,8 +218,8 @@ impl Story<'_> {
     }
 }
 
-/// Everything below a folder: files with their bytes, folders with none. The control socket is no part
-/// of a store: whoever starts makes it anew.
+/// Everything below a folder: files with their bytes, folders with none. The control socket is no
+/// part of a store: each start creates it.
 fn files(below: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![below.to_path_buf()];

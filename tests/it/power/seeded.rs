@@ -1,6 +1,6 @@
-//! Chance that can be repeated: `SplitMix64`, from one seed.
+//! Repeatable random numbers: `SplitMix64`, from one seed.
 
-/// The next seed for whoever asks for none in particular.
+/// A random seed, for a run without a given one.
 pub(super) fn any_seed() -> u64 {
     getrandom::u64().expect("the system's randomness")
 }
@@ -9,7 +9,7 @@ pub(super) fn any_seed() -> u64 {
 pub(super) struct Seeded(u64);
 
 impl Seeded {
-    /// A stream for each name, whatever else is drawn from the same seed.
+    /// A stream for each name, independent of the other streams of the seed.
     pub(super) fn new(seed: u64, name: u64) -> Self {
         let mut first = Self(seed ^ name.wrapping_mul(0xd134_2543_de82_ef95));
         Self(first.next())
@@ -22,13 +22,13 @@ impl Seeded {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of so many, from 0; 0 if there is none.
+    /// A number below the bound; 0 if the bound is 0.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % bound).unwrap_or_default()
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     pub(super) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }

@@ -1,7 +1,6 @@
-//! The traffic: clients that sign their requests, and what they were told that is so from then on.
+//! The traffic: clients that sign their requests, and the facts that the responses acknowledge.
 //!
-//! Each client owns its messages and its persons, so that what it was told is never taken back by
-//! what another one does.
+//! Each client owns its messages and persons, so no other client changes an acknowledged fact.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,35 +14,35 @@ use crate::harness::wire::{self, Answer, Line};
 use crate::harness::{ACCOUNT, SENDER, form, get, json as json_post, sid, signed};
 use crate::power::recorder::Log;
 
-/// Numbers of messages that a client has.
+/// Message numbers of one client.
 const SHARE: u32 = 1 << 14;
-/// Numbers that a round takes.
+/// Message numbers of one round.
 const ROUND: u32 = 8;
 
-/// What is so from an answer on.
+/// A fact that a response acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
-    /// The message is in this state, or one further on.
+    /// The message is in this state or a later one.
     State { number: u32, state: String },
-    /// It was delivered, says Twilio.
+    /// Twilio's delivery receipt is stored.
     Delivered { number: u32 },
-    /// The message that came in was counted.
+    /// The inbound message was counted.
     Counted { inbound: u32, number: u32 },
-    /// Evidence waits under this message's reference, in vain perhaps, or has confirmed it.
+    /// Evidence is parked under this message's reference, orphaned, or has confirmed the message.
     Waits { number: u32 },
-    /// There is a link of this token, in the message of that number if in any.
+    /// There is a link with this token, in the message of that number if in any.
     Link { token: String, within: Option<u32> },
 }
 
-/// Things with their places in the log.
+/// Values with their positions in the log.
 pub(super) type Placed<T> = Vec<(u64, T)>;
 
-/// What was sent and what was answered, each with its place in the log.
+/// The requests and responses, each with its position in the log.
 pub(super) struct History {
     log: Log,
-    /// Read after the answer was: what it rests on stands before this.
+    /// The position is read after the response: the writes behind the fact are before it.
     facts: Mutex<Placed<Fact>>,
-    /// Read before the first request that names the message.
+    /// The position is read before the first request that names the message.
     sent: Mutex<Placed<u32>>,
     answers: AtomicUsize,
 }
@@ -54,12 +53,12 @@ impl History {
         Self { log, facts, sent, answers: AtomicUsize::new(0) }
     }
 
-    /// How many whole answers of 2xx were read.
+    /// The number of complete 2xx responses.
     pub(super) fn answers(&self) -> usize {
         self.answers.load(Ordering::Acquire)
     }
 
-    /// Everything, with its place in the log.
+    /// All values with their positions in the log.
     pub(super) fn told(self) -> (Placed<Fact>, Placed<u32>) {
         let (facts, sent) = (self.facts.into_inner(), self.sent.into_inner());
         (facts.expect("unpoisoned"), sent.expect("unpoisoned"))
@@ -84,28 +83,28 @@ pub(super) fn reference(number: u32) -> String {
     format!("login-{number}")
 }
 
-/// The number of what a person sends in about a message.
+/// The number of a person's inbound message about a message.
 pub(super) fn inbound(number: u32) -> u32 {
     0x8000_0000 + number
 }
 
-/// One client. It keeps its place over restarts.
+/// One client. It continues after a restart.
 pub(super) struct Client {
     next: u32,
     line: Option<Line>,
-    /// Confirmed, and not yet known to be reported.
+    /// Confirmed, and not known to be reported yet.
     confirmed: VecDeque<u32>,
-    /// A moment ago, by the service's own clock.
+    /// A recent time, by the service's own clock.
     lately: Option<String>,
 }
 
 impl Client {
-    /// No two of one story have the same number.
+    /// A new number for each message of a client.
     pub(super) fn new(client: u32) -> Self {
         Self { next: client * SHARE, line: None, confirmed: VecDeque::new(), lately: None }
     }
 
-    /// Goes on until the service does not answer any more.
+    /// Continues until the service no longer answers.
     pub(super) fn run(&mut self, addr: SocketAddr, history: &History) {
         self.line = None;
         while self.round(addr, history).is_some() {}
@@ -118,7 +117,7 @@ impl Client {
         self.entered(first + 1, addr, history)?;
         self.waited(first + 2, addr, history)?;
         self.clicked(first + 3, addr, history)?;
-        // One that stays pending, and evidence that stays without its message.
+        // A message that stays pending, and evidence without a message.
         self.register(first + 4, &json!({}), addr, history)?;
         self.shared(first + 5, addr, history)?;
         for _ in 0..4 {
@@ -128,7 +127,7 @@ impl Client {
         Some(())
     }
 
-    /// Asks for a message. That is durable, too: what it shows has been synced.
+    /// Requests a message. The response is an acknowledged fact too: its records have been synced.
     fn look(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         let answer = self.ask(&get(&format!("/app/messages/{}", sid(number))), addr, history)?;
         if Self::told(number, &answer, history)? == "confirmed" {
@@ -137,7 +136,7 @@ impl Client {
         Some(())
     }
 
-    /// Registered, delivered, and answered by its recipient.
+    /// Registers a message, reports it delivered, and sends its recipient's reply.
     fn replied(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         self.register(number, &json!({}), addr, history)?;
         let (message, to) = (sid(number), person(number));
@@ -163,7 +162,7 @@ impl Client {
         self.look(number, addr, history)
     }
 
-    /// Its code was entered; the event registers it, too.
+    /// Its code was entered; the event also registers it.
     fn entered(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         history.is_sent(number);
         let message = sid(number);
@@ -173,14 +172,14 @@ impl Client {
         Some(())
     }
 
-    /// Its evidence comes before it does.
+    /// The evidence arrives before the message.
     fn waited(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         self.shared(number, addr, history)?;
         let more = json!({ "Reference": reference(number), "CreatedAt": self.lately });
         self.register(number, &more, addr, history)
     }
 
-    /// A link is made for it, written into it, and opened.
+    /// Creates a link, registers a message with it, and opens it.
     fn clicked(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         let asked = json_post("/app/messages", &json!({ "Link": "https://app.example.com/hello" }));
         let answer = self.ask(&asked, addr, history)?.json();
@@ -200,7 +199,7 @@ impl Client {
         Some(())
     }
 
-    /// Something was done about a reference that no message bears (yet).
+    /// An event about a reference that no message has yet.
     fn shared(&mut self, number: u32, addr: SocketAddr, history: &History) -> Option<()> {
         let fields = [("Reference", reference(number)), ("Type", "code_entered".to_owned())];
         let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -236,17 +235,17 @@ impl Client {
         self.confirmed.push_back(number);
     }
 
-    /// The state that an answer tells of.
+    /// The state in a response.
     fn told(number: u32, answer: &Answer, history: &History) -> Option<String> {
         let state = answer.json().get("state").and_then(Value::as_str)?.to_owned();
         history.is_so(Fact::State { number, state: state.clone() });
         Some(state)
     }
 
-    /// The whole answer, if it is a good one.
+    /// The response, if it is a complete 2xx.
     fn ask(&mut self, of: &Recording, addr: SocketAddr, history: &History) -> Option<Answer> {
         let answer = self.exchange(&signed(of), addr)?;
-        // Only a service that is about to end turns such requests away.
+        // Only a service that is shutting down refuses these requests.
         assert!((200..300).contains(&answer.status) || answer.status == 503, "{}", answer.head);
         let good = answer.status != 503;
         history.answers.fetch_add(usize::from(good), Ordering::AcqRel);

@@ -1,5 +1,5 @@
-//! The canaries: made-up private things, each in every form that it could take on its way out, and the
-//! searcher that knows them again in bytes of any kind.
+//! The canaries: made-up private values, each in every form in which it could leave the program,
+//! and the search for them in arbitrary bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -8,12 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use sha2::Digest as _;
 
-/// A person, and one of whom nobody honest ever speaks: as they are written, and as at home.
+/// A person in honest requests, and one only in hostile requests.
 pub(super) const PEOPLE: [&str; 2] = ["+4915770192837", "+4915770374651"];
 const COUNTRY: &str = "+49";
-/// A user id of WhatsApp.
+/// A WhatsApp user id.
 pub(super) const USER_ID: &str = "DE.48151623420815162342";
-/// What they write, and what stands in the messages to them.
+/// The text of their replies and of the messages to them.
 pub(super) const TEXT: &str = "a canary sang brinjalvortex, to you & me";
 pub(super) const CODE: &str = "73914628";
 pub(super) const NAME: &str = "Zebulon Quasterfield";
@@ -21,7 +21,7 @@ pub(super) const CITY: &str = "QUIMPERLEVILLE";
 pub(super) const ZIP: &str = "97Q4Z-PLUM";
 pub(super) const MEDIA: &str = "https://media.example.com/thumbnail-of-wharfinger";
 pub(super) const AGENT: &str = "Wanderlust-Browser/7.3";
-/// Where a stranger knocks: `/PATH?q=QUERY`.
+/// The path and query of unauthenticated requests: `/PATH?q=QUERY`.
 pub(super) const PATH: &str = "plover-passage-xyzzy";
 pub(super) const QUERY: &str = "rucksack-fumarole";
 pub(super) const HEADER: &str = "session-cookie-of-gallimaufry";
@@ -34,13 +34,13 @@ pub(super) const API_SECRET: &str = "ApiSecret0Grault1Garply2Waldo3Xy";
 pub(super) const SHARED_SECRET: &str = "shared-secret-1618033988-fred";
 pub(super) const CLICK_SECRET: &str = "click-path-1414213562-plugh";
 
-/// The store keeps it, and a click leads there: nothing else may show it.
+/// The store has it, and a click redirects to it; it may occur nowhere else.
 pub(super) const TARGET: &str = "https://app.example.com/welcome-to-zanzibar-kumquat";
 pub(super) const TARGET_IS: &str = "the link's target";
 pub(super) const TOKEN_IS: &str = "a link's token";
 pub(super) const LONGEST: usize = 4 << 10;
 
-/// What to look for: by its first bytes, what it is and what follows.
+/// The needles by their first bytes, each with its name and the rest.
 pub(super) struct Canaries {
     needles: HashMap<[u8; 4], Vec<(Vec<u8>, String)>>,
     known: BTreeSet<Vec<u8>>,
@@ -81,7 +81,7 @@ impl Canaries {
         all
     }
 
-    /// A person's number, and what anybody can make of it who knows it.
+    /// A person's number in every notation, and the values that can be computed from it.
     fn number(&mut self, number: &str) {
         let digits = number.trim_start_matches('+');
         let national = number.trim_start_matches(COUNTRY);
@@ -98,16 +98,16 @@ impl Canaries {
                 sha1::Sha1::digest(written).to_vec(),
                 sha2::Sha512::digest(written).to_vec(),
             ] {
-                // Cut as short as anybody would; what is longer begins so.
+                // Hashes may be truncated to this length; a longer one begins with it.
                 self.bytes("an unkeyed hash of a phone number", &hash[..16]);
             }
         }
     }
 
-    /// A signature that went out.
+    /// A signature of a sent request.
     pub(super) fn signature(&mut self, header: &str) {
         let what = "a signature";
-        // What is nonsense in that header is another canary, or nothing.
+        // An invalid header value is another canary, or harmless.
         if let Ok(raw) = STANDARD.decode(header)
             && [20, 32].contains(&raw.len())
         {
@@ -116,7 +116,7 @@ impl Canaries {
         }
     }
 
-    /// The token of a click link that was made.
+    /// The token of a created click link.
     pub(super) fn link_token(&mut self, token: &str) {
         self.bytes(TOKEN_IS, token.as_bytes());
         if let Ok(raw) = URL_SAFE_NO_PAD.decode(token) {
@@ -138,7 +138,7 @@ impl Canaries {
         }
     }
 
-    /// What sings in these bytes, each once, and what stands around it.
+    /// The canaries in these bytes, each once, with the surrounding bytes.
     pub(super) fn found_in(&self, bytes: &[u8]) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         for at in 0..bytes.len().saturating_sub(4) {
@@ -156,7 +156,7 @@ impl Canaries {
     }
 }
 
-/// The same in every form that it might be written in.
+/// The value in every encoding.
 pub(super) fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = |upper: bool| {
         bytes.iter().fold(String::new(), |mut hex, byte| {
@@ -179,7 +179,7 @@ pub(super) fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         all.push(("in JSON", serde_json::to_vec(text).expect("a string")));
         all.push(("escaped", format!("{text:?}").trim_matches('"').as_bytes().to_vec()));
     }
-    // In the middle of something longer, whatever stands around it.
+    // In the middle of a longer base64 text, at each offset.
     for before in 0..3 {
         let padded = [&vec![b':'; before], bytes].concat();
         let text = STANDARD_NO_PAD.encode(&padded);
@@ -232,7 +232,7 @@ fn every_canary_is_found_in_every_form() {
 }
 
 #[test]
-fn what_is_no_canary_is_not_taken_for_one() {
+fn a_harmless_value_is_not_reported_as_a_canary() {
     let canaries = Canaries::new();
     let harmless = "SM00000000000000000000000000000001 +15017122661 reported, 403 Forbidden";
     assert!(canaries.found_in(harmless.as_bytes()).is_empty());

@@ -1,5 +1,5 @@
-//! A stand-in for Twilio that says in its errors whatever was posted to it, credentials included, and a
-//! person's number besides.
+//! A stand-in for Twilio whose errors repeat the whole post, with the credentials and a person's
+//! number.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ struct Shared {
     status: AtomicU16,
     posts: AtomicUsize,
     stopped: AtomicBool,
-    /// The last `Authorization` that it got.
+    /// The last `Authorization` header.
     heard: Mutex<String>,
 }
 
@@ -35,14 +35,14 @@ impl Echo {
                 if serving.stopped.load(Ordering::Acquire) {
                     break;
                 }
-                // Whoever hangs up has no answer coming.
+                // A client that disconnects needs no response.
                 let _ = answer(stream, &serving);
             }
         });
         Self { addr, shared, thread: Some(thread) }
     }
 
-    /// From now on it answers with that status.
+    /// Sets the status of its responses.
     pub(super) fn says(&self, status: u16) {
         self.shared.status.store(status, Ordering::Release);
     }
@@ -51,7 +51,7 @@ impl Echo {
         self.shared.posts.load(Ordering::Acquire)
     }
 
-    /// What it was told last to authorize with.
+    /// The last `Authorization` header.
     pub(super) fn heard(&self) -> String {
         self.shared.heard.lock().expect("unpoisoned").clone()
     }
@@ -87,9 +87,9 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         "code": 20500, "message": message, "more_info": message, "message_sid": digits,
     });
     let status = shared.status.load(Ordering::Acquire);
-    // A number of seconds that it would really wait for must not hold the next post.
+    // A longer wait would delay the next post of the test.
     let wait = if status == 429 { &credentials } else { digits };
-    // Half of the time it is not even Twilio that answers.
+    // Every second response is not in Twilio's format.
     let body = if status == 502 { message } else { body.to_string() };
     write!(
         stream,

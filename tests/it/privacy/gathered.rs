@@ -1,4 +1,4 @@
-//! Everything that came out of the program, by where: what it said, answered and wrote.
+//! All output of the program, by place: logs, responses and files.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::wire::Answer;
 use crate::privacy::canaries::{Canaries, TARGET_IS};
 
-/// The store, and what is a copy of it.
+/// The store and copies of it.
 const STORE: &str = "the store";
 
 #[derive(Default)]
@@ -19,13 +19,13 @@ impl Gathered {
         self.pieces.push((place.into(), bytes.into(), Vec::new()));
     }
 
-    /// An answer, which may hold what it was asked for.
+    /// A response, which may contain the values of its own request.
     pub(super) fn answer(&mut self, place: String, answer: &Answer, may: &[&'static str]) {
         let bytes = [answer.head.as_bytes(), &answer.body].concat();
         self.pieces.push((place, bytes, may.to_vec()));
     }
 
-    /// Every file of a folder, and the folders in it. Names as well.
+    /// Every file and folder below a folder, with its name.
     pub(super) fn folder(&mut self, place: &str, folder: &Path) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();
@@ -34,7 +34,7 @@ impl Gathered {
             if kind.is_dir() {
                 self.folder(place, &path);
             } else if kind.is_file() {
-                // One that sled has just taken away is no file any more.
+                // sled may have removed the file in the meantime.
                 let Ok(bytes) = fs::read(&path) else { continue };
                 let may = if place.starts_with(STORE) { vec![TARGET_IS] } else { Vec::new() };
                 self.pieces.push((format!("{place}: {}", path.display()), bytes, may));
@@ -42,13 +42,13 @@ impl Gathered {
         }
     }
 
-    /// Whether it is anywhere in what was gathered there.
+    /// Whether these bytes are in the output of that place.
     pub(super) fn has(&self, place: &str, needle: &[u8]) -> bool {
         let mut pieces = self.pieces.iter().filter(|(from, ..)| from.starts_with(place));
         pieces.any(|(_, bytes, _)| bytes.windows(needle.len()).any(|window| window == needle))
     }
 
-    /// Which canaries sing where they may not.
+    /// The canaries found in places that must not have them.
     pub(super) fn leaks(&self, canaries: &Canaries) -> Vec<String> {
         let mut leaks = Vec::new();
         for (place, bytes, may) in &self.pieces {

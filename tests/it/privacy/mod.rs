@@ -1,6 +1,6 @@
-//! Nothing private leaves: canaries go through everything that takes anything, with every log open, and
-//! are then looked for in everything that came out: log, metrics, answers, the store's raw bytes,
-//! backups, and what the commands say.
+//! No private value leaves the program. Canaries are sent through every input with all logs at
+//! their most verbose level. Then the tests search all output: logs, metrics, responses, the
+//! store's raw bytes, backups, and the output of the commands.
 
 mod canaries;
 mod echo;
@@ -14,18 +14,18 @@ use crate::privacy::canaries::{
 };
 use crate::privacy::scene::Scene;
 
-/// Has a link made, opened and pressed; and knocks at others.
+/// Creates, opens and presses a link, and requests unknown links.
 fn links(scene: &mut Scene) {
     let number = 0x5001;
     let asked = serde_json::json!({ "MessageSid": sid(number), "To": PEOPLE[0], "Link": TARGET });
-    // The one answer that has to hold the token: the app asked for it.
+    // The only response that must have the token: the app asked for the link.
     let link = scene.app(&json("/app/messages", &asked), &[TOKEN_IS]).json();
     let link = link.get("link").and_then(|link| link.as_str()).expect("a link").to_owned();
     let (_, token) = link.rsplit_once('/').expect("a path");
     scene.canaries.link_token(token);
     let path = format!("/c/{token}");
     scene.raw(&get(&path), &[]);
-    // Its own query is no business of ours.
+    // The target's own query is not Heardback's.
     scene.raw(&get(&format!("{path}?{QUERY}={CODE}")), &[]);
     scene.raw(&form(&path, &[("Body", TEXT), ("To", PEOPLE[1])]), &[TARGET_IS]);
     scene.raw(&form(&path, &[]), &[TARGET_IS]);
@@ -34,7 +34,7 @@ fn links(scene: &mut Scene) {
     {
         scene.raw(&get(&wrong), &[]);
     }
-    // What it says is known to it.
+    // The caller knows the values of its own request.
     scene
         .app(&form("/app/messages", &[("MessageSid", &sid(number)), ("Link", &link)]), &[TOKEN_IS]);
     let contradiction = [("MessageSid", sid(number + 1)), ("Link", link)];
@@ -43,7 +43,7 @@ fn links(scene: &mut Scene) {
     scene.app(&form("/app/messages", &contradiction), &[]);
 }
 
-/// What is no HTTP, or hardly.
+/// Requests that are not valid HTTP.
 fn noise(scene: &mut Scene) {
     let person = PEOPLE[1];
     for bytes in [
@@ -78,7 +78,7 @@ fn posts(scene: &mut Scene, last: u16) {
         ];
         assert_eq!(scene.app(&form("/app/events", &fields), &[]).status, 200);
         eventually(&format!("a post that gets {status}"), LONG, || scene.echo.posts() > before);
-        assert!(scene.echo.heard().contains("Basic "), "it was told credentials");
+        assert!(scene.echo.heard().contains("Basic "), "the stand-in got credentials");
         // A 404 refuses nothing before Twilio accepts a message of the account.
         if status == 400 {
             scene.reaches(number, "refused");
@@ -118,24 +118,24 @@ fn everything(format: &str, last: u16, more: &[(&str, &str)]) {
 }
 
 fn is_clean_and_was_used(scene: &Scene) {
-    // Of that it is full, or there would be nothing to find it in.
+    // The store must have the canaries; otherwise the search proves nothing.
     let raw = 1_u128.to_be_bytes();
     for place in
         ["the store, running", "the store, stopped", "the store, reopened", "the store's backup"]
     {
         assert!(scene.gathered.has(place, &raw), "the first message is in {place}");
-        assert!(scene.gathered.has(place, TARGET.as_bytes()), "what the store keeps is in {place}");
+        assert!(scene.gathered.has(place, TARGET.as_bytes()), "the stored target is in {place}");
     }
     for written in [sid(1).as_bytes(), TARGET.as_bytes(), b"\"type\":\"end\""] {
-        assert!(scene.gathered.has("the store's export", written), "all of it is exported");
+        assert!(scene.gathered.has("the store's export", written), "every record is exported");
     }
-    assert!(scene.gathered.has("a command", b"records; "), "and taken over");
+    assert!(scene.gathered.has("a command", b"records; "), "and imported");
     assert!(
         scene.gathered.has("the log", sid(1).as_bytes()),
         "messages are followed by their SIDs"
     );
-    assert!(scene.gathered.has("the log", b"refused"), "Twilio's refusals are told");
-    assert!(scene.gathered.has("the log", b"DEBUG"), "it is as loud as it gets");
+    assert!(scene.gathered.has("the log", b"refused"), "Twilio's refusals are logged");
+    assert!(scene.gathered.has("the log", b"DEBUG"), "the log is at its most verbose level");
     assert!(scene.gathered.has("/metrics", b"heardback_refusals_total"));
     assert!(scene.gathered.has("/messages/", b"class=\"life\""), "the operator's page shows it");
     assert!(scene.gathered.has("an answer", b"problem+json"));
@@ -144,29 +144,29 @@ fn is_clean_and_was_used(scene: &Scene) {
 }
 
 #[test]
-fn nothing_private_is_left_anywhere_with_every_log_open_in_json() {
+fn no_private_value_leaves_with_every_log_level_in_json() {
     everything("json", 302, &[]);
 }
 
 #[test]
-fn nothing_private_is_left_anywhere_with_every_log_open_in_lines() {
-    // Posts with the token instead of an API key, and the key for numbers lies in the store.
+fn no_private_value_leaves_with_every_log_level_in_text() {
+    // Posts use the token instead of an API key, and the key for phone numbers is in the store.
     let more = [("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", ""), ("HEARDBACK_PHONE_KEY", "")];
     everything("pretty", 401, &more);
 }
 
 #[test]
-fn what_was_refused_is_kept_only_where_that_was_asked_for() {
+fn a_rejected_request_is_recorded_only_with_the_setting_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = folder.path().join("refused");
     let mut scene =
         Scene::new("json", &[("HEARDBACK_RECORD_REFUSED", &refused.display().to_string())]);
     let request = &traffic::from_twilio(1, PEOPLE[0])[3];
-    let forged = request.signed(&scene.key_of_nobody(), crate::harness::BASE);
+    let forged = request.signed(&scene.unknown_key(), crate::harness::BASE);
     scene.bytes("a forgery", &wire::bytes(&forged), &[]);
     let kept = || std::fs::read_dir(&refused).into_iter().flatten().flatten();
     let is_whole = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".http");
-    eventually("it is kept", LONG, || kept().any(|entry| is_whole(entry.file_name())));
+    eventually("the request is recorded", LONG, || kept().any(|entry| is_whole(entry.file_name())));
     let file = kept().find(|entry| is_whole(entry.file_name())).expect("kept").path();
     let bytes = std::fs::read(&file).expect("there");
     let found = scene.canaries.found_in(&bytes);
@@ -180,13 +180,13 @@ fn what_was_refused_is_kept_only_where_that_was_asked_for() {
     scene.ends();
     let store = scene.store();
     scene.gathered.folder("the store, stopped", &store);
-    assert!(scene.gathered.has("a command", b"Not found"), "it was looked at");
+    assert!(scene.gathered.has("a command", b"Not found"), "doctor read the recording");
     let leaks = scene.gathered.leaks(&scene.canaries);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }
 
 #[test]
-fn wrong_usage_and_wrong_settings_repeat_nothing_private() {
+fn wrong_usage_and_wrong_settings_repeat_no_private_value() {
     let mut scene = Scene::new("json", &[]);
     scene.canaries.signature("ETeZxWx+KRQF1LOTxtueQM8wl3Y=");
     for private in [PEOPLE[0], PEOPLE[1], TOKEN, API_SECRET, "ETeZxWx+KRQF1LOTxtueQM8wl3Y="] {
@@ -224,11 +224,11 @@ fn wrong_usage_and_wrong_settings_repeat_nothing_private() {
             "CALL_REDIRECT_URL",
             "IGNORE_CRAWLERS",
         ] {
-            // A colon or a blank makes it wrong wherever a bare word would do.
+            // A colon or a blank makes the value invalid for every setting that takes one word.
             let name = format!("HEARDBACK_{setting}");
             let wrong = format!("postgres: {private}");
             scene.command(&["check"], &[(&name, &wrong)]);
-            // A number is as good as any where one is asked for.
+            // For a setting that is a number, a phone number could be valid.
             if !setting.starts_with("MAX_") {
                 scene.command(&["check"], &[(&name, private)]);
             }
@@ -246,7 +246,7 @@ fn wrong_usage_and_wrong_settings_repeat_nothing_private() {
     scene.command(&["check"], &[("TWILIO_AUTH_TOKEN", OLD_TOKEN), ("HEARDBACK_LOG", "loud")]);
     assert!(
         scene.gathered.has("a command", b"HEARDBACK_LOG is \"loud\""),
-        "what is harmless is told"
+        "a harmless value is repeated"
     );
     let leaks = scene.gathered.leaks(&scene.canaries);
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));

@@ -1,5 +1,5 @@
-//! The scene: the real binary with every secret set and every log open, the stand-in that echoes, and
-//! everything gathered that comes of it.
+//! The scene: the real binary with every secret set and every log open, the stand-in that echoes,
+//! and all output gathered.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ use crate::privacy::echo::Echo;
 use crate::privacy::gathered::Gathered;
 use crate::privacy::traffic;
 
-/// Everything that can be turned up, by name and by module.
+/// Every log target at its most verbose level, by name and by module.
 const LOUDEST: &str = "trace,heardback=trace,actix_http=trace,actix_http::h1=trace,actix_server=trace,\
                        actix_web=trace,sled=trace,sled::tree=trace,sled::pagecache=trace,reqwest=trace,\
                        hyper=trace,hyper_util=trace,hyper_util::client=trace,rustls=trace,tokio=trace,\
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     pub(super) fn starts(&mut self) {
-        // What it says on standard output is looked at as well, and there should be nothing.
+        // Standard output is checked as well, and should be empty.
         let script = format!("exec '{BINARY}' serve > '{}/said'", self.folder.path().display());
         let more: Vec<_> =
             self.settings.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// Any bytes, on a connection of their own, and whatever comes back.
+    /// Sends any bytes on a new connection and gathers the response.
     pub(super) fn bytes(
         &mut self,
         what: &str,
@@ -129,7 +129,7 @@ impl Scene {
                 self.canaries.signature(value);
             }
         }
-        // Each from a network of its own, so that nobody's failures are limited.
+        // Each from a network of its own, so that no failure is limited.
         self.sent += 1;
         let (high, low) = (self.sent >> 8, self.sent & 0xff);
         let mut request = request.clone();
@@ -144,7 +144,7 @@ impl Scene {
         self.raw(&request.signed(&SigningKey::new(APP_KEY.as_bytes()), BASE), may)
     }
 
-    pub(super) fn key_of_nobody(&mut self) -> SigningKey {
+    pub(super) fn unknown_key(&mut self) -> SigningKey {
         let key = SigningKey::new(b"nobody's");
         let forged = traffic::from_twilio(1, PEOPLE[0])[3].signed(&key, BASE);
         let signature = forged.header("X-Twilio-Signature").expect("signed").to_owned();
@@ -152,7 +152,7 @@ impl Scene {
         key
     }
 
-    /// In good form, then again, unsigned, forged, malformed and spoilt.
+    /// The valid request, then the same again, unsigned, forged, malformed and changed.
     pub(super) fn in_every_way(&mut self, request: &Recording, by_app: bool) {
         let key = SigningKey::new(if by_app { APP_KEY } else { TOKEN }.as_bytes());
         let good = request.signed(&key, BASE);
@@ -188,7 +188,7 @@ impl Scene {
         });
     }
 
-    /// One of our commands with the service's settings.
+    /// A command of the binary with the service's settings.
     pub(super) fn command(&mut self, words: &[&str], more: &[(&str, &str)]) {
         let mut command = Command::new(BINARY);
         command.args(words).env_clear().envs(self.settings.iter().map(|(name, it)| (name, it)));
@@ -199,7 +199,7 @@ impl Scene {
         self.gathered.take(format!("a command ({word}), its talk"), output.stderr);
     }
 
-    /// Every command that looks at the settings or the store.
+    /// Every command that reads the settings or the store.
     pub(super) fn commands(&mut self) {
         let backup = self.folder.path().join("backup");
         let into = backup.display().to_string();
@@ -218,7 +218,7 @@ impl Scene {
         }
         let copy = format!("sled:{}/copy", self.folder.path().display());
         self.command(&["restore", &into, "--store", &copy], &[]);
-        // There is one now: that is an error with words of its own.
+        // The store exists now, so this restore fails with an error of its own.
         self.command(&["restore", &into, "--store", &copy], &[]);
         let exported = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let file = exported.path().join("ledger.jsonl").display().to_string();
@@ -226,7 +226,7 @@ impl Scene {
         for json in [&[][..], &["--json"]] {
             self.command(&[&["import", &file, "--store", &copy][..], json].concat(), &[]);
         }
-        // What is no ledger is not repeated.
+        // The contents of a file in another format must not be repeated.
         let broken = exported.path().join("broken.jsonl");
         std::fs::write(&broken, format!("{}{TEXT}", PEOPLE[1])).expect("written");
         let spoilt = broken.display().to_string();

@@ -1,5 +1,5 @@
-//! Requests of every kind that the public listener takes, each with everything private that it can hold;
-//! and the same spoilt in every way.
+//! Requests of every kind that the public listener accepts, each with all private values that it
+//! can have; and the same requests with every kind of fault.
 
 use heardback::recording::Recording;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use crate::privacy::canaries::{
     QUERY, TEXT, TOKEN, USER_ID, ZIP,
 };
 
-/// Created long enough ago that a 404 is Twilio's last word.
+/// Created long enough ago that a 404 refuses it for good.
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
-/// What Twilio sends along with every message and call, whether somebody needs it or not.
+/// The fields that Twilio sends with every message and call, needed or not.
 fn personal<'a>(person: &'a str, kind: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut all = vec![("Body", TEXT), ("ProfileName", NAME), ("WaId", person.trim_matches('+'))];
     all.extend([("FromCity", CITY), ("FromZip", ZIP), ("CallerName", NAME), ("CallerCity", CITY)]);
@@ -30,7 +30,7 @@ fn with<'a>(person: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a s
     all
 }
 
-/// Everything that Twilio sends, about message `number` and the next few.
+/// All of Twilio's requests, about message `number` and the next few.
 pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
     let (own, inbound, call) = (sid(number), sid(number + 0x1000), format!("CA{number:032x}"));
     let seen = format!("/twilio/status?feedback=1&reference=order-{number}");
@@ -70,7 +70,7 @@ pub(super) fn from_twilio(number: u32, person: &str) -> Vec<Recording> {
         called("completed", "inbound"),
         called("completed", "outbound-api"),
     ];
-    // Forms at the route for the other direction, which would mistake the person for a sender.
+    // Forms at the route for the other direction, which could mistake the person for a sender.
     let astray = |mut request: Recording, target: &str| {
         target.clone_into(&mut request.target);
         request.headers.push(("X-Astray".to_owned(), "yes".to_owned()));
@@ -143,7 +143,7 @@ fn events(number: u32, person: &str) -> Value {
     ])
 }
 
-/// Everything that the app sends, about the same.
+/// All of the app's requests, about the same messages.
 pub(super) fn from_app(number: u32, person: &str) -> Vec<Recording> {
     let own = sid(number + 0x100);
     let event = |fields: &[(&str, &str)]| form("/app/events", fields);
@@ -193,7 +193,7 @@ pub(super) fn from_app(number: u32, person: &str) -> Vec<Recording> {
     all
 }
 
-/// Each of a form's fields that must be of some shape, holding something private instead.
+/// Each validated field of a form with a private value instead.
 pub(super) fn malformed(request: &Recording) -> Vec<Recording> {
     const SHAPED: [&str; 16] = [
         "MessageSid",
@@ -221,7 +221,7 @@ pub(super) fn malformed(request: &Recording) -> Vec<Recording> {
     let mut all = Vec::new();
     for (at, shaped) in SHAPED.into_iter().enumerate() {
         let mut secret = private[at % private.len()].to_owned();
-        // Its own words are the app's to choose, and a number is one for a recipient.
+        // The app chooses its own words, and a number is valid for a recipient.
         match shaped {
             "Type" => secret.insert(0, '\u{1}'),
             "To" | "From" => secret = format!("{}{TEXT}", PEOPLE[1]),
@@ -242,7 +242,7 @@ pub(super) fn malformed(request: &Recording) -> Vec<Recording> {
     all
 }
 
-/// The same request, wrong as a whole. What must be signed over the spoilt bytes still has to be.
+/// The same request with faults outside its fields. The caller signs the changed bytes.
 pub(super) fn spoilt(request: &Recording) -> Vec<Recording> {
     let body = |body: Vec<u8>| Recording { body, ..request.clone() };
     let media = |media: &str| post(&request.target, media, &request.body);

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use heardback::config::process_env;
 
-/// Records that the current test skips something for `why`. Use this only for a reason that no installation can
-/// change, such as missing root rights: CI does not fail on it.
+/// Records that the current test skips something for `why`. Use this only for a reason that no
+/// installation can change, such as missing root rights: CI does not fail on it.
 #[track_caller]
 pub(crate) fn skipped(why: &str) {
     let thread = std::thread::current();
@@ -46,9 +46,9 @@ mod tests {
 
     use super::*;
 
-    /// A test that skips where `groff` is missing.
+    /// A test that is skipped without `groff`.
     const TEST: &str =
-        "manual::the_manual_has_every_command_and_groff_takes_each_page_without_a_warning";
+        "manual::the_manual_has_every_command_and_groff_accepts_each_page_without_a_warning";
 
     /// Runs [`TEST`] again without any tool, as a child of this process.
     fn without_tools(more: &[&str], ci: bool) -> Output {

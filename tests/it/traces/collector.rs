@@ -1,5 +1,5 @@
-//! A stand-in for an OpenTelemetry collector: takes OTLP over HTTP, reads the protobuf, and answers as it
-//! is told.
+//! A stand-in for an OpenTelemetry collector: accepts OTLP over HTTP, decodes the protobuf, and
+//! sends the configured response.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,18 +15,18 @@ use prost::Message as _;
 
 use crate::harness::{LONG, eventually};
 
-/// How a batch is answered.
+/// The response to a batch.
 #[derive(Debug, Clone)]
 pub(super) enum Manner {
     /// With this status.
     Status(u16),
-    /// With a redirect to there.
+    /// With a redirect to this address.
     Redirect(SocketAddr),
-    /// Never; the connection stays open.
+    /// No response; the connection stays open.
     Silent,
 }
 
-/// One request as it came.
+/// One request as received.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
     /// Request line and headers.
@@ -39,7 +39,7 @@ impl Batch {
         ExportTraceServiceRequest::decode(self.body.as_slice()).expect("OTLP")
     }
 
-    /// What is said of the service itself.
+    /// The attributes of the service itself.
     pub(super) fn resource(&self, name: &str) -> Option<String> {
         let said = self.read();
         let resource = said.resource_spans.first()?.resource.clone()?;
@@ -65,7 +65,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Starts it; it answers 200.
+    /// Starts the collector, which answers 200.
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
@@ -87,7 +87,7 @@ impl Collector {
         *self.shared.manner.lock().expect("unpoisoned") = manner;
     }
 
-    /// What came so far.
+    /// The requests so far.
     pub(super) fn batches(&self) -> Vec<Batch> {
         self.shared.batches.lock().expect("unpoisoned").clone()
     }
@@ -96,7 +96,7 @@ impl Collector {
         self.batches().iter().flat_map(Batch::spans).collect()
     }
 
-    /// The only span of that kind with that name, waited for.
+    /// Waits for the only span of that kind with that name.
     pub(super) fn span(&self, name: &str) -> Span {
         let found = || self.spans().into_iter().find(|span| span.name == name);
         eventually(&format!("a span {name:?}"), LONG, || found().is_some());
@@ -107,7 +107,7 @@ impl Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
-        // Wakes the one that accepts.
+        // Wakes the thread in `accept`.
         let _ = TcpStream::connect(self.addr);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -115,7 +115,7 @@ impl Drop for Collector {
     }
 }
 
-/// What an attribute holds, as text.
+/// The value of an attribute as text.
 pub(super) fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
     let found = attributes.iter().find(|attribute| attribute.key == name)?;
     match found.value.clone() {
@@ -131,7 +131,7 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stopped.load(Ordering::Acquire) {
             break;
         }
-        // Whoever hangs up has no answer coming.
+        // A client that disconnects needs no response.
         let Ok(Some(batch)) = asked(&mut stream) else { continue };
         shared.batches.lock().expect("unpoisoned").push(batch);
         let manner = shared.manner.lock().expect("unpoisoned").clone();
@@ -148,7 +148,7 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// One whole request; `None` if they hang up before.
+/// One complete request; `None` if the client disconnects before its end.
 fn asked(stream: &mut TcpStream) -> std::io::Result<Option<Batch>> {
     stream.set_read_timeout(Some(LONG))?;
     let mut request = Vec::new();

@@ -1,5 +1,5 @@
-//! Traces, from end to end: an app's `traceparent` comes in with a signed request, the real binary exports
-//! over OTLP, and what the collector gets leads from the post back to what the app did.
+//! Traces from end to end: a signed request has an app's `traceparent`, the real binary exports
+//! over OTLP, and the spans link the post to the app's request.
 
 mod collector;
 
@@ -28,7 +28,8 @@ const POST: &str = "POST /2010-04-01/Accounts/{AccountSid}/Messages/{MessageSid}
 /// A drain and the last flush.
 const DRAINED: Duration = Duration::from_secs(28);
 
-/// A service that exports to a collector, the Twilio it posts to, and a store that outlives it.
+/// A service that exports to a collector, the Twilio it posts to, and a store that survives the
+/// service.
 struct Stage {
     service: Running,
     collector: Collector,
@@ -37,7 +38,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Spans are sent as soon as may be.
+    /// Spans are exported with the shortest delay.
     fn new(more: &[(&str, &str)]) -> Self {
         let (collector, twilio) = (Collector::start(), Twilio::start());
         let folder = tempfile::tempdir().expect("a folder");
@@ -45,7 +46,7 @@ impl Stage {
         Self { service, collector, twilio, folder }
     }
 
-    /// Signed, with that `traceparent`, which nobody signs.
+    /// Signed, with that `traceparent`, which is not part of the signature.
     fn send(&self, request: &Recording, traceparent: &str) -> Answer {
         let mut request = signed(request);
         request.headers.push(("traceparent".to_owned(), traceparent.to_owned()));
@@ -62,7 +63,7 @@ impl Stage {
         self.service = start(self.folder.path(), &self.twilio, url, &[]);
     }
 
-    /// The log lines that bear that text.
+    /// The log lines with that text.
     fn lines(&self, words: &str) -> Vec<Value> {
         let logs = self.service.logs();
         let lines = logs.lines().filter(|line| line.contains(words));
@@ -89,7 +90,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What a post's span is linked to, as trace and span.
+/// The links of a post's span, as trace and span.
 fn link(span: &Span) -> (String, String) {
     assert_eq!(span.links.len(), 1, "{span:?}");
     (hex(&span.links[0].trace_id), hex(&span.links[0].span_id))
@@ -100,8 +101,8 @@ fn said(span: &Span, name: &str) -> String {
 }
 
 #[test]
-fn the_app_finds_its_request_and_the_post_it_caused_in_its_own_trace() {
-    // An hour between batches: what arrives was flushed at the end.
+fn the_app_finds_its_request_and_the_resulting_post_in_its_own_trace() {
+    // With an hour between batches, every received span was flushed at the end.
     let mut stage = Stage::new(&[
         ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=blue"),
@@ -155,7 +156,7 @@ fn the_app_finds_its_request_and_the_post_it_caused_in_its_own_trace() {
 }
 
 #[test]
-fn evidence_that_waited_for_its_message_is_what_the_post_is_linked_to() {
+fn a_post_is_linked_to_the_parked_evidence_that_confirmed_it() {
     let stage = Stage::new(&[]);
     let event = form("/app/events", &[("Reference", "login-7"), ("Type", "code_entered")]);
     assert_eq!(stage.send(&event, &sent(TRACE)).status, 202);
@@ -176,7 +177,7 @@ fn evidence_that_waited_for_its_message_is_what_the_post_is_linked_to() {
 }
 
 #[test]
-fn the_link_outlives_a_restart_between_the_confirmation_and_the_post() {
+fn the_link_survives_a_restart_between_the_confirmation_and_the_post() {
     let mut stage = Stage::new(&[]);
     stage.twilio.behave(TwilioManner::Status(503));
     assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
@@ -191,20 +192,20 @@ fn the_link_outlives_a_restart_between_the_confirmation_and_the_post() {
     let url = stage.collector.url();
     stage.restarts(&url);
     let later = || stage.collector.spans().into_iter().skip(before).find(|span| span.name == POST);
-    eventually("it is posted", LONG, || later().is_some());
+    eventually("the confirmation is posted", LONG, || later().is_some());
     let post = later().expect("posted");
     assert_eq!(link(&post), (TRACE.into(), hex(&request.span_id)));
     assert_ne!(said(&post, "heardback.attempt"), "1");
 }
 
 #[test]
-fn what_came_in_while_nothing_was_exported_is_linked_to_its_caller() {
+fn a_request_from_a_time_without_export_is_linked_to_its_caller() {
     let mut stage = Stage::new(&[("OTEL_SDK_DISABLED", "true")]);
     stage.twilio.behave(TwilioManner::Status(503));
     assert_eq!(stage.send(&code_entered(1), &sent(TRACE)).status, 200);
     stage.service.says("not reported");
     stage.ends();
-    assert_eq!(stage.collector.batches().len(), 0, "it is switched off");
+    assert_eq!(stage.collector.batches().len(), 0, "the export is switched off");
     stage.twilio.behave(TwilioManner::Status(200));
     let url = stage.collector.url();
     stage.restarts(&url);
@@ -223,7 +224,7 @@ fn without_a_traceparent_a_post_is_linked_to_its_requests_own_span() {
 }
 
 #[test]
-fn a_caller_that_does_not_record_is_not_recorded() {
+fn a_request_whose_caller_does_not_record_is_not_recorded() {
     let stage = Stage::new(&[]);
     let unrecorded = format!("00-{TRACE}-{CALLER}-00");
     assert_eq!(stage.send(&status_callback(1, "sent"), &unrecorded).status, 204);
@@ -233,7 +234,7 @@ fn a_caller_that_does_not_record_is_not_recorded() {
 }
 
 #[test]
-fn strangers_make_no_span() {
+fn unauthenticated_requests_create_no_span() {
     let stage = Stage::new(&[]);
     let mut forged = signed(&code_entered(1));
     forged.headers.push(("traceparent".to_owned(), sent(TRACE)));
@@ -245,7 +246,7 @@ fn strangers_make_no_span() {
 }
 
 #[test]
-fn a_collector_that_fails_is_said_once_and_sent_nowhere_else() {
+fn a_failing_collector_is_logged_once_and_spans_go_nowhere_else() {
     let elsewhere = Collector::start();
     let proxy = elsewhere.url();
     let stage =
@@ -272,11 +273,11 @@ fn a_collector_that_fails_is_said_once_and_sent_nowhere_else() {
         stage.service.logs()
     );
     assert!(!stage.service.logs().contains("opentelemetry"), "{}", stage.service.logs());
-    assert_eq!(elsewhere.batches().len(), 0, "neither redirected nor by way of a proxy");
+    assert_eq!(elsewhere.batches().len(), 0, "neither by redirect nor by proxy");
 }
 
 #[test]
-fn neither_a_dead_nor_a_silent_collector_holds_anybody_up() {
+fn neither_a_dead_nor_a_silent_collector_delays_a_request() {
     let silent = Collector::start();
     silent.behave(Manner::Silent);
     let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -293,16 +294,16 @@ fn neither_a_dead_nor_a_silent_collector_holds_anybody_up() {
             assert_eq!(stage.send(&code_entered(number), &sent(TRACE)).status, 200);
         }
         let posted = || stage.twilio.posts().len() >= 20;
-        eventually("all are posted", LONG, posted);
+        eventually("all confirmations are posted", LONG, posted);
         stage.ends();
         let lost = stage.lines("spans");
-        assert!(lost.len() <= 2, "it fails, and the last are lost: {lost:?}");
+        assert!(lost.len() <= 2, "the export fails, and the last spans are lost: {lost:?}");
         assert!(!lost.is_empty(), "{}", stage.service.logs());
     }
 }
 
 #[test]
-fn where_no_collector_is_named_nothing_is_built() {
+fn without_a_collector_no_exporter_is_started() {
     let threads = |service: &Running| -> Vec<String> {
         let tasks = format!("/proc/{}/task", service.pid().as_raw_nonzero());
         let tasks = std::fs::read_dir(tasks).expect("ours").flatten();
@@ -310,14 +311,14 @@ fn where_no_collector_is_named_nothing_is_built() {
         tasks.filter_map(name).filter(|name| name.starts_with("OpenTelemetry")).collect()
     };
     let stage = Stage::new(&[]);
-    assert_eq!(threads(&stage.service).len(), 1, "it is known by its thread");
+    assert_eq!(threads(&stage.service).len(), 1, "the exporter has its own thread");
     for off in [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_TRACES_EXPORTER", "none")] {
         assert!(threads(&Stage::new(&[off]).service).is_empty(), "{off:?}");
     }
 }
 
 #[test]
-fn what_opens_a_door_by_its_path_is_in_no_span() {
+fn secret_paths_are_in_no_span() {
     const SECRET: &str = "plugh-1414213562-xyzzy";
     let stage = Stage::new(&[("HEARDBACK_CLICK_PATH_SECRET", SECRET)]);
     let link = json(
@@ -341,10 +342,10 @@ fn what_opens_a_door_by_its_path_is_in_no_span() {
     }
 }
 
-/// Whoever was sent a link is a stranger: their `traceparent` is no parent of anything here, and nobody's evidence is
-/// linked to it.
+/// A visitor of a link is unauthenticated: the `traceparent` is not used as a parent, and no
+/// evidence is linked to it.
 #[test]
-fn a_visitor_of_a_link_gets_into_nobodys_trace() {
+fn a_visitor_of_a_link_gets_into_no_other_trace() {
     let stage = Stage::new(&[]);
     let asked = json(
         "/app/messages",
@@ -364,7 +365,7 @@ fn a_visitor_of_a_link_gets_into_nobodys_trace() {
     assert_eq!(link(&post).0, hex(&visit.trace_id));
 }
 
-/// What a request's span says that it was answered with.
+/// The response status in a request's span.
 fn status_of(stage: &Stage, name: &str) -> String {
     said(&stage.collector.span(name), "http.response.status_code")
 }

@@ -1,4 +1,4 @@
-//! `export` and `import` as an operator runs them, beside the service and on a store that nobody has open.
+//! `export` and `import` as processes, beside the service and on a closed store.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,10 +18,10 @@ use crate::harness::{
 
 const KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "a-phone-key-of-the-source-271828");
 const OTHER_KEY: (&str, &str) = ("HEARDBACK_PHONE_KEY", "another-key-9876543210");
-/// Digits that are in every way of writing the recipient.
+/// Digits that every notation of the recipient has.
 const DIGITS: &str = "5551234567";
 
-/// 1 reported; 2 and 3 confirmed, on hold; 4 pending; one piece of evidence that waits.
+/// 1 reported; 2 and 3 confirmed, on hold; 4 pending; one piece of parked evidence.
 fn filled() -> Scene {
     let scene = Scene::new(&[KEY]);
     for number in 1..=4 {
@@ -70,7 +70,7 @@ fn import(store: &Path, words: &[&str], stdin: Option<&str>) -> (Option<i32>, St
     let mut child = command.spawn().expect("spawned");
     if let Some(given) = stdin {
         let mut pipe = child.stdin.take().expect("piped");
-        // It may have said no before all of it was read.
+        // The import may have failed before it read everything.
         let _ = pipe.write_all(given.as_bytes());
     }
     let output = child.wait_with_output().expect("it ran");
@@ -82,7 +82,7 @@ fn lines(file: &Path) -> Vec<String> {
     fs::read_to_string(file).expect("there").lines().map(str::to_owned).collect()
 }
 
-/// What is between the header and the end, in no order.
+/// The lines between the header and the end, in any order.
 fn records(file: &Path) -> Vec<String> {
     let mut lines = lines(file);
     lines.pop();
@@ -92,7 +92,7 @@ fn records(file: &Path) -> Vec<String> {
 }
 
 #[test]
-fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
+fn one_service_exports_while_it_serves_and_another_continues_with_the_records() {
     let source = filled();
     fill(&source.service, 700);
     let (_folder, file) = exported(&source.store());
@@ -103,7 +103,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
         .map(|line| serde_json::from_str::<Value>(line.expect("a line")).expect("JSON"));
     assert_eq!((&head["type"], &head["format"]), (&json!("heardback"), &json!(2)));
     assert_eq!(end["type"], "end");
-    // 1 to 4 are among those that had a callback.
+    // 1 to 4 are among those with a callback.
     let expected = (&json!(700), &json!(4), &json!(1), &json!(1));
     assert_eq!((&end["messages"], &end["links"], &end["parked"], &end["holds"]), expected);
     let whole = all.join("\n");
@@ -123,7 +123,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
         assert_eq!(target.state(number).as_deref(), Some(state), "{number}");
     }
     assert_eq!(target.service.metric("heardback_messages{state=\"untracked\"}"), 696);
-    assert!(target.twilio.posts().is_empty(), "it is on hold there as it was here");
+    assert!(target.twilio.posts().is_empty(), "the imported account is still on hold");
     let (_again, second) = exported(&target.store());
     assert_eq!(records(&second), records(&file));
 
@@ -131,7 +131,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
     target.reaches(2, "reported");
     target.reaches(3, "reported");
     let posts = target.twilio.posts();
-    assert_eq!(posts.len(), 2, "what was reported there is not reported again");
+    assert_eq!(posts.len(), 2, "reported messages are not posted again");
     // A person is found as before.
     let reply = [
         ("MessageSid", "SM9999999999999999999999999999face"),
@@ -152,7 +152,7 @@ fn one_service_exports_while_it_serves_and_another_goes_on_where_it_was() {
 }
 
 #[test]
-fn stores_that_nobody_has_open_do_the_same_by_pipe() {
+fn closed_stores_are_exported_and_imported_through_a_pipe() {
     let (mut source, mut target) = (filled(), Scene::new(&[KEY]));
     stop(&mut source);
     stop(&mut target);
@@ -183,7 +183,7 @@ fn stores_that_nobody_has_open_do_the_same_by_pipe() {
 }
 
 #[test]
-fn persons_of_another_key_are_refused_before_anything_is_written_with_what_to_do() {
+fn persons_of_another_key_are_refused_before_any_write_with_the_remedy() {
     let source = filled();
     let (_folder, file) = exported(&source.store());
     let target = Scene::new(&[OTHER_KEY]);
@@ -206,7 +206,7 @@ fn persons_of_another_key_are_refused_before_anything_is_written_with_what_to_do
     assert_eq!(target.state(1), None);
 }
 
-/// The way that the refusal names.
+/// The remedy that the refusal names.
 #[test]
 fn an_empty_store_with_a_key_of_its_own_is_started_once_with_the_sources() {
     let source = filled();
@@ -225,7 +225,7 @@ fn an_empty_store_with_a_key_of_its_own_is_started_once_with_the_sources() {
 }
 
 #[test]
-fn a_file_that_was_cut_or_spoilt_is_refused_as_a_whole_and_a_pipe_says_what_it_took() {
+fn a_truncated_or_changed_file_is_refused_as_a_whole_and_a_pipe_reports_its_imported_part() {
     let source = filled();
     let (folder, file) = exported(&source.store());
     let whole = lines(&file);
@@ -270,7 +270,7 @@ fn a_file_that_was_cut_or_spoilt_is_refused_as_a_whole_and_a_pipe_says_what_it_t
 }
 
 #[test]
-fn nothing_is_written_over_and_no_half_of_an_export_is_left() {
+fn no_file_is_overwritten_and_no_partial_export_is_left() {
     let source = filled();
     let (folder, file) = exported(&source.store());
     let before = fs::read(&file).expect("there");
@@ -279,7 +279,7 @@ fn nothing_is_written_over_and_no_half_of_an_export_is_left() {
     assert!(talk.contains("is there already"), "{talk}");
     assert_eq!(fs::read(&file).expect("there"), before);
 
-    // What a signal left of another one is in nobody's way.
+    // The leftover of an export that a signal ended does not prevent another.
     let (next, part) = (folder.path().join("next.jsonl"), folder.path().join("next.jsonl.part"));
     fs::write(&part, "half of it").expect("written");
     let (code, _, talk) = run(&["export", "--out", &text(&next)], &source.store());
@@ -332,7 +332,7 @@ fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
     assert_eq!(told["kept_messages"], json!([sid(1), sid(2)]));
 }
 
-/// The new receiver takes the traffic first; then the old store is exported into it.
+/// The new receiver gets the traffic first; then the old store is exported into it.
 #[test]
 fn a_receiver_with_traffic_completes_its_messages_from_the_old_store() {
     let source = Scene::new(&[KEY]);

@@ -1,4 +1,4 @@
-//! The laws of export and import, on random histories.
+//! Properties of export and import, on random histories.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::given::{
 use crate::overview::seen;
 use crate::transfer::{all, import, lines, reconsider};
 
-/// Something that happens to a store.
+/// An event in the history of a store.
 #[derive(Debug, Clone)]
 enum Step {
     Registered { n: u32, to: u32, name: Option<u8>, by: bool, link: Option<u8> },
@@ -71,7 +71,7 @@ async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step)
                 link: link.map(|link| token(link).id()),
                 ..registered(n, *now)
             };
-            // What contradicts what is known is refused, and so is a link that is not there.
+            // A contradiction is refused, and so is an unknown link.
             let _ = store.remember(sighting).await;
         }
         Step::Status(n, word) => {
@@ -97,7 +97,7 @@ async fn take(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, step: &Step)
                     0 => Settlement::Reported,
                     1 => Settlement::Refused(refusal),
                     2 => Settlement::Retry { after: lease, spent: lease },
-                    // It is under way.
+                    // The message is claimed.
                     _ => continue,
                 };
                 store.settle(claim.lease, settlement, None).await.expect("settled");
@@ -120,7 +120,8 @@ async fn observe(store: &Arc<dyn Store>, signal: Signal) {
     store.observe(signal).await.expect("observed");
 }
 
-/// A history, with the clock one second later at each step: two acts in one moment may be one.
+/// A history, with the clock one second later at each step: two acts in one moment may count as
+/// one.
 async fn run(store: &Arc<dyn Store>, hands: &Hands, now: &mut i64, steps: &[Step]) {
     for step in steps {
         *now += 1;
@@ -157,7 +158,8 @@ fn differences(some: &[String], others: &[String]) -> (Vec<String>, Vec<String>)
     (only(some, others), only(others, some))
 }
 
-/// The records as lines. An import keeps the sweep from evidence that waits for a newer message by another reason.
+/// The records as lines. After an import, evidence that waits for a newer message has another
+/// reason.
 fn judged(records: &[ExportRecord]) -> Vec<String> {
     let unified = |line: &String| line.replace("\"newer_may_come\"", "\"no_message\"");
     lines(records).iter().map(unified).collect()
@@ -210,9 +212,11 @@ async fn held(store: &Arc<dyn Store>) -> (Vec<Message>, Vec<Parked>) {
     (messages, parked)
 }
 
-/// Two exports of a growing source, imported one after the other, against the second one alone.
+/// Two exports of a growing source, imported one after the other, compared with the second one
+/// alone.
 async fn grows(before: Vec<Step>, mut after: Vec<Step>) {
-    // A source that forgot a message dates its next registration anew; the earlier export has the true time.
+    // A source that removed a message dates its next registration anew; the earlier export has the
+    // true time.
     after.retain(|step| !matches!(step, Step::Swept));
     let hands = Hands::default();
     let places: Vec<_> = (0..3).map(|_| backends().remove(0)).collect();
@@ -253,7 +257,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_import_cut_off_anywhere_and_repeated_gives_the_same_export(
+    fn an_import_interrupted_anywhere_and_repeated_gives_the_same_export(
         steps in prop::collection::vec(step(), 1..60),
         at_once in 1..20_usize,
         cut in any::<prop::sample::Index>(),
@@ -263,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn two_exports_of_a_growing_source_lose_nothing_and_confirm_nothing_wrongly(
+    fn two_exports_of_a_growing_source_lose_nothing_and_confirm_no_wrong_message(
         before in prop::collection::vec(step(), 1..40),
         after in prop::collection::vec(step(), 1..40),
     ) {

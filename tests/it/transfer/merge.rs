@@ -1,4 +1,4 @@
-//! The merge of an exported message with the message that is here.
+//! The merge of an exported message with the existing one.
 
 use heardback::domain::matching::{imported, merge};
 use heardback::domain::message::{Basis, Delivery, Message, Proof, Reference, State, Status};
@@ -29,7 +29,7 @@ fn merged_here(present: &Message, incoming: &Message) -> Message {
 }
 
 #[test]
-fn a_state_is_taken_only_if_it_is_further_along() {
+fn a_state_is_imported_only_if_it_is_further_along() {
     let all =
         [(State::Pending, 0), (State::Confirmed, 1), (State::Refused, 2), (State::Reported, 3)];
     for (here, mine) in all {
@@ -53,7 +53,7 @@ fn an_older_export_does_not_undo_a_requeue_and_a_later_report_ends_it() {
 }
 
 #[test]
-fn an_attempt_under_way_yields_to_a_report_only() {
+fn an_attempt_under_way_is_replaced_by_a_report_only() {
     let delivery = Delivery { attempts: 1, lease: Some(7), ..Delivery::default() };
     let under_way = Message { delivery, ..message(State::Confirmed, 1) };
     let refused = message(State::Refused, 2);
@@ -63,7 +63,7 @@ fn an_attempt_under_way_yields_to_a_report_only() {
 }
 
 #[test]
-fn a_status_callback_is_completed_by_the_registration_and_overwritten_in_nothing() {
+fn a_registration_completes_a_status_callback_and_overwrites_no_field() {
     let mut here = message(State::Untracked, 5);
     here.from = Some("+15550001111".to_owned());
     here.status = Some(Status::Delivered);

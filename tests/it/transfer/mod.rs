@@ -1,4 +1,4 @@
-//! Export and import: by the verbs of the store, and by the commands.
+//! Export and import: by the store's methods, and by the commands.
 
 mod command;
 mod drawn;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use heardback::domain::sid::MessageSid;
 use heardback::store::{ExportRecord, ImportOutcome, Store};
 
-/// Everything, in pages of so many.
+/// All records, in pages of this size.
 pub(crate) async fn all(store: &Arc<dyn Store>, page_of: usize) -> Vec<ExportRecord> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
@@ -49,7 +49,7 @@ pub(crate) async fn import_all(store: &Arc<dyn Store>, records: &[ExportRecord])
     outcome
 }
 
-/// As lines, in no order.
+/// The records as lines, in any order.
 fn lines(records: &[ExportRecord]) -> Vec<String> {
     let line = |record| serde_json::to_string(record).expect("JSON");
     let mut lines: Vec<String> = records.iter().map(line).collect();

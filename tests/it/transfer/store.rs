@@ -36,7 +36,7 @@ async fn observe(store: &Arc<dyn Store>, signal: Signal) -> ObserveOutcome {
     store.observe(signal).await.expect("observed")
 }
 
-/// All records were here.
+/// The result if all records existed already.
 fn skipped(many: u64) -> ImportOutcome {
     ImportOutcome { skipped: many, ..ImportOutcome::default() }
 }
@@ -45,10 +45,10 @@ async fn state(store: &Arc<dyn Store>, n: u32) -> Option<State> {
     store.show(sid(n)).await.expect("looked up").map(|message| message.state)
 }
 
-/// Where a store lives on, and the store.
+/// The place of a store, and the store.
 type Place = (Box<dyn Backend>, Arc<dyn Store>);
 
-/// Two stores of the same key, side by side; both clocks are these hands.
+/// Two stores with the same key; the test moves both clocks together.
 fn pair(hands: &Hands) -> [Place; 2] {
     let place = || {
         let backend = backends().remove(0);
@@ -58,7 +58,7 @@ fn pair(hands: &Hands) -> [Place; 2] {
     [place(), place()]
 }
 
-/// Of every kind something, in every state.
+/// Records of every kind, in every state.
 async fn fill(store: &Arc<dyn Store>, hands: &Hands) {
     for n in 1..=4 {
         remember(store, MessageUpdate { reference: Some(reference("a")), ..registered(n, 0) })
@@ -153,15 +153,15 @@ async fn an_imported_confirmation_is_due_and_an_imported_report_is_not() {
     let under_way = claims[1].feedback.message;
 
     import(&target, &all(&source, 1000).await).await;
-    // Woken without being told: something may be due now.
+    // The worker is woken, because a message may be due now.
     tokio::time::timeout(LEASE, target.changed()).await.expect("it is woken");
     let first = claim(&target).await;
     assert_eq!(first.len(), 1);
     assert_ne!(first[0].feedback.message, under_way);
     hands.set(31);
     let second: Vec<_> = claim(&target).await.into_iter().map(|c| c.feedback.message).collect();
-    assert!(second.contains(&under_way), "its attempt ended with the store that began it");
-    assert!(!second.contains(&claims[0].feedback.message), "Twilio knows");
+    assert!(second.contains(&under_way), "its attempt ended with the source");
+    assert!(!second.contains(&claims[0].feedback.message), "reported already");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn an_imported_message_has_no_lease_and_only_a_confirmed_one_is_due() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_here_and_differs_is_kept_and_counted() {
+async fn an_existing_record_that_differs_is_kept_and_counted() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     for store in [&source, &target] {
@@ -251,8 +251,7 @@ async fn a_later_export_adds_what_happened_since_and_nothing_is_reported_twice()
 }
 
 #[tokio::test]
-async fn a_receiver_that_met_a_message_by_its_callback_learns_the_rest_and_applies_waiting_evidence()
- {
+async fn a_message_known_from_a_callback_gets_the_other_fields_and_parked_evidence_applies() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let code = Some(CodeKey::new(b"app key").hmac(sid(1), "123456"));
@@ -279,7 +278,7 @@ async fn a_receiver_that_met_a_message_by_its_callback_learns_the_rest_and_appli
 }
 
 #[tokio::test]
-async fn a_message_of_another_recipient_and_another_link_of_that_name_are_kept() {
+async fn a_message_of_another_recipient_and_another_link_with_the_same_token_are_kept() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&target, registered(1, 0)).await;
@@ -293,7 +292,7 @@ async fn a_message_of_another_recipient_and_another_link_of_that_name_are_kept()
     assert_eq!(lines(&all(&target, 1000).await), before);
 }
 
-/// One record of a kind from a store where something waits.
+/// One record of a kind, from a store with parked evidence.
 async fn waiting(store: &Arc<dyn Store>) -> Parked {
     let records = all(store, 1000).await;
     let parked = records.into_iter().find_map(|record| match record {
@@ -306,7 +305,7 @@ async fn waiting(store: &Arc<dyn Store>) -> Parked {
         | ExportRecord::Names { .. }
         | ExportRecord::Hold { .. } => None,
     });
-    parked.expect("something waits")
+    parked.expect("parked evidence")
 }
 
 async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
@@ -315,7 +314,7 @@ async fn message(store: &Arc<dyn Store>, n: u32) -> Message {
 
 /// Each kind of evidence is parked, then proves its message between two pages of the export, so that both are in it.
 #[tokio::test]
-async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_time() {
+async fn evidence_that_was_settled_during_the_export_proves_no_second_message() {
     let bearing = || MessageUpdate { reference: Some(reference("a")), ..registered(1, 0) };
     let kinds: [(Signal, MessageUpdate); 5] = [
         (direct(1, 1), registered(1, 0)),
@@ -344,7 +343,8 @@ async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_tim
             import_all(&target, &records).await;
             assert_eq!(target.counts().parked, 0, "{evidence:?}");
             assert_eq!(message(&target, 1).await, message(&source, 1).await);
-            // Its report was begun, so its evidence is not held any more: a newer message stays pending.
+            // Its report had begun, so its evidence is no longer kept: a newer message stays
+            // pending.
             assert_eq!(claim(&target).await.len(), 1);
             let later = MessageUpdate { recipient: sighting.recipient, ..registered(2, 0) };
             let reference = sighting.reference.clone();
@@ -356,14 +356,14 @@ async fn evidence_that_was_settled_during_the_export_proves_nothing_a_second_tim
     }
 }
 
-/// The two pieces have one moment and one label, and name different things.
+/// The two pieces have one time and one label, and name different targets.
 #[tokio::test]
 async fn evidence_beside_the_evidence_that_proved_a_message_is_not_dropped() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     observe(&source, direct(1, 0)).await;
     observe(&source, shared("a", 0)).await;
-    // The reference was given only after the person acted.
+    // The reference was set only after the person acted.
     let late = MessageUpdate { reference: Some(reference("a")), ..registered(1, HOUR) };
     assert_eq!(remember(&source, late).await.confirmed, [sid(1)]);
     assert_eq!(source.counts().parked, 1);
@@ -396,9 +396,9 @@ async fn parked_evidence_of_either_store_confirms_a_message_of_the_other() {
     }
 }
 
-/// A reply proves the newest message that fits, which may come last in the export.
+/// A reply proves the newest matching message, which may come last in the export.
 #[tokio::test]
-async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported() {
+async fn evidence_by_person_confirms_nothing_before_all_messages_are_imported() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&source, registered(1, 10)).await;
@@ -407,7 +407,7 @@ async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported
     remember(&source, status(2, "delivered", 51)).await;
     let records = all(&source, 1000).await;
     hands.set(60);
-    // The receiver took the reply before it knew either message.
+    // The receiver got the reply before it knew either message.
     let parked = observe(&target, acted(person(1), Some(SENDER), 60)).await;
     assert!(
         matches!(parked, ObserveOutcome::Parked { reason: Reason::NoMessage, .. }),
@@ -423,9 +423,9 @@ async fn evidence_that_chooses_confirms_nothing_before_all_messages_are_imported
     assert_eq!(state(&target, 1).await, Some(State::Pending));
 }
 
-/// The export has the evidence before the messages, and the messages in no order of their age.
+/// The export has the evidence before the messages, and the messages not in order of age.
 #[tokio::test]
-async fn a_sweep_during_an_import_judges_no_evidence_by_some_of_the_messages() {
+async fn a_sweep_during_an_import_judges_no_evidence_with_part_of_the_messages() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let named =
@@ -454,7 +454,7 @@ async fn a_sweep_during_an_import_judges_no_evidence_by_some_of_the_messages() {
     assert_eq!(state(&target, 1).await, Some(State::Pending));
 }
 
-/// Traffic during an import may judge evidence with some of the messages only.
+/// Traffic during an import may judge evidence with only some of the messages.
 #[tokio::test]
 async fn a_provisional_confirmation_of_an_unfinished_import_is_corrected_at_its_end() {
     let hands = Hands::default();
@@ -470,9 +470,10 @@ async fn a_provisional_confirmation_of_an_unfinished_import_is_corrected_at_its_
     assert_eq!(state(&target, 1).await, Some(State::Pending));
 }
 
-/// Until then, the evidence was kept briefly, because its message seemed to be confirmed by other evidence.
+/// Until then the evidence was kept briefly, because other evidence seemed to have confirmed its
+/// message.
 #[tokio::test]
-async fn evidence_that_an_export_keeps_for_longer_replaces_the_same_evidence_here() {
+async fn evidence_with_a_longer_lifetime_in_the_export_replaces_the_same_evidence_here() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     observe(&source, shared("a", 1)).await;
@@ -499,7 +500,7 @@ async fn an_imported_orphan_proves_nothing() {
 }
 
 #[tokio::test]
-async fn an_act_that_the_export_counted_is_a_duplicate_here() {
+async fn an_act_that_the_source_counted_is_a_duplicate_here() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").expect("valid");
@@ -520,7 +521,7 @@ async fn an_act_that_the_export_counted_is_a_duplicate_here() {
 }
 
 #[tokio::test]
-async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_with_it() {
+async fn a_confirmed_message_without_its_proof_is_refused_with_the_whole_import() {
     let hands = Hands::default();
     let [(_from, source), (_to, target)] = pair(&hands);
     remember(&source, registered(1, 0)).await;
@@ -536,9 +537,9 @@ async fn a_confirmed_message_without_its_proof_is_refused_with_all_that_come_wit
     }
 }
 
-/// In the last second that there is, jiff reads no milliseconds but the first.
+/// jiff cannot parse the last representable second with milliseconds.
 #[tokio::test]
-async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_sound() {
+async fn a_time_that_could_not_be_parsed_again_is_refused_and_the_store_stays_valid() {
     let hands = Hands::default();
     let [(_from, source), (to, target)] = pair(&hands);
     fill(&source, &hands).await;
@@ -559,7 +560,7 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
         Some(record)
     });
     for record in spoilt {
-        // As a file says it, and as the seam is given it.
+        // As a file has it, and as the store's method gets it.
         let text = serde_json::to_string(&record).expect("JSON");
         assert!(
             text.contains(".999Z") && serde_json::from_str::<ExportRecord>(&text).is_err(),
@@ -574,7 +575,7 @@ async fn a_moment_that_could_not_be_read_again_is_refused_and_the_store_stays_so
 }
 
 #[tokio::test]
-async fn more_than_a_store_keeps_is_refused_as_a_whole() {
+async fn more_records_than_the_limit_are_refused_as_a_whole() {
     let hands = Hands::default();
     let [(_from, source), (_, _)] = pair(&hands);
     for n in 1..=3 {
@@ -612,7 +613,7 @@ async fn imported_messages_are_confirmed_by_codes_replies_and_late_events() {
     assert_eq!(message(&target, 1).await.code, code);
     remember(&target, status(2, "delivered", 6)).await;
     hands.set(HOUR / 2);
-    // Found by the person, who is known by a hash alone.
+    // Found by the person, who is known by a hash only.
     assert_eq!(observe(&target, reply(1, 10)).await, ObserveOutcome::Confirmed(sid(2)));
     let named = signal(EvidenceTarget::Message(sid(1)), HOUR / 2);
     assert_eq!(observe(&target, named).await, ObserveOutcome::Confirmed(sid(1)));

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::sled::backup::BackupError;
+use crate::store::sled::backup::error::BackupError;
 
 /// What a backup's file begins with.
 const MAGIC: &[u8] = b"heardback backup\n";

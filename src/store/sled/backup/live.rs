@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{Sender, channel};
 
-use crate::store::sled::SledStore;
+use crate::store::engine::Backend as _;
 use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
 use crate::store::sled::backup::tee::{TeePiece, Teed, tee};
-use crate::store::sled::disk::data_dir::FORMAT;
+use crate::store::sled::disk::file_names::FORMAT;
+use crate::store::sled::error::Fatal;
 use crate::store::sled::reader::StoreReader;
+use crate::store::sled::store::SledStore;
 use crate::store::sled::writer::Reply;
-use crate::store::sled::writer::engine::{Engine, Fatal};
+use crate::store::sled::writer::backend::SledBackend;
 use crate::store::{BackupPieces, StoreError};
 
 /// How a backup is made.
@@ -44,7 +46,8 @@ impl SledStore {
     /// [`StoreError::Unavailable`] if another one is being made, or the store is closed.
     pub async fn backup(self: &Arc<Self>, pace: BackupPace) -> Result<BackupPieces, StoreError> {
         let (to_it, teed) = tee(pace.most);
-        let begin = |ledger: &mut Engine| Ok(ledger.begin_backup(to_it).map(|()| ledger.now()));
+        let begin =
+            |backend: &mut SledBackend| Ok(backend.begin_backup(to_it).map(|()| backend.now()));
         let begun_at = self.submit(begin).await?;
         let (sender, pieces) = channel(READY);
         let (pen, beginning) = FrameWriter::begin(&Header::of(FORMAT, begun_at));

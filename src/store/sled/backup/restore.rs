@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use ::sled::{Batch, Tree};
 
+use crate::store::sled::backup::error::BackupError;
+use crate::store::sled::backup::whole::BackupContents;
 use crate::store::sled::backup::whole::{EntryCounts, Whole};
-use crate::store::sled::backup::{BackupContents, BackupError};
-use crate::store::sled::disk::data_dir::{
-    DB_FILE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, Folder, LOCK_FILE, OpenError, RESTORING,
-    note_holder,
+use crate::store::sled::disk::data_dir::{Folder, OpenError, note_holder};
+use crate::store::sled::disk::file_names::{
+    DB_FILE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE, RESTORING,
 };
 use crate::store::sled::disk::open::STILL_CACHE;
 use crate::store::sled::disk::ownership::OwnershipGuard;

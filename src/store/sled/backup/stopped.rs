@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::store::sled::backup::BackupContents;
 use crate::store::sled::backup::frame::{End, Entry, FrameWriter, Header};
-use crate::store::sled::disk::data_dir::{FORMAT, Folder, OpenError};
+use crate::store::sled::backup::whole::BackupContents;
+use crate::store::sled::disk::data_dir::{Folder, OpenError};
+use crate::store::sled::disk::file_names::FORMAT;
 use crate::store::sled::disk::open::{Still, open_read_only};
 use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::keys;

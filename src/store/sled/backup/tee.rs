@@ -8,10 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::store::StoreError;
 use crate::store::sled::backup::frame::write_entry;
 use crate::store::sled::integrity::seal::Seal;
-use crate::store::sled::writer::engine::Engine;
 use crate::store::sled::writer::overlay::Overlay;
 
 /// What the writer hands over.
@@ -50,6 +48,11 @@ pub(super) fn tee(most: usize) -> (Tee, Teed) {
 }
 
 impl Tee {
+    /// Whether the backup takes no further groups.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+
     /// What the draft is about to write.
     pub(crate) fn note(&mut self, draft: &Overlay) {
         let mut entries = Vec::new();
@@ -59,8 +62,8 @@ impl Tee {
         self.noted = Some(entries);
     }
 
-    /// Hands over what is durable now. Whether anything more is to come.
-    fn hand_over(&mut self, seal: Seal) -> bool {
+    /// Sends the group that is durable now. Returns whether the backup goes on.
+    pub(crate) fn publish(&mut self, seal: Seal) -> bool {
         if let Some(batch) = self.noted.take() {
             let waiting = self.waiting.fetch_add(batch.len(), Ordering::AcqRel) + batch.len();
             if waiting > self.most {
@@ -103,26 +106,5 @@ impl Teed {
             self.waiting.fetch_sub(batch.len(), Ordering::AcqRel);
         }
         handed
-    }
-}
-
-impl Engine {
-    /// From the group of this command on, what is written goes to the backup as well.
-    pub(super) fn begin_backup(&mut self, tee: Tee) -> Result<(), StoreError> {
-        if self.tee.as_ref().is_some_and(|tee| !tee.to.is_closed()) {
-            let reason = "another backup is being made; wait for its end".to_owned();
-            return Err(StoreError::Unavailable { reason, label: "backup" });
-        }
-        self.tee = Some(tee);
-        Ok(())
-    }
-
-    /// After a sync, and never before it.
-    pub(crate) fn hand_over(&mut self) {
-        if let Some(mut tee) = self.tee.take()
-            && tee.hand_over(self.seal)
-        {
-            self.tee = Some(tee);
-        }
     }
 }

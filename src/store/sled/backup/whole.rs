@@ -4,12 +4,30 @@
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek};
 
+use crate::store::sled::backup::error::BackupError;
 use crate::store::sled::backup::frame::{BackupFrame, End, Frames, Header};
-use crate::store::sled::backup::{BackupContents, BackupError};
+
+use crate::store::RecordCounts;
+use crate::store::sled::error::Fatal;
 use crate::store::sled::integrity::scan::ScanResult;
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
-use crate::store::sled::writer::engine::Fatal;
+
+/// What a store holds, or a backup of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupContents {
+    pub format: u32,
+    /// Records of each kind.
+    pub counts: RecordCounts,
+    /// Entries, index entries included.
+    pub entries: u64,
+    /// Batches written since the store was made.
+    pub batches: u64,
+    /// Whether the key that hashes recipients lies in it, and not in `HEARDBACK_PHONE_KEY`.
+    pub has_person_key: bool,
+    /// Of a backup: when and by which release.
+    pub header: Option<Header>,
+}
 
 /// Reads a whole backup, and finds out whether it is sound.
 ///

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::process::{getegid, geteuid};
 
-use crate::store::sled::disk::data_dir::{DB_FILE, FORMAT_FILE, LOCK_FILE};
+use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_FILE, LOCK_FILE};
 use crate::store::sled::integrity::seal::SEAL_FILE;
 
 /// Files without which no store opens. sled has folders of its own; they have the owner of its file.

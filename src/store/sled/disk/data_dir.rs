@@ -7,24 +7,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::store::sled::disk::access::AccessDenied;
+use crate::store::sled::disk::file_names::{
+    DB_FILE, EXIT_GONE, FORMAT, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE, RESTORING,
+};
 use crate::store::sled::disk::path_guard::PathClaim;
 use crate::store::sled::disk::path_marker::PathMarker;
 use crate::store::sled::integrity::seal::{SEAL_FILE, SealFile, SealedCount};
 
-/// The format that this release writes, and the only one that it reads. Nothing older was released.
-pub(crate) const FORMAT: u32 = 5;
-pub(crate) const FORMAT_FILE: &str = "FORMAT";
-/// What stands in that file while a store is restored. An older release takes it for no format at all.
-pub(crate) const RESTORING: &str = "restoring";
-/// The next one, until it is synced.
-pub(crate) const FORMAT_DRAFT: &str = ".FORMAT.new";
-pub(crate) const LOCK_FILE: &str = "heardback.lock";
-pub(crate) const DB_FILE: &str = "db";
 /// The holder of a path whose lock is free: its own lock moved away with its folder.
 const DISPLACED: &str =
     "its folder was moved or deleted; a service notices that within seconds and ends";
-/// The exit code of a service whose store is not at its path any more, so that a supervisor can leave it stopped.
-pub(crate) const EXIT_GONE: u8 = 3;
 const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a store cannot be opened. Says what to do.

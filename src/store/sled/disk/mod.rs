@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod data_dir;
+pub(crate) mod file_names;
 pub(crate) mod offline_access;
 pub(crate) mod open;
 pub(crate) mod ownership;

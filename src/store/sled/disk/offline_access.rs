@@ -2,10 +2,10 @@
 //! their owner's.
 
 use crate::store::Store as _;
-use crate::store::sled::SledStore;
 use crate::store::sled::disk::data_dir::OpenError;
 use crate::store::sled::disk::ownership::OwnershipGuard;
 use crate::store::sled::options::Options;
+use crate::store::sled::store::SledStore;
 
 /// A store that a command has open.
 pub struct OfflineStore {

@@ -10,22 +10,21 @@ use std::time::Duration;
 use crate::domain::address::RecipientHashKey;
 use crate::domain::clock::LastSeen;
 use crate::store::sled::disk::data_dir::{
-    DB_FILE, FORMAT, Folder, OpenError, StoreLock, note_holder, note_starting,
+    Folder, OpenError, StoreLock, note_holder, note_starting,
 };
+use crate::store::sled::disk::file_names::{DB_FILE, FORMAT};
 use crate::store::sled::disk::path_guard::PathGuard;
 use crate::store::sled::disk::path_marker::PathMarker;
 use crate::store::sled::disk::pre_open_copy::{Copy, sled_files};
+use crate::store::sled::disk::usage::free_space;
+use crate::store::sled::hooks::FreeSpace;
 use crate::store::sled::index::IndexBuilder;
 use crate::store::sled::integrity::scan::{ScanResult, survey};
 use crate::store::sled::integrity::seal::{Seal, SealFile, SealedCount};
 use crate::store::sled::keys;
-use crate::store::sled::options::{Options, free_space};
+use crate::store::sled::options::Options;
 use crate::store::sled::record::{decode, encode};
-use crate::store::sled::writer::engine::FreeSpace;
 use ::sled::{Db, Tree};
-
-/// A rolling restart may overlap with the old process by so much.
-pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What sled keeps in memory of a store that is only looked at, in bytes.
 pub(crate) const STILL_CACHE: u64 = 8 << 20;

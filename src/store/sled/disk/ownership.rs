@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat, statat};
 use rustix::process::geteuid;
 
-use crate::store::sled::disk::data_dir::{DB_FILE, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE};
+use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_DRAFT, FORMAT_FILE, LOCK_FILE};
 use crate::store::sled::disk::pre_open_copy::{COPY, is_sleds};
 use crate::store::sled::integrity::recovery::ASIDE;
 use crate::store::sled::integrity::seal::SEAL_FILE;

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::store::sled::disk::data_dir::DB_FILE;
+use crate::store::sled::disk::file_names::DB_FILE;
 
 /// The path of the open database is gone or names another file.
 #[derive(Debug, thiserror::Error)]

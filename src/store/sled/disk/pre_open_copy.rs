@@ -7,9 +7,9 @@ use std::io;
 use std::path::Path;
 
 use crate::domain::findings::MIN_FREE;
-use crate::store::sled::disk::data_dir::DB_FILE;
+use crate::store::sled::disk::file_names::DB_FILE;
+use crate::store::sled::hooks::FreeSpace;
 use crate::store::sled::integrity::recovery::ASIDE;
-use crate::store::sled::writer::engine::FreeSpace;
 
 /// Where sled's files are copied to while it opens them.
 pub(crate) const COPY: &str = "before-opening";

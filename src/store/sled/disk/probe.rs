@@ -10,9 +10,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::store::sled::disk::data_dir::{
-    DB_FILE, FORMAT_FILE, Folder, LOCK_FILE, OpenError, STARTING, locked,
-};
+use crate::store::sled::disk::data_dir::{Folder, OpenError, STARTING, locked};
+use crate::store::sled::disk::file_names::{DB_FILE, FORMAT_FILE, LOCK_FILE};
 
 /// How a store's folder looks.
 #[derive(Debug, PartialEq, Eq)]

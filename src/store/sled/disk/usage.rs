@@ -5,8 +5,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::store::sled::options::free_space;
+use crate::store::sled::hooks::FreeSpace;
 
 /// In bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,15 @@ const BLOCK: u64 = 512;
 /// Where the file system does not say.
 pub fn usage(folder: &Path) -> io::Result<Usage> {
     Ok(Usage { used: used(folder)?, free: free_space(folder)()? })
+}
+
+/// Reads the free space of the disk.
+pub(crate) fn free_space(path: &Path) -> FreeSpace {
+    let folder = path.to_path_buf();
+    Arc::new(move || {
+        let disk = rustix::fs::statvfs(&folder)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    })
 }
 
 fn used(folder: &Path) -> io::Result<u64> {

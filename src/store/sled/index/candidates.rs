@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::domain::matching::EvictionRank;
 use crate::domain::sid::MessageSid;
 use crate::store::sled::index::chunks::Chunks;
-use crate::store::sled::index::{BY_TIME, by_time, packed, read_by_time, timestamp_bytes};
+use crate::store::sled::index::time_key::{
+    BY_TIME, by_time, packed, read_by_time, timestamp_bytes,
+};
 
 /// The rank and the time that follow from a candidate's own state.
 type EvictionPlace = (EvictionRank, Timestamp);

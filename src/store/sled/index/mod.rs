@@ -10,8 +10,8 @@ pub(crate) mod candidates;
 pub(crate) mod chunks;
 pub(crate) mod evidence_holders;
 pub(crate) mod key_set;
-pub(crate) mod parked;
 pub(crate) mod presence_filter;
+mod time_key;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,18 +23,17 @@ use crate::domain::address::{NameKind, RecipientHash};
 use crate::domain::matching::{EvictionRank, Policy, later};
 use crate::domain::message::{Message, State};
 use crate::domain::sid::{AccountSid, MessageSid};
+use crate::store::engine::DueKind;
 use crate::store::sled::index::candidates::EvictionCandidates;
 use crate::store::sled::index::key_set::{KeySet, KeySetBuilder, KeySets};
+use crate::store::sled::index::time_key::{
+    BY_TIME, SID, by_time, packed, read_by_time, timestamp_bytes,
+};
 
-/// A packed message SID, as Twilio's are: those with capitals in them are longer.
-const SID: usize = 17;
 /// Of a person's hash. Among a million people, one in four thousand shares it with another; whose a message is, its record says.
 const PERSON: usize = 4;
 /// That, milliseconds since 1970, the SID.
 const BY_PERSON: usize = PERSON + 6 + SID;
-/// Milliseconds, the SID.
-pub(crate) const BY_TIME: usize = 6 + SID;
-
 /// Where a message stands in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
@@ -73,24 +72,6 @@ impl IndexEntry {
             evictable: policy.evictable_from(message),
         }
     }
-}
-
-/// A kind of due messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DueKind {
-    /// A status callback or an event of Twilio names the message.
-    pub(crate) is_named: bool,
-    /// The last attempt got a 404.
-    pub(crate) is_missing: bool,
-}
-
-impl DueKind {
-    pub(crate) const ALL: [Self; 4] = [
-        Self { is_named: true, is_missing: false },
-        Self { is_named: true, is_missing: true },
-        Self { is_named: false, is_missing: false },
-        Self { is_named: false, is_missing: true },
-    ];
 }
 
 #[derive(Default)]
@@ -252,35 +233,9 @@ pub(crate) fn untied(account: AccountSid, kind: NameKind) -> Option<RecipientHas
     digest.finalize().first_chunk().copied().map(RecipientHash::from_bytes)
 }
 
-pub(crate) fn packed(sid: MessageSid) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(SID);
-    sid.pack_into(&mut packed);
-    packed
-}
-
 fn by_person(person: RecipientHash, at: Timestamp, sid: &[u8]) -> Vec<u8> {
     let part = person.as_bytes().first_chunk::<PERSON>().copied().unwrap_or_default();
     [&part[..], &timestamp_bytes(at), sid].concat()
-}
-
-pub(crate) fn by_time(at: Timestamp, sid: &[u8]) -> Vec<u8> {
-    [&timestamp_bytes(at)[..], sid].concat()
-}
-
-pub(crate) fn read_by_time(key: &[u8]) -> Option<(Timestamp, MessageSid)> {
-    let (at, sid) = key.split_first_chunk::<6>()?;
-    Some((read_moment(*at)?, MessageSid::unpack(sid)?))
-}
-
-/// Milliseconds since 1970, of which 48 bits reach to the end of jiff's time. Nothing was sent before.
-pub(crate) fn timestamp_bytes(at: Timestamp) -> [u8; 6] {
-    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
-    milliseconds.to_be_bytes().last_chunk().copied().unwrap_or_default()
-}
-
-fn read_moment(bytes: [u8; 6]) -> Option<Timestamp> {
-    let milliseconds = bytes.iter().fold(0, |sum, byte| (sum << 8) | i64::from(*byte));
-    Timestamp::from_millisecond(milliseconds).ok()
 }
 
 #[cfg(test)]

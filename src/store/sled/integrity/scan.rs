@@ -1,40 +1,39 @@
-//! The survey: every record is read once at opening, so that damage is found before anybody is
-//! answered, and so that counting is cheap from then on.
+//! Reads every record when a store opens, so that damage is found before the first answer, and builds everything that is
+//! held in memory.
+
+use std::collections::BTreeMap;
 
 use ::sled::Tree;
+use jiff::Timestamp;
 
-use crate::domain::address::TiedNames;
-use crate::domain::click_link::Link;
-use crate::domain::matching::Parked;
 use crate::domain::message::Message;
-use crate::domain::stats::{CountedRecord, MessageStats};
+use crate::domain::sid::AccountSid;
+use crate::domain::stats::MessageStats;
 use crate::store::RecordCounts;
+use crate::store::engine::{Mutation, ParkedRows, StoredRow};
+use crate::store::sled::error::Fatal;
 use crate::store::sled::index::IndexBuilder;
 use crate::store::sled::index::evidence_holders::{EvidenceHolders, held_by};
-use crate::store::sled::index::parked::ParkedRows;
 use crate::store::sled::index::presence_filter::PresenceFilter;
 use crate::store::sled::integrity::seal::Seal;
 use crate::store::sled::keys;
-use crate::store::sled::queries::{Paused, read_hold};
-use crate::store::sled::record::decode;
-use crate::store::sled::writer::engine::{Engine, Fatal};
-use crate::store::sled::writer::mutation::tally;
+use crate::store::sled::rows::read_row;
 
-/// What a survey found.
+/// The state that follows from the records of a store.
 #[derive(Default)]
 pub(crate) struct ScanResult {
     pub(crate) counts: RecordCounts,
-    /// How many there are that the seal covers.
+    /// The number of entries that the seal covers.
     pub(crate) entries: u64,
     pub(crate) seal: Seal,
-    pub(crate) sparse: PresenceFilter,
-    pub(crate) held: EvidenceHolders,
+    pub(crate) presence: PresenceFilter,
+    pub(crate) holders: EvidenceHolders,
     pub(crate) parked: ParkedRows,
-    pub(crate) census: MessageStats,
-    pub(crate) paused: Paused,
-    /// `None`: only counted.
-    pub(crate) places: Option<IndexBuilder>,
-    /// Messages whose attempt the process before this one began, and did not end.
+    pub(crate) stats: MessageStats,
+    pub(crate) holds: BTreeMap<AccountSid, Timestamp>,
+    /// `None`: no index is needed.
+    pub(crate) index: Option<IndexBuilder>,
+    /// Messages with an attempt that the previous process began and did not end.
     pub(crate) interrupted: Vec<Message>,
 }
 
@@ -58,60 +57,59 @@ impl From<::sled::Error> for LostRecord {
 }
 
 impl ScanResult {
-    /// Counts one entry.
+    /// Adds one entry.
     pub(crate) fn add_entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fatal> {
-        match key.first() {
-            Some(&keys::OWN) => return Ok(()),
-            Some(&keys::MESSAGE) => {
-                let message: Message = decode(value)?;
-                tally(&mut self.counts, None, Some(message.state));
-                self.census.insert(&CountedRecord::of_message(&message));
-                if let Some(places) = &mut self.places {
-                    places.add_message(&message);
-                }
-                held_by(&message).inspect(|entry| self.held.insert(*entry));
-                if message.delivery.lease.is_some() {
-                    self.interrupted.push(message);
-                }
-            }
-            Some(&keys::PAUSED) => {
-                let (account, since) = read_hold(key, value)?;
-                self.paused.insert(account, since);
-            }
-            Some(&keys::LINK) => {
-                let _: Link = decode(value)?;
-                self.counts.links += 1;
-            }
-            Some(&keys::NAMES) => {
-                let _: TiedNames = decode(value)?;
-            }
-            Some(&keys::PARKED) => {
-                let parked: Parked = decode(value)?;
-                let counts = &mut self.counts;
-                counts.orphaned += u64::from(parked.orphaned);
-                counts.parked += u64::from(parked.is_waiting());
-                if !parked.orphaned {
-                    self.parked.insert(parked.evidence.account);
-                }
-                if parked.orphaned || parked.is_waiting() {
-                    self.census.insert(&CountedRecord::of_parked(&parked));
-                }
-            }
-            Some(_) | None => {}
+        if key.first() == Some(&keys::OWN) {
+            return Ok(());
+        }
+        if let Some(row) = read_row(key, value)? {
+            self.add_row(row);
         }
         self.entries += 1;
         self.seal.insert(key, value);
-        keys::scanned(key).inspect(|prefix| self.sparse.insert(prefix));
+        keys::scanned(key).inspect(|prefix| self.presence.insert(prefix));
         Ok(())
+    }
+
+    fn add_row(&mut self, row: StoredRow) {
+        // Records that are here are not news.
+        let mut mutation = Mutation { is_import: true, ..Mutation::default() };
+        match row {
+            StoredRow::Message(message) => {
+                if let Some(index) = &mut self.index {
+                    index.add_message(&message);
+                }
+                held_by(&message).inspect(|entry| self.holders.insert(*entry));
+                if message.delivery.lease.is_some() {
+                    self.interrupted.push(Message::clone(&message));
+                }
+                mutation.messages.push((None, Some(*message)));
+            }
+            StoredRow::Parked(parked) => {
+                if !parked.orphaned {
+                    self.parked.insert(parked.evidence.account);
+                }
+                mutation.parked.push((None, Some(*parked)));
+            }
+            StoredRow::Link(id, link) => mutation.links.push((id, (None, Some(link)))),
+            StoredRow::Hold(account, since) => {
+                self.holds.insert(account, since);
+            }
+            StoredRow::Counted(..)
+            | StoredRow::Sender(..)
+            | StoredRow::Names(..)
+            | StoredRow::Automatic(..) => {}
+        }
+        mutation.count(&mut self.counts);
+        mutation.count_stats(&mut self.stats);
     }
 }
 
-/// Reads every entry. `noted` is the number of batches that is known to have been synced; the index is built
-/// in `places`, if it is needed.
+/// Reads every entry. `noted` is the number of batches that were synced, if it is known.
 pub(crate) fn survey(
     tree: &Tree,
     noted: Option<u64>,
-    places: Option<IndexBuilder>,
+    index: Option<IndexBuilder>,
 ) -> Result<ScanResult, LostRecord> {
     let sealed = tree.get(keys::SEAL)?.and_then(|bytes| Seal::from_bytes(&bytes));
     let sealed = sealed.ok_or(LostRecord::Unsealed)?;
@@ -120,7 +118,7 @@ pub(crate) fn survey(
         return Err(LostRecord::CutShort { missing });
     }
     let seal = Seal::of(sealed.batches);
-    let mut found = ScanResult { seal, places, ..ScanResult::default() };
+    let mut found = ScanResult { seal, index, ..ScanResult::default() };
     for entry in tree {
         let (key, value) = entry?;
         found.add_entry(&key, &value)?;
@@ -129,22 +127,4 @@ pub(crate) fn survey(
         return Err(LostRecord::Incomplete);
     }
     Ok(found)
-}
-
-impl Engine {
-    /// Makes due at once what the process before this one had begun to report: it has ended, and
-    /// its attempts with it.
-    pub(crate) fn take_back(&mut self, interrupted: Vec<Message>) -> Result<(), Fatal> {
-        let now = self.now();
-        for before in interrupted {
-            let mut message = before.clone();
-            message.delivery.lease = None;
-            message.delivery.due_at = Some(now);
-            self.rewrite(&before, &message)?;
-        }
-        if self.written > 0 {
-            self.write()?;
-        }
-        Ok(())
-    }
 }

@@ -1,4 +1,4 @@
-//! Asking: how a verb gets to the writer's thread and its answer back, and how a look gets past it.
+//! Sends commands to the writer, and reads beside it.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -6,48 +6,51 @@ use std::sync::mpsc::TrySendError;
 
 use tokio::sync::oneshot;
 
-use crate::store::sled::SledStore;
+use crate::store::engine::EngineResult;
+use crate::store::sled::error::Fatal;
 use crate::store::sled::reader::StoreReader;
-use crate::store::sled::writer::engine::{Engine, EngineResult, Fatal};
+use crate::store::sled::store::SledStore;
+use crate::store::sled::writer::backend::SledBackend;
 use crate::store::sled::writer::{Job, Reply};
 use crate::store::{QUEUE, StoreError};
 
 impl SledStore {
-    /// Has the writer thread carry something out, and waits until it is durable.
+    /// Carries out a command on the writer thread. Returns when the command is durable.
     pub(crate) async fn submit<T: Send + 'static>(
         &self,
-        verb: impl FnOnce(&mut Engine) -> EngineResult<T> + Send + 'static,
+        command: impl FnOnce(&mut SledBackend) -> EngineResult<T, Fatal> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |ledger| {
-            let ruling = verb(ledger)?;
-            let answer: Reply = Box::new(move || {
-                // Whoever asked may have gone away; what was done stays done.
-                let _ = sender.send(ruling);
+        let job: Job = Box::new(move |backend| {
+            let result = command(backend)?;
+            let reply: Reply = Box::new(move || {
+                // The caller may have gone away. The command stays carried out.
+                let _ = sender.send(result);
             });
-            Ok(answer)
+            Ok(reply)
         });
         self.send(job)?;
-        if let Ok(ruling) = receiver.await {
-            return ruling;
+        if let Ok(result) = receiver.await {
+            return result;
         }
-        // The store cannot go on. The process is about to end, and nobody is to be answered before.
+        // The store cannot go on, and the process is about to end. No caller gets an answer before.
         let mut ended = self.shared.ended.subscribe();
-        // The sender is `self`'s own: it is not gone.
+        // The wait cannot fail: `self` owns the sender.
         let _ = ended.wait_for(|ended| *ended).await;
         Err(closed())
     }
 
-    /// A look, not a promise: it may read past the writer thread, and must not hold it up.
+    /// Reads on another thread, without the writer.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        at: impl FnOnce(&StoreReader) -> Result<T, Fatal> + Send + 'static,
+        query: impl FnOnce(&StoreReader) -> Result<T, Fatal> + Send + 'static,
     ) -> Result<T, StoreError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let reader = reader.ok_or_else(closed)?;
-        let seen = tokio::task::spawn_blocking(move || at(&reader)).await;
+        let result = tokio::task::spawn_blocking(move || query(&reader)).await;
         let unreadable = |reason: String| StoreError::Unavailable { reason, label: "unreadable" };
-        seen.map_err(|error| unreadable(error.to_string()))?
+        result
+            .map_err(|error| unreadable(error.to_string()))?
             .map_err(|fatal| unreadable(fatal.to_string()))
     }
 
@@ -57,7 +60,7 @@ impl SledStore {
             return Err(closed());
         }
         let jobs = jobs.as_ref().ok_or_else(closed)?;
-        // Before it is sent: the thread subtracts it as soon as it has it.
+        // Counted before it is sent: the thread subtracts it when it receives it.
         self.shared.queued.fetch_add(1, Ordering::Relaxed);
         let sent = jobs.try_send(job);
         if sent.is_err() {
@@ -66,7 +69,7 @@ impl SledStore {
         match sent {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(StoreError::Unavailable {
-                reason: format!("{QUEUE} commands are waiting for the disk already"),
+                reason: format!("the write queue is full ({QUEUE} commands); try again"),
                 label: "busy",
             }),
             Err(TrySendError::Disconnected(_)) => Err(closed()),

@@ -1,6 +1,6 @@
 <?php
-// As much of the package twilio/sdk as examples/app/php.php asks for, where the package is not to be had: the same names
-// and the same arguments, as its documentation has them. It is no copy, and says nothing about the package's own code.
+// A stand-in for the part of the package twilio/sdk that examples/app/php.php uses, for machines without the package. Names
+// and arguments follow its documentation. It is no copy, and proves nothing about the package's own code.
 
 namespace Twilio\Security {
     class RequestValidator

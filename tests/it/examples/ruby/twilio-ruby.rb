@@ -1,5 +1,5 @@
-# As much of the gem twilio-ruby as examples/app/ruby.rb asks for, where the gem is not to be had: the same names and the
-# same arguments, as its documentation has them. It is no copy, and says nothing about the gem's own code.
+# A stand-in for the part of the gem twilio-ruby that examples/app/ruby.rb uses, for machines without the gem. Names and
+# arguments follow its documentation. It is no copy, and proves nothing about the gem's own code.
 require 'base64'
 require 'json'
 require 'net/http'

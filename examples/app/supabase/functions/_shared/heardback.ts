@@ -1,4 +1,4 @@
-// Reports to Heardback in the background, with the signature that Twilio's libraries make. Tries again for a minute.
+// Reports to Heardback in the background, with the signature of Twilio's libraries. Retries for a minute.
 export const env = (name: string) => Deno.env.get(name) ?? "";
 const first = (name: string) => env(name).split(",")[0]; // these settings may be lists
 
@@ -10,7 +10,7 @@ async function sign(text: string): Promise<string> {
   return btoa(String.fromCharCode(...new Uint8Array(mac)));
 }
 
-async function tell(path: string, fields: Record<string, string>): Promise<void> {
+async function report(path: string, fields: Record<string, string>): Promise<void> {
   const url = first("HEARDBACK_PUBLIC_URL") + path; // the public URL, because it is signed
   const signature = await sign(url + Object.keys(fields).sort().map((name) => name + fields[name]).join(""));
   const headers = { "X-Twilio-Signature": signature };
@@ -28,6 +28,6 @@ async function tell(path: string, fields: Record<string, string>): Promise<void>
   }
 }
 
-// Supabase keeps a function running for this, after it has answered.
+// Supabase keeps the function running for this after its response.
 declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void };
-export const tellLater = (path: string, fields: Record<string, string>) => EdgeRuntime.waitUntil(tell(path, fields));
+export const reportLater = (path: string, fields: Record<string, string>) => EdgeRuntime.waitUntil(report(path, fields));

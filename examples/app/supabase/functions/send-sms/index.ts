@@ -1,6 +1,6 @@
 // Supabase Auth's Send SMS hook: sends the code with Twilio and registers the message with Heardback.
 import { Webhook } from "npm:standardwebhooks@1.1.1";
-import { env, tellLater } from "../_shared/heardback.ts";
+import { env, reportLater } from "../_shared/heardback.ts";
 
 type Event = { user: { id: string; phone: string }; sms: { otp: string } };
 
@@ -19,7 +19,7 @@ Deno.serve(async (request) => {
   } catch {
     return failed(401, "not signed by Supabase");
   }
-  const to = "+" + event.user.phone.replace("+", ""); // Supabase keeps it without its plus
+  const to = "+" + event.user.phone.replace("+", ""); // Supabase stores it without the plus
   const answer = await fetch(`${twilio}/2010-04-01/Accounts/${account}/Messages.json`, {
     method: "POST",
     headers: { Authorization: "Basic " + btoa(`${account}:${env("TWILIO_AUTH_TOKEN")}`) },
@@ -29,7 +29,7 @@ Deno.serve(async (request) => {
   if (!answer.ok) return failed(502, `Twilio answered ${answer.status}`);
   const { sid } = await answer.json();
   const created = new Date().toISOString();
-  // The user's id: of the login there is none that the other hook knows, too. It wants HEARDBACK_RESEND=newest.
-  tellLater("/app/messages", { MessageSid: sid, To: to, From: from, Reference: event.user.id, CreatedAt: created });
+  // The user's id, because neither hook knows an id of the login. This needs HEARDBACK_RESEND=newest.
+  reportLater("/app/messages", { MessageSid: sid, To: to, From: from, Reference: event.user.id, CreatedAt: created });
   return Response.json({});
 });

@@ -1,6 +1,6 @@
-// Supabase Auth's Custom Access Token hook: once a code was entered, it tells Heardback so, and changes nothing.
+// Supabase Auth's Custom Access Token hook: reports an entered code to Heardback, and leaves the token unchanged.
 import { Webhook } from "npm:standardwebhooks@1.1.1";
-import { env, tellLater } from "../_shared/heardback.ts";
+import { env, reportLater } from "../_shared/heardback.ts";
 
 type Event = { user_id: string; authentication_method: string; claims: { phone?: string } };
 
@@ -13,11 +13,11 @@ Deno.serve(async (request) => {
   } catch {
     return Response.json({ error: { http_code: 401, message: "not signed by Supabase" } }, { status: 401 });
   }
-  // A token that is merely refreshed proves nothing. A code that came by mail looks like one that came by text
-  // message: leave this hook out where people have both.
+  // A refreshed token proves nothing. A code by e-mail cannot be distinguished from a code by text message:
+  // leave this hook out if your users get both.
   if (event.authentication_method === "otp" && event.claims.phone) {
     const occurred = new Date().toISOString();
-    tellLater("/app/events", { Reference: event.user_id, Type: "code_entered", OccurredAt: occurred });
+    reportLater("/app/events", { Reference: event.user_id, Type: "code_entered", OccurredAt: occurred });
   }
   return Response.json({ claims: event.claims });
 });

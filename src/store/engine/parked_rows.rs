@@ -9,18 +9,18 @@ use crate::domain::sid::AccountSid;
 
 /// Rows that are not orphaned. Orphaned evidence can prove nothing, so it never takes room from other evidence.
 #[derive(Debug, Default)]
-pub(crate) struct ParkedRows {
+pub struct ParkedRows {
     by_account: BTreeMap<AccountSid, u64>,
     total: u64,
 }
 
 impl ParkedRows {
-    pub(crate) fn insert(&mut self, account: AccountSid) {
+    pub fn insert(&mut self, account: AccountSid) {
         *self.by_account.entry(account).or_default() += 1;
         self.total += 1;
     }
 
-    pub(crate) fn remove(&mut self, account: AccountSid) {
+    pub fn remove(&mut self, account: AccountSid) {
         let Some(rows) = self.by_account.get_mut(&account) else { return };
         *rows -= 1;
         self.total -= 1;
@@ -29,22 +29,26 @@ impl ParkedRows {
         }
     }
 
-    pub(crate) fn total(&self) -> u64 {
+    #[must_use]
+    pub fn total(&self) -> u64 {
         self.total
     }
 
-    pub(crate) fn of(&self, account: AccountSid) -> u64 {
+    #[must_use]
+    pub fn of(&self, account: AccountSid) -> u64 {
         self.by_account.get(&account).copied().unwrap_or_default()
     }
 
     /// Whether an account may add a row under this limit.
-    pub(crate) fn has_room(&self, account: AccountSid, limit: u64) -> bool {
+    #[must_use]
+    pub fn has_room(&self, account: AccountSid, limit: u64) -> bool {
         self.of(account).saturating_add(self.total) < limit
     }
 
     /// The rows of the account with the most rows, and its share: half of what the other accounts leave. The rows
     /// exceed the share if other accounts came later. Both are 0 if there are no rows.
-    pub(crate) fn fullest(&self, limit: u64) -> (u64, u64) {
+    #[must_use]
+    pub fn fullest(&self, limit: u64) -> (u64, u64) {
         let Some(rows) = self.by_account.values().copied().max() else { return (0, 0) };
         let others = self.total - rows;
         (rows, limit.saturating_sub(others).div_ceil(2))

@@ -1,0 +1,32 @@
+//! The rows that a list shows, and the link that a client gets.
+
+use jiff::Timestamp;
+
+use crate::domain::click_link::Link;
+use crate::domain::matching::Policy;
+use crate::store::engine::row::StoredRow;
+use crate::store::list::{Filter, ListEntry};
+
+/// A row as a list shows it now. `None` if the filter does not select it.
+#[must_use]
+pub fn list_entry(filter: Filter, row: StoredRow, now: Timestamp) -> Option<ListEntry> {
+    match (filter, row) {
+        (Filter::Messages(select), StoredRow::Message(mut message)) => {
+            message.age(now);
+            select.takes(&message).then_some(ListEntry::Message(message))
+        }
+        (Filter::Parked | Filter::Orphaned, StoredRow::Parked(mut parked)) => {
+            parked.age(now);
+            let is_selected =
+                if filter == Filter::Orphaned { parked.orphaned } else { parked.is_waiting() };
+            is_selected.then_some(ListEntry::Parked(parked))
+        }
+        _ => None,
+    }
+}
+
+/// A link that has not expired, whether or not the sweep has removed it.
+#[must_use]
+pub fn live_link(link: Link, policy: &Policy, now: Timestamp) -> Option<Link> {
+    (policy.link_until(&link) > now).then_some(link)
+}

@@ -1,0 +1,102 @@
+//! Erases people: a scan beside the writer finds their rows, and the writer erases them in small groups.
+//!
+//! The scan finds every record that was acknowledged before it began. An erased record is in no answer and no backup
+//! from then on. Its bytes stay in sled's file until sled overwrites them.
+
+use std::sync::Arc;
+
+use crate::domain::address::RecipientHash;
+use crate::domain::erasure::Erasure;
+use crate::domain::sid::AccountSid;
+use crate::store::engine::{PersonalRow, StoredRow, erase};
+use crate::store::sled::error::Fatal;
+use crate::store::sled::keys;
+use crate::store::sled::reader::StoreReader;
+use crate::store::sled::rows::read_row;
+use crate::store::sled::store::SledStore;
+use crate::store::{Forgotten, StoreError};
+
+/// The rows that one command of the writer erases.
+const GROUP: usize = 64;
+
+impl SledStore {
+    pub(crate) async fn erase(&self, erasure: Erasure) -> Result<Forgotten, StoreError> {
+        let (erasure, rows) = self.read(move |reader| personal_rows(reader, erasure)).await?;
+        let (erasure, mut rows) = (Arc::new(erasure), rows.into_iter().peekable());
+        let mut forgotten = Forgotten::default();
+        while rows.peek().is_some() {
+            let group: Vec<PersonalRow> = rows.by_ref().take(GROUP).collect();
+            let erasure = Arc::clone(&erasure);
+            let group = self.submit(move |backend| erase(backend, &erasure, &group)).await?;
+            forgotten.messages += group.messages;
+            forgotten.unreported += group.unreported;
+            forgotten.evidence += group.evidence;
+            forgotten.links += group.links;
+            forgotten.references += group.references;
+        }
+        Ok(forgotten)
+    }
+}
+
+/// The rows of all kinds that concern the people of an erasure.
+fn personal_rows(
+    reader: &StoreReader,
+    mut erasure: Erasure,
+) -> Result<(Erasure, Vec<PersonalRow>), Fatal> {
+    let mut rows = Vec::new();
+    erasure.add_names(&groups(reader)?);
+    // Messages come before links: a link of one of their messages concerns them, too.
+    for kind in [keys::NAMES, keys::MESSAGE, keys::LINK, keys::PARKED, keys::AUTOMATIC] {
+        for entry in reader.tree.scan_prefix([kind]) {
+            let (key, value) = entry?;
+            let Some(row) = read_row(&key, &value)? else { continue };
+            rows.extend(personal_row(row, &mut erasure));
+        }
+    }
+    for (account, reference) in erasure.references() {
+        for entry in reader.tree.scan_prefix(keys::reference(account, reference)) {
+            // The messages to these people are erased before.
+            rows.extend(keys::read_named(&entry?.0).map(PersonalRow::SharedReference));
+        }
+    }
+    Ok((erasure, rows))
+}
+
+fn personal_row(row: StoredRow, erasure: &mut Erasure) -> Option<PersonalRow> {
+    match row {
+        StoredRow::Names(account, person, _) => {
+            erasure.is_one(account, person).then_some(PersonalRow::Names(account, person))
+        }
+        StoredRow::Message(message) => {
+            erasure.takes_message(&message).then_some(PersonalRow::Message(message.sid))
+        }
+        StoredRow::Link(id, link) => erasure.takes_link(id, &link).then_some(PersonalRow::Link(id)),
+        StoredRow::Parked(parked) => {
+            erasure.takes_evidence(&parked).then_some(PersonalRow::Evidence(parked))
+        }
+        StoredRow::Automatic(person, automatic) => {
+            erasure.is_one(automatic.account, person).then_some(PersonalRow::Automatic(person))
+        }
+        StoredRow::Counted(..) | StoredRow::Sender(..) | StoredRow::Hold(..) => None,
+    }
+}
+
+/// Groups of names, each of one person: tied names, and the names in one message.
+fn groups(reader: &StoreReader) -> Result<Vec<(AccountSid, Vec<RecipientHash>)>, Fatal> {
+    let mut groups = Vec::new();
+    for kind in [keys::NAMES, keys::MESSAGE] {
+        for entry in reader.tree.scan_prefix([kind]) {
+            let (key, value) = entry?;
+            match read_row(&key, &value)? {
+                Some(StoredRow::Names(account, _, tied)) => {
+                    groups.push((account, tied.names.everywhere().collect()));
+                }
+                Some(StoredRow::Message(message)) if message.alias.is_some() => {
+                    groups.push((message.account, message.names().collect()));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+    Ok(groups)
+}
