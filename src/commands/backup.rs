@@ -12,10 +12,10 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 
+use crate::admin::socket::BACKUP;
 use crate::commands::atomic_file;
 use crate::commands::control;
 use crate::domain::size::Size;
-use crate::inbound::control::BACKUP;
 use crate::store::sled::backup::{BackupContents, backup, contents};
 
 /// The backup's name in its folder.

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::admin::AdminRequest;
+use crate::admin::socket::{ADMIN, SOCKET};
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::inbound::control::{ADMIN, SOCKET};
 use crate::store::sled::{Lock, lock};
 
 /// How long the service may stay silent in the midst of an answer.

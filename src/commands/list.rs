@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::admin::AdminRequest;
 use crate::admin::list::{ListQuery, NewestRecords};
 use crate::admin::posting::{NextPost, Posting};
+use crate::admin::record_view::RecordView;
 use crate::cli::operate::ListArgs;
 use crate::commands::pipe_tolerant_stdout::note;
 use crate::commands::store_access::{StoreAccess, age, now};
@@ -15,7 +16,6 @@ use crate::domain::matching::Parked;
 use crate::domain::message::{LastAttempt, Message, State};
 use crate::domain::redact::veiled;
 use crate::domain::signal::EvidenceTarget;
-use crate::inbound::view::RecordView;
 use crate::store::{Filter, ListEntry, ListPage, Select};
 
 /// How many people get to see.

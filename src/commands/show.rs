@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::admin::AdminRequest;
 use crate::admin::posting::Posting;
+use crate::admin::record_view::{FullView, ParkedView};
 use crate::admin::show::ShownRecords;
 use crate::cli::operate::ShowArgs;
 use crate::commands::list::{next, waits_for};
@@ -17,7 +18,6 @@ use crate::domain::matching::Parked;
 use crate::domain::message::Message;
 use crate::domain::redact::veiled;
 use crate::domain::timeline;
-use crate::inbound::view::{FullView, ParkedView};
 
 /// A message for programs, with its life.
 #[derive(Serialize)]

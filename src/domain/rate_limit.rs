@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// Failures that a network may make at once. A misconfigured app or a new token shows itself in far
@@ -31,6 +31,15 @@ pub enum Network {
 }
 
 impl Network {
+    /// The network of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
     /// The network of an IPv4 address.
     #[must_use]
     pub fn of_v4(address: Ipv4Addr) -> Self {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::click_link::request::LinkRequest;
 use crate::domain::matching::RegisterOutcome;
+use crate::domain::message::view::MessageView;
 use crate::domain::route;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Malformed, Signal};
@@ -13,7 +14,7 @@ use crate::inbound::near_miss::spellings;
 use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::signed::{RequestParts, Signed, SignedPayload, Signer};
 use crate::inbound::twilio::{observe, remember};
-use crate::inbound::view::{EventView, LinkView, MessageView, RegisteredView};
+use crate::inbound::view::{EventView, LinkView, RegisteredView};
 use crate::inbound::{Receiver, wrong_method};
 use crate::twilio::app;
 use crate::twilio::app::Registration;

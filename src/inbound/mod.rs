@@ -1,4 +1,4 @@
-//! HTTP in: the signed public routes, the operator's listener beside them, and the control socket.
+//! The public HTTP listener: signed routes and click links.
 //!
 //! `Signed<T>` (in `signed.rs`) is the only door to a body. Whoever opens a click link (`links/`) signs
 //! nothing: the token in the path is all that they have to show, and their body is not looked at.
@@ -6,12 +6,10 @@
 //! `X-Forwarded-*` and whatever else a stranger chooses.
 
 mod app;
-pub mod board;
 mod body;
 mod call;
 mod click;
 pub mod connections;
-pub mod control;
 mod decision_log;
 pub mod deferred;
 pub mod event_budget;
@@ -21,19 +19,14 @@ pub mod first_match;
 pub mod keyring;
 pub mod links;
 pub mod near_miss;
-pub mod ops;
-pub mod page;
 pub mod regions;
 pub mod rejected_capture;
 mod rejection;
-pub mod scrape;
 pub mod signature_limiter;
-pub mod signature_tally;
 mod signed;
 mod trace;
-mod trends;
 mod twilio;
-pub mod view;
+mod view;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -60,9 +53,9 @@ use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::rejection::{LocalizedRejection, Rejection};
 use crate::inbound::signature_limiter::SignatureLimiter;
-use crate::inbound::signature_tally::SignatureTally;
 use crate::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::signature_tally::SignatureTally;
 use crate::telemetry::traces::Traces;
 use crate::twilio::signature::Mistrust;
 

@@ -77,16 +77,7 @@ impl SignatureLimiter {
             let line = request.headers().get_all(header).last()?.to_str().ok()?;
             address(line.rsplit(',').next()?.trim())
         });
-        named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(network_of)
-    }
-}
-
-/// The network that an address belongs to. A listener on `[::]` sees IPv4 clients as `::ffff:a.b.c.d`: they do not share
-/// one /64.
-pub(super) fn network_of(address: IpAddr) -> Network {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Network::of_v4(address),
-        IpAddr::V6(address) => Network::of_v6(address),
+        named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(Network::of)
     }
 }
 

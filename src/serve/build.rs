@@ -14,13 +14,14 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 
+use crate::admin::monitor::Monitor;
+use crate::admin::page::PageState;
+use crate::admin::snapshot::ConfiguredKeys;
+use crate::admin::socket::{BeginBackup, ControlState};
 use crate::config::{Settings, TraceSettings};
 use crate::inbound::Receiver;
-use crate::inbound::board::Board;
 use crate::inbound::connections::{Connections, guard_page};
-use crate::inbound::control::{BeginBackup, Control};
-use crate::inbound::ops::Operator;
-use crate::inbound::page::{PageParts, PageState};
+use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::WorkerObserver;
@@ -52,23 +53,41 @@ pub(super) fn start_traces(settings: &TraceSettings) -> Option<Arc<Traces>> {
     started.inspect_err(|error| tracing::warn!(%error, "no spans are exported: {error}")).ok()
 }
 
+pub(super) fn configured_keys(ring: &Arc<CurrentKeyRing>) -> ConfiguredKeys {
+    let (accounts, names) = (Arc::clone(ring), Arc::clone(ring));
+    ConfiguredKeys {
+        has_account: Box::new(move |account| accounts.now().knows(account)),
+        names: Box::new(move || names.now().names()),
+    }
+}
+
 /// A backup depends on the backend, so it is a closure and no method of [`Store`].
 pub(super) fn control_state(
     store: Arc<SledStore>,
     refusals: Arc<RejectedCapture>,
     readiness: &Arc<Readiness>,
-) -> web::Data<Control> {
+) -> web::Data<ControlState> {
     let sled = Arc::clone(&store);
     let backup: BeginBackup = Arc::new(move || {
         let sled = Arc::clone(&sled);
         Box::pin(async move { sled.backup(BackupPace::default()).await })
     });
-    web::Data::new(Control { backup, store, refusals, readiness: Arc::clone(readiness) })
+    let watched = Arc::clone(&refusals);
+    web::Data::new(ControlState {
+        backup,
+        store,
+        clear_recordings: Arc::new(move || refusals.clear()),
+        watch_rejected: Arc::new(move || watched.watch()),
+        readiness: Arc::clone(readiness),
+    })
 }
 
-pub(super) fn page_state(settings: &Settings, board: &Arc<Board>) -> anyhow::Result<PageState> {
-    let (board, token) = (Arc::clone(board), settings.ops_token.clone());
-    Ok(PageState::new(PageParts { board, token, random: random::secret()? }))
+pub(super) fn page_state(
+    settings: &Settings,
+    monitor: &Arc<Monitor>,
+) -> anyhow::Result<web::Data<PageState>> {
+    let token = settings.ops_token.as_ref();
+    Ok(web::Data::new(PageState::new(Arc::clone(monitor), token, random::secret()?)))
 }
 
 pub(super) fn worker(
@@ -143,13 +162,17 @@ pub(super) fn public_server(
 
 pub(super) fn ops_server(
     listeners: Vec<TcpListener>,
-    operator: web::Data<Operator>,
+    monitor: &Arc<Monitor>,
+    page: web::Data<PageState>,
     connections: Connections,
     budget: FdBudget,
 ) -> anyhow::Result<Server> {
+    let monitor = web::Data::from(Arc::clone(monitor));
     let mut server = HttpServer::new(move || {
-        let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
-        app.configure(crate::inbound::ops::routes)
+        let app = App::new().wrap(from_fn(guard_page));
+        app.app_data(monitor.clone())
+            .app_data(page.clone())
+            .configure(crate::admin::listener::routes)
     })
     .on_connect(move |stream, data| connections.note(stream, data))
     .workers(1)

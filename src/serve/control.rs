@@ -15,8 +15,8 @@ use actix_web::web::PayloadConfig;
 use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::admin::socket::{ControlState, SOCKET, routes};
 use crate::inbound::connections::{Connections, guard_control};
-use crate::inbound::control::{Control, SOCKET, routes};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
 
@@ -34,7 +34,7 @@ impl ControlSocket {
     /// `None`, with a warning, if the system denies it.
     pub(super) fn open(
         folder: &Path,
-        control: web::Data<Control>,
+        control: web::Data<ControlState>,
         connections: Connections,
         budget: FdBudget,
     ) -> Option<Self> {
@@ -85,7 +85,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 /// `most`: concurrent commands; others wait.
 fn serve(
     listener: UnixListener,
-    control: web::Data<Control>,
+    control: web::Data<ControlState>,
     connections: Connections,
     most: usize,
 ) -> io::Result<Server> {

@@ -30,22 +30,23 @@ use actix_web::web;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 
+use crate::admin::monitor::Monitor;
+use crate::admin::snapshot::Sources;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
-use crate::inbound::board::{Board, Sources};
 use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
 use crate::inbound::event_budget::EventBudget;
 use crate::inbound::first_match::FirstMatch;
 use crate::inbound::keyring::CurrentKeyRing;
 use crate::inbound::near_miss::NearMisses;
-use crate::inbound::ops::Operator;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::serve::build::{
-    connections, control_state, ops_server, page_state, public_server, start_traces, worker,
+    configured_keys, connections, control_state, ops_server, page_state, public_server,
+    start_traces, worker,
 };
 use crate::serve::clock::{log_jump, now, uptime};
 use crate::serve::control::ControlSocket;
@@ -73,7 +74,7 @@ pub struct Service {
     deferred: Arc<Deferred>,
     connections: [Connections; 3],
     readiness: Arc<Readiness>,
-    board: Arc<Board>,
+    monitor: Arc<Monitor>,
     traces: Option<Arc<Traces>>,
     observer: Arc<WorkerObserver>,
     /// Twilio's `Date` is requested here, also in a dry run.
@@ -142,35 +143,27 @@ impl Service {
             fd_limit: budget.shortage(),
             is_end_unverified,
         };
-        let board = Arc::new(Board::new(Sources {
+        let monitor = Arc::new(Monitor::new(Sources {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             signatures: Arc::clone(&receiver.signatures),
             readiness: Arc::clone(&readiness),
-            trust: Arc::clone(&trust),
-            clock: Arc::clone(&clock),
+            keys: configured_keys(&trust),
+            clock,
             disk: disk_of(settings),
-            is_dry_run: settings.dry_run,
             max_messages: settings.max_messages,
             start,
         }));
         let reloader = Reloader::new(settings.clone(), trust, upstreams, Arc::clone(&metrics));
-        let operator = web::Data::new(Operator {
-            store: Arc::clone(&store),
-            metrics,
-            board: Arc::clone(&board),
-            clock,
-            disk: disk_of(settings),
-            page: page_state(settings, &board)?,
-        });
         let (public_addrs, ops_addrs) = (addresses(&listeners.public)?, addresses(&listeners.ops)?);
         let StoreUrl::Sled(folder) = &settings.store;
-        let connections = connections(budget, &operator.metrics);
+        let connections = connections(budget, &metrics);
         let [of_public, of_ops, of_control] = connections.clone();
         let control = control_state(sled, refusals, &readiness);
         let control = ControlSocket::open(folder, control, of_control, budget);
         let public = public_server(listeners.public, &receiver, &of_public, budget)?;
-        let ops = ops_server(listeners.ops, operator, of_ops, budget)?;
+        let page = page_state(settings, &monitor)?;
+        let ops = ops_server(listeners.ops, &monitor, page, of_ops, budget)?;
         settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self {
             store,
@@ -181,7 +174,7 @@ impl Service {
             deferred,
             connections,
             readiness,
-            board,
+            monitor,
             traces,
             observer,
             clock_source,
@@ -242,8 +235,8 @@ impl Service {
         let mut sweeping = actix_web::rt::spawn(sweep::run(Arc::clone(&self.store), self.observer));
         let checking =
             actix_web::rt::spawn(check_wall_clock(Arc::clone(&self.store), self.clock_source));
-        let board = Arc::clone(&self.board);
-        let sampling = actix_web::rt::spawn(async move { board.keep_history().await });
+        let monitor = self.monitor;
+        let sampling = actix_web::rt::spawn(async move { monitor.run().await });
         let mut working = actix_web::rt::spawn(self.worker.run(async move {
             // A dropped sender is a stop, too.
             let _ = stopped.wait_for(|stop| *stop).await;

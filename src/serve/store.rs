@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::bail;
 use secrecy::ExposeSecret;
 
+use crate::admin::scrape::ReadDisk;
 use crate::config::{Settings, StoreUrl};
 use crate::inbound::deferred;
-use crate::inbound::scrape::ReadDisk;
 use crate::store::ClockGuard;
 use crate::store::sled::disk::placement::{StorePlacement, placement};
 use crate::store::sled::{Options, SledStore, Usage, usage};

@@ -8,6 +8,7 @@ pub mod history;
 pub mod logs;
 pub mod metrics;
 pub mod readiness;
+pub mod signature_tally;
 pub mod store_gauges;
 pub mod totals;
 pub mod traces;

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use reqwest::Response;
 use serde::Serialize;
 
+use crate::admin::socket::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 use crate::cli::DoctorArgs;
 use crate::commands::control;
 use crate::commands::doctor::offline::{Diagnosis, diagnose, shown_url};
 use crate::commands::pipe_tolerant_stdout::{Stdout, note};
 use crate::config::written;
 use crate::config::{Settings, StoreUrl};
-use crate::inbound::control::{WATCH_REFUSED, WatchEnd, WatchLine, WatchRequest};
 use crate::recording::rotating_dir::{KEPT, RecordingValue, RotatingDir, WHEN};
 use crate::recording::{AT_NOTE, HASHED_NOTE, REFUSED_NOTE, Recording};
 

@@ -2,6 +2,7 @@
 
 mod receipts;
 mod status;
+pub mod view;
 
 pub use receipts::Receipts;
 pub use status::Status;

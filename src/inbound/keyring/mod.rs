@@ -166,7 +166,8 @@ impl KeyRing {
     }
 
     /// Whether the settings have that account.
-    pub(super) fn knows(&self, account: AccountSid) -> bool {
+    #[must_use]
+    pub fn knows(&self, account: AccountSid) -> bool {
         self.members.contains_key(&account)
     }
 

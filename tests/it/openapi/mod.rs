@@ -58,13 +58,13 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> BTreeSet<&'a str> {
 #[test]
 fn the_served_description_is_docs_openapi_yaml() {
     let described = described();
-    let path = root().join("src/inbound/openapi.json");
+    let path = root().join("src/admin/openapi.json");
     if process_env("HEARDBACK_WRITE_OPENAPI").as_deref() == Some("1") {
         fs::write(&path, format!("{described:#}\n")).expect("written");
     }
-    let kept: Value = serde_json::from_str(&read("src/inbound/openapi.json")).expect("JSON");
+    let kept: Value = serde_json::from_str(&read("src/admin/openapi.json")).expect("JSON");
     let remedy = "run HEARDBACK_WRITE_OPENAPI=1 cargo test --test it openapi";
-    assert!(kept == described, "src/inbound/openapi.json is not docs/openapi.yaml: {remedy}");
+    assert!(kept == described, "src/admin/openapi.json is not docs/openapi.yaml: {remedy}");
     assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
     let scene = Scene::new(&[]);
     let served = scene.service.operator("/app/openapi.json");

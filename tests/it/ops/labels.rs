@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use heardback::inbound::scrape::{ReadDisk, read_gauges};
+use heardback::admin::scrape::{ReadDisk, read_gauges};
 use heardback::store::Store;
 use heardback::telemetry::metrics::Metrics;
 use heardback::telemetry::store_gauges::Disk;

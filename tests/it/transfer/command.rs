@@ -316,7 +316,7 @@ fn a_later_export_adds_its_confirmations_and_kept_messages_are_listed() {
     assert!(told.contains("\n1 messages that were here are confirmed by it\n"), "{told}");
     assert_eq!(target.state(1).as_deref(), Some("confirmed"));
     target.service.says(&format!("confirmed {} by import", sid(1)));
-    target.service.says(&format!("account {ACCOUNT} is on hold, as it was"));
+    target.service.says(&format!("account {ACCOUNT} put on hold by import"));
     // The earlier export does not undo the confirmation.
     let (code, told, talk) = import(&target.store(), &[&text(&early)], None);
     assert_eq!(code, Some(0), "{talk}");

@@ -1,44 +1,42 @@
-//! The top of the page: whether all is well, every finding with its advice, and the number of messages by state.
-//!
-//! Rendered from the snapshot alone. Findings are judged in `domain/findings/`.
+//! The health section: every finding with its advice, and the number of records by state.
 
 use maud::{Markup, html};
 
+use crate::admin::page::format;
+use crate::admin::snapshot::Snapshot;
 use crate::domain::findings::{Finding, Severity, worst};
 use crate::domain::message::State;
 use crate::domain::span::ago;
 use crate::domain::stats::StatusBucket;
-use crate::inbound::board::Snapshot;
-use crate::inbound::page::format;
 
-/// The heading, and the class that colours the section. A finding of severity info changes neither.
+/// The heading and the CSS class of the section. A finding of severity info changes neither.
 fn heading(worst: Option<Severity>) -> (&'static str, &'static str) {
     match worst {
-        None | Some(Severity::Info) => ("All is well", "well"),
-        Some(Severity::Warning) => ("Worth a look", "doubtful"),
-        Some(Severity::Critical) => ("Needs attention", "ill"),
+        None | Some(Severity::Info) => ("All is well", "ok"),
+        Some(Severity::Warning) => ("Worth a look", "warning"),
+        Some(Severity::Critical) => ("Needs attention", "critical"),
     }
 }
 
 fn class(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "info",
-        Severity::Warning => "doubtful",
-        Severity::Critical => "ill",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
     }
 }
 
 pub(super) fn health(now: &Snapshot) -> Markup {
-    let (words, class) = heading(worst(&now.findings));
+    let (title, class) = heading(worst(&now.findings));
     let states = State::ALL.iter().map(|state| (state.as_str(), now.counts.of(*state)));
     let evidence = [("parked", now.counts.parked), ("orphaned", now.counts.orphaned)];
-    let oldest = now.census.oldest(StatusBucket::Message(State::Confirmed));
+    let oldest = now.stats.oldest(StatusBucket::Message(State::Confirmed));
     html! {
         section class={ "health " (class) } aria-labelledby="h-health" {
-            h1 #h-health { (words) }
+            h1 #h-health { (title) }
             @if let Some(at) = now.last_verified {
                 p { "Last verified signature: " time datetime=(at) { (ago(at, now.at)) } "." @if now.findings.is_empty() {
-                    " The store takes events, the posts of every account go out, and no confirmation is late."
+                    " The store is available, every account is posted, and no confirmation is late."
                 } }
             }
             ul { @for finding in &now.findings { (item(finding, now)) } }
@@ -47,7 +45,7 @@ pub(super) fn health(now: &Snapshot) -> Markup {
                     div { dt { (name) } dd { (format::count(count)) } }
                 }
                 @if let Some(since) = oldest {
-                    div { dt { "oldest waiting" } dd { (format::timestamp(since, now.at)) } }
+                    div { dt { "oldest unreported" } dd { (format::timestamp(since, now.at)) } }
                 }
             }
         }
@@ -81,12 +79,12 @@ mod tests {
     fn the_heading_follows_the_worst_finding() {
         let headings =
             [None, Some(Severity::Info), Some(Severity::Warning), Some(Severity::Critical)];
-        let words = headings.map(|worst| heading(worst).0);
-        assert_eq!(words, ["All is well", "All is well", "Worth a look", "Needs attention"]);
+        let titles = headings.map(|worst| heading(worst).0);
+        assert_eq!(titles, ["All is well", "All is well", "Worth a look", "Needs attention"]);
     }
 
     #[test]
-    fn a_snapshot_with_a_finding_never_says_that_all_is_well() {
+    fn a_finding_replaces_the_heading_and_is_shown_with_its_advice() {
         use crate::domain::findings::FindingId;
         let mut now = Snapshot::default();
         assert!(health(&now).into_string().contains("All is well"));

@@ -1,6 +1,6 @@
-// Puts what /live tells in place of what is shown, and leaves alone what somebody is doing: the focus, an
-// open table, a scrolled one, a selection, a button or a key that is held down. Without this the page is as it was
-// when it was loaded, and everything on it works.
+// Replaces the content of the page with each event of /live. It keeps the focus, open tables and scroll positions, and
+// waits while text is selected or a button or a key is held down. Without this script the page does not update, but
+// everything on it works.
 (() => {
   'use strict';
   const region = document.getElementById('live');
@@ -14,7 +14,7 @@
   let source = null;
   let retry = 0;
 
-  const say = (word) => {
+  const showState = (word) => {
     if (pulse.textContent !== word) pulse.textContent = word;
     pulse.className = word;
     pulse.hidden = false;
@@ -27,7 +27,7 @@
 
   const heading = () => region.querySelector('h1')?.textContent ?? '';
 
-  const put = () => {
+  const render = () => {
     if (next === null || isHeld || isSelecting()) return;
     const html = next;
     next = null;
@@ -37,7 +37,7 @@
     const scrolled = [...region.querySelectorAll('.scroll')].map((box) => [box.id, box.scrollLeft, box.scrollTop]);
     const before = heading();
     region.innerHTML = html;
-    // An element that is put in anew is not read out by itself; this one stays.
+    // Screen readers announce only changes of an element that stays.
     if (heading() !== before) news.textContent = heading();
     for (const id of open) {
       const details = document.getElementById(id);
@@ -54,44 +54,44 @@
   };
 
   const hold = () => { isHeld = true; };
-  // The click comes after it.
-  const release = () => { isHeld = false; setTimeout(put, 0); };
+  // The click event follows the pointerup event.
+  const release = () => { isHeld = false; setTimeout(render, 0); };
   for (const begin of ['pointerdown', 'keydown']) document.addEventListener(begin, hold);
   for (const end of ['pointerup', 'pointercancel', 'keyup']) document.addEventListener(end, release);
-  // A key that is let go of elsewhere is told to nobody here.
+  // A key that is released in another window sends no keyup here.
   addEventListener('blur', release);
-  document.addEventListener('selectionchange', put);
+  document.addEventListener('selectionchange', render);
 
-  // Whoever is not logged in any more is led to the form.
-  const lookAgain = async () => {
+  // An expired session is redirected to the login form.
+  const checkSession = async () => {
     try {
       const answer = await fetch(location.href, { redirect: 'manual' });
       if (answer.type === 'opaqueredirect') return location.reload();
-    } catch { /* it is not there; it may come back */ }
+    } catch { /* the service is unreachable; try again */ }
     retry = setTimeout(listen, RETRY_MS);
   };
 
-  // A browser keeps six connections to one place, and a page that nobody sees would keep one of them.
-  const rest = () => {
+  // A browser opens at most six connections to a host, so a hidden page must not keep one.
+  const close = () => {
     clearTimeout(retry);
     source?.close();
     source = null;
   };
 
   const listen = () => {
-    rest();
+    close();
     if (document.hidden) return;
     const mine = new EventSource(region.dataset.live);
     source = mine;
-    mine.addEventListener('open', () => say('live'));
-    mine.addEventListener('page', (event) => { next = event.data; say('live'); put(); });
+    mine.addEventListener('open', () => showState('live'));
+    mine.addEventListener('page', (event) => { next = event.data; showState('live'); render(); });
     mine.addEventListener('error', () => {
-      say('reconnecting');
-      if (mine.readyState === EventSource.CLOSED && mine === source) { rest(); lookAgain(); }
+      showState('reconnecting');
+      if (mine.readyState === EventSource.CLOSED && mine === source) { close(); checkSession(); }
     });
   };
-  document.addEventListener('visibilitychange', () => { if (document.hidden) rest(); else listen(); });
-  addEventListener('pagehide', rest);
+  document.addEventListener('visibilitychange', () => { if (document.hidden) close(); else listen(); });
+  addEventListener('pagehide', close);
   addEventListener('pageshow', (event) => { if (event.persisted) listen(); });
   if (region.dataset.live) listen();
 })();

@@ -11,21 +11,21 @@ use jiff::Timestamp;
 use crate::domain::findings::ClaimedAccount;
 
 /// A route, and the account that a request to it names.
-pub(super) type Scope = (&'static str, ClaimedAccount);
+pub type Scope = (&'static str, ClaimedAccount);
 /// Counts of every scope that had a request.
-pub(super) type SignatureCounts = BTreeMap<Scope, SignatureCount>;
+pub type SignatureCounts = BTreeMap<Scope, SignatureCount>;
 
 /// Requests of one scope since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct SignatureCount {
+pub struct SignatureCount {
     /// Requests with a valid signature.
-    pub(super) verified: u64,
+    pub verified: u64,
     /// When the latest of them arrived.
-    pub(super) last_verified: Option<Timestamp>,
+    pub last_verified: Option<Timestamp>,
     /// Signed requests that were refused for the signature or the account.
-    pub(super) refused: u64,
+    pub refused: u64,
     /// Refused requests without a readable signature, or without a valid one for an account that is not configured.
-    pub(super) unsigned: u64,
+    pub unsigned: u64,
 }
 
 /// Counts verified and refused requests.
@@ -33,22 +33,22 @@ pub(super) struct SignatureCount {
 pub struct SignatureTally(Mutex<SignatureCounts>);
 
 impl SignatureTally {
-    pub(super) fn verified(&self, scope: Scope, now: Timestamp) {
+    pub fn verified(&self, scope: Scope, now: Timestamp) {
         self.change(scope, |count| {
             count.verified = count.verified.saturating_add(1);
             count.last_verified = Some(now);
         });
     }
 
-    pub(super) fn refused(&self, scope: Scope) {
+    pub fn refused(&self, scope: Scope) {
         self.change(scope, |count| count.refused = count.refused.saturating_add(1));
     }
 
-    pub(super) fn unsigned(&self, scope: Scope) {
+    pub fn unsigned(&self, scope: Scope) {
         self.change(scope, |count| count.unsigned = count.unsigned.saturating_add(1));
     }
 
-    pub(super) fn counts(&self) -> SignatureCounts {
+    pub fn counts(&self) -> SignatureCounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

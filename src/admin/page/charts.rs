@@ -1,25 +1,25 @@
-//! Charts: inline SVG that stretches with its card, so words stand beside it in HTML, and each has all its
-//! numbers as a table. Deliberately absent: styles in attributes, which the page's policy forbids.
+//! Charts as inline SVG. An SVG stretches with its card, so labels are HTML beside it; a table has all its numbers.
+//! Deliberately absent: style attributes, which the page's Content-Security-Policy forbids.
 
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use crate::admin::page::format;
 use crate::domain::stats::{BucketCounts, WAIT_BOUNDS};
-use crate::inbound::page::format;
 
-/// What happened to what was sent in one hour, or on one day.
+/// The messages sent in one hour or on one day.
 pub(super) struct Slot {
     /// `10:00`, `23 Nov`.
     pub(super) label: String,
     pub(super) tally: BucketCounts,
 }
 
-/// The height of the drawing, in its own units; as wide as it has slots, ten each.
+/// The height of a chart and the width of a slot, in units of the SVG.
 const HEIGHT: f64 = 100.0;
 const SLOT: f64 = 10.0;
 
-/// Conversion as a line above, what was sent and confirmed as bars below.
+/// Conversion as a line, with bars of sent and confirmed messages below it.
 pub(super) fn over_time(id: &str, title: &str, slots: &[Slot]) -> Markup {
     let all = slots.iter().fold(BucketCounts::default(), |all, slot| all + slot.tally);
     let most = slots.iter().map(|slot| slot.tally.sent).max().unwrap_or_default();
@@ -86,33 +86,29 @@ fn as_table(id: &str, slots: &[Slot]) -> Markup {
     }
 }
 
-/// How long people took: a row for each bucket, which is its own table.
+/// A table of the times from sending to proof, with a bar for each bucket.
 pub(super) fn waits(tally: &BucketCounts) -> Markup {
     let most = tally.waits.iter().copied().max().unwrap_or_default();
     let mut so_far = 0;
-    let rows = tally.waits.iter().enumerate().map(|(at, count)| {
-        so_far += count;
-        (bound(at), *count, format::part(so_far, tally.confirmed))
-    });
-    let rows: Vec<_> = rows.collect();
     html! {
         table.bars {
-            caption.unseen { "How long people took from the sending of a message to the act that proved it" }
+            caption.unseen { "The time from the sending of a message to the act that proved it" }
             thead { tr {
                 th scope="col" { "Within" } th scope="col" { span.unseen { "Share" } }
                 th.n scope="col" { "Messages" } th.n scope="col" { "So far" }
             } }
-            tbody { @for (bound, count, so_far) in rows { tr {
-                th scope="row" { (bound) }
+            tbody { @for (at, count) in tally.waits.iter().copied().enumerate() { tr {
+                @let () = so_far += count;
+                th scope="row" { (bound(at)) }
                 td.wide { (bar(format::part(count, most), "confirmed")) }
                 td.n { (format::count(count)) }
-                td.n { (format::share(so_far)) }
+                td.n { (format::share(format::part(so_far, tally.confirmed))) }
             } } }
         }
     }
 }
 
-/// A bar as long as its share of the cell that it is in. The number stands beside it.
+/// A bar whose length is a share of its table cell.
 pub(super) fn bar(share: Option<f64>, class: &str) -> Markup {
     let width = format!("{:.1}", share.unwrap_or_default().clamp(0.0, 1.0) * 100.0);
     html! {
@@ -136,7 +132,7 @@ fn view(slots: &[Slot]) -> String {
     format!("0 0 {} {HEIGHT}", left(slots.len()))
 }
 
-/// Where a slot begins.
+/// The horizontal position of a slot.
 #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
 fn left(at: usize) -> f64 {
     at as f64 * SLOT
@@ -147,7 +143,7 @@ fn grid(slots: &[Slot]) -> String {
     [0.0, HEIGHT / 2.0, HEIGHT].map(|y| format!("M0 {y}H{right}")).concat()
 }
 
-/// Where the conversion of each slot lies that has any.
+/// The points of the slots that have a conversion.
 fn points(slots: &[Slot]) -> impl Iterator<Item = (usize, f64, f64)> {
     slots.iter().enumerate().filter_map(|(at, slot)| {
         let share = slot.tally.conversion()?;
@@ -155,25 +151,21 @@ fn points(slots: &[Slot]) -> impl Iterator<Item = (usize, f64, f64)> {
     })
 }
 
-/// Broken where nothing was sent: there is no conversion of nothing.
+/// The line has gaps at slots without sent messages.
 fn conversion_line(slots: &[Slot]) -> String {
     let mut path = String::new();
     let mut last = None;
     for (at, x, y) in points(slots) {
-        let goes_on = last.is_some_and(|last: usize| last + 1 == at);
-        let _ = write!(path, "{}{x} {y:.2}", if goes_on { 'L' } else { 'M' });
+        let continues = last.is_some_and(|last: usize| last + 1 == at);
+        let _ = write!(path, "{}{x} {y:.2}", if continues { 'L' } else { 'M' });
         last = Some(at);
     }
     path
 }
 
-/// A stroke of no length is a round dot, however the drawing is stretched.
+/// A stroke without length is a round dot at every scale of the SVG.
 fn conversion_dots(slots: &[Slot]) -> String {
-    let mut path = String::new();
-    for (_, x, y) in points(slots) {
-        let _ = write!(path, "M{x} {y:.2}h0.01");
-    }
-    path
+    points(slots).map(|(_, x, y)| format!("M{x} {y:.2}h0.01")).collect::<Vec<_>>().concat()
 }
 
 fn bars(slots: &[Slot], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String {
@@ -188,7 +180,7 @@ fn bars(slots: &[Slot], most: u64, of: impl Fn(&BucketCounts) -> u64) -> String 
     path
 }
 
-/// What a pointer over a slot reads.
+/// The tooltips of the slots.
 fn tooltips(slots: &[Slot]) -> Markup {
     html! {
         @for (at, slot) in slots.iter().enumerate() {
@@ -213,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_broken_where_nothing_was_sent() {
+    fn the_line_has_gaps_at_slots_without_sent_messages() {
         let slots = [slot(4, 1), slot(2, 2), slot(0, 0), slot(10, 5)];
         assert_eq!(conversion_line(&slots), "M5 75.00L15 0.00M35 50.00");
         assert_eq!(conversion_dots(&slots).matches('M').count(), 3);
@@ -221,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_chart_is_drawn_and_says_so() {
+    fn a_chart_without_messages_has_a_dash_and_no_invalid_number() {
         let chart = over_time("x", "Conversion", &[slot(0, 0)]).into_string();
         assert!(chart.contains("0 sent, 0 confirmed, – altogether"), "{chart}");
         assert!(!chart.contains("NaN") && !chart.contains("inf"), "{chart}");
     }
 
     #[test]
-    fn buckets_are_named_by_their_bounds() {
+    fn a_bucket_is_labelled_with_its_bound() {
         let names: Vec<String> = (0..=WAIT_BOUNDS.len()).map(bound).collect();
         assert_eq!(
             (&*names[0], &*names[4], &*names[10], &*names[11]),

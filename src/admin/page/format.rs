@@ -1,38 +1,29 @@
-//! Times, counts and shares, as the page shows them. All times are UTC, and say so.
+//! Formats of times, counts and shares on the page.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-/// A moment: `10:02:11` today, else with its day.
+/// The time of day for today, otherwise the day and the time. All in UTC.
 pub(super) fn timestamp(at: Timestamp, now: Timestamp) -> Markup {
-    let is_today = day(at) == day(now);
-    let short = if is_today { "%H:%M:%S" } else { "%-d %b %H:%M" };
+    let day = |at: Timestamp| at.as_second().div_euclid(86_400);
+    let short = if day(at) == day(now) { "%H:%M:%S" } else { "%-d %b %H:%M" };
     html! { time datetime=(at) title=(at.strftime("%Y-%m-%d %H:%M:%S UTC")) { (at.strftime(short)) } }
-}
-
-fn day(at: Timestamp) -> i64 {
-    at.as_second().div_euclid(86_400)
 }
 
 /// `12,345`.
 pub(super) fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
+    if count < 1_000 {
+        return count.to_string();
     }
-    grouped
+    format!("{},{:03}", self::count(count / 1_000), count % 1_000)
 }
 
-/// `83%`; a dash where there is nothing to have a share of.
+/// `83%`; a dash for the share of nothing.
 pub(super) fn share(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.0}%", share * 100.0))
 }
 
-/// So many of so many.
+/// The share of a part in a whole.
 #[expect(clippy::cast_precision_loss, reason = "a share")]
 pub(super) fn part(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)

@@ -1,13 +1,15 @@
-//! Trends: samples of the running service, and the situation derived from them and a snapshot.
+//! Samples of the running service, and the facts for findings, derived from the samples and a snapshot.
 //!
-//! A fine history covers the last hour, a coarse one the last day, for the windows of `ops/alerts.yml`. Both are
-//! bounded: labels are those of the metrics.
+//! A fine history covers the last hour and a coarse one the last day, for the windows of `ops/alerts.yml`. Their sizes are
+//! bounded, because their keys are labels of metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::admin::scrape::{code_label, sender_label};
+use crate::admin::snapshot::{MAX_EVALUATED, Snapshot, Sources};
 use crate::domain::findings::{
     ClaimedAccount, ClockJump, ForeignServer, HeldAccount, KeyFacts, OutboxFacts, PausedLane,
     RequestFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation, StoreFacts,
@@ -16,28 +18,24 @@ use crate::domain::findings::{
 use crate::domain::message::{Message, State};
 use crate::domain::route;
 use crate::domain::stats::{MessageStats, StatusBucket};
-use crate::inbound::board::{JUDGED, Snapshot, Sources};
-use crate::inbound::scrape::{code_label, sender_label};
-use crate::inbound::signature_tally::{Scope, SignatureCounts};
 use crate::telemetry::history::History;
 use crate::telemetry::readiness::{LaneDetail, LaneReadiness};
+use crate::telemetry::signature_tally::{Scope, SignatureCounts};
 use crate::telemetry::totals::{Side, Total, Totals};
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: Duration = Duration::from_secs(24 * HOUR);
-const FINE_STEP: Duration = Duration::from_secs(15);
-const FINE_SPAN: Duration = Duration::from_secs(HOUR);
-const COARSE_STEP: Duration = Duration::from_secs(15 * MINUTE);
-/// A day, and the longest window that is compared with the one a day before.
-const COARSE_SPAN: Duration = Duration::from_secs(26 * HOUR);
 /// Windows, as in `ops/alerts.yml`.
-const TEN_MINUTES: Duration = Duration::from_secs(10 * MINUTE);
-const QUARTER_HOUR: Duration = Duration::from_secs(15 * MINUTE);
-const HALF_HOUR: Duration = Duration::from_secs(30 * MINUTE);
-const ONE_HOUR: Duration = Duration::from_secs(HOUR);
-const TWO_HOURS: Duration = Duration::from_secs(2 * HOUR);
-const SIX_HOURS: Duration = Duration::from_secs(6 * HOUR);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
+const QUARTER_HOUR: Duration = Duration::from_mins(15);
+const HALF_HOUR: Duration = Duration::from_mins(30);
+const ONE_HOUR: Duration = Duration::from_hours(1);
+const TWO_HOURS: Duration = Duration::from_hours(2);
+const SIX_HOURS: Duration = Duration::from_hours(6);
+const DAY: Duration = Duration::from_hours(24);
+const FINE_STEP: Duration = Duration::from_secs(15);
+const SIGNATURES_STEP: Duration = Duration::from_mins(1);
+const COARSE_STEP: Duration = QUARTER_HOUR;
+/// A day, and the longest window that is compared with the same window a day before.
+const COARSE_SPAN: Duration = Duration::from_hours(26);
 /// Samples in half an hour.
 const HALF_HOUR_SAMPLES: u32 = 120;
 
@@ -46,7 +44,7 @@ type Counts = BTreeMap<String, TrafficCount>;
 
 /// A sample of every 15 seconds.
 #[derive(Debug)]
-struct Fine {
+struct FineSample {
     totals: Totals,
     outbox: u64,
     throttled: BTreeSet<String>,
@@ -54,7 +52,7 @@ struct Fine {
 
 /// A sample of every 15 minutes.
 #[derive(Debug)]
-struct Coarse {
+struct CoarseSample {
     totals: Totals,
     orphaned: u64,
     free: Option<u64>,
@@ -65,41 +63,41 @@ struct Coarse {
 /// The histories of all samples.
 #[derive(Debug)]
 pub(super) struct Trends {
-    fine: History<Fine>,
-    coarse: History<Coarse>,
+    fine: History<FineSample>,
+    coarse: History<CoarseSample>,
     signatures: History<SignatureCounts>,
 }
 
 impl Default for Trends {
     fn default() -> Self {
         Self {
-            fine: History::new(FINE_STEP, FINE_SPAN),
+            fine: History::new(FINE_STEP, ONE_HOUR),
             coarse: History::new(COARSE_STEP, COARSE_SPAN),
-            signatures: History::new(Duration::from_secs(MINUTE), FINE_SPAN),
+            signatures: History::new(SIGNATURES_STEP, ONE_HOUR),
         }
     }
 }
 
 impl Trends {
-    /// Takes the samples that are due. `uptime` is the age of the process.
+    /// Adds the samples that are due. `uptime` is the age of the process.
     pub(super) fn note(&mut self, uptime: Duration, now: &Snapshot, totals: Totals) {
         if self.fine.is_due(uptime) {
             let throttled = now.lanes.iter().filter(|(_, lane)| lane.state == LaneReadiness::Held);
             let throttled = throttled.map(|(account, _)| account.clone());
             let outbox = now.counts.of(State::Confirmed);
-            self.fine.note(uptime, Fine { totals, outbox, throttled: throttled.collect() });
+            self.fine.note(uptime, FineSample { totals, outbox, throttled: throttled.collect() });
         }
         if self.signatures.is_due(uptime) {
             self.signatures.note(uptime, now.signatures.clone());
         }
         if self.coarse.is_due(uptime) {
-            let (countries, senders) = traffic(&now.census);
+            let (countries, senders) = traffic(&now.stats);
             let (orphaned, free) = (now.counts.orphaned, now.free);
-            self.coarse.note(uptime, Coarse { totals, orphaned, free, countries, senders });
+            self.coarse.note(uptime, CoarseSample { totals, orphaned, free, countries, senders });
         }
     }
 
-    /// The facts from which findings are judged.
+    /// The facts from which findings are derived.
     pub(super) fn situation(
         &self,
         uptime: Duration,
@@ -107,55 +105,62 @@ impl Trends {
         totals: Totals,
         sources: &Sources,
     ) -> Situation {
-        let grown = |window, total| self.grown(uptime, window, &totals, total);
+        let growth_in = |window, total| self.growth_in(uptime, window, &totals, total);
         let signatures = self.signatures(uptime, now);
         let of = |side: Side| {
             let of_side = signatures.iter().filter(|one| one.side == side.as_str());
             of_side.map(|one| one.facts).sum()
         };
-        let trust = sources.trust.now();
         // A reload may have removed an account since its requests were counted.
         let is_configured = |one: &RouteSignatures| match one.account {
-            ClaimedAccount::Configured(account) => trust.claim(Some(account)) == one.account,
+            ClaimedAccount::Configured(account) => (sources.keys.has_account)(account),
             ClaimedAccount::Unnamed | ClaimedAccount::Unknown => true,
         };
-        let (countries, senders) = traffic(&now.census);
+        let (countries, senders) = traffic(&now.stats);
         let jump = sources.store.clock_guard().jump();
+        let foreign = now.foreign.iter().map(|(account, answers)| ForeignServer {
+            account: account.clone(),
+            since: answers.since,
+            why: answers.why.clone(),
+        });
+        let on_hold = now.posting.on_hold.iter();
+        let on_hold = on_hold
+            .map(|(account, since)| HeldAccount { account: account.to_string(), since: *since });
         Situation {
             now: now.at,
             start: sources.start.clone(),
             is_draining: now.is_draining,
-            is_dry_run: now.is_dry_run,
-            reloads_refused: grown(HALF_HOUR, Total::ReloadsRefused),
+            is_dry_run: now.posting.is_dry_run,
+            reloads_refused: growth_in(HALF_HOUR, Total::ReloadsRefused),
             twilio: of(Side::Twilio),
             app: of(Side::App),
             signatures: signatures.into_iter().filter(is_configured).collect(),
             requests: RequestFacts {
-                server_errors: grown(TEN_MINUTES, Total::ServerErrors),
-                signature_failures: grown(QUARTER_HOUR, Total::SignatureFailures),
-                signature_failures_a_day_ago: self.a_day_ago(uptime),
-                unusable: grown(HALF_HOUR, Total::Unusable),
-                malformed_events: grown(ONE_HOUR, Total::MalformedEvents),
-                orphaned: self.orphaned(uptime, now.counts.orphaned),
+                server_errors: growth_in(TEN_MINUTES, Total::ServerErrors),
+                signature_failures: growth_in(QUARTER_HOUR, Total::SignatureFailures),
+                signature_failures_a_day_ago: self.signature_failures_a_day_ago(uptime),
+                unusable: growth_in(HALF_HOUR, Total::Unusable),
+                malformed_events: growth_in(ONE_HOUR, Total::MalformedEvents),
+                orphaned: self.orphaned_growth(uptime, now.counts.orphaned),
                 deferred_evidence: sources.metrics.evidence_deferred(),
-                lost_evidence: grown(ONE_HOUR, Total::LostEvidence),
+                lost_evidence: growth_in(ONE_HOUR, Total::LostEvidence),
             },
             keys: keys(sources),
             paused: paused(&now.lanes),
-            foreign: foreign(now),
+            foreign: foreign.collect(),
             throttled: self.throttled(uptime, now),
-            on_hold: on_hold(now),
+            on_hold: on_hold.collect(),
             outbox: self.outbox(uptime, now),
             upstream: UpstreamFacts {
-                attempts: grown(QUARTER_HOUR, Total::Attempts),
-                failures: grown(QUARTER_HOUR, Total::Failures),
-                refused: grown(ONE_HOUR, Total::RefusedByTwilio),
-                attempts_in_an_hour: grown(ONE_HOUR, Total::Attempts),
-                unnamed: grown(ONE_HOUR, Total::ForeignAnswers),
+                attempts: growth_in(QUARTER_HOUR, Total::Attempts),
+                failures: growth_in(QUARTER_HOUR, Total::Failures),
+                refused: growth_in(ONE_HOUR, Total::RefusedByTwilio),
+                attempts_in_an_hour: growth_in(ONE_HOUR, Total::Attempts),
+                unnamed: growth_in(ONE_HOUR, Total::ForeignAnswers),
                 ..refused_today(now)
             },
             store: StoreFacts {
-                trouble: now.sick.clone(),
+                trouble: now.store_error.clone(),
                 free: now.free,
                 free_before: self.free_before(uptime),
                 records: now.counts.total(),
@@ -164,12 +169,12 @@ impl Trends {
                 parked_share: now.counts.parked_share,
                 links: now.counts.links,
                 max_records: sources.max_messages,
-                forgotten_early: grown(ONE_HOUR, Total::Evicted),
-                commits: grown(TEN_MINUTES, Total::Commits),
-                slow_commits: grown(TEN_MINUTES, Total::SlowCommits),
+                forgotten_early: growth_in(ONE_HOUR, Total::Evicted),
+                commits: growth_in(TEN_MINUTES, Total::Commits),
+                slow_commits: growth_in(TEN_MINUTES, Total::SlowCommits),
             },
-            countries: self.compared(uptime, countries, |sample| &sample.countries),
-            senders: self.compared(uptime, senders, |sample| &sample.senders),
+            countries: self.traffic_windows(uptime, countries, |sample| &sample.countries),
+            senders: self.traffic_windows(uptime, senders, |sample| &sample.senders),
             clock_jump: jump.map(|jump| ClockJump {
                 by: jump.ahead,
                 noticed: jump.since,
@@ -178,13 +183,12 @@ impl Trends {
         }
     }
 
-    /// The growth of a total over a window that ends now. A process that is younger counts from its start.
-    fn grown(&self, uptime: Duration, window: Duration, now: &Totals, total: Total) -> u64 {
+    /// The growth of a total in the window that ends now. In a younger process: since its start.
+    fn growth_in(&self, uptime: Duration, window: Duration, now: &Totals, total: Total) -> u64 {
         let before = self.fine.before(uptime, window).map_or(&Totals::ZERO, |fine| &fine.totals);
         now.growth(before, total)
     }
 
-    /// Signatures of each route and account.
     fn signatures(&self, uptime: Duration, now: &Snapshot) -> Vec<RouteSignatures> {
         let before = |window| self.signatures.before(uptime, window);
         let (quarter, hour) = (before(QUARTER_HOUR), before(ONE_HOUR));
@@ -209,15 +213,15 @@ impl Trends {
         facts.collect()
     }
 
-    fn a_day_ago(&self, uptime: Duration) -> Option<u64> {
+    fn signature_failures_a_day_ago(&self, uptime: Duration) -> Option<u64> {
         let end = &self.coarse.before(uptime, DAY)?.totals;
         let start = self.coarse.before(uptime, DAY + QUARTER_HOUR);
         let start = start.map_or(&Totals::ZERO, |coarse| &coarse.totals);
         Some(end.growth(start, Total::SignatureFailures))
     }
 
-    /// The count of orphans outlives the process, so it is compared with the first sample.
-    fn orphaned(&self, uptime: Duration, now: u64) -> u64 {
+    /// The growth of orphaned evidence. The store keeps the count across restarts, so it is compared with the first sample.
+    fn orphaned_growth(&self, uptime: Duration, now: u64) -> u64 {
         let before = self.coarse.oldest(uptime, SIX_HOURS).map(|(_, coarse)| coarse.orphaned);
         now.saturating_sub(before.unwrap_or(now))
     }
@@ -240,16 +244,16 @@ impl Trends {
             let account = account.clone();
             (lane_is_held, ThrottledLane { share: share(&account), account, oldest })
         });
-        // An open lane counts if it was throttled for most of the time.
-        let matters = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
-        lanes.filter(matters).map(|(_, lane)| lane).collect()
+        // An open lane is throttled if it was held for most of the time.
+        let is_throttled = |(is_held, lane): &(bool, ThrottledLane)| *is_held || lane.share > 0.5;
+        lanes.filter(is_throttled).map(|(_, lane)| lane).collect()
     }
 
     fn outbox(&self, uptime: Duration, now: &Snapshot) -> OutboxFacts {
         let is_open = |message: &&Message| {
             let lane = now.lanes.get(message.account.as_str());
             let is_closed = lane.is_some_and(|lane| lane.state != LaneReadiness::Open);
-            !is_closed && !now.on_hold.contains_key(&message.account)
+            !is_closed && !now.posting.on_hold.contains_key(&message.account)
         };
         let open: Vec<&Message> = now.outbox.iter().filter(is_open).collect();
         let failed = open.iter().filter_map(|message| message.last_attempt.as_ref());
@@ -259,15 +263,16 @@ impl Trends {
             oldest: oldest(now),
             failed: failed.clone().count() as u64,
             last_failure: failed.max_by_key(|attempt| attempt.ended_at).map(ToString::to_string),
-            is_cut: now.outbox.len() >= JUDGED,
+            is_cut: now.outbox.len() >= MAX_EVALUATED,
         }
     }
 
-    fn compared(
+    /// Traffic by name, now and a day ago, each in a window of two hours.
+    fn traffic_windows(
         &self,
         uptime: Duration,
         now: Counts,
-        of: impl Fn(&Coarse) -> &Counts,
+        of: impl Fn(&CoarseSample) -> &Counts,
     ) -> Vec<Traffic> {
         let at = |age| self.coarse.before(uptime, age).map(&of);
         let (recent, day) = (at(TWO_HOURS), at(DAY));
@@ -285,13 +290,14 @@ impl Trends {
     }
 }
 
-/// Since when the oldest confirmation waits, of accounts that are not on hold. The census knows it
-/// only for all accounts together, so during a hold it comes from the messages of the snapshot.
+/// The time of the oldest unreported confirmation, without accounts on hold. The stats have it only for all accounts
+/// together, so during a hold it comes from the messages of the snapshot.
 fn oldest(now: &Snapshot) -> Option<Timestamp> {
-    if now.on_hold.is_empty() {
-        return now.census.oldest(StatusBucket::Message(State::Confirmed));
+    if now.posting.on_hold.is_empty() {
+        return now.stats.oldest(StatusBucket::Message(State::Confirmed));
     }
-    let posted = now.outbox.iter().filter(|message| !now.on_hold.contains_key(&message.account));
+    let posted =
+        now.outbox.iter().filter(|message| !now.posting.on_hold.contains_key(&message.account));
     posted.map(confirmed_at).min()
 }
 
@@ -299,16 +305,16 @@ fn confirmed_at(message: &Message) -> Timestamp {
     message.proof.as_ref().map_or(message.since, |proof| proof.confirmed_at)
 }
 
-/// Since when the oldest confirmation of one account waits. If the snapshot does not have all
-/// messages, the oldest of all accounts counts as well.
+/// The time of the oldest unreported confirmation of one account. If the snapshot does not have all messages, the oldest
+/// of all accounts counts as well.
 fn oldest_of(now: &Snapshot, account: &str) -> Option<Timestamp> {
-    let is_on_hold = now.on_hold.keys().any(|held| held.as_str() == account);
+    let is_on_hold = now.posting.on_hold.keys().any(|held| held.as_str() == account);
     if is_on_hold {
         return None;
     }
     let own = now.outbox.iter().filter(|message| message.account.as_str() == account);
     let own = own.map(confirmed_at).min();
-    let is_cut = now.outbox.len() >= JUDGED;
+    let is_cut = now.outbox.len() >= MAX_EVALUATED;
     let of_all = oldest(now).filter(|_| is_cut);
     own.into_iter().chain(of_all).min()
 }
@@ -320,19 +326,10 @@ fn growth(now: TrafficCount, before: TrafficCount) -> TrafficCount {
     }
 }
 
-fn foreign(now: &Snapshot) -> Vec<ForeignServer> {
-    let answers = now.foreign.iter().map(|(account, answers)| ForeignServer {
-        account: account.clone(),
-        since: answers.since,
-        why: answers.why.clone(),
-    });
-    answers.collect()
-}
-
 /// Conversion since the start, by calling code and by sender.
-fn traffic(census: &MessageStats) -> (Counts, Counts) {
+fn traffic(stats: &MessageStats) -> (Counts, Counts) {
     let (mut countries, mut senders) = (Counts::new(), Counts::new());
-    for (code, sender, tally) in census.since_start() {
+    for (code, sender, tally) in stats.since_start() {
         for (counts, name) in
             [(&mut countries, code_label(code)), (&mut senders, sender_label(sender))]
         {
@@ -346,8 +343,7 @@ fn traffic(census: &MessageStats) -> (Counts, Counts) {
 
 /// Keys that have matched since the start.
 fn keys(sources: &Sources) -> Vec<KeyFacts> {
-    let names = sources.trust.now().names();
-    let matched = names.into_iter().filter_map(|(account, name)| {
+    let matched = (sources.keys.names)().into_iter().filter_map(|(account, name)| {
         let last = sources.metrics.key_last_matched(&route::paths(), &account, &name)?;
         Some(KeyFacts { account, name, last_matched: Timestamp::from_second(last).ok()? })
     });
@@ -364,12 +360,6 @@ fn paused(lanes: &BTreeMap<String, LaneDetail>) -> Vec<PausedLane> {
         message: lane.why.clone().unwrap_or_default(),
     });
     paused.collect()
-}
-
-fn on_hold(now: &Snapshot) -> Vec<HeldAccount> {
-    let held = now.on_hold.iter();
-    held.map(|(account, since)| HeldAccount { account: account.to_string(), since: *since })
-        .collect()
 }
 
 /// Refused messages of the last day that the store still has.

@@ -1,17 +1,17 @@
-//! Tests of the trends: windows, comparisons, and which accounts' messages count.
+//! Tests of the trends: windows, comparisons, and the effect of holds and lanes.
 
 use super::*;
 use crate::domain::findings::{FindingId, Severity, judge};
 use crate::domain::message::{Basis, LastAttempt, Proof};
 use crate::domain::stats::CountedRecord;
-use crate::inbound::signature_tally::SignatureTally;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::signature_tally::SignatureTally;
 
 const ONE: &str = "AC0123456789abcdef0123456789abcdef";
 const OTHER: &str = "AC1123456789abcdef0123456789abcdef";
 
 fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * MINUTE)
+    Duration::from_mins(minutes)
 }
 
 /// Now is minute 100.
@@ -52,7 +52,7 @@ fn a_total_counts_within_its_window_and_from_the_start_of_a_younger_process() {
     let (metrics, mut trends, now) = (Metrics::new(), Trends::default(), Snapshot::default());
     metrics.events("message", "malformed");
     let grown = |trends: &Trends, uptime| {
-        trends.grown(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
+        trends.growth_in(uptime, ONE_HOUR, &metrics.totals(), Total::MalformedEvents)
     };
     assert_eq!(grown(&trends, minutes(0)), 1, "before any sample");
     trends.note(minutes(1), &now, metrics.totals());
@@ -64,13 +64,13 @@ fn a_total_counts_within_its_window_and_from_the_start_of_a_younger_process() {
 }
 
 #[test]
-fn conversion_is_compared_with_the_same_hours_a_day_ago_once_there_was_one() {
+fn conversion_is_compared_with_the_same_hours_a_day_ago_once_they_were_sampled() {
     let mut trends = Trends::default();
     let counts =
         |sent| Counts::from([("49".to_owned(), TrafficCount { sent, confirmed: sent / 2 })]);
     let hour = |hour: u64| minutes(60 * hour);
     let traffic = |trends: &Trends, uptime, total| {
-        let traffic = trends.compared(uptime, counts(total), |sample| &sample.countries);
+        let traffic = trends.traffic_windows(uptime, counts(total), |sample| &sample.countries);
         let [traffic] = traffic.as_slice() else { unreachable!("{traffic:?}") };
         (traffic.now.sent, traffic.a_day_ago.map(|before| before.sent))
     };
@@ -78,13 +78,14 @@ fn conversion_is_compared_with_the_same_hours_a_day_ago_once_there_was_one() {
     for quarter in 0..=4 * 30 {
         let uptime = minutes(15 * quarter);
         let (countries, senders) = (counts(25 * quarter), Counts::new());
-        let sample = Coarse { totals: Totals::ZERO, orphaned: 0, free: None, countries, senders };
+        let sample =
+            CoarseSample { totals: Totals::ZERO, orphaned: 0, free: None, countries, senders };
         match quarter {
             4 => assert_eq!(traffic(&trends, hour(1), 100), (100, None)),
             92 => assert_eq!(traffic(&trends, hour(23), 2_300), (200, None)),
             100 => {
-                let was_an_hour_old = traffic(&trends, hour(25), 2_500);
-                assert_eq!(was_an_hour_old, (200, Some(100)));
+                let of_the_first_hour = traffic(&trends, hour(25), 2_500);
+                assert_eq!(of_the_first_hour, (200, Some(100)));
             }
             _ => {}
         }
@@ -94,13 +95,13 @@ fn conversion_is_compared_with_the_same_hours_a_day_ago_once_there_was_one() {
 }
 
 #[test]
-fn orphans_and_room_are_compared_with_the_first_sample_not_with_nothing() {
+fn orphaned_evidence_and_free_space_are_compared_with_the_first_sample() {
     let mut trends = Trends::default();
-    assert_eq!(trends.orphaned(minutes(0), 500), 0);
+    assert_eq!(trends.orphaned_growth(minutes(0), 500), 0);
     let mut now = Snapshot { free: Some(1_000), ..Snapshot::default() };
     now.counts.orphaned = 500;
     trends.note(minutes(0), &now, Totals::ZERO);
-    assert_eq!(trends.orphaned(minutes(90), 507), 7);
+    assert_eq!(trends.orphaned_growth(minutes(90), 507), 7);
     let before = (SignedDuration::from_mins(90), 1_000);
     assert_eq!(trends.free_before(minutes(90)), Some(before));
 }
@@ -123,22 +124,22 @@ fn a_lane_that_was_throttled_most_of_the_time_counts_even_while_it_is_open() {
     assert_eq!(
         trends.throttled(now, &snapshot(LaneReadiness::Paused)),
         [],
-        "its pause is another finding"
+        "a paused lane has another finding"
     );
     assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Held)).len(), 1);
     assert_eq!(Trends::default().throttled(now, &snapshot(LaneReadiness::Open)), []);
 }
 
 #[test]
-fn an_account_is_not_judged_by_the_messages_of_another() {
+fn an_account_on_hold_has_no_effect_on_the_findings_of_another() {
     let trends = Trends::default();
     let outbox = |now: &Snapshot| {
         let OutboxFacts { oldest, failed, last_failure, .. } = trends.outbox(minutes(1), now);
         (oldest, failed, last_failure)
     };
     let mut now = Snapshot { at: at(100), ..Snapshot::default() };
-    now.on_hold.insert(OTHER.parse().expect("valid"), at(0));
-    // Those of the account on hold are old, and many.
+    now.posting.on_hold.insert(OTHER.parse().expect("valid"), at(0));
+    // The account on hold has many old messages.
     now.outbox = (0..30).map(|minute| confirmed(OTHER, minute, true)).collect();
     assert_eq!(outbox(&now), (None, 0, None));
     now.outbox.push(confirmed(ONE, 99, false));
@@ -146,17 +147,17 @@ fn an_account_is_not_judged_by_the_messages_of_another() {
     now.outbox.insert(0, confirmed(ONE, 98, true));
     assert_eq!(outbox(&now), (Some(at(98)), 1, Some("HTTP 503".to_owned())));
     now.lanes.insert(ONE.to_owned(), lane(LaneReadiness::Paused));
-    assert_eq!(outbox(&now), (Some(at(98)), 0, None), "late as well, like the alert says");
+    assert_eq!(outbox(&now), (Some(at(98)), 0, None), "late, as in the alert");
 }
 
 /// Findings about these confirmed messages, at minute 100.
-fn judged(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
+fn findings(messages: &[Message], state: LaneReadiness) -> Vec<(FindingId, Severity)> {
     let trends = Trends::default();
     let mut now = Snapshot { at: at(100), ..Snapshot::default() };
     for message in messages {
-        now.census.insert(&CountedRecord::of_message(message));
+        now.stats.insert(&CountedRecord::of_message(message));
     }
-    now.outbox = messages.iter().take(JUDGED).cloned().collect();
+    now.outbox = messages.iter().take(MAX_EVALUATED).cloned().collect();
     now.lanes.insert(ONE.to_owned(), lane(state));
     let outbox = OutboxFacts { failed: 0, last_failure: None, ..trends.outbox(minutes(1), &now) };
     let throttled = trends.throttled(minutes(1), &now);
@@ -170,19 +171,19 @@ fn a_confirmation_that_waits_out_a_long_429_is_late_and_its_throttled_account_a_
     let stuck: Vec<_> = (0..30).map(|_| confirmed(ONE, 70, false)).collect();
     let late = (FindingId::OutboxOld, Severity::Critical);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&stuck, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&stuck, LaneReadiness::Held), [late, throttled]);
     let fresh = [confirmed(ONE, 99, false)];
-    assert_eq!(judged(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
+    assert_eq!(findings(&fresh, LaneReadiness::Held), [(throttled.0, Severity::Info)]);
 }
 
 #[test]
-fn the_oldest_confirmation_is_late_though_a_hundred_others_are_posted_before_it() {
+fn the_oldest_confirmation_is_late_even_if_a_hundred_others_are_posted_before_it() {
     let mut messages: Vec<_> = (0..120).map(|_| confirmed(ONE, 99, false)).collect();
     messages.push(confirmed(ONE, 70, true));
     let late = (FindingId::OutboxOld, Severity::Critical);
-    assert_eq!(judged(&messages, LaneReadiness::Open), [late]);
+    assert_eq!(findings(&messages, LaneReadiness::Open), [late]);
     let throttled = (FindingId::LaneThrottled, Severity::Warning);
-    assert_eq!(judged(&messages, LaneReadiness::Held), [late, throttled]);
+    assert_eq!(findings(&messages, LaneReadiness::Held), [late, throttled]);
 }
 
 #[test]

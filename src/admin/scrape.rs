@@ -1,8 +1,7 @@
-//! Taking stock for a scrape: the store's counts, its census, accounts on hold, the disk.
+//! Reads the gauges of a scrape of `/metrics`: counts, ages, conversion, holds, the disk.
 //!
-//! Reads no record: the census is a copy of what is kept up in memory. No label holds anybody's number or SID: of a
-//! sender, which is the company's own, the end is told. A store that does not answer holds up no scrape for
-//! longer than `PATIENCE`, and what it would have said is left out.
+//! Only counts in memory are read, no records. No label has a recipient or a whole number or SID. If the store does not
+//! answer in time, the scrape omits its gauges.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use actix_web::web;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use crate::domain::message::State;
 use crate::domain::sid::AccountSid;
@@ -18,49 +18,40 @@ use crate::domain::stats::{BucketCounts, MessageStats, StatusBucket, WAIT_BOUNDS
 use crate::store::{Clock, Store, StoreError};
 use crate::telemetry::store_gauges::{Amounts, Conversion, Disk, StoreFigures, StoreGauges};
 
-/// A scrape has ten seconds by default, and a commit may take as long.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// What can grow old unseen.
-const WATCHED: [(&str, StatusBucket); 5] = [
+/// Prometheus waits 10 s for a scrape by default, and a commit may take that long.
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The records whose greatest age is a gauge.
+const AGED: [(&str, StatusBucket); 5] = [
     ("pending", StatusBucket::Message(State::Pending)),
     ("parked", StatusBucket::Parked),
     ("outbox", StatusBucket::Message(State::Confirmed)),
     ("refused", StatusBucket::Message(State::Refused)),
     ("orphaned", StatusBucket::Orphaned),
 ];
-/// Where nobody said which.
-const UNKNOWN: &str = "unknown";
 /// Twilio's alphanumeric senders have eleven characters, RCS agents more.
 const LONGEST_SENDER: usize = 40;
-/// So many digits may be a phone number; a short code has up to six.
+/// The fewest digits of a phone number. A short code has at most six.
 const PHONE_DIGITS: usize = 7;
 /// Two letters and thirty-two hexadecimal digits.
 const SID_LENGTH: usize = 34;
-/// So much of a number is told.
+/// The last characters of a number or a SID that a label shows.
 const TAIL: usize = 4;
 
-/// Asks how much room the store takes up, and how much is left. May wait for the file system.
+/// Reads the size of the store and the free space of its disk. May block on the file system.
 pub type ReadDisk = Arc<dyn Fn() -> io::Result<Disk> + Send + Sync>;
 
-/// What there is now.
+/// The present gauges.
 pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk) -> StoreGauges {
-    let asked = async {
-        let census = store.census().await?;
-        Ok::<_, StoreError>((census, store.paused().await?, store.evictable().await?))
-    };
-    let told = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok((census, on_hold, evictable))) => {
-            Some(StoreFigures { evictable, ..store_figures(&census, &on_hold, clock()) })
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the store did not answer a scrape");
-            None
-        }
-        Err(_) => {
-            tracing::warn!("the store did not answer a scrape within {PATIENCE:?}");
-            None
-        }
-    };
+    let queries = async { tokio::try_join!(store.census(), store.paused(), store.evictable()) };
+    let figures = in_time(queries).await.map(|(stats, on_hold, evictable)| StoreFigures {
+        evictable,
+        ..store_figures(&stats, &on_hold, clock())
+    });
+    let told = figures
+        .inspect_err(|error| {
+            tracing::warn!(%error, "/metrics: store unavailable: {error}; its gauges are omitted");
+        })
+        .ok();
     let disk = Arc::clone(disk);
     let disk = web::block(move || disk()).await.ok().and_then(Result::ok);
     let counts = store.counts();
@@ -77,6 +68,16 @@ pub async fn read_gauges(store: &Arc<dyn Store>, clock: &Clock, disk: &ReadDisk)
     StoreGauges { amounts, clock_jump, figures: told, disk }
 }
 
+/// The result of a query of the store, or an error if the store does not answer in time.
+pub(super) async fn in_time<T>(
+    query: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, String> {
+    match timeout(STORE_TIMEOUT, query).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
+    }
+}
+
 /// The used part of a share.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for a graph")]
 fn used(count: u64, share: u64) -> f64 {
@@ -84,7 +85,7 @@ fn used(count: u64, share: u64) -> f64 {
 }
 
 fn store_figures(
-    census: &MessageStats,
+    stats: &MessageStats,
     on_hold: &BTreeMap<AccountSid, Timestamp>,
     now: Timestamp,
 ) -> StoreFigures {
@@ -93,24 +94,24 @@ fn store_figures(
             .and_then(|since| Duration::try_from(now.duration_since(*since)).ok())
             .unwrap_or_default()
     };
-    let oldest = WATCHED.map(|(what, standing)| (what, age(census.oldest(standing).as_ref())));
-    // An account is told of before it is on hold, so that it can be seen to come and go.
-    let known = census.accounts().map(|account| (account, age(on_hold.get(&account))));
+    let oldest = AGED.map(|(name, bucket)| (name, age(stats.oldest(bucket).as_ref())));
+    // Accounts that are not on hold have the value 0, so that a hold is visible as a change.
+    let known = stats.accounts().map(|account| (account, age(on_hold.get(&account))));
     let held = on_hold.iter().map(|(account, since)| (*account, age(Some(since))));
     let by_account: BTreeMap<_, _> = known.chain(held).collect();
     StoreFigures {
         oldest: oldest.to_vec(),
-        on_hold: by_account.into_iter().map(|(who, age)| (who.to_string(), age)).collect(),
-        conversion: conversion(census),
+        on_hold: by_account.into_iter().map(|(account, age)| (account.to_string(), age)).collect(),
+        conversion: conversion(stats),
         wait_bounds: &WAIT_BOUNDS,
         ..StoreFigures::default()
     }
 }
 
-/// Senders that end alike are told together: two rows of one name would be none.
-fn conversion(census: &MessageStats) -> Vec<Conversion> {
+/// Conversion by labels. Senders with equal labels are added up, because a series occurs once.
+fn conversion(stats: &MessageStats) -> Vec<Conversion> {
     let mut by_labels = BTreeMap::<(String, String), BucketCounts>::new();
-    for (code, sender, tally) in census.since_start() {
+    for (code, sender, tally) in stats.since_start() {
         *by_labels.entry((code_label(code), sender_label(sender))).or_default() += *tally;
     }
     let rows = by_labels.into_iter().map(|((calling_code, sender), tally)| Conversion {
@@ -127,13 +128,13 @@ fn conversion(census: &MessageStats) -> Vec<Conversion> {
 
 /// A calling code as a label.
 pub(super) fn code_label(code: Option<u16>) -> String {
-    code.map_or_else(|| UNKNOWN.to_owned(), |code| code.to_string())
+    code.map_or_else(|| "unknown".to_owned(), |code| code.to_string())
 }
 
-/// A name or a short code as it is; of a number or a SID its channel or kind, and its end.
+/// The label of a sender: a name or a short code in full; of a number or a SID only the kind and the end.
 pub(super) fn sender_label(sender: &str) -> String {
     let (channel, name) = sender.split_once(':').unwrap_or(("", sender));
-    let told = |text: &str| {
+    let escaped = |text: &str| {
         let plain =
             |c: char| if c.is_ascii_alphanumeric() || "+-.&()".contains(c) { c } else { '_' };
         text.chars().map(plain).take(LONGEST_SENDER).collect::<String>()
@@ -142,13 +143,13 @@ pub(super) fn sender_label(sender: &str) -> String {
     let is_sid = name.len() == SID_LENGTH && name.chars().all(|c| c.is_ascii_alphanumeric());
     let digits = name.chars().filter(char::is_ascii_digit).count();
     if !is_sid && digits < PHONE_DIGITS {
-        return format!("{}{colon}{}", told(channel), told(name));
+        return format!("{}{colon}{}", escaped(channel), escaped(name));
     }
     let kind = name.get(..2).filter(|_| is_sid).unwrap_or_default();
     let mut tail: Vec<_> =
         name.chars().rev().filter(char::is_ascii_alphanumeric).take(TAIL).collect();
     tail.reverse();
-    format!("{}{colon}{kind}*{}", told(channel), tail.into_iter().collect::<String>())
+    format!("{}{colon}{kind}*{}", escaped(channel), tail.into_iter().collect::<String>())
 }
 
 #[cfg(test)]
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_is_told_without_its_number() {
+    fn the_label_of_a_sender_has_at_most_the_end_of_a_number() {
         for (sender, label) in [
             ("+15017122661", "*2661"),
             ("whatsapp:+15017122661", "whatsapp:*2661"),

@@ -1,7 +1,7 @@
-//! Refused requests over the control socket, as they arrive. Recording is on while the client is connected.
+//! Streams rejected requests as they arrive. They are recorded while the client is connected, but not on the disk.
 //!
-//! The answer is a line of JSON for each recording and an empty line every second, which reveals a closed
-//! connection. A watch is bounded in time and number, and writes nothing to the disk.
+//! The answer is a line of JSON for each recording, and an empty line every second, which reveals a closed connection. A
+//! watch is limited in time and number.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval, sleep_until};
 
-use crate::inbound::control::Control;
+use crate::admin::socket::state::ControlState;
 use crate::recording::Recording;
 
 /// The route of a watch: `POST` with [`WatchRequest`], answered with lines of [`WatchLine`].
 pub const WATCH_REFUSED: &str = "/refused/watch";
 
-const BEAT: Duration = Duration::from_secs(1);
-/// No watch is longer than this, in seconds.
-const LONGEST: u64 = 60 * 60;
-/// No watch returns more recordings.
-const MOST: u32 = 1000;
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest watch, in seconds.
+const MAX_SECONDS: u64 = 60 * 60;
+/// The most recordings of a watch.
+const MAX_COUNT: u32 = 1000;
 
 /// The limits of a watch.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct WatchRequest {
-    /// The longest duration, in seconds.
+    /// The duration, in seconds.
     pub seconds: u64,
-    /// The highest number of recordings.
+    /// The most recordings.
     pub count: u32,
 }
 
@@ -38,7 +38,7 @@ pub struct WatchRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchLine {
-    /// A refused request, as the bytes of its `.http` file.
+    /// A rejected request, as the bytes of its `.http` file.
     Recording(Vec<u8>),
     End(WatchEnd),
 }
@@ -49,37 +49,37 @@ pub enum WatchLine {
 pub enum WatchEnd {
     /// The time is over.
     Time,
-    /// It has returned as many recordings as requested.
+    /// All requested recordings were sent.
     Count,
     /// Another watch has begun.
     Replaced,
 }
 
-/// A running watch. When it is dropped, it records no more.
+/// A running watch. Dropping it ends the recording.
 struct RunningWatch {
     recordings: mpsc::Receiver<Recording>,
     left: u32,
     deadline: Instant,
-    beat: Interval,
+    heartbeat: Interval,
     has_ended: bool,
 }
 
 pub(super) async fn watch(
-    control: web::Data<Control>,
-    asked: web::Json<WatchRequest>,
+    control: web::Data<ControlState>,
+    request: web::Json<WatchRequest>,
 ) -> HttpResponse {
-    let (seconds, count) = (asked.seconds.min(LONGEST), asked.count.min(MOST));
+    let (seconds, count) = (request.seconds.min(MAX_SECONDS), request.count.min(MAX_COUNT));
     tracing::info!(
         seconds,
         count,
-        "refused requests are shown to `heardback doctor --watch`, for at most {seconds} s"
+        "watch of rejected requests began: `heardback doctor --watch` gets them for at most {seconds} s"
     );
     let watch = RunningWatch {
-        recordings: control.refusals.watch(),
+        recordings: (control.watch_rejected)(),
         left: count,
         deadline: Instant::from_std(crate::telemetry::clock::monotonic())
             + Duration::from_secs(seconds),
-        beat: interval(BEAT),
+        heartbeat: interval(HEARTBEAT),
         has_ended: false,
     };
     let lines = stream::unfold(watch, |mut watch| async move {
@@ -107,7 +107,7 @@ impl RunningWatch {
                 None => self.end(WatchEnd::Replaced),
             }),
             () = sleep_until(self.deadline) => Some(self.end(WatchEnd::Time)),
-            _ = self.beat.tick() => Some(Bytes::from_static(b"\n")),
+            _ = self.heartbeat.tick() => Some(Bytes::from_static(b"\n")),
         }
     }
 
@@ -119,12 +119,14 @@ impl RunningWatch {
 
 impl Drop for RunningWatch {
     fn drop(&mut self) {
-        tracing::info!("refused requests are no longer shown to `heardback doctor --watch`");
+        tracing::info!(
+            "watch of rejected requests ended: `heardback doctor --watch` gets no more of them"
+        );
     }
 }
 
 fn line(line: &WatchLine) -> Bytes {
-    // A line holds bytes and words only, so its serialization cannot fail.
+    // Serialisation of bytes and unit variants cannot fail.
     let mut json = serde_json::to_vec(line).unwrap_or_default();
     json.push(b'\n');
     Bytes::from(json)
