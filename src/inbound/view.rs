@@ -1,5 +1,5 @@
-//! What the app gets to see: the fields of docs/openapi.yaml, and no recipient's address. An operator sees the same and
-//! some more, but not what the app may have put of a person into the name of its evidence.
+//! JSON views of messages, links, evidence and events. The app's have the fields of docs/openapi.yaml, and no recipient's
+//! address. An operator's have more fields, but a redacted evidence label: an app may put a name into it.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::domain::message::{Message, Reference, Refusal, State, Status};
 use crate::domain::redact::veiled;
 use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::signal::EvidenceTarget;
-use crate::inbound::links::CreatedLink;
+use crate::inbound::links::create::CreatedLink;
 use crate::store::ListEntry;
 
 /// A message in an answer.
@@ -62,7 +62,7 @@ impl<'a> MessageView<'a> {
     }
 }
 
-/// A message in the answer to its registration, with the click link that was asked for.
+/// The answer to a registration: the message, and its click link if one was requested.
 #[derive(Debug, Serialize)]
 pub(super) struct RegisteredView<'a> {
     #[serde(flatten)]
@@ -77,7 +77,7 @@ impl<'a> RegisteredView<'a> {
     }
 }
 
-/// A click link that is not yet in a message. This answer is the only place where it is ever shown.
+/// A click link that is not yet in a message. No other answer shows it.
 #[derive(Debug, Serialize)]
 pub(super) struct LinkView<'a> {
     link: &'a str,
@@ -89,21 +89,21 @@ pub(super) struct LinkView<'a> {
 
 impl<'a> LinkView<'a> {
     pub(super) fn of(
-        made: &'a CreatedLink,
+        created: &'a CreatedLink,
         account: AccountSid,
         reference: Option<&'a Reference>,
     ) -> Self {
         Self {
-            link: &made.address,
+            link: &created.address,
             message_sid: None,
             account_sid: account,
             reference: reference.map(Reference::as_str),
-            expires_at: made.until,
+            expires_at: created.until,
         }
     }
 }
 
-/// A record as an operator sees it, for programs.
+/// A record in the JSON of `heardback list`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum RecordView<'a> {
@@ -122,7 +122,7 @@ impl<'a> RecordView<'a> {
     }
 }
 
-/// What the app sees of a message, and what an operator asks besides.
+/// A message with the fields for operators.
 #[derive(Debug, Serialize)]
 pub struct FullView<'a> {
     #[serde(flatten)]
@@ -150,7 +150,7 @@ impl<'a> FullView<'a> {
     }
 }
 
-/// Evidence without its message. Who it was is not told, nor which link was opened.
+/// Parked or orphaned evidence, without the recipient and the click link.
 #[derive(Debug, Serialize)]
 pub struct ParkedView<'a> {
     state: &'static str,
@@ -192,7 +192,7 @@ impl<'a> ParkedView<'a> {
     }
 }
 
-/// What an event came to.
+/// The outcome of an event.
 #[derive(Debug, Serialize)]
 pub(super) struct EventView {
     result: &'static str,

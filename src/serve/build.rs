@@ -22,8 +22,8 @@ use crate::domain::clock::Jump;
 use crate::domain::span::nearest;
 use crate::inbound::Receiver;
 use crate::inbound::board::Board;
-use crate::inbound::connections::{Connections, guard_page};
 use crate::inbound::control::{BeginBackup, Control};
+use crate::inbound::limits::connections::{Connections, guard_page};
 use crate::inbound::ops::Operator;
 use crate::inbound::page::{PageParts, PageState};
 use crate::inbound::rejected_capture::RejectedCapture;
@@ -141,7 +141,7 @@ pub(super) fn public_server(
                 .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .on_connect_ext(move |stream: &Portioned<TcpStream>, data: &mut Extensions| {
-                    connections.note(stream.get_ref(), data);
+                    connections.add(stream.get_ref(), data);
                 })
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
@@ -168,7 +168,7 @@ pub(super) fn ops_server(
         let app = App::new().wrap(from_fn(guard_page)).app_data(operator.clone());
         app.configure(crate::inbound::ops::routes)
     })
-    .on_connect(move |stream, data| connections.note(stream, data))
+    .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
     .max_connections(descriptors.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)

@@ -4,6 +4,8 @@
 //! between; the SDK, which tells of each batch, is not heard (`logs.rs`). Goes where the settings say and
 //! nowhere else: the headers may hold a key, so no redirect is followed and no proxy is asked.
 
+#![expect(clippy::disallowed_types, reason = "the body of a request to the collector")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! A backup over the control socket: the file as it is made. Its end frame says whether it is whole, so
 //! a connection that breaks needs no word of its own.
 
+#![expect(clippy::disallowed_types, reason = "chunks of a stream")]
+
 use std::convert::Infallible;
 use std::task::Poll;
 

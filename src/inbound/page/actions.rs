@@ -4,6 +4,8 @@
 //! pressed for somebody by another site's page (`auth.rs`). What it does, and says in the log, is what the
 //! command of that name does.
 
+#![expect(clippy::disallowed_types, reason = "forms of the authenticated page")]
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};

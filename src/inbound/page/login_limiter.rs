@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::rate_limit::{Network, RateLimitState};
-use crate::inbound::signature_limiter::network_of;
+use crate::inbound::limits::signature_limiter::network_of;
 
 /// Somebody who mistypes needs fewer.
 const WRONG: u32 = 10;

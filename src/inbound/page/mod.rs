@@ -4,6 +4,8 @@
 //! snapshots of the board (`inbound/board.rs`), and decides nothing. On the operator's listener alone: the public routes do
 //! not know that it exists. Deliberately absent: anything from elsewhere, anything inline, any phone number.
 
+#![expect(clippy::disallowed_types, reason = "the query of an authenticated page")]
+
 mod actions;
 mod auth;
 mod charts;

@@ -14,8 +14,8 @@ use crate::weather::{kept, kilobytes, open_files};
 const WANTED: usize = 10_000;
 /// What the test itself, and others beside it, need of file handles.
 const OURS: usize = 600;
-/// `inbound/connections.rs`: connections that nobody vouches for.
-const STRANGERS: u64 = 1024;
+/// `MAX_UNAUTHENTICATED` in `inbound/limits/connections.rs`.
+const MAX_UNAUTHENTICATED: u64 = 1024;
 
 /// As many connections as this process may have, at most [`WANTED`].
 pub(crate) fn affordable() -> usize {
@@ -52,14 +52,14 @@ fn ten_thousand_idle_strangers_keep_nobody_waiting() {
         }
     }
     let shut = "heardback_connections_shut_total{reason=\"crowded_out\"}";
-    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(STRANGERS);
+    let expected = u64::try_from(count).unwrap_or(u64::MAX).saturating_sub(MAX_UNAUTHENTICATED);
     let shut = || scene.service.metric(shut);
     eventually("all but the last thousand are shown out", LONG, || shut() >= expected);
     let handles = || u64::try_from(open_files(&scene.service)).unwrap_or(u64::MAX);
-    eventually("their handles are free", LONG, || handles() < 2 * STRANGERS + 200);
+    eventually("their handles are free", LONG, || handles() < 2 * MAX_UNAUTHENTICATED + 200);
     println!("{} honest calls meanwhile, the slowest {:?}", waits.len(), waits.iter().max());
     drop(idle);
-    scene.service.says("too many strangers");
+    scene.service.says("too many unauthenticated connections");
     let peak = kilobytes(&scene.service, "VmHWM:");
     println!("{count} idle connections: {peak} kB at most");
     assert!(peak < 200_000, "{peak} kB");
