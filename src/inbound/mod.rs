@@ -1,6 +1,6 @@
 //! HTTP in: the public routes, the operator's listener beside them, and the control socket.
 //!
-//! A handler reads a body only through `Signed<T>` (`signed.rs`). Click links (`links/`) are not signed, and their body
+//! A handler reads a body only through `Signed` (`signed.rs`). Click links (`links/`) are not signed, and their body
 //! is discarded. Deliberately absent: `Host`, `X-Forwarded-*` and `upstream`, so a slow Twilio cannot slow a webhook.
 
 pub mod board;

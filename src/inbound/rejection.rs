@@ -2,6 +2,7 @@
 //!
 //! `rejection_response.rs` turns it into an answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -29,7 +30,7 @@ pub(crate) enum Rejection {
     TooManyParameters { most: usize },
     /// The body has too many small pieces. Its connection is shut, so the answer serves the metric and the log only.
     Fragmented,
-    /// The body took longer than this.
+    /// The body did not arrive within this time.
     TooSlow { deadline: Duration },
     /// The body is incomplete, or badly framed.
     Interrupted,
@@ -86,89 +87,91 @@ impl From<StoreError> for Rejection {
 
 impl Rejection {
     pub(crate) fn status(&self) -> StatusCode {
-        match self {
-            Self::NotFound | Self::UnknownMessage => StatusCode::NOT_FOUND,
-            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge { .. } | Self::TooManyParameters { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
-            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::Interrupted | Self::Fragmented | Self::AfterTheEnd | Self::Malformed(_) => {
-                StatusCode::BAD_REQUEST
-            }
-            // Not 401: Twilio would repeat the request with credentials.
-            Self::Mistrusted(_) | Self::OtherAccount => StatusCode::FORBIDDEN,
-            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Contradiction(_) => StatusCode::CONFLICT,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.row().0
     }
 
     /// The value of the label `reason` in metrics.
     pub(crate) fn as_label(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// The text for the app's developer. It gives no hint if an unauthenticated client can cause it.
+    pub(crate) fn detail(&self) -> Cow<'static, str> {
+        self.row().2
+    }
+
+    /// Status, label and text of each rejection.
+    fn row(&self) -> (StatusCode, &'static str, Cow<'static, str>) {
+        use StatusCode as S;
         match self {
-            Self::NotFound => "not_found",
-            Self::UnknownMessage => "unknown_message",
-            Self::WrongMethod { .. } => "method",
-            Self::TooLarge { .. } => "too_large",
-            Self::TargetTooLong { .. } => "target_too_long",
-            Self::TooManyParameters { .. } => "too_many_parameters",
-            Self::Fragmented => "fragmented",
-            Self::TooSlow { .. } => "too_slow",
-            Self::Interrupted => "interrupted",
-            Self::AfterTheEnd => "after_the_end",
-            Self::Mistrusted(Mistrust::Missing) => "signature_missing",
-            Self::Mistrusted(Mistrust::Malformed) => "signature_malformed",
-            Self::Mistrusted(Mistrust::Mismatch) => "signature_mismatch",
-            Self::Mistrusted(Mistrust::BodyHashMissing) => "body_hash_missing",
-            Self::Mistrusted(Mistrust::BodyHashMismatch) => "body_hash_mismatch",
-            Self::Limited => "limited",
-            Self::OtherAccount => "other_account",
-            Self::Unsupported { .. } => "unsupported",
-            Self::Malformed(Malformed::NotAMessage { .. }) => "not_a_message",
-            Self::Malformed(_) => "malformed",
-            Self::Contradiction(_) => "contradiction",
-            Self::Unavailable { label, .. } => label,
-            Self::Panicked => "panicked",
+            Self::NotFound => (S::NOT_FOUND, "not_found", "there is no such route".into()),
+            Self::UnknownMessage => (
+                S::NOT_FOUND,
+                "unknown_message",
+                "no message with this SID is stored: it was never registered, or it was removed"
+                    .into(),
+            ),
+            Self::WrongMethod { allowed } => {
+                (S::METHOD_NOT_ALLOWED, "method", format!("this route allows {allowed}").into())
+            }
+            Self::TooLarge { cap } => {
+                (S::PAYLOAD_TOO_LARGE, "too_large", format!("the body may have {cap} bytes").into())
+            }
+            Self::TargetTooLong { most } => {
+                let detail = format!("path and query may have {most} bytes");
+                (S::URI_TOO_LONG, "target_too_long", detail.into())
+            }
+            Self::TooManyParameters { most } => {
+                let detail = format!("a form and a query may have {most} parameters each");
+                (S::PAYLOAD_TOO_LARGE, "too_many_parameters", detail.into())
+            }
+            Self::Fragmented => {
+                (S::BAD_REQUEST, "fragmented", "the body has too many pieces".into())
+            }
+            Self::TooSlow { deadline } => {
+                let detail = format!("the body must arrive within {} s", deadline.as_secs());
+                (S::REQUEST_TIMEOUT, "too_slow", detail.into())
+            }
+            Self::Interrupted => (S::BAD_REQUEST, "interrupted", "the body is incomplete".into()),
+            Self::AfterTheEnd => {
+                (S::BAD_REQUEST, "after_the_end", "an earlier answer closed the connection".into())
+            }
+            // Not 401: Twilio would repeat the request with credentials.
+            Self::Mistrusted(mistrust) => {
+                (S::FORBIDDEN, signature_label(*mistrust), "forbidden".into())
+            }
+            Self::OtherAccount => (S::FORBIDDEN, "other_account", "forbidden".into()),
+            Self::Limited => (
+                S::TOO_MANY_REQUESTS,
+                "limited",
+                "too many failed signatures from your network".into(),
+            ),
+            Self::Unsupported { expected } => {
+                let detail = format!("expected {expected}, without a Content-Encoding");
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported", detail.into())
+            }
+            Self::Malformed(malformed) => {
+                let is_other_kind = matches!(malformed, Malformed::NotAMessage { .. });
+                let label = if is_other_kind { "not_a_message" } else { "malformed" };
+                (S::BAD_REQUEST, label, malformed.to_string().into())
+            }
+            Self::Contradiction(contradiction) => {
+                (S::CONFLICT, "contradiction", contradiction.to_string().into())
+            }
+            Self::Unavailable { label, .. } => {
+                (S::SERVICE_UNAVAILABLE, label, "nothing was stored; send the request again".into())
+            }
+            Self::Panicked => (
+                S::INTERNAL_SERVER_ERROR,
+                "panicked",
+                "internal error; send the request again".into(),
+            ),
         }
     }
 
     /// Whether the request had no valid signature for what it says.
     pub(crate) fn is_forgery(&self) -> bool {
         matches!(self, Self::Mistrusted(_) | Self::OtherAccount | Self::Limited)
-    }
-
-    /// The text for the app's developer. It gives no hint if an unauthenticated client can cause it.
-    pub(crate) fn detail(&self) -> String {
-        match self {
-            Self::NotFound => "there is no such route".to_owned(),
-            Self::UnknownMessage => {
-                "no message with this SID is stored: it was never registered, or it was removed"
-                    .to_owned()
-            }
-            Self::WrongMethod { allowed } => format!("this route allows {allowed}"),
-            Self::TooLarge { cap } => format!("the body may have {cap} bytes"),
-            Self::TargetTooLong { most } => format!("path and query may have {most} bytes"),
-            Self::TooManyParameters { most } => {
-                format!("a form and a query may have {most} parameters each")
-            }
-            Self::Fragmented => "the body has too many pieces".to_owned(),
-            Self::TooSlow { deadline } => {
-                format!("the body must arrive within {} s", deadline.as_secs())
-            }
-            Self::Interrupted => "the body is incomplete".to_owned(),
-            Self::AfterTheEnd => "an earlier answer closed the connection".to_owned(),
-            Self::Mistrusted(_) | Self::OtherAccount => "forbidden".to_owned(),
-            Self::Limited => "too many failed signatures from your network".to_owned(),
-            Self::Unsupported { expected } => {
-                format!("expected {expected}, without a Content-Encoding")
-            }
-            Self::Malformed(malformed) => malformed.to_string(),
-            Self::Contradiction(contradiction) => contradiction.to_string(),
-            Self::Unavailable { .. } => "nothing was stored; send the request again".to_owned(),
-            Self::Panicked => "internal error; send the request again".to_owned(),
-        }
     }
 
     /// The field that is at fault, if there is one.
@@ -183,5 +186,15 @@ impl Rejection {
             | Malformed::NotAMessage { field, .. } => Some(field),
             Malformed::Encoding | Malformed::Json(_) | Malformed::OtherAccount => None,
         }
+    }
+}
+
+fn signature_label(mistrust: Mistrust) -> &'static str {
+    match mistrust {
+        Mistrust::Missing => "signature_missing",
+        Mistrust::Malformed => "signature_malformed",
+        Mistrust::Mismatch => "signature_mismatch",
+        Mistrust::BodyHashMissing => "body_hash_missing",
+        Mistrust::BodyHashMismatch => "body_hash_mismatch",
     }
 }

@@ -9,7 +9,6 @@ use actix_web::{Handler, HttpRequest, HttpResponse, Resource, Responder, web};
 use crate::domain::click_link::Links;
 use crate::domain::route;
 use crate::inbound::body::UnreadBody;
-use crate::inbound::handlers::messages::{FromApp, FromTwilio};
 use crate::inbound::handlers::{app, calls, clicks, event_streams, messages};
 use crate::inbound::limits::near_miss::spellings;
 use crate::inbound::links;
@@ -17,7 +16,7 @@ use crate::inbound::middleware::observe_request;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
-use crate::inbound::signed::VerifiedArgs;
+use crate::inbound::signed::{BySecret, FromApp, FromTwilio, VerifiedArgs};
 
 /// Adds the public routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -27,8 +26,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(bind(route::MESSAGE, messages::message::<FromTwilio>))
         .service(bind(route::STATUS, messages::status::<FromTwilio>))
         .service(bind(route::CALL, calls::call::<FromTwilio>))
-        .service(bind(route::CLICK, clicks::click::<clicks::BySignature>))
-        .service(bind(route::SECRET_CLICK, clicks::click::<clicks::BySecret>))
+        .service(bind(route::CLICK, clicks::click::<FromTwilio>))
+        .service(bind(route::SECRET_CLICK, clicks::click::<BySecret>))
         .service(bind(route::EVENT_STREAM, event_streams::batch))
         .service(bind(route::REGISTER, app::register))
         .service(bind(route::LOOK_UP, app::look_up))

@@ -1,5 +1,5 @@
-//! `Signed<T>`: a parsed request whose authenticity was verified: by its signature, or on one route by the secret in its path.
-//! Its field is private and its only constructor verifies, so a handler that has one needs no further check.
+//! `Signed<T, A>`: a request from `A`, verified by its signature, or on one route by the secret in its path, and parsed as
+//! `T`. Its fields are private and its only constructor verifies, so a handler that has one needs no further check.
 //!
 //! Order of the checks: size, number of parameters and deadline (413, 408); signature (403, or 429 for a network over its
 //! limit); content type (415); fields (400, or 403 for another account). Before the signature is verified only the
@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -57,9 +58,30 @@ impl RouteAuth {
     }
 }
 
+/// The sender of a route's requests, as a type.
+pub(super) trait AuthenticSender: 'static {
+    const AUTH: RouteAuth;
+}
+
+pub(super) enum FromTwilio {}
+pub(super) enum FromApp {}
+/// Twilio, with the secret in the path instead of a signature.
+pub(super) enum BySecret {}
+
+impl AuthenticSender for FromTwilio {
+    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::Twilio);
+}
+
+impl AuthenticSender for FromApp {
+    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
+}
+
+impl AuthenticSender for BySecret {
+    const AUTH: RouteAuth = RouteAuth::PathSecret;
+}
+
 /// The content of a route's requests, and how it is parsed.
 pub(super) trait SignedPayload: Sized + 'static {
-    const AUTH: RouteAuth;
     /// How fields are spelled.
     const SPELLING: FieldSpelling;
     /// Whether the route accepts JSON.
@@ -99,16 +121,16 @@ impl RequestParts<'_> {
     }
 }
 
-/// A parsed request whose signature or path secret was verified.
-pub(super) struct Signed<T>(T);
+/// A parsed request from `A`, whose signature or path secret was verified.
+pub(super) struct Signed<T, A>(T, PhantomData<A>);
 
-impl<T> Signed<T> {
+impl<T, A> Signed<T, A> {
     pub(super) fn into_inner(self) -> T {
         self.0
     }
 }
 
-impl<T: SignedPayload> FromRequest for Signed<T> {
+impl<T: SignedPayload, A: AuthenticSender> FromRequest for Signed<T, A> {
     type Error = RejectionResponse;
     type Future = Pin<Box<dyn Future<Output = Result<Self, RejectionResponse>>>>;
 
@@ -116,8 +138,9 @@ impl<T: SignedPayload> FromRequest for Signed<T> {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            let parsed = verify_and_parse(&request, &mut payload).await;
-            parsed.map(Self).map_err(|rejection| RejectionResponse::of(&request, rejection))
+            let parsed = verify_and_parse::<T, A>(&request, &mut payload).await;
+            let parsed = parsed.map_err(|rejection| RejectionResponse::of(&request, rejection))?;
+            Ok(Self(parsed, PhantomData))
         })
     }
 }
@@ -127,7 +150,12 @@ pub(super) trait VerifiedArgs: FromRequest + 'static {}
 
 impl VerifiedArgs for () {}
 impl VerifiedArgs for (HttpRequest, web::Data<Receiver>, UnreadBody) {}
-impl<T: SignedPayload> VerifiedArgs for (HttpRequest, web::Data<Receiver>, Signed<T>) {}
+impl<T, A> VerifiedArgs for (HttpRequest, web::Data<Receiver>, Signed<T, A>)
+where
+    T: SignedPayload,
+    A: AuthenticSender,
+{
+}
 
 /// A body that was read, before its signature is verified.
 struct IncomingBody {
@@ -138,12 +166,12 @@ struct IncomingBody {
 }
 
 /// Reads the body within the route's limits.
-async fn read_body<T: SignedPayload>(
+async fn read_body<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
     receiver: &Receiver,
 ) -> Result<IncomingBody, Rejection> {
-    if T::AUTH == RouteAuth::PathSecret && receiver.click_secret.is_none() {
+    if A::AUTH == RouteAuth::PathSecret && receiver.click_secret.is_none() {
         body::drain(request, payload).await;
         return Err(Rejection::NotFound);
     }
@@ -152,7 +180,7 @@ async fn read_body<T: SignedPayload>(
         body::drain(request, payload).await;
         return Err(too_many);
     }
-    let has_failed = T::AUTH.signer().is_some() && !signature(request).is_some_and(is_signature);
+    let has_failed = A::AUTH.signer().is_some() && !signature(request).is_some_and(is_signature);
     if has_failed && receiver.failure_limiter.count_failure(request) {
         return Err(Rejection::Limited);
     }
@@ -165,12 +193,12 @@ async fn read_body<T: SignedPayload>(
     Ok(IncomingBody { media, body, has_failed })
 }
 
-async fn verify_and_parse<T: SignedPayload>(
+async fn verify_and_parse<T: SignedPayload, A: AuthenticSender>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<T, Rejection> {
     let receiver = request.app_data::<web::Data<Receiver>>().ok_or(Rejection::NotFound)?;
-    let incoming = read_body::<T>(request, payload, receiver).await?;
+    let incoming = read_body::<T, A>(request, payload, receiver).await?;
     let IncomingBody { media, ref body, .. } = incoming;
     let is_get = request.method() == Method::GET;
     let pairs = if media == MediaType::Form { form::pairs(body) } else { form::Pairs::new() };
@@ -186,7 +214,7 @@ async fn verify_and_parse<T: SignedPayload>(
         claimed_account,
         now,
     };
-    let signer = match T::AUTH {
+    let signer = match A::AUTH {
         RouteAuth::Signature(signers) => {
             Some(verify::<T>(request, receiver, &trust, signers, &unverified)?)
         }
@@ -215,7 +243,7 @@ async fn verify_and_parse<T: SignedPayload>(
         fields.sid::<kind::AccountKind>("AccountSid", None).ok().flatten().unwrap_or(account);
     let sid = request.match_info().get("sid");
     let parts = RequestParts { fields: &fields, query: &query, body, sid };
-    let is_app = T::AUTH == RouteAuth::Signature(RouteSigner::App);
+    let is_app = A::AUTH == RouteAuth::Signature(RouteSigner::App);
     let context = ParseContext {
         account,
         others,

@@ -369,31 +369,33 @@ fn a_public_handler_gets_a_body_only_as_a_verified_request() {
     let read = |file: &str| fs::read_to_string(root().join("src/inbound").join(file)).expect(file);
     let signed = read("signed.rs");
     assert!(
-        signed.contains("\npub(super) struct Signed<T>(T);\n"),
-        "the field of Signed is public"
+        signed.contains("\npub(super) struct Signed<T, A>(T, PhantomData<A>);\n"),
+        "not private"
     );
-    let constructors = ["Signed(", "map(Signed)", "map(Self)", "Ok(Self"];
+    let constructors = ["Signed(", "map(Signed", "Self(", "map(Self"];
     let lines = code(&signed).filter(|(_, line)| !line.contains("struct "));
     let constructed: Vec<_> = lines
         .filter(|(_, line)| constructors.iter().any(|word| line.contains(word)))
         .map(|(_, line)| line.trim())
         .collect();
     assert_eq!(constructed.len(), 1, "Signed is constructed in {constructed:#?}");
-    assert!(constructed[0].starts_with("parsed.map(Self)"), "without verification");
+    assert!(constructed[0] == "Ok(Self(parsed, PhantomData))", "without verification");
     assert!(!code(&signed).any(|(_, line)| line.starts_with("mod ")), "a child sees the field");
     let arguments: Vec<_> = code(&signed)
-        .filter_map(|(_, line)| line.split_once("VerifiedArgs for ")?.1.strip_suffix(" {}"))
+        .filter_map(|(_, line)| Some(line.split_once("VerifiedArgs for ")?.1))
+        .map(|arguments| arguments.trim_end_matches(" {}"))
         .collect();
     let request = "HttpRequest, web::Data<Receiver>";
     let expected =
-        ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T>)")];
+        ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T, A>)")];
     assert_eq!(arguments, expected);
     let routes = read("routes.rs");
-    let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("web::to(");
+    let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("to(");
     for (number, line) in code(&routes).filter(bound) {
         let is_checked = [
             ".service(bind(",
             "config.service(scope)",
+            ".to(handler.clone())",
             "web::to(not_found)",
             "web::to(wrong_method)",
         ];

@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::click_link::request::LinkRequest;
-use crate::domain::route::RouteSigner;
 use crate::domain::sid::{AccountSid, MessageSid};
 use crate::domain::signal::{Malformed, Signal};
 use crate::inbound::handlers::observe;
@@ -12,7 +11,7 @@ use crate::inbound::links::create;
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
-use crate::inbound::signed::{RequestParts, RouteAuth, Signed, SignedPayload};
+use crate::inbound::signed::{FromApp, RequestParts, Signed, SignedPayload};
 use crate::inbound::view::{EventView, LinkView, MessageView, RegisteredView};
 use crate::twilio::app;
 use crate::twilio::app::Registration;
@@ -20,7 +19,6 @@ use crate::twilio::callback::ParseContext;
 use crate::twilio::fields::FieldSpelling;
 
 impl SignedPayload for Registration {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
@@ -29,7 +27,6 @@ impl SignedPayload for Registration {
 }
 
 impl SignedPayload for Signal {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
@@ -44,7 +41,6 @@ pub(crate) struct MessageQuery {
 }
 
 impl SignedPayload for MessageQuery {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = false;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
@@ -58,7 +54,7 @@ impl SignedPayload for MessageQuery {
 pub(crate) async fn register(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    registration: Signed<Registration>,
+    registration: Signed<Registration, FromApp>,
 ) -> Result<HttpResponse, RejectionResponse> {
     let reject = |rejection| RejectionResponse::of(&request, rejection);
     let Registration { account, message, link, reference } = registration.into_inner();
@@ -95,7 +91,7 @@ pub(crate) async fn register(
 pub(crate) async fn look_up(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    query: Signed<MessageQuery>,
+    query: Signed<MessageQuery, FromApp>,
 ) -> Result<HttpResponse, RejectionResponse> {
     let MessageQuery { sid, accounts } = query.into_inner();
     let message = receiver.store.show(sid).await;
@@ -110,7 +106,7 @@ pub(crate) async fn look_up(
 pub(crate) async fn event(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    signal: Signed<Signal>,
+    signal: Signed<Signal, FromApp>,
 ) -> Result<HttpResponse, RejectionResponse> {
     let observed = observe::observe(&request, &receiver, signal.into_inner()).await?;
     let view = EventView::of(&observed);

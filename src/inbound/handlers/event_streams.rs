@@ -8,13 +8,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::route::RouteSigner;
 use crate::domain::signal::Malformed;
 use crate::inbound::handlers::observe::{observe, register};
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection::Rejection;
 use crate::inbound::rejection_response::RejectionResponse;
-use crate::inbound::signed::{RequestParts, RouteAuth, Signed, SignedPayload};
+use crate::inbound::signed::{FromTwilio, RequestParts, Signed, SignedPayload};
 use crate::inbound::trace;
 use crate::twilio::callback::ParseContext;
 use crate::twilio::event_streams;
@@ -24,7 +23,6 @@ use crate::twilio::fields::FieldSpelling;
 pub(crate) struct Batch(Vec<Event>);
 
 impl SignedPayload for Batch {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::Twilio);
     const SPELLING: FieldSpelling = FieldSpelling::Any;
     const JSON: bool = true;
     const FORM: bool = false;
@@ -39,7 +37,7 @@ impl SignedPayload for Batch {
 pub(crate) async fn batch(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    batch: Signed<Batch>,
+    batch: Signed<Batch, FromTwilio>,
 ) -> Result<HttpResponse, RejectionResponse> {
     let Batch(events) = batch.into_inner();
     let admitted = receiver.event_budget.admit(events.len()).await;

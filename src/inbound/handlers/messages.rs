@@ -1,36 +1,31 @@
 //! Twilio's callbacks about messages, sent by Twilio or passed on by the app: an inbound message, a message's status.
 
-use std::marker::PhantomData;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::redact::veiled;
-use crate::domain::route::RouteSigner;
 use crate::domain::signal::{Malformed, MessageUpdate, Signal};
 use crate::inbound::handlers::observe::{observe, register};
 use crate::inbound::receiver::Receiver;
 use crate::inbound::rejection_response::RejectionResponse;
-use crate::inbound::signed::{RequestParts, RouteAuth, Signed, SignedPayload};
-use crate::twilio::callback::{self, ParseContext, Relay};
+use crate::inbound::signed::{
+    AuthenticSender, FromApp, FromTwilio, RequestParts, Signed, SignedPayload,
+};
+use crate::twilio::callback::{self, ParseContext};
 use crate::twilio::fields::FieldSpelling;
 
-/// The sender of a callback: how it signs, and which answer it expects.
-pub(crate) trait Caller: 'static {
-    const AUTH: RouteAuth;
-    const RELAY: Relay;
+/// The sender of a callback, and the answer that it expects.
+pub(crate) trait Caller: AuthenticSender {
+    /// Whether Twilio waits for instructions while a call rings.
+    const IS_LIVE: bool;
     /// The answer to a callback that Twilio expects `TwiML` for.
     fn respond(twiml: String) -> HttpResponse;
 }
-
-pub(crate) enum FromTwilio {}
-pub(crate) enum FromApp {}
 
 /// `TwiML` that sends nothing to the user.
 const EMPTY_TWIML: &str = "<Response/>";
 
 impl Caller for FromTwilio {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::Twilio);
-    const RELAY: Relay = Relay::Twilio;
+    const IS_LIVE: bool = true;
     fn respond(twiml: String) -> HttpResponse {
         // Twilio would text a `text/plain` answer to the user, or read it to them.
         HttpResponse::Ok().content_type("text/xml").body(twiml)
@@ -38,61 +33,53 @@ impl Caller for FromTwilio {
 }
 
 impl Caller for FromApp {
-    const AUTH: RouteAuth = RouteAuth::Signature(RouteSigner::App);
-    const RELAY: Relay = Relay::App;
+    const IS_LIVE: bool = false;
     fn respond(_: String) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }
 }
 
-pub(crate) struct InboundMessage<F> {
-    signal: Signal,
-    from: PhantomData<F>,
-}
+pub(crate) struct InboundMessage(Signal);
 
-impl<F: Caller> SignedPayload for InboundMessage<F> {
-    const AUTH: RouteAuth = F::AUTH;
+impl SignedPayload for InboundMessage {
     const SPELLING: FieldSpelling = FieldSpelling::Twilio;
     const JSON: bool = false;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
-        let signal = callback::reply(&parts.fields_with_times(context), context)?;
-        Ok(Self { signal, from: PhantomData })
+        callback::reply(&parts.fields_with_times(context), context).map(Self)
     }
 }
 
-pub(crate) struct StatusCallback<F> {
+pub(crate) struct StatusCallback {
     update: MessageUpdate,
     /// The `feedback` value of the callback URL, if it is neither true nor false.
     unreadable_feedback: Option<String>,
-    from: PhantomData<F>,
 }
 
-impl<F: Caller> SignedPayload for StatusCallback<F> {
-    const AUTH: RouteAuth = F::AUTH;
+impl SignedPayload for StatusCallback {
     const SPELLING: FieldSpelling = FieldSpelling::Twilio;
     const JSON: bool = false;
     fn parse(parts: &RequestParts<'_>, context: &ParseContext<'_>) -> Result<Self, Malformed> {
         let update = callback::status(parts.fields, parts.query, context)?;
         let unreadable_feedback = callback::unreadable_feedback(parts.query).map(veiled);
-        Ok(Self { update, unreadable_feedback, from: PhantomData })
+        Ok(Self { update, unreadable_feedback })
     }
 }
 
 pub(crate) async fn message<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    message: Signed<InboundMessage<F>>,
+    message: Signed<InboundMessage, F>,
 ) -> Result<HttpResponse, RejectionResponse> {
-    observe(&request, &receiver, message.into_inner().signal).await?;
+    observe(&request, &receiver, message.into_inner().0).await?;
     Ok(F::respond(EMPTY_TWIML.to_owned()))
 }
 
 pub(crate) async fn status<F: Caller>(
     request: HttpRequest,
     receiver: web::Data<Receiver>,
-    status: Signed<StatusCallback<F>>,
+    status: Signed<StatusCallback, F>,
 ) -> Result<HttpResponse, RejectionResponse> {
-    let StatusCallback { update, unreadable_feedback, .. } = status.into_inner();
+    let StatusCallback { update, unreadable_feedback } = status.into_inner();
     let registered = register(&request, &receiver, update).await?;
     if let Some(word) = unreadable_feedback.filter(|_| registered.new) {
         let sid = registered.message.sid;

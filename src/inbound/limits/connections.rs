@@ -127,25 +127,23 @@ impl Connections {
     /// the newest is accepted while the oldest is shut.
     #[must_use]
     pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
-        Self {
-            known: Arc::default(),
-            unauthenticated: Arc::new(EvictionPool::new(MAX_UNAUTHENTICATED.min(most.div_ceil(2)))),
-            large_bodies: Arc::new(EvictionPool::new(MAX_LARGE_BODIES)),
-            metrics: Some(Arc::clone(metrics)),
-            evicted: Arc::default(),
-        }
+        Self::with(MAX_UNAUTHENTICATED.min(most.div_ceil(2)), Some(Arc::clone(metrics)))
     }
 
     /// No connections yet. `most` is the limit of the operator's listener or the control socket. A new connection evicts an
     /// idle or half-open one, and none whose request is being answered (see `guard`).
     #[must_use]
     pub fn of_operator(most: usize) -> Self {
+        // One below the limit, so that the newest is accepted while the oldest is shut.
+        Self::with(most.saturating_sub(1), None)
+    }
+
+    fn with(unauthenticated: usize, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
             known: Arc::default(),
-            // One below the limit, so that the newest is accepted while the oldest is shut.
-            unauthenticated: Arc::new(EvictionPool::new(most.saturating_sub(1))),
+            unauthenticated: Arc::new(EvictionPool::new(unauthenticated)),
             large_bodies: Arc::new(EvictionPool::new(MAX_LARGE_BODIES)),
-            metrics: None,
+            metrics,
             evicted: Arc::default(),
         }
     }
