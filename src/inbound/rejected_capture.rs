@@ -165,13 +165,16 @@ impl RejectedCapture {
         Ok(Self { to_writer, folder, watch, clock, next })
     }
 
-    /// Removes all recordings from the folder, and returns their number.
-    pub(super) fn clear(&self) -> io::Result<u64> {
+    /// Removes all recordings from the folder, and returns the number of removed files.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear(&self) -> io::Result<u64> {
         self.folder.as_ref().map_or(Ok(0), |folder| folder.clear())
     }
 
     /// Begins a watch: sends new recordings until the receiver is dropped or another watch begins.
-    pub(super) fn watch(&self) -> mpsc::Receiver<Recording> {
+    pub fn watch(&self) -> mpsc::Receiver<Recording> {
         self.watch.begin()
     }
 

@@ -157,7 +157,8 @@ impl KeyRing {
     }
 
     /// Whether the account is configured.
-    pub(super) fn knows(&self, account: AccountSid) -> bool {
+    #[must_use]
+    pub fn knows(&self, account: AccountSid) -> bool {
         self.members.contains_key(&account)
     }
 
