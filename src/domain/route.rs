@@ -66,6 +66,12 @@ pub fn paths() -> [&'static str; 14] {
     ROUTES.map(|route| route.path)
 }
 
+/// The metric label of a matched pattern. All requests without a route share `other`, so the number of labels is bounded.
+#[must_use]
+pub fn label(pattern: Option<&str>) -> &'static str {
+    paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
+}
+
 /// Who signs for that path, whatever prefix stands before the route. `None` if it is no route of ours.
 ///
 /// A prefix may itself hold `/app/` or `/twilio/`, so a whole route at the path's end decides first.

@@ -7,9 +7,9 @@ use crate::domain::matching::ObserveOutcome;
 use crate::domain::message::view::MessageView;
 use crate::domain::message::{Message, Reference};
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::inbound::links::CreatedLink;
+use crate::inbound::links::create::CreatedLink;
 
-/// A message in the answer to its registration, with the click link that was asked for.
+/// The answer to a registration: the message, and its click link if one was requested.
 #[derive(Debug, Serialize)]
 pub(super) struct RegisteredView<'a> {
     #[serde(flatten)]
@@ -24,7 +24,7 @@ impl<'a> RegisteredView<'a> {
     }
 }
 
-/// A click link that is not yet in a message. This answer is the only place where it is ever shown.
+/// A click link that is not yet in a message. No other answer shows it.
 #[derive(Debug, Serialize)]
 pub(super) struct LinkView<'a> {
     link: &'a str,
@@ -36,21 +36,21 @@ pub(super) struct LinkView<'a> {
 
 impl<'a> LinkView<'a> {
     pub(super) fn of(
-        made: &'a CreatedLink,
+        created: &'a CreatedLink,
         account: AccountSid,
         reference: Option<&'a Reference>,
     ) -> Self {
         Self {
-            link: &made.address,
+            link: &created.address,
             message_sid: None,
             account_sid: account,
             reference: reference.map(Reference::as_str),
-            expires_at: made.until,
+            expires_at: created.until,
         }
     }
 }
 
-/// What an event came to.
+/// The outcome of an event.
 #[derive(Debug, Serialize)]
 pub(super) struct EventView {
     result: &'static str,

@@ -20,8 +20,8 @@ use crate::admin::snapshot::ConfiguredKeys;
 use crate::admin::socket::{BeginBackup, ControlState};
 use crate::config::{Settings, TraceSettings};
 use crate::inbound::Receiver;
-use crate::inbound::connections::{Connections, guard_page};
 use crate::inbound::keyring::CurrentKeyRing;
+use crate::inbound::limits::connections::{Connections, guard_page};
 use crate::inbound::rejected_capture::RejectedCapture;
 use crate::serve::fd_limit::FdBudget;
 use crate::serve::observer::WorkerObserver;
@@ -143,7 +143,7 @@ pub(super) fn public_server(
                 .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .on_connect_ext(move |stream: &Portioned<TcpStream>, data: &mut Extensions| {
-                    connections.note(stream.get_ref(), data);
+                    connections.add(stream.get_ref(), data);
                 })
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
@@ -174,7 +174,7 @@ pub(super) fn ops_server(
             .app_data(page.clone())
             .configure(crate::admin::listener::routes)
     })
-    .on_connect(move |stream, data| connections.note(stream, data))
+    .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
     .max_connections(budget.ops_connections)
     .client_request_timeout(HEAD_TIMEOUT)

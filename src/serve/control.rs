@@ -16,7 +16,7 @@ use actix_web::{App, HttpServer, web};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::admin::socket::{ControlState, SOCKET, routes};
-use crate::inbound::connections::{Connections, guard_control};
+use crate::inbound::limits::connections::{Connections, guard_control};
 use crate::serve::build::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::serve::fd_limit::FdBudget;
 
@@ -93,7 +93,7 @@ fn serve(
         let app = App::new().wrap(from_fn(guard_control)).app_data(control.clone());
         app.app_data(PayloadConfig::new(LARGEST_BODY)).configure(routes)
     })
-    .on_connect(move |stream, data| connections.note(stream, data))
+    .on_connect(move |stream, data| connections.add(stream, data))
     .workers(1)
     .max_connections(most)
     .client_request_timeout(HEAD_TIMEOUT)

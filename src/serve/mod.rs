@@ -35,15 +35,15 @@ use crate::admin::snapshot::Sources;
 use crate::config::{Settings, StoreUrl};
 use crate::domain::findings::StartFacts;
 use crate::inbound::Receiver;
-use crate::inbound::connections::Connections;
 use crate::inbound::deferred::Deferred;
-use crate::inbound::event_budget::EventBudget;
-use crate::inbound::first_match::FirstMatch;
 use crate::inbound::keyring::CurrentKeyRing;
-use crate::inbound::near_miss::NearMisses;
+use crate::inbound::limits::connections::Connections;
+use crate::inbound::limits::event_budget::EventBudget;
+use crate::inbound::limits::first_match::FirstMatch;
+use crate::inbound::limits::near_miss::NearMisses;
+use crate::inbound::limits::signature_limiter::SignatureLimiter;
 use crate::inbound::regions::HomeRegions;
 use crate::inbound::rejected_capture::RejectedCapture;
-use crate::inbound::signature_limiter::SignatureLimiter;
 use crate::serve::build::{
     configured_keys, connections, control_state, ops_server, page_state, public_server,
     start_traces, worker,
@@ -116,13 +116,13 @@ impl Service {
             bases: settings.public_urls.iter().map(|url| url.as_str().to_owned()).collect(),
             trust: Arc::clone(&trust),
             home_regions: HomeRegions::default(),
-            forgers: SignatureLimiter::new(settings.client_ip_header.clone()),
+            failure_limiter: SignatureLimiter::new(settings.client_ip_header.clone()),
             ignores_crawlers: settings.ignore_crawlers,
             reference_tag: settings.reference_tag.clone(),
             first_match: FirstMatch::default(),
             signatures: Arc::default(),
             near_misses: NearMisses::default(),
-            refusals: Arc::clone(&refusals),
+            rejected_capture: Arc::clone(&refusals),
             click_secret: settings.click_secret.clone(),
             call_twiml: twiml::answer_to_a_call(settings.call_redirect.as_ref()),
             links: settings.links,

@@ -3,6 +3,8 @@
 //! It logs one line when the collector fails and one when it recovers; the SDK's line for each batch is off
 //! (`logs.rs`). The headers may hold a key, so redirects are not followed and proxies are not used.
 
+#![expect(clippy::disallowed_types, reason = "the body of a request to the collector")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

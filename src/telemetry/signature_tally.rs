@@ -1,7 +1,7 @@
-//! Verified and refused requests since the start, by route and by the account that each request names.
+//! Counts of verified and rejected requests since the start, by route and by the account that each request names.
 //!
-//! Findings are judged from these counts: the metrics have no account for a refused request. Bounded by the routes and
-//! the configured accounts; every account that is not configured shares one entry for each route.
+//! Findings use these counts, because the metrics have no account for a rejected request. Accounts that are not
+//! configured share one entry for each route, so routes and configured accounts bound the table.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -22,13 +22,13 @@ pub struct SignatureCount {
     pub verified: u64,
     /// When the latest of them arrived.
     pub last_verified: Option<Timestamp>,
-    /// Signed requests that were refused for the signature or the account.
+    /// Signed requests that were rejected for the signature or the account.
     pub refused: u64,
-    /// Refused requests without a readable signature, or without a valid one for an account that is not configured.
+    /// Rejected requests without a readable signature, or without a valid one for an account that is not configured.
     pub unsigned: u64,
 }
 
-/// Counts verified and refused requests.
+/// Counts verified and rejected requests.
 #[derive(Debug, Default)]
 pub struct SignatureTally(Mutex<SignatureCounts>);
 

@@ -367,6 +367,12 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
     ] {
         assert!(lints.contains(&format!("\"{method}\"")), "clippy.toml does not hold {method}");
     }
+    for extractor in
+        ["web::Bytes", "Either", "web::Form", "web::Json", "web::Payload", "web::Query"]
+    {
+        let entry = format!("path = \"actix_web::{extractor}\"");
+        assert!(lints.contains(&entry), "clippy.toml does not hold {extractor}");
+    }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("there");
     for lint in ["unsafe_code = \"forbid\"", "allow_attributes", "unwrap_used", "indexing_slicing"]
     {
@@ -391,6 +397,47 @@ fn no_test_and_no_simulation_sleeps_or_reads_a_setting_from_the_environment() {
     }
     broken.retain(|line| !line.starts_with("tests/it/tidy.rs"));
     none(&broken);
+}
+
+/// The private field lets only `signed.rs` construct a `Signed<T>`, and `bind` accepts only handlers with `VerifiedArgs`.
+#[test]
+fn a_public_handler_gets_a_body_only_as_a_verified_request() {
+    let read = |file: &str| fs::read_to_string(root().join("src/inbound").join(file)).expect(file);
+    let signed = read("signed.rs");
+    assert!(
+        signed.contains("\npub(super) struct Signed<T, A>(T, PhantomData<A>);\n"),
+        "not private"
+    );
+    let constructors = ["Signed(", "map(Signed", "Self(", "map(Self"];
+    let lines = code(&signed).filter(|(_, line)| !line.contains("struct "));
+    let constructed: Vec<_> = lines
+        .filter(|(_, line)| constructors.iter().any(|word| line.contains(word)))
+        .map(|(_, line)| line.trim())
+        .collect();
+    assert_eq!(constructed.len(), 1, "Signed is constructed in {constructed:#?}");
+    assert!(constructed[0] == "Ok(Self(parsed, PhantomData))", "without verification");
+    assert!(!code(&signed).any(|(_, line)| line.starts_with("mod ")), "a child sees the field");
+    let arguments: Vec<_> = code(&signed)
+        .filter_map(|(_, line)| Some(line.split_once("VerifiedArgs for ")?.1))
+        .map(|arguments| arguments.trim_end_matches(" {}"))
+        .collect();
+    let request = "HttpRequest, web::Data<Receiver>";
+    let expected =
+        ["()".to_owned(), format!("({request}, UnreadBody)"), format!("({request}, Signed<T, A>)")];
+    assert_eq!(arguments, expected);
+    let routes = read("routes.rs");
+    let bound = |(_, line): &(usize, &str)| line.contains(".service(") || line.contains("to(");
+    for (number, line) in code(&routes).filter(bound) {
+        let is_checked = [
+            ".service(bind(",
+            "config.service(scope)",
+            ".to(handler.clone())",
+            "web::to(not_found)",
+            "web::to(wrong_method)",
+        ];
+        let is_checked = is_checked.iter().any(|way| line.contains(way));
+        assert!(is_checked, "src/inbound/routes.rs:{number}: {line}; use `bind`");
+    }
 }
 
 #[test]

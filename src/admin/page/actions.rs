@@ -3,6 +3,8 @@
 //! Each action is a form, which works without JavaScript and redirects to the page that shows its result. `auth.rs`
 //! refuses forms of other sites. The actions call the use cases of `admin/`, as the commands do.
 
+#![expect(clippy::disallowed_types, reason = "forms of the authenticated page")]
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};

@@ -3,6 +3,11 @@
 //! An event has the same HTML as the page, so the script only replaces it. The content is rendered once a second and
 //! sent only if it differs. Comments in between reveal a dead connection.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the query of an authenticated page, and chunks of its stream"
+)]
+
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 

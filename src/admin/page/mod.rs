@@ -3,6 +3,8 @@
 //! The server renders whole pages, which work without JavaScript; with JavaScript, `live.rs` sends changes. Only the
 //! operator's listener serves it. Deliberately absent: external resources, inline scripts and styles, phone numbers.
 
+#![expect(clippy::disallowed_types, reason = "the query of an authenticated page")]
+
 mod actions;
 mod auth;
 mod charts;

@@ -1,5 +1,7 @@
 //! Streams a backup. The end frame of the file shows that it is complete, so a broken connection needs no other signal.
 
+#![expect(clippy::disallowed_types, reason = "chunks of a stream")]
+
 use std::convert::Infallible;
 
 use actix_web::web::Bytes;

@@ -3,6 +3,8 @@
 //! The socket lies in the folder of the store, and only its owner has access. So the routes need no authentication, and
 //! no network reaches them. Answers are JSON, errors `{"error": …}`.
 
+#![expect(clippy::disallowed_types, reason = "the socket authenticates the operator")]
+
 mod backup;
 mod state;
 mod watch;

@@ -3,6 +3,10 @@
 //! The answer is a line of JSON for each recording, and an empty line every second, which reveals a closed connection. A
 //! watch is limited in time and number.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the socket authenticates the operator; chunks of a stream"
+)]
 use std::convert::Infallible;
 use std::time::Duration;
 

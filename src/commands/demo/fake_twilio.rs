@@ -2,6 +2,8 @@
 //! messages, for whoever tries `examples/app` on it. It sends nothing, and keeps no number and no text.
 //! It can be taken away and brought back at the same address, and it can turn the account away.
 
+#![expect(clippy::disallowed_types, reason = "the fake Twilio of the demo")]
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

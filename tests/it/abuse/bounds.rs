@@ -14,7 +14,7 @@ use crate::harness::{
     sid, signed, status_callback,
 };
 
-/// `MAX_TARGET` in `inbound/mod.rs`.
+/// `MAX_TARGET` in `inbound/middleware.rs`.
 const MAX_TARGET: usize = 32 << 10;
 const FORM: &str = "application/x-www-form-urlencoded";
 

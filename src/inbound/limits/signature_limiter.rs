@@ -1,10 +1,7 @@
-//! Who fails too often: the edge of `domain/forgeries.rs`, which owns the clock, and knows where a
-//! request comes from.
+//! Limits failed signatures by network. It adds a clock and the client's address to `domain/rate_limit.rs`.
 //!
-//! A signature is always checked first; only what failed is counted, so a signed request is never
-//! touched, wherever it comes from. Behind a proxy the peer is the proxy, so a header may be named that
-//! the proxy sets. It is used for this alone: whoever can forge it gets past the limit, or has *failed*
-//! requests of another network answered with 429 instead of 403.
+//! Only failures are counted, so a validly signed request is never limited. Behind a proxy, a configured header names the
+//! client. A client that can forge this header evades the limit, or turns another network's 403 into 429; no more.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -16,42 +13,42 @@ use actix_web::HttpRequest;
 
 use crate::domain::rate_limit::{BURST, Network, NetworkRateLimit, RateLimitState};
 
-/// The networks that failed signatures come from.
+/// Counts failed signatures by network.
 pub struct SignatureLimiter {
-    /// The header that names the client's address; `None`: it is the peer's.
+    /// The header that names the client's address. `None` stands for the peer's address.
     header: Option<String>,
     began: Instant,
-    forgeries: Mutex<NetworkRateLimit<RandomState>>,
+    failures: Mutex<NetworkRateLimit<RandomState>>,
 }
 
 impl fmt::Debug for SignatureLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forgers").finish_non_exhaustive()
+        f.debug_struct("SignatureLimiter").finish_non_exhaustive()
     }
 }
 
 impl SignatureLimiter {
-    /// Nobody has failed so far. `header` is the one in which a proxy in front names the client.
+    /// No failures yet. `header` is the one in which a proxy names the client.
     #[must_use]
     pub fn new(header: Option<String>) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "an unpredictable hash key, so that clients cannot cause collisions"
         )]
-        let forgeries = Mutex::new(NetworkRateLimit::new(RandomState::new()));
-        Self { header, began: crate::telemetry::clock::monotonic(), forgeries }
+        let failures = Mutex::new(NetworkRateLimit::new(RandomState::new()));
+        Self { header, began: crate::telemetry::clock::monotonic(), failures }
     }
 
-    /// Counts a request that failed. Tells whether it was one too many.
-    pub(super) fn is_one_too_many(&self, request: &HttpRequest) -> bool {
+    /// Counts a failed request. Returns whether its network is over the limit.
+    pub(crate) fn count_failure(&self, request: &HttpRequest) -> bool {
         let Some(network) = self.network(request) else { return false };
         match self.count(network, self.began.elapsed()) {
             RateLimitState::Within => false,
             RateLimitState::JustOver => {
                 tracing::warn!(
                     %network,
-                    "more than {BURST} failed signatures from {network}: what fails from there is now \
-                     answered 429, neither logged nor recorded; see heardback_refusals_total"
+                    "more than {BURST} failed signatures from {network}: further failures from there get 429, and are \
+                     neither logged nor recorded; see heardback_refusals_total"
                 );
                 true
             }
@@ -59,25 +56,25 @@ impl SignatureLimiter {
         }
     }
 
-    /// Whether one more failed request from there would be one too many. Counts nothing.
-    pub(super) fn is_over(&self, request: &HttpRequest) -> bool {
+    /// Whether one more failure would exceed the limit of the network. Counts nothing.
+    pub(crate) fn is_over_limit(&self, request: &HttpRequest) -> bool {
         let Some(network) = self.network(request) else { return false };
-        let forgeries = self.forgeries.lock().unwrap_or_else(PoisonError::into_inner);
-        forgeries.is_over(network, self.began.elapsed())
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.is_over(network, self.began.elapsed())
     }
 
     fn count(&self, network: Network, now: Duration) -> RateLimitState {
-        self.forgeries.lock().unwrap_or_else(PoisonError::into_inner).count(network, now)
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).count(network, now)
     }
 
-    /// Where it comes from: as the named header says, if it says it in a way that can be read.
+    /// The client's network: from the configured header if it is readable, from the peer otherwise.
     fn network(&self, request: &HttpRequest) -> Option<Network> {
-        let named = self.header.as_deref().and_then(|header| {
-            // Of several, the last is what the nearest proxy wrote.
+        let from_header = self.header.as_deref().and_then(|header| {
+            // The last of several addresses is the one that the nearest proxy added.
             let line = request.headers().get_all(header).last()?.to_str().ok()?;
             address(line.rsplit(',').next()?.trim())
         });
-        named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(Network::of)
+        from_header.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(Network::of)
     }
 }
 
@@ -96,15 +93,15 @@ mod tests {
     const FLY: Option<&str> = Some("fly-client-ip");
 
     #[test]
-    fn the_client_is_the_peer_unless_a_header_is_named_and_can_be_read() {
+    fn the_client_is_the_peer_unless_a_configured_header_is_readable() {
         let of = |header: Option<&str>, lines: &[&str]| {
             let peer = "198.51.100.7:1".parse().expect("an address");
             let mut request = TestRequest::default().peer_addr(peer);
             for line in lines {
                 request = request.append_header(("Fly-Client-IP", *line));
             }
-            let forgers = SignatureLimiter::new(header.map(str::to_owned));
-            forgers.network(&request.to_http_request()).expect("known").to_string()
+            let limiter = SignatureLimiter::new(header.map(str::to_owned));
+            limiter.network(&request.to_http_request()).expect("known").to_string()
         };
         assert_eq!(of(None, &["203.0.113.9"]), "198.51.100.0/24");
         for lines in [&[][..], &[""], &["nobody"], &["203.0.113.9, x"], &["203.0.113"]] {
@@ -121,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_clients_of_a_dual_stack_listener_are_told_apart_by_their_own_networks() {
+    fn ipv4_clients_of_a_dual_stack_listener_have_networks_of_their_own() {
         let of = |peer: &str| {
             let request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
             SignatureLimiter::new(None)

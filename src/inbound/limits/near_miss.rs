@@ -1,9 +1,8 @@
-//! Requests that miss a route by a little. A path with a slash too many is served as the route; any other near miss
-//! logs a WARN with the nearest route. Twilio shows a 404 only in its debugger, and an app often logs none.
+//! Paths that are close to a route. A path with an extra slash is served as the route; any other logs a warning with the
+//! nearest route, because Twilio shows a 404 only in its debugger, and an app often logs none.
 //!
-//! The signature covers the URL as it was called, so a tolerated slash weakens nothing. A line is logged at most once
-//! a minute for each route, and only for a request with a signature header, which scanners rarely send. The signature
-//! is not verified.
+//! The signature covers the URL as it was requested, so an extra slash weakens nothing. Each route is logged at most once a
+//! minute, and only for a request with a signature header, which scanners rarely send. It is not verified.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,41 +15,41 @@ use crate::domain::matching::later;
 use crate::domain::route;
 
 /// The shortest time between two lines that name one route.
-const PAUSE: Duration = Duration::from_mins(1);
-/// A longer path is near no route, in bytes. Comparing it would cost its sender's choice of work.
-const LONGEST: usize = 512;
+const QUIET: Duration = Duration::from_mins(1);
+/// The longest path that is compared, in bytes, so that the client does not choose the amount of work.
+const MAX_PATH: usize = 512;
 /// At most this many segments of a path are logged.
-const SHOWN: usize = 8;
+const MAX_SEGMENTS: usize = 8;
 
-/// The paths that can mean only this route: with or without a trailing slash, and with one or two
-/// leading ones. Two come from a base URL that ends with a slash.
-pub(super) fn spellings(route: &str) -> [String; 4] {
+/// The spellings of a route: with or without a trailing slash, and with one or two leading ones. Two come from a base URL
+/// that ends with a slash.
+pub(crate) fn spellings(route: &str) -> [String; 4] {
     [route.to_owned(), format!("{route}/"), format!("/{route}"), format!("/{route}/")]
 }
 
-/// When the misses of each route were logged last.
+/// The time of the last line about each route.
 #[derive(Debug, Default)]
 pub struct NearMisses {
     logged: Mutex<BTreeMap<&'static str, Timestamp>>,
 }
 
 impl NearMisses {
-    /// Logs a request without a route, if a route is near and the request has a signature header. Returns the path
-    /// as far as it may be shown, and the nearest route.
-    pub(super) fn note(
+    /// Logs a request without a route, if a route is near and the request has a signature header. Returns the redacted
+    /// path and the nearest route.
+    pub(crate) fn record(
         &self,
         request: &HttpRequest,
         now: Timestamp,
     ) -> Option<(String, &'static str)> {
-        let is_long = request.path().len() > LONGEST;
+        let is_long = request.path().len() > MAX_PATH;
         if is_long || !request.headers().contains_key("X-Twilio-Signature") {
             return None;
         }
         let route = nearest(request.path())?;
-        if !self.is_time(route, now) {
+        if !self.is_due(route, now) {
             return None;
         }
-        let path = shown(request.path());
+        let path = redacted(request.path());
         tracing::warn!(
             path,
             nearest = route,
@@ -60,11 +59,11 @@ impl NearMisses {
         Some((path, route))
     }
 
-    fn is_time(&self, route: &'static str, now: Timestamp) -> bool {
+    fn is_due(&self, route: &'static str, now: Timestamp) -> bool {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let last = logged.get(route).copied();
         // A clock that went back does not suppress the line.
-        let is_quiet = last.is_some_and(|last| last <= now && now < later(last, PAUSE));
+        let is_quiet = last.is_some_and(|last| last <= now && now < later(last, QUIET));
         if !is_quiet {
             logged.insert(route, now);
         }
@@ -72,43 +71,42 @@ impl NearMisses {
     }
 }
 
-/// The route whose path is closest: the same letters in other case, or one with the same beginning or end.
+/// The route whose path is closest: the same in another case, or with the same beginning or end.
 fn nearest(path: &str) -> Option<&'static str> {
     let segments = |path: &str| -> Vec<String> {
         let parts = path.split('/').filter(|part| !part.is_empty());
         parts.map(str::to_ascii_lowercase).collect()
     };
-    let asked = segments(path);
+    let requested = segments(path);
     let score = |route: &&'static str| {
-        let known = segments(route);
-        let same = asked.iter().rev().zip(known.iter().rev());
-        let from_the_end = same.take_while(|(a, b)| is_like(a, b)).count();
-        let same = asked.iter().zip(&known);
-        let from_the_start = same.take_while(|(a, b)| is_like(a, b)).count();
-        let alike = from_the_end.max(from_the_start);
-        (alike, alike == known.len(), usize::MAX - known.len().abs_diff(asked.len()))
+        let route = segments(route);
+        let pairs = requested.iter().rev().zip(route.iter().rev());
+        let from_the_end = pairs.take_while(|(a, b)| is_similar(a, b)).count();
+        let pairs = requested.iter().zip(&route);
+        let from_the_start = pairs.take_while(|(a, b)| is_similar(a, b)).count();
+        let similar = from_the_end.max(from_the_start);
+        (similar, similar == route.len(), usize::MAX - route.len().abs_diff(requested.len()))
     };
-    let named = route::paths().into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
-    named.filter(|route| score(route).0 > 0).max_by_key(score)
+    let fixed = route::paths().into_iter().filter(|route| route.len() > 1 && !route.contains('{'));
+    fixed.filter(|route| score(route).0 > 0).max_by_key(score)
 }
 
-/// Whether two segments are equal, or one continues the other, as `messages` does `message`.
-fn is_like(one: &str, other: &str) -> bool {
+/// Whether two segments are equal, or one is the beginning of the other, as `message` is of `messages`.
+fn is_similar(one: &str, other: &str) -> bool {
     let is_long = one.len().min(other.len()) > 3;
     one == other || (is_long && (one.starts_with(other) || other.starts_with(one)))
 }
 
-/// The path with `…` for each segment that is not like a word of a route. The client chose these
-/// segments, and they may hold a name or a secret.
-fn shown(path: &str) -> String {
-    let is_ours = |segment: &str| {
+/// The path with `…` for each segment that is not similar to a word of a route, because it may hold a name or a secret.
+fn redacted(path: &str) -> String {
+    let is_route_word = |segment: &str| {
         let lower = segment.to_ascii_lowercase();
         let mut words = route::paths().into_iter().flat_map(|route| route.split('/'));
-        words.any(|word| is_like(&lower, word) && lower.len().abs_diff(word.len()) <= 3)
+        words.any(|word| is_similar(&lower, word) && lower.len().abs_diff(word.len()) <= 3)
     };
-    let segments = path.split('/').take(SHOWN);
-    let shown = segments.map(|it| if it.is_empty() || is_ours(it) { it } else { "…" });
-    shown.collect::<Vec<_>>().join("/")
+    let segments = path.split('/').take(MAX_SEGMENTS);
+    let redacted = segments.map(|it| if it.is_empty() || is_route_word(it) { it } else { "…" });
+    redacted.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -134,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_path_only_words_of_routes_are_shown() {
+    fn a_redacted_path_has_only_words_of_routes() {
         for (path, expected) in [
             ("/Twilio/Messages", "/Twilio/Messages"),
             ("/twilio/status/plover", "/twilio/status/…"),
             ("/hooks/+15558675310/twilio/status/", "/…/…/twilio/status/"),
             ("/twilio/status-of-ann", "/twilio/…"),
         ] {
-            assert_eq!(shown(path), expected);
+            assert_eq!(redacted(path), expected);
         }
     }
 
@@ -149,7 +147,7 @@ mod tests {
     fn a_route_is_logged_once_a_minute() {
         let misses = NearMisses::default();
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
-        assert!(misses.is_time("/app/events", at(0)) && !misses.is_time("/app/events", at(59)));
-        assert!(misses.is_time("/twilio/message", at(1)) && misses.is_time("/app/events", at(60)));
+        assert!(misses.is_due("/app/events", at(0)) && !misses.is_due("/app/events", at(59)));
+        assert!(misses.is_due("/twilio/message", at(1)) && misses.is_due("/app/events", at(60)));
     }
 }

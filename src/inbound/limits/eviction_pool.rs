@@ -1,7 +1,7 @@
-//! A fixed number of places, of which a newcomer takes the oldest where all are taken.
+//! A fixed number of slots. If all are in use, a new member evicts the oldest, whose connection is shut.
 //!
-//! What strangers can make us hold is bounded so: their connections, and their large bodies. Whoever is
-//! honest needs a place for milliseconds and is the newest, so what is cut off is whoever lingers.
+//! It bounds the resources of unauthenticated clients: their connections and their large bodies. A legitimate client needs a
+//! slot for milliseconds, so the oldest member is an idle or a slow one.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::net::Shutdown;
 
-/// A place in a crowd, until it is dropped or somebody newer needs it.
-pub(super) struct PoolSlot {
+/// A slot, in use until it is dropped or evicted.
+pub(crate) struct PoolSlot {
     socket: Arc<OwnedFd>,
 }
 
@@ -20,14 +20,14 @@ pub(super) struct EvictionPool {
 }
 
 impl EvictionPool {
-    /// So many places, all free.
+    /// A pool of this many free slots.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, members: Mutex::new(VecDeque::new()) }
     }
 
-    /// Gives a place to that connection. Tells how many others were shut for it.
+    /// Gives a slot to a connection. Returns how many others were shut for it.
     pub(super) fn admit(&self, socket: &Arc<OwnedFd>) -> (Arc<PoolSlot>, u64) {
-        let place = Arc::new(PoolSlot { socket: Arc::clone(socket) });
+        let slot = Arc::new(PoolSlot { socket: Arc::clone(socket) });
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.len() >= self.limit {
             members.retain(|member| member.strong_count() > 0);
@@ -39,14 +39,14 @@ impl EvictionPool {
                 shut += 1;
             }
         }
-        members.push_back(Arc::downgrade(&place));
-        (place, shut)
+        members.push_back(Arc::downgrade(&slot));
+        (slot, shut)
     }
 }
 
 /// Ends both directions of a connection, over TCP or a Unix socket.
 pub(super) fn shut_down(socket: &OwnedFd) {
-    // The peer may have gone already: then there is nothing to shut.
+    // An error means that the peer has closed it already.
     let _ = rustix::net::shutdown(socket, Shutdown::Both);
 }
 
@@ -69,11 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_makes_room_and_whoever_has_left_counts_no_more() {
+    fn the_oldest_member_is_shut_and_a_dropped_slot_is_free() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let crowd = EvictionPool::new(3);
+        let pool = EvictionPool::new(3);
         let lines: Vec<_> = (0..6).map(|_| connection(&listener)).collect();
-        let admit = |number: usize| crowd.admit(&lines[number].0);
+        let admit = |number: usize| pool.admit(&lines[number].0);
         let open = || lines.iter().map(|(_, theirs)| is_open(theirs)).collect::<Vec<_>>();
         let (first, shut) = admit(0);
         assert_eq!(shut, 0);
@@ -81,12 +81,12 @@ mod tests {
         assert_eq!(second.1 + third.1, 0);
         drop(second);
         let fourth = admit(3);
-        assert_eq!(fourth.1, 0, "the second had left");
+        assert_eq!(fourth.1, 0, "the second was dropped");
         assert_eq!(open(), [true; 6]);
         let fifth = admit(4);
         assert_eq!(fifth.1, 1);
         assert_eq!(open(), [false, true, true, true, true, true]);
         drop((first, third));
-        assert_eq!(admit(5).1, 0, "the third had left");
+        assert_eq!(admit(5).1, 0, "the third was dropped");
     }
 }
