@@ -96,14 +96,11 @@ pub(super) fn plan(recording: &Recording, to: &PlanOptions<'_>) -> Result<Replay
 
 /// `None`: they cannot be read. The service will report that.
 fn fields(recording: &Recording, route: ReplayRoute) -> Option<Fields> {
-    let spelling = match route {
-        ReplayRoute::Reply | ReplayRoute::Status | ReplayRoute::Call | ReplayRoute::Events => {
-            FieldSpelling::Twilio
-        }
-        ReplayRoute::Click | ReplayRoute::Messages | ReplayRoute::Message | ReplayRoute::Event => {
-            FieldSpelling::Any
-        }
-    };
+    let is_webhook = matches!(
+        route,
+        ReplayRoute::Reply | ReplayRoute::Status | ReplayRoute::Call | ReplayRoute::Events
+    );
+    let spelling = if is_webhook { FieldSpelling::Twilio } else { FieldSpelling::Any };
     if recording.method == "GET" {
         query(recording, spelling)
     } else if recording.is_form() {

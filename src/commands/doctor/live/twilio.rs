@@ -50,33 +50,25 @@ fn named_credentials(account: &AccountSettings) -> Vec<(String, Credential)> {
 
 fn describe(host: &str, name: &str, probed: &Probed, one_works: bool) -> (CheckStatus, String) {
     match probed {
-        Probed::Good { status } => match status.as_deref() {
-            None | Some("active") => (CheckStatus::Ok, format!("{host} accepts {name}")),
-            Some(status) => {
-                (CheckStatus::Fail, format!("{host} accepts {name}, but the account is {status}"))
-            }
-        },
+        Probed::Good { status: Some(status) } if status != "active" => {
+            (CheckStatus::Fail, format!("{host} accepts {name}, but the account is {status}"))
+        }
+        Probed::Good { .. } => (CheckStatus::Ok, format!("{host} accepts {name}")),
         Probed::Limited => (
             CheckStatus::Ok,
             format!(
-                "{host} accepts {name}, which may not read the account; that is fine if it is a Standard key, \
-                 or has /twilio/messaging/messages.feedback/create"
+                "{host} accepts {name}, which may not read the account; that is fine if it is a Standard \
+                 key, or has /twilio/messaging/messages.feedback/create"
             ),
         ),
-        Probed::Denied(error) if one_works => (
-            CheckStatus::Warn,
-            format!(
-                "{host} rejects {name} ({}); another one works, so this one is old",
-                shown(error)
-            ),
-        ),
-        Probed::Denied(error) => (
-            CheckStatus::Fail,
-            format!(
-                "{host} rejects {name} ({}): wrong or old, another account's, or another region's",
-                shown(error)
-            ),
-        ),
+        Probed::Denied(error) => {
+            let (mark, reason) = if one_works {
+                (CheckStatus::Warn, "another one works, so this one is old")
+            } else {
+                (CheckStatus::Fail, "wrong or old, another account's, or another region's")
+            };
+            (mark, format!("{host} rejects {name} ({}): {reason}", shown(error)))
+        }
         Probed::Trouble(error) => (
             CheckStatus::Fail,
             format!("{host} did not answer as Twilio about {name}: {}", shown(error)),

@@ -23,6 +23,8 @@ pub(super) struct Case<'a> {
     /// `None`: the path is no route.
     pub(super) signer: Option<RouteSigner>,
     pub(super) media: BodyType,
+    /// The parameters of a form, in wire order.
+    pub(super) form: Vec<Parameter>,
     pub(super) is_get: bool,
 }
 
@@ -35,7 +37,8 @@ impl<'a> Case<'a> {
             false => BodyType::Other,
         };
         let path = recording.target.split('?').next().unwrap_or_default();
-        Self { config, recording, signer: signer_of(path), media, is_get }
+        let form = if media == BodyType::Form { decoded(&recording.body) } else { Vec::new() };
+        Self { config, recording, signer: signer_of(path), media, form, is_get }
     }
 
     /// Whether the receiver recorded that it rejected the request.
@@ -75,8 +78,7 @@ impl<'a> Case<'a> {
     pub(super) fn account(&self) -> Option<String> {
         let mut pairs = self.query_parameters();
         pairs.extend(match self.media {
-            BodyType::Nothing => Vec::new(),
-            BodyType::Form => self.parameters(),
+            BodyType::Nothing | BodyType::Form => self.form.clone(),
             BodyType::Other => {
                 self.json_fields().or_else(|| self.recording.multipart_fields()).unwrap_or_default()
             }
@@ -107,7 +109,7 @@ impl<'a> Case<'a> {
         (!value.is_empty()).then_some(value)
     }
 
-    /// The body's parameters, in wire order.
+    /// The body's parameters under any content type, in wire order.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         decoded(&self.recording.body)
     }

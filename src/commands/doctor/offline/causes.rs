@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
+use crate::commands::check::RETRY;
 use crate::commands::doctor::offline::body_hash::Hashes;
 use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
 use crate::commands::doctor::offline::finding::{Deviation, no_detail};
@@ -92,7 +93,6 @@ const HEADERS: &str = "Let the proxy pass on every X-Twilio-* header unchanged."
 const AS_FORM: &str = "Send it as application/x-www-form-urlencoded. Many HTTP clients choose multipart for a form object or a file.";
 
 const OF_TWILIO: &str = "Twilio, Security: https://www.twilio.com/docs/usage/security";
-const OF_OVERRIDES: &str = "Twilio, Connection overrides: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides";
 const OF_SHARED_KEYS: &str = "Twilio's Python library 9.13.0, request_validator.py (SharedKeys)";
 const OF_PROXIES: &str = "twilio/twilio-node#321, twilio/twilio-python#751, dograh-hq/dograh#510";
 const OF_PORTS: &str = "twilio/twilio-python#402";
@@ -106,10 +106,7 @@ const OF_FORMS: &str =
 const OF_PHP: &str = "PHP manual, Variables From External Sources";
 const OF_REPEATS: &str = "twilio/twilio-python#613, twilio/twilio-node#722";
 const OF_ENCODINGS: &str = "octokit/webhooks.js#1155, github/docs#3567";
-const OF_RAW_BODIES: &str =
-    "cyrusagents/cyrus#996, ctrlplanedev/ctrlplane#852, stripe/stripe-node#494";
 const OF_KEYS: &str = "docker/cli#3630 (quotes), kimdre/doco-cd#545 (line break)";
-const OF_ACCOUNTS: &str = "twilio/twilio-php#436 (a subaccount signs with its own token)";
 const OF_BASE64: &str = "RFC 4648, sections 3.2, 4, 5 and 8";
 const OURS: &str = "heardback: docs/app.md, Signing";
 
@@ -157,7 +154,7 @@ pub(super) static CAUSES: [Cause; 83] = [
     row("shared_key_on_app_route", Key(|key, case| key.is_on(case, App, KeyKind::Shared)), OURS,
         "It is signed with a SharedKey of Twilio's, but this route accepts app keys (HEARDBACK_APP_KEYS).",
         "Point Twilio at the routes under /twilio/; let your app sign with an app key."),
-    row("other_accounts_key", Key(KeySource::is_of_other_account), OF_ACCOUNTS,
+    row("other_accounts_key", Key(KeySource::is_of_other_account), "twilio/twilio-php#436 (a subaccount signs with its own token)",
         "It names an account, and is signed with a key that speaks for another one only.",
         "Each subaccount signs with its own token: compare AccountSid with the place of that key in the settings."),
     row("algorithm", Key(|key, _| key.other_algorithm()), OF_SHARED_KEYS,
@@ -226,11 +223,11 @@ pub(super) static CAUSES: [Cause; 83] = [
         "It was signed with the query that the {} header names.", QUERY),
     row("body_hash_lost", UrlPart(Part::Query, url::with_body_hash), OF_GATEWAYS,
         "It was signed with bodySHA256 in the URL, and the query was lost on the way.", QUERY),
-    row("feedback_lost", UrlPart(Part::Query, url::with_feedback), OF_GATEWAYS,
+    row("feedback_lost", UrlPart(Part::Query, |_, url| url::with_parameter(url, "feedback", "1")), OF_GATEWAYS,
         "It was signed with ?feedback=1, which was lost on the way.", QUERY),
-    row("query_empty", UrlPart(Part::Query, url::with_question_mark), OF_GATEWAYS,
+    row("query_empty", UrlPart(Part::Query, |_, url| url::form(format!("{}?", url.get(Part::Query)))), OF_GATEWAYS,
         "It was signed with a lone ? at its end.", QUERY),
-    row("fragment", UrlPart(Part::Query, url::with_fragment), OF_OVERRIDES,
+    row("fragment", UrlPart(Part::Query, |_, url| url::form(format!("{}{RETRY}", url.get(Part::Query)))), "Twilio, Connection overrides: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides",
         "The fragment (#…) after the URL was signed as well. It is an instruction to Twilio, which never sends it.",
         "Sign the URL up to the #."),
     // A form's parameters, changed on the way.
@@ -292,7 +289,7 @@ pub(super) static CAUSES: [Cause; 83] = [
     row("parameter_missing", Content(form::with_each), OF_TRIMMING,
         "The parameter {} is missing: it was signed, and did not arrive.", DROPS),
     // Signers that break the rule, and other types of bodies.
-    row("parameters_unsigned", Content(form::url_alone), OF_TWILIO,
+    row("parameters_unsigned", Content(|case| form::content(case.media == BodyType::Form, Vec::new)), OF_TWILIO,
         "Only the URL was signed, and not the form's parameters.", RULE),
     row("raw_body", Content(|case| form::raw_body(case, BodyType::Form)), OF_TWILIO,
         "The raw body was signed after the URL, and not its sorted parameters.", RULE),
@@ -302,7 +299,7 @@ pub(super) static CAUSES: [Cause; 83] = [
         "The parameters were sorted without regard to upper and lower case.", RULE),
     row("values_only", Content(|case| form::sorted_by(case, form::sort, false)), OF_TWILIO,
         "Only the values were signed, without the parameters' names.", RULE),
-    row("get_as_form", Content(form::get_as_form), OF_TWILIO,
+    row("get_as_form", Content(|case| form::content(case.media == BodyType::Nothing, || case.query_parameters())), OF_TWILIO,
         "The query's parameters were signed a second time, as if they were a form's.",
         "A GET is signed by its URL alone."),
     row("json_as_form", Content(|case| form::fields(case, case.json_fields())), OF_TWILIO,
@@ -323,7 +320,7 @@ pub(super) static CAUSES: [Cause; 83] = [
     row("body_hash_upper_case", BodyHash(|hashes| no_detail(hashes.is_upper_case())), OF_TWILIO,
         "bodySHA256 is in upper case.",
         "Write it in lower-case hexadecimal, as Twilio does."),
-    row("body_altered", BodyHash(|hashes| hashes.is_other().then(|| hashes.alteration().to_owned())), OF_RAW_BODIES,
+    row("body_altered", BodyHash(|hashes| hashes.is_other().then(|| hashes.alteration().to_owned())), "cyrusagents/cyrus#996, ctrlplanedev/ctrlplane#852, stripe/stripe-node#494",
         "The body is not the one that was signed: {}.",
         "Send exactly the bytes that were hashed; let no proxy parse the body and write it anew."),
 ];

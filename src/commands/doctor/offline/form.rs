@@ -1,7 +1,7 @@
 //! Other parameters that the sender may have signed: changes by frameworks and proxies undone, and the contents of
 //! signers that break Twilio's rule.
 //!
-//! A signed string has no delimiters. So one nameless parameter stands for any text behind the URL.
+//! A signed string has no delimiters. So one nameless parameter stands for any text after the URL.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
@@ -125,32 +125,28 @@ pub(super) fn from_latin1(value: &[u8]) -> Vec<u8> {
 }
 
 /// A single content without a detail, if it applies.
-fn content(applies: bool, content: impl FnOnce() -> Vec<Parameter>) -> FormContents {
+pub(super) fn content(applies: bool, content: impl FnOnce() -> Vec<Parameter>) -> FormContents {
     if applies { vec![(content(), String::new())] } else { Vec::new() }
 }
 
-/// Any text behind the URL.
+/// Any text after the URL.
 fn text(text: Vec<u8>) -> Vec<Parameter> {
     vec![(Vec::new(), text)]
 }
 
-pub(super) fn url_alone(case: &Case<'_>) -> FormContents {
-    content(case.media == BodyType::Form, Vec::new)
-}
-
-/// The raw body behind the URL, for a form or for another body.
+/// The raw body after the URL, for a form or for another body.
 pub(super) fn raw_body(case: &Case<'_>, media: BodyType) -> FormContents {
     content(case.media == media && !case.is_body_gone(), || text(case.recording.body.clone()))
 }
 
-/// Names and values behind each other, after this sort.
+/// Names and values concatenated, after this sort.
 pub(super) fn sorted_by(
     case: &Case<'_>,
     sort: fn(&mut Vec<Parameter>),
     names: bool,
 ) -> FormContents {
     content(case.media == BodyType::Form, || {
-        let mut parameters = case.parameters();
+        let mut parameters = case.form.clone();
         sort(&mut parameters);
         let each = |(name, value): Parameter| if names { [name, value].concat() } else { value };
         text(parameters.into_iter().flat_map(each).collect())
@@ -164,18 +160,10 @@ pub(super) fn sort(parameters: &mut Vec<Parameter>) {
 }
 
 pub(super) fn without_each(case: &Case<'_>) -> FormContents {
-    if case.media != BodyType::Form {
-        return Vec::new();
-    }
-    let parameters = case.parameters();
     let without =
-        |name: &[u8]| parameters.iter().filter(|(other, _)| other != name).cloned().collect();
-    let each = parameters.iter().take(MAX_DROPPED);
+        |name: &[u8]| case.form.iter().filter(|(other, _)| other != name).cloned().collect();
+    let each = case.form.iter().take(MAX_DROPPED);
     each.map(|(name, _)| (without(name), shown_name(name))).collect()
-}
-
-pub(super) fn get_as_form(case: &Case<'_>) -> FormContents {
-    content(case.media == BodyType::Nothing, || case.query_parameters())
 }
 
 /// A body under another content type, read as a form.
@@ -193,46 +181,38 @@ pub(super) fn fields(case: &Case<'_>, fields: Option<Vec<Parameter>>) -> FormCon
 }
 
 /// Twilio's parameters that are absent, each with its former value if that is known.
-fn absent(parameters: &[Parameter]) -> Vec<(&'static str, Vec<u8>)> {
-    const USUAL: [(&str, &str); 6] = [
-        ("Body", ""),
-        ("ApiVersion", "2010-04-01"),
-        ("NumMedia", "0"),
-        ("NumSegments", "1"),
-        ("SmsStatus", "received"),
-        ("MessageType", "text"),
+fn absent(parameters: &[Parameter]) -> Vec<Parameter> {
+    const USUAL: [(&str, &[u8]); 6] = [
+        ("Body", b""),
+        ("ApiVersion", b"2010-04-01"),
+        ("NumMedia", b"0"),
+        ("NumSegments", b"1"),
+        ("SmsStatus", b"received"),
+        ("MessageType", b"text"),
     ];
-    let value_of = |name: &str| {
-        let found = parameters.iter().find(|(known, _)| known == name.as_bytes());
-        found.map(|(_, value)| value.clone())
-    };
-    let mut all: Vec<(&str, Vec<u8>)> = USUAL.map(|(name, value)| (name, value.into())).into();
-    if let Some(sid) = value_of("MessageSid").or_else(|| value_of("SmsSid")) {
-        all.extend(["MessageSid", "SmsSid", "SmsMessageSid"].map(|name| (name, sid.clone())));
-    }
-    all.extend(PLACES.map(|name| (name, Vec::new())));
-    all.retain(|(name, _)| value_of(name).is_none());
-    all
-}
-
-fn with(parameters: &[Parameter], more: &[(&str, Vec<u8>)]) -> Vec<Parameter> {
-    let more = more.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone()));
-    parameters.iter().cloned().chain(more).collect()
+    let is_sid = |(name, _): &&Parameter| name == b"MessageSid" || name == b"SmsSid";
+    let sid = parameters.iter().find(is_sid).map(|(_, sid)| sid.as_slice());
+    let sids = ["MessageSid", "SmsSid", "SmsMessageSid"].map(|name| Some((name, sid?)));
+    let all = USUAL.into_iter().chain(sids.into_iter().flatten());
+    let all = all.chain(PLACES.map(|name| (name, &b""[..])));
+    let absent =
+        all.filter(|(name, _)| !parameters.iter().any(|(known, _)| known == name.as_bytes()));
+    absent.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// All absent parameters about places, empty.
 pub(super) fn with_places(parameters: &[Parameter]) -> Vec<Parameter> {
     let mut absent = absent(parameters);
-    absent.retain(|(name, _)| PLACES.contains(name));
-    with(parameters, &absent)
+    absent.retain(|(name, _)| PLACES.iter().any(|place| place.as_bytes() == name));
+    [parameters, &absent].concat()
 }
 
 /// One absent parameter at a time, with its name.
 pub(super) fn with_each(case: &Case<'_>) -> FormContents {
-    let parameters = case.parameters();
-    if case.media != BodyType::Form || parameters.is_empty() {
+    if case.form.is_empty() {
         return Vec::new();
     }
-    let each = absent(&parameters).into_iter();
-    each.map(|more| (with(&parameters, std::slice::from_ref(&more)), more.0.to_owned())).collect()
+    let absent = absent(&case.form);
+    let each = absent.iter().map(|more| (more, case.form.iter().chain([more]).cloned().collect()));
+    each.map(|(more, all)| (all, shown_name(&more.0))).collect()
 }

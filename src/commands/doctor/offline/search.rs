@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::commands::doctor::offline::body_hash::Hashes;
-use crate::commands::doctor::offline::case::{BodyType, Case, Parameter};
+use crate::commands::doctor::offline::case::{Case, Parameter};
 use crate::commands::doctor::offline::causes::{CAUSES, Transform};
 use crate::commands::doctor::offline::finding::{Deviation, Tried};
 use crate::commands::doctor::offline::form::{MAX_DROPPED, sort};
@@ -95,16 +95,15 @@ fn other_parts(case: &Case<'_>, base: &Url) -> Vec<(Part, String, Deviation)> {
 /// The contents: as expected, then with one cause, then with two changes to a form's parameters.
 fn contents(case: &Case<'_>) -> Vec<Candidate<Vec<Parameter>>> {
     let mut contents = Candidates::new(usize::MAX);
-    let form = if case.media == BodyType::Form { case.parameters() } else { Vec::new() };
-    contents.add(normal(form.clone()), &[]);
+    contents.add(normal(case.form.clone()), &[]);
     let mut once = Vec::new();
     for cause in &CAUSES {
         if let Transform::Content(others) = cause.transform {
             for (content, detail) in others(case) {
                 contents.add(normal(content), &[&cause.deviation(&detail)]);
             }
-        } else if let (Transform::Form(change), false) = (cause.transform, form.is_empty()) {
-            let (changed, deviation) = (change(&form), cause.deviation(""));
+        } else if let (Transform::Form(change), false) = (cause.transform, case.form.is_empty()) {
+            let (changed, deviation) = (change(&case.form), cause.deviation(""));
             if contents.add(normal(changed.clone()), &[&deviation]) {
                 once.push((changed, deviation));
             }

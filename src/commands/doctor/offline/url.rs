@@ -4,7 +4,6 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::commands::check::RETRY;
 use crate::commands::doctor::offline::case::{BodyType, Case};
 use crate::commands::doctor::offline::finding::{routes, shown_host, shown_name};
 use crate::twilio::public_url::PublicUrl;
@@ -56,7 +55,7 @@ impl Url {
         Self { parts: [scheme, host, port, prefix, case.path(), &query].map(str::to_owned) }
     }
 
-    fn get(&self, part: Part) -> &str {
+    pub(super) fn get(&self, part: Part) -> &str {
         self.parts.get(part as usize).map_or("", String::as_str)
     }
 
@@ -226,7 +225,7 @@ pub(super) fn fewer(case: &Case<'_>, _: &Url) -> Forms {
 }
 
 /// The query with another parameter, unless it has one of this name.
-fn with_parameter(url: &Url, name: &str, value: &str) -> Forms {
+pub(super) fn with_parameter(url: &Url, name: &str, value: &str) -> Forms {
     let query = url.get(Part::Query);
     if query.contains(name) {
         return Vec::new();
@@ -240,16 +239,4 @@ pub(super) fn with_body_hash(case: &Case<'_>, url: &Url) -> Forms {
         return Vec::new();
     }
     with_parameter(url, "bodySHA256", &case.body_hash())
-}
-
-pub(super) fn with_feedback(_: &Case<'_>, url: &Url) -> Forms {
-    with_parameter(url, "feedback", "1")
-}
-
-pub(super) fn with_question_mark(_: &Case<'_>, url: &Url) -> Forms {
-    form(format!("{}?", url.get(Part::Query)))
-}
-
-pub(super) fn with_fragment(_: &Case<'_>, url: &Url) -> Forms {
-    form(format!("{}{RETRY}", url.get(Part::Query)))
 }
