@@ -25,9 +25,9 @@ const KEPT_UNVERIFIABLE: usize = 5;
 pub(crate) const WHEN: &str = "%Y-%m-%dT%H-%M-%S%.3fZ";
 /// The name of a file while it is written. There is one writer, so one name suffices.
 const DRAFT: &str = ".refused.new";
-const ENDING: &str = ".http";
+const EXTENSION: &str = ".http";
 /// The start of a file name; `0` stands for any digit.
-const TIME: &[u8] = b"0000-00-00T00-00-00.000Z-";
+const TIME_SHAPE: &[u8] = b"0000-00-00T00-00-00.000Z-";
 
 /// The folder, held open.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl RotatingDir {
             RecordingValue::Verifiable => "",
             RecordingValue::Unverifiable => "-unverifiable",
         };
-        let name = format!("{when}-{what}{worth}{ENDING}");
+        let name = format!("{when}-{what}{worth}{EXTENSION}");
         debug_assert!(is_ours(&name), "{name} would never be removed");
         self.remove(DRAFT)?;
         let flags =
@@ -127,9 +127,9 @@ impl RotatingDir {
 
 fn is_ours(name: &str) -> bool {
     let shape = name.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
-    name.len() > TIME.len()
-        && shape.take(TIME.len()).eq(TIME.iter().copied())
-        && name.ends_with(ENDING)
+    name.len() > TIME_SHAPE.len()
+        && shape.take(TIME_SHAPE.len()).eq(TIME_SHAPE.iter().copied())
+        && name.ends_with(EXTENSION)
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 

@@ -17,7 +17,6 @@ const TRIED_ID: &str = "doctor";
 const TRIED_SETTINGS: &[u8] = b"key=doctor,algorithm=HMAC_SHA256";
 
 /// A secret, and its kind.
-#[derive(Clone)]
 pub(super) struct KeySource {
     pub(super) name: String,
     pub(super) secret: Vec<u8>,
@@ -58,8 +57,8 @@ impl KeySource {
         Some(format!("{} {how}", self.name))
     }
 
-    /// Whether the key is of this kind, and the route is of this signer.
-    pub(super) fn is_on(
+    /// Applies if the key is of this kind, and the route is of this signer.
+    pub(super) fn wrong_route(
         &self,
         case: &Case<'_>,
         signer: RouteSigner,
@@ -68,8 +67,8 @@ impl KeySource {
         no_detail(self.kind == kind && case.signer == Some(signer))
     }
 
-    /// Whether the request names one of our accounts, but not the key's.
-    pub(super) fn is_of_other_account(&self, case: &Case<'_>) -> Option<String> {
+    /// Applies if the request names one of our accounts, but not the key's.
+    pub(super) fn wrong_account(&self, case: &Case<'_>) -> Option<String> {
         let owner = self.owner.filter(|_| self.real.is_some())?;
         let named = case.account().filter(|named| named != owner.as_str())?;
         no_detail(case.config.accounts.iter().any(|account| account.sid.as_str() == named))
@@ -168,13 +167,9 @@ pub(super) fn sources(case: &Case<'_>, signature_algorithm: Algorithm) -> Vec<Ke
         if bare != key.secret {
             mistaken.push(source(&key.name, bare, None, KeyKind::Unquoted));
         }
-    }
-    for key in &sources {
-        let damaged = damaged(&key.secret).into_iter();
-        mistaken.extend(
-            damaged
-                .map(|(secret, how)| source(&key.name, &secret, key.owner, KeyKind::Damaged(how))),
-        );
+        for (secret, damage) in damaged(&key.secret) {
+            mistaken.push(source(&key.name, &secret, key.owner, KeyKind::Damaged(damage)));
+        }
     }
     sources.extend(mistaken);
     sources

@@ -20,4 +20,4 @@ pub(crate) use crate::commands::doctor::offline::diagnosis::prove;
 pub(crate) use crate::commands::doctor::offline::files::files;
 pub(crate) use crate::commands::doctor::offline::finding::shown_url;
 pub use crate::commands::doctor::offline::finding::{Diagnosis, DiagnosisOutcome};
-pub use crate::commands::doctor::offline::search::MOST_SIGNATURES;
+pub use crate::commands::doctor::offline::search::MAX_SIGNATURES;

@@ -21,7 +21,7 @@ use crate::twilio::signature::{self, Algorithm, Presented, SigningKey, origin, v
 
 /// The most signatures for one request: two seconds at the worst. Each URL counts with and without the default port; a
 /// query with apostrophes costs a few times as much.
-pub const MOST_SIGNATURES: usize = 50_000;
+pub const MAX_SIGNATURES: usize = 50_000;
 const MAX_HEADERS: usize = 3;
 /// With and without the default port: `twilio::signature` tries both for each URL.
 const SPELLINGS: usize = 2;
@@ -204,7 +204,7 @@ pub(super) fn run(case: &Case<'_>, claimed: &[ClaimedHeader]) -> (Option<SearchM
     let tried = Tried { urls: urls.len(), contents: contents.len(), ..Tried::default() };
     let mut search = Search { case, urls, contents, left: 0, tried };
     let affordable = MAX_BYTES / (case.recording.body.len() + 512);
-    let share = MOST_SIGNATURES.min(affordable) / claimed.len().max(1);
+    let share = MAX_SIGNATURES.min(affordable) / claimed.len().max(1);
     let found = claimed.iter().find_map(|claim| {
         search.left = share;
         search.run(claim)
@@ -239,7 +239,7 @@ impl Search<'_> {
             (&accepted, 2),
             (&wrong, 1),
         ] {
-            let found = self.with(claim, keys, causes);
+            let found = self.try_keys(claim, keys, causes);
             if found.is_some() || self.left == 0 {
                 return found;
             }
@@ -248,7 +248,7 @@ impl Search<'_> {
     }
 
     /// Tries the keys on every URL and content that together have this number of causes.
-    fn with(
+    fn try_keys(
         &mut self,
         claim: &ClaimedHeader,
         keys: &[&RankedKey],
