@@ -61,10 +61,10 @@ fn the_demo_ends_with_a_table_in_which_all_is_well_and_leaves_nothing_behind() {
         "SM5f0c8e21b7d94a63a2e17c40d98b36a1  a code, entered          reported  code_entered, 2 attempts",
         "SMf552cc5023d8319aea1181f76f3adcbd  a reply                  reported  reply",
         "SMc189941acf780de956fe5d1483d7a598  the event came first     reported  link_opened",
-        "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio will not take it  refused   password_used, Twilio said 400",
-        "SM6f22923dad98e28e941b3ec75079db83  nobody answered          pending   –",
-        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries turned away 1",
-        "All of it came out as it should.",
+        "SM7f5679fff02eba571e7b3ec5decc1db9  Twilio refuses it        refused   password_used, Twilio responded 400",
+        "SM6f22923dad98e28e941b3ec75079db83  no evidence              pending   –",
+        "confirmed upstream 7   still pending 1   refused by Twilio 1   forgeries rejected 1",
+        "Every result is as expected.",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
@@ -104,7 +104,7 @@ fn a_demo_that_is_kept_stays_up_until_it_is_told_to_stop() {
         }
     }
     let text = shown.join("\n");
-    assert!(text.contains("All of it came out as it should."), "{text}");
+    assert!(text.contains("Every result is as expected."), "{text}");
     assert!(text.contains("Stop it with Ctrl-C"), "{text}");
     let page = shown.iter().find_map(|line| line.strip_prefix("  open ")?.split(' ').next());
     let page = page.expect("the operator's page").to_owned();

@@ -12,7 +12,11 @@ use crate::operate::{filled, lines, refuse, register, stop, told};
 fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was_stopped() {
     let mut scene = filled();
     let (code, text) = told(&scene, &["pause", ACCOUNT]);
-    assert_eq!((code, text.contains("is on hold: nothing of it")), (Some(0), true), "{text}");
+    assert_eq!(
+        (code, text.contains("is on hold: none of its messages are reported")),
+        (Some(0), true),
+        "{text}"
+    );
     let posts = scene.twilio.posts().len();
     scene.confirm(4);
     assert_eq!(scene.state(4).as_deref(), Some("confirmed"));
@@ -33,7 +37,7 @@ fn an_account_on_hold_reports_nothing_until_it_is_resumed_though_the_service_was
     let mut command = about(&["resume"], &scene.store());
     let output = command.env("TWILIO_ACCOUNT_SID", ACCOUNT).output().expect("it ran");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(text.contains("goes on; it was on hold since 20"), "{text}");
+    assert!(text.contains("is resumed; it was on hold since 20"), "{text}");
     let (code, text) = told(&scene, &["resume", ACCOUNT]);
     assert_eq!((code, text.contains("was not on hold")), (Some(0), true), "{text}");
     let (_, _, talk) = run(&["resume", OTHER_ACCOUNT], &scene.store());

@@ -136,7 +136,7 @@ fn the_life_of_a_message_is_told() {
     assert!(shown.iter().all(|message| !message["life"].as_array().expect("a list").is_empty()));
     let (code, _, talk) = run(&["show", "nobody-s"], &scene.store());
     assert_eq!(code, Some(1));
-    assert!(talk.contains("nothing is known of nobody-s"), "{talk}");
+    assert!(talk.contains("nobody-s is unknown"), "{talk}");
     let (_, waits) = told(&scene, &["show", "login-77"]);
     assert!(waits.starts_with("password_used at ") && waits.contains("no_message"), "{waits}");
 }

@@ -11,7 +11,6 @@ mod posting;
 use serde_json::Value;
 
 use clap::Parser;
-use heardback::cli::operate::Operate;
 use heardback::cli::{Cli, Command, Tool};
 use heardback::domain::message::State;
 use rustix::process::Signal;
@@ -81,7 +80,7 @@ fn the_states_on_the_command_line_are_those_there_are() {
     for state in State::ALL {
         let line = ["heardback", "list", "--state", state.as_str()];
         let command = Cli::try_parse_from(line).expect("a state").command;
-        let Command::Tool(Tool::Operate(Operate::List(args))) = command else { panic!("{line:?}") };
+        let Command::Tool(Tool::List(args)) = command else { panic!("{line:?}") };
         assert_eq!(args.state, Some(state));
     }
 }

@@ -265,7 +265,7 @@ fn a_store_that_takes_no_more_is_said_with_what_was_done() {
     let words = ["import", "--csv", "--rate", "1000/s", &path];
     let (code, told, talk) = run(&words, &scene.store());
     assert_eq!((code, told.as_str()), (Some(1), "confirmed 2, known 0\n"), "{talk}");
-    assert!(talk.contains("from line 4 on nothing is done: the service refuses"), "{talk}");
+    assert!(talk.contains("the import stopped before line 4: the service refuses"), "{talk}");
     stop(&mut scene);
     let mut command = about(&["import", "--csv", &path], &scene.store());
     let output = command.env("HEARDBACK_MAX_MESSAGES", "3").output().expect("it ran");
