@@ -46,7 +46,8 @@ fn wrapped(text: &str, indent: usize, width: usize) -> String {
     for word in text.split(' ') {
         let length = word.chars().count();
         if !out.is_empty() && column + 1 + length > width {
-            out.push_str(&format!("\n{:indent$}", ""));
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
             column = indent;
         } else if !out.is_empty() {
             out.push(' ');

@@ -157,7 +157,7 @@ pub struct SignArgs {
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "json", value_parser = Typed(values::form_field))]
     pub form: Vec<(String, String)>,
     /// A JSON body, or the file that contains it; the signature covers its bodySHA256 in the query
-    #[arg(long, value_name = "TEXT|@FILE", value_parser = Typed(values::body))]
+    #[arg(long, value_name = "TEXT|@FILE")]
     pub json: Option<RequestBody>,
     /// Print a curl command instead of the bare signature
     #[arg(long)]

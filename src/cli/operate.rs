@@ -39,7 +39,6 @@ pub struct StoreFlag {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ListArgs {
     /// Only messages in this state
     #[arg(long, value_name = "STATE", value_parser = states())]
@@ -105,7 +104,7 @@ pub struct HoldArgs {
         hide_env_values = true,
         value_parser = Typed(values::account)
     )]
-    pub account: AccountSid,
+    pub account: Option<AccountSid>,
     #[command(flatten)]
     pub store: StoreArgs,
 }

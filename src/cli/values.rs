@@ -81,19 +81,20 @@ pub(super) fn form_field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The body of a request.
+/// The body of a request: a text, or `@` and a file.
 #[derive(Debug, Clone)]
 pub enum RequestBody {
     Text(String),
     File(PathBuf),
 }
 
-/// A body, or `@` and its file.
-pub(super) fn body(text: &str) -> Result<RequestBody, String> {
-    Ok(match text.strip_prefix('@') {
-        Some(path) => RequestBody::File(PathBuf::from(path)),
-        None => RequestBody::Text(text.to_owned()),
-    })
+impl From<&str> for RequestBody {
+    fn from(text: &str) -> Self {
+        match text.strip_prefix('@') {
+            Some(path) => Self::File(PathBuf::from(path)),
+            None => Self::Text(text.to_owned()),
+        }
+    }
 }
 
 /// A rate of at most 1000 a second, as the time between two lines.

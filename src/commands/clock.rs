@@ -15,11 +15,11 @@ use crate::domain::span::nearest;
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ClockArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let state: ClockState = reach.request(AdminRequest::Clock { confirm: args.confirm }).await?;
+    let state: ClockState = store.request(AdminRequest::Clock { confirm: args.confirm }).await?;
     if args.store.json {
         writeln!(out, "{}", serde_json::to_string(&state)?)?;
     } else {

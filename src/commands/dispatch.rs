@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use actix_web::rt::System;
 use clap::error::ErrorKind;
 
+use crate::cli::operate::HoldArgs;
 use crate::cli::{BackupArgs, DoctorArgs, ReplayArgs, SignArgs, Tool, VerifyStoreArgs};
 use crate::commands::csv_import::CsvImport;
 use crate::commands::hold::HoldChange;
@@ -110,12 +111,8 @@ where
         Tool::Stats(args) => {
             query(&args.store.place.store, async |store, out| stats::run(store, &args, out).await)
         }
-        Tool::Pause(args) => change(&args.store.place.store, async |store, out| {
-            hold::run(store, &args, HoldChange::Pause, out).await
-        }),
-        Tool::Resume(args) => change(&args.store.place.store, async |store, out| {
-            hold::run(store, &args, HoldChange::Resume, out).await
-        }),
+        Tool::Pause(args) => run_hold(&args, HoldChange::Pause),
+        Tool::Resume(args) => run_hold(&args, HoldChange::Resume),
         Tool::Clock(args) => {
             change(&args.store.place.store, async |store, out| clock::run(store, &args, out).await)
         }
@@ -208,6 +205,13 @@ fn run_replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let verdicts = System::new().block_on(replay::run(&settings, args))?;
     print(&if args.json { verdicts.json()? } else { verdicts.text() })?;
     Ok(exit(verdicts.all_well()))
+}
+
+fn run_hold(args: &HoldArgs, change_to: HoldChange) -> anyhow::Result<ExitCode> {
+    let account = hold::account(args)?;
+    change(&args.store.place.store, async |store, out| {
+        hold::run(store, (account, change_to), args.store.json, out).await
+    })
 }
 
 /// Commands on a store log warnings only.

@@ -45,20 +45,20 @@ fn ensure_absent(path: &Path) -> Result<(), UsageError> {
 /// # Errors
 /// The store does not respond, or the export cannot be written. Then there is no file.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ExportArgs,
-    store: &Path,
+    folder: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let tally = match &args.out {
-        None => write(reach, out).await?,
+        None => write(store, out).await?,
         Some(path) => {
             let mut part = path.as_os_str().to_owned();
             part.push(".part");
             let write = async |file: &File| {
                 let elsewhere = "name a file on another disk";
-                let mut to = BufWriter::new(RoomGuard::new(store, file, elsewhere)?);
-                let tally = write(reach, &mut to).await?;
+                let mut to = BufWriter::new(RoomGuard::new(folder, file, elsewhere)?);
+                let tally = write(store, &mut to).await?;
                 to.flush()?;
                 // The file may exist by now.
                 ensure_absent(path)?;
@@ -72,14 +72,14 @@ pub(super) async fn run(
     Ok(true)
 }
 
-async fn write(reach: &StoreAccess, to: &mut impl Write) -> anyhow::Result<RecordTotals> {
-    let Identity { persons, .. } = reach.request(AdminRequest::Identify).await?;
+async fn write(store: &StoreAccess, to: &mut impl Write) -> anyhow::Result<RecordTotals> {
+    let Identity { persons, .. } = store.request(AdminRequest::Identify).await?;
     line(&ExportFrame::Heardback(Head::new(now(), persons)), to)?;
     let (mut tally, mut cursor) = (RecordTotals::default(), None);
     let mut spool = tempfile::spooled_tempfile(SPOOL);
     let bar = progress::bar(None, "records exported:");
     loop {
-        let page: Records = reach.request(AdminRequest::Export { cursor, limit: PAGE }).await?;
+        let page: Records = store.request(AdminRequest::Export { cursor, limit: PAGE }).await?;
         for record in &page.records {
             tally.add(record);
             match record {

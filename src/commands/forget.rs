@@ -43,12 +43,12 @@ pub(super) fn addresses(given: &[String], stdin: &mut impl BufRead) -> anyhow::R
 /// # Errors
 /// The store cannot be opened or written, or the service does not answer.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     addresses: Vec<String>,
     json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let erased: Erased = reach.request(AdminRequest::Forget { addresses }).await?;
+    let erased: Erased = store.request(AdminRequest::Forget { addresses }).await?;
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&erased)?)?;
     } else {

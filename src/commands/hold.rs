@@ -6,7 +6,8 @@ use crate::admin::AdminRequest;
 use crate::admin::hold::HoldOutcome;
 use crate::cli::operate::HoldArgs;
 use crate::commands::pipe_tolerant_stdout::note;
-use crate::commands::store_access::{StoreAccess, age, clock, now};
+use crate::commands::store_access::{StoreAccess, UsageError, age, clock, now};
+use crate::domain::sid::AccountSid;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HoldChange {
@@ -14,22 +15,28 @@ pub(super) enum HoldChange {
     Resume,
 }
 
+/// The account that the arguments or the environment name.
+pub(super) fn account(args: &HoldArgs) -> Result<AccountSid, UsageError> {
+    let missing = || UsageError("name an account (AC…), or set TWILIO_ACCOUNT_SID".to_owned());
+    args.account.ok_or_else(missing)
+}
+
 /// Changes the hold of the account, and prints the change.
 ///
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
-    args: &HoldArgs,
-    change: HoldChange,
+    store: &StoreAccess,
+    (account, change): (AccountSid, HoldChange),
+    json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let outcome = reach.request(match change {
-        HoldChange::Pause => AdminRequest::Pause(args.account),
-        HoldChange::Resume => AdminRequest::Resume(args.account),
+    let outcome = store.request(match change {
+        HoldChange::Pause => AdminRequest::Pause(account),
+        HoldChange::Resume => AdminRequest::Resume(account),
     });
     let outcome: HoldOutcome = outcome.await?;
-    if args.store.json {
+    if json {
         writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
         return Ok(true);
     }

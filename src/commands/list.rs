@@ -28,7 +28,7 @@ const PAGE: usize = 500;
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ListArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -46,7 +46,7 @@ pub(super) async fn run(
         let mut cursor = None;
         loop {
             let page: ListPage =
-                reach.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
+                store.request(AdminRequest::List { query, cursor, limit: PAGE }).await?;
             lines(&page.entries, out)?;
             cursor = page.next;
             if cursor.is_none() {
@@ -55,7 +55,7 @@ pub(super) async fn run(
         }
     }
     let limit = usize::try_from(args.limit.unwrap_or(SHOWN))?;
-    let found: NewestRecords = reach.request(AdminRequest::Newest { query, limit }).await?;
+    let found: NewestRecords = store.request(AdminRequest::Newest { query, limit }).await?;
     if args.store.json {
         lines(&found.entries, out)?;
     } else {

@@ -16,7 +16,7 @@ use crate::domain::sid::MessageSid;
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &RequeueArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
@@ -29,7 +29,7 @@ pub(super) async fn run(
     let mut cursor = None;
     loop {
         let selection = selection.clone();
-        let page: RequeuedPage = reach.request(AdminRequest::Requeue { selection, cursor }).await?;
+        let page: RequeuedPage = store.request(AdminRequest::Requeue { selection, cursor }).await?;
         for outcome in page.outcomes {
             counts.add(outcome, args.store.json, out)?;
         }

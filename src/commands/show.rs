@@ -46,12 +46,12 @@ impl<'a> MessageJson<'a> {
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &ShowArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let ShownRecords { messages, waiting, posting } =
-        reach.request(AdminRequest::Show(args.name.clone())).await?;
+        store.request(AdminRequest::Show(args.name.clone())).await?;
     for (at, message) in messages.iter().enumerate() {
         if args.store.json {
             writeln!(out, "{}", serde_json::to_string(&MessageJson::of(message))?)?;

@@ -21,11 +21,11 @@ const SHOWN: usize = 10;
 /// # Errors
 /// The store does not respond, or the output cannot be written.
 pub(super) async fn run(
-    reach: &StoreAccess,
+    store: &StoreAccess,
     args: &StatsArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let summary: Summary = reach.request(AdminRequest::Stats(now())).await?;
+    let summary: Summary = store.request(AdminRequest::Stats(now())).await?;
     if args.store.json {
         serde_json::to_writer_pretty(&mut *out, &summary)?;
         writeln!(out)?;

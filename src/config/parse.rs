@@ -170,7 +170,7 @@ pub(super) fn app_keys(reader: &mut SettingsReader<'_>, text: &str) -> Result<()
     is_sound.then_some(()).ok_or_else(expected)
 }
 
-pub(super) fn public_urls(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {
+pub(super) fn public_urls(reader: &mut SettingsReader<'_>, text: &str) {
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         match PublicUrl::parse(entry) {
             Ok(url) if reader.values.public_urls.contains(&url) => {}
@@ -181,7 +181,6 @@ pub(super) fn public_urls(reader: &mut SettingsReader<'_>, text: &str) -> Result
             }
         }
     }
-    Ok(())
 }
 
 pub(super) fn ops_token(reader: &mut SettingsReader<'_>, text: &str) -> Result<(), String> {

@@ -38,9 +38,13 @@ pub fn signing_key(
 ) -> Result<ChosenKey, Problems> {
     let mut reader = SettingsReader::new(SettingsArgs::default(), env, read);
     let (found, name, why) = if let Some(path) = given(place.file) {
-        (reader.secrets_in_file("--auth-token-file", path), "--auth-token-file", "as you asked")
+        (
+            reader.secrets_in_file("--auth-token-file", path),
+            "--auth-token-file",
+            "as the command line says",
+        )
     } else if let Some(name) = given(place.env) {
-        (reader.secrets(name).unwrap_or_default(), name, "as you asked")
+        (reader.secrets(name).unwrap_or_default(), name, "as the command line says")
     } else {
         by_route(&mut reader, url)
     };
@@ -130,13 +134,13 @@ mod tests {
                 APP,
                 KeyPlace { env: Some("OTHER"), file: None },
                 "OTHER-value",
-                "OTHER, as you asked",
+                "OTHER, as the command line says",
             ),
             (
                 APP,
                 KeyPlace { env: None, file: Some("/run/token") },
                 "of the file",
-                "--auth-token-file, as you asked",
+                "--auth-token-file, as the command line says",
             ),
         ] {
             let found = chosen(url, place).expect("a key");

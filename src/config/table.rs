@@ -177,7 +177,10 @@ pub static SETTINGS: &[Setting] = &[
         value: Value::Text("URL,…", ""),
         help: "The origin that Twilio and your app sign, e.g. `https://hooks.example.com`. Required. Separate \
                several by commas",
-        read: parse::public_urls,
+        read: |reader, text| {
+            parse::public_urls(reader, text);
+            Ok(())
+        },
         show: |settings| {
             let urls: Vec<&str> = settings.public_urls.iter().map(PublicUrl::as_str).collect();
             urls.join(", ")

@@ -135,7 +135,7 @@ fn misspelt_prefix<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
 fn nearest<'a>(
     name: &str,
     rules: &[Rule],
-    settings: impl Iterator<Item = &'a str> + Clone,
+    settings: &(impl Iterator<Item = &'a str> + Clone),
 ) -> Option<&'a str> {
     let words = Words::of(name);
     rules.iter().find_map(|is_near| {
@@ -154,7 +154,7 @@ fn with_prefix<'a>(
 fn near_in_our_namespace<'a>(name: &str, known: &'a [String]) -> Option<NameVerdict<'a>> {
     let rules: [Rule; 5] =
         [Words::is_misspelt, Words::is_part, Words::is_abbreviated, Words::begins, Words::contains];
-    if let Some(meant) = nearest(name, &rules, with_prefix(known, OURS)) {
+    if let Some(meant) = nearest(name, &rules, &with_prefix(known, OURS)) {
         return Some(NameVerdict::Slip(meant));
     }
     // `HEARDBACK_AUTH_TOKEN`, `HEARDBACK_TWILIO_AUTH_TOKEN`: a setting of the other prefix.
@@ -170,7 +170,7 @@ fn near_in_twilios_namespace<'a>(name: &str, known: &'a [String]) -> Option<Name
     let rules: [Rule; 3] = [Words::is_misspelt, Words::is_part, Words::is_abbreviated];
     let twilios = || with_prefix(known, TWILIOS);
     let of_a_file = || twilios().find(|known| is_file_of(name, known));
-    if let Some(meant) = nearest(name, &rules, twilios()).or_else(of_a_file) {
+    if let Some(meant) = nearest(name, &rules, &twilios()).or_else(of_a_file) {
         return Some(NameVerdict::Slip(meant));
     }
     // `TWILIO_AUTH_TOKEN_SECONDARY` may be meant for Heardback. So may `TWILIO_PUBLIC_URL`, of the other prefix.
