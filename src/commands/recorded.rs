@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Recording, String> {
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(format!("the file has more than {MAX_SIZE} bytes, the limit of a recording"));
+        return Err(format!("more than {MAX_SIZE} bytes, the limit of a recording"));
     }
     Recording::parse(&bytes).map_err(|error| error.to_string())
 }
