@@ -40,7 +40,7 @@ impl ListenAddr {
     }
 
     /// Parses a setting's text. The error names the expected form.
-    pub(super) fn read(text: &str, example: &str) -> Result<Self, String> {
+    pub(crate) fn read(text: &str, example: &str) -> Result<Self, String> {
         Self::parse(text).ok_or_else(|| {
             format!(
                 "expected an address or a host name, and a port, e.g. {example}, [::]:8080 or localhost:8080; an \

@@ -150,7 +150,7 @@ fn an_invalid_file_is_refused_as_a_whole_and_nothing_changes() {
     scene.service.says("nothing has changed");
     let logs = scene.service.logs();
     let line = logs.lines().find(|line| line.contains("nothing has changed")).expect("said");
-    for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is not known", "account 3: sid"] {
+    for words in ["\"level\":\"ERROR\"", "account 2 (", "extra is unknown", "account 3: sid"] {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     assert!(!logs.contains("hush"), "{line}");

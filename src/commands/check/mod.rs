@@ -192,7 +192,7 @@ mod tests {
             "    https://hooks.example.com/hb/twilio/call#rc=3&rp=5xx,ct,rt&ct=2000&rt=4000\n",
             "    https://hooks.example.com/hb/twilio/click/HEARDBACK_CLICK_PATH_SECRET\n",
             "    https://hooks.example.com/hb/twilio/events\n",
-            "  HEARDBACK_CLICK_PATH_SECRET    set: whoever has it may tell of clicks\n",
+            "  HEARDBACK_CLICK_PATH_SECRET    set: any client that has it can report clicks\n",
             "  HEARDBACK_CALL_REDIRECT_URL    not set: calls are rejected\n",
             "  POST https://hooks.example.com/hb/app/events\n",
             "ProvideFeedback=true",

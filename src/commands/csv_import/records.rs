@@ -1,47 +1,55 @@
-//! A CSV cut into its records, of a bounded length (RFC 4180): a field in quotes may hold line breaks.
+//! The records of a CSV (RFC 4180), of a bounded length. A field in quotes may contain line breaks.
 //!
-//! `csv_core` says where a record ends. A stray quote reads like such a field, and swallows the lines behind it. So a
-//! record that spans lines is used only if each field of it stands as RFC 4180 writes it, and if it holds the SID of
-//! one message only.
+//! A stray quote looks like the start of such a field, which then includes the lines after it. So a record of several
+//! lines is used only if it has strict RFC 4180 quotes and the SID of one message.
 
+use std::fmt::Display;
 use std::io::{self, BufRead};
 
 use csv::{ByteRecord, ReaderBuilder};
 use csv_core::{ReadRecordResult, Terminator};
 
-use crate::commands::csv_import::lines::Bad;
 use crate::domain::sid::MessageSid;
 
 /// The longest record, in bytes. A message with all its columns has a few thousand.
-const LONGEST: usize = 64 << 10;
+const MAX_RECORD: usize = 64 << 10;
+
+/// Why a line cannot be used: the field and the reason, without its value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LineError {
+    pub(super) field: &'static str,
+    pub(super) why: String,
+}
+
+impl LineError {
+    pub(super) fn new(field: &'static str, why: impl Display) -> Self {
+        Self { field, why: format!("{field}: {why}") }
+    }
+}
 
 /// The number of a record's first line, and its fields.
-pub(super) type CsvRecord = (u64, Result<ByteRecord, Bad>);
+pub(super) type CsvRecord = (u64, Result<ByteRecord, LineError>);
 
-/// The file, record by record.
-pub(super) struct Framed {
+pub(super) struct CsvRecords {
     file: Box<dyn BufRead + Send>,
     delimiter: u8,
-    framing: csv_core::Reader,
+    parser: csv_core::Reader,
     /// The number of lines read.
     line: u64,
 }
 
-impl Framed {
+impl CsvRecords {
     pub(super) fn new(file: Box<dyn BufRead + Send>, delimiter: u8) -> Self {
-        let mut framing = csv_core::ReaderBuilder::new();
-        let framing = framing.delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
-        Self { file, delimiter, framing, line: 0 }
+        let mut parser = csv_core::ReaderBuilder::new();
+        let parser = parser.delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
+        Self { file, delimiter, parser, line: 0 }
     }
 
-    /// The next record that is not blank. `None` at the file's end.
-    ///
-    /// # Errors
-    /// The file cannot be read on.
+    /// The next record that is not blank. `None` at the end of the file.
     pub(super) fn next(&mut self) -> io::Result<Option<CsvRecord>> {
         loop {
             let mut text = Vec::new();
-            self.framing.reset();
+            self.parser.reset();
             let Some(mut is_whole) = self.read_line(&mut text)? else { return Ok(None) };
             let first = self.line;
             if text.iter().all(|byte| b"\r\n".contains(byte)) {
@@ -54,8 +62,8 @@ impl Framed {
         }
     }
 
-    /// Appends a line, but no more than a byte beyond [`LONGEST`]. Returns whether it ends the record; `None` at the
-    /// file's end.
+    /// Appends a line, up to one byte more than [`MAX_RECORD`]. Returns whether it ends the record; `None` at the end of
+    /// the file.
     fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<Option<bool>> {
         let mut is_empty = true;
         loop {
@@ -66,9 +74,9 @@ impl Framed {
             if part.is_empty() && is_empty {
                 return Ok(None);
             }
-            // The file's end ends its last line.
-            let is_end = ends_record(&mut self.framing, if part.is_empty() { b"\n" } else { part });
-            text.extend(part.iter().take((LONGEST + 1).saturating_sub(text.len())));
+            // The end of the file ends its last line.
+            let is_end = ends_record(&mut self.parser, if part.is_empty() { b"\n" } else { part });
+            text.extend(part.iter().take((MAX_RECORD + 1).saturating_sub(text.len())));
             self.file.consume(end);
             is_empty = false;
             if is_last {
@@ -78,14 +86,14 @@ impl Framed {
         }
     }
 
-    fn record(&self, text: &[u8], first: u64, is_whole: bool) -> Result<ByteRecord, Bad> {
+    fn record(&self, text: &[u8], first: u64, is_whole: bool) -> Result<ByteRecord, LineError> {
         let last = self.line;
         let stray = |end: String| {
             let why = format!(
-                "a quote opens in it and {end}, and seems to be a stray one: nothing of lines {first} to {last} was \
-                 used; remove the quote"
+                "a quote opens in it and {end}; it is probably a stray quote, so none of lines {first} to {last} \
+                 were used; remove the quote"
             );
-            Bad::new("line", why)
+            LineError::new("line", why)
         };
         if !is_whole {
             return Err(stray("is never closed".to_owned()));
@@ -94,20 +102,21 @@ impl Framed {
         if spans && count_sids(text) > 1 {
             return Err(stray(format!("closes on line {last}")));
         }
-        if text.len() > LONGEST {
-            return Err(Bad::new("line", format!("the record is longer than {LONGEST} bytes")));
+        if text.len() > MAX_RECORD {
+            let why = format!("the record is longer than {MAX_RECORD} bytes");
+            return Err(LineError::new("line", why));
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let is_lone = |pair: &[u8]| pair.first() == Some(&b'\r') && pair.get(1) != Some(&b'\n');
         if text.windows(2).any(is_lone) || text.ends_with(b"\r") {
-            return Err(Bad::new("line", "expected no carriage return but before a line feed"));
+            return Err(LineError::new("line", "expected a line feed after each carriage return"));
         }
         let mut reader = ReaderBuilder::new();
         let reader = reader.delimiter(self.delimiter).has_headers(false).flexible(true);
         let mut record = ByteRecord::new();
         let read = reader.from_reader(text).read_byte_record(&mut record);
-        read.map_err(|error| Bad::new("line", error))?;
+        read.map_err(|error| LineError::new("line", error))?;
         if spans && !is_strict(text, &record, self.delimiter) {
             return Err(stray(format!("closes on line {last}")));
         }
@@ -116,11 +125,11 @@ impl Framed {
     }
 }
 
-/// Feeds the bytes to the parser. Whether a record ends with them.
-fn ends_record(framing: &mut csv_core::Reader, mut bytes: &[u8]) -> bool {
+/// Whether a record ends with these bytes.
+fn ends_record(parser: &mut csv_core::Reader, mut bytes: &[u8]) -> bool {
     let (mut fields, mut ends) = ([0; 1024], [0; 64]);
     loop {
-        let (result, read, ..) = framing.read_record(bytes, &mut fields, &mut ends);
+        let (result, read, ..) = parser.read_record(bytes, &mut fields, &mut ends);
         bytes = bytes.get(read..).unwrap_or_default();
         match result {
             ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {}
@@ -136,7 +145,7 @@ fn count_sids(text: &[u8]) -> usize {
     words.filter(|word| MessageSid::parse(word).is_ok()).count()
 }
 
-/// Whether each field stands in quotes, or holds none.
+/// Whether every field is in quotes, or contains none.
 fn is_strict(text: &[u8], record: &ByteRecord, delimiter: u8) -> bool {
     let rest = record.iter().try_fold(text, |rest, field| {
         let escaped = field.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
