@@ -159,6 +159,45 @@ impl fmt::Debug for Probe {
     }
 }
 
+/// The most messages in each list of a [`TypedCode`].
+const MAX_COMPARED: usize = 64;
+
+/// The stored comparison of a typed code with the messages that were known when it arrived. It never contains the code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TypedCode {
+    /// The messages whose code it is.
+    pub of: Vec<MessageSid>,
+    /// The messages whose code is another one.
+    pub not_of: Vec<MessageSid>,
+}
+
+impl TypedCode {
+    /// Compares a probe with the codes of messages. The flag says whether the message is recent: only then a short
+    /// number may be its code. `None` if the probe contains no code.
+    #[must_use]
+    pub fn compared(
+        probe: &Probe,
+        codes: impl Iterator<Item = (MessageSid, CodeHmac, bool)>,
+    ) -> Option<Self> {
+        let mut typed = Self::default();
+        for (sid, code, is_recent) in codes {
+            let is_its_code =
+                if is_recent { probe.proves(sid, &code) } else { probe.proves_surely(sid, &code) };
+            let list = if is_its_code { &mut typed.of } else { &mut typed.not_of };
+            if list.len() < MAX_COMPARED {
+                list.push(sid);
+            }
+        }
+        (probe.is_code() || !typed.of.is_empty()).then_some(typed)
+    }
+
+    /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
+    #[must_use]
+    pub fn is_compared_with(&self, sid: MessageSid) -> bool {
+        self.of.contains(&sid) || self.not_of.contains(&sid)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

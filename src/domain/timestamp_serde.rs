@@ -4,6 +4,7 @@
 //! For `#[serde(with)]`; what may be absent is in [`optional`].
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::serde::timestamp::millisecond;
@@ -76,4 +77,16 @@ pub mod optional {
 pub fn to_millisecond(moment: Timestamp) -> Timestamp {
     let whole = || Timestamp::from_second(moment.as_second());
     Timestamp::from_millisecond(moment.as_millisecond()).or_else(|_| whole()).unwrap_or(moment)
+}
+
+/// A moment later by so much, or the end of time.
+#[must_use]
+pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_add(by).unwrap_or(to_millisecond(Timestamp::MAX))
+}
+
+/// A moment earlier by so much, or the beginning of time.
+#[must_use]
+pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
+    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, NameKind, RecipientHash, RecipientHashKey};
+use crate::domain::address::channel_address::{Address, NameKind};
+use crate::domain::address::recipient_hash::{RecipientHash, RecipientHashKey};
 use crate::domain::sid::AccountSid;
 
 /// The most user ids of one person. More ids are a sign of a placeholder that every webhook bears.

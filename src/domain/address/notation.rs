@@ -3,8 +3,6 @@
 //! Folds the decimal digits of every script, full-width characters, and the various signs for plus, hyphen and
 //! space into ASCII. Removes characters that are invisible. A control character is refused by its code point.
 
-use crate::domain::address::AddressError;
-
 /// The digit zero of each script with decimal digits outside ASCII: general category Nd, Unicode 14. In each
 /// script the digits one to nine follow it.
 const ZEROS: [u32; 65] = [
@@ -20,12 +18,12 @@ const ZEROS: [u32; 65] = [
 /// blanks at both ends.
 ///
 /// # Errors
-/// [`AddressError::InTheWay`] for a control character between others.
-pub(super) fn folded(text: &str) -> Result<String, AddressError> {
+/// A control character between other characters: that character.
+pub(super) fn folded(text: &str) -> Result<String, char> {
     let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     let visible = visible.trim();
     match visible.chars().find(|c| c.is_control()) {
-        Some(control) => Err(AddressError::InTheWay(control)),
+        Some(control) => Err(control),
         None => Ok(visible.chars().map(to_ascii).collect()),
     }
 }
@@ -91,7 +89,7 @@ mod tests {
     #[test]
     fn a_control_character_is_named_and_blanks_at_the_ends_are_not_one() {
         assert_eq!(folded("\u{feff}\t+1 555\r\n"), Ok("+1 555".to_owned()));
-        assert_eq!(folded("+1\n555"), Err(AddressError::InTheWay('\n')));
-        assert_eq!(folded("+1\0"), Err(AddressError::InTheWay('\0')));
+        assert_eq!(folded("+1\n555"), Err('\n'));
+        assert_eq!(folded("+1\0"), Err('\0'));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::address::{Address, WHATSAPP};
+use crate::domain::address::channel_address::{Address, NameKind, WHATSAPP};
 use crate::domain::mac::MacKey;
 use crate::domain::sid::AccountSid;
 
@@ -29,33 +29,6 @@ impl RecipientHash {
 impl fmt::Debug for RecipientHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Person(…)")
-    }
-}
-
-/// The kind of a name that stands for a person.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum NameKind {
-    /// A plain number, or another channel's address: the only name of its person.
-    #[default]
-    Other,
-    /// A number on WhatsApp.
-    WhatsappNumber,
-    /// A user id of WhatsApp.
-    WhatsappId,
-}
-
-impl NameKind {
-    /// The other kind of name that the same person may have.
-    #[must_use]
-    pub fn counterpart(self) -> Option<Self> {
-        match self {
-            Self::Other => None,
-            Self::WhatsappNumber => Some(Self::WhatsappId),
-            Self::WhatsappId => Some(Self::WhatsappNumber),
-        }
     }
 }
 

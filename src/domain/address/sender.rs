@@ -1,9 +1,10 @@
 //! Senders: the app's own numbers, names and channel addresses. They are kept and shown in clear, so a text without
 //! the shape of a sender is refused: it may hold a person's address.
 
-use crate::domain::address::{
-    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, countries, is_digits, phone_number,
+use crate::domain::address::channel_address::{
+    Address, AddressError, WHATSAPP, WITHOUT_MESSAGES, is_digits,
 };
+use crate::domain::address::{countries, phone_number};
 use crate::domain::sid::{SID_LEN, ServiceSid, SidError};
 
 /// A name up to this length may hold any number of digits (Twilio: 11 characters). A longer name holds fewer digits

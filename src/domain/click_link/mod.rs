@@ -15,9 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::message::Reference;
+use crate::domain::reference::Reference;
 use crate::domain::sid::{AccountSid, MessageSid};
-use crate::domain::signal::EvidenceTarget;
 
 /// Random bytes in a token: nobody guesses 96 bits, and sixteen characters fit into any SMS.
 pub const TOKEN_BYTES: usize = 12;
@@ -183,18 +182,6 @@ pub struct Link {
     /// When it was made.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub created_at: Timestamp,
-}
-
-impl Link {
-    /// What a click on it names, as far as it is known.
-    #[must_use]
-    pub fn names(&self, id: LinkId) -> EvidenceTarget {
-        match (self.message, &self.reference) {
-            (Some(sid), _) => EvidenceTarget::Message(sid),
-            (None, Some(reference)) => EvidenceTarget::Reference(reference.clone()),
-            (None, None) => EvidenceTarget::Link(id),
-        }
-    }
 }
 
 #[cfg(test)]

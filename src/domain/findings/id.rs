@@ -2,9 +2,31 @@
 //!
 //! `tests/it/ops/findings.rs` compares this table with the alerts and with `docs/operations.md`.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::domain::findings::Severity;
+/// How bad a finding is; the words of `ops/alerts.yml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// To be looked at when there is time.
+    Info,
+    /// To be looked at today.
+    Warning,
+    /// Events are being lost, or nothing is reported.
+    Critical,
+}
+
+impl Severity {
+    /// The word in JSON and in `ops/alerts.yml`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
 
 /// Alerts without a finding, each with the reason.
 pub const OUTSIDE: [(&str, &str); 1] =

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{
-    ClaimedAccount, Finding, FindingId, KeyFacts, RouteSignatures, Severity, SignatureFacts,
-    SignatureFailures, Situation,
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::{FindingId, Severity};
+use crate::domain::findings::situation::{
+    ClaimedAccount, KeyFacts, RouteSignatures, SignatureFacts, SignatureFailures, Situation,
 };
 use crate::domain::span::rough;
 

@@ -2,9 +2,11 @@
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{
-    Finding, FindingId, ForeignServer, OutboxFacts, PausedLane, Severity, Situation, ThrottledLane,
-    pause_advice,
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::{FindingId, Severity};
+use crate::domain::findings::rejection::pause_advice;
+use crate::domain::findings::situation::{
+    ForeignServer, OutboxFacts, PausedLane, Situation, ThrottledLane,
 };
 use crate::domain::redact::veiled;
 use crate::domain::span::rough;

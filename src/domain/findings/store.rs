@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::domain::findings::{Finding, FindingId, Situation, StoreFacts};
+use crate::domain::findings::finding::Finding;
+use crate::domain::findings::id::FindingId;
+use crate::domain::findings::situation::{Situation, StoreFacts};
 use crate::domain::redact::veiled;
 
 /// Free bytes below which the store takes no new event: sled needs room to open again.

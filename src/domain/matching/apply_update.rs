@@ -5,9 +5,11 @@
 use jiff::Timestamp;
 
 use crate::domain::address::Recipient;
-use crate::domain::matching::{People, Policy, later};
+use crate::domain::matching::people::People;
+use crate::domain::matching::policy::Policy;
 use crate::domain::message::{Message, State};
 use crate::domain::signal::MessageUpdate;
+use crate::domain::timestamp_serde::later;
 
 pub(super) fn fresh(sighting: &MessageUpdate, policy: &Policy, now: Timestamp) -> Message {
     let mut message = Message {

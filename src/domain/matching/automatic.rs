@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::address::RecipientHash;
-use crate::domain::matching::select::KnownMessages;
+use crate::domain::evidence::{Evidence, EvidenceTarget, Parked, TimeSource};
+use crate::domain::matching::people::People;
+use crate::domain::matching::policy::{AUTOMATIC_FOR, AUTOMATIC_WITHIN};
 use crate::domain::matching::sender::is_from_hint;
-use crate::domain::matching::{AUTOMATIC_FOR, AUTOMATIC_WITHIN, Parked, People, earlier, later};
-use crate::domain::sid::{AccountSid, ServiceSid};
-use crate::domain::signal::{Evidence, EvidenceTarget, TimeSource};
+use crate::domain::message::Message;
+use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
+use crate::domain::timestamp_serde::{earlier, later};
 
 /// When the texts of a person are automatic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl AutomaticReplies {
 /// Adds the spans that follow from these pieces of evidence to the known spans.
 pub(super) fn spans<'a>(
     pieces: impl Iterator<Item = &'a Parked>,
-    known: &KnownMessages,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     automatic: &mut BTreeMap<RecipientHash, AutomaticReplies>,
 ) {
@@ -77,7 +79,7 @@ fn at_the_earliest(created_at: Timestamp) -> Timestamp {
 /// only messages with a known creation time.
 pub(super) fn is_too_fast(
     evidence: &Evidence,
-    known: &KnownMessages,
+    known: &BTreeMap<MessageSid, Message>,
     (services, people): (&BTreeMap<String, ServiceSid>, &People),
     is_sure: bool,
 ) -> bool {

@@ -3,26 +3,18 @@
 //! Each command takes back the provisional confirmations among the loaded rows, adds the new facts, and settles all
 //! evidence by the same rules (`settle`).
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-
-use crate::domain::address::{RecipientHash, RecipientNames};
-use crate::domain::click_link::{Link, LinkId};
-use crate::domain::code::{CodeHmac, Probe};
+use crate::domain::address::RecipientNames;
+use crate::domain::code::{Probe, TypedCode};
+use crate::domain::evidence::{Evidence, EvidenceTarget, Reason, SignalSource, TimeSource};
 use crate::domain::matching::apply_update::{contradiction, fresh, merged};
+use crate::domain::matching::outcome::{Contradiction, ObserveOutcome, RegisterOutcome};
 use crate::domain::matching::parking::{fresh as parked_as, proves_as_much};
-use crate::domain::matching::select::KnownMessages;
-use crate::domain::matching::settle::{EvidenceOrigin, JudgedEvidence};
-use crate::domain::matching::{
-    AutomaticReplies, Changes, Contradiction, Now, ObserveOutcome, Parked, People, Policy, Reason,
-    RegisterOutcome, Rows, TypedCode, WaitsFor,
-};
+use crate::domain::matching::policy::{Now, Policy};
+use crate::domain::matching::rows::{Changes, Rows};
+use crate::domain::matching::working_rows::{Closed, EvidenceOrigin, JudgedEvidence, WorkingRows};
 use crate::domain::message::{Message, Status};
-use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
-use crate::domain::signal::{
-    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
-};
+use crate::domain::sid::{AccountSid, MessageSid};
+use crate::domain::signal::{MessageUpdate, Signal};
 use crate::domain::timestamp_serde::to_millisecond;
 use crate::domain::trace::TraceParent;
 
@@ -111,123 +103,7 @@ fn in_milliseconds(sighting: &MessageUpdate) -> MessageUpdate {
     }
 }
 
-/// The rows at hand, and what becomes of them.
-pub(super) struct WorkingRows<'a> {
-    /// The account of the command.
-    pub(super) account: Option<AccountSid>,
-    /// The messages as they were loaded.
-    pub(super) loaded: KnownMessages,
-    /// The stored codes. One that counts no more stays in the store until the sweep removes it: the clock may be ahead.
-    codes: BTreeMap<MessageSid, CodeHmac>,
-    pub(super) known: KnownMessages,
-    pub(super) pieces: Vec<JudgedEvidence>,
-    /// The known evidence that the new evidence repeats.
-    pub(super) repeated: Option<Parked>,
-    pub(super) services: BTreeMap<String, ServiceSid>,
-    pub(super) people: People,
-    pub(super) automatic: BTreeMap<RecipientHash, AutomaticReplies>,
-    automatic_before: BTreeMap<RecipientHash, AutomaticReplies>,
-    pub(super) links: BTreeMap<LinkId, Link>,
-    pub(super) changes: Changes,
-    is_cut: bool,
-    pub(super) cut: BTreeMap<WaitsFor, Timestamp>,
-    pub(super) policy: &'a Policy,
-    /// The wall clock, to date the written rows.
-    pub(super) now: Timestamp,
-    /// The trusted time, to judge which deadlines have passed.
-    pub(super) trusted: Timestamp,
-}
-
-/// The rows that a command changes, and the outcome for the messages.
-pub(super) struct Closed {
-    pub(super) changes: Changes,
-    /// The messages that the command confirmed.
-    pub(super) confirmed: Vec<MessageSid>,
-    /// The messages that were confirmed before and are not any more.
-    pub(super) withdrawn: Vec<MessageSid>,
-}
-
-impl<'a> WorkingRows<'a> {
-    pub(super) fn open(rows: Rows, policy: &'a Policy, now: Now) -> Self {
-        let Rows {
-            account,
-            messages,
-            links,
-            mut parked,
-            services,
-            people,
-            automatic,
-            is_cut,
-            cut,
-            seen: _,
-        } = rows;
-        let codes = messages.values().filter_map(|message| Some((message.sid, message.code?)));
-        let codes = codes.collect();
-        let mut known = messages;
-        for message in known.values_mut() {
-            message.age(now.trusted);
-        }
-        for parked in &mut parked {
-            parked.age(now.trusted);
-        }
-        parked.retain(|parked| !parked.orphaned && parked.may_prove_until() > now.trusted);
-        let pieces = parked
-            .into_iter()
-            .map(|parked| JudgedEvidence::new(parked, EvidenceOrigin::Parked))
-            .collect();
-        Self {
-            account,
-            loaded: known.clone(),
-            codes,
-            known,
-            pieces,
-            repeated: None,
-            services,
-            people,
-            automatic_before: automatic.clone(),
-            automatic,
-            links,
-            changes: Changes::default(),
-            is_cut,
-            cut,
-            policy,
-            now: now.wall,
-            trusted: now.trusted,
-        }
-    }
-
-    /// Takes back what was confirmed and not attempted yet, if all that it depends on is at hand.
-    fn take_back(&mut self) {
-        if !self.is_cut {
-            self.take_back_provisional();
-        }
-    }
-
-    pub(super) fn close(mut self) -> Closed {
-        let (mut confirmed, mut withdrawn) = (Vec::new(), Vec::new());
-        for (sid, mut message) in self.known {
-            let before = self.loaded.get(&sid);
-            if before == Some(&message) {
-                continue;
-            }
-            let code = message.code.or(self.codes.get(&sid).copied());
-            message.age(self.trusted);
-            message.code = code;
-            let was_proven = before.is_some_and(|before| before.proof.is_some());
-            match (was_proven, message.proof.is_some()) {
-                (false, true) => confirmed.push(sid),
-                (true, false) => withdrawn.push(sid),
-                (true, true) | (false, false) => {}
-            }
-            self.changes.messages.push(message);
-        }
-        let is_new = |(person, span): &(RecipientHash, AutomaticReplies)| {
-            self.automatic_before.get(person) != Some(span)
-        };
-        self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));
-        Closed { changes: self.changes, confirmed, withdrawn }
-    }
-
+impl WorkingRows<'_> {
     /// Takes in what a sighting says. Returns whether nothing was known of the message before.
     fn sight(&mut self, sighting: &MessageUpdate) -> Result<bool, Contradiction> {
         self.learn(sighting);
@@ -319,8 +195,11 @@ impl<'a> WorkingRows<'a> {
     fn park(&mut self, evidence: Evidence, probe: Option<&Probe>, trace: Option<TraceParent>) {
         let code = probe.and_then(|probe| {
             let among = self.choice(&self.known);
-            let among = among.comparable(&evidence, &evidence.named);
-            TypedCode::compared(probe, among.into_iter())
+            let among = among.comparable(&evidence, &evidence.named).into_iter();
+            let with_code = |(message, is_recent): (&Message, bool)| {
+                Some((message.sid, message.code?, is_recent))
+            };
+            TypedCode::compared(probe, among.filter_map(with_code))
         });
         let parked = parked_as(evidence, code, trace, (self.policy, self.now));
         let same = self.pieces.iter().find(|piece| proves_as_much(&piece.parked, &parked));

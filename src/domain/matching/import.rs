@@ -7,11 +7,12 @@
 use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
+use crate::domain::evidence::{EvidenceTarget, Parked, Reason};
 use crate::domain::matching::apply_update::merged;
-use crate::domain::matching::decide::WorkingRows;
-use crate::domain::matching::{Now, Parked, Policy, Reason};
+use crate::domain::matching::policy::{Now, Policy};
+use crate::domain::matching::working_rows::WorkingRows;
 use crate::domain::message::{Basis, Message, State};
-use crate::domain::signal::{EvidenceTarget, MessageUpdate};
+use crate::domain::signal::MessageUpdate;
 
 /// An exported message as this store adds it. No attempt is under way, and a confirmed message is due.
 #[must_use]

@@ -11,12 +11,14 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 
 use crate::domain::address::{RecipientHash, RecipientNames};
+use crate::domain::evidence::{Evidence, EvidenceTarget};
 use crate::domain::matching::people::shielded;
-use crate::domain::matching::source::{Newest, RowSource, WaitsFor};
-use crate::domain::matching::{AffectedKeys, Policy, Rows, UNSAID_FOR, earlier, later};
-use crate::domain::message::{Message, Reference};
+use crate::domain::matching::policy::{Policy, UNSAID_FOR};
+use crate::domain::matching::rows::{AffectedKeys, Newest, RowSource, Rows, WaitsFor};
+use crate::domain::message::Message;
+use crate::domain::reference::Reference;
 use crate::domain::sid::AccountSid;
-use crate::domain::signal::{Evidence, EvidenceTarget};
+use crate::domain::timestamp_serde::{earlier, later};
 
 /// The most keys with evidence that one command follows. Beyond it, no provisional confirmation is judged anew.
 const MAX_KEYS: usize = 64;
@@ -125,7 +127,7 @@ impl<S: RowSource> Loading<'_, S> {
         if let WaitsFor::Link(id) = &key
             && let Some(link) = self.source.link(*id)?
         {
-            match link.names(*id) {
+            match EvidenceTarget::of_link(*id, &link) {
                 EvidenceTarget::Message(sid) => {
                     let known = self.source.message(sid)?;
                     self.add(known);

@@ -11,12 +11,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::domain::address::{LearnedNames, NameKind, RecipientHash, RecipientNames, TiedNames};
-use crate::domain::matching::select::{Candidates, Selection, age_order};
-use crate::domain::matching::sender::is_from;
-use crate::domain::matching::{Parked, Reason};
-use crate::domain::message::{Basis, Message};
+use crate::domain::evidence::{Evidence, EvidenceTarget};
+use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, EvidenceTarget, SenderHint};
 
 /// The names in question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,52 +87,5 @@ pub(super) fn shielded(evidence: &Evidence) -> Option<(RecipientHash, NameKind)>
         }
         EvidenceTarget::Caller { whatsapp, .. } => Some((*whatsapp, NameKind::WhatsappId)),
         EvidenceTarget::Message(_) | EvidenceTarget::Reference(_) | EvidenceTarget::Link(_) => None,
-    }
-}
-
-impl Candidates<'_> {
-    /// Makes evidence wait if a newer message may have gone to the same person under another name. Evidence with the
-    /// message's own code is not delayed.
-    pub(super) fn unless_held_back(
-        &self,
-        parked: &Parked,
-        pick: Selection,
-        sender: &SenderHint,
-    ) -> Selection {
-        let evidence = &parked.evidence;
-        let older = match &pick {
-            Selection::Confirms(sids, Basis::Inferred) => sids.first(),
-            Selection::Already(sid, Basis::Inferred) => Some(sid),
-            Selection::Confirms(..)
-            | Selection::Already(..)
-            | Selection::Nothing(_)
-            | Selection::Wait(_) => None,
-        };
-        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
-        if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
-            return pick;
-        }
-        let may_miss = shielded(evidence)
-            .is_some_and(|(person, _)| !self.people.is_complete(person))
-            && self.people.untied_after.is_some_and(|after| older.created_at <= after);
-        if may_miss {
-            return Selection::Wait(Reason::RecipientUnknown);
-        }
-        let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
-        // A message that has gained a second name since loading has a known recipient, so it does not shield.
-        let is_unsaid = |message: &&Message| {
-            self.known
-                .get(&message.sid)
-                .is_none_or(|known| known.recipient == message.recipient && known.alias.is_none())
-                && message.sid != older.sid
-        };
-        let shields: Vec<&Message> =
-            self.people.holds_back(evidence).into_iter().filter(is_unsaid).collect();
-        let shields = self.fitting(evidence, &shields);
-        let shields = shields.older.iter().chain(&shields.younger).any(|message| {
-            age_order(message) > age_order(older)
-                && is_from(message, sender, self.services, calls) != Some(false)
-        });
-        if shields { Selection::Wait(Reason::RecipientUnknown) } else { pick }
     }
 }

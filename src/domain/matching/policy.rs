@@ -6,13 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::click_link::Link;
+use crate::domain::evidence::{Evidence, INFERRED_PARKED_FOR, SignalSource};
 use crate::domain::message::{Message, State};
-use crate::domain::signal::{Evidence, SignalSource};
-use crate::domain::timestamp_serde::to_millisecond;
-
-/// How long inferred evidence waits for its message. A person answers what they just got; what
-/// becomes known later than this was not the message that they answered.
-pub const INFERRED_PARKED_FOR: Duration = Duration::from_mins(10);
+use crate::domain::timestamp_serde::{earlier, later};
 
 /// How long a message that nobody asked feedback for is remembered, if the reply window is shorter.
 /// It only has to shield newer ones from replies, and to await a registration that is late.
@@ -26,10 +22,6 @@ pub const UNSAID_FOR: Duration = INFERRED_PARKED_FOR;
 /// message is younger than what was done with it.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// Evidence that had to choose among messages is kept for this long, even after its message was confirmed: the message
-/// that it is about may still be registered.
-pub const REGISTERED_WITHIN: Duration = INFERRED_PARKED_FOR;
-
 /// A message that is older than this when the person acts may be a former one under the same reference. Evidence by
 /// reference waits for [`REGISTERED_WITHIN`] before it confirms such a message.
 pub const REFERENCE_FRESH_FOR: Duration = Duration::from_mins(15);
@@ -39,6 +31,12 @@ pub const AUTOMATIC_WITHIN: Duration = Duration::from_secs(5);
 
 /// Texts of a sender that answered automatically prove nothing for this long.
 pub const AUTOMATIC_FOR: Duration = Duration::from_hours(7 * 24);
+
+/// The most evidence that waits for one reference or person. More than this is a loop, not a person.
+pub const MAX_PARKED: usize = 16;
+
+/// The default limit of all parked evidence. It leaves most of a volume of 1 GiB free.
+pub const DEFAULT_MAX_PARKED: u64 = 200_000;
 
 /// What time it is. The two differ while the wall clock has jumped ahead and no second source agrees
 /// ([`crate::domain::clock`]).
@@ -222,15 +220,3 @@ impl Policy {
 
 /// How much longer than a message stays pending its replies are remembered as counted.
 const SEEN_MARGIN: Duration = Duration::from_hours(24);
-
-/// A moment later by so much, or the end of time.
-#[must_use]
-pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.checked_add(by).unwrap_or(to_millisecond(Timestamp::MAX))
-}
-
-/// A moment earlier by so much, or the beginning of time.
-#[must_use]
-pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
-    moment.checked_sub(by).unwrap_or(Timestamp::MIN)
-}

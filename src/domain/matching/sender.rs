@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::domain::address::is_alphanumeric;
-use crate::domain::matching::Reason;
+use crate::domain::evidence::{Reason, SenderHint};
 use crate::domain::message::Message;
 use crate::domain::sid::ServiceSid;
-use crate::domain::signal::SenderHint;
 
 /// The newest message from the sender that the person turned to. It never slides past one of which
 /// it cannot be told whether it came from there.

@@ -7,44 +7,23 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::matching::decide::WorkingRows;
+use crate::domain::evidence::{Evidence, EvidenceTarget, Parked, Reason};
+use crate::domain::matching::automatic;
+use crate::domain::matching::candidates::{Candidates, KnownMessages, Selection};
+use crate::domain::matching::outcome::ObserveOutcome;
 use crate::domain::matching::parking::make_room;
-use crate::domain::matching::select::{Candidates, KnownMessages, Selection};
-use crate::domain::matching::{CLOCK_SKEW, Parked, Reason, UNSAID_FOR, later};
-use crate::domain::matching::{ObserveOutcome, automatic};
+use crate::domain::matching::policy::{CLOCK_SKEW, UNSAID_FOR};
+use crate::domain::matching::working_rows::{EvidenceOrigin, JudgedEvidence, WorkingRows};
 use crate::domain::message::{Basis, Delivery, Message, Proof, State};
 use crate::domain::sid::MessageSid;
-use crate::domain::signal::{Evidence, EvidenceTarget};
-
-/// Where a piece of evidence comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EvidenceOrigin {
-    /// The command contains it.
-    New,
-    Parked,
-    /// It confirmed a message.
-    Held,
-    /// It is derived from a message's status, and is derived again at the next sighting.
-    Status,
-}
-
-/// A piece of evidence, and its result.
-#[derive(Debug)]
-pub(super) struct JudgedEvidence {
-    pub(super) parked: Parked,
-    pub(super) origin: EvidenceOrigin,
-    pub(super) pick: Selection,
-}
-
-impl JudgedEvidence {
-    pub(super) fn new(parked: Parked, origin: EvidenceOrigin) -> Self {
-        Self { parked, origin, pick: Selection::Wait(Reason::NoMessage) }
-    }
-}
+use crate::domain::timestamp_serde::later;
 
 impl WorkingRows<'_> {
-    /// Takes back each provisional confirmation, together with its evidence.
-    pub(super) fn take_back_provisional(&mut self) {
+    /// Takes back each provisional confirmation, together with its evidence, if all rows that it depends on are loaded.
+    pub(super) fn take_back(&mut self) {
+        if self.is_cut {
+            return;
+        }
         let mut taken = BTreeSet::new();
         let now = self.now;
         // A signed request that names another account's message must not change it.
@@ -149,7 +128,7 @@ impl WorkingRows<'_> {
         if link.message.is_none() {
             younger.retain(|_, message| message.remembered_at >= link.created_at);
         }
-        self.choice(&younger).select(parked, &link.names(*id))
+        self.choice(&younger).select(parked, &EvidenceTarget::of_link(*id, link))
     }
 
     pub(super) fn choice<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::message::Status;
+use crate::domain::message::status::Status;
 
 /// Which kinds of statuses were received of a message.
 #[expect(

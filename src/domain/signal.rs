@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::address::{Recipient, RecipientHash, RecipientNames};
 use crate::domain::click_link::LinkId;
 use crate::domain::code::{CodeHmac, Probe};
-use crate::domain::matching::Reason;
-use crate::domain::message::{Reference, Status};
+use crate::domain::evidence::Reason;
+pub use crate::domain::evidence::{Evidence, EvidenceTarget, SenderHint, SignalSource, TimeSource};
+use crate::domain::message::Status;
+use crate::domain::reference::Reference;
 use crate::domain::sid::{AccountSid, CallSid, MessageSid, ServiceSid, SidError};
 use crate::domain::trace::TraceParent;
 
@@ -48,122 +50,6 @@ pub struct MessageUpdate {
     pub seen_at: Timestamp,
     /// The trace that it came in with.
     pub trace: Option<TraceParent>,
-}
-
-/// Which sender a person turned to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SenderHint {
-    /// The exact sender, in Twilio's notation.
-    pub address: Option<String>,
-    /// Its Messaging Service, where the signal names it.
-    pub service: Option<ServiceSid>,
-}
-
-/// What a piece of evidence names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EvidenceTarget {
-    /// Exactly one message.
-    Message(MessageSid),
-    /// Whatever messages bear this reference.
-    Reference(Reference),
-    /// Only a person, and whom they turned to.
-    Person {
-        recipient: Recipient,
-        /// The sender, empty if the app did not say.
-        sender: SenderHint,
-    },
-    /// Only a person who called: by the number, a call does not tell the channel of what it answers.
-    Caller {
-        /// The person, by number.
-        recipient: Recipient,
-        /// The same on WhatsApp.
-        whatsapp: RecipientHash,
-        sender: SenderHint,
-    },
-    /// The message that this click link was written into.
-    Link(LinkId),
-}
-
-impl EvidenceTarget {
-    /// Whom the person turned to, where only the person is named.
-    #[must_use]
-    pub fn sender(&self) -> Option<&SenderHint> {
-        match self {
-            Self::Person { sender, .. } | Self::Caller { sender, .. } => Some(sender),
-            Self::Message(_) | Self::Reference(_) | Self::Link(_) => None,
-        }
-    }
-}
-
-/// The clock behind the time of an act.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum TimeSource {
-    /// Twilio's clock or this service's: exact enough to compare with when a message was created.
-    Exact,
-    /// The app's clock, which may differ by as much as `CLOCK_SKEW`.
-    #[default]
-    App,
-    /// None: the time of arrival is only an upper bound.
-    Unknown,
-}
-
-/// Something a recipient did.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Evidence {
-    /// Whose messages it can prove.
-    pub account: AccountSid,
-    pub named: EvidenceTarget,
-    /// `reply`, or the app's own word such as `code_entered`.
-    pub label: String,
-    /// When the person acted.
-    #[serde(with = "crate::domain::timestamp_serde")]
-    pub occurred_at: Timestamp,
-    /// The clock behind that time.
-    pub time_source: TimeSource,
-    /// The kind of act.
-    pub source: SignalSource,
-}
-
-impl Evidence {
-    /// Whether it is a reply that names only its person. A machine may have sent it.
-    #[must_use]
-    pub fn is_plain_text(&self) -> bool {
-        self.source == SignalSource::Reply && matches!(self.named, EvidenceTarget::Person { .. })
-    }
-}
-
-/// Where a signal came from.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum SignalSource {
-    Reply,
-    Call,
-    /// A click on a link that Twilio shortened.
-    Click,
-    /// A click on one of our own links.
-    Link,
-    #[default]
-    App,
-}
-
-impl SignalSource {
-    /// The word used in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reply => "reply",
-            Self::Call => "call",
-            Self::Click => "click",
-            Self::Link => "link",
-            Self::App => "app",
-        }
-    }
 }
 
 /// What makes a signal count once, by whatever road it comes.
