@@ -15,46 +15,46 @@ use crate::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use crate::domain::timestamp_serde::later;
 use crate::domain::trace::TraceParent;
 
-/// How long inferred evidence waits for its message. A person answers what they just got; what
-/// becomes known later than this was not the message that they answered.
+/// How long inferred evidence stays parked: a person answers the latest message, so a message that is registered later
+/// was not the one that the person answered.
 pub const INFERRED_PARKED_FOR: Duration = Duration::from_mins(10);
 
 /// Evidence that had to choose among messages is kept for this long, even after its message was confirmed: the message
 /// that it is about may still be registered.
 pub const REGISTERED_WITHIN: Duration = INFERRED_PARKED_FOR;
 
-/// Which sender a person turned to.
+/// The sender that a person answered or called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SenderHint {
     /// The exact sender, in Twilio's notation.
     pub address: Option<String>,
-    /// Its Messaging Service, where the signal names it.
+    /// Its Messaging Service, if the signal names it.
     pub service: Option<ServiceSid>,
 }
 
-/// What a piece of evidence names.
+/// The message, reference, person or link that a piece of evidence names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceTarget {
     /// Exactly one message.
     Message(MessageSid),
-    /// Whatever messages bear this reference.
+    /// All messages with this reference.
     Reference(Reference),
-    /// Only a person, and whom they turned to.
+    /// Only a person, and the sender that the person answered.
     Person {
         recipient: Recipient,
-        /// The sender, empty if the app did not say.
+        /// Empty if the app names no sender.
         sender: SenderHint,
     },
-    /// Only a person who called: by the number, a call does not tell the channel of what it answers.
+    /// Only a person who called. A call does not show the channel of the message that it answers.
     Caller {
         /// The person, by number.
         recipient: Recipient,
-        /// The same on WhatsApp.
+        /// The same person on WhatsApp.
         whatsapp: RecipientHash,
         sender: SenderHint,
     },
-    /// The message that this click link was written into.
+    /// The message that contains this click link.
     Link(LinkId),
 }
 
@@ -69,7 +69,7 @@ impl EvidenceTarget {
         }
     }
 
-    /// Whom the person turned to, where only the person is named.
+    /// The sender, if the evidence names only a person.
     #[must_use]
     pub fn sender(&self) -> Option<&SenderHint> {
         match self {
@@ -94,10 +94,10 @@ pub enum TimeSource {
     Unknown,
 }
 
-/// Something a recipient did.
+/// An act of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Whose messages it can prove.
+    /// The account whose messages it can prove.
     pub account: AccountSid,
     pub named: EvidenceTarget,
     /// `reply`, or the app's own word such as `code_entered`.
@@ -105,9 +105,7 @@ pub struct Evidence {
     /// When the person acted.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub occurred_at: Timestamp,
-    /// The clock behind that time.
     pub time_source: TimeSource,
-    /// The kind of act.
     pub source: SignalSource,
 }
 
@@ -119,7 +117,7 @@ impl Evidence {
     }
 }
 
-/// Where a signal came from.
+/// The kind of a signal.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -136,7 +134,6 @@ pub enum SignalSource {
 }
 
 impl SignalSource {
-    /// The word used in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -149,29 +146,26 @@ impl SignalSource {
     }
 }
 
-/// Evidence that waits for its message, or that is kept because its message may still be registered.
+/// Evidence that is parked until its message is known, or kept because its message may still be registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     pub evidence: Evidence,
-    /// Since when it waits.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub parked_at: Timestamp,
-    /// Until when. Afterwards it is an orphan.
+    /// The end of its time. Afterwards it is an orphan.
     #[serde(with = "crate::domain::timestamp_serde")]
     pub until: Timestamp,
-    /// Why it could not be settled at once.
     pub reason: Reason,
-    /// Whether its time has passed without its message.
+    /// Whether its time has passed without a message.
     pub orphaned: bool,
     /// If it contains a code: the messages with that code, and those with another. The code itself is not kept.
     pub code: Option<TypedCode>,
-    /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
 impl Parked {
-    /// Until when it may still prove something. Evidence whose message was confirmed before is kept only while its
-    /// own message may still be registered. If that confirmation is withdrawn, its full time applies again.
+    /// The end of the time in which it may prove a message. Evidence whose message was confirmed before is kept only while
+    /// its own message may still be registered. If that confirmation is withdrawn, its full time applies again.
     pub(crate) fn may_prove_until(&self) -> Timestamp {
         if self.reason == Reason::Known {
             return self.until.min(later(self.parked_at, REGISTERED_WITHIN));
@@ -179,38 +173,37 @@ impl Parked {
         self.until
     }
 
-    /// Takes back that it is orphaned if its time is not over: then the clock was ahead.
+    /// Withdraws the mark as an orphan if its time is not over: then the clock was ahead.
     pub fn age(&mut self, now: Timestamp) {
         self.orphaned &= self.until <= now;
     }
 
-    /// Whether it is counted and listed as waiting. Evidence with the reason [`Reason::Known`] is not.
+    /// Whether it is counted and listed as parked. Evidence with the reason [`Reason::Known`] is not.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.orphaned && self.reason != Reason::Known
     }
 }
 
-/// Why evidence did not confirm anything (yet).
+/// Why evidence did not confirm a message (yet).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// An opt-out says nothing about having read a code.
+    /// An opt-out does not show that the person read a code.
     OptOut,
     /// No message fits.
     NoMessage,
-    /// The newest message that fits is one nobody asked feedback for.
+    /// The newest message that fits was sent without a request for feedback.
     Untracked,
-    /// It cannot be told whether the newest message came from the sender that the person turned to.
+    /// It is unknown whether the newest message came from the sender that the person answered.
     SenderUnknown,
-    /// It cannot be told whether the newest message was there when the person acted: nobody said when
-    /// it was created, and we heard of it only afterwards.
+    /// It is unknown whether the newest message existed when the person acted: its creation time is unknown.
     TimeUnknown,
-    /// The reply quotes something that is no message of ours.
+    /// The reply quotes a message of another service.
     QuoteUnknown,
     /// The newest message that fits is neither pending nor confirmed.
     NotPending,
-    /// Too much is waiting for the same message already.
+    /// Too much evidence is parked for the same message already.
     TooManyParked,
     /// The inbound message, call or event was counted before.
     Duplicate,
@@ -218,9 +211,9 @@ pub enum Reason {
     Preview,
     /// A known crawler opened the link.
     Crawler,
-    /// The call was made by us, not by the person.
+    /// The call was outbound.
     Outbound,
-    /// Nobody can tell who called.
+    /// The caller is unknown.
     Anonymous,
     /// Several messages under the reference may have arrived, and the policy does not choose.
     Ambiguous,
@@ -230,7 +223,7 @@ pub enum Reason {
     Known,
     /// Its message is much older than the act: a newer one may still be registered.
     NewerMayCome,
-    /// An older message waits beside the newest one, and no receipt says that the newest arrived.
+    /// An older message is pending beside the newest one, and no receipt says that the newest arrived.
     OlderPending,
     /// It came faster than a person reads, or from a sender that answers automatically.
     Automatic,
@@ -238,12 +231,11 @@ pub enum Reason {
     NotSent,
     /// A newer message went to a user id or a number of WhatsApp that may be the same person's.
     RecipientUnknown,
-    /// The link is not known (any more), or not bound to a message yet.
+    /// The link is unknown, or not bound to a message yet.
     LinkUnknown,
 }
 
 impl Reason {
-    /// The word used in answers and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

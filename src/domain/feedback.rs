@@ -83,15 +83,7 @@ impl Verdict {
     /// HTTP status of the answer; `None` if none came.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Done { status } => Some(*status),
-            Self::Uncertain { why }
-            | Self::Retry { why, .. }
-            | Self::Throttle { why, .. }
-            | Self::Pause { why }
-            | Self::Missing { why }
-            | Self::Never { why } => why.status,
-        }
+        if let Self::Done { status } = self { Some(*status) } else { self.detail()?.status }
     }
 
     /// Why it is so; `None` where there is nothing to explain.

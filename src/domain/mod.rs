@@ -1,7 +1,7 @@
-//! Decide: what a signature proves, what a signal proves, what to do next.
+//! The rules: which message a signal proves, and what to do next.
 //!
-//! Pure by law (`tests/it/tidy.rs` and `clippy.toml` keep it): no I/O, no async, no clock, no
-//! randomness, no environment. `now` and `jitter` are arguments.
+//! Pure (`tests/it/tidy.rs` and `clippy.toml` check it): no I/O, no async, no clock, no randomness, no environment.
+//! `now` and `jitter` are arguments.
 
 pub mod address;
 pub mod click_link;

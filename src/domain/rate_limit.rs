@@ -80,21 +80,21 @@ struct FailingNetwork {
     /// When its allowance is whole again, on the caller's clock.
     whole_at: Duration,
     /// Whether [`RateLimitState::JustOver`] was said.
-    told: bool,
+    reported: bool,
 }
 
 impl FailingNetwork {
     fn fail(&mut self, now: Duration) -> RateLimitState {
         if self.whole_at <= now {
             self.whole_at = now;
-            self.told = false;
+            self.reported = false;
         }
         let after = self.whole_at.saturating_add(REGAINED_EVERY);
         if after.saturating_sub(now) <= REGAINED_EVERY.saturating_mul(BURST) {
             self.whole_at = after;
             return RateLimitState::Within;
         }
-        if std::mem::replace(&mut self.told, true) {
+        if std::mem::replace(&mut self.reported, true) {
             RateLimitState::Over
         } else {
             RateLimitState::JustOver
@@ -139,7 +139,7 @@ impl<H: BuildHasher> NetworkRateLimit<H> {
             None => row.iter_mut().min_by_key(|place| place.map(|known| known.whole_at)),
         };
         let Some(place) = place else { return RateLimitState::Within };
-        let fresh = FailingNetwork { network, whole_at: now, told: false };
+        let fresh = FailingNetwork { network, whole_at: now, reported: false };
         let mut failing = place.filter(|known| known.network == network).unwrap_or(fresh);
         let standing = failing.fail(now);
         *place = Some(failing);
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn sixty_are_allowed_at_once_and_then_one_a_second() {
-        let mut forgeries = empty();
-        let mut count = |seconds: u64| forgeries.count(v4(1), Duration::from_secs(seconds));
+        let mut limit = empty();
+        let mut count = |seconds: u64| limit.count(v4(1), Duration::from_secs(seconds));
         (0..60).for_each(|_| assert_eq!(count(100), RateLimitState::Within));
         assert_eq!(count(100), RateLimitState::JustOver);
         assert_eq!(count(100), RateLimitState::Over);
@@ -192,33 +192,33 @@ mod tests {
 
     #[test]
     fn a_network_is_over_its_limit_exactly_while_its_next_failure_is_too_many() {
-        let mut forgeries = empty();
+        let mut limit = empty();
         let mut over = 0;
         for number in 0..200_u64 {
             let now = Duration::from_millis(1_000 + number * 300);
-            let (is_over, again) = (forgeries.is_over(v4(1), now), forgeries.is_over(v4(1), now));
+            let (is_over, again) = (limit.is_over(v4(1), now), limit.is_over(v4(1), now));
             assert_eq!(is_over, again, "looking counts nothing");
             over += u32::from(is_over);
-            assert_eq!(is_over, forgeries.count(v4(1), now) != RateLimitState::Within, "{number}");
+            assert_eq!(is_over, limit.count(v4(1), now) != RateLimitState::Within, "{number}");
         }
         assert!((60..140).contains(&over), "{over}");
-        assert!(!forgeries.is_over(v4(2), Duration::from_secs(61)));
+        assert!(!limit.is_over(v4(2), Duration::from_secs(61)));
     }
 
     #[test]
     fn a_hundred_thousand_networks_take_no_more_room_and_push_out_no_persistent_one() {
-        let mut forgeries = empty();
+        let mut limit = empty();
         let now = Duration::from_secs(1);
         for _ in 0..100 {
-            forgeries.count(v4(7), now);
+            limit.count(v4(7), now);
         }
         for number in 8..100_000 {
-            assert_eq!(forgeries.count(v4(number), now), RateLimitState::Within);
+            assert_eq!(limit.count(v4(number), now), RateLimitState::Within);
         }
-        assert_eq!(forgeries.count(v4(7), now), RateLimitState::Over);
-        let known = forgeries.rows.iter().flatten().flatten().count();
+        assert_eq!(limit.count(v4(7), now), RateLimitState::Over);
+        let known = limit.rows.iter().flatten().flatten().count();
         assert_eq!(known, ROWS * PLACES, "every place is taken");
-        assert_eq!(forgeries.rows.capacity(), ROWS, "and there are no others");
+        assert_eq!(limit.rows.capacity(), ROWS, "and there are no others");
         assert!(size_of::<[Option<FailingNetwork>; PLACES]>() * ROWS <= 256 << 10);
     }
 
@@ -229,7 +229,7 @@ mod tests {
         fn no_network_is_allowed_more_than_the_burst_and_what_it_regained(
             failures in prop::collection::vec((0_u32..4, 0_u64..2500), 1..600),
         ) {
-            let mut forgeries = empty();
+            let mut limit = empty();
             let mut allowed: HashMap<u32, Vec<Duration>> = HashMap::new();
             let mut now = Duration::ZERO;
             for (number, pause) in failures {
@@ -241,7 +241,7 @@ mod tests {
                     let regained = now.saturating_sub(*since).as_millis() / REGAINED_EVERY.as_millis();
                     (before.len() - at) as u128 >= u128::from(BURST) + regained
                 });
-                let is_within = forgeries.count(v4(number), now) == RateLimitState::Within;
+                let is_within = limit.count(v4(number), now) == RateLimitState::Within;
                 prop_assert_eq!(is_within, !full, "{} at {:?}", number, now);
                 if is_within {
                     before.push(now);

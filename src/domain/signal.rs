@@ -1,6 +1,6 @@
 //! Signals: every request, reduced to the facts that `matching` decides on.
 //!
-//! `twilio` parses requests into these types. They hold no body and no raw address, and the account of each is known.
+//! `twilio` parses requests into these types. They contain no body and no raw address, and each names its account.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,43 +16,40 @@ use crate::domain::reference::Reference;
 use crate::domain::sid::{AccountSid, CallSid, MessageSid, ServiceSid, SidError};
 use crate::domain::trace::TraceParent;
 
-/// A message was seen: registered by the app, or named by a status callback.
+/// Facts about an outbound message, from a registration or a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageUpdate {
     pub sid: MessageSid,
     pub account: AccountSid,
-    /// Whether feedback was asked for: a registration, or a callback URL with `feedback=1`.
+    /// Whether feedback was requested: a registration, or a callback URL with `feedback=1`.
     pub tracked: bool,
-    /// Whether what contradicts the known facts is an error (the app's word) or ignored (a callback's).
+    /// Whether a contradiction of the known facts is an error (for the app's requests) or ignored (for callbacks).
     pub strict: bool,
     /// Whether Twilio itself signed it. Only such a request shows which Messaging Service a sender belongs to.
     pub by_twilio: bool,
-    /// Whom it went to.
     pub recipient: Option<Recipient>,
-    /// The same by number alone, where that is another person: whom a call names.
+    /// The recipient as a call would name it, if that is another hash.
     pub number: Option<RecipientHash>,
     /// All names of the recipient, if Twilio itself gives several.
     pub names: Option<RecipientNames>,
     pub from: Option<String>,
     pub service: Option<ServiceSid>,
     pub reference: Option<Reference>,
-    /// Twilio's status.
     pub status: Option<Status>,
     /// Twilio's error code.
     pub error_code: Option<u32>,
     /// The HMAC of the code in its text.
     pub code: Option<CodeHmac>,
-    /// The click link that was written into its text.
+    /// The click link in its text.
     pub link: Option<LinkId>,
-    /// When it was created, if anybody says so.
+    /// Its creation time, if the request states one.
     pub created_at: Option<Timestamp>,
-    /// When the signal came in.
+    /// The arrival of the request.
     pub seen_at: Timestamp,
-    /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
-/// What makes a signal count once, by whatever road it comes.
+/// The identity of a signal: it counts once, whether Twilio or the app delivers it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DedupId {
     Message(MessageSid),
@@ -62,7 +59,6 @@ pub enum DedupId {
 }
 
 impl DedupId {
-    /// What a store keeps of it.
     #[must_use]
     pub fn dedup_key(&self) -> DedupKey {
         match self {
@@ -76,7 +72,7 @@ impl DedupId {
     }
 }
 
-/// The same as a store keeps it: an event by the beginning of its id's SHA-256.
+/// A [`DedupId`] as a store keeps it: an event by the beginning of its id's SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DedupKey {
@@ -86,50 +82,38 @@ pub enum DedupKey {
     Event(#[serde(with = "crate::domain::hex")] [u8; 16]),
 }
 
-/// Evidence, with what makes it count once and what it tells of the message besides.
+/// Evidence, with its identity and other facts of the same request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
-    /// Where it came from.
     pub source: SignalSource,
-    /// What it is known by: it counts only if none of these was counted before.
+    /// It counts only if none of these was counted before.
     pub dedup_ids: Vec<DedupId>,
     /// The words in it that may be the code of a message.
     pub code: Option<Probe>,
-    /// What it proves; or why it proves nothing, but must still be counted as seen.
+    /// The evidence, or the reason why it proves nothing and is only marked as counted.
     pub evidence: Result<Evidence, Reason>,
     /// All names of the person who acted, if Twilio itself gives several.
     pub names: Option<(AccountSid, RecipientNames)>,
-    /// What an app's event with a `MessageSid` says of that message: it remembers and confirms.
+    /// The facts about the message that an app's event names by `MessageSid`.
     pub message_update: Option<MessageUpdate>,
-    /// When it came in.
     pub seen_at: Timestamp,
-    /// The trace that it came in with.
     pub trace: Option<TraceParent>,
 }
 
-/// A signed request that cannot be understood. Says which field, and what was expected.
+/// A signed request that cannot be parsed. The error names the field and the expected value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A field is missing or not what it has to be.
+    /// A field is missing or has an invalid value.
     #[error("{field}: {expected}")]
-    Field {
-        /// The field, in Twilio's spelling.
-        field: &'static str,
-        /// What was expected of it.
-        expected: String,
-    },
+    Field { field: &'static str, expected: String },
     /// A SID is given more than once, with different values.
     #[error("{field}: given more than once, with different values")]
-    Ambiguous {
-        /// The field, in Twilio's spelling.
-        field: &'static str,
-    },
+    Ambiguous { field: &'static str },
     /// A SID that is not a message's.
     #[error("{field}: {reason}")]
     NotAMessage {
-        /// The field, in Twilio's spelling.
         field: &'static str,
-        /// What it names instead, and what to do.
+        /// The kind that it names, and the fix.
         reason: String,
     },
     /// The body is no UTF-8.
@@ -138,13 +122,13 @@ pub enum Malformed {
     /// The body is no JSON object.
     #[error("the body is not a JSON object: {0}")]
     Json(String),
-    /// It belongs to another account than ours. Answered as if it were unsigned.
-    #[error("another account's")]
+    /// It belongs to another account. The answer is that of an unsigned request.
+    #[error("the request names another account")]
     OtherAccount,
 }
 
 impl Malformed {
-    /// What is wrong with a field that should hold a SID.
+    /// The error for a field that should contain a SID.
     #[must_use]
     pub fn sid(field: &'static str, error: &SidError) -> Self {
         match error {

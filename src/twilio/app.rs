@@ -39,7 +39,7 @@ pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registrati
     fields.refuse_placeholders(&NAMES)?;
     direction::outbound(fields)?;
     let sid = message_sid(fields)?;
-    let message = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let message = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
     let link = fields.get("Link").map(str::to_owned);
     if message.is_none() && link.is_none() {
         return Err(missing("MessageSid"));
@@ -68,7 +68,7 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
             return Err(Malformed::Field { field: "MessageSid", expected });
         }
     };
-    let remembers = sid.map(|sid| sighting(sid, account, fields, reading)).transpose()?;
+    let remembers = sid.map(|sid| message_update(sid, account, fields, reading)).transpose()?;
     let When { at: occurred_at, source: time_source } = reading.when(fields)?;
     let (label, source) = (label(fields)?, SignalSource::App);
     let evidence = Evidence { account, named, label, occurred_at, time_source, source };
@@ -100,7 +100,7 @@ fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Ma
     }
 }
 
-fn sighting(
+fn message_update(
     sid: MessageSid,
     account: AccountSid,
     fields: &Fields,
@@ -219,21 +219,10 @@ mod tests {
         json: &str,
         parse: impl Fn(&Fields, &ParseContext<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
-        let account = AccountSid::parse(ACCOUNT).expect("valid");
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
-        let now = "2026-11-23T10:00:00Z".parse().expect("valid");
-        let reading = ParseContext {
-            account,
-            others,
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            road: Relay::App,
-            now,
-            trace: None,
-        };
-        parse(&fields, &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:00:00Z");
+        parse(&fields, &ParseContext { others, road: Relay::App, ..context })
     }
 
     #[test]
@@ -244,10 +233,10 @@ mod tests {
             "date_created":"Mon, 23 Nov 2026 09:59:58 +0000","subresource_uris":{{"media":"x"}},
             "error_code":null,"num_segments":"1","price":null}}"#
         );
-        let sighting = read(&answer, message).expect("read").message.expect("named");
-        assert_eq!(sighting.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
-        assert!(sighting.recipient.is_some() && sighting.service.is_some());
-        assert_eq!(sighting.from, None);
+        let update = read(&answer, message).expect("read").message.expect("named");
+        assert_eq!(update.created_at, "2026-11-23T09:59:58.999Z".parse().ok());
+        assert!(update.recipient.is_some() && update.service.is_some());
+        assert_eq!(update.from, None);
     }
 
     #[test]
@@ -287,8 +276,8 @@ mod tests {
         const MG: &str = "MG0123456789abcdef0123456789abcdef";
         let with = |more: &str| read(&format!(r#"{{"MessageSid":"{SID}",{more}}}"#), message);
         let of = |more: &str| {
-            let sighting = with(more).expect(more).message.expect("named");
-            (sighting.from, sighting.service.map(|sid| sid.to_string()))
+            let update = with(more).expect(more).message.expect("named");
+            (update.from, update.service.map(|sid| sid.to_string()))
         };
         let service = Some(MG.to_owned());
         assert_eq!(of(&format!(r#""From":"{MG}""#)), (None, service.clone()));

@@ -101,16 +101,16 @@ pub(super) fn called(
     reading: &ParseContext<'_>,
     (account, sid): (AccountSid, CallSid),
     stage: CallStage,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Signal {
     let evidence = who(fields, reading, account).and_then(|named| {
-        let began = start(fields, stage, heard.when).ok_or(Reason::TimeUnknown)?;
+        let began = start(fields, stage, meta.when).ok_or(Reason::TimeUnknown)?;
         let When { at: occurred_at, source: time_source } = began;
         let (label, source) = ("call".to_owned(), SignalSource::Call);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
     });
     let once = match evidence {
-        Ok(_) => heard.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
+        Ok(_) => meta.event.iter().cloned().chain([DedupId::Call(sid)]).collect(),
         Err(_) => Vec::new(),
     };
     Signal {
@@ -208,120 +208,65 @@ mod tests {
     }
 
     fn read_by(road: Relay, form: &str) -> Result<CallSignal, Malformed> {
-        let account = AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid");
         let fields = Fields::from_pairs(&form::pairs(form.as_bytes()), FieldSpelling::Twilio);
-        let reading = ParseContext {
-            account,
-            others: &[],
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers: true,
-            reference_tag: None,
-            road,
-            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
-            trace: None,
-        };
-        call(&fields.expect("UTF-8"), &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:05:00Z");
+        call(&fields.expect("UTF-8"), &ParseContext { road, ..context })
     }
 
-    fn heard(end: &str) -> CallSignal {
+    fn parsed(end: &str) -> CallSignal {
         read(&format!("{BASE}{end}")).expect(end)
     }
 
     #[test]
     fn a_call_counts_as_of_its_start() {
-        let from = "From=%2B15558675310&";
+        use ExpectedResponse::{Nothing, Twiml};
+        const FROM: &str = "From=%2B15558675310&";
+        const SENT_AT: &str = "Timestamp=Mon%2C+23+Nov+2026+10%3A0";
+        const UNKNOWN: Result<&str, Reason> = Err(Reason::TimeUnknown);
+        let completed = |more: &str| format!("CallStatus=completed&CallDuration=90&{more}");
+        let progress = "CallStatus=ringing&CallbackSource=call-progress-events&";
         for (end, wants, start) in [
-            ("CallStatus=ringing", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=queued", ExpectedResponse::Twiml, Ok("2026-11-23T10:05:00Z")),
-            ("CallStatus=in-progress", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            ("CallStatus=something-new", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            ("", ExpectedResponse::Twiml, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=completed&CallDuration=90",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:00Z"),
-            ),
-            (
-                "CallStatus=ringing&CallbackSource=call-progress-events&Timestamp=Mon%2C+23+Nov+2026+10%3A04%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:04:30Z"),
-            ),
-            // A clock that is ahead, and no date at all: it ended now.
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=Mon%2C+23+Nov+2026+10%3A05%3A30+%2B0000",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            (
-                "CallStatus=completed&CallDuration=90&Timestamp=yesterday",
-                ExpectedResponse::Nothing,
-                Ok("2026-11-23T10:03:30Z"),
-            ),
-            ("CallStatus=completed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=completed&CallDuration=long",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            (
-                "CallStatus=completed&CallDuration=-5",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            ("CallStatus=busy&CallDuration=0", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            ("CallStatus=no-answer", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
-            (
-                "CallStatus=canceled&CallDuration=12",
-                ExpectedResponse::Nothing,
-                Err(Reason::TimeUnknown),
-            ),
-            ("CallStatus=failed", ExpectedResponse::Nothing, Err(Reason::TimeUnknown)),
+            ("CallStatus=ringing", Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=queued", Twiml, Ok("2026-11-23T10:05:00Z")),
+            ("CallStatus=in-progress", Twiml, UNKNOWN),
+            ("CallStatus=something-new", Twiml, UNKNOWN),
+            ("", Twiml, UNKNOWN),
+            ("CallStatus=completed&CallDuration=90", Nothing, Ok("2026-11-23T10:03:30Z")),
+            (&completed(&format!("{SENT_AT}4%3A30+%2B0000")), Nothing, Ok("2026-11-23T10:03:00Z")),
+            (&format!("{progress}{SENT_AT}4%3A30+%2B0000"), Nothing, Ok("2026-11-23T10:04:30Z")),
+            // A clock that is ahead, and no date at all: the call ended now.
+            (&completed(&format!("{SENT_AT}5%3A30+%2B0000")), Nothing, Ok("2026-11-23T10:03:30Z")),
+            (&completed("Timestamp=yesterday"), Nothing, Ok("2026-11-23T10:03:30Z")),
+            ("CallStatus=completed", Nothing, UNKNOWN),
+            ("CallStatus=completed&CallDuration=long", Nothing, UNKNOWN),
+            ("CallStatus=completed&CallDuration=-5", Nothing, UNKNOWN),
+            ("CallStatus=busy&CallDuration=0", Nothing, UNKNOWN),
+            ("CallStatus=no-answer", Nothing, UNKNOWN),
+            ("CallStatus=canceled&CallDuration=12", Nothing, UNKNOWN),
+            ("CallStatus=failed", Nothing, UNKNOWN),
         ] {
-            let call = heard(&format!("{from}{end}"));
+            let call = parsed(&format!("{FROM}{end}"));
             let began = call.signal.evidence.map(|evidence| evidence.occurred_at);
             assert_eq!(call.wants, wants, "{end}");
             assert_eq!(began, start.map(|at| at.parse().expect("valid")), "{end}");
             let once = usize::from(began.is_ok());
-            assert_eq!(
-                call.signal.dedup_ids.len(),
-                once,
-                "what proves nothing is not used up: {end}"
-            );
+            assert_eq!(call.signal.dedup_ids.len(), once, "{end}");
         }
     }
 
     #[test]
     fn who_cannot_be_told_is_no_evidence_and_no_error() {
-        for from in [
-            "",
-            "From=",
-            "From=anonymous",
-            "From=Anonymous",
-            "From=unknown",
-            "From=restricted",
-            "From=%2B266696687",
-            "From=266696687",
-            "From=%2B7378742833",
-            "From=%2B86282452253",
-            "From=%2B8656696",
-            "From=client%3Atommy",
-            "From=sip%3Aalice%40example.com",
-            "From=12345",
-            "From=%0A",
-        ] {
-            let call = heard(&format!("CallStatus=ringing&{from}"));
+        let callers = "|anonymous|Anonymous|unknown|restricted|%2B266696687|266696687|%2B7378742833|\
+                       %2B86282452253|%2B8656696|client%3Atommy|sip%3Aalice%40example.com|12345|%0A";
+        for from in callers.split('|').map(|from| format!("From={from}")).chain([String::new()]) {
+            let call = parsed(&format!("CallStatus=ringing&{from}"));
             assert_eq!(call.signal.evidence, Err(Reason::Anonymous), "{from}");
             assert_eq!(call.wants, ExpectedResponse::Twiml);
         }
         let forwarded =
-            heard("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
-        let plain = heard("CallStatus=ringing&Caller=%2B1+555+867+5310");
+            parsed("CallStatus=ringing&From=%2B15558675310&ForwardedFrom=%2B15558675311");
+        let plain = parsed("CallStatus=ringing&Caller=%2B1+555+867+5310");
         assert_eq!(forwarded.signal, plain.signal);
         assert!(plain.signal.evidence.is_ok());
     }

@@ -100,23 +100,8 @@ impl ParseContext<'_> {
 /// Opt-Out"), those of 47 CFR 64.1200(a)(10), and Canada's French ones. Only letters and digits count, so `Opt-out.`
 /// is one.
 /// `YES` is left out: it opts in, but it also answers.
-const OPT_OUT_WORDS: [&str; 15] = [
-    "STOP",
-    "STOPALL",
-    "UNSUBSCRIBE",
-    "CANCEL",
-    "END",
-    "QUIT",
-    "REVOKE",
-    "OPTOUT",
-    "OPTIN",
-    "START",
-    "UNSTOP",
-    "HELP",
-    "INFO",
-    "ARRET",
-    "ARRÊT",
-];
+const OPT_OUT_WORDS: &str = "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT OPTIN START UNSTOP HELP INFO \
+     ARRET ARRÊT";
 
 /// An inbound message: somebody replied.
 ///
@@ -153,7 +138,7 @@ pub(super) fn replied(
     fields: &Fields,
     reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Result<Signal, Malformed> {
     let inbound = message_sid(fields)?;
     direction::inbound(fields)?;
@@ -166,7 +151,7 @@ pub(super) fn replied(
     let evidence = evidence_target(fields, person, sender)?.and_then(|named| {
         let is_direct = matches!(named, EvidenceTarget::Message(_));
         let unknown = When { at: reading.now, source: TimeSource::Unknown };
-        let when = heard.when.or((is_direct || probe.is_some()).then_some(unknown));
+        let when = meta.when.or((is_direct || probe.is_some()).then_some(unknown));
         let When { at: occurred_at, source: time_source } = when.ok_or(Reason::TimeUnknown)?;
         let (label, source) = ("reply".to_owned(), SignalSource::Reply);
         Ok(Evidence { account, named, label, occurred_at, time_source, source })
@@ -174,7 +159,7 @@ pub(super) fn replied(
     let once = if evidence == Err(Reason::TimeUnknown) {
         Vec::new()
     } else {
-        heard.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
+        meta.event.iter().cloned().chain([DedupId::Message(inbound)]).collect()
     };
     Ok(Signal {
         source: SignalSource::Reply,
@@ -225,7 +210,7 @@ fn is_opt_out(fields: &Fields) -> bool {
     }
     let letters = fields.get("Body").unwrap_or_default().chars().filter(|c| c.is_alphanumeric());
     let word: String = letters.flat_map(char::to_uppercase).collect();
-    OPT_OUT_WORDS.contains(&word.as_str())
+    OPT_OUT_WORDS.split(' ').any(|known| known == word)
 }
 
 /// A status callback. `query` is the callback URL's own: the sender of the message may state there that
@@ -248,11 +233,11 @@ pub fn status(
 
 /// A message with the `feedback` and the `reference` of its status callback URL.
 pub(super) fn registered(
-    sighting: MessageUpdate,
+    update: MessageUpdate,
     query: &Fields,
 ) -> Result<MessageUpdate, Malformed> {
     let tracked = feedback_words(query).any(|word| switch::parse(word) == Some(true));
-    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..sighting })
+    Ok(MessageUpdate { tracked, reference: query.reference("reference")?, ..update })
 }
 
 /// The first word of a status callback URL's `feedback` that is neither true nor false: its message is not tracked.
@@ -337,6 +322,24 @@ fn address(fields: &Fields, field: &'static str) -> Result<Option<Address>, Malf
     let Some(text) = fields.get(field) else { return Ok(None) };
     let parsed = Address::parse(text);
     parsed.map(Some).map_err(|error| Malformed::Field { field, expected: error.to_string() })
+}
+
+#[cfg(test)]
+impl<'a> ParseContext<'a> {
+    /// The context of a request that Twilio sent at `now` for the account of all examples.
+    pub(crate) fn example(person_key: &'a RecipientHashKey, now: &str) -> Self {
+        Self {
+            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
+            others: &[],
+            person_key,
+            code_keys: &[],
+            ignores_crawlers: true,
+            reference_tag: None,
+            road: Relay::Twilio,
+            now: now.parse().expect("a time"),
+            trace: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,17 +11,7 @@ fn fields_of(form: &str) -> Fields {
 }
 
 fn reading_with(person_key: &RecipientHashKey) -> ParseContext<'_> {
-    ParseContext {
-        account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-        others: &[],
-        person_key,
-        code_keys: &[],
-        ignores_crawlers: true,
-        reference_tag: None,
-        road: Relay::Twilio,
-        now: Timestamp::UNIX_EPOCH,
-        trace: None,
-    }
+    ParseContext::example(person_key, "1970-01-01T00:00:00Z")
 }
 
 fn read(form: &str) -> Result<Signal, Malformed> {

@@ -30,13 +30,13 @@ pub(super) fn clicked(
     fields: &Fields,
     reading: &ParseContext<'_>,
     account: AccountSid,
-    heard: &EventMeta,
+    meta: &EventMeta,
 ) -> Result<Option<Signal>, Malformed> {
     let evidence = match fields.get("EventType") {
         Some("click") | None => {
             let sid = fields.sid::<kind::MessageKind>("SmsSid", Some("MessageSid"))?;
             let named = EvidenceTarget::Message(sid.ok_or_else(|| missing("SmsSid"))?);
-            let at = heard.when.map(|when| when.at);
+            let at = meta.when.map(|when| when.at);
             let told = fields.timestamp("ClickTime").ok().flatten().or(at);
             let occurred_at = told.unwrap_or(reading.now).min(reading.now);
             let (label, time_source) = ("click".to_owned(), TimeSource::Exact);
@@ -50,7 +50,7 @@ pub(super) fn clicked(
     Ok(Some(Signal {
         source: SignalSource::Click,
         // Naming its message, it proves no more the second time; only an event has a name of its own.
-        dedup_ids: heard.event.iter().cloned().collect(),
+        dedup_ids: meta.event.iter().cloned().collect(),
         code: None,
         evidence,
         names: None,
@@ -68,7 +68,6 @@ fn is_crawler(fields: &Fields, reading: &ParseContext<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::address::RecipientHashKey;
-    use crate::twilio::callback::Relay;
     use crate::twilio::fields::FieldSpelling;
 
     const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
@@ -78,18 +77,9 @@ mod tests {
             r#"{{"account_sid":"AC0123456789abcdef0123456789abcdef","sms_sid":"SM0123456789abcdef0123456789abcdef",{more}}}"#
         );
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
-        let reading = ParseContext {
-            account: AccountSid::parse("AC0123456789abcdef0123456789abcdef").expect("valid"),
-            others: &[],
-            person_key: &RecipientHashKey::new(b"key"),
-            code_keys: &[],
-            ignores_crawlers,
-            reference_tag: None,
-            road: Relay::Twilio,
-            now: "2026-11-23T10:05:00Z".parse().expect("valid"),
-            trace: None,
-        };
-        click(&fields, &reading)
+        let key = RecipientHashKey::new(b"key");
+        let context = ParseContext::example(&key, "2026-11-23T10:05:00Z");
+        click(&fields, &ParseContext { ignores_crawlers, ..context })
     }
 
     #[test]

@@ -152,11 +152,11 @@ struct ParsedEvent<'a> {
     last: &'a str,
     data: Fields,
     /// Of a call: what its webhook was asked with, where that is told; else the data.
-    asked: Fields,
+    parameters: Fields,
     /// The tags that the app gave to its message.
     tags: Fields,
     account: AccountSid,
-    heard: EventMeta,
+    meta: EventMeta,
     reading: &'a ParseContext<'a>,
 }
 
@@ -170,30 +170,30 @@ impl<'a> ParsedEvent<'a> {
         let name = envelope.get("Type").ok_or_else(|| missing("type"))?;
         let members = data(members)?;
         let data = Fields::from_members(&members, FieldSpelling::Any);
-        let asked = match parameters(&members) {
+        let parameters = match parameters(&members) {
             Some(parameters) => Fields::from_members(parameters, FieldSpelling::Any),
             None => data.clone(),
         };
         let tags = Fields::from_members(&tags(&members), FieldSpelling::Twilio);
-        let account = account(&asked, &data, envelope, reading)?;
+        let account = account(&parameters, &data, envelope, reading)?;
         let at = timestamp(&data)
-            .or_else(|| timestamp(&asked))
+            .or_else(|| timestamp(&parameters))
             .or_else(|| timestamps::parse(envelope.get("Time")?).ok());
         let id = envelope.get("Id").filter(|id| id.len() <= MAX_ID);
-        let heard = EventMeta {
+        let meta = EventMeta {
             when: at.map(|at| When { at: at.min(reading.now), source: TimeSource::Exact }),
             event: id.map(|id| DedupId::Event(id.to_owned())),
         };
         let last = name.rsplit('.').next().unwrap_or_default();
-        Ok(Self { kind, last, data, asked, tags, account, heard, reading })
+        Ok(Self { kind, last, data, parameters, tags, account, meta, reading })
     }
 
     fn read(&self) -> Result<Incoming, Malformed> {
-        let (data, reading, account, heard) = (&self.data, self.reading, self.account, &self.heard);
+        let (data, reading, account, meta) = (&self.data, self.reading, self.account, &self.meta);
         let signal = match self.kind {
             EventKind::Message => return self.status().map(|of| Incoming::Status(Box::new(of))),
             EventKind::InboundMessage => Some(self.reply()?),
-            EventKind::LinkClicked => clicked(data, reading, account, heard)?,
+            EventKind::LinkClicked => clicked(data, reading, account, meta)?,
             EventKind::Call => Some(self.call()?),
             EventKind::Test | EventKind::Unknown => None,
         };
@@ -204,7 +204,7 @@ impl<'a> ParsedEvent<'a> {
     /// message for it would prove the wrong one, so there a reply that quotes nothing proves nothing;
     /// it is not counted either, so that the webhook's still is.
     fn reply(&self) -> Result<Signal, Malformed> {
-        let mut signal = replied(&self.data, self.reading, self.account, &self.heard)?;
+        let mut signal = replied(&self.data, self.reading, self.account, &self.meta)?;
         let from = self.data.get("From").and_then(|from| Address::parse(from).ok());
         let is_guess =
             matches!(&signal.evidence, Ok(Evidence { named: EvidenceTarget::Person { .. }, .. }));
@@ -218,41 +218,41 @@ impl<'a> ParsedEvent<'a> {
     fn status(&self) -> Result<MessageUpdate, Malformed> {
         let sid = message_sid(&self.data)?;
         let word = self.data.get("MessageStatus").unwrap_or(self.last);
-        let sighting = message_update(&self.data, self.reading, self.account, sid, word)?;
-        let sighting = self.registered(sighting)?;
+        let update = message_update(&self.data, self.reading, self.account, sid, word)?;
+        let update = self.registered(update)?;
         // Its message was there when it was told of, however late that reaches us.
         let late = earlier(self.reading.now, LATE);
-        let seen_at = self.heard.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
-        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..sighting })
+        let seen_at = self.meta.when.map(|when| when.at).filter(|at: &Timestamp| *at >= late);
+        Ok(MessageUpdate { seen_at: seen_at.unwrap_or(self.reading.now), ..update })
     }
 
     /// The message with the facts of its status callback URL (schema 8) and of its tag. The URL is read as
     /// `/twilio/status` reads it. So a message is tracked without a request of the app.
-    fn registered(&self, sighting: MessageUpdate) -> Result<MessageUpdate, Malformed> {
+    fn registered(&self, update: MessageUpdate) -> Result<MessageUpdate, Malformed> {
         let spellings = ["StatusCallBackUrl", "StatusCallbackUrl"];
         let url = spellings.into_iter().find_map(|name| self.data.get(name));
         let query = url.and_then(status_query).unwrap_or_default();
         let query = Fields::from_pairs(&form::pairs(query.as_bytes()), FieldSpelling::Twilio)?;
-        let sighting = registered(sighting, &query)?;
+        let update = registered(update, &query)?;
         let tag = self.reading.reference_tag.filter(|tag| self.tags.get(tag).is_some());
-        let Some(tag) = tag else { return Ok(sighting) };
+        let Some(tag) = tag else { return Ok(update) };
         let tagged = self.tags.reference_of(tag, "tags")?;
-        Ok(MessageUpdate { tracked: true, reference: sighting.reference.or(tagged), ..sighting })
+        Ok(MessageUpdate { tracked: true, reference: update.reference.or(tagged), ..update })
     }
 
     fn call(&self) -> Result<Signal, Malformed> {
         // The call is also the resource that the event is about.
-        let named = self.asked.sid::<kind::CallKind>("CallSid", None)?;
+        let named = self.parameters.sid::<kind::CallKind>("CallSid", None)?;
         let about = || self.data.sid("CallSid", Some("sid"));
         let sid = named.map_or_else(about, |sid| Ok(Some(sid)))?;
         let sid = sid.ok_or_else(|| missing("CallSid"))?;
         // The event says how far the call had come; what an end came to says only the webhook.
-        let stage = match (self.last, self.asked.get("CallStatus")) {
+        let stage = match (self.last, self.parameters.get("CallStatus")) {
             ("completed", Some(status)) => CallStage::of(status),
             ("completed" | "initiated" | "ringing", _) => CallStage::of(self.last),
             _ => CallStage::Underway,
         };
-        Ok(called(&self.asked, self.reading, (self.account, sid), stage, &self.heard))
+        Ok(called(&self.parameters, self.reading, (self.account, sid), stage, &self.meta))
     }
 }
 
@@ -303,7 +303,7 @@ fn parameters(data: &[(String, Json)]) -> Option<&[(String, Json)]> {
 /// (`/2010-04-01/Accounts/AC…/Messages/SM….json`), for not every event repeats it; else whoever's key
 /// it is signed with.
 fn account(
-    asked: &Fields,
+    parameters: &Fields,
     data: &Fields,
     envelope: &Fields,
     reading: &ParseContext<'_>,
@@ -314,7 +314,7 @@ fn account(
         .map(|part| ("AccountSid".to_owned(), Json::Scalar(part.to_owned())))
         .collect();
     let source = Fields::from_members(&named, FieldSpelling::Twilio);
-    for fields in [asked, data, &source] {
+    for fields in [parameters, data, &source] {
         if let Some(account) = reading.account(fields)? {
             return Ok(account);
         }

@@ -41,7 +41,8 @@ const SHORTEST: usize = 7;
 /// other text.
 #[must_use]
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
-    let Some(digits) = number.strip_prefix('+').filter(|digits| is_digits(digits, digits.len()))
+    let Some(digits) =
+        number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
     else {
         return Cow::Borrowed(number);
     };
@@ -93,43 +94,21 @@ fn renumbered(code: &str, national: &str) -> Option<String> {
     }
 }
 
+/// The first digits of Vietnamese mobiles without the trunk prefix, before and after 2018.
+const VIETNAMESE: &str = "120:70 121:79 122:77 123:83 124:84 125:85 126:76 127:81 128:78 129:82 \
+                          162:32 163:33 164:34 165:35 166:36 167:37 168:38 169:39 186:56 188:58 199:59";
+
 /// A Vietnamese mobile of eleven digits (ten without the trunk prefix), as one of ten.
 fn vietnamese(national: &str) -> Option<String> {
     let (old, rest) = national.split_at_checked(3)?;
-    let new = match old {
-        "120" => "70",
-        "121" => "79",
-        "122" => "77",
-        "123" => "83",
-        "124" => "84",
-        "125" => "85",
-        "126" => "76",
-        "127" => "81",
-        "128" => "78",
-        "129" => "82",
-        "162" => "32",
-        "163" => "33",
-        "164" => "34",
-        "165" => "35",
-        "166" => "36",
-        "167" => "37",
-        "168" => "38",
-        "169" => "39",
-        "186" => "56",
-        "188" => "58",
-        "199" => "59",
-        _ => return None,
-    };
+    let (_, new) =
+        VIETNAMESE.split(' ').filter_map(|row| row.split_once(':')).find(|row| row.0 == old)?;
     Some(format!("{new}{rest}"))
 }
 
 /// Whether eight Brazilian digits were a mobile's before the ninth came.
 fn was_mobile(digits: &str) -> bool {
     matches!(digits.as_bytes(), [b'6'..=b'9', ..])
-}
-
-fn is_digits(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ fn throttled(share: f64) -> Vec<ThrottledLane> {
     vec![ThrottledLane { account: "AC1".to_owned(), share, oldest: None }]
 }
 
+fn failures(signature_failures: u64, a_day_ago: Option<u64>) -> RequestFacts {
+    let signature_failures_a_day_ago = a_day_ago;
+    RequestFacts { signature_failures, signature_failures_a_day_ago, ..RequestFacts::default() }
+}
+
 type Change = fn(&mut Situation);
 
 /// For each kind of finding: a change that provokes it, its severity then, and a similar change that does not.
@@ -91,22 +96,13 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::SignatureFailures,
             Warning,
-            |now| {
-                now.requests.signature_failures = 31;
-                now.requests.signature_failures_a_day_ago = Some(10);
-            },
-            |now| {
-                now.requests.signature_failures = 30;
-                now.requests.signature_failures_a_day_ago = Some(10);
-            },
+            |now| now.requests = failures(31, Some(10)),
+            |now| now.requests = failures(30, Some(10)),
         ),
         (
             Id::NothingVerifies,
             Critical,
-            |now| {
-                now.twilio.verified = 0;
-                now.twilio.refused = 11;
-            },
+            |now| (now.twilio.verified, now.twilio.refused) = (0, 11),
             |now| {
                 now.twilio.verified = 1;
                 now.twilio.refused = 1_000;
@@ -128,14 +124,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::OutboxGrowing,
             Warning,
-            |now| {
-                now.outbox =
-                    OutboxFacts { waiting: 101, half_an_hour_ago: Some(9), ..now.outbox.clone() }
-            },
-            |now| {
-                now.outbox =
-                    OutboxFacts { waiting: 101, half_an_hour_ago: None, ..now.outbox.clone() }
-            },
+            |now| (now.outbox.waiting, now.outbox.half_an_hour_ago) = (101, Some(9)),
+            |now| (now.outbox.waiting, now.outbox.half_an_hour_ago) = (101, None),
         ),
         (Id::LanePaused, Critical, |now| now.paused = paused(Some(401), None, ""), |_| {}),
         (Id::LaneThrottled, Warning, |now| now.throttled = throttled(0.6), |_| {}),
@@ -148,8 +138,8 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::UpstreamFailing,
             Warning,
-            |now| now.upstream = UpstreamFacts { attempts: 21, failures: 11, ..now.upstream },
-            |now| now.upstream = UpstreamFacts { attempts: 22, failures: 11, ..now.upstream },
+            |now| (now.upstream.attempts, now.upstream.failures) = (21, 11),
+            |now| (now.upstream.attempts, now.upstream.failures) = (22, 11),
         ),
         (Id::RefusedByTwilio, Warning, |now| now.upstream.refused_today = 1, |_| {}),
         (
@@ -179,14 +169,14 @@ fn provocations() -> Vec<(FindingId, Severity, Change, Change)> {
         (
             Id::TooManyParked,
             Critical,
-            |now| now.store = StoreFacts { parked: 91, parked_share: 100, ..now.store.clone() },
-            |now| now.store = StoreFacts { parked: 90, parked_share: 100, ..now.store.clone() },
+            |now| (now.store.parked, now.store.parked_share) = (91, 100),
+            |now| (now.store.parked, now.store.parked_share) = (90, 100),
         ),
         (
             Id::CommitSlow,
             Warning,
-            |now| now.store = StoreFacts { commits: 100, slow_commits: 2, ..now.store.clone() },
-            |now| now.store = StoreFacts { commits: 100, slow_commits: 1, ..now.store.clone() },
+            |now| (now.store.commits, now.store.slow_commits) = (100, 2),
+            |now| (now.store.commits, now.store.slow_commits) = (100, 1),
         ),
         (
             Id::NothingConfirmed,

@@ -19,18 +19,17 @@ use crate::domain::timestamp_serde::{earlier, later};
 /// The result for a piece of evidence, with the messages known so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// It proves that these messages arrived, the newest first. More than one only where the settings
-    /// say so.
+    /// It proves that these messages arrived, the newest first. Only one setting allows several.
     Confirms(Vec<MessageSid>, Basis),
     /// The message that it is about was confirmed before.
     Already(MessageSid, Basis),
-    /// It proves nothing, and never will.
+    /// It never proves anything.
     Nothing(Reason),
-    /// It may prove something once more is known.
+    /// It may prove a message after more facts arrive.
     Wait(Reason),
 }
 
-/// The messages at hand, by SID.
+/// The loaded messages.
 pub(super) type KnownMessages = BTreeMap<MessageSid, Message>;
 
 /// The rows to select from, and the rules to select by.
@@ -108,7 +107,7 @@ pub(super) fn newest_first<'m>(messages: &[&'m Message]) -> Vec<&'m Message> {
     sorted
 }
 
-/// The SID breaks a tie, so that every backend and every order of arrival breaks it alike.
+/// The SID breaks ties, so the order is the same in every backend and for every order of arrival.
 pub(super) fn age_order(message: &Message) -> (Timestamp, MessageSid) {
     (message.created_at, message.sid)
 }
@@ -130,7 +129,7 @@ pub(super) fn direct(message: Option<&Message>) -> Selection {
     }
 }
 
-/// Evidence that had to choose confirms what is pending, and only that.
+/// Evidence that does not name one message confirms only a pending message.
 pub(super) fn indirect(newest: Option<&Message>, basis: Basis) -> Selection {
     let Some(message) = newest else { return Selection::Wait(Reason::NoMessage) };
     match message.state {

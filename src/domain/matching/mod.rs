@@ -1,8 +1,7 @@
-//! Matching: which message does this prove, if any?
+//! Matching: which message a piece of evidence proves.
 //!
-//! The judgement of every backend. A store loads the rows that a command [affects](AffectedKeys), calls
-//! [`remember`] or [`observe`], and writes the [`Changes`]. The rules are in docs/design.md, "Matching"; each function
-//! names the one it keeps.
+//! Every backend uses these rules. A store loads the rows that a command [affects](AffectedKeys), calls [`remember`] or
+//! [`observe`], and writes the [`Changes`]. docs/design.md, "Matching", has the rules; each function names its own.
 
 mod apply_update;
 mod automatic;

@@ -6,9 +6,9 @@ use crate::domain::evidence::Reason;
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 
-/// What the app said contradicts what is known.
+/// A request of the app contradicts the known facts of a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} contradicts what is known of {sid}")]
+#[error("{field} contradicts the known facts of {sid}")]
 pub struct Contradiction {
     pub sid: MessageSid,
     /// The field, in Twilio's spelling.
@@ -18,13 +18,12 @@ pub struct Contradiction {
 /// The outcome of [`remember`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterOutcome {
-    /// The message as it is now.
     pub message: Message,
-    /// Whether nothing was known of it before.
+    /// Whether the message was unknown before.
     pub new: bool,
-    /// What was confirmed, by evidence that waited or by the status `read`.
+    /// The messages that were confirmed, by parked evidence or by the status `read`.
     pub confirmed: Vec<MessageSid>,
-    /// The messages that were confirmed before and are not any more. No post was attempted for them.
+    /// The messages that are not confirmed any more. No post was attempted for them.
     pub withdrawn: Vec<MessageSid>,
 }
 
@@ -33,10 +32,9 @@ pub struct RegisterOutcome {
 pub enum ObserveOutcome {
     /// It proved that this message arrived.
     Confirmed(MessageSid),
-    /// What it proves was known.
+    /// This message was confirmed before.
     AlreadyConfirmed(MessageSid),
     NotConfirmed(Reason),
-    /// It waits for its message.
     Parked {
         until: Timestamp,
         reason: Reason,
@@ -44,7 +42,6 @@ pub enum ObserveOutcome {
 }
 
 impl ObserveOutcome {
-    /// The word used in answers and metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

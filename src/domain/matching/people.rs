@@ -1,10 +1,8 @@
-//! Identity of persons: names that are tied, and messages to names that are not tied yet.
+//! Identity of persons: tied names, and messages to names that are not tied yet.
 //!
-//! WhatsApp identifies one person by a number and by user ids. A message to a user id without a tied number may have
-//! gone to any person who is known by a number alone, and the other way round. Such a message shields older messages:
-//! it may be the newest to that person, so that person's evidence does not prove an older one. For a person known by a
-//! number and an id, no other name shields. So recall suffers only until a webhook names both, as each webhook does
-//! since 2026. An account without user ids is not affected.
+//! WhatsApp identifies one person by a number and by user ids. A message to an untied name may have gone to any person
+//! with a name of the other kind. Such a message shields older messages: it may be that person's newest, so evidence
+//! does not prove an older one. This lowers recall only until a webhook contains both names, as all do since 2026.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +13,7 @@ use crate::domain::evidence::{Evidence, EvidenceTarget};
 use crate::domain::message::Message;
 use crate::domain::sid::MessageSid;
 
-/// The names in question.
+/// The loaded names of persons.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// All names of a person, by each name, if there are several.
@@ -27,7 +25,7 @@ pub struct People {
 }
 
 impl People {
-    /// These names, and all others of the same people.
+    /// These names, and all other names of the same persons.
     pub(super) fn all(&self, names: &[RecipientHash]) -> Vec<RecipientHash> {
         let tied = names.iter().filter_map(|name| self.tied.get(name));
         names.iter().copied().chain(tied.flat_map(|tied| tied.names.all())).collect()
@@ -38,7 +36,7 @@ impl People {
         self.all(&[person]).into_iter().any(|name| message.is_to(name))
     }
 
-    /// Ties names. Returns the record to keep, if it is new.
+    /// Ties names. Returns the record to store, if it is new.
     pub(super) fn tie(&mut self, names: &RecipientNames, now: Timestamp) -> Option<LearnedNames> {
         let mut known: Vec<TiedNames> = Vec::new();
         for tied in names.all().filter_map(|name| self.tied.get(&name)) {

@@ -1,4 +1,4 @@
-//! The rows that a store reads for a judgement, and their keys.
+//! The rows that a store reads for a judgement, their keys, and the changes that it writes.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -20,11 +20,11 @@ use crate::domain::signal::{DedupId, MessageUpdate};
 pub enum WaitsFor {
     /// One message.
     Message(MessageSid),
-    /// Messages that bear a reference.
+    /// Messages with a reference.
     Reference(AccountSid, Reference),
     /// Messages to a person.
     Person(RecipientHash),
-    /// The message that a click link is in.
+    /// The message that contains a click link.
     Link(LinkId),
 }
 
@@ -43,46 +43,45 @@ impl WaitsFor {
     }
 }
 
-/// The keys that a command touches: what a backend loads, and what it locks.
+/// The keys that a command affects: a backend loads them, and locks them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AffectedKeys {
-    /// Parked evidence by SID; the message itself was loaded to find the rest out.
+    /// Parked evidence by SID. The message itself was loaded to find the other keys.
     pub sid: Option<MessageSid>,
-    /// Messages, parked evidence and click links not yet in a message by reference; if there is none,
-    /// by that of the click link.
+    /// Messages, parked evidence and unbound click links by reference, otherwise by the reference of the click link.
     pub reference: Option<Reference>,
     /// Messages and parked evidence by person: one, or a caller by number and on WhatsApp.
     pub persons: Vec<RecipientHash>,
     /// Names that Twilio gives to one person.
     pub names: Option<RecipientNames>,
-    /// The sender whose Messaging Service is asked for.
+    /// The sender whose Messaging Service is looked up.
     pub sender: Option<String>,
     /// The click link, and parked evidence by it.
     pub link: Option<LinkId>,
 }
 
 impl AffectedKeys {
-    /// What a sighting touches, and the message that it names.
+    /// The keys of an update, and of the known message that it names.
     #[must_use]
-    pub fn by_sighting(sighting: &MessageUpdate, known: Option<&Message>) -> Self {
+    pub fn by_sighting(update: &MessageUpdate, known: Option<&Message>) -> Self {
         let known_reference = known.and_then(|m| m.reference.clone());
         let known_from = known.and_then(|m| m.from.clone());
         Self {
-            sid: Some(sighting.sid),
-            reference: known_reference.or_else(|| sighting.reference.clone()),
+            sid: Some(update.sid),
+            reference: known_reference.or_else(|| update.reference.clone()),
             persons: known
                 .into_iter()
                 .flat_map(Message::names)
-                .chain(sighting.recipient.map(|to| to.person))
-                .chain(sighting.number)
+                .chain(update.recipient.map(|to| to.person))
+                .chain(update.number)
                 .collect(),
-            names: sighting.names.clone(),
-            sender: known_from.or_else(|| sighting.from.clone()),
-            link: sighting.link,
+            names: update.names.clone(),
+            sender: known_from.or_else(|| update.from.clone()),
+            link: update.link,
         }
     }
 
-    /// What a piece of evidence touches.
+    /// The keys of a piece of evidence.
     #[must_use]
     pub fn by_evidence(evidence: &Evidence) -> Self {
         match &evidence.named {
@@ -105,7 +104,7 @@ impl AffectedKeys {
     }
 }
 
-/// The messages that were searched for: the newest ones, if there are too many.
+/// The result of a search: the newest messages, if there are too many.
 #[derive(Debug, Default)]
 pub struct Newest {
     pub messages: Vec<Message>,
@@ -114,7 +113,7 @@ pub struct Newest {
 }
 
 impl Newest {
-    /// Messages that were created at this time or before may be missing. `None`: none is.
+    /// Messages that were created at this time or before may be missing. `None`: the result is complete.
     pub(super) fn cut_at(&self) -> Option<Timestamp> {
         let oldest = self.messages.iter().map(|message| message.created_at).min();
         self.is_cut.then(|| oldest.unwrap_or(Timestamp::MAX))
@@ -124,7 +123,6 @@ impl Newest {
 /// Reads rows from a store: the newest rows, if there are too many.
 #[expect(clippy::missing_errors_doc, reason = "each method fails if rows cannot be read")]
 pub trait RowSource {
-    /// Why rows cannot be read.
     type Error;
     fn message(&self, sid: MessageSid) -> Result<Option<Message>, Self::Error>;
     /// The messages to a person that were created in a span of time.
@@ -133,7 +131,7 @@ pub trait RowSource {
         person: RecipientHash,
         span: RangeInclusive<Timestamp>,
     ) -> Result<Newest, Self::Error>;
-    /// The messages of an account that bear a reference.
+    /// The messages of an account with a reference.
     fn bearing(&self, account: AccountSid, reference: &Reference) -> Result<Newest, Self::Error>;
     /// A click link, until it is removed.
     fn link(&self, id: LinkId) -> Result<Option<Link>, Self::Error>;
@@ -155,13 +153,13 @@ pub trait RowSource {
         account: AccountSid,
         sender: &str,
     ) -> Result<Option<ServiceSid>, Self::Error>;
-    /// All names of the person behind this name in an account, if there are several.
+    /// All names of the person with this name in an account, if there are several.
     fn tied(
         &self,
         account: AccountSid,
         person: RecipientHash,
     ) -> Result<Option<TiedNames>, Self::Error>;
-    /// The messages of an account that were created in a span of time and bear one WhatsApp name, of that kind. The
+    /// The messages of an account that were created in a span of time and have one WhatsApp name, of that kind. The
     /// result may include messages whose recipient has a tied name of the other kind.
     fn sent_to_kind(
         &self,
@@ -182,37 +180,36 @@ pub struct Rows {
     pub messages: BTreeMap<MessageSid, Message>,
     /// Whether the inbound message was counted before.
     pub seen: bool,
-    /// The click link in question, and those not yet in a message that were made for a reference in question.
+    /// The click link of the command, and unbound links of the loaded references.
     pub links: BTreeMap<LinkId, Link>,
-    /// The evidence that waits for one of the messages, references or persons in question.
+    /// The evidence that is parked for one of the loaded messages, references or persons.
     pub parked: Vec<Parked>,
-    /// The Messaging Services that the account's senders in question are known to belong to.
+    /// The known Messaging Services of the loaded senders.
     pub services: BTreeMap<String, ServiceSid>,
-    /// The names of the people in question.
     pub people: People,
-    /// The persons in question whose texts are automatic.
+    /// The loaded persons whose texts are automatic.
     pub automatic: BTreeMap<RecipientHash, AutomaticReplies>,
-    /// Whether there were too many rows. Then no provisional confirmation is judged anew.
+    /// Whether there were too many rows. Then no provisional confirmation is judged again.
     pub is_cut: bool,
     /// The persons and references with too many messages. Those that were created at that time or before may be missing.
     pub cut: BTreeMap<WaitsFor, Timestamp>,
 }
 
-/// What a store is to write: all of it, or nothing.
+/// The changes that a store writes together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Messages in their new state.
     pub messages: Vec<Message>,
-    /// Parked evidence, as it was and as it is from now on. `None`: not parked.
+    /// Parked evidence before and after. `None`: not parked.
     pub parked: Vec<(Option<Parked>, Option<Parked>)>,
-    /// What to remember as counted.
+    /// The signals that are now counted.
     pub seen: Vec<DedupId>,
-    /// A click link that is now known to be in a message.
+    /// A click link that is now bound to a message.
     pub bound: Option<(LinkId, Link)>,
-    /// A sender of the account, and the Messaging Service that it turned out to belong to.
+    /// A sender of the account, and its Messaging Service.
     pub learned: Option<(AccountSid, String, ServiceSid)>,
-    /// Names that turned out to be one person's.
+    /// Names that are now tied to one person.
     pub tied: Option<(AccountSid, LearnedNames)>,
-    /// Persons whose texts turned out to be automatic.
+    /// Persons whose texts are now known to be automatic.
     pub automatic: Vec<(RecipientHash, AutomaticReplies)>,
 }

@@ -22,7 +22,7 @@ use crate::domain::sid::MessageSid;
 use crate::domain::timestamp_serde::{earlier, later};
 
 impl Candidates<'_> {
-    /// Judges a piece of evidence. `named` is its target once links are followed.
+    /// Judges a piece of evidence. `named` is its target, after links are followed.
     pub(super) fn select(&self, parked: &Parked, named: &EvidenceTarget) -> Selection {
         let evidence = &parked.evidence;
         if self.may_miss_messages(parked, named) {
@@ -31,24 +31,24 @@ impl Candidates<'_> {
         match named {
             EvidenceTarget::Message(sid) => self.by_sid(parked, *sid),
             EvidenceTarget::Reference(name) => {
-                let pick = self.by_reference(parked, name);
-                self.unless_newer_may_come(parked, pick)
+                let selection = self.by_reference(parked, name);
+                self.unless_newer_may_come(parked, selection)
             }
             EvidenceTarget::Person { recipient, sender } => {
-                let pick =
+                let selection =
                     self.by_person(parked, &self.sent_to(evidence, &[recipient.person]), sender);
-                self.unless_held_back(parked, pick, sender)
+                self.unless_held_back(parked, selection, sender)
             }
             EvidenceTarget::Caller { recipient, whatsapp, sender } => {
                 let persons = [recipient.person, *whatsapp];
-                let pick = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
-                self.unless_held_back(parked, pick, sender)
+                let selection = self.by_person(parked, &self.sent_to(evidence, &persons), sender);
+                self.unless_held_back(parked, selection, sender)
             }
             EvidenceTarget::Link(_) => Selection::Wait(Reason::LinkUnknown),
         }
     }
 
-    /// Whether the evidence has to choose among messages, and too many were there to load all that it may be about.
+    /// Whether the evidence must choose among messages, of which not all that it may be about were loaded.
     fn may_miss_messages(&self, parked: &Parked, named: &EvidenceTarget) -> bool {
         if self.cut.is_empty() {
             return false;
@@ -125,7 +125,7 @@ impl Candidates<'_> {
         self.known.values().filter(is_theirs).collect()
     }
 
-    /// The SID names its message. A code overrules it: the code was read in its message, and an app may reuse one SID.
+    /// The SID names its message. A code has priority: it was read in its message, and an app may reuse one SID.
     fn by_sid(&self, parked: &Parked, sid: MessageSid) -> Selection {
         let ours = |sid: &MessageSid| {
             self.known.get(sid).filter(|message| message.account == parked.evidence.account)
@@ -150,7 +150,7 @@ impl Candidates<'_> {
         let evidence = &parked.evidence;
         let fitting = self.fitting(evidence, theirs);
         let calls = matches!(evidence.named, EvidenceTarget::Caller { .. });
-        // A typed code was read in its message, whatever the sender and the window.
+        // A typed code was read in its message, so neither the sender nor the window matters.
         if let Some(typed) = &parked.code {
             match Coded::of(typed, theirs, &fitting.all, evidence) {
                 Coded::None => {}
@@ -173,9 +173,10 @@ impl Candidates<'_> {
         let may_be_from =
             |message: &Message| is_from(message, sender, self.services, calls) != Some(false);
         if let Some(typed) = &parked.code
-            && let Some(pick) = by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
+            && let Some(selection) =
+                by_unknown_code(typed, &fitting.all, may_be_from, Basis::Inferred)
         {
-            return pick;
+            return selection;
         }
         if !is_timed {
             return self.by_person_at_no_time(evidence, &fitting, theirs);
@@ -236,7 +237,7 @@ impl Candidates<'_> {
         evidence.is_plain_text() && spans.any(|span| span.include(evidence.occurred_at))
     }
 
-    /// A reference is a shared name, even if only one known message bears it: another one may still be registered.
+    /// A reference is a shared name, even if only one known message has it: another one may still be registered.
     /// So it confirms only a pending message that may have arrived.
     fn by_reference(&self, parked: &Parked, name: &Reference) -> Selection {
         let evidence = &parked.evidence;
@@ -252,8 +253,8 @@ impl Candidates<'_> {
                 Coded::Only(only) => return direct(Some(only)),
                 Coded::Likely(several) => return self.resent(&several),
             }
-            if let Some(pick) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
-                return pick;
+            if let Some(selection) = by_unknown_code(typed, &all, |_| true, Basis::Shared) {
+                return selection;
             }
         }
         let is_first = older.is_empty();
@@ -263,7 +264,7 @@ impl Candidates<'_> {
             ([only], []) => indirect(Some(only), Basis::Shared),
             // Without an older message, the clocks differ: the only message within the allowed skew is meant.
             ([], [only]) if is_first => indirect(Some(only), Basis::Shared),
-            // The time decides which of several messages were there when the person acted.
+            // The time decides which of several messages existed when the person acted.
             _ if evidence.time_source == TimeSource::Unknown => {
                 Selection::Wait(Reason::TimeUnknown)
             }
@@ -275,15 +276,15 @@ impl Candidates<'_> {
         }
     }
 
-    /// Whether one of these messages may have been there before the person acted, within the error of the clocks.
+    /// Whether one of these messages may have existed before the act, within the error of the clocks.
     fn is_in_the_way(&self, evidence: &Evidence, younger: &[&Message]) -> bool {
         let is_exact = evidence.time_source == TimeSource::Exact;
         let is_unsure = |message: &&Message| !is_exact || !message.created_at_known;
         self.policy.resend != Resend::All && younger.iter().any(is_unsure)
     }
 
-    /// The messages that were there when the person acted, and the younger ones that may have been there: clocks
-    /// differ, or the creation time is unknown.
+    /// The messages that existed at the time of the act, and the younger ones that may have existed: clocks differ, or the
+    /// creation time is unknown.
     fn before_and_after<'m>(
         evidence: &Evidence,
         messages: &[&'m Message],
@@ -298,13 +299,13 @@ impl Candidates<'_> {
     }
 
     /// Delays evidence about an old message while a newer message may still be registered.
-    fn unless_newer_may_come(&self, parked: &Parked, pick: Selection) -> Selection {
-        let (Selection::Confirms(sids, Basis::Shared), None) = (&pick, &parked.code) else {
-            return pick;
+    fn unless_newer_may_come(&self, parked: &Parked, selection: Selection) -> Selection {
+        let (Selection::Confirms(sids, Basis::Shared), None) = (&selection, &parked.code) else {
+            return selection;
         };
         // A click link is made for one message.
         if parked.evidence.source == SignalSource::Link {
-            return pick;
+            return selection;
         }
         // Evidence with a later time was parked while the clock was ahead, so its waiting time is unknown. After a small
         // step back of the clock, the evidence only waits longer.
@@ -316,7 +317,7 @@ impl Candidates<'_> {
             Some(newest) if !is_over && newest.created_at < fresh_from => {
                 Selection::Wait(Reason::NewerMayCome)
             }
-            Some(_) | None => pick,
+            Some(_) | None => selection,
         }
     }
 
@@ -325,11 +326,11 @@ impl Candidates<'_> {
     pub(super) fn unless_held_back(
         &self,
         parked: &Parked,
-        pick: Selection,
+        selection: Selection,
         sender: &SenderHint,
     ) -> Selection {
         let evidence = &parked.evidence;
-        let older = match &pick {
+        let older = match &selection {
             Selection::Confirms(sids, Basis::Inferred) => sids.first(),
             Selection::Already(sid, Basis::Inferred) => Some(sid),
             Selection::Confirms(..)
@@ -337,9 +338,9 @@ impl Candidates<'_> {
             | Selection::Nothing(_)
             | Selection::Wait(_) => None,
         };
-        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return pick };
+        let Some(older) = older.and_then(|sid| self.known.get(sid)) else { return selection };
         if parked.code.as_ref().is_some_and(|typed| typed.of.contains(&older.sid)) {
-            return pick;
+            return selection;
         }
         let may_miss = shielded(evidence)
             .is_some_and(|(person, _)| !self.people.is_complete(person))
@@ -362,10 +363,10 @@ impl Candidates<'_> {
             age_order(message) > age_order(older)
                 && is_from(message, sender, self.services, calls) != Some(false)
         });
-        if shields { Selection::Wait(Reason::RecipientUnknown) } else { pick }
+        if shields { Selection::Wait(Reason::RecipientUnknown) } else { selection }
     }
 
-    /// Which of several messages under one reference is confirmed, newest first.
+    /// Selects among several messages with one reference, newest first.
     fn resent(&self, candidates: &[&Message]) -> Selection {
         match (self.policy.resend, candidates) {
             (Resend::Newest, _) | (Resend::OnlyDeliverable | Resend::Code, [] | [_]) => {
@@ -392,13 +393,13 @@ fn has_older_pending(
     newest: &Message,
     older: &[&Message],
     (sender, calls): (&SenderHint, bool),
-    choice: &Candidates<'_>,
+    candidates: &Candidates<'_>,
 ) -> bool {
     let waits = |message: &&Message| {
         message.state == State::Pending
             && message.sid != newest.sid
             && age_order(message) < age_order(newest)
-            && is_from(message, sender, choice.services, calls) != Some(false)
+            && is_from(message, sender, candidates.services, calls) != Some(false)
     };
     newest.state == State::Pending && !newest.receipts.arrived && older.iter().any(waits)
 }

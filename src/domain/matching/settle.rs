@@ -1,9 +1,8 @@
-//! Settles evidence: all loaded evidence is judged together, in a fixed order, so that the order of arrival changes
-//! nothing.
+//! Settles evidence: all loaded evidence is judged together, in a fixed order, so the order of arrival changes nothing.
 //!
-//! Until the first attempt to post it, a confirmation is provisional: its message holds the evidence. Each command
-//! takes these confirmations back, and judges their evidence anew beside the parked and the new evidence. Unchanged
-//! rows are not written.
+//! Until the first attempt to post it, a confirmation is provisional, and its message holds the evidence. Each command
+//! takes these confirmations back, and judges their evidence again with the parked and the new evidence. Unchanged rows
+//! are not written.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +59,7 @@ impl WorkingRows<'_> {
         for message in self.known.values_mut() {
             let was_undelivered = message.state == State::Undelivered;
             message.apply_receipts(self.now);
-            // A message is not expired here just because its confirmation was taken back.
+            // A message does not expire here only because its confirmation was taken back.
             if was_undelivered {
                 message.age(self.trusted);
             }
@@ -77,10 +76,11 @@ impl WorkingRows<'_> {
         let mut is_done = false;
         while !is_done {
             is_done = true;
-            for piece in pieces.iter_mut().filter(|piece| matches!(piece.pick, Selection::Wait(_)))
+            for piece in
+                pieces.iter_mut().filter(|piece| matches!(piece.selection, Selection::Wait(_)))
             {
-                piece.pick = self.judge(&piece.parked);
-                if let Selection::Confirms(sids, basis) = &piece.pick {
+                piece.selection = self.judge(&piece.parked);
+                if let Selection::Confirms(sids, basis) = &piece.selection {
                     is_done = false;
                     for sid in sids {
                         self.confirm(*sid, *basis, piece);
@@ -92,8 +92,8 @@ impl WorkingRows<'_> {
         self.pieces = pieces;
     }
 
-    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. The other
-    /// fields only break ties. Evidence that must choose cannot take a message from evidence that names it.
+    /// The rank in the order of judgement: evidence that names its message first, then the earliest act. So evidence that
+    /// must choose cannot use up a message that other evidence names. The other fields only break ties.
     fn rank<'p>(&self, parked: &'p Parked) -> (bool, &'p Evidence) {
         let is_named = match &parked.evidence.named {
             EvidenceTarget::Message(_) => true,
@@ -113,25 +113,25 @@ impl WorkingRows<'_> {
     fn judge(&self, parked: &Parked) -> Selection {
         let evidence = &parked.evidence;
         let EvidenceTarget::Link(id) = &evidence.named else {
-            return self.choice(&self.known).select(parked, &evidence.named);
+            return self.candidates(&self.known).select(parked, &evidence.named);
         };
         let Some(link) = self.links.get(id) else {
-            return self.choice(&self.known).select(parked, &evidence.named);
+            return self.candidates(&self.known).select(parked, &evidence.named);
         };
         // A link is bound to a known message. If the message is missing, it was forgotten.
         let is_forgotten = |sid| !self.known.contains_key(&sid);
         if link.message.is_some_and(is_forgotten) || self.is_yet_to_come(link.message, evidence) {
             return Selection::Nothing(Reason::NoMessage);
         }
-        // A link is made before its text is sent, so it is in no message that was known by then.
+        // A link is created before its text is sent, so it is in no message that was known by then.
         let mut younger = self.known.clone();
         if link.message.is_none() {
             younger.retain(|_, message| message.remembered_at >= link.created_at);
         }
-        self.choice(&younger).select(parked, &EvidenceTarget::of_link(*id, link))
+        self.candidates(&younger).select(parked, &EvidenceTarget::of_link(*id, link))
     }
 
-    pub(super) fn choice<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {
+    pub(super) fn candidates<'c>(&'c self, known: &'c KnownMessages) -> Candidates<'c> {
         let (services, people, automatic) = (&self.services, &self.people, &self.automatic);
         let (now, latest) = (self.trusted, self.trusted.max(self.now));
         let (cut, policy) = (&self.cut, self.policy);
@@ -193,7 +193,7 @@ impl WorkingRows<'_> {
     }
 
     /// Records how each parked row changes. Returns the outcome of the new evidence, or of what it repeats.
-    pub(super) fn enter_pieces(&mut self) -> Option<ObserveOutcome> {
+    pub(super) fn record_changes(&mut self) -> Option<ObserveOutcome> {
         let (new, others): (Vec<JudgedEvidence>, Vec<JudgedEvidence>) =
             std::mem::take(&mut self.pieces)
                 .into_iter()
@@ -227,11 +227,11 @@ impl WorkingRows<'_> {
         observed
     }
 
-    /// The row that stays parked for this evidence, or `None`. Evidence about a message that is not confirmed directly
-    /// stays, because a later message may fit it better.
+    /// The row that stays parked for this evidence, or `None`. Evidence stays unless it confirmed its message directly,
+    /// because a later message may fit it better.
     fn kept(&self, piece: &JudgedEvidence) -> Option<Parked> {
         let parked = &piece.parked;
-        match piece.pick {
+        match piece.selection {
             Selection::Confirms(..)
             | Selection::Nothing(_)
             | Selection::Already(_, Basis::Direct) => None,
@@ -260,7 +260,7 @@ impl WorkingRows<'_> {
     fn observed(&self, piece: &JudgedEvidence, is_full: bool) -> ObserveOutcome {
         let was_proven =
             |sid: &MessageSid| self.loaded.get(sid).is_some_and(|message| message.proof.is_some());
-        match &piece.pick {
+        match &piece.selection {
             Selection::Confirms(sids, _) => match sids.first() {
                 Some(newest) if was_proven(newest) => ObserveOutcome::AlreadyConfirmed(*newest),
                 Some(newest) => ObserveOutcome::Confirmed(*newest),

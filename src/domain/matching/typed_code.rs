@@ -6,7 +6,7 @@ use crate::domain::matching::candidates::{Selection, indirect, is_younger, newes
 use crate::domain::message::{Basis, Message};
 use crate::domain::sid::MessageSid;
 
-/// Judges a code that matched none of the compared codes. The next message that is registered with a code may be its
+/// Judges a code that matched no compared code. The next message that is registered with a code may be its
 /// message. `None` if no code is known: then the code is not used.
 pub(super) fn by_unknown_code(
     typed: &TypedCode,
@@ -38,7 +38,7 @@ pub(super) enum Coded<'m> {
 }
 
 impl<'m> Coded<'m> {
-    /// Compares among `messages`. `near` are the messages that may have been there when the person acted.
+    /// Compares `messages`. `near` are the messages that may have existed when the person acted.
     pub(super) fn of(
         typed: &TypedCode,
         messages: &[&'m Message],
@@ -46,7 +46,7 @@ impl<'m> Coded<'m> {
         evidence: &Evidence,
     ) -> Self {
         let of = among(messages, &typed.of);
-        // A message that a receipt denies is out of the question only beside one that no receipt denies.
+        // A message that a receipt denies is excluded only beside one that no receipt denies.
         let may_hold = |other: &&Message, than: &Message| {
             let is_unknown = other.code.is_none() && !typed.is_compared_with(other.sid);
             is_unknown && (other.may_have_arrived() || !than.may_have_arrived())

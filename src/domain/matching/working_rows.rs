@@ -23,7 +23,7 @@ pub(super) enum EvidenceOrigin {
     Parked,
     /// It confirmed a message.
     Held,
-    /// It is derived from a message's status, and is derived again at the next sighting.
+    /// It is derived from a message's status, and derived again at the next update.
     Status,
 }
 
@@ -32,22 +32,22 @@ pub(super) enum EvidenceOrigin {
 pub(super) struct JudgedEvidence {
     pub(super) parked: Parked,
     pub(super) origin: EvidenceOrigin,
-    pub(super) pick: Selection,
+    pub(super) selection: Selection,
 }
 
 impl JudgedEvidence {
     pub(super) fn new(parked: Parked, origin: EvidenceOrigin) -> Self {
-        Self { parked, origin, pick: Selection::Wait(Reason::NoMessage) }
+        Self { parked, origin, selection: Selection::Wait(Reason::NoMessage) }
     }
 }
 
-/// The rows at hand, and what becomes of them.
+/// The loaded rows, and their changes.
 pub(super) struct WorkingRows<'a> {
     /// The account of the command.
     pub(super) account: Option<AccountSid>,
     /// The messages as they were loaded.
     pub(super) loaded: KnownMessages,
-    /// The stored codes. One that counts no more stays in the store until the sweep removes it: the clock may be ahead.
+    /// The stored codes. An expired code stays in the store until the sweep removes it: the clock may be ahead.
     codes: BTreeMap<MessageSid, CodeHmac>,
     pub(super) known: KnownMessages,
     pub(super) pieces: Vec<JudgedEvidence>,
@@ -69,11 +69,11 @@ pub(super) struct WorkingRows<'a> {
 }
 
 /// The rows that a command changes, and the outcome for the messages.
-pub(super) struct Closed {
+pub(super) struct CommandResult {
     pub(super) changes: Changes,
     /// The messages that the command confirmed.
     pub(super) confirmed: Vec<MessageSid>,
-    /// The messages that were confirmed before and are not any more.
+    /// The messages that are not confirmed any more.
     pub(super) withdrawn: Vec<MessageSid>,
 }
 
@@ -126,7 +126,7 @@ impl<'a> WorkingRows<'a> {
         }
     }
 
-    pub(super) fn close(mut self) -> Closed {
+    pub(super) fn close(mut self) -> CommandResult {
         let (mut confirmed, mut withdrawn) = (Vec::new(), Vec::new());
         for (sid, mut message) in self.known {
             let before = self.loaded.get(&sid);
@@ -148,6 +148,6 @@ impl<'a> WorkingRows<'a> {
             self.automatic_before.get(person) != Some(span)
         };
         self.changes.automatic.extend(self.automatic.into_iter().filter(is_new));
-        Closed { changes: self.changes, confirmed, withdrawn }
+        CommandResult { changes: self.changes, confirmed, withdrawn }
     }
 }
