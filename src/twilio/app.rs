@@ -1,4 +1,4 @@
-//! What the app tells us: a message that it sent, something that a recipient did.
+//! The app's requests: a message that it sent, or an act of a recipient.
 
 use jiff::Timestamp;
 
@@ -17,20 +17,19 @@ use crate::twilio::timestamps;
 /// The longest `Type`, in bytes.
 const MAX_TYPE: usize = 64;
 
-/// What the app registers: a message that it sent, a click link for one that it is about to send, or
-/// both.
+/// A registration: a message that the app sent, a click link for a message that it will send, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     pub account: AccountSid,
-    /// The message; `None` where only a link is asked for.
+    /// `None` if only a link is requested.
     pub message: Option<MessageUpdate>,
-    /// The field `Link`, as it was written.
+    /// The field `Link`, unparsed.
     pub link: Option<String>,
     pub reference: Option<Reference>,
 }
 
-/// A message that the app sent with `ProvideFeedback=true`. Twilio's answer to "create message" is
-/// understood as it stands. Without a `MessageSid` there must be a `Link`.
+/// Parses a registration. Twilio's response to "create message" is a valid one. Without a `MessageSid`, there must be
+/// a `Link`.
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
@@ -47,7 +46,7 @@ pub fn message(fields: &Fields, reading: &ParseContext<'_>) -> Result<Registrati
     Ok(Registration { account, message, link, reference: fields.reference("Reference")? })
 }
 
-/// Something that a recipient did: code entered, password used, link opened …
+/// Parses an act of a recipient, such as `code_entered`.
 ///
 /// # Errors
 /// [`Malformed`], naming the field.
@@ -84,8 +83,8 @@ pub fn event(fields: &Fields, reading: &ParseContext<'_>) -> Result<Signal, Malf
     })
 }
 
-/// Whose it is. A key of several accounts' app says so only by the field: to assume one of them would
-/// post another's message to the wrong account.
+/// The account of the request. With a key of several accounts, the request must name it: a guess could post a message
+/// to the wrong account.
 fn account(fields: &Fields, reading: &ParseContext<'_>) -> Result<AccountSid, Malformed> {
     let is_another = |account: &AccountSid| *account != reading.account;
     match reading.account(fields)? {
@@ -130,7 +129,7 @@ fn message_update(
     })
 }
 
-/// The status in Twilio's answer, if the message is scheduled. No other first status matters.
+/// The status in Twilio's response, if the message is scheduled. No other first status matters.
 fn scheduled(fields: &Fields) -> Option<Status> {
     let status = Status::parse(fields.get("Status")?)?;
     (status == Status::Scheduled).then_some(status)
@@ -167,7 +166,7 @@ fn sender_hint(fields: &Fields) -> Result<SenderHint, Malformed> {
     }
 }
 
-/// Fields that must not hold a placeholder: each names something.
+/// Fields that must not contain a placeholder.
 const NAMES: [&str; 4] = ["From", "To", "Code", "Link"];
 
 fn code_hmac(fields: &Fields) -> Result<Option<CodeHmac>, Malformed> {
@@ -189,7 +188,7 @@ fn label(fields: &Fields) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// When the message was created: the app's `CreatedAt`, or else the `DateCreated` of Twilio's answer.
+/// The creation time: the app's `CreatedAt`, otherwise the `DateCreated` of Twilio's response.
 fn created_at(fields: &Fields) -> Result<Option<Timestamp>, Malformed> {
     match fields.timestamp("CreatedAt")? {
         Some(created_at) => Ok(Some(created_at)),

@@ -1,11 +1,8 @@
-//! Calls: somebody called back.
+//! Calls: a recipient called back.
 //!
-//! Two webhooks tell of one: the number's voice webhook, as it rings, and the number's status callback,
-//! when it is over. Either is enough, and a `CallSid` counts once. What a call proves, it proves as of
-//! its *start*: a code that was sent while somebody talked to the support is not what made them call.
-//!
-//! A status callback tells the end and the duration, and Twilio counts that from the answer. So where a
-//! call rings for long before it is answered, its start is known from the webhook only.
+//! Two webhooks report one call: the voice webhook when it rings, and the status callback when it is over. Either is
+//! enough, and a `CallSid` counts once. A call proves a message as of its *start*: a code that was sent during a call
+//! did not cause the call. The start is the end minus the duration, without the ringing time if only the callback came.
 
 use std::time::Duration;
 
@@ -21,37 +18,36 @@ use crate::twilio::callback::{EventMeta, ParseContext, When};
 use crate::twilio::fields::{Fields, missing};
 use crate::twilio::timestamps;
 
-/// What Twilio puts into `From` where there is no number to show. Some carriers spell it on the keypad
-/// (`+266696687` is ANONYMOUS, `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why
-/// am I getting calls from these strange numbers?").
+/// The values of `From` without a number. Some carriers spell them on the keypad (`+266696687` is ANONYMOUS,
+/// `+7378742833` RESTRICTED, `+86282452253` UNAVAILABLE; Twilio Support, "Why am I getting calls from these strange
+/// numbers?").
 const NOBODY: [&str; 7] =
     ["anonymous", "restricted", "unavailable", "unknown", "private", "blocked", "withheld"];
 
-/// What somebody who tells us of a call wants to hear.
+/// The response that the client of a call webhook expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedResponse {
-    /// What to do with the call.
+    /// `TwiML`, which says what to do with the call.
     Twiml,
-    /// Nothing: it is over, or was merely told of.
+    /// An empty body: the call is over, or this is a status callback.
     Nothing,
 }
 
-/// A call that somebody told us of.
+/// A call webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSignal {
     pub signal: Signal,
-    /// What is to be answered.
     pub wants: ExpectedResponse,
 }
 
-/// How far a call had come.
+/// The stage of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallStage {
     Begins,
     Underway,
     /// It was answered, and ended.
     Completed,
-    /// It ended, and nobody says after how long.
+    /// It ended, and its duration is unknown.
     Over,
 }
 
@@ -66,7 +62,7 @@ impl CallStage {
     }
 }
 
-/// A number's voice webhook, or its status callback.
+/// Parses a number's voice webhook, or its status callback.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -75,7 +71,7 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
     let sid = fields.sid::<kind::CallKind>("CallSid", None)?.ok_or_else(|| missing("CallSid"))?;
     let account = account.ok_or_else(|| missing("AccountSid"))?;
     let stage = CallStage::of(fields.get("CallStatus").unwrap_or_default());
-    // Only a status callback says where it comes from, and what a call came to.
+    // Only a status callback has these fields.
     let is_told =
         ["CallDuration", "CallbackSource"].iter().any(|field| fields.get(field).is_some());
     let wants = match stage {
@@ -94,8 +90,8 @@ pub fn call(fields: &Fields, reading: &ParseContext<'_>) -> Result<CallSignal, M
     Ok(CallSignal { signal, wants })
 }
 
-/// A call of which it is known whose it is. One whose start is not known proves nothing and is not
-/// counted, so that it may still be told of by another road.
+/// A call to a known account. Without a start, it proves nothing and is not marked as counted, so that another webhook
+/// may still report it.
 pub(super) fn called(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -125,7 +121,7 @@ pub(super) fn called(
     }
 }
 
-/// When a call began, told of at that moment.
+/// The start of a call, from the time of its webhook.
 fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> {
     match stage {
         CallStage::Begins => when,
@@ -138,7 +134,7 @@ fn start(fields: &Fields, stage: CallStage, when: Option<When>) -> Option<When> 
     }
 }
 
-/// Who called whom. The person who called is `From`, also where the call was forwarded to us.
+/// The caller and the called sender. The caller is `From`, also for forwarded calls.
 fn who(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -147,13 +143,13 @@ fn who(
     if fields.get("Direction") != Some("inbound") {
         return Err(Reason::Outbound);
     }
-    // `Caller` and `Called` are the same by their older names.
+    // `Caller` and `Called` are older names of `From` and `To`.
     let from = fields.get("From").or_else(|| fields.get("Caller")).ok_or(Reason::Anonymous)?;
     if is_nobody(from) {
         return Err(Reason::Anonymous);
     }
     let from = Address::parse(from).map_err(|_| Reason::Anonymous)?;
-    // A `client:` or a `sip:` is no telephone that a text could have gone to.
+    // A text cannot go to a `client:` or a `sip:` address.
     let (recipient, whatsapp) =
         reading.person_key.caller(account, &from).ok_or(Reason::Anonymous)?;
     let to = fields.get("To").or_else(|| fields.get("Called"));
@@ -186,8 +182,8 @@ fn key(letter: char) -> char {
     }
 }
 
-/// When a status callback was sent: RFC 2822 by the documentation, and cut to the second; in events of Event
-/// Streams RFC 3339. `None` if it is no real moment.
+/// The time of a status callback: RFC 2822 with whole seconds by the documentation, RFC 3339 in Event Streams. `None`
+/// if it is no real time.
 pub(super) fn timestamp(fields: &Fields) -> Option<Timestamp> {
     timestamps::parse(fields.get("Timestamp")?).ok()
 }

@@ -1,4 +1,4 @@
-//! How callbacks are read.
+//! Parsing of callbacks.
 
 use super::*;
 use crate::twilio::fields::FieldSpelling;

@@ -1,7 +1,7 @@
-//! Clicks on links that Twilio shortened: direct evidence, if it was a person who clicked.
+//! Clicks on links that Twilio shortened: direct evidence, if a person clicked.
 //!
-//! The callback says whether it was a click or a machine's preview; the event of Event Streams does not.
-//! For both, what a known crawler opens is no evidence, if the settings say so.
+//! The callback distinguishes clicks from previews by machines; the event of Event Streams does not. Clicks of known
+//! crawlers are no evidence, if the settings say so.
 
 use crate::domain::matching::Reason;
 use crate::domain::sid::{AccountSid, kind};
@@ -12,7 +12,7 @@ use crate::twilio::callback::{EventMeta, ParseContext};
 use crate::twilio::crawlers;
 use crate::twilio::fields::{Fields, missing};
 
-/// A Link Shortening callback. `None` for what is neither a click nor a preview.
+/// Parses a Link Shortening callback. `None` for other event types than click and preview.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -21,11 +21,11 @@ pub fn click(fields: &Fields, reading: &ParseContext<'_>) -> Result<Option<Signa
     if fields.get("EventType").is_none() {
         return Err(missing("EventType"));
     }
-    // A click says when; what it names needs no time.
+    // `ClickTime` is the time of a click, and a named message needs none.
     clicked(fields, reading, account, &EventMeta { when: None, event: None })
 }
 
-/// A click of which it is known whose it is. Without an `event_type` it is a click.
+/// A click for a known account. Without an `event_type` it is a click.
 pub(super) fn clicked(
     fields: &Fields,
     reading: &ParseContext<'_>,
@@ -49,7 +49,7 @@ pub(super) fn clicked(
     };
     Ok(Some(Signal {
         source: SignalSource::Click,
-        // Naming its message, it proves no more the second time; only an event has a name of its own.
+        // A repeated click proves no more, because it names its message. Only an event has an id.
         dedup_ids: meta.event.iter().cloned().collect(),
         code: None,
         evidence,

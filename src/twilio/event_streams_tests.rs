@@ -1,4 +1,4 @@
-//! Events as Twilio's pages show them and as others have seen them, and what is left of each.
+//! Events as Twilio documents them and as others have recorded them, and the parsed results.
 
 use super::*;
 use crate::domain::address::RecipientHashKey;

@@ -1,4 +1,4 @@
-//! Words that programs write for a missing value: `undefined`, `null`, `None`, an empty template.
+//! Placeholders: words that programs write for a missing value, such as `undefined`, `null`, `None`, an empty template.
 //!
 //! A JavaScript program that sends `Reference=undefined` for everyone makes all of its users one (whatwg/url#427).
 
@@ -22,7 +22,7 @@ pub fn is_placeholder(text: &str) -> bool {
         || is_template(text)
 }
 
-/// Whether a name would be the same for everyone: a placeholder, a name with such a part, or a value of another
+/// Whether a name is the same for all users: a placeholder, a name with such a part, or a value of another
 /// type.
 #[must_use]
 pub fn is_shared_by_everyone(name: &str) -> bool {

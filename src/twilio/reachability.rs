@@ -1,4 +1,4 @@
-//! Hosts that the public internet, and so Twilio, cannot reach, as far as the name or address itself says so.
+//! Hosts that Twilio cannot reach from the public internet, as far as the name or address shows it.
 //!
 //! The ranges are those of IANA's special-purpose address registries (RFC 6890); the names are the special-use
 //! names (RFC 6761, 6762, 8375, 9476) and the suffixes of private DNS zones. DNS is not queried.
@@ -33,7 +33,7 @@ const DOCUMENTATION: &str = "the address is for documentation";
 const PRIVATE_SUFFIXES: &str = "alt corp example flycast home home.arpa internal intranet invalid lan local \
      localdomain mail onion private test";
 
-/// Why Twilio cannot reach that host; `None` if nothing about it says so. An IPv6 address comes without brackets.
+/// Why Twilio cannot reach that host; `None` if it may be public. An IPv6 address comes without brackets.
 pub(super) fn why_unreachable(host: &str) -> Option<&'static str> {
     if let Ok(address) = host.parse::<Ipv4Addr>() {
         return special_v4(address);
@@ -84,7 +84,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0xff00..=0xffff, ..] => Some("the address is multicast"),
         // 2001::/23 is for protocols; of it Teredo and ORCHIDv2 are seen, and neither names a web server.
         [0x2001, 0..=0x1ff, ..] => Some(RESERVED),
-        // Only 2000::/3 is given out.
+        // Only 2000::/3 is allocated.
         [0x2000..=0x3fff, ..] => None,
         _ => Some(RESERVED),
     }

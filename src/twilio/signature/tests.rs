@@ -1,5 +1,5 @@
-//! The signer against itself: what it signs it trusts, and nothing else. That it signs as Twilio
-//! does is `tests/it/vectors.rs`'s to prove.
+//! The signer against itself: it verifies what it signs, and nothing else. `tests/it/vectors.rs` compares it with
+//! Twilio's libraries.
 
 use proptest::prelude::*;
 
