@@ -1,27 +1,25 @@
-//! Failed signatures, counted for each network that they come from, in a table that never grows.
+//! Rate limit of failed signatures by network, in a table of fixed size.
 //!
-//! A token bucket for each network, kept as the one moment at which its allowance is whole again. The
-//! table has a fixed number of places; a newcomer to a full row takes the place of whoever is nearest
-//! to a whole allowance, so a crowd of networks that fail once each cannot push out the one that fails
-//! all the time. Deliberately absent: any effect on a request whose signature is good.
+//! Each network has a token bucket, stored as the time at which its allowance is full again. In a full row, a new
+//! network replaces the one closest to a full allowance, so many networks that fail once cannot displace one that fails
+//! all the time. Deliberately absent: any effect on a request whose signature is valid.
 
 use std::fmt;
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// Failures that a network may make at once. A misconfigured app or a new token shows itself in far
-/// fewer, and `HEARDBACK_RECORD_REFUSED` keeps twenty.
+/// The burst of failures that a network may make. A misconfigured app or a new token causes far fewer, and
+/// `HEARDBACK_RECORD_REFUSED` keeps twenty.
 pub const BURST: u32 = 60;
-/// How long it takes until one more is allowed: sixty a minute.
+/// The time until one more failure is allowed: sixty a minute.
 pub const REGAINED_EVERY: Duration = Duration::from_secs(1);
 
 /// Rows of the table, and places in each: 4,096 networks, some 200 KiB.
 const ROWS: usize = 1024;
 const PLACES: usize = 4;
 
-/// Where a client is, as coarsely as one customer of a provider usually owns it: a /24 of IPv4, a /64
-/// of IPv6.
+/// The network of a client, as large as one customer of a provider usually owns: a /24 of IPv4, a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
     /// The first three octets.
@@ -38,7 +36,7 @@ impl Network {
         Self::V4([a, b, c])
     }
 
-    /// The network of an IPv6 address; of the IPv4 address, if it stands for one.
+    /// The network of an IPv6 address, or of the IPv4 address that it maps.
     #[must_use]
     pub fn of_v6(address: Ipv6Addr) -> Self {
         if let Some(address) = address.to_ipv4_mapped() {
@@ -62,14 +60,14 @@ impl fmt::Display for Network {
     }
 }
 
-/// How a network stands after one more failure.
+/// The result of one more failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimitState {
-    /// It may fail as often.
+    /// Within the limit.
     Within,
-    /// This one was too many, for the first time since its allowance was last whole.
+    /// Over the limit, for the first time since the allowance was last full.
     JustOver,
-    /// This one was too many, like others before it.
+    /// Over the limit, as before.
     Over,
 }
 
@@ -77,9 +75,9 @@ pub enum RateLimitState {
 #[derive(Debug, Clone, Copy)]
 struct FailingNetwork {
     network: Network,
-    /// When its allowance is whole again, on the caller's clock.
+    /// When its allowance is full again, on the caller's clock.
     whole_at: Duration,
-    /// Whether [`RateLimitState::JustOver`] was said.
+    /// Whether [`RateLimitState::JustOver`] was returned.
     reported: bool,
 }
 
@@ -102,22 +100,22 @@ impl FailingNetwork {
     }
 }
 
-/// All networks that failed lately, as far as there is room.
+/// The networks that failed recently.
 #[derive(Debug)]
 pub struct NetworkRateLimit<H> {
     rows: Vec<[Option<FailingNetwork>; PLACES]>,
-    /// Keyed, so that nobody can choose whose row they come into.
+    /// Keyed, so that a client cannot choose its row.
     hasher: H,
 }
 
 impl<H: BuildHasher> NetworkRateLimit<H> {
-    /// None so far. All the memory that it will ever take is taken here.
+    /// An empty table. It allocates all its memory here.
     #[must_use]
     pub fn new(hasher: H) -> Self {
         Self { rows: vec![[None; PLACES]; ROWS], hasher }
     }
 
-    /// Whether one more failure of that network would be too many. Counts nothing.
+    /// Whether one more failure of that network would be over the limit. Counts nothing.
     #[must_use]
     pub fn is_over(&self, network: Network, now: Duration) -> bool {
         let row = self.hasher.hash_one(network) % ROWS as u64;
@@ -126,7 +124,7 @@ impl<H: BuildHasher> NetworkRateLimit<H> {
         known.copied().is_some_and(|mut known| known.fail(now) != RateLimitState::Within)
     }
 
-    /// One more failure of that network. `now` comes from a clock that never goes back.
+    /// Counts a failure of that network. `now` comes from a clock that never goes back.
     pub fn count(&mut self, network: Network, now: Duration) -> RateLimitState {
         let row = self.hasher.hash_one(network) % ROWS as u64;
         let row = usize::try_from(row).ok().and_then(|row| self.rows.get_mut(row));
@@ -135,7 +133,7 @@ impl<H: BuildHasher> NetworkRateLimit<H> {
             |place: &Option<FailingNetwork>| place.is_some_and(|known| known.network == network);
         let place = match row.iter().position(is_it) {
             Some(at) => row.get_mut(at),
-            // An empty place has been whole for ever.
+            // An empty place comes first.
             None => row.iter_mut().min_by_key(|place| place.map(|known| known.whole_at)),
         };
         let Some(place) = place else { return RateLimitState::Within };

@@ -1,23 +1,21 @@
-//! The life of one message, as it is told to an operator: what happened to it, in the order in which it did.
+//! The timeline of one message: its events in order, for the operator.
 //!
-//! Told from the record alone, so it knows what the record knows, and says what it does not: of several
-//! attempts only the last is kept, of the others their count. A requeue counts them anew, and is itself
-//! known until the message is settled again; the log has the rest.
+//! It is derived from the stored record. Of several attempts the record keeps only the last, and the count. A requeue
+//! resets the count, and is known until the message is settled again. The log has all attempts.
 
 use jiff::Timestamp;
 
 use crate::domain::message::{LastAttempt, Message, Proof, State};
 use crate::domain::redact::veiled;
 
-/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimelineEvent {
     pub at: Timestamp,
-    /// What, in a few words.
+    /// A few words.
     pub what: String,
 }
 
-/// What happened to a message so far.
+/// The events of a message so far.
 #[must_use]
 pub fn of(message: &Message) -> Vec<TimelineEvent> {
     let mut life = vec![began(message)];
@@ -53,7 +51,7 @@ pub fn of(message: &Message) -> Vec<TimelineEvent> {
     if let Some(at) = requeued_at {
         add(at, "requeued by the operator, attempts counted anew".to_owned());
     }
-    // What came at once stays in the order of a message's life.
+    // Events of one time keep this order.
     life.sort_by_key(|moment| moment.at);
     life
 }
@@ -68,7 +66,7 @@ fn began(message: &Message) -> TimelineEvent {
     }
 }
 
-/// `code entered`, `reply`. The app's own word may hold anything.
+/// `code entered`, `reply`. The app chooses the label, so it is redacted.
 fn describe_proof(proof: &Proof) -> String {
     veiled(&proof.label.replace('_', " "))
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::address::{countries, notation, phone_number};
 
-/// The longest address that is read, in bytes. Twilio's are far shorter.
+/// The longest accepted address, in bytes. Twilio's are far shorter.
 const MAX_LEN: usize = 256;
-/// The channel that is an account of its own under a number.
+/// The channel on which a number is another recipient.
 pub(super) const WHATSAPP: &str = "whatsapp";
 /// Schemes in front of a plain number (RFC 3966, RFC 5724, and those of phones and browsers).
 const PLAIN: [&str; 6] = ["tel", "sms", "smsto", "mms", "mmsto", "callto"];
@@ -38,7 +38,7 @@ pub enum AddressError {
     /// Empty, or longer than any address.
     #[error("expected an address such as +15551234567 or whatsapp:+15551234567")]
     Malformed,
-    /// Digits without the plus that tells the country.
+    /// Digits without a plus, so without a country.
     #[error("expected E.164 with its plus sign, such as +15551234567 or whatsapp:+15551234567")]
     NotE164,
     /// An international prefix instead of the plus.
@@ -56,13 +56,13 @@ pub enum AddressError {
          write the number as it is dialled from abroad"
     )]
     TrunkZero,
-    /// A scheme that no message goes to.
+    /// A scheme of addresses that receive no messages.
     #[error("no message can be sent to a {0}: address; expected one such as +15551234567")]
     WithoutMessages(&'static str),
     /// A scheme in front of a full number that is no channel of Twilio's.
     #[error("the channel in front of the number is unknown; expected whatsapp:, rcs: or sms:")]
     UnknownChannel,
-    /// Not a name that Twilio sends from.
+    /// Not a sender of Twilio.
     #[error(
         "expected a number such as +15017122661, a short code, an alphanumeric sender, a channel's \
          address, or a Messaging Service's SID (MG…)"
@@ -77,13 +77,12 @@ fn shown(c: char) -> String {
 }
 
 impl Address {
-    /// Reads any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric
-    /// senders, channel addresses, user ids of WhatsApp. Digits of every script count. Spaces, dashes, dots,
-    /// brackets and invisible marks in a number do not count. A number of an old numbering plan is read as today's
-    /// (`numbering`).
+    /// Parses any address that Twilio may put into `From` or `To`: numbers, short codes, alphanumeric senders, channel
+    /// addresses, user ids of WhatsApp. Digits of every script count; spaces, dashes, dots, brackets and invisible marks in
+    /// a number do not. A number in an old notation gets today's (`phone_number`).
     ///
-    /// `tel:`, `sms:` or `rcs:` in front of a full number is the plain number: it is the same thread on the
-    /// same phone. WhatsApp is an account of its own. `rcs:` in front of a name is a brand's agent.
+    /// `tel:`, `sms:` or `rcs:` before a full number is the plain number: it is the same thread on the same phone. WhatsApp
+    /// is another recipient. `rcs:` before a name is a brand's agent.
     ///
     /// # Errors
     /// [`AddressError`], which names the unreadable character.
@@ -126,16 +125,16 @@ impl Address {
         Ok(address)
     }
 
-    /// Reads the address of a person whom the app names: a full number, or a channel's address.
+    /// Parses the address of a recipient from the app: a full number, or a channel's address.
     ///
     /// # Errors
-    /// [`AddressError`]; a number without its plus is refused, since it would silently match nobody.
+    /// [`AddressError`]; a number without its plus is rejected, because it would match no person.
     pub fn parse_recipient(text: &str) -> Result<Self, AddressError> {
         let address = Self::parse(text)?;
         if let Some(scheme) = WITHOUT_MESSAGES.into_iter().find(|known| *known == address.channel) {
             return Err(AddressError::WithoutMessages(scheme));
         }
-        // Other channels have ids of their own making, often of digits.
+        // Other channels have their own ids, often of digits.
         let is_by_number = matches!(address.channel.as_str(), "" | WHATSAPP | "rcs");
         if address.is_e164() && !is_by_number {
             return Err(AddressError::UnknownChannel);
@@ -151,7 +150,7 @@ impl Address {
         }
     }
 
-    /// Reads a user id of WhatsApp from a field that holds only that, with its channel or without.
+    /// Parses a field that contains only a user id of WhatsApp, with its channel or without.
     #[must_use]
     pub fn parse_user_id(text: &str) -> Option<Self> {
         let text = notation::folded(text).ok()?;
@@ -163,8 +162,8 @@ impl Address {
         Some(Self { channel: WHATSAPP.to_owned(), value: user_id(id)? })
     }
 
-    /// Whether a text is a person's address and nothing else: a full number with its plus, or an address on WhatsApp.
-    /// Such a text must not get into a field that is kept in clear.
+    /// Whether a text is exactly a person's address: a full number with its plus, or an address on WhatsApp. Such a text
+    /// must not be stored in clear.
     #[must_use]
     pub fn is_personal(text: &str) -> bool {
         let has_channel = || notation::folded(text).is_ok_and(|text| text.contains(':'));
@@ -172,7 +171,7 @@ impl Address {
             .is_ok_and(|address| address.is_e164() || (address.is_whatsapp() && has_channel()))
     }
 
-    /// Why this is no full number.
+    /// The error for an address that is no full number.
     pub(super) fn without_plus(&self) -> AddressError {
         if is_digits(&self.value) && (self.value.starts_with("00") || self.value.starts_with("011"))
         {
@@ -181,7 +180,7 @@ impl Address {
         AddressError::NotE164
     }
 
-    /// The address in Twilio's notation. For senders only: a person's address goes nowhere.
+    /// The address in Twilio's notation. For senders only, because a person's address is never shown.
     #[must_use]
     pub fn to_sender(&self) -> String {
         if self.channel.is_empty() {
@@ -191,26 +190,24 @@ impl Address {
         }
     }
 
-    /// The number to call, without the channel on which it was named. `None` for what is no full number.
+    /// The number to call, without its channel. `None` if it is no full number.
     #[must_use]
     pub fn to_number(&self) -> Option<Self> {
         let is_number = matches!(self.channel.as_str(), "" | WHATSAPP) && self.is_e164();
         is_number.then(|| Self { channel: String::new(), value: self.value.clone() })
     }
 
-    /// Whether it is on WhatsApp.
     #[must_use]
     pub fn is_whatsapp(&self) -> bool {
         self.channel == WHATSAPP
     }
 
-    /// Whether it is a user id of WhatsApp, which stands for a person whose number may not be known.
+    /// Whether it is a user id of WhatsApp, of a person whose number may be unknown.
     #[must_use]
     pub fn is_whatsapp_id(&self) -> bool {
         self.is_whatsapp() && !self.is_e164() && user_id(&self.value).is_some()
     }
 
-    /// What kind of name it is.
     #[must_use]
     pub fn kind(&self) -> NameKind {
         if self.is_whatsapp_id() {
@@ -291,7 +288,7 @@ fn number(value: &str) -> Result<Option<String>, AddressError> {
     Ok(Some(format!("+{code}{}", bare(rest))))
 }
 
-/// The texts before and behind a 0 in brackets.
+/// The texts before and after a 0 in brackets.
 fn split_at_trunk_zero(text: &str) -> Option<(&str, &str)> {
     [('(', ')'), ('[', ']')].into_iter().find_map(|(open, close)| {
         let (before, from) = text.split_once(open)?;

@@ -1,11 +1,11 @@
-//! One number, one notation: several countries write the same mobile phone in two ways.
+//! One notation for each number: several countries write the same mobile phone in two ways.
 //!
-//! WhatsApp keeps the notation that a number had when its account was made; carriers and apps write
-//! today's. A person registered as `+525512345678` answers from `whatsapp:+5215512345678`. [`canonical`]
-//! gives both the same notation: today's.
+//! WhatsApp keeps the notation from the creation of an account; carriers and apps use today's. A person registered as
+//! `+525512345678` answers from `whatsapp:+5215512345678`. [`canonical`] returns today's notation of both.
 //!
-//! - A trunk prefix: `+44 (0)7911 123456`. The 0 is dialled inside the country only. A few countries have
-//!   numbers that begin with 0; theirs stays.
+//!
+//! - A trunk prefix: `+44 (0)7911 123456`. The 0 is dialled inside the country only. A few countries have numbers that
+//!   begin with 0, which stays.
 //! - Mexico, `+52 1` and ten digits: the mobile's `1` ended on 3 August 2019 (IFT, "Plan Técnico
 //!   Fundamental de Numeración"); no area code begins with 1.
 //! - Argentina, `+54 9` and ten digits: the mobile's `9` in international notation, which some apps
@@ -37,8 +37,7 @@ use crate::domain::address::countries;
 /// The fewest digits of an international number.
 const SHORTEST: usize = 7;
 
-/// Today's notation of a number in E.164. A number without an older notation stays as it is, and so does any
-/// other text.
+/// Today's notation of a number in E.164. Other texts stay unchanged.
 #[must_use]
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
     let Some(digits) =

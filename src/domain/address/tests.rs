@@ -1,4 +1,4 @@
-//! How addresses are read, and which of them are one person's.
+//! Parsing of addresses, and which of them are one person's.
 
 use super::*;
 use crate::domain::sid::AccountSid;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::domain::findings::id::{FindingId, Severity};
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub id: FindingId,
@@ -13,9 +13,8 @@ pub struct Finding {
     /// The account, side, country or sender that it is about, if there may be several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// What is wrong, as a sentence without its full stop.
+    /// The fault, as a sentence without its full stop.
     pub what: String,
-    /// Since when, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// The consequence and the action. Ends with [`FindingId::advice`].

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// To be looked at when there is time.
+    /// Check it when there is time.
     Info,
-    /// To be looked at today.
+    /// Check it today.
     Warning,
-    /// Events are being lost, or nothing is reported.
+    /// Events are lost, or no confirmation is reported.
     Critical,
 }
 

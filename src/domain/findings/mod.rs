@@ -1,4 +1,4 @@
-//! Findings: all that is wrong with a running service, judged in one place by pure functions.
+//! Findings: the faults of a running service, judged in one place by pure functions.
 //!
 //! One list feeds the operator's page, `/readyz`, `doctor` and the texts of `ops/alerts.yml`. [`judge`] takes a
 //! [`Situation`] of plain numbers, so that a test can provoke each finding. Deliberately absent: I/O, the clock, and

@@ -11,7 +11,7 @@ use crate::domain::findings::situation::{
 use crate::domain::redact::veiled;
 use crate::domain::span::rough;
 
-/// Retries begin within seconds, so a confirmation that waits this long is late …
+/// Retries begin within seconds, so this wait of a confirmation is late …
 const LATE: SignedDuration = SignedDuration::from_mins(5);
 /// … and this long is an alert.
 const TOO_LATE: SignedDuration = SignedDuration::from_mins(15);
@@ -54,7 +54,7 @@ fn paused(lane: &PausedLane) -> Finding {
     Finding::new(FindingId::LanePaused, what).about(account).since(*since).advising(advice)
 }
 
-/// A short 429 is Twilio's usual way to limit concurrency; one that delays a confirmation is not.
+/// A short 429 is Twilio's usual limit of concurrency; one that delays a confirmation is a fault.
 fn throttled(lane: &ThrottledLane, now: &Situation) -> Finding {
     let ThrottledLane { account, share, oldest } = lane;
     let waited = oldest.map(|oldest| now.now.duration_since(oldest)).filter(|age| *age >= LATE);
@@ -77,7 +77,7 @@ fn foreign(server: &ForeignServer) -> Finding {
     Finding::new(FindingId::UpstreamMismatch, what).about(account).since(*since)
 }
 
-/// Foreign answers of the last hour, from a server that no longer answers.
+/// Foreign answers of the last hour, from a server that does not answer any more.
 fn mismatch(now: &Situation) -> Option<Finding> {
     let unnamed = now.upstream.unnamed;
     let what =
@@ -95,7 +95,7 @@ fn refused(now: &Situation) -> Option<Finding> {
     (today > 0).then(|| finding.since(now.upstream.refused_since))
 }
 
-/// Like the alert, this counts every confirmation but those that an operator holds back.
+/// Like the alert, this counts every confirmation except those on hold.
 fn old(now: &Situation) -> Option<Finding> {
     let oldest = now.outbox.oldest?;
     let waited = now.now.duration_since(oldest);

@@ -1,4 +1,4 @@
-//! Why Twilio rejects the posts of an account, and what to do about it.
+//! The cause of a paused account, and the advice to the operator.
 
 /// The cause, as far as the answer shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

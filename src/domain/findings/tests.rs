@@ -1,4 +1,4 @@
-//! Each finding, provoked by a situation; a situation close to it gives none.
+//! Each finding, provoked by one situation, and absent in a similar one.
 
 use std::collections::BTreeSet;
 
