@@ -143,7 +143,7 @@ pub enum Settlement {
         /// After how long.
         after: Duration,
     },
-    /// Not to be tried again, unless somebody requeues it.
+    /// No retry, unless an operator requeues it.
     Refused(Refusal),
 }
 

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_unsafe_in_a_path_is_no_secret() {
+    fn a_text_that_is_short_or_unsafe_in_a_path_is_no_secret() {
         for text in
             ["", "0123456789abcde", "0123456789abcde/", "0123456789abcde%20", "0123456789abcdeé"]
         {

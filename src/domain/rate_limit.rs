@@ -224,7 +224,7 @@ mod tests {
         /// However a network's failures fall, what it was allowed since any moment is at most the burst
         /// and what it regained since; and it is turned away only when that is used up.
         #[test]
-        fn no_network_is_allowed_more_than_the_burst_and_what_it_regained(
+        fn no_network_exceeds_the_burst_and_its_regained_allowance(
             failures in prop::collection::vec((0_u32..4, 0_u64..2500), 1..600),
         ) {
             let mut limit = empty();
@@ -234,7 +234,7 @@ mod tests {
                 // Mostly in bursts.
                 now += Duration::from_millis(pause.saturating_sub(2000));
                 let before = allowed.entry(number).or_default();
-                // Of the allowance as it was at each moment, what was used since, this one included.
+                // The allowance at each time, minus the failures since, this one included.
                 let full = before.iter().enumerate().any(|(at, since)| {
                     let regained = now.saturating_sub(*since).as_millis() / REGAINED_EVERY.as_millis();
                     (before.len() - at) as u128 >= u128::from(BURST) + regained

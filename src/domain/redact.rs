@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_says_and_what_a_setting_should_be_is_shown() {
+    fn twilios_words_and_the_expected_values_of_settings_are_shown() {
         for text in [
             "",
             "+",

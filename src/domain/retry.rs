@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_will_never_take_is_refused_with_its_code_and_words() {
+    fn a_post_that_twilio_rejects_for_good_is_refused_with_its_code_and_words() {
         let verdict = Verdict::Never { why: why(400, 21609) };
         assert_eq!(refusal_of(conclude(&verdict, &FACTS, &DAY, 0.5)), why(400, 21609));
     }

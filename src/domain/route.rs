@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_route_at_the_paths_end_decides_whatever_the_prefix_is() {
+    fn the_route_at_the_end_of_a_path_decides_with_any_prefix() {
         use RouteSigner::{App, Twilio};
         for (path, signer) in [
             ("/app/events", Some(App)),

@@ -264,7 +264,7 @@ mod tests {
     const UPPER: &str = "MM0123456789ABCDEF0123456789abcdef";
 
     #[test]
-    fn a_sid_survives_packing_whatever_its_case() {
+    fn a_sid_of_any_case_survives_packing() {
         for (text, length) in [(LOWER, 17), (UPPER, 33)] {
             let sid = MessageSid::parse(text).expect("valid");
             let mut packed = Vec::new();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sid_is_refused_without_repeating_it() {
+    fn a_text_that_is_no_sid_is_refused_without_repeating_it() {
         for text in ["", "SM", "+15551234567", "SM0123456789abcdef0123456789abcdeg", "ŚM"] {
             let error = MessageSid::parse(text).expect_err("refused").to_string();
             assert!(text.len() < 3 || !error.contains(text), "{error}");

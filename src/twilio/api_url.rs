@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_alone_is_told_its_edge() {
+    fn the_error_for_a_region_alone_names_its_edge() {
         for (region, edge) in [("ie1", "dublin"), ("au1", "sydney"), ("sg1", "singapore")] {
             let error = UpstreamUrl::from_region(None, Some(region)).expect_err("refused");
             assert!(error.to_string().ends_with(&format!("set TWILIO_EDGE={edge}")), "{error}");

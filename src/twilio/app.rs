@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_signs_for_several_accounts_says_which() {
+    fn a_key_of_several_accounts_must_name_the_account() {
         let own = AccountSid::parse(ACCOUNT).expect("valid");
         let other = AccountSid::parse(&ACCOUNT.replace("AC0", "AC1")).expect("valid");
         let message_json = format!(r#"{{"MessageSid":"{SID}"}}"#);

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_told_is_no_evidence_and_no_error() {
+    fn an_unknown_caller_is_no_evidence_and_no_error() {
         let callers = "|anonymous|Anonymous|unknown|restricted|%2B266696687|266696687|%2B7378742833|\
                        %2B86282452253|%2B8656696|client%3Atommy|sip%3Aalice%40example.com|12345|%0A";
         for from in callers.split('|').map(|from| format!("From={from}")).chain([String::new()]) {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn when_a_call_was_that_is_passed_on_without_its_time_is_not_known() {
+    fn a_call_that_is_passed_on_without_its_time_proves_nothing() {
         let passed_on = |more: &str| {
             let form = format!("{BASE}From=%2B15558675310&{more}");
             read_by(Relay::App, &form).expect(more).signal
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_called_is_the_sender_whatever_it_is_called_on() {
+    fn the_called_number_is_the_sender_on_any_channel() {
         let with = |to: &str| {
             let form = BASE.replace("%2B15017122661", to);
             read(&format!("{form}CallStatus=ringing&From=%2B15558675310"))

@@ -23,7 +23,7 @@ use crate::twilio::fields::{Fields, missing};
 pub struct ParseContext<'a> {
     /// Whose a request is that names no account.
     pub account: AccountSid,
-    /// What else it may be about, by whose key it was signed.
+    /// Other accounts that the signing key may act for.
     pub others: &'a [AccountSid],
     /// Turns addresses into persons.
     pub person_key: &'a RecipientHashKey,

@@ -71,7 +71,7 @@ fn a_reply_that_quotes_no_message_of_ours_proves_nothing_and_is_not_refused() {
 }
 
 #[test]
-fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
+fn a_flaw_in_an_optional_field_does_not_reject_a_reply() {
     let signal = read(&format!("{BASE}MessagingServiceSid=x")).expect("read");
     let EvidenceTarget::Person { sender, .. } = signal.evidence.expect("evidence").named else {
         panic!("a person is named");
@@ -80,7 +80,7 @@ fn what_nobody_needs_is_no_reason_to_refuse_the_rest() {
 }
 
 #[test]
-fn what_is_missing_or_another_accounts_is_told_apart() {
+fn missing_fields_and_other_accounts_are_different_errors() {
     assert_eq!(read("AccountSid="), Err(missing("MessageSid")));
     let other = BASE.replace("AC0", "AC1");
     assert_eq!(read(&other), Err(Malformed::OtherAccount));

@@ -35,7 +35,7 @@ fn moment(text: &str) -> Timestamp {
 }
 
 #[test]
-fn a_status_is_a_sighting_of_its_own_time() {
+fn a_status_event_is_an_update_with_its_own_time() {
     let data = |more: &str| {
         format!(
             r#"{{"messageSid":"{MESSAGE}","accountSid":"{ACCOUNT}","from":"+15017122661","to":"+15558675310","errorCode":30003{more}}}"#
@@ -68,7 +68,7 @@ fn a_status_is_a_sighting_of_its_own_time() {
 }
 
 #[test]
-fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
+fn an_inbound_message_is_a_reply_in_every_spelling_and_wrapping() {
     let camel = format!(
         r#"{{"messageSid":"{MESSAGE}","timestamp":"2026-11-23T06:05:00.000Z","accountSid":"{ACCOUNT}","from":"+15558675310","to":"+15017122661","numMedia":0,"body":"my code is 123456","recipients":[]}}"#
     );
@@ -98,7 +98,7 @@ fn an_inbound_message_is_a_reply_whatever_the_spelling_and_the_wrapping() {
 }
 
 #[test]
-fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
+fn a_whatsapp_reply_without_a_quote_proves_nothing_and_is_not_counted() {
     let data = |from: &str, more: &str| {
         format!(
             r#"{{"messageSid":"{MESSAGE}","from":"{from}","to":"whatsapp:+15017122661","body":"yes"{more}}}"#
@@ -121,7 +121,7 @@ fn a_whatsapp_reply_that_quotes_nothing_proves_nothing_and_is_not_used_up() {
 }
 
 #[test]
-fn a_reply_of_which_nobody_says_when_proves_nothing_and_is_not_used_up() {
+fn a_reply_without_a_time_proves_nothing_and_is_not_counted() {
     let body = format!(
         r#"{{"type":"com.twilio.messaging.inbound-message.received","id":"EZ1","time":"soon","data":{{"messageSid":"{MESSAGE}","from":"+15558675310","to":"+15017122661"}}}}"#
     );
@@ -203,7 +203,7 @@ fn a_call_is_found_in_the_parameters_of_its_request() {
 }
 
 #[test]
-fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
+fn the_sinks_test_and_unknown_events_are_accepted_and_ignored() {
     // The test's id is the account's SID, each time: it must not make an event a duplicate.
     let test = format!(
         r#"[{{"specversion":"1.0","type":"com.twilio.eventstreams.test-event","source":"Sink","id":"{ACCOUNT}","dataschema":"x","datacontenttype":"application/json","time":"2026-11-23T10:02:54.377Z","data":{{"test_id":"cae2f9e2-c277-4612-8ad3-93c1a7a3ef88"}}}}]"#
@@ -226,7 +226,7 @@ fn the_sinks_test_and_what_nobody_knows_are_taken_and_ignored() {
 }
 
 #[test]
-fn one_that_cannot_be_understood_does_not_spoil_its_neighbours() {
+fn a_malformed_event_does_not_reject_its_batch() {
     let good = format!(
         r#"{{"type":"com.twilio.messaging.message.sent","id":"EZ2","data":{{"messageSid":"{MESSAGE}"}}}}"#
     );
@@ -257,7 +257,7 @@ fn one_that_cannot_be_understood_does_not_spoil_its_neighbours() {
 }
 
 #[test]
-fn another_accounts_events_are_not_ours_whoever_says_so() {
+fn events_of_another_account_are_not_accepted() {
     let with = |data: &str, source: &str| {
         format!(
             r#"{{"type":"com.twilio.messaging.message.sent","source":"{source}","data":{{"messageSid":"{MESSAGE}"{data}}}}}"#

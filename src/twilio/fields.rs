@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_or_no_utf8_is_malformed() {
+    fn json_that_is_no_object_and_text_that_is_no_utf8_are_malformed() {
         for text in ["", "[]", "1", "{", "{\"a\":}", "{\"a\":1}x"] {
             assert!(matches!(
                 Fields::from_json(text.as_bytes(), FieldSpelling::Any),

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_decoding_is_borrowed() {
+    fn a_text_without_escapes_is_borrowed() {
         let pairs = pairs(b"a=b");
         assert!(matches!(pairs[0].1.decoded(), Cow::Borrowed(b"b")));
         assert!(!pairs.spilled());
@@ -253,7 +253,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_comes_apart_as_serde_urlencoded_has_it(body in r"([a-c=&%+ 0-9A-F]|\PC){0,40}") {
-            // serde_urlencoded replaces broken UTF-8, which we keep: only compare what is whole.
+            // serde_urlencoded replaces broken UTF-8, which we keep, so only valid UTF-8 is compared.
             prop_assume!(pairs(body.as_bytes()).iter().all(|(name, value)|
                 std::str::from_utf8(&name.decoded()).is_ok()
                     && std::str::from_utf8(&value.decoded()).is_ok()));
@@ -262,7 +262,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_sort_and_begin_as_what_they_mean(one in "[a%+21 -]{0,12}", other in "[a%+21 -]{0,12}") {
+        fn texts_sort_and_begin_as_their_decoded_bytes(one in "[a%+21 -]{0,12}", other in "[a%+21 -]{0,12}") {
             let text = |bytes| Text { bytes, is_encoded: is_encoded(bytes) };
             let (one, other) = (text(one.as_bytes()), text(other.as_bytes()));
             let (a, b) = (one.decoded(), other.decoded());
@@ -275,7 +275,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_encoded_comes_back(sent in prop::collection::vec((".*", ".*"), 0..6)) {
+        fn an_encoded_form_is_decoded_to_its_pairs(sent in prop::collection::vec((".*", ".*"), 0..6)) {
             let body = serde_urlencoded::to_string(&sent).expect("encodes");
             prop_assert_eq!(texts(&body), sent);
         }

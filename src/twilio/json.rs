@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_or_far_too_deep_is_malformed() {
+    fn invalid_or_far_too_deep_json_is_malformed() {
         let deep = "[".repeat(100_000);
         for text in ["", "[", "{\"a\":}", "[1]x", "\"\u{0}\"", deep.as_str()] {
             assert!(matches!(Json::parse(text.as_bytes()), Err(Malformed::Json(_))), "{text:.20}");

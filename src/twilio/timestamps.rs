@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_twilio_cut_to_the_second_is_rounded_up_and_nothing_else_is() {
+    fn only_a_creation_time_in_whole_seconds_is_rounded_up() {
         let up = |text| parse_created(text).expect(text).subsec_millisecond();
         assert_eq!(up("Mon, 23 Nov 2026 10:02:11 +0000"), 999);
         assert_eq!(up("2026-11-23T10:02:11.000Z"), 999);

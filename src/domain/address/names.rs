@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_adds_to_what_is_known() {
+    fn names_of_a_webhook_are_added_to_the_known_names() {
         let all = [number(1), id(1), id(2), id(3)];
         let learned = tied(&[number(1), id(3)], 1)
             .learned(&[tied(&[number(1), id(1)], 1), tied(&[id(2), id(3)], 1)]);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_number_stays_as_it_is() {
+    fn a_text_that_is_no_such_number_stays_unchanged() {
         for text in ["12345", "5215512345678", "+55", "+551", "+552", "BRAND", "", "+5511é8765432"]
         {
             assert_eq!(canonical(text), text);

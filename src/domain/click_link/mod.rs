@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_what_a_person_is_told() {
+    fn the_host_of_a_target_includes_its_port() {
         for (text, host) in [
             ("https://example.com", "example.com"),
             ("https://example.com:8443/a?b", "example.com:8443"),

@@ -135,28 +135,3 @@ fn failing(now: &Situation) -> Option<Finding> {
         upstream.failures, upstream.attempts
     ))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::findings::UpstreamFacts;
-
-    #[test]
-    fn a_server_in_twilios_place_is_critical_until_twilio_answers_and_a_warning_for_an_hour() {
-        let server = ForeignServer {
-            account: "AC1".to_owned(),
-            since: jiff::Timestamp::UNIX_EPOCH,
-            why: "200 with HTML".to_owned(),
-        };
-        let found = |foreign| {
-            let upstream = UpstreamFacts { unnamed: 3, ..UpstreamFacts::default() };
-            let mut findings = Vec::new();
-            judge(&Situation { foreign, upstream, ..Situation::default() }, &mut findings);
-            let found = findings.iter().map(|finding| (finding.id, finding.severity));
-            found.collect::<Vec<_>>()
-        };
-        let id = FindingId::UpstreamMismatch;
-        assert_eq!(found(vec![server]), [(id, Severity::Critical)]);
-        assert_eq!(found(Vec::new()), [(id, Severity::Warning)]);
-    }
-}

@@ -68,7 +68,7 @@ pub struct StartFacts {
     pub is_end_unverified: bool,
 }
 
-/// A limit of open files that is below what the listeners reserve.
+/// A limit of open files that is below the reserve of the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdLimit {
     /// The limit in force.

@@ -254,7 +254,7 @@ fn each_finding_is_provoked_alone_and_by_nothing_less() {
 }
 
 #[test]
-fn each_finding_says_what_is_wrong_in_a_sentence_and_ends_with_the_advice_of_its_kind() {
+fn each_finding_names_its_fault_in_a_sentence_and_ends_with_the_advice_of_its_kind() {
     for (id, _, provokes, _) in provocations() {
         let mut now = well();
         provokes(&mut now);
@@ -314,6 +314,20 @@ fn a_single_bad_signature_on_a_service_that_works_is_a_warning_and_a_scanner_is_
 }
 
 #[test]
+fn a_server_in_twilios_place_is_critical_until_twilio_answers_and_a_warning_for_an_hour() {
+    let (account, why) = ("AC1".to_owned(), "200 with HTML".to_owned());
+    let mut now = well();
+    now.upstream.unnamed = 3;
+    now.foreign = vec![ForeignServer { account, since: Timestamp::UNIX_EPOCH, why }];
+    let severities = |now: &Situation| -> Vec<_> {
+        judge(now).iter().map(|finding| (finding.id, finding.severity)).collect()
+    };
+    assert_eq!(severities(&now), [(FindingId::UpstreamMismatch, Severity::Critical)]);
+    now.foreign.clear();
+    assert_eq!(severities(&now), [(FindingId::UpstreamMismatch, Severity::Warning)]);
+}
+
+#[test]
 fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five_minutes() {
     for (minute, severity) in [(9_995, Severity::Warning), (9_996, Severity::Info)] {
         let mut now = well();
@@ -325,7 +339,7 @@ fn a_throttled_account_is_a_warning_once_its_oldest_confirmation_waited_for_five
 }
 
 #[test]
-fn at_the_limit_it_is_said_that_new_events_get_503() {
+fn a_finding_at_the_limit_says_that_new_events_get_503() {
     let says = |change: Change| {
         let mut now = well();
         change(&mut now);
@@ -339,7 +353,7 @@ fn at_the_limit_it_is_said_that_new_events_get_503() {
 }
 
 #[test]
-fn what_an_operator_or_twilio_holds_back_is_not_called_late() {
+fn a_confirmation_that_a_dry_run_holds_back_is_not_late() {
     // The facts leave such messages out; a dry run holds back all.
     let change = |now: &mut Situation| {
         now.is_dry_run = true;
@@ -349,7 +363,7 @@ fn what_an_operator_or_twilio_holds_back_is_not_called_late() {
 }
 
 #[test]
-fn the_worst_comes_first_and_foreign_words_are_veiled() {
+fn the_worst_finding_comes_first_and_external_texts_are_redacted() {
     let mut now = well();
     now.is_dry_run = true;
     now.store.trouble = Some("no room for +15551234567".to_owned());

@@ -192,7 +192,7 @@ impl WorkingRows<'_> {
         message.trace = parked.trace;
     }
 
-    /// Records how each parked row changes. Returns the outcome of the new evidence, or of what it repeats.
+    /// Records how each parked row changes. Returns the outcome of the new evidence, or of the evidence that it repeats.
     pub(super) fn record_changes(&mut self) -> Option<ObserveOutcome> {
         let (new, others): (Vec<JudgedEvidence>, Vec<JudgedEvidence>) =
             std::mem::take(&mut self.pieces)

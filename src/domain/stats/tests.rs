@@ -1,4 +1,4 @@
-//! What the stats promises, on messages of every kind.
+//! The statistics, on messages of every state.
 
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ fn a_day_is_twenty_four_hours_of_which_this_one_has_only_begun() {
     assert_eq!(stats.created(from, now).sent, 24);
 }
 
-/// What anybody sees of it, but for what counts since the start.
+/// All visible statistics except the counters since the start.
 fn seen(stats: &MessageStats) -> String {
     let days: Vec<_> = (-1..4).map(|day| at(day * DAY)).collect();
     let by_day = days.iter().map(|day| (stats.by_calling_code(*day), stats.by_sender(*day)));
@@ -84,10 +84,10 @@ fn seen(stats: &MessageStats) -> String {
 }
 
 proptest! {
-    /// Whatever came, changed and went: it is what a new count of all that is there comes to. And what
-    /// counts since the start never goes back.
+    /// After any creations, changes and removals, the statistics equal a new count of all records, and
+    /// the counters since the start never decrease.
     #[test]
-    fn it_is_always_what_counting_anew_comes_to(
+    fn the_statistics_always_equal_a_new_count_of_all_records(
         steps in prop::collection::vec((0_u8..12, 0_i64..200_000, prop::option::of(0_usize..7)), 0..60),
     ) {
         let mut stats = MessageStats::default();

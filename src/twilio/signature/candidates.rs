@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_at_most_eighteen_spellings_whatever_its_query_holds() {
+    fn a_url_with_any_query_has_at_most_eighteen_spellings() {
         for query in ["'@:%27%40%3A%3a", "'@:%27%40%3A%3a".repeat(1000).as_str(), "%%2740%4%400%"] {
             let seen = all(&format!("http://h:1/?{query}"), true);
             assert!(seen.len() <= MAX_SPELLINGS, "{}", seen.len());

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_mean_selects_nothing() {
+    fn an_invalid_header_selects_no_key() {
         for header in [
             "key=k1,algorithm=HMAC_MD5",
             "key=k1,algorithm=none",
