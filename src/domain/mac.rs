@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 (RFC 2104): a tag of a text under a key, and the comparison of tags in constant time.
+//! HMAC-SHA-256 (RFC 2104): the tag of a text under a key, and the comparison of tags in constant time.
 
 use std::fmt;
 
@@ -12,24 +12,24 @@ pub(crate) fn keyed<M: KeyInit>(secret: &[u8]) -> M {
     M::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
 }
 
-/// A key of HMAC-SHA-256. Its `Debug` shows nothing of it.
+/// A key of HMAC-SHA-256. Its `Debug` shows no part of it.
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {
-    /// Takes the secret verbatim.
+    /// The secret is not decoded.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(keyed(secret))
     }
 
-    /// The tag of these pieces, behind each other.
+    /// The tag of the concatenated pieces.
     #[must_use]
     pub fn tag<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         self.over(pieces).finalize().into_bytes().into()
     }
 
-    /// Whether this is the tag of these pieces, in a time that depends on nothing but lengths.
+    /// Whether this is the tag of the concatenated pieces. The time depends only on lengths.
     #[must_use]
     pub fn made<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>, tag: &[u8]) -> bool {
         self.over(pieces).verify_slice(tag).is_ok()

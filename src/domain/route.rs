@@ -1,6 +1,6 @@
 //! The public routes, one row each: path, methods, signer. The path is also the label of the route in metrics.
 
-/// Who signs for a route.
+/// The signer of a route's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteSigner {
     /// Twilio, with an account's auth token or a `SharedKey`.
@@ -72,9 +72,9 @@ pub fn label(pattern: Option<&str>) -> &'static str {
     paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }
 
-/// Who signs for that path, whatever prefix stands before the route. `None` if it is no route of ours.
+/// The signer of a path with any prefix before the route; `None` for other paths.
 ///
-/// A prefix may itself hold `/app/` or `/twilio/`, so a whole route at the path's end decides first.
+/// A prefix may contain `/app/` or `/twilio/`, so a whole route at the end of the path is compared first.
 #[must_use]
 pub fn signer_of(path: &str) -> Option<RouteSigner> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -89,7 +89,6 @@ pub fn signer_of(path: &str) -> Option<RouteSigner> {
     })
 }
 
-/// Who signs for exactly that route.
 fn signer_of_route(segments: &[&str]) -> Option<RouteSigner> {
     let is_route = |route: &Route| {
         let parts: Vec<&str> = route.path.split('/').skip(1).collect();
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_route_at_the_paths_end_decides_whatever_the_prefix_is() {
+    fn the_route_at_the_end_of_a_path_decides_with_any_prefix() {
         use RouteSigner::{App, Twilio};
         for (path, signer) in [
             ("/app/events", Some(App)),

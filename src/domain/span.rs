@@ -1,4 +1,4 @@
-//! Durations for people: one unit, rounded down.
+//! Durations in texts for operators: one unit, rounded down.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,7 +29,7 @@ pub fn nearest(span: SignedDuration) -> String {
     rough(span.saturating_add(SignedDuration::from_secs(half)))
 }
 
-/// How long before `now`: `just now`, `3 min ago`.
+/// The time since an event: `just now`, `3 min ago`.
 #[must_use]
 pub fn ago(at: Timestamp, now: Timestamp) -> String {
     let past = now.duration_since(at);

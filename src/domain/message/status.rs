@@ -1,13 +1,12 @@
-//! Twilio's words on how far a message came, and which of two is the later one.
+//! Twilio's status of a message, and the order of the statuses.
 
 use serde::{Deserialize, Serialize};
 
-/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which
-/// one supersedes another in what is shown. Callbacks come in any order and bear no time, so only the rank
-/// decides. All of them together are in [`Receipts`](crate::domain::message::Receipts).
+/// Twilio's status of a message, from its `OpenAPI` (`message_enum_status`), in the order in which one supersedes
+/// another. Callbacks arrive in any order and have no time, so only the rank decides. All statuses together are in
+/// [`Receipts`](crate::domain::message::Receipts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are Twilio's own")]
 pub enum Status {
     Scheduled,
     Accepted,
@@ -23,7 +22,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Reads Twilio's word. `None` for a word that is not known (yet), or an inbound message's.
+    /// `None` for a word that is unknown, or of an inbound message.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
@@ -44,7 +43,6 @@ impl Status {
         Self::Canceled,
     ];
 
-    /// Twilio's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
