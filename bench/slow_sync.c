@@ -1,4 +1,4 @@
-// A disk whose syncs take SLOW_SYNC_MS longer. For LD_PRELOAD; see examples/bench/slow.rs.
+// A disk whose syncs take SLOW_SYNC_MS longer. For LD_PRELOAD; see sim/bench/slow.rs.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,0 +1,96 @@
+//! A backlog: so many messages were confirmed while nobody reported them. How soon Twilio has them all,
+//! beside what a stand-in for Twilio takes from wrk on as many connections.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::growth::filled;
+use crate::measurement::{Place, median, told};
+use crate::processes::{CLIENT, Given, Heardback, Process, SERVER};
+
+#[derive(clap::Args)]
+pub(crate) struct Backlog {
+    /// Confirmed messages
+    #[arg(long, default_value_t = 20_000)]
+    messages: u32,
+    /// Posts under way at a time (`HEARDBACK_UPSTREAM_CONCURRENCY`)
+    #[arg(long, value_delimiter = ',', default_value = "4,32")]
+    concurrency: Vec<u32>,
+    /// After how many milliseconds the stand-in answers
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    after: Vec<u64>,
+    /// Rounds
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    #[command(flatten)]
+    place: Place,
+}
+
+const HEADER: &str = "\
+| answer after, ms | posts at a time | stand-in's own, posts/s | reported, posts/s | ratio |
+| ---: | ---: | ---: | ---: | ---: |";
+
+impl Backlog {
+    pub(crate) fn measure(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.place.folder)?;
+        println!("{HEADER}");
+        for after in &self.after {
+            for concurrency in &self.concurrency {
+                let rounds = (0..self.rounds).map(|_| self.round(*after, *concurrency));
+                let rounds = rounds.collect::<Result<Vec<_>, _>>()?;
+                let of = |read: fn(&(f64, f64)) -> f64| median(rounds.iter().map(read).collect());
+                println!(
+                    "| {after} | {concurrency} | {:.0} | {:.0} | {:.2} |",
+                    of(|round| round.0),
+                    of(|round| round.1),
+                    of(|round| round.1 / round.0)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stand-in can take, and what it got; posts a second.
+    fn round(&self, after: u64, concurrency: u32) -> anyhow::Result<(f64, f64)> {
+        let folder = &self.place.folder;
+        let store = folder.join("backlog");
+        filled(&store, self.messages, true)?;
+        let after = after.to_string();
+        let log = folder.join("twilio.log");
+        let (_twilio, twilio) = Process::own(CLIENT, &["twilio", &after], &log)?;
+        let alone = self.alone(twilio, concurrency)?;
+        let service = Heardback::start(&Given {
+            binary: &self.place.binary,
+            store: &store,
+            twilio,
+            log: &folder.join("heardback.log"),
+            concurrency: Some(concurrency),
+            cgroup: None,
+            slow: None,
+        })?;
+        let began = Instant::now();
+        let left = service.metric("heardback_outbox")?;
+        service.reports_all()?;
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let reported = left as f64 / began.elapsed().as_secs_f64();
+        eprintln!(
+            "  after {after} ms, {concurrency} at a time: {alone:.0}/s alone, {reported:.0}/s"
+        );
+        Ok((alone, reported))
+    }
+
+    fn alone(&self, twilio: u16, concurrency: u32) -> anyhow::Result<f64> {
+        let file: PathBuf = self.place.folder.join("feedback");
+        let path =
+            format!("/2010-04-01/Accounts/AC{0}/Messages/SM{0}/Feedback.json", "0".repeat(32));
+        writeln!(std::fs::File::create(&file)?, "{path}\t-\tOutcome=confirmed")?;
+        let mut wrk = Command::new("taskset");
+        wrk.args(["-c", SERVER, "wrk", "-t1", "-d3s", "-s", "bench/replay.lua"]);
+        wrk.args([format!("-c{concurrency}"), format!("http://127.0.0.1:{twilio}")]);
+        let told = told(wrk.env("FILE", &file))?;
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        return Ok(told.requests as f64 * 1e6 / told.us as f64);
+    }
+}

@@ -1,0 +1,285 @@
+//! How cost grows: a store with so many pending messages whose process was killed; how long the next one
+//! takes to be ready, what it holds, and what it does under load.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use heardback::domain::address::Address;
+use heardback::domain::matching::{ObserveOutcome, Policy, Resend};
+use heardback::domain::message::Status;
+use heardback::domain::sid::{AccountSid, MessageSid};
+use heardback::domain::signal::{
+    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
+};
+use heardback::store::Store;
+use heardback::store::sled::{Options, SledStore};
+use jiff::Timestamp;
+
+use crate::Grow;
+use crate::measurement::{Load, Measured, Target, measure};
+use crate::processes::{CLIENT, Given, Heardback, Process};
+use crate::system_stats::memory;
+use crate::traffic::{self, ACCOUNT, Routes, Signed};
+
+/// What was found with one number of pending messages.
+pub(crate) struct Grown {
+    pending: u32,
+    disk: u64,
+    ready: Duration,
+    /// KiB: when it was ready, at most until then, and at most in all.
+    memory: [u64; 3],
+    loads: Vec<(u32, Measured)>,
+}
+
+/// Where a limit on memory is set, if one is asked for.
+const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
+
+impl Grown {
+    pub(crate) fn measure(asked: &Grow) -> anyhow::Result<()> {
+        let Grow { pending: all, memory: limit, plan, .. } = asked;
+        fs::create_dir_all(&plan.place.folder)?;
+        if let Some(mib) = limit {
+            fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
+            fs::write(format!("{LIMITED}/memory.limit_in_bytes"), (mib << 20).to_string())?;
+        }
+        let mut found = Vec::new();
+        for pending in all {
+            let grown = one(*pending, asked)?;
+            eprintln!("  {}", grown.cells().join(" · "));
+            found.push(grown);
+        }
+        println!(
+            "| pending | disk a message, bytes | start to ready, ms | memory when ready · at most until then · \
+             in all, MiB | connections | requests/s | sustained/s | p50 · p99 ms | refused |"
+        );
+        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+        for grown in found {
+            for load in &grown.loads {
+                let mut cells = grown.cells();
+                cells.extend(Self::load_cells(load));
+                println!("| {} |", cells.join(" | "));
+            }
+        }
+        Ok(())
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.pending.to_string(),
+            self.disk
+                .checked_div(u64::from(self.pending))
+                .map_or("-".to_owned(), |a| a.to_string()),
+            self.ready.as_millis().to_string(),
+            self.memory.map(|kib| (kib / 1024).to_string()).join(" · "),
+        ]
+    }
+
+    fn load_cells((connections, measured): &(u32, Measured)) -> Vec<String> {
+        vec![
+            connections.to_string(),
+            format!("{:.0}", measured.rate),
+            format!("{:.0}", measured.sustained),
+            format!("{:.2} · {:.2}", measured.p50, measured.p99),
+            measured.refused.to_string(),
+        ]
+    }
+}
+
+fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
+    let plan = &asked.plan;
+    let folder = &plan.place.folder;
+    let store = folder.join("grown");
+    match &asked.filled {
+        Some(before) => copied(before, &store)?,
+        None => filled(&store, pending, false)?,
+    }
+    let disk = size(&store)?;
+
+    let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
+    let within = asked.memory.map(|_| PathBuf::from(LIMITED));
+    let service = Heardback::start(&Given {
+        binary: &plan.place.binary,
+        store: &store,
+        twilio: port,
+        log: &folder.join("heardback.log"),
+        concurrency: None,
+        cgroup: within.as_deref(),
+        slow: None,
+    })?;
+    let target = Target { processes: &[], port: service.port, service: Some(&service) };
+    let pids = target.pids();
+    let (when_ready, until_ready) = memory(&pids);
+    let mut grown = Grown {
+        pending,
+        disk,
+        ready: service.ready,
+        memory: [when_ready, until_ready, until_ready],
+        loads: Vec::new(),
+    };
+    let file = folder.join("requests");
+    let mut phase = 0;
+    for connections in &plan.connections {
+        let prepare = |file: &Path| {
+            phase += 1;
+            let count = AT_MOST * plan.seconds;
+            let well = (Routes::Heardback, Signed::Well);
+            traffic::write(file, phase, count, well, *connections).map(|_| ())
+        };
+        let done = measure(&target, Load::Closed(*connections), plan.seconds, &file, prepare)?;
+        grown.loads.push((*connections, done));
+    }
+    grown.memory[2] = memory(&pids).1;
+    Ok(grown)
+}
+
+fn size(folder: &Path) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        sum += if found.is_dir() { size(&entry.path())? } else { found.blocks() * 512 };
+    }
+    Ok(sum)
+}
+
+/// A store that nobody has open, once more: to open it is to change it.
+pub(crate) fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let there = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copied(&entry.path(), &there)?;
+        } else {
+            fs::copy(entry.path(), &there)?;
+            // What is measured next does not wait for this.
+            fs::File::open(there)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills a store in another process, which kills itself when it is done: what is found is what a SIGKILL
+/// leaves.
+pub(crate) fn filled(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+    let _ = fs::remove_dir_all(store);
+    let began = Instant::now();
+    let mut filling = Command::new(std::env::current_exe()?);
+    filling.arg("fill").arg(store).arg(messages.to_string());
+    let ended = filling.args(confirmed.then_some("--confirmed")).status()?;
+    ensure!(ended.code().is_none(), "the store was not filled: {ended}");
+    eprintln!("  {messages} filled in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// More requests a second than it can take.
+const AT_MOST: u32 = 20_000;
+/// Commands under way while a store is filled.
+const AT_ONCE: usize = 512;
+/// Memory is no matter while it is filled.
+const CACHE: u64 = 1 << 30;
+
+/// A store as it is shipped, without a limit.
+pub(crate) fn options(path: &Path) -> Options {
+    let policy = Policy {
+        pending_ttl: Duration::from_hours(7 * 24),
+        reply_window: Duration::from_hours(1),
+        event_window: Duration::from_mins(15),
+        retention: Duration::from_hours(30 * 24),
+        read_confirms: false,
+        resend: Resend::Newest,
+    };
+    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
+    let clock = Arc::new(Timestamp::now);
+    let mut options = Options::new(path, policy, clock);
+    options.max_messages = u64::MAX;
+    options
+}
+
+pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+    let mut options = options(path);
+    options.cache = CACHE;
+    let store = SledStore::open(options)?;
+    actix_web::rt::System::new().block_on(async {
+        let mut done = stream::iter(0..messages)
+            .map(|number| live(&store, number, confirmed))
+            .buffer_unordered(AT_ONCE);
+        while let Some(lived) = done.next().await {
+            lived?;
+        }
+        anyhow::Ok(())
+    })?;
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+    Ok(())
+}
+
+async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result<()> {
+    let sighting = sighting(store, number);
+    let (sid, account, seen_at) = (sighting.sid, sighting.account, sighting.seen_at);
+    store.remember(sighting).await?;
+    if confirmed {
+        let source = SignalSource::App;
+        let label = "code_entered".to_owned();
+        let evidence = Evidence {
+            account,
+            named: EvidenceTarget::Message(sid),
+            label,
+            occurred_at: seen_at,
+            time_source: TimeSource::Exact,
+            source: SignalSource::App,
+        };
+        let (once, code, remembers) = (Vec::new(), None, None);
+        let evidence = Ok(evidence);
+        let signal = Signal {
+            source,
+            dedup_ids: once,
+            code,
+            evidence,
+            names: None,
+            message_update: remembers,
+            seen_at,
+            trace: None,
+        };
+        let observed = store.observe(signal).await?;
+        ensure!(observed == ObserveOutcome::Confirmed(sid), "{observed:?}");
+    }
+    Ok(())
+}
+
+/// What a status callback tells.
+pub(crate) fn sighting(store: &SledStore, number: u32) -> MessageUpdate {
+    #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
+    let now = Timestamp::now();
+    let account = AccountSid::parse(ACCOUNT).expect("valid");
+    let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let sid = MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29)));
+    let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
+    MessageUpdate {
+        sid: sid.expect("valid"),
+        account,
+        tracked: true,
+        strict: false,
+        by_twilio: false,
+        recipient: Some(store.person_key().recipient(account, &to)),
+        number: None,
+        names: None,
+        from: Some("+14155550123".to_owned()),
+        service: None,
+        reference: None,
+        status: Some(Status::Sent),
+        error_code: None,
+        code: None,
+        link: None,
+        created_at: None,
+        seen_at: now,
+        trace: None,
+    }
+}

@@ -1,0 +1,194 @@
+//! The least that a request can cost with sled, beside what the goals of issue 5 allow: all of it of one run, each
+//! number the median of what it was in each round.
+
+use crate::breakdown::Group;
+use crate::compare::{BARE, HEARDBACK, Side};
+use crate::measurement::{Load, Measured, median};
+use crate::peers::{CEILING, POSTGRESQL, SQLITE};
+use crate::post_cost::A_REQUEST;
+use crate::write_cost::Into;
+
+/// Of the durable ceiling.
+const SHARE: f64 = 0.6;
+/// From so many connections on there are goals.
+const MANY: u32 = 32;
+
+pub(crate) struct Least<'a> {
+    pub(crate) sides: &'a [Side],
+    pub(crate) groups: &'a [Group],
+    /// CPU µs, by round.
+    pub(crate) signatures: &'a [f64],
+    /// CPU µs, by round.
+    pub(crate) posts: &'a [f64],
+}
+
+/// One column: that many connections, and groups of a size that these can fill.
+struct Column<'a> {
+    least: &'a Least<'a>,
+    load: Load,
+    group: &'a Group,
+}
+
+impl<'a> Least<'a> {
+    pub(crate) fn print(&'a self, loads: &[Load]) {
+        let columns = self.columns(loads);
+        let heads = columns
+            .iter()
+            .map(|column| format!("connections: {}, groups of {}", column.load, column.group.size));
+        println!("\n| CPU µs a request | {} |", heads.collect::<Vec<_>>().join(" | "));
+        println!("| --- |{}", " ---: |".repeat(columns.len()));
+        for (name, cell) in ROWS {
+            let cells: Vec<_> = columns.iter().map(cell).collect();
+            if cells.iter().any(|cell| cell != NOTHING) {
+                println!("| {name} | {} |", cells.join(" | "));
+            }
+        }
+    }
+
+    /// A group belongs to the fewest connections that can fill it.
+    fn columns(&'a self, loads: &[Load]) -> Vec<Column<'a>> {
+        let fits = |group: &Group, load: Load| group.size <= load.connections();
+        let belongs = |group: &Group, load: Load| {
+            fits(group, load)
+                && !loads
+                    .iter()
+                    .any(|fewer| fewer.connections() < load.connections() && fits(group, *fewer))
+        };
+        let of = |load: Load| {
+            let groups = self.groups.iter().filter(move |group| belongs(group, load));
+            groups.map(move |group| Column { least: self, load, group })
+        };
+        loads.iter().copied().flat_map(of).collect()
+    }
+}
+
+const NOTHING: &str = "-";
+
+type Cell = fn(&Column<'_>) -> String;
+
+const ROWS: [(&str, Cell); 18] = [
+    ("HTTP: the bare server", |column| column.say(1, |round| column.http(round))),
+    ("entries a request, counted, those of its report included", |column| {
+        column.say(2, |round| column.entries(round))
+    }),
+    ("sled: so many entries, in such groups", |column| column.say(1, |round| column.sled(round))),
+    ("a signature of this traffic", |column| column.say(1, |round| column.signature(round))),
+    ("**the least with sled**, without matching and without a post", |column| {
+        column.say(1, |round| column.least(round))
+    }),
+    ("two posts to Twilio for each ten requests, by the client alone", |column| {
+        column.say(1, |round| column.posts(round))
+    }),
+    ("**the least with sled and these**, without matching", |column| {
+        column.say(1, |round| column.reporting(round))
+    }),
+    ("the same with a plain file instead of sled", |column| {
+        column.say(1, |round| column.with(Into::File, round))
+    }),
+    ("Heardback, with the posts", |column| {
+        column.say(1, |round| Some(column.of(HEARDBACK, round)?.cpu))
+    }),
+    ("entries in a group of Heardback's", |column| {
+        column.say(1, |round| Some(column.of(HEARDBACK, round)?.grouped))
+    }),
+    ("the durable ceiling", |column| column.say(1, |round| Some(column.of(CEILING, round)?.cpu))),
+    ("what 0.6 of it allows, by its CPU · by its requests/s", |column| {
+        column.allowed(CEILING, SHARE)
+    }),
+    ("of the ceiling that the least reaches, by its CPU · by its requests/s", |column| {
+        column.reached(CEILING, Column::least)
+    }),
+    ("and the least that reports, which the ceiling does not", |column| {
+        column.reached(CEILING, Column::reporting)
+    }),
+    ("what 15 × (20 × at 256) Express with SQLite allows, likewise", |column| {
+        column.allowed(SQLITE, column.times())
+    }),
+    ("× Express with SQLite that the least reaches", |column| {
+        column.reached(SQLITE, Column::least)
+    }),
+    ("what 15 × (20 × at 256) Express with PostgreSQL allows", |column| {
+        column.allowed(POSTGRESQL, column.times())
+    }),
+    ("× Express with PostgreSQL that the least reaches", |column| {
+        column.reached(POSTGRESQL, Column::least)
+    }),
+];
+
+impl Column<'_> {
+    fn of(&self, name: &str, round: usize) -> Option<&Measured> {
+        let is_it = |side: &&Side| side.name == name && side.load == self.load;
+        self.least.sides.iter().find(is_it)?.rounds.get(round)
+    }
+
+    fn http(&self, round: usize) -> Option<f64> {
+        Some(self.of(BARE, round)?.cpu)
+    }
+
+    fn entries(&self, round: usize) -> Option<f64> {
+        Some(self.of(HEARDBACK, round)?.entries)
+    }
+
+    fn signature(&self, round: usize) -> Option<f64> {
+        self.least.signatures.get(round).copied()
+    }
+
+    fn writing(&self, into: Into, round: usize) -> Option<f64> {
+        let mut all = Into::ALL.iter().zip(&self.group.cpu);
+        let an_entry = all.find(|(known, _)| **known == into)?.1.get(round)?;
+        Some(self.entries(round)? * an_entry)
+    }
+
+    fn sled(&self, round: usize) -> Option<f64> {
+        self.writing(Into::Sled, round)
+    }
+
+    fn with(&self, into: Into, round: usize) -> Option<f64> {
+        Some(self.http(round)? + self.writing(into, round)? + self.signature(round)?)
+    }
+
+    fn least(&self, round: usize) -> Option<f64> {
+        self.with(Into::Sled, round)
+    }
+
+    fn posts(&self, round: usize) -> Option<f64> {
+        Some(A_REQUEST * self.least.posts.get(round)?)
+    }
+
+    fn reporting(&self, round: usize) -> Option<f64> {
+        Some(self.least(round)? + self.posts(round)?)
+    }
+
+    /// What the goals ask of Express, at so many connections.
+    fn times(&self) -> f64 {
+        if self.load.connections() > MANY { 20.0 } else { 15.0 }
+    }
+
+    /// What a request may cost so that there are that many times as many of them: if all spent as much of the core as
+    /// the other's do, and if the core did nothing else and nobody ever waited.
+    fn allowed(&self, name: &str, times: f64) -> String {
+        let cpu = self.say(1, |round| Some(self.goal(name, round)?.cpu / times));
+        let rate = self.say(1, |round| Some(1e6 / (self.goal(name, round)?.rate * times)));
+        both(&cpu, &rate)
+    }
+
+    /// How many times as many requests a least comes to, likewise.
+    fn reached(&self, name: &str, least: impl Fn(&Self, usize) -> Option<f64>) -> String {
+        let cpu = self.say(2, |round| Some(self.goal(name, round)?.cpu / least(self, round)?));
+        let rate = |round| Some(1e6 / least(self, round)? / self.goal(name, round)?.rate);
+        both(&cpu, &self.say(2, rate))
+    }
+
+    fn goal(&self, name: &str, round: usize) -> Option<&Measured> {
+        if self.load.connections() < MANY { None } else { self.of(name, round) }
+    }
+
+    fn say(&self, places: usize, read: impl Fn(usize) -> Option<f64>) -> String {
+        let known: Vec<_> = (0..self.least.signatures.len()).filter_map(read).collect();
+        if known.is_empty() { NOTHING.to_owned() } else { format!("{:.places$}", median(known)) }
+    }
+}
+
+fn both(cpu: &str, rate: &str) -> String {
+    if cpu == NOTHING { NOTHING.to_owned() } else { format!("{cpu} · {rate}") }
+}

@@ -1,0 +1,100 @@
+//! What opening costs: the store beside sled alone, which has to read its log and then give every entry once,
+//! and beside a plain reading of sled's file; each on a copy of a store whose process was killed.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::ValueEnum as _;
+use heardback::store::sled::SledStore;
+use serde::{Deserialize, Serialize};
+
+use crate::growth::{copied, filled, options};
+use crate::measurement::median;
+use crate::processes::SERVER;
+use crate::system_stats::{memory, used};
+use crate::write_cost::{CACHE, Into, bare};
+
+/// Milliseconds, and the memory in KiB: when it is open, and at most until then.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cost {
+    took: f64,
+    cpu: f64,
+    memory: f64,
+    most: f64,
+}
+
+pub(crate) fn measure(folder: &Path, pending: u32, rounds: u32) -> anyhow::Result<()> {
+    let store = folder.join("filled");
+    filled(&store, pending, false)?;
+    let mut costs = Into::ALL.map(|_| Vec::new());
+    for _ in 0..rounds {
+        for (into, costs) in Into::ALL.into_iter().zip(&mut costs) {
+            costs.push(one(into, &store, &folder.join("opened"))?);
+        }
+    }
+    println!(
+        "\n| opening {pending} pending | ms | CPU ms | memory when open, MiB | at most until then |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    for (into, costs) in Into::ALL.into_iter().zip(costs) {
+        let middle = |of: fn(&Cost) -> f64| median(costs.iter().map(of).collect());
+        let (took, cpu) = (middle(|cost| cost.took), middle(|cost| cost.cpu));
+        let (memory, most) = (middle(|cost| cost.memory), middle(|cost| cost.most));
+        let (memory, most) = (memory / 1024.0, most / 1024.0);
+        println!("| {} | {took:.0} | {cpu:.0} | {memory:.0} | {most:.0} |", into.opening());
+    }
+    Ok(())
+}
+
+/// In a process of its own, on the servers' core.
+fn one(into: Into, filled: &Path, copy: &PathBuf) -> anyhow::Result<Cost> {
+    copied(filled, copy)?;
+    let into = into.to_possible_value().context("each has a name")?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("open");
+    let output = command.arg(into.get_name()).arg(copy).output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&told)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Opens it, and tells what that cost.
+pub(crate) fn open(into: Into, folder: &Path) -> anyhow::Result<()> {
+    let own = [std::process::id()];
+    let began = Instant::now();
+    match into {
+        Into::File => {
+            let bytes = fs::read(folder.join("db"))?;
+            tell(&own, began)?;
+            drop(black_box(bytes));
+        }
+        Into::Sled => {
+            let db = bare(folder)?;
+            for entry in db.iter() {
+                black_box(entry?);
+            }
+            tell(&own, began)?;
+        }
+        Into::Store => {
+            let mut options = options(folder);
+            options.cache = CACHE;
+            let store = SledStore::open(options)?;
+            tell(&own, began)?;
+            drop(store);
+        }
+    }
+    Ok(())
+}
+
+fn tell(own: &[u32], began: Instant) -> anyhow::Result<()> {
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    let cpu = used(own).as_secs_f64() * 1e3;
+    #[expect(clippy::cast_precision_loss, reason = "KiB")]
+    let [memory, most] = <[u64; 2]>::from(memory(own)).map(|kib| kib as f64);
+    println!("{}", serde_json::to_string(&Cost { took, cpu, memory, most })?);
+    Ok(())
+}

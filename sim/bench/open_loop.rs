@@ -1,0 +1,94 @@
+//! So many requests a second, whatever becomes of those before: each has a time at which it is due, and its
+//! latency counts from there. A connection that is late sends what is overdue at once.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::measurement::Told;
+
+/// Until all connections are there.
+const START: Duration = Duration::from_millis(200);
+
+/// Sends all that is in the file, and says on stdout what came of it.
+pub(crate) fn send(file: &Path, port: u16, connections: u32, a_second: u32) -> anyhow::Result<()> {
+    let mut shares = vec![Vec::new(); connections as usize];
+    let every = Duration::from_secs(1) / a_second;
+    let lines = BufReader::new(File::open(file)?).lines();
+    for ((line, number), at) in lines.zip(0..).zip((0..shares.len()).cycle()) {
+        let share: &mut Vec<_> = shares.get_mut(at).context("no connections")?;
+        share.push((every * number, request(&line?)?));
+    }
+    let began = Instant::now() + START;
+    let threads: Vec<_> =
+        shares.into_iter().map(|share| thread::spawn(move || one(port, &share, began))).collect();
+    let (mut took, mut refused) = (Vec::new(), 0);
+    for thread in threads {
+        let (of_one, refused_by_one) = thread.join().ok().context("a connection panicked")??;
+        took.extend(of_one);
+        refused += refused_by_one;
+    }
+    let us = u64::try_from(began.elapsed().as_micros())?;
+    took.sort_unstable();
+    let at = |share: usize| took.get(took.len() * share / 100).map_or(0, Duration::as_micros);
+    let (p50, p99) = (u64::try_from(at(50))?, u64::try_from(at(99))?);
+    let requests = took.len() as u64;
+    let told = Told { requests, us, refused, broken: 0, p50, p99, ended: Instant::now() };
+    println!("JSON {}", serde_json::to_string(&told)?);
+    Ok(())
+}
+
+fn request(line: &str) -> anyhow::Result<String> {
+    let mut parts = line.splitn(3, '\t');
+    let mut part = || parts.next().context("path, signature and body, by tabs");
+    let (path, signature, body) = (part()?, part()?, part()?);
+    Ok(format!(
+        "POST {path} HTTP/1.1\r\nHost: hooks.example.com\r\n\
+         Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n\
+         X-Twilio-Signature: {signature}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+/// How long each took from when it was due, and how many got no 2xx.
+fn one(
+    port: u16,
+    share: &[(Duration, String)],
+    began: Instant,
+) -> anyhow::Result<(Vec<Duration>, u64)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_nodelay(true)?;
+    let (mut took, mut refused) = (Vec::with_capacity(share.len()), 0);
+    for (at, request) in share {
+        let due = began + *at;
+        thread::park_timeout(due.saturating_duration_since(Instant::now()));
+        stream.write_all(request.as_bytes())?;
+        refused += u64::from(!answer(&mut stream)?.starts_with("HTTP/1.1 2"));
+        took.push(due.elapsed());
+    }
+    Ok((took, refused))
+}
+
+/// Head and body of an answer, of which there is one at a time.
+fn answer(stream: &mut TcpStream) -> anyhow::Result<String> {
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut part)?;
+        ensure!(count > 0, "the connection was closed");
+        text.extend(part.get(..count).unwrap_or_default());
+        let answer = String::from_utf8_lossy(&text);
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        });
+        if body.len() >= length.unwrap_or(0) {
+            return Ok(answer.into_owned());
+        }
+    }
+}

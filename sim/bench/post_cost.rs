@@ -1,0 +1,76 @@
+//! What a post to Twilio costs: the same client as the worker's, four at a time, and nothing around it. The stand-in
+//! has the other core.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use tokio::task::JoinSet;
+
+use crate::processes::{CLIENT, Process, SERVER};
+use crate::system_stats::used;
+use crate::traffic::{ACCOUNT, TOKEN};
+
+/// Of the traffic's requests, so many prove that a message arrived, and are reported.
+pub(crate) const A_REQUEST: f64 = 0.2;
+const POSTS: u32 = 20_000;
+/// As `HEARDBACK_UPSTREAM_CONCURRENCY` is where nobody sets it.
+const AT_A_TIME: u32 = 4;
+
+/// CPU time of one, in microseconds: in a process of its own, on the servers' core.
+pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
+    let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", SERVER]).arg(std::env::current_exe()?).args(["post", &port.to_string()]);
+    let output = command.output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let number = told.trim().parse();
+    number.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Posts them, and tells what one cost.
+pub(crate) fn all(port: u16) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let message = "0".repeat(32);
+    let url = format!(
+        "http://127.0.0.1:{port}/2010-04-01/Accounts/{ACCOUNT}/Messages/SM{message}/Feedback.json"
+    );
+    let own = [std::process::id()];
+    let took = runtime.block_on(async {
+        let sent = Arc::new(move || {
+            let request = client.post(&url).basic_auth(ACCOUNT, Some(TOKEN));
+            request.form(&[("Outcome", "confirmed")])
+        });
+        // The connections are open before anything counts.
+        together(&sent, AT_A_TIME).await?;
+        let before = used(&own);
+        together(&sent, POSTS).await?;
+        anyhow::Ok(used(&own).saturating_sub(before))
+    })?;
+    println!("{}", took.as_secs_f64() * 1e6 / f64::from(POSTS));
+    Ok(())
+}
+
+async fn together(
+    post: &Arc<impl Fn() -> reqwest::RequestBuilder + Send + Sync + 'static>,
+    posts: u32,
+) -> anyhow::Result<()> {
+    let mut lanes = JoinSet::new();
+    for _ in 0..AT_A_TIME {
+        let post = Arc::clone(post);
+        lanes.spawn(async move {
+            for _ in 0..posts / AT_A_TIME {
+                let answer = post().send().await?;
+                ensure!(answer.status().is_success(), "{}", answer.status());
+                answer.bytes().await?;
+            }
+            Ok(())
+        });
+    }
+    while let Some(lane) = lanes.join_next().await {
+        lane??;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! What a signature costs: the forms of this traffic taken apart and checked, by nobody but this loop.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use heardback::twilio::form;
+use heardback::twilio::signature::{Content, Presented, SigningKey, verify};
+
+use crate::processes::SERVER;
+use crate::system_stats::used;
+use crate::traffic::{self, BASE, Routes, Signed, TOKEN};
+
+const REQUESTS: u32 = 50_000;
+
+/// CPU time of one, in microseconds: in a process of its own, on the servers' core.
+pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
+    let file = folder.join("requests");
+    traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Well), 1)?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("verify").arg(&file);
+    let output = command.output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let number = told.trim().parse();
+    number.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Checks all that is in the file, and tells what one cost.
+pub(crate) fn all(file: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let requests: Vec<_> = text.lines().filter_map(parts).collect();
+    ensure!(!requests.is_empty(), "no requests in {}", file.display());
+    let (key, own) = (SigningKey::new(TOKEN.as_bytes()), [std::process::id()]);
+    let bases = [BASE.to_owned()];
+    let before = used(&own);
+    for [path, signature, body] in &requests {
+        let pairs = form::pairs(body.as_bytes());
+        let presented = Presented {
+            bases: &bases,
+            path_and_query: path,
+            content: Content::Form { pairs: &pairs, body: body.as_bytes() },
+            is_get: false,
+            settings: None,
+        };
+        let found = verify([&key], &presented, Some(signature.as_bytes()));
+        ensure!(black_box(found).is_ok(), "{path} is not signed well");
+    }
+    let took = used(&own).saturating_sub(before);
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    let each = took.as_secs_f64() * 1e6 / requests.len() as f64;
+    println!("{each}");
+    Ok(())
+}
+
+/// Path, signature and body.
+fn parts(line: &str) -> Option<[&str; 3]> {
+    line.splitn(3, '\t').collect::<Vec<_>>().try_into().ok()
+}

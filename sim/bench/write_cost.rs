@@ -1,0 +1,160 @@
+//! What writing costs: the store's `remember` beside entries of the same size written into sled by nobody but
+//! this loop, and into a plain file; in groups, each synced, on one core.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use futures_util::future::try_join_all;
+use heardback::store::Store as _;
+use heardback::store::sled::SledStore;
+use serde::{Deserialize, Serialize};
+
+use crate::growth::{options, sighting};
+use crate::processes::SERVER;
+use crate::system_stats::used;
+
+/// Into what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Into {
+    File,
+    Sled,
+    Store,
+}
+
+impl Into {
+    pub(crate) const ALL: [Self; 3] = [Self::File, Self::Sled, Self::Store];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "a file, appended to and synced",
+            Self::Sled => "sled alone: a batch, a flush, a sync",
+            Self::Store => "the store: `remember`, 128 entries a group at most",
+        }
+    }
+
+    pub(crate) fn opening(self) -> &'static str {
+        match self {
+            Self::File => "sled's file, read",
+            Self::Sled => "sled alone: opened, every entry asked for once",
+            Self::Store => "the store",
+        }
+    }
+}
+
+/// Of one message, in microseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) cpu: f64,
+    took: f64,
+}
+
+/// What `remember` writes of such a message: the kind and the packed SID, and the record.
+const KEY: usize = 17;
+const RECORD: usize = 111;
+/// The seal goes into each batch.
+const SEAL: [u8; 16] = [7; 16];
+/// As the store has it.
+const TIDY_EVERY_MS: u64 = 50;
+pub(crate) const CACHE: u64 = 8 << 20;
+
+/// What writing one message costs, in a process of its own, on the servers' core.
+pub(crate) fn measure(
+    into: Into,
+    group: u32,
+    messages: u32,
+    folder: &Path,
+) -> anyhow::Result<Cost> {
+    // A lone message takes a sync of its own.
+    let messages = if group == 1 { messages / 20 } else { messages };
+    let into = into.to_possible_value().context("each has a name")?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("write");
+    command.args([into.get_name(), &group.to_string(), &messages.to_string()]);
+    let output = command.arg(folder.join("floor")).output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&told)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Writes so many messages, and tells what one cost.
+pub(crate) fn write(into: Into, group: u32, messages: u32, folder: &Path) -> anyhow::Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    let mut writer = Writer::open(into, folder)?;
+    let own = [std::process::id()];
+    let (before, began) = (used(&own), Instant::now());
+    for first in (0..messages).step_by(group as usize) {
+        writer.write(first..messages.min(first + group))?;
+    }
+    let (cpu, took) = (used(&own).saturating_sub(before), began.elapsed());
+    let each = |of: Duration| of.as_secs_f64() * 1e6 / f64::from(messages);
+    println!("{}", serde_json::to_string(&Cost { cpu: each(cpu), took: each(took) })?);
+    Ok(())
+}
+
+/// sled, opened as the store does it.
+pub(crate) fn bare(folder: &Path) -> sled::Result<sled::Db> {
+    let config = sled::Config::new().path(folder).cache_capacity(CACHE);
+    config.flush_every_ms(Some(TIDY_EVERY_MS)).open()
+}
+
+enum Writer {
+    File(File),
+    Sled { db: sled::Db, file: File },
+    Store { store: Box<SledStore>, runtime: actix_web::rt::SystemRunner },
+}
+
+impl Writer {
+    fn open(into: Into, folder: &Path) -> anyhow::Result<Self> {
+        Ok(match into {
+            Into::File => Self::File(File::create(folder.join("log"))?),
+            Into::Sled => Self::Sled { db: bare(folder)?, file: File::open(folder.join("db"))? },
+            Into::Store => {
+                let mut options = options(folder);
+                options.cache = CACHE;
+                let store = Box::new(SledStore::open(options)?);
+                Self::Store { store, runtime: actix_web::rt::System::new() }
+            }
+        })
+    }
+
+    fn write(&mut self, numbers: std::ops::Range<u32>) -> anyhow::Result<()> {
+        match self {
+            Self::File(file) => {
+                let bytes = numbers.flat_map(|n| [key(n).to_vec(), [9; RECORD].to_vec()]);
+                file.write_all(&bytes.flatten().collect::<Vec<_>>())?;
+                file.sync_data()?;
+            }
+            Self::Sled { db, file } => {
+                let mut batch = sled::Batch::default();
+                for number in numbers {
+                    batch.insert(key(number).to_vec(), [9; RECORD].to_vec());
+                }
+                batch.insert(b"seal", &SEAL);
+                db.apply_batch(batch)?;
+                db.flush()?;
+                file.sync_data()?;
+            }
+            Self::Store { store, runtime } => {
+                let all = numbers.map(|number| store.remember(sighting(store, number)));
+                runtime.block_on(try_join_all(all))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As scattered as SIDs are.
+fn key(number: u32) -> [u8; KEY] {
+    let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut key = [b'm'; KEY];
+    for (to, from) in key.iter_mut().skip(1).zip(mixed.to_be_bytes().into_iter().cycle()) {
+        *to = from;
+    }
+    key
+}
