@@ -65,7 +65,6 @@ impl Backlog {
             binary: &self.place.binary,
             store: &store,
             twilio,
-            log: &folder.join("heardback.log"),
             concurrency: Some(concurrency),
             cgroup: None,
             slow: None,

@@ -1,13 +1,15 @@
 //! Heardback beside the others: each side in turn, round after round, every server on the same core.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
 
 use crate::Compare;
 use crate::measurement::{Load, Measured, Place, Plan, Target, enough, measure, median};
 use crate::peers;
 use crate::processes::{CLIENT, Given, Heardback, Process, SERVER};
-use crate::slow;
+use crate::support::preload;
 use crate::system_stats::{disk, memory};
 use crate::tables;
 use crate::traffic::{self, Routes, Signed};
@@ -37,7 +39,7 @@ pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
     let plan = &asked.plan;
     let Place { folder, binary } = &plan.place;
     fs::create_dir_all(folder)?;
-    let slow = asked.slow_sync.map(|ms| slow::library(folder).map(|library| (library, ms)));
+    let slow = asked.slow_sync.map(|ms| slow_sync_library(folder).map(|library| (library, ms)));
     let slow = slow.transpose()?;
     let paced = Load::Open { a_second: asked.pace, connections: 32 };
     let mut bench = Bench::of(plan, &[paced, Load::Forged(32)]);
@@ -65,6 +67,15 @@ pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
     tables::entries(&bench.sides);
     tables::ratios(&bench.sides, HEARDBACK, BARE);
     Ok(())
+}
+
+/// Compiles the library that delays each sync.
+fn slow_sync_library(folder: &Path) -> anyhow::Result<PathBuf> {
+    let library = folder.canonicalize()?.join("slow_sync.so");
+    let output = preload::compile(Path::new("bench/slow_sync.c"), &library);
+    let output = output.context("cannot run cc (apt-get install gcc libc6-dev)")?;
+    ensure!(output.status.success(), "cc failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(library)
 }
 
 impl<'a> Bench<'a> {
@@ -96,7 +107,6 @@ impl<'a> Bench<'a> {
             binary,
             store: &store,
             twilio: port,
-            log: &folder.join("heardback.log"),
             concurrency: None,
             cgroup: None,
             slow,

@@ -12,12 +12,9 @@ use anyhow::{Context as _, ensure};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use heardback::domain::address::Address;
-use heardback::domain::matching::{ObserveOutcome, Policy, Resend};
-use heardback::domain::message::Status;
+use heardback::domain::matching::ObserveOutcome;
 use heardback::domain::sid::{AccountSid, MessageSid};
-use heardback::domain::signal::{
-    Evidence, EvidenceTarget, MessageUpdate, Signal, SignalSource, TimeSource,
-};
+use heardback::domain::signal::MessageUpdate;
 use heardback::store::Store;
 use heardback::store::sled::{Options, SledStore};
 use jiff::Timestamp;
@@ -25,6 +22,7 @@ use jiff::Timestamp;
 use crate::Grow;
 use crate::measurement::{Load, Measured, Target, measure};
 use crate::processes::{CLIENT, Given, Heardback, Process};
+use crate::support::store::{code_entered, default_policy, sent_message};
 use crate::system_stats::memory;
 use crate::traffic::{self, ACCOUNT, Routes, Signed};
 
@@ -108,7 +106,6 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
         binary: &plan.place.binary,
         store: &store,
         twilio: port,
-        log: &folder.join("heardback.log"),
         concurrency: None,
         cgroup: within.as_deref(),
         slow: None,
@@ -189,17 +186,9 @@ const CACHE: u64 = 1 << 30;
 
 /// A store as it is shipped, without a limit.
 pub(crate) fn options(path: &Path) -> Options {
-    let policy = Policy {
-        pending_ttl: Duration::from_hours(7 * 24),
-        reply_window: Duration::from_hours(1),
-        event_window: Duration::from_mins(15),
-        retention: Duration::from_hours(30 * 24),
-        read_confirms: false,
-        resend: Resend::Newest,
-    };
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let clock = Arc::new(Timestamp::now);
-    let mut options = Options::new(path, policy, clock);
+    let mut options = Options::new(path, default_policy(), clock);
     options.max_messages = u64::MAX;
     options
 }
@@ -226,28 +215,7 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
     let (sid, account, seen_at) = (sighting.sid, sighting.account, sighting.seen_at);
     store.remember(sighting).await?;
     if confirmed {
-        let source = SignalSource::App;
-        let label = "code_entered".to_owned();
-        let evidence = Evidence {
-            account,
-            named: EvidenceTarget::Message(sid),
-            label,
-            occurred_at: seen_at,
-            time_source: TimeSource::Exact,
-            source: SignalSource::App,
-        };
-        let (once, code, remembers) = (Vec::new(), None, None);
-        let evidence = Ok(evidence);
-        let signal = Signal {
-            source,
-            dedup_ids: once,
-            code,
-            evidence,
-            names: None,
-            message_update: remembers,
-            seen_at,
-            trace: None,
-        };
+        let signal = code_entered(sid, account, seen_at);
         let observed = store.observe(signal).await?;
         ensure!(observed == ObserveOutcome::Confirmed(sid), "{observed:?}");
     }
@@ -263,23 +231,7 @@ pub(crate) fn sighting(store: &SledStore, number: u32) -> MessageUpdate {
     let sid = MessageSid::parse(&format!("SM{mixed:016x}{:016x}", mixed.rotate_left(29)));
     let to = Address::parse(&format!("+1199{number:08}")).expect("valid");
     MessageUpdate {
-        sid: sid.expect("valid"),
-        account,
-        tracked: true,
-        strict: false,
-        by_twilio: false,
         recipient: Some(store.person_key().recipient(account, &to)),
-        number: None,
-        names: None,
-        from: Some("+14155550123".to_owned()),
-        service: None,
-        reference: None,
-        status: Some(Status::Sent),
-        error_code: None,
-        code: None,
-        link: None,
-        created_at: None,
-        seen_at: now,
-        trace: None,
+        ..sent_message(sid.expect("valid"), account, now)
     }
 }

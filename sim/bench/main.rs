@@ -16,8 +16,10 @@ mod peers;
 mod post_cost;
 mod processes;
 mod signature_cost;
-mod slow;
 mod stubs;
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod system_stats;
 mod tables;
 mod traffic;
@@ -122,24 +124,14 @@ struct Grow {
 }
 
 fn main() -> ExitCode {
-    let done = match Asked::parse().what {
-        What::Compare(asked) => {
-            system_stats::first_in_line();
-            compare::compare(&asked)
-        }
-        What::Grow(asked) => {
-            system_stats::first_in_line();
-            Grown::measure(&asked)
-        }
+    let asked = Asked::parse();
+    system_stats::raise_priority();
+    let done = match asked.what {
+        What::Compare(asked) => compare::compare(&asked),
+        What::Grow(asked) => Grown::measure(&asked),
         What::Bare { port } => listening(port).and_then(stubs::bare),
-        What::Backlog(asked) => {
-            system_stats::first_in_line();
-            asked.measure()
-        }
-        What::Breakdown(asked) => {
-            system_stats::first_in_line();
-            asked.measure()
-        }
+        What::Backlog(asked) => asked.measure(),
+        What::Breakdown(asked) => asked.measure(),
         What::Write { into, group, messages, folder } => {
             write_cost::write(into, group, messages, &folder)
         }

@@ -85,7 +85,7 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     pub(crate) fn pids(&self) -> Vec<u32> {
-        let own = self.service.map(|service| service.process.id());
+        let own = self.service.map(Heardback::id);
         self.processes.iter().map(Process::id).chain(own).collect()
     }
 

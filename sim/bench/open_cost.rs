@@ -3,8 +3,7 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::growth::{copied, filled, options};
 use crate::measurement::median;
-use crate::processes::SERVER;
+use crate::processes::output_of;
 use crate::system_stats::{memory, used};
 use crate::write_cost::{CACHE, Into, bare};
 
@@ -51,15 +50,11 @@ pub(crate) fn measure(folder: &Path, pending: u32, rounds: u32) -> anyhow::Resul
 }
 
 /// In a process of its own, on the servers' core.
-fn one(into: Into, filled: &Path, copy: &PathBuf) -> anyhow::Result<Cost> {
+fn one(into: Into, filled: &Path, copy: &Path) -> anyhow::Result<Cost> {
     copied(filled, copy)?;
     let into = into.to_possible_value().context("each has a name")?;
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("open");
-    let output = command.arg(into.get_name()).arg(copy).output()?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&told)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    let output = output_of(&["open", into.get_name(), &copy.display().to_string()])?;
+    Ok(serde_json::from_str(&output)?)
 }
 
 /// Opens it, and tells what that cost.

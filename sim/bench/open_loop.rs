@@ -2,15 +2,16 @@
 //! latency counts from there. A connection that is late sends what is overdue at once.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::measurement::Told;
+use crate::support::http::Connection;
 
 /// Until all connections are there.
 const START: Duration = Duration::from_millis(200);
@@ -61,34 +62,14 @@ fn one(
     share: &[(Duration, String)],
     began: Instant,
 ) -> anyhow::Result<(Vec<Duration>, u64)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
+    let mut connection = Connection::over(TcpStream::connect(("127.0.0.1", port))?)?;
     let (mut took, mut refused) = (Vec::with_capacity(share.len()), 0);
     for (at, request) in share {
         let due = began + *at;
         thread::park_timeout(due.saturating_duration_since(Instant::now()));
-        stream.write_all(request.as_bytes())?;
-        refused += u64::from(!answer(&mut stream)?.starts_with("HTTP/1.1 2"));
+        let response = connection.exchange(request.as_bytes())?;
+        refused += u64::from(!(200..300).contains(&response.status));
         took.push(due.elapsed());
     }
     Ok((took, refused))
-}
-
-/// Head and body of an answer, of which there is one at a time.
-fn answer(stream: &mut TcpStream) -> anyhow::Result<String> {
-    let (mut text, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = stream.read(&mut part)?;
-        ensure!(count > 0, "the connection was closed");
-        text.extend(part.get(..count).unwrap_or_default());
-        let answer = String::from_utf8_lossy(&text);
-        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-        });
-        if body.len() >= length.unwrap_or(0) {
-            return Ok(answer.into_owned());
-        }
-    }
 }

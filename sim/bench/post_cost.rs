@@ -2,13 +2,12 @@
 //! has the other core.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use tokio::task::JoinSet;
 
-use crate::processes::{CLIENT, Process, SERVER};
+use crate::processes::{CLIENT, Process, output_of};
 use crate::system_stats::used;
 use crate::traffic::{ACCOUNT, TOKEN};
 
@@ -21,12 +20,7 @@ const AT_A_TIME: u32 = 4;
 /// CPU time of one, in microseconds: in a process of its own, on the servers' core.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER]).arg(std::env::current_exe()?).args(["post", &port.to_string()]);
-    let output = command.output()?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let number = told.trim().parse();
-    number.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    Ok(output_of(&["post", &port.to_string()])?.trim().parse()?)
 }
 
 /// Posts them, and tells what one cost.

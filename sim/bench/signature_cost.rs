@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use heardback::twilio::form;
 use heardback::twilio::signature::{Content, Presented, SigningKey, verify};
 
-use crate::processes::SERVER;
+use crate::processes::output_of;
 use crate::system_stats::used;
 use crate::traffic::{self, BASE, Routes, Signed, TOKEN};
 
@@ -18,12 +17,7 @@ const REQUESTS: u32 = 50_000;
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let file = folder.join("requests");
     traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Well), 1)?;
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("verify").arg(&file);
-    let output = command.output()?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let number = told.trim().parse();
-    number.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    Ok(output_of(&["verify", &file.display().to_string()])?.trim().parse()?)
 }
 
 /// Checks all that is in the file, and tells what one cost.

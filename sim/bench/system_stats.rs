@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Before whatever else runs here, if we may: each session is a scheduling group of its own.
-pub(crate) fn first_in_line() {
+pub(crate) fn raise_priority() {
     // Only root may; the table then says what the others cost.
     let _ = fs::write("/proc/self/autogroup", "-20");
 }

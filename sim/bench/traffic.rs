@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use heardback::recording::Recording;
 use heardback::twilio::signature::SigningKey;
+
+use crate::support::http::post;
 
 /// The kit's, so that its servers verify the same requests.
 pub(crate) const TOKEN: &str = "12345678901234567890123456789012";
@@ -85,14 +86,7 @@ pub(crate) fn write(
             (Routes::Kit, _) => "/twilio/sms",
         };
         let body = serde_urlencoded::to_string(body)?;
-        let form = ("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
-        let request = Recording {
-            method: "POST".to_owned(),
-            target: path.to_owned(),
-            headers: vec![form],
-            body: body.clone().into_bytes(),
-            ..Recording::default()
-        };
+        let request = post(path, "application/x-www-form-urlencoded", body.as_bytes());
         let request = request.signed(&key, BASE);
         let signature = request.header("X-Twilio-Signature").unwrap_or_default();
         let signature = match signed {

@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,7 +14,7 @@ use heardback::store::sled::SledStore;
 use serde::{Deserialize, Serialize};
 
 use crate::growth::{options, sighting};
-use crate::processes::SERVER;
+use crate::processes::output_of;
 use crate::system_stats::used;
 
 /// Into what.
@@ -72,13 +71,10 @@ pub(crate) fn measure(
     // A lone message takes a sync of its own.
     let messages = if group == 1 { messages / 20 } else { messages };
     let into = into.to_possible_value().context("each has a name")?;
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER]).arg(std::env::current_exe()?).arg("write");
-    command.args([into.get_name(), &group.to_string(), &messages.to_string()]);
-    let output = command.arg(folder.join("floor")).output()?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&told)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    let (group, messages) = (group.to_string(), messages.to_string());
+    let folder = folder.join("written").display().to_string();
+    let output = output_of(&["write", into.get_name(), &group, &messages, &folder])?;
+    Ok(serde_json::from_str(&output)?)
 }
 
 /// Writes so many messages, and tells what one cost.

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use crate::driver::Driver;
 use crate::history::Role;
 use crate::identities::{self, ACCOUNTS, Cast};
-use crate::random::Random;
 use crate::requests::{Request, Story};
-use crate::signals::{StreamEvent, batch, filler, shuffle};
-use crate::wire::bytes;
+use crate::signals::{StreamEvent, batch, filler};
+use crate::support::http::request_bytes;
+use crate::support::random::Random;
 
 /// Batches at a time.
 const BATCHES: u64 = 4;
@@ -50,7 +50,7 @@ impl Bursts {
                 let event = filler(&account, random.below(FILLERS));
                 events.push(StreamEvent { event, claim: None });
             }
-            shuffle(&mut events, random);
+            random.shuffle(&mut events);
             self.send(driver, batch(owner, events));
         }
     }
@@ -59,7 +59,7 @@ impl Bursts {
     pub(crate) fn bogus(&mut self, driver: &Arc<Driver>, random: &mut Random) {
         let owner = owner(random);
         let mut events = self.pairs(&driver.cast, (identities::BOGUS, owner, BOGUS), random);
-        shuffle(&mut events, random);
+        random.shuffle(&mut events);
         self.send(driver, batch(owner, events));
     }
 
@@ -91,10 +91,10 @@ impl Bursts {
     fn send(&mut self, driver: &Arc<Driver>, batch: Request) {
         let driver = Arc::clone(driver);
         self.under_way.spawn(async move {
-            let mut line = None;
+            let mut connection = None;
             for _ in 0..TRIES {
-                let bytes = bytes(&batch.signed(&driver.cast));
-                let answer = driver.send(&mut line, Role::Honest, &batch, &bytes).await;
+                let bytes = request_bytes(&batch.signed(&driver.cast));
+                let answer = driver.send(&mut connection, Role::Honest, &batch, &bytes).await;
                 if answer.is_some_and(|answer| (200..300).contains(&answer.status)) {
                     return;
                 }
@@ -105,5 +105,5 @@ impl Bursts {
 }
 
 fn owner(random: &mut Random) -> usize {
-    usize::try_from(random.below(ACCOUNTS as u64)).unwrap_or_default()
+    random.index(ACCOUNTS)
 }

@@ -1,11 +1,12 @@
 //! The wall clock of the service, which a preloaded library shifts (`tests/preload/shift.c`).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context as _;
 
-const SOURCE: &str = include_str!("../../tests/preload/shift.c");
+use crate::support::preload::compile;
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preload/shift.c");
 
 /// The compiled library, and the file that it reads.
 pub(crate) struct Clock {
@@ -19,11 +20,9 @@ impl Clock {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
-        let (source, library) = (folder.join("shift.c"), folder.join("shift.so"));
-        std::fs::write(&source, SOURCE)?;
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(&source);
-        if !cc.output().is_ok_and(|output| output.status.success()) {
+        let library = folder.join("shift.so");
+        let compiled = compile(Path::new(SOURCE), &library);
+        if !compiled.is_ok_and(|output| output.status.success()) {
             return Ok(None);
         }
         let clock = Self { library, file: folder.join("shift") };

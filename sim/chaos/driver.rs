@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::client::{Answer, exchange};
 use crate::forgeries::forged;
 use crate::history::{History, Role, What};
 use crate::identities::{self, Cast, Fate};
 use crate::leaks::listen;
-use crate::random::{Random, mixed};
 use crate::requests::{Request, Story, look};
 use crate::signals::{COMPLETED, link_path};
-use crate::wire::{Answer, bytes, exchange};
+use crate::support::http::{Connection, Response, request_bytes};
+use crate::support::random::{Random, hash};
 
 /// How many connections there are at a time.
 pub(crate) const CONNECTIONS: u64 = 64;
@@ -48,8 +48,8 @@ impl Driver {
         for number in 0..CONNECTIONS {
             let sender = Sender {
                 driver: Arc::clone(self),
-                random: Random::new(mixed(self.seed ^ mixed(number))),
-                line: None,
+                random: Random::new(hash(self.seed ^ hash(number))),
+                connection: None,
                 next: number,
                 sent: Vec::new(),
                 known: Vec::new(),
@@ -64,11 +64,11 @@ impl Driver {
     /// Sends a request and writes its claims and its answer into the history.
     pub(crate) async fn send(
         &self,
-        line: &mut Option<TcpStream>,
+        connection: &mut Option<Connection>,
         role: Role,
         request: &Request,
         bytes: &[u8],
-    ) -> Option<Answer> {
+    ) -> Option<Response> {
         let claims = request.claims();
         let first = self.requests.fetch_add(claims.len() as u64, Ordering::Relaxed);
         let numbers = first..first + claims.len() as u64;
@@ -83,22 +83,22 @@ impl Driver {
                 proves: claim.proves,
             });
         }
-        let answer = exchange(line, self.proxy, bytes).await;
+        let answer = exchange(connection, self.proxy, bytes.to_vec()).await;
         for req in numbers {
             self.history.note(match &answer {
-                Ok(Answer { status, port, .. }) => {
-                    What::Answered { req, status: *status, port: *port }
+                Ok(Answer { response, port }) => {
+                    What::Answered { req, status: response.status, port: *port }
                 }
-                Err(why) => What::Unknown { req, why: (*why).to_owned() },
+                Err(error) => What::Unknown { req, why: error.to_string() },
             });
         }
-        answer.ok().inspect(|answer| self.listen(answer))
+        answer.ok().map(|answer| answer.response).inspect(|response| self.listen(response))
     }
 
     /// Nothing that was sent comes back.
-    fn listen(&self, answer: &Answer) {
-        listen(&self.history, "an answer's head", &answer.head);
-        listen(&self.history, "an answer's body", &answer.body);
+    fn listen(&self, response: &Response) {
+        listen(&self.history, "an answer's head", response.head.as_bytes());
+        listen(&self.history, "an answer's body", &response.body);
     }
 }
 
@@ -106,7 +106,7 @@ impl Driver {
 struct Sender {
     driver: Arc<Driver>,
     random: Random,
-    line: Option<TcpStream>,
+    connection: Option<Connection>,
     /// The number of the next message, no other sender's.
     next: u64,
     sent: Vec<(Request, Vec<u8>)>,
@@ -237,7 +237,7 @@ impl Sender {
         if request.kind == "another account's message" && !identities::is(&sid, identities::BAIT) {
             return;
         }
-        let bytes = bytes(&request.recording);
+        let bytes = request_bytes(&request.recording);
         self.send(Role::Hostile, &request, &bytes).await;
     }
 
@@ -251,14 +251,13 @@ impl Sender {
     /// Until there is a good answer, or the patience is over. Returns the good answer's body, which may be cut off.
     async fn insist(&mut self, role: Role, request: &Request) -> Option<Vec<u8>> {
         for _ in 0..TRIES {
-            let bytes = bytes(&request.signed(&self.driver.cast));
+            let bytes = request_bytes(&request.signed(&self.driver.cast));
             let answer = self.send(role, request, &bytes).await;
             if self.sent.len() < REMEMBERED {
                 self.sent.push((request.clone(), bytes));
             } else {
-                let at = self.random.below(REMEMBERED as u64);
-                let slot = usize::try_from(at).ok().and_then(|at| self.sent.get_mut(at));
-                if let Some(slot) = slot {
+                let at = self.random.index(REMEMBERED);
+                if let Some(slot) = self.sent.get_mut(at) {
                     *slot = (request.clone(), bytes.clone());
                 }
             }
@@ -273,9 +272,9 @@ impl Sender {
         None
     }
 
-    async fn send(&mut self, role: Role, request: &Request, bytes: &[u8]) -> Option<Answer> {
+    async fn send(&mut self, role: Role, request: &Request, bytes: &[u8]) -> Option<Response> {
         let driver = Arc::clone(&self.driver);
-        driver.send(&mut self.line, role, request, bytes).await
+        driver.send(&mut self.connection, role, request, bytes).await
     }
 
     /// Asks about a message that was told of before.
@@ -287,14 +286,12 @@ impl Sender {
 
     async fn see(&mut self, request: &Request) {
         let from = self.driver.history.now();
-        let bytes = bytes(&request.signed(&self.driver.cast));
-        let Ok(answer) = exchange(&mut self.line, self.driver.proxy, &bytes).await else { return };
-        self.driver.listen(&answer);
-        let state = match answer.status {
-            200 => {
-                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                body.get("state").and_then(Value::as_str).map(str::to_owned)
-            }
+        let bytes = request_bytes(&request.signed(&self.driver.cast));
+        let answer = exchange(&mut self.connection, self.driver.proxy, bytes).await;
+        let Ok(Answer { response, .. }) = answer else { return };
+        self.driver.listen(&response);
+        let state = match response.status {
+            200 => response.json().get("state").and_then(Value::as_str).map(str::to_owned),
             404 => Some("none".to_owned()),
             _ => None,
         };

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::history::{History, What};
+use crate::support::http::Connection;
 
 /// Clients of each shape; 32 in all send, and the half-open ones only hold connections.
 const CLIENTS: usize = 4;
 const HALF_OPEN: usize = 50;
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 /// What the shapes on the operator's listener begin with.
 pub(crate) const OPERATOR: &str = "operator: ";
@@ -38,8 +39,9 @@ pub(crate) async fn flood(
             let (tally, request) = (Arc::clone(&tally), Arc::clone(&request));
             clients.spawn(async move {
                 while Instant::now() < until {
-                    let answer = answer(to, &request).await;
-                    let answer = answer.map_or("no answer".to_owned(), |status| status.to_string());
+                    let sent = Arc::clone(&request);
+                    let status = spawn_blocking(move || status(to, &sent)).await.ok().flatten();
+                    let answer = status.map_or("no answer".to_owned(), |status| status.to_string());
                     *lock(&tally).entry((shape, answer)).or_default() += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -98,16 +100,10 @@ fn shapes() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The status of the answer; `None` if the connection ends without one.
-async fn answer(to: SocketAddr, request: &[u8]) -> Option<u16> {
-    let talk = async {
-        let mut stream = TcpStream::connect(to).await.ok()?;
-        // The answer may come before the request's end, and the connection may end with it.
-        let _ = stream.write_all(request).await;
-        let mut head = vec![0; 1024];
-        let count = stream.read(&mut head).await.ok()?;
-        let head = String::from_utf8_lossy(head.get(..count)?).into_owned();
-        head.split(' ').nth(1)?.parse().ok()
-    };
-    tokio::time::timeout(PATIENCE, talk).await.ok().flatten()
+/// The status of the response; `None` if the connection ends without one.
+fn status(to: SocketAddr, request: &[u8]) -> Option<u16> {
+    let mut connection = Connection::open(to, TIMEOUT).ok()?;
+    // The service may respond and close the connection before the end of the request.
+    let _ = connection.send(request);
+    connection.response_head().ok().map(|response| response.status)
 }

@@ -3,8 +3,9 @@
 use heardback::recording::Recording;
 
 use crate::identities::{ACCOUNTS, BASE, Cast, NOBODY};
-use crate::random::Random;
-use crate::requests::{Request, Signer, form};
+use crate::requests::{Request, Signer};
+use crate::support::http::form;
+use crate::support::random::Random;
 
 /// The flaws that there are.
 const FLAWS: [&str; 10] = [
@@ -92,7 +93,7 @@ fn evidence(by_app: bool, account: &str, sid: &str, person: &str, number: usize)
 
 /// One bit of one letter or digit of the body is another.
 fn flipped(mut recording: Recording, random: &mut Random) -> Recording {
-    let at = usize::try_from(random.below(recording.body.len() as u64)).unwrap_or_default();
+    let at = random.index(recording.body.len());
     if let Some(byte) = recording.body.get_mut(at) {
         *byte ^= 1;
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use heardback::twilio::signature::SigningKey;
 
-use crate::random::mixed;
+use crate::support::random::hash;
 
 /// How many accounts there are.
 pub(crate) const ACCOUNTS: usize = 4;
@@ -57,7 +57,7 @@ impl Cast {
     }
 
     pub(crate) fn account(&self, of: usize) -> String {
-        format!("AC{:024x}{of:08x}", mixed(self.seed ^ 0xac))
+        format!("AC{:024x}{of:08x}", hash(self.seed ^ 0xac))
     }
 
     /// Which of the accounts that is.
@@ -66,7 +66,7 @@ impl Cast {
     }
 
     fn secret(&self, salt: u64) -> String {
-        format!("{SECRET}{:016x}{:08x}", mixed(self.seed ^ mixed(salt)), salt & 0xffff_ffff)
+        format!("{SECRET}{:016x}{:08x}", hash(self.seed ^ hash(salt)), salt & 0xffff_ffff)
     }
 
     fn token(&self, of: usize, generation: u64) -> String {
@@ -131,7 +131,7 @@ impl Cast {
     }
 
     pub(crate) fn message(&self, tag: &str, index: u64) -> String {
-        format!("SM{tag}{:06x}{index:024x}", mixed(self.seed) & 0xff_ffff)
+        format!("SM{tag}{:06x}{index:024x}", hash(self.seed) & 0xff_ffff)
     }
 
     pub(crate) fn inbound(&self, index: u64) -> String {
@@ -147,7 +147,7 @@ impl Cast {
     }
 
     pub(crate) fn owner(index: u64) -> usize {
-        usize::try_from(mixed(index) % ACCOUNTS as u64).unwrap_or_default()
+        usize::try_from(hash(index) % ACCOUNTS as u64).unwrap_or_default()
     }
 
     /// What Twilio will say, once it says anything for good.
@@ -156,7 +156,7 @@ impl Cast {
             return Fate::Missing;
         }
         let index = sid.get(10..).and_then(|index| u64::from_str_radix(index, 16).ok());
-        match index.map(|index| mixed(self.seed ^ mixed(index)) % 100) {
+        match index.map(|index| hash(self.seed ^ hash(index)) % 100) {
             Some(0) => Fate::Missing,
             Some(1) => Fate::Never,
             Some(_) | None => Fate::Taken,

@@ -11,6 +11,7 @@
 //! follows from the seed; how they meet in time does not.
 
 mod bursts;
+mod client;
 mod clock;
 mod disk;
 mod driver;
@@ -23,10 +24,7 @@ mod identities;
 mod judge;
 mod leaks;
 mod nemesis;
-mod post;
 mod proxy;
-#[path = "../truth/random.rs"]
-mod random;
 mod report;
 mod requests;
 mod sampler;
@@ -34,8 +32,10 @@ mod search;
 mod service;
 mod signals;
 mod summary;
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod upstream;
-mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,9 +58,9 @@ use crate::judge::facts::Facts;
 use crate::judge::judge;
 use crate::nemesis::{Limit, Nemesis};
 use crate::proxy::Road;
-use crate::random::{Random, mixed};
 use crate::sampler::sample;
 use crate::service::{CONCURRENCY, Place};
+use crate::support::random::{Random, hash};
 use crate::upstream::Upstream;
 
 /// A message that was turned away with its account comes back within 75 s, whatever else befell it
@@ -202,7 +202,7 @@ fn prepared(
         history: Arc::clone(history),
     };
     Ok(Nemesis {
-        random: Random::new(mixed(seed)),
+        random: Random::new(hash(seed)),
         history: Arc::clone(history),
         upstream: Upstream::new(seed, &cast, history),
         cast,
@@ -211,7 +211,7 @@ fn prepared(
         road: Road::new(),
         alive: watch::Sender::new(None),
         service: None,
-        listener: None,
+        twilio: None,
         driver: None,
         bursts: Bursts::new(),
         run: 0,

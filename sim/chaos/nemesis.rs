@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::process::Signal;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::bursts::Bursts;
 use crate::disk::Disk;
@@ -21,11 +20,11 @@ use crate::history::{History, What};
 use crate::identities::{ACCOUNTS, Cast};
 use crate::leaks::listen_in;
 use crate::proxy::Road;
-use crate::random::Random;
 use crate::sampler::Alive;
 use crate::search;
 use crate::service::{Place, Service};
-use crate::signals::shuffle;
+use crate::support::fake_twilio::FakeTwilio;
+use crate::support::random::Random;
 use crate::upstream::Upstream;
 
 /// Draining may take twenty seconds.
@@ -62,7 +61,7 @@ pub(crate) struct Nemesis {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) alive: watch::Sender<Option<Alive>>,
     pub(crate) service: Option<Service>,
-    pub(crate) listener: Option<JoinHandle<()>>,
+    pub(crate) twilio: Option<FakeTwilio>,
     pub(crate) driver: Option<Arc<Driver>>,
     pub(crate) bursts: Bursts,
     pub(crate) run: u64,
@@ -105,7 +104,7 @@ impl Nemesis {
         if self.place.clock.is_some() {
             cards.extend(self.random.one_of(&JUMPS).map(|jump| Act::Clock(*jump)));
         }
-        shuffle(&mut cards, &mut self.random);
+        self.random.shuffle(&mut cards);
         if deck.is_multiple_of(HANG_EVERY) {
             cards.insert(cards.len() / 3, Act::Hang);
         }
@@ -120,7 +119,7 @@ impl Nemesis {
     }
 
     async fn wait_for_a_while(&mut self) -> anyhow::Result<()> {
-        let wait = u64::try_from(self.random.spread(&GAPS)).unwrap_or_default();
+        let wait = u64::try_from(self.random.weighted(&GAPS)).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis(wait)).await;
         self.see_that_it_runs().await
     }
@@ -136,11 +135,10 @@ impl Nemesis {
         self.road.target.send_replace(None);
         self.alive.send_replace(None);
         self.service = None;
-        self.listener.take().inspect(JoinHandle::abort);
+        self.twilio = None;
         self.run += 1;
-        let (address, listener) = self.upstream.listen(self.run).await?;
-        self.listener = Some(listener);
-        let starting = self.place.start(self.run, address, may_fail);
+        let twilio = self.twilio.insert(self.upstream.listen(self.run)?);
+        let starting = self.place.start(self.run, twilio.addr, may_fail);
         let started =
             tokio::time::timeout(STARTED, starting).await.context("it never listens")??;
         let Some(service) = started else {
@@ -156,7 +154,7 @@ impl Nemesis {
         if !may_fail {
             self.history.note(What::Ready { run: self.run });
         }
-        let (run, pid, ops) = (self.run, service.pid().as_raw_nonzero().get(), service.ops);
+        let (run, pid, ops) = (self.run, service.process.pid().as_raw_nonzero().get(), service.ops);
         self.alive.send_replace(Some(Alive { run, pid, ops }));
         self.service = Some(service);
         Ok(true)
@@ -188,7 +186,7 @@ impl Nemesis {
 
     async fn end_with(&mut self, signal: Signal) -> anyhow::Result<()> {
         let service = self.service()?;
-        service.signal(signal)?;
+        service.process.signal(signal)?;
         service.ends_within(DRAINED).await
     }
 
@@ -212,13 +210,13 @@ impl Nemesis {
                 self.start(false).await?;
             }
             Act::Stop | Act::StopLongerThanALease => {
-                self.service()?.signal(Signal::STOP)?;
+                self.service()?.process.signal(Signal::STOP)?;
                 if act == Act::StopLongerThanALease {
                     tokio::time::sleep(LONG_STOP).await;
                 } else {
                     self.some_time(200, 3000).await;
                 }
-                self.service()?.signal(Signal::CONT)?;
+                self.service()?.process.signal(Signal::CONT)?;
             }
             Act::DiskLow | Act::DiskFull => self.fill(act).await?,
             Act::StartOnFullDisk => self.start_on_full_disk().await?,
@@ -320,11 +318,11 @@ impl Nemesis {
 
     /// Twilio takes the new pair from now on; the app and the webhooks still sign with what both have.
     async fn rotate(&mut self) -> anyhow::Result<()> {
-        let of = usize::try_from(self.random.below(ACCOUNTS as u64))?;
+        let of = self.random.index(ACCOUNTS);
         self.write_accounts(Some(of))?;
         let name = "heardback_config_reloads_total{result=\"done\"}";
         let before = self.service()?.metric(name).await.unwrap_or_default();
-        self.service()?.signal(Signal::HUP)?;
+        self.service()?.process.signal(Signal::HUP)?;
         let began = Instant::now();
         while self.service()?.metric(name).await.unwrap_or_default() <= before {
             anyhow::ensure!(began.elapsed() < DRAINED, "it does not read its accounts again");

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::history::{History, What};
-use crate::random::{Random, mixed};
+use crate::support::random::{Random, hash};
 
 /// How long a swallowed connection is kept.
 const SWALLOWED: Duration = Duration::from_secs(6);
@@ -79,9 +79,9 @@ pub(crate) async fn start(
 }
 
 fn drawn(seed: u64, number: u64) -> Fault {
-    let mut random = Random::new(mixed(seed) ^ mixed(number));
+    let mut random = Random::new(hash(seed) ^ hash(number));
     // A request has about 400 bytes, its answer 200, and several follow each other.
-    let at = usize::try_from(random.below(3000)).unwrap_or_default();
+    let at = random.index(3000);
     match random.below(100) {
         0..=9 => Fault::Delay(Duration::from_millis(1 + random.below(150))),
         10..=14 => Fault::Trickle(at),

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::identities::{BASE, Cast, PERSON, TEXT};
-use crate::random::Random;
 use crate::signals::batch;
+use crate::support::http::{form, get, post};
+use crate::support::random::Random;
 
 /// Whose key a request is signed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,11 +203,7 @@ impl<'a> Story<'a> {
 
 /// Asks what is known of a message.
 pub(crate) fn look(owner: usize, sid: &str) -> Request {
-    let recording = Recording {
-        method: "GET".to_owned(),
-        target: format!("/app/messages/{sid}"),
-        ..Recording::default()
-    };
+    let recording = get(&format!("/app/messages/{sid}"));
     unclaimed("look", owner, sid.to_owned(), Signer::App, recording)
 }
 
@@ -219,21 +216,6 @@ fn unclaimed(
 ) -> Request {
     let (remembers, proves, also) = (false, false, Vec::new());
     Request { kind, owner, sid, signer, remembers, proves, also, recording }
-}
-
-pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
-    let body = serde_urlencoded::to_string(fields).unwrap_or_default();
-    post(target, "application/x-www-form-urlencoded", body.as_bytes())
-}
-
-pub(crate) fn post(target: &str, media: &str, body: &[u8]) -> Recording {
-    Recording {
-        method: "POST".to_owned(),
-        target: target.to_owned(),
-        headers: vec![("Content-Type".to_owned(), media.to_owned())],
-        body: body.to_vec(),
-        ..Recording::default()
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service tells the time, too")]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::client::exchange;
 use crate::history::{History, What};
 use crate::leaks::listen;
-use crate::wire;
+use crate::support::process::operator_request;
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -28,10 +29,9 @@ pub(crate) async fn sample(alive: watch::Receiver<Option<Alive>>, history: Arc<H
         if let Some((rss_kib, fds)) = held(pid) {
             history.note(What::Sample { run, rss_kib, fds });
         }
-        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-        if let Ok(answer) = wire::exchange(&mut None, ops, request).await {
-            listen(&history, "/metrics", &answer.head);
-            listen(&history, "/metrics", &answer.body);
+        if let Ok(answer) = exchange(&mut None, ops, operator_request("/metrics")).await {
+            listen(&history, "/metrics", answer.response.head.as_bytes());
+            listen(&history, "/metrics", &answer.response.body);
         }
     }
 }

@@ -5,20 +5,20 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::client::exchange;
 use crate::clock::Clock;
 use crate::history::{History, What};
 use crate::identities::{BASE, SECRET};
 use crate::leaks::listen;
-use crate::wire;
+use crate::support::process::{self, ChildProcess, addresses, operator_request, settings};
 
 /// So many posts may be under way at a time.
 pub(crate) const CONCURRENCY: usize = 16;
@@ -47,7 +47,7 @@ pub(crate) struct Service {
     pub(crate) run: u64,
     pub(crate) public: SocketAddr,
     pub(crate) ops: SocketAddr,
-    child: Child,
+    pub(crate) process: ChildProcess,
     log: Arc<Mutex<Log>>,
     reader: Option<JoinHandle<()>>,
     history: Arc<History>,
@@ -63,27 +63,18 @@ impl Place {
         may_fail: bool,
     ) -> anyhow::Result<Option<Service>> {
         let mut command = Command::new(&self.binary);
-        let phone_key = format!("{SECRET} for phones");
-        command.arg("serve").env_clear().envs([
-            ("HEARDBACK_LISTEN", "127.0.0.1:0"),
-            ("HEARDBACK_OPS_LISTEN", "127.0.0.1:0"),
-            ("HEARDBACK_PUBLIC_URL", BASE),
-            ("HEARDBACK_STORE", &format!("sled:{}", self.store.display())),
-            ("HEARDBACK_UPSTREAM_URL", &format!("http://{upstream}")),
+        command.arg("serve").env_clear().envs(settings(BASE, &self.store, upstream)).envs([
             ("HEARDBACK_UPSTREAM_CONCURRENCY", &CONCURRENCY.to_string()),
             ("HEARDBACK_ACCOUNTS_FILE", &self.accounts.display().to_string()),
-            ("HEARDBACK_PHONE_KEY", &phone_key),
-            // The temporary folder may be on tmpfs or overlayfs, which `serve` refuses.
-            ("HEARDBACK_ALLOW_UNSAFE_STORE", "true"),
-            ("HEARDBACK_LOG_FORMAT", "json"),
+            ("HEARDBACK_PHONE_KEY", &format!("{SECRET} for phones")),
         ]);
         if let Some(clock) = &self.clock {
             command.envs(clock.environment());
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         self.history.note(What::Started { run });
-        let mut child = command.spawn().context("cannot start the service")?;
-        let stderr = child.stderr.take().context("piped")?;
+        let process = ChildProcess::start(command.stderr(Stdio::piped()));
+        let mut process = process.context("cannot start the service")?;
+        let stderr = process.child.stderr.take().context("stderr is a pipe")?;
         let log = Arc::new(Mutex::new(Log::default()));
         let (writing, history) = (Arc::clone(&log), Arc::clone(&self.history));
         let reader = std::thread::spawn(move || {
@@ -107,7 +98,7 @@ impl Place {
             run,
             public: unbound,
             ops: unbound,
-            child,
+            process,
             log,
             reader: Some(reader),
             history,
@@ -129,20 +120,12 @@ impl Place {
 }
 
 impl Service {
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        kill_process(self.pid(), signal).context("cannot signal the service")
-    }
-
     /// Whether it is gone; the first time, that is noted.
     pub(crate) fn has_ended(&mut self, asked: bool) -> anyhow::Result<bool> {
         if self.ended {
             return Ok(true);
         }
-        let Some(status) = self.child.try_wait()? else { return Ok(false) };
+        let Some(status) = self.process.end()? else { return Ok(false) };
         self.ended = true;
         self.reader.take().map(JoinHandle::join);
         let how = if asked { status.to_string() } else { format!("{status}\n{}", self.tail()) };
@@ -173,23 +156,20 @@ impl Service {
 
     /// What the operator's listener says.
     pub(crate) async fn ask(&self, path: &str) -> Option<(u16, String)> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        let answer = wire::exchange(&mut None, self.ops, request.as_bytes()).await.ok()?;
-        Some((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+        let answer = exchange(&mut None, self.ops, operator_request(path)).await.ok()?;
+        Some((answer.response.status, answer.response.text()))
     }
 
     /// The number behind a metric without labels.
     pub(crate) async fn metric(&self, name: &str) -> Option<u64> {
         let (_, text) = self.ask("/metrics").await?;
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        process::metric(&text, name)
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may be stopped; SIGKILL does not mind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
         self.reader.take().map(JoinHandle::join);
     }
 }
@@ -211,10 +191,4 @@ fn deferral(run: u64, line: &str) -> Option<What> {
         }
         _ => None,
     }
-}
-
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line.get(name)?.as_str()?.parse().ok();
-    Some((address("public_addr")?, address("ops_addr")?))
 }

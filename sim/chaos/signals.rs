@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::identities::{BASE, TEXT};
-use crate::random::Random;
-use crate::requests::{Claim, Request, Signer, Story, form, now, post};
+use crate::requests::{Claim, Request, Signer, Story, now};
+use crate::support::http::{form, post};
+use crate::support::random::Random;
 
 const BROWSER: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)";
 /// A ringing call or a pressed link is answered even if the store cannot write (`src/inbound/deferred.rs`).
@@ -162,7 +163,7 @@ impl Story<'_> {
             let event = self.event("eventstreams.test-event", &self.created, &json!({}));
             events.push(StreamEvent { event, claim: None });
         }
-        shuffle(&mut events, random);
+        random.shuffle(&mut events);
         batch(self.owner, events)
     }
 
@@ -216,12 +217,4 @@ impl Story<'_> {
 pub(crate) fn link_path(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("link")?.as_str()?.strip_prefix(BASE).map(str::to_owned)
-}
-
-/// In an order that is drawn.
-pub(crate) fn shuffle<T>(of: &mut [T], random: &mut Random) {
-    for at in (1..of.len()).rev() {
-        let other = usize::try_from(random.below(at as u64 + 1)).unwrap_or_default();
-        of.swap(at, other);
-    }
 }

@@ -1,56 +1,58 @@
-//! The stand-in for Twilio's Feedback API: reads a post, decides, and answers, or does not.
+//! The fake Twilio of the chaos run: decides about each post, then replies, or fails on purpose.
 //!
-//! It decides before it answers, as Twilio does: a 2xx is a fact from then on, even if nobody ever
-//! hears of it. What it says for good about a message (404, 400) it says whenever it says anything for
-//! good. Each start of the service posts to a listener of its own, so that it is known who posted.
+//! It decides before it replies, as Twilio does: a 2xx is a fact even if the reply is lost. Its final decision about a
+//! message (accepted, 404, 400) never changes. Each start of the service has its own listener, so the history records
+//! which process posted.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::io::{self, Read as _};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::park_timeout;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use rustix::net::sockopt::set_socket_linger;
 
 use crate::history::{Credential, FOREIGN, History, What};
 use crate::identities::{ACCOUNTS, Cast, Fate};
-use crate::post::Request;
-use crate::random::{Random, mixed};
 use crate::requests::now;
+use crate::support::fake_twilio::{ApiReply, ApiRequest, FakeTwilio};
+use crate::support::http::Connection;
+use crate::support::random::{Random, hash};
 
-/// So often it makes trouble about one message; then it tires of that.
-const MAX_TROUBLE: u32 = 3;
+/// The most transient failures for one message.
+const MAX_FAILURES: u32 = 3;
 /// The Retry-After of a 429, in seconds.
 const THROTTLE: u64 = 3;
-/// Longer than the service waits for an answer.
+/// Longer than the service waits for a response.
 const HANG: Duration = Duration::from_secs(12);
 
-/// What is done about a post.
+/// The decision about a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Taken,
-    /// A 2xx as another server sends it in Twilio's place.
+enum Decision {
+    Accepted,
+    /// A 2xx of another server, such as a captive portal.
     Foreign,
+    /// Accepted; the reply arrives a few bytes at a time.
     Trickle,
-    /// Decided, and then an RST before or within the answer.
+    /// Accepted; an RST before or within the reply.
     ResetAfter,
     Busy,
     Failed,
     Throttled,
     Hang,
     Missing,
-    Never,
+    Invalid,
     Denied,
 }
 
-impl Answer {
-    fn word(self) -> &'static str {
+impl Decision {
+    fn name(self) -> &'static str {
         match self {
-            Self::Taken => "taken",
+            Self::Accepted => "taken",
             Self::Foreign => FOREIGN,
             Self::Trickle => "taken, trickled",
             Self::ResetAfter => "taken, then reset",
@@ -59,39 +61,39 @@ impl Answer {
             Self::Throttled => "429 Retry-After",
             Self::Hang => "hangs",
             Self::Missing => "404",
-            Self::Never => "400",
+            Self::Invalid => "400",
             Self::Denied => "401",
         }
     }
 
     fn status(self) -> u16 {
         match self {
-            Self::Taken => 201,
+            Self::Accepted => 201,
             Self::Foreign | Self::Trickle | Self::ResetAfter => 200,
             Self::Busy => 503,
             Self::Failed => 500,
             Self::Throttled => 429,
             Self::Hang => 0,
             Self::Missing => 404,
-            Self::Never => 400,
+            Self::Invalid => 400,
             Self::Denied => 401,
         }
     }
 }
 
-/// The stand-in, and its moods.
+/// The state of the fake Twilio, shared by all its listeners.
 pub(crate) struct Upstream {
     seed: u64,
     cast: Arc<Cast>,
     history: Arc<History>,
     posts: AtomicU64,
-    /// So often there was trouble about a message.
-    trouble: Mutex<HashMap<String, u32>>,
-    /// Accounts whose running key is answered with 401.
+    /// Transient failures so far, by message.
+    failures: Mutex<HashMap<String, u32>>,
+    /// Accounts whose current key gets a 401.
     pub(crate) denied: [AtomicBool; ACCOUNTS],
     /// Accounts whose posts all hang.
     pub(crate) hangs: [AtomicBool; ACCOUNTS],
-    /// Besides those, no trouble for a while.
+    /// No transient failures for a while.
     pub(crate) calm: AtomicBool,
     pub(crate) healed: AtomicBool,
 }
@@ -103,7 +105,7 @@ impl Upstream {
             cast: Arc::clone(cast),
             history: Arc::clone(history),
             posts: AtomicU64::new(0),
-            trouble: Mutex::default(),
+            failures: Mutex::default(),
             denied: Default::default(),
             hangs: Default::default(),
             calm: AtomicBool::new(false),
@@ -111,182 +113,185 @@ impl Upstream {
         })
     }
 
-    /// Listens for one start of the service, until the handle is aborted.
-    pub(crate) async fn listen(
-        self: &Arc<Self>,
-        run: u64,
-    ) -> std::io::Result<(SocketAddr, JoinHandle<()>)> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+    /// Starts a listener for one start of the service.
+    pub(crate) fn listen(self: &Arc<Self>, run: u64) -> io::Result<FakeTwilio> {
         let own = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            for number in 0_u64.. {
-                let Ok((stream, _)) = listener.accept().await else { continue };
-                let mut random = Random::new(mixed(own.seed ^ (run << 32)) ^ mixed(number));
-                if !own.healed.load(Ordering::Acquire) && random.chance(300) {
-                    // Reset before anything is read.
-                    let _ = stream.set_zero_linger();
-                    continue;
-                }
-                tokio::spawn(Arc::clone(&own).serve(run, stream, random));
+        FakeTwilio::start(TcpListener::bind("127.0.0.1:0")?, move |number, connection| {
+            let mut random = Random::new(hash(own.seed ^ (run << 32)) ^ hash(number));
+            if !own.is_healed() && random.chance(300) {
+                // The connection is reset before a byte is read.
+                reset_on_close(&connection);
+                return;
             }
-        });
-        Ok((address, task))
+            // An error ends the connection.
+            let _ = own.serve(run, connection, &mut random);
+        })
     }
 
-    async fn serve(self: Arc<Self>, run: u64, mut stream: TcpStream, mut random: Random) {
-        let mut unread = Vec::new();
-        while let Some(request) = Request::read(&mut stream, &mut unread).await {
-            if request.requests_time {
-                if !tell(&mut stream, &request, Answer::Taken, 0, &mut random).await {
-                    return;
-                }
+    fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Acquire)
+    }
+
+    fn serve(&self, run: u64, mut connection: Connection, random: &mut Random) -> io::Result<()> {
+        loop {
+            let request = ApiRequest::read(&mut connection)?;
+            if request.message().is_none() && request.head.starts_with("GET ") {
+                // The service reads the time in the `Date` of this reply (`src/worker/clock.rs`).
+                reply(&mut connection, &request, Decision::Accepted, 0, random)?;
                 continue;
             }
             let post = self.posts.fetch_add(1, Ordering::Relaxed);
             let credential = self.credential(&request);
-            let (account, sid) = (request.account.clone(), request.sid.clone());
-            self.history.note(What::Posted { post, run, account, sid, credential });
-            let answer = self.decide(&request, credential, &mut random);
-            let retry_after = if answer == Answer::Busy {
+            let account = request.account().to_owned();
+            // Any other request is about no SID of ours, so the judge reports it.
+            let sid = match request.message() {
+                Some(sid) if request.is_feedback() => sid.to_owned(),
+                _ => format!("not a feedback: {}", request.target()),
+            };
+            self.history.note(What::Posted { post, run, account, sid: sid.clone(), credential });
+            let decision = self.decide(&request, &sid, credential, random);
+            let retry_after = if decision == Decision::Busy {
                 1 + random.below(2)
-            } else if answer == Answer::Throttled {
+            } else if decision == Decision::Throttled {
                 THROTTLE
             } else {
                 0
             };
-            let (word, status) = (answer.word().to_owned(), answer.status());
-            self.history.note(What::Decided { post, answer: word, status, retry_after });
-            let whole = tell(&mut stream, &request, answer, retry_after, &mut random).await;
-            self.history.note(What::Told { post, whole });
-            if !whole {
-                return;
-            }
+            let (answer, status) = (decision.name().to_owned(), decision.status());
+            self.history.note(What::Decided { post, answer, status, retry_after });
+            let replied = reply(&mut connection, &request, decision, retry_after, random);
+            self.history.note(What::Told { post, whole: replied.is_ok() });
+            replied?;
         }
     }
 
-    fn credential(&self, request: &Request) -> Credential {
-        let Some(of) = self.cast.account_number(&request.account) else { return Credential::Wrong };
-        let (valid, former) = self.cast.credentials(of);
-        let same = |(user, secret): &(String, String)| {
-            *request.authorization
-                == format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
+    fn credential(&self, request: &ApiRequest) -> Credential {
+        let Some(of) = self.cast.account_number(request.account()) else {
+            return Credential::Wrong;
         };
-        if valid.iter().any(same) {
+        let (valid, former) = self.cast.credentials(of);
+        let is_presented = |(user, secret): &(String, String)| {
+            let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")));
+            request.header("Authorization") == Some(expected.as_str())
+        };
+        if valid.iter().any(is_presented) {
             Credential::Right
-        } else if former.iter().any(same) {
+        } else if former.iter().any(is_presented) {
             Credential::Former
         } else {
             Credential::Wrong
         }
     }
 
-    fn decide(&self, request: &Request, credential: Credential, random: &mut Random) -> Answer {
-        let of = self.cast.account_number(&request.account);
-        let denied = of.and_then(|of| self.denied.get(of));
-        if credential != Credential::Right || denied.is_some_and(|d| d.load(Ordering::Acquire)) {
-            return Answer::Denied;
-        }
-        let hangs = of.and_then(|of| self.hangs.get(of));
-        if hangs.is_some_and(|hangs| hangs.load(Ordering::Acquire)) {
-            return Answer::Hang;
-        }
-        let taken = Answer::Taken;
-        let last_word = match self.cast.fate(&request.sid) {
-            Fate::Taken => taken,
-            Fate::Missing => Answer::Missing,
-            Fate::Never => Answer::Never,
+    fn decide(
+        &self,
+        request: &ApiRequest,
+        sid: &str,
+        credential: Credential,
+        random: &mut Random,
+    ) -> Decision {
+        let of = self.cast.account_number(request.account());
+        let is_set = |flags: &[AtomicBool; ACCOUNTS]| {
+            of.and_then(|of| flags.get(of)).is_some_and(|flag| flag.load(Ordering::Acquire))
         };
-        if self.healed.load(Ordering::Acquire) || self.calm.load(Ordering::Acquire) {
+        if credential != Credential::Right || is_set(&self.denied) {
+            return Decision::Denied;
+        }
+        if is_set(&self.hangs) {
+            return Decision::Hang;
+        }
+        let last_word = match self.cast.fate(sid) {
+            Fate::Taken => Decision::Accepted,
+            Fate::Missing => Decision::Missing,
+            Fate::Never => Decision::Invalid,
+        };
+        if self.is_healed() || self.calm.load(Ordering::Acquire) {
             return last_word;
         }
+        let is_accepted = last_word == Decision::Accepted;
         let drawn = match random.below(1000) {
-            0..=39 => Answer::Failed,
-            40..=64 => Answer::Busy,
-            65..=66 => Answer::Throttled,
-            67..=69 => Answer::Hang,
-            70..=109 if last_word == taken => Answer::ResetAfter,
-            110..=139 if last_word == taken => Answer::Trickle,
-            140..=189 => Answer::Foreign,
+            0..=39 => Decision::Failed,
+            40..=64 => Decision::Busy,
+            65..=66 => Decision::Throttled,
+            67..=69 => Decision::Hang,
+            70..=109 if is_accepted => Decision::ResetAfter,
+            110..=139 if is_accepted => Decision::Trickle,
+            140..=189 => Decision::Foreign,
             _ => last_word,
         };
-        if drawn == last_word || drawn == Answer::Trickle {
+        if drawn == last_word || drawn == Decision::Trickle {
             return drawn;
         }
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = trouble.entry(request.sid.clone()).or_default();
-        *times += 1;
-        if *times > MAX_TROUBLE { last_word } else { drawn }
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(sid.to_owned()).or_default();
+        *count += 1;
+        if *count > MAX_FAILURES { last_word } else { drawn }
     }
 }
 
-/// A captive portal's page, no body, another message's answer, or a part of the right one.
-fn foreign(taken: &str, sid: &str, random: &mut Random) -> (&'static str, String) {
+fn reset_on_close(connection: &Connection) {
+    // Without the option, the close is a FIN.
+    let _ = set_socket_linger(&connection.stream, Some(Duration::ZERO));
+}
+
+/// A 2xx of another server: a web page, no body, the reply to another message, or a part of the right reply.
+fn foreign(accepted: &str, sid: &str, random: &mut Random) -> (&'static str, String) {
     match random.below(4) {
         0 => ("text/html", "<html><title>Sign in</title></html>".to_owned()),
         1 => ("text/plain", String::new()),
-        2 => ("application/json", taken.replace(sid, "SM00000000000000000000000000000000")),
-        _ => ("application/json", taken.chars().take(taken.len() / 2).collect()),
+        2 => ("application/json", accepted.replace(sid, "SM00000000000000000000000000000000")),
+        _ => ("application/json", accepted.chars().take(accepted.len() / 2).collect()),
     }
 }
 
-/// Answers; says whether the answer was written to its last byte.
-async fn tell(
-    stream: &mut TcpStream,
-    request: &Request,
-    answer: Answer,
+/// Replies. `Err`: the reply was not written to its last byte.
+fn reply(
+    connection: &mut Connection,
+    request: &ApiRequest,
+    decision: Decision,
     retry_after: u64,
     random: &mut Random,
-) -> bool {
-    let (status, sid) = (answer.status(), &request.sid);
-    let taken = format!(
-        r#"{{"account_sid":"{}","message_sid":"{sid}","outcome":"confirmed"}}"#,
-        request.account
-    );
-    let (media, body) = if answer == Answer::Foreign {
-        foreign(&taken, sid, random)
-    } else if (200..300).contains(&status) {
-        ("application/json", taken)
+) -> io::Result<()> {
+    let status = decision.status();
+    let mut reply = if (200..300).contains(&status) {
+        ApiReply::accepted(status, request)
     } else {
-        let body = format!(r#"{{"code":20{status},"message":"no","status":{status}}}"#);
-        ("application/json", body)
+        ApiReply::error(status, 20000 + u32::from(status), "no")
     };
-    let hint =
-        if retry_after > 0 { format!("Retry-After: {retry_after}\r\n") } else { String::new() };
-    // By this date the service notices that its own clock is wrong.
-    let date = now().strftime("%a, %d %b %Y %H:%M:%S GMT");
-    let text = format!(
-        "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: {media}\r\n{hint}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    match answer {
-        Answer::Hang => {
-            // Whoever hangs up first ends it.
-            let _ = tokio::time::timeout(HANG, stream.read(&mut [0; 1])).await;
-            false
+    if decision == Decision::Foreign {
+        let (media, body) = foreign(&reply.body, request.message().unwrap_or_default(), random);
+        (reply.headers, reply.body) = (format!("Content-Type: {media}\r\n"), body);
+    }
+    if retry_after > 0 {
+        reply.add_header("Retry-After", &retry_after.to_string());
+    }
+    // From this date, the service notices that its own clock is wrong.
+    reply.add_header("Date", &now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    let bytes = reply.to_bytes();
+    match decision {
+        Decision::Hang => {
+            // Waits until the service closes the connection.
+            connection.set_timeout(HANG)?;
+            let _ = connection.stream.read(&mut [0; 1]);
+            Err(io::ErrorKind::TimedOut.into())
         }
-        Answer::ResetAfter => {
-            let before = usize::try_from(random.below(text.len() as u64)).unwrap_or_default();
-            let _ = stream.set_zero_linger();
-            let _ = stream.write_all(text.as_bytes().get(..before).unwrap_or_default()).await;
-            false
+        Decision::ResetAfter => {
+            let part = bytes.get(..random.index(bytes.len())).unwrap_or_default();
+            reset_on_close(connection);
+            connection.send(part)?;
+            Err(io::ErrorKind::ConnectionReset.into())
         }
-        Answer::Trickle => {
-            for piece in text.as_bytes().chunks(9) {
-                tokio::time::sleep(Duration::from_millis(random.below(20))).await;
-                if stream.write_all(piece).await.is_err() {
-                    return false;
-                }
-            }
-            true
-        }
-        Answer::Taken
-        | Answer::Foreign
-        | Answer::Busy
-        | Answer::Failed
-        | Answer::Throttled
-        | Answer::Missing
-        | Answer::Never
-        | Answer::Denied => stream.write_all(text.as_bytes()).await.is_ok(),
+        Decision::Trickle => bytes.chunks(9).try_for_each(|piece| {
+            park_timeout(Duration::from_millis(random.below(20)));
+            connection.send(piece)
+        }),
+        Decision::Accepted
+        | Decision::Foreign
+        | Decision::Busy
+        | Decision::Failed
+        | Decision::Throttled
+        | Decision::Missing
+        | Decision::Invalid
+        | Decision::Denied => connection.send(&bytes),
     }
 }

@@ -3,7 +3,7 @@
 //! Receipts lie both ways: of what was lost some say "delivered" (grey routes do so as a rule), of what
 //! arrived some say "undelivered". They come late, twice, in any order, or never.
 
-use crate::random::{Random, Spread};
+use crate::support::random::{Random, WeightedRange};
 use crate::world::{HOUR, MINUTE, SECOND};
 
 /// One way for messages to go.
@@ -15,20 +15,20 @@ pub(crate) struct Carrier {
     /// How many messages in ten thousand it loses.
     lost: u64,
     /// How long the others take.
-    takes: &'static [Spread],
+    takes: &'static [WeightedRange],
     /// Of what was lost, how many in ten thousand it says "delivered".
     claims: u64,
     /// Of what arrived, how many in ten thousand it says "undelivered".
     denies: u64,
 }
 
-const SWIFT: [Spread; 4] = [
+const SWIFT: [WeightedRange; 4] = [
     (85, SECOND, 6 * SECOND),
     (11, 6 * SECOND, 40 * SECOND),
     (3, 40 * SECOND, 5 * MINUTE),
     (1, 5 * MINUTE, 3 * HOUR),
 ];
-const SLOW: [Spread; 4] = [
+const SLOW: [WeightedRange; 4] = [
     (60, 3 * SECOND, 15 * SECOND),
     (25, 15 * SECOND, 90 * SECOND),
     (12, 90 * SECOND, 20 * MINUTE),
@@ -67,7 +67,7 @@ impl Carrier {
     /// How long the message takes, unless it is lost, and the receipts for it.
     pub(crate) fn carry(&self, landline: bool, random: &mut Random) -> (Option<i64>, Vec<Receipt>) {
         let lost = landline || random.chance(self.lost);
-        let takes = (!lost).then(|| random.spread(self.takes));
+        let takes = (!lost).then(|| random.weighted(self.takes));
         let mut receipts = Vec::new();
         if random.chance(1_000) {
             receipts.push((random.between(SECOND / 5, 3 * SECOND), "sent"));
@@ -82,10 +82,10 @@ impl Carrier {
             // What was lost is given up on after a while; what is made up, is made up at once.
             let known = match (takes, word) {
                 (Some(takes), _) => takes,
-                (None, "delivered") => random.spread(&SWIFT),
-                (None, _) => random.spread(&[(60, 5 * SECOND, MINUTE), (40, MINUTE, 4 * HOUR)]),
+                (None, "delivered") => random.weighted(&SWIFT),
+                (None, _) => random.weighted(&[(60, 5 * SECOND, MINUTE), (40, MINUTE, 4 * HOUR)]),
             };
-            let on_its_way = random.spread(&[
+            let on_its_way = random.weighted(&[
                 (90, SECOND / 4, 4 * SECOND),
                 (9, 4 * SECOND, 10 * MINUTE),
                 (1, HOUR, 12 * HOUR),
@@ -105,7 +105,7 @@ impl Carrier {
 }
 
 /// How long people take to act upon what they read, if they act at all.
-pub(crate) const ANSWERS: [Spread; 5] = [
+pub(crate) const ANSWERS: [WeightedRange; 5] = [
     (45, 5 * SECOND, MINUTE),
     (30, MINUTE, 10 * MINUTE),
     (15, 10 * MINUTE, HOUR),
@@ -113,8 +113,8 @@ pub(crate) const ANSWERS: [Spread; 5] = [
     (2, 20 * HOUR, 60 * HOUR),
 ];
 /// How long people take to type a code over from their handset.
-pub(crate) const TYPES: [Spread; 3] =
+pub(crate) const TYPES: [WeightedRange; 3] =
     [(80, 6 * SECOND, 30 * SECOND), (18, 30 * SECOND, 2 * MINUTE), (2, 2 * MINUTE, 9 * MINUTE)];
 /// How long a request takes from whoever sends it to Heardback.
-pub(crate) const WIRE: [Spread; 3] =
+pub(crate) const WIRE: [WeightedRange; 3] =
     [(95, 40, 900), (4, SECOND, 20 * SECOND), (1, 20 * SECOND, 10 * MINUTE)];

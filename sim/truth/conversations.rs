@@ -13,7 +13,7 @@ impl Life {
         let number = self.send(message);
         let Some(sent) = self.world.messages.get(number).copied() else { return };
         let Some(arrived) = sent.arrived else { return };
-        let at = arrived + self.random.spread(&ANSWERS);
+        let at = arrived + self.random.weighted(&ANSWERS);
         match self.random.below(100) {
             0..40 => {
                 let quotes = sent.whatsapp && self.random.chance(4_000);
@@ -45,7 +45,7 @@ impl Life {
         if let Some(arrived) = sent.arrived
             && self.random.chance(4_500)
         {
-            let at = arrived + self.random.spread(&ANSWERS);
+            let at = arrived + self.random.weighted(&ANSWERS);
             self.act(opens(Cause::Message(number), at));
         }
     }

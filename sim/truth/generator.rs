@@ -5,7 +5,7 @@
 
 use crate::brands::{BRANDS, Brand, Registers};
 use crate::carriers::{CARRIERS, Carrier, WHATSAPP, WIRE};
-use crate::random::Random;
+use crate::support::random::Random;
 use crate::world::{
     Act, Cause, DAY, HOUR, Line, MINUTE, Message, Purpose, Road, SECOND, Word, World,
 };
@@ -55,7 +55,7 @@ impl Life {
 
     fn something(&mut self) {
         let line = self.some_line();
-        let brand = usize::try_from(self.random.below(BRANDS.len() as u64)).unwrap_or_default();
+        let brand = self.random.index(BRANDS.len());
         let at = self.random.between(0, self.habits.days * DAY);
         match self.random.below(100) {
             0..66 => self.login(line, brand, at),
@@ -116,7 +116,7 @@ impl Life {
                 return self.tell(message.created + soon, Word::Status(number, "queued"));
             }
             Registers::AtOnce if !careless => self.random.between(SECOND / 10, SECOND / 2),
-            Registers::AtOnce | Registers::Answer => self.random.spread(&[
+            Registers::AtOnce | Registers::Answer => self.random.weighted(&[
                 (95, SECOND / 10, SECOND),
                 (3, SECOND, 20 * SECOND),
                 (1, 20 * SECOND, 5 * MINUTE),
@@ -172,12 +172,12 @@ impl Life {
 
     /// Puts word of an act on its way.
     pub(crate) fn act(&mut self, mut act: Act) -> usize {
-        act.heard = act.did + self.random.spread(&WIRE);
+        act.heard = act.did + self.random.weighted(&WIRE);
         let passes_on = BRANDS.get(act.brand).filter(|brand| brand.passes_on);
         if let (Some(brand), Road::Reply | Road::ReplyByHandset | Road::ReplyWithCode) =
             (passes_on, act.road)
         {
-            act.heard += self.random.spread(&[(85, 0, SECOND), (15, SECOND, 20 * MINUTE)]);
+            act.heard += self.random.weighted(&[(85, 0, SECOND), (15, SECOND, 20 * MINUTE)]);
             act.stated = (!self.random.chance(500)).then_some(act.did + brand.clock_ahead);
             act.sent = Some(act.heard + brand.clock_ahead);
         }
@@ -195,7 +195,7 @@ impl Life {
         let streams = BRANDS.get(act.brand).is_some_and(|brand| brand.streams);
         let inbound = matches!(act.road, Road::Reply | Road::Click);
         if streams && inbound && act.cause != Cause::Replay {
-            let late = self.random.spread(&[(80, SECOND, MINUTE), (20, MINUTE, 4 * HOUR)]);
+            let late = self.random.weighted(&[(80, SECOND, MINUTE), (20, MINUTE, 4 * HOUR)]);
             self.tell(act.heard + late, Word::Streamed(number));
             // What no webhook told, because the service was down.
             if self.random.chance(2_000) {
@@ -221,7 +221,7 @@ impl Life {
     }
 
     pub(crate) fn some_sender(&mut self, brand: &Brand) -> usize {
-        usize::try_from(self.random.below(brand.senders.len() as u64)).unwrap_or_default()
+        self.random.index(brand.senders.len())
     }
 
     /// A message that is about to be sent.

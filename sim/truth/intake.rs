@@ -20,8 +20,8 @@ use heardback::twilio::form;
 use heardback::twilio::{app, call, click, event_streams};
 
 use crate::brands::BRANDS;
-use crate::random::mixed;
 use crate::requests::{moment, owner};
+use crate::support::random::hash;
 use crate::world::{Act, Cause, Message, Road, Word, World};
 
 /// What a request turned out to be.
@@ -179,7 +179,7 @@ impl Roads<'_> {
     }
 
     fn token(&self, number: usize) -> LinkToken {
-        let noise = mixed(self.world.seed ^ mixed(number as u64)).to_be_bytes();
+        let noise = hash(self.world.seed ^ hash(number as u64)).to_be_bytes();
         let mut bytes = [0; TOKEN_BYTES];
         for (to, from) in bytes.iter_mut().zip(noise.into_iter().chain(noise)) {
             *to = from;

@@ -98,7 +98,7 @@ impl Life {
             .collect();
         arrived.sort_unstable();
         let (arrived, number) = arrived.first().copied()?;
-        let typed = arrived.max(from) + self.random.spread(&TYPES);
+        let typed = arrived.max(from) + self.random.weighted(&TYPES);
         (typed <= until).then_some((number, typed))
     }
 
@@ -122,7 +122,7 @@ impl Life {
         let after = if queued {
             self.random.between(SECOND, 40 * MINUTE)
         } else {
-            self.random.spread(&WIRE).min(SECOND)
+            self.random.weighted(&WIRE).min(SECOND)
         };
         let sent = (!brand.by_user).then_some(typed + after + brand.clock_ahead);
         let who = (login.line, login.brand, message.whatsapp);

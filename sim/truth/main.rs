@@ -28,9 +28,11 @@ mod intake;
 mod judge;
 mod logins;
 mod policies;
-mod random;
 mod requests;
 mod runner;
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod tables;
 mod world;
 
@@ -46,8 +48,8 @@ use heardback::domain::message::Basis;
 
 use crate::generator::{Habits, Life};
 use crate::judge::{Judgement, judge};
-use crate::random::mixed;
 use crate::runner::{Settings, play};
+use crate::support::random::hash;
 use crate::world::World;
 
 /// sled allocates without end; the C library's allocator took a quarter of the time.
@@ -97,7 +99,7 @@ fn main() -> anyhow::Result<ExitCode> {
     tables::kinds(&judgement);
     if compare > 0 {
         println!("\n## Policies, on {compare} messages\n");
-        policies::compare(mixed(seed), compare, folder.path())?;
+        policies::compare(hash(seed), compare, folder.path())?;
     }
     println!("\ndigest {:016x}, {} s", judgement.digest, began.elapsed().as_secs());
     Ok(verdict(&judgement))
@@ -133,7 +135,7 @@ fn all(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<Judgement> {
     let one = |number: usize| {
         let days = if number < 2 { LONG } else { SHORT };
         let habits = Habits { days, careless: false };
-        let world = Life::lived(mixed(seed.wrapping_add(number as u64)), messages / worlds, habits);
+        let world = Life::lived(hash(seed.wrapping_add(number as u64)), messages / worlds, habits);
         played(&world, policies::defaults(), &folder.join(number.to_string()))
     };
     let mut sum = Judgement::default();

@@ -9,19 +9,12 @@ use heardback::domain::matching::{Policy, Resend};
 
 use crate::generator::{Habits, Life};
 use crate::runner::Settings;
+use crate::support::store::default_policy;
 use crate::tables;
 
 /// What ships.
 pub(crate) fn defaults() -> Settings {
-    let policy = Policy {
-        pending_ttl: Duration::from_hours(7 * 24),
-        reply_window: Duration::from_hours(1),
-        event_window: Duration::from_mins(15),
-        retention: Duration::from_hours(30 * 24),
-        read_confirms: false,
-        resend: Resend::default(),
-    };
-    Settings { policy, ignores_crawlers: true, confirms_on_get: false }
+    Settings { policy: default_policy(), ignores_crawlers: true, confirms_on_get: false }
 }
 
 /// A setting that is tried.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::brands::{ACCOUNTS, BRANDS, Registers};
 use crate::carriers::CARRIERS;
-use crate::random::mixed;
+use crate::support::random::hash;
 use crate::world::{Act, BEGINNING, Cause, Message, Road, SECOND, World};
 
 /// A browser on a telephone.
@@ -331,7 +331,7 @@ impl World {
         };
         Some(format!(
             r#"[{{"specversion":"1.0","type":"{kind}","source":"/x","id":"EV{:032x}","time":"{}","data":{data}}}]"#,
-            mixed(act.once),
+            hash(act.once),
             moment(act.did),
         ))
     }

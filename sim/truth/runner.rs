@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::intake::{Heard, Roads};
 use crate::requests::moment;
+use crate::support::store::list_all;
 use crate::world::{Cause, MINUTE, Word, World};
 
 /// How far the store's clock moves at a time: each step takes the disk a sync or more.
@@ -119,7 +120,11 @@ pub(crate) async fn play(
     store.close().await;
     drop(store);
     let store = stage.open()?;
-    played.records = records(&store).await?;
+    for entry in list_all(&store, Filter::messages()).await? {
+        if let ListEntry::Message(message) = entry {
+            played.records.push(*message);
+        }
+    }
     store.close().await;
     Ok(played)
 }
@@ -248,22 +253,5 @@ async fn observe(
         // Another account's message, named in an event: 409 in the service.
         Err(StoreError::Contradiction(_)) => Ok(Answer::Contradicted),
         Err(error) => Err(error.into()),
-    }
-}
-
-async fn records(store: &SledStore) -> anyhow::Result<Vec<Record>> {
-    let mut records = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = store.list(Filter::messages(), cursor, 1_000).await?;
-        for entry in page.entries {
-            if let ListEntry::Message(message) = entry {
-                records.push(*message);
-            }
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(records);
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here is what Heardback hears; that is made of it in `roads`.
 
 use crate::brands::{BRANDS, Brand};
-use crate::random::mixed;
+use crate::support::random::hash;
 
 /// Milliseconds.
 pub(crate) const SECOND: i64 = 1_000;
@@ -209,7 +209,7 @@ impl World {
 
     /// A message's SID: its number in the world, and what makes it look like one.
     pub(crate) fn sid(&self, message: usize) -> String {
-        let noise = mixed(self.seed ^ message as u64);
+        let noise = hash(self.seed ^ message as u64);
         format!("SM{noise:016x}{:08x}{message:08x}", noise >> 40)
     }
 

@@ -81,7 +81,7 @@ fn a_disk_that_is_nearly_full_is_said_and_nothing_is_half_written_until_there_is
         for request in [status_callback(2, "sent"), code_entered(2)] {
             let answer = send(&request);
             assert_eq!(answer.status, 503, "{}", answer.head);
-            assert!(answer.says_close());
+            assert!(answer.closes());
             let wait = answer.header("Retry-After").and_then(|wait| wait.parse::<u32>().ok());
             assert!(wait.is_some_and(|wait| wait > 0), "{}", answer.head);
             let told = request.target.starts_with("/app/");

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use crate::harness::running::{BINARY, Running, command};
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::Answer;
+pub(crate) use crate::support::http::{form, get, post};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
@@ -94,28 +95,8 @@ pub(crate) fn sid(number: u32) -> String {
     format!("SM{number:032x}")
 }
 
-/// A form, posted.
-pub(crate) fn form(target: &str, fields: &[(&str, &str)]) -> Recording {
-    let body = serde_urlencoded::to_string(fields).expect("encodes");
-    post(target, "application/x-www-form-urlencoded", body.as_bytes())
-}
-
 pub(crate) fn json(target: &str, body: &Value) -> Recording {
     post(target, "application/json", body.to_string().as_bytes())
-}
-
-pub(crate) fn post(target: &str, media: &str, body: &[u8]) -> Recording {
-    Recording {
-        method: "POST".to_owned(),
-        target: target.to_owned(),
-        headers: vec![("Content-Type".to_owned(), media.to_owned())],
-        body: body.to_vec(),
-        ..Recording::default()
-    }
-}
-
-pub(crate) fn get(target: &str) -> Recording {
-    Recording { method: "GET".to_owned(), target: target.to_owned(), ..Recording::default() }
 }
 
 /// A status callback as Twilio posts it.

@@ -2,7 +2,7 @@
 
 use crate::history::{Role, What};
 use crate::judge::facts::{Facts, SECOND};
-use crate::judge::manners;
+use crate::judge::posting;
 use crate::judge::tests::{NONE, SID, Tale};
 
 /// A registered message, and a signal for which the service said that it is in memory, or did not.
