@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::growth::filled;
-use crate::measurement::{Place, median, told};
-use crate::processes::{CLIENT, Given, Heardback, Process, SERVER};
+use crate::growth::fill_store;
+use crate::measurement::{Place, median, report};
+use crate::processes::{CLIENT_CORE, Heardback, HeardbackOptions, Process, SERVER_CORE};
 
 #[derive(clap::Args)]
 pub(crate) struct Backlog {
@@ -56,12 +56,12 @@ impl Backlog {
     fn round(&self, after: u64, concurrency: u32) -> anyhow::Result<(f64, f64)> {
         let folder = &self.place.folder;
         let store = folder.join("backlog");
-        filled(&store, self.messages, true)?;
+        fill_store(&store, self.messages, true)?;
         let after = after.to_string();
         let log = folder.join("twilio.log");
-        let (_twilio, twilio) = Process::own(CLIENT, &["twilio", &after], &log)?;
+        let (_twilio, twilio) = Process::own(CLIENT_CORE, &["twilio", &after], &log)?;
         let alone = self.alone(twilio, concurrency)?;
-        let service = Heardback::start(&Given {
+        let service = Heardback::start(&HeardbackOptions {
             binary: &self.place.binary,
             store: &store,
             twilio,
@@ -86,10 +86,10 @@ impl Backlog {
             format!("/2010-04-01/Accounts/AC{0}/Messages/SM{0}/Feedback.json", "0".repeat(32));
         writeln!(std::fs::File::create(&file)?, "{path}\t-\tOutcome=confirmed")?;
         let mut wrk = Command::new("taskset");
-        wrk.args(["-c", SERVER, "wrk", "-t1", "-d3s", "-s", "bench/replay.lua"]);
+        wrk.args(["-c", SERVER_CORE, "wrk", "-t1", "-d3s", "-s", "bench/replay.lua"]);
         wrk.args([format!("-c{concurrency}"), format!("http://127.0.0.1:{twilio}")]);
-        let told = told(wrk.env("FILE", &file))?;
+        let report = report(wrk.env("FILE", &file))?;
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        return Ok(told.requests as f64 * 1e6 / told.us as f64);
+        return Ok(report.requests as f64 * 1e6 / report.us as f64);
     }
 }

@@ -5,17 +5,17 @@
 use std::fs;
 
 use crate::compare::{Bench, HEARDBACK};
-use crate::lower_bound::Least;
+use crate::lower_bound::LowerBound;
 use crate::measurement::{Load, Plan};
 use crate::open_cost;
 use crate::peers::Kit;
 use crate::post_cost;
 use crate::signature_cost;
 use crate::tables;
-use crate::write_cost::{self, Into};
+use crate::write_cost::{self, Backend};
 
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Floor {
+pub(crate) struct Breakdown {
     /// Messages a measurement of writing
     #[arg(long, default_value_t = 100_000)]
     messages: u32,
@@ -31,19 +31,19 @@ pub(crate) struct Floor {
     plan: Plan,
 }
 
-/// What writing in groups of one size cost, by [`Into::ALL`] and then by round, in µs of CPU a message.
+/// What writing in groups of one size cost, by [`Backend::ALL`] and then by round, in µs of CPU a message.
 pub(crate) struct Group {
     pub(crate) size: u32,
     pub(crate) cpu: [Vec<f64>; 3],
 }
 
-impl Floor {
+impl Breakdown {
     pub(crate) fn measure(&self) -> anyhow::Result<()> {
         let Self { plan, .. } = self;
         let folder = &plan.place.folder;
         fs::create_dir_all(folder)?;
         let mut bench = Bench::of(plan, &[]);
-        let group = |size: &u32| Group { size: *size, cpu: Into::ALL.map(|_| Vec::new()) };
+        let group = |size: &u32| Group { size: *size, cpu: Backend::ALL.map(|_| Vec::new()) };
         let mut groups: Vec<_> = self.groups.iter().map(group).collect();
         let (mut signatures, mut reports) = (Vec::new(), Vec::new());
         for round in 1..=plan.rounds {
@@ -54,8 +54,8 @@ impl Floor {
             }
             bench.heardback(HEARDBACK, &plan.place.binary, None)?;
             for group in &mut groups {
-                for (into, cpu) in Into::ALL.into_iter().zip(&mut group.cpu) {
-                    cpu.push(write_cost::measure(into, group.size, self.messages, folder)?.cpu);
+                for (backend, cpu) in Backend::ALL.into_iter().zip(&mut group.cpu) {
+                    cpu.push(write_cost::measure(backend, group.size, self.messages, folder)?.cpu);
                 }
             }
             signatures.push(signature_cost::measure(folder)?);
@@ -66,7 +66,7 @@ impl Floor {
         tables::groups(&groups);
         let closed: Vec<_> = plan.connections.iter().map(|count| Load::Closed(*count)).collect();
         let (signatures, posts) = (&signatures, &reports);
-        Least { sides: &bench.sides, groups: &groups, signatures, posts }.print(&closed);
+        LowerBound { sides: &bench.sides, groups: &groups, signatures, posts }.print(&closed);
         open_cost::measure(folder, self.pending, plan.rounds)
     }
 }

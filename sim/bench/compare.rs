@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 
 use crate::Compare;
-use crate::measurement::{Load, Measured, Place, Plan, Target, enough, measure, median};
+use crate::measurement::{Load, Measured, Place, Plan, Target, measure, median, request_count};
 use crate::peers;
-use crate::processes::{CLIENT, Given, Heardback, Process, SERVER};
+use crate::processes::{CLIENT_CORE, Heardback, HeardbackOptions, Process, SERVER_CORE};
 use crate::support::preload;
 use crate::system_stats::{disk, memory};
 use crate::tables;
@@ -35,13 +35,13 @@ pub(crate) struct Bench<'a> {
     phase: u32,
 }
 
-pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
-    let plan = &asked.plan;
+pub(crate) fn compare(arguments: &Compare) -> anyhow::Result<()> {
+    let plan = &arguments.plan;
     let Place { folder, binary } = &plan.place;
     fs::create_dir_all(folder)?;
-    let slow = asked.slow_sync.map(|ms| slow_sync_library(folder).map(|library| (library, ms)));
+    let slow = arguments.slow_sync.map(|ms| slow_sync_library(folder).map(|library| (library, ms)));
     let slow = slow.transpose()?;
-    let paced = Load::Open { a_second: asked.pace, connections: 32 };
+    let paced = Load::Open { a_second: arguments.pace, connections: 32 };
     let mut bench = Bench::of(plan, &[paced, Load::Forged(32)]);
     let mut disks = Vec::new();
     for round in 1..=plan.rounds {
@@ -49,14 +49,14 @@ pub(crate) fn compare(asked: &Compare) -> anyhow::Result<()> {
         disks.push(disk(folder)?);
         bench.bare()?;
         bench.heardback(HEARDBACK, binary, None)?;
-        if let Some(old) = &asked.old {
+        if let Some(old) = &arguments.old {
             bench.heardback(OLD, old, None)?;
         }
         if let Some((library, ms)) = &slow {
             let name = format!("{HEARDBACK}, syncs of {ms} ms");
             bench.heardback(&name, binary, Some((library, *ms)))?;
         }
-        for (kit, name) in asked.kit.each() {
+        for (kit, name) in arguments.kit.each() {
             bench.peer(kit, name)?;
         }
     }
@@ -88,7 +88,7 @@ impl<'a> Bench<'a> {
 
     pub(crate) fn bare(&mut self) -> anyhow::Result<()> {
         let log = self.plan.place.folder.join("bare.log");
-        let (process, port) = Process::own(SERVER, &["bare"], &log)?;
+        let (process, port) = Process::own(SERVER_CORE, &["bare"], &log)?;
         self.loads(BARE, &Target { processes: &[process], port, service: None }, Routes::Heardback)
     }
 
@@ -102,8 +102,8 @@ impl<'a> Bench<'a> {
         let store = folder.join("store");
         let _ = fs::remove_dir_all(&store);
         let _ = fs::remove_file(folder.join("store.served"));
-        let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
-        let service = Heardback::start(&Given {
+        let (_twilio, port) = Process::own(CLIENT_CORE, &["twilio"], &folder.join("twilio.log"))?;
+        let service = Heardback::start(&HeardbackOptions {
             binary,
             store: &store,
             twilio: port,
@@ -149,12 +149,12 @@ impl<'a> Bench<'a> {
     ) -> anyhow::Result<Measured> {
         let signed = match load {
             Load::Forged(_) => Signed::Forged,
-            Load::Closed(_) | Load::Open { .. } => Signed::Well,
+            Load::Closed(_) | Load::Open { .. } => Signed::Valid,
         };
         let phase = &mut self.phase;
         let prepare = |file: &Path| {
             *phase += 1;
-            let count = enough(load, seconds);
+            let count = request_count(load, seconds);
             traffic::write(file, *phase, count, (routes, signed), load.connections()).map(|_| ())
         };
         measure(target, load, seconds, &self.plan.place.folder.join("requests"), prepare)

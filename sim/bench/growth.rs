@@ -21,13 +21,13 @@ use jiff::Timestamp;
 
 use crate::Grow;
 use crate::measurement::{Load, Measured, Target, measure};
-use crate::processes::{CLIENT, Given, Heardback, Process};
+use crate::processes::{CLIENT_CORE, Heardback, HeardbackOptions, Process};
 use crate::support::store::{code_entered, default_policy, sent_message};
 use crate::system_stats::memory;
 use crate::traffic::{self, ACCOUNT, Routes, Signed};
 
 /// What was found with one number of pending messages.
-pub(crate) struct Grown {
+pub(crate) struct Growth {
     pending: u32,
     disk: u64,
     ready: Duration,
@@ -36,12 +36,12 @@ pub(crate) struct Grown {
     loads: Vec<(u32, Measured)>,
 }
 
-/// Where a limit on memory is set, if one is asked for.
+/// Where a limit on memory is set, if one is arguments for.
 const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
 
-impl Grown {
-    pub(crate) fn measure(asked: &Grow) -> anyhow::Result<()> {
-        let Grow { pending: all, memory: limit, plan, .. } = asked;
+impl Growth {
+    pub(crate) fn measure(arguments: &Grow) -> anyhow::Result<()> {
+        let Grow { pending: all, memory: limit, plan, .. } = arguments;
         fs::create_dir_all(&plan.place.folder)?;
         if let Some(mib) = limit {
             fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
@@ -49,7 +49,7 @@ impl Grown {
         }
         let mut found = Vec::new();
         for pending in all {
-            let grown = one(*pending, asked)?;
+            let grown = one(*pending, arguments)?;
             eprintln!("  {}", grown.cells().join(" · "));
             found.push(grown);
         }
@@ -90,19 +90,19 @@ impl Grown {
     }
 }
 
-fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
-    let plan = &asked.plan;
+fn one(pending: u32, arguments: &Grow) -> anyhow::Result<Growth> {
+    let plan = &arguments.plan;
     let folder = &plan.place.folder;
     let store = folder.join("grown");
-    match &asked.filled {
-        Some(before) => copied(before, &store)?,
-        None => filled(&store, pending, false)?,
+    match &arguments.filled {
+        Some(before) => copy_store(before, &store)?,
+        None => fill_store(&store, pending, false)?,
     }
     let disk = size(&store)?;
 
-    let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
-    let within = asked.memory.map(|_| PathBuf::from(LIMITED));
-    let service = Heardback::start(&Given {
+    let (_twilio, port) = Process::own(CLIENT_CORE, &["twilio"], &folder.join("twilio.log"))?;
+    let within = arguments.memory.map(|_| PathBuf::from(LIMITED));
+    let service = Heardback::start(&HeardbackOptions {
         binary: &plan.place.binary,
         store: &store,
         twilio: port,
@@ -113,7 +113,7 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
     let target = Target { processes: &[], port: service.port, service: Some(&service) };
     let pids = target.pids();
     let (when_ready, until_ready) = memory(&pids);
-    let mut grown = Grown {
+    let mut grown = Growth {
         pending,
         disk,
         ready: service.ready,
@@ -125,8 +125,8 @@ fn one(pending: u32, asked: &Grow) -> anyhow::Result<Grown> {
     for connections in &plan.connections {
         let prepare = |file: &Path| {
             phase += 1;
-            let count = AT_MOST * plan.seconds;
-            let well = (Routes::Heardback, Signed::Well);
+            let count = MAX_RATE * plan.seconds;
+            let well = (Routes::Heardback, Signed::Valid);
             traffic::write(file, phase, count, well, *connections).map(|_| ())
         };
         let done = measure(&target, Load::Closed(*connections), plan.seconds, &file, prepare)?;
@@ -147,14 +147,14 @@ fn size(folder: &Path) -> anyhow::Result<u64> {
 }
 
 /// A store that nobody has open, once more: to open it is to change it.
-pub(crate) fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let there = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copied(&entry.path(), &there)?;
+            copy_store(&entry.path(), &there)?;
         } else {
             fs::copy(entry.path(), &there)?;
             // What is measured next does not wait for this.
@@ -166,22 +166,22 @@ pub(crate) fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Fills a store in another process, which kills itself when it is done: what is found is what a SIGKILL
 /// leaves.
-pub(crate) fn filled(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
+pub(crate) fn fill_store(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(store);
     let began = Instant::now();
     let mut filling = Command::new(std::env::current_exe()?);
     filling.arg("fill").arg(store).arg(messages.to_string());
     let ended = filling.args(confirmed.then_some("--confirmed")).status()?;
     ensure!(ended.code().is_none(), "the store was not filled: {ended}");
-    eprintln!("  {messages} filled in {:.1} s", began.elapsed().as_secs_f64());
+    eprintln!("  {messages} messages written in {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// More requests a second than it can take.
-const AT_MOST: u32 = 20_000;
-/// Commands under way while a store is filled.
-const AT_ONCE: usize = 512;
-/// Memory is no matter while it is filled.
+const MAX_RATE: u32 = 20_000;
+/// Commands under way while a store is fill_store.
+const CONCURRENCY: usize = 512;
+/// Memory is no matter while it is fill_store.
 const CACHE: u64 = 1 << 30;
 
 /// A store as it is shipped, without a limit.
@@ -199,8 +199,8 @@ pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Resul
     let store = SledStore::open(options)?;
     actix_web::rt::System::new().block_on(async {
         let mut done = stream::iter(0..messages)
-            .map(|number| live(&store, number, confirmed))
-            .buffer_unordered(AT_ONCE);
+            .map(|number| add_message(&store, number, confirmed))
+            .buffer_unordered(CONCURRENCY);
         while let Some(lived) = done.next().await {
             lived?;
         }
@@ -210,10 +210,10 @@ pub(crate) fn fill(path: &Path, messages: u32, confirmed: bool) -> anyhow::Resul
     Ok(())
 }
 
-async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result<()> {
-    let sighting = sighting(store, number);
-    let (sid, account, seen_at) = (sighting.sid, sighting.account, sighting.seen_at);
-    store.remember(sighting).await?;
+async fn add_message(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result<()> {
+    let message = message(store, number);
+    let (sid, account, seen_at) = (message.sid, message.account, message.seen_at);
+    store.remember(message).await?;
     if confirmed {
         let signal = code_entered(sid, account, seen_at);
         let observed = store.observe(signal).await?;
@@ -223,7 +223,7 @@ async fn live(store: &SledStore, number: u32, confirmed: bool) -> anyhow::Result
 }
 
 /// What a status callback tells.
-pub(crate) fn sighting(store: &SledStore, number: u32) -> MessageUpdate {
+pub(crate) fn message(store: &SledStore, number: u32) -> MessageUpdate {
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let now = Timestamp::now();
     let account = AccountSid::parse(ACCOUNT).expect("valid");

@@ -5,15 +5,15 @@ use crate::breakdown::Group;
 use crate::compare::{BARE, HEARDBACK, Side};
 use crate::measurement::{Load, Measured, median};
 use crate::peers::{CEILING, POSTGRESQL, SQLITE};
-use crate::post_cost::A_REQUEST;
-use crate::write_cost::Into;
+use crate::post_cost::POSTS_PER_REQUEST;
+use crate::write_cost::Backend;
 
 /// Of the durable ceiling.
-const SHARE: f64 = 0.6;
+const CEILING_SHARE: f64 = 0.6;
 /// From so many connections on there are goals.
-const MANY: u32 = 32;
+const GOAL_CONNECTIONS: u32 = 32;
 
-pub(crate) struct Least<'a> {
+pub(crate) struct LowerBound<'a> {
     pub(crate) sides: &'a [Side],
     pub(crate) groups: &'a [Group],
     /// CPU µs, by round.
@@ -24,12 +24,12 @@ pub(crate) struct Least<'a> {
 
 /// One column: that many connections, and groups of a size that these can fill.
 struct Column<'a> {
-    least: &'a Least<'a>,
+    least: &'a LowerBound<'a>,
     load: Load,
     group: &'a Group,
 }
 
-impl<'a> Least<'a> {
+impl<'a> LowerBound<'a> {
     pub(crate) fn print(&'a self, loads: &[Load]) {
         let columns = self.columns(loads);
         let heads = columns
@@ -83,7 +83,7 @@ const ROWS: [(&str, Cell); 18] = [
         column.say(1, |round| column.reporting(round))
     }),
     ("the same with a plain file instead of sled", |column| {
-        column.say(1, |round| column.with(Into::File, round))
+        column.say(1, |round| column.with(Backend::File, round))
     }),
     ("Heardback, with the posts", |column| {
         column.say(1, |round| Some(column.of(HEARDBACK, round)?.cpu))
@@ -93,7 +93,7 @@ const ROWS: [(&str, Cell); 18] = [
     }),
     ("the durable ceiling", |column| column.say(1, |round| Some(column.of(CEILING, round)?.cpu))),
     ("what 0.6 of it allows, by its CPU · by its requests/s", |column| {
-        column.allowed(CEILING, SHARE)
+        column.allowed(CEILING, CEILING_SHARE)
     }),
     ("of the ceiling that the least reaches, by its CPU · by its requests/s", |column| {
         column.reached(CEILING, Column::least)
@@ -133,26 +133,26 @@ impl Column<'_> {
         self.least.signatures.get(round).copied()
     }
 
-    fn writing(&self, into: Into, round: usize) -> Option<f64> {
-        let mut all = Into::ALL.iter().zip(&self.group.cpu);
-        let an_entry = all.find(|(known, _)| **known == into)?.1.get(round)?;
+    fn writing(&self, backend: Backend, round: usize) -> Option<f64> {
+        let mut all = Backend::ALL.iter().zip(&self.group.cpu);
+        let an_entry = all.find(|(known, _)| **known == backend)?.1.get(round)?;
         Some(self.entries(round)? * an_entry)
     }
 
     fn sled(&self, round: usize) -> Option<f64> {
-        self.writing(Into::Sled, round)
+        self.writing(Backend::Sled, round)
     }
 
-    fn with(&self, into: Into, round: usize) -> Option<f64> {
-        Some(self.http(round)? + self.writing(into, round)? + self.signature(round)?)
+    fn with(&self, backend: Backend, round: usize) -> Option<f64> {
+        Some(self.http(round)? + self.writing(backend, round)? + self.signature(round)?)
     }
 
     fn least(&self, round: usize) -> Option<f64> {
-        self.with(Into::Sled, round)
+        self.with(Backend::Sled, round)
     }
 
     fn posts(&self, round: usize) -> Option<f64> {
-        Some(A_REQUEST * self.least.posts.get(round)?)
+        Some(POSTS_PER_REQUEST * self.least.posts.get(round)?)
     }
 
     fn reporting(&self, round: usize) -> Option<f64> {
@@ -161,7 +161,7 @@ impl Column<'_> {
 
     /// What the goals ask of Express, at so many connections.
     fn times(&self) -> f64 {
-        if self.load.connections() > MANY { 20.0 } else { 15.0 }
+        if self.load.connections() > GOAL_CONNECTIONS { 20.0 } else { 15.0 }
     }
 
     /// What a request may cost so that there are that many times as many of them: if all spent as much of the core as
@@ -180,7 +180,7 @@ impl Column<'_> {
     }
 
     fn goal(&self, name: &str, round: usize) -> Option<&Measured> {
-        if self.load.connections() < MANY { None } else { self.of(name, round) }
+        if self.load.connections() < GOAL_CONNECTIONS { None } else { self.of(name, round) }
     }
 
     fn say(&self, places: usize, read: impl Fn(usize) -> Option<f64>) -> String {

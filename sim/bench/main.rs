@@ -33,21 +33,21 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::backlog::Backlog;
-use crate::breakdown::Floor;
-use crate::growth::Grown;
+use crate::breakdown::Breakdown;
+use crate::growth::Growth;
 use crate::measurement::Plan;
 use crate::peers::Kit;
-use crate::write_cost::Into;
+use crate::write_cost::Backend;
 
 #[derive(Parser)]
 #[command(name = "bench")]
-struct Asked {
+struct Arguments {
     #[command(subcommand)]
-    what: What,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Task {
     /// Requests a second, latency, CPU, memory, syncs: beside the others
     Compare(Compare),
     /// The same at more and more pending messages, with the store's size and the time to start
@@ -58,19 +58,19 @@ enum What {
     /// How soon a backlog of confirmations is reported
     Backlog(Backlog),
     /// What sled leaves of a request: HTTP, a plain file, sled, the store and a signature, in one run
-    Breakdown(Floor),
+    Breakdown(Breakdown),
     /// Part of the above: writes so many messages
     #[command(hide = true)]
-    Write { into: Into, group: u32, messages: u32, folder: PathBuf },
+    Write { backend: Backend, group: u32, messages: u32, folder: PathBuf },
     /// Part of the above: checks the signatures of requests
     #[command(hide = true)]
     Verify { file: PathBuf },
     /// Part of the above: posts feedback to a stand-in
     #[command(hide = true)]
     Post { port: u16 },
-    /// Part of the above: opens what was filled
+    /// Part of the above: opens what was fill_store
     #[command(hide = true)]
-    Open { into: Into, folder: PathBuf },
+    Open { backend: Backend, folder: PathBuf },
     /// Part of the above: a Twilio that takes everything, after so many milliseconds
     #[command(hide = true)]
     Twilio {
@@ -116,7 +116,7 @@ struct Grow {
     /// Hold the service to so much memory (a cgroup, needs root), in MiB
     #[arg(long)]
     memory: Option<u64>,
-    /// A store that was filled before with so many (`bench fill`), copied instead of filled anew
+    /// A store that was fill_store before with so many (`bench fill`), copy_store instead of fill_store anew
     #[arg(long)]
     filled: Option<PathBuf>,
     #[command(flatten)]
@@ -124,28 +124,28 @@ struct Grow {
 }
 
 fn main() -> ExitCode {
-    let asked = Asked::parse();
+    let arguments = Arguments::parse();
     system_stats::raise_priority();
-    let done = match asked.what {
-        What::Compare(asked) => compare::compare(&asked),
-        What::Grow(asked) => Grown::measure(&asked),
-        What::Bare { port } => listening(port).and_then(stubs::bare),
-        What::Backlog(asked) => asked.measure(),
-        What::Breakdown(asked) => asked.measure(),
-        What::Write { into, group, messages, folder } => {
-            write_cost::write(into, group, messages, &folder)
+    let done = match arguments.task {
+        Task::Compare(arguments) => compare::compare(&arguments),
+        Task::Grow(arguments) => Growth::measure(&arguments),
+        Task::Bare { port } => listening(port).and_then(stubs::bare),
+        Task::Backlog(arguments) => arguments.measure(),
+        Task::Breakdown(arguments) => arguments.measure(),
+        Task::Write { backend, group, messages, folder } => {
+            write_cost::write(backend, group, messages, &folder)
         }
-        What::Verify { file } => signature_cost::all(&file),
-        What::Post { port } => post_cost::all(port),
-        What::Open { into, folder } => open_cost::open(into, &folder),
-        What::Twilio { port, after } => {
+        Task::Verify { file } => signature_cost::all(&file),
+        Task::Post { port } => post_cost::all(port),
+        Task::Open { backend, folder } => open_cost::open(backend, &folder),
+        Task::Twilio { port, after } => {
             let after = Duration::from_millis(after);
             listening(port).and_then(|listener| stubs::twilio(listener, after))
         }
-        What::Pace { file, port, connections, a_second } => {
+        Task::Pace { file, port, connections, a_second } => {
             open_loop::send(&file, port, connections, a_second)
         }
-        What::Fill { store, messages, confirmed } => growth::fill(&store, messages, confirmed),
+        Task::Fill { store, messages, confirmed } => growth::fill(&store, messages, confirmed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

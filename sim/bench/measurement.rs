@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::processes::{CLIENT, Heardback, Process};
-use crate::system_stats::{stolen, used, written};
+use crate::processes::{CLIENT_CORE, Heardback, Process};
+use crate::system_stats::{bytes_written, cpu_time, steal_time};
 
 /// The share of the cores that the host may take before a measurement is repeated.
-const STEAL: f64 = 0.05;
-const TRIES: usize = 3;
+const MAX_STEAL: f64 = 0.05;
+const MAX_TRIES: usize = 3;
 
 /// Where it happens.
 #[derive(Debug, Clone, clap::Args)]
@@ -99,7 +99,7 @@ impl Target<'_> {
 
 /// What the client says.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct ClientReport {
     pub(crate) requests: u64,
     /// All in microseconds.
     pub(crate) us: u64,
@@ -125,8 +125,8 @@ pub(crate) struct Measured {
     pub(crate) p99: f64,
     /// The server's, in microseconds a request.
     pub(crate) cpu: f64,
-    /// Bytes that the disk was given, a request.
-    pub(crate) written: f64,
+    /// Bytes that the disk was options, a request.
+    pub(crate) bytes_written: f64,
     /// Syncs a second, as far as they are known.
     pub(crate) syncs: f64,
     /// Entries that the store wrote, a request, what it notes of its reports included.
@@ -139,7 +139,7 @@ pub(crate) struct Measured {
 }
 
 /// Requests for that load, and some more: each is to be sent once.
-pub(crate) fn enough(load: Load, seconds: u32) -> u32 {
+pub(crate) fn request_count(load: Load, seconds: u32) -> u32 {
     let a_second = match load {
         Load::Closed(1) => 8_000,
         Load::Closed(_) | Load::Forged(_) => 40_000,
@@ -163,47 +163,48 @@ pub(crate) fn measure(
         prepare(file)?;
         // Its own writing is over before the server's is counted.
         File::open(file)?.sync_all()?;
-        let (stored, before, wrote) = (target.stored()?, used(&pids), written(file));
-        let (took, began) = (stolen(), Instant::now());
-        let told = send(target.port, load, seconds, file)?;
-        let (took, lasted) = (stolen().saturating_sub(took), began.elapsed());
+        let (stored, before, wrote) = (target.stored()?, cpu_time(&pids), bytes_written(file));
+        let (took, began) = (steal_time(), Instant::now());
+        let report = send(target.port, load, seconds, file)?;
+        let (took, lasted) = (steal_time().saturating_sub(took), began.elapsed());
         let loaded = target.stored()?;
         let (groups, grouped) = (loaded.0 - stored.0, loaded.1 - stored.1);
         let drained = match target.service {
-            Some(service) => service.reports_all().map(|()| told.ended.elapsed())?,
+            Some(service) => service.reports_all().map(|()| report.ended.elapsed())?,
             None => Duration::ZERO,
         };
-        let cpu = used(&pids).saturating_sub(before);
-        let wrote = written(file) - wrote;
+        let cpu = cpu_time(&pids).saturating_sub(before);
+        let wrote = bytes_written(file) - wrote;
         let entries = target.stored()?.1 - stored.1;
         tries += 1;
         // Of two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
-        if share > STEAL && tries < TRIES {
+        if share > MAX_STEAL && tries < MAX_TRIES {
             eprintln!("  the host took {:.0} % of the cores; again", share * 100.0);
             continue;
         }
-        ensure!(told.requests > 0 && told.broken == 0, "{told:?}");
+        ensure!(report.requests > 0 && report.broken == 0, "{report:?}");
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         return Ok(Measured {
-            rate: told.requests as f64 * 1e6 / told.us as f64,
-            sustained: told.requests as f64 * 1e6 / (told.us as f64 + drained.as_secs_f64() * 1e6),
-            p50: told.p50 as f64 / 1e3,
-            p99: told.p99 as f64 / 1e3,
-            cpu: cpu.as_secs_f64() * 1e6 / told.requests as f64,
-            written: wrote as f64 / told.requests as f64,
-            syncs: groups as f64 * 1e6 / told.us as f64,
-            entries: entries as f64 / told.requests as f64,
+            rate: report.requests as f64 * 1e6 / report.us as f64,
+            sustained: report.requests as f64 * 1e6
+                / (report.us as f64 + drained.as_secs_f64() * 1e6),
+            p50: report.p50 as f64 / 1e3,
+            p99: report.p99 as f64 / 1e3,
+            cpu: cpu.as_secs_f64() * 1e6 / report.requests as f64,
+            bytes_written: wrote as f64 / report.requests as f64,
+            syncs: groups as f64 * 1e6 / report.us as f64,
+            entries: entries as f64 / report.requests as f64,
             grouped: grouped as f64 / groups.max(1) as f64,
-            refused: told.refused,
-            requests: told.requests,
+            refused: report.refused,
+            requests: report.requests,
         });
     }
 }
 
-fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<Told> {
+fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<ClientReport> {
     let mut command = Command::new("taskset");
-    command.args(["-c", CLIENT]);
+    command.args(["-c", CLIENT_CORE]);
     if let Load::Open { a_second, connections } = load {
         command.arg(std::env::current_exe()?).arg("pace").arg(file);
         command.args([port.into(), connections, a_second].map(|number: u32| number.to_string()));
@@ -213,26 +214,26 @@ fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<Told
         command.args([format!("-c{connections}"), format!("-d{seconds}s")]);
         command.arg(format!("http://127.0.0.1:{port}")).env("FILE", file);
     }
-    told(&mut command)
+    report(&mut command)
 }
 
 /// What a client says on its one line, read as soon as it is there: it takes a while to end.
-pub(crate) fn told(command: &mut Command) -> anyhow::Result<Told> {
+pub(crate) fn report(command: &mut Command) -> anyhow::Result<ClientReport> {
     let mut client = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot run taskset and wrk (apt-get install wrk)")?;
-    let (mut told, mut text) = (None, String::new());
+    let (mut report, mut text) = (None, String::new());
     for line in BufReader::new(client.stdout.take().context("no stdout")?).lines() {
         let line = line?;
         match line.strip_prefix("JSON ") {
-            Some(json) => told = Some(serde_json::from_str(json)?),
+            Some(json) => report = Some(serde_json::from_str(json)?),
             None => text += &line,
         }
     }
     let output = client.wait_with_output()?;
-    told.with_context(|| format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr)))
+    report.with_context(|| format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The middle one.

@@ -11,11 +11,11 @@ use clap::ValueEnum as _;
 use heardback::store::sled::SledStore;
 use serde::{Deserialize, Serialize};
 
-use crate::growth::{copied, filled, options};
+use crate::growth::{copy_store, fill_store, options};
 use crate::measurement::median;
 use crate::processes::output_of;
-use crate::system_stats::{memory, used};
-use crate::write_cost::{CACHE, Into, bare};
+use crate::system_stats::{cpu_time, memory};
+use crate::write_cost::{Backend, CACHE, open_sled};
 
 /// Milliseconds, and the memory in KiB: when it is open, and at most until then.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,53 +28,53 @@ struct Cost {
 
 pub(crate) fn measure(folder: &Path, pending: u32, rounds: u32) -> anyhow::Result<()> {
     let store = folder.join("filled");
-    filled(&store, pending, false)?;
-    let mut costs = Into::ALL.map(|_| Vec::new());
+    fill_store(&store, pending, false)?;
+    let mut costs = Backend::ALL.map(|_| Vec::new());
     for _ in 0..rounds {
-        for (into, costs) in Into::ALL.into_iter().zip(&mut costs) {
-            costs.push(one(into, &store, &folder.join("opened"))?);
+        for (backend, costs) in Backend::ALL.into_iter().zip(&mut costs) {
+            costs.push(one(backend, &store, &folder.join("opened"))?);
         }
     }
     println!(
         "\n| opening {pending} pending | ms | CPU ms | memory when open, MiB | at most until then |"
     );
     println!("| --- | ---: | ---: | ---: | ---: |");
-    for (into, costs) in Into::ALL.into_iter().zip(costs) {
+    for (backend, costs) in Backend::ALL.into_iter().zip(costs) {
         let middle = |of: fn(&Cost) -> f64| median(costs.iter().map(of).collect());
         let (took, cpu) = (middle(|cost| cost.took), middle(|cost| cost.cpu));
         let (memory, most) = (middle(|cost| cost.memory), middle(|cost| cost.most));
         let (memory, most) = (memory / 1024.0, most / 1024.0);
-        println!("| {} | {took:.0} | {cpu:.0} | {memory:.0} | {most:.0} |", into.opening());
+        println!("| {} | {took:.0} | {cpu:.0} | {memory:.0} | {most:.0} |", backend.opening());
     }
     Ok(())
 }
 
 /// In a process of its own, on the servers' core.
-fn one(into: Into, filled: &Path, copy: &Path) -> anyhow::Result<Cost> {
-    copied(filled, copy)?;
-    let into = into.to_possible_value().context("each has a name")?;
-    let output = output_of(&["open", into.get_name(), &copy.display().to_string()])?;
+fn one(backend: Backend, fill_store: &Path, copy: &Path) -> anyhow::Result<Cost> {
+    copy_store(fill_store, copy)?;
+    let backend = backend.to_possible_value().context("each has a name")?;
+    let output = output_of(&["open", backend.get_name(), &copy.display().to_string()])?;
     Ok(serde_json::from_str(&output)?)
 }
 
 /// Opens it, and tells what that cost.
-pub(crate) fn open(into: Into, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn open(backend: Backend, folder: &Path) -> anyhow::Result<()> {
     let own = [std::process::id()];
     let began = Instant::now();
-    match into {
-        Into::File => {
+    match backend {
+        Backend::File => {
             let bytes = fs::read(folder.join("db"))?;
             tell(&own, began)?;
             drop(black_box(bytes));
         }
-        Into::Sled => {
-            let db = bare(folder)?;
+        Backend::Sled => {
+            let db = open_sled(folder)?;
             for entry in db.iter() {
                 black_box(entry?);
             }
             tell(&own, began)?;
         }
-        Into::Store => {
+        Backend::Store => {
             let mut options = options(folder);
             options.cache = CACHE;
             let store = SledStore::open(options)?;
@@ -87,7 +87,7 @@ pub(crate) fn open(into: Into, folder: &Path) -> anyhow::Result<()> {
 
 fn tell(own: &[u32], began: Instant) -> anyhow::Result<()> {
     let took = began.elapsed().as_secs_f64() * 1e3;
-    let cpu = used(own).as_secs_f64() * 1e3;
+    let cpu = cpu_time(own).as_secs_f64() * 1e3;
     #[expect(clippy::cast_precision_loss, reason = "KiB")]
     let [memory, most] = <[u64; 2]>::from(memory(own)).map(|kib| kib as f64);
     println!("{}", serde_json::to_string(&Cost { took, cpu, memory, most })?);

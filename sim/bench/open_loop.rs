@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::measurement::Told;
+use crate::measurement::ClientReport;
 use crate::support::http::Connection;
 
 /// Until all connections are there.
@@ -39,8 +39,8 @@ pub(crate) fn send(file: &Path, port: u16, connections: u32, a_second: u32) -> a
     let at = |share: usize| took.get(took.len() * share / 100).map_or(0, Duration::as_micros);
     let (p50, p99) = (u64::try_from(at(50))?, u64::try_from(at(99))?);
     let requests = took.len() as u64;
-    let told = Told { requests, us, refused, broken: 0, p50, p99, ended: Instant::now() };
-    println!("JSON {}", serde_json::to_string(&told)?);
+    let report = ClientReport { requests, us, refused, broken: 0, p50, p99, ended: Instant::now() };
+    println!("JSON {}", serde_json::to_string(&report)?);
     Ok(())
 }
 

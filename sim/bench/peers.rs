@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::processes::{Process, SERVER, free_port};
+use crate::processes::{Process, SERVER_CORE, free_port};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Kit {
@@ -75,7 +75,7 @@ pub(crate) fn start(kit: &Path, name: &str, folder: &Path, log: &Path) -> anyhow
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = [("WORKERS", "1"), ("NODE_ENV", "production"), ("PGPORT", &postgres_port)];
-    let mut process = Process::start(SERVER, &words, &settings, log)?;
+    let mut process = Process::start(SERVER_CORE, &words, &settings, log)?;
     process.listens(port)?;
     Ok(Peer { port, processes: [process].into_iter().chain(postgres).collect() })
 }
@@ -102,7 +102,7 @@ fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
     let sockets = format!("unix_socket_directories={folder}");
     let own = [server.as_str(), "-D", &folder, "-p", &at, "-c", "listen_addresses=127.0.0.1"];
     let words = [&AS[..], &own, &["-c", &sockets]].concat();
-    let mut process = Process::start(SERVER, &words, &[], log)?;
+    let mut process = Process::start(SERVER_CORE, &words, &[], log)?;
     process.listens(port)?;
     let psql = tool("psql");
     let psql = [psql.as_str(), "-h", "127.0.0.1", "-p", &at, "-U", "perf", "postgres", "-c", TABLE];

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use anyhow::ensure;
 use tokio::task::JoinSet;
 
-use crate::processes::{CLIENT, Process, output_of};
-use crate::system_stats::used;
+use crate::processes::{CLIENT_CORE, Process, output_of};
+use crate::system_stats::cpu_time;
 use crate::traffic::{ACCOUNT, TOKEN};
 
 /// Of the traffic's requests, so many prove that a message arrived, and are reported.
-pub(crate) const A_REQUEST: f64 = 0.2;
+pub(crate) const POSTS_PER_REQUEST: f64 = 0.2;
 const POSTS: u32 = 20_000;
 /// As `HEARDBACK_UPSTREAM_CONCURRENCY` is where nobody sets it.
-const AT_A_TIME: u32 = 4;
+const CONCURRENCY: u32 = 4;
 
 /// CPU time of one, in microseconds: in a process of its own, on the servers' core.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
-    let (_twilio, port) = Process::own(CLIENT, &["twilio"], &folder.join("twilio.log"))?;
+    let (_twilio, port) = Process::own(CLIENT_CORE, &["twilio"], &folder.join("twilio.log"))?;
     Ok(output_of(&["post", &port.to_string()])?.trim().parse()?)
 }
 
@@ -38,10 +38,10 @@ pub(crate) fn all(port: u16) -> anyhow::Result<()> {
             request.form(&[("Outcome", "confirmed")])
         });
         // The connections are open before anything counts.
-        together(&sent, AT_A_TIME).await?;
-        let before = used(&own);
+        together(&sent, CONCURRENCY).await?;
+        let before = cpu_time(&own);
         together(&sent, POSTS).await?;
-        anyhow::Ok(used(&own).saturating_sub(before))
+        anyhow::Ok(cpu_time(&own).saturating_sub(before))
     })?;
     println!("{}", took.as_secs_f64() * 1e6 / f64::from(POSTS));
     Ok(())
@@ -52,10 +52,10 @@ async fn together(
     posts: u32,
 ) -> anyhow::Result<()> {
     let mut lanes = JoinSet::new();
-    for _ in 0..AT_A_TIME {
+    for _ in 0..CONCURRENCY {
         let post = Arc::clone(post);
         lanes.spawn(async move {
-            for _ in 0..posts / AT_A_TIME {
+            for _ in 0..posts / CONCURRENCY {
                 let answer = post().send().await?;
                 ensure!(answer.status().is_success(), "{}", answer.status());
                 answer.bytes().await?;

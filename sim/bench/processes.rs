@@ -18,9 +18,9 @@ use crate::traffic::{ACCOUNT, BASE, TOKEN};
 const TIMEOUT: Duration = Duration::from_mins(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The core for servers.
-pub(crate) const SERVER: &str = "0";
+pub(crate) const SERVER_CORE: &str = "0";
 /// The core for clients and for the fake Twilio.
-pub(crate) const CLIENT: &str = "1";
+pub(crate) const CLIENT_CORE: &str = "1";
 
 /// A process and its children.
 pub(crate) struct Process(ChildProcess);
@@ -74,7 +74,7 @@ fn pinned(core: &str, words: &[&str]) -> Command {
 
 /// Settings besides the defaults.
 #[derive(Clone, Copy)]
-pub(crate) struct Given<'a> {
+pub(crate) struct HeardbackOptions<'a> {
     pub(crate) binary: &'a Path,
     pub(crate) store: &'a Path,
     /// The port of the fake Twilio.
@@ -96,9 +96,9 @@ pub(crate) struct Heardback {
 }
 
 impl Heardback {
-    pub(crate) fn start(given: &Given<'_>) -> anyhow::Result<Self> {
-        let binary = given.binary.display().to_string();
-        let join = given
+    pub(crate) fn start(options: &HeardbackOptions<'_>) -> anyhow::Result<Self> {
+        let binary = options.binary.display().to_string();
+        let join = options
             .cgroup
             .map(|path| format!("echo $$ > {}/cgroup.procs && exec \"$@\"", path.display()));
         let mut words = match &join {
@@ -106,18 +106,18 @@ impl Heardback {
             None => Vec::new(),
         };
         words.extend([binary.as_str(), "serve"]);
-        let mut command = pinned(SERVER, &words);
-        let twilio = SocketAddr::from(([127, 0, 0, 1], given.twilio));
-        command.envs(process::settings(BASE, given.store, twilio)).envs([
+        let mut command = pinned(SERVER_CORE, &words);
+        let twilio = SocketAddr::from(([127, 0, 0, 1], options.twilio));
+        command.envs(process::settings(BASE, options.store, twilio)).envs([
             // The tables go up to ten million.
             ("HEARDBACK_MAX_MESSAGES", "20000000"),
             ("TWILIO_ACCOUNT_SID", ACCOUNT),
             ("TWILIO_AUTH_TOKEN", TOKEN),
         ]);
-        if let Some(concurrency) = given.concurrency {
+        if let Some(concurrency) = options.concurrency {
             command.env("HEARDBACK_UPSTREAM_CONCURRENCY", concurrency.to_string());
         }
-        if let Some((library, milliseconds)) = given.slow {
+        if let Some((library, milliseconds)) = options.slow {
             command.env("LD_PRELOAD", library).env("SLOW_SYNC_MS", milliseconds.to_string());
         }
         let began = Instant::now();
@@ -172,7 +172,7 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 /// Runs a hidden subcommand of this program to its end, on the core for servers. Returns its stdout.
 pub(crate) fn output_of(words: &[&str]) -> anyhow::Result<String> {
     let own = std::env::current_exe()?.display().to_string();
-    let output = pinned(SERVER, &[&[own.as_str()], words].concat()).output()?;
+    let output = pinned(SERVER_CORE, &[&[own.as_str()], words].concat()).output()?;
     let error = || String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "{words:?} failed: {}", error());
     Ok(String::from_utf8(output.stdout)?)

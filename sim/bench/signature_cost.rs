@@ -8,7 +8,7 @@ use heardback::twilio::form;
 use heardback::twilio::signature::{Content, Presented, SigningKey, verify};
 
 use crate::processes::output_of;
-use crate::system_stats::used;
+use crate::system_stats::cpu_time;
 use crate::traffic::{self, BASE, Routes, Signed, TOKEN};
 
 const REQUESTS: u32 = 50_000;
@@ -16,7 +16,7 @@ const REQUESTS: u32 = 50_000;
 /// CPU time of one, in microseconds: in a process of its own, on the servers' core.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let file = folder.join("requests");
-    traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Well), 1)?;
+    traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Valid), 1)?;
     Ok(output_of(&["verify", &file.display().to_string()])?.trim().parse()?)
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn all(file: &Path) -> anyhow::Result<()> {
     ensure!(!requests.is_empty(), "no requests in {}", file.display());
     let (key, own) = (SigningKey::new(TOKEN.as_bytes()), [std::process::id()]);
     let bases = [BASE.to_owned()];
-    let before = used(&own);
+    let before = cpu_time(&own);
     for [path, signature, body] in &requests {
         let pairs = form::pairs(body.as_bytes());
         let presented = Presented {
@@ -40,7 +40,7 @@ pub(crate) fn all(file: &Path) -> anyhow::Result<()> {
         let found = verify([&key], &presented, Some(signature.as_bytes()));
         ensure!(black_box(found).is_ok(), "{path} is not signed well");
     }
-    let took = used(&own).saturating_sub(before);
+    let took = cpu_time(&own).saturating_sub(before);
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     let each = took.as_secs_f64() * 1e6 / requests.len() as f64;
     println!("{each}");

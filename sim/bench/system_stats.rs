@@ -12,22 +12,22 @@ pub(crate) fn raise_priority() {
 }
 
 /// What processes, and those that they have started, have had of the cores so far.
-pub(crate) fn used(pids: &[u32]) -> Duration {
-    let mut used = Duration::ZERO;
-    for pid in family(pids) {
+pub(crate) fn cpu_time(pids: &[u32]) -> Duration {
+    let mut cpu_time = Duration::ZERO;
+    for pid in with_group_members(pids) {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         for task in tasks {
             let told = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             let nanos = told.split(' ').next().and_then(|text| text.parse().ok());
-            used += Duration::from_nanos(nanos.unwrap_or_default());
+            cpu_time += Duration::from_nanos(nanos.unwrap_or_default());
         }
     }
-    used
+    cpu_time
 }
 
-/// Bytes that the disk under a file has been given so far, by whomever: a process's own `write_bytes` counts
+/// Bytes that the disk under a file has been options so far, by whomever: a process's own `write_bytes` counts
 /// whole folios, of up to megabytes, as often as one byte of them is touched. 0 where there is no disk.
-pub(crate) fn written(under: &Path) -> u64 {
+pub(crate) fn bytes_written(under: &Path) -> u64 {
     let device = fs::metadata(under).map(|found| found.dev()).unwrap_or_default();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let told = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
@@ -38,13 +38,13 @@ pub(crate) fn written(under: &Path) -> u64 {
 
 /// Resident memory in KiB: now, and at most.
 pub(crate) fn memory(pids: &[u32]) -> (u64, u64) {
-    let all = family(pids);
+    let all = with_group_members(pids);
     let sum = |name: &str| all.iter().map(|pid| field(&format!("/proc/{pid}/status"), name)).sum();
     (sum("VmRSS:"), sum("VmHWM:"))
 }
 
 /// Threads are in a process's own tasks; children are not.
-fn family(pids: &[u32]) -> Vec<u32> {
+fn with_group_members(pids: &[u32]) -> Vec<u32> {
     let mut all = pids.to_vec();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
@@ -67,7 +67,7 @@ fn field(path: &str, name: &str) -> u64 {
 }
 
 /// What the host took from all cores so far.
-pub(crate) fn stolen() -> Duration {
+pub(crate) fn steal_time() -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks = text.split_whitespace().nth(8).and_then(|text| text.parse().ok());
     Duration::from_millis(10 * ticks.unwrap_or(0_u64))

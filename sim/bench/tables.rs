@@ -1,10 +1,10 @@
-//! The tables, as they go into `docs/performance.md`. Medians over the rounds; of ratios, the median of those
+//! The tables, as they go backend `docs/performance.md`. Medians over the rounds; of ratios, the median of those
 //! within each round.
 
 use crate::breakdown::Group;
 use crate::compare::Side;
 use crate::measurement::{Measured, median};
-use crate::write_cost::Into;
+use crate::write_cost::Backend;
 
 fn middle(side: &Side, read: fn(&Measured) -> f64) -> f64 {
     median(side.rounds.iter().map(read).collect())
@@ -27,7 +27,7 @@ pub(crate) fn sides(all: &[Side]) {
             format!("{:.2} · {:.2}", middle(side, |m| m.p50), middle(side, |m| m.p99)),
             format!("{:.1}", middle(side, |m| m.cpu)),
             if syncs > 0.0 { format!("{syncs:.0}") } else { "-".to_owned() },
-            format!("{:.0}", middle(side, |m| m.written)),
+            format!("{:.0}", middle(side, |m| m.bytes_written)),
             format!("{}", side.memory / 1024),
         ];
         println!("| {} |", cells.join(" | "));
@@ -75,14 +75,14 @@ pub(crate) fn ratios(all: &[Side], ours: &str, yardstick: &str) {
     }
 }
 
-/// What a message costs that is written in groups.
+/// What a message costs that is bytes_written in groups.
 pub(crate) fn groups(all: &[Group]) {
     let sizes: Vec<_> = all.iter().map(|group| group.size.to_string()).collect();
     println!("\n| CPU µs a message, in groups of | {} |", sizes.join(" | "));
     println!("| --- |{}", " ---: |".repeat(all.len()));
-    for (at, into) in Into::ALL.into_iter().enumerate() {
+    for (at, backend) in Backend::ALL.into_iter().enumerate() {
         let cells = all.iter().filter_map(|group| group.cpu.get(at));
         let cells: Vec<_> = cells.map(|cpu| format!("{:.1}", median(cpu.clone()))).collect();
-        println!("| {} | {} |", into.name(), cells.join(" | "));
+        println!("| {} | {} |", backend.name(), cells.join(" | "));
     }
 }

@@ -1,6 +1,6 @@
 //! The traffic: unique signed requests, of which seven in ten tell of a new message, two prove that one
-//! arrived (half by a reply, half by the app's word) and one is told again. What proves comes well after
-//! what it proves, so that every connection's share is in by then; and no later, or a slow side would be asked
+//! arrived (half by a reply, half by the app's word) and one is id again. What proves comes well after
+//! what it proves, so that every connection's share is in by then; and no later, or a slow side would be arguments
 //! for nothing but new messages.
 
 use std::fs::File;
@@ -32,18 +32,18 @@ pub(crate) enum Routes {
 /// What is done to the signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signed {
-    Well,
+    Valid,
     Forged,
 }
 
-/// One message and its person, told apart from all others by a phase's number and its own.
+/// One message and its person, id apart from all others by a phase's number and its own.
 #[derive(Clone, Copy)]
-struct Told {
+struct MessageId {
     phase: u32,
     number: u32,
 }
 
-impl Told {
+impl MessageId {
     fn sid(self, kind: &str, salt: u64) -> String {
         let mixed = (u64::from(self.phase) << 32 | u64::from(self.number)).wrapping_add(salt);
         let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -70,14 +70,14 @@ pub(crate) fn write(
     let mut new = 0;
     for at in 0..count {
         let proven = new > distance;
-        let behind = Told { phase, number: new.saturating_sub(distance) };
+        let behind = MessageId { phase, number: new.saturating_sub(distance) };
         let (path, body) = match at % 10 {
             3 if proven => ("/twilio/message", reply(behind)),
             7 if proven => ("/app/events", event(behind)),
             9 if proven => ("/twilio/status?feedback=1", status(behind)),
             _ => {
                 new += 1;
-                ("/twilio/status?feedback=1", status(Told { phase, number: new }))
+                ("/twilio/status?feedback=1", status(MessageId { phase, number: new }))
             }
         };
         let path = match (routes, path) {
@@ -90,7 +90,7 @@ pub(crate) fn write(
         let request = request.signed(&key, BASE);
         let signature = request.header("X-Twilio-Signature").unwrap_or_default();
         let signature = match signed {
-            Signed::Well => signature.to_owned(),
+            Signed::Valid => signature.to_owned(),
             Signed::Forged => format!("{FORGED}{}", &signature[FORGED.len()..]),
         };
         writeln!(file, "{path}\t{signature}\t{body}")?;
@@ -99,14 +99,14 @@ pub(crate) fn write(
     Ok(new)
 }
 
-fn status(told: Told) -> Vec<(&'static str, String)> {
-    let sid = told.sid("SM", 1);
+fn status(id: MessageId) -> Vec<(&'static str, String)> {
+    let sid = id.sid("SM", 1);
     vec![
         ("ApiVersion", "2010-04-01".to_owned()),
         ("MessageStatus", "sent".to_owned()),
         ("SmsSid", sid.clone()),
         ("SmsStatus", "sent".to_owned()),
-        ("To", told.person()),
+        ("To", id.person()),
         ("From", SENDER.to_owned()),
         ("MessageSid", sid),
         ("AccountSid", ACCOUNT.to_owned()),
@@ -114,8 +114,8 @@ fn status(told: Told) -> Vec<(&'static str, String)> {
 }
 
 /// Twenty parameters, as Twilio posts an inbound message.
-fn reply(told: Told) -> Vec<(&'static str, String)> {
-    let sid = told.sid("SM", 2);
+fn reply(id: MessageId) -> Vec<(&'static str, String)> {
+    let sid = id.sid("SM", 2);
     let mut fields = vec![
         ("ToCountry", "US"),
         ("ToState", "CA"),
@@ -134,12 +134,12 @@ fn reply(told: Told) -> Vec<(&'static str, String)> {
         ("AccountSid", ACCOUNT),
         ("ApiVersion", "2010-04-01"),
     ];
-    fields.retain(|(name, _)| *name != "MessagingServiceSid" || told.number.is_multiple_of(2));
+    fields.retain(|(name, _)| *name != "MessagingServiceSid" || id.number.is_multiple_of(2));
     let fields = fields.into_iter().map(|(name, value)| (name, value.to_owned()));
     let own = [("SmsMessageSid", sid.clone()), ("SmsSid", sid.clone()), ("MessageSid", sid)];
-    fields.chain(own).chain([("From", told.person())]).collect()
+    fields.chain(own).chain([("From", id.person())]).collect()
 }
 
-fn event(told: Told) -> Vec<(&'static str, String)> {
-    vec![("MessageSid", told.sid("SM", 1)), ("Type", "code_entered".to_owned())]
+fn event(id: MessageId) -> Vec<(&'static str, String)> {
+    vec![("MessageSid", id.sid("SM", 1)), ("Type", "code_entered".to_owned())]
 }

@@ -1,4 +1,4 @@
-//! What writing costs: the store's `remember` beside entries of the same size written into sled by nobody but
+//! What writing costs: the store's `remember` beside entries of the same size bytes_written backend sled by nobody but
 //! this loop, and into a plain file; in groups, each synced, on one core.
 
 use std::fs::{self, File};
@@ -13,19 +13,19 @@ use heardback::store::Store as _;
 use heardback::store::sled::SledStore;
 use serde::{Deserialize, Serialize};
 
-use crate::growth::{options, sighting};
+use crate::growth::{message, options};
 use crate::processes::output_of;
-use crate::system_stats::used;
+use crate::system_stats::cpu_time;
 
-/// Into what.
+/// Backend what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Into {
+pub(crate) enum Backend {
     File,
     Sled,
     Store,
 }
 
-impl Into {
+impl Backend {
     pub(crate) const ALL: [Self; 3] = [Self::File, Self::Sled, Self::Store];
 
     pub(crate) fn name(self) -> &'static str {
@@ -39,7 +39,7 @@ impl Into {
     pub(crate) fn opening(self) -> &'static str {
         match self {
             Self::File => "sled's file, read",
-            Self::Sled => "sled alone: opened, every entry asked for once",
+            Self::Sled => "sled alone: opened, every entry read once",
             Self::Store => "the store",
         }
     }
@@ -55,7 +55,7 @@ pub(crate) struct Cost {
 /// What `remember` writes of such a message: the kind and the packed SID, and the record.
 const KEY: usize = 17;
 const RECORD: usize = 111;
-/// The seal goes into each batch.
+/// The seal goes backend each batch.
 const SEAL: [u8; 16] = [7; 16];
 /// As the store has it.
 const TIDY_EVERY_MS: u64 = 50;
@@ -63,38 +63,43 @@ pub(crate) const CACHE: u64 = 8 << 20;
 
 /// What writing one message costs, in a process of its own, on the servers' core.
 pub(crate) fn measure(
-    into: Into,
+    backend: Backend,
     group: u32,
     messages: u32,
     folder: &Path,
 ) -> anyhow::Result<Cost> {
     // A lone message takes a sync of its own.
     let messages = if group == 1 { messages / 20 } else { messages };
-    let into = into.to_possible_value().context("each has a name")?;
+    let backend = backend.to_possible_value().context("each has a name")?;
     let (group, messages) = (group.to_string(), messages.to_string());
     let folder = folder.join("written").display().to_string();
-    let output = output_of(&["write", into.get_name(), &group, &messages, &folder])?;
+    let output = output_of(&["write", backend.get_name(), &group, &messages, &folder])?;
     Ok(serde_json::from_str(&output)?)
 }
 
 /// Writes so many messages, and tells what one cost.
-pub(crate) fn write(into: Into, group: u32, messages: u32, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn write(
+    backend: Backend,
+    group: u32,
+    messages: u32,
+    folder: &Path,
+) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
-    let mut writer = Writer::open(into, folder)?;
+    let mut writer = Writer::open(backend, folder)?;
     let own = [std::process::id()];
-    let (before, began) = (used(&own), Instant::now());
+    let (before, began) = (cpu_time(&own), Instant::now());
     for first in (0..messages).step_by(group as usize) {
         writer.write(first..messages.min(first + group))?;
     }
-    let (cpu, took) = (used(&own).saturating_sub(before), began.elapsed());
+    let (cpu, took) = (cpu_time(&own).saturating_sub(before), began.elapsed());
     let each = |of: Duration| of.as_secs_f64() * 1e6 / f64::from(messages);
     println!("{}", serde_json::to_string(&Cost { cpu: each(cpu), took: each(took) })?);
     Ok(())
 }
 
 /// sled, opened as the store does it.
-pub(crate) fn bare(folder: &Path) -> sled::Result<sled::Db> {
+pub(crate) fn open_sled(folder: &Path) -> sled::Result<sled::Db> {
     let config = sled::Config::new().path(folder).cache_capacity(CACHE);
     config.flush_every_ms(Some(TIDY_EVERY_MS)).open()
 }
@@ -106,11 +111,13 @@ enum Writer {
 }
 
 impl Writer {
-    fn open(into: Into, folder: &Path) -> anyhow::Result<Self> {
-        Ok(match into {
-            Into::File => Self::File(File::create(folder.join("log"))?),
-            Into::Sled => Self::Sled { db: bare(folder)?, file: File::open(folder.join("db"))? },
-            Into::Store => {
+    fn open(backend: Backend, folder: &Path) -> anyhow::Result<Self> {
+        Ok(match backend {
+            Backend::File => Self::File(File::create(folder.join("log"))?),
+            Backend::Sled => {
+                Self::Sled { db: open_sled(folder)?, file: File::open(folder.join("db"))? }
+            }
+            Backend::Store => {
                 let mut options = options(folder);
                 options.cache = CACHE;
                 let store = Box::new(SledStore::open(options)?);
@@ -137,7 +144,7 @@ impl Writer {
                 file.sync_data()?;
             }
             Self::Store { store, runtime } => {
-                let all = numbers.map(|number| store.remember(sighting(store, number)));
+                let all = numbers.map(|number| store.remember(message(store, number)));
                 runtime.block_on(try_join_all(all))?;
             }
         }

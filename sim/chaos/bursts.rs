@@ -1,4 +1,4 @@
-//! Bursts of Event Streams: several large batches at a time, and batches about SIDs that Twilio does not know.
+//! Bursts of Event Streams: several large batches at once, and batches about SIDs that Twilio does not know.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use tokio::task::JoinSet;
 
 use crate::driver::Driver;
 use crate::history::Role;
-use crate::identities::{self, ACCOUNTS, Cast};
-use crate::requests::{Request, Story};
+use crate::identities::{self, ACCOUNTS, Identities};
+use crate::requests::{Request, Scenario};
 use crate::signals::{StreamEvent, batch, filler};
 use crate::support::http::request_bytes;
 use crate::support::random::Random;
 
-/// Batches at a time.
+/// Batches that are sent at once.
 const BATCHES: u64 = 4;
-/// The most events of a batch.
+/// The most events in a batch.
 const EVENTS: u64 = 1500;
-/// Messages of a large batch that are registered and proven; each has three events.
+/// Confirmed messages in a large batch; each has three events.
 const PAIRS: u64 = 40;
-/// The same of a batch about unknown SIDs.
+/// Confirmed messages in a batch of unknown SIDs.
 const BOGUS: u64 = 60;
-/// So many SIDs fill all batches of a run: the store shall not grow without end.
+/// The number of filler SIDs in a run. It is limited, so that the store does not grow without end.
 const FILLERS: u64 = 3000;
-/// Other messages have smaller numbers: two messages to one person would be one riddle more.
+/// Other messages have smaller numbers. Two messages to one recipient would make the judgement ambiguous.
 pub(crate) const FIRST_INDEX: u64 = 5_000_000;
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// The numbers of the messages that were not used yet.
+/// Creates the batches, and numbers their messages.
 pub(crate) struct Bursts {
     next: u64,
     under_way: JoinSet<()>,
@@ -39,12 +39,13 @@ impl Bursts {
         Self { next: FIRST_INDEX, under_way: JoinSet::new() }
     }
 
-    /// Sends large batches of one account, all at a time, and does not wait for their answers.
+    /// Sends several large batches of one account at once. Does not wait for the responses.
     pub(crate) fn large(&mut self, driver: &Arc<Driver>, random: &mut Random) {
         let owner = owner(random);
         for _ in 0..BATCHES {
-            let mut events = self.pairs(&driver.cast, (identities::HONEST, owner, PAIRS), random);
-            let account = driver.cast.account(owner);
+            let mut events =
+                self.pairs(&driver.identities, (identities::HONEST, owner, PAIRS), random);
+            let account = driver.identities.account(owner);
             let size = EVENTS - random.below(EVENTS / 3);
             while (events.len() as u64) < size {
                 let event = filler(&account, random.below(FILLERS));
@@ -55,22 +56,22 @@ impl Bursts {
         }
     }
 
-    /// Sends a batch that confirms SIDs for which the stand-in answers 404.
+    /// Sends a batch that confirms SIDs for which the fake Twilio answers 404.
     pub(crate) fn bogus(&mut self, driver: &Arc<Driver>, random: &mut Random) {
         let owner = owner(random);
-        let mut events = self.pairs(&driver.cast, (identities::BOGUS, owner, BOGUS), random);
+        let mut events = self.pairs(&driver.identities, (identities::BOGUS, owner, BOGUS), random);
         random.shuffle(&mut events);
         self.send(driver, batch(owner, events));
     }
 
-    /// Waits until each batch was taken, or given up.
+    /// Waits until each batch was accepted or abandoned.
     pub(crate) async fn end(&mut self) {
         while self.under_way.join_next().await.is_some() {}
     }
 
     fn pairs(
         &mut self,
-        cast: &Cast,
+        identities: &Identities,
         (tag, owner, count): (&str, usize, u64),
         random: &mut Random,
     ) -> Vec<StreamEvent> {
@@ -78,11 +79,11 @@ impl Bursts {
         let mut made = 0;
         while made < count {
             self.next += 1;
-            if Cast::owner(self.next) == owner {
+            if Identities::owner(self.next) == owner {
                 made += 1;
-                let story = Story::new(cast, tag, self.next, random);
-                events.extend(story.registering_events());
-                events.push(story.clicked_event());
+                let scenario = Scenario::new(identities, tag, self.next, random);
+                events.extend(scenario.registering_events());
+                events.push(scenario.clicked_event());
             }
         }
         events
@@ -93,7 +94,7 @@ impl Bursts {
         self.under_way.spawn(async move {
             let mut connection = None;
             for _ in 0..TRIES {
-                let bytes = request_bytes(&batch.signed(&driver.cast));
+                let bytes = request_bytes(&batch.signed(&driver.identities));
                 let answer = driver.send(&mut connection, Role::Honest, &batch, &bytes).await;
                 if answer.is_some_and(|answer| (200..300).contains(&answer.status)) {
                     return;

@@ -15,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Compiles the library into that folder; `None` where there is no C compiler, or the system is no Linux.
+    /// Compiles the library into `folder`. `None`: there is no C compiler, or the system is not Linux.
     pub(crate) fn build(folder: &Path) -> anyhow::Result<Option<Self>> {
         if !cfg!(target_os = "linux") {
             return Ok(None);
@@ -30,7 +30,7 @@ impl Clock {
         Ok(Some(clock))
     }
 
-    /// Sets the wall clock so many days ahead of the real time.
+    /// Sets the wall clock this many days ahead of the real time.
     pub(crate) fn shift_days(&self, days: i64) -> anyhow::Result<()> {
         // The rename is atomic: the library never reads half a number.
         let next = self.file.with_extension("next");

@@ -1,5 +1,5 @@
-//! The disk that the store is on: a small one of its own that can be filled to the brim, where the
-//! system lets us mount one; else a folder, and nothing is filled.
+//! The disk of the store: a small file system that can be filled, if this process may mount one.
+//! If it may not, the store is in a folder, and the run has no full disk.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +9,9 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-/// What fills it.
+/// The file that fills the disk.
 const BALLAST: &str = "ballast";
-/// The service writes meanwhile, so it takes more than one.
+/// The service writes at the same time, so one attempt is not enough.
 const ATTEMPTS: u32 = 50;
 
 /// Unmounted when dropped.
@@ -20,25 +20,25 @@ pub(crate) struct Disk {
     kind: Kind,
 }
 
-/// What the store is on.
+/// The kind of file system below the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A file system of its own in a file: a sync takes the time of the disk below.
+    /// A file system in a file: a sync takes the time of the disk below.
     Loop,
-    /// A tmpfs of its own: a sync takes no time.
+    /// A tmpfs: a sync takes no time.
     Tmpfs,
-    /// Whatever the folder is on; it cannot be filled.
+    /// A folder, which cannot be filled.
     Folder,
 }
 
 impl Disk {
-    /// Of so many bytes, below that folder.
+    /// Mounts a disk of this size below `below`.
     pub(crate) fn new(below: &Path, bytes: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(below)?;
         let image = below.join("disk.ext4");
         std::fs::File::create(&image)?.set_len(bytes)?;
         let size = format!("size={bytes}");
-        // Nothing is kept back for root, who we are.
+        // No space is reserved for root, because this process is root.
         let made = succeeds(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image));
         let kind = if made
             && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder.path()))
@@ -64,7 +64,7 @@ impl Disk {
         self.folder.path()
     }
 
-    /// Whether it can be filled without harm to anybody else.
+    /// Whether it can be filled without harm to other programs.
     pub(crate) fn can_be_filled(&self) -> bool {
         self.kind != Kind::Folder
     }
@@ -73,7 +73,7 @@ impl Disk {
         self.path().join(BALLAST)
     }
 
-    /// Leaves only so many bytes.
+    /// Leaves only `leave` bytes free.
     pub(crate) fn fill(&self, leave: u64) -> anyhow::Result<()> {
         let ballast = std::fs::File::create(self.ballast())?;
         let mut length = 0;
@@ -85,7 +85,7 @@ impl Disk {
             }
             match fallocate(&ballast, FallocateFlags::empty(), length, more) {
                 Ok(()) => length += more,
-                // The service was quicker.
+                // The service wrote first.
                 Err(Errno::NOSPC) => {}
                 Err(error) => return Err(error).context("cannot fill the disk"),
             }
@@ -93,7 +93,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives it all back.
+    /// Frees all space.
     pub(crate) fn free(&self) -> anyhow::Result<()> {
         std::fs::remove_file(self.ballast()).context("cannot free the disk")
     }
@@ -102,7 +102,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if self.can_be_filled() {
-            // Lazily: whoever still has a file open there is about to end.
+            // A lazy unmount: a process with an open file is about to end.
             let _ = Command::new("umount").arg("-l").arg(self.path()).output();
         }
     }

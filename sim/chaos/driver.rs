@@ -1,8 +1,8 @@
-//! The driver: Twilio and the app on 64 connections, most of them honest. Whoever gets no good answer
-//! asks again, as Twilio does where it is told to.
+//! The driver: Twilio and the app on 64 connections. A sender repeats a request that was not acknowledged, as Twilio
+//! does.
 //!
-//! Seven in ten are proper pairs (a message becomes known, then somebody proves that it arrived), one
-//! is a pair told twice or in the wrong order, one replays old bytes, one is hostile.
+//! Of ten scenarios, seven register a message and prove it. One does so twice or in reverse order, one replays old
+//! bytes, one is hostile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use tokio::task::JoinSet;
 
 use crate::client::{Answer, exchange};
 use crate::forgeries::forged;
-use crate::history::{History, Role, What};
-use crate::identities::{self, Cast, Fate};
-use crate::leaks::listen;
-use crate::requests::{Request, Story, look};
+use crate::history::{EventKind, History, Role};
+use crate::identities::{self, FinalVerdict, Identities};
+use crate::leaks::scan;
+use crate::requests::{Request, Scenario, state_request};
 use crate::signals::{COMPLETED, link_path};
 use crate::support::http::{Connection, Response, request_bytes};
 use crate::support::random::{Random, hash};
 
-/// How many connections there are at a time.
+/// Concurrent connections.
 pub(crate) const CONNECTIONS: u64 = 64;
-/// So often an honest sender tries; a restart takes less than this many pauses.
+/// Attempts of an honest sender; a restart takes less than this many pauses.
 const TRIES: u32 = 8;
-/// So many old requests each sender remembers.
-const REMEMBERED: usize = 64;
+/// Old requests that each sender keeps for replay.
+const MAX_REPLAYS: usize = 64;
 
-/// What the senders share.
+/// The state that all senders share.
 pub(crate) struct Driver {
     pub(crate) seed: u64,
-    pub(crate) cast: Arc<Cast>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) history: Arc<History>,
     pub(crate) proxy: SocketAddr,
-    /// Pairs a second, all senders together.
+    /// Scenarios per second, of all senders together.
     pub(crate) rate: u64,
     pub(crate) requests: AtomicU64,
 }
 
 impl Driver {
-    /// Starts every sender. They come to their end soon after `stop` says so.
+    /// Starts every sender. They end soon after `stop` becomes true.
     pub(crate) fn start(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         let mut senders = JoinSet::new();
         for number in 0..CONNECTIONS {
@@ -61,7 +61,7 @@ impl Driver {
         senders
     }
 
-    /// Sends a request and writes its claims and its answer into the history.
+    /// Sends a request. Records its claims and its response in the history.
     pub(crate) async fn send(
         &self,
         connection: &mut Option<Connection>,
@@ -73,13 +73,13 @@ impl Driver {
         let first = self.requests.fetch_add(claims.len() as u64, Ordering::Relaxed);
         let numbers = first..first + claims.len() as u64;
         for (req, claim) in numbers.clone().zip(claims) {
-            self.history.note(What::Sent {
+            self.history.note(EventKind::Sent {
                 req,
                 role,
                 kind: claim.kind.to_owned(),
-                account: self.cast.account(request.owner),
+                account: self.identities.account(request.owner),
                 sid: claim.sid,
-                remembers: claim.remembers,
+                registers: claim.registers,
                 proves: claim.proves,
             });
         }
@@ -87,30 +87,30 @@ impl Driver {
         for req in numbers {
             self.history.note(match &answer {
                 Ok(Answer { response, port }) => {
-                    What::Answered { req, status: response.status, port: *port }
+                    EventKind::Answered { req, status: response.status, port: *port }
                 }
-                Err(error) => What::Unknown { req, why: error.to_string() },
+                Err(error) => EventKind::Unknown { req, why: error.to_string() },
             });
         }
-        answer.ok().map(|answer| answer.response).inspect(|response| self.listen(response))
+        answer.ok().map(|answer| answer.response).inspect(|response| self.scan(response))
     }
 
-    /// Nothing that was sent comes back.
-    fn listen(&self, response: &Response) {
-        listen(&self.history, "an answer's head", response.head.as_bytes());
-        listen(&self.history, "an answer's body", &response.body);
+    /// A response must contain none of the markers.
+    fn scan(&self, response: &Response) {
+        scan(&self.history, "an answer's head", response.head.as_bytes());
+        scan(&self.history, "an answer's body", &response.body);
     }
 }
 
-/// One connection's worth of senders.
+/// The sender of one connection.
 struct Sender {
     driver: Arc<Driver>,
     random: Random,
     connection: Option<Connection>,
-    /// The number of the next message, no other sender's.
+    /// The number of the next message; no other sender uses it.
     next: u64,
     sent: Vec<(Request, Vec<u8>)>,
-    /// Messages of which somebody was told that they are known.
+    /// Messages whose registration was acknowledged.
     known: Vec<(usize, String)>,
     baits: Vec<(usize, String)>,
     stop: watch::Receiver<bool>,
@@ -118,7 +118,7 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
-        // Together they make so many rounds a second.
+        // The average pause that gives the configured rate.
         let mean = 1000 * CONNECTIONS / self.driver.rate.max(1);
         while !*self.stop.borrow() {
             let index = self.next;
@@ -131,7 +131,7 @@ impl Sender {
                 _ => self.attack(index).await,
             }
             if self.random.chance(3000) {
-                self.look_again().await;
+                self.read_known_state().await;
             }
             self.pause(2 * mean).await;
         }
@@ -143,97 +143,99 @@ impl Sender {
         let _ = tokio::time::timeout(wait, stopped).await;
     }
 
-    /// A message and its evidence; `odd`: told twice, or the other way round.
+    /// A message and its evidence. `odd`: each request twice, or the evidence first.
     async fn pair(&mut self, index: u64, odd: bool) {
-        let cast = Arc::clone(&self.driver.cast);
-        let story = Story::new(&cast, identities::HONEST, index, &mut self.random);
+        let identities = Arc::clone(&self.driver.identities);
+        let scenario = Scenario::new(&identities, identities::HONEST, index, &mut self.random);
         match self.random.below(10) {
-            0 => return self.pair_by_link(&story, odd).await,
-            1 | 2 => return self.pair_by_stream(&story, odd).await,
+            0 => return self.pair_by_link(&scenario, odd).await,
+            1 | 2 => return self.pair_by_stream(&scenario, odd).await,
             _ => {}
         }
-        let evidence = story.evidence(&mut self.random);
+        let evidence = scenario.evidence(&mut self.random);
         let reordered = odd && self.random.chance(5000);
-        // What came before its message counts for it only if somebody says how old the message is; and
-        // only of an old one is a 404 Twilio's last word.
-        let is_missing = cast.fate(&story.sid) == Fate::Missing;
-        // The time of such evidence is not its arrival: it was drawn before its message is sent.
+        // Early evidence counts only if its message has a creation time. A 404 is final only for an old
+        // message.
+        let is_missing = identities.final_verdict(&scenario.sid) == FinalVerdict::Missing;
+        // The time of this evidence was drawn before its message is registered.
         let has_time = evidence.kind == COMPLETED || !evidence.also.is_empty();
         let says_when = reordered || is_missing || has_time;
-        let register = story.register(says_when || self.random.chance(6000));
-        let mut told = vec![register, evidence];
+        let register = scenario.register(says_when || self.random.chance(6000));
+        let mut requests = vec![register, evidence];
         if self.random.chance(2000) {
-            told.insert(1, story.delivered());
+            requests.insert(1, scenario.delivered());
         }
         if odd {
-            told.extend(told.clone());
+            requests.extend(requests.clone());
         }
         if reordered {
-            told.reverse();
+            requests.reverse();
         }
         let mut known = false;
-        for request in told {
+        for request in requests {
             let proves = request.claims().iter().any(|claim| claim.proves);
             if proves && !known && !reordered {
-                // Nobody answers what was never sent.
+                // No recipient acts on a message that was never sent.
                 return;
             }
-            let good = self.insist(Role::Honest, &request).await.is_some();
-            if good && request.remembers && !known {
+            let good = self.send_until_acknowledged(Role::Honest, &request).await.is_some();
+            if good && request.registers && !known {
                 known = true;
-                self.known.push((story.owner, story.sid.clone()));
+                self.known.push((scenario.owner, scenario.sid.clone()));
             }
             if self.random.chance(3000) {
                 self.pause(400).await;
             }
         }
         if self.random.chance(1000) {
-            self.see(&story.look()).await;
+            self.read_state(&scenario.state_request()).await;
         }
     }
 
-    /// The same, with a click link as evidence.
-    async fn pair_by_link(&mut self, story: &Story<'_>, odd: bool) {
-        let Some(body) = self.insist(Role::Honest, &story.register_with_link()).await else {
+    /// A message and its click link, which is the evidence.
+    async fn pair_by_link(&mut self, scenario: &Scenario<'_>, odd: bool) {
+        let Some(body) =
+            self.send_until_acknowledged(Role::Honest, &scenario.register_with_link()).await
+        else {
             return;
         };
-        self.known.push((story.owner, story.sid.clone()));
-        // The answer's body may be cut off.
+        self.known.push((scenario.owner, scenario.sid.clone()));
+        // The body of the response may be cut off.
         let Some(path) = link_path(&body) else { return };
         let visits: &[bool] = if odd { &[false, true, false, true] } else { &[false, true] };
         for presses in visits {
-            self.insist(Role::Honest, &story.visit(&path, *presses)).await;
+            self.send_until_acknowledged(Role::Honest, &scenario.visit(&path, *presses)).await;
         }
     }
 
-    /// The same in a batch of Event Streams.
-    async fn pair_by_stream(&mut self, story: &Story<'_>, odd: bool) {
-        let batch = story.streamed(&mut self.random);
+    /// A message and its evidence in one batch of Event Streams.
+    async fn pair_by_stream(&mut self, scenario: &Scenario<'_>, odd: bool) {
+        let batch = scenario.streamed(&mut self.random);
         for _ in 0..=u8::from(odd) {
-            if self.insist(Role::Honest, &batch).await.is_some() {
-                self.known.push((story.owner, story.sid.clone()));
+            if self.send_until_acknowledged(Role::Honest, &batch).await.is_some() {
+                self.known.push((scenario.owner, scenario.sid.clone()));
             }
         }
     }
 
-    /// A message that nobody honest ever vouches for.
+    /// A message for which only forged evidence arrives.
     async fn bait(&mut self, index: u64) {
-        let cast = Arc::clone(&self.driver.cast);
-        let story = Story::new(&cast, identities::BAIT, index, &mut self.random);
-        if self.insist(Role::Bait, &story.register(true)).await.is_some() {
-            self.baits.push((story.owner, story.sid));
+        let identities = Arc::clone(&self.driver.identities);
+        let scenario = Scenario::new(&identities, identities::BAIT, index, &mut self.random);
+        if self.send_until_acknowledged(Role::Bait, &scenario.register(true)).await.is_some() {
+            self.baits.push((scenario.owner, scenario.sid));
         }
     }
 
     async fn attack(&mut self, index: u64) {
-        let cast = Arc::clone(&self.driver.cast);
+        let identities = Arc::clone(&self.driver.identities);
         let bait = self.random.one_of(&self.baits).cloned();
         let (owner, sid) = match bait {
             Some(bait) if self.random.chance(6000) => bait,
-            _ => (Cast::owner(index), cast.message(identities::HOSTILE, index)),
+            _ => (Identities::owner(index), identities.message(identities::HOSTILE, index)),
         };
-        let request = forged(&cast, owner, &sid, &mut self.random);
-        // Another account's message can be told from one of its own only once it is known.
+        let request = forged(&identities, owner, &sid, &mut self.random);
+        // The service knows the owner of a message only after its registration.
         if request.kind == "another account's message" && !identities::is(&sid, identities::BAIT) {
             return;
         }
@@ -248,15 +250,15 @@ impl Sender {
         }
     }
 
-    /// Until there is a good answer, or the patience is over. Returns the good answer's body, which may be cut off.
-    async fn insist(&mut self, role: Role, request: &Request) -> Option<Vec<u8>> {
+    /// Repeats the request until it is acknowledged, or to the last attempt. The body may be cut off.
+    async fn send_until_acknowledged(&mut self, role: Role, request: &Request) -> Option<Vec<u8>> {
         for _ in 0..TRIES {
-            let bytes = request_bytes(&request.signed(&self.driver.cast));
+            let bytes = request_bytes(&request.signed(&self.driver.identities));
             let answer = self.send(role, request, &bytes).await;
-            if self.sent.len() < REMEMBERED {
+            if self.sent.len() < MAX_REPLAYS {
                 self.sent.push((request.clone(), bytes));
             } else {
-                let at = self.random.index(REMEMBERED);
+                let at = self.random.index(MAX_REPLAYS);
                 if let Some(slot) = self.sent.get_mut(at) {
                     *slot = (request.clone(), bytes.clone());
                 }
@@ -264,7 +266,7 @@ impl Sender {
             match answer.as_ref().map(|answer| answer.status) {
                 // 303: a pressed link.
                 Some(200..=299 | 303) => return answer.map(|answer| answer.body),
-                // 400: the network swallowed its end.
+                // 400: the network cut off the end of the request.
                 Some(400 | 408 | 500..=599) | None => self.pause(500).await,
                 Some(_) => return None,
             }
@@ -277,19 +279,19 @@ impl Sender {
         driver.send(&mut self.connection, role, request, bytes).await
     }
 
-    /// Asks about a message that was told of before.
-    async fn look_again(&mut self) {
+    /// Reads the state of a message that was registered before.
+    async fn read_known_state(&mut self) {
         if let Some((owner, sid)) = self.random.one_of(&self.known).cloned() {
-            self.see(&look(owner, &sid)).await;
+            self.read_state(&state_request(owner, &sid)).await;
         }
     }
 
-    async fn see(&mut self, request: &Request) {
+    async fn read_state(&mut self, request: &Request) {
         let from = self.driver.history.now();
-        let bytes = request_bytes(&request.signed(&self.driver.cast));
+        let bytes = request_bytes(&request.signed(&self.driver.identities));
         let answer = exchange(&mut self.connection, self.driver.proxy, bytes).await;
         let Ok(Answer { response, .. }) = answer else { return };
-        self.driver.listen(&response);
+        self.driver.scan(&response);
         let state = match response.status {
             200 => response.json().get("state").and_then(Value::as_str).map(str::to_owned),
             404 => Some("none".to_owned()),
@@ -297,7 +299,7 @@ impl Sender {
         };
         if let Some(state) = state {
             let sid = request.sid.clone();
-            self.driver.history.note(What::Looked { sid, from, state });
+            self.driver.history.note(EventKind::StateRead { sid, from, state });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The dump: the store, opened once more when all is over, by the library that will open it next time.
+//! The dump: opens the store after the run, with the same library as the service, and records its content.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use anyhow::Context as _;
 use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Filter, ListEntry, Store as _};
 
-use crate::history::{History, What};
-use crate::identities::SECRET;
+use crate::history::{EventKind, History};
+use crate::identities::SECRET_PREFIX;
 use crate::requests::now;
 use crate::support::store::{default_policy, list_all};
 
-/// Writes down every message, and all evidence without one.
+/// Records every message and all parked evidence in the history.
 pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
     let mut options = Options::new(path, default_policy(), Arc::new(now));
-    options.person_key = Some(format!("{SECRET} for phones").into_bytes());
-    let store = SledStore::open(options).context("the store does not open")?;
+    options.person_key = Some(format!("{SECRET_PREFIX} for phones").into_bytes());
+    let store = SledStore::open(options).context("cannot open the store")?;
     let mut messages = 0;
     for filter in [Filter::messages(), Filter::Parked, Filter::Orphaned] {
         for entry in list_all(&store, filter).await? {
@@ -25,20 +25,20 @@ pub(crate) async fn dump(path: &Path, history: &History) -> anyhow::Result<()> {
         }
     }
     store.close().await;
-    history.note(What::Read { messages });
+    history.note(EventKind::StoreRead { messages });
     Ok(())
 }
 
-fn kept(entry: ListEntry) -> What {
+fn kept(entry: ListEntry) -> EventKind {
     match entry {
-        ListEntry::Message(message) => What::Kept {
+        ListEntry::Message(message) => EventKind::Stored {
             sid: message.sid.to_string(),
             account: message.account.to_string(),
             state: message.state.as_str().to_owned(),
             status: message.refusal.as_ref().and_then(|refusal| refusal.status),
         },
         ListEntry::Parked(parked) => {
-            What::Waiting { named: format!("{:?}", parked.evidence.named) }
+            EventKind::ParkedEvidence { named: format!("{:?}", parked.evidence.named) }
         }
     }
 }

@@ -1,30 +1,30 @@
-//! What the nemesis can do, and how often it does which.
+//! The faults that the nemesis injects, and how often.
 
-/// What it does.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Act {
+pub(crate) enum Fault {
     Kill,
     Terminate,
     Stop,
     StopLongerThanALease,
-    /// Below what the store wants free.
+    /// Less space than the store requires.
     DiskLow,
-    /// Not a byte left.
+    /// No byte is free.
     DiskFull,
-    /// A start with not a byte left.
+    /// The service starts while no byte is free.
     StartOnFullDisk,
-    /// Twilio turns the key away.
+    /// Twilio rejects the key.
     Deny,
-    /// Another pair of tokens, and SIGHUP.
+    /// A new pair of tokens, and SIGHUP.
     Rotate,
     CutAll,
     /// All posts of one account hang.
     Hang,
-    /// Large batches of Event Streams at a time.
+    /// Several large batches of Event Streams at once.
     Burst,
     /// A batch of confirmations for SIDs that Twilio does not know.
     BogusSids,
-    /// Unauthenticated clients with the most expensive requests.
+    /// Unauthenticated clients that send the most expensive requests.
     Flood,
     Clock(Jump),
 }
@@ -33,7 +33,7 @@ pub(crate) enum Act {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Jump {
     TwoDaysAhead,
-    /// Farther than a message stays pending.
+    /// Farther than the time for which a message stays pending.
     NineDaysAhead,
     TwoDaysBack,
 }
@@ -47,7 +47,7 @@ impl Jump {
         }
     }
 
-    /// Another one, for a clock that jumps twice.
+    /// The second jump of a clock that jumps twice.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::TwoDaysAhead => Self::TwoDaysBack,
@@ -61,8 +61,8 @@ pub(crate) const HANG: &str = "one account hangs";
 pub(crate) const BOGUS_SIDS: &str = "unknown SIDs";
 pub(crate) const FLOOD: &str = "unauthenticated flood";
 
-impl Act {
-    pub(crate) fn word(self) -> &'static str {
+impl Fault {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "SIGKILL",
             Self::Terminate => "SIGTERM",
@@ -89,28 +89,28 @@ impl Act {
     }
 }
 
-/// Kills in each deck. A run of a minute shall see each act.
+/// Kills in each deck. A run of a minute has every fault.
 pub(crate) const KILLS: usize = 54;
 pub(crate) const KILLS_OF_A_SHORT_RUN: usize = 18;
-/// How often each of the others is in a deck.
-pub(crate) const DECK: [(Act, usize); 10] = [
-    (Act::Terminate, 3),
-    (Act::Stop, 3),
-    (Act::DiskLow, 1),
-    (Act::DiskFull, 1),
-    (Act::StartOnFullDisk, 1),
-    (Act::Rotate, 2),
-    (Act::CutAll, 1),
-    (Act::Burst, 1),
-    (Act::BogusSids, 1),
-    (Act::Flood, 1),
+/// How often each other fault is in a deck.
+pub(crate) const DECK: [(Fault, usize); 10] = [
+    (Fault::Terminate, 3),
+    (Fault::Stop, 3),
+    (Fault::DiskLow, 1),
+    (Fault::DiskFull, 1),
+    (Fault::StartOnFullDisk, 1),
+    (Fault::Rotate, 2),
+    (Fault::CutAll, 1),
+    (Fault::Burst, 1),
+    (Fault::BogusSids, 1),
+    (Fault::Flood, 1),
 ];
-/// One of these is in each deck.
+/// Each deck has one of these.
 pub(crate) const JUMPS: [Jump; 3] = [Jump::TwoDaysAhead, Jump::TwoDaysBack, Jump::NineDaysAhead];
-/// Every so many decks begin with an account that hangs.
+/// Every third deck begins with an account that hangs.
 pub(crate) const HANG_EVERY: u64 = 3;
-/// Every so many decks begin with a key turned away: it takes a minute until all is well again.
+/// Every sixth deck begins with a rejected key, because recovery takes a minute.
 pub(crate) const DENY_EVERY: u64 = 6;
-/// Between two acts, in milliseconds: mostly short, so that a start is often cut short as well; now and
-/// then so long that nothing excuses what goes wrong.
+/// Pauses between two faults, in milliseconds: mostly short, so that a start is often cut short as well. A few are so
+/// long that no fault excuses a violation.
 pub(crate) const GAPS: [(u64, i64, i64); 3] = [(30, 0, 200), (62, 200, 1200), (8, 3000, 5000)];

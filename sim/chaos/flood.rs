@@ -1,4 +1,4 @@
-//! Unauthenticated clients: the most expensive requests that need no key, on both listeners, at the same time.
+//! Unauthenticated clients: the most expensive requests that need no key, on both listeners at the same time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,20 +9,20 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::history::{History, What};
+use crate::history::{EventKind, History};
 use crate::support::http::Connection;
 
-/// Clients of each shape; 32 in all send, and the half-open ones only hold connections.
+/// Clients of each request. The half-open clients only hold connections.
 const CLIENTS: usize = 4;
 const HALF_OPEN: usize = 50;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
-/// What the shapes on the operator's listener begin with.
+/// The prefix of the requests to the operator's listener.
 pub(crate) const OPERATOR: &str = "operator: ";
 
 type Tally = Arc<Mutex<BTreeMap<(&'static str, String), u64>>>;
 
-/// Sends every shape to both listeners for that time; the answers go into the history.
+/// Sends all requests to both listeners for this time, and records the responses.
 pub(crate) async fn flood(
     public: SocketAddr,
     ops: SocketAddr,
@@ -61,7 +61,7 @@ pub(crate) async fn flood(
     while clients.join_next().await.is_some() {}
     for ((shape, answer), count) in &*lock(&tally) {
         let (shape, answer) = ((*shape).to_owned(), answer.clone());
-        history.note(What::Unauthenticated { shape, answer, count: *count });
+        history.note(EventKind::Unauthenticated { shape, answer, count: *count });
     }
 }
 

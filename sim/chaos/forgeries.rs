@@ -1,13 +1,13 @@
-//! Forgeries: evidence for messages that nobody honest ever vouches for, each with one flaw.
+//! Forged requests: evidence about bait messages, each with one flaw.
 
 use heardback::recording::Recording;
 
-use crate::identities::{ACCOUNTS, BASE, Cast, NOBODY};
+use crate::identities::{ACCOUNTS, BASE, Identities, UNKNOWN_PREFIX};
 use crate::requests::{Request, Signer};
 use crate::support::http::form;
 use crate::support::random::Random;
 
-/// The flaws that there are.
+/// All flaws.
 const FLAWS: [&str; 10] = [
     "unsigned",
     "bit flipped in the body",
@@ -21,14 +21,19 @@ const FLAWS: [&str; 10] = [
     "another account's message",
 ];
 
-/// A request that nobody may believe, about this message; its bytes are as they should be sent.
-pub(crate) fn forged(cast: &Cast, owner: usize, sid: &str, random: &mut Random) -> Request {
+/// A request with one flaw about this message. Its bytes are sent without another signature.
+pub(crate) fn forged(
+    identities: &Identities,
+    owner: usize,
+    sid: &str,
+    random: &mut Random,
+) -> Request {
     let flaw = random.one_of(&FLAWS).copied().unwrap_or("unsigned");
     let other = (owner + 1) % ACCOUNTS;
-    let own = cast.account(owner);
+    let own = identities.account(owner);
     let by_app = random.chance(5000);
     let signer = if by_app { Signer::App } else { Signer::Account };
-    let person = Cast::person(NOBODY, random.below(10_000_000));
+    let person = Identities::person(UNKNOWN_PREFIX, random.below(10_000_000));
     let evidence = |account: &str| evidence(by_app, account, sid, &person, other);
     let blank = evidence(&own);
     let mut request = Request {
@@ -36,18 +41,18 @@ pub(crate) fn forged(cast: &Cast, owner: usize, sid: &str, random: &mut Random) 
         owner,
         sid: sid.to_owned(),
         signer,
-        remembers: false,
+        registers: false,
         proves: false,
         also: Vec::new(),
         recording: blank.clone(),
     };
-    let key = request.key(cast, owner);
+    let key = request.key(identities, owner);
     let by_own_key = |recording: &Recording| recording.signed(&key, BASE);
     request.recording = match flaw {
         "unsigned" => blank,
         "bit flipped in the body" => flipped(by_own_key(&blank), random),
         "bit flipped in the signature" => spoilt(by_own_key(&blank)),
-        "another account's key" => blank.signed(&request.key(cast, other), BASE),
+        "another account's key" => blank.signed(&request.key(identities, other), BASE),
         "another URL signed" => Recording {
             target: blank.target.clone(),
             ..by_own_key(&Recording { target: format!("{}/x", blank.target), ..blank })
@@ -58,17 +63,17 @@ pub(crate) fn forged(cast: &Cast, owner: usize, sid: &str, random: &mut Random) 
             added(by_own_key(&less), &format!("&MessageSid={sid}&OriginalRepliedMessageSid={sid}"))
         }
         "doubled key" => {
-            // Not the same value twice: that signs like one, in Twilio's libraries too.
+            // A repeated equal value is signed like one value, in Twilio's libraries too.
             let last = if sid.ends_with('0') { "1" } else { "0" };
             let twin = format!("{}{last}", sid.get(..sid.len() - 1).unwrap_or_default());
             added(by_own_key(&blank), &format!("&MessageSid={sid}&MessageSid={twin}"))
         }
         "unknown account" => by_own_key(&evidence("AC00000000000000000000000000000bad")),
-        // A good signature: whoever holds another account's key speaks about this one's message.
+        // A valid signature by another account, about this account's message.
         _ => {
             request.signer = Signer::App;
             let fields = [("AccountSid", own.as_str()), ("MessageSid", sid), ("Type", "x")];
-            form("/app/events", &fields).signed(&cast.app_signing_key(other), BASE)
+            form("/app/events", &fields).signed(&identities.app_signing_key(other), BASE)
         }
     };
     request
@@ -80,7 +85,7 @@ fn evidence(by_app: bool, account: &str, sid: &str, person: &str, number: usize)
         return form("/app/events", &fields);
     }
     let inbound = sid.replace("SM", "MM");
-    let sender = Cast::sender(number);
+    let sender = Identities::sender(number);
     let fields = [
         ("MessageSid", inbound.as_str()),
         ("AccountSid", account),
@@ -91,7 +96,7 @@ fn evidence(by_app: bool, account: &str, sid: &str, person: &str, number: usize)
     form("/twilio/message", &fields)
 }
 
-/// One bit of one letter or digit of the body is another.
+/// Flips one bit of the body.
 fn flipped(mut recording: Recording, random: &mut Random) -> Recording {
     let at = random.index(recording.body.len());
     if let Some(byte) = recording.body.get_mut(at) {
@@ -110,7 +115,7 @@ fn spoilt(mut recording: Recording) -> Recording {
     recording
 }
 
-/// What is signed is the same to the byte, for no delimiter is signed.
+/// The signed text does not change, because no delimiter is signed.
 fn moved(mut recording: Recording) -> Recording {
     let body = String::from_utf8_lossy(&recording.body).into_owned();
     recording.body = body.replacen("MessageSid=", "MessageSi=d", 1).into_bytes();

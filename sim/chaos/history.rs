@@ -1,7 +1,7 @@
-//! The history: everything that was sent, answered, posted, decided and done to the service, one JSON
-//! line each, in the order of one monotonic clock. Written as it happens, judged afterwards.
+//! The history: every request, response, post, decision and fault, one JSON line each, in the order of one monotonic
+//! clock. The judge reads it after the run.
 //!
-//! Deliberately absent: bodies, secrets and signatures. A history may be kept and shown.
+//! Absent: bodies, secrets and signatures. A history may be published.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -12,112 +12,111 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-/// The answer's name if another server sends a 2xx in Twilio's place: it confirms nothing at "Twilio".
+/// The name of a 2xx that another server sends. It confirms nothing at Twilio.
 pub(crate) const FOREIGN: &str = "200, not Twilio's";
 
-/// Who sent a request, and what for.
+/// The sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
-    /// Twilio or the app, for the first time or again after no good answer.
+    /// Twilio or the app: a first attempt or a retry.
     Honest,
-    /// Bytes that were sent before.
+    /// The bytes of an earlier request.
     Replay,
-    /// Registers a message for which no honest evidence ever comes.
+    /// The registration of a message for which no honest evidence ever arrives.
     Bait,
-    /// Somebody who must not be believed.
+    /// A sender without a valid key for the message.
     Hostile,
 }
 
-/// With whose secret a post came.
+/// The secret of a post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Credential {
     /// The account's own, valid now.
     Right,
-    /// The account's own, not valid (any more).
+    /// The account's own, revoked or not valid yet.
     Former,
-    /// Another's, or nobody's.
+    /// Another account's, or an unknown one.
     Wrong,
 }
 
-/// What happened.
+/// One event of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "snake_case")]
-pub(crate) enum What {
-    /// With what the run began.
+pub(crate) enum EventKind {
+    /// The parameters of the run.
     Plan { seed: u64, concurrency: usize, drain_seconds: u64 },
-    /// The process was started for the `run`th time.
+    /// The service was started for the `run`th time.
     Started { run: u64 },
-    /// It listens.
-    Listens { run: u64 },
-    /// It said that it can take an event.
+    /// The service listens.
+    Listening { run: u64 },
+    /// The service reported that it is ready.
     Ready { run: u64 },
-    /// It is gone. `asked`: by an act of the nemesis, or because it was told to.
-    Ended { run: u64, how: String, asked: bool },
-    /// A request went out.
+    /// The service ended. `expected`: by a fault of the nemesis, or by request.
+    Ended { run: u64, how: String, expected: bool },
+    /// A request was sent.
     Sent {
         req: u64,
         role: Role,
         kind: String,
         account: String,
         sid: String,
-        remembers: bool,
+        registers: bool,
         proves: bool,
     },
-    /// Its answer's whole head came, to this port of the driver's.
+    /// The complete head of the response arrived at this local port.
     Answered { req: u64, status: u16, port: u16 },
-    /// The proxy told the service in the middle of what comes from that port that no more would come.
+    /// The proxy closed the sending half of this client port in the middle of its bytes.
     HalfClosed { port: u16 },
-    /// It did not: nobody knows what became of the request.
+    /// No response arrived: the outcome of the request is unknown.
     Unknown { req: u64, why: String },
-    /// A message was asked about (from `from` on) and that was its state; `none` if unknown.
-    Looked { sid: String, from: u64, state: String },
-    /// The stand-in for Twilio read a post.
+    /// A read of the state that began at `from`; the state is `none` for an unknown message.
+    StateRead { sid: String, from: u64, state: String },
+    /// The fake Twilio read a post.
     Posted { post: u64, run: u64, account: String, sid: String, credential: Credential },
-    /// The decision of the stand-in. From here on a 2xx is a fact at "Twilio", even if the answer is lost, unless
-    /// the answer is [`FOREIGN`].
+    /// The decision of the fake Twilio. From now on a 2xx is a fact, even if the reply is lost, unless the reply is
+    /// [`FOREIGN`].
     Decided { post: u64, answer: String, status: u16, retry_after: u64 },
-    /// The answer was written to its last byte, or was not.
-    Told { post: u64, whole: bool },
-    /// The nemesis began something.
-    Act { id: u64, act: String },
-    /// And it is over.
-    ActEnded { id: u64 },
-    /// Logged: the evidence about that message or call is in memory, because the store cannot write.
+    /// The end of the reply. `whole`: it was written to its last byte.
+    Replied { post: u64, whole: bool },
+    /// The nemesis began a fault.
+    FaultBegan { id: u64, name: String },
+    /// The fault is over.
+    FaultEnded { id: u64 },
+    /// Logged: the evidence about this message or call is in memory, because the store cannot write.
     Deferred { run: u64, about: String },
-    /// Logged: that evidence is lost for good.
+    /// Logged: this evidence is lost.
     EvidenceLost { run: u64, about: String },
-    /// What the process held.
+    /// Memory and open files of the process.
     Sample { run: u64, rss_kib: u64, fds: u64 },
-    /// A canary was found where none may be.
-    Leak { place: String, what: String },
-    /// From here on, each post of that account hangs, until the act is over.
-    Hangs { account: String },
-    /// Unauthenticated clients got that answer so many times.
+    /// A marker was found in this location.
+    Leak { location: String, what: String },
+    /// From now on each post of this account hangs, until the fault is over.
+    AccountHangs { account: String },
+    /// Unauthenticated clients received this response `count` times.
     Unauthenticated { shape: String, answer: String, count: u64 },
-    /// No more harm is done from here on.
+    /// The nemesis injects no more faults.
     Healed,
-    /// The outbox when the patience was over, or when it was empty.
+    /// The outbox when it was empty, or when the time was over.
     Drained { outbox: u64 },
-    /// A message in the store at the end.
-    Kept { sid: String, account: String, state: String, status: Option<u16> },
-    /// Evidence without its message in the store at the end.
-    Waiting { named: String },
+    /// A message in the store after the run.
+    Stored { sid: String, account: String, state: String, status: Option<u16> },
+    /// Parked evidence in the store after the run.
+    ParkedEvidence { named: String },
     /// The store was read to its end.
-    Read { messages: u64 },
+    StoreRead { messages: u64 },
 }
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
     /// Nanoseconds since the history began.
     pub(crate) at: u64,
     #[serde(flatten)]
-    pub(crate) what: What,
+    pub(crate) what: EventKind,
 }
 
-/// Writes it.
+/// Writes a history.
 pub(crate) struct History {
     began: Instant,
     file: Mutex<BufWriter<File>>,
@@ -130,17 +129,17 @@ impl History {
         Ok(Self { began: Instant::now(), file: Mutex::new(BufWriter::new(file)) })
     }
 
-    /// Now, as the history counts it.
+    /// The time since the history began, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Writes it down. The time is taken under the lock, so that lines are in its order.
-    pub(crate) fn note(&self, what: What) {
+    /// Records an event. The time is taken under the lock, so that the lines are in its order.
+    pub(crate) fn note(&self, what: EventKind) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let event = Event { at: self.now(), what };
         let line = serde_json::to_string(&event).unwrap_or_else(|error| format!("{error}"));
-        // What cannot be written is missed when it is read: a history without its end is no history.
+        // A lost line shows when the history is judged, because a history needs its end.
         let _ = writeln!(file, "{line}");
     }
 
@@ -149,7 +148,7 @@ impl History {
     }
 }
 
-/// Reads a whole one.
+/// Reads a whole history.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Event>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut events = Vec::new();

@@ -1,5 +1,5 @@
-//! The cast: accounts and their secrets, messages, people. All of it follows from the seed, and every
-//! number, token and text is a canary that must turn up nowhere it does not belong.
+//! Accounts, secrets, messages and recipients, all derived from the seed. Every number, token and text contains a
+//! marker, so that `leaks` finds it in any bytes.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,22 +8,22 @@ use heardback::twilio::signature::SigningKey;
 
 use crate::support::random::hash;
 
-/// How many accounts there are.
+/// The number of accounts.
 pub(crate) const ACCOUNTS: usize = 4;
-/// This one posts with an API key of its own.
+/// This account posts with an API key.
 const WITH_API_KEY: usize = 1;
-/// What every honest person's number begins with.
-pub(crate) const PERSON: &str = "49157701";
-/// What the numbers of invented people begin with.
-pub(crate) const NOBODY: &str = "49157702";
-/// What every token and key begins with.
-pub(crate) const SECRET: &str = "f00dca9a";
-/// What every text has in it.
-pub(crate) const TEXT: &str = "a-canary-sang";
-/// What is signed, wherever the request is sent.
+/// The prefix of every honest recipient's number.
+pub(crate) const RECIPIENT_PREFIX: &str = "49157701";
+/// The prefix of every invented recipient's number.
+pub(crate) const UNKNOWN_PREFIX: &str = "49157702";
+/// The prefix of every token and key.
+pub(crate) const SECRET_PREFIX: &str = "f00dca9a";
+/// A part of every text.
+pub(crate) const BODY_MARKER: &str = "a-canary-sang";
+/// The public URL, which is part of every signature.
 pub(crate) const BASE: &str = "https://hooks.example.com";
 
-/// What a SID is for, as its first two digits say.
+/// The kind of a message, in the first two digits of its SID.
 pub(crate) const HONEST: &str = "a1";
 pub(crate) const BAIT: &str = "b2";
 pub(crate) const HOSTILE: &str = "c3";
@@ -31,27 +31,27 @@ const INBOUND: &str = "d4";
 /// A SID for which Twilio always answers 404.
 pub(crate) const BOGUS: &str = "f6";
 
-/// What Twilio will always say about a message.
+/// The final response of Twilio about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Taken,
+pub(crate) enum FinalVerdict {
+    Accepted,
     /// 404.
     Missing,
     /// 400.
-    Never,
+    Invalid,
 }
 
-/// Users and passwords, as HTTP's Basic scheme has them.
+/// User names and passwords of HTTP's Basic scheme.
 type Credentials = Vec<(String, String)>;
 
-/// All of it, and how far each account's tokens have been changed.
-pub(crate) struct Cast {
+/// All identities, and how often each account's tokens were rotated.
+pub(crate) struct Identities {
     seed: u64,
-    /// An account's valid tokens are this one and the next.
+    /// An account's valid tokens are this generation and the next.
     generations: [AtomicU64; ACCOUNTS],
 }
 
-impl Cast {
+impl Identities {
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, generations: Default::default() }
     }
@@ -60,13 +60,13 @@ impl Cast {
         format!("AC{:024x}{of:08x}", hash(self.seed ^ 0xac))
     }
 
-    /// Which of the accounts that is.
+    /// The number of the account with this SID.
     pub(crate) fn account_number(&self, sid: &str) -> Option<usize> {
         (0..ACCOUNTS).find(|of| self.account(*of) == sid)
     }
 
     fn secret(&self, salt: u64) -> String {
-        format!("{SECRET}{:016x}{:08x}", hash(self.seed ^ hash(salt)), salt & 0xffff_ffff)
+        format!("{SECRET_PREFIX}{:016x}{:08x}", hash(self.seed ^ hash(salt)), salt & 0xffff_ffff)
     }
 
     fn token(&self, of: usize, generation: u64) -> String {
@@ -81,7 +81,7 @@ impl Cast {
         self.generations.get(of).map_or(0, |generation| generation.load(Ordering::Acquire))
     }
 
-    /// The secret that is valid before and after the change that is made next.
+    /// The secret that is valid before and after the next rotation.
     pub(crate) fn account_key(&self, of: usize) -> SigningKey {
         SigningKey::new(self.token(of, self.generation(of) + 1).as_bytes())
     }
@@ -90,14 +90,14 @@ impl Cast {
         SigningKey::new(self.app_key(of).as_bytes())
     }
 
-    /// Retires an account's older token, and gives it a newer one.
+    /// Revokes an account's older token and issues a newer one.
     pub(crate) fn rotate(&self, of: usize) {
         if let Some(generation) = self.generations.get(of) {
             generation.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// The accounts file as it should be read now; `ahead` is an account that is about to be rotated.
+    /// The current accounts file. `ahead`: an account that is about to be rotated.
     pub(crate) fn accounts_file(&self, ahead: Option<usize>) -> String {
         let mut text = String::new();
         for of in 0..ACCOUNTS {
@@ -118,8 +118,7 @@ impl Cast {
         (format!("SK{:032x}", of + 1), self.secret(0xb00_0000 | of as u64))
     }
 
-    /// What that account's posts may bear in `Authorization`: valid ones, and those that were once or
-    /// will be.
+    /// The valid credentials of an account, and the revoked or future ones.
     pub(crate) fn credentials(&self, of: usize) -> (Credentials, Credentials) {
         if of == WITH_API_KEY {
             return (vec![self.api_key(of)], Vec::new());
@@ -150,21 +149,21 @@ impl Cast {
         usize::try_from(hash(index) % ACCOUNTS as u64).unwrap_or_default()
     }
 
-    /// What Twilio will say, once it says anything for good.
-    pub(crate) fn fate(&self, sid: &str) -> Fate {
+    /// The response of Twilio about a message, apart from transient failures.
+    pub(crate) fn final_verdict(&self, sid: &str) -> FinalVerdict {
         if is(sid, BOGUS) {
-            return Fate::Missing;
+            return FinalVerdict::Missing;
         }
         let index = sid.get(10..).and_then(|index| u64::from_str_radix(index, 16).ok());
         match index.map(|index| hash(self.seed ^ hash(index)) % 100) {
-            Some(0) => Fate::Missing,
-            Some(1) => Fate::Never,
-            Some(_) | None => Fate::Taken,
+            Some(0) => FinalVerdict::Missing,
+            Some(1) => FinalVerdict::Invalid,
+            Some(_) | None => FinalVerdict::Accepted,
         }
     }
 }
 
-/// Whether a SID is of that kind.
+/// Whether a SID is of this kind.
 pub(crate) fn is(sid: &str, tag: &str) -> bool {
     sid.get(2..4) == Some(tag)
 }

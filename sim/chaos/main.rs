@@ -1,14 +1,13 @@
-//! Chaos: the real binary under attack, and a judge who knows what was promised.
+//! Chaos: the real binary under injected faults, and a judge that checks its promises (`docs/reliability.md`).
 //!
 //! `cargo run --release --example chaos -- --seed N --seconds 60`, or `--kills 1000`
 //!
-//! Signed traffic on 64 connections through a network that breaks (`driver`, `proxy`), a stand-in for
-//! Twilio that breaks as well (`upstream`), and a nemesis that kills, stops, fills the disk and changes
-//! the secrets. Everything is written into a history, which is judged when all is over (`judge`), or
-//! again later (`--judge FILE`). Exits with 1 where a promise was broken.
+//! `driver` sends signed traffic through `proxy`, which breaks connections. `upstream` is a fake Twilio that fails.
+//! `nemesis` kills and stops the service, fills the disk and rotates secrets. `judge` reads the history of the run, or
+//! a kept one (`--judge FILE`). The exit code is 1 if a promise was broken.
 //!
-//! All on loopback, in folders of its own; nothing is left running, on Ctrl-C neither. Every choice
-//! follows from the seed; how they meet in time does not.
+//! Everything runs on loopback and in temporary folders, and nothing is left after Ctrl-C. Every choice follows from
+//! the seed; the timing does not.
 
 mod bursts;
 mod client;
@@ -52,54 +51,53 @@ use crate::bursts::Bursts;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::driver::Driver;
-use crate::history::{History, What};
-use crate::identities::Cast;
+use crate::history::{EventKind, History};
+use crate::identities::Identities;
 use crate::judge::facts::Facts;
 use crate::judge::judge;
 use crate::nemesis::{Limit, Nemesis};
-use crate::proxy::Road;
+use crate::proxy::Network;
 use crate::sampler::sample;
-use crate::service::{CONCURRENCY, Place};
+use crate::service::{CONCURRENCY, ServiceConfig};
 use crate::support::random::{Random, hash};
 use crate::upstream::Upstream;
 
-/// A message that was turned away with its account comes back within 75 s, whatever else befell it
-/// within twice that.
+/// A message of a paused account is retried within 75 s. This allows for twice that.
 const DRAIN: Duration = Duration::from_mins(3);
-/// The store of the release run's messages, and what the ballast leaves.
+/// The disk of a long run: its messages, and the space below the store's limit.
 const DISK: u64 = 1 << 30;
-/// The same of a short run's: less to fill, where that takes memory.
+/// The disk of a short run, which takes memory on tmpfs.
 const SMALL_DISK: u64 = 400 << 20;
-/// More kills than this make it a long run.
+/// A run with more kills is long.
 const FEW_KILLS: u64 = 100;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What every choice is drawn from; a random one if not given.
+    /// The seed of every choice [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// For how long harm is done.
+    /// Seconds of faults
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Until so many SIGKILLs instead.
+    /// Ends after this number of SIGKILLs instead
     #[arg(long)]
     kills: Option<u64>,
-    /// Pairs of requests a second.
+    /// Scenarios per second
     #[arg(long, default_value_t = 60)]
     rate: u64,
-    /// What is attacked [default: `heardback` beside this example's folder].
+    /// The binary under test [default: `heardback` beside this example's folder]
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Where the store is put, in a folder of its own that is removed afterwards.
+    /// The folder for the store; it gets a temporary folder that is removed
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Keeps the history there.
+    /// Keeps the history in this file
     #[arg(long)]
     history: Option<PathBuf>,
-    /// Judges a history that was kept, and does nothing else.
+    /// Only judges a kept history
     #[arg(long)]
     judge: Option<PathBuf>,
-    /// Writes the summary there: the rows of the tables in docs/reliability.md.
+    /// Writes the tables of docs/reliability.md to this file
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -109,7 +107,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(history) = &arguments.judge {
         return verdict(history, arguments.report.as_deref());
     }
-    let seed = arguments.seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
+    let seed = arguments.seed.map_or_else(getrandom::u64, Ok).context("no random numbers")?;
     println!("seed {seed}");
     let folder = match &arguments.dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
@@ -119,7 +117,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let end = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
-        // Whoever loses is dropped, and with it the service and the disk.
+        // The other branches are dropped, with the service and the disk.
         tokio::select! {
             end = run(seed, &arguments, folder.path(), &path) => end,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
@@ -128,22 +126,22 @@ fn main() -> anyhow::Result<ExitCode> {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     let code = verdict(&path, arguments.report.as_deref());
-    end.map_err(|error| error.context("the run broke off")).and(code)
+    end.map_err(|error| error.context("the run is incomplete")).and(code)
 }
 
 async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> anyhow::Result<()> {
     let history = Arc::new(History::create(path)?);
     let drain_seconds = DRAIN.as_secs();
-    history.note(What::Plan { seed, concurrency: CONCURRENCY, drain_seconds });
+    history.note(EventKind::Plan { seed, concurrency: CONCURRENCY, drain_seconds });
     let mut nemesis = prepared(seed, arguments, folder, &history)?;
     nemesis.write_accounts(None)?;
     nemesis.start(false).await?;
-    let sampler = tokio::spawn(sample(nemesis.alive.subscribe(), Arc::clone(&history)));
+    let sampler = tokio::spawn(sample(nemesis.running.subscribe(), Arc::clone(&history)));
     let driver = Arc::new(Driver {
         seed,
-        cast: Arc::clone(&nemesis.cast),
+        identities: Arc::clone(&nemesis.identities),
         history: Arc::clone(&history),
-        proxy: proxy::start(seed, Arc::clone(&nemesis.road), Arc::clone(&history)).await?,
+        proxy: proxy::start(seed, Arc::clone(&nemesis.network), Arc::clone(&history)).await?,
         rate: arguments.rate,
         requests: AtomicU64::new(0),
     });
@@ -152,22 +150,22 @@ async fn run(seed: u64, arguments: &Arguments, folder: &Path, path: &Path) -> an
     nemesis.driver = Some(Arc::clone(&driver));
     let limit =
         arguments.kills.map_or(Limit::Time(Duration::from_secs(arguments.seconds)), Limit::Kills);
-    let raged = nemesis.rage(limit).await;
-    nemesis.road.healed.store(true, Ordering::Release);
+    let injected = nemesis.inject_faults(limit).await;
+    nemesis.network.healed.store(true, Ordering::Release);
     nemesis.upstream.healed.store(true, Ordering::Release);
     stop.send_replace(true);
     while senders.join_next().await.is_some() {}
     nemesis.bursts.end().await;
-    let ended = match raged {
-        Ok(()) => nemesis.come_to_rest(DRAIN).await,
+    let ended = match injected {
+        Ok(()) => nemesis.drain_and_stop(DRAIN).await,
         Err(error) => Err(error),
     };
     sampler.abort();
-    let store = nemesis.place.store.clone();
+    let store = nemesis.config.store.clone();
     nemesis.service = None;
     let ended = match ended {
         Ok(()) => {
-            search::search(&nemesis.place, folder)?;
+            search::search(&nemesis.config, folder)?;
             dump::dump(&store, &history).await
         }
         Err(error) => Err(error),
@@ -186,15 +184,15 @@ fn prepared(
     let disk = Disk::new(folder, if is_long { DISK } else { SMALL_DISK })?;
     println!("the store is on: {:?}", disk.kind());
     if !disk.can_be_filled() {
-        println!("NO DISK WILL BE FILLED: nothing can be mounted here (not root?)");
+        println!("NO FULL DISK: this process may not mount a file system (not root?)");
     }
     let clock = Clock::build(folder)?;
     if clock.is_none() {
-        println!("NO CLOCK WILL JUMP: there is no `cc` here that makes a preloaded library");
+        println!("NO CLOCK JUMPS: there is no `cc` to compile the preloaded library");
     }
     let binary = arguments.binary.clone().map_or_else(beside, Ok)?;
-    let cast = Arc::new(Cast::new(seed));
-    let place = Place {
+    let identities = Arc::new(Identities::new(seed));
+    let config = ServiceConfig {
         binary,
         store: disk.path().join("store"),
         accounts: folder.join("accounts.toml"),
@@ -204,18 +202,18 @@ fn prepared(
     Ok(Nemesis {
         random: Random::new(hash(seed)),
         history: Arc::clone(history),
-        upstream: Upstream::new(seed, &cast, history),
-        cast,
-        place,
+        upstream: Upstream::new(seed, &identities, history),
+        identities,
+        config,
         disk,
-        road: Road::new(),
-        alive: watch::Sender::new(None),
+        network: Network::new(),
+        running: watch::Sender::new(None),
         service: None,
         twilio: None,
         driver: None,
         bursts: Bursts::new(),
         run: 0,
-        acts: 0,
+        faults_begun: 0,
         kills: 0,
     })
 }
@@ -223,7 +221,7 @@ fn prepared(
 /// The binary of the same build: `target/release/heardback` for `target/release/examples/chaos`.
 fn beside() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("it is in a folder")?;
+    let folder = own.parent().and_then(Path::parent).context("the example is in no folder")?;
     Ok(folder.join("heardback"))
 }
 

@@ -1,5 +1,5 @@
-//! The proxy between the driver and the service: a network that delays, trickles, resets, half-closes,
-//! cuts and swallows. Each connection's fault is drawn when it is made.
+//! The proxy between the driver and the service. Each connection gets a random fault: a delay, a trickle, a reset, a
+//! half-close, a cut, or silence.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,51 +11,51 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::history::{History, What};
+use crate::history::{EventKind, History};
 use crate::support::random::{Random, hash};
 
-/// How long a swallowed connection is kept.
+/// How long a silent connection stays open.
 const SWALLOWED: Duration = Duration::from_secs(6);
 
-/// What becomes of a connection.
+/// The fault of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
-    /// Each piece is held up so long.
+    /// Each piece is delayed.
     Delay(Duration),
-    /// A few bytes at a time, for so many bytes.
+    /// The first bytes arrive a few at a time.
     Trickle(usize),
-    /// RST to both sides after so many bytes.
+    /// RST to both sides after this many bytes.
     Reset(usize),
-    /// FIN to both sides after so many bytes.
+    /// FIN to both sides after this many bytes.
     Cut(usize),
-    /// The service is told after so many bytes that no more will come.
+    /// FIN to the service after this many bytes.
     HalfClose(usize),
-    /// After so many bytes nothing goes through any more, and nobody is told.
+    /// After this many bytes nothing is forwarded, and no side is notified.
     Swallow(usize),
 }
 
-/// Where the proxy leads, and whether it does harm.
-pub(crate) struct Road {
-    /// The service, while there is one.
+/// The state of the proxy, which the nemesis changes.
+pub(crate) struct Network {
+    /// The address of the service, while it runs.
     pub(crate) target: watch::Sender<Option<SocketAddr>>,
-    /// Changes whenever every connection is to be cut.
+    /// Each change cuts every connection.
     pub(crate) cuts: watch::Sender<u64>,
     /// No more faults.
     pub(crate) healed: AtomicBool,
 }
 
-impl Road {
+impl Network {
     pub(crate) fn new() -> Arc<Self> {
         let (target, cuts) = (watch::Sender::new(None), watch::Sender::new(0));
         Arc::new(Self { target, cuts, healed: AtomicBool::new(false) })
     }
 }
 
-/// Starts it; it lasts as long as the runtime.
+/// Starts the proxy, which lasts as long as the runtime.
 pub(crate) async fn start(
     seed: u64,
-    road: Arc<Road>,
+    network: Arc<Network>,
     history: Arc<History>,
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -63,13 +63,13 @@ pub(crate) async fn start(
     tokio::spawn(async move {
         for number in 0_u64.. {
             let Ok((client, _)) = listener.accept().await else { continue };
-            let healed = road.healed.load(Ordering::Acquire);
-            let fault = if healed { Fault::None } else { drawn(seed, number) };
-            let (road, history) = (Arc::clone(&road), Arc::clone(&history));
+            let healed = network.healed.load(Ordering::Acquire);
+            let fault = if healed { Fault::None } else { draw_fault(seed, number) };
+            let (network, history) = (Arc::clone(&network), Arc::clone(&history));
             tokio::spawn(async move {
-                let mut cuts = road.cuts.subscribe();
+                let mut cuts = network.cuts.subscribe();
                 tokio::select! {
-                    () = carry(client, &road, fault, &history) => {}
+                    () = relay(client, &network, fault, &history) => {}
                     _ = cuts.changed() => {}
                 }
             });
@@ -78,9 +78,9 @@ pub(crate) async fn start(
     Ok(address)
 }
 
-fn drawn(seed: u64, number: u64) -> Fault {
+fn draw_fault(seed: u64, number: u64) -> Fault {
     let mut random = Random::new(hash(seed) ^ hash(number));
-    // A request has about 400 bytes, its answer 200, and several follow each other.
+    // A request has about 400 bytes, its response 200, and a connection carries several.
     let at = random.index(3000);
     match random.below(100) {
         0..=9 => Fault::Delay(Duration::from_millis(1 + random.below(150))),
@@ -93,19 +93,20 @@ fn drawn(seed: u64, number: u64) -> Fault {
     }
 }
 
-async fn carry(client: TcpStream, road: &Road, fault: Fault, history: &History) {
-    let target = *road.target.borrow();
+async fn relay(client: TcpStream, network: &Network, fault: Fault, history: &History) {
+    let target = *network.target.borrow();
     let Some(target) = target else { return };
     let Ok(server) = TcpStream::connect(target).await else { return };
     if matches!(fault, Fault::Reset(_)) {
-        // From now on any end of it is an RST.
+        // From now on, each close is an RST.
         let _ = client.set_zero_linger().and_then(|()| server.set_zero_linger());
     }
     let port = client.peer_addr().map_or(0, |peer| peer.port());
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let there = pump(from_client, to_server, fault, || history.note(What::HalfClosed { port }));
-    // An answer comes in one piece; only what may end anywhere is applied to it as well.
+    let there =
+        pump(from_client, to_server, fault, || history.note(EventKind::HalfClosed { port }));
+    // A half-close applies to the request only.
     let back = match fault {
         Fault::HalfClose(_) => Fault::None,
         Fault::None
@@ -118,18 +119,18 @@ async fn carry(client: TcpStream, road: &Road, fault: Fault, history: &History) 
     let back = pump(from_server, to_client, back, || {});
     tokio::pin!(there, back);
     tokio::select! {
-        ended = &mut there => if ended == End::Quiet { back.await; },
+        ended = &mut there => if ended == End::HalfClosed { back.await; },
         _ = &mut back => {}
     }
 }
 
-/// How one direction ended.
+/// The end of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The other direction goes on.
-    Quiet,
-    /// All of it is over.
-    Over,
+    /// The other direction continues.
+    HalfClosed,
+    /// Both directions end.
+    Closed,
 }
 
 async fn pump(
@@ -144,10 +145,10 @@ async fn pump(
         let count = match from.read(&mut buffer).await {
             Ok(0) => {
                 let _ = to.shutdown().await;
-                return End::Quiet;
+                return End::HalfClosed;
             }
             Ok(count) => count,
-            Err(_) => return End::Over,
+            Err(_) => return End::Closed,
         };
         let piece = buffer.get(..count).unwrap_or_default();
         let (kept, end) = match fault {
@@ -169,7 +170,7 @@ async fn pump(
         };
         let slow = matches!(fault, Fault::Trickle(bytes) if carried < bytes);
         if write(&mut to, kept, slow).await.is_err() {
-            return End::Over;
+            return End::Closed;
         }
         carried += count;
         if end {
@@ -185,15 +186,15 @@ async fn finish(mut to: OwnedWriteHalf, from: OwnedReadHalf, fault: Fault) -> En
     match fault {
         Fault::HalfClose(_) => {
             let _ = to.shutdown().await;
-            End::Quiet
+            End::HalfClosed
         }
         Fault::Swallow(_) => {
             tokio::time::sleep(SWALLOWED).await;
             drop(from);
-            End::Over
+            End::Closed
         }
         Fault::None | Fault::Delay(_) | Fault::Trickle(_) | Fault::Reset(_) | Fault::Cut(_) => {
-            End::Over
+            End::Closed
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The report: what was done, how often, and what came of it, as Markdown that a terminal shows well
-//! enough. The details come first, then the summary, then the first violations of each promise.
+//! The report in Markdown: the details, then the summary, then the first violations of each promise.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +8,9 @@ use crate::judge::Finding;
 use crate::judge::facts::Facts;
 use crate::summary::summary;
 
-/// So many violations of each promise are told.
-const TOLD: usize = 3;
+/// Violations that the report shows for each promise.
+const SHOWN: usize = 3;
 
-/// All of it.
 pub(crate) fn report(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = format!("seed {}\n\n", facts.seed);
     rows(&mut text, "requests", &requests(facts));
@@ -23,11 +21,11 @@ pub(crate) fn report(facts: &Facts<'_>, findings: &[Finding]) -> String {
     rows(&mut text, "acknowledged signals, by kind", &signals(facts));
     let answers = facts.posts.values().map(|post| post.answer.clone());
     rows(&mut text, "Twilio's answers", &counted(answers));
-    rows(&mut text, "acts", &counted(facts.faults.values().map(|fault| fault.act.clone())));
+    rows(&mut text, "acts", &counted(facts.faults.values().map(|fault| fault.name.clone())));
     text.push_str(&summary(facts, findings));
     for Finding { id, broken, .. } in findings {
-        for story in broken.iter().take(TOLD) {
-            let _ = writeln!(text, "\n{id}: {story}");
+        for violation in broken.iter().take(SHOWN) {
+            let _ = writeln!(text, "\n{id}: {violation}");
         }
     }
     text
@@ -43,7 +41,7 @@ fn rows(text: &mut String, title: &str, rows: &Rows) {
     text.push('\n');
 }
 
-/// The counts of the same name together.
+/// Sums the counts with the same name.
 fn summed(of: impl Iterator<Item = (String, u64)>) -> Rows {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for (name, count) in of {
@@ -65,7 +63,7 @@ fn requests(facts: &Facts<'_>) -> Rows {
             Role::Hostile => "hostile",
         };
         match request.answer {
-            None => format!("{role}: nobody knows"),
+            None => format!("{role}: unknown outcome"),
             Some((_, 200..=299 | 303, _)) => format!("{role}: acknowledged"),
             Some((_, status, _)) => format!("{role}: {status}"),
         }
@@ -78,6 +76,6 @@ fn signals(facts: &Facts<'_>) -> Rows {
 }
 
 fn messages(facts: &Facts<'_>) -> Rows {
-    let states = facts.messages.values().filter_map(|message| message.kept.as_ref());
+    let states = facts.messages.values().filter_map(|message| message.stored.as_ref());
     counted(states.map(|(_, state, _)| format!("in the store at the end: {state}")))
 }

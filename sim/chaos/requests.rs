@@ -1,95 +1,100 @@
-//! What the driver sends: honest requests in Twilio's and the app's own shapes, and forgeries.
+//! Honest requests of Twilio and the app about one message.
 
 use heardback::recording::Recording;
 use heardback::twilio::signature::SigningKey;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::identities::{BASE, Cast, PERSON, TEXT};
+use crate::identities::{BASE, BODY_MARKER, Identities, RECIPIENT_PREFIX};
 use crate::signals::batch;
 use crate::support::http::{form, get, post};
 use crate::support::random::Random;
 
-/// Whose key a request is signed with.
+/// The owner of the key that signs a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signer {
     Account,
     App,
-    /// People press links, and sign nothing.
-    Nobody,
+    /// A recipient who presses a link.
+    Unsigned,
 }
 
-/// One thing that a request says about a message.
+/// One statement of a request about a message.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub(crate) kind: &'static str,
     pub(crate) sid: String,
-    pub(crate) remembers: bool,
+    pub(crate) registers: bool,
     pub(crate) proves: bool,
 }
 
-/// A request before it is signed, and what it says.
+/// A request before it is signed, and its statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) kind: &'static str,
     pub(crate) owner: usize,
     pub(crate) sid: String,
     pub(crate) signer: Signer,
-    /// Makes the message known.
-    pub(crate) remembers: bool,
-    /// Proves that it arrived.
+    /// It registers the message.
+    pub(crate) registers: bool,
+    /// It proves that the message arrived.
     pub(crate) proves: bool,
-    /// The claims of a batch, which then says nothing itself.
+    /// The claims of a batch, which replace the fields above.
     pub(crate) also: Vec<Claim>,
     pub(crate) recording: Recording,
 }
 
 impl Request {
-    /// Its bytes, signed as of now.
-    pub(crate) fn signed(&self, cast: &Cast) -> Recording {
+    /// The request with a new signature.
+    pub(crate) fn signed(&self, identities: &Identities) -> Recording {
         match self.signer {
             Signer::Account | Signer::App => {
-                self.recording.signed(&self.key(cast, self.owner), BASE)
+                self.recording.signed(&self.key(identities, self.owner), BASE)
             }
-            Signer::Nobody => self.recording.clone(),
+            Signer::Unsigned => self.recording.clone(),
         }
     }
 
-    /// Everything that it says.
+    /// All statements of the request.
     pub(crate) fn claims(&self) -> Vec<Claim> {
         if !self.also.is_empty() {
             return self.also.clone();
         }
-        let Self { kind, remembers, proves, .. } = *self;
-        vec![Claim { kind, sid: self.sid.clone(), remembers, proves }]
+        let Self { kind, registers, proves, .. } = *self;
+        vec![Claim { kind, sid: self.sid.clone(), registers, proves }]
     }
 
-    pub(crate) fn key(&self, cast: &Cast, of: usize) -> SigningKey {
+    pub(crate) fn key(&self, identities: &Identities, of: usize) -> SigningKey {
         match self.signer {
-            Signer::Account => cast.account_key(of),
-            Signer::App | Signer::Nobody => cast.app_signing_key(of),
+            Signer::Account => identities.account_key(of),
+            Signer::App | Signer::Unsigned => identities.app_signing_key(of),
         }
     }
 }
 
-/// One message and all that is said about it.
-pub(crate) struct Story<'a> {
-    pub(crate) cast: &'a Cast,
+/// One message and the requests about it.
+pub(crate) struct Scenario<'a> {
+    pub(crate) identities: &'a Identities,
     pub(crate) index: u64,
     pub(crate) sid: String,
     pub(crate) owner: usize,
-    /// By which its evidence names it, if not by its SID or person.
+    /// The reference in its evidence; `None`: its SID or its recipient.
     pub(crate) reference: Option<String>,
-    /// When it was created, for those who say so: long enough ago that Twilio's 404 is a last word.
+    /// The creation time for requests that state it: so long ago that a 404 of Twilio is final.
     pub(crate) created: String,
 }
 
-impl<'a> Story<'a> {
-    pub(crate) fn new(cast: &'a Cast, tag: &str, index: u64, random: &mut Random) -> Self {
+impl<'a> Scenario<'a> {
+    pub(crate) fn new(
+        identities: &'a Identities,
+        tag: &str,
+        index: u64,
+        random: &mut Random,
+    ) -> Self {
         let reference = random.chance(3000).then(|| format!("login-{tag}-{index}"));
         let created = now() - jiff::SignedDuration::from_secs(random.between(70, 600));
-        let (sid, owner) = (cast.message(tag, index), Cast::owner(index));
-        Self { cast, index, sid, owner, reference, created: created.to_string() }
+        let (sid, owner) = (identities.message(tag, index), Identities::owner(index));
+        Self { identities, index, sid, owner, reference, created: created.to_string() }
     }
 
     pub(crate) fn request(
@@ -101,7 +106,7 @@ impl<'a> Story<'a> {
         unclaimed(kind, self.owner, self.sid.clone(), signer, recording)
     }
 
-    /// The message becomes known.
+    /// The registration of the message.
     pub(crate) fn register(&self, by_app: bool) -> Request {
         let (account, to, from) = self.parties();
         let mut fields = vec![("MessageSid", self.sid.as_str()), ("AccountSid", &account)];
@@ -117,10 +122,10 @@ impl<'a> Story<'a> {
             let target = format!("/twilio/status?feedback=1{reference}");
             self.request("status sent", Signer::Account, form(&target, &fields))
         };
-        Request { remembers: true, ..request }
+        Request { registers: true, ..request }
     }
 
-    /// Twilio's word that it was delivered, which proves nothing.
+    /// The status `delivered`, which proves nothing.
     pub(crate) fn delivered(&self) -> Request {
         let (account, to, from) = self.parties();
         let fields = [
@@ -133,7 +138,7 @@ impl<'a> Story<'a> {
         self.request("status delivered", Signer::Account, form("/twilio/status", &fields))
     }
 
-    /// Something that only its recipient can have done; the kinds are drawn.
+    /// Random evidence that only the recipient can cause.
     pub(crate) fn evidence(&self, random: &mut Random) -> Request {
         let request = match (&self.reference, random.below(9)) {
             (Some(reference), 0..=3) => {
@@ -145,35 +150,36 @@ impl<'a> Story<'a> {
             (_, known @ (4 | 5)) => {
                 let kind = if known == 4 { "code entered" } else { "app click" };
                 let named = [("MessageSid", self.sid.as_str()), ("CreatedAt", &self.created)];
-                // It says whose message it is, so it makes it known as well.
-                Request { remembers: true, ..self.event_by_app(kind, &named) }
+                // This event contains the recipient and the time, so it registers the message as well.
+                Request { registers: true, ..self.event_by_app(kind, &named) }
             }
             (_, 6) => self.call_ringing(),
             (_, 7) => self.call_completed(),
-            // Its claim says what it proves.
+            // The claim of the event says what it proves.
             (_, _) => return batch(self.owner, vec![self.proving_event(random)]),
         };
         Request { proves: true, ..request }
     }
 
     pub(crate) fn parties(&self) -> (String, String, String) {
-        let (account, person) = (self.cast.account(self.owner), Cast::person(PERSON, self.index));
-        (account, person, Cast::sender(self.owner))
+        let (account, person) =
+            (self.identities.account(self.owner), Identities::person(RECIPIENT_PREFIX, self.index));
+        (account, person, Identities::sender(self.owner))
     }
 
-    /// A reply that quotes its message: a plain text within seconds counts as automatic and proves nothing.
+    /// A reply that quotes its message. A plain text within seconds counts as automatic and proves nothing.
     fn reply(&self) -> Request {
         let (account, person, sender) = self.parties();
-        let inbound = self.cast.inbound(self.index);
+        let inbound = self.identities.inbound(self.index);
         let mut fields = vec![("MessageSid", inbound.as_str()), ("AccountSid", &account)];
-        fields.extend([("From", person.as_str()), ("To", &sender), ("Body", TEXT)]);
+        fields.extend([("From", person.as_str()), ("To", &sender), ("Body", BODY_MARKER)]);
         fields.push(("OriginalRepliedMessageSid", &self.sid));
         self.request("reply quoting", Signer::Account, form("/twilio/message", &fields))
     }
 
     fn click(&self) -> Request {
         let body = json!({
-            "account_sid": self.cast.account(self.owner),
+            "account_sid": self.identities.account(self.owner),
             "sms_sid": self.sid,
             "event_type": "click",
             "user_agent": "Mozilla/5.0 (iPhone)",
@@ -188,23 +194,23 @@ impl<'a> Story<'a> {
     }
 
     fn event_by_app(&self, kind: &'static str, named: &[(&str, &str)]) -> Request {
-        let account = self.cast.account(self.owner);
+        let account = self.identities.account(self.owner);
         let of = if kind == "app click" { "link_opened" } else { "code_entered" };
         let mut fields = vec![("AccountSid", account.as_str()), ("Type", of)];
         fields.extend_from_slice(named);
         self.request(kind, Signer::App, form("/app/events", &fields))
     }
 
-    /// Asks what is known of it.
-    pub(crate) fn look(&self) -> Request {
-        look(self.owner, &self.sid)
+    /// A read of the message's state.
+    pub(crate) fn state_request(&self) -> Request {
+        state_request(self.owner, &self.sid)
     }
 }
 
-/// Asks what is known of a message.
-pub(crate) fn look(owner: usize, sid: &str) -> Request {
+/// A read of a message's state.
+pub(crate) fn state_request(owner: usize, sid: &str) -> Request {
     let recording = get(&format!("/app/messages/{sid}"));
-    unclaimed("look", owner, sid.to_owned(), Signer::App, recording)
+    unclaimed("state_request", owner, sid.to_owned(), Signer::App, recording)
 }
 
 fn unclaimed(
@@ -214,8 +220,8 @@ fn unclaimed(
     signer: Signer,
     recording: Recording,
 ) -> Request {
-    let (remembers, proves, also) = (false, false, Vec::new());
-    Request { kind, owner, sid, signer, remembers, proves, also, recording }
+    let (registers, proves, also) = (false, false, Vec::new());
+    Request { kind, owner, sid, signer, registers, proves, also, recording }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service tells the time, too")]

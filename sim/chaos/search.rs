@@ -1,37 +1,36 @@
-//! The search: canaries in what is on disk, the store's raw files and a backup made of them, and in what
-//! the commands say about it.
+//! Scans the store's files, a backup and the output of the commands for markers.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use crate::leaks::{listen, listen_in};
-use crate::service::Place;
+use crate::leaks::{scan, scan_folder};
+use crate::service::ServiceConfig;
 
-/// Every so many kills the store is searched as it was left.
+/// The store is scanned after every fourth kill.
 pub(crate) const EVERY: u64 = 4;
 
-/// What is on disk when all is over.
-pub(crate) fn search(place: &Place, folder: &Path) -> anyhow::Result<()> {
-    listen_in(&place.history, "the store", &place.store)?;
+/// Scans everything on disk after the run.
+pub(crate) fn search(config: &ServiceConfig, folder: &Path) -> anyhow::Result<()> {
+    scan_folder(&config.history, "the store", &config.store)?;
     let backup = folder.join("backup");
-    command(place, &["backup", &backup.display().to_string()])?;
+    command(config, &["backup", &backup.display().to_string()])?;
     let path = backup.join("heardback.backup");
-    anyhow::ensure!(path.is_file(), "no backup was made");
-    listen_in(&place.history, "the backup", &backup)?;
-    command(place, &["verify-store", "--json"])?;
-    // It is an error to restore where there is a store, and errors have words.
-    command(place, &["restore", &backup.display().to_string()])
+    anyhow::ensure!(path.is_file(), "the backup has no heardback.backup");
+    scan_folder(&config.history, "the backup", &backup)?;
+    command(config, &["verify-store", "--json"])?;
+    // `restore` refuses an existing store; the scan covers that error.
+    command(config, &["restore", &backup.display().to_string()])
 }
 
-fn command(place: &Place, words: &[&str]) -> anyhow::Result<()> {
-    let mut command = Command::new(&place.binary);
-    let store = format!("sled:{}", place.store.display());
+fn command(config: &ServiceConfig, words: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new(&config.binary);
+    let store = format!("sled:{}", config.store.display());
     command.args(words).env_clear().env("HEARDBACK_STORE", store).stdin(Stdio::null());
     let output = command.output().context("cannot run a command")?;
     for said in [output.stdout, output.stderr] {
-        listen(&place.history, &format!("what {} says", words.join(" ")), &said);
+        scan(&config.history, &format!("the output of {}", words.join(" ")), &said);
     }
     Ok(())
 }

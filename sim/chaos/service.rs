@@ -1,5 +1,4 @@
-//! The service under test: the real binary as a child, its settings in its environment as everywhere,
-//! its log read for canaries. Whoever drops it kills it.
+//! The service under test: one start of the real binary, with a thread that scans its log.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -15,23 +14,23 @@ use serde_json::Value;
 
 use crate::client::exchange;
 use crate::clock::Clock;
-use crate::history::{History, What};
-use crate::identities::{BASE, SECRET};
-use crate::leaks::listen;
+use crate::history::{EventKind, History};
+use crate::identities::{BASE, SECRET_PREFIX};
+use crate::leaks::scan;
 use crate::support::process::{self, ChildProcess, addresses, operator_request, settings};
 
-/// So many posts may be under way at a time.
+/// The limit on concurrent posts.
 pub(crate) const CONCURRENCY: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// So many lines of its log are kept to be shown.
+/// Lines of the log that an error shows.
 const TAIL: usize = 30;
 
-/// Where everything is that it is started with.
-pub(crate) struct Place {
+/// The files of a start.
+pub(crate) struct ServiceConfig {
     pub(crate) binary: PathBuf,
     pub(crate) store: PathBuf,
     pub(crate) accounts: PathBuf,
-    /// Shifts its wall clock, where that can be done.
+    /// Shifts the wall clock, if that is possible.
     pub(crate) clock: Option<Clock>,
     pub(crate) history: Arc<History>,
 }
@@ -42,7 +41,7 @@ struct Log {
     tail: VecDeque<String>,
 }
 
-/// One start of it.
+/// One start of the service. Drop kills it.
 pub(crate) struct Service {
     pub(crate) run: u64,
     pub(crate) public: SocketAddr,
@@ -54,8 +53,8 @@ pub(crate) struct Service {
     ended: bool,
 }
 
-impl Place {
-    /// Starts it, and waits until it says where it listens. `None`: it ended instead, which is noted.
+impl ServiceConfig {
+    /// Starts the service and waits until it listens. `None`: it ended, which is recorded.
     pub(crate) async fn start(
         &self,
         run: u64,
@@ -66,12 +65,12 @@ impl Place {
         command.arg("serve").env_clear().envs(settings(BASE, &self.store, upstream)).envs([
             ("HEARDBACK_UPSTREAM_CONCURRENCY", &CONCURRENCY.to_string()),
             ("HEARDBACK_ACCOUNTS_FILE", &self.accounts.display().to_string()),
-            ("HEARDBACK_PHONE_KEY", &format!("{SECRET} for phones")),
+            ("HEARDBACK_PHONE_KEY", &format!("{SECRET_PREFIX} for phones")),
         ]);
         if let Some(clock) = &self.clock {
             command.envs(clock.environment());
         }
-        self.history.note(What::Started { run });
+        self.history.note(EventKind::Started { run });
         let process = ChildProcess::start(command.stderr(Stdio::piped()));
         let mut process = process.context("cannot start the service")?;
         let stderr = process.child.stderr.take().context("stderr is a pipe")?;
@@ -80,7 +79,7 @@ impl Place {
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                listen(&history, &format!("the log: {line}"), line.as_bytes());
+                scan(&history, &format!("the log: {line}"), line.as_bytes());
                 if let Some(what) = deferral(run, &line) {
                     history.note(what);
                 }
@@ -108,7 +107,7 @@ impl Place {
             let listens = service.log.lock().unwrap_or_else(PoisonError::into_inner).listens;
             if let Some((public, ops)) = listens {
                 (service.public, service.ops) = (public, ops);
-                self.history.note(What::Listens { run });
+                self.history.note(EventKind::Listening { run });
                 return Ok(Some(service));
             }
             if service.has_ended(may_fail)? {
@@ -120,47 +119,51 @@ impl Place {
 }
 
 impl Service {
-    /// Whether it is gone; the first time, that is noted.
-    pub(crate) fn has_ended(&mut self, asked: bool) -> anyhow::Result<bool> {
+    /// Whether the service has ended. The end is recorded once.
+    pub(crate) fn has_ended(&mut self, expected: bool) -> anyhow::Result<bool> {
         if self.ended {
             return Ok(true);
         }
         let Some(status) = self.process.end()? else { return Ok(false) };
         self.ended = true;
         self.reader.take().map(JoinHandle::join);
-        let how = if asked { status.to_string() } else { format!("{status}\n{}", self.tail()) };
-        self.history.note(What::Ended { run: self.run, how, asked });
+        let how = if expected { status.to_string() } else { format!("{status}\n{}", self.tail()) };
+        self.history.note(EventKind::Ended { run: self.run, how, expected });
         Ok(true)
     }
 
-    /// Waits for its end; an error if that takes too long.
+    /// Waits for the end of the service.
     pub(crate) async fn ends_within(&mut self, patience: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.has_ended(true)? {
-            anyhow::ensure!(began.elapsed() < patience, "it does not end:\n{}", self.tail());
+            anyhow::ensure!(
+                began.elapsed() < patience,
+                "the service does not end:\n{}",
+                self.tail()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
 
-    /// The last lines of its log.
+    /// The last lines of the log.
     pub(crate) fn tail(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    /// Whether it says that it can take an event.
+    /// Whether the service reports that it is ready.
     pub(crate) async fn is_ready(&self) -> bool {
         self.ask("/readyz").await.is_some_and(|(status, _)| status == 200)
     }
 
-    /// What the operator's listener says.
+    /// A response of the operator's listener.
     pub(crate) async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let answer = exchange(&mut None, self.ops, operator_request(path)).await.ok()?;
         Some((answer.response.status, answer.response.text()))
     }
 
-    /// The number behind a metric without labels.
+    /// The value of a metric without labels.
     pub(crate) async fn metric(&self, name: &str) -> Option<u64> {
         let (_, text) = self.ask("/metrics").await?;
         process::metric(&text, name)
@@ -174,8 +177,8 @@ impl Drop for Service {
     }
 }
 
-/// Evidence that the service keeps in memory, or has lost from there.
-fn deferral(run: u64, line: &str) -> Option<What> {
+/// The event for a log line about deferred or lost evidence.
+fn deferral(run: u64, line: &str) -> Option<EventKind> {
     if !line.contains("evidence ") {
         return None;
     }
@@ -184,10 +187,10 @@ fn deferral(run: u64, line: &str) -> Option<What> {
     let about = || text("signal").or_else(|| text("message_sid")).unwrap_or_default().to_owned();
     match text("message")? {
         said if said.starts_with("evidence deferred:") => {
-            Some(What::Deferred { run, about: about() })
+            Some(EventKind::Deferred { run, about: about() })
         }
         said if said.starts_with("evidence lost:") => {
-            Some(What::EvidenceLost { run, about: about() })
+            Some(EventKind::EvidenceLost { run, about: about() })
         }
         _ => None,
     }

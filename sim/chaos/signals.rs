@@ -1,9 +1,9 @@
-//! Signals beside forms about one message: calls, batches of Event Streams, and click links.
+//! Requests that are no plain form about one message: calls, batches of Event Streams, and click links.
 
 use serde_json::{Value, json};
 
-use crate::identities::{BASE, TEXT};
-use crate::requests::{Claim, Request, Signer, Story, now};
+use crate::identities::{BASE, BODY_MARKER};
+use crate::requests::{Claim, Request, Scenario, Signer, now};
 use crate::support::http::{form, post};
 use crate::support::random::Random;
 
@@ -14,27 +14,27 @@ const RINGING: &str = "call ringing";
 const PRESSED: &str = "link pressed";
 pub(crate) const COMPLETED: &str = "call completed";
 
-/// Evidence that names its message directly, so that no time plays a part in its judgement.
+/// Evidence that names its message, so its time does not matter.
 const DIRECT: [&str; 6] =
     ["reply quoting", "click", "code entered", "app click", "stream click", PRESSED];
 
-/// Whether the time of that evidence decides which message it proves.
+/// Whether the time of this evidence decides which message it proves.
 pub(crate) fn is_timed(kind: &str) -> bool {
     !DIRECT.contains(&kind)
 }
 
-/// The SID of the call about that message.
+/// The SID of the call about this message.
 pub(crate) fn call_sid(message: &str) -> String {
     message.replacen("SM", "CA", 1)
 }
 
-/// One event of Event Streams, and its claims about a message.
+/// One event of Event Streams, and its claim about a message.
 pub(crate) struct StreamEvent {
     pub(crate) event: Value,
     pub(crate) claim: Option<Claim>,
 }
 
-/// One batch of one account.
+/// A batch of one account.
 pub(crate) fn batch(owner: usize, events: Vec<StreamEvent>) -> Request {
     let mut array = Vec::new();
     let mut claims = Vec::new();
@@ -49,14 +49,14 @@ pub(crate) fn batch(owner: usize, events: Vec<StreamEvent>) -> Request {
         owner,
         sid: first,
         signer: Signer::Account,
-        remembers: false,
+        registers: false,
         proves: false,
         also: claims,
         recording: post("/twilio/events", "application/json", body.as_bytes()),
     }
 }
 
-/// A status of a message that no registration ever makes known. It fills a batch.
+/// A status of a message that is never registered. It fills a batch.
 pub(crate) fn filler(account: &str, number: u64) -> Value {
     let sid = format!("SMe5{number:030x}");
     let at = now().to_string();
@@ -71,16 +71,16 @@ pub(crate) fn filler(account: &str, number: u64) -> Value {
     })
 }
 
-impl Story<'_> {
-    fn claim(&self, kind: &'static str, remembers: bool, proves: bool) -> Claim {
-        Claim { kind, sid: self.sid.clone(), remembers, proves }
+impl Scenario<'_> {
+    fn claim(&self, kind: &'static str, registers: bool, proves: bool) -> Claim {
+        Claim { kind, sid: self.sid.clone(), registers, proves }
     }
 
     fn event(&self, of: &str, at: &str, data: &Value) -> Value {
         json!({
             "specversion": "1.0",
             "type": format!("com.twilio.{of}"),
-            "source": format!("/2010-04-01/Accounts/{}", self.cast.account(self.owner)),
+            "source": format!("/2010-04-01/Accounts/{}", self.identities.account(self.owner)),
             "id": format!("EZ{}.{of}", self.sid),
             "datacontenttype": "application/json",
             "time": at,
@@ -109,7 +109,7 @@ impl Story<'_> {
         vec![event("sent"), event("delivered")]
     }
 
-    /// An event by Twilio's link shortening.
+    /// A click that Twilio's link shortening reports.
     pub(crate) fn clicked_event(&self) -> StreamEvent {
         let (account, to, from) = self.parties();
         let at = now().to_string();
@@ -123,15 +123,15 @@ impl Story<'_> {
         }
     }
 
-    /// An event about something that only the recipient can have done; the kinds are drawn.
+    /// A random event that only the recipient can cause.
     pub(crate) fn proving_event(&self, random: &mut Random) -> StreamEvent {
         let (account, to, from) = self.parties();
         let at = now().to_string();
         match random.below(3) {
             0 => {
                 let data = json!({
-                    "messageSid": self.cast.inbound(self.index), "accountSid": account, "timestamp": at,
-                    "from": to, "to": from, "body": TEXT, "numMedia": 0, "recipients": [],
+                    "messageSid": self.identities.inbound(self.index), "accountSid": account, "timestamp": at,
+                    "from": to, "to": from, "body": BODY_MARKER, "numMedia": 0, "recipients": [],
                 });
                 StreamEvent {
                     event: self.event("messaging.inbound-message.received", &at, &data),
@@ -155,7 +155,7 @@ impl Story<'_> {
         }
     }
 
-    /// A whole pair in one batch, in any order, perhaps with an event that has no meaning here.
+    /// A message and its evidence in one batch, in random order, sometimes with an event without meaning.
     pub(crate) fn streamed(&self, random: &mut Random) -> Request {
         let mut events = self.registering_events();
         events.push(self.proving_event(random));
@@ -167,12 +167,12 @@ impl Story<'_> {
         batch(self.owner, events)
     }
 
-    /// The call of a person who calls the number back, as it rings.
+    /// A ringing call of the recipient to the sender's number.
     pub(crate) fn call_ringing(&self) -> Request {
         self.call(RINGING, &[("CallStatus", "ringing")])
     }
 
-    /// The same call at its end.
+    /// The end of this call.
     pub(crate) fn call_completed(&self) -> Request {
         let at = now().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
         let end = [
@@ -193,27 +193,27 @@ impl Story<'_> {
         self.request(kind, Signer::Account, form("/twilio/call", &fields))
     }
 
-    /// The message and a click link for it, in one request.
+    /// The registration of the message with a click link.
     pub(crate) fn register_with_link(&self) -> Request {
         let (account, to, from) = self.parties();
         let mut fields = vec![("MessageSid", self.sid.as_str()), ("AccountSid", &account)];
         fields.extend([("To", to.as_str()), ("From", &from), ("CreatedAt", &self.created)]);
         fields.push(("Link", "https://app.example.com/welcome"));
         let request = self.request("link", Signer::App, form("/app/messages", &fields));
-        Request { remembers: true, ..request }
+        Request { registers: true, ..request }
     }
 
-    /// A fetch of the link at that path, which proves nothing, or the press of its page's button.
+    /// A fetch of the click link, which proves nothing, or a press of its button.
     pub(crate) fn visit(&self, path: &str, presses: bool) -> Request {
         let (kind, method) = if presses { (PRESSED, "POST") } else { ("link fetched", "GET") };
         let mut recording = post(path, "application/x-www-form-urlencoded", b"");
         method.clone_into(&mut recording.method);
         recording.headers.push(("User-Agent".to_owned(), BROWSER.to_owned()));
-        Request { proves: presses, ..self.request(kind, Signer::Nobody, recording) }
+        Request { proves: presses, ..self.request(kind, Signer::Unsigned, recording) }
     }
 }
 
-/// The path of the click link in an answer.
+/// The path of the click link in a response.
 pub(crate) fn link_path(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("link")?.as_str()?.strip_prefix(BASE).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The summary: exactly the rows of the two tables in `docs/reliability.md`, "Chaos".
+//! The summary: the two tables of `docs/reliability.md`, "Chaos", in Markdown.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,8 @@ use crate::judge::excuses::Due;
 use crate::judge::facts::{Facts, Request};
 use crate::judge::fairness::{Wait, answer_times, waits};
 use crate::judge::posting::{excused_repeats, repeats};
-use crate::judge::process::{backing_off, recoveries};
+use crate::judge::process::{backing_off, start_times};
 
-/// Both tables, in Markdown.
 pub(crate) fn summary(facts: &Facts<'_>, findings: &[Finding]) -> String {
     let mut text = "| | |\n| --- | --: |\n".to_owned();
     let lost = findings.iter().find(|finding| finding.id == "I1");
@@ -39,7 +38,7 @@ fn row(name: &str, values: &[String]) -> (String, String) {
 }
 
 fn faults(facts: &Facts<'_>) -> Rows {
-    let of = |act: &str| facts.faults.values().filter(|fault| fault.act == act).count();
+    let of = |act: &str| facts.faults.values().filter(|fault| fault.name == act).count();
     let count = |act| thousands(of(act));
     let kills = of("SIGKILL");
     let full = of("start on a full disk");
@@ -152,7 +151,7 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
     let due = all().filter(|message| facts.due(message) != Due::No).count();
     let excused = |by| thousands(all().filter(|message| facts.is_excused(message, by)).count());
     let bogus = facts.messages.iter().filter(|(sid, _)| is(sid, BOGUS));
-    let states = bogus.filter_map(|(_, message)| Some(message.kept.as_ref()?.1.clone()));
+    let states = bogus.filter_map(|(_, message)| Some(message.stored.as_ref()?.1.clone()));
     let (refused, others): (Vec<_>, Vec<_>) = states.partition(|state| state == "refused");
     let wait = |act| {
         let waits = waits(facts, act);
@@ -189,7 +188,7 @@ fn messages(facts: &Facts<'_>, lost: usize) -> Rows {
 }
 
 fn process(facts: &Facts<'_>) -> Rows {
-    let times = recoveries(facts);
+    let times = start_times(facts);
     let at =
         |part: usize| milliseconds(times.get(times.len().saturating_sub(1) * part / 100).copied());
     let name = format!("from start to ready: median · 99 % · worst of {}", thousands(times.len()));

@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::history::{Credential, FOREIGN, History, What};
-use crate::identities::{ACCOUNTS, Cast, Fate};
+use crate::history::{Credential, EventKind, FOREIGN, History};
+use crate::identities::{ACCOUNTS, FinalVerdict, Identities};
 use crate::requests::now;
 use crate::support::fake_twilio::{ApiReply, ApiRequest, FakeTwilio};
 use crate::support::http::Connection;
@@ -84,7 +84,7 @@ impl Decision {
 /// The state of the fake Twilio, shared by all its listeners.
 pub(crate) struct Upstream {
     seed: u64,
-    cast: Arc<Cast>,
+    identities: Arc<Identities>,
     history: Arc<History>,
     posts: AtomicU64,
     /// Transient failures so far, by message.
@@ -99,10 +99,14 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(seed: u64, cast: &Arc<Cast>, history: &Arc<History>) -> Arc<Self> {
+    pub(crate) fn new(
+        seed: u64,
+        identities: &Arc<Identities>,
+        history: &Arc<History>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             seed,
-            cast: Arc::clone(cast),
+            identities: Arc::clone(identities),
             history: Arc::clone(history),
             posts: AtomicU64::new(0),
             failures: Mutex::default(),
@@ -148,7 +152,13 @@ impl Upstream {
                 Some(sid) if request.is_feedback() => sid.to_owned(),
                 _ => format!("not a feedback: {}", request.target()),
             };
-            self.history.note(What::Posted { post, run, account, sid: sid.clone(), credential });
+            self.history.note(EventKind::Posted {
+                post,
+                run,
+                account,
+                sid: sid.clone(),
+                credential,
+            });
             let decision = self.decide(&request, &sid, credential, random);
             let retry_after = if decision == Decision::Busy {
                 1 + random.below(2)
@@ -158,18 +168,18 @@ impl Upstream {
                 0
             };
             let (answer, status) = (decision.name().to_owned(), decision.status());
-            self.history.note(What::Decided { post, answer, status, retry_after });
+            self.history.note(EventKind::Decided { post, answer, status, retry_after });
             let replied = reply(&mut connection, &request, decision, retry_after, random);
-            self.history.note(What::Told { post, whole: replied.is_ok() });
+            self.history.note(EventKind::Replied { post, whole: replied.is_ok() });
             replied?;
         }
     }
 
     fn credential(&self, request: &ApiRequest) -> Credential {
-        let Some(of) = self.cast.account_number(request.account()) else {
+        let Some(of) = self.identities.account_number(request.account()) else {
             return Credential::Wrong;
         };
-        let (valid, former) = self.cast.credentials(of);
+        let (valid, former) = self.identities.credentials(of);
         let is_presented = |(user, secret): &(String, String)| {
             let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")));
             request.header("Authorization") == Some(expected.as_str())
@@ -190,7 +200,7 @@ impl Upstream {
         credential: Credential,
         random: &mut Random,
     ) -> Decision {
-        let of = self.cast.account_number(request.account());
+        let of = self.identities.account_number(request.account());
         let is_set = |flags: &[AtomicBool; ACCOUNTS]| {
             of.and_then(|of| flags.get(of)).is_some_and(|flag| flag.load(Ordering::Acquire))
         };
@@ -200,10 +210,10 @@ impl Upstream {
         if is_set(&self.hangs) {
             return Decision::Hang;
         }
-        let last_word = match self.cast.fate(sid) {
-            Fate::Taken => Decision::Accepted,
-            Fate::Missing => Decision::Missing,
-            Fate::Never => Decision::Invalid,
+        let last_word = match self.identities.final_verdict(sid) {
+            FinalVerdict::Accepted => Decision::Accepted,
+            FinalVerdict::Missing => Decision::Missing,
+            FinalVerdict::Invalid => Decision::Invalid,
         };
         if self.is_healed() || self.calm.load(Ordering::Acquire) {
             return last_word;

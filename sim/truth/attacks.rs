@@ -1,15 +1,15 @@
-//! Mischief: captured requests sent again, and accounts that name messages which are not theirs.
+//! Attacks: captured requests that are sent again, and accounts that name messages of other accounts.
 //!
-//! It is aimed where it would do harm: at messages that never arrived.
+//! Their targets are messages that never arrived, because only there a confirmation would be false.
 
 use std::collections::HashMap;
 
-use crate::generator::Life;
-use crate::world::{Act, Cause, HOUR, MINUTE, Message, Road, SECOND};
+use crate::generator::Generator;
+use crate::world::{Act, Cause, EvidenceKind, HOUR, MINUTE, Message, SECOND};
 
-impl Life {
-    /// Goes over the world once it has come about.
-    pub(crate) fn mischief(&mut self) {
+impl Generator {
+    /// Adds attacks to a complete world.
+    pub(crate) fn add_attacks(&mut self) {
         let captured = self.captured();
         let messages = self.world.messages.clone();
         for (number, message) in messages.iter().enumerate() {
@@ -21,11 +21,11 @@ impl Life {
         }
     }
 
-    /// What inbound requests there are to be captured, by who turned to whom.
+    /// The inbound requests that an attacker can capture, by line and brand.
     fn captured(&self) -> HashMap<(usize, usize), Vec<Act>> {
         let mut captured = HashMap::<_, Vec<Act>>::new();
         for act in &self.world.acts {
-            let inbound = matches!(act.road, Road::Reply | Road::Call);
+            let inbound = matches!(act.evidence, EvidenceKind::Reply | EvidenceKind::Call);
             if inbound && matches!(act.cause, Cause::Message(_) | Cause::Unrelated) {
                 captured.entry((act.line, act.brand)).or_default().push(*act);
             }
@@ -37,26 +37,27 @@ impl Life {
     fn replay(&mut self, lost: &Message, captured: Option<&Vec<Act>>) {
         let at = lost.created + self.random.between(5 * SECOND, 30 * MINUTE);
         let old = captured.into_iter().flatten().find(|act| {
-            let (first, again) = (act.heard + 5 * HOUR, act.heard + 7 * 24 * HOUR);
+            let (first, again) = (act.received + 5 * HOUR, act.received + 7 * 24 * HOUR);
             act.whatsapp == lost.whatsapp && (first..again).contains(&at)
         });
         if let Some(old) = old.copied()
             && self.random.chance(5_000)
         {
-            self.hear(Act { cause: Cause::Replay, did: at, heard: at, ..old });
+            self.add_act(Act { cause: Cause::Replay, acted_at: at, received: at, ..old });
         }
     }
 
-    /// A stranger, or another account of ours, names a message that is not theirs.
+    /// An unknown account, or another one of ours, names a message that it does not own.
     fn accounts(&mut self, number: usize, lost: &Message) {
         if !self.random.chance(600) {
             return;
         }
-        let cause = if self.random.chance(5_000) { Cause::Stranger } else { Cause::Sibling };
-        let roads = [Road::ReplyQuoted, Road::CodeBySid, Road::Click];
-        let road = self.random.one_of(&roads).copied().unwrap_or(Road::ReplyQuoted);
+        let cause =
+            if self.random.chance(5_000) { Cause::UnknownAccount } else { Cause::OtherAccount };
+        let parser = [EvidenceKind::ReplyQuoted, EvidenceKind::CodeBySid, EvidenceKind::Click];
+        let evidence = self.random.one_of(&parser).copied().unwrap_or(EvidenceKind::ReplyQuoted);
         let at = lost.created + self.random.between(2 * SECOND, 30 * MINUTE);
-        let act = Act::of(road, cause, (lost.line, lost.brand, lost.whatsapp), at);
-        self.act(Act { names: Some(number), sender: lost.sender, ..act });
+        let act = Act::of(evidence, cause, (lost.line, lost.brand, lost.whatsapp), at);
+        self.add_delayed_act(Act { names: Some(number), sender: lost.sender, ..act });
     }
 }

@@ -1,75 +1,73 @@
-//! Brands: who sends, and how their apps use Twilio and Heardback.
+//! Brands: the senders, and how their apps use Twilio and Heardback.
 
 use crate::world::SECOND;
 
-/// The accounts that Heardback works for, and last a stranger's.
+/// The accounts of the service; the last one is unknown to it.
 pub(crate) const ACCOUNTS: [&str; 3] = [
     "ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "ACbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
     "ACffffffffffffffffffffffffffffffff",
 ];
 
-/// How an app tells Heardback of its messages.
+/// How an app registers its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Registers {
-    /// Passes Twilio's answer to "create message" on, sometimes from a queue, and then late.
+pub(crate) enum Registration {
+    /// The app passes on Twilio's response to "create message", sometimes late from a queue.
     Answer,
-    /// With a reference, before anything else happens.
+    /// With a reference, before any evidence.
     AtOnce,
-    /// By the status callback's own URL: `?feedback=1&reference=…`.
+    /// By the URL of the status callback: `?feedback=1&reference=…`.
     ByCallback,
 }
 
-/// How an app tells of a code that was entered.
+/// How an app names the message whose code was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Names {
+pub(crate) enum CodeTarget {
     /// By the message's SID.
     Sid,
     /// By the login's reference.
     Reference,
     /// By the login's reference, and with the code.
     Code,
-    /// By the person alone.
+    /// By the recipient only.
     To,
-    /// The recipient and the code.
+    /// By the recipient and the code.
     CodeTo,
 }
 
-/// Who sends.
+/// A sender and the habits of its app.
 #[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(crate) struct Brand {
     /// Which of [`ACCOUNTS`].
     pub(crate) account: usize,
     /// The Messaging Service.
     pub(crate) service: Option<&'static str>,
-    /// The senders that it sends from.
+    /// The addresses from which it sends.
     pub(crate) senders: &'static [&'static str],
-    /// Whether a person always hears from the same sender.
+    /// Whether a recipient always gets the same sender.
     pub(crate) sticky: bool,
-    /// The sender on WhatsApp; then messages go there first, and fall back to SMS.
+    /// The sender on WhatsApp, which is used first; the fallback is SMS.
     pub(crate) whatsapp: Option<&'static str>,
-    /// How it registers.
-    pub(crate) registers: Registers,
-    /// How it tells of codes.
-    pub(crate) names: Names,
-    /// Whether a resend repeats the code: how many times in ten thousand.
+    pub(crate) registers: Registration,
+    pub(crate) names: CodeTarget,
+    /// How often a resend repeats the code, in ten-thousandths.
     pub(crate) same_code: u64,
-    /// How many milliseconds its server's clock is ahead.
+    /// The error of the app's clock, in milliseconds.
     pub(crate) clock_ahead: i64,
     /// Whether human agents write and call from the same number.
     pub(crate) agents: bool,
-    /// Whether what comes in goes to Event Streams as well, from where it comes hours late at times.
+    /// Whether inbound messages also go to Event Streams, sometimes hours late.
     pub(crate) streams: bool,
-    /// Whether the app receives replies and passes them on, at times minutes late.
+    /// Whether the app receives replies and passes them on, sometimes minutes late.
     pub(crate) passes_on: bool,
-    /// Whether its references are the ids of its users: the same for all logins of a user.
+    /// Whether its references are user ids, which all logins of a user share.
     pub(crate) by_user: bool,
 }
 
 impl Brand {
-    /// Whether it registers what tells a message's code from others.
-    pub(crate) fn hmacs(&self) -> bool {
-        matches!(self.names, Names::Sid | Names::Code | Names::CodeTo)
+    /// Whether it registers an HMAC of each code.
+    pub(crate) fn sends_code_hmac(&self) -> bool {
+        matches!(self.names, CodeTarget::Sid | CodeTarget::Code | CodeTarget::CodeTo)
     }
 }
 
@@ -81,8 +79,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017120001", "+15017120002", "+15017120003", "+15017120004"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::Answer,
-        names: Names::Sid,
+        registers: Registration::Answer,
+        names: CodeTarget::Sid,
         // The app keeps only the newest SID, and reports it even if an older message was read.
         same_code: 600,
         clock_ahead: 0,
@@ -97,8 +95,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017130001", "+15017130002", "+15017130003", "+15017130004", "+15017130005"],
         sticky: false,
         whatsapp: None,
-        registers: Registers::AtOnce,
-        names: Names::Reference,
+        registers: Registration::AtOnce,
+        names: CodeTarget::Reference,
         same_code: 4_000,
         clock_ahead: -20 * SECOND,
         agents: false,
@@ -112,9 +110,9 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017140001"],
         sticky: true,
         whatsapp: None,
-        // Until all that bear one code are known, a code seems to be that of one message.
-        registers: Registers::AtOnce,
-        names: Names::Code,
+        // Until every message with a code is registered, the code seems to belong to one message.
+        registers: Registration::AtOnce,
+        names: CodeTarget::Code,
         same_code: 3_000,
         clock_ahead: 2 * SECOND,
         agents: true,
@@ -128,8 +126,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["COURIER"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::Answer,
-        names: Names::To,
+        registers: Registration::Answer,
+        names: CodeTarget::To,
         same_code: 2_000,
         clock_ahead: 0,
         agents: false,
@@ -143,8 +141,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017150001"],
         sticky: true,
         whatsapp: Some("whatsapp:+15017150001"),
-        registers: Registers::AtOnce,
-        names: Names::Reference,
+        registers: Registration::AtOnce,
+        names: CodeTarget::Reference,
         same_code: 5_000,
         clock_ahead: 0,
         agents: false,
@@ -158,8 +156,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017160001"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::ByCallback,
-        names: Names::To,
+        registers: Registration::ByCallback,
+        names: CodeTarget::To,
         same_code: 2_000,
         clock_ahead: 40 * SECOND,
         agents: true,
@@ -174,8 +172,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["28777"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::Answer,
-        names: Names::CodeTo,
+        registers: Registration::Answer,
+        names: CodeTarget::CodeTo,
         same_code: 2_000,
         clock_ahead: -90 * SECOND,
         agents: true,
@@ -189,8 +187,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["28777"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::ByCallback,
-        names: Names::To,
+        registers: Registration::ByCallback,
+        names: CodeTarget::To,
         same_code: 2_000,
         clock_ahead: 0,
         agents: false,
@@ -204,8 +202,8 @@ pub(crate) const BRANDS: [Brand; 9] = [
         senders: &["+15017180001"],
         sticky: true,
         whatsapp: None,
-        registers: Registers::Answer,
-        names: Names::Reference,
+        registers: Registration::Answer,
+        names: CodeTarget::Reference,
         same_code: 4_000,
         clock_ahead: 5 * SECOND,
         agents: false,

@@ -1,60 +1,63 @@
-//! Talk: questions answered by message or call, links opened, agents who write and call from the same
-//! numbers, and people who write for reasons of their own.
+//! Questions that are answered by message or call, links, agents who use the same numbers, and unrelated messages.
 
-use crate::carriers::ANSWERS;
-use crate::generator::Life;
-use crate::world::{Act, Cause, HOUR, MINUTE, Message, Purpose, Road, SECOND};
+use crate::carriers::REPLY_DELAYS;
+use crate::generator::Generator;
+use crate::world::{Act, Cause, EvidenceKind, HOUR, MINUTE, Message, Purpose, SECOND};
 
-impl Life {
-    /// A question, and the answer to it.
+impl Generator {
+    /// A question and its answer.
     pub(crate) fn question(&mut self, line: usize, brand: usize, at: i64) {
         let mut message = self.message(line, brand, Purpose::Question, at);
         message.whatsapp = message.brand().whatsapp.is_some() && self.random.chance(6_000);
         let number = self.send(message);
         let Some(sent) = self.world.messages.get(number).copied() else { return };
         let Some(arrived) = sent.arrived else { return };
-        let at = arrived + self.random.weighted(&ANSWERS);
+        let at = arrived + self.random.weighted(&REPLY_DELAYS);
         match self.random.below(100) {
             0..40 => {
                 let quotes = sent.whatsapp && self.random.chance(4_000);
-                let road = if quotes { Road::ReplyQuoted } else { Road::Reply };
-                self.reply(number, &sent, at, road, Cause::Message(number));
+                let evidence = if quotes { EvidenceKind::ReplyQuoted } else { EvidenceKind::Reply };
+                self.reply(number, &sent, at, evidence, Cause::Message(number));
             }
-            40..46 => self.reply(number, &sent, at, Road::Reply, Cause::OptOut),
+            40..46 => self.reply(number, &sent, at, EvidenceKind::Reply, Cause::OptOut),
             46..58 => self.call(&sent, at, at, Cause::Message(number)),
             _ => {}
         }
     }
 
-    /// A message with a link. Scanners open it on its way, whether or not it arrives.
+    /// A message with a link. Scanners open the link even if the message never arrives.
     pub(crate) fn link(&mut self, line: usize, brand: usize, at: i64) {
         let message = self.message(line, brand, Purpose::Link, at);
-        let road = if message.brand().service.is_some() { Road::Click } else { Road::Link };
+        let evidence = if message.brand().service.is_some() {
+            EvidenceKind::Click
+        } else {
+            EvidenceKind::Link
+        };
         let number = self.send(message);
         let Some(sent) = self.world.messages.get(number).copied() else { return };
         let who = (line, brand, false);
         let opens = |cause, at| Act {
             names: Some(number),
             sender: sent.sender,
-            ..Act::of(road, cause, who, at)
+            ..Act::of(evidence, cause, who, at)
         };
         if self.random.chance(3_000) {
             let at = sent.created + self.random.between(SECOND / 2, 20 * SECOND);
-            self.act(opens(Cause::Scanner, at));
+            self.add_delayed_act(opens(Cause::Scanner, at));
         }
         if let Some(arrived) = sent.arrived
             && self.random.chance(4_500)
         {
-            let at = arrived + self.random.weighted(&ANSWERS);
-            self.act(opens(Cause::Message(number), at));
+            let at = arrived + self.random.weighted(&REPLY_DELAYS);
+            self.add_delayed_act(opens(Cause::Message(number), at));
         }
     }
 
-    /// An agent and a person write to each other, from a number that sends codes as well.
+    /// An agent and a person exchange messages, on a number that also sends codes.
     pub(crate) fn conversation(&mut self, line: usize, brand: usize, at: i64) {
         let first = self.message(line, brand, Purpose::Agent, at);
         if !first.brand().agents {
-            return self.stray(line, brand, at);
+            return self.unrelated_reply(line, brand, at);
         }
         let mut now = at;
         for _ in 0..=self.random.below(4) {
@@ -62,13 +65,12 @@ impl Life {
             let Some(sent) = self.world.messages.get(number).copied() else { return };
             let Some(arrived) = sent.arrived else { return };
             now = arrived + self.random.between(5 * SECOND, 20 * MINUTE);
-            self.reply(number, &sent, now, Road::Reply, Cause::Message(number));
+            self.reply(number, &sent, now, EvidenceKind::Reply, Cause::Message(number));
             now += self.random.between(10 * SECOND, 10 * MINUTE);
         }
     }
 
-    /// A person calls, and while they talk the agent has a code sent. The call ends, and only then its
-    /// status callback comes.
+    /// A person calls, and the agent sends a code during the call. The status callback of the call arrives at its end.
     pub(crate) fn support_call(&mut self, line: usize, brand: usize, at: i64) {
         let sent = at + self.random.between(30 * SECOND, 4 * MINUTE);
         let message = self.message(line, brand, Purpose::Code, sent);
@@ -79,31 +81,31 @@ impl Life {
         }
     }
 
-    /// Somebody writes to a number for reasons of their own.
-    pub(crate) fn stray(&mut self, line: usize, brand: usize, at: i64) {
+    /// An inbound message that answers no message.
+    pub(crate) fn unrelated_reply(&mut self, line: usize, brand: usize, at: i64) {
         let message = self.message(line, brand, Purpose::Agent, at);
-        self.reply(0, &message, at, Road::Reply, Cause::Unrelated);
+        self.reply(0, &message, at, EvidenceKind::Reply, Cause::Unrelated);
     }
 
-    /// A call to the number that a message came from, told of when it begins, or when it has ended.
+    /// A call to the sender's number, reported at its begin or at its end.
     fn call(&mut self, to: &Message, began: i64, ended: i64, cause: Cause) {
         let brand = to.brand();
         if brand.senders.iter().any(|sender| sender.starts_with(char::is_alphabetic)) {
             return;
         }
-        let act = Act::of(Road::Call, cause, (to.line, to.brand, false), began);
+        let act = Act::of(EvidenceKind::Call, cause, (to.line, to.brand, false), began);
         let act = Act { sender: to.sender, ..act };
-        let once = if self.random.chance(6_000) {
+        let dedup_number = if self.random.chance(6_000) {
             let rings = began + self.random.between(SECOND / 5, SECOND);
-            let told = self.hear(Act { heard: rings, ..act });
-            self.world.acts.get(told).map_or(0, |act| act.once)
+            let told = self.add_act(Act { received: rings, ..act });
+            self.world.acts.get(told).map_or(0, |act| act.dedup_number)
         } else {
             0
         };
-        if once == 0 || self.random.chance(2_000) {
+        if dedup_number == 0 || self.random.chance(2_000) {
             let ended = ended.max(began + self.random.between(20 * SECOND, HOUR / 4));
-            let heard = ended + self.random.between(SECOND / 5, 5 * SECOND);
-            self.hear(Act { heard, once, ..act });
+            let received = ended + self.random.between(SECOND / 5, 5 * SECOND);
+            self.add_act(Act { received, dedup_number, ..act });
         }
     }
 }

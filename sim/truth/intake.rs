@@ -1,8 +1,7 @@
-//! Roads: how word comes to Heardback. Each request is read by the very functions that read it in the
-//! service; past the signature, which the world's senders have.
+//! The intake: each request is parsed by the functions that parse it in the service. Signatures are left out.
 //!
-//! Two things are done here in the service's stead, for they are no readers: a click link's page (a GET
-//! proves nothing, a POST does: `inbound`), and the making of a link.
+//! Two parts of `inbound` are imitated here: the page of a click link (only a POST is evidence), and the creation of a
+//! link.
 
 use heardback::domain::address::RecipientHashKey;
 use heardback::domain::click_link::{Link, LinkId, LinkTarget, LinkToken, TOKEN_BYTES};
@@ -20,132 +19,146 @@ use heardback::twilio::form;
 use heardback::twilio::{app, call, click, event_streams};
 
 use crate::brands::BRANDS;
-use crate::requests::{moment, owner};
+use crate::requests::{owner, timestamp};
 use crate::support::random::hash;
-use crate::world::{Act, Cause, Message, Road, Word, World};
+use crate::world::{Act, Cause, Event, EvidenceKind, Message, World};
 
-/// What a request turned out to be.
-pub(crate) enum Heard {
-    /// A message was seen.
-    Sighting(Box<MessageUpdate>),
-    /// Somebody did something.
+/// A parsed request.
+pub(crate) enum ParsedRequest {
+    /// An update of a message.
+    Update(Box<MessageUpdate>),
+    /// A signal of a recipient.
     Signal(Box<Signal>),
-    /// A click link is to be kept.
+    /// A new click link.
     Link(LinkId, Link),
-    /// It concerns nobody.
-    Nothing,
+    /// A request without effect.
+    Ignored,
 }
 
-impl From<MessageUpdate> for Heard {
-    fn from(sighting: MessageUpdate) -> Self {
-        Self::Sighting(Box::new(sighting))
+impl From<MessageUpdate> for ParsedRequest {
+    fn from(update: MessageUpdate) -> Self {
+        Self::Update(Box::new(update))
     }
 }
 
-impl From<Signal> for Heard {
+impl From<Signal> for ParsedRequest {
     fn from(signal: Signal) -> Self {
         Self::Signal(Box::new(signal))
     }
 }
 
 /// Reads requests as the service does.
-pub(crate) struct Roads<'a> {
-    /// The world that they come from.
+pub(crate) struct RequestParser<'a> {
+    /// The source of the requests.
     pub(crate) world: &'a World,
-    /// The store's.
+    /// The store's key.
     pub(crate) person_key: &'a RecipientHashKey,
-    /// The apps'.
+    /// The apps' key.
     pub(crate) code_keys: &'a [CodeKey; 1],
-    /// Whether known crawlers' clicks are no evidence.
+    /// Whether clicks of known crawlers are no evidence.
     pub(crate) ignores_crawlers: bool,
-    /// Whether a mere GET of a click link is evidence.
+    /// Whether a GET of a click link is evidence.
     pub(crate) confirms_on_get: bool,
 }
 
-impl Roads<'_> {
-    /// Reads what comes in at that moment.
+impl RequestParser<'_> {
+    /// Parses the request of an event at this time.
     ///
     /// # Errors
-    /// [`Malformed`], as the service would find it.
-    pub(crate) fn read(&self, word: Word, at: i64) -> Result<Heard, Malformed> {
+    /// [`Malformed`], as in the service.
+    pub(crate) fn read(&self, word: Event, at: i64) -> Result<ParsedRequest, Malformed> {
         let World { messages, acts, .. } = self.world;
-        let heard = match word {
-            Word::Register(number) => messages.get(number).map(|it| self.register(number, it, at)),
-            Word::Status(number, status) => {
+        let parsed = match word {
+            Event::Register(number) => messages.get(number).map(|it| self.register(number, it, at)),
+            Event::Status(number, status) => {
                 messages.get(number).map(|it| self.status(number, it, status, at))
             }
-            Word::Act(number) => acts.get(number).map(|act| self.act(act, at)),
-            Word::Streamed(number) => acts.get(number).map(|act| self.streamed(act, at)),
-            Word::Link(number) => messages.get(number).map(|it| self.made(number, it, at)),
-            Word::Restart | Word::Sweep => None,
+            Event::Act(number) => acts.get(number).map(|act| self.act(act, at)),
+            Event::Streamed(number) => acts.get(number).map(|act| self.streamed(act, at)),
+            Event::Link(number) => messages.get(number).map(|it| self.made(number, it, at)),
+            Event::Restart | Event::Sweep => None,
         };
-        heard.unwrap_or(Ok(Heard::Nothing))
+        parsed.unwrap_or(Ok(ParsedRequest::Ignored))
     }
 
-    fn register(&self, number: usize, message: &Message, at: i64) -> Result<Heard, Malformed> {
+    fn register(
+        &self,
+        number: usize,
+        message: &Message,
+        at: i64,
+    ) -> Result<ParsedRequest, Malformed> {
         let [key] = self.code_keys;
         let json = self.world.registration(number, message, key);
         let fields = Fields::from_json(json.as_bytes(), FieldSpelling::Any)?;
         let registration = app::message(&fields, &self.by_app(owner(message), at))?;
-        let Some(mut sighting) = registration.message else { return Ok(Heard::Nothing) };
-        sighting.link = message.has_own_link().then(|| self.token(number).id());
-        Ok(sighting.into())
+        let Some(mut update) = registration.message else { return Ok(ParsedRequest::Ignored) };
+        update.link = message.has_own_link().then(|| self.token(number).id());
+        Ok(update.into())
     }
 
-    fn status(&self, number: usize, of: &Message, word: &str, at: i64) -> Result<Heard, Malformed> {
+    fn status(
+        &self,
+        number: usize,
+        of: &Message,
+        word: &str,
+        at: i64,
+    ) -> Result<ParsedRequest, Malformed> {
         let (form, query) = self.world.status(number, of, word);
         let (fields, query) = (form_fields(&form)?, form_fields(&query)?);
-        callback::status(&fields, &query, &self.reading(owner(of), at)).map(Heard::from)
+        callback::status(&fields, &query, &self.reading(owner(of), at)).map(ParsedRequest::from)
     }
 
-    fn act(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
+    fn act(&self, act: &Act, at: i64) -> Result<ParsedRequest, Malformed> {
         let (world, reading) = (self.world, self.reading(act.signed_by(), at));
         let json = |text: String| Fields::from_json(text.as_bytes(), FieldSpelling::Any);
-        Ok(match act.road {
-            Road::CodeBySid
-            | Road::CodeByReference
-            | Road::CodeWithCode
-            | Road::CodeByTo
-            | Road::CodeWithCodeByTo => {
+        Ok(match act.evidence {
+            EvidenceKind::CodeBySid
+            | EvidenceKind::CodeByReference
+            | EvidenceKind::CodeWithCode
+            | EvidenceKind::CodeByTo
+            | EvidenceKind::CodeWithCodeByTo => {
                 app::event(&json(world.event(act))?, &self.by_app(act.signed_by(), at))?.into()
             }
-            Road::Reply | Road::ReplyQuoted | Road::ReplyWithCode | Road::ReplyByHandset => {
+            EvidenceKind::Reply
+            | EvidenceKind::ReplyQuoted
+            | EvidenceKind::ReplyWithCode
+            | EvidenceKind::ReplyByHandset => {
                 let passes_on = BRANDS.get(act.brand).is_some_and(|brand| brand.passes_on);
                 let road = if passes_on { callback::Relay::App } else { callback::Relay::Twilio };
                 let reading = ParseContext { road, ..reading };
                 callback::reply(&form_fields(&world.reply(act))?, &reading)?.into()
             }
-            Road::Call => {
+            EvidenceKind::Call => {
                 let fields = form_fields(&world.call(act))?;
                 call::call(&fields, &reading)?.signal.into()
             }
-            Road::Click => {
+            EvidenceKind::Click => {
                 let signal = click::click(&json(world.click(act))?, &reading)?;
-                signal.map_or(Heard::Nothing, Heard::from)
+                signal.map_or(ParsedRequest::Ignored, ParsedRequest::from)
             }
-            Road::Link => self.visit(act, at),
+            EvidenceKind::Link => self.visit(act, at),
         })
     }
 
-    /// A batch of Event Streams; the world's have one event each.
-    fn streamed(&self, act: &Act, at: i64) -> Result<Heard, Malformed> {
-        let Some(batch) = self.world.cloud_event(act) else { return Ok(Heard::Nothing) };
+    /// A batch of Event Streams, which has one event here.
+    fn streamed(&self, act: &Act, at: i64) -> Result<ParsedRequest, Malformed> {
+        let Some(batch) = self.world.cloud_event(act) else { return Ok(ParsedRequest::Ignored) };
         let batch = event_streams::batch(batch.as_bytes(), &self.reading(act.signed_by(), at))?;
         let first = batch.into_iter().next().map(|event| event.incoming);
         match first {
-            Some(Incoming::Signal(signal)) => Ok(Heard::Signal(signal)),
-            Some(Incoming::Status(sighting)) => Ok(Heard::Sighting(sighting)),
+            Some(Incoming::Signal(signal)) => Ok(ParsedRequest::Signal(signal)),
+            Some(Incoming::Status(update)) => Ok(ParsedRequest::Update(update)),
             Some(Incoming::Malformed(malformed)) => Err(malformed),
             Some(Incoming::OtherAccount) => Err(Malformed::OtherAccount),
-            Some(Incoming::Ignored) | None => Ok(Heard::Nothing),
+            Some(Incoming::Ignored) | None => Ok(ParsedRequest::Ignored),
         }
     }
 
-    /// Somebody opens a click link: a scanner fetches the page, a person goes on from there.
-    fn visit(&self, act: &Act, at: i64) -> Heard {
-        let Some(number) = act.names else { return Heard::Nothing };
+    /// A visit of a click link: a scanner fetches the page, a person presses its button.
+    fn visit(&self, act: &Act, at: i64) -> ParsedRequest {
+        let Some(number) = act.names else { return ParsedRequest::Ignored };
         if act.cause == Cause::Scanner && !self.confirms_on_get {
-            return Heard::Nothing;
+            return ParsedRequest::Ignored;
         }
         let reading = self.reading(act.signed_by(), at);
         let evidence = Evidence {
@@ -156,7 +169,7 @@ impl Roads<'_> {
             time_source: TimeSource::Exact,
             source: SignalSource::Link,
         };
-        Heard::from(Signal {
+        ParsedRequest::from(Signal {
             source: SignalSource::Link,
             dedup_ids: Vec::new(),
             code: None,
@@ -168,14 +181,14 @@ impl Roads<'_> {
         })
     }
 
-    fn made(&self, number: usize, message: &Message, at: i64) -> Result<Heard, Malformed> {
+    fn made(&self, number: usize, message: &Message, at: i64) -> Result<ParsedRequest, Malformed> {
         let reading = self.reading(owner(message), at);
         let target = LinkTarget::parse("https://example.com/").ok_or(Malformed::Encoding)?;
         let account = reading.account;
         let reference = World::reference(number, message);
         let reference = reference.as_deref().and_then(Reference::parse);
         let link = Link { account, target, message: None, reference, created_at: reading.now };
-        Ok(Heard::Link(self.token(number).id(), link))
+        Ok(ParsedRequest::Link(self.token(number).id(), link))
     }
 
     fn token(&self, number: usize) -> LinkToken {
@@ -201,7 +214,7 @@ impl Roads<'_> {
             ignores_crawlers: self.ignores_crawlers,
             reference_tag: None,
             road: callback::Relay::Twilio,
-            now: moment(at),
+            now: timestamp(at),
             trace: None,
         }
     }

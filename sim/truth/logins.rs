@@ -1,25 +1,25 @@
-//! Logins: a code is sent, and sent again if it does not come; the person types what they have.
+//! Logins: a code is sent, and sent again if it does not arrive. The person types a code.
 
-use crate::brands::Names;
-use crate::carriers::{TYPES, WIRE};
-use crate::generator::Life;
-use crate::world::{Act, Cause, MINUTE, Message, Purpose, Road, SECOND};
+use crate::brands::CodeTarget;
+use crate::carriers::{NETWORK_DELAYS, TYPING_DELAYS};
+use crate::generator::Generator;
+use crate::world::{Act, Cause, EvidenceKind, MINUTE, Message, Purpose, SECOND};
 
-/// The most times that a code is sent for one login.
+/// The most codes for one login.
 const MOST: usize = 4;
 
-/// A login under way.
+/// A current login.
 struct Login {
     line: usize,
     brand: usize,
     number: u32,
     sent: Vec<usize>,
-    /// Whether the app takes any code of this login, or only the last.
+    /// Whether the app accepts any code of this login, or only the last.
     lenient: bool,
 }
 
-impl Life {
-    /// Somebody logs in; in a family, now and then two of them at once.
+impl Generator {
+    /// A login; in a family, sometimes two at once.
     pub(crate) fn login(&mut self, line: usize, brand: usize, at: i64) {
         self.one_login(line, brand, at);
         if self.line(line).family > 1 && self.random.chance(400) {
@@ -33,11 +33,11 @@ impl Life {
         let lenient = self.random.chance(2_500);
         let mut login = Login { line, brand, number: self.logins, sent: Vec::new(), lenient };
         self.send_code(&mut login, at);
-        // Sometimes support reads the code out on the phone, and the app reports that it was entered.
+        // Sometimes support reads the code out on the phone, and the app reports it as entered.
         if self.random.chance(30) {
-            return self.read_out(&login, at);
+            return self.code_read_aloud(&login, at);
         }
-        // Some go away, and never type anything.
+        // Some people leave before they type anything.
         if self.random.chance(700) {
             return;
         }
@@ -45,7 +45,7 @@ impl Life {
         loop {
             let patience = now + self.random.between(25 * SECOND, 2 * MINUTE);
             if let Some((number, typed)) = self.next_typed(&login, now, patience) {
-                return self.entered(&login, number, typed);
+                return self.report_code(&login, number, typed);
             }
             if login.sent.len() >= MOST || self.random.chance(1_500) {
                 break;
@@ -53,20 +53,20 @@ impl Life {
             self.send_code(&mut login, patience);
             now = patience;
         }
-        // The page stays open: whatever comes within some minutes is still typed.
+        // The page stays open for some minutes.
         if let Some((number, typed)) = self.next_typed(&login, now, now + 9 * MINUTE) {
-            self.entered(&login, number, typed);
+            self.report_code(&login, number, typed);
         }
     }
 
-    fn read_out(&mut self, login: &Login, at: i64) {
+    fn code_read_aloud(&mut self, login: &Login, at: i64) {
         let typed = at + self.random.between(30 * SECOND, 3 * MINUTE);
         let before = self.world.acts.len();
         if let Some(number) = login.sent.last().copied() {
-            self.entered(login, number, typed);
+            self.report_code(login, number, typed);
         }
         for act in self.world.acts.iter_mut().skip(before) {
-            act.errs = true;
+            act.is_wrong = true;
         }
     }
 
@@ -77,14 +77,13 @@ impl Life {
         let before = login.sent.last().and_then(|last| self.world.messages.get(*last)).copied();
         let repeats = self.random.chance(brand.same_code);
         let code = before.filter(|_| repeats).map_or(fresh, |before| before.code);
-        // First by WhatsApp where there is one, and from then on by SMS.
+        // The first message goes by WhatsApp, if the brand has it.
         let whatsapp = brand.whatsapp.is_some() && before.is_none();
         let number = self.send(Message { login: login.number, code, whatsapp, ..message });
         login.sent.push(number);
     }
 
-    /// The first code that the app takes and that was typed before `until`: which message it was read
-    /// off, and when it was typed.
+    /// The first accepted code that is typed before `until`: its message, and the time.
     fn next_typed(&mut self, login: &Login, from: i64, until: i64) -> Option<(usize, i64)> {
         let newest = login.sent.last().and_then(|last| self.world.messages.get(*last)).copied()?;
         let mut arrived: Vec<(i64, usize)> = login
@@ -98,49 +97,53 @@ impl Life {
             .collect();
         arrived.sort_unstable();
         let (arrived, number) = arrived.first().copied()?;
-        let typed = arrived.max(from) + self.random.weighted(&TYPES);
+        let typed = arrived.max(from) + self.random.weighted(&TYPING_DELAYS);
         (typed <= until).then_some((number, typed))
     }
 
-    /// The code was right: the app tells so in its own way.
-    fn entered(&mut self, login: &Login, number: usize, typed: i64) {
+    /// The code was correct, and the app reports it.
+    fn report_code(&mut self, login: &Login, number: usize, typed: i64) {
         let Some(message) = self.world.messages.get(number).copied() else { return };
         let brand = message.brand();
-        let road = match brand.names {
-            Names::Sid => Road::CodeBySid,
-            Names::Reference => Road::CodeByReference,
-            Names::Code => Road::CodeWithCode,
-            Names::To => Road::CodeByTo,
-            Names::CodeTo => Road::CodeWithCodeByTo,
+        let evidence = match brand.names {
+            CodeTarget::Sid => EvidenceKind::CodeBySid,
+            CodeTarget::Reference => EvidenceKind::CodeByReference,
+            CodeTarget::Code => EvidenceKind::CodeWithCode,
+            CodeTarget::To => EvidenceKind::CodeByTo,
+            CodeTarget::CodeTo => EvidenceKind::CodeWithCodeByTo,
         };
         // An app that keeps only the newest SID reports it, even if an older message was read.
         let newest = login.sent.last().copied().unwrap_or(number);
-        let named = if road == Road::CodeBySid { newest } else { number };
-        // Some apps say when it was, by their own clock; from a queue they must.
+        let named = if evidence == EvidenceKind::CodeBySid { newest } else { number };
+        // Some apps state the time by their own clock. An app with a queue must.
         let queued = self.random.chance(300);
-        let stated = (queued || !self.random.chance(300)).then_some(typed + brand.clock_ahead);
+        let stated_at = (queued || !self.random.chance(300)).then_some(typed + brand.clock_ahead);
         let after = if queued {
             self.random.between(SECOND, 40 * MINUTE)
         } else {
-            self.random.weighted(&WIRE).min(SECOND)
+            self.random.weighted(&NETWORK_DELAYS).min(SECOND)
         };
         let sent = (!brand.by_user).then_some(typed + after + brand.clock_ahead);
         let who = (login.line, login.brand, message.whatsapp);
-        let act = Act::of(road, Cause::Message(number), who, typed);
-        self.hear(Act {
+        let act = Act::of(evidence, Cause::Message(number), who, typed);
+        self.add_act(Act {
             names: Some(named),
-            errs: named != number,
-            stated,
-            sent: stated.and(sent),
-            heard: typed + after,
+            is_wrong: named != number,
+            stated_at,
+            sent: stated_at.and(sent),
+            received: typed + after,
             sender: message.sender,
             ..act
         });
-        // A few answer as well: with the code, or with a word of thanks.
+        // A few people also reply, with the code or with thanks.
         if self.random.chance(250) {
             let at = typed + self.random.between(SECOND, 5 * MINUTE);
-            let road = if self.random.chance(5_000) { Road::ReplyWithCode } else { Road::Reply };
-            self.reply(number, &message, at, road, Cause::Message(number));
+            let evidence = if self.random.chance(5_000) {
+                EvidenceKind::ReplyWithCode
+            } else {
+                EvidenceKind::Reply
+            };
+            self.reply(number, &message, at, evidence, Cause::Message(number));
         }
     }
 }

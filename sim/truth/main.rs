@@ -1,23 +1,20 @@
-//! Truth, measured: a simulated world that knows who received what and when, against the real judgement
-//! and the real store.
+//! Truth: a simulated world that knows which messages arrived, against the real matching and the real store.
 //!
 //! `cargo run --release --example truth -- --seed N --messages N`
 //!
-//! Prints what each kind of evidence and each policy is worth (`docs/truth.md` says what is modelled),
-//! and exits with 1, telling the stories of the first ten, if something came about that must not:
+//! Prints the precision and recall of each kind of evidence and of each policy (`docs/truth.md` describes the model).
+//! The exit code is 1 after a violation, and the first ten are printed. Violations, and the defence against each:
 //!
-//! - direct evidence confirmed what had not arrived. Taking away the rule that a *preview* or a crawler
-//!   is no click brings that about (`src/twilio/click.rs`);
-//! - a captured request that was sent again confirmed something: so without the memory of what was
-//!   counted (`seen` in `src/domain/matching/decide.rs`);
-//! - inferred evidence confirmed what was older than the reply window: so without the window
-//!   (`window` and `span` in `src/domain/matching/mod.rs`);
-//! - another account's request was let in, or confirmed something: so without the check of the account
-//!   where requests are read (`src/twilio/callback.rs`), or where messages are picked
-//!   (`src/domain/matching/select.rs`);
-//! - a call confirmed what was sent after it had begun; an opt-out confirmed something;
-//! - what the store had acknowledged was not there after it had been closed and opened again;
-//! - shared or inferred evidence was right less often than [`FLOOR`] says.
+//! - Direct evidence confirmed a message that had not arrived: a *preview* or a crawler is no click
+//!   (`src/twilio/click.rs`).
+//! - A replayed request confirmed a message: the deduplication (`seen` in `src/domain/matching/decide.rs`).
+//! - Inferred evidence confirmed a message older than the reply window: the window (`window` and `span` in
+//!   `src/domain/matching/mod.rs`).
+//! - A request of another account was accepted: the check of the account in the parsers (`src/twilio/callback.rs`) and
+//!   in the selection (`src/domain/matching/select.rs`).
+//! - A call confirmed a message that was sent after its begin, or an opt-out confirmed a message.
+//! - The store lost an acknowledged record when it was closed and opened again.
+//! - Shared or inferred evidence was correct less often than [`MIN_PRECISION_PERCENT`].
 
 mod attacks;
 mod brands;
@@ -46,46 +43,45 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use heardback::domain::message::Basis;
 
-use crate::generator::{Habits, Life};
+use crate::generator::{Generator, WorldOptions};
 use crate::judge::{Judgement, judge};
-use crate::runner::{Settings, play};
+use crate::runner::{Settings, run};
 use crate::support::random::hash;
 use crate::world::World;
 
-/// sled allocates without end; the C library's allocator took a quarter of the time.
+/// sled allocates often; with the C library's allocator, allocation takes a quarter of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The most messages that a world has: the more there are, the longer the way through sled's tree.
-const WORLD: usize = 25_000;
-/// For how many days messages are sent in the first two worlds: longer than one stays pending, so that
-/// some expire, and captured requests are days old.
-const LONG: i64 = 9;
-/// The same in all the others: each minute takes the disk's time, and more days teach nothing new.
-const SHORT: i64 = 2;
-/// Of a hundred confirmations that had to choose, so many are right at the least.
-const FLOOR: u64 = 96;
+/// The most messages in a world, because sled slows down with more.
+const MESSAGES_PER_WORLD: usize = 25_000;
+/// The days of the first two worlds: longer than a message stays pending, so that some expire, and captured
+/// requests are days old.
+const LONG_DAYS: i64 = 9;
+/// The days of all other worlds, because each minute needs a sync.
+const SHORT_DAYS: i64 = 2;
+/// The least precision of shared and of inferred confirmations.
+const MIN_PRECISION_PERCENT: u64 = 96;
 
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What the world is drawn from; a random one if not given.
+    /// The seed of the world [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// How many messages are sent in it.
+    /// Messages in the world
     #[arg(long, default_value_t = 200_000)]
     messages: usize,
-    /// On how many of another world the policies are compared; zero leaves that out.
+    /// Messages of the world for the comparison of policies; 0 skips the comparison
     #[arg(long, default_value_t = 10_000)]
     compare: usize,
-    /// Where the stores are put, each in a folder of its own that is removed afterwards. In memory if
-    /// not given and if there is such a place, for nothing here has to outlive a power cut.
+    /// The folder for temporary stores [default: /dev/shm if it exists]
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { seed, messages, compare, dir } = Arguments::parse();
-    let seed = seed.map_or_else(getrandom::u64, Ok).context("no randomness")?;
+    let seed = seed.map_or_else(getrandom::u64, Ok).context("no random numbers")?;
     println!("seed {seed}, {messages} messages");
     let in_memory = Path::new("/dev/shm");
     let folder = match &dir {
@@ -105,72 +101,72 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(verdict(&judgement))
 }
 
-/// Says what must not be.
+/// Prints the violations.
 fn verdict(judgement: &Judgement) -> ExitCode {
-    let mut broken = judgement.broken.clone();
+    let mut violations = judgement.violations.clone();
     for basis in [Basis::Shared, Basis::Inferred] {
         let score = judgement.of(basis);
         let all = score.right + score.wrong;
-        if score.right * 100 < all * FLOOR {
-            broken.push(format!(
-                "{} evidence was right {} times of {all}",
+        if score.right * 100 < all * MIN_PRECISION_PERCENT {
+            violations.push(format!(
+                "{} evidence was correct {} times of {all}",
                 basis.as_str(),
                 score.right
             ));
         }
     }
-    for what in broken.iter().take(10) {
-        println!("\nWRONG: {what}");
+    for what in violations.iter().take(10) {
+        println!("\nVIOLATION: {what}");
     }
-    if broken.is_empty() {
+    if violations.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("\n{} things came about that must not", broken.len());
+    println!("\n{} violations", violations.len());
     ExitCode::FAILURE
 }
 
-/// Plays all worlds.
+/// Runs all worlds.
 fn all(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<Judgement> {
-    let worlds = messages.div_ceil(WORLD).next_multiple_of(2);
+    let worlds = messages.div_ceil(MESSAGES_PER_WORLD).next_multiple_of(2);
     let one = |number: usize| {
-        let days = if number < 2 { LONG } else { SHORT };
-        let habits = Habits { days, careless: false };
-        let world = Life::lived(hash(seed.wrapping_add(number as u64)), messages / worlds, habits);
-        played(&world, policies::defaults(), &folder.join(number.to_string()))
+        let days = if number < 2 { LONG_DAYS } else { SHORT_DAYS };
+        let options = WorldOptions { days, registers_late: false };
+        let world =
+            Generator::generate(hash(seed.wrapping_add(number as u64)), messages / worlds, options);
+        result(&world, policies::defaults(), &folder.join(number.to_string()))
     };
     let mut sum = Judgement::default();
-    for judgement in side_by_side(worlds, &one)? {
+    for judgement in run_in_parallel(worlds, &one)? {
         sum.add(judgement);
     }
     Ok(sum)
 }
 
-/// Plays so many plays on a few threads and returns what came of them in their order. While one waits
-/// for its store's thread, another goes on.
-fn side_by_side(
+/// Runs several worlds on a few threads. Returns their results in order.
+fn run_in_parallel(
     plays: usize,
-    play: &(impl Fn(usize) -> anyhow::Result<Judgement> + Sync),
+    run: &(impl Fn(usize) -> anyhow::Result<Judgement> + Sync),
 ) -> anyhow::Result<Vec<Judgement>> {
     let next = AtomicUsize::new(0);
     let some = || -> anyhow::Result<Vec<(usize, Judgement)>> {
         let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        numbers.take_while(|n| *n < plays).map(|n| Ok((n, play(n)?))).collect()
+        numbers.take_while(|n| *n < plays).map(|n| Ok((n, run(n)?))).collect()
     };
     let threads = std::thread::available_parallelism()?.get() + 1;
-    let mut played = BTreeMap::new();
+    let mut result = BTreeMap::new();
     std::thread::scope(|scope| {
         let under_way: Vec<_> = (0..threads.min(plays)).map(|_| scope.spawn(some)).collect();
         for thread in under_way {
-            played.extend(thread.join().map_err(|_| anyhow!("a play panicked"))??);
+            result.extend(thread.join().map_err(|_| anyhow!("a run panicked"))??);
         }
-        Ok(played.into_values().collect())
+        Ok(result.into_values().collect())
     })
 }
 
-/// Plays a world and judges it; its store is gone afterwards.
-fn played(world: &World, settings: Settings, folder: &Path) -> anyhow::Result<Judgement> {
+/// Runs a world and judges it. Its store is removed afterwards.
+fn result(world: &World, settings: Settings, folder: &Path) -> anyhow::Result<Judgement> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let played = runtime.block_on(play(world, settings, folder))?;
-    std::fs::remove_dir_all(folder).context("the store's folder stays")?;
-    Ok(judge(world, &played, &settings.policy))
+    let result = runtime.block_on(run(world, settings, folder))?;
+    std::fs::remove_dir_all(folder).context("cannot remove the store")?;
+    Ok(judge(world, &result, &settings.policy))
 }

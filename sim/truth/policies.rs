@@ -1,4 +1,4 @@
-//! Policies: what each setting would have made of one and the same world.
+//! Policies: the results of each setting in the same world.
 
 use std::path::Path;
 
@@ -7,27 +7,28 @@ use std::time::Duration;
 
 use heardback::domain::matching::{Policy, Resend};
 
-use crate::generator::{Habits, Life};
+use crate::generator::{Generator, WorldOptions};
 use crate::runner::Settings;
 use crate::support::store::default_policy;
 use crate::tables;
 
-/// What ships.
+/// The default settings.
 pub(crate) fn defaults() -> Settings {
     Settings { policy: default_policy(), ignores_crawlers: true, confirms_on_get: false }
 }
 
-/// A setting that is tried.
-struct Tried {
+/// A setting that is compared.
+struct Variant {
     name: String,
     settings: Settings,
-    careless: bool,
+    registers_late: bool,
 }
 
-fn tried() -> Vec<Tried> {
+fn variants() -> Vec<Variant> {
     let ships = defaults();
     let with = |policy| Settings { policy, ..ships };
-    let named = |name: &str, settings| Tried { name: name.to_owned(), settings, careless: false };
+    let named =
+        |name: &str, settings| Variant { name: name.to_owned(), settings, registers_late: false };
     let resend = Resend::ALL.map(|resend| {
         let settings = with(Policy { resend, ..ships.policy });
         named(&format!("HEARDBACK_RESEND={}", resend.as_str()), settings)
@@ -43,28 +44,33 @@ fn tried() -> Vec<Tried> {
         named("crawlers' clicks count", Settings { ignores_crawlers: false, ..ships }),
         named("HEARDBACK_LINKS=confirm-on-get", Settings { confirms_on_get: true, ..ships }),
     ];
-    let careless =
-        Tried { careless: true, ..named("as it ships, but references are registered late", ships) };
+    let registers_late = Variant {
+        registers_late: true,
+        ..named("as it ships, but references are registered late", ships)
+    };
     let first = named("as it ships", ships);
-    [first].into_iter().chain(resend).chain(windows).chain(others).chain([careless]).collect()
+    [first].into_iter().chain(resend).chain(windows).chain(others).chain([registers_late]).collect()
 }
 
-/// Plays one world under each setting, and prints what came of it.
+/// Runs one world with each setting, and prints the results.
 ///
 /// # Errors
-/// Where a store fails.
+/// A store fails.
 pub(crate) fn compare(seed: u64, messages: usize, folder: &Path) -> anyhow::Result<()> {
-    let world = |careless| Life::lived(seed, messages, Habits { days: 3, careless });
-    let (usual, careless) = (world(false), world(true));
-    tables::policies_head();
-    let tried = tried();
-    let play = |number: usize| {
-        let tried: &Tried = tried.get(number).context("no such policy")?;
-        let world = if tried.careless { &careless } else { &usual };
-        crate::played(world, tried.settings, &folder.join(format!("policy-{number}")))
+    let world = |registers_late| {
+        Generator::generate(seed, messages, WorldOptions { days: 3, registers_late })
     };
-    for (tried, judgement) in tried.iter().zip(crate::side_by_side(tried.len(), &play)?) {
-        tables::policy(&tried.name, &judgement);
+    let (usual, registers_late) = (world(false), world(true));
+    tables::policies_head();
+    let variants = variants();
+    let run = |number: usize| {
+        let variants: &Variant = variants.get(number).context("no such policy")?;
+        let world = if variants.registers_late { &registers_late } else { &usual };
+        crate::result(world, variants.settings, &folder.join(format!("policy-{number}")))
+    };
+    for (variants, judgement) in variants.iter().zip(crate::run_in_parallel(variants.len(), &run)?)
+    {
+        tables::policy(&variants.name, &judgement);
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! The play: the world's timeline, step by step, against the real store.
+//! The runner: applies the world's timeline to the real store, step by step.
 //!
-//! All that comes in within a step is under way at once, as in the service. Each request is read at its
-//! own moment; the store's clock stands at the step's last word, which matters only to how long evidence
-//! waits and to when a message expires. The store is closed and opened again in the midst of it.
+//! All commands of a step are concurrent, as in the service. Each request is parsed at its own time. The store's clock
+//! is at the end of the step, which affects only expiry. The store is closed and reopened in between.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,51 +22,50 @@ use heardback::store::sled::{Options, SledStore};
 use heardback::store::{Filter, ListEntry, Store, StoreError};
 use jiff::Timestamp;
 
-use crate::intake::{Heard, Roads};
-use crate::requests::moment;
+use crate::intake::{ParsedRequest, RequestParser};
+use crate::requests::timestamp;
 use crate::support::store::list_all;
-use crate::world::{Cause, MINUTE, Word, World};
+use crate::world::{Cause, Event, MINUTE, World};
 
-/// How far the store's clock moves at a time: each step takes the disk a sync or more.
+/// The time of a step; each step needs at least one sync.
 const STEP: i64 = 5 * MINUTE;
-/// A world's store fits into this.
+/// Large enough for the store of a world.
 const CACHE: u64 = 256 << 20;
-/// Commands under way at once; the store takes 1024 before it says that it is busy.
+/// Concurrent commands; the store's queue has 1024.
 const UNDER_WAY: usize = 800;
 
-/// Settings of a play.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// What judgement depends on.
     pub(crate) policy: Policy,
-    /// Whether known crawlers' clicks are no evidence.
+    /// Whether clicks of known crawlers are no evidence.
     pub(crate) ignores_crawlers: bool,
-    /// Whether a mere GET of a click link is evidence.
+    /// Whether a GET of a click link is evidence.
     pub(crate) confirms_on_get: bool,
 }
 
-/// What came of a play.
+/// The result of a run.
 #[derive(Default)]
-pub(crate) struct Played {
-    /// Every message that the store holds in the end.
+pub(crate) struct RunResult {
+    /// Every message in the store after the run.
     pub(crate) records: Vec<Record>,
-    /// Which act stands behind evidence of a line that occurred at a moment, as the store has it.
+    /// The act of each evidence, by its time and line.
     pub(crate) evidence: HashMap<(i64, usize), usize>,
-    /// When each message was created at the latest, as far as the store was told, by its number.
+    /// The latest possible creation time of each message, as stated to the store, by its number.
     pub(crate) claims: HashMap<usize, Timestamp>,
-    /// Messages that the store said it knows.
+    /// Messages that the store acknowledged.
     pub(crate) remembered: Vec<usize>,
-    /// Messages that the store said are confirmed.
+    /// Messages that the store reported as confirmed.
     pub(crate) confirmed: Vec<MessageSid>,
-    /// What must not happen, whatever the numbers say.
-    pub(crate) broken: Vec<String>,
-    /// Commands carried out.
+    /// Violations.
+    pub(crate) violations: Vec<String>,
+    /// Commands sent.
     pub(crate) commands: u64,
-    /// Commands refused because they belong to another account.
+    /// Commands rejected because they belong to another account.
     pub(crate) refused: u64,
 }
 
-/// What the store said.
+/// The result of a command.
 enum Answer {
     Remembered(Option<usize>, Vec<MessageSid>),
     Kept,
@@ -75,9 +73,9 @@ enum Answer {
     Contradicted,
 }
 
-type Asked<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Answer>> + 'a>>;
+type PendingCommand<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Answer>> + 'a>>;
 
-struct Stage<'w> {
+struct Runner<'w> {
     world: &'w World,
     settings: Settings,
     folder: &'w Path,
@@ -85,54 +83,54 @@ struct Stage<'w> {
     code_keys: [CodeKey; 1],
 }
 
-/// Plays the world from its beginning to its end.
+/// Runs the whole world.
 ///
 /// # Errors
-/// Where the store fails, which is no part of the play.
-pub(crate) async fn play(
+/// The store fails.
+pub(crate) async fn run(
     world: &World,
     settings: Settings,
     folder: &Path,
-) -> anyhow::Result<Played> {
+) -> anyhow::Result<RunResult> {
     let clock = Arc::new(AtomicI64::new(0));
     let code_keys = [CodeKey::new(b"the apps' key")];
-    let stage = Stage { world, settings, folder, clock, code_keys };
-    let mut played = Played::default();
-    let mut store = stage.open()?;
+    let runner = Runner { world, settings, folder, clock, code_keys };
+    let mut result = RunResult::default();
+    let mut store = runner.open()?;
     let mut rest = world.timeline.as_slice();
     while let Some((first, _)) = rest.first() {
         let step = (first / STEP + 1) * STEP;
         let ends = rest.partition_point(|(at, _)| *at < step).min(UNDER_WAY);
         let (now, later) = rest.split_at(ends);
         rest = later;
-        stage.clock.store(now.last().map_or(0, |(at, _)| *at), Ordering::Relaxed);
-        stage.act(&store, now, &mut played).await?;
-        if now.iter().any(|(_, word)| *word == Word::Sweep) {
+        runner.clock.store(now.last().map_or(0, |(at, _)| *at), Ordering::Relaxed);
+        runner.act(&store, now, &mut result).await?;
+        if now.iter().any(|(_, word)| *word == Event::Sweep) {
             while !store.expire(100).await?.complete {}
         }
-        if now.iter().any(|(_, word)| *word == Word::Restart) {
+        if now.iter().any(|(_, word)| *word == Event::Restart) {
             store.close().await;
             drop(store);
-            store = stage.open()?;
+            store = runner.open()?;
         }
     }
-    // What is judged is what a process finds that starts afterwards.
+    // The judge reads a store that was closed and opened again.
     store.close().await;
     drop(store);
-    let store = stage.open()?;
+    let store = runner.open()?;
     for entry in list_all(&store, Filter::messages()).await? {
         if let ListEntry::Message(message) = entry {
-            played.records.push(*message);
+            result.records.push(*message);
         }
     }
     store.close().await;
-    Ok(played)
+    Ok(result)
 }
 
-impl Stage<'_> {
+impl Runner<'_> {
     fn open(&self) -> anyhow::Result<SledStore> {
         let clock = Arc::clone(&self.clock);
-        let clock = Arc::new(move || moment(clock.load(Ordering::Relaxed)));
+        let clock = Arc::new(move || timestamp(clock.load(Ordering::Relaxed)));
         let mut options = Options::new(self.folder, self.settings.policy, clock);
         options.person_key = Some(b"the same in every play".to_vec());
         options.max_messages = u64::MAX;
@@ -141,68 +139,71 @@ impl Stage<'_> {
         SledStore::open(options).context("the store does not open")
     }
 
-    /// Everything of a step: sent in its order, and then waited for.
+    /// Sends all commands of a step in order, then waits for their results.
     async fn act(
         &self,
         store: &SledStore,
-        words: &[(i64, Word)],
-        played: &mut Played,
+        words: &[(i64, Event)],
+        result: &mut RunResult,
     ) -> anyhow::Result<()> {
-        let roads = Roads {
+        let parser = RequestParser {
             world: self.world,
             person_key: store.person_key(),
             code_keys: &self.code_keys,
             ignores_crawlers: self.settings.ignores_crawlers,
             confirms_on_get: self.settings.confirms_on_get,
         };
-        let mut asked: Vec<Asked<'_>> = Vec::with_capacity(words.len());
+        let mut asked: Vec<PendingCommand<'_>> = Vec::with_capacity(words.len());
         for (at, word) in words {
-            let heard = roads.read(*word, *at);
-            self.note(*word, &heard, played);
-            let mut future: Asked<'_> = match heard {
-                Ok(Heard::Sighting(sighting)) => Box::pin(remember(store, *sighting)),
-                Ok(Heard::Signal(signal)) => Box::pin(observe(store, *signal)),
-                Ok(Heard::Link(id, link)) => Box::pin(keep(store, id, link)),
-                Ok(Heard::Nothing) => continue,
+            let parsed = parser.read(*word, *at);
+            self.note(*word, &parsed, result);
+            let mut future: PendingCommand<'_> = match parsed {
+                Ok(ParsedRequest::Update(update)) => Box::pin(remember(store, *update)),
+                Ok(ParsedRequest::Signal(signal)) => Box::pin(observe(store, *signal)),
+                Ok(ParsedRequest::Link(id, link)) => Box::pin(keep(store, id, link)),
+                Ok(ParsedRequest::Ignored) => continue,
                 Err(Malformed::OtherAccount) => {
-                    played.refused += 1;
+                    result.refused += 1;
                     continue;
                 }
                 Err(malformed) => bail!("{word:?} is malformed: {malformed}"),
             };
-            // The first look puts the command into the store's queue; so their order is the world's.
+            // The first poll queues the command, so commands keep their order.
             let looked = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             if let std::task::Poll::Ready(answer) = looked {
-                played.take(answer?);
+                result.take(answer?);
             } else {
                 asked.push(future);
             }
         }
         for future in asked {
             let answer = future.await?;
-            played.take(answer);
+            result.take(answer);
         }
         Ok(())
     }
 
-    /// Notes what was told, so that it can be told later what a proof goes back to.
-    fn note(&self, word: Word, heard: &Result<Heard, Malformed>, played: &mut Played) {
-        played.commands += 1;
-        match (word, heard) {
-            (Word::Act(number) | Word::Streamed(number), Ok(Heard::Signal(signal))) => {
+    /// Records the evidence and the stated creation times, which the judge compares with proofs.
+    fn note(&self, word: Event, parsed: &Result<ParsedRequest, Malformed>, result: &mut RunResult) {
+        result.commands += 1;
+        match (word, parsed) {
+            (Event::Act(number) | Event::Streamed(number), Ok(ParsedRequest::Signal(signal))) => {
                 let Some(act) = self.world.acts.get(number) else { return };
-                if act.cause == Cause::Stranger {
+                if act.cause == Cause::UnknownAccount {
                     let what = format!("a stranger's request was let in: {act:?}");
-                    played.broken.push(what);
+                    result.violations.push(what);
                 }
                 if let Ok(evidence) = &signal.evidence {
                     let when = evidence.occurred_at.as_millisecond();
-                    played.evidence.entry((when, act.line)).or_insert(number);
+                    result.evidence.entry((when, act.line)).or_insert(number);
                 }
             }
-            (Word::Register(number) | Word::Status(number, _), Ok(Heard::Sighting(sighting))) => {
-                let claim = sighting.created_at.unwrap_or(sighting.seen_at).min(sighting.seen_at);
-                let known = played.claims.entry(number).or_insert(claim);
+            (
+                Event::Register(number) | Event::Status(number, _),
+                Ok(ParsedRequest::Update(update)),
+            ) => {
+                let claim = update.created_at.unwrap_or(update.seen_at).min(update.seen_at);
+                let known = result.claims.entry(number).or_insert(claim);
                 *known = claim.min(*known);
             }
             _ => {}
@@ -210,7 +211,7 @@ impl Stage<'_> {
     }
 }
 
-impl Played {
+impl RunResult {
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Remembered(number, confirmed) => {
@@ -225,16 +226,16 @@ impl Played {
 
 async fn remember(
     store: &SledStore,
-    sighting: heardback::domain::signal::MessageUpdate,
+    update: heardback::domain::signal::MessageUpdate,
 ) -> anyhow::Result<Answer> {
-    let number = World::number(sighting.sid.as_str());
-    let remembered = match store.remember(sighting).await {
+    let number = World::number(update.sid.as_str());
+    let remembered = match store.remember(update).await {
         Ok(remembered) => remembered,
-        // Another account of ours has named it before it was registered: 409 in the service.
+        // Another account of ours named the message before its registration: 409 in the service.
         Err(StoreError::Contradiction(_)) => return Ok(Answer::Contradicted),
         Err(error) => return Err(error.into()),
     };
-    // What nobody asked feedback for is forgotten after a day.
+    // An untracked message expires after a day.
     let kept = number.filter(|_| remembered.message.state != State::Untracked);
     Ok(Answer::Remembered(kept, remembered.confirmed))
 }
@@ -250,7 +251,7 @@ async fn observe(
 ) -> anyhow::Result<Answer> {
     match store.observe(signal).await {
         Ok(observed) => Ok(Answer::Observed(observed)),
-        // Another account's message, named in an event: 409 in the service.
+        // The event names another account's message: 409 in the service.
         Err(StoreError::Contradiction(_)) => Ok(Answer::Contradicted),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! The tables: what each kind of evidence is worth, and each policy.
+//! The tables: precision and recall of each kind of evidence, and of each policy.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use heardback::domain::message::Basis;
 
 use crate::judge::{Judgement, Score};
 
-/// Prints what each kind of evidence came to.
+/// Prints the table of kinds of evidence.
 pub(crate) fn kinds(judgement: &Judgement) {
     let mut rows = BTreeMap::<&str, [Score; 4]>::new();
     for ((kind, basis), score) in &judgement.scores {
@@ -19,7 +19,7 @@ pub(crate) fn kinds(judgement: &Judgement) {
         }
     }
     println!(
-        "| evidence | direct: right, wrong | shared: right, wrong | inferred: right, wrong | precision | given | heard | recall |"
+        "| evidence | direct: right, wrong | shared: right, wrong | inferred: right, wrong | precision | given | confirmed | recall |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (kind, [direct, shared, inferred, given]) in rows {
@@ -27,12 +27,12 @@ pub(crate) fn kinds(judgement: &Judgement) {
         all.add(shared);
         all.add(inferred);
         let cells = [pair(direct), pair(shared), pair(inferred)].join(" | ");
-        let recall = share(given.heard, given.given);
+        let recall = share(given.confirmed, given.given);
         println!(
             "| {kind} | {cells} | {} | {} | {} | {recall} |",
             share(all.right, all.right + all.wrong),
             given.given,
-            given.heard,
+            given.confirmed,
         );
     }
     let [direct, shared, inferred] =
@@ -44,10 +44,10 @@ pub(crate) fn kinds(judgement: &Judgement) {
         pair(inferred),
         share(judgement.overall.right, judgement.overall.right + judgement.overall.wrong),
         judgement.overall.given,
-        judgement.overall.heard,
-        share(judgement.overall.heard, judgement.overall.given),
+        judgement.overall.confirmed,
+        share(judgement.overall.confirmed, judgement.overall.given),
     );
-    println!("\n| named by | right, wrong | precision | given | heard | recall |");
+    println!("\n| named by | right, wrong | precision | given | confirmed | recall |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for (name, basis) in [("a reference", Basis::Shared), ("the person", Basis::Inferred)] {
         let mut sum = judgement.of(basis);
@@ -62,31 +62,31 @@ pub(crate) fn kinds(judgement: &Judgement) {
         });
         for (_, score) in kinds {
             sum.given += score.given;
-            sum.heard += score.heard;
+            sum.confirmed += score.confirmed;
         }
         println!(
             "| {name} | {} | {} | {} | {} | {} |",
             pair(sum),
             share(sum.right, sum.right + sum.wrong),
             sum.given,
-            sum.heard,
-            share(sum.heard, sum.given),
+            sum.confirmed,
+            share(sum.confirmed, sum.given),
         );
     }
-    println!("\n| what an app itself said wrongly, not counted above | wrong confirmations |");
+    println!("\n| wrong messages named by an app, not counted above | wrong confirmations |");
     println!("| --- | --- |");
-    for (kind, count) in &judgement.said_wrongly {
+    for (kind, count) in &judgement.app_errors {
         println!("| {kind} | {count} |");
     }
     println!(
-        "\n| what misled, where a choice had to be made | wrong confirmations |\n| --- | --- |"
+        "\n| what wrong_by_cause, where a choice had to be made | wrong confirmations |\n| --- | --- |"
     );
-    for (cause, count) in &judgement.misled {
+    for (cause, count) in &judgement.wrong_by_cause {
         println!("| {cause} | {count} |");
     }
 }
 
-/// Prints the head of the table of policies.
+/// Prints the header of the table of policies.
 pub(crate) fn policies_head() {
     println!(
         "| policy | direct wrong | shared right | shared wrong | shared precision | inferred right | inferred wrong | inferred precision | precision | recall |"
@@ -94,7 +94,7 @@ pub(crate) fn policies_head() {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
 }
 
-/// Prints one policy's row.
+/// Prints the row of a policy.
 pub(crate) fn policy(name: &str, judgement: &Judgement) {
     let [direct, shared, inferred] =
         [Basis::Direct, Basis::Shared, Basis::Inferred].map(|basis| judgement.of(basis));
@@ -108,7 +108,7 @@ pub(crate) fn policy(name: &str, judgement: &Judgement) {
         inferred.wrong,
         share(inferred.right, inferred.right + inferred.wrong),
         share(judgement.overall.right, judgement.overall.right + judgement.overall.wrong),
-        share(judgement.overall.heard, judgement.overall.given),
+        share(judgement.overall.confirmed, judgement.overall.given),
     );
 }
 
@@ -119,7 +119,7 @@ fn pair(score: Score) -> String {
     format!("{}, {}", score.right, score.wrong)
 }
 
-/// A share in percent, cut after the second place and never rounded up to a whole.
+/// A share in percent, cut after the second digit and never rounded up to a whole.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();

@@ -1,6 +1,6 @@
-//! The world as it truly is: lines, brands, messages with when they arrived, and what people did.
+//! The truth: lines, brands, messages with their arrival, and acts of recipients.
 //!
-//! Nothing here is what Heardback hears; that is made of it in `roads`.
+//! Heardback does not see this; `intake` derives its requests.
 
 use crate::brands::{BRANDS, Brand};
 use crate::support::random::hash;
@@ -13,89 +13,86 @@ pub(crate) const MINUTE: i64 = 60 * SECOND;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 /// Milliseconds.
 pub(crate) const DAY: i64 = 24 * HOUR;
-/// When the world begins: 2026-11-01T00:00:00Z, in milliseconds since 1970.
-pub(crate) const BEGINNING: i64 = 1_793_491_200_000;
+/// 2026-11-01T00:00:00Z, in milliseconds since 1970.
+pub(crate) const EPOCH_MS: i64 = 1_793_491_200_000;
 
-/// A phone number, and what answers there.
+/// A phone number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line {
-    /// Which carrier carries it.
+    /// Its carrier.
     pub(crate) carrier: usize,
-    /// How many people share it.
+    /// The number of people who share it.
     pub(crate) family: u8,
-    /// A number at which nothing can be read, and something answers for it.
+    /// A landline: nobody reads messages there, and the carrier may reply.
     pub(crate) landline: bool,
 }
 
-/// What a message was for.
+/// The purpose of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A code to log in with.
+    /// A code for a login.
     Code,
-    /// A question or reminder, to be answered by message or by call.
+    /// A question or reminder, which is answered by message or call.
     Question,
     /// A link to open.
     Link,
-    /// A human agent's word in a conversation; nobody asked feedback for it.
+    /// A human agent's message, without feedback.
     Agent,
 }
 
-/// An outbound message, as it truly went.
+/// An outbound message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message {
-    /// Which of [`BRANDS`].
+    /// The index in [`BRANDS`].
     pub(crate) brand: usize,
-    /// Which of the brand's senders.
+    /// The index in the brand's senders.
     pub(crate) sender: usize,
-    /// To whom: which of the lines.
+    /// The index of the recipient's line.
     pub(crate) line: usize,
-    /// What for.
     pub(crate) purpose: Purpose,
-    /// Whether it went by WhatsApp.
+    /// Whether it was sent by WhatsApp.
     pub(crate) whatsapp: bool,
-    /// The login that it belongs to.
+    /// The number of its login.
     pub(crate) login: u32,
-    /// The code in it, or zero.
+    /// Its code, or zero.
     pub(crate) code: u32,
-    /// When it was created.
     pub(crate) created: i64,
-    /// When it arrived at the recipient's handset, if it ever did.
+    /// The arrival at the recipient's handset; `None`: lost.
     pub(crate) arrived: Option<i64>,
 }
 
 impl Message {
-    /// Who sent it.
     pub(crate) fn brand(&self) -> &'static Brand {
         let [first, ..] = &BRANDS;
         BRANDS.get(self.brand).unwrap_or(first)
     }
 
-    /// From which number.
+    /// The sender's address.
     pub(crate) fn from(&self) -> &'static str {
         let brand = self.brand();
         let sender = brand.senders.get(self.sender).copied().unwrap_or_default();
         if self.whatsapp { brand.whatsapp.unwrap_or(sender) } else { sender }
     }
 
-    /// Whether it was there for somebody to act upon.
+    /// Whether a recipient could act on it at this time.
     pub(crate) fn had_arrived(&self, by: i64) -> bool {
         self.arrived.is_some_and(|arrived| arrived <= by)
     }
 
-    /// Whether it holds a click link of Heardback's own; one that Twilio shortened it has otherwise.
+    /// Whether it contains a click link of Heardback. Other links are shortened by Twilio.
     pub(crate) fn has_own_link(&self) -> bool {
         self.purpose == Purpose::Link && self.brand().service.is_none()
     }
 
-    /// Whether feedback was asked for.
+    /// Whether feedback was requested.
     pub(crate) fn is_tracked(&self) -> bool {
         self.purpose != Purpose::Agent
     }
 }
 
-/// How word of an act comes to Heardback; each is a kind of evidence in the table.
+/// The kind of evidence, which is a row in the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Road {
+pub(crate) enum EvidenceKind {
     CodeBySid,
     CodeByReference,
     CodeWithCode,
@@ -110,94 +107,85 @@ pub(crate) enum Road {
     Link,
 }
 
-/// What was truly behind a request.
+/// The true cause of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// A person, or a handset, acted upon this message.
+    /// A person or a handset acted on this message.
     Message(usize),
-    /// A person went about something else.
+    /// A person acted for another reason.
     Unrelated,
-    /// A carrier answered for a number that takes no messages.
+    /// A carrier replied for a landline.
     Carrier(usize),
-    /// A person opted out.
     OptOut,
-    /// A scanner, a preview or a crawler opened the link before anybody could read it.
+    /// A scanner, a preview or a crawler opened the link first.
     Scanner,
-    /// The request was captured and sent again.
+    /// A captured request was sent again.
     Replay,
-    /// An account that Heardback does not work for.
-    Stranger,
-    /// An account of ours that names another account's message.
-    Sibling,
+    /// An account that the service does not know.
+    UnknownAccount,
+    /// An account of ours names a message of another account.
+    OtherAccount,
 }
 
-/// Something that a request tells of.
+/// An act that a request reports.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Act {
-    /// How word of it comes in.
-    pub(crate) road: Road,
-    /// What was behind it.
+    pub(crate) evidence: EvidenceKind,
     pub(crate) cause: Cause,
-    /// By whom.
     pub(crate) line: usize,
-    /// Whose sender they turned to.
     pub(crate) brand: usize,
-    /// Which of its senders.
+    /// The index of the addressed sender.
     pub(crate) sender: usize,
-    /// Whether they did so on WhatsApp.
+    /// Whether it was on WhatsApp.
     pub(crate) whatsapp: bool,
-    /// The message that it names, quotes or has the code of.
+    /// The message that it names, quotes, or whose code it contains.
     pub(crate) names: Option<usize>,
-    /// When they acted.
-    pub(crate) did: i64,
-    /// When word of it comes in.
-    pub(crate) heard: i64,
-    /// What the app's clock said, if the app says when.
-    pub(crate) stated: Option<i64>,
-    /// The app's clock when the app sent the request (`SentAt`), if the app gives it.
+    /// The true time of the act.
+    pub(crate) acted_at: i64,
+    /// The time at which the request arrives.
+    pub(crate) received: i64,
+    /// The time of the act by the app's clock, if the app states it.
+    pub(crate) stated_at: Option<i64>,
+    /// The time of the request by the app's clock (`SentAt`), if the app states it.
     pub(crate) sent: Option<i64>,
-    /// Whether the app itself makes a wrong statement.
-    pub(crate) errs: bool,
-    /// Names the inbound message, call or event; the same for the same request sent twice.
-    pub(crate) once: u64,
+    /// Whether the app names a wrong message.
+    pub(crate) is_wrong: bool,
+    /// The number of the inbound message, call or event; equal in repeated requests.
+    pub(crate) dedup_number: u64,
 }
 
-/// Word of something, on its way to Heardback.
+/// An event of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum Event {
     /// The app registers a message.
     Register(usize),
-    /// A status callback of a message, with Twilio's word.
+    /// A status callback of a message.
     Status(usize, &'static str),
-    /// Somebody did something.
+    /// A request that reports an act.
     Act(usize),
-    /// The same by Event Streams.
+    /// The same act in Event Streams.
     Streamed(usize),
-    /// The app has a click link made for a message that it is about to send.
+    /// The app creates a click link for a message that it is about to send.
     Link(usize),
-    /// The process is stopped and started again.
+    /// The store is closed and opened again.
     Restart,
-    /// The sweep goes over the store.
+    /// The store's maintenance runs.
     Sweep,
 }
 
 /// The whole world.
 #[derive(Default)]
 pub(crate) struct World {
-    /// What it was drawn from.
     pub(crate) seed: u64,
-    /// The phone numbers.
     pub(crate) lines: Vec<Line>,
-    /// Everything sent.
     pub(crate) messages: Vec<Message>,
-    /// Everything done.
     pub(crate) acts: Vec<Act>,
-    /// What comes in, and when, in order.
-    pub(crate) timeline: Vec<(i64, Word)>,
+    /// All events by time.
+    pub(crate) timeline: Vec<(i64, Event)>,
 }
 
 impl World {
-    /// What a message says that it belongs to, where it says so.
+    /// The reference of a message, if it has one.
     pub(crate) fn reference(number: usize, message: &Message) -> Option<String> {
         match message.login {
             0 if message.has_own_link() => Some(format!("link-{number}")),
@@ -207,13 +195,13 @@ impl World {
         }
     }
 
-    /// A message's SID: its number in the world, and what makes it look like one.
+    /// A message's SID, which contains its number.
     pub(crate) fn sid(&self, message: usize) -> String {
         let noise = hash(self.seed ^ message as u64);
         format!("SM{noise:016x}{:08x}{message:08x}", noise >> 40)
     }
 
-    /// The message that a SID names.
+    /// The number of the message with this SID.
     pub(crate) fn number(sid: &str) -> Option<usize> {
         usize::from_str_radix(sid.get(26..)?, 16).ok()
     }

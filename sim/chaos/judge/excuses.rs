@@ -4,36 +4,36 @@
 use crate::judge::facts::{Deferral, Facts, Message, Request, SECOND};
 use crate::signals::{DEFERRABLE, call_sid, is_timed};
 
-/// On a fast machine, an attempt's result is on the disk this long after Twilio's answer.
+/// On a fast machine, the result of an attempt is on disk this long after Twilio's response.
 const SETTLES_WITHIN: u64 = SECOND;
-/// On a machine that other work keeps busy, within so many of its slowest starts: a start reads and syncs the store
-/// as well. On a quiet one a start takes a twentieth of a second.
+/// On a busy machine, it takes up to this many of its slowest starts, because a start syncs the store as well. On a
+/// quiet machine, a start takes 50 ms.
 const SLOWEST_STARTS: u64 = 2;
-/// However slow the machine is, a result that is on the disk later than this is a fault of the service.
+/// A later write is a fault of the service on any machine.
 const SETTLES_AT_LAST: u64 = 5 * SECOND;
-/// The service offers a result to a store that does not take it for this long.
+/// For this long, the service offers a result to a store that refuses it.
 const DISK_TRIES: u64 = 8 * SECOND;
-/// Deferred evidence is written this long after the store can write again: the longest pause between two attempts is
-/// five seconds.
+/// Deferred evidence is written within this time after the store can write again. The longest pause of its retries
+/// is five seconds.
 const DEFERRED_FOR: u64 = 6 * SECOND;
 
 /// Whether an acknowledged proof must have confirmed its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Not both were acknowledged: the message and its proof.
+    /// The message or its proof was not acknowledged.
     No,
     Yes,
     /// Each proof was a ringing call or a pressed link that was in memory when the process ended, because the store
     /// could not write (`docs/reliability.md`, "The one exception").
     LostInMemory,
-    /// The clock was wrong by days when the message or its proof came in, and the proof is judged by its time.
+    /// The clock was wrong by days during a request about the message, and the proof is judged by its time.
     WrongClock,
 }
 
 impl Facts<'_> {
-    /// Whether both were acknowledged, the message and its proof, and nothing excuses that the proof is lost.
+    /// Whether the message and a proof were acknowledged, and no excuse covers the loss of the proof.
     pub(crate) fn due(&self, message: &Message) -> Due {
-        if self.remembered(message).is_none() {
+        if self.registered(message).is_none() {
             return Due::No;
         }
         let proofs = self.requests_of(message).filter(|it| it.is_genuine() && it.proves);
@@ -52,12 +52,12 @@ impl Facts<'_> {
 
     /// Whether an excuse was needed: the message is in the store, and not confirmed.
     pub(crate) fn is_excused(&self, message: &Message, by: Due) -> bool {
-        let state = message.kept.as_ref().map(|(_, state, _)| state.as_str());
+        let state = message.stored.as_ref().map(|(_, state, _)| state.as_str());
         let is_proven = |state| ["confirmed", "reported", "refused"].contains(&state);
         !state.is_some_and(is_proven) && self.due(message) == by
     }
 
-    /// Whether the proof was in the service's memory only, and the process ended before the store could write again.
+    /// Whether the proof was only in memory when the process ended.
     fn is_lost_in_memory(&self, proof: &Request) -> bool {
         let Some((answered, ..)) = proof.answer else { return false };
         let call = call_sid(&proof.sid);
@@ -65,7 +65,7 @@ impl Facts<'_> {
         let mut deferrals = self.deferrals.iter().filter(is_about);
         DEFERRABLE.contains(&proof.kind.as_str())
             && deferrals.any(|deferral| {
-                // A repeated press takes no further room in memory, so the log names the first one only.
+                // Only the first press is logged, because a repeated press takes no further memory.
                 let run = self.runs.get(&deferral.run);
                 let ended = run.and_then(|run| run.ended.as_ref()).map(|(at, _)| *at);
                 deferral.at <= answered
@@ -82,17 +82,18 @@ impl Facts<'_> {
         if self.logged_losses.contains(&(deferral.run, deferral.about.clone())) {
             return true;
         }
-        // While the disk is full or the process is stopped, nothing is written.
+        // A process on a full disk, or a stopped process, writes nothing.
         let obstacles = self.faults.values().filter(|fault| {
-            (fault.act.contains("disk") || fault.act.starts_with("SIGSTOP")) && fault.from <= ended
+            (fault.name.contains("disk") || fault.name.starts_with("SIGSTOP"))
+                && fault.from <= ended
         });
         let writable = obstacles.map(|fault| fault.to).max().unwrap_or_default().max(deferral.at);
-        // A peaceful end logs what it loses.
-        let is_sudden = how.contains("signal") || run.fell.is_some();
+        // An orderly shutdown logs its losses.
+        let is_sudden = how.contains("signal") || run.unexpected_end.is_some();
         is_sudden && ended <= writable.saturating_add(DEFERRED_FOR)
     }
 
-    /// Whether the clock jumped while something was said about that message.
+    /// Whether the clock was wrong during a request about the message.
     fn is_by_wrong_clock(&self, message: &Message) -> bool {
         let mut requests = self.requests_of(message).filter(|request| request.is_genuine());
         requests.any(|request| {
@@ -101,34 +102,34 @@ impl Facts<'_> {
         })
     }
 
-    /// Whether the clock was wrong at any time between these two moments.
+    /// Whether the clock was wrong at any time in this interval.
     pub(crate) fn is_clock_wrong(&self, from: u64, to: u64) -> bool {
-        let mut jumps = self.faults.values().filter(|fault| fault.act.starts_with("clock"));
+        let mut jumps = self.faults.values().filter(|fault| fault.name.starts_with("clock"));
         jumps.any(|jump| jump.from <= to && from <= jump.to.saturating_add(SECOND))
     }
 
-    /// How soon an attempt's result must be on the disk, as fast as this machine was.
+    /// The time within which the result of an attempt must be on disk, on this machine.
     pub(crate) fn settles_within(&self) -> u64 {
         let starts = self.runs.values().filter_map(|run| run.ready?.checked_sub(run.started));
         let slow = SLOWEST_STARTS * starts.max().unwrap_or_default();
         slow.clamp(SETTLES_WITHIN, SETTLES_AT_LAST)
     }
 
-    /// The fault that may have kept from the disk what Twilio answered at that moment. A SIGTERM may not, nor may a
-    /// change of secrets or a cut connection.
-    pub(crate) fn excuse(&self, told: u64) -> Option<&str> {
+    /// The fault that may have prevented the write of Twilio's response at this time. A SIGTERM, a rotation and a cut
+    /// connection are no excuses.
+    pub(crate) fn excuse(&self, replied: u64) -> Option<&str> {
         let settles_within = self.settles_within();
-        let late = told.saturating_add(settles_within);
+        let late = replied.saturating_add(settles_within);
         let excuses = self.faults.values().filter(|fault| {
-            let after = match fault.act.as_str() {
+            let after = match fault.name.as_str() {
                 "SIGKILL" | "an end of its own" => 0,
                 // A process that was stopped, or could not write, catches up. A jump of the clock ends leases.
                 act if act.starts_with("SIGSTOP") || act.starts_with("clock") => settles_within,
                 act if act.contains("disk") => DISK_TRIES,
                 _ => return false,
             };
-            fault.from <= late && told <= fault.to.saturating_add(after)
+            fault.from <= late && replied <= fault.to.saturating_add(after)
         });
-        excuses.min_by_key(|fault| fault.from).map(|fault| fault.act.as_str())
+        excuses.min_by_key(|fault| fault.from).map(|fault| fault.name.as_str())
     }
 }

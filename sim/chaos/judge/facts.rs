@@ -1,10 +1,10 @@
-//! A history, put in order: requests, posts and faults, and what is known about each message.
+//! The history by request, post, fault and message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Credential, Event, FOREIGN, Role, What};
+use crate::history::{Credential, Event, EventKind, FOREIGN, Role};
 
-/// A nanosecond's worth of a second.
+/// In nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// A request and its answer.
 #[derive(Debug, Clone)]
@@ -14,19 +14,19 @@ pub(crate) struct Request {
     pub(crate) kind: String,
     pub(crate) account: String,
     pub(crate) sid: String,
-    pub(crate) remembers: bool,
+    pub(crate) registers: bool,
     pub(crate) proves: bool,
-    /// When its answer's head was whole, what it said, and to which port; `None` if nobody knows.
+    /// The time, the status and the port of its response; `None`: the outcome is unknown.
     pub(crate) answer: Option<(u64, u16, u16)>,
 }
 
 impl Request {
-    /// 303: a pressed link.
+    /// A 303 is the response to a pressed link.
     pub(crate) fn is_acked(&self) -> bool {
         self.answer.is_some_and(|(_, status, _)| (200..300).contains(&status) || status == 303)
     }
 
-    /// It was taken in, or may have been.
+    /// Whether the service accepted it, or may have.
     fn may_count(&self) -> bool {
         self.answer.is_none() || self.is_acked()
     }
@@ -48,38 +48,38 @@ pub(crate) struct Post {
     pub(crate) status: u16,
     pub(crate) retry_after: u64,
     pub(crate) decided: u64,
-    /// When its answer ended, and whether it was whole.
-    pub(crate) told: Option<(u64, bool)>,
+    /// The end of the reply, and whether it is complete.
+    pub(crate) replied: Option<(u64, bool)>,
 }
 
 impl Post {
-    pub(crate) fn is_taken(&self) -> bool {
+    pub(crate) fn is_accepted(&self) -> bool {
         (200..300).contains(&self.status) && self.answer != FOREIGN
     }
 
-    /// When the whole answer was out, if it ever was.
+    /// The end of a complete reply.
     pub(crate) fn whole(&self) -> Option<u64> {
-        self.told.filter(|(_, whole)| *whole).map(|(at, _)| at)
+        self.replied.filter(|(_, whole)| *whole).map(|(at, _)| at)
     }
 }
 
-/// A time in which the nemesis was at work.
+/// The time of a fault.
 #[derive(Debug, Clone)]
-pub(crate) struct Fault {
+pub(crate) struct FaultWindow {
     pub(crate) from: u64,
     pub(crate) to: u64,
-    pub(crate) act: String,
+    pub(crate) name: String,
 }
 
-/// What is known about one message.
+/// Everything about one message.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
     pub(crate) requests: Vec<u64>,
     pub(crate) posts: Vec<u64>,
-    /// Asked from, told at, state.
-    pub(crate) looks: Vec<(u64, u64, String)>,
-    /// Account, state and refusal in the store at the end.
-    pub(crate) kept: Option<(String, String, Option<u16>)>,
+    /// The begin and the end of a read, and the state.
+    pub(crate) states: Vec<(u64, u64, String)>,
+    /// Account, state and refusal in the store after the run.
+    pub(crate) stored: Option<(String, String, Option<u16>)>,
 }
 
 /// One start of the service.
@@ -88,13 +88,13 @@ pub(crate) struct Run {
     pub(crate) started: u64,
     pub(crate) listens: Option<u64>,
     pub(crate) ready: Option<u64>,
-    /// When and how it ended, if nobody had asked for it.
-    pub(crate) fell: Option<(u64, String)>,
-    /// When and how it ended.
+    /// The time and the kind of an unexpected end.
+    pub(crate) unexpected_end: Option<(u64, String)>,
+    /// The time and the kind of the end.
     pub(crate) ended: Option<(u64, String)>,
 }
 
-/// Evidence in the service's memory, because the store could not write it.
+/// Evidence in memory, because the store could not write.
 #[derive(Debug, Clone)]
 pub(crate) struct Deferral {
     pub(crate) at: u64,
@@ -103,7 +103,7 @@ pub(crate) struct Deferral {
     pub(crate) about: String,
 }
 
-/// All of it.
+/// The whole history.
 #[derive(Debug, Default)]
 pub(crate) struct Facts<'a> {
     pub(crate) events: &'a [Event],
@@ -112,19 +112,19 @@ pub(crate) struct Facts<'a> {
     pub(crate) drain_seconds: u64,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) posts: BTreeMap<u64, Post>,
-    pub(crate) faults: BTreeMap<u64, Fault>,
+    pub(crate) faults: BTreeMap<u64, FaultWindow>,
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) messages: BTreeMap<String, Message>,
-    pub(crate) waiting: BTreeSet<String>,
+    pub(crate) parked: BTreeSet<String>,
     pub(crate) leaks: Vec<(String, String)>,
     pub(crate) deferrals: Vec<Deferral>,
-    /// When the posts of which account began to hang.
+    /// When the posts of an account began to hang.
     pub(crate) hangs: Vec<(u64, String)>,
-    /// Shape, answer and how many of them, of unauthenticated clients.
+    /// Request, response and count, of unauthenticated clients.
     pub(crate) unauthenticated: Vec<(String, String, u64)>,
     /// Evidence that the service logged as lost: run and SID.
     pub(crate) logged_losses: BTreeSet<(u64, String)>,
-    /// When and to whom the proxy cut off the rest.
+    /// The times of half-closes, by client port.
     half_closed: BTreeMap<u16, Vec<u64>>,
     pub(crate) samples: Vec<(u64, u64, u64)>,
     pub(crate) healed: Option<u64>,
@@ -136,7 +136,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn of(events: &'a [Event]) -> Self {
         let mut facts = Self { events, ..Self::default() };
         for event in events {
-            facts.take(event.at, &event.what);
+            facts.apply(event.at, &event.what);
         }
         facts
     }
@@ -145,90 +145,91 @@ impl<'a> Facts<'a> {
         self.messages.entry(sid.to_owned()).or_default()
     }
 
-    fn take(&mut self, at: u64, what: &What) {
+    fn apply(&mut self, at: u64, what: &EventKind) {
         match what {
-            What::Plan { seed, concurrency, drain_seconds } => {
+            EventKind::Plan { seed, concurrency, drain_seconds } => {
                 (self.seed, self.concurrency) = (*seed, *concurrency);
                 self.drain_seconds = *drain_seconds;
             }
-            What::Started { run } => {
+            EventKind::Started { run } => {
                 self.runs.insert(*run, Run { started: at, ..Run::default() });
             }
-            What::Listens { run } => self.runs.entry(*run).or_default().listens = Some(at),
-            What::Ready { run } => self.runs.entry(*run).or_default().ready = Some(at),
-            What::Ended { run, how, asked } => {
+            EventKind::Listening { run } => self.runs.entry(*run).or_default().listens = Some(at),
+            EventKind::Ready { run } => self.runs.entry(*run).or_default().ready = Some(at),
+            EventKind::Ended { run, how, expected } => {
                 self.runs.entry(*run).or_default().ended = Some((at, how.clone()));
-                if !asked {
-                    self.runs.entry(*run).or_default().fell = Some((at, how.clone()));
-                    // Whatever was under way ended with it.
-                    let fault = Fault { from: at, to: at, act: "an end of its own".to_owned() };
+                if !expected {
+                    self.runs.entry(*run).or_default().unexpected_end = Some((at, how.clone()));
+                    // This end interrupts all current work.
+                    let fault =
+                        FaultWindow { from: at, to: at, name: "an end of its own".to_owned() };
                     self.faults.insert(u64::MAX - run, fault);
                 }
             }
-            What::Act { id, act } => {
-                self.faults.insert(*id, Fault { from: at, to: u64::MAX, act: act.clone() });
+            EventKind::FaultBegan { id, name } => {
+                self.faults.insert(*id, FaultWindow { from: at, to: u64::MAX, name: name.clone() });
             }
-            What::ActEnded { id } => {
+            EventKind::FaultEnded { id } => {
                 self.faults.entry(*id).and_modify(|fault| fault.to = at);
             }
-            What::Looked { sid, from, state } => {
-                let look = (*from, at, state.clone());
-                self.message(sid).looks.push(look);
+            EventKind::StateRead { sid, from, state } => {
+                let read = (*from, at, state.clone());
+                self.message(sid).states.push(read);
             }
-            What::Sample { run, rss_kib, fds } => self.samples.push((*run, *rss_kib, *fds)),
-            What::Deferred { run, about } => {
+            EventKind::Sample { run, rss_kib, fds } => self.samples.push((*run, *rss_kib, *fds)),
+            EventKind::Deferred { run, about } => {
                 self.deferrals.push(Deferral { at, run: *run, about: about.clone() });
             }
-            What::EvidenceLost { run, about } => {
+            EventKind::EvidenceLost { run, about } => {
                 self.logged_losses.insert((*run, about.clone()));
             }
-            What::Leak { place, what } => self.leaks.push((what.clone(), place.clone())),
-            What::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
-            What::Hangs { account } => self.hangs.push((at, account.clone())),
-            What::Unauthenticated { shape, answer, count } => {
+            EventKind::Leak { location, what } => self.leaks.push((what.clone(), location.clone())),
+            EventKind::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
+            EventKind::AccountHangs { account } => self.hangs.push((at, account.clone())),
+            EventKind::Unauthenticated { shape, answer, count } => {
                 self.unauthenticated.push((shape.clone(), answer.clone(), *count));
             }
-            What::Healed => self.healed = Some(at),
-            What::Drained { outbox } => self.drained = Some((at, *outbox)),
-            What::Kept { sid, account, state, status } => {
-                let kept = (account.clone(), state.clone(), *status);
-                self.message(sid).kept = Some(kept);
+            EventKind::Healed => self.healed = Some(at),
+            EventKind::Drained { outbox } => self.drained = Some((at, *outbox)),
+            EventKind::Stored { sid, account, state, status } => {
+                let stored = (account.clone(), state.clone(), *status);
+                self.message(sid).stored = Some(stored);
             }
-            What::Waiting { named } => {
-                self.waiting.insert(named.clone());
+            EventKind::ParkedEvidence { named } => {
+                self.parked.insert(named.clone());
             }
-            What::Read { messages } => self.read = Some(*messages),
-            What::Sent { .. } | What::Answered { .. } | What::Unknown { .. } => {
-                self.take_request(at, what);
+            EventKind::StoreRead { messages } => self.read = Some(*messages),
+            EventKind::Sent { .. } | EventKind::Answered { .. } | EventKind::Unknown { .. } => {
+                self.apply_request(at, what);
             }
-            What::Posted { .. } | What::Decided { .. } | What::Told { .. } => {
-                self.take_post(at, what);
+            EventKind::Posted { .. } | EventKind::Decided { .. } | EventKind::Replied { .. } => {
+                self.apply_post(at, what);
             }
         }
     }
 
-    fn take_request(&mut self, at: u64, what: &What) {
-        if let What::Sent { req, role, kind, account, sid, remembers, proves } = what {
+    fn apply_request(&mut self, at: u64, what: &EventKind) {
+        if let EventKind::Sent { req, role, kind, account, sid, registers, proves } = what {
             let request = Request {
                 at,
                 role: *role,
                 kind: kind.clone(),
                 account: account.clone(),
                 sid: sid.clone(),
-                remembers: *remembers,
+                registers: *registers,
                 proves: *proves,
                 answer: None,
             };
             self.requests.insert(*req, request);
             self.message(sid).requests.push(*req);
-        } else if let What::Answered { req, status, port } = what {
+        } else if let EventKind::Answered { req, status, port } = what {
             let answer = Some((at, *status, *port));
             self.requests.entry(*req).and_modify(|request| request.answer = answer);
         }
     }
 
-    fn take_post(&mut self, at: u64, what: &What) {
-        if let What::Posted { post, run, account, sid, credential } = what {
+    fn apply_post(&mut self, at: u64, what: &EventKind) {
+        if let EventKind::Posted { post, run, account, sid, credential } = what {
             let taken = Post {
                 at,
                 run: *run,
@@ -239,17 +240,17 @@ impl<'a> Facts<'a> {
                 status: 0,
                 retry_after: 0,
                 decided: at,
-                told: None,
+                replied: None,
             };
             self.posts.insert(*post, taken);
             self.message(sid).posts.push(*post);
-        } else if let What::Decided { post, answer, status, retry_after } = what {
+        } else if let EventKind::Decided { post, answer, status, retry_after } = what {
             self.posts.entry(*post).and_modify(|post| {
                 (post.answer, post.status) = (answer.clone(), *status);
                 (post.retry_after, post.decided) = (*retry_after, at);
             });
-        } else if let What::Told { post, whole } = what {
-            self.posts.entry(*post).and_modify(|post| post.told = Some((at, *whole)));
+        } else if let EventKind::Replied { post, whole } = what {
+            self.posts.entry(*post).and_modify(|post| post.replied = Some((at, *whole)));
         }
     }
 
@@ -263,22 +264,22 @@ impl<'a> Facts<'a> {
         message.posts.iter().filter_map(|post| self.posts.get(post))
     }
 
-    /// Whether it was acknowledged that the message is known, and when first.
-    pub(crate) fn remembered(&self, message: &Message) -> Option<u64> {
-        let acked = self.requests_of(message).filter(|it| it.is_genuine() && it.remembers);
+    /// The time of the first acknowledged registration.
+    pub(crate) fn registered(&self, message: &Message) -> Option<u64> {
+        let acked = self.requests_of(message).filter(|it| it.is_genuine() && it.registers);
         acked.filter(|it| it.is_acked()).filter_map(|it| it.answer).map(|(at, ..)| at).min()
     }
 
-    /// Whether somebody genuine may have had it made known, and proven, before that moment.
+    /// Whether honest requests may have registered and proved the message before this time.
     pub(crate) fn may_be_proven(&self, message: &Message, before: u64) -> bool {
-        let told = |wanted: fn(&Request) -> bool| {
+        let replied = |wanted: fn(&Request) -> bool| {
             let mut all = self.requests_of(message);
             all.any(|it| it.is_genuine() && it.may_count() && it.at < before && wanted(it))
         };
-        told(|it| it.remembers) && told(|it| it.proves)
+        replied(|it| it.registers) && replied(|it| it.proves)
     }
 
-    /// Whether the network kept a request's end from the service, which then says 400 to what it got.
+    /// Whether the network cut off the request, so that a 400 is correct.
     pub(crate) fn is_truncated(&self, request: &Request) -> bool {
         request.answer.is_some_and(|(at, status, port)| {
             let mut cuts = self.half_closed.get(&port).into_iter().flatten();

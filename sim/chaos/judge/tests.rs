@@ -1,42 +1,41 @@
-//! The judge can find fault: small forged histories, each with one promise broken, and the same with
-//! none.
+//! The judge finds each broken promise in a small history, and none in an intact one.
 
 mod excuses;
 mod fairness;
 
 use super::*;
-use crate::history::{Credential, Event, Role, What};
+use crate::history::{Credential, Event, EventKind, Role};
 use crate::judge::facts::SECOND;
 
 const ACCOUNT: &str = "AC1";
 const SID: &str = "SMa1000000000000000000000000000001";
 const FORGED: &str = "SMc3000000000000000000000000000001";
 
-/// A history in the making; each line is a second after the one before.
+/// Builds a history; each event is a second after the one before.
 #[derive(Default)]
-struct Tale {
+struct HistoryBuilder {
     events: Vec<Event>,
     next: u64,
 }
 
-impl Tale {
+impl HistoryBuilder {
     fn new() -> Self {
-        let mut tale = Self::default();
-        tale.tell(What::Plan { seed: 1, concurrency: 2, drain_seconds: 60 });
-        tale
+        let mut history = Self::default();
+        history.push(EventKind::Plan { seed: 1, concurrency: 2, drain_seconds: 60 });
+        history
     }
 
-    /// A start, and a message that is known and proven.
-    fn of_a_pair() -> Self {
-        let mut tale = Self::new();
-        tale.tell(What::Started { run: 1 });
-        tale.tell(What::Ready { run: 1 });
-        tale.request(Role::Honest, SID, (true, false), Some(201));
-        tale.request(Role::Honest, SID, (false, true), Some(200));
-        tale
+    /// A start, and a message that is registered and proven.
+    fn with_proven_message() -> Self {
+        let mut history = Self::new();
+        history.push(EventKind::Started { run: 1 });
+        history.push(EventKind::Ready { run: 1 });
+        history.request(Role::Honest, SID, (true, false), Some(201));
+        history.request(Role::Honest, SID, (false, true), Some(200));
+        history
     }
 
-    fn tell(&mut self, what: What) -> &mut Self {
+    fn push(&mut self, what: EventKind) -> &mut Self {
         let at = self.events.last().map_or(0, |event| event.at) + SECOND;
         self.events.push(Event { at, what });
         self
@@ -57,16 +56,16 @@ impl Tale {
         kind: &str,
         role: Role,
         sid: &str,
-        (remembers, proves): (bool, bool),
+        (registers, proves): (bool, bool),
         status: Option<u16>,
     ) -> &mut Self {
         let req = self.next;
         self.next += 1;
         let (kind, account, sid) = (kind.to_owned(), ACCOUNT.to_owned(), sid.to_owned());
-        self.tell(What::Sent { req, role, kind, account, sid, remembers, proves });
+        self.push(EventKind::Sent { req, role, kind, account, sid, registers, proves });
         match status {
-            Some(status) => self.tell(What::Answered { req, status, port: 1 }),
-            None => self.tell(What::Unknown { req, why: "broke".to_owned() }),
+            Some(status) => self.push(EventKind::Answered { req, status, port: 1 }),
+            None => self.push(EventKind::Unknown { req, why: "broke".to_owned() }),
         }
     }
 
@@ -74,10 +73,10 @@ impl Tale {
         let post = self.next;
         self.next += 1;
         let (account, credential) = (account.to_owned(), Credential::Right);
-        self.tell(What::Posted { post, run: 1, account, sid: sid.to_owned(), credential });
+        self.push(EventKind::Posted { post, run: 1, account, sid: sid.to_owned(), credential });
         let answer = "so".to_owned();
-        self.tell(What::Decided { post, answer, status, retry_after: after });
-        self.tell(What::Told { post, whole: true })
+        self.push(EventKind::Decided { post, answer, status, retry_after: after });
+        self.push(EventKind::Replied { post, whole: true })
     }
 
     fn post(&mut self, status: u16) -> &mut Self {
@@ -87,25 +86,25 @@ impl Tale {
     fn fault(&mut self, act: &str) -> &mut Self {
         let id = self.next;
         self.next += 1;
-        self.tell(What::Act { id, act: act.to_owned() });
-        self.tell(What::ActEnded { id })
+        self.push(EventKind::FaultBegan { id, name: act.to_owned() });
+        self.push(EventKind::FaultEnded { id })
     }
 
-    fn kept(&mut self, sid: &str, state: &str, status: Option<u16>) -> &mut Self {
+    fn stored(&mut self, sid: &str, state: &str, status: Option<u16>) -> &mut Self {
         let (sid, account) = (sid.to_owned(), ACCOUNT.to_owned());
-        self.tell(What::Kept { sid, account, state: state.to_owned(), status })
+        self.push(EventKind::Stored { sid, account, state: state.to_owned(), status })
     }
 
-    fn look(&mut self, state: &str) -> &mut Self {
+    fn state(&mut self, state: &str) -> &mut Self {
         let from = self.events.last().map_or(0, |event| event.at) + SECOND / 2;
-        self.tell(What::Looked { sid: SID.to_owned(), from, state: state.to_owned() })
+        self.push(EventKind::StateRead { sid: SID.to_owned(), from, state: state.to_owned() })
     }
 
-    /// Comes to its end; says which promises are broken.
+    /// Ends the history, and returns the broken promises.
     fn broken(&mut self) -> Vec<&'static str> {
-        self.tell(What::Healed);
-        self.tell(What::Drained { outbox: 0 });
-        self.tell(What::Read { messages: 1 });
+        self.push(EventKind::Healed);
+        self.push(EventKind::Drained { outbox: 0 });
+        self.push(EventKind::StoreRead { messages: 1 });
         let findings = judge(&Facts::of(&self.events));
         findings.iter().filter(|it| !it.broken.is_empty()).map(|it| it.id).collect()
     }
@@ -114,171 +113,200 @@ impl Tale {
 const NONE: [&str; 0] = [];
 
 #[test]
-fn a_pair_that_is_posted_once_breaks_nothing() {
-    let mut tale = Tale::of_a_pair();
+fn a_proven_message_that_is_posted_once_breaks_no_promise() {
+    let mut history = HistoryBuilder::with_proven_message();
     assert_eq!(
-        tale.look("pending").post(201).look("reported").kept(SID, "reported", None).broken(),
+        history.state("pending").post(201).state("reported").stored(SID, "reported", None).broken(),
         NONE
     );
-    let mut tale = Tale::of_a_pair();
-    assert_eq!(tale.post(404).kept(SID, "refused", Some(404)).broken(), NONE);
+    let mut history = HistoryBuilder::with_proven_message();
+    assert_eq!(history.post(404).stored(SID, "refused", Some(404)).broken(), NONE);
 }
 
 #[test]
-fn i1_what_was_acknowledged_is_gone_or_was_never_reported() {
-    assert_eq!(Tale::of_a_pair().post(201).broken(), ["I1"], "not in the store");
-    assert_eq!(Tale::of_a_pair().kept(SID, "pending", None).broken(), ["I1"], "its proof is");
-    assert_eq!(Tale::of_a_pair().kept(SID, "reported", None).broken(), ["I1"], "never posted");
-    let mut tale = Tale::of_a_pair();
+fn i1_an_acknowledged_message_is_missing_or_was_never_reported() {
     assert_eq!(
-        tale.post(500).kept(SID, "refused", Some(500)).broken(),
+        HistoryBuilder::with_proven_message().post(201).broken(),
+        ["I1"],
+        "not in the store"
+    );
+    assert_eq!(
+        HistoryBuilder::with_proven_message().stored(SID, "pending", None).broken(),
+        ["I1"],
+        "the proof was acknowledged"
+    );
+    assert_eq!(
+        HistoryBuilder::with_proven_message().stored(SID, "reported", None).broken(),
+        ["I1"],
+        "never posted"
+    );
+    let mut history = HistoryBuilder::with_proven_message();
+    assert_eq!(
+        history.post(500).stored(SID, "refused", Some(500)).broken(),
         ["I1"],
         "for no good reason"
     );
-    let mut tale = Tale::of_a_pair();
-    let half = tale.post(201).events.last_mut().expect("told");
-    half.what = What::Told { post: 2, whole: false };
-    assert_eq!(tale.kept(SID, "reported", None).broken(), ["I1"], "nobody can have heard that");
+    let mut history = HistoryBuilder::with_proven_message();
+    let half = history.post(201).events.last_mut().expect("a reply");
+    half.what = EventKind::Replied { post: 2, whole: false };
+    assert_eq!(history.stored(SID, "reported", None).broken(), ["I1"], "the reply was incomplete");
 }
 
 #[test]
-fn i1_what_nobody_was_told_may_be_gone() {
-    let mut tale = Tale::new();
-    tale.request(Role::Honest, SID, (true, false), Some(503));
-    tale.request(Role::Honest, SID, (true, true), None);
-    assert_eq!(tale.broken(), NONE);
+fn i1_an_unacknowledged_message_may_be_missing() {
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Honest, SID, (true, false), Some(503));
+    history.request(Role::Honest, SID, (true, true), None);
+    assert_eq!(history.broken(), NONE);
 }
 
 #[test]
-fn i2_what_nobody_proved_is_posted() {
-    let mut tale = Tale::new();
-    tale.request(Role::Honest, SID, (true, false), Some(201));
-    tale.request(Role::Honest, SID, (false, true), Some(503));
-    assert_eq!(tale.post(201).kept(SID, "reported", None).broken(), ["I2"]);
-    let mut tale = Tale::new();
-    tale.request(Role::Honest, SID, (true, false), Some(201)).post(201);
-    tale.request(Role::Honest, SID, (false, true), Some(200));
-    assert_eq!(tale.kept(SID, "reported", None).broken(), ["I2"], "before it was proven");
+fn i2_an_unproven_message_is_posted() {
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Honest, SID, (true, false), Some(201));
+    history.request(Role::Honest, SID, (false, true), Some(503));
+    assert_eq!(history.post(201).stored(SID, "reported", None).broken(), ["I2"]);
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Honest, SID, (true, false), Some(201)).post(201);
+    history.request(Role::Honest, SID, (false, true), Some(200));
+    assert_eq!(history.stored(SID, "reported", None).broken(), ["I2"], "before it was proven");
 }
 
 #[test]
 fn i3_a_repeat_without_a_fault() {
-    let mut tale = Tale::of_a_pair();
-    assert_eq!(tale.post(201).post(201).kept(SID, "reported", None).broken(), ["I3"]);
-    let mut tale = Tale::of_a_pair();
-    tale.post(201).fault("SIGKILL").post(201);
-    assert_eq!(tale.kept(SID, "reported", None).broken(), NONE, "killed before it was written");
-    let mut tale = Tale::of_a_pair();
-    tale.post(201).look("reported").look("reported").fault("SIGKILL").post(201);
-    assert_eq!(tale.kept(SID, "reported", None).broken(), ["I3"], "killed long after");
+    let mut history = HistoryBuilder::with_proven_message();
+    assert_eq!(history.post(201).post(201).stored(SID, "reported", None).broken(), ["I3"]);
+    let mut history = HistoryBuilder::with_proven_message();
+    history.post(201).fault("SIGKILL").post(201);
+    assert_eq!(
+        history.stored(SID, "reported", None).broken(),
+        NONE,
+        "killed before it was written"
+    );
+    let mut history = HistoryBuilder::with_proven_message();
+    history.post(201).state("reported").state("reported").fault("SIGKILL").post(201);
+    assert_eq!(history.stored(SID, "reported", None).broken(), ["I3"], "killed long after");
 }
 
 #[test]
-fn i4_another_account_is_spoken_for() {
-    let mut tale = Tale::of_a_pair();
-    assert_eq!(tale.post_of(SID, "AC2", 201, 0).kept(SID, "reported", None).broken(), ["I4"]);
-    let mut tale = Tale::of_a_pair();
-    tale.post(201).kept(SID, "reported", None);
-    for event in &mut tale.events {
-        if let What::Posted { credential, .. } = &mut event.what {
+fn i4_a_post_has_another_account_or_its_secret() {
+    let mut history = HistoryBuilder::with_proven_message();
+    assert_eq!(history.post_of(SID, "AC2", 201, 0).stored(SID, "reported", None).broken(), ["I4"]);
+    let mut history = HistoryBuilder::with_proven_message();
+    history.post(201).stored(SID, "reported", None);
+    for event in &mut history.events {
+        if let EventKind::Posted { credential, .. } = &mut event.what {
             *credential = Credential::Wrong;
         }
     }
-    assert_eq!(tale.broken(), ["I4"]);
+    assert_eq!(history.broken(), ["I4"]);
 }
 
 #[test]
-fn i5_a_forgery_is_let_in_or_an_honest_request_kept_out() {
-    let mut tale = Tale::new();
-    assert_eq!(tale.request(Role::Hostile, FORGED, (false, false), Some(200)).broken(), ["I5"]);
-    let mut tale = Tale::new();
-    tale.request(Role::Hostile, FORGED, (false, false), Some(403));
-    assert_eq!(tale.kept(FORGED, "pending", None).broken(), ["I5"]);
-    let mut tale = Tale::new();
-    assert_eq!(tale.request(Role::Honest, SID, (true, false), Some(403)).broken(), ["I5"]);
-    let mut tale = Tale::new();
-    assert_eq!(tale.request(Role::Honest, SID, (true, false), Some(503)).broken(), NONE);
+fn i5_a_forged_request_is_accepted_or_an_honest_one_rejected() {
+    let mut history = HistoryBuilder::new();
+    assert_eq!(history.request(Role::Hostile, FORGED, (false, false), Some(200)).broken(), ["I5"]);
+    let mut history = HistoryBuilder::new();
+    history.request(Role::Hostile, FORGED, (false, false), Some(403));
+    assert_eq!(history.stored(FORGED, "pending", None).broken(), ["I5"]);
+    let mut history = HistoryBuilder::new();
+    assert_eq!(history.request(Role::Honest, SID, (true, false), Some(403)).broken(), ["I5"]);
+    let mut history = HistoryBuilder::new();
+    assert_eq!(history.request(Role::Honest, SID, (true, false), Some(503)).broken(), NONE);
 }
 
 #[test]
-fn i6_a_wait_is_cut_short_or_a_last_word_not_heard() {
-    let mut tale = Tale::of_a_pair();
-    let tale = tale.post_of(SID, ACCOUNT, 503, 30).post(201);
-    assert_eq!(tale.kept(SID, "reported", None).broken(), ["I6"]);
-    let mut tale = Tale::of_a_pair();
-    assert_eq!(tale.post(400).post(400).kept(SID, "refused", Some(400)).broken(), ["I6"]);
+fn i6_a_post_precedes_its_retry_after_or_follows_a_final_refusal() {
+    let mut history = HistoryBuilder::with_proven_message();
+    let history = history.post_of(SID, ACCOUNT, 503, 30).post(201);
+    assert_eq!(history.stored(SID, "reported", None).broken(), ["I6"]);
+    let mut history = HistoryBuilder::with_proven_message();
+    assert_eq!(history.post(400).post(400).stored(SID, "refused", Some(400)).broken(), ["I6"]);
 }
 
 #[test]
 fn i6_more_posts_at_a_time_than_allowed() {
-    let mut tale = Tale::of_a_pair();
+    let mut history = HistoryBuilder::with_proven_message();
     for post in 90..93 {
         let (account, sid, credential) = (ACCOUNT.to_owned(), SID.to_owned(), Credential::Right);
-        tale.tell(What::Posted { post, run: 1, account, sid, credential });
+        history.push(EventKind::Posted { post, run: 1, account, sid, credential });
     }
     for post in 90..93 {
-        tale.tell(What::Decided { post, answer: "so".to_owned(), status: 500, retry_after: 0 });
-        tale.tell(What::Told { post, whole: true });
+        history.push(EventKind::Decided {
+            post,
+            answer: "so".to_owned(),
+            status: 500,
+            retry_after: 0,
+        });
+        history.push(EventKind::Replied { post, whole: true });
     }
-    assert_eq!(tale.post(201).kept(SID, "reported", None).broken(), ["I6"]);
+    assert_eq!(history.post(201).stored(SID, "reported", None).broken(), ["I6"]);
 }
 
 #[test]
-fn i6_an_account_that_is_held_is_posted_for() {
+fn i6_a_throttled_account_is_posted_for() {
     let other = SID.replace("01", "02");
-    let mut tale = Tale::of_a_pair();
-    tale.request(Role::Honest, &other, (true, true), Some(200));
-    tale.post_of(SID, ACCOUNT, 429, 9).look("confirmed").post_of(&other, ACCOUNT, 201, 0);
+    let mut history = HistoryBuilder::with_proven_message();
+    history.request(Role::Honest, &other, (true, true), Some(200));
+    history.post_of(SID, ACCOUNT, 429, 9).state("confirmed").post_of(&other, ACCOUNT, 201, 0);
     for _ in 0..9 {
-        tale.look("confirmed");
+        history.state("confirmed");
     }
-    tale.post(201).kept(SID, "reported", None).kept(&other, "reported", None);
-    assert_eq!(tale.broken(), ["I6"]);
+    history.post(201).stored(SID, "reported", None).stored(&other, "reported", None);
+    assert_eq!(history.broken(), ["I6"]);
 }
 
 #[test]
-fn i7_a_state_is_taken_back() {
-    let mut tale = Tale::of_a_pair();
-    tale.look("confirmed").look("pending");
-    assert_eq!(tale.post(201).kept(SID, "reported", None).broken(), ["I7"]);
-    let mut tale = Tale::of_a_pair();
-    tale.look("none");
-    assert_eq!(tale.post(201).kept(SID, "reported", None).broken(), ["I7"], "acknowledged");
+fn i7_a_state_goes_back() {
+    let mut history = HistoryBuilder::with_proven_message();
+    history.state("confirmed").state("pending");
+    assert_eq!(history.post(201).stored(SID, "reported", None).broken(), ["I7"]);
+    let mut history = HistoryBuilder::with_proven_message();
+    history.state("none");
+    assert_eq!(history.post(201).stored(SID, "reported", None).broken(), ["I7"], "acknowledged");
 }
 
 #[test]
-fn i8_a_slow_start_or_an_end_of_its_own() {
-    let mut tale = Tale::new();
-    tale.tell(What::Started { run: 1 });
+fn i8_a_slow_start_or_an_unexpected_end() {
+    let mut history = HistoryBuilder::new();
+    history.push(EventKind::Started { run: 1 });
     for _ in 0..6 {
-        tale.fault("SIGSTOP");
+        history.fault("SIGSTOP");
     }
-    assert_eq!(tale.tell(What::Ready { run: 1 }).broken(), ["I8"]);
+    assert_eq!(history.push(EventKind::Ready { run: 1 }).broken(), ["I8"]);
     let how = "a panic".to_owned();
-    assert_eq!(Tale::new().tell(What::Ended { run: 1, how, asked: false }).broken(), ["I8"]);
+    assert_eq!(
+        HistoryBuilder::new().push(EventKind::Ended { run: 1, how, expected: false }).broken(),
+        ["I8"]
+    );
 }
 
 #[test]
-fn i9_a_canary_sings_or_memory_grows() {
-    let (place, what) = ("the log".to_owned(), "a secret".to_owned());
-    assert_eq!(Tale::new().tell(What::Leak { place, what }).broken(), ["I9"]);
-    for place in ["an answer's body", "the store after a kill: db", "the backup: heardback.backup"]
+fn i9_a_marker_leaks_or_memory_grows() {
+    let (location, what) = ("the log".to_owned(), "a secret".to_owned());
+    assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, what }).broken(), ["I9"]);
+    for location in
+        ["an answer's body", "the store after a kill: db", "the backup: heardback.backup"]
     {
-        let (place, what) = (place.to_owned(), "a person's number".to_owned());
-        assert_eq!(Tale::new().tell(What::Leak { place, what }).broken(), ["I9"]);
+        let (location, what) = (location.to_owned(), "a person's number".to_owned());
+        assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, what }).broken(), ["I9"]);
     }
-    let big = What::Sample { run: 1, rss_kib: 1 << 30, fds: 10 };
-    assert_eq!(Tale::new().tell(big).broken(), ["I9"]);
+    let big = EventKind::Sample { run: 1, rss_kib: 1 << 30, fds: 10 };
+    assert_eq!(HistoryBuilder::new().push(big).broken(), ["I9"]);
 }
 
 #[test]
-fn i10_a_backlog_that_stays_or_a_history_that_breaks_off() {
-    let mut tale = Tale::of_a_pair();
-    tale.tell(What::Healed).tell(What::Drained { outbox: 1 }).kept(SID, "confirmed", None);
-    tale.tell(What::Read { messages: 1 });
-    let findings = judge(&Facts::of(&tale.events));
+fn i10_the_backlog_stays_or_the_history_is_incomplete() {
+    let mut history = HistoryBuilder::with_proven_message();
+    history.push(EventKind::Healed).push(EventKind::Drained { outbox: 1 }).stored(
+        SID,
+        "confirmed",
+        None,
+    );
+    history.push(EventKind::StoreRead { messages: 1 });
+    let findings = judge(&Facts::of(&history.events));
     assert!(findings.iter().any(|it| it.id == "I10" && !it.broken.is_empty()));
-    let whole = Tale::of_a_pair();
+    let whole = HistoryBuilder::with_proven_message();
     let findings = judge(&Facts::of(&whole.events));
     assert!(findings.iter().any(|it| it.id == "I10" && !it.broken.is_empty()));
 }

@@ -1,29 +1,29 @@
 //! Signals that must count, and the faults that excuse a loss or a repeat.
 
-use crate::history::{Role, What};
+use crate::history::{EventKind, Role};
 use crate::judge::facts::{Facts, SECOND};
 use crate::judge::posting;
-use crate::judge::tests::{NONE, SID, Tale};
+use crate::judge::tests::{HistoryBuilder, NONE, SID};
 
-/// A registered message, and a signal for which the service said that it is in memory, or did not.
-fn a_signal(kind: &str, status: u16, is_deferred: bool) -> Tale {
-    let mut tale = Tale::new();
-    tale.tell(What::Started { run: 1 });
-    tale.tell(What::Ready { run: 1 });
-    tale.request(Role::Honest, SID, (true, false), Some(201));
-    tale.signal(kind, Role::Honest, SID, (false, true), Some(status));
+/// A registered message and a signal, which the service logged as deferred or not.
+fn a_signal(kind: &str, status: u16, is_deferred: bool) -> HistoryBuilder {
+    let mut history = HistoryBuilder::new();
+    history.push(EventKind::Started { run: 1 });
+    history.push(EventKind::Ready { run: 1 });
+    history.request(Role::Honest, SID, (true, false), Some(201));
+    history.signal(kind, Role::Honest, SID, (false, true), Some(status));
     if is_deferred {
-        let answered = tale.events.pop().expect("answered");
+        let answered = history.events.pop().expect("answered");
         let about =
             if kind == "call ringing" { SID.replacen("SM", "CA", 1) } else { SID.to_owned() };
-        tale.tell(What::Deferred { run: 1, about });
-        tale.tell(answered.what);
+        history.push(EventKind::Deferred { run: 1, about });
+        history.push(answered.what);
     }
-    tale
+    history
 }
 
-fn killed(tale: &mut Tale) -> &mut Tale {
-    tale.tell(What::Ended { run: 1, how: "signal: 9 (SIGKILL)".to_owned(), asked: true })
+fn killed(history: &mut HistoryBuilder) -> &mut HistoryBuilder {
+    history.push(EventKind::Ended { run: 1, how: "signal: 9 (SIGKILL)".to_owned(), expected: true })
 }
 
 #[test]
@@ -38,10 +38,10 @@ fn i1_each_signal_that_was_acknowledged_must_have_confirmed_its_message() {
         ("app click", 200),
         ("link pressed", 303),
     ] {
-        let mut tale = a_signal(kind, status, false);
-        assert_eq!(killed(&mut tale).kept(SID, "pending", None).broken(), ["I1"], "{kind}");
-        let mut tale = a_signal(kind, 503, false);
-        assert_eq!(killed(&mut tale).kept(SID, "pending", None).broken(), NONE, "{kind}");
+        let mut history = a_signal(kind, status, false);
+        assert_eq!(killed(&mut history).stored(SID, "pending", None).broken(), ["I1"], "{kind}");
+        let mut history = a_signal(kind, 503, false);
+        assert_eq!(killed(&mut history).stored(SID, "pending", None).broken(), NONE, "{kind}");
     }
 }
 
@@ -55,86 +55,86 @@ fn i1_only_a_ringing_call_or_a_pressed_link_in_memory_may_be_lost_by_a_kill() {
         ("click", 204, false),
     ] {
         let wanted = if may_be_lost { &NONE[..] } else { &["I1"] };
-        let mut tale = a_signal(kind, status, true);
-        let broken = killed(&mut tale).kept(SID, "pending", None).broken();
+        let mut history = a_signal(kind, status, true);
+        let broken = killed(&mut history).stored(SID, "pending", None).broken();
         assert_eq!(broken, wanted, "{kind}");
-        // It was still running long after the store could write.
-        let mut tale = a_signal(kind, status, true);
+        // The process still ran long after the store could write.
+        let mut history = a_signal(kind, status, true);
         for _ in 0..9 {
-            tale.look("pending");
+            history.state("pending");
         }
-        let broken = killed(&mut tale).kept(SID, "pending", None).broken();
+        let broken = killed(&mut history).stored(SID, "pending", None).broken();
         assert_eq!(broken, ["I1"], "{kind}");
-        // The process ended in peace, and logged no loss.
-        let mut tale = a_signal(kind, status, true);
+        // The process shut down in order, and logged no loss.
+        let mut history = a_signal(kind, status, true);
         let how = "exit status: 0".to_owned();
-        tale.tell(What::Ended { run: 1, how, asked: true });
-        assert_eq!(tale.kept(SID, "pending", None).broken(), ["I1"], "{kind}");
-        let mut tale = a_signal(kind, status, true);
+        history.push(EventKind::Ended { run: 1, how, expected: true });
+        assert_eq!(history.stored(SID, "pending", None).broken(), ["I1"], "{kind}");
+        let mut history = a_signal(kind, status, true);
         let about = SID.replacen("SM", "CA", 1);
-        tale.tell(What::EvidenceLost { run: 1, about: about.clone() });
-        tale.tell(What::EvidenceLost { run: 1, about: SID.to_owned() });
-        tale.tell(What::Ended { run: 1, how: "exit status: 0".to_owned(), asked: true });
-        assert_eq!(tale.kept(SID, "pending", None).broken(), wanted, "{kind}");
+        history.push(EventKind::EvidenceLost { run: 1, about: about.clone() });
+        history.push(EventKind::EvidenceLost { run: 1, about: SID.to_owned() });
+        history.push(EventKind::Ended { run: 1, how: "exit status: 0".to_owned(), expected: true });
+        assert_eq!(history.stored(SID, "pending", None).broken(), wanted, "{kind}");
     }
 }
 
 #[test]
 fn i1_a_repeated_press_in_memory_is_lost_with_the_first_and_one_of_the_next_process_is_not() {
-    let press = |tale: &mut Tale| {
-        tale.signal("link pressed", Role::Honest, SID, (false, true), Some(303));
+    let press = |history: &mut HistoryBuilder| {
+        history.signal("link pressed", Role::Honest, SID, (false, true), Some(303));
     };
-    let mut tale = a_signal("link pressed", 303, true);
-    press(&mut tale);
-    assert_eq!(killed(&mut tale).kept(SID, "pending", None).broken(), NONE);
-    let mut tale = a_signal("link pressed", 303, true);
-    killed(&mut tale);
-    tale.tell(What::Started { run: 2 });
-    tale.tell(What::Ready { run: 2 });
-    press(&mut tale);
-    assert_eq!(tale.kept(SID, "pending", None).broken(), ["I1"]);
+    let mut history = a_signal("link pressed", 303, true);
+    press(&mut history);
+    assert_eq!(killed(&mut history).stored(SID, "pending", None).broken(), NONE);
+    let mut history = a_signal("link pressed", 303, true);
+    killed(&mut history);
+    history.push(EventKind::Started { run: 2 });
+    history.push(EventKind::Ready { run: 2 });
+    press(&mut history);
+    assert_eq!(history.stored(SID, "pending", None).broken(), ["I1"]);
 }
 
 #[test]
 fn i1_another_proof_that_is_not_in_memory_only_must_count() {
-    let mut tale = a_signal("link pressed", 303, true);
-    tale.signal("click", Role::Honest, SID, (false, true), Some(204));
-    assert_eq!(killed(&mut tale).kept(SID, "pending", None).broken(), ["I1"]);
+    let mut history = a_signal("link pressed", 303, true);
+    history.signal("click", Role::Honest, SID, (false, true), Some(204));
+    assert_eq!(killed(&mut history).stored(SID, "pending", None).broken(), ["I1"]);
 }
 
 #[test]
 fn i1_a_wrong_clock_excuses_only_what_is_judged_by_its_time() {
     for (kind, wanted) in [("call ringing", &NONE[..]), ("click", &["I1"])] {
-        let mut tale = Tale::of_a_pair();
-        tale.events.truncate(5);
-        tale.tell(What::Act { id: 9, act: "clock 2 days ahead".to_owned() });
-        tale.signal(kind, Role::Honest, SID, (false, true), Some(200));
-        tale.tell(What::ActEnded { id: 9 });
-        assert_eq!(tale.kept(SID, "pending", None).broken(), wanted, "{kind}");
+        let mut history = HistoryBuilder::with_proven_message();
+        history.events.truncate(5);
+        history.push(EventKind::FaultBegan { id: 9, name: "clock 2 days ahead".to_owned() });
+        history.signal(kind, Role::Honest, SID, (false, true), Some(200));
+        history.push(EventKind::FaultEnded { id: 9 });
+        assert_eq!(history.stored(SID, "pending", None).broken(), wanted, "{kind}");
         // The clock was right again.
-        let mut tale = Tale::of_a_pair();
-        tale.events.truncate(3);
-        tale.fault("clock 2 days ahead").look("none").look("none");
-        tale.request(Role::Honest, SID, (true, false), Some(201));
-        tale.signal(kind, Role::Honest, SID, (false, true), Some(200));
-        assert_eq!(tale.kept(SID, "pending", None).broken(), ["I1"], "{kind}");
+        let mut history = HistoryBuilder::with_proven_message();
+        history.events.truncate(3);
+        history.fault("clock 2 days ahead").state("none").state("none");
+        history.request(Role::Honest, SID, (true, false), Some(201));
+        history.signal(kind, Role::Honest, SID, (false, true), Some(200));
+        assert_eq!(history.stored(SID, "pending", None).broken(), ["I1"], "{kind}");
     }
 }
 
-/// A pair, posted; a kill so many half seconds after Twilio's answer, and posted again.
+/// A proven message, a post, a kill this many half seconds after Twilio's reply, and a second post.
 fn repeated_after(half_seconds: usize, slowest_start: u64) -> Vec<&'static str> {
-    let mut tale = Tale::new();
-    tale.tell(What::Started { run: 1 });
-    tale.tell(What::Ready { run: 1 });
-    if let Some(ready) = tale.events.last_mut() {
+    let mut history = HistoryBuilder::new();
+    history.push(EventKind::Started { run: 1 });
+    history.push(EventKind::Ready { run: 1 });
+    if let Some(ready) = history.events.last_mut() {
         ready.at += slowest_start * SECOND;
     }
-    tale.request(Role::Honest, SID, (true, false), Some(201));
-    tale.request(Role::Honest, SID, (false, true), Some(200)).post(201);
+    history.request(Role::Honest, SID, (true, false), Some(201));
+    history.request(Role::Honest, SID, (false, true), Some(200)).post(201);
     for _ in 0..half_seconds / 2 {
-        tale.look("reported");
+        history.state("reported");
     }
-    tale.fault("SIGKILL").post(201).kept(SID, "reported", None).broken()
+    history.fault("SIGKILL").post(201).stored(SID, "reported", None).broken()
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn i3_however_slow_the_machine_is_the_excuse_for_a_repeat_ends_after_five_second
 
 #[test]
 fn each_repeat_is_counted_by_the_fault_that_explains_it() {
-    let mut tale = Tale::of_a_pair();
-    tale.post(201).fault("SIGKILL").post(201).fault("SIGKILL").fault("SIGSTOP");
-    tale.kept(SID, "reported", None);
-    let counts = posting::excused_repeats(&Facts::of(&tale.events));
+    let mut history = HistoryBuilder::with_proven_message();
+    history.post(201).fault("SIGKILL").post(201).fault("SIGKILL").fault("SIGSTOP");
+    history.stored(SID, "reported", None);
+    let counts = posting::excused_repeats(&Facts::of(&history.events));
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), [("SIGKILL".to_owned(), 1)]);
 }

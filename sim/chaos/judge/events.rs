@@ -1,15 +1,14 @@
-//! A message's story: every line of the history that is about it, for whoever wants to know what went
-//! wrong.
+//! The events about one message, for the explanation of a violation.
 
-use crate::history::{Event, What};
+use crate::history::{Event, EventKind};
 use crate::judge::facts::Facts;
 
-/// A story longer than this tells no more.
+/// The most events of an explanation.
 const LINES: usize = 40;
 
 impl Facts<'_> {
-    /// All that is known about a message, in its order.
-    pub(crate) fn story(&self, sid: &str) -> String {
+    /// The events about a message, in order.
+    pub(crate) fn events_about(&self, sid: &str) -> String {
         let lines = self.events.iter().filter_map(|Event { at, what }| {
             let line = serde_json::to_string(what).unwrap_or_default();
             let about = line.contains(sid) || self.is_about(what, sid);
@@ -18,11 +17,11 @@ impl Facts<'_> {
         lines.take(LINES).collect::<Vec<_>>().join("\n")
     }
 
-    fn is_about(&self, what: &What, sid: &str) -> bool {
-        if let What::Answered { req, .. } | What::Unknown { req, .. } = what {
+    fn is_about(&self, what: &EventKind, sid: &str) -> bool {
+        if let EventKind::Answered { req, .. } | EventKind::Unknown { req, .. } = what {
             return self.requests.get(req).is_some_and(|request| request.sid == sid);
         }
-        if let What::Decided { post, .. } | What::Told { post, .. } = what {
+        if let EventKind::Decided { post, .. } | EventKind::Replied { post, .. } = what {
             return self.posts.get(post).is_some_and(|post| post.sid == sid);
         }
         false
