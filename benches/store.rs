@@ -1,7 +1,7 @@
-//! What the store's verbs cost, durable and in groups: 64 callers at a time, as a busy service has them, on
-//! the disk under `TMPDIR`. `cargo bench --bench store`
+//! The cost of the store's commands with 64 concurrent callers, each group synced, on the disk below `TMPDIR`.
+//! `cargo bench --bench store`
 //!
-//! Figures are for one command. What a lone caller waits for is one sync of the disk; `remember, alone`.
+//! Each figure is for one command. `remember, alone` has a single caller, so each command waits for a sync.
 
 #[expect(dead_code, reason = "each root uses a part of it")]
 #[path = "../sim/support/store.rs"]
@@ -26,7 +26,7 @@ const AT_ONCE: u32 = 64;
 const LEASE: Duration = Duration::from_hours(1);
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// A store and the next message that it has not heard of.
+/// A store, and the number of the next message.
 struct Bench {
     runtime: Runtime,
     store: SledStore,
@@ -44,7 +44,7 @@ impl Bench {
         Self { runtime: runtime.expect("a runtime"), store, next: 0, _folder: folder }
     }
 
-    /// So many new ones, in groups; how long it took.
+    /// Stores so many new messages in groups, and returns the time.
     fn remember(&mut self, count: u32, at_once: u32) -> Duration {
         let (from, to) = (self.next, self.next + count);
         self.next = to;
@@ -59,7 +59,7 @@ impl Bench {
         began.elapsed()
     }
 
-    /// The last so many are confirmed.
+    /// Confirms the newest messages.
     fn observe(&self, count: u32) -> Duration {
         let began = Instant::now();
         for group in (self.next - count..self.next).step_by(AT_ONCE as usize) {
@@ -72,7 +72,7 @@ impl Bench {
         began.elapsed()
     }
 
-    /// All that are due are handed out and reported.
+    /// Claims and reports all due messages.
     fn report(&self) -> Duration {
         let began = Instant::now();
         self.runtime.block_on(async {

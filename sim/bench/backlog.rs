@@ -1,5 +1,5 @@
-//! A backlog: so many messages were confirmed while nobody reported them. How soon Twilio has them all,
-//! beside what a stand-in for Twilio takes from wrk on as many connections.
+//! The backlog: how soon confirmations that piled up are reported, compared with the rate that the fake Twilio accepts
+//! from wrk on as many connections.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ pub(crate) struct Backlog {
     /// Confirmed messages
     #[arg(long, default_value_t = 20_000)]
     messages: u32,
-    /// Posts under way at a time (`HEARDBACK_UPSTREAM_CONCURRENCY`)
+    /// Concurrent posts (`HEARDBACK_UPSTREAM_CONCURRENCY`)
     #[arg(long, value_delimiter = ',', default_value = "4,32")]
     concurrency: Vec<u32>,
-    /// After how many milliseconds the stand-in answers
+    /// The delay of the fake Twilio's replies, in milliseconds
     #[arg(long, value_delimiter = ',', default_value = "0")]
     after: Vec<u64>,
     /// Rounds
@@ -52,7 +52,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// What the stand-in can take, and what it got; posts a second.
+    /// The rate of the fake Twilio alone, and the rate of the reports, in posts per second.
     fn round(&self, after: u64, concurrency: u32) -> anyhow::Result<(f64, f64)> {
         let folder = &self.place.folder;
         let store = folder.join("backlog");

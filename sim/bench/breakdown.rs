@@ -1,6 +1,5 @@
-//! What sled leaves of a request. In one run, round after round: HTTP alone, the load kit's servers, Heardback, and
-//! what writing, a signature and a post to Twilio cost by themselves, so that their sum is of one hour and one machine. Then what
-//! opening costs.
+//! The cost of a request by its parts: bare HTTP, the load kit's servers, Heardback, writing, a signature, a post. All
+//! are measured in the same rounds, so that their sum holds for one machine and one hour. Then the cost of opening.
 
 use std::fs;
 
@@ -16,13 +15,13 @@ use crate::write_cost::{self, Backend};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Breakdown {
-    /// Messages a measurement of writing
+    /// Messages in a measurement of writing
     #[arg(long, default_value_t = 100_000)]
     messages: u32,
-    /// Messages a group; the store closes one at 128 entries
+    /// Messages in a group; the store closes a group at 128 entries
     #[arg(long, value_delimiter = ',', default_value = "1,32,128,170,256")]
     groups: Vec<u32>,
-    /// Pending messages of a store that is opened
+    /// Pending messages in the store that is opened
     #[arg(long, default_value_t = 1_000_000)]
     pending: u32,
     #[command(flatten)]
@@ -31,7 +30,7 @@ pub(crate) struct Breakdown {
     plan: Plan,
 }
 
-/// What writing in groups of one size cost, by [`Backend::ALL`] and then by round, in µs of CPU a message.
+/// The cost of writing in groups of one size, by [`Backend::ALL`] and then by round, in µs of CPU per message.
 pub(crate) struct Group {
     pub(crate) size: u32,
     pub(crate) cpu: [Vec<f64>; 3],

@@ -1,4 +1,4 @@
-//! Heardback beside the others: each side in turn, round after round, every server on the same core.
+//! Heardback compared with other servers: each side in turn, round after round, every server on the same core.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use crate::system_stats::{disk, memory};
 use crate::tables;
 use crate::traffic::{self, Routes, Signed};
 
-/// What one side did under one load, round by round.
+/// The results of one side under one load, by round.
 pub(crate) struct Side {
     pub(crate) name: String,
     pub(crate) load: Load,
     pub(crate) rounds: Vec<Measured>,
-    /// KiB at most.
+    /// The maximum, in KiB.
     pub(crate) memory: u64,
 }
 
@@ -27,7 +27,7 @@ pub(crate) const HEARDBACK: &str = "Heardback";
 const OLD: &str = "Heardback, before";
 pub(crate) const BARE: &str = "actix-web, bare";
 
-/// What is measured, and how far it is.
+/// A comparison in progress.
 pub(crate) struct Bench<'a> {
     plan: &'a Plan,
     loads: Vec<Load>,
@@ -79,7 +79,7 @@ fn slow_sync_library(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 impl<'a> Bench<'a> {
-    /// The plan's connections, and more.
+    /// The connections of the plan, and more loads.
     pub(crate) fn of(plan: &'a Plan, more: &[Load]) -> Self {
         let closed = plan.connections.iter().map(|count| Load::Closed(*count));
         let loads = closed.chain(more.iter().copied()).collect();
@@ -122,7 +122,7 @@ impl<'a> Bench<'a> {
         self.loads(name, &target, Routes::Kit)
     }
 
-    /// Warmed up on the same kind of traffic.
+    /// Applies each load, after a warm-up with the same traffic.
     fn loads(&mut self, name: &str, target: &Target<'_>, routes: Routes) -> anyhow::Result<()> {
         let plan = self.plan;
         self.load(target, routes, Load::Closed(32), 1)?;

@@ -1,5 +1,5 @@
-//! How cost grows: a store with so many pending messages whose process was killed; how long the next one
-//! takes to be ready, what it holds, and what it does under load.
+//! Cost by size: a store with many pending messages whose process was killed. Measures the next start, its memory, and
+//! its performance under load.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -26,17 +26,17 @@ use crate::support::store::{code_entered, default_policy, sent_message};
 use crate::system_stats::memory;
 use crate::traffic::{self, ACCOUNT, Routes, Signed};
 
-/// What was found with one number of pending messages.
+/// The results for one number of pending messages.
 pub(crate) struct Growth {
     pending: u32,
     disk: u64,
     ready: Duration,
-    /// KiB: when it was ready, at most until then, and at most in all.
+    /// KiB: when ready, the maximum until then, and the maximum in all.
     memory: [u64; 3],
     loads: Vec<(u32, Measured)>,
 }
 
-/// Where a limit on memory is set, if one is arguments for.
+/// The cgroup for the limit on memory.
 const LIMITED: &str = "/sys/fs/cgroup/memory/heardback-bench";
 
 impl Growth {
@@ -44,7 +44,8 @@ impl Growth {
         let Grow { pending: all, memory: limit, plan, .. } = arguments;
         fs::create_dir_all(&plan.place.folder)?;
         if let Some(mib) = limit {
-            fs::create_dir_all(LIMITED).context("a cgroup for memory (v1) is needed, and root")?;
+            fs::create_dir_all(LIMITED)
+                .context("cannot create a cgroup for memory (needs cgroup v1 and root)")?;
             fs::write(format!("{LIMITED}/memory.limit_in_bytes"), (mib << 20).to_string())?;
         }
         let mut found = Vec::new();
@@ -146,7 +147,7 @@ fn size(folder: &Path) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
-/// A store that nobody has open, once more: to open it is to change it.
+/// Copies a closed store, because opening changes it.
 pub(crate) fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to)?;
@@ -157,15 +158,14 @@ pub(crate) fn copy_store(from: &Path, to: &Path) -> anyhow::Result<()> {
             copy_store(&entry.path(), &there)?;
         } else {
             fs::copy(entry.path(), &there)?;
-            // What is measured next does not wait for this.
+            // So the next measurement does not wait for these writes.
             fs::File::open(there)?.sync_all()?;
         }
     }
     Ok(())
 }
 
-/// Fills a store in another process, which kills itself when it is done: what is found is what a SIGKILL
-/// leaves.
+/// Fills a store in another process, which kills itself at the end, so that the store is as after a SIGKILL.
 pub(crate) fn fill_store(store: &Path, messages: u32, confirmed: bool) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(store);
     let began = Instant::now();
@@ -177,14 +177,14 @@ pub(crate) fn fill_store(store: &Path, messages: u32, confirmed: bool) -> anyhow
     Ok(())
 }
 
-/// More requests a second than it can take.
+/// More requests per second than the service can accept.
 const MAX_RATE: u32 = 20_000;
-/// Commands under way while a store is fill_store.
+/// Concurrent commands while a store is filled.
 const CONCURRENCY: usize = 512;
-/// Memory is no matter while it is fill_store.
+/// The cache while a store is filled.
 const CACHE: u64 = 1 << 30;
 
-/// A store as it is shipped, without a limit.
+/// The options of the default settings, without a limit on messages.
 pub(crate) fn options(path: &Path) -> Options {
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let clock = Arc::new(Timestamp::now);
@@ -222,7 +222,7 @@ async fn add_message(store: &SledStore, number: u32, confirmed: bool) -> anyhow:
     Ok(())
 }
 
-/// What a status callback tells.
+/// A message as a status callback describes it.
 pub(crate) fn message(store: &SledStore, number: u32) -> MessageUpdate {
     #[expect(clippy::disallowed_methods, reason = "the messages are from now on pending")]
     let now = Timestamp::now();

@@ -1,5 +1,5 @@
-//! The least that a request can cost with sled, beside what the goals of issue 5 allow: all of it of one run, each
-//! number the median of what it was in each round.
+//! The lower bound of a request's cost with sled, and the goals for it. Each number is the median over the rounds of
+//! one run.
 
 use crate::breakdown::Group;
 use crate::compare::{BARE, HEARDBACK, Side};
@@ -8,9 +8,9 @@ use crate::peers::{CEILING, POSTGRESQL, SQLITE};
 use crate::post_cost::POSTS_PER_REQUEST;
 use crate::write_cost::Backend;
 
-/// Of the durable ceiling.
+/// The goal, as a share of the durable ceiling.
 const CEILING_SHARE: f64 = 0.6;
-/// From so many connections on there are goals.
+/// The least connections for which there are goals.
 const GOAL_CONNECTIONS: u32 = 32;
 
 pub(crate) struct LowerBound<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct LowerBound<'a> {
     pub(crate) posts: &'a [f64],
 }
 
-/// One column: that many connections, and groups of a size that these can fill.
+/// One column: a number of connections, and groups that they can fill.
 struct Column<'a> {
     least: &'a LowerBound<'a>,
     load: Load,
@@ -159,20 +159,20 @@ impl Column<'_> {
         Some(self.least(round)? + self.posts(round)?)
     }
 
-    /// What the goals ask of Express, at so many connections.
+    /// The goal, as a multiple of Express.
     fn times(&self) -> f64 {
         if self.load.connections() > GOAL_CONNECTIONS { 20.0 } else { 15.0 }
     }
 
-    /// What a request may cost so that there are that many times as many of them: if all spent as much of the core as
-    /// the other's do, and if the core did nothing else and nobody ever waited.
+    /// The cost of a request at which the rate is this many times the other side's: by its CPU, and by its requests per
+    /// second.
     fn allowed(&self, name: &str, times: f64) -> String {
         let cpu = self.say(1, |round| Some(self.goal(name, round)?.cpu / times));
         let rate = self.say(1, |round| Some(1e6 / (self.goal(name, round)?.rate * times)));
         both(&cpu, &rate)
     }
 
-    /// How many times as many requests a least comes to, likewise.
+    /// The rate at a lower bound, as a multiple of the other side's.
     fn reached(&self, name: &str, least: impl Fn(&Self, usize) -> Option<f64>) -> String {
         let cpu = self.say(2, |round| Some(self.goal(name, round)?.cpu / least(self, round)?));
         let rate = |round| Some(1e6 / least(self, round)? / self.goal(name, round)?.rate);

@@ -1,8 +1,8 @@
-//! Bench: Heardback as it is shipped, beside what it is measured against.
+//! Bench: Heardback with its default settings, compared with other servers.
 //!
-//! `bench/run` builds and starts it. Everything is measured in one run, side after side and round after
-//! round, server and client on one core each: these machines are noisy, and only ratios within a run
-//! mean anything. A run in which the host took the cores away is repeated. Nothing is asserted here.
+//! `bench/run` builds and starts it. One run measures all sides in turn, round after round, with server and client on
+//! one core each. The machines are noisy, so only ratios within a run count. A measurement is repeated if the host took
+//! the cores. Nothing is asserted.
 
 mod backlog;
 mod breakdown;
@@ -48,40 +48,40 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Requests a second, latency, CPU, memory, syncs: beside the others
+    /// Rate, latency, CPU, memory and syncs, compared with other servers
     Compare(Compare),
-    /// The same at more and more pending messages, with the store's size and the time to start
+    /// The same with more and more pending messages, with the size of the store and the time of a start
     Grow(Grow),
-    /// Part of the above: answers 204 to everything
+    /// Answers 204 to every request
     #[command(hide = true)]
     Bare { port: u16 },
-    /// How soon a backlog of confirmations is reported
+    /// The rate at which a backlog of confirmations is reported
     Backlog(Backlog),
-    /// What sled leaves of a request: HTTP, a plain file, sled, the store and a signature, in one run
+    /// The cost of a request by its parts: HTTP, a plain file, sled, the store and a signature
     Breakdown(Breakdown),
-    /// Part of the above: writes so many messages
+    /// Writes messages, and prints the cost
     #[command(hide = true)]
     Write { backend: Backend, group: u32, messages: u32, folder: PathBuf },
-    /// Part of the above: checks the signatures of requests
+    /// Verifies the signatures of a file of requests, and prints the cost
     #[command(hide = true)]
     Verify { file: PathBuf },
-    /// Part of the above: posts feedback to a stand-in
+    /// Posts feedback to a fake Twilio, and prints the cost
     #[command(hide = true)]
     Post { port: u16 },
-    /// Part of the above: opens what was fill_store
+    /// Opens a store, and prints the cost
     #[command(hide = true)]
     Open { backend: Backend, folder: PathBuf },
-    /// Part of the above: a Twilio that takes everything, after so many milliseconds
+    /// A fake Twilio that accepts everything after a delay in milliseconds
     #[command(hide = true)]
     Twilio {
         port: u16,
         #[arg(default_value_t = 0)]
         after: u64,
     },
-    /// Part of the above: sends so many requests a second
+    /// Sends requests at a fixed rate
     #[command(hide = true)]
     Pace { file: PathBuf, port: u16, connections: u32, a_second: u32 },
-    /// Part of the above: fills a store and is killed
+    /// Fills a store and kills itself
     #[command(hide = true)]
     Fill {
         store: PathBuf,
@@ -95,13 +95,13 @@ enum Task {
 struct Compare {
     #[command(flatten)]
     kit: Kit,
-    /// Another build of Heardback, to compare with
+    /// Another build of Heardback for comparison
     #[arg(long)]
     old: Option<PathBuf>,
-    /// Heardback once more on a disk whose syncs take so many milliseconds longer
+    /// Measures Heardback again with syncs that take so many milliseconds longer
     #[arg(long)]
     slow_sync: Option<u32>,
-    /// Requests a second of the open loop, on 32 connections
+    /// Requests per second of the open loop, on 32 connections
     #[arg(long, default_value_t = 500)]
     pace: u32,
     #[command(flatten)]
@@ -110,13 +110,13 @@ struct Compare {
 
 #[derive(clap::Args)]
 struct Grow {
-    /// How many pending messages
+    /// Numbers of pending messages
     #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000")]
     pending: Vec<u32>,
-    /// Hold the service to so much memory (a cgroup, needs root), in MiB
+    /// The service's limit on memory in MiB (a cgroup, needs root)
     #[arg(long)]
     memory: Option<u64>,
-    /// A store that was fill_store before with so many (`bench fill`), copy_store instead of fill_store anew
+    /// A store of this size from an earlier `bench fill`, which is copied instead of a new one
     #[arg(long)]
     filled: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! One measurement: so many seconds of load on so many connections.
+//! One measurement: a load for some seconds.
 
 use std::fmt;
 use std::fs::File;
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::processes::{CLIENT_CORE, Heardback, Process};
 use crate::system_stats::{bytes_written, cpu_time, steal_time};
 
-/// The share of the cores that the host may take before a measurement is repeated.
+/// A measurement is repeated if the host took a larger share of the cores.
 const MAX_STEAL: f64 = 0.05;
 const MAX_TRIES: usize = 3;
 
-/// Where it happens.
+/// The files of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Place {
-    /// Where stores lie while it runs: on the disk to be measured
+    /// The folder for stores, on the disk to be measured
     #[arg(long, default_value = "target/bench")]
     pub(crate) folder: PathBuf,
     /// Heardback's binary
@@ -28,13 +28,13 @@ pub(crate) struct Place {
     pub(crate) binary: PathBuf,
 }
 
-/// How much is measured.
+/// The amount of measurements.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Plan {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 3)]
     pub(crate) seconds: u32,
-    /// Rounds, sides in turn
+    /// Rounds; each has all sides in turn
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: u32,
     /// Connections
@@ -44,14 +44,14 @@ pub(crate) struct Plan {
     pub(crate) place: Place,
 }
 
-/// What the load is.
+/// A load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// So many connections, each of which sends as soon as it was answered.
+    /// Connections that send the next request after each response.
     Closed(u32),
-    /// The same with requests that are not signed.
+    /// The same with invalid signatures.
     Forged(u32),
-    /// So many a second, come what may; latency from when each was due.
+    /// A fixed rate. The latency counts from the due time.
     Open { a_second: u32, connections: u32 },
 }
 
@@ -75,11 +75,11 @@ impl fmt::Display for Load {
     }
 }
 
-/// Whom it hits.
+/// The server under load.
 pub(crate) struct Target<'a> {
     pub(crate) processes: &'a [Process],
     pub(crate) port: u16,
-    /// It does something even after it has answered.
+    /// A service still works after its response, so the measurement waits for it.
     pub(crate) service: Option<&'a Heardback>,
 }
 
@@ -89,7 +89,7 @@ impl Target<'_> {
         self.processes.iter().map(Process::id).chain(own).collect()
     }
 
-    /// How many groups it has synced, and how many entries these wrote.
+    /// The number of synced groups, and of their entries.
     fn stored(&self) -> anyhow::Result<(u64, u64)> {
         let Some(service) = self.service else { return Ok((0, 0)) };
         let groups = service.metric("heardback_store_commits_total")?;
@@ -97,7 +97,7 @@ impl Target<'_> {
     }
 }
 
-/// What the client says.
+/// The report of a load generator.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ClientReport {
     pub(crate) requests: u64,
@@ -107,38 +107,38 @@ pub(crate) struct ClientReport {
     pub(crate) broken: u64,
     pub(crate) p50: u64,
     pub(crate) p99: u64,
-    /// When it said so, which is when the load was over.
+    /// The end of the load.
     #[serde(skip, default = "Instant::now")]
     pub(crate) ended: Instant,
 }
 
-/// What came of it.
+/// The results of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Requests a second, of the load's own seconds.
+    /// Requests per second of load.
     pub(crate) rate: f64,
-    /// The same, with the time counted in that it took to report what was confirmed.
+    /// Requests per second, including the time until everything was reported.
     pub(crate) sustained: f64,
     /// Milliseconds.
     pub(crate) p50: f64,
     /// Milliseconds.
     pub(crate) p99: f64,
-    /// The server's, in microseconds a request.
+    /// CPU of the server, in microseconds per request.
     pub(crate) cpu: f64,
-    /// Bytes that the disk was options, a request.
+    /// Bytes written to the disk per request.
     pub(crate) bytes_written: f64,
-    /// Syncs a second, as far as they are known.
+    /// Syncs per second; 0 if unknown.
     pub(crate) syncs: f64,
-    /// Entries that the store wrote, a request, what it notes of its reports included.
+    /// Entries that the store wrote per request, including those of its report.
     pub(crate) entries: f64,
-    /// Entries in a group, while the load lasted.
+    /// Entries per group during the load.
     pub(crate) grouped: f64,
-    /// Requests that got no 2xx.
+    /// Requests without a 2xx.
     pub(crate) refused: u64,
     pub(crate) requests: u64,
 }
 
-/// Requests for that load, and some more: each is to be sent once.
+/// More requests than this load needs, because each is sent once.
 pub(crate) fn request_count(load: Load, seconds: u32) -> u32 {
     let a_second = match load {
         Load::Closed(1) => 8_000,
@@ -148,8 +148,8 @@ pub(crate) fn request_count(load: Load, seconds: u32) -> u32 {
     a_second * seconds
 }
 
-/// `prepare` writes the requests, which are another lot at every try. What is to be done after the answers
-/// counts towards the cost of a request, and is over before the next measurement.
+/// Measures a load. `prepare` writes new requests for each attempt. The work after the responses counts towards the
+/// cost of a request, and is over before the next measurement.
 pub(crate) fn measure(
     target: &Target<'_>,
     load: Load,
@@ -161,7 +161,7 @@ pub(crate) fn measure(
     let pids = target.pids();
     loop {
         prepare(file)?;
-        // Its own writing is over before the server's is counted.
+        // The client's own writes end before the server's are counted.
         File::open(file)?.sync_all()?;
         let (stored, before, wrote) = (target.stored()?, cpu_time(&pids), bytes_written(file));
         let (took, began) = (steal_time(), Instant::now());
@@ -177,10 +177,13 @@ pub(crate) fn measure(
         let wrote = bytes_written(file) - wrote;
         let entries = target.stored()?.1 - stored.1;
         tries += 1;
-        // Of two cores.
+        // The machine has two cores.
         let share = took.as_secs_f64() / (2.0 * lasted.as_secs_f64());
         if share > MAX_STEAL && tries < MAX_TRIES {
-            eprintln!("  the host took {:.0} % of the cores; again", share * 100.0);
+            eprintln!(
+                "  the host took {:.0} % of the cores; the measurement is repeated",
+                share * 100.0
+            );
             continue;
         }
         ensure!(report.requests > 0 && report.broken == 0, "{report:?}");
@@ -217,7 +220,7 @@ fn send(port: u16, load: Load, seconds: u32, file: &Path) -> anyhow::Result<Clie
     report(&mut command)
 }
 
-/// What a client says on its one line, read as soon as it is there: it takes a while to end.
+/// Reads the one-line report of a load generator as soon as it appears, because the process ends later.
 pub(crate) fn report(command: &mut Command) -> anyhow::Result<ClientReport> {
     let mut client = command
         .stdout(Stdio::piped())
@@ -225,7 +228,7 @@ pub(crate) fn report(command: &mut Command) -> anyhow::Result<ClientReport> {
         .spawn()
         .context("cannot run taskset and wrk (apt-get install wrk)")?;
     let (mut report, mut text) = (None, String::new());
-    for line in BufReader::new(client.stdout.take().context("no stdout")?).lines() {
+    for line in BufReader::new(client.stdout.take().context("the client has no stdout")?).lines() {
         let line = line?;
         match line.strip_prefix("JSON ") {
             Some(json) => report = Some(serde_json::from_str(json)?),
@@ -236,7 +239,6 @@ pub(crate) fn report(command: &mut Command) -> anyhow::Result<ClientReport> {
     report.with_context(|| format!("the client: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The middle one.
 pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)

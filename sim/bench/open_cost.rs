@@ -1,5 +1,5 @@
-//! What opening costs: the store beside sled alone, which has to read its log and then give every entry once,
-//! and beside a plain reading of sled's file; each on a copy of a store whose process was killed.
+//! The cost of opening: the store, sled alone with one read of every entry, and a plain read of sled's file. Each opens
+//! a copy of a store whose process was killed.
 
 use std::fs;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use crate::processes::output_of;
 use crate::system_stats::{cpu_time, memory};
 use crate::write_cost::{Backend, CACHE, open_sled};
 
-/// Milliseconds, and the memory in KiB: when it is open, and at most until then.
+/// Milliseconds, and KiB: when open, and the maximum until then.
 #[derive(Debug, Serialize, Deserialize)]
 struct Cost {
     took: f64,
@@ -49,7 +49,7 @@ pub(crate) fn measure(folder: &Path, pending: u32, rounds: u32) -> anyhow::Resul
     Ok(())
 }
 
-/// In a process of its own, on the servers' core.
+/// Measures in another process, on the core for servers.
 fn one(backend: Backend, fill_store: &Path, copy: &Path) -> anyhow::Result<Cost> {
     copy_store(fill_store, copy)?;
     let backend = backend.to_possible_value().context("each has a name")?;
@@ -57,7 +57,7 @@ fn one(backend: Backend, fill_store: &Path, copy: &Path) -> anyhow::Result<Cost>
     Ok(serde_json::from_str(&output)?)
 }
 
-/// Opens it, and tells what that cost.
+/// Opens the folder, and prints the cost.
 pub(crate) fn open(backend: Backend, folder: &Path) -> anyhow::Result<()> {
     let own = [std::process::id()];
     let began = Instant::now();

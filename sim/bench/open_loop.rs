@@ -1,5 +1,5 @@
-//! So many requests a second, whatever becomes of those before: each has a time at which it is due, and its
-//! latency counts from there. A connection that is late sends what is overdue at once.
+//! The open loop: requests at a fixed rate, each with a due time from which its latency counts. A late connection sends
+//! its overdue requests at once.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -13,10 +13,10 @@ use anyhow::Context as _;
 use crate::measurement::ClientReport;
 use crate::support::http::Connection;
 
-/// Until all connections are there.
+/// Time to open all connections.
 const START: Duration = Duration::from_millis(200);
 
-/// Sends all that is in the file, and says on stdout what came of it.
+/// Sends all requests of the file, and prints the report.
 pub(crate) fn send(file: &Path, port: u16, connections: u32, a_second: u32) -> anyhow::Result<()> {
     let mut shares = vec![Vec::new(); connections as usize];
     let every = Duration::from_secs(1) / a_second;
@@ -46,7 +46,7 @@ pub(crate) fn send(file: &Path, port: u16, connections: u32, a_second: u32) -> a
 
 fn request(line: &str) -> anyhow::Result<String> {
     let mut parts = line.splitn(3, '\t');
-    let mut part = || parts.next().context("path, signature and body, by tabs");
+    let mut part = || parts.next().context("a line must have a path, a signature and a body");
     let (path, signature, body) = (part()?, part()?, part()?);
     Ok(format!(
         "POST {path} HTTP/1.1\r\nHost: hooks.example.com\r\n\
@@ -56,7 +56,7 @@ fn request(line: &str) -> anyhow::Result<String> {
     ))
 }
 
-/// How long each took from when it was due, and how many got no 2xx.
+/// The latency of each request, and the number without a 2xx.
 fn one(
     port: u16,
     share: &[(Duration, String)],

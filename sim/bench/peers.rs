@@ -1,5 +1,5 @@
-//! The load kit's servers: ceilings, and what people write today. The kit starts and checks them its own
-//! way (`drive.py`); here they only get our traffic. The names are the kit's.
+//! The servers of the load kit: ceilings, and typical servers. The kit starts and checks them with its own `drive.py`;
+//! here they only get the traffic of the bench. The names are the kit's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::processes::{Process, SERVER_CORE, free_port};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Kit {
-    /// The load kit, for the ceilings and the peers: built, as its README says
+    /// The folder of the built load kit
     #[arg(long)]
     kit: Option<PathBuf>,
-    /// Which of the kit's servers
+    /// The kit's servers
     #[arg(
         long,
         value_delimiter = ',',
@@ -24,20 +24,20 @@ pub(crate) struct Kit {
     peers: Vec<String>,
 }
 
-/// The durable ceiling: signature, an append, a sync for each group, no matching and no reads.
+/// The durable ceiling: a signature, an append, a sync for each group; no matching, no reads.
 pub(crate) const CEILING: &str = "actix-durable-local";
 pub(crate) const SQLITE: &str = "express-sqlite";
 pub(crate) const POSTGRESQL: &str = "express-pg";
 
 impl Kit {
-    /// The kit's folder and a server's name, for each.
+    /// The kit's folder and a server's name, for each server.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&Path, &str)> {
         let kit = self.kit.as_deref();
         kit.into_iter().flat_map(|kit| self.peers.iter().map(move |name| (kit, name.as_str())))
     }
 }
 
-/// One of them, running.
+/// A running server.
 pub(crate) struct Peer {
     pub(crate) port: u16,
     pub(crate) processes: Vec<Process>,
@@ -71,7 +71,7 @@ pub(crate) fn start(kit: &Path, name: &str, folder: &Path, log: &Path) -> anyhow
         "actix-durable" => rust("durable"),
         "actix-durable-local" => rust("durable-local"),
         "express" | "express-sqlite" | "express-pg" => node(name),
-        _ => bail!("{name} is not known; see sim/bench/peers.rs"),
+        _ => bail!("unknown server {name}; see sim/bench/peers.rs"),
     };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = [("WORKERS", "1"), ("NODE_ENV", "production"), ("PGPORT", &postgres_port)];
@@ -80,14 +80,14 @@ pub(crate) fn start(kit: &Path, name: &str, folder: &Path, log: &Path) -> anyhow
     Ok(Peer { port, processes: [process].into_iter().chain(postgres).collect() })
 }
 
-/// Debian's place for it; the newest.
+/// Debian's folder for all versions.
 const POSTGRES: &str = "/usr/lib/postgresql";
-/// It will not run as root.
+/// The server refuses to run as root.
 const AS: [&str; 4] = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"];
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS hook(id BIGSERIAL PRIMARY KEY, sid TEXT, path TEXT, \
                      at TIMESTAMPTZ, body JSONB)";
 
-/// The database as the kit starts it, on the servers' core.
+/// Starts the database as the kit does, on the core for servers.
 fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
     let versions = fs::read_dir(POSTGRES).context("no PostgreSQL (apt-get install postgresql)")?;
     let newest = versions.flatten().map(|entry| entry.path()).max().context("no PostgreSQL")?;
@@ -106,7 +106,7 @@ fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
     process.listens(port)?;
     let psql = tool("psql");
     let psql = [psql.as_str(), "-h", "127.0.0.1", "-p", &at, "-U", "perf", "postgres", "-c", TABLE];
-    // It listens before it takes anything.
+    // It listens before it accepts commands.
     for _ in 0..100 {
         if run(&psql)?.status.success() {
             return Ok((process, port));

@@ -1,5 +1,5 @@
-//! What a post to Twilio costs: the same client as the worker's, four at a time, and nothing around it. The stand-in
-//! has the other core.
+//! The cost of a post to Twilio: the worker's client alone, with four concurrent posts. The fake Twilio has the other
+//! core.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use crate::processes::{CLIENT_CORE, Process, output_of};
 use crate::system_stats::cpu_time;
 use crate::traffic::{ACCOUNT, TOKEN};
 
-/// Of the traffic's requests, so many prove that a message arrived, and are reported.
+/// The share of requests that lead to a report.
 pub(crate) const POSTS_PER_REQUEST: f64 = 0.2;
 const POSTS: u32 = 20_000;
-/// As `HEARDBACK_UPSTREAM_CONCURRENCY` is where nobody sets it.
+/// The default of `HEARDBACK_UPSTREAM_CONCURRENCY`.
 const CONCURRENCY: u32 = 4;
 
-/// CPU time of one, in microseconds: in a process of its own, on the servers' core.
+/// The CPU time of a post in microseconds, measured in another process on the core for servers.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let (_twilio, port) = Process::own(CLIENT_CORE, &["twilio"], &folder.join("twilio.log"))?;
     Ok(output_of(&["post", &port.to_string()])?.trim().parse()?)
 }
 
-/// Posts them, and tells what one cost.
+/// Posts, and prints the cost.
 pub(crate) fn all(port: u16) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = reqwest::Client::builder().no_proxy().build()?;
@@ -37,7 +37,7 @@ pub(crate) fn all(port: u16) -> anyhow::Result<()> {
             let request = client.post(&url).basic_auth(ACCOUNT, Some(TOKEN));
             request.form(&[("Outcome", "confirmed")])
         });
-        // The connections are open before anything counts.
+        // Opens the connections before the measurement.
         together(&sent, CONCURRENCY).await?;
         let before = cpu_time(&own);
         together(&sent, POSTS).await?;

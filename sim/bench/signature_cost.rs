@@ -1,4 +1,4 @@
-//! What a signature costs: the forms of this traffic taken apart and checked, by nobody but this loop.
+//! The cost of a signature: a loop that parses and verifies the forms of the traffic.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::traffic::{self, BASE, Routes, Signed, TOKEN};
 
 const REQUESTS: u32 = 50_000;
 
-/// CPU time of one, in microseconds: in a process of its own, on the servers' core.
+/// The CPU time of a request in microseconds, measured in another process on the core for servers.
 pub(crate) fn measure(folder: &Path) -> anyhow::Result<f64> {
     let file = folder.join("requests");
     traffic::write(&file, 0, REQUESTS, (Routes::Heardback, Signed::Valid), 1)?;
     Ok(output_of(&["verify", &file.display().to_string()])?.trim().parse()?)
 }
 
-/// Checks all that is in the file, and tells what one cost.
+/// Verifies all requests of the file, and prints the cost.
 pub(crate) fn all(file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let requests: Vec<_> = text.lines().filter_map(parts).collect();
@@ -38,7 +38,7 @@ pub(crate) fn all(file: &Path) -> anyhow::Result<()> {
             settings: None,
         };
         let found = verify([&key], &presented, Some(signature.as_bytes()));
-        ensure!(black_box(found).is_ok(), "{path} is not signed well");
+        ensure!(black_box(found).is_ok(), "the signature of {path} is invalid");
     }
     let took = cpu_time(&own).saturating_sub(before);
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]

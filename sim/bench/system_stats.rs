@@ -1,17 +1,17 @@
-//! What the machine says: a process's CPU time and memory, what the disk wrote, and what the host took away.
+//! CPU time and memory of processes, bytes written to a disk, and CPU time that the host took.
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Before whatever else runs here, if we may: each session is a scheduling group of its own.
+/// Raises the priority of this session over other sessions, if this process may.
 pub(crate) fn raise_priority() {
-    // Only root may; the table then says what the others cost.
+    // Only root may. Without it, other processes may disturb the measurement.
     let _ = fs::write("/proc/self/autogroup", "-20");
 }
 
-/// What processes, and those that they have started, have had of the cores so far.
+/// The CPU time of the processes and of their group members.
 pub(crate) fn cpu_time(pids: &[u32]) -> Duration {
     let mut cpu_time = Duration::ZERO;
     for pid in with_group_members(pids) {
@@ -25,31 +25,31 @@ pub(crate) fn cpu_time(pids: &[u32]) -> Duration {
     cpu_time
 }
 
-/// Bytes that the disk under a file has been options so far, by whomever: a process's own `write_bytes` counts
-/// whole folios, of up to megabytes, as often as one byte of them is touched. 0 where there is no disk.
+/// Bytes written to the disk below a file, by all processes. A process's own `write_bytes` counts whole folios of up to
+/// megabytes, each time that a byte of them changes. 0 if there is no disk.
 pub(crate) fn bytes_written(under: &Path) -> u64 {
     let device = fs::metadata(under).map(|found| found.dev()).unwrap_or_default();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let told = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
-    // The seventh is of sectors, of 512 bytes (Documentation/block/stat.rst).
+    // The seventh field counts sectors of 512 bytes (Documentation/block/stat.rst).
     let sectors = told.unwrap_or_default().split_whitespace().nth(6).and_then(|n| n.parse().ok());
     512 * sectors.unwrap_or(0_u64)
 }
 
-/// Resident memory in KiB: now, and at most.
+/// Resident memory in KiB: now, and the maximum.
 pub(crate) fn memory(pids: &[u32]) -> (u64, u64) {
     let all = with_group_members(pids);
     let sum = |name: &str| all.iter().map(|pid| field(&format!("/proc/{pid}/status"), name)).sum();
     (sum("VmRSS:"), sum("VmHWM:"))
 }
 
-/// Threads are in a process's own tasks; children are not.
+/// The tasks of a process include its threads, but not its children.
 fn with_group_members(pids: &[u32]) -> Vec<u32> {
     let mut all = pids.to_vec();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // After the name, which may hold anything: state, parent, group, session.
+        // After the name, which may contain any character: state, parent, group, session.
         let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
         let group = fields.nth(2).and_then(|text| text.parse::<u32>().ok());
         if group.is_some_and(|group| pids.contains(&group)) && !all.contains(&pid) {
@@ -66,14 +66,14 @@ fn field(path: &str, name: &str) -> u64 {
     number.unwrap_or_default()
 }
 
-/// What the host took from all cores so far.
+/// CPU time that the host took from all cores.
 pub(crate) fn steal_time() -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks = text.split_whitespace().nth(8).and_then(|text| text.parse().ok());
     Duration::from_millis(10 * ticks.unwrap_or(0_u64))
 }
 
-/// What the disk takes for 4 KiB over what is there already, and its sync, in microseconds: the median.
+/// The median time in microseconds to overwrite 4 KiB and sync them.
 pub(crate) fn disk(folder: &Path) -> anyhow::Result<u64> {
     let file = fs::File::create(folder.join("probe"))?;
     file.write_all_at(&vec![0; 1 << 20], 0)?;

@@ -1,4 +1,4 @@
-//! The tables, as they go backend `docs/performance.md`. Medians over the rounds; of ratios, the median of those
+//! The tables of `docs/performance.md`. Each number is a median over the rounds; a ratio is the median of the ratios
 //! within each round.
 
 use crate::breakdown::Group;
@@ -10,7 +10,7 @@ fn middle(side: &Side, read: fn(&Measured) -> f64) -> f64 {
     median(side.rounds.iter().map(read).collect())
 }
 
-/// What each side did under each load.
+/// The results of each side under each load.
 pub(crate) fn sides(all: &[Side]) {
     println!(
         "| side | connections | requests/s | sustained/s | p50 · p99 ms | CPU µs a request | syncs/s | \
@@ -34,7 +34,7 @@ pub(crate) fn sides(all: &[Side]) {
     }
 }
 
-/// What a store wrote, of the sides that say so.
+/// The entries that a store wrote, if a side reports them.
 pub(crate) fn entries(all: &[Side]) {
     println!();
     let wrote = |side: &&Side| middle(side, |m| m.entries) > 0.0;
@@ -50,7 +50,7 @@ pub(crate) fn entries(all: &[Side]) {
     }
 }
 
-/// Requests a second beside one another: while the load lasts, and sustained.
+/// Ratios of the rates, during the load and sustained.
 pub(crate) fn ratios(all: &[Side], ours: &str, yardstick: &str) {
     println!(
         "\n| side | connections | × bare | sustained × bare | Heardback × this | Heardback sustained × this |"
@@ -75,7 +75,7 @@ pub(crate) fn ratios(all: &[Side], ours: &str, yardstick: &str) {
     }
 }
 
-/// What a message costs that is bytes_written in groups.
+/// The cost of a message that is written in groups.
 pub(crate) fn groups(all: &[Group]) {
     let sizes: Vec<_> = all.iter().map(|group| group.size.to_string()).collect();
     println!("\n| CPU µs a message, in groups of | {} |", sizes.join(" | "));

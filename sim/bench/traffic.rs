@@ -1,7 +1,6 @@
-//! The traffic: unique signed requests, of which seven in ten tell of a new message, two prove that one
-//! arrived (half by a reply, half by the app's word) and one is id again. What proves comes well after
-//! what it proves, so that every connection's share is in by then; and no later, or a slow side would be arguments
-//! for nothing but new messages.
+//! The traffic: unique signed requests. Of ten, seven describe a new message, two prove a message (half by a reply,
+//! half by the app), and one is a repeat. A proof follows its message at a fixed distance, so that every connection has
+//! delivered its share. A larger distance would give slow sides only new messages.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -11,32 +10,32 @@ use heardback::twilio::signature::SigningKey;
 
 use crate::support::http::post;
 
-/// The kit's, so that its servers verify the same requests.
+/// The kit's token, so that its servers verify the same requests.
 pub(crate) const TOKEN: &str = "12345678901234567890123456789012";
 pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const ACCOUNT: &str = "AC9e3779b97f4a7c159e3779b97f4a7c15";
 const SENDER: &str = "+14155550123";
-/// What a forged signature begins with.
+/// The prefix of a forged signature.
 pub(crate) const FORGED: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// So many messages for each connection lie between the newest and the one that is proven.
+/// Messages for each connection between the newest and the one that is proven.
 const BEHIND: u32 = 5;
 
-/// Whose routes the requests are for.
+/// The routes of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Routes {
     Heardback,
-    /// `/twilio/sms` and `/twilio/status`, as the load kit has them.
+    /// `/twilio/sms` and `/twilio/status`, as in the load kit.
     Kit,
 }
 
-/// What is done to the signatures.
+/// The validity of the signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signed {
     Valid,
     Forged,
 }
 
-/// One message and its person, id apart from all others by a phase's number and its own.
+/// A message and its recipient, which the number of the phase makes unique.
 #[derive(Clone, Copy)]
 struct MessageId {
     phase: u32,
@@ -55,8 +54,7 @@ impl MessageId {
     }
 }
 
-/// Writes `count` requests for so many connections, one a line: path, signature, body. Returns how many
-/// messages are new.
+/// Writes `count` requests, one per line: path, signature, body. Returns the number of new messages.
 pub(crate) fn write(
     to: &Path,
     phase: u32,
@@ -113,7 +111,7 @@ fn status(id: MessageId) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Twenty parameters, as Twilio posts an inbound message.
+/// Twenty parameters, as in Twilio's webhook for an inbound message.
 fn reply(id: MessageId) -> Vec<(&'static str, String)> {
     let sid = id.sid("SM", 2);
     let mut fields = vec![

@@ -1,5 +1,5 @@
-//! What writing costs: the store's `remember` beside entries of the same size bytes_written backend sled by nobody but
-//! this loop, and into a plain file; in groups, each synced, on one core.
+//! The cost of writing: the store's `remember`, entries of the same size in sled alone, and in a plain file. Entries
+//! are written in groups; each group is synced. One core.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,7 +17,7 @@ use crate::growth::{message, options};
 use crate::processes::output_of;
 use crate::system_stats::cpu_time;
 
-/// Backend what.
+/// The place of the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     File,
@@ -45,30 +45,30 @@ impl Backend {
     }
 }
 
-/// Of one message, in microseconds.
+/// The cost of a message, in microseconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) cpu: f64,
     took: f64,
 }
 
-/// What `remember` writes of such a message: the kind and the packed SID, and the record.
+/// The entry that `remember` writes for a message: the kind and the packed SID, and the record.
 const KEY: usize = 17;
 const RECORD: usize = 111;
-/// The seal goes backend each batch.
+/// Each batch contains the seal.
 const SEAL: [u8; 16] = [7; 16];
-/// As the store has it.
+/// The store's value.
 const TIDY_EVERY_MS: u64 = 50;
 pub(crate) const CACHE: u64 = 8 << 20;
 
-/// What writing one message costs, in a process of its own, on the servers' core.
+/// Measures the cost of a message in another process, on the core for servers.
 pub(crate) fn measure(
     backend: Backend,
     group: u32,
     messages: u32,
     folder: &Path,
 ) -> anyhow::Result<Cost> {
-    // A lone message takes a sync of its own.
+    // A message alone needs its own sync.
     let messages = if group == 1 { messages / 20 } else { messages };
     let backend = backend.to_possible_value().context("each has a name")?;
     let (group, messages) = (group.to_string(), messages.to_string());
@@ -77,7 +77,7 @@ pub(crate) fn measure(
     Ok(serde_json::from_str(&output)?)
 }
 
-/// Writes so many messages, and tells what one cost.
+/// Writes messages, and prints the cost of one.
 pub(crate) fn write(
     backend: Backend,
     group: u32,
@@ -98,7 +98,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// sled, opened as the store does it.
+/// Opens sled as the store does.
 pub(crate) fn open_sled(folder: &Path) -> sled::Result<sled::Db> {
     let config = sled::Config::new().path(folder).cache_capacity(CACHE);
     config.flush_every_ms(Some(TIDY_EVERY_MS)).open()
@@ -152,7 +152,7 @@ impl Writer {
     }
 }
 
-/// As scattered as SIDs are.
+/// A key as random as a SID.
 fn key(number: u32) -> [u8; KEY] {
     let mixed = (u64::from(number) + (1 << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut key = [b'm'; KEY];

@@ -79,7 +79,7 @@ pub(crate) fn kinds(judgement: &Judgement) {
         println!("| {kind} | {count} |");
     }
     println!(
-        "\n| what wrong_by_cause, where a choice had to be made | wrong confirmations |\n| --- | --- |"
+        "\n| cause of wrong shared or inferred evidence | wrong confirmations |\n| --- | --- |"
     );
     for (cause, count) in &judgement.wrong_by_cause {
         println!("| {cause} | {count} |");

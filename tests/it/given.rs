@@ -1,4 +1,4 @@
-//! What the tests of matching and of the stores begin with: signals, a clock of their own, a store.
+//! Test data for matching and the stores: signals, a clock, a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// So many seconds after the beginning of the tests' time.
+/// This many seconds after the start of the tests' time.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).expect("a time")
 }
 
-/// A clock that only the test moves.
+/// A clock that the test sets.
 #[derive(Clone, Default)]
 pub(crate) struct Hands(Arc<AtomicI64>);
 
@@ -78,7 +78,7 @@ pub(crate) fn in_state(state: State) -> Filter {
     Filter::Messages(Select { state: Some(state), ..Select::default() })
 }
 
-/// Lists the messages that were passed over because another one under their reference was confirmed.
+/// Lists the messages that were passed over because another message of their reference was confirmed.
 pub(crate) fn converted() -> Filter {
     Filter::Messages(Select { converted: true, ..Select::default() })
 }
@@ -107,7 +107,7 @@ pub(crate) fn registered(n: u32, seconds: i64) -> MessageUpdate {
     }
 }
 
-/// A status callback that nobody asked feedback with.
+/// A status callback without a request for feedback.
 pub(crate) fn status(n: u32, word: &str, seconds: i64) -> MessageUpdate {
     MessageUpdate {
         tracked: false,
@@ -147,21 +147,21 @@ pub(crate) fn token(n: u8) -> LinkToken {
     LinkToken::from_random([n; TOKEN_BYTES])
 }
 
-/// A click link made at that second, not yet in a message.
+/// A click link created at that second, not yet in a message.
 pub(crate) fn link(name: Option<&str>, seconds: i64) -> Link {
     let target = LinkTarget::parse("https://example.com/welcome").expect("valid");
     let reference = name.map(reference);
     Link { account: account(), target, message: None, reference, created_at: at(seconds) }
 }
 
-/// Somebody opens link `n`.
+/// A visit of link `n`.
 pub(crate) fn clicked(n: u8, seconds: i64) -> Signal {
     let mut clicked = signal(EvidenceTarget::Link(token(n).id()), seconds);
     clicked.evidence.as_mut().expect("evidence").source = SignalSource::Link;
     Signal { source: SignalSource::Link, ..clicked }
 }
 
-/// An app's event that names a message, but tells nothing else of it.
+/// An app's event that names a message, without other details.
 pub(crate) fn direct(n: u32, seconds: i64) -> Signal {
     signal(EvidenceTarget::Message(sid(n)), seconds)
 }
@@ -170,7 +170,7 @@ pub(crate) fn shared(name: &str, seconds: i64) -> Signal {
     signal(EvidenceTarget::Reference(reference(name)), seconds)
 }
 
-/// Person 1 does something towards a sender.
+/// An act of this recipient toward a sender.
 pub(crate) fn acted(from: Recipient, sender: Option<&str>, seconds: i64) -> Signal {
     let sender = SenderHint { address: sender.map(str::to_owned), service: None };
     signal(EvidenceTarget::Person { recipient: from, sender }, seconds)
@@ -191,13 +191,13 @@ pub(crate) fn texted(n: u32, mut act: Signal) -> Signal {
     }
 }
 
-/// The same act with its time from this source, such as the app's own clock or none.
+/// The same act with this source of its time.
 pub(crate) fn timed(mut act: Signal, time_source: TimeSource) -> Signal {
     act.evidence.as_mut().expect("evidence").time_source = time_source;
     act
 }
 
-/// Why a signal confirmed nothing, whether it is parked or not.
+/// The reason why a signal confirmed nothing.
 pub(crate) fn reason(observed: &ObserveOutcome) -> Option<Reason> {
     match observed {
         ObserveOutcome::Parked { reason, .. } | ObserveOutcome::NotConfirmed(reason) => {
@@ -224,9 +224,8 @@ pub(crate) fn try_sled(folder: &Path, clock: Clock) -> Result<SledStore, OpenErr
     SledStore::open(options(folder, clock))
 }
 
-/// The folder as sled alone opens it, past our own locks and guards. sled does not wait for its lock,
-/// which is held a moment longer than the store: by whatever process another test has forked, until
-/// that becomes another program.
+/// Opens the folder with sled alone, without Heardback's locks. sled does not wait for its lock, which a process that
+/// another test has forked may hold until its exec.
 pub(crate) fn raw_sled(folder: &Path) -> ::sled::Db {
     let deadline = Instant::now() + LONG;
     loop {

@@ -1,6 +1,6 @@
-//! A real browser: headless Chromium, told what to do over its own debugging pipe.
+//! A real browser: headless Chromium, controlled through its debugging pipe.
 //!
-//! Where it is missing a test is skipped loudly; `HEARDBACK_CI=1` makes a failure of that.
+//! A test is skipped if there is no Chromium, and fails then with `HEARDBACK_CI=1`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,25 +15,25 @@ use serde_json::{Value, json};
 
 use crate::skip::skipped_unless_ci;
 
-/// A browser on a busy machine takes its time.
+/// Longer than any step of a browser on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) struct Browser {
-    // Ended before its folder goes.
+    // Dropped before its folder.
     child: Child,
     commands: File,
     told: Receiver<Value>,
     page: String,
     last: u64,
-    /// What came in between and has not been looked at.
+    /// Events that no call consumed yet.
     pub(crate) events: Vec<Value>,
     _folder: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Starts one with an empty page, which asks us before it fetches the target. `None`, said loudly,
-    /// where there is none to start.
+    /// Starts a browser with an empty page, which waits for `Fetch` commands. `None`: there is no Chromium, and the
+    /// test is skipped.
     pub(crate) fn start(more: &[&str]) -> Option<Self> {
         if Command::new("chromium").arg("--version").output().is_err() {
             skipped_unless_ci("there is no `chromium`");
@@ -47,7 +47,7 @@ impl Browser {
         };
         let (commands, answers) = (pipe("commands"), pipe("answers"));
         let child = spawn(folder.path(), &commands, &answers, more);
-        // In the order in which the shell opens them.
+        // The order in which the shell opens them.
         let commands = File::create(commands).expect("opened");
         let answers = BufReader::new(File::open(answers).expect("opened"));
         let (tell, told) = channel();
@@ -68,7 +68,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// While a page gives way to the next one the browser has none to ask, and says so.
+    /// Repeats the call while the browser replaces the page.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -98,7 +98,7 @@ impl Browser {
         }
     }
 
-    /// Waits for something to happen; what it says.
+    /// Waits for an event, and returns its parameters.
     pub(crate) fn wait(&mut self, event: &str) -> Value {
         loop {
             let known = self.events.iter().position(|told| told["method"] == event);
@@ -122,7 +122,7 @@ impl Browser {
         entry["url"].as_str().expect("a text").to_owned()
     }
 
-    /// Presses the button with a pointer, in its middle.
+    /// Clicks the middle of the button.
     pub(crate) fn press(&mut self) {
         let document = self.call("DOM.getDocument", &json!({}));
         let root = &document["root"]["nodeId"];
@@ -137,7 +137,7 @@ impl Browser {
         }
     }
 
-    /// Goes to the button with the Tab key, and presses Enter.
+    /// Focuses the button with the Tab key, and presses Enter.
     pub(crate) fn press_by_keyboard(&mut self) {
         self.keys(&[("Tab", 9, ""), ("Enter", 13, "\r")]);
     }
@@ -158,7 +158,7 @@ impl Browser {
         }
     }
 
-    /// Waits until this has these words.
+    /// Waits until the result of this expression contains these words.
     pub(crate) fn shows(&mut self, what: &str, words: &str) {
         let mut last = Value::Null;
         let wanted = format!("{what} shows {words:?}");
@@ -169,7 +169,7 @@ impl Browser {
         assert!(shown, "not in time: {wanted}, but {last}");
     }
 
-    /// What it has against the page. It has to have been told `Log.enable`.
+    /// The entries of the browser's log. It needs `Log.enable`.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.evaluate("0");
         let told = self.events.iter().filter(|told| told["method"] == "Log.entryAdded");
@@ -194,14 +194,14 @@ fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // All its processes are one group, and end together.
+        // All processes of the browser are in one group.
         let group = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
     }
 }
 
-/// Chromium, with its debugging pipe on these two.
+/// Starts Chromium with its debugging pipe on these two files.
 fn spawn(folder: &Path, commands: &Path, answers: &Path, more: &[&str]) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec chromium \"$@\" 3<\"$COMMANDS\" 4>\"$ANSWERS\"", "chromium"]);

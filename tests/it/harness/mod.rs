@@ -1,5 +1,5 @@
-//! What tests from the outside share: the real binary on ports of its own, a stand-in for Twilio
-//! beside it, and requests signed and sent as bytes. Whatever is started is ended when dropped.
+//! The harness of the tests that use the real binary: the service on its own ports, a fake Twilio, and signed requests
+//! as bytes. Drop ends every process.
 
 pub(crate) mod browser;
 pub(crate) mod running;
@@ -22,27 +22,27 @@ pub(crate) use crate::support::http::{form, get, post};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const OTHER_ACCOUNT: &str = "AC1123456789abcdef0123456789abcdef";
-/// A Twilio auth token's shape; worth nothing.
+/// The format of a Twilio auth token; not a real one.
 pub(crate) const TOKEN: &str = "f00dbabe98765432100123456789cafe";
-/// What both sign, wherever the request is sent.
+/// The public URL that both sign.
 pub(crate) const BASE: &str = "https://hooks.example.com";
 pub(crate) const RECIPIENT: &str = "+15551234567";
 pub(crate) const SENDER: &str = "+15017122661";
 
-/// Far more than anything here takes on a busy machine.
+/// Longer than any step on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A service with a store of its own, and the Twilio it posts to.
+/// A service with its own store, and its fake Twilio.
 pub(crate) struct Scene {
-    // Dropped in this order.
+    // Fields are dropped in this order.
     pub(crate) service: Running,
     pub(crate) twilio: Twilio,
     folder: TempDir,
 }
 
 impl Scene {
-    /// Starts both, with these settings besides the usual.
+    /// Starts both, with these additional settings.
     pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let twilio = Twilio::start();
         let folder = tempfile::tempdir().expect("a folder");
@@ -54,17 +54,17 @@ impl Scene {
         self.folder.path().join("store")
     }
 
-    /// Sends it on a connection of its own, freshly signed by the account.
+    /// Sends the request on a new connection, signed by the account.
     pub(crate) fn send(&self, request: &Recording) -> Answer {
         self.service.exchange(&wire::bytes(&signed(request)))
     }
 
-    /// Registers a message, and says that its code was entered: confirmed in one step.
+    /// Registers a message and reports its code as entered, which confirms it.
     pub(crate) fn confirm(&self, number: u32) -> Answer {
         self.send(&code_entered(number))
     }
 
-    /// What the service knows of a message.
+    /// The service's view of a message.
     pub(crate) fn message(&self, number: u32) -> Option<Value> {
         let answer = self.send(&get(&format!("/app/messages/{}", sid(number))));
         (answer.status == 200).then(|| answer.json())
@@ -75,14 +75,14 @@ impl Scene {
         message.get("state").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Waits until a message is in that state.
+    /// Waits until the message has this state.
     pub(crate) fn reaches(&self, number: u32, state: &str) {
         let arrived = || self.state(number).as_deref() == Some(state);
         eventually(&format!("{} {state}", sid(number)), LONG, arrived);
     }
 }
 
-/// Signed by the account, for [`BASE`].
+/// Signs the request by the account, for [`BASE`].
 pub(crate) fn signed(request: &Recording) -> Recording {
     request.signed(&key(), BASE)
 }
@@ -99,7 +99,7 @@ pub(crate) fn json(target: &str, body: &Value) -> Recording {
     post(target, "application/json", body.to_string().as_bytes())
 }
 
-/// A status callback as Twilio posts it.
+/// A status callback of Twilio.
 pub(crate) fn status_callback(number: u32, status: &str) -> Recording {
     let sid = sid(number);
     let fields = [
@@ -116,7 +116,7 @@ pub(crate) fn code_entered(number: u32) -> Recording {
     form("/app/events", &[("MessageSid", &sid(number)), ("Type", "code_entered")])
 }
 
-/// Asks until it is so.
+/// Polls until the condition is true.
 pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
