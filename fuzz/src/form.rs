@@ -25,7 +25,7 @@ fn reads_as_others_do(body: &[u8]) {
     let again = ours.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
     let again = again.collect::<Vec<_>>().join("&");
     assert_eq!(decoded(again.as_bytes()), ours);
-    assert!(pairs(again.as_bytes()) == pairs(body), "what means the same is the same");
+    assert!(pairs(again.as_bytes()) == pairs(body), "equal pairs have equal forms");
     // A form that is cut between pairs has the same pairs.
     if let Some(at) = body.iter().position(|byte| *byte == b'&') {
         let (head, tail) = body.split_at(at);
@@ -53,5 +53,5 @@ fn comes_back(data: &[u8]) {
 }
 
 fn utf8(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("what was sent was")
+    std::str::from_utf8(bytes).expect("the input is text")
 }

@@ -22,7 +22,7 @@ pub fn holds(data: &[u8]) {
 
 fn survives(recording: &Recording) {
     let file = recording.to_bytes();
-    let again = Recording::parse(&file).expect("what was written is read");
+    let again = Recording::parse(&file).expect("a written file is readable");
     // The written length is always correct.
     let mut expected = recording.clone();
     for (name, value) in &mut expected.headers {

@@ -35,7 +35,7 @@ pub fn holds(data: &[u8]) {
     let (query, body) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
     let (account, other) = (accounts(ACCOUNT), accounts(OTHER));
     let person_key = RecipientHashKey::new(b"a key");
-    let code_keys = [CodeKey::new(b"what only the app knows")];
+    let code_keys = [CodeKey::new(b"the app key")];
     let others = [account, other];
     let reading = ParseContext {
         account,
@@ -55,7 +55,7 @@ pub fn holds(data: &[u8]) {
     keeps_quiet(&query, &form, spelling, &reading);
     let named = Fields::from_pairs(&form, spelling).and_then(|fields| reading.account(&fields));
     if let (Some(one), Ok(account)) = (one_account(&form, spelling), named) {
-        assert_eq!(Some(one), account, "one account, whoever asks");
+        assert_eq!(Some(one), account, "one account, for any key");
     }
     if let Ok(fields) = Fields::from_json(body, spelling) {
         let query = Fields::from_pairs(&query, FieldSpelling::Any);

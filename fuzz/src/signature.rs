@@ -186,7 +186,7 @@ fn judged(
         Chosen::Tokens => 28,
         Chosen::Shared(_, algorithm) if algorithm == "HMAC_SHA1" => 28,
         Chosen::Shared(..) => 44,
-        Chosen::Nobody => length,
+        Chosen::None => length,
     };
     if length != claimed {
         return Err(Mistrust::Malformed);
@@ -203,7 +203,7 @@ fn judged(
     let is_chosen = |key: &usize| match (&chosen, IDS[*key]) {
         (Chosen::Tokens, None) => true,
         (Chosen::Shared(id, named), Some(known)) => (id.as_str(), named.as_str()) == known,
-        (Chosen::Tokens, Some(_)) | (Chosen::Shared(..), None) | (Chosen::Nobody, _) => false,
+        (Chosen::Tokens, Some(_)) | (Chosen::Shared(..), None) | (Chosen::None, _) => false,
     };
     let made = |key: &usize| {
         spellings.iter().any(|url| {
@@ -224,13 +224,13 @@ fn judged(
 enum Chosen {
     Tokens,
     Shared(String, String),
-    Nobody,
+    None,
 }
 
 /// The algorithm that the header of a `SharedKey` names.
 fn chosen(settings: Option<&[u8]>) -> Chosen {
     let Some(settings) = settings else { return Chosen::Tokens };
-    let Ok(text) = std::str::from_utf8(settings) else { return Chosen::Nobody };
+    let Ok(text) = std::str::from_utf8(settings) else { return Chosen::None };
     let pairs: Vec<(&str, &str)> = text.split(',').filter_map(|it| it.split_once('=')).collect();
     let first = |wanted: &str| {
         let values = pairs.iter().filter(|(name, _)| name.trim() == wanted);
@@ -240,7 +240,7 @@ fn chosen(settings: Option<&[u8]>) -> Chosen {
     match (first("key"), algorithm.as_str()) {
         (None, "HMAC_SHA1") => Chosen::Tokens,
         (Some(id), "HMAC_SHA1" | "HMAC_SHA256") => Chosen::Shared(id.to_owned(), algorithm),
-        _ => Chosen::Nobody,
+        _ => Chosen::None,
     }
 }
 

@@ -92,7 +92,7 @@ const ROWS: [(&str, Cell); 18] = [
         column.say(1, |round| Some(column.of(HEARDBACK, round)?.grouped))
     }),
     ("the durable ceiling", |column| column.say(1, |round| Some(column.of(CEILING, round)?.cpu))),
-    ("what 0.6 of it allows, by its CPU · by its requests/s", |column| {
+    ("the cost at 0.6 of it, by its CPU · by its requests/s", |column| {
         column.allowed(CEILING, CEILING_SHARE)
     }),
     ("of the ceiling that the least reaches, by its CPU · by its requests/s", |column| {
@@ -101,13 +101,13 @@ const ROWS: [(&str, Cell); 18] = [
     ("and the least that reports, which the ceiling does not", |column| {
         column.reached(CEILING, Column::reporting)
     }),
-    ("what 15 × (20 × at 256) Express with SQLite allows, likewise", |column| {
+    ("the cost at 15 × (20 × at 256) Express with SQLite", |column| {
         column.allowed(SQLITE, column.times())
     }),
     ("× Express with SQLite that the least reaches", |column| {
         column.reached(SQLITE, Column::least)
     }),
-    ("what 15 × (20 × at 256) Express with PostgreSQL allows", |column| {
+    ("the cost at 15 × (20 × at 256) Express with PostgreSQL", |column| {
         column.allowed(POSTGRESQL, column.times())
     }),
     ("× Express with PostgreSQL that the least reaches", |column| {

@@ -117,9 +117,9 @@ fn postgres(data: &str, log: &Path) -> anyhow::Result<(Process, u16)> {
 }
 
 fn run(words: &[&str]) -> anyhow::Result<Output> {
-    let (what, more) = words.split_first().context("no words")?;
-    let output = Command::new(what).args(more).current_dir("/").output();
-    output.with_context(|| format!("cannot run {what}"))
+    let (program, more) = words.split_first().context("no words")?;
+    let output = Command::new(program).args(more).current_dir("/").output();
+    output.with_context(|| format!("cannot run {program}"))
 }
 
 fn done(output: &Output) -> anyhow::Result<()> {

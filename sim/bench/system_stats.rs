@@ -17,8 +17,8 @@ pub(crate) fn cpu_time(pids: &[u32]) -> Duration {
     for pid in with_group_members(pids) {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         for task in tasks {
-            let told = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let nanos = told.split(' ').next().and_then(|text| text.parse().ok());
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let nanos = text.split(' ').next().and_then(|text| text.parse().ok());
             cpu_time += Duration::from_nanos(nanos.unwrap_or_default());
         }
     }
@@ -30,9 +30,9 @@ pub(crate) fn cpu_time(pids: &[u32]) -> Duration {
 pub(crate) fn bytes_written(under: &Path) -> u64 {
     let device = fs::metadata(under).map(|found| found.dev()).unwrap_or_default();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let told = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
+    let text = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"));
     // The seventh field counts sectors of 512 bytes (Documentation/block/stat.rst).
-    let sectors = told.unwrap_or_default().split_whitespace().nth(6).and_then(|n| n.parse().ok());
+    let sectors = text.unwrap_or_default().split_whitespace().nth(6).and_then(|n| n.parse().ok());
     512 * sectors.unwrap_or(0_u64)
 }
 

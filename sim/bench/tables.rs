@@ -38,8 +38,8 @@ pub(crate) fn sides(all: &[Side]) {
 pub(crate) fn entries(all: &[Side]) {
     println!();
     let wrote = |side: &&Side| middle(side, |m| m.entries) > 0.0;
-    let told: Vec<_> = all.iter().filter(wrote).collect();
-    for of_one in told.chunk_by(|one, next| one.name == next.name) {
+    let reporting: Vec<_> = all.iter().filter(wrote).collect();
+    for of_one in reporting.chunk_by(|one, next| one.name == next.name) {
         let loads = of_one.iter().map(|side| {
             let (each, grouped) = (middle(side, |m| m.entries), middle(side, |m| m.grouped));
             format!("{}: {each:.2} · {grouped:.1}", side.load)

@@ -91,7 +91,7 @@ pub(crate) enum EventKind {
     /// Memory and open files of the process.
     Sample { run: u64, rss_kib: u64, fds: u64 },
     /// A marker was found in this location.
-    Leak { location: String, what: String },
+    Leak { location: String, kind: String },
     /// From now on each post of this account hangs, until the fault is over.
     AccountHangs { account: String },
     /// Unauthenticated clients received this response `count` times.
@@ -113,7 +113,7 @@ pub(crate) struct Event {
     /// Nanoseconds since the history began.
     pub(crate) at: u64,
     #[serde(flatten)]
-    pub(crate) what: EventKind,
+    pub(crate) kind: EventKind,
 }
 
 /// Writes a history.
@@ -135,9 +135,9 @@ impl History {
     }
 
     /// Records an event. The time is taken under the lock, so that the lines are in its order.
-    pub(crate) fn note(&self, what: EventKind) {
+    pub(crate) fn note(&self, kind: EventKind) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = Event { at: self.now(), what };
+        let event = Event { at: self.now(), kind };
         let line = serde_json::to_string(&event).unwrap_or_else(|error| format!("{error}"));
         // A lost line shows when the history is judged, because a history needs its end.
         let _ = writeln!(file, "{line}");

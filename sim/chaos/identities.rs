@@ -19,7 +19,7 @@ pub(crate) const UNKNOWN_PREFIX: &str = "49157702";
 /// The prefix of every token and key.
 pub(crate) const SECRET_PREFIX: &str = "f00dca9a";
 /// A part of every text.
-pub(crate) const BODY_MARKER: &str = "a-canary-sang";
+pub(crate) const BODY_MARKER: &str = "a-marked-text";
 /// The public URL, which is part of every signature.
 pub(crate) const BASE: &str = "https://hooks.example.com";
 

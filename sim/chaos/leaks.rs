@@ -12,7 +12,7 @@ const SIGNATURE: usize = 27;
 /// The markers in these bytes, by their kind.
 pub(crate) fn markers(bytes: &[u8]) -> Vec<&'static str> {
     let mut found = Vec::new();
-    for (marker, what) in [
+    for (marker, kind) in [
         (RECIPIENT_PREFIX, "a person's number"),
         (UNKNOWN_PREFIX, "an invented number"),
         (SECRET_PREFIX, "a secret"),
@@ -20,7 +20,7 @@ pub(crate) fn markers(bytes: &[u8]) -> Vec<&'static str> {
         ("Basic ", "an Authorization header"),
     ] {
         if holds(bytes, marker.as_bytes()) {
-            found.push(what);
+            found.push(kind);
         }
     }
     if has_signature(bytes) {
@@ -31,9 +31,9 @@ pub(crate) fn markers(bytes: &[u8]) -> Vec<&'static str> {
 
 /// Records each marker in these bytes as a leak.
 pub(crate) fn scan(history: &History, location: &str, bytes: &[u8]) {
-    for what in markers(bytes) {
-        let (location, what) = (location.to_owned(), what.to_owned());
-        history.note(EventKind::Leak { location, what });
+    for kind in markers(bytes) {
+        let (location, kind) = (location.to_owned(), kind.to_owned());
+        history.note(EventKind::Leak { location, kind });
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             ("to +49157701000001", "a person's number"),
             ("to 49157702000001", "an invented number"),
             ("token f00dca9a0011", "a secret"),
-            ("and a-marker-sang", "a text"),
+            ("and a-marked-text", "a text"),
             ("Basic eDp5", "an Authorization header"),
             ("sig 0123456789abcdefghijklmnopq= sent", "a signature"),
         ] {
@@ -108,10 +108,10 @@ mod tests {
         scan_folder(&written, "the store", &store).expect("read");
         written.flush().expect("written");
         let events = history::read(&path).expect("a history");
-        let leaks: Vec<_> = events.iter().map(|event| &event.what).collect();
+        let leaks: Vec<_> = events.iter().map(|event| &event.kind).collect();
         assert!(
-            matches!(&leaks[..], [EventKind::Leak { location, what }]
-                if location.contains("blobs/1") && what == "a secret"),
+            matches!(&leaks[..], [EventKind::Leak { location, kind }]
+                if location.contains("blobs/1") && kind == "a secret"),
             "{leaks:?}"
         );
     }

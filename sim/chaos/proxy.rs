@@ -35,6 +35,16 @@ enum Fault {
     Swallow(usize),
 }
 
+impl Fault {
+    /// The number of bytes before it.
+    fn limit(self) -> Option<usize> {
+        match self {
+            Self::Reset(at) | Self::Cut(at) | Self::HalfClose(at) | Self::Swallow(at) => Some(at),
+            Self::None | Self::Delay(_) | Self::Trickle(_) => None,
+        }
+    }
+}
+
 /// The state of the proxy, which the nemesis changes.
 pub(crate) struct Network {
     /// The address of the service, while it runs.
@@ -107,15 +117,7 @@ async fn relay(client: TcpStream, network: &Network, fault: Fault, history: &His
     let there =
         pump(from_client, to_server, fault, || history.note(EventKind::HalfClosed { port }));
     // A half-close applies to the request only.
-    let back = match fault {
-        Fault::HalfClose(_) => Fault::None,
-        Fault::None
-        | Fault::Delay(_)
-        | Fault::Trickle(_)
-        | Fault::Reset(_)
-        | Fault::Cut(_)
-        | Fault::Swallow(_) => fault,
-    };
+    let back = if matches!(fault, Fault::HalfClose(_)) { Fault::None } else { fault };
     let back = pump(from_server, to_client, back, || {});
     tokio::pin!(there, back);
     tokio::select! {
@@ -150,30 +152,18 @@ async fn pump(
             Ok(count) => count,
             Err(_) => return End::Closed,
         };
-        let piece = buffer.get(..count).unwrap_or_default();
-        let (kept, end) = match fault {
-            Fault::Reset(at) | Fault::Cut(at) | Fault::HalfClose(at) | Fault::Swallow(at)
-                if carried + count > at =>
-            {
-                (piece.get(..at.saturating_sub(carried)).unwrap_or_default(), true)
-            }
-            Fault::Delay(wait) => {
-                tokio::time::sleep(wait).await;
-                (piece, false)
-            }
-            Fault::None
-            | Fault::Trickle(_)
-            | Fault::Reset(_)
-            | Fault::Cut(_)
-            | Fault::HalfClose(_)
-            | Fault::Swallow(_) => (piece, false),
-        };
+        if let Fault::Delay(wait) = fault {
+            tokio::time::sleep(wait).await;
+        }
+        let limit = fault.limit().filter(|limit| carried + count > *limit);
+        let kept = limit.map_or(count, |limit| limit.saturating_sub(carried));
+        let piece = buffer.get(..kept).unwrap_or_default();
         let slow = matches!(fault, Fault::Trickle(bytes) if carried < bytes);
-        if write(&mut to, kept, slow).await.is_err() {
+        if write(&mut to, piece, slow).await.is_err() {
             return End::Closed;
         }
         carried += count;
-        if end {
+        if limit.is_some() {
             if matches!(fault, Fault::HalfClose(_)) {
                 half_closed();
             }
@@ -183,20 +173,15 @@ async fn pump(
 }
 
 async fn finish(mut to: OwnedWriteHalf, from: OwnedReadHalf, fault: Fault) -> End {
-    match fault {
-        Fault::HalfClose(_) => {
-            let _ = to.shutdown().await;
-            End::HalfClosed
-        }
-        Fault::Swallow(_) => {
-            tokio::time::sleep(SWALLOWED).await;
-            drop(from);
-            End::Closed
-        }
-        Fault::None | Fault::Delay(_) | Fault::Trickle(_) | Fault::Reset(_) | Fault::Cut(_) => {
-            End::Closed
-        }
+    if matches!(fault, Fault::HalfClose(_)) {
+        let _ = to.shutdown().await;
+        return End::HalfClosed;
     }
+    if matches!(fault, Fault::Swallow(_)) {
+        tokio::time::sleep(SWALLOWED).await;
+        drop(from);
+    }
+    End::Closed
 }
 
 async fn write(to: &mut OwnedWriteHalf, piece: &[u8], slow: bool) -> std::io::Result<()> {

@@ -224,7 +224,7 @@ fn unclaimed(
     Request { kind, owner, sid, signer, registers, proves, also, recording }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the service tells the time, too")]
+#[expect(clippy::disallowed_methods, reason = "the requests carry the present time")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

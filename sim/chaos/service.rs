@@ -80,8 +80,8 @@ impl ServiceConfig {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 scan(&history, &format!("the log: {line}"), line.as_bytes());
-                if let Some(what) = deferral(run, &line) {
-                    history.note(what);
+                if let Some(kind) = deferral(run, &line) {
+                    history.note(kind);
                 }
                 let mut log = writing.lock().unwrap_or_else(PoisonError::into_inner);
                 log.listens = log.listens.or_else(|| addresses(&line));

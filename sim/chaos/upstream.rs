@@ -50,33 +50,20 @@ enum Decision {
 }
 
 impl Decision {
-    fn name(self) -> &'static str {
+    /// The name in the history, and the status.
+    fn outcome(self) -> (&'static str, u16) {
         match self {
-            Self::Accepted => "taken",
-            Self::Foreign => FOREIGN,
-            Self::Trickle => "taken, trickled",
-            Self::ResetAfter => "taken, then reset",
-            Self::Busy => "503 Retry-After",
-            Self::Failed => "500",
-            Self::Throttled => "429 Retry-After",
-            Self::Hang => "hangs",
-            Self::Missing => "404",
-            Self::Invalid => "400",
-            Self::Denied => "401",
-        }
-    }
-
-    fn status(self) -> u16 {
-        match self {
-            Self::Accepted => 201,
-            Self::Foreign | Self::Trickle | Self::ResetAfter => 200,
-            Self::Busy => 503,
-            Self::Failed => 500,
-            Self::Throttled => 429,
-            Self::Hang => 0,
-            Self::Missing => 404,
-            Self::Invalid => 400,
-            Self::Denied => 401,
+            Self::Accepted => ("taken", 201),
+            Self::Foreign => (FOREIGN, 200),
+            Self::Trickle => ("taken, trickled", 200),
+            Self::ResetAfter => ("taken, then reset", 200),
+            Self::Busy => ("503 Retry-After", 503),
+            Self::Failed => ("500", 500),
+            Self::Throttled => ("429 Retry-After", 429),
+            Self::Hang => ("hangs", 0),
+            Self::Missing => ("404", 404),
+            Self::Invalid => ("400", 400),
+            Self::Denied => ("401", 401),
         }
     }
 }
@@ -167,7 +154,8 @@ impl Upstream {
             } else {
                 0
             };
-            let (answer, status) = (decision.name().to_owned(), decision.status());
+            let (name, status) = decision.outcome();
+            let answer = name.to_owned();
             self.history.note(EventKind::Decided { post, answer, status, retry_after });
             let replied = reply(&mut connection, &request, decision, retry_after, random);
             self.history.note(EventKind::Replied { post, whole: replied.is_ok() });
@@ -262,7 +250,7 @@ fn reply(
     retry_after: u64,
     random: &mut Random,
 ) -> io::Result<()> {
-    let status = decision.status();
+    let (_, status) = decision.outcome();
     let mut reply = if (200..300).contains(&status) {
         ApiReply::accepted(status, request)
     } else {
@@ -278,30 +266,23 @@ fn reply(
     // From this date, the service notices that its own clock is wrong.
     reply.add_header("Date", &now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
     let bytes = reply.to_bytes();
-    match decision {
-        Decision::Hang => {
-            // Waits until the service closes the connection.
-            connection.set_timeout(HANG)?;
-            let _ = connection.stream.read(&mut [0; 1]);
-            Err(io::ErrorKind::TimedOut.into())
-        }
-        Decision::ResetAfter => {
-            let part = bytes.get(..random.index(bytes.len())).unwrap_or_default();
-            reset_on_close(connection);
-            connection.send(part)?;
-            Err(io::ErrorKind::ConnectionReset.into())
-        }
-        Decision::Trickle => bytes.chunks(9).try_for_each(|piece| {
+    if decision == Decision::Hang {
+        // Waits until the service closes the connection.
+        connection.set_timeout(HANG)?;
+        let _ = connection.stream.read(&mut [0; 1]);
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    if decision == Decision::ResetAfter {
+        let part = bytes.get(..random.index(bytes.len())).unwrap_or_default();
+        reset_on_close(connection);
+        connection.send(part)?;
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    if decision == Decision::Trickle {
+        return bytes.chunks(9).try_for_each(|piece| {
             park_timeout(Duration::from_millis(random.below(20)));
             connection.send(piece)
-        }),
-        Decision::Accepted
-        | Decision::Foreign
-        | Decision::Busy
-        | Decision::Failed
-        | Decision::Throttled
-        | Decision::Missing
-        | Decision::Invalid
-        | Decision::Denied => connection.send(&bytes),
+        });
     }
+    connection.send(&bytes)
 }

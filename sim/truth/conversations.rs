@@ -97,8 +97,8 @@ impl Generator {
         let act = Act { sender: to.sender, ..act };
         let dedup_number = if self.random.chance(6_000) {
             let rings = began + self.random.between(SECOND / 5, SECOND);
-            let told = self.add_act(Act { received: rings, ..act });
-            self.world.acts.get(told).map_or(0, |act| act.dedup_number)
+            let number = self.add_act(Act { received: rings, ..act });
+            self.world.acts.get(number).map_or(0, |act| act.dedup_number)
         } else {
             0
         };

@@ -84,8 +84,8 @@ impl Generator {
         message.arrived = takes.map(|takes| message.created + takes);
         self.world.messages.push(message);
         // Agents send with another program, whose callbacks often go elsewhere.
-        let tells = message.is_tracked() || self.random.chance(6_000);
-        if tells {
+        let has_callback = message.is_tracked() || self.random.chance(6_000);
+        if has_callback {
             for (after, word) in receipts {
                 self.schedule(message.created + after, Event::Status(number, word));
             }
@@ -228,8 +228,8 @@ impl Generator {
     }
 
     pub(crate) fn line(&self, number: usize) -> Line {
-        let nobody = Line { carrier: 0, family: 1, landline: false };
-        self.world.lines.get(number).copied().unwrap_or(nobody)
+        let unknown = Line { carrier: 0, family: 1, landline: false };
+        self.world.lines.get(number).copied().unwrap_or(unknown)
     }
 
     pub(crate) fn random_sender(&mut self, brand: &Brand) -> usize {

@@ -134,12 +134,12 @@ pub(crate) fn judge(world: &World, result: &RunResult, policy: &Policy) -> Judge
             judgement.confirmation(&Case { world, result, policy, number, message, act, proof });
         confirmed.insert(number, right);
         let seed = key.0.cast_unsigned() ^ (proof.basis as u64);
-        let told = record
+        let hash = record
             .sid
             .as_str()
             .bytes()
             .fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        judgement.digest = judgement.digest.wrapping_add(told);
+        judgement.digest = judgement.digest.wrapping_add(hash);
     }
     judgement.recall(world, &confirmed);
     judgement.losses(result);
@@ -180,8 +180,8 @@ impl Judgement {
             if !right && case.proof.basis != Basis::Direct {
                 *self.wrong_by_cause.entry(cause_name(act.cause)).or_default() += 1;
             }
-            if let Some(what) = forbidden(case, act, right) {
-                self.violations.push(history(case, what));
+            if let Some(problem) = forbidden(case, act, right) {
+                self.violations.push(history(case, problem));
             }
         }
         right
@@ -258,15 +258,15 @@ fn forbidden(case: &Case<'_>, act: &Act, right: bool) -> Option<&'static str> {
 }
 
 /// The events that explain a violation.
-fn history(case: &Case<'_>, what: &str) -> String {
+fn history(case: &Case<'_>, problem: &str) -> String {
     let sid = case.world.sid(case.number);
     let mut text =
-        format!("{sid} {what}\n    truly: {:?}\n    proof: {:?}\n", case.message, case.proof);
+        format!("{sid} {problem}\n    truth: {:?}\n    proof: {:?}\n", case.message, case.proof);
     if let Some(act) = case.act {
         let _ = writeln!(text, "    act:   {act:?}");
     }
-    for (at, told) in &case.world.timeline {
-        let concerns = match told {
+    for (at, event) in &case.world.timeline {
+        let concerns = match event {
             Event::Register(number) | Event::Status(number, _) => {
                 case.world.messages.get(*number).is_some_and(|other| {
                     other.line == case.message.line && other.brand == case.message.brand
@@ -283,7 +283,7 @@ fn history(case: &Case<'_>, what: &str) -> String {
         let near =
             (case.proof.occurred_at.as_millisecond() - timestamp(*at).as_millisecond()).abs();
         if concerns && near < 2 * crate::world::HOUR {
-            let _ = writeln!(text, "    {}  {told:?}", timestamp(*at));
+            let _ = writeln!(text, "    {}  {event:?}", timestamp(*at));
         }
     }
     text

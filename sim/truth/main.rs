@@ -115,8 +115,8 @@ fn verdict(judgement: &Judgement) -> ExitCode {
             ));
         }
     }
-    for what in violations.iter().take(10) {
-        println!("\nVIOLATION: {what}");
+    for violation in violations.iter().take(10) {
+        println!("\nVIOLATION: {violation}");
     }
     if violations.is_empty() {
         return ExitCode::SUCCESS;

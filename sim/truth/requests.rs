@@ -86,8 +86,8 @@ impl Act {
 
     /// The user agent that opened the link. Twilio reports some previews, which may come from a browser. Without
     /// that report, only the user agent identifies a crawler.
-    fn user_agent(&self, told: bool) -> &'static str {
-        if self.cause != Cause::Scanner || (told && self.event_type() == "preview") {
+    fn user_agent(&self, reports_previews: bool) -> &'static str {
+        if self.cause != Cause::Scanner || (reports_previews && self.event_type() == "preview") {
             return BROWSER;
         }
         let at = usize::try_from(self.dedup_number % CRAWLERS.len() as u64).unwrap_or_default();

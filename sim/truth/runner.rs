@@ -190,8 +190,9 @@ impl Runner<'_> {
             (Event::Act(number) | Event::Streamed(number), Ok(ParsedRequest::Signal(signal))) => {
                 let Some(act) = self.world.acts.get(number) else { return };
                 if act.cause == Cause::UnknownAccount {
-                    let what = format!("a stranger's request was let in: {act:?}");
-                    result.violations.push(what);
+                    let violation =
+                        format!("a request of an unknown account was accepted: {act:?}");
+                    result.violations.push(violation);
                 }
                 if let Ok(evidence) = &signal.evidence {
                     let when = evidence.occurred_at.as_millisecond();

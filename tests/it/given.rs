@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use heardback::domain::address::{Address, Recipient, RecipientHashKey};
 use heardback::domain::click_link::{Link, LinkTarget, LinkToken, TOKEN_BYTES};
-use heardback::domain::matching::{ObserveOutcome, Policy, Reason, Resend};
+use heardback::domain::matching::{ObserveOutcome, Policy, Reason};
 use heardback::domain::message::{Reference, State, Status};
 use heardback::domain::sid::{AccountSid, MessageSid, ServiceSid};
 use heardback::domain::signal::{
@@ -18,6 +18,7 @@ use heardback::store::{Clock, Filter, Select, Store};
 use jiff::Timestamp;
 
 use crate::harness::LONG;
+use crate::support::store::default_policy;
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
@@ -63,14 +64,7 @@ pub(crate) fn reference(text: &str) -> Reference {
 pub(crate) const SENDER: &str = "+15550009999";
 
 pub(crate) fn policy() -> Policy {
-    Policy {
-        pending_ttl: Duration::from_hours(7 * 24),
-        reply_window: Duration::from_hours(1),
-        event_window: Duration::from_mins(15),
-        retention: Duration::from_hours(30 * 24),
-        read_confirms: false,
-        resend: Resend::Newest,
-    }
+    default_policy()
 }
 
 /// Lists the messages in a state.

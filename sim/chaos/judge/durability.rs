@@ -11,8 +11,8 @@ use crate::judge::facts::{Facts, Message, Post, SECOND};
 pub(super) fn no_loss(facts: &Facts<'_>) -> Vec<String> {
     let mut broken = Vec::new();
     for (sid, message) in &facts.messages {
-        if let Some(what) = loss(facts, message) {
-            broken.push(format!("{sid} {what}\n{}", facts.events_about(sid)));
+        if let Some(problem) = loss(facts, message) {
+            broken.push(format!("{sid} {problem}\n{}", facts.events_about(sid)));
         }
     }
     broken

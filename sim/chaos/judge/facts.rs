@@ -136,7 +136,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn of(events: &'a [Event]) -> Self {
         let mut facts = Self { events, ..Self::default() };
         for event in events {
-            facts.apply(event.at, &event.what);
+            facts.apply(event.at, &event.kind);
         }
         facts
     }
@@ -145,8 +145,8 @@ impl<'a> Facts<'a> {
         self.messages.entry(sid.to_owned()).or_default()
     }
 
-    fn apply(&mut self, at: u64, what: &EventKind) {
-        match what {
+    fn apply(&mut self, at: u64, event: &EventKind) {
+        match event {
             EventKind::Plan { seed, concurrency, drain_seconds } => {
                 (self.seed, self.concurrency) = (*seed, *concurrency);
                 self.drain_seconds = *drain_seconds;
@@ -183,7 +183,7 @@ impl<'a> Facts<'a> {
             EventKind::EvidenceLost { run, about } => {
                 self.logged_losses.insert((*run, about.clone()));
             }
-            EventKind::Leak { location, what } => self.leaks.push((what.clone(), location.clone())),
+            EventKind::Leak { location, kind } => self.leaks.push((kind.clone(), location.clone())),
             EventKind::HalfClosed { port } => self.half_closed.entry(*port).or_default().push(at),
             EventKind::AccountHangs { account } => self.hangs.push((at, account.clone())),
             EventKind::Unauthenticated { shape, answer, count } => {
@@ -200,16 +200,16 @@ impl<'a> Facts<'a> {
             }
             EventKind::StoreRead { messages } => self.read = Some(*messages),
             EventKind::Sent { .. } | EventKind::Answered { .. } | EventKind::Unknown { .. } => {
-                self.apply_request(at, what);
+                self.apply_request(at, event);
             }
             EventKind::Posted { .. } | EventKind::Decided { .. } | EventKind::Replied { .. } => {
-                self.apply_post(at, what);
+                self.apply_post(at, event);
             }
         }
     }
 
-    fn apply_request(&mut self, at: u64, what: &EventKind) {
-        if let EventKind::Sent { req, role, kind, account, sid, registers, proves } = what {
+    fn apply_request(&mut self, at: u64, event: &EventKind) {
+        if let EventKind::Sent { req, role, kind, account, sid, registers, proves } = event {
             let request = Request {
                 at,
                 role: *role,
@@ -222,14 +222,14 @@ impl<'a> Facts<'a> {
             };
             self.requests.insert(*req, request);
             self.message(sid).requests.push(*req);
-        } else if let EventKind::Answered { req, status, port } = what {
+        } else if let EventKind::Answered { req, status, port } = event {
             let answer = Some((at, *status, *port));
             self.requests.entry(*req).and_modify(|request| request.answer = answer);
         }
     }
 
-    fn apply_post(&mut self, at: u64, what: &EventKind) {
-        if let EventKind::Posted { post, run, account, sid, credential } = what {
+    fn apply_post(&mut self, at: u64, event: &EventKind) {
+        if let EventKind::Posted { post, run, account, sid, credential } = event {
             let taken = Post {
                 at,
                 run: *run,
@@ -244,12 +244,12 @@ impl<'a> Facts<'a> {
             };
             self.posts.insert(*post, taken);
             self.message(sid).posts.push(*post);
-        } else if let EventKind::Decided { post, answer, status, retry_after } = what {
+        } else if let EventKind::Decided { post, answer, status, retry_after } = event {
             self.posts.entry(*post).and_modify(|post| {
                 (post.answer, post.status) = (answer.clone(), *status);
                 (post.retry_after, post.decided) = (*retry_after, at);
             });
-        } else if let EventKind::Replied { post, whole } = what {
+        } else if let EventKind::Replied { post, whole } = event {
             self.posts.entry(*post).and_modify(|post| post.replied = Some((at, *whole)));
         }
     }

@@ -105,10 +105,10 @@ fn throttled(facts: &Facts<'_>) -> Vec<String> {
     posts.sort_by_key(|post| post.at);
     for post in posts {
         let lane = (post.run, post.account.as_str());
-        if let Some(&(heard, until)) = holds.get(&lane)
-            && post.at > heard + IN_FLIGHT
+        if let Some(&(seen, until)) = holds.get(&lane)
+            && post.at > seen + IN_FLIGHT
             && post.at < until
-            && !stopped(facts, heard, post.at)
+            && !stopped(facts, seen, post.at)
         {
             broken.push(format!("{} was posted before the Retry-After of its account", post.sid));
         }

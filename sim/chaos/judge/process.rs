@@ -53,7 +53,7 @@ pub(crate) fn start_times(facts: &Facts<'_>) -> Vec<u64> {
 
 /// I9: no marker leaks, and memory and open files are bounded.
 pub(super) fn resources(facts: &Facts<'_>) -> Vec<String> {
-    let leaks = facts.leaks.iter().map(|(what, location)| format!("{what} in {location}"));
+    let leaks = facts.leaks.iter().map(|(kind, location)| format!("{kind} in {location}"));
     let mut broken: Vec<String> = leaks.collect();
     for (run, rss_kib, fds) in &facts.samples {
         if *rss_kib > MOST_MEMORY || *fds > MOST_HANDLES {

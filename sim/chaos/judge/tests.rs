@@ -35,9 +35,9 @@ impl HistoryBuilder {
         history
     }
 
-    fn push(&mut self, what: EventKind) -> &mut Self {
+    fn push(&mut self, kind: EventKind) -> &mut Self {
         let at = self.events.last().map_or(0, |event| event.at) + SECOND;
-        self.events.push(Event { at, what });
+        self.events.push(Event { at, kind });
         self
     }
 
@@ -148,7 +148,7 @@ fn i1_an_acknowledged_message_is_missing_or_was_never_reported() {
     );
     let mut history = HistoryBuilder::with_proven_message();
     let half = history.post(201).events.last_mut().expect("a reply");
-    half.what = EventKind::Replied { post: 2, whole: false };
+    half.kind = EventKind::Replied { post: 2, whole: false };
     assert_eq!(history.stored(SID, "reported", None).broken(), ["I1"], "the reply was incomplete");
 }
 
@@ -195,7 +195,7 @@ fn i4_a_post_has_another_account_or_its_secret() {
     let mut history = HistoryBuilder::with_proven_message();
     history.post(201).stored(SID, "reported", None);
     for event in &mut history.events {
-        if let EventKind::Posted { credential, .. } = &mut event.what {
+        if let EventKind::Posted { credential, .. } = &mut event.kind {
             *credential = Credential::Wrong;
         }
     }
@@ -283,13 +283,13 @@ fn i8_a_slow_start_or_an_unexpected_end() {
 
 #[test]
 fn i9_a_marker_leaks_or_memory_grows() {
-    let (location, what) = ("the log".to_owned(), "a secret".to_owned());
-    assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, what }).broken(), ["I9"]);
+    let (location, kind) = ("the log".to_owned(), "a secret".to_owned());
+    assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, kind }).broken(), ["I9"]);
     for location in
         ["an answer's body", "the store after a kill: db", "the backup: heardback.backup"]
     {
-        let (location, what) = (location.to_owned(), "a person's number".to_owned());
-        assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, what }).broken(), ["I9"]);
+        let (location, kind) = (location.to_owned(), "a person's number".to_owned());
+        assert_eq!(HistoryBuilder::new().push(EventKind::Leak { location, kind }).broken(), ["I9"]);
     }
     let big = EventKind::Sample { run: 1, rss_kib: 1 << 30, fds: 10 };
     assert_eq!(HistoryBuilder::new().push(big).broken(), ["I9"]);

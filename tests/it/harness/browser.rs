@@ -17,13 +17,13 @@ use crate::skip::skipped_unless_ci;
 
 /// Longer than any step of a browser on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Browser {
     // Dropped before its folder.
     child: Child,
     commands: File,
-    told: Receiver<Value>,
+    messages: Receiver<Value>,
     page: String,
     last: u64,
     /// Events that no call consumed yet.
@@ -50,14 +50,15 @@ impl Browser {
         // The order in which the shell opens them.
         let commands = File::create(commands).expect("opened");
         let answers = BufReader::new(File::open(answers).expect("opened"));
-        let (tell, told) = channel();
+        let (sender, messages) = channel();
         std::thread::spawn(move || {
             for answer in answers.split(0).map_while(Result::ok) {
-                let _ = tell.send(serde_json::from_slice(&answer).unwrap_or_default());
+                let _ = sender.send(serde_json::from_slice(&answer).unwrap_or_default());
             }
         });
         let (page, events) = (String::new(), Vec::new());
-        let mut browser = Self { child, commands, told, page, last: 0, events, _folder: folder };
+        let mut browser =
+            Self { child, commands, messages, page, last: 0, events, _folder: folder };
         let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", &attach);
@@ -72,11 +73,11 @@ impl Browser {
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let told = self.ask(method, params);
-            let Some(error) = told.get("error") else { return told["result"].clone() };
+            let message = self.ask(method, params);
+            let Some(error) = message.get("error") else { return message["result"].clone() };
             let between = error["message"] == "Not attached to an active page";
-            assert!(between && Instant::now() < deadline, "{method}: {told}");
-            std::thread::park_timeout(LOOK_EVERY);
+            assert!(between && Instant::now() < deadline, "{method}: {message}");
+            std::thread::park_timeout(POLL_INTERVAL);
         }
     }
 
@@ -88,25 +89,25 @@ impl Browser {
         }
         let mut bytes = command.to_string().into_bytes();
         bytes.push(0);
-        self.commands.write_all(&bytes).expect("it listens");
+        self.commands.write_all(&bytes).expect("the browser reads");
         loop {
-            let told = self.told.recv_timeout(PATIENCE).expect("it answers");
-            if told["id"] == self.last {
-                return told;
+            let message = self.messages.recv_timeout(PATIENCE).expect("the browser answers");
+            if message["id"] == self.last {
+                return message;
             }
-            self.events.push(told);
+            self.events.push(message);
         }
     }
 
     /// Waits for an event, and returns its parameters.
     pub(crate) fn wait(&mut self, event: &str) -> Value {
         loop {
-            let known = self.events.iter().position(|told| told["method"] == event);
+            let known = self.events.iter().position(|message| message["method"] == event);
             if let Some(at) = known {
                 return self.events.remove(at)["params"].clone();
             }
-            let told = self.told.recv_timeout(PATIENCE);
-            self.events.push(told.unwrap_or_else(|_| unreachable!("{event} does not happen")));
+            let message = self.messages.recv_timeout(PATIENCE);
+            self.events.push(message.unwrap_or_else(|_| unreachable!("{event} does not happen")));
         }
     }
 
@@ -159,11 +160,11 @@ impl Browser {
     }
 
     /// Waits until the result of this expression contains these words.
-    pub(crate) fn shows(&mut self, what: &str, words: &str) {
+    pub(crate) fn shows(&mut self, expression: &str, words: &str) {
         let mut last = Value::Null;
-        let wanted = format!("{what} shows {words:?}");
+        let wanted = format!("{expression} shows {words:?}");
         let shown = patiently(|| {
-            last = self.evaluate(what);
+            last = self.evaluate(expression);
             last.as_str().is_some_and(|text| text.contains(words))
         });
         assert!(shown, "not in time: {wanted}, but {last}");
@@ -172,8 +173,8 @@ impl Browser {
     /// The entries of the browser's log. It needs `Log.enable`.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.evaluate("0");
-        let told = self.events.iter().filter(|told| told["method"] == "Log.entryAdded");
-        told.map(|told| told["params"]["entry"]["text"].to_string()).collect()
+        let message = self.events.iter().filter(|message| message["method"] == "Log.entryAdded");
+        message.map(|message| message["params"]["entry"]["text"].to_string()).collect()
     }
 
     pub(crate) fn evaluate(&mut self, script: &str) -> Value {
@@ -187,7 +188,7 @@ fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
     true
 }

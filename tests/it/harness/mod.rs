@@ -31,7 +31,7 @@ pub(crate) const SENDER: &str = "+15017122661";
 
 /// Longer than any step on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A service with its own store, and its fake Twilio.
 pub(crate) struct Scene {
@@ -117,11 +117,11 @@ pub(crate) fn code_entered(number: u32) -> Recording {
 }
 
 /// Polls until the condition is true.
-pub(crate) fn eventually(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(condition: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < deadline, "not within {deadline:?}: {what}");
-        std::thread::park_timeout(LOOK_EVERY);
+        assert!(began.elapsed() < deadline, "not within {deadline:?}: {condition}");
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }
 

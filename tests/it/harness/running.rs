@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::twilio::Twilio;
 use crate::harness::wire::{Answer, Line};
-use crate::harness::{ACCOUNT, BASE, LONG, LOOK_EVERY, TOKEN, eventually};
+use crate::harness::{ACCOUNT, BASE, LONG, POLL_INTERVAL, TOKEN, eventually};
 use crate::support::process::{self, ChildProcess, LogFile, operator_request};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_heardback");
@@ -64,7 +64,7 @@ impl Running {
             let is_late = began.elapsed() > LONG;
             let text = || log.text().expect("readable");
             assert!(!is_gone && !is_late, "it does not listen (ended: {is_gone}):\n{}", text());
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(POLL_INTERVAL);
         };
         let pid = process.pid();
         Self { process, log, public, ops, pid }
@@ -124,7 +124,7 @@ impl Running {
             if self.process.end().expect("a child").is_some() {
                 return false;
             }
-            std::thread::park_timeout(LOOK_EVERY);
+            std::thread::park_timeout(POLL_INTERVAL);
         }
         true
     }

@@ -17,7 +17,7 @@ fn a_signal(kind: &str, status: u16, is_deferred: bool) -> HistoryBuilder {
         let about =
             if kind == "call ringing" { SID.replacen("SM", "CA", 1) } else { SID.to_owned() };
         history.push(EventKind::Deferred { run: 1, about });
-        history.push(answered.what);
+        history.push(answered.kind);
     }
     history
 }

@@ -44,12 +44,12 @@ fn i11_a_message_that_is_never_posted_waits_too() {
     let mut history = posted_during(HANG, SID, "AC2", 4);
     history.events.retain(|event| {
         !matches!(
-            event.what,
+            event.kind,
             EventKind::Posted { .. } | EventKind::Decided { .. } | EventKind::Replied { .. }
         )
     });
     let Some(EventKind::Stored { state, .. }) =
-        history.events.last_mut().map(|event| &mut event.what)
+        history.events.last_mut().map(|event| &mut event.kind)
     else {
         panic!("not stored")
     };
@@ -63,8 +63,8 @@ fn i11_another_fault_or_a_429_of_the_account_explains_a_wait() {
         let mut history = posted_during(HANG, SID, "AC2", 4);
         let at = history.events.get(6).expect("proven").at;
         let act = fault.to_owned();
-        history.events.insert(7, Event { at, what: EventKind::FaultBegan { id: 77, name: act } });
-        history.events.insert(8, Event { at, what: EventKind::FaultEnded { id: 77 } });
+        history.events.insert(7, Event { at, kind: EventKind::FaultBegan { id: 77, name: act } });
+        history.events.insert(8, Event { at, kind: EventKind::FaultEnded { id: 77 } });
         assert_eq!(history.broken(), NONE, "{fault}");
     }
     let mut history = posted_during(BOGUS_SIDS, SID, "AC2", 4);
@@ -74,9 +74,9 @@ fn i11_another_fault_or_a_429_of_the_account_explains_a_wait() {
     let posted = EventKind::Posted { post: 55, run: 1, account, sid: other.clone(), credential };
     let answer = "429 Retry-After".to_owned();
     let decided = EventKind::Decided { post: 55, answer, status: 429, retry_after: 0 };
-    history.events.insert(6, Event { at, what: posted });
-    history.events.insert(7, Event { at, what: decided });
-    history.events.insert(8, Event { at, what: EventKind::Replied { post: 55, whole: true } });
+    history.events.insert(6, Event { at, kind: posted });
+    history.events.insert(7, Event { at, kind: decided });
+    history.events.insert(8, Event { at, kind: EventKind::Replied { post: 55, whole: true } });
     history.request(Role::Honest, &other, (true, true), Some(200)).stored(
         &other,
         "confirmed",
@@ -171,7 +171,7 @@ fn i11_a_hanging_post_of_the_account_explains_a_wait() {
     let posted = EventKind::Posted { post: 55, run: 1, account, sid: other, credential };
     let decided =
         EventKind::Decided { post: 55, answer: "hangs".to_owned(), status: 0, retry_after: 0 };
-    history.events.insert(6, Event { at, what: posted });
-    history.events.insert(7, Event { at, what: decided });
+    history.events.insert(6, Event { at, kind: posted });
+    history.events.insert(7, Event { at, kind: decided });
     assert!(!history.broken().contains(&"I11"));
 }
