@@ -100,6 +100,10 @@ mod skip;
 #[cfg(test)]
 mod sled_store;
 #[cfg(test)]
+#[expect(dead_code, reason = "each root uses a part of it")]
+#[path = "../../sim/support/mod.rs"]
+mod support;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod traces;

@@ -381,11 +381,11 @@ fn clippy_forbids_clocks_and_the_environment_in_the_domain() {
     assert!(manifest.contains("\nsled = \"=0.34.7\"\n"), "sled is pinned");
 }
 
-/// The crates in `tests`, `examples` and `benches` expect `disallowed_methods` as a whole, because of the clocks.
+/// The crates in `tests`, `sim` and `benches` expect `disallowed_methods` as a whole, because of the clocks.
 #[test]
 fn no_test_and_no_simulation_sleeps_or_reads_a_setting_from_the_environment() {
     let mut broken = Vec::new();
-    for folder in ["tests", "examples", "benches"] {
+    for folder in ["tests", "sim", "benches"] {
         for (file, text) in sources(folder) {
             for call in
                 ["thread::sleep(", "env::var(", "env::var_os(", "env::vars(", "env::vars_os("]
