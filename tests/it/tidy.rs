@@ -1,7 +1,7 @@
 //! The conventions that no compiler checks: the import law of `ARCHITECTURE.md`, its length and its
 //! paths, file headers, forbidden words, lint settings and the lock file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -137,6 +137,105 @@ fn each_module_imports_only_from_below() {
         }
     }
     none(&broken);
+}
+
+/// The code of a file, without its comments and its tests.
+fn product_code(text: &str) -> String {
+    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    lines.map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The paths of a use tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some((head, group)) = tree.split_once('{') else {
+        paths.push(format!("{prefix}{}", tree.split(' ').next().unwrap_or_default()));
+        return;
+    };
+    let (mut depth, mut from) = (0, 0);
+    let group = group.strip_suffix('}').unwrap_or(group);
+    for (at, letter) in group.char_indices() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        if letter == ',' && depth == 0 {
+            expand(&format!("{prefix}{head}"), &group[from..at], paths);
+            from = at + 1;
+        }
+    }
+    expand(&format!("{prefix}{head}"), &group[from..], paths);
+}
+
+/// All paths that a file names, in `use` items and in its code.
+fn named_paths(text: &str) -> Vec<String> {
+    let (mut paths, mut rest) = (Vec::new(), String::new());
+    for item in product_code(text).split_inclusive(';') {
+        let start = item.find("use ").filter(|at| {
+            let before = item[..*at].trim_end();
+            before.is_empty() || before.ends_with([';', '}', ']', ')']) || before.ends_with("pub")
+        });
+        match start {
+            Some(at) => expand("", item[at + 4..].trim_end_matches(';'), &mut paths),
+            None => rest.push_str(item),
+        }
+    }
+    let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let words = rest.split(|letter| !is_path(letter)).filter(|word| word.contains("::"));
+    paths.extend(words.map(str::to_owned));
+    paths
+}
+
+/// The files of `src` that each file imports from, by their modules.
+fn file_imports() -> BTreeMap<String, BTreeSet<String>> {
+    let files: BTreeMap<String, String> = sources("src")
+        .into_iter()
+        .filter(|(file, _)| module(file).is_some())
+        .map(|(file, text)| {
+            let name = file.trim_start_matches("src/").trim_end_matches(".rs");
+            (name.trim_end_matches("/mod").replace('/', "::"), text)
+        })
+        .collect();
+    let file_of = |path: &str| {
+        let mut path = path;
+        while !files.contains_key(path) {
+            path = path.rsplit_once("::")?.0;
+        }
+        Some(path.to_owned())
+    };
+    let imports = files.iter().map(|(file, text)| {
+        let parent = file.rsplit_once("::").map_or("", |(parent, _)| parent);
+        let imported = named_paths(text).into_iter().filter_map(|path| {
+            let absolute = match path.split_once("::").unwrap_or((&path, "")) {
+                ("crate", rest) => rest.to_owned(),
+                ("super", rest) => format!("{parent}::{rest}"),
+                ("self", rest) => format!("{file}::{rest}"),
+                // Another crate's, or a child's.
+                _ => format!("{file}::{path}"),
+            };
+            file_of(&absolute).filter(|other| other != file)
+        });
+        (file.clone(), imported.collect())
+    });
+    imports.collect()
+}
+
+#[test]
+fn no_two_files_import_each_other_even_through_others() {
+    let mut imports = file_imports();
+    let edges: usize = imports.values().map(BTreeSet::len).sum();
+    assert!(imports.len() > 200 && edges > 1000, "{} files, {edges} imports", imports.len());
+    // A file that imports no other, or that no other imports, is in no cycle.
+    loop {
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        for imported in imports.values_mut() {
+            imported.retain(|file| left.contains(file));
+        }
+        let imported: BTreeSet<String> = imports.values().flatten().cloned().collect();
+        imports.retain(|file, imports| !imports.is_empty() && imported.contains(file));
+        if imports.len() == left.len() {
+            break;
+        }
+    }
+    let knot = imports.iter().map(|(file, imported)| format!("{file} imports {imported:?}"));
+    none(&knot.collect::<Vec<_>>());
 }
 
 #[test]
