@@ -55,7 +55,6 @@ pub(super) struct ProbeResult {
 }
 
 impl Monitor {
-    #[must_use]
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,

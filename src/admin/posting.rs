@@ -41,7 +41,6 @@ pub enum NextPost {
 
 impl Posting {
     /// The state of a store, and of the service that has it open, if one runs.
-    #[must_use]
     pub fn of(on_hold: BTreeMap<AccountSid, Timestamp>, service: Option<&Readiness>) -> Self {
         let Some(service) = service else { return Self { on_hold, ..Self::default() } };
         let lanes = service.lanes().into_iter().filter(|(_, lane)| lane.is_closed());
@@ -50,7 +49,6 @@ impl Posting {
     }
 
     /// When a message is posted next; `None` if it is not to be posted.
-    #[must_use]
     pub fn next(&self, message: &Message) -> Option<NextPost> {
         let due = message.delivery.due_at.filter(|_| message.state == State::Confirmed)?;
         Some(if self.on_hold.contains_key(&message.account) {
@@ -71,7 +69,6 @@ impl Posting {
 
 impl NextPost {
     /// As text. The text of [`Self::At`] is `now`, so a caller shows a future time itself.
-    #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
             Self::OnHold => "on hold",

@@ -24,7 +24,6 @@ pub enum RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    #[must_use]
     pub fn of(entry: &'a ListEntry) -> Self {
         match entry {
             ListEntry::Message(message) => Self::Message(FullView::of(message)),
@@ -45,7 +44,6 @@ pub struct FullView<'a> {
 }
 
 impl<'a> FullView<'a> {
-    #[must_use]
     pub fn of(message: &'a Message) -> Self {
         let mut view = MessageView::of(message);
         view.evidence = message.proof.as_ref().map(|proof| Cow::Owned(veiled(&proof.label)));
@@ -75,7 +73,6 @@ pub struct ParkedView<'a> {
 }
 
 impl<'a> ParkedView<'a> {
-    #[must_use]
     pub fn of(parked: &'a Parked) -> Self {
         let evidence = &parked.evidence;
         let (message_sid, reference, sender) = match &evidence.named {

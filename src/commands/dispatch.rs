@@ -32,7 +32,6 @@ use crate::telemetry::logs;
 const USAGE: u8 = 2;
 
 /// Prints an error to stderr, and returns its exit code.
-#[must_use]
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     if error.is::<Problems>() {
         note(format_args!("{error}"));
@@ -47,7 +46,6 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
 
 /// Prints the help or the error of clap, and returns the exit code. Secrets and phone numbers on the command line are not
 /// shown, because stderr is often logged.
-#[must_use]
 pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let shown = veiled(&text);

@@ -18,7 +18,6 @@ pub(super) fn process_variables() -> Vec<String> {
 }
 
 /// The value of a variable of the process, if it is valid UTF-8.
-#[must_use]
 pub fn process_env(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the one file that reads the environment")]
     std::env::var(name).ok()

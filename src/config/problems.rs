@@ -60,7 +60,6 @@ impl Problem {
     }
 
     /// The environment variable.
-    #[must_use]
     pub fn setting(&self) -> &str {
         &self.setting
     }

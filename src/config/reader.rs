@@ -50,7 +50,6 @@ impl Setting {
     }
 
     /// The variables that the setting is read from.
-    #[must_use]
     pub fn variables(&self) -> Vec<String> {
         let file = self.is_secret().then(|| format!("{}_FILE", self.name));
         std::iter::once(self.name.to_owned()).chain(file).collect()
@@ -71,7 +70,6 @@ pub struct SettingsArgs(pub(super) BTreeMap<&'static str, String>);
 
 impl SettingsArgs {
     /// These settings, by the name of the variable.
-    #[must_use]
     pub fn of<const N: usize>(given: [(&'static str, &str); N]) -> Self {
         Self(given.map(|(name, text)| (name, text.to_owned())).into())
     }

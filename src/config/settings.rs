@@ -108,7 +108,6 @@ pub struct Values {
 
 impl Values {
     /// The rules by which the store judges evidence.
-    #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {
             pending_ttl: self.pending_ttl,
@@ -140,7 +139,6 @@ pub struct AccountsSettings {
 
 impl AccountsSettings {
     /// The default account: that of the environment, or the first one of the file.
-    #[must_use]
     pub fn first(&self) -> &AccountSettings {
         &self.first
     }
@@ -181,7 +179,6 @@ impl AccountSettings {
     }
 
     /// The source of one of its secrets: an environment variable, or the accounts file.
-    #[must_use]
     pub fn place(&self, setting: &str) -> String {
         match self.number {
             Some(number) => format!("account {number} of HEARDBACK_ACCOUNTS_FILE"),
@@ -190,7 +187,6 @@ impl AccountSettings {
     }
 
     /// The keys that its app may sign with. `shared` are those of every account. Without any app key, the auth tokens.
-    #[must_use]
     pub fn app_secrets<'a>(&'a self, shared: &'a [SecretString]) -> Vec<&'a SecretString> {
         let keys: Vec<_> = self.app_keys.iter().chain(shared).collect();
         if keys.is_empty() { self.tokens.iter().collect() } else { keys }

@@ -35,7 +35,6 @@ impl SharedKey {
         Ok(Self { id, algorithm, secret: secret.clone() })
     }
 
-    #[must_use]
     pub fn signing_key(&self) -> SigningKey {
         SigningKey::shared(self.id.clone(), self.algorithm, self.secret.expose_secret().as_bytes())
     }

@@ -47,7 +47,6 @@ pub(super) fn key_count(count: usize) -> String {
 }
 
 /// A duration in the form of a setting: `7d`, `1h 30m`.
-#[must_use]
 pub fn written(span: Duration) -> String {
     let days = SpanRound::new().largest(Unit::Day).days_are_24_hours();
     let span = Span::try_from(span).and_then(|span| span.round(days)).unwrap_or_default();

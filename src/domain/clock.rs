@@ -53,7 +53,6 @@ pub struct Jump {
 
 impl Jump {
     /// Whether expiry and removal use the expected time instead of the wall clock's.
-    #[must_use]
     pub fn holds_back(&self) -> bool {
         self.ahead.is_positive()
     }
@@ -74,7 +73,6 @@ pub struct Discipline {
 
 impl Discipline {
     /// Begins with the store's last trusted time. `None`: a new store, which has no records.
-    #[must_use]
     pub fn start(now: ClockReading, last: Option<LastSeen>) -> Self {
         let is_far = |last: &Timestamp| !is_within(now.wall.duration_since(*last));
         let wall = last.map(|last| last.at).filter(is_far).unwrap_or(now.wall);
@@ -181,7 +179,6 @@ impl Discipline {
     }
 
     /// The jump that no second source has agreed to.
-    #[must_use]
     pub fn jump(&self) -> Option<Jump> {
         self.jump
     }

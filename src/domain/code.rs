@@ -24,7 +24,6 @@ pub struct CodeHmac([u8; 32]);
 
 impl CodeHmac {
     /// 32 bytes in hexadecimal or base64.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = if text.len() == 64 {
             hex::decoded(text)?
@@ -35,7 +34,6 @@ impl CodeHmac {
         Some(Self(bytes.try_into().ok()?))
     }
 
-    #[must_use]
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.0)
     }
@@ -74,13 +72,11 @@ pub struct CodeKey(MacKey);
 
 impl CodeKey {
     /// The secret is not decoded, as in a signing key.
-    #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(MacKey::new(secret))
     }
 
     /// The value that the app registers for a message with that code.
-    #[must_use]
     pub fn hmac(&self, sid: MessageSid, code: &str) -> CodeHmac {
         CodeHmac(self.0.tag([sid.as_str().as_bytes(), code.as_bytes()]))
     }
@@ -101,7 +97,6 @@ pub struct Probe {
 
 impl Probe {
     /// The possible codes in a text. `None` without any, or without a key.
-    #[must_use]
     pub fn new(text: &str, keys: &[CodeKey]) -> Option<Self> {
         let text::CodesInText { spellings, is_code } = text::possible_codes(text);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
@@ -109,7 +104,6 @@ impl Probe {
     }
 
     /// A code that the app received from a person, of any length. `None` without a key.
-    #[must_use]
     pub fn entered(code: &str, keys: &[CodeKey]) -> Option<Self> {
         let spellings = text::spellings_of_code(code);
         let is_usable = !spellings.is_empty() && !keys.is_empty();
@@ -117,14 +111,12 @@ impl Probe {
     }
 
     /// Whether one of the spellings is the code of that message.
-    #[must_use]
     pub fn proves(&self, sid: MessageSid, code: &CodeHmac) -> bool {
         self.proven_with(sid, code, 1)
     }
 
     /// As [`Self::proves`], but only with spellings too long to match by chance. A short number may be a time, a year or a
     /// house number.
-    #[must_use]
     pub fn proves_surely(&self, sid: MessageSid, code: &CodeHmac) -> bool {
         self.proven_with(sid, code, if self.is_explicit { 1 } else { text::SURE_CODE })
     }
@@ -135,7 +127,6 @@ impl Probe {
     }
 
     /// Whether it has the shape of a code. If it matches no known code, it is taken for another message's code.
-    #[must_use]
     pub fn is_code(&self) -> bool {
         self.is_code
     }
@@ -171,7 +162,6 @@ pub struct TypedCode {
 impl TypedCode {
     /// Compares a probe with the codes of messages. The flag says whether the message is recent: only then a short
     /// number may be its code. `None` if the probe contains no code.
-    #[must_use]
     pub fn compared(
         probe: &Probe,
         codes: impl Iterator<Item = (MessageSid, CodeHmac, bool)>,
@@ -189,7 +179,6 @@ impl TypedCode {
     }
 
     /// Whether the code was compared with this message's. At the end of its lifetime, a message loses its code.
-    #[must_use]
     pub fn is_compared_with(&self, sid: MessageSid) -> bool {
         self.of.contains(&sid) || self.not_of.contains(&sid)
     }

@@ -27,7 +27,6 @@ pub struct Erasure {
 
 impl Erasure {
     /// Selects the people at these addresses. A full number is one person, on WhatsApp and off it.
-    #[must_use]
     pub fn of(addresses: Vec<Address>, key: RecipientHashKey) -> Self {
         Self {
             key,
@@ -97,7 +96,6 @@ impl Erasure {
     }
 
     /// Another person's message without such a reference; `None` if it has none.
-    #[must_use]
     pub fn without_reference(&self, message: &Message) -> Option<Message> {
         let name = message.reference.as_ref()?;
         let bears = self.is_named(message.account, name);

@@ -60,7 +60,6 @@ pub enum EvidenceTarget {
 
 impl EvidenceTarget {
     /// The target of a click on this link: its message, otherwise its reference, otherwise the link.
-    #[must_use]
     pub fn of_link(id: LinkId, link: &Link) -> Self {
         match (link.message, &link.reference) {
             (Some(sid), _) => Self::Message(sid),
@@ -70,7 +69,6 @@ impl EvidenceTarget {
     }
 
     /// The sender, if the evidence names only a person.
-    #[must_use]
     pub fn sender(&self) -> Option<&SenderHint> {
         match self {
             Self::Person { sender, .. } | Self::Caller { sender, .. } => Some(sender),
@@ -111,7 +109,6 @@ pub struct Evidence {
 
 impl Evidence {
     /// Whether it is a reply that names only its person. A machine may have sent it.
-    #[must_use]
     pub fn is_plain_text(&self) -> bool {
         self.source == SignalSource::Reply && matches!(self.named, EvidenceTarget::Person { .. })
     }
@@ -134,7 +131,6 @@ pub enum SignalSource {
 }
 
 impl SignalSource {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reply => "reply",
@@ -179,7 +175,6 @@ impl Parked {
     }
 
     /// Whether it is counted and listed as parked. Evidence with the reason [`Reason::Known`] is not.
-    #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.orphaned && self.reason != Reason::Known
     }
@@ -236,7 +231,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::OptOut => "opt_out",

@@ -67,7 +67,6 @@ pub enum Verdict {
 
 impl Verdict {
     /// The word used in metrics and logs.
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Done { .. } => "done",
@@ -81,13 +80,11 @@ impl Verdict {
     }
 
     /// HTTP status of the response, if there was one.
-    #[must_use]
     pub fn status(&self) -> Option<u16> {
         if let Self::Done { status } = self { Some(*status) } else { self.detail()?.status }
     }
 
     /// The details, if it is not `Done`.
-    #[must_use]
     pub fn detail(&self) -> Option<&OutcomeDetail> {
         match self {
             Self::Done { .. } => None,
@@ -149,7 +146,6 @@ pub enum Settlement {
 
 impl Settlement {
     /// The word used in metrics and logs.
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Reported => "reported",

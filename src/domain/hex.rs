@@ -6,14 +6,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 /// Decodes digits in lower or upper case, two for each byte.
-#[must_use]
 pub fn decoded(text: &str) -> Option<Vec<u8>> {
     let digits = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok());
     let digits = digits.collect::<Option<Vec<u8>>>()?;
@@ -22,7 +20,6 @@ pub fn decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Decodes exactly `2 * N` lower-case digits.
-#[must_use]
 pub fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let is_lower = !text.bytes().any(|digit| digit.is_ascii_uppercase());
     decoded(text).filter(|_| is_lower)?.try_into().ok()

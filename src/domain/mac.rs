@@ -18,31 +18,26 @@ pub struct MacKey(Hmac<Sha256>);
 
 impl MacKey {
     /// The secret is not decoded.
-    #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(keyed(secret))
     }
 
     /// The tag of the concatenated pieces.
-    #[must_use]
     pub fn tag<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         self.over(pieces).finalize().into_bytes().into()
     }
 
     /// Whether this is the tag of the concatenated pieces. The time depends only on lengths.
-    #[must_use]
     pub fn made<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>, tag: &[u8]) -> bool {
         self.over(pieces).verify_slice(tag).is_ok()
     }
 
     /// The tag of a text in hexadecimal digits.
-    #[must_use]
     pub fn hex_tag(&self, text: &str) -> String {
         hex::hex(&self.tag([text.as_bytes()]))
     }
 
     /// Whether these hexadecimal digits are the tag of the text.
-    #[must_use]
     pub fn made_hex(&self, text: &str, digits: &str) -> bool {
         hex::decoded(digits).is_some_and(|tag| self.made([text.as_bytes()], &tag))
     }

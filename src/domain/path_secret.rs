@@ -20,7 +20,6 @@ pub struct PathSecret {
 
 impl PathSecret {
     /// `None` if the secret is too short, or has characters that a path escapes.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
         if text.len() < MIN_LEN || !text.bytes().all(is_safe) {
@@ -30,7 +29,6 @@ impl PathSecret {
     }
 
     /// Whether this is the secret. The time depends only on the length.
-    #[must_use]
     pub fn is(&self, presented: &str) -> bool {
         MacKey::new(presented.as_bytes()).made([TEXT], &self.tag)
     }

@@ -30,7 +30,6 @@ pub enum Network {
 
 impl Network {
     /// The network of an address.
-    #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::of_v4(address),
@@ -39,14 +38,12 @@ impl Network {
     }
 
     /// The network of an IPv4 address.
-    #[must_use]
     pub fn of_v4(address: Ipv4Addr) -> Self {
         let [a, b, c, _] = address.octets();
         Self::V4([a, b, c])
     }
 
     /// The network of an IPv6 address, or of the IPv4 address that it maps.
-    #[must_use]
     pub fn of_v6(address: Ipv6Addr) -> Self {
         if let Some(address) = address.to_ipv4_mapped() {
             return Self::of_v4(address);
@@ -119,13 +116,11 @@ pub struct NetworkRateLimit<H> {
 
 impl<H: BuildHasher> NetworkRateLimit<H> {
     /// An empty table. It allocates all its memory here.
-    #[must_use]
     pub fn new(hasher: H) -> Self {
         Self { rows: vec![[None; PLACES]; ROWS], hasher }
     }
 
     /// Whether one more failure of that network would be over the limit. Counts nothing.
-    #[must_use]
     pub fn is_over(&self, network: Network, now: Duration) -> bool {
         let row = self.hasher.hash_one(network) % ROWS as u64;
         let row = usize::try_from(row).ok().and_then(|row| self.rows.get(row));

@@ -18,7 +18,6 @@ const BASE64_LEN: usize = 20;
 const SID_DIGITS: usize = 32;
 
 /// The text without parts that look like a phone number or a secret. SIDs stay.
-#[must_use]
 pub fn veiled(text: &str) -> String {
     let text = without_credentials(text);
     let text = without(&text, |c| c.is_ascii_alphanumeric() || "+/=_-".contains(c), is_base64);
@@ -27,7 +26,6 @@ pub fn veiled(text: &str) -> String {
 }
 
 /// The text without control and direction characters, which could move a terminal's cursor or reverse a line.
-#[must_use]
 pub fn plain(text: &str) -> String {
     let is_order = |c: char| {
         c.is_control()

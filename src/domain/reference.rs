@@ -11,12 +11,10 @@ pub const MAX_REFERENCE: usize = 128;
 pub struct Reference(String);
 
 impl Reference {
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (!text.is_empty() && text.len() <= MAX_REFERENCE).then(|| Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -53,7 +53,6 @@ pub struct AttemptFacts {
 
 /// The wait before the next attempt: full jitter over a range that doubles from [`BACKOFF_BASE`] to [`BACKOFF_CAP`].
 /// `attempts` includes the last one, `jitter` is in `[0, 1)`.
-#[must_use]
 pub fn backoff(attempts: u32, jitter: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
     let range = BACKOFF_BASE.saturating_mul(1 << doublings).min(BACKOFF_CAP);
@@ -62,14 +61,12 @@ pub fn backoff(attempts: u32, jitter: f64) -> Duration {
 
 /// The wait for a `Retry-After`: that long (one hour at most) plus up to a tenth, so that clients do not return
 /// together.
-#[must_use]
 pub fn obeying(retry_after: Duration, jitter: f64) -> Duration {
     let asked = retry_after.min(RETRY_AFTER_CAP);
     asked + asked.mul_f64(within_unit(jitter) / 10.0)
 }
 
 /// The settlement of an attempt.
-#[must_use]
 pub fn conclude(
     verdict: &Verdict,
     facts: &AttemptFacts,

@@ -61,13 +61,11 @@ pub const ROUTES: [Route; 14] = [
 ];
 
 /// The paths of all routes.
-#[must_use]
 pub fn paths() -> [&'static str; 14] {
     ROUTES.map(|route| route.path)
 }
 
 /// The metric label of a matched pattern. All requests without a route share `other`, so the number of labels is bounded.
-#[must_use]
 pub fn label(pattern: Option<&str>) -> &'static str {
     paths().into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }
@@ -75,7 +73,6 @@ pub fn label(pattern: Option<&str>) -> &'static str {
 /// The signer of a path with any prefix before the route; `None` for other paths.
 ///
 /// A prefix may contain `/app/` or `/twilio/`, so a whole route at the end of the path is compared first.
-#[must_use]
 pub fn signer_of(path: &str) -> Option<RouteSigner> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let mut ends = (0..segments.len()).filter_map(|from| segments.get(from..));

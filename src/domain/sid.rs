@@ -132,7 +132,6 @@ impl<K: SidKind> Sid<K> {
         })
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         // Always ASCII: `parse` and `unpack` check it.
         std::str::from_utf8(&self.text).unwrap_or_default()
@@ -155,13 +154,11 @@ impl<K: SidKind> Sid<K> {
     }
 
     /// The length of the packed SID at the beginning of these bytes; `None` if there are none.
-    #[must_use]
     pub fn packed_len(bytes: &[u8]) -> Option<usize> {
         bytes.first().map(|tag| if tag & AS_WRITTEN == 0 { 17 } else { 33 })
     }
 
     /// `None` if these bytes are not exactly one SID that [`Self::pack_into`] wrote.
-    #[must_use]
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let (&tag, rest) = bytes.split_first()?;
         let prefix = K::PREFIXES.get(usize::from(tag & !AS_WRITTEN))?;

@@ -59,7 +59,6 @@ pub enum DedupId {
 }
 
 impl DedupId {
-    #[must_use]
     pub fn dedup_key(&self) -> DedupKey {
         match self {
             Self::Message(sid) => DedupKey::Message(*sid),
@@ -129,7 +128,6 @@ pub enum Malformed {
 
 impl Malformed {
     /// The error for a field that should contain a SID.
-    #[must_use]
     pub fn sid(field: &'static str, error: &SidError) -> Self {
         match error {
             SidError::WrongKind { .. } => Self::NotAMessage { field, reason: error.to_string() },

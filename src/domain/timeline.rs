@@ -16,7 +16,6 @@ pub struct TimelineEvent {
 }
 
 /// The events of a message so far.
-#[must_use]
 pub fn of(message: &Message) -> Vec<TimelineEvent> {
     let mut life = vec![began(message)];
     let mut add = |at, what: String| life.push(TimelineEvent { at, what });

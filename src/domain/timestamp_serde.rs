@@ -72,20 +72,17 @@ pub mod optional {
 
 /// Truncates a time to milliseconds, the stored precision, for comparisons with stored times. In jiff's last second,
 /// only the first instant can be read again.
-#[must_use]
 pub fn to_millisecond(moment: Timestamp) -> Timestamp {
     let whole = || Timestamp::from_second(moment.as_second());
     Timestamp::from_millisecond(moment.as_millisecond()).or_else(|_| whole()).unwrap_or(moment)
 }
 
 /// Adds a duration, limited by the latest time.
-#[must_use]
 pub fn later(moment: Timestamp, by: Duration) -> Timestamp {
     moment.checked_add(by).unwrap_or(to_millisecond(Timestamp::MAX))
 }
 
 /// Subtracts a duration, limited by the earliest time.
-#[must_use]
 pub fn earlier(moment: Timestamp, by: Duration) -> Timestamp {
     moment.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

@@ -19,7 +19,6 @@ pub struct TraceParent {
 
 impl TraceParent {
     /// `None` if either id is all zeros, which the standard forbids.
-    #[must_use]
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) -> Option<Self> {
         let is_known = trace_id != [0; 16] && span_id != [0; 8];
         is_known.then_some(Self { trace_id, span_id, flags })
@@ -27,7 +26,6 @@ impl TraceParent {
 
     /// Parses a header. `None` if it is malformed: then there is no trace. Of a later version the first four fields count,
     /// by the standard.
-    #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let mut fields = header.trim().split('-');
         let [version] = bytes(fields.next()?)?;
@@ -37,24 +35,20 @@ impl TraceParent {
         Self::new(trace_id, span_id, flags).filter(|_| is_whole)
     }
 
-    #[must_use]
     pub fn trace_id(&self) -> [u8; 16] {
         self.trace_id
     }
 
-    #[must_use]
     pub fn span_id(&self) -> [u8; 8] {
         self.span_id
     }
 
     /// Whether the caller records the trace.
-    #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & 1 == 1
     }
 
     /// The trace's id in logs: 32 digits.
-    #[must_use]
     pub fn trace_id_hex(&self) -> String {
         hex(&self.trace_id)
     }

@@ -58,13 +58,11 @@ struct DeferredEntry {
 
 impl Deferred {
     /// An empty buffer in front of a store.
-    #[must_use]
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         Self::with_capacity(store, metrics, CAPACITY)
     }
 
     /// An empty buffer for at most `capacity` signals.
-    #[must_use]
     pub fn with_capacity(store: Arc<dyn Store>, metrics: Arc<Metrics>, capacity: usize) -> Self {
         Self { store, metrics, capacity, kept: Mutex::default(), added: Notify::new() }
     }

@@ -97,7 +97,6 @@ impl Recording {
     }
 
     /// Writes the `.http` file that [`Self::parse`] reads. A `Content-Length` is corrected.
-    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         for note in &self.notes {
@@ -118,7 +117,6 @@ impl Recording {
     }
 
     /// The first header of that name, in whatever case.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers_named(name).next()
     }
@@ -130,21 +128,18 @@ impl Recording {
     }
 
     /// The text of a note such as `# name: text`.
-    #[must_use]
     pub fn note(&self, name: &str) -> Option<&str> {
         let mut notes = self.notes.iter();
         notes.find_map(|note| note.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     }
 
     /// Whether the body is a form, by its `Content-Type`.
-    #[must_use]
     pub fn is_form(&self) -> bool {
         let media_type = self.header("Content-Type").and_then(|value| value.split(';').next());
         media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(FORM))
     }
 
     /// The fields of a form that was sent as `multipart/form-data`.
-    #[must_use]
     pub fn multipart_fields(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         multipart::fields(self.header("Content-Type")?, &self.body)
     }

@@ -117,7 +117,6 @@ impl FdBudget {
     }
 
     /// Whether a flood of idle clients could make others wait.
-    #[must_use]
     pub fn is_low(&self) -> bool {
         self.connections < ENOUGH_CONNECTIONS
     }
@@ -130,7 +129,6 @@ impl FdBudget {
     }
 
     /// The effect of a low limit, and the fix.
-    #[must_use]
     pub fn describe(&self) -> String {
         let Self { limit, connections, recommended, .. } = self;
         format!(

@@ -190,7 +190,6 @@ impl Service {
     }
 
     /// The addresses of the public listeners; at least one.
-    #[must_use]
     pub fn public_addrs(&self) -> &[SocketAddr] {
         &self.public_addrs
     }

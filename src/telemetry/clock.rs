@@ -5,7 +5,6 @@
 use std::time::Instant;
 
 /// The present moment of a clock without jumps.
-#[must_use]
 #[expect(clippy::disallowed_methods, reason = "the owner of the monotonic clock")]
 pub fn monotonic() -> Instant {
     Instant::now()

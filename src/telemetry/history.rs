@@ -14,13 +14,11 @@ pub struct History<T> {
 }
 
 impl<T> History<T> {
-    #[must_use]
     pub fn new(step: Duration, span: Duration) -> Self {
         Self { step, span, samples: VecDeque::new() }
     }
 
     /// Whether a step has passed since the last sample.
-    #[must_use]
     pub fn is_due(&self, now: Duration) -> bool {
         self.samples.back().is_none_or(|(last, _)| now.saturating_sub(*last) >= self.step)
     }
@@ -39,20 +37,17 @@ impl<T> History<T> {
     }
 
     /// The last sample at this time or before; `None` if the process is younger.
-    #[must_use]
     pub fn at(&self, time: Duration) -> Option<&T> {
         let older = self.samples.partition_point(|(at, _)| *at <= time);
         self.samples.get(older.checked_sub(1)?).map(|(_, sample)| sample)
     }
 
     /// The last sample from before a window that ends now; `None` if the process is younger than the window.
-    #[must_use]
     pub fn before(&self, now: Duration, window: Duration) -> Option<&T> {
         self.at(now.checked_sub(window)?)
     }
 
     /// The oldest sample of a window that ends now, and how old it is.
-    #[must_use]
     pub fn oldest(&self, now: Duration, window: Duration) -> Option<(Duration, &T)> {
         let begins = now.saturating_sub(window);
         let (at, sample) = self.samples.iter().find(|(at, _)| *at >= begins)?;

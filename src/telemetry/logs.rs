@@ -50,7 +50,6 @@ pub enum LogsError {
 
 impl Format {
     /// Pretty if stderr is a terminal, JSON otherwise.
-    #[must_use]
     pub fn for_stderr() -> Self {
         if io::stderr().is_terminal() { Self::Pretty } else { Self::Json }
     }

@@ -99,7 +99,6 @@ const UNUSABLE: [&str; 5] =
 const TRANSIENT: [&str; 3] = ["retry", "throttle", "pause"];
 
 impl Metrics {
-    #[must_use]
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("heardback"),
@@ -270,7 +269,6 @@ impl Metrics {
     }
 
     /// The number of signals in memory that the store has not written yet.
-    #[must_use]
     pub fn evidence_deferred(&self) -> u64 {
         self.deferred.get().try_into().unwrap_or_default()
     }
@@ -324,7 +322,6 @@ impl Metrics {
     }
 
     /// When a key last matched on one of these routes, in seconds since 1970.
-    #[must_use]
     pub fn key_last_matched(
         &self,
         routes: &[&'static str],
@@ -373,13 +370,11 @@ impl Metrics {
     }
 
     /// The totals since the start, for the findings.
-    #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals.totals()
     }
 
     /// All of it as `OpenMetrics` text ([`CONTENT_TYPE`]).
-    #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Only an encoder can fail. Half a page would mislead.

@@ -40,7 +40,6 @@ pub struct LaneDetail {
 
 impl LaneDetail {
     /// Whether due messages wait until the lane opens. A lane paused by 404s still posts them.
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == LaneReadiness::Paused && self.status != Some(404)
     }
@@ -68,7 +67,6 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -78,7 +76,6 @@ impl Readiness {
         self.draining.store(true, Ordering::Release);
     }
 
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
@@ -87,7 +84,6 @@ impl Readiness {
         self.dry_run.store(is_dry_run, Ordering::Release);
     }
 
-    #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.dry_run.load(Ordering::Acquire)
     }
@@ -112,7 +108,6 @@ impl Readiness {
     }
 
     /// Foreign answers since the last accepted post, by account.
-    #[must_use]
     pub fn foreign_answers(&self) -> BTreeMap<String, ForeignAnswers> {
         lock(&self.foreign).clone()
     }
@@ -129,7 +124,6 @@ impl Readiness {
     }
 
     /// All lanes, by account.
-    #[must_use]
     pub fn lanes(&self) -> BTreeMap<String, LaneDetail> {
         lock(&self.lanes).clone()
     }

@@ -13,7 +13,6 @@ pub enum Side {
 
 impl Side {
     /// The side of a route pattern; `None` for a route without signatures.
-    #[must_use]
     pub fn of(route: &str) -> Option<Self> {
         match route {
             _ if route.starts_with("/twilio/click/") => None,
@@ -24,7 +23,6 @@ impl Side {
     }
 
     /// The first segment of its paths.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Twilio => "twilio",
@@ -71,13 +69,11 @@ impl Totals {
     /// The totals at the start.
     pub const ZERO: Self = Self([0; COUNT]);
 
-    #[must_use]
     pub fn of(&self, total: Total) -> u64 {
         self.0.get(total as usize).copied().unwrap_or_default()
     }
 
     /// The growth of one total since an earlier moment.
-    #[must_use]
     pub fn growth(&self, since: &Self, total: Total) -> u64 {
         self.of(total).saturating_sub(since.of(total))
     }

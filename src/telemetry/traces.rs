@@ -159,7 +159,6 @@ impl Traces {
 pub struct RequestSpan(Span);
 
 impl RequestSpan {
-    #[must_use]
     pub fn ids(&self) -> SpanIds {
         let context = self.0.span_context();
         SpanIds {
@@ -181,7 +180,6 @@ impl RequestSpan {
 
 /// The wall clock of spans, which are compared with those of other machines. No decision depends on it.
 #[expect(clippy::disallowed_methods, reason = "the owner of the clock of spans")]
-#[must_use]
 pub fn now() -> SystemTime {
     SystemTime::now()
 }

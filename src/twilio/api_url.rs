@@ -95,7 +95,6 @@ impl UpstreamUrl {
         Ok(Self { text: origin.text.to_owned() })
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -77,7 +77,6 @@ impl ParseContext<'_> {
     }
 
     /// Whether the signer may act for this account.
-    #[must_use]
     pub fn speaks_for(&self, account: AccountSid) -> bool {
         account == self.account || self.others.contains(&account)
     }
@@ -236,7 +235,6 @@ pub(super) fn registered(
 }
 
 /// The first value of `feedback` in a status callback URL that is neither true nor false: its message is not tracked.
-#[must_use]
 pub fn unreadable_feedback(query: &Fields) -> Option<&str> {
     feedback_words(query).find(|word| switch::parse(word).is_none())
 }

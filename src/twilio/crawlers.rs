@@ -72,7 +72,6 @@ const BEGINNINGS: [&str; 13] = [
 ];
 
 /// Whether a `User-Agent` is a known machine's. A missing or empty one is not.
-#[must_use]
 pub fn is_known(user_agent: &str) -> bool {
     let agent = user_agent.trim().to_ascii_lowercase();
     is_bot(&agent)

@@ -51,7 +51,6 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",

@@ -57,7 +57,6 @@ impl Fields {
 
     /// From the members of a JSON object that are texts, numbers, truth values, or objects that a helper library of
     /// Twilio's writes instead of a text.
-    #[must_use]
     pub fn from_members(members: &[(String, Json)], spelling: FieldSpelling) -> Self {
         let mut fields = Self { pairs: Vec::with_capacity(members.len()), spelling };
         for (name, value) in members {
@@ -97,7 +96,6 @@ impl Fields {
     }
 
     /// The first value of a field.
-    #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {
         self.all(field).next()
     }
@@ -198,7 +196,6 @@ fn scalar(value: &Json) -> Option<String> {
 }
 
 /// The account that an unverified form names; `None` if it names none, several, or an invalid one.
-#[must_use]
 pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<AccountSid> {
     let named = |(name, value): &&FormPair<'_>| {
         let name = name.decoded();
@@ -214,7 +211,6 @@ pub fn one_account(pairs: &[FormPair<'_>], spelling: FieldSpelling) -> Option<Ac
 }
 
 /// The error for a required field that is absent.
-#[must_use]
 pub fn missing(field: &'static str) -> Malformed {
     Malformed::Field { field, expected: "missing".to_owned() }
 }

@@ -28,7 +28,6 @@ pub struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// The decoded bytes, borrowed if there is no escape.
-    #[must_use]
     pub fn decoded(&self) -> Cow<'a, [u8]> {
         if !self.is_encoded {
             return Cow::Borrowed(self.bytes);
@@ -64,7 +63,6 @@ impl<'a> Text<'a> {
         self.bytes.len()
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -125,7 +123,6 @@ impl fmt::Debug for Text<'_> {
 
 /// Whether a body or a query has at most [`MAX_PAIRS`] parameters. Counts them without the heap, and stops at the limit: call
 /// it on unauthenticated input before [`pairs`].
-#[must_use]
 pub fn is_within_limit(text: &[u8]) -> bool {
     let mut from = 0;
     let ends = memchr_iter(b'&', text).chain([text.len()]);
@@ -137,7 +134,6 @@ pub fn is_within_limit(text: &[u8]) -> bool {
 ///
 /// `+` is a space, a `%` without two digits stands for itself, a name without `=` has an empty value, and the empty
 /// text between two `&` is no pair (WHATWG URL standard, §5.1).
-#[must_use]
 pub fn pairs(body: &[u8]) -> Pairs<'_> {
     split(body).collect()
 }

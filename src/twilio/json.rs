@@ -40,7 +40,6 @@ impl Json {
     }
 
     /// The members, if this is an object.
-    #[must_use]
     pub fn members(&self) -> Option<&[(String, Json)]> {
         match self {
             Self::Object(members) => Some(members),
@@ -50,7 +49,6 @@ impl Json {
 }
 
 /// The first member of that name which is not null.
-#[must_use]
 pub fn member<'a>(members: &'a [(String, Json)], name: &str) -> Option<&'a Json> {
     members.iter().find(|(known, value)| known == name && *value != Json::Null).map(|(_, of)| of)
 }

@@ -14,7 +14,6 @@ const PARTS: [&str; 7] = ["undefined", "null", "NULL", "None", "nil", "NaN", "Ni
 const TEMPLATES: [&str; 9] = ["${", "#{", "{{", "%{", "<%", "%s", "%v", "[object ", "%!"];
 
 /// Whether a text stands for a missing value.
-#[must_use]
 pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     text.is_empty()
@@ -24,7 +23,6 @@ pub fn is_placeholder(text: &str) -> bool {
 
 /// Whether a name is the same for all users: a placeholder, a name with such a part, or a value of another
 /// type.
-#[must_use]
 pub fn is_shared_by_everyone(name: &str) -> bool {
     let name = name.trim();
     let mut parts = name.split(|c: char| !c.is_alphanumeric());

@@ -38,19 +38,16 @@ impl PublicUrl {
     }
 
     /// The URL without a trailing slash.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The path prefix (`/heardback`), which a reverse proxy strips; empty if there is none.
-    #[must_use]
     pub fn prefix(&self) -> &str {
         self.text.get(self.text.len() - self.prefix_len..).unwrap_or_default()
     }
 
     /// Why Twilio cannot reach the host; `None` if the host may be public.
-    #[must_use]
     pub fn why_unreachable(&self) -> Option<&'static str> {
         self.unreachable
     }

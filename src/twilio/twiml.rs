@@ -31,7 +31,6 @@ impl RedirectUrl {
         Ok(Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,7 +43,6 @@ impl fmt::Display for RedirectUrl {
 }
 
 /// The response to a call: a redirect to the app, or a rejection.
-#[must_use]
 pub fn answer_to_a_call(redirect: Option<&RedirectUrl>) -> String {
     match redirect {
         Some(url) => {

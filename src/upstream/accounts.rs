@@ -59,19 +59,16 @@ impl Upstreams {
     }
 
     /// A number that changes with each [`Self::replace`]. Earlier answers prove nothing about the new credentials.
-    #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
     /// How many accounts are configured.
-    #[must_use]
     pub fn accounts(&self) -> usize {
         self.clients().len()
     }
 
     /// The longest time of a [`Self::post`].
-    #[must_use]
     pub fn longest_post(&self) -> Duration {
         self.clients().values().map(|upstream| upstream.longest_post()).max().unwrap_or_default()
     }

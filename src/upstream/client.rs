@@ -95,7 +95,6 @@ impl Upstream {
     }
 
     /// The longest time of a [`Self::post`]: each credential may use its whole timeout.
-    #[must_use]
     pub fn longest_post(&self) -> Duration {
         let tries = u32::try_from(self.config.credentials.len()).unwrap_or(u32::MAX);
         self.config.request_timeout.saturating_mul(tries)

@@ -100,7 +100,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         upstream: Arc<Upstreams>,

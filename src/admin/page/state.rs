@@ -31,7 +31,6 @@ pub(super) struct SearchQuery {
 
 impl PageState {
     /// Without `token` only this machine has access. `random` is a new key of this process.
-    #[must_use]
     pub fn new(monitor: Arc<Monitor>, token: Option<&SecretString>, random: [u8; 32]) -> Self {
         let auth = Authenticator::new(token, random);
         Self { monitor, auth, streams: Arc::new(Semaphore::new(MAX_STREAMS)) }

@@ -151,7 +151,6 @@ impl Address {
     }
 
     /// Parses a field that contains only a user id of WhatsApp, with its channel or without.
-    #[must_use]
     pub fn parse_user_id(text: &str) -> Option<Self> {
         let text = notation::folded(text).ok()?;
         let id = match text.split_once(':') {
@@ -164,7 +163,6 @@ impl Address {
 
     /// Whether a text is exactly a person's address: a full number with its plus, or an address on WhatsApp. Such a text
     /// must not be stored in clear.
-    #[must_use]
     pub fn is_personal(text: &str) -> bool {
         let has_channel = || notation::folded(text).is_ok_and(|text| text.contains(':'));
         Self::parse_recipient(text)
@@ -181,7 +179,6 @@ impl Address {
     }
 
     /// The address in Twilio's notation. For senders only, because a person's address is never shown.
-    #[must_use]
     pub fn to_sender(&self) -> String {
         if self.channel.is_empty() {
             self.value.clone()
@@ -191,24 +188,20 @@ impl Address {
     }
 
     /// The number to call, without its channel. `None` if it is no full number.
-    #[must_use]
     pub fn to_number(&self) -> Option<Self> {
         let is_number = matches!(self.channel.as_str(), "" | WHATSAPP) && self.is_e164();
         is_number.then(|| Self { channel: String::new(), value: self.value.clone() })
     }
 
-    #[must_use]
     pub fn is_whatsapp(&self) -> bool {
         self.channel == WHATSAPP
     }
 
     /// Whether it is a user id of WhatsApp, of a person whose number may be unknown.
-    #[must_use]
     pub fn is_whatsapp_id(&self) -> bool {
         self.is_whatsapp() && !self.is_e164() && user_id(&self.value).is_some()
     }
 
-    #[must_use]
     pub fn kind(&self) -> NameKind {
         if self.is_whatsapp_id() {
             NameKind::WhatsappId
@@ -221,7 +214,6 @@ impl Address {
 
     /// The country calling code (ITU E.164), for statistics. A user id has the code of its country. `None` for any
     /// other address.
-    #[must_use]
     pub fn calling_code(&self) -> Option<u16> {
         if self.is_whatsapp_id() {
             return countries::of_country(self.value.get(..2)?);
@@ -320,7 +312,6 @@ pub enum NameKind {
 
 impl NameKind {
     /// The other kind of name that the same person may have.
-    #[must_use]
     pub fn counterpart(self) -> Option<Self> {
         match self {
             Self::Other => None,

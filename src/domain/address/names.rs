@@ -55,7 +55,6 @@ pub struct LearnedNames {
 impl RecipientNames {
     /// The names that one form gives to one person of an account. `None` for a single name, a name off WhatsApp, two numbers,
     /// or too many ids.
-    #[must_use]
     pub fn of(key: &RecipientHashKey, account: AccountSid, addresses: &[Address]) -> Option<Self> {
         let mut names = Self::default();
         for address in addresses {
@@ -88,19 +87,16 @@ impl RecipientNames {
     }
 
     /// Whether the name is one of those on WhatsApp.
-    #[must_use]
     pub fn contains(&self, person: RecipientHash) -> bool {
         self.all().any(|name| name == person)
     }
 
     /// Whether a number and an id are among them: then no other name can be this person's.
-    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.number.is_some() && !self.ids.is_empty()
     }
 
     /// Whether the number of names is within its bounds, which also bound the length of an export's line.
-    #[must_use]
     pub fn is_sound(&self) -> bool {
         (1..=MAX_IDS).contains(&self.ids.len()) && self.all().count() > 1
     }
@@ -108,14 +104,12 @@ impl RecipientNames {
 
 impl TiedNames {
     /// When they expire, unless a webhook repeats them.
-    #[must_use]
     pub fn until(&self) -> Timestamp {
         self.seen_at.checked_add(KEPT_FOR).unwrap_or(Timestamp::MAX)
     }
 
     /// All names of the person, these included. `known` are the tied names that share a name with these. `None` if
     /// nothing is learned: the names are known already, contradict the known ones, or are too many.
-    #[must_use]
     pub fn learned(&self, known: &[Self]) -> Option<LearnedNames> {
         let numbers: BTreeSet<Number> = known.iter().filter_map(|tied| tied.names.number).collect();
         let number = match self.names.number {

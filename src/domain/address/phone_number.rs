@@ -38,7 +38,6 @@ use crate::domain::address::countries;
 const SHORTEST: usize = 7;
 
 /// Today's notation of a number in E.164. Other texts stay unchanged.
-#[must_use]
 pub(super) fn canonical(number: &str) -> Cow<'_, str> {
     let Some(digits) =
         number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))

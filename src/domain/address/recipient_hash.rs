@@ -13,12 +13,10 @@ use crate::domain::sid::AccountSid;
 pub struct RecipientHash(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl RecipientHash {
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -45,19 +43,16 @@ pub struct RecipientHashKey(MacKey);
 
 impl RecipientHashKey {
     /// The secret may have any length; 32 random bytes are best.
-    #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(MacKey::new(secret))
     }
 
     /// Sixteen bytes that identify the key and reveal no other property of it.
-    #[must_use]
     pub fn check(&self) -> [u8; 16] {
         self.hash(&["check"])
     }
 
     /// The person at this address, in one account.
-    #[must_use]
     pub fn recipient(&self, account: AccountSid, address: &Address) -> Recipient {
         let person =
             RecipientHash(self.hash(&[account.as_str(), &address.channel, &address.value]));
@@ -66,7 +61,6 @@ impl RecipientHashKey {
 
     /// The caller from this number: the recipient of plain messages, and the person on WhatsApp. `None` if the address is
     /// no number.
-    #[must_use]
     pub fn caller(
         &self,
         account: AccountSid,
@@ -78,7 +72,6 @@ impl RecipientHashKey {
     }
 
     /// The person as a call would name them, if that is another hash.
-    #[must_use]
     pub fn by_number(&self, account: AccountSid, address: &Address) -> Option<RecipientHash> {
         let (by_number, _) = self.caller(account, address)?;
         let person = self.recipient(account, address).person;

@@ -106,7 +106,6 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Whether a sender is a name, such as a brand's, which no one can reply to.
-#[must_use]
 pub fn is_alphanumeric(sender: &str) -> bool {
     !sender.contains(':') && sender.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

@@ -30,7 +30,6 @@ pub struct LinkToken(String);
 impl LinkToken {
     /// A token of random bytes. It ends in a letter or a digit, because some phones that turn text into links cut a dash
     /// or an underscore from the end of an address (Android's `Patterns.WEB_URL` ends at a word's end).
-    #[must_use]
     pub fn from_random(bytes: [u8; TOKEN_BYTES]) -> Self {
         let mut token = URL_SAFE_NO_PAD.encode(bytes);
         if let Some(stripped) = token.strip_suffix(['-', '_']) {
@@ -39,20 +38,17 @@ impl LinkToken {
         Self(token)
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_token = text.len() == TOKEN_LEN
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         is_token.then(|| Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The hash that the store keeps.
-    #[must_use]
     pub fn id(&self) -> LinkId {
         let digest = Sha256::digest(self.0.as_bytes());
         let mut id = [0; 16];
@@ -74,12 +70,10 @@ impl fmt::Debug for LinkToken {
 pub struct LinkId(#[serde(with = "crate::domain::hex")] [u8; 16]);
 
 impl LinkId {
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -91,7 +85,6 @@ pub struct LinkTarget(String);
 
 impl LinkTarget {
     /// Parses an absolute https address of printable ASCII, as a `Location` header carries it.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let rest = rest.and_then(|_| text.get(8..))?;
@@ -106,13 +99,11 @@ impl LinkTarget {
         (is_plain && is_host).then(|| Self(text.to_owned()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The host with its port, which a person sees before the redirect.
-    #[must_use]
     pub fn host(&self) -> &str {
         let rest = self.0.get(8..).unwrap_or_default();
         rest.split(['/', '?', '#']).next().unwrap_or_default()
@@ -149,7 +140,6 @@ impl Links {
     pub const ALL: [Self; 4] =
         [Self::Off, Self::ConfirmOnPost, Self::ConfirmOnPress, Self::ConfirmOnGet];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",

@@ -39,7 +39,6 @@ const TARGET_EXPECTED: &str = "expected the https address that it leads to: abso
 const NOT_OURS: &str = "expected an address that is not our own, or the short address of a link made \
                         before, as it was given";
 
-#[must_use]
 pub fn address(base: &str, token: &LinkToken) -> String {
     format!("{base}{PATH}{}", token.as_str())
 }

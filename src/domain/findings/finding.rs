@@ -25,7 +25,6 @@ pub struct Finding {
 
 impl Finding {
     /// A finding with the severity and the advice of its kind.
-    #[must_use]
     pub fn new(id: FindingId, what: impl Into<String>) -> Self {
         Self {
             id,

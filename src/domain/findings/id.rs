@@ -18,7 +18,6 @@ pub enum Severity {
 
 impl Severity {
     /// The word in JSON and in `ops/alerts.yml`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -120,31 +119,26 @@ impl FindingId {
     ];
 
     /// The name in JSON, such as `lane_paused`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().0
     }
 
     /// The severity of its alert, and the highest that a finding of this kind can have.
-    #[must_use]
     pub fn severity(self) -> Severity {
         self.row().1
     }
 
     /// The consequence and the action. The description of its alert ends with the same words.
-    #[must_use]
     pub fn advice(self) -> &'static str {
         self.row().2
     }
 
     /// Whether `ops/alerts.yml` has an alert for it.
-    #[must_use]
     pub fn has_alert(self) -> bool {
         self < Self::Draining
     }
 
     /// The name of its alert in `ops/alerts.yml`.
-    #[must_use]
     pub fn alert(self) -> Option<String> {
         let word = |word: &str| {
             let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
@@ -155,7 +149,6 @@ impl FindingId {
     }
 
     /// The section of the documentation about it.
-    #[must_use]
     pub fn runbook(self) -> String {
         let anchor = self.alert().map_or_else(
             || format!("finding-{}", self.as_str().replace('_', "-")),

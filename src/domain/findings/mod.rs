@@ -25,7 +25,6 @@ pub use situation::{
 pub use store::MIN_FREE;
 
 /// All findings, the worst first.
-#[must_use]
 pub fn judge(now: &Situation) -> Vec<Finding> {
     let mut findings = Vec::new();
     store::judge(now, &mut findings);
@@ -38,7 +37,6 @@ pub fn judge(now: &Situation) -> Vec<Finding> {
 }
 
 /// The highest severity; `None` if there is no finding.
-#[must_use]
 pub fn worst(findings: &[Finding]) -> Option<Severity> {
     findings.iter().map(|finding| finding.severity).max()
 }

@@ -25,7 +25,6 @@ const UNCONFIGURED: &str = "The account is in no setting any more: put it back i
      was removed on purpose.";
 
 /// What to do about a paused account, by the answer that paused it. `status` is `None` if nothing was sent.
-#[must_use]
 pub fn pause_advice(status: Option<u16>, code: Option<u32>, message: &str) -> &'static str {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));

@@ -32,7 +32,6 @@ pub struct AutomaticReplies {
 }
 
 impl AutomaticReplies {
-    #[must_use]
     pub fn include(&self, at: Timestamp) -> bool {
         (self.from..self.until).contains(&at)
     }

@@ -84,7 +84,6 @@ pub fn observe(
 
 /// Judges parked evidence again, after its wait for a newer message or after an import. Returns the messages that this
 /// confirms.
-#[must_use]
 pub fn reconsider(rows: Rows, policy: &Policy, now: impl Into<Now>) -> (Changes, Vec<MessageSid>) {
     let mut working = WorkingRows::open(rows, policy, now.into());
     working.drop_settled();

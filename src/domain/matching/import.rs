@@ -15,7 +15,6 @@ use crate::domain::message::{Basis, Message, State};
 use crate::domain::signal::MessageUpdate;
 
 /// An exported message in the form that this store adds: without a lease, and due if it is confirmed.
-#[must_use]
 pub fn imported(message: &Message, now: Timestamp) -> Message {
     let mut message = message.clone();
     message.delivery.lease = None;
@@ -30,7 +29,6 @@ pub fn imported(message: &Message, now: Timestamp) -> Message {
 ///
 /// The second value is evidence that proved one of the two and that the merged message does not hold. It is parked, and
 /// judged again.
-#[must_use]
 pub fn merge(
     present: &Message,
     incoming: &Message,
@@ -75,7 +73,6 @@ pub fn merge(
 }
 
 /// A stored click link, bound to its message if only the export knows that message.
-#[must_use]
 pub fn merge_link(present: &Link, incoming: &Link) -> Link {
     let bound = Link { message: incoming.message, ..present.clone() };
     if present.message.is_none() && bound == *incoming { bound } else { present.clone() }
@@ -83,7 +80,6 @@ pub fn merge_link(present: &Link, incoming: &Link) -> Link {
 
 /// Parked evidence in the form that this store adds. The sweep must not judge it before all messages are imported, and
 /// the sweep judges only evidence that waits for a newer message.
-#[must_use]
 pub fn imported_parked(parked: &Parked) -> Parked {
     let mut parked = parked.clone();
     if parked.reason == Reason::NewerMayCome {
@@ -93,7 +89,6 @@ pub fn imported_parked(parked: &Parked) -> Parked {
 }
 
 /// The stored evidence, or the same evidence of an export if that may prove a message for longer.
-#[must_use]
 pub fn merge_parked(present: &Parked, incoming: &Parked) -> Parked {
     let is_longer = incoming.may_prove_until() > present.may_prove_until();
     if is_longer { incoming.clone() } else { present.clone() }

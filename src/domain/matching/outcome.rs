@@ -42,7 +42,6 @@ pub enum ObserveOutcome {
 }
 
 impl ObserveOutcome {
-    #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Confirmed(_) => "confirmed",

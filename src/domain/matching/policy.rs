@@ -104,7 +104,6 @@ pub enum Resend {
 impl Resend {
     pub const ALL: [Self; 4] = [Self::Newest, Self::OnlyDeliverable, Self::All, Self::Code];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Newest => "newest",
@@ -117,13 +116,11 @@ impl Resend {
 
 impl Policy {
     /// When a link is removed: after its message can be confirmed, plus the retention.
-    #[must_use]
     pub fn link_until(&self, link: &Link) -> Timestamp {
         later(later(link.created_at, self.pending_ttl), self.retention)
     }
 
     /// The greatest age of a message that this evidence may confirm, if it names only the person.
-    #[must_use]
     pub fn window_of(&self, evidence: &Evidence) -> Duration {
         match evidence.source {
             SignalSource::App => self.event_window,
@@ -133,20 +130,17 @@ impl Policy {
         }
     }
 
-    #[must_use]
     pub fn longest_window(&self) -> Duration {
         self.reply_window.max(self.event_window)
     }
 
     /// When a finished message is removed: after the retention, and not while it shields others.
-    #[must_use]
     pub fn kept_until(&self, message: &Message) -> Timestamp {
         later(message.since, self.retention).max(self.shields_until(message))
     }
 
     /// How long matching needs a message in any state: while it can be the newest that a person acted upon. Without it,
     /// evidence would prove an older message.
-    #[must_use]
     pub fn shields_until(&self, message: &Message) -> Timestamp {
         let shields = later(later(message.created_at, self.longest_window()), UNSAID_FOR);
         // Evidence by its reference or code needs all such messages, or it would choose among too few.
@@ -158,7 +152,6 @@ impl Policy {
 
     /// The rank of a message for eviction from a full store, and the time from which it can be evicted; the smallest goes
     /// first. `None`: never, because its confirmation is still awaited or unreported.
-    #[must_use]
     pub fn evictable_from(&self, message: &Message) -> Option<(EvictionRank, Timestamp)> {
         let rank = match message.state {
             State::Pending | State::Confirmed => return None,
@@ -171,7 +164,6 @@ impl Policy {
 
     /// How long `message` must stay in a full store because of `other`, a message to the same person. Without `message`,
     /// late evidence would confirm `other`: evidence from before an outage, or replayed.
-    #[must_use]
     pub fn stays_for(&self, message: &Message, other: &Message) -> Option<Timestamp> {
         let age = |message: &Message| (message.created_at, message.sid);
         if other.sid == message.sid || !self.reach(message).contains(&other.created_at) {
@@ -194,7 +186,6 @@ impl Policy {
     }
 
     /// The creation times of messages that compete with this one: one act may be about either.
-    #[must_use]
     pub fn reach(&self, message: &Message) -> RangeInclusive<Timestamp> {
         let coded = message.code.map_or(Duration::ZERO, |_| self.pending_ttl);
         // Either time may be unknown now and corrected later.
@@ -203,14 +194,12 @@ impl Policy {
     }
 
     /// When an untracked message is removed.
-    #[must_use]
     pub fn untracked_until(&self, seen_at: Timestamp) -> Timestamp {
         later(seen_at, self.longest_window().max(UNTRACKED_FOR))
     }
 
     /// When the mark of a counted inbound message may be removed: later than any message that its replay could confirm is
     /// pending.
-    #[must_use]
     pub fn seen_until(&self, seen_at: Timestamp) -> Timestamp {
         later(later(seen_at, self.pending_ttl), SEEN_MARGIN)
     }

@@ -30,7 +30,6 @@ pub enum WaitsFor {
 
 impl WaitsFor {
     /// The key of a piece of evidence.
-    #[must_use]
     pub fn of(evidence: &Evidence) -> Self {
         match &evidence.named {
             EvidenceTarget::Message(sid) => Self::Message(*sid),
@@ -62,7 +61,6 @@ pub struct AffectedKeys {
 
 impl AffectedKeys {
     /// The keys of an update, and of the known message that it names.
-    #[must_use]
     pub fn by_sighting(update: &MessageUpdate, known: Option<&Message>) -> Self {
         let known_reference = known.and_then(|m| m.reference.clone());
         let known_from = known.and_then(|m| m.from.clone());
@@ -82,7 +80,6 @@ impl AffectedKeys {
     }
 
     /// The keys of a piece of evidence.
-    #[must_use]
     pub fn by_evidence(evidence: &Evidence) -> Self {
         match &evidence.named {
             EvidenceTarget::Message(sid) => Self { sid: Some(*sid), ..Self::default() },

@@ -52,7 +52,6 @@ impl State {
         Self::Refused,
     ];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Untracked => "untracked",
@@ -79,7 +78,6 @@ pub enum Basis {
 }
 
 impl Basis {
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -223,7 +221,6 @@ pub struct Message {
 
 impl Message {
     /// A message of which only the SID, the account and the time of the first request are known.
-    #[must_use]
     pub fn heard_of(sid: MessageSid, account: AccountSid, at: Timestamp) -> Self {
         Self {
             sid,
@@ -258,7 +255,6 @@ impl Message {
 
     /// When it was requeued, if no settlement followed. A confirmed message that was never requeued is confirmed since its
     /// proof.
-    #[must_use]
     pub fn requeued_at(&self) -> Option<Timestamp> {
         let proof = self.proof.as_ref()?;
         let is_later = self.state == State::Confirmed && self.since > proof.confirmed_at;
@@ -267,7 +263,6 @@ impl Message {
 
     /// Posts since it was confirmed or requeued. `delivery.attempts` counts only the posts that the next wait depends on,
     /// without those that a paused or throttled account gave back.
-    #[must_use]
     pub fn posts_made(&self) -> u32 {
         self.delivery.attempts.max(self.last_of_turn().map_or(0, |last| last.number))
     }
@@ -280,13 +275,11 @@ impl Message {
 
     /// Whether the last post since it was confirmed or requeued got a 404 of Twilio's own. Without an error code, the 404
     /// is not Twilio's.
-    #[must_use]
     pub fn is_missing(&self) -> bool {
         self.last_of_turn().is_some_and(|last| last.status == Some(404) && last.code.is_some())
     }
 
     /// Whether a status callback or an event of Twilio names it. An app can register only `scheduled`.
-    #[must_use]
     pub fn is_named_by_twilio(&self) -> bool {
         self.status.is_some_and(|status| status > Status::Scheduled)
     }
@@ -302,7 +295,6 @@ impl Message {
         self.recipient.into_iter().chain(self.alias).map(|recipient| recipient.person)
     }
 
-    #[must_use]
     pub fn is_to(&self, person: RecipientHash) -> bool {
         self.names().any(|name| name == person)
     }
@@ -323,7 +315,6 @@ impl Message {
     }
 
     /// Whether a name may be the other one of its recipient: one is a number on WhatsApp, one a user id.
-    #[must_use]
     pub fn is_named_otherwise(&self, recipient: Recipient) -> bool {
         self.alias.is_none()
             && self.recipient.is_some_and(|known| Some(known.kind) == recipient.kind.counterpart())
@@ -370,7 +361,6 @@ impl Message {
     }
 
     /// Whether it is confirmed, and no report of it was attempted yet: new facts may still undo the confirmation.
-    #[must_use]
     pub fn is_provisional(&self) -> bool {
         self.state == State::Confirmed
             && self.held.is_some()
@@ -379,7 +369,6 @@ impl Message {
     }
 
     /// Whether the receipts allow that its recipient acted upon it.
-    #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         match self.state {
             State::Confirmed | State::Reported | State::Refused => true,
@@ -390,7 +379,6 @@ impl Message {
     }
 
     /// Whether it is scheduled for later, and no status says that it went out.
-    #[must_use]
     pub fn is_yet_to_go_out(&self) -> bool {
         self.receipts.scheduled && self.went_out_at.is_none()
     }

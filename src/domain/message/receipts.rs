@@ -41,13 +41,11 @@ impl Receipts {
     }
 
     /// Whether a receipt says that it did not arrive, and none says that it did.
-    #[must_use]
     pub fn deny(self) -> bool {
         (self.undelivered || self.failed) && !self.arrived
     }
 
     /// Whether it was never sent, and no receipt says otherwise. No evidence overrules that.
-    #[must_use]
     pub fn deny_sending(self) -> bool {
         self.failed && !self.arrived
     }

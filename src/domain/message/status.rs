@@ -23,7 +23,6 @@ pub enum Status {
 
 impl Status {
     /// `None` for a word that is unknown, or of an inbound message.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         Self::ALL.into_iter().find(|status| status.as_str() == lower)
@@ -43,7 +42,6 @@ impl Status {
         Self::Canceled,
     ];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -61,7 +59,6 @@ impl Status {
     }
 
     /// Whether it says that Twilio began to send the message.
-    #[must_use]
     pub fn is_under_way(self) -> bool {
         match self {
             Self::Scheduled | Self::Accepted | Self::Canceled => false,
@@ -77,7 +74,6 @@ impl Status {
     }
 
     /// Whether it says that the message did not arrive.
-    #[must_use]
     pub fn is_undelivered(self) -> bool {
         self >= Self::Failed
     }

@@ -31,7 +31,6 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    #[must_use]
     pub fn of(message: &'a Message) -> Self {
         let proof = message.proof.as_ref();
         Self {

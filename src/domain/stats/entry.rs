@@ -56,7 +56,6 @@ pub(super) struct CountedMessage {
 }
 
 impl CountedRecord {
-    #[must_use]
     pub fn of_message(message: &Message) -> Self {
         let wait = message.proof.as_ref().map(|proof| {
             let wait = proof.occurred_at.duration_since(message.created_at);
@@ -78,7 +77,6 @@ impl CountedRecord {
         Self { standing, since, message: Some(sent) }
     }
 
-    #[must_use]
     pub fn of_parked(parked: &Parked) -> Self {
         let standing = if parked.orphaned { StatusBucket::Orphaned } else { StatusBucket::Parked };
         Self { standing, since: parked.parked_at, message: None }

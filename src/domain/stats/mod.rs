@@ -97,14 +97,12 @@ impl MessageStats {
 
     /// When the oldest record of a status entered it, to the second. `None` also for untracked, expired and reported
     /// messages.
-    #[must_use]
     pub fn oldest(&self, standing: StatusBucket) -> Option<Timestamp> {
         let mut first = self.standing.range((standing, i64::MIN)..=(standing, i64::MAX));
         Timestamp::from_second(first.next()?.0.1).ok()
     }
 
     /// The sum over the hours that begin in this span.
-    #[must_use]
     pub fn created(&self, from: Timestamp, to: Timestamp) -> BucketCounts {
         self.by_hour(from, to).fold(BucketCounts::default(), |all, (_, tally)| all + *tally)
     }
@@ -120,7 +118,6 @@ impl MessageStats {
     }
 
     /// Messages created on the day of this time or later, by their recipients' calling code.
-    #[must_use]
     pub fn by_calling_code(&self, from: Timestamp) -> BTreeMap<Option<u16>, BucketCounts> {
         let mut all = BTreeMap::new();
         for ((_, code), tally) in self.codes.range((day(from), None)..) {
@@ -130,7 +127,6 @@ impl MessageStats {
     }
 
     /// Messages created on the day of this time or later, by sender; the first hundred, and [`OTHER`](Self::OTHER).
-    #[must_use]
     pub fn by_sender(&self, from: Timestamp) -> BTreeMap<&str, BucketCounts> {
         let mut all = BTreeMap::new();
         for ((_, sender), tally) in self.senders.range((day(from), SenderNo::FIRST)..) {
@@ -213,7 +209,6 @@ impl MessageStats {
 
 /// The beginning of the first of the last `hours` hours, of which the current one is the last. Messages are counted by
 /// the hour, so no other span is possible.
-#[must_use]
 pub fn whole_hours(now: Timestamp, hours: i64) -> Timestamp {
     let first = hour(now).saturating_sub(hours.saturating_sub(1).max(0));
     Timestamp::from_second(first.saturating_mul(HOUR)).unwrap_or(Timestamp::MIN)

@@ -40,7 +40,6 @@ impl BucketCounts {
     }
 
     /// The share of sent messages that are confirmed, from 0 to 1. `None` if none was sent.
-    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub fn conversion(&self) -> Option<f64> {
         (self.sent > 0).then(|| self.confirmed as f64 / self.sent as f64)

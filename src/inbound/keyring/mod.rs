@@ -133,7 +133,6 @@ impl KeyMismatch {
 
 impl KeyRing {
     /// Adds the default account, the others, and the keys that speak for every account.
-    #[must_use]
     pub fn new(default: Member, others: Vec<Member>, shared_app_keys: Vec<NamedKey>) -> Self {
         let mut ring = Self {
             default: default.account,
@@ -157,13 +156,11 @@ impl KeyRing {
     }
 
     /// Whether the account is configured.
-    #[must_use]
     pub fn knows(&self, account: AccountSid) -> bool {
         self.members.contains_key(&account)
     }
 
     /// The number of keys of the larger kind, if it exceeds [`MAX_TRIED`].
-    #[must_use]
     pub fn exceeds_tried(&self) -> Option<usize> {
         let most = self.account_keys.all.len().max(self.app_keys.all.len());
         (most > MAX_TRIED).then_some(most)
@@ -251,7 +248,6 @@ impl KeyRing {
     }
 
     /// Every key of either kind by account and name, with its signature of an empty request. Equal keys have equal signatures.
-    #[must_use]
     pub fn key_names(&self) -> BTreeMap<(String, String), String> {
         let all = self.account_keys.all.iter().chain(&self.app_keys.all);
         let named = all.map(|owned| {
@@ -262,7 +258,6 @@ impl KeyRing {
     }
 
     /// The metric labels of every key of either kind: account and name.
-    #[must_use]
     pub fn names(&self) -> BTreeSet<(String, String)> {
         let all = self.account_keys.all.iter().chain(&self.app_keys.all);
         all.map(|owned| (owned.account.to_string(), owned.name.to_string())).collect()
@@ -289,13 +284,11 @@ pub struct CurrentKeyRing(RwLock<Arc<KeyRing>>);
 
 impl CurrentKeyRing {
     /// Starts with this key ring.
-    #[must_use]
     pub fn new(ring: KeyRing) -> Self {
         Self(RwLock::new(Arc::new(ring)))
     }
 
     /// The current key ring.
-    #[must_use]
     pub fn now(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

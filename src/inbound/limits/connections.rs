@@ -125,14 +125,12 @@ pub struct Connections {
 impl Connections {
     /// No connections yet. `most` is the limit of the public listener. Unauthenticated connections get half of it, so that
     /// the newest is accepted while the oldest is shut.
-    #[must_use]
     pub fn new(most: usize, metrics: &Arc<Metrics>) -> Self {
         Self::with(MAX_UNAUTHENTICATED.min(most.div_ceil(2)), Some(Arc::clone(metrics)))
     }
 
     /// No connections yet. `most` is the limit of the operator's listener or the control socket. A new connection evicts an
     /// idle or half-open one, and none whose request is being answered (see `guard`).
-    #[must_use]
     pub fn of_operator(most: usize) -> Self {
         // One below the limit, so that the newest is accepted while the oldest is shut.
         Self::with(most.saturating_sub(1), None)
@@ -169,7 +167,6 @@ impl Connections {
     }
 
     /// Shuts every connection whose deadline has passed. Returns their number.
-    #[must_use]
     pub fn shut_overdue(&self) -> u64 {
         let mut shut = 0;
         self.known().retain(|connection| {

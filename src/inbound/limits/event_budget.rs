@@ -39,7 +39,6 @@ impl Default for EventBudget {
 
 impl EventBudget {
     /// A budget with all permits free. A batch waits for its permits for `max_wait` at most.
-    #[must_use]
     pub fn new(max_wait: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(PERMITS));
         Self { permits, waiting: Semaphore::new(MAX_WAITING), max_wait }

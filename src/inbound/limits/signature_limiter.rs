@@ -29,7 +29,6 @@ impl fmt::Debug for SignatureLimiter {
 
 impl SignatureLimiter {
     /// No failures yet. `header` is the one in which a proxy names the client.
-    #[must_use]
     pub fn new(header: Option<String>) -> Self {
         #[expect(
             clippy::disallowed_methods,

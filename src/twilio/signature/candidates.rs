@@ -43,7 +43,6 @@ pub(super) fn find<'b, T>(
 }
 
 /// A URL's scheme and authority, or nothing if it has none, and everything after that.
-#[must_use]
 pub fn origin(url: &str) -> (&str, &str) {
     let origin_len = scheme(url).map_or(0, |(_, after)| {
         let authority_len = after.find(['/', '?', '#']).unwrap_or(after.len());

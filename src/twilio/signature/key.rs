@@ -25,13 +25,11 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// `HMAC_SHA1` or `HMAC_SHA256`, in any case, as Twilio's libraries accept it.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is = |known: &Self| known.as_str().eq_ignore_ascii_case(text);
         [Self::HmacSha1, Self::HmacSha256].into_iter().find(is)
     }
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::HmacSha1 => "HMAC_SHA1",
@@ -46,14 +44,12 @@ pub struct KeyId(Box<str>);
 
 impl KeyId {
     /// An id has 1 to 128 letters, digits, `_`, `-` and `.`, so it contains no separator of the header or of the settings.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let fits = (1..=MAX_KEY_ID).contains(&text.len()) && text.bytes().all(word);
         fits.then(|| Self(text.into()))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -84,24 +80,20 @@ impl Keyed {
 
 impl SigningKey {
     /// An auth token or an app key. The secret is not decoded, even if it looks like base64 or hexadecimal.
-    #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self { keyed: Keyed::new(Algorithm::HmacSha1, secret), shared: None }
     }
 
     /// One of the customer's `SharedKeys`, bound to its algorithm.
-    #[must_use]
     pub fn shared(id: KeyId, algorithm: Algorithm, secret: &[u8]) -> Self {
         Self { keyed: Keyed::new(algorithm, secret), shared: Some(id) }
     }
 
     /// `None` if it is no `SharedKey`.
-    #[must_use]
     pub fn id(&self) -> Option<&KeyId> {
         self.shared.as_ref()
     }
 
-    #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self.keyed {
             Keyed::Sha1(_) => Algorithm::HmacSha1,

@@ -99,7 +99,6 @@ pub enum Mistrust {
 
 impl Mistrust {
     /// The label in metrics.
-    #[must_use]
     pub fn as_label(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -129,7 +128,6 @@ pub fn verify<'k>(
 }
 
 /// Whether a header has the shape of a signature: the right number of bytes, in base64.
-#[must_use]
 pub fn is_signature(header: &[u8]) -> bool {
     Tag::read(header).is_some()
 }
@@ -156,7 +154,6 @@ pub fn verify_url<'k>(
 /// Signs a request, in base64 as for the header.
 ///
 /// For [`Content::Other`] the URL must already carry its hash: see [`with_body_hash`].
-#[must_use]
 pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
     let parameters = signed_parameters(content);
     match &key.keyed {
@@ -171,7 +168,6 @@ pub fn sign(key: &SigningKey, url: &str, content: &Content<'_>) -> String {
 
 /// The URL (or path and query) with the `bodySHA256` of this body at the end of its query, which replaces an existing
 /// one.
-#[must_use]
 pub fn with_body_hash(url: &str, body: &[u8]) -> String {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let mut out = format!("{path}?");
@@ -188,7 +184,6 @@ pub fn with_body_hash(url: &str, body: &[u8]) -> String {
 }
 
 /// A body's SHA-256 as `bodySHA256` carries it: lower-case hexadecimal.
-#[must_use]
 pub fn body_hash(body: &[u8]) -> String {
     hex(&Sha256::digest(body))
 }

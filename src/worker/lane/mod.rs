@@ -40,7 +40,6 @@ pub enum LaneState {
 
 impl LaneState {
     /// The word used in metrics and the readiness detail.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -94,7 +93,6 @@ pub struct Lane {
 
 impl Lane {
     /// An open lane. While it is paused, one probe is posted in each `probe_interval`.
-    #[must_use]
     pub fn new(ceiling: usize, probe_interval: Duration, now: Instant) -> Self {
         let limit = ConcurrencyLimit::new(ceiling, now);
         let breaker = Breaker::new(probe_interval, now);
@@ -121,18 +119,15 @@ impl Lane {
     }
 
     /// How many posts of [`Self::room`] may be for messages that had a 404.
-    #[must_use]
     pub fn free_for_missing(&self) -> usize {
         self.breaker.free_for_missing()
     }
 
-    #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// The number of posts since the start.
-    #[must_use]
     pub fn begun(&self) -> usize {
         self.begun
     }
@@ -197,7 +192,6 @@ impl Lane {
     }
 
     /// The state of the lane.
-    #[must_use]
     pub fn report(&self, now: Instant) -> LaneReport {
         let why = self.breaker.pause_reason().cloned();
         let state = match &why {

@@ -25,7 +25,6 @@ pub(crate) struct SignerProof {
     pub(crate) owner: Option<AccountSid>,
 }
 
-#[must_use]
 pub fn diagnose(settings: &Settings, recording: &Recording) -> Diagnosis {
     diagnose_with_owner(settings, recording).0
 }

@@ -60,13 +60,11 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    #[must_use]
     pub fn is_found(&self) -> bool {
         self.outcome != DiagnosisOutcome::NotFound
     }
 
     /// The outcome, each cause with its fix, then the hints.
-    #[must_use]
     pub fn text(&self) -> String {
         let (title, hints_title) = match (self.outcome, self.causes.len()) {
             (DiagnosisOutcome::Good, _) => {

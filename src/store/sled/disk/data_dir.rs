@@ -120,7 +120,6 @@ pub enum OpenError {
 
 impl OpenError {
     /// The exit code of a process that ends with this error.
-    #[must_use]
     pub fn exit_code(&self) -> u8 {
         if matches!(self, Self::Gone { .. }) { EXIT_GONE } else { 1 }
     }
